@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from common import budget
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -64,6 +66,23 @@ class _CurrentState(Collector):
             loaded.add_metric((resident.adapter.spec.id, str(resident.device)), resident.nbytes)
         yield GaugeMetricFamily("sightglass_residents", "Number of loaded models.", len(residents))
         yield loaded
+        yield from _memory()
+
+
+def _memory() -> Iterator[Metric]:
+    """Yield what each cache holds and may hold; one that this process has not made holds nothing."""
+    cache = sys.modules.get("explain.evidence.cache")
+    held = cache.held() if cache else {}
+    bytes_, limits = (
+        GaugeMetricFamily(f"sightglass_memory_{name}", text, labels=("part",))
+        for name, text in (("bytes", "Bytes that a cache holds."), ("limit_bytes", "Bytes that it may hold."))
+    )
+    for name in (*budget.PARTS, *budget.CACHES):
+        if name != "cache":
+            bytes_.add_metric((name,), held.get(name, 0))
+            limits.add_metric((name,), budget.limit(name))
+    yield bytes_
+    yield limits
 
 
 _STATE = _CurrentState()

@@ -249,6 +249,9 @@ class Listed(_Answer):
     size: str
     task: Literal["classify", "detect", "embed"]
     here: bool = Field(description="Whether its weights are on this machine; missing ones are not downloaded.")
+    download_mb: float | None = Field(
+        description="About how large they are to download, in MB of 1,000,000 bytes; null: not known."
+    )
     resident: bool = Field(description="Whether it is loaded, so that an answer needs no loading time.")
     licence: str
     source: str

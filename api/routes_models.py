@@ -69,7 +69,8 @@ def _listed(settings: Settings, here: bool | None, task: str | None) -> results.
 
             methods = [method.id for method in offered(resident)]
         row = {name: getattr(spec, name) for name in ("id", "family", "size", "task", "licence", "source", "method")}
-        found.append(results.Listed(**row, here=there, resident=resident is not None, methods=methods))
+        row |= {"here": there, "download_mb": spec.megabytes, "resident": resident is not None, "methods": methods}
+        found.append(results.Listed(**row))
     return results.Models(default=settings.model, models=found)
 
 

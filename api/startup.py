@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from common import environment
+import logging
+
+from common import budget, environment
 from common.errors import ModelProblem, SettingProblem
 from common.settings import settings
 
+LOGGER = logging.getLogger(__name__)
+
 
 def prepare() -> None:
-    """Prepare this process for serving HTTP.
+    """Prepare this process for serving HTTP; log a warning where memory is given to its parts that there is not.
 
     Raises SettingProblem, one sentence for each variable that is malformed, or that names a model that does not exist:
     otherwise the first request to need it would fail.
@@ -21,4 +25,6 @@ def prepare() -> None:
         catalog.spec(settings().api_model)
     except ModelProblem as problem:
         raise SettingProblem(f"{environment.variable('api_model')}: {problem}") from problem
+    if (excess := budget.excess()) is not None:
+        LOGGER.warning("%s", excess)
     slow_headers.install()

@@ -22,17 +22,35 @@ COLUMNS = ("variable", "value", "default", "meaning")
 def settings(json: cli.Json = False) -> int:
     """List the environment variables that Sightglass reads, each with its value, default and meaning.
 
-    The API key is masked. The exit code is 1 if a variable is malformed or unknown.
+    Below them is how the memory is shared. The API key is masked. The exit code is 1 if a variable is malformed or
+    unknown, or if parts of the memory exceed its total.
     """
     from common.environment import unknown
 
     console, rows = Console(json), _rows()
     console.table(COLUMNS, [(row["name"], row["value"] or "", row["default"], row["meaning"]) for row in rows])
     problems = [*(row["problem"] for row in rows if row["problem"]), *unknown()]
+    memory, excess = _memory()
+    if excess is not None:
+        problems.append(excess)
+    if memory:
+        parts = ", ".join(f"{name} {size:,.0f}" for name, size in memory.items() if name != "total")
+        console.say(f"Memory in MiB: {parts}; together {memory['total']:,.0f}.")
     for problem in problems:
         console.warn(problem)
-    console.result({"settings": rows, "problems": problems})
+    console.result({"settings": rows, "memory_mb": memory, "problems": problems})
     return 1 if problems else 0
+
+
+def _memory() -> tuple[dict[str, float], str | None]:
+    """Return the MiB of each part of the memory and of all, and what is wrong with them; nothing of malformed ones."""
+    from common import budget
+    from common.errors import SettingProblem
+
+    try:
+        return {**{name: budget.part(name) for name in budget.PARTS}, "total": budget.total()}, budget.excess()
+    except SettingProblem:
+        return {}, None
 
 
 def _rows() -> list[dict[str, Any]]:

@@ -76,12 +76,23 @@ class Settings(BaseSettings):
         None, "A models.toml of your own, in the form of models/catalog.toml.", shown="./models.toml, if it exists"
     )
     offline: NotNo = _field(False, "Never download: any value but 0, false or no.")
-    models_mb: Megabytes = _field(2048.0, "Memory for loaded models, in MiB.", "a number of MiB, such as 2048")
-    evidence_mb: Megabytes = _field(
-        256.0, "Memory for the evidence of the latest pictures, in MiB.", "a number of MiB, such as 256"
+    memory_mb: Megabytes | None = _field(
+        None, "Memory for models, evidence and caches together, in MiB.", "a number of MiB, such as 4096", shown="3456"
     )
-    cache_mb: Megabytes = _field(
-        832.0, "Memory for all other caches together, in MiB, in fixed shares.", "a number of MiB, such as 832"
+    models_mb: Megabytes | None = _field(
+        None, "Memory for loaded models, in MiB.", "a number of MiB, such as 2048", shown="2048 of 3456"
+    )
+    evidence_mb: Megabytes | None = _field(
+        None,
+        "Memory for the evidence of the latest pictures, in MiB.",
+        "a number of MiB, such as 256",
+        shown="256 of 3456",
+    )
+    cache_mb: Megabytes | None = _field(
+        None,
+        "Memory for all other caches together, in MiB, in fixed shares.",
+        "a number of MiB, such as 1152",
+        shown="1152 of 3456",
     )
     masks: Annotated[int, Field(ge=1), _from_text(_exact)] | None = _field(
         None,

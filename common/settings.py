@@ -10,17 +10,6 @@ if TYPE_CHECKING:
     from common.environment import Settings
 
 MIB = 2**20
-CACHE_SHARES = {
-    "explanations": 256,
-    "records": 256,
-    "similarities": 128,
-    "pictures": 64,
-    "annotations": 64,
-    "embeddings": 64,
-}
-"""How SIGHTGLASS_CACHE_MB is split: explanations of all sessions, records of the history, comparisons of two pictures,
-pictures encoded for the browser, pictures with their annotations, and embeddings of galleries; in MiB of the 832 that
-are the default."""
 _FOLDERS = ("HOME", "LOCALAPPDATA", "XDG_DATA_HOME")
 """Other variables that defaults depend on."""
 
@@ -36,8 +25,3 @@ def _read(_environment: tuple[tuple[str, str], ...]) -> Settings:
     from common import environment
 
     return environment.read()
-
-
-def cache_bytes(name: str) -> int:
-    """Return the budget of one cache of CACHE_SHARES."""
-    return int(settings().cache_mb * MIB * CACHE_SHARES[name] / sum(CACHE_SHARES.values()))

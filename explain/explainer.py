@@ -11,17 +11,14 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-import numpy as np
 import torch
 
 from common.errors import Cancelled, ModelProblem
-from common.settings import MIB
-from common.settings import settings as environment
-from explain import given_model
+from explain import given_model, given_pictures
 from explain.batch import batched_pass
 from explain.evidence.cache import ByteCache
 from explain.evidence.evidence import Evidence
-from explain.evidence.layers import find, named
+from explain.evidence.layers import chosen_layers
 from explain.evidence.resident import RESIDENCY, Residency, Resident
 from explain.evidence.resident import device as find_device
 from explain.explanation import Explanation, explain
@@ -35,15 +32,11 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from explain.progress import Progress
     from models.adapter import Layer, ModelSpec
     from models.geometry import ModelInput
 
-EVIDENCE: ByteCache[Evidence] = ByteCache(
-    lambda: int(environment().evidence_mb * MIB), lambda evidence: evidence.nbytes
-)
+EVIDENCE: ByteCache[Evidence] = ByteCache("evidence", lambda evidence: evidence.nbytes)
 """Evidence of the latest pictures: another class, method or scale of one of them costs no pass."""
 T = TypeVar("T")
 MAX_VOCABULARIES = 16
@@ -179,7 +172,9 @@ class Explainer:
         return self.resident.default_layers
 
     @overload
-    def __call__(self, source: list[Any], *, bgr: bool = ..., **options: Any) -> list[Explanation]: ...
+    def __call__(
+        self, source: list[Any] | tuple[Any, ...], *, bgr: bool = ..., **options: Any
+    ) -> list[Explanation]: ...
     @overload
     def __call__(self, source: Any, *, bgr: bool = ..., **options: Any) -> Explanation: ...
     def __call__(
@@ -197,8 +192,9 @@ class Explainer:
         """Explain one picture: a path, bytes, PIL image, array (H, W, 3) RGB, tensor (3, H, W), alone or as a batch of
         one, or Image.
 
-        A list of pictures gives a list of explanations; its `targets` are then one class for all of them, or a list
-        with one class, or a list of classes, for each picture. `bgr`: the array has blue first, as OpenCV reads it.
+        A list or another sequence of pictures gives a list of explanations; its `targets` are then one class for all
+        of them, or a list with one class, or a list of classes, for each picture. `bgr`: the array has blue first, as
+        OpenCV reads it.
 
         `options` are the fields of `explain.options.Options`. `question`: "where" is it, or "why" this class and not
         another; it sets part, method and layers (`explain.questions`), and options given as well override it.
@@ -207,16 +203,11 @@ class Explainer:
         only. Raises ImageProblem or ModelProblem, one sentence each.
         """
         run = Run(progress, cancel, partial, maps)
-        if not isinstance(source, list):
+        if (sources := given_pictures.several(source)) is None:
             return self._one(*self._request(source, bgr, question, options), run)
-        targets = options.pop("targets", None)
-        if isinstance(targets, (str, int)):
-            targets = [targets] * len(source)
-        if targets is not None and len(targets) != len(source):
-            raise ModelProblem(f"There are {len(source)} pictures and {len(targets)} targets: give one for each.")
-        rows = [{}] * len(source) if targets is None else [{"targets": _listed(one)} for one in targets]
-        requests = (self._request(one, bgr, question, options | row) for one, row in zip(source, rows, strict=True))
-        return self._several(requests, len(source), run)
+        rows = given_pictures.targets_of_each(options.pop("targets", None), len(sources))
+        requests = (self._request(one, bgr, question, options | row) for one, row in zip(sources, rows, strict=True))
+        return self._several(requests, len(sources), run)
 
     def _request(
         self, source: Any, bgr: bool, question: Question | None, options: dict[str, Any]
@@ -229,9 +220,9 @@ class Explainer:
             first["layers"] = self._layers
         if "layers" in options:
             options = options | {"layers": self._paths(options["layers"])}
-        if self._is_ready(source):
+        if given_pictures.is_ready(source, self.resident.adapter, self._object):
             return Image.of_tensor(source), Options.parse(first | options | {"preprocessing": in_memory.READY})
-        return Image.open(_reversed(source) if bgr else source), Options.parse(first | options)
+        return Image.open(given_pictures.red_first(source) if bgr else source), Options.parse(first | options)
 
     def _one(self, image: Image, chosen: Options, run: Run) -> Explanation:
         def work(resident: Resident, more: tuple[str, ...]) -> Explanation:
@@ -312,14 +303,6 @@ class Explainer:
         for one in made if isinstance(made, list) else [made]:
             display(one)
 
-    def _is_ready(self, source: Any) -> bool:
-        """Return whether a picture is a tensor that goes into the model as it is."""
-        if in_memory.READY not in self.resident.adapter.preprocessings or self._object is None:
-            return False
-        if not isinstance(source, torch.Tensor) or not source.is_floating_point():
-            return False
-        return self._object.preprocess is None or bool(source.min() < 0 or source.max() > 1)
-
     def with_oom_fallback(self, work: Callable[[Resident, tuple[str, ...]], T]) -> T:
         """Return `work(resident, notes)`, also where the GPU is full: after unloading other models, then on the CPU.
 
@@ -390,24 +373,6 @@ class Explainer:
         return evidence, key, milliseconds
 
 
-def chosen_layers(resident: Resident, names: tuple[str, ...]) -> tuple[Layer, ...]:
-    """Return layers by any names that `explain.evidence.layers.named` accepts, each once; by default the model's."""
-    wanted = names if resident.gradients else ()
-    paths = tuple(dict.fromkeys(path for name in wanted for path in named(resident, name)))
-    return find(resident, paths or resident.default_layers)
-
-
 def _forget(resident: weakref.ref[Resident]) -> None:
     """Drop the evidence of a model in memory, which would keep it alive."""
     EVIDENCE.discard(lambda evidence: evidence.resident.origin is resident())
-
-
-def _reversed(source: Any) -> NDArray[Any]:
-    """Return an array with red first."""
-    if not isinstance(source, np.ndarray):
-        raise ModelProblem("bgr is for arrays: files and Pillow images say themselves how their colours are ordered.")
-    return source[..., ::-1]
-
-
-def _listed(target: Any) -> Any:
-    return target if isinstance(target, (list, tuple)) else () if target is None else (target,)

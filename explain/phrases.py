@@ -55,6 +55,13 @@ def megabytes(nbytes: int) -> str:
     return f"{nbytes / 1e6:,.0f}{NBSP}MB"
 
 
+def download(megabytes: float | None) -> str:
+    """Say how large a download is: `about 5.3 MB`, `about 1,430 MB`; empty where it is not known."""
+    if megabytes is None:
+        return ""
+    return f"about {megabytes:,.{0 if megabytes >= 9.95 else 1}f}{NBSP}MB"
+
+
 def pixels(width: int, height: int) -> str:
     """Format a size: `810 × 1080`."""
     return f"{width}{NBSP}×{NBSP}{height}"

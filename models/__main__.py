@@ -7,8 +7,11 @@ HEAD = """# Models
 Written by `python -m models > docs/models.md` from `models/catalog.toml`; do not edit by hand. Beside these: any other
 model of timm by its name (`timm/<name>`), and every `.pt` file of Ultralytics in a folder of `SIGHTGLASS_WEIGHTS`.
 
-| family | models, small to large | licence | source |
-| --- | --- | --- | --- |
+Downloads are given in MB of 1,000,000 bytes, in the order of the models, and are about right. A model without one is
+packaged, or its file has to be put into such a folder.
+
+| family | models, small to large | download, MB | licence | source |
+| --- | --- | --- | --- | --- |
 """
 
 
@@ -17,7 +20,8 @@ def table() -> str:
     lines = []
     for name, specs in catalog.families(packaged=True).items():
         ids = ", ".join(f"`{spec.id}`" for spec in specs)
-        lines.append(f"| {name} | {ids} | {specs[0].licence} | {specs[0].source} |")
+        sizes = ", ".join(f"{spec.megabytes:,g}" for spec in specs if spec.megabytes is not None)
+        lines.append(f"| {name} | {ids} | {sizes} | {specs[0].licence} | {specs[0].source} |")
     return HEAD + "\n".join(lines) + "\n"
 
 

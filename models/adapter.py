@@ -149,6 +149,8 @@ class ModelSpec:
     """Of a model that knows no photographs: the bundled example to show it."""
     source: str = ""
     """Where the architecture comes from: its paper or its repository."""
+    megabytes: float | None = None
+    """About how large the file of its weights is to download, in MB of 1,000,000 bytes; None: not known, or no such."""
 
     @property
     def name(self) -> str:
@@ -158,6 +160,19 @@ class ModelSpec:
             return self.id
         rest = self.id[len(word) :]
         return f"{word} {rest[1:]}" if rest.startswith("_") else f"{word}{rest}"
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it is an object of the caller's, with no file and no id that another process would know."""
+        return self.loader == "custom.in_memory"
+
+    def where_stated(self, key: str) -> str:
+        """Return what states `labels`, `preprocessing` or a key of it: a key of a table, or an argument in Python."""
+        if not self.in_memory:
+            return f"weights.{key}"
+        first, _, inner = key.partition(".")
+        argument = "preprocess" if first == "preprocessing" else first
+        return f'{argument}={{"{inner}": ...}}' if inner else f"`{argument}`"
 
 
 class Adapter:

@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 import zipfile
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -21,8 +21,9 @@ from common.settings import settings
 from common.suggestions import did_you_mean
 from models import remote_file, weights
 from models.adapter import ModelSpec
+from models.catalog_tables import FAMILY, MODEL, SHARED, TOP, check
 from models.inspect import inspect_model
-from models.load import current_name, loader_exists
+from models.load import current_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -35,81 +36,14 @@ OWN_FILES = "Own files"
 OWN_MODELS = "Own models"
 TEXT_ENCODER = "ViT-B-32.pt"
 """CLIP's text encoder, which YOLO-World needs for words: among the operator's files it is not a model of its own."""
-MAX_INPUT_SIDE = 4096
-"""Maximum side of a model's input in pixels."""
-TASKS = ("classify", "detect", "embed")
 ONLY_ANSWER = ("exported", "http_service")
 """Loaders of models that may have no layers and gradients, without which most methods do not work."""
 EXPORTED = (".onnx", ".torchscript", ".pt2", ".xml")
+"""Extensions of exported models; OpenVINO's may also be in a folder of their own."""
 SUFFIXES = (*EXPORTED, ".pth", ".pt", ".ckpt", ".th", ".safetensors", ".keras", ".h5", ".hdf5")
 """Of files that hold a model."""
-"""Extensions of exported models; OpenVINO's may also be in a folder of their own."""
-
-# Keys of each table, with the kinds of their values; a table in a table is a dictionary again.
-_PREPROCESSING = {
-    "size": int,
-    "short_side": int,
-    "mean": list,
-    "std": list,
-    "channels_in": int,
-    "divide_by": (int, float),
-    "channels": str,
-    "range": int,
-    "place": str,
-    "interpolation": str,
-    "antialias": bool,
-    "crop": str,
-    "transforms": str,
-}
-_WEIGHTS = {
-    "package": str,
-    "file": str,
-    "path": str,
-    "url": str,
-    "hub": str,
-    "sha256": str,
-    "labels": (str, list),
-    "template": (str, list),
-    "key": str,
-    "args": dict,
-    "layout": str,
-    "random": int,
-    "sketch": str,
-    "preprocessing": _PREPROCESSING,
-    "config": str,
-}
-_WHY = {"method": str, "target_layers": list}
-_ENDPOINT = {
-    "url": str,
-    "send": str,
-    "field": str,
-    "format": str,
-    "boxes": str,
-    "normalised": bool,
-    "timeout": (int, float),
-    "at_once": int,
-    "size": int,
-    "token_env": str,
-}
-# Keys of a family that hold for all of its models.
-_SHARED = {
-    "loader": str,
-    "task": str,
-    "licence": str,
-    "source": str,
-    "method": str,
-    "channels_last": bool,
-    "target_layers": list,
-    "why": _WHY,
-    "example": str,
-    "arch": (str, dict),
-    "weights": _WEIGHTS,
-}
 _MADE = ("loader", "arch", "weights", "target_layers")
-"""Those of them that are not taken as they stand."""
-_TOP = {"family": list, "model": dict}
-_FAMILY = {**_SHARED, "name": str, "sizes": dict, "files": dict}
-_MODEL = {**_SHARED, "family": str, "size": str, "arch": str, "endpoint": _ENDPOINT}
+"""Keys of SHARED that are not taken as they stand."""
 
 
 def catalog() -> Mapping[str, ModelSpec]:
@@ -258,7 +192,7 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
     wrong: dict[str, str] = {}
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        _check(path, "the file", tables, _TOP)
+        check(path, "the file", tables, TOP)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         return models, {"": f"{path.name} cannot be read ({error})."}
     except ModelProblem as error:
@@ -266,7 +200,7 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
     for number, table in enumerate(tables.get("family", ()), 1):
         name = str(table.get("name", number) if isinstance(table, dict) else number)
         try:
-            _check(path, f"[[family]] {name}", table, _FAMILY, needed=("name", "loader", "sizes"))
+            check(path, f"[[family]] {name}", table, FAMILY, needed=("name", "loader", "sizes"))
             found = {model.id: model for model in _family(table, path)}
             if twice := sorted(found.keys() & models.keys()):
                 raise ModelProblem(f"{path.name}: {twice[0]} stands in two families: rename one of them.")
@@ -284,11 +218,14 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
 
 
 def _model(model_id: str, table: dict[str, Any], path: Path, before: ModelSpec | None) -> ModelSpec:
-    _check(path, f'[model."{model_id}"]', table, _MODEL, needed=() if before else ("loader",))
+    check(path, f'[model."{model_id}"]', table, MODEL, needed=() if before else ("loader",))
     if "loader" in table:
         # Another model under a known name inherits nothing from it.
         before = None
     row = {**table, "weights": _weights(table.get("weights", {}), path)} if "weights" in table else dict(table)
+    if "weights" in row:
+        # Said of the file that is no longer meant.
+        row.setdefault("megabytes", None)
     if "endpoint" in row:
         row["weights"] = {**row.get("weights", {}), "endpoint": row.pop("endpoint")}
         row.setdefault("task", "detect")
@@ -321,7 +258,8 @@ def _family(table: dict[str, Any], path: Path) -> Iterator[ModelSpec]:
             weights=_weights(given, path),
             target_layers=tuple(table.get("target_layers", ())),
             loader=current_name(table["loader"]),
-            **{key: table[key] for key in _SHARED if key in table and key not in _MADE},
+            megabytes=table.get("megabytes", {}).get(size),
+            **{key: table[key] for key in SHARED if key in table and key not in _MADE},
         )
 
 
@@ -344,41 +282,6 @@ def _weights(table: dict[str, Any], path: Path) -> Mapping[str, Any]:
     if ".py:" in (name := given.get("transforms", "")):
         table["preprocessing"] = {**given, "transforms": str(path.parent / Path(name).expanduser())}
     return table
-
-
-def _check(path: Path, where: str, table: object, allowed: Mapping[str, Any], needed: tuple[str, ...] = ()) -> None:
-    """Raise ModelProblem naming the table and the key that is unknown, missing or of the wrong kind."""
-    if not isinstance(table, dict):
-        raise ModelProblem(f"{path.name}: {where} should be a table.")
-    for key, value in table.items():
-        if key not in allowed:
-            hint = did_you_mean(key, allowed, f"it may have {', '.join(allowed)}.")
-            raise ModelProblem(f"{path.name}: {where} has an unknown key {key}: {hint}")
-        kind = allowed[key]
-        expected: Any = dict if isinstance(kind, dict) else kind
-        if not isinstance(value, expected):
-            raise ModelProblem(f"{path.name}: {key} in {where} is of the wrong kind ({value!r}).")
-        if key == "task" and value not in TASKS:
-            raise ModelProblem(f"{path.name}: task in {where} is one of {', '.join(TASKS)}, not {value!r}.")
-        if key == "loader" and not loader_exists(current_name(value)):
-            raise ModelProblem(f"{path.name}: loader in {where} is {value!r}, which is no file of models/families.")
-        if isinstance(kind, dict):
-            _check(path, f"{key} of {where}", value, kind, needed=("url",) if kind is _ENDPOINT else ())
-        elif key in ("mean", "std") and not (0 < len(value) <= 16 and all(type(number) is float for number in value)):
-            raise ModelProblem(f"{path.name}: {key} in {where} should be three numbers such as 0.5, or one a channel.")
-        elif allowed is _PREPROCESSING and key in ("size", "short_side") and not 1 <= value <= MAX_INPUT_SIDE:
-            raise ModelProblem(f"{path.name}: {key} in {where} is from 1 to {MAX_INPUT_SIDE} pixels, not {value}.")
-        elif key == "std" and not all(0 < number < float("inf") for number in value):
-            raise ModelProblem(f"{path.name}: std in {where} is more than 0 for every channel, not {value}.")
-        elif key == "channels_in" and not 1 <= value <= 16:
-            raise ModelProblem(f"{path.name}: channels_in in {where} is from 1 to 16, not {value}.")
-        elif key == "divide_by" and not value > 0:
-            raise ModelProblem(f"{path.name}: divide_by in {where} is more than 0, not {value}.")
-        elif isinstance(value, dict) and allowed is not _TOP and key != "args":
-            _check(path, f"{key} of {where}", value, dict.fromkeys(value, str))
-    for key in needed:
-        if key not in table:
-            raise ModelProblem(f"{path.name}: {where} needs the key {key}.")
 
 
 def _timm(name: str) -> ModelSpec:
@@ -430,9 +333,6 @@ def _own_file(file: Path) -> ModelSpec:
         method="gradcam" if classifies else "drise" if exported else "hirescam",
         weights={"path": str(file)},
     )
-
-
-assert set(_SHARED) <= {field.name for field in fields(ModelSpec)}
 
 
 FIRST_DETECTOR = "yolo11n"

@@ -135,13 +135,15 @@ def for_classes(
     if given:
         given = binary_names(given) if binary else given
         if len(given) != count:
+            where = spec.where_stated("labels")
             raise ModelProblem(
-                f"{spec.id} has {count} classes and weights.labels names {len(given)}: give as many names as classes."
+                f"{spec.id} has {count} classes and {where} names {len(given)}: give as many names as classes."
             )
         return given, ()
     if len(otherwise) == count:
         return tuple(otherwise), ()
-    note = f"Its {count} classes have no names here: say weights.labels in its table."
+    say = f"say {spec.where_stated('labels')}{'' if spec.in_memory else ' in its table'}"
+    note = f"Its {count} classes have no names here: {say}."
     return binary_names(()) if binary else tuple(f"class {index}" for index in range(count)), (note,)
 
 

@@ -156,6 +156,7 @@ __all__ = [
     "Progress",
     "cache",
     "download",
+    "downloadable",
     "find",
     "folders",
     "locate",
@@ -207,6 +208,11 @@ def places() -> tuple[Path, ...]:
 def find(spec: ModelSpec) -> Path | None:
     """Return the model's weights on this machine, or None."""
     return next(_present(spec), None)
+
+
+def downloadable(spec: ModelSpec) -> bool:
+    """Return whether it is known where the model's weights can be downloaded."""
+    return bool({"url", "hub"} & spec.weights.keys())
 
 
 def locate(spec: ModelSpec, *, download: bool = True, progress: Progress | None = None) -> Path:

@@ -74,7 +74,7 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
         ids = st.multiselect(
             "Models, two to four",
             list(every),
-            format_func=lambda key: key if key in here else f"{key} (download)",
+            format_func=lambda key: f"{key}{model_picker.mark(every[key], here)}",
             key="models",
             max_selections=MAX_MODELS,
             help="Any models of the catalogue; those marked (download) are downloaded first.",

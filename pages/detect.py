@@ -15,7 +15,7 @@ from components.session import explain_job, image_source, page, reopen, state
 from components.viewer import Panel
 from components.views import charts, comparisons, detections, exports, missing_places, panels, snapshots, visual_prompts
 from explain.methods import METHODS
-from explain.phrases import listing
+from explain.phrases import download, listing
 from models import catalog, weights
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from explain.findings.missing import Missing
 
 VIEWER = "viewer-detect"
-MEGABYTES = 5.5
-"""Size of the detector that is offered where none knows photographs."""
 
 
 @dataclass(frozen=True)
@@ -311,7 +309,7 @@ def _offer() -> None:
     if not catalog.spec(catalog.detector(here)).example:
         return
     spec = catalog.spec(catalog.FIRST_DETECTOR)
-    about = f"{MEGABYTES} MB, licence {spec.licence}"
+    about = f"{download(spec.megabytes)}, licence {spec.licence}"
     if weights.offline():
         st.caption(
             f"For photographs, put {spec.arch} ({about}) into a folder named in SIGHTGLASS_WEIGHTS.", width="content"

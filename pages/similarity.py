@@ -121,13 +121,9 @@ def _settings(choices: Choices) -> dict[str, Any]:
 
 @st.cache_resource(show_spinner=False)
 def _cache() -> Any:
-    from common.settings import cache_bytes
     from explain.evidence.cache import ByteCache
 
-    return ByteCache(
-        lambda: cache_bytes("similarities"),
-        lambda found: sum(s.signed.nbytes + s.image.pixels.nbytes for s in found.sides),
-    )
+    return ByteCache("similarities", lambda found: sum(s.signed.nbytes + s.image.pixels.nbytes for s in found.sides))
 
 
 def _ranked(choices: Choices, explainer: Explainer, items: tuple[Any, ...]) -> Ranking:

@@ -10,12 +10,16 @@ from cli import options as cli
 from cli.console import Console
 from cli.models import add as models_add
 from cli.pictures import load_explainer
+from explain.phrases import download
 
 if TYPE_CHECKING:
     from models.adapter import ModelSpec
 
 app = cli.group("List models, their weights and layers, and add your own.")
-COLUMNS = ("id", "family", "size", "task", "here", "licence")
+COLUMNS = ("id", "family", "size", "task", "here", "download", "licence")
+"""Of the table of models; in JSON `download` is `download_mb`, a number."""
+_UNSHOWN = ("labels", "download_mb")
+"""What `show` says in another place than its table."""
 Name = Annotated[str, typer.Argument(metavar="ID", help="A model listed by `models list`, or timm/<name>.")]
 
 
@@ -34,9 +38,13 @@ def list_(
     here: Annotated[bool, cli.option("--here", "Only models whose weights are on this machine.")] = False,
     json: cli.Json = False,
 ) -> int:
-    """List the models of the catalogue: family, size, licence, and whether the weights are on this machine."""
+    """List the models of the catalogue: family, size, licence, and whether the weights are on this machine.
+
+    Where they are not, the first use downloads them: `download` says about how large the file is.
+    """
     from common.errors import Problem
-    from models.catalog import TASKS, available, catalog, problem
+    from models.catalog import available, catalog, problem
+    from models.catalog_tables import TASKS
 
     if task is not None and task not in TASKS:
         raise Problem(f"--task is {task}: use {', '.join(TASKS[:-1])} or {TASKS[-1]}.")
@@ -47,7 +55,7 @@ def list_(
         if task in (None, spec.task) and search.lower() in f"{spec.id} {spec.family}".lower()
     ]
     found = [row for row in found if row["here"] or not here]
-    console.table(COLUMNS, [[_text(row[name]) for name in COLUMNS] for row in found])
+    console.table(COLUMNS, [[_cell(row, name) for name in COLUMNS] for row in found], right=("download",))
     if not found:
         console.say("No model matches: leave out a word or --here.")
     if (wrong := problem()) is not None:
@@ -93,15 +101,13 @@ def show(
             }
             if labels:
                 known["labels"] = explainer.labels
-    shown = {name: value for name, value in known.items() if name != "labels" and value not in (None, "", ())}
+    shown = {name: value for name, value in known.items() if name not in _UNSHOWN and value not in (None, "", ())}
     shown["weights"] = getattr(known["weights"], "name", "")
     console.table(("", model), [(name.replace("_", " "), _text(value)) for name, value in shown.items()])
     if labels and here:
         console.table(("index", "class"), [(str(i), name) for i, name in enumerate(known["labels"])], right=("index",))
     if not here:
-        console.say(
-            "Its weights are not on this machine: the first use downloads them, or says which file to put where."
-        )
+        console.say(f"Its weights are not on this machine: the first use {_first_use(found)}.")
     console.result(known)
     return 0
 
@@ -144,7 +150,22 @@ def layers(
 
 
 def _row(spec: ModelSpec, here: bool) -> dict[str, Any]:
-    return {name: here if name == "here" else getattr(spec, name) for name in COLUMNS}
+    known = {name: getattr(spec, name) for name in ("id", "family", "size", "task")}
+    return known | {"here": here, "download_mb": spec.megabytes, "licence": spec.licence}
+
+
+def _cell(row: dict[str, Any], column: str) -> str:
+    if column == "download":
+        return "" if row["here"] else download(row["download_mb"])
+    return _text(row[column])
+
+
+def _first_use(spec: ModelSpec) -> str:
+    from models import weights
+
+    if weights.offline() or not weights.downloadable(spec):
+        return "says which file to put where"
+    return ", ".join(filter(None, ("downloads them", download(spec.megabytes))))
 
 
 def _text(value: Any) -> str:

@@ -17,6 +17,7 @@ from components.picture_bar import Bar, Item
 from components.session import image_source, page, reopen, state, url_state
 from components.session.image_source import EXAMPLES
 from components.session.uploads import token
+from explain.evidence.cache import ByteCache
 from explain.phrases import pixels as size_in_pixels
 from explain.phrases import plural
 from explain.picture.image import Image
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 THUMBNAIL = (104, 88)
 """Width and height in pixels, twice those on the page."""
+_thumbnails: ByteCache[str] = ByteCache("thumbnails", len)
 INVITATION = "Drop, paste or upload your own picture."
 
 
@@ -88,10 +90,7 @@ def _query() -> str:
 
 def _items() -> tuple[Item, ...]:
     """Return the session's own pictures, the newest first, and the examples."""
-    own = [
-        Item(token(image), image.name, _small(image.sha256, image), own=True)
-        for image in reversed(image_source.own().values())
-    ]
+    own = [Item(token(image), image.name, _small(image), own=True) for image in reversed(image_source.own().values())]
     return (*own, *_examples())
 
 
@@ -114,9 +113,8 @@ def thumbnail_file(name: str) -> Path:
     return Path(picture_bar.__file__).with_name(f"{name.replace(' ', '-')}.webp")
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
-def _small(sha256: str, _image: Image) -> str:
-    return _data_url(thumbnail(_image))
+def _small(image: Image) -> str:
+    return _thumbnails.get_or_make(image.sha256, lambda: _data_url(thumbnail(image)))
 
 
 def thumbnail(image: Image) -> bytes:

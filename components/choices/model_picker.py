@@ -9,16 +9,17 @@ import streamlit as st
 from common.errors import ModelProblem
 from components.session import reopen, state, url_state
 from components.session.reopen import OTHER, OWN_DETECTOR
-from models import catalog
+from explain.phrases import download
+from models import catalog, weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from models.adapter import ModelSpec
 
 FIRST = "efficientnet-lite0"
-SIZES_WIDTH = 200
-"""Pixels in the sidebar for a row of buttons, each of 39 and with a mark of 52; more would begin a second row."""
+MAX_BUTTONS = 5
+"""Sizes in a row of buttons; more would begin a second one."""
 TIMM_EXAMPLE = "mobilenetv3_small_100"
 BY_ID = "id "
 """Marks entries of the menu that are one model, not a family."""
@@ -45,6 +46,15 @@ def present(task: str) -> list[ModelSpec]:
     """Return the models of a task whose weights are on this machine, as the catalogue lists them."""
     here = menu()[1]
     return [spec for spec in catalog.catalog().values() if spec.id in here and spec.task == task]
+
+
+def mark(spec: ModelSpec, here: Collection[str]) -> str:
+    """Return what follows a model's name in a menu: ` (download, about 45 MB)`, or nothing if it is on this machine."""
+    if spec.id in here:
+        return ""
+    if not weights.downloadable(spec):
+        return " (not here)"
+    return f" ({', '.join(filter(None, ('download', download(spec.megabytes))))})"
 
 
 def choose(own_detector: bool = False) -> ModelSpec:
@@ -95,12 +105,12 @@ def _searchable(
 ) -> dict[str, str]:
     """Return the families, and below them every model by its id, so that typing an id finds it; with their labels."""
     absent = {name for name in names if not any(spec.id in here for spec in families[name])}
-    labels = {name: f"{name} (download)" if name in absent else name for name in names}
+    labels = {name: f"{name}{mark(families[name][0], here)}" if name in absent else name for name in names}
     if other:
         labels[OTHER] = OTHER
     for name in names:
         for spec in families[name]:
-            labels[BY_ID + spec.id] = f"{spec.id}, {name}" + ("" if spec.id in here else " (download)")
+            labels[BY_ID + spec.id] = f"{spec.id}, {name}{mark(spec, here)}"
     return labels
 
 
@@ -140,23 +150,18 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None, e
     first = next((spec.id for spec in specs if spec.id in here), specs[0].id)
     # Several words name a kind and no size: the cheats among the demo models.
     kinds = any(" " in spec.size for spec in specs)
-    sized, absent = all(spec.size for spec in specs) and not kinds, len(sizes.keys() - here)
-    few = not kinds and len(sizes) <= 5 and 39 * len(sizes) + 13 * absent <= SIZES_WIDTH
-    draw: Any = st.segmented_control if few else st.selectbox
+    sized = all(spec.size for spec in specs) and not kinds
+    # A button has no room for how large a download is.
+    buttons = not kinds and len(sizes) <= MAX_BUTTONS and sizes.keys() <= here
+    draw: Any = st.segmented_control if buttons else st.selectbox
     chosen = url_state.widget(
         draw,
         "Size" if sized else "Variant",
-        {spec.id: _size_label(spec, spec.id in here, few) for spec in specs},
+        {spec.id: f"{spec.size or spec.id}{mark(spec, here)}" for spec in specs},
         addressed.id if addressed and addressed.id in sizes else first,
         key=f"size-{specs[0].family}{end}",
         help=("From small and fast to large and slow." if sized else "Each is a separate model.")
-        + f" Those marked {':material/download:' if few else '(download)'} are downloaded when you choose them.",
+        + ("" if buttons else " Those marked (download) are downloaded when you choose them."),
         width="stretch",
     )
     return sizes[chosen]
-
-
-def _size_label(spec: ModelSpec, present: bool, few: bool) -> str:
-    """Return a size, marked where its weights are not on this machine; a row of buttons has room for a sign only."""
-    name = spec.size or spec.id
-    return name if present else f"{name} :material/download:" if few else f"{name} (download)"

@@ -267,7 +267,8 @@ def _residents() -> None:
     residents = RESIDENCY.residents()
     device = str(residents[-1].device).upper() if residents else "CPU"
     st.caption(
-        f":material/memory: {device} · {plural(len(residents), 'model')} resident, {megabytes(RESIDENCY.nbytes)}"
+        f":material/memory: {device} · {plural(len(residents), 'model')} resident, "
+        f"{RESIDENCY.nbytes / 1e6:,.0f} of {megabytes(RESIDENCY.limit)}"
     )
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from common.errors import Cancelled, Problem
-from common.settings import cache_bytes
 from components.session import background, monitoring, state
 from components.session.background import Status, Task
 from explain.evidence.cache import ByteCache
@@ -43,7 +42,7 @@ def _cache() -> ByteCache[Explanation]:
         maps = sum(array.nbytes for array in grown)
         return explanation.evidence.nbytes + explanation.image.pixels.nbytes + maps
 
-    return ByteCache(lambda: cache_bytes("explanations"), size)
+    return ByteCache("explanations", size)
 
 
 class Job(Task[Status]):

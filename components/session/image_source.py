@@ -9,6 +9,7 @@ import streamlit as st
 from common import packaged
 from components.session import state, url_state
 from components.session.uploads import DIGITS, UPLOADS, token
+from explain.evidence.cache import ByteCache
 from explain.picture.examples import EXAMPLES as EXAMPLES
 from explain.picture.examples import bundled
 from explain.picture.examples import example_named as example_named
@@ -44,8 +45,12 @@ def own() -> dict[str, Image]:
     return state.of(Pictures).own
 
 
-example = st.cache_data(show_spinner=False, max_entries=12)(bundled)
-"""`bundled`, for pages."""
+_examples: ByteCache[Image] = ByteCache("examples", lambda image: image.pixels.nbytes + len(image.jpeg))
+
+
+def example(name: str) -> Image:
+    """Return a bundled picture; raise ImageProblem where the package of a photograph is not installed."""
+    return _examples.get_or_make(name, lambda: bundled(name))
 
 
 def is_here(name: str) -> bool:

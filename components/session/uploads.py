@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 MAX_AGE = 3600.0
 """Seconds after its last use until an upload is deleted."""
-MAX_BYTES = 256 * 2**20
-"""Bytes of all sessions' uploads together; those used longest ago are deleted first."""
 DIGITS = 20
 """Of a picture's SHA-256 in an address: enough that nobody guesses one."""
 
@@ -39,17 +37,20 @@ class _Kept:
 
 @dataclass
 class Uploads:
-    """The uploads of all sessions by `token`; never written to disk. Safe to use from several threads."""
+    """The uploads of all sessions by `token`; never written to disk. Safe to use from several threads.
+
+    Those used longest ago are deleted first where they exceed their part of the memory.
+    """
 
     clock: Callable[[], float] = time.monotonic
-    _kept: ByteCache[_Kept] = field(default_factory=lambda: ByteCache(lambda: MAX_BYTES, lambda kept: kept.nbytes))
+    _kept: ByteCache[_Kept] = field(default_factory=lambda: ByteCache("uploads", lambda kept: kept.nbytes))
 
     def put(self, image: Image, data: bytes = b"") -> None:
         """Keep a picture; `data`: the file that it was opened from, which is smaller than its pixels."""
         kept = _Kept(image.name, data or image.jpeg or image, self.clock())
         self._tidy()
         # The cache would hold it even where it alone exceeds the budget.
-        if kept.nbytes <= MAX_BYTES:
+        if kept.nbytes <= self._kept.limit:
             self._kept.put(token(image), kept)
         else:
             self.drop(token(image))

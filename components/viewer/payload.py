@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from common.settings import cache_bytes
 from components.frontend import packed_by_content
 from explain.evidence.cache import ByteCache
 from explain.phrases import pixels as size_words
@@ -33,7 +32,7 @@ Rect = tuple[float, float, float, float]
 
 MAX_SIDE = 1600
 """Pixels of a picture's longer side that the browser gets at first; zooming in brings finer ones."""
-_blobs: ByteCache[bytes] = ByteCache(lambda: cache_bytes("pictures"), len)
+_blobs: ByteCache[bytes] = ByteCache("pictures", len)
 
 
 @dataclass(frozen=True)

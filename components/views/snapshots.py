@@ -19,6 +19,7 @@ from common.files import write_file
 from common.settings import settings
 from components.session import image_source, state
 from components.views import charts
+from explain.evidence.cache import ByteCache
 from explain.picture.image import Image
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ PATTERN = re.compile(r"heatmap_\d{8}_\d{6}(_\d+)?\.jpg")
 STRIP = 8
 """Photos that are shown at once."""
 ACROSS = 4
+_photos: ByteCache[NDArray[np.uint8]] = ByteCache("photos", lambda pixels: int(pixels.nbytes))
 
 
 @dataclass
@@ -214,7 +216,7 @@ def _full(path: Path) -> None:
 
 def _thumbnail(path: Path) -> None:
     try:
-        small = _small(str(path), path.stat().st_mtime_ns)
+        small = _small(path)
     except (OSError, ImageProblem):
         st.caption(f"{path.name} cannot be read.")
         return
@@ -268,6 +270,5 @@ def _when(name: str) -> str:
     return f"{taken.day} {taken:%B %Y, %H:%M}"
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
-def _small(path: str, _changed: int) -> NDArray[np.uint8]:
-    return Image.open(path).thumbnail(320)
+def _small(path: Path) -> NDArray[np.uint8]:
+    return _photos.get_or_make((path, path.stat().st_mtime_ns), lambda: Image.open(path).thumbnail(320))

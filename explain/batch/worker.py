@@ -16,7 +16,8 @@ from common.errors import Cancelled, ImageProblem, ModelProblem, Problem
 from explain.batch import batched_pass, journal, records
 from explain.batch.item import Item, Unreachable
 from explain.evidence.determinism import PassLock
-from explain.explainer import EVIDENCE, Explainer, chosen_layers
+from explain.evidence.layers import chosen_layers
+from explain.explainer import EVIDENCE, Explainer
 from explain.explanation import Explanation
 from explain.methods import method as find_method
 from explain.options import RECIPE_OPTIONS, Options

@@ -4,27 +4,57 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import WeakSet
+
+from common import budget, memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
 Value = TypeVar("Value")
+_EVERY: WeakSet[ByteCache[Any]] = WeakSet()
+"""The caches of this process that have a part of its budget."""
+
+
+EVICTED_MB = 64
+"""MiB evicted after which the system gets them back: glibc keeps what is freed in pieces, hundreds of MB in the end."""
+
+
+class _Evicted:
+    """Bytes evicted from all caches since memory was last given back."""
+
+    def __init__(self) -> None:
+        self._nbytes = 0
+        self._lock = threading.Lock()
+
+    def add(self, nbytes: int) -> None:
+        with self._lock:
+            self._nbytes += nbytes
+            if enough := self._nbytes >= EVICTED_MB * budget.MIB:
+                self._nbytes = 0
+        if enough:
+            memory.give_back()
+
+
+_EVICTED = _Evicted()
 
 
 class ByteCache(Generic[Value]):
-    """Holds values up to `budget` bytes; `size` is called again for all of them whenever one is added."""
+    """Holds values up to `limit` bytes; `size` is called again for all of them whenever one is added."""
 
-    def __init__(self, budget: int | Callable[[], int], size: Callable[[Value], int]) -> None:
-        """`budget` in bytes, or a function that reads it from the settings."""
-        self._budget = budget
+    def __init__(self, limit: str | int, size: Callable[[Value], int]) -> None:
+        """`limit` in bytes, or the name of its part of the process's (`common.budget`); `size` of a value in bytes."""
+        self._limit = limit
         self._size = size
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
         self._lock = threading.RLock()
+        if isinstance(limit, str):
+            _EVERY.add(self)
 
     @property
-    def budget(self) -> int:
-        return self._budget() if callable(self._budget) else self._budget
+    def limit(self) -> int:
+        return budget.limit(self._limit) if isinstance(self._limit, str) else self._limit
 
     def get(self, key: Hashable) -> Value | None:
         with self._lock:
@@ -37,13 +67,23 @@ class ByteCache(Generic[Value]):
         with self._lock:
             self._values[key] = value
             self._values.move_to_end(key)
-            self.shrink(self.budget)
+        self.shrink(self.limit)
 
-    def shrink(self, budget: int) -> None:
-        """Evict the least recently used until at most `budget` bytes, or one value, are left."""
+    def get_or_make(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """Return a value, made and added where it is not there; two threads may both make it."""
+        if (found := self.get(key)) is None:
+            found = make()
+            self.put(key, found)
+        return found
+
+    def shrink(self, limit: int) -> None:
+        """Evict the least recently used until at most `limit` bytes, or one value, are left."""
+        evicted = 0
         with self._lock:
-            while len(self._values) > 1 and self.nbytes > budget:
-                self._values.popitem(last=False)
+            while len(self._values) > 1 and self.nbytes > limit:
+                evicted += self._size(self._values.popitem(last=False)[1])
+        if evicted:
+            _EVICTED.add(evicted)
 
     def discard(self, unwanted: Callable[[Value], bool]) -> None:
         with self._lock:
@@ -65,3 +105,12 @@ class ByteCache(Generic[Value]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+
+def held() -> dict[str, int]:
+    """Return the bytes that the caches of this process hold, by their part of its budget."""
+    found: dict[str, int] = {}
+    for cache in list(_EVERY):
+        if isinstance(name := cache._limit, str):
+            found[name] = found.get(name, 0) + cache.nbytes
+    return found

@@ -75,6 +75,13 @@ def find(resident: Resident, paths: Collection[str]) -> tuple[Layer, ...]:
     return tuple(resident.known_layers[path] for path in paths)
 
 
+def chosen_layers(resident: Resident, names: tuple[str, ...]) -> tuple[Layer, ...]:
+    """Return layers by any names that `named` accepts, each once; by default the model's."""
+    wanted = names if resident.gradients else ()
+    paths = tuple(dict.fromkeys(path for name in wanted for path in named(resident, name)))
+    return find(resident, paths or resident.default_layers)
+
+
 def named(resident: Resident, typed: str) -> tuple[str, ...]:
     """Return the paths of one or several layers, by any name a user types.
 
@@ -142,7 +149,9 @@ def _refused(
         return ModelProblem(f"The output of {meant} is not a map: {choose}.")
     near = _nearest(name, [*presets, *resident.known_layers])
     listed = f"the nearest {'is' if len(near) == 1 else 'are'} {_listed(near)}" if near else choose
-    return ModelProblem(f"There is no layer {name} in this model: {listed}; `models layers` lists all.")
+    # What is in memory has no id that the command line could be given.
+    where = "`layers` of the Explainer" if resident.adapter.spec.in_memory else "`models layers`"
+    return ModelProblem(f"There is no layer {name} in this model: {listed}; {where} lists all.")
 
 
 def _nearest(name: str, among: Collection[str]) -> list[str]:

@@ -13,7 +13,6 @@ from weakref import WeakValueDictionary
 import torch
 
 from common.errors import ModelProblem
-from common.settings import MIB, settings
 from explain.backward import convolution
 from explain.evidence.cache import ByteCache
 from explain.evidence.determinism import PassLock
@@ -164,9 +163,9 @@ class Residency:
     """The loaded models, by id and device, within a budget of bytes."""
 
     def __init__(self, budget: int | None = None) -> None:
-        """`budget` in bytes; None: SIGHTGLASS_MODELS_MB."""
+        """`budget` in bytes; None: the models' part of the process's memory."""
         self._residents: ByteCache[Resident] = ByteCache(
-            budget if budget is not None else lambda: int(settings().models_mb * MIB), lambda resident: resident.nbytes
+            "models" if budget is None else budget, lambda resident: resident.nbytes
         )
         self._loading: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
         self._objects: WeakValueDictionary[tuple[object, ...], Resident] = WeakValueDictionary()
@@ -213,6 +212,11 @@ class Residency:
     @property
     def nbytes(self) -> int:
         return self._residents.nbytes
+
+    @property
+    def limit(self) -> int:
+        """The bytes that the models may take."""
+        return self._residents.limit
 
 
 def of_download(name: str, progress: Progress | None) -> Callable[[int, int], None] | None:

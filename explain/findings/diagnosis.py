@@ -200,7 +200,8 @@ def _undecided(explanation: Result) -> Finding | None:
         return None
     text = (
         f"The scores are nearly the same for all {count} classes, at most {percent(float(scores.max()))}: the "
-        "preprocessing may be wrong (weights.preprocessing), or the weights belong to another model."
+        f"preprocessing may be wrong ({model.where_stated('preprocessing')}), or the weights "
+        "belong to another model."
     )
     return Finding("undecided", "caution", text)
 

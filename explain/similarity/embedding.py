@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from common.errors import ModelProblem
-from common.settings import cache_bytes
 from explain.evidence.cache import ByteCache
 from explain.picture.image import Image
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from explain.evidence.resident import Resident
     from explain.explainer import Explainer
 
-VECTORS: ByteCache[NDArray[np.float32]] = ByteCache(lambda: cache_bytes("embeddings"), lambda vector: vector.nbytes)
+VECTORS: ByteCache[NDArray[np.float32]] = ByteCache("embeddings", lambda vector: vector.nbytes)
 """Embeddings by picture, model and preprocessing: the latest 30,000 or so of 512 numbers."""
 
 

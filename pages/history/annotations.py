@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from common.errors import Problem
-from common.settings import cache_bytes
 from components.markup import markup
 from components.session import history_store, state
 from explain.evidence.cache import ByteCache
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from explain.history import Mark, Record
 
-_drawn: ByteCache[NDArray[np.uint8]] = ByteCache(lambda: cache_bytes("annotations"), lambda pixels: int(pixels.nbytes))
+_drawn: ByteCache[NDArray[np.uint8]] = ByteCache("annotations", lambda pixels: int(pixels.nbytes))
 
 
 @dataclass

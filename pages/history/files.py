@@ -6,7 +6,6 @@ import io
 import zipfile
 from typing import TYPE_CHECKING
 
-from common.settings import cache_bytes
 from components.session import history_store
 from explain.evidence.cache import ByteCache
 
@@ -51,7 +50,7 @@ def _size(found: tuple[Image, tuple[SavedMap, ...]]) -> int:
     return int(image.pixels.nbytes + len(image.jpeg) + sum(grid.nbytes for grid in grids))
 
 
-_cache: ByteCache[tuple[Image, tuple[SavedMap, ...]]] = ByteCache(lambda: cache_bytes("records"), _size)
+_cache: ByteCache[tuple[Image, tuple[SavedMap, ...]]] = ByteCache("records", _size)
 
 
 _pairs: ByteCache[Similarity] = ByteCache(

@@ -13,6 +13,7 @@ from common.errors import ImageProblem, Problem
 from components.session import history_store, image_source, reopen, state, url_state
 from components.session.markdown import escaped, shortened
 from components.views import charts, tables
+from explain.evidence.cache import ByteCache
 from explain.methods import METHODS
 from explain.monitor import trend
 from explain.monitor.phrases import clock, many
@@ -38,6 +39,8 @@ MAX_ENTRIES = 500
 """Entries that are read; older ones are in the log's files."""
 ORDERS = {"worst": "Worst first", "newest": "Newest first"}
 LARGE = 720
+_entries: ByteCache[bytes] = ByteCache("entries", len)
+"""Maps in the gallery, by folder and entry."""
 MAX_HEIGHT, MAX_WIDTH = 520, 470
 """Pixels of an entry's picture, so that the buttons below it stay in sight."""
 
@@ -134,7 +137,7 @@ def _tile(chosen: Chosen, entry: Entry) -> None:
     try:
         over = "over the picture" if entry.kept else "alone"
         st.image(
-            _drawn(chosen.monitor, str(chosen.folder), entry, id=entry.id),
+            _entries.get_or_make((chosen.folder, entry.id), lambda: _drawn(chosen.monitor, entry)),
             # With a width in numbers, Streamlit downscales the picture to it.
             width="stretch",
             alt=f"Map of {entry.picture} {over}: {entry.label or 'nothing'}",
@@ -158,12 +161,11 @@ def _tile(chosen: Chosen, entry: Entry) -> None:
     )
 
 
-@st.cache_data(show_spinner=False, max_entries=400)
-def _drawn(_monitor: Monitor, folder: str, _entry: Entry, *, id: str) -> bytes:
+def _drawn(monitor: Monitor, entry: Entry) -> bytes:
     """Return a map on a transparent box of one size, so that the rows of the gallery align."""
     from PIL import Image as Pillow
 
-    with Pillow.open(io.BytesIO(_monitor.overlay(_entry, side=max(BOX)))) as opened:
+    with Pillow.open(io.BytesIO(monitor.overlay(entry, side=max(BOX)))) as opened:
         made = opened.convert("RGBA")
     made.thumbnail(BOX)
     paper = Pillow.new("RGBA", BOX, (0, 0, 0, 0))

@@ -19,7 +19,7 @@ from components.session.state import ChosenBox, Sidebar
 from components.views import comparisons, detections, snapshots
 from explain import Explainer
 from explain.evidence.resident import RESIDENCY
-from explain.phrases import percent
+from explain.phrases import NBSP, percent
 from explain.picture.image import Image
 from models import catalog, weights
 from models.adapter import Prediction, Stage
@@ -594,7 +594,7 @@ def test_with_a_network_a_detector_of_photographs_is_one_click_away(page, fresh,
     monkeypatch.setattr(weights, "download", download)
     app = page(SCREEN)
     offer = next(button for button in app.button if "YOLO11n" in button.label)
-    assert offer.label == "Download YOLO11n for photographs (5.5 MB, licence AGPL-3.0)"
+    assert offer.label == f"Download YOLO11n for photographs (about 5.3{NBSP}MB, licence AGPL-3.0)"
     assert not said
     offer.click().run()
     assert not app.exception and not app.error

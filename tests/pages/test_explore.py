@@ -13,7 +13,7 @@ from common.errors import ModelProblem
 from components.choices import model_picker
 from components.session.explain_job import Running
 from explain import Explainer
-from explain.phrases import percent
+from explain.phrases import NBSP, percent
 from tests.pages.conftest import act, bar, headline, session, shown
 
 
@@ -54,20 +54,23 @@ def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
     np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
 
 
-def test_sizes_that_would_be_downloaded_are_marked(page, monkeypatch):
-    names, here = model_picker.menu()
-    monkeypatch.setattr(model_picker, "menu", lambda: (names, here - {"efficientnet-lite2"}))
+def test_sizes_say_how_large_their_download_is(page, monkeypatch, tmp_path):
+    (tmp_path / "models.toml").write_text('[model."swin_t"]\nweights = { random = 1 }')
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    model_picker.menu.clear()
+    try:
+        app = page(model="swin_t")
+        sizes = app.selectbox(key="size-Swin")
+        assert sizes.options == ["t", f"s (download, about 199{NBSP}MB)", f"b (download, about 352{NBSP}MB)"]
+        assert "Those marked (download) are downloaded when you choose them." in sizes.help
+    finally:
+        model_picker.menu.clear()
+
+
+def test_sizes_that_are_all_here_are_a_row_of_buttons(page):
     sizes = page().segmented_control(key="size-EfficientNet-Lite")
-    assert sizes.options == ["s", "m", "l :material/download:"]
-    assert ":material/download: are downloaded" in sizes.help
-
-
-def test_more_marked_sizes_than_a_row_has_room_for_are_a_list(page, monkeypatch):
-    names, here = model_picker.menu()
-    monkeypatch.setattr(model_picker, "menu", lambda: (names, here - {"demo-cls-m", "demo-cls-l", "demo-cls-s"}))
-    monkeypatch.setattr(model_picker, "SIZES_WIDTH", 3 * 39 + 2 * 13)
-    sizes = page(model="demo-cls-s").selectbox(key="size-Demo classifier")
-    assert sizes.options == ["s (download)", "m (download)", "l (download)"]
+    assert sizes.options == ["s", "m", "l"]
+    assert "download" not in sizes.help
 
 
 def test_nonsense_in_the_address_is_passed_over(page):

@@ -19,7 +19,7 @@ from components.session.uploads import UPLOADS, Uploads, token
 from components.views import snapshots
 from explain import Explainer
 from explain.export import figure
-from explain.phrases import pixels
+from explain.phrases import NBSP, pixels
 from explain.picture.image import Image, to_png
 from tests.pages.conftest import ROOT, act, bar, session, shown
 
@@ -137,7 +137,8 @@ def test_uploads_are_kept_for_an_hour_after_their_last_use_and_in_bounded_memory
     # A file in place of another is not taken for it.
     kept.put(images[1], picture("c.png"))
     assert kept.get(token(images[1])) is None
-    monkeypatch.setattr("components.session.uploads.MAX_BYTES", images[0].pixels.nbytes + images[2].pixels.nbytes)
+    room = images[0].pixels.nbytes + images[2].pixels.nbytes
+    monkeypatch.setattr("common.budget.limit", lambda name: room if name == "uploads" else 0)
     for image in (images[0], images[1], images[2]):
         kept.put(Image(image.pixels, image.name))
     assert [kept.get(token(image)) is not None for image in images] == [False, False, True]
@@ -254,7 +255,7 @@ def test_an_example_whose_package_is_missing_is_not_offered(page, monkeypatch):
     monkeypatch.setattr(
         "common.packaged.photograph", lambda name: None if name in ("bus", "zidane") else photograph(name)
     )
-    image_source.example.clear()
+    image_source._examples.clear()
     image_picker._examples.clear()
     try:
         app = page()
@@ -289,7 +290,12 @@ def test_a_model_is_found_by_its_id_and_own_models_stand_before_the_demos(page, 
         assert families.index("Own models") < min(i for i, name in enumerate(families) if name.startswith("Demo"))
         for typed in ("leaf", "efficientnet-lite2", "resnet50"):
             assert any(option.startswith(f"{typed}, ") for option in box.options), typed
-        assert next(option for option in box.options if option.startswith("resnet50,")).endswith("(download)")
+        marked = {option.partition(",")[0]: option for option in box.options}
+        assert marked["resnet50"] == f"resnet50, ResNet (download, about 103{NBSP}MB)"
+        # Chosen by its family, the smallest is what is downloaded.
+        assert f"ResNet (download, about 47{NBSP}MB)" in box.options
+        # It has no address: its file has to be put into a folder.
+        assert marked["osnet_x1_0_msmt17"].endswith("OSNet (persons) (not here)")
         found = next(option for option in box.options if option.startswith("efficientnet-lite2, "))
         box.select(found).run()
         assert not app.exception and session(app, Sidebar).choices.model.id == "efficientnet-lite2"

@@ -17,7 +17,7 @@ from models.preprocess import Preprocessing
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from models.adapter import Layer
+    from models.adapter import Layer, ModelSpec
 
 Kind = Literal["logits", "probabilities", "logit", "probability"]
 """Outputs of a module: one number for each class, or one for yes against no."""
@@ -82,7 +82,7 @@ def answer_in(output: Any) -> Tensor | None:
     return None
 
 
-def probe(module: nn.Module, stated: Mapping[str, Any], name: str) -> Probed:
+def probe(module: nn.Module, stated: Mapping[str, Any], spec: ModelSpec) -> Probed:
     """Find out what a module takes and returns; `stated` is the known part of its preprocessing.
 
     Raises ModelProblem, one sentence, where it takes no picture of a usual size, or returns no classes.
@@ -91,7 +91,7 @@ def probe(module: nn.Module, stated: Mapping[str, Any], name: str) -> Probed:
     channels = channels_of(module)
     if channels != len(MEAN) and not {"channels_in", "mean", "std"} & stated.keys():
         stated = {**stated, "channels_in": channels}
-    side, why = _side(module, channels, stated, name)
+    side, why = _side(module, channels, stated, spec)
     notes: tuple[str, ...] = ()
     bare = _without_last(module, channels, side)
     if bare:
@@ -111,11 +111,11 @@ def channels_of(module: nn.Module) -> int:
     return first.in_channels if first is not None else 3
 
 
-def _side(module: nn.Module, channels: int, stated: Mapping[str, Any], name: str) -> tuple[int, str]:
+def _side(module: nn.Module, channels: int, stated: Mapping[str, Any], spec: ModelSpec) -> tuple[int, str]:
     """Return the side of the input, and how it was found."""
-    refused = None
+    refused, say = None, spec.where_stated("preprocessing.size")
     if not isinstance(stated.get("size", 0), int):
-        raise ModelProblem(f"{name} takes square pictures here: say weights.preprocessing.size as one number.")
+        raise ModelProblem(f"{spec.id} takes square pictures here: say {say} as one number.")
     for side in (stated["size"],) if "size" in stated else SIDES:
         found = _try(module, channels, side)
         if isinstance(found, Exception):
@@ -134,7 +134,7 @@ def _side(module: nn.Module, channels: int, stated: Mapping[str, Any], name: str
     reason = next(iter(str(refused).strip().splitlines()), "")[:160].rstrip(".")
     tried = f"{stated['size']} x {stated['size']}" if "size" in stated else "of a usual size"
     raise ModelProblem(
-        f"{name} takes no picture {tried} with {channels} channels ({reason}): say weights.preprocessing.size."
+        f"{spec.id} takes no picture {tried} with {channels} channels ({reason}): say {say}."
     ) from refused
 
 

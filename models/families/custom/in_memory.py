@@ -7,6 +7,7 @@ What is adapted is a copy that shares the parameters' memory, so the model itsel
 from __future__ import annotations
 
 import tempfile
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
-from common.errors import ModelProblem
+from common.errors import ModelProblem, Problem
 from models import checkpoint, labels
 from models.adapter import ModelSpec
 from models.families.custom import transforms
@@ -26,7 +27,7 @@ from models.geometry import Geometry, ModelInput
 from models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -105,7 +106,7 @@ def _module(
         known, why = transforms.keys(preprocessing_of(module)), "as timm's weights of that name"
     size = known.pop("size", None)
     square = {} if size is None else {"size": size if isinstance(size, int) else min(size)}
-    seen = probe(module, known | square, spec.id)
+    seen = probe(module, known | square, spec)
     preprocessing = seen.preprocessing
     if size is not None and not isinstance(size, int):
         preprocessing = replace(preprocessing, size=(size[0], size[1]))
@@ -231,7 +232,8 @@ def _keras(spec: ModelSpec, model: Any) -> Adapter:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         model.save(path)
-        return loader.load(replace(spec, arch="keras", weights={**spec.weights, "path": str(path)}))
+        with _without_file(path, spec):
+            return loader.load(replace(spec, arch="keras", weights={**spec.weights, "path": str(path)}))
 
 
 def _scripted(spec: ModelSpec, model: torch.jit.ScriptModule) -> Adapter:
@@ -240,7 +242,17 @@ def _scripted(spec: ModelSpec, model: torch.jit.ScriptModule) -> Adapter:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.torchscript"
         torch.jit.save(model, str(path))
-        return loader.load(replace(spec, weights={**spec.weights, "path": str(path)}))
+        with _without_file(path, spec):
+            return loader.load(replace(spec, weights={**spec.weights, "path": str(path)}))
+
+
+@contextmanager
+def _without_file(path: Path, spec: ModelSpec) -> Iterator[None]:
+    """Name the model in a problem, and not the file that it is passed on in, which nobody has seen."""
+    try:
+        yield
+    except Problem as problem:
+        raise type(problem)(str(problem).replace(str(path), spec.id).replace(path.name, spec.id)) from problem
 
 
 def _transformers(spec: ModelSpec, model: Any) -> Adapter:
@@ -251,7 +263,7 @@ def _transformers(spec: ModelSpec, model: Any) -> Adapter:
     sha256, notes = checkpoint.digest(net), _assumed(spec, preprocessing, "as ViTs usually are")
     if hasattr(net.config, "text_config"):
         raise ModelProblem(
-            f"A {spec.arch} reads words too: write it with save_pretrained, and use `models add` on its folder."
+            f"A {spec.arch} reads words too: write it with save_pretrained, and give its folder to Explainer."
         )
     return transformers.adapted(spec, spec.arch, net, preprocessing, sha256, notes)
 

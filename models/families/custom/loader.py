@@ -137,7 +137,7 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier:
         tensors = state_dicts.renamed(saved.tensors, module.state_dict())
         notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_other_sets(saved))
         sha256 = sha256_of(path)
-    seen = probe(module, _preprocessing(saved, stated), spec.id)
+    seen = probe(module, _preprocessing(saved, stated), spec)
     binary = seen.kind in ("logit", "probability")
     names, more = labels.for_classes(spec, seen.classes, labels.carried(saved.tables(), seen.classes), binary=binary)
     notes += more + seen.notes

@@ -159,7 +159,8 @@ def _detector(
         notes.append("No labels are given: these are taken for COCO's, as torchvision numbers them.")
     if not names:
         if not count or name != found:
-            raise ModelProblem(f"{runtime.path.name} does not say which classes it knows: name them in weights.labels.")
+            say = spec.where_stated("labels")
+            raise ModelProblem(f"{runtime.path.name} does not say which classes it knows: name them in {say}.")
         names, more = labels.for_classes(spec, count)
         notes += more
     return ExportedDetector(spec, runtime, names, LAYOUTS[name], size, sha256)

@@ -139,7 +139,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
     )
     _complete_by_a_run(made, path, notes)
     if not {"interpolation", "crop"} <= table.keys():
-        notes.append(f"Its pictures are resized as Keras does ({made.resizing}); weights.preprocessing states another.")
+        other = spec.where_stated("preprocessing")
+        notes.append(f"Its pictures are resized as Keras does ({made.resizing}); {other} states another.")
     made.notes = tuple(notes)
     for note in notes:
         LOGGER.info("%s: %s", spec.id, note)
@@ -187,11 +188,15 @@ def _custom_objects(spec: ModelSpec, facts: Facts) -> Iterator[None]:
     """Add what the operator's own file defines to Keras's registry, while the context lasts."""
     named = spec.arch.partition(":")[0]
     if not named.endswith(".py"):
-        if facts.needs:
-            raise WeightsProblem(
-                f"{spec.id} needs {', '.join(facts.needs)}, which is no part of Keras: name the Python file that "
-                'defines it in arch ("layers.py").'
-            )
+        # What is in memory was registered by whoever made it.
+        needs = [
+            name for name in facts.needs if not spec.in_memory or keras().saving.get_registered_object(name) is None
+        ]
+        if needs:
+            mend = "decorate its class with keras.saving.register_keras_serializable()"
+            if not spec.in_memory:
+                mend = 'name the Python file that defines it in arch ("layers.py")'
+            raise WeightsProblem(f"{spec.id} needs {', '.join(needs)}, which is no part of Keras: {mend}.")
         yield
         return
     beside = Path(str(spec.weights.get("path", ""))).parent
@@ -273,6 +278,7 @@ def _paper_of(made: KerasClassifier, notes: list[str]) -> Paper | None:
         return logits.softmax(0).numpy()
 
     paper, clear = paper_of(answer)
-    sure = "it tells simple drawings apart best so" if clear else "it is not clear: say so in weights.sketch"
+    say = "" if made.spec.in_memory else ": say so in weights.sketch"
+    sure = "it tells simple drawings apart best so" if clear else f"it is not clear{say}"
     notes.append(f"Drawings were taken to be {paper} ({sure}).")
     return paper

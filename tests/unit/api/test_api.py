@@ -250,7 +250,10 @@ def test_models_and_their_layers(client: TestClient, bus: Path) -> None:
     assert found["demo-s"]["task"] == "detect"
     assert found["demo-cls-s"]["resident"]
     assert "layercam" in found["demo-cls-s"]["methods"]
-    assert all(one["task"] == "detect" for one in client.get("/api/models?task=detect").json()["models"])
+    listed = client.get("/api/models?task=detect").json()["models"]
+    assert all(one["task"] == "detect" for one in listed)
+    assert {one["id"]: one["download_mb"] for one in listed}["yolo11m"] == 40.3
+    assert found["demo-s"]["download_mb"] is None
     inside = client.get("/api/layers/demo-cls-s").json()
     explainer = Explainer("demo-cls-s")
     assert tuple(inside["default"]) == explainer.default_layers

@@ -22,7 +22,7 @@ from common.errors import Problem
 from explain import Explainer, Image
 from explain.export import command, comparison_folder, embedded_recipe, result_folder
 from explain.maps.boxes import same_object
-from explain.phrases import plain_text
+from explain.phrases import NBSP, plain_text
 from explain.recipe import Recipe
 from models.adapters.detector import intersection_over_union
 from tests.conftest import weight
@@ -546,6 +546,19 @@ def test_models_are_listed_and_shown(answer, call) -> None:
     assert tuple(found["default"]) == explainer.default_layers
     short = [one["path"] for one in answer("models", "layers", "efficientnet-lite0")["layers"]]
     assert set(explainer.default_layers) <= set(short) and len(short) < len(explainer.layers)
+
+
+def test_downloads_say_how_large_they_are_before_they_begin(answer, call, monkeypatch) -> None:
+    (found,) = (one for one in answer("models", "list", "densenet121")["models"])
+    assert (found["here"], found["download_mb"]) == (False, 32.3)
+    row = next(line for line in call("models", "list", "densenet121")[1].splitlines() if "densenet121" in line)
+    assert f"about 32{NBSP}MB" in row
+    assert "MB" not in call("models", "list", "efficientnet-lite0")[1]
+    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "0")
+    assert f"the first use downloads them, about 32{NBSP}MB." in call("models", "show", "densenet121")[1]
+    assert "the first use says which file to put where." in call("models", "show", "osnet_x1_0_msmt17")[1]
+    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
+    assert "the first use says which file to put where." in call("models", "show", "densenet121")[1]
 
 
 def test_replay_holds_nothing_against_maps_of_another_recipe(answer, call, here) -> None:

@@ -15,11 +15,12 @@ from cli import main
 from common import environment
 from common.environment import Settings, shown_default, variable
 from common.errors import SettingProblem
-from common.settings import CACHE_SHARES, cache_bytes, settings
+from common.settings import settings
 
 ROOT = Path(__file__).parents[3]
 ROOMS = ("common", "models", "explain", "api", "cli", "components", "pages", "benchmarks")
 MALFORMED = {
+    "memory_mb": ("4 GB", "-1"),
     "models_mb": ("2GB", "-1", "nan", "inf"),
     "evidence_mb": ("much", "-1"),
     "cache_mb": ("much", "-1"),
@@ -101,19 +102,6 @@ def test_a_folder_is_named_or_off_or_among_the_users_data(
         # A relative path there is to be ignored, as the XDG specification has it.
         monkeypatch.setenv("XDG_DATA_HOME", "data")
         assert getattr(settings(), field) == Path.home() / ".local" / "share" / "sightglass" / field
-
-
-def test_one_budget_is_split_over_the_caches(monkeypatch: pytest.MonkeyPatch) -> None:
-    from components.viewer import payload
-    from explain.similarity.embedding import VECTORS
-
-    assert {name: cache_bytes(name) for name in CACHE_SHARES} == {
-        name: share * 2**20 for name, share in CACHE_SHARES.items()
-    }
-    monkeypatch.setenv("SIGHTGLASS_CACHE_MB", "83.2")
-    assert sum(map(cache_bytes, CACHE_SHARES)) == pytest.approx(83.2 * 2**20, abs=len(CACHE_SHARES))
-    assert VECTORS.budget == cache_bytes("embeddings")
-    assert payload._blobs.budget == cache_bytes("pictures") == int(6.4 * 2**20)
 
 
 def test_settings_are_read_in_one_place() -> None:

@@ -493,14 +493,29 @@ def test_byte_cache_asks_sizes_again_when_something_is_added() -> None:
     assert len(cache) == 2
 
 
+def test_what_caches_evict_is_given_back_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr("common.memory.give_back", lambda: given.append(1))
+    monkeypatch.setattr("explain.evidence.cache._EVICTED", type(explain.evidence.cache._EVICTED)())
+    first: ByteCache[bytearray] = ByteCache(100, lambda value: len(value) << 20)
+    second: ByteCache[bytearray] = ByteCache(100, lambda value: len(value) << 20)
+    for number in (1, 2, 3):
+        first.put(number, bytearray(20))
+        assert given == []
+        second.put(number, bytearray(20))
+    assert given == [1], "80 MiB from both caches together"
+    first.put(4, bytearray(20))
+    assert given == [1], "20 MiB since then"
+
+
 def test_evidence_is_held_within_its_budget(explainer: Explainer, crops: list[Image], monkeypatch: Any) -> None:
     explainer(crops[0], top_k=2)
     (evidence,) = EVIDENCE.values()
-    monkeypatch.setattr(EVIDENCE, "_budget", int(evidence.nbytes * 3.5))
+    monkeypatch.setattr(EVIDENCE, "_limit", int(evidence.nbytes * 3.5))
     for crop in crops[:8]:
         explainer(crop, top_k=2)
     assert len(EVIDENCE) == 3
-    assert EVIDENCE.nbytes <= EVIDENCE.budget
+    assert EVIDENCE.nbytes <= EVIDENCE.limit
 
 
 def soak(names: tuple[str, ...], crops: list[Image], times: int) -> float:
@@ -526,12 +541,12 @@ def soak(names: tuple[str, ...], crops: list[Image], times: int) -> float:
     gc.collect()
     grown = (process.memory_info().rss - before) / 1e6
     assert [hooks_on(one.resident.adapter.module) for one in explainers] == [0] * len(explainers)
-    assert EVIDENCE.nbytes <= EVIDENCE.budget
+    assert EVIDENCE.nbytes <= EVIDENCE.limit
     return grown
 
 
 def test_sixty_explanations_do_not_grow_the_process(crops: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EVIDENCE, "_budget", 20 * 2**20)
+    monkeypatch.setattr(EVIDENCE, "_limit", 20 * 2**20)
     assert soak(("efficientnet-lite0", "efficientnet-lite1"), crops, 60) < 30
 
 
@@ -539,7 +554,7 @@ def test_sixty_explanations_do_not_grow_the_process(crops: list[Image], monkeypa
 def test_three_hundred_explanations_do_not_grow_the_process(
     crops: list[Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(EVIDENCE, "_budget", 40 * 2**20)
+    monkeypatch.setattr(EVIDENCE, "_limit", 40 * 2**20)
     assert soak(tuple(f"efficientnet-lite{size}" for size in (0, 1, 2)), crops, 300) < 30
 
 

@@ -9,6 +9,7 @@ import io
 import sys
 import threading
 import weakref
+from collections import deque
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -255,6 +256,8 @@ def test_a_list_of_different_kinds_is_explained_one_by_one_where_it_must(net: nn
     assert [one.heatmaps[0].at_input.shape for one in made] == [(112, 112), (112, 112), (128, 128), (112, 112)]
     assert explainer([]) == []
     assert [one.heatmaps for one in explainer([bus, bus], maps=False)] == [(), ()]
+    for several in ((bus, ready), deque([bus, ready]), ()):
+        assert [one.image.name for one in explainer(several)] == [one.image.name for one in made[: len(several)]]
     stop = threading.Event()
     stop.set()
     with pytest.raises(Cancelled):
@@ -342,10 +345,45 @@ def test_a_keras_object(bus: Path) -> None:
 def test_what_is_no_model_is_one_sentence(net: nn.Module) -> None:
     with pytest.raises(ModelProblem, match="A int is no model"):
         Explainer(3)
-    with pytest.raises(ModelProblem, match=r"has 5 classes and weights\.labels names 2"):
+    with pytest.raises(ModelProblem, match="has 5 classes and `labels` names 2: give as many names as classes"):
         Explainer(net, labels=["a", "b"])
     with pytest.raises(ModelProblem, match="has its own preprocessing"):
         Explainer("efficientnet-lite0", labels=["a"])
+
+
+def test_what_is_wrong_with_a_model_in_memory_is_said_in_python_s_words(net: nn.Module) -> None:
+    """There is no table to write into, no id for the command line, and no file that anybody has seen."""
+    with pytest.raises(ModelProblem, match=r"nearest is layer4\.1; `layers` of the Explainer lists all\.$"):
+        Explainer(net, layers="layer4_1")
+    with pytest.raises(ModelProblem, match=r'ResNet takes no picture 2 x 2 .*: say preprocess={"size": \.\.\.}\.$'):
+        Explainer(nn.Sequential(nn.AvgPool2d(7), net), preprocess={"size": 2}, name="ResNet")
+    with pytest.raises(Problem) as caught:
+        Explainer(torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())), name="mine")
+    assert "mine" in str(caught.value) and "torchscript" not in str(caught.value) and "/" not in str(caught.value)
+
+
+def test_a_keras_model_s_own_layer_is_found_where_it_was_registered(bus: Path) -> None:
+    from models.families.keras.network import keras
+
+    layers = keras().layers
+
+    class Doubled(layers.Layer):  # type: ignore[name-defined, misc]
+        def call(self, given: Any) -> Any:
+            return 2 * given
+
+    def net() -> Any:
+        return keras().Sequential([
+            keras().Input((16, 16, 3)), layers.Conv2D(4, 3, name="first"), Doubled(), layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ])  # fmt: skip
+
+    with pytest.raises(WeightsProblem, match=r"Doubled, which is no part of Keras: decorate its class with keras\."):
+        Explainer(net())
+    keras().saving.register_keras_serializable("ours")(Doubled)
+    explainer = Explainer(net())
+    assert len(explainer(bus, top_k=3).predictions) == 3
+    notes = " ".join(explainer.resident.adapter.notes)
+    assert "Its 3 classes have no names here: say `labels`." in notes and "`preprocess` states another" in notes
 
 
 def test_an_image_of_a_tensor_keeps_its_numbers() -> None:

@@ -15,6 +15,7 @@ from common.errors import ModelProblem, Problem, WeightsProblem
 from models import catalog, checkpoint, weights
 from models.adapter import ModelSpec
 from models.adapters.classifier import Classifier
+from models.catalog_tables import TASKS
 from models.load import load, loader_module
 from models.preprocess import Preprocessing
 
@@ -52,7 +53,7 @@ def test_every_model_says_what_it_is(spec: ModelSpec) -> None:
     assert spec.family
     assert spec.size
     assert spec.weights
-    assert spec.task in catalog.TASKS
+    assert spec.task in TASKS
     assert callable(loader_module(spec.loader).load)
     assert catalog.spec(spec.id) is spec
 
@@ -138,6 +139,7 @@ arch = "resnet10t"
     assert leaves[0].weights["path"] == str(own_file.parent / "leaf-s.pth")
     assert catalog.spec("resnet18").target_layers == ("layer3",)
     assert catalog.spec("resnet18").weights["sha256"] == "f37072fd"
+    assert catalog.spec("resnet18").megabytes == 46.8
     assert catalog.spec("mine").family == catalog.OWN_MODELS
     assert catalog.problem() is None
 
@@ -217,7 +219,16 @@ def test_a_table_with_a_loader_inherits_nothing_from_a_known_model(own_file: Pat
 [model."efficientnet-lite0"]
 loader = "custom"
 weights = { path = "mine.pth" }
+
+[model."resnet34"]
+weights = { url = "https://example.org/mine.pth" }
+
+[model."resnet50"]
+weights = { url = "https://example.org/mine.pth" }
+megabytes = 3
 """)
+    # How large its own file is says nothing of another in its place.
+    assert (catalog.spec("resnet34").megabytes, catalog.spec("resnet50").megabytes) == (None, 3)
     mine = catalog.spec("efficientnet-lite0")
     packaged = catalog._packaged()["efficientnet-lite0"]
     assert (mine.family, mine.licence, mine.source) == (catalog.OWN_MODELS, "not stated", "")
