@@ -7,8 +7,9 @@ from common.settings import settings
 MIB = 2**20
 CACHES = {
     "explanations": 256,
-    "records": 256,
     "uploads": 256,
+    "records": 192,
+    "pairs": 64,
     "similarities": 128,
     "pictures": 64,
     "annotations": 64,
@@ -18,9 +19,9 @@ CACHES = {
     "thumbnails": 8,
     "entries": 8,
 }
-"""Explanations of all sessions, records of the history, uploads of all sessions, comparisons of two pictures, pictures
-encoded for the browser, pictures with their annotations, embeddings of galleries, bundled pictures, and small pictures:
-saved photos, those in the bar, and logged entries of the monitor; in MiB of the default total."""
+"""Explanations and uploads of all sessions, records of the history, those of two pictures, comparisons of two pictures,
+pictures encoded for the browser, pictures with their annotations, embeddings of galleries, bundled pictures, and small
+pictures: saved photos, those in the bar, and logged entries of the monitor; in MiB of the default total."""
 PARTS = {"models": 2048, "evidence": 256, "cache": sum(CACHES.values())}
 """Loaded models, evidence of the latest pictures, and CACHES together; in MiB of the default total. Each has a setting
 of its own, SIGHTGLASS_MODELS_MB and so on."""

@@ -77,7 +77,7 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
             format_func=lambda key: f"{key}{model_picker.mark(every[key], here)}",
             key="models",
             max_selections=MAX_MODELS,
-            help="Any models of the catalogue; those marked (download) are downloaded first.",
+            help="Any models of the catalogue; those to download are fetched first.",
         )
     url_state.keep("models", ids, _sizes(chosen), name="models")
     return [every[key] for key in ids]

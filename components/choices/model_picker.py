@@ -49,12 +49,14 @@ def present(task: str) -> list[ModelSpec]:
 
 
 def mark(spec: ModelSpec, here: Collection[str]) -> str:
-    """Return what follows a model's name in a menu: ` (download, about 45 MB)`, or nothing if it is on this machine."""
+    """Return what follows a model's name in a menu: ` (about 45 MB to download)`; nothing if it is on this machine."""
     if spec.id in here:
         return ""
     if not weights.downloadable(spec):
         return " (not here)"
-    return f" ({', '.join(filter(None, ('download', download(spec.megabytes))))})"
+    # The number first: a menu cuts off what is too long for the sidebar.
+    about = download(spec.megabytes)
+    return f" ({about} to download)" if about else " (to download)"
 
 
 def choose(own_detector: bool = False) -> ModelSpec:
@@ -72,8 +74,8 @@ def choose(own_detector: bool = False) -> ModelSpec:
         key=f"family{end}",
         on_change=_found_by_id,
         args=(end,),
-        help="A family of models, or one model: type a part of its name. Those marked (download) are downloaded when "
-        "you choose them.",
+        help="A family of models, or one model: type a part of its name. Those to download are fetched when you "
+        "choose them.",
     )
     spec = _by_name(addressed) if family == OTHER else _size(families[family], here, addressed, end)
     # The first detector differs from machine to machine: an address names it.
@@ -110,7 +112,7 @@ def _searchable(
         labels[OTHER] = OTHER
     for name in names:
         for spec in families[name]:
-            labels[BY_ID + spec.id] = f"{spec.id}, {name}{mark(spec, here)}"
+            labels[BY_ID + spec.id] = f"{spec.id}{mark(spec, here)}, {name}"
     return labels
 
 
@@ -161,7 +163,7 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None, e
         addressed.id if addressed and addressed.id in sizes else first,
         key=f"size-{specs[0].family}{end}",
         help=("From small and fast to large and slow." if sized else "Each is a separate model.")
-        + ("" if buttons else " Those marked (download) are downloaded when you choose them."),
+        + ("" if buttons else " Those to download are fetched when you choose them."),
         width="stretch",
     )
     return sizes[chosen]

@@ -54,7 +54,7 @@ _cache: ByteCache[tuple[Image, tuple[SavedMap, ...]]] = ByteCache("records", _si
 
 
 _pairs: ByteCache[Similarity] = ByteCache(
-    lambda: cache_bytes("records"), lambda found: sum(s.signed.nbytes + s.image.pixels.nbytes for s in found.sides)
+    "pairs", lambda found: sum(s.signed.nbytes + s.image.pixels.nbytes for s in found.sides)
 )
 
 

@@ -61,8 +61,8 @@ def test_sizes_say_how_large_their_download_is(page, monkeypatch, tmp_path):
     try:
         app = page(model="swin_t")
         sizes = app.selectbox(key="size-Swin")
-        assert sizes.options == ["t", f"s (download, about 199{NBSP}MB)", f"b (download, about 352{NBSP}MB)"]
-        assert "Those marked (download) are downloaded when you choose them." in sizes.help
+        assert sizes.options == ["t", f"s (about 199{NBSP}MB to download)", f"b (about 352{NBSP}MB to download)"]
+        assert "Those to download are fetched when you choose them." in sizes.help
     finally:
         model_picker.menu.clear()
 

@@ -289,13 +289,13 @@ def test_a_model_is_found_by_its_id_and_own_models_stand_before_the_demos(page, 
         assert families[0] == "EfficientNet-Lite"
         assert families.index("Own models") < min(i for i, name in enumerate(families) if name.startswith("Demo"))
         for typed in ("leaf", "efficientnet-lite2", "resnet50"):
-            assert any(option.startswith(f"{typed}, ") for option in box.options), typed
-        marked = {option.partition(",")[0]: option for option in box.options}
-        assert marked["resnet50"] == f"resnet50, ResNet (download, about 103{NBSP}MB)"
+            assert any(option.startswith((f"{typed}, ", f"{typed} (")) for option in box.options), typed
+        marked = {option.partition(" (")[0]: option for option in box.options if "), " in option}
+        assert marked["resnet50"] == f"resnet50 (about 103{NBSP}MB to download), ResNet"
         # Chosen by its family, the smallest is what is downloaded.
-        assert f"ResNet (download, about 47{NBSP}MB)" in box.options
+        assert f"ResNet (about 47{NBSP}MB to download)" in box.options
         # It has no address: its file has to be put into a folder.
-        assert marked["osnet_x1_0_msmt17"].endswith("OSNet (persons) (not here)")
+        assert marked["osnet_x1_0_msmt17"] == "osnet_x1_0_msmt17 (not here), OSNet (persons)"
         found = next(option for option in box.options if option.startswith("efficientnet-lite2, "))
         box.select(found).run()
         assert not app.exception and session(app, Sidebar).choices.model.id == "efficientnet-lite2"
