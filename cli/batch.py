@@ -122,7 +122,8 @@ def batch(
         done = _run(source, options, given, progress, cancel, monitor)
     for picture, sentence in done.failed:
         console.warn(f"{picture}: {sentence}")
-    console.say(f"{done.words}, in {done.seconds:.0f} s.")
+    again = "; add --restart to explain again" if done.nothing_new else f", in {done.seconds:.0f} s"
+    console.say(f"{done.words}{again}.")
     if isinstance(done.folder, Path) and done.done:
         from explain.export import batch_report
 

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from common import packaged
-from components.choices import permitted_folders
+from components.choices import image_picker, permitted_folders
 from components.session import image_source, state, url_state
 from components.session.markdown import escaped
 from explain.batch.item import Item
@@ -169,6 +169,7 @@ def _uploaded() -> tuple[Item, ...]:
         args=(key,),
         help="They go to the Sightglass server that this page comes from, and are deleted when the session ends.",
     )
+    image_picker.say_refused()
     # The uploader is empty again after another page was shown; what was given is not.
     if gallery.uploaded:
         st.button(

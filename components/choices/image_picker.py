@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,13 @@ _thumbnails: ByteCache[str] = ByteCache("thumbnails", len)
 INVITATION = "Drop, paste or upload your own picture."
 
 
+@dataclass
+class Refused:
+    """What is said of files that were too large for an uploader of the page itself."""
+
+    words: str = ""
+
+
 def choose() -> Image:
     """Follow what was done in the bar since the last run, and return the chosen picture."""
     _follow()
@@ -62,6 +70,7 @@ def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) ->
         return
     chosen = image_source.current_id()
     image = state.of(state.Sidebar).picture if instead is None else image_source.example(instead)
+    saved = f"It is also saved with its map in the folder {settings().heatmaps}."
     shown = Bar(
         items=_items(),
         chosen=instead or chosen,
@@ -69,7 +78,7 @@ def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) ->
         size=size_in_pixels(image.width, image.height) if image else "",
         hint="" if pictures.own or navigation.page != "explore" else INVITATION,
         drawing=bool(url_state.memory("draw")),
-        photo=f"It is also saved with its map in {settings().heatmaps}." if navigation.page == "detect" else "",
+        photo=saved if navigation.page == "detect" else "",
         place={"page": navigation.page, "picture": chosen, "model": model, "query": _query()},
     )
     picture_bar.draw(shown, take, place)
@@ -186,18 +195,37 @@ def _draw(on: Any) -> None:
 
 def _refused(files: Any) -> None:
     """Say that files are too large, which the browser has not sent."""
+    if words := _too_large(files):
+        state.of(image_source.Pictures).problem = words
+
+
+def _refused_by_uploader(files: Any) -> None:
+    """Remember what an uploader of the page itself did not send: Streamlit only marks it. Empty: nothing any more."""
+    state.of(Refused).words = _too_large(files)
+
+
+def _too_large(files: Any) -> str:
+    """Return one sentence on files, of which the browser gives names and sizes; empty for none."""
     limit = st.get_option("server.maxUploadSize")
     named = [(str(file.get("name"))[:80], file.get("size")) for file in files or () if isinstance(file, dict)]
     if not named:
-        return
+        return ""
     name, size = named[0]
     others = f" and {plural(len(named) - 1, 'other file')}" if len(named) > 1 else ""
     held = f" has {size / 1e6:,.0f} MB" if isinstance(size, (int, float)) and not others else " are too large"
-    state.of(
-        image_source.Pictures
-    ).problem = (
-        f"{name}{others}{held}; the limit is {limit} MB a file: choose a smaller picture, or save it as a JPEG first."
-    )
+    remedy = "choose a smaller picture, or save it as a JPEG first"
+    if name.lower().endswith(".zip"):
+        remedy = "pack the pictures into several smaller ones"
+    return f"{name}{others}{held}; the limit is {limit} MB a file: {remedy}."
+
+
+def say_refused() -> None:
+    """Draw, below an uploader of the page itself, which files were too large for it."""
+    if state.of(state.Navigation).arrived:
+        # The uploader is empty again.
+        state.forget(Refused)
+    if words := state.of(Refused).words:
+        st.error(words, icon=":material/error:")
 
 
 _ACTS = {
@@ -208,6 +236,7 @@ _ACTS = {
     "draw": _draw,
     "photo": _photo,
     "refused": _refused,
+    "refused-by-uploader": _refused_by_uploader,
 }
 
 

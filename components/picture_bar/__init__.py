@@ -66,7 +66,8 @@ class Bar:
 
 @dataclass(frozen=True)
 class Act:
-    """What a person did: `choose` or `remove` a picture, `draw`, go `back`, `restore`, or `refused` for large files."""
+    """What a person did: `choose` or `remove` a picture, `draw`, go `back`, `restore`; `refused` for files that are too
+    large, and `refused-by-uploader` for those given to an uploader of the page itself."""
 
     kind: str
     value: Any

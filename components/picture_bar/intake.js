@@ -6,6 +6,7 @@ const ASK_MS = 500;
 const RETRY_MS = 1_500;
 /** What Streamlit shows of a file that it uploads or has uploaded. */
 const CHIP = '[data-testid="stFileChip"]';
+const FAILED = '[data-testid="stFileChipIconError"]';
 
 /**
  * @typedef {{prefix: string, bays: number[], megabytes: number, takes: boolean}} Target  the uploaders that take the
@@ -42,6 +43,8 @@ export class Intake {
   #waiting = [];
   /** @type {Map<number, {carried: DataTransfer, at: number}>} what each uploader was given, and when */
   #given = new Map();
+  /** whether the page says of files that an uploader refused them */
+  #told = false;
 
   /** @param {HTMLElement} veil @param {AbortSignal} signal @param {Act} act tells Python */
   constructor(veil, signal, act) {
@@ -71,6 +74,18 @@ export class Intake {
     this.#asked = performance.now() + ASK_MS;
     if (idle) requestAnimationFrame(() => this.#hand());
     return true;
+  }
+
+  /**
+   * Tell which files an uploader of the page itself refuses, and when none is left in its list: it marks them, but does
+   * not say what to do.
+   * @param {Iterable<File>|null|undefined} files
+   */
+  #judge(files) {
+    const { refused } = sorted(files ?? [], this.target.megabytes);
+    if (!refused.length && (!this.#told || document.querySelector(FAILED))) return;
+    this.act("refused-by-uploader", refused);
+    this.#told = refused.length > 0;
   }
 
   /** Whether files wait for an uploader, or an uploader holds some that Python has not received. */
@@ -127,10 +142,19 @@ export class Intake {
     }, { signal });
     window.addEventListener("drop", (event) => {
       veil.hidden = true;
-      if (!carriesFiles(event) || inUploader(event)) return;
+      if (!carriesFiles(event)) return;
+      if (inUploader(event)) return this.#judge(event.dataTransfer?.files);
       event.preventDefault();
       if (this.target.takes) this.take(event.dataTransfer?.files);
     }, { signal });
+    window.addEventListener("change", (event) => {
+      if (event.target instanceof HTMLInputElement && inUploader(event)) this.#judge(event.target.files);
+      // Before the uploader, which may empty its input.
+    }, { signal, capture: true });
+    window.addEventListener("click", (event) => {
+      // A file that was refused is removed from the list by a button, which keeps its click to itself.
+      if (inUploader(event)) setTimeout(() => this.#judge(null));
+    }, { signal, capture: true });
     window.addEventListener("paste", (event) => {
       if (this.target.takes) this.take(event.clipboardData?.files);
     }, { signal });

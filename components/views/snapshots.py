@@ -134,7 +134,7 @@ def follow(explanation: Explanation) -> None:
 def save_on_server(explanation: Explanation) -> None:
     """Draw the button that writes the pictures of all boxes into the folder."""
     st.button(
-        f"Save on the server, in {folder()}",
+        f"Save on the server, in the folder {folder()}",
         icon=":material/folder:",
         on_click=_save_all,
         args=(explanation,),
@@ -171,7 +171,7 @@ def _gallery() -> None:
     """Show the photos, newest first; only as many are read as are shown."""
     photos, paths = state.of(Photos), saved_photos(folder())
     if not paths:
-        st.caption(f"No photos in {folder()} yet: take one with Camera, at the top of Detect.")
+        st.caption(f"No photos in the folder {folder()} yet: take one with Camera, at the top of Detect.")
         return
     opened = next((path for path in paths if path.name == photos.opened), None)
     if opened is not None:

@@ -49,7 +49,9 @@ MOST_GROUPS = 8
 SIDE = 192
 """Pixels of a displayed mean map."""
 FEWEST = 12
-"""Minimum number of maps to group."""
+"""Minimum number of maps to group, and to call one an outlier."""
+RANKED = 3
+"""Minimum number of maps of which one can be farther from the others."""
 MIN_ODDNESS = 1.5
 """Times the usual distance from which a map counts as an outlier: some map is always the farthest."""
 COARSE = 16
@@ -184,8 +186,30 @@ def kept(frame: Frame, *, only: str = "all", predicted: str | None = None, text:
 
 
 def outliers(frame: Frame, most: int = 12) -> Frame:
-    """Return the rows whose maps lie far from all others, after `odd`, the farthest first; often none."""
-    return ordered(frame[frame["oddness"] >= MIN_ODDNESS], "odd").iloc[:most]
+    """Return the rows whose maps lie far from all others, after `odd`, the farthest first; often none, and none of
+    fewer than `FEWEST` maps."""
+    found = frame[frame["oddness"] >= MIN_ODDNESS] if frame["oddness"].count() >= FEWEST else frame.iloc[:0]
+    return ordered(found, "odd").iloc[:most]
+
+
+def farthest(frame: Frame, most: int = 12) -> tuple[Frame, str]:
+    """Return the outliers of `unusual(frame)`, where there are none the maps that are farthest from the others, and
+    what may be said of them; no rows where none is farther than the others."""
+    ranked = ordered(frame[frame["oddness"].notna()], "odd")
+    if ranked.empty:
+        return ranked, f"At least {RANKED} maps are needed to say which is the farthest from the others."
+    unlike = f"A map is unlike the others from {MIN_ODDNESS:g} times the median distance from its like on."
+    if not (found := outliers(frame, most)).empty:
+        return found, f"{unlike} It shows an unusual picture, or a mistake."
+    shown = ranked["oddness"].round(1)
+    if shown.iloc[0] <= 1:
+        return ranked.iloc[:0], f"None of these {len(ranked)} maps is clearly farther from the others than the rest."
+    first = ranked[shown == shown.iloc[0]]
+    those = "this one is" if len(first) == 1 else "these are"
+    if len(ranked) >= FEWEST:
+        return first.iloc[:most], f"{unlike} None is; {those} the farthest."
+    few = f"whether that is unusual cannot be told from fewer than {FEWEST} maps"
+    return first.iloc[:most], f"Of {len(ranked)} maps {those} the farthest from the others; {few}."
 
 
 def right_beside(frame: Frame, pair: Confusion) -> list[Group]:
@@ -236,14 +260,14 @@ def odd(frame: Frame) -> tuple[Frame, list[Group]]:
 
 def unusual(frame: Frame) -> Frame:
     """Return the rows with a map, with `oddness`: how far a map lies from its nearest neighbours, among their principal
-    components. 1 is usual, 2 twice as far; NaN where there are fewer than `FEWEST` maps."""
+    components. 1 is usual, 2 twice as far; NaN where there are fewer than `RANKED` maps."""
     return _neighbours(frame)[0]
 
 
 def _neighbours(frame: Frame) -> tuple[Frame, Any]:
-    """Return the rows of `unusual`, and what finds the neighbours of a map; None for too few maps."""
+    """Return the rows of `unusual`, and what finds the neighbours of a map; None for too few maps to group."""
     found = frame[frame["cells"].notna()].copy()
-    if len(found) < FEWEST:
+    if len(found) < RANKED:
         found["oddness"] = float("nan")
         return found, None
     from sklearn.decomposition import PCA
@@ -258,7 +282,7 @@ def _neighbours(frame: Frame) -> tuple[Frame, Any]:
     nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(flat) - 1)).fit(reduced)
     distances = nearest.kneighbors()[0].mean(1)
     found["oddness"] = distances / max(float(np.median(distances)), 1e-9)
-    return found, nearest
+    return found, nearest if len(found) >= FEWEST else None
 
 
 def _spectral(graph: Any) -> NDArray[np.intp]:

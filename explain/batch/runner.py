@@ -52,11 +52,19 @@ class Summary:
     """Stopped before the last picture; the table holds what was done."""
 
     @property
+    def nothing_new(self) -> bool:
+        """Whether an earlier run with the same settings had done every picture."""
+        return self.resumed == self.pictures
+
+    @property
     def words(self) -> str:
         """`4,998 of 5,000 pictures explained; 2 could not be used`."""
-        text = f"{self.done:,} of {self.pictures:,} pictures explained"
-        # Not worth mentioning if all of them were.
-        more = [f"{self.resumed:,} were done before"] if 0 < self.resumed < self.pictures else []
+        of = f"{self.pictures:,} picture" if self.pictures == 1 else f"{self.pictures:,} pictures"
+        if self.nothing_new:
+            text = "The picture was done before" if self.pictures == 1 else f"All {of} were done before"
+        else:
+            text = f"{self.done:,} of {of} explained"
+        more = [f"{self.resumed:,} were done before"] if self.resumed and not self.nothing_new else []
         more += [f"{len(self.failed):,} could not be used"] if self.failed else []
         return "; ".join([text, *more, *(["stopped"] if self.cancelled else [])])
 

@@ -60,19 +60,8 @@ def html(folder: Path) -> str:
 
 def _odd(folder: Path, far: Any, names: dict[str, str]) -> tuple[str, list[dict[str, str]]]:
     """Return what is said of the farthest maps, and their tiles."""
-    ranked = analysis.ordered(far[far["oddness"].notna()], "odd")
-    if ranked.empty:
-        return "", []
-    found = analysis.outliers(far)
-    words = f"A map is unlike the others from {analysis.MIN_ODDNESS:g} times the usual distance from its like on."
-    if found.empty:
-        words = f"{words} None is; this one is the farthest."
-    return words, _tiles(
-        folder,
-        ranked.iloc[: max(1, len(found))],
-        names,
-        lambda row: f"{row['oddness']:.1f} times the usual distance",
-    )
+    rows, words = analysis.farthest(far)
+    return words, _tiles(folder, rows, names, lambda row: f"{row['oddness']:.1f} times the median distance")
 
 
 def _most(rows: Any) -> str:

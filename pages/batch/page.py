@@ -18,6 +18,8 @@ from pages.batch import source as pictures
 from pages.batch.job import Batch, Job, Plan, folder_for
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from explain import Explainer
     from pages.batch.source import Source
 
@@ -65,16 +67,53 @@ def batch() -> None:
 
 
 def _first(choices: Choices, explainer: Explainer) -> None:
-    """Draw the choice of pictures and, below, the bundled ones as the sidebar's model explains them."""
+    """Draw the choice of pictures and, until there are some, the bundled ones as the sidebar's model explains them."""
+    head = st.container(horizontal=True, vertical_alignment="center")
+    source = None
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        try:
+            source = pictures.choose()
+        except Problem as problem:
+            st.error(str(problem), icon=":material/error:")
+    with right:
+        second = _second(choices)
+        if not explainer.resident.gradients:
+            st.caption(
+                "This model exposes no internals, so every map takes minutes: choose another one for many pictures."
+            )
+    if source is None:
+        with right:
+            _start_button(choices, source, second)
+        _example(choices, explainer, head)
+        return
+    # Beside the heading, which asks for it.
+    with head:
+        st.markdown(f"## {plural(len(source.items), 'picture')} chosen: press Explain all", width="content")
+        _start_button(choices, source, second)
+    pictures.preview(source)
+
+
+def _start_button(choices: Choices, source: Source | None, second: str | None) -> None:
+    if st.button(
+        "Explain all",
+        icon=":material/play_arrow:",
+        disabled=source is None,
+        help="Explains your pictures with the model, method and layers of the sidebar. Runs in the background and can "
+        "be stopped; finished pictures are saved.",
+    ):
+        assert source is not None
+        _start(source, choices, second)
+
+
+def _example(choices: Choices, explainer: Explainer, head: DeltaGenerator) -> None:
+    """Draw the bundled pictures, explained, and the page's title in `head`."""
     ready = bundled.job(choices, explainer)
     if ready is None:
-        st.markdown("## Many pictures at once")
-        _begin(choices, explainer)
+        head.markdown("## Many pictures at once")
         return
-    heading, count = st.empty(), plural(len(ready.source.items), "bundled picture")
-    _begin(choices, explainer)
-    done = ready.finished()
-    heading.markdown(f"## {count} explained: now choose your own" if done else f"## Explaining {count}, as an example")
+    count, done = plural(len(ready.source.items), "bundled picture"), ready.finished()
+    head.markdown(f"## {count} explained: now choose your own" if done else f"## Explaining {count}, as an example")
     if not done:
         background.progress(ready)
     elif ready.status.failure is not None:
@@ -87,34 +126,6 @@ def _first(choices: Choices, explainer: Explainer) -> None:
             views.downloads(ready)
         st.caption(f"{bundled.about(choices.model)} {views.made(ready)}.")
         _done(ready)
-
-
-def _begin(choices: Choices, explainer: Explainer) -> None:
-    """Draw the choice of own pictures."""
-    source = None
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        try:
-            source = pictures.choose()
-        except Problem as problem:
-            st.error(str(problem), icon=":material/error:")
-    with right:
-        second = _second(choices)
-        _start_button(choices, explainer, source, second)
-
-
-def _start_button(choices: Choices, explainer: Explainer, source: Source | None, second: str | None) -> None:
-    if not explainer.resident.gradients:
-        st.caption("This model exposes no internals, so every map takes minutes: choose another one for many pictures.")
-    if st.button(
-        "Explain all",
-        icon=":material/play_arrow:",
-        disabled=source is None,
-        help="Explains your pictures with the model, method and layers of the sidebar. Runs in the background and can "
-        "be stopped; finished pictures are saved.",
-    ):
-        assert source is not None
-        _start(source, choices, second)
 
 
 def _second(choices: Choices) -> str | None:

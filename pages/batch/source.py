@@ -5,20 +5,26 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from common.errors import ModelProblem
-from components.choices import permitted_folders
+from common.errors import ModelProblem, Problem
+from components.choices import image_picker, permitted_folders
 from components.session import state, url_state
-from explain.batch.item import Item
+from components.session.markdown import escaped, shortened
+from explain.batch.item import Item, distinct_names
 from explain.batch.source import find
 from explain.phrases import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+PREVIEWED = 6
+WIDE = 168
+"""Pixels of a picture that is shown before it is explained."""
 MAX_PICTURES = 20_000
 """Pictures in one run of the page; the command line takes more."""
 WAYS = {"folder": "A folder on this machine", "upload": "Upload"}
@@ -94,6 +100,7 @@ def _upload() -> Source | None:
         key=f"batch-files-{uploads.generation}",
         help="Several pictures, or an archive, whose folder names are used as labels. They stay on this machine.",
     )
+    image_picker.say_refused()
     if not files:
         return None
     # Read once: the page runs again at every click.
@@ -115,6 +122,32 @@ def _uploaded(files: list[UploadedFile]) -> Source:
         return Source(tuple(find(path, most=MAX_PICTURES)), archives[0].name, "")
     except ModelProblem as problem:
         raise ModelProblem(str(problem).replace("upload.zip", archives[0].name)) from problem
+
+
+def preview(source: Source) -> None:
+    """Draw the first of the chosen pictures: what is to be explained is not what was shown before."""
+    shown = source.items[:PREVIEWED]
+    names = distinct_names([item.key for item in shown])
+    small = state.latest("batch-preview", tuple((item.key, item.stamp) for item in shown), lambda: _thumbnails(shown))
+    with st.container(horizontal=True, gap="small"):
+        for item in shown:
+            with st.container(width=WIDE, gap="xxsmall"):
+                if (found := small[item.key]) is not None:
+                    st.image(found, width="stretch", alt=names[item.key])
+                st.caption(escaped(shortened(names[item.key], 24)))
+    if more := len(source.items) - len(shown):
+        st.caption(f"And {more:,} more.")
+
+
+def _thumbnails(items: Sequence[Item]) -> dict[str, Any]:
+    """Return small pictures by key; None for what is no picture, which the run will say."""
+    found: dict[str, Any] = {}
+    for item in items:
+        try:
+            found[item.key] = item.open().thumbnail(2 * WIDE)
+        except Problem:
+            found[item.key] = None
+    return found
 
 
 def scratch() -> Path:

@@ -28,7 +28,7 @@ NUMBERS = {
     "close": ("margin", "margin {share}"),
     "scattered": ("half_heat_area", "half of the evidence on {share}"),
     "pointed": ("half_heat_area", "half of the evidence on {share}"),
-    "odd": ("oddness", "{oddness:.1f} × the usual distance"),
+    "odd": ("oddness", "{oddness:.1f} × the median distance"),
 }
 """The column that pictures are sorted by, and what is written of it."""
 
@@ -58,7 +58,7 @@ def _tile(job: Job, row: dict[str, Any], name: str, where: str, order: str) -> N
     # Fingers need 24 px between the two.
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.button(
-            escaped(shortened(name, 18)),
+            escaped(shortened(name, 16)),
             key=f"open-{where}-{row['picture']}",
             type="tertiary",
             icon=":material/visibility:",

@@ -234,18 +234,13 @@ def odd(job: Job) -> None:
     """Draw the most unusual maps, and the groups of similar maps."""
     with st.spinner("Grouping the maps…", show_time=False):
         found, groups = _odd(*key(job))
-    if not groups:
-        st.info(f"At least {analysis.FEWEST} maps are needed to find unusual ones.", icon=":material/scatter_plot:")
-        return
     st.markdown("### Outliers")
-    unusual = analysis.outliers(found)
-    if unusual.empty:
-        st.caption(
-            f"No map stands out: the farthest one lies {found['oddness'].max():.1f} × as far as usual from its like."
-        )
-    else:
-        st.caption("Their maps differ most from the most similar ones: an unusual picture, or a mistake.")
-        tiles(job, unusual, "odd", "odd", found)
+    rows, words = analysis.farthest(found)
+    st.caption(words)
+    if not rows.empty:
+        tiles(job, rows, "odd", "odd", found)
+    if not groups:
+        return
     st.markdown(f"### {plural(len(groups), 'group')} of similar maps")
     st.caption(
         "After SpRAy (Lapuschkin et al. 2019): downscaled maps, grouped by spectral clustering. A small separate group "

@@ -198,7 +198,7 @@ def test_a_photo_is_explained_and_kept(camera: Browser, server: str, kept: Path)
         dialog = page.get_by_role("dialog", name="Take a photo")
         # Before anything is sent, what becomes of it.
         expect(dialog).to_contain_text("sent to the Sightglass server at 127.0.0.1")
-        expect(dialog).to_contain_text(f"saved with its map in {kept}")
+        expect(dialog).to_contain_text(f"saved with its map in the folder {kept}")
         take = dialog.get_by_role("button", name="Take photo")
         expect(take).to_be_enabled()
         width, height = dialog.locator("video").evaluate("video => [video.videoWidth, video.videoHeight]")

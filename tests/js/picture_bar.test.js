@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { WANTED, destination, problemOf } from "../../components/picture_bar/camera.js";
-import { sorted } from "../../components/picture_bar/intake.js";
+import { Intake, sorted } from "../../components/picture_bar/intake.js";
 import { Places, addressOf } from "../../components/picture_bar/places.js";
 import { moved } from "../../components/picture_bar/strip.js";
 
@@ -98,6 +98,38 @@ test("an address takes over the picture and the model of a place and keeps the r
 test("files over the limit are refused and the others taken", () => {
   const files = [{ name: "a.jpg", size: 2 ** 20 }, { name: "b.jpg", size: 2 ** 20 + 1 }];
   assert.deepEqual(sorted(files, 1), { taken: [files[0]], refused: [{ name: "b.jpg", size: 2 ** 20 + 1 }] });
+});
+
+test("what an uploader of the page refuses is told, and that it is gone", async () => {
+  const listeners = {}, told = [];
+  class Input {
+    dataset = { testid: "stFileUploader" };
+  }
+  Object.assign(globalThis, { HTMLElement: Input, HTMLInputElement: Input });
+  globalThis.window = { addEventListener: (name, handler) => (listeners[name] = handler) };
+  let marked = false;
+  globalThis.document = { querySelector: () => marked || null };
+  const intake = new Intake({ textContent: "" }, {}, (kind, value) => told.push([kind, value]));
+  intake.target = { prefix: "", bays: [], megabytes: 1, takes: false };
+  const input = new Input(), small = { name: "a.jpg", size: 9 }, large = { name: "b.zip", size: 2 ** 21 };
+  const given = (...files) => listeners.change({ target: Object.assign(input, { files }), composedPath: () => [input] });
+  given(small);
+  assert.deepEqual(told, []);
+  given(small, large);
+  marked = true;
+  given(small);
+  assert.equal(told.length, 1);
+  marked = false;
+  given(small);
+  const refused = [["refused-by-uploader", [large]], ["refused-by-uploader", []]];
+  assert.deepEqual(told, refused);
+  listeners.drop({ dataTransfer: { types: ["Files"], files: [large] }, composedPath: () => [input] });
+  // Its button in the list was pressed.
+  listeners.click({ composedPath: () => [input] });
+  await new Promise((done) => {
+    setTimeout(done);
+  });
+  assert.deepEqual(told, [...refused, ...refused]);
 });
 
 test("arrow keys move along the pictures and stop at the ends", () => {

@@ -21,7 +21,7 @@ from explain.picture.image import to_jpeg
 from pages.batch import views
 from pages.batch.job import Batch, Job, Plan, folder_for
 from pages.batch.source import Source
-from tests.pages.conftest import session, texts
+from tests.pages.conftest import act, session, texts
 
 SCREEN = "pages/batch/page.py"
 
@@ -242,7 +242,7 @@ def test_other_pictures_can_be_chosen_after_a_stop(page, many):
     assert not app.exception
     button(app, "Other pictures").click().run()
     assert session(app, Batch).job is None
-    assert "bundled pictures" in app.markdown[0].value
+    assert app.markdown[0].value == "## 15 pictures chosen: press Explain all"
 
 
 @pytest.mark.parametrize(
@@ -280,6 +280,38 @@ def test_uploads_are_explained_and_forgotten(page, monkeypatch, pictures):
     assert folder.exists() and folder.parent.name.startswith("sightglass-batch-")
     button(app, "Other pictures").click().run()
     assert not folder.exists()
+
+
+def test_once_files_are_chosen_the_page_is_about_them_and_says_what_to_do(page, monkeypatch, pictures):
+    monkeypatch.delenv("SIGHTGLASS_FOLDERS", raising=False)
+    app = explained(page(SCREEN))
+    assert opened(app)
+    files = [(f"a/{name}.jpg", pictures[1].read_bytes(), "image/jpeg") for name in "bcdefghi"]
+    files[1] = ("a/c.jpg", b"no picture", "image/jpeg")
+    uploader = next(one for one in app.file_uploader if str(one.key).startswith("batch-files"))
+    uploader.set_value(files).run()
+    assert not app.exception and not app.error
+    assert app.markdown[0].value == "## 8 pictures chosen: press Explain all"
+    # Nothing of the example is left to be taken for theirs.
+    assert not opened(app) and "bundled" not in texts(app)
+    assert [one.value for one in app.main.caption][-7:] == [*(f"{name}.jpg" for name in "bcdefg"), "And 2 more."]
+    assert len(app.main.image) == 5
+    assert not button(app, "Explain all").disabled
+
+
+def test_files_over_the_limit_are_named_below_the_page_s_own_uploader(page, monkeypatch):
+    monkeypatch.delenv("SIGHTGLASS_FOLDERS", raising=False)
+    app = act(page(SCREEN), "refused-by-uploader", [{"name": "big.png", "size": 80_000_000}])
+    assert [one.value for one in app.error] == [
+        "big.png has 80 MB; the limit is 64 MB a file: choose a smaller picture, or save it as a JPEG first."
+    ]
+    act(app, "refused-by-uploader", [{"name": "all.zip", "size": 80_000_000}])
+    assert app.error[0].value.endswith("64 MB a file: pack the pictures into several smaller ones.")
+    assert not act(app, "refused-by-uploader", []).error
+    act(app, "refused-by-uploader", [{"name": "big.png", "size": 80_000_000}])
+    app.switch_page("pages/explore.py").run()
+    assert not app.error, "it is of no concern there"
+    assert not app.switch_page(SCREEN).run().error
 
 
 def test_results_of_a_folder_are_found_again_and_those_of_uploads_are_not_mixed(tmp_path, monkeypatch):

@@ -615,6 +615,9 @@ def test_batch_goes_on_where_it_was_and_names_what_it_could_not_use(call) -> Non
     assert Path("explained/photos/results.csv").is_file()
     code, out, _ = call("batch", "photos", "--workers", "1", "--json")
     assert (code, json.loads(out)["resumed"]) == (1, 3)
+    out = call("batch", "photos", "--workers", "1")[1]
+    words = "All 3 pictures were done before; 1 could not be used; add --restart to explain again."
+    assert out.splitlines()[0] == words
 
 
 @pytest.mark.parametrize("verb", ["batch", "class"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from pathlib import Path
 
@@ -66,8 +67,26 @@ def test_the_map_that_lies_elsewhere_is_the_odd_one_and_groups_are_found() -> No
 def test_few_maps_or_equal_ones_are_no_groups() -> None:
     few, groups = analysis.odd(frame([(3, 3)] * 5))
     assert groups == [] and len(few) == 5
+    assert analysis.farthest(few)[0].empty and "None of these 5 maps is clearly farther" in analysis.farthest(few)[1]
     alike, _ = analysis.odd(frame([(9, 9)] * 30))
     assert np.isfinite(alike["oddness"]).all()
+
+
+def test_of_few_maps_the_farthest_is_named_and_called_no_outlier() -> None:
+    found, groups = analysis.odd(frame([(8, 8), (9, 8), (24, 24), (8, 9), (9, 9)]))
+    rows, words = analysis.farthest(found)
+    assert list(rows["picture"]) == ["2.jpg"] and rows["oddness"].iloc[0] > analysis.MIN_ODDNESS
+    assert words.startswith("Of 5 maps this one is the farthest") and "cannot be told from fewer than 12 maps" in words
+    assert analysis.outliers(found).empty and groups == []
+    two, words = analysis.farthest(analysis.unusual(frame([(8, 8), (24, 24)])))
+    assert two.empty and words.startswith("At least 3 maps are needed")
+
+
+def test_equally_far_maps_are_all_named() -> None:
+    found = analysis.unusual(frame([(8, 8)] * 6))
+    found["oddness"] = [1.0, 1.31, 1.3, 0.9, 1.0, 1.0]
+    rows, words = analysis.farthest(found)
+    assert list(rows["picture"]) == ["1.jpg", "2.jpg"] and words.startswith("Of 6 maps these are the farthest")
 
 
 def test_confusions_are_counted_by_pair_and_names_are_read_kindly(tmp_path: Path) -> None:
@@ -221,18 +240,21 @@ def test_the_report_names_the_least_sure_the_wrong_and_the_odd(tmp_path: Path) -
     assert "<b>dog" not in page
     assert unsure.count("<figure>") == 24 and "The first 24 of 30." in unsure
     assert "29.jpg" in unsure.partition("</figure>")[0]
-    assert "29.jpg" in odd and "times the usual distance" in odd
+    assert "29.jpg" in odd and "times the median distance" in odd and "None is" not in odd
 
 
 def test_where_no_map_stands_out_the_report_names_the_farthest(tmp_path: Path) -> None:
-    made = frame(
-        [(9, 9)] * 20,
-        model=["m"] * 20,
-        picture=[f"{i}.jpg" for i in range(20)],
-        file=[""] * 20,
-        predicted=["cat"] * 20,
-        predicted_score=[0.5] * 20,
-        labelled=[None] * 20,
-    )
-    odd = batch_report.html(saved(tmp_path / "run", made)).split("<section>")[-1]
-    assert "None is; this one is the farthest." in odd and odd.count("<figure>") == 1
+    def odd(count: int) -> str:
+        made = frame(
+            [(8 + 4 * math.cos(i), 16 + 4 * math.sin(i)) for i in range(count - 1)] + [(8, 16)],
+            model=["m"] * count,
+            picture=[f"{i}.jpg" for i in range(count)],
+            file=[""] * count,
+            predicted=["cat"] * count,
+            predicted_score=[0.5] * count,
+            labelled=[None] * count,
+        )
+        return batch_report.html(saved(tmp_path / f"run-{count}", made)).split("<section>")[-1]
+
+    assert "None is; this one is the farthest." in odd(20) and odd(20).count("<figure>") == 1
+    assert "Maps unlike all others" in odd(5) and "cannot be told from fewer than 12 maps" in odd(5)

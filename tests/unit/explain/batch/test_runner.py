@@ -101,6 +101,7 @@ def test_a_model_asked_in_words_answers_in_a_batch_as_it_does_alone(words: str, 
 def test_every_picture_has_its_row_and_its_files_and_the_bad_one_is_named(many: Path, whole: Path) -> None:
     summary = run(many, MODEL, whole, batch_size=4)
     assert (summary.pictures, summary.done, summary.resumed) == (22, 21, 22)
+    assert summary.words == "All 22 pictures were done before; 1 could not be used"
     assert [name for name, _ in summary.failed] == ["first/broken.jpg"]
     assert summary.failed[0][1].endswith(".") and "broken.jpg" in summary.failed[0][1]
     assert "first/broken.jpg" in (whole / table.PROBLEMS).read_text()
