@@ -16,6 +16,7 @@ from common.errors import Problem
 
 if TYPE_CHECKING:
     from explain.monitor import Drift, Entry, Monitor
+    from explain.monitor.threshold import Threshold
 
 NOW = "now"
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -58,19 +59,28 @@ def watch(
     Pictures are monitored by `batch --monitor`, by the server, and by `explain.monitor` in Python.
     """
     from explain.monitor import trend
+    from explain.monitor.threshold import judged, still_odd
+    from explain.phrases import percent
 
-    console, monitor, model = Console(options.json), _monitor(folder), options.model
+    console, model = Console(options.json), options.model
+    monitor = _monitor(folder, console)
     begin = _time(options.since, datetime.now(UTC)) if options.since else None
     if options.reference is not None:
         source = None if options.reference == NOW else Path(options.reference)
         for one in monitor.set_reference(source, model=model, since=begin).models.values():
             console.say(f"Reference of {one.model}: {one.name}, {one.count:,} pictures.")
-    seen = monitor.observations(model=model, since=begin, limit=MAX_LINES)
+    logged = monitor.observations(model=model, since=begin, limit=MAX_LINES)
+    limits = _thresholds(monitor, {one.model for one in logged})
+    unsure = {name: limit.value for name, limit in limits.items()}
+    seen = judged(logged, unsure)
     console.say(trend.headline(seen, f"since {begin:%Y-%m-%d %H:%M} UTC" if begin else ""))
+    for name, limit in limits.items():
+        console.say(f"{name}: answers below {percent(limit.value)} count as unsure, {limit.origin}.")
     left = monitor.left_out(since=begin)
     if left:
         console.say(f"{left:,} odd pictures are not in the log: there were too many per minute.")
-    worst = monitor.entries(model=model, since=begin, order="worst", limit=options.worst) if options.worst else []
+    entries = monitor.entries(model=model, since=begin, order="worst", limit=MAX_LINES) if options.worst else []
+    worst = [entry for entry in entries if still_odd(entry, unsure)][: options.worst]
     console.table(
         ("time", "picture", "model", "says", "why"),
         [(f"{e.time:%Y-%m-%d %H:%M}", e.picture, e.model, _prediction(e), ", ".join(e.why)) for e in worst],
@@ -84,6 +94,7 @@ def watch(
             "watched": len(seen),
             "odd": sum(bool(one.odd) for one in seen),
             "why": trend.kinds(seen),
+            "unsure_below": unsure,
             "left_out": left,
             "worst": [_entry(entry) for entry in worst],
             "drift": [_drift(drift) for drift in drifts],
@@ -92,15 +103,30 @@ def watch(
     return 1 if options.alarm and any(drift.changed for drift in drifts) else 0
 
 
-def _monitor(folder: Path | None) -> Monitor:
-    from explain.monitor import Monitor, default
+def _monitor(folder: Path | None, console: Console) -> Monitor:
+    from common.settings import settings
+    from explain.monitor import Monitor, default, trend
 
     if folder is not None and not folder.is_dir():
         raise Problem(f"There is no folder {folder}: name the one that a monitor writes to.")
-    monitor = default() if folder is None else Monitor(folder)
+    monitor = default() if folder is None else Monitor(folder, threshold=settings().monitor_threshold)
     if monitor.folder is None:
         raise Problem("The monitor is switched off: name a folder, or set SIGHTGLASS_MONITOR.")
+    # Raises Problem for the results of a batch.
+    for problem in trend.health(monitor.folder).words:
+        console.warn(problem)
+    if folder is not None and not trend.signature(folder) and any(folder.iterdir()):
+        raise Problem(f"{folder} holds no log: name the folder that a monitor writes to, as given to batch --monitor.")
     return monitor
+
+
+def _thresholds(monitor: Monitor, models: set[str]) -> dict[str, Threshold]:
+    """Return below which confidence an answer of each model counts as unsure, as the Watch page judges it."""
+    from explain.monitor.threshold import thresholds
+
+    known = monitor.reference()
+    log = monitor.observations(limit=MAX_LINES)
+    return thresholds(sorted(models), monitor.threshold, known.models if known else {}, log)
 
 
 def _drifts(monitor: Monitor, models: set[str], since: datetime | None) -> list[Drift]:

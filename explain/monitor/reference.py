@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
 
 FORMAT = 1
+RESULTS = ("results.parquet", "results.csv")
+"""Names of a batch's table."""
 WATCHED = "what was watched until"
 """Start of the name of a reference taken from the trend; its time follows."""
 MOST = 5000
@@ -102,7 +104,7 @@ def gather(
 def rows(path: Path) -> list[dict[str, Any]]:
     """Return a run's table from results.parquet, results.csv or their folder; raise Problem if there is none."""
     if path.is_dir():
-        named = [path / name for name in ("results.parquet", "results.csv") if (path / name).is_file()]
+        named = [path / name for name in RESULTS if (path / name).is_file()]
         if not named:
             raise Problem(f"{path} holds no results of a folder of pictures: there is no results.parquet in it.")
         path = named[0]

@@ -1,9 +1,15 @@
-"""Learn the confidence below which an answer counts as unsure: models differ too much for one number."""
+"""Decide from which confidence on an answer counts as unsure: models differ too much for one number.
+
+`threshold` alone decides, at two moments. When a picture comes, it says what the monitor logs in full: from the
+operator's number or the reference, and without both it is `DEFAULT`, so that the log holds whatever may turn out to be
+odd. When the log is read, by `watch` or on the Watch page, it can also learn from the log's first pictures; what is
+learned is never above `DEFAULT`, so the log has all that a report without an operator's number calls unsure.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -49,8 +55,22 @@ def learned(confidences: Sequence[float] | NDArray[np.float64]) -> float | None:
 def threshold(model: str, fixed: float | None, known: Known | None, seen: Sequence[Observation] = ()) -> Threshold:
     """Return a model's threshold: the operator's, else that of the reference, else that of its first pictures.
 
-    `seen`: the log, oldest first.
+    `seen`: the log, oldest first; none when a picture comes.
     """
+    found = _known(model, fixed, known, seen)
+    return found or Threshold(DEFAULT, "until there are enough pictures to learn it from")
+
+
+def thresholds(
+    models: Iterable[str], fixed: float | None, known: Mapping[str, Known], seen: Sequence[Observation]
+) -> dict[str, Threshold]:
+    """Return the thresholds by which a report judges these models anew; a model with too few pictures to learn from has
+    none: what was said of it when its pictures came stays."""
+    each = {model: _known(model, fixed, known.get(model), seen) for model in models}
+    return {model: found for model, found in each.items() if found is not None}
+
+
+def _known(model: str, fixed: float | None, known: Known | None, seen: Sequence[Observation]) -> Threshold | None:
     if fixed is not None:
         return Threshold(fixed, "set by whoever runs this server")
     share = f"the lowest {QUANTILE:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
@@ -59,7 +79,7 @@ def threshold(model: str, fixed: float | None, known: Known | None, seen: Sequen
     first = [one.confidence for one in seen if one.model == model and one.confidence is not None][:FIRST]
     if (found := learned(first)) is not None:
         return Threshold(found, f"{share} of its first {len(first)} pictures")
-    return Threshold(DEFAULT, "until there are enough pictures to learn it from")
+    return None
 
 
 def judged(seen: Sequence[Observation], thresholds: Mapping[str, float]) -> list[Observation]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ import numpy as np
 from common.errors import Problem
 from explain.monitor.phrases import many
 from explain.monitor.reader import REFERENCE
-from explain.monitor.reference import Reference, save
+from explain.monitor.reference import RESULTS, Reference, save
 from explain.phrases import listing, plural
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from explain.monitor.monitor import Monitor
     from explain.monitor.observation import Observation
 
+_LINES = re.compile(r"(trend|odd)-\d+\.jsonl")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _STEPS = (
     *(1, 2, 5, 10, 15, 30),
@@ -211,10 +213,11 @@ class Health:
 def health(folder: Path) -> Health:
     """Check every line of a log's files; files that have not changed since the last check are not read again.
 
-    Raises Problem if the folder itself cannot be read; a folder that does not exist is an empty log.
+    Raises Problem if the folder itself cannot be read, or holds the results of a batch and no log; a folder that does
+    not exist is an empty log.
     """
     try:
-        files = _files(folder, ".jsonl")
+        files = _files(folder, ".jsonl", *RESULTS)
     except FileNotFoundError:
         return Health(0, ())
     except OSError as error:
@@ -222,8 +225,14 @@ def health(folder: Path) -> Health:
             f"The log in {folder} cannot be read ({error.strerror or error}): choose another folder, or give whoever "
             "runs this server the right to read it."
         ) from error
+    lines = [file for file in files if _LINES.fullmatch(file[0])]
+    if not lines and any(name in RESULTS for name, *_ in files):
+        raise Problem(
+            f"{folder} holds the results of a batch, not a log: to log its odd pictures, run that batch again with "
+            "--restart and --monitor FOLDER."
+        )
     damaged, unreadable = 0, []
-    for name, size, changed in files:
+    for name, size, changed in lines:
         try:
             damaged += _damaged(folder / name, size, changed)
         except FileNotFoundError:

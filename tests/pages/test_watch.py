@@ -431,6 +431,15 @@ def test_a_log_that_is_no_folder_is_one_sentence(page, log):
     assert app.sidebar.selectbox
 
 
+def test_results_of_a_batch_are_no_log(page, log):
+    log.mkdir()
+    for name in ("journal.jsonl", "results.parquet"):
+        (log / name).write_text("{}\n")
+    app = page(SCREEN)
+    assert not app.exception and not app.warning
+    assert [one.value.partition(":")[0] for one in app.error] == [f"{log} holds the results of a batch, not a log"]
+
+
 def test_a_monitor_that_is_off_is_said(page, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_MONITOR", "off")
     ended(page(SCREEN), example(MODEL))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -100,6 +101,40 @@ def test_a_change_is_told_and_rings_where_it_shall(tmp_path: Path, capsys: pytes
     assert code == 1
     found = said["drift"][0]  # type: ignore[index]
     assert found["numbers"][0]["name"] == "confidence" and found["numbers"][0]["changed"] and found["count"] == 60
+
+
+def test_a_folder_that_is_no_log_is_named_for_what_it_is(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("journal.jsonl", "results.parquet"):
+        (run / name).write_text("{}\n")
+    assert main(["watch", "run"]) == main(["watch", "photos"]) == 2
+    results, pictures = capsys.readouterr().err.splitlines()
+    assert results.startswith("run holds the results of a batch, not a log: ") and "--monitor FOLDER" in results
+    assert pictures.startswith("photos holds no log: ")
+    # A folder may hold both, and one that is empty is a log that begins.
+    Monitor(run)._trend.append(next(iter(drawn(1, 1))).line())
+    (tmp_path / "new").mkdir()
+    assert main(["watch", "run"]) == main(["watch", "new"]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines() == ["1 picture; none was odd.", "No picture yet."] and said.err == ""
+
+
+def test_a_report_judges_by_the_log_s_first_pictures_as_the_page_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monitor = Monitor(tmp_path / "log")
+    for number, one in enumerate(drawn(1, 60)):
+        numbers = {"confidence": 0.1 if number == 50 else 0.4}
+        monitor._trend.append(replace(one, numbers=numbers, odd=("low confidence",)).line())
+    assert main(["watch", str(tmp_path / "log")]) == 0
+    out = capsys.readouterr().out.replace("\N{NO-BREAK SPACE}", " ")
+    assert "60 pictures; 1 was odd: unsure." in out
+    assert "m: answers below 40 % count as unsure, the lowest 5 % of its first 60 pictures." in out
+    code, said = answer(capsys, "watch", str(tmp_path / "log"))
+    assert (code, said["odd"], said["unsure_below"]) == (0, 1, {"m": 0.4})
 
 
 @pytest.mark.parametrize(
