@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections import Counter
@@ -14,7 +15,7 @@ import numpy as np
 
 from explain.findings.diagnosis import NUMBERS
 from explain.maps.statistics import Agreement, agreement_matrix, coarse
-from explain.phrases import kinds, listing
+from explain.phrases import NBSP, kinds, listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,8 @@ KINDS = 2
 
 
 ROUNDS = 5
+UNSURE = 0.3
+"""Score of the surest model below which their agreement is said with a reservation."""
 NOTHING = "nothing"
 """The answer of a detector that finds no box."""
 
@@ -130,11 +133,24 @@ class Comparison:
         if len(set(answers)) == 1:
             sure = [best.score if (best := self.best(i)) else 0.0 for i in range(len(self.names))]
             agreed, compared = ("Both", "more") if len(answers) == 2 else (f"All {number}", "most")
+            if unsure := self._unsure:
+                return f"{agreed} say {answers[0]}{unsure}."
             return f"{agreed} say {answers[0]}; {self.names[int(np.argmax(sure))]} is {compared} confident."
         groups: dict[str, list[str]] = {}
         for name, answer in zip(self.names, answers, strict=True):
             groups.setdefault(answer, []).append(name)
-        return f"{'; '.join(_says(names, answer) for answer, names in groups.items())}."
+        return f"{'; '.join(_says(names, answer) for answer, names in groups.items())}{self._unsure}."
+
+    @property
+    def _unsure(self) -> str:
+        """Say that no classifier is sure of its answer: `, neither with more than 13 %`; empty where one is."""
+        best = [self.best(index) for index in range(len(self.names))]
+        scores = [one.score for one in best if one is not None and one.box is None]
+        if len(scores) < len(best) or max(scores) >= UNSURE or any(e.model.task == "embed" for e in self.explanations):
+            return ""
+        # Rounded up: more than that none is.
+        most = math.ceil(100 * max(scores))
+        return f", {'neither' if len(scores) == 2 else 'none'} with more than {most}{NBSP}%"
 
     @property
     def mixed(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import streamlit as st
@@ -34,7 +35,7 @@ YOURS = (
         "explore",
         "Explore",
         "visibility",
-        "Explain one of your pictures: is the heat on the thing that the class names?",
+        "Explain one of your pictures: is the evidence on the thing that the class names?",
     ),
     (
         "batch",
@@ -42,9 +43,10 @@ YOURS = (
         "photo_library",
         "Explain many. A class whose mean map is hot away from the objects may be recognised by a shortcut.",
     ),
-    ("watch", "Watch", "monitoring", "Watch it in use: pictures with most of the heat along the edges are logged."),
+    ("watch", "Watch", "monitoring", "Watch it in use: pictures with most of the evidence along the edges are logged."),
 )
 """Page, title, icon, and what to look for there."""
+ADD = "python -m explain models add leaf.pth --image leaf.jpg"
 NAMES = {"stamp": "First story", "weave": "Second story"}
 """What the clue is, the second step tells."""
 
@@ -61,13 +63,9 @@ def cheat() -> None:
     if step == "yours":
         title.markdown("## Now try your own model")
         with main:
-            _yours()
+            _yours(story)
         return
-    for model in (STORIES[story].cheat, STORIES[story].honest):
-        sidebar.loaded(model)
-    from explain.findings.shortcut_story import story_step
-
-    current = story_step(story, cast("Step", step), url_state.memory("picture-of-story") or 0)
+    current = _current(story, cast("Step", step))
     title.markdown(f"## {current.words}")
     with main:
         _pictures(current)
@@ -85,16 +83,33 @@ def cheat() -> None:
             history_store.keep([(current.cheat, 0), (current.honest, 0)], screen="cheat")
 
 
-def _yours() -> None:
-    """Draw where to look for a shortcut in a model of one's own."""
-    st.markdown(
-        "A model that relies on a shortcut can be right on every picture of its test set. Three places to look for one:"
-    )
-    for name, label, icon, words in YOURS:
-        with st.container(border=True):
-            st.page_link(page.script(name), label=label, icon=f":material/{icon}:", help=f"Go to {label}.")
-            st.caption(words)
-    st.caption("docs/own-models.md says how to add a model of your own.")
+def _current(story: str, step: Step) -> StoryStep:
+    for model in (STORIES[story].cheat, STORIES[story].honest):
+        sidebar.loaded(model)
+    from explain.findings.shortcut_story import story_step
+
+    return story_step(story, step, url_state.memory("picture-of-story") or 0)
+
+
+def _yours(story: str) -> None:
+    """Draw where to look for a shortcut in a model of one's own, beside the one that was found."""
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        st.markdown(
+            "A model that relies on a shortcut can be right on every picture of its test set. Three places to look for "
+            "one:"
+        )
+        for name, label, icon, words in YOURS:
+            with st.container(border=True, gap="xsmall"):
+                st.page_link(page.script(name), label=label, icon=f":material/{icon}:", help=f"Go to {label}.")
+                st.caption(words)
+        st.caption("A model of your own is added by a command that looks at its file (docs/own-models.md):")
+        st.code(ADD, language=None, wrap_lines=True)
+    with right:
+        st.markdown("### What a shortcut looks like")
+        current = _current(story, "look")
+        panels.show(current.image, _both(current), key="viewer-cheat-yours", height=380, look=LOOK)
+        st.caption(f"{replace(current, step='answer').words} {current.words}")
 
 
 def _step() -> str:
@@ -143,7 +158,6 @@ def _forward(step: str) -> None:
 
 
 def _pictures(current: StoryStep) -> None:
-    both = {"The cheat": current.cheat, "The honest model": current.honest}
     if current.step == "answer":
         left, right = st.columns(2, gap="medium")
         with left:
@@ -151,14 +165,18 @@ def _pictures(current: StoryStep) -> None:
         with right:
             st.markdown("### Predictions")
             # Which of the two cheats is for the next step to show.
-            for name, explanation in zip(("One model", "Another model"), both.values(), strict=True):
+            for name, explanation in (("One model", current.cheat), ("Another model", current.honest)):
                 st.caption(name)
                 listed = [Row(p.label, p.score, percent(p.score)) for p in explanation.predictions[:LISTED]]
                 rows(listed, key=f"said-{explanation.model.id}-{current.image.sha256[:12]}")
         return
-    shown = [panels.plain(current.image), *(_heat(explanation, name) for name, explanation in both.items())]
+    shown = [panels.plain(current.image), *_both(current)]
     view = panels.show(current.image, shown, key="viewer-cheat", height=440, look=LOOK)
-    panels.describe(view, [(explanation, 0) for explanation in both.values()], key="viewer-cheat-words")
+    panels.describe(view, [(current.cheat, 0), (current.honest, 0)], key="viewer-cheat-words")
+
+
+def _both(current: StoryStep) -> list[Panel]:
+    return [_heat(current.cheat, "The cheat"), _heat(current.honest, "The honest model")]
 
 
 def _heat(explanation: Explanation, title: str) -> Panel:

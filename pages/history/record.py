@@ -70,17 +70,31 @@ def show(record: Record, after: str | None) -> None:
             view = _viewer(record, image, maps, index)
             send_texts(view, [item.looks for item in maps], [None] * len(maps), key=f"history-words-{record.id}")
             if record.marks:
-                hidden = f"{plural(len(record.marks), 'mark')} {'is' if len(record.marks) == 1 else 'are'} hidden here"
-                st.caption(
-                    f":material/draw: {hidden}: choose Annotate to see {'it' if len(record.marks) == 1 else 'them'}."
+                one = len(record.marks) == 1
+                hidden = f"{plural(len(record.marks), 'mark')} {'is' if one else 'are'} hidden here"
+                st.button(
+                    f"{hidden}: show {'it' if one else 'them'}",
+                    icon=":material/draw:",
+                    type="tertiary",
+                    on_click=_annotate,
+                    args=(record.id,),
+                    help="View draws the maps without marks; Annotate shows them.",
                 )
         _below(record, image, maps, index, after)
+
+
+def _way_key(id: str) -> str:
+    return f"history-way-{id}"
+
+
+def _annotate(id: str) -> None:
+    st.session_state[_way_key(id)] = MARK
 
 
 def _way(record: Record, maps: Sequence[SavedMap]) -> str:
     if not maps:
         return LOOK
-    key, widgets, opened = f"history-way-{record.id}", st.session_state, state.of(Opened)
+    key, widgets, opened = _way_key(record.id), st.session_state, state.of(Opened)
     if key not in widgets or (widgets[key] == LOOK and opened.of and opened.last != record.marks):
         # Opened from elsewhere, or others annotated it meanwhile: start with the marks that are saved now.
         state.forget(Opened)

@@ -31,6 +31,9 @@ def test_next_leads_through_the_story_and_on_to_another_picture(page, story):
             best = current.cheat.predictions[0]
             assert shown(app).head["panels"][1]["maps"][0]["note"] == f"{best.label} {percent(best.score)}"
         app.button[0].click().run()
+    assert not app.exception and not app.error
+    assert shown(app).titles == ["The cheat", "The honest model"]
+    assert story_step(story, "answer", 0).words in texts(app) and story_step(story, "look", 0).words in texts(app)
     assert app.query_params["step"] in ("yours", ["yours"]) and "## Now try your own model" in texts(app)
     assert [link.proto.label for link in app.get("page_link")] == ["Explore", "Batch", "Watch"]
     app.button[0].click().run()

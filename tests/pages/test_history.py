@@ -453,7 +453,8 @@ def test_marks_that_the_viewer_does_not_show_are_said(page, store, full):
     store.annotate(full["small"], marks=[Mark("circle", ((100, 100), (120, 100)))])
     app = page(SCREEN, kept=full["small"])
     app.segmented_control(key=f"history-way-{full['small']}").set_value("look").run()
-    assert "1 mark is hidden here: choose Annotate to see it." in texts(app)
+    button(app, "1 mark is hidden here: show it").click().run()
+    assert len(head(app, "markup")["marks"]) == 1
 
 
 def test_a_caption_names_the_question(page, store, full):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from common.packaged import photograph
 from explain import Explainer, Explanation
 from explain.comparison import Comparison
 from explain.same_target import largest, same_target
+from models.adapter import Prediction
 
 DEMOS = ("demo-s", "demo-m", "demo-l")
 LITES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
@@ -37,6 +39,19 @@ def test_models_that_find_nothing_are_not_said_to_agree(nothing: Comparison) -> 
     assert (nothing.overlaps, nothing.overlap(0, 1)) == ("", "–")
     assert Comparison(nothing.explanations[:2], ("s", "m"), ()).verdict == "Neither finds anything."
     assert same_target(nothing.explanations) == nothing.explanations
+
+
+def test_models_that_agree_without_being_sure_are_said_to_be_unsure(nothing: Comparison) -> None:
+    def verdict(*answers: tuple[str, float]) -> str:
+        found = zip(nothing.explanations, answers, strict=False)
+        made = tuple(replace(one, predictions=(Prediction(label, 0, score),)) for one, (label, score) in found)
+        return Comparison(made, ("s", "m", "l")[: len(made)], ()).verdict.replace("\N{NO-BREAK SPACE}", " ")
+
+    sorrel = [("sorrel", 0.117), ("sorrel", 0.12), ("sorrel", 0.11)]
+    assert verdict(*sorrel) == "All three say sorrel, none with more than 12 %."
+    assert verdict(*sorrel[:2]) == "Both say sorrel, neither with more than 12 %."
+    assert verdict(("sorrel", 0.117), ("collie", 0.231)) == "s says sorrel; m says collie, neither with more than 24 %."
+    assert verdict(*sorrel[:2], ("sorrel", 0.3)) == "All three say sorrel; l is most confident."
 
 
 def test_one_that_finds_nothing_has_no_overlap_with_the_others(nothing: Comparison, scene: Path) -> None:
