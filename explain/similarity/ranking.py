@@ -32,6 +32,10 @@ INDISTINCT = 0.98
 ROUNDING = 1e-4
 """Tolerance of a cosine: the same pair can be summed in another order."""
 
+CLEARLY = 0.25
+"""Share of the way from chance to the mirror image above which two pictures are called clearly related: the few
+unrelated pairs say too little of a score that is just above them."""
+
 PERSONS = (
     ("bus", (48, 398, 246, 905)),
     ("bus", (222, 404, 346, 862)),
@@ -108,8 +112,10 @@ class Context:
         if not self.unrelated:
             return "less related than a picture and its mirror image"
         low, high = self.unrelated[0] - ROUNDING, self.unrelated[-1] + ROUNDING
-        if score > self.chance + ROUNDING:
+        if score > self.chance + CLEARLY * (self.mirrored - self.chance):
             return "clearly related"
+        if score > self.chance + ROUNDING:
+            return f"more related than unrelated {self.subject}"
         if score > high:
             return f"barely more related than unrelated {self.subject}"
         return "unrelated" if score >= low else f"less related than unrelated {self.subject}"

@@ -302,7 +302,8 @@ def test_a_number_is_told_against_unrelated_pictures_and_a_mirror_image(lite: Ex
     assert max(held.unrelated) < 0.5 < held.mirrored < 1
     assert held.verdict(1.0).startswith("the same picture")
     assert "mirror image" in held.verdict(held.mirrored)
-    assert held.verdict(held.chance + 0.01) == "clearly related"
+    assert held.verdict(held.chance + 0.01) == "more related than unrelated pictures"
+    assert held.verdict(held.chance + 0.3 * (held.mirrored - held.chance)) == "clearly related"
     assert held.chance >= max(held.unrelated)
     assert Context((0.1, 0.2, 0.3, 0.32), 0.9).verdict(0.35).startswith("barely more related than unrelated")
     assert Context((0.99, 0.999), 0.9995).verdict(0.9999) == "but this model scores everything as related"
