@@ -113,6 +113,7 @@ def draw(bar: Bar | None, take: Callable[[Iterable[tuple[str, bytes]]], None], p
     desk = state.of(Desk)
     data: dict[str, Any] = {
         "session": desk.session,
+        "last": desk.last,
         "prefix": f".st-key-{KEY}-",
         "bays": list(desk.bays),
         "megabytes": st.get_option("server.maxUploadSize"),

@@ -9,15 +9,26 @@ import { Strip } from "./strip.js";
 /**
  * @typedef {import("../frontend/component.js").Send} Send
  * @typedef {import("./strip.js").Item} Item
- * @typedef {import("./intake.js").Target & {session: string, items: Item[], chosen: string, name: string, size: string,
+ * @typedef {import("./intake.js").Target & {session: string, last: number, items: Item[], chosen: string, name: string, size: string,
  *   hint: string, drawing: boolean, photo: string, own: boolean, place: import("./places.js").Place}} Data
  */
 
+/** Acts that a restarted server is told of again: it has lost what others refer to. */
+const LASTING = ["choose", "draw", "back"];
+const RESTARTED = "The server was restarted. If your last choice is not shown, make it again.", RESTARTED_MS = 30_000;
 /** How many acts are sent again with the next one: a request may be dropped for a newer one. */
 const ACTS = 8;
 const STORE = "sightglass.pictures";
 /** @type {Places|null} */
 let places = null;
+
+/**
+ * Return the acts that were not followed yet when the bar was drawn last.
+ * @template {{n: number, session: string}} Act @param {Act[]} acts @param {{session: string, last: number}} drawn
+ */
+export function unanswered(acts, { session, last }) {
+  return acts.filter((act) => act.session === session && act.n > last);
+}
 
 class Bar {
   /** @type {Data|null} */
@@ -74,9 +85,21 @@ class Bar {
     this.#send("acts", this.#acts);
   }
 
+  /** Do again what a server that was restarted since has been told under its former session. @param {Data|null} before @param {Data} now */
+  #repeat(before, now) {
+    if (!before || before.session === now.session) return;
+    const lost = unanswered(this.#acts, before).filter(({ kind }) => LASTING.includes(kind));
+    this.#acts = [];
+    for (const { kind, value } of lost.slice(-1)) this.#act(kind, value);
+    if (lost.length) return;
+    // What was chosen elsewhere went to the server with the request that began this session, before it knew the page.
+    this.#say(RESTARTED);
+    setTimeout(() => find(this.root, ".said").textContent === RESTARTED && this.#say(""), RESTARTED_MS);
+  }
+
   /** @param {{data: Data, parentElement: HTMLElement, setStateValue: Send}} given */
   show({ data, setStateValue }) {
-    const { root } = this, first = !this.#data;
+    const { root } = this, before = this.#data, first = !before;
     // Each upload uses up an uploader.
     if (String(this.#data?.bays) !== String(data.bays)) this.#say("");
     this.#data = data;
@@ -96,6 +119,7 @@ class Bar {
       places.show(data.place);
     }
     this.#remember(data.items, first);
+    this.#repeat(before, data);
   }
 
   /** Ask for the pictures that this tab had before it was loaded again. @param {Item[]} items @param {boolean} first */

@@ -4,6 +4,7 @@ import test from "node:test";
 import { WANTED, destination, problemOf } from "../../components/picture_bar/camera.js";
 import { Intake, sorted } from "../../components/picture_bar/intake.js";
 import { Places, addressOf } from "../../components/picture_bar/places.js";
+import { unanswered } from "../../components/picture_bar/picture_bar.js";
 import { moved } from "../../components/picture_bar/strip.js";
 
 const BUS = { page: "explore", picture: "bus", model: "s", query: "" };
@@ -143,4 +144,15 @@ test("the camera is asked for more than full HD, and its dialog says first where
   assert.match(destination("lab", "It is saved."), /take it\. It is saved\.$/);
   assert.match(problemOf("NotAllowedError"), /allow it/);
   assert.match(problemOf("whatever"), /upload a picture instead/);
+});
+
+test("after a restart of the server only what it was not yet told is done again", () => {
+  const acts = [
+    { n: 5, session: "before", kind: "choose", value: "bus" },
+    { n: 6, session: "before", kind: "choose", value: "china" },
+    { n: 7, session: "other", kind: "choose", value: "zidane" },
+  ];
+  assert.deepEqual(unanswered(acts, { session: "before", last: 5 }), [acts[1]]);
+  assert.deepEqual(unanswered(acts, { session: "before", last: 6 }), []);
+  assert.deepEqual(unanswered(acts, { session: "before", last: 0 }), acts.slice(0, 2));
 });
