@@ -4,11 +4,15 @@ from models import catalog
 
 HEAD = """# Models
 
-Written by `python -m models > docs/models.md` from `models/catalog.toml`; do not edit by hand. Beside these: any other
-model of timm by its name (`timm/<name>`), and every `.pt` file of Ultralytics in a folder of `SIGHTGLASS_WEIGHTS`.
+Choose one by its id, in the sidebar or with `-m`. `python -m explain models list --here` lists those whose weights are
+on this machine, `models show ID` tells more about one. The first use of another downloads its weights, unless
+`SIGHTGLASS_OFFLINE` forbids it. Sizes are in MB of 1,000,000 bytes, in the order of the models, and are about right.
+Families without sizes are packaged, but for OSNet, whose files have to be put into a folder of `SIGHTGLASS_WEIGHTS`.
 
-Downloads are given in MB of 1,000,000 bytes, in the order of the models, and are about right. A model without one is
-packaged, or its file has to be put into such a folder.
+Besides these there is any other model of timm by its name (`timm/<name>`), every `.pt` file of Ultralytics and every
+exported model in such a folder, any other file by its path, and [a table of your own](own-models.md).
+
+Written by `python -m models > docs/models.md` from `models/catalog.toml`; do not edit by hand.
 
 | family | models, small to large | download, MB | licence | source |
 | --- | --- | --- | --- | --- |
@@ -20,7 +24,7 @@ def table() -> str:
     lines = []
     for name, specs in catalog.families(packaged=True).items():
         ids = ", ".join(f"`{spec.id}`" for spec in specs)
-        sizes = ", ".join(f"{spec.megabytes:,g}" for spec in specs if spec.megabytes is not None)
+        sizes = ", ".join(f"{spec.megabytes:g}" for spec in specs if spec.megabytes is not None)
         lines.append(f"| {name} | {ids} | {sizes} | {specs[0].licence} | {specs[0].source} |")
     return HEAD + "\n".join(lines) + "\n"
 
