@@ -243,6 +243,51 @@ class Similar(_Answer):
     sides: list[SimilarityMap] = Field(description="The maps of the first and of the second picture.")
 
 
+class Difference(_Answer):
+    """How much better the map is than a control: insertion's area minus deletion's, less the control's."""
+
+    mean: Number
+    low: Number = Field(description="Lower end of its 95 % interval over seeds and fillings.")
+    high: Number
+
+
+class Curve(_Answer):
+    """The answer as the hottest shares are hidden (`deletion`) and as nothing else is kept (`insertion`)."""
+
+    map: Literal["map", "random", "blobs", "centre", "edges", "runner-up"]
+    number: int = Field(description="Which of several controls of that name.")
+    filling: Literal["blur", "mean", "linear"]
+    deletion: list[Number] = Field(description="Scores, steps + 1 of them, from the whole picture on.")
+    insertion: list[Number] = Field(description="Scores, steps + 1 of them, from nothing on.")
+    deletion_area: Number = Field(description="Of what the map explains: the score, or the contrast's margin.")
+    insertion_area: Number
+
+
+class Proved(_Answer):
+    picture: str
+    model: str
+    method: str
+    layers: list[str]
+    target: str
+    part: str
+    score: Number = Field(description="Of the whole picture.")
+    fillings: list[str]
+    sentence: str = Field(
+        description="What hiding the hottest tenth does beside random places, or that it shows nothing."
+    )
+    sufficiency: Number = Field(
+        description="Smallest hottest share that alone keeps 90 % of the score; null: none does."
+    )
+    necessity: Number = Field(description="Smallest share whose hiding changes the answer; null: none does.")
+    runner_up: str | None = Field(description="The next best class, whose map is a control.")
+    runner_up_ssim: Number
+    runner_up_rank_correlation: Number
+    differences: dict[str, Difference] = Field(description="To each control.")
+    curves: list[Curve]
+    notes: list[str]
+    recipe: Recipe = Field(description="With the settings of the proof: `replay` makes the same curves again.")
+
+
 class Listed(_Answer):
     id: str
     family: str

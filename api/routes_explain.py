@@ -11,13 +11,22 @@ from starlette.responses import Response
 from api import results, service
 from api.negotiation import JSON, NPY, PNG, respond
 from api.problems import problem_responses
-from api.schemas import ClassRequest, CompareRequest, DetectRequest, ExplainRequest, Settings, SimilarityRequest
+from api.prove import prove_map
+from api.schemas import (
+    ClassRequest,
+    CompareRequest,
+    DetectRequest,
+    ExplainRequest,
+    ProveRequest,
+    Settings,
+    SimilarityRequest,
+)
 from api.similarity import compare_pictures
 
 router = APIRouter(prefix="/api", tags=["pictures"])
 WRONG = (400, 404, 406, 415, 422, 429, 503, 504)
 ANY = (JSON, PNG, NPY)
-REQUESTS = (ExplainRequest, ClassRequest, CompareRequest, SimilarityRequest, DetectRequest)
+REQUESTS = (ExplainRequest, ClassRequest, CompareRequest, SimilarityRequest, DetectRequest, ProveRequest)
 
 
 def _openapi(request: type, *offers: str) -> dict[str, Any]:
@@ -62,6 +71,10 @@ def _similarity(request: SimilarityRequest, settings: Settings, cancel: threadin
     return compare_pictures(request, settings, cancel)
 
 
+def _prove(request: ProveRequest, settings: Settings, cancel: threading.Event, _: str) -> Any:
+    return prove_map(request, settings, cancel)
+
+
 @router.post("/explain", response_model=results.Explained, **_openapi(ExplainRequest, PNG, NPY))
 async def explain(request: Request) -> Response:
     """Explain what a model predicts for a picture, and where it looked for each of its best predictions."""
@@ -90,3 +103,9 @@ async def compare(request: Request) -> Response:
 async def similarity(request: Request) -> Response:
     """Explain how similar two pictures are to a model, and which regions of each make them so."""
     return await respond(request, SimilarityRequest, results.Similar, _similarity)
+
+
+@router.post("/prove", response_model=results.Proved, **_openapi(ProveRequest))
+async def prove(request: Request) -> Response:
+    """Test a map: hide what it shows, keep nothing else, and compare with maps that know nothing."""
+    return await respond(request, ProveRequest, results.Proved, _prove)

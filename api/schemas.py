@@ -109,6 +109,7 @@ Preprocessing = Literal["trained", "crop", "squash", "letterbox"]
 
 
 Format = Literal["png", "npy", "none"]
+Filling = Literal["blur", "mean", "linear"]
 ModelId = Annotated[Name | None, Field(description="An id of GET /api/models; null: the server's default.")]
 Layers = Annotated[
     tuple[Words, ...],
@@ -267,4 +268,40 @@ class SimilarityRequest(BaseModel):
     overlay: bool = Field(default=False, description="Whether to send each picture under its map, a PNG in base64.")
     context: bool = Field(
         default=True, description="Whether to report the scores of unrelated pictures, which takes a few more passes."
+    )
+
+
+class ProveRequest(BaseModel):
+    """Test a map: hide what it shows, keep nothing else, and compare with maps that know nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image: Picture
+    name: Name | None = Field(default=None, description="Name of the picture in the answer.")
+    model: ModelId = None
+    targets: tuple[Target, ...] = Field(
+        default=(),
+        max_length=1,
+        description="The class by index or label; of a detector a box by its index from 0, or a label; none: the best.",
+    )
+    question: Literal["where", "why"] | None = Field(
+        default=None, description="Where is it, or why this class rather than another."
+    )
+    method: Name | None = Field(
+        default=None, description="gradcam, layercam, occlusion, ...; null: the model's default."
+    )
+    layers: Layers = ()
+    part: Part | None = Field(default=None, description="What to explain of a class or box; null: the model's default.")
+    preprocessing: Preprocessing | None = Field(
+        default=None, description="How the picture is fitted to the model's input; null: as in training."
+    )
+    vocabulary: Vocabulary = ()
+    confidence: Confidence = None
+    steps: Annotated[int, Field(ge=2, le=100)] = Field(
+        default=20, description="Number of equal shares of the picture that are hidden, and kept."
+    )
+    fillings: tuple[Filling, ...] = Field(
+        default=("blur", "mean"),
+        max_length=3,
+        description="What hidden pixels are set to; the first is the main one.",
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from api.schemas import CompareRequest, ExplainRequest, Settings
+    from api.schemas import CompareRequest, ExplainRequest, ProveRequest, Settings
     from explain.comparison import Comparison
     from explain.explainer import Explainer
     from explain.explanation import Explanation
@@ -113,11 +113,11 @@ def explain(
         made = explainer(image, cancel=cancel, question=request.question, **given)
     if not single:
         check_size(image, len(made.heatmaps), pictures_per_map(request), FEWER)
-    _count(made)
+    count(made)
     return made
 
 
-def engine_options(request: Explaining | CompareRequest) -> dict[str, Any]:
+def engine_options(request: Explaining | CompareRequest | ProveRequest) -> dict[str, Any]:
     """Return the options of a request that are set, as keyword arguments for an Explainer."""
     from explain.methods import method
     from explain.options import Options
@@ -159,7 +159,7 @@ def compare(request: CompareRequest, settings: Settings, cancel: threading.Event
             explainer = load_explainer(name, settings)
             made.append(explainer(image, cancel=cancel, question=request.question, **given))
             timings.append(measure(made[-1].evidence))
-            _count(made[-1])
+            count(made[-1])
         explanations = tuple(made) if request.targets or request.each_own else same_target(made)
         return Comparison(explanations, names, tuple(timings))
 
@@ -348,7 +348,8 @@ def plain(value: Any) -> dict[str, Any]:
     return made
 
 
-def _count(explanation: Explanation) -> None:
+def count(explanation: Explanation) -> None:
+    """Count an explanation in the metrics."""
     from api import metrics
 
     recipe = explanation.recipe

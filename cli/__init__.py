@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import batch, compare, dashboard, detect, history, image, models, replay, serve, similarity, watch
+from cli import batch, compare, dashboard, detect, history, image, models, prove, replay, serve, similarity, watch
 from cli import settings as settings_verb
 from cli.options import PROGRAM, app, as_called
 from common.errors import ImageProblem, Problem, WeightsProblem
@@ -23,7 +23,7 @@ from common.settings import settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MODULES = (image, detect, batch, compare, similarity, replay, watch, dashboard, serve, settings_verb)
+_MODULES = (image, detect, batch, compare, prove, similarity, replay, watch, dashboard, serve, settings_verb)
 _ORDER = [module.__name__ for module in _MODULES]
 """Of the verbs in --help."""
 app.registered_commands.sort(key=lambda command: _ORDER.index(command.callback.__module__))
@@ -40,6 +40,7 @@ python -m explain class bus.jpg --class trolleybus
 python -m explain detect bus.jpg --method gradcam++ --save-all
 python -m explain batch photos/ --out run1
 python -m explain compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite2
+python -m explain prove bus.jpg
 python -m explain similarity bus.jpg zidane.jpg
 python -m explain replay explained/bus/recipe.json --picture bus.jpg
 python -m explain models list --here

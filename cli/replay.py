@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from explain.explanation import Explanation
+    from explain.faithfulness.proof import Proof
     from explain.picture.image import Image
     from explain.recipe import Recipe
 
@@ -49,9 +51,10 @@ def replay(
     """Make the same maps again: the same picture, weights and options, each of them checked.
 
     If maps.npz is beside the recipe, the new maps are compared with it value by value; if they differ, the exit code
-    is 1. Files are written only with --out.
+    is 1. A recipe with a proof, such as proof.json, makes its curves again, and proof.json beside it is compared.
+    Files are written only with --out.
     """
-    from explain.export import result_folder
+    from explain.export import proof_files, result_folder
 
     console, colours = Console(options.json), options.colours()
     known = read(recipe)
@@ -61,10 +64,12 @@ def replay(
         picture = _embedded_picture(recipe) or _find_picture(recipe, known)
     if options.device is not None:
         known = known.model_copy(update={"device": options.device})
-    with console.progress(f"Loading {known.model}"):
+    with console.progress(f"Loading {known.model}") as progress:
         from explain.replaying import replay as again
+        from explain.replaying import replay_proof
 
         explanation = again(known, picture)
+        proof = replay_proof(known, explanation, progress=progress)
     changed = _changed_versions(known)
     same, difference = _compared(recipe.parent, known, explanation)
     report(console, explanation, colours)
@@ -76,17 +81,42 @@ def replay(
         console.say("The maps match the saved ones bit for bit." if same else f"The maps differ, by {difference:.2g}.")
     else:
         console.say(f"There is no {result_folder.MAPS} of this recipe beside it, so the new maps were not compared.")
+    proved = None if proof is None else _report_proof(console, recipe.parent, known, proof)
     names: list[str] = []
     summary: dict[str, Any] = result_folder.summary(explanation, colours)
     summary |= {"same": same, "largest_difference": difference, "changed_versions": changed}
+    if proof is not None:
+        summary |= {"recipe": known, "proof": proof.summary(), "same_proof": proved}
     if options.out is not None:
         made = result_folder.of_picture(explanation, colours)
         if explanation.model.task == "detect":
             made = result_folder.of_boxes(explanation, colours, everything=False)
+        if proof is not None and known.prove is not None:
+            made = chain(made, proof_files.files(explanation, known.prove.index, proof))
         names = result_folder.write(options.out, result_folder.with_summary(made, summary))
         console.files(options.out, names)
     console.result(summary | {"folder": options.out, "files": names})
-    return 1 if same is False else 0
+    return 1 if same is False or proved is False else 0
+
+
+def _report_proof(console: Console, folder: Path, recipe: Recipe, proof: Proof) -> bool | None:
+    """Print a proof, and whether proof.json beside the recipe has the same curves; None if it has none of this map."""
+    import json
+
+    from explain.export import proof_files
+    from explain.phrases import plain_text
+
+    console.say(plain_text(proof.sentence))
+    try:
+        saved = json.loads((folder / proof_files.PROOF).read_text("utf-8"))
+        theirs = read(folder / proof_files.PROOF)
+        if (_request(theirs), theirs.prove) != (_request(recipe), recipe.prove):
+            return None
+        same = bool(saved["curves"] == json.loads(json.dumps(proof.summary()["curves"])))
+    except (OSError, ValueError, KeyError, TypeError, ModelProblem):
+        return None
+    console.say("The curves match the saved ones bit for bit." if same else "The curves differ from the saved ones.")
+    return same
 
 
 def _changed_versions(recipe: Recipe) -> dict[str, tuple[str, str | None]]:
@@ -165,4 +195,4 @@ def _compared(folder: Path, recipe: Recipe, explanation: Explanation) -> tuple[b
 
 def _request(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe without what depends on the machine."""
-    return recipe.model_dump(exclude={"versions", "device", "picture_name"})
+    return recipe.model_dump(exclude={"versions", "device", "picture_name", "prove"})

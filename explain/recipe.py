@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from explain.faithfulness.filling import Filling
 from explain.options import Per, Scale, Within
 from models.adapter import Part
 from models.preprocess import Preprocessing
@@ -24,6 +25,17 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+class ProofSettings(BaseModel):
+    """How a map was proved: what `Explanation.prove` needs beside the explanation to make the same curves again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    index: int = 0
+    """Of the map, among the recipe's targets."""
+    steps: int = 20
+    fillings: tuple[Filling, ...] = ("blur", "mean")
 
 
 class Recipe(BaseModel):
@@ -55,5 +67,7 @@ class Recipe(BaseModel):
     examples: tuple[tuple[tuple[float, float, float, float], str], ...] = ()
     masks: int | None = None
     head: int | None = None
+    prove: ProofSettings | None = Field(default=None, exclude_if=lambda settings: settings is None)
+    """How one of its maps was proved; None: it was not, and then files lack it, so that earlier versions read them."""
     device: str
     versions: dict[str, str]

@@ -12,7 +12,11 @@ from explain.picture.image import Image
 from explain.recipe import Recipe
 
 if TYPE_CHECKING:
+    import threading
+
     from explain.explanation import Explanation
+    from explain.faithfulness.proof import Proof
+    from explain.progress import Progress
 
 
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
@@ -46,3 +50,17 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
         masks=recipe.masks,
         **{name: getattr(recipe, name) for name in RECIPE_OPTIONS},
     )
+
+
+def replay_proof(
+    recipe: Recipe,
+    explanation: Explanation,
+    *,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Proof | None:
+    """Repeat the proof of a recipe on the explanation that `replay` made of it; None for a recipe without one."""
+    if recipe.prove is None:
+        return None
+    given = recipe.prove
+    return explanation.prove(given.index, steps=given.steps, fillings=given.fillings, progress=progress, cancel=cancel)

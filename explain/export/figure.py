@@ -42,7 +42,7 @@ MAX_NAMED = 30
 """Maximum number of boxes with names; of more only the outlines are drawn."""
 _MARGIN, _GAP, _HEAD, _BAR, _LINE = 0.12, 0.14, 0.26, 0.62, 0.135  # inches
 _SMALL, _TEXT = 7.0, 8.5  # points
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "svg.fonttype": "none",  # text stays text: it can be searched and edited
@@ -50,7 +50,7 @@ _STYLE: dict[Any, Any] = {
     "pdf.fonttype": 42,  # journals refuse Type 3
     "text.parse_math": False,  # a dollar in a file's name is no formula
 }
-_LOCK = threading.Lock()  # matplotlib's settings and fonts are shared by the whole process
+LOCK = threading.Lock()  # matplotlib's settings and fonts are shared by the whole process
 
 
 def figure(
@@ -85,7 +85,7 @@ def figure(
         if settings["even"]
         else render.shown(explanation.image.pixels, _field(heatmap), Style(colormap=colormap, alpha=alpha)),
     ]
-    with _LOCK, warnings.catch_warnings():
+    with LOCK, warnings.catch_warnings():
         # A letter that the font does not have is drawn as an empty box.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         shown = [scaled.reduced(pixels, MAX_SIDE) for pixels in pictures]
@@ -104,7 +104,7 @@ def _saved(
 ) -> bytes:
     import matplotlib
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         drawn = _drawn(explanation, index, pictures, colormap, named=boxes)
         out = BytesIO()
         metadata: dict[str, dict[str, Any]] = {

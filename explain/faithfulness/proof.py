@@ -29,7 +29,7 @@ SUFFICIENT = 0.9
 """The share of the whole picture's value that is still the answer."""
 RESAMPLES = 2000
 NEAR = 0.1
-"""The share of the picture that the sentence is about."""
+"""The share of the picture that the sentence is about, or the nearest one that was hidden."""
 FAILED = "Hiding what this map shows changes no more than hiding any other place: do not trust it."
 HANGS = "Whether this map shows more than random places depends on what hidden pixels are filled with: do not trust it."
 
@@ -130,14 +130,16 @@ class Proof:
 
     @cached_property
     def sentence(self) -> str:
-        """What hiding the hottest tenth does, beside random places; or that the map shows nothing of its own."""
+        """What hiding the hottest tenth (or first step) does, beside random places; or that the map shows nothing."""
         if not self.difference("random").clear:
             better = [self.difference("random", filling).clear for filling in self.fillings]
             return HANGS if any(better) else FAILED
-        hidden, (random, _) = self.at(NEAR)[0], self.at(NEAR, "random")
+        steps = len(self.map.deletion.score) - 1
+        near = max(round(NEAR * steps), 1) / steps
+        hidden, random = self.at(near)[0], self.at(near, "random")[0]
         words = (
-            f"Hiding the hottest {percent(NEAR)} takes {self.label} from {percent(self.start)} to {percent(hidden)}; "
-            f"hiding a random {percent(NEAR)} leaves {percent(random)}."
+            f"Hiding the hottest {percent(near)} takes {self.label} from {percent(self.start)} to {percent(hidden)}; "
+            f"hiding a random {percent(near)} leaves {percent(random)}."
         )
         if "blobs" in self.controls and not self.difference("blobs").clear:
             words += (

@@ -98,6 +98,12 @@ def test_the_sentence_is_made_of_the_numbers_and_says_where_the_map_fails():
     assert proof(good, even).sentence == (
         "Hiding the hottest 10 % takes dog from 80 % to 10 %; hiding a random 10 % leaves 75 %."
     ).replace(" %", "\N{NO-BREAK SPACE}%")
+    # A tenth is no step of four: what is said was measured.
+    few = proof(
+        curve("map", trace(0.8, 0.2, 0, 0, 0), good.insertion),
+        curve("random", trace(0.8, 0.7, 0, 0, 0), trace(0, 0, 0, 0, 0)),
+    )
+    assert few.sentence.startswith("Hiding the hottest 25")
     within = curve("blobs", good.deletion, good.insertion)
     assert proof(good, even, within).sentence.endswith("not which part of it matters.")
     worse = curve("map", trace(0.8, 0.8, *[0.6] * 9), trace(*[0.1] * 11))

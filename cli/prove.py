@@ -1,0 +1,109 @@
+"""`prove`: hide, and keep, what a map shows, and compare with control maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cli import options as cli
+from cli.console import Console
+from cli.pictures import load_explainer, open_picture
+from common.errors import Problem
+
+if TYPE_CHECKING:
+    from cli.console import Progress
+    from explain.explainer import Explainer
+    from explain.explanation import Explanation
+    from explain.picture.image import Image
+
+FILLINGS = ("blur", "mean")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProveOptions(cli.MapOptions, cli.ModelOptions):
+    class_: str | None = cli.field(
+        "--class --target -c NAME|INDEX", "Prove the map of this class instead of the best one.", cli.MAP
+    )
+    map: int | None = cli.field(
+        "--map N", "Prove the map of the model's answer N; the surest is 1. Of a detector, box N.", cli.MAP
+    )
+    score_thr: cli.ScoreThr = None
+    steps: int | None = cli.field("--steps N", "Number of shares that are hidden and kept, 2 to 100 \\[20].", cli.OUT)
+    filling: list[str] | None = cli.field(
+        "--filling blur|mean|linear",
+        "What hidden pixels are set to; may be repeated, the first is the main one \\[blur and mean].",
+        cli.OUT,
+    )
+    out: cli.Out = None
+    json: cli.Json = False
+
+
+@cli.verb(
+    cli.app,
+    "prove",
+    """
+    python -m explain prove bus.jpg
+    python -m explain prove bus.jpg --class trolleybus --question why
+    python -m explain prove bus.jpg -m yolo11n --map 2 --steps 10 --filling linear
+    python -m explain prove bus.jpg --json | jq .sentence
+    """,
+)
+def prove(picture: cli.Picture, options: ProveOptions) -> int:
+    """Test a map: hide the hottest part of the picture, keep nothing else, and see what the model still says, beside
+    the same with maps that know nothing.
+
+    The picture's folder gets proof.png with the curves, and proof.json with the numbers and the recipe, from which
+    `replay` makes exactly the same curves.
+    """
+    from explain.export import proof_files, result_folder
+    from explain.faithfulness import words
+    from explain.phrases import plain_text
+
+    console = Console(options.json)
+    with console.progress(f"Loading {options.model}") as progress:
+        image = open_picture(picture, console)
+        (folder,) = result_folder.places([image.name], options.out)
+        result_folder.check(folder)
+        explanation = _explained(image, options, progress)
+        given: dict[str, Any] = {} if options.steps is None else {"steps": options.steps}
+        proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, **given)
+        names = result_folder.write(folder, proof_files.files(explanation, 0, proof))
+    heatmap = explanation.heatmaps[0]
+    console.say(
+        f"{image.name}: {explanation.model.id}, the map of {heatmap.target.label}",
+        plain_text(proof.sentence),
+    )
+    console.table(words.COLUMNS, words.rows(proof), right=words.COLUMNS[1:])
+    console.say(*map(plain_text, words.lines(proof)))
+    console.files(folder, names)
+    console.result(proof_files.summary(explanation, 0, proof) | {"folder": folder, "files": names})
+    return 0
+
+
+def _explained(image: Image, options: ProveOptions, progress: Progress) -> Explanation:
+    """Return an explanation with the one map to prove."""
+    if options.map is not None and options.class_ is not None:
+        raise Problem("--map is one answer, and --class one class: leave one of them out.")
+    if options.map is not None and options.map < 1:
+        raise Problem(f"--map is {options.map}: answers are counted from 1, the surest first.")
+    explainer = load_explainer(options.model, options.device, progress, cli.engine_options(options))
+    detects = explainer.model.task == "detect"
+    given = cli.engine_options(options, per="detection" if detects else None, top_k=1)
+    if options.score_thr is not None and not detects:
+        raise Problem(f"{explainer.model.id} draws no boxes, so --score-thr would have no effect: leave it out.")
+    if options.class_ is not None:
+        (index,) = cli.class_indices([options.class_], explainer.labels) if not options.words else (options.class_,)
+        # A number means a box of a detector.
+        given["targets"] = (explainer.labels[index] if detects and isinstance(index, int) else index,)
+    elif options.map is not None and options.map > 1:
+        given["targets"] = (_answer(explainer, image, options.map, given),)
+    return explainer(image, progress=progress, **given)
+
+
+def _answer(explainer: Explainer, image: Image, number: int, given: dict[str, Any]) -> int:
+    """Return the target of the answer of that number: a class, or of a detector a box; raise Problem without it."""
+    found = explainer(image, maps=False, **given | {"top_k": number}).predictions
+    if number > len(found):
+        more = "; a lower --score-thr shows more" if explainer.model.task == "detect" else ""
+        raise Problem(f"There is no answer {number}: {explainer.model.id} gives {len(found)} here{more}.")
+    return number - 1 if explainer.model.task == "detect" else found[number - 1].index
