@@ -267,7 +267,7 @@ def filter_chip(explainer: Explainer, request: DetectOptions) -> None:
             on_click=url_state.put,
             args=(f"only-{explainer.model.id}", []),
             kwargs={"drawn_only": True},
-            help="Boxes of other classes are hidden, in the next pictures too. Click to show all classes again.",
+            help="Boxes of other classes are hidden, in the next pictures too. Press it to show all classes again.",
         )
 
 
