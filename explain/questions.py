@@ -2,7 +2,9 @@
 
 "Where is it?" is answered by the class score near the output. "Why this class and not another?" is answered by the
 class's logit against the others', early enough in the model to show parts of an object. On drawn scenes with a known
-cause each of the two settings fails at the other's question (`python -m benchmarks truth`).
+cause each of the two settings fails at the other's question (`python -m benchmarks truth`). On photographs the fine
+layer alone is no better than "where" at the class's lead over the next one; its mean with coarser layers is
+(`python -m benchmarks why`), and on drawn scenes that finds the cause as often.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 Question = Literal["where", "why"]
 STRIDE = 8
-"""Pixels of the input per cell of the map that answers why: coarser cells blur a mark into the object around it."""
+"""Pixels of the input per cell of the finest map that answers why: coarser cells blur a mark into the object around
+it."""
 
 
 def settings(resident: Resident, question: str) -> dict[str, Any]:
@@ -33,7 +36,7 @@ def settings(resident: Resident, question: str) -> dict[str, Any]:
     if not answers_why(resident):
         raise ModelProblem(f"{spec.id} cannot say why this class and not another: ask it where.")
     why = spec.why
-    layers = tuple(why.get("target_layers", ())) or _fine(resident)
+    layers = tuple(why.get("target_layers", ())) or _from_fine_to_coarse(resident)
     return {"part": "contrast", "method": why.get("method", "layercam"), "layers": layers}
 
 
@@ -42,14 +45,34 @@ def answers_why(resident: Resident) -> bool:
     return resident.gradients and "contrast" in resident.adapter.parts[1:]
 
 
-def _fine(resident: Resident) -> tuple[str, ...]:
-    """Return the last outer layer with cells of `STRIDE` pixels, of a detector in its backbone; none where all are
-    coarser."""
+def _from_fine_to_coarse(resident: Resident) -> tuple[str, ...]:
+    """Return the last outer layer with cells of `STRIDE` pixels, of twice as many, and so on to the default's.
+
+    Of a detector the first alone, in its backbone. None where all layers are coarser.
+    """
     if resident.adapter.spec.task == "detect":
         path = backbone_at(stages(resident), STRIDE)
         return (path,) if path else ()
-    layers = resident.layers
+    last = resident.known_layers[resident.default_layers[-1]]
+    found: list[str] = []
+    stride = STRIDE
+    while stride < 0.9 * resident.probed[0] / last.shape[1]:
+        if path := _outer(resident, stride):
+            found.append(path)
+        elif not found:
+            return ()
+        stride *= 2
+    if found:
+        return (*found, *resident.default_layers)
+    path = _outer(resident, STRIDE)
+    return (path,) if path else ()
+
+
+def _outer(resident: Resident, stride: int) -> str:
+    """Return the last of the outermost layers with cells of so many pixels; empty where there is none."""
     # Of an input of 260 pixels there are 33 such cells.
-    found = [layer.path for layer in layers if abs(resident.probed[0] / layer.shape[1] - STRIDE) < 0.5]
-    depth = min((path.count(".") for path in found), default=0)
-    return tuple([path for path in found if path.count(".") == depth][-1:])
+    near = [
+        layer.path for layer in resident.layers if abs(resident.probed[0] / layer.shape[1] / stride - 1) < 0.5 / STRIDE
+    ]
+    depth = min((path.count(".") for path in near), default=0)
+    return next((path for path in reversed(near) if path.count(".") == depth), "")

@@ -258,7 +258,7 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
     elif (twin := _twin(explanation, index)) is not None:
         text = f"The map for {label} is nearly identical to the one for {twin}: it does not show what sets them apart."
         found.append(Finding("alike", "caution", text))
-    # Why a class and not another is read at a fine layer, where an even scatter is the rule.
+    # Why a class and not another is read at fine layers too, where an even scatter is the rule.
     times = SCATTERED if explanation.options.part == "contrast" else BORDER
     # As printed: what reads the same is no more.
     share, much = round(statistics.border_share, 2), round(min(times * statistics.border_area, 0.9), 2)

@@ -268,7 +268,7 @@ def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_scree
     assert app.segmented_control(key="question-where").value == "where"
     app.segmented_control(key="question-where").set_value("why").run()
     assert not app.exception and not app.error
-    assert (app.query_params["part"], app.query_params["layers"]) == ("contrast", "blocks.2")
+    assert (app.query_params["part"], app.query_params["layers"]) == ("contrast", "blocks.2,blocks.4,bn2")
     result = Explainer()(bus, question="why")
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
     assert "shows the evidence for minibus over the other classes" in headline(app)
@@ -276,7 +276,7 @@ def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_scree
     assert app.segmented_control(key="question-why").value == "why"
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
     app.switch_page("pages/compare.py").run()
-    # Each model has its own layer for the question; all maps are of what the largest model answers first.
+    # Each model has its own layers for the question; all maps are of what the largest model answers first.
     first = Explainer("efficientnet-lite2")(bus).predictions[0].label
     result = Explainer("efficientnet-lite1")(bus, question="why", targets=[first])
     np.testing.assert_allclose(shown(app).maps[1], result.heatmaps[0].content, atol=1 / 65535)

@@ -17,17 +17,19 @@ from models.catalog import spec
 from models.load import load
 from tests.built import built
 
+LAYERS = ("blocks.2", "blocks.4", "bn2")
+
 
 @pytest.fixture(scope="module")
 def lite() -> Explainer:
     return Explainer("efficientnet-lite0")
 
 
-def test_why_is_the_contrast_by_layercam_where_cells_are_eight_pixels(lite: Explainer, bus: Path) -> None:
-    asked, plain = lite(bus, question="why"), lite(bus, part="contrast", method="layercam", layers=("blocks.2",))
+def test_why_is_the_contrast_by_layercam_from_fine_to_coarse(lite: Explainer, bus: Path) -> None:
+    asked, plain = lite(bus, question="why"), lite(bus, part="contrast", method="layercam", layers=LAYERS)
     assert asked.recipe == plain.recipe
     np.testing.assert_array_equal(asked.heatmaps[0].values, plain.heatmaps[0].values)
-    assert asked.heatmaps[0].raw[0].shape == (28, 28)
+    assert [raw.shape for raw in asked.heatmaps[0].raw] == [(28, 28), (14, 14), (7, 7)]
 
 
 def test_where_is_what_is_shown_when_nothing_is_asked(lite: Explainer, bus: Path) -> None:
@@ -36,7 +38,7 @@ def test_where_is_what_is_shown_when_nothing_is_asked(lite: Explainer, bus: Path
 
 def test_what_is_given_besides_the_question_holds(lite: Explainer, bus: Path) -> None:
     recipe = lite(bus, question="why", method="hirescam").recipe
-    assert (recipe.method, recipe.part, recipe.layers) == ("hirescam", "contrast", ("blocks.2",))
+    assert (recipe.method, recipe.part, recipe.layers) == ("hirescam", "contrast", LAYERS)
 
 
 def test_a_recipe_of_a_question_replays(lite: Explainer, bus: Path) -> None:
