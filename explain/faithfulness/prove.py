@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from explain.faithfulness.filling import Filling
+    from explain.maps.heatmap import Heatmap
     from explain.progress import Progress
     from explain.result import Result
 
@@ -90,8 +91,8 @@ def _controls(explanation: Result, index: int, picture: Tensor, other: NDArray[n
     """Return the control maps' orders over the content of the model's input, `picture` (1, C, h, w)."""
     heatmap = explanation.heatmaps[index].measured
     content = heatmap.content
-    shape, grid = content.shape, _grid(explanation, index)
-    inside, sha256 = _object(explanation, index), explanation.image.sha256
+    shape, grid = content.shape, grid_of(explanation, explanation.heatmaps[index])
+    inside, sha256 = object_of(explanation, index), explanation.image.sha256
     pixels = np.ascontiguousarray(picture[0].float().cpu().permute(1, 2, 0).numpy())
     seeds = [controls.seed_of(sha256, number) for number in range(2 * controls.SEEDS)]
     made: list[tuple[str, int, Any]] = [
@@ -109,16 +110,16 @@ def _controls(explanation: Result, index: int, picture: Tensor, other: NDArray[n
     return [Order(name, number, places) for name, number, places in orders if places is not None]
 
 
-def _grid(explanation: Result, index: int) -> tuple[int, int]:
+def grid_of(explanation: Result, heatmap: Heatmap) -> tuple[int, int]:
     """Return the rows and columns of cells in the content that a map was computed on, the finest of its layers."""
-    geometry, raw = explanation.evidence.geometry, explanation.heatmaps[index].raw
+    geometry, raw = explanation.evidence.geometry, heatmap.raw
     left, top, right, bottom = geometry.content
     height, width = geometry.input
     rows, columns = max((one.shape for one in raw), key=math.prod)
     return max(round(rows * (bottom - top) / height), 2), max(round(columns * (right - left) / width), 2)
 
 
-def _object(explanation: Result, index: int) -> NDArray[np.bool_]:
+def object_of(explanation: Result, index: int) -> NDArray[np.bool_]:
     """Return where the object is, bool (h, w) over the content: in its boxes, else where the map is hottest."""
     heatmap, geometry = explanation.heatmaps[index].measured, explanation.evidence.geometry
     found = np.zeros(heatmap.content.shape, bool)

@@ -1,0 +1,100 @@
+"""Small changes of a picture that a person hardly sees, and how to undo them on a map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+
+from explain.faithfulness.controls import seed_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from explain.picture.image import Image
+    from models.geometry import Geometry
+
+    Pixels = NDArray[np.uint8]
+
+Kind = Literal["noise", "more noise", "right", "down", "mirror", "jpeg", "brighter", "darker"]
+CHANGES: dict[Kind, str] = {
+    "noise": "a little noise",
+    "more noise": "more noise",
+    "right": "a shift of 2 pixels to the right",
+    "down": "a shift of 2 pixels downwards",
+    "mirror": "a mirror image",
+    "jpeg": "JPEG of quality 60",
+    "brighter": "15 % brighter",
+    "darker": "15 % darker",
+}
+"""Each change in words. Pixels are those of the model's input."""
+NOISE: dict[Kind, float] = {"noise": 4.0, "more noise": 8.0}
+"""Standard deviations, of 255."""
+SHIFT, QUALITY, BRIGHTNESS = 2, 60, 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A changed picture, and where its pixels went."""
+
+    kind: Kind
+    pixels: Pixels
+    """uint8 (H, W, 3), as large as the picture."""
+    shift: tuple[int, int] = (0, 0)
+    """(down, right) in pixels of the model's input."""
+    mirrored: bool = False
+
+    def undone(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a map (h, w) over the content of the model's input with every place back where it was."""
+        if self.mirrored:
+            return np.ascontiguousarray(values[:, ::-1])
+        down, right = self.shift
+        moved = np.roll(values, (-down, -right), (0, 1))
+        # What was pushed out of the picture is as its neighbour.
+        if down:
+            moved[-down:] = moved[-down - 1]
+        if right:
+            moved[:, -right:] = moved[:, -right - 1 : -right]
+        return moved
+
+
+def changed(image: Image, geometry: Geometry, kind: Kind) -> Changed:
+    """Return a picture with one small change, the same every time."""
+    pixels = image.pixels
+    if kind in NOISE:
+        return Changed(kind, _noisy(pixels, geometry, NOISE[kind], seed_of(image.sha256, int(NOISE[kind]))))
+    if kind in ("right", "down"):
+        # At the picture's own size, rounded to its pixels.
+        by = [round(SHIFT / scale) for scale in geometry.scale]
+        down, right = (max(by[0], 1), 0) if kind == "down" else (0, max(by[1], 1))
+        padded = cv2.copyMakeBorder(pixels, down, 0, right, 0, cv2.BORDER_REPLICATE)
+        moved = (round(down * geometry.scale[0]), round(right * geometry.scale[1]))
+        return Changed(kind, np.ascontiguousarray(padded[: image.height, : image.width]), moved)
+    if kind == "mirror":
+        return Changed(kind, np.ascontiguousarray(pixels[:, ::-1]), mirrored=True)
+    if kind == "jpeg":
+        return Changed(kind, _jpeg(pixels))
+    factor = 1 + BRIGHTNESS if kind == "brighter" else 1 - BRIGHTNESS
+    return Changed(kind, cv2.convertScaleAbs(pixels, alpha=factor).astype(np.uint8, copy=False))
+
+
+def _noisy(pixels: Pixels, geometry: Geometry, deviation: float, seed: int) -> Pixels:
+    """Add noise to the pixels that the model sees: finer noise would be averaged away as the picture is reduced."""
+    height, width = pixels.shape[:2]
+    rows, columns = (
+        max(1, round(side * min(scale, 1.0))) for side, scale in zip((height, width), geometry.scale, strict=True)
+    )
+    noise = np.random.default_rng(seed).normal(0, deviation, (rows, columns, 3)).astype(np.float32)
+    grown = cv2.resize(noise, (width, height), interpolation=cv2.INTER_NEAREST)
+    noisy: Pixels = np.rint(np.clip(pixels + grown, 0, 255)).astype(np.uint8)
+    return noisy
+
+
+def _jpeg(pixels: Pixels) -> Pixels:
+    buffer = BytesIO()
+    Pillow.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
+    return np.array(Pillow.open(buffer).convert("RGB"))

@@ -1,0 +1,78 @@
+"""Redraw a model's weights from the top down, on a copy that nobody else uses.
+
+Adebayo et al. 2018, Sanity Checks for Saliency Maps, https://arxiv.org/abs/1810.03292.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from explain.evidence.resident import Resident
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor, nn
+
+STAGES = 6
+
+
+def copied(resident: Resident) -> Resident:
+    """Return a resident with a copy of the model, freed with it; it never gets the faster twin, whose weights stay."""
+    adapter = copy.copy(resident.adapter)
+    with resident.lock:
+        adapter.module = copy.deepcopy(resident.adapter.module)
+    other = Resident(adapter, resident.device)
+    vars(other)["_twin"] = None
+    return other
+
+
+def stages(resident: Resident, tensor: Tensor, count: int = STAGES) -> list[list[nn.Parameter]]:
+    """Return the model's parameters in `count` groups, the last executed first, from one pass of `tensor` (1, C, h, w).
+
+    A module's own parameters are one item, and groups have equally many items. Modules are in the order in which they
+    begin: what a model holds itself, such as a position embedding, counts as its beginning. A module that is never
+    called, because another reads its weights, stands beside the one around it.
+    """
+    module = resident.adapter.module
+    started: list[str] = []
+    handles = [
+        one.register_forward_pre_hook(lambda _module, _inputs, path=path: started.append(path))
+        for path, one in module.named_modules()
+    ]
+    try:
+        with torch.no_grad(), resident.lock:
+            resident.adapter.run(tensor)
+    finally:
+        for handle in handles:
+            handle.remove()
+    place = {path: at for at, path in reversed([*enumerate(started)])}
+    seen: set[int] = set()
+    items: list[tuple[int, list[nn.Parameter]]] = []
+    for path, one in module.named_modules():
+        own = [each for each in one.parameters(recurse=False) if id(each) not in seen and each.is_floating_point()]
+        seen |= {id(each) for each in own}
+        if own:
+            around = path
+            while around not in place and around:
+                around = around.rpartition(".")[0]
+            items.append((place.get(around, 0), own))
+    items.sort(key=lambda item: -item[0])
+    groups = np.array_split(np.arange(len(items)), count)
+    return [[each for at in group for each in items[at][1]] for group in groups]
+
+
+def redrawn(groups: list[list[nn.Parameter]], seed: int) -> Iterator[int]:
+    """Redraw the groups' parameters in turn, each from a normal of its own mean and deviation; yield after each."""
+    generator = torch.Generator().manual_seed(seed)
+    for number, group in enumerate(groups, 1):
+        with torch.no_grad():
+            for each in group:
+                values = each.detach().float()
+                drawn = torch.randn(values.shape, generator=generator).to(values.device)
+                each.copy_(drawn * values.std(unbiased=False) + values.mean())
+        yield number

@@ -1,0 +1,115 @@
+"""Small changes of a picture: each is what it says, is undone on the map, and is the same every time."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from common.errors import Cancelled, ModelProblem
+from explain import Explainer
+from explain.faithfulness.changes import CHANGES, Changed, changed
+from explain.faithfulness.stability import Stability, Variant, stability
+from explain.picture.image import Image
+from models.geometry import Geometry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from explain.explanation import Explanation
+
+
+@pytest.fixture(scope="module")
+def explained(bus: Path) -> Explanation:
+    return Explainer()(bus, top_k=1)
+
+
+def test_a_change_is_small_is_seen_by_the_model_and_undone_on_the_map() -> None:
+    # A ramp at twice the model's size.
+    across, down = np.arange(40, 120, dtype=np.uint8), np.arange(0, 60, dtype=np.uint8)
+    ramp = np.ascontiguousarray((across + down[:, None])[..., None].repeat(3, 2))
+    image, geometry = Image(ramp), Geometry((60, 80), (30, 40), (0.5, 0.5), (0.0, 0.0))
+    for kind in CHANGES:
+        made = changed(image, geometry, kind)
+        assert made.pixels.shape == ramp.shape and made.pixels.dtype == np.uint8
+        assert 0 < np.abs(made.pixels.astype(int) - ramp).mean() < 45, kind
+        assert np.array_equal(made.pixels, changed(image, geometry, kind).pixels)
+    # 2 pixels of the model's input are 4 of the picture's.
+    right = changed(image, geometry, "right")
+    assert np.array_equal(right.pixels[:, 4:], ramp[:, :-4]) and right.shift == (0, 2)
+    noise = changed(image, geometry, "more noise").pixels.astype(float) - ramp
+    reduced = noise.reshape(30, 2, 40, 2, 3).mean((1, 3))
+    assert 7 < reduced.std() < 9, "as strong after the picture was reduced"
+    hot = np.zeros((30, 40), np.float32)
+    hot[10, 20] = 1
+    assert Changed("right", ramp, (0, 2)).undone(np.roll(hot, 2, 1)).argmax() == hot.argmax()
+    assert Changed("down", ramp, (2, 0)).undone(np.roll(hot, 2, 0)).argmax() == hot.argmax()
+    assert Changed("mirror", ramp, mirrored=True).undone(hot[:, ::-1]).argmax() == hot.argmax()
+
+
+def test_mean_and_spread_are_over_the_true_and_the_changed_maps(explained: Explanation) -> None:
+    found, again = stability(explained), stability(explained)
+    assert [one.kind for one in found.variants] == [*CHANGES]
+    maps = np.stack([explained.heatmaps[0].content, *(one.map for one in found.variants if one.map is not None)])
+    assert len(maps) == 9 and np.allclose(found.mean, maps.mean(0), atol=1e-6)
+    assert np.allclose(found.spread, maps.std(0), atol=1e-6) and found.spread.max() > 0.01
+    assert np.array_equal(found.spread, again.spread) and found.summary() == again.summary()
+    assert found.score == pytest.approx(explained.predictions[0].score, abs=1e-4)
+    assert all(one.rank_correlation is not None and one.rank_correlation > 0.9 for one in found.variants)
+
+
+def test_what_a_change_does_to_the_answer_is_the_models_answer_to_that_picture(explained: Explanation) -> None:
+    found = {one.kind: one for one in stability(explained).variants}
+    explainer, geometry = Explainer(), explained.evidence.geometry
+    for kind in ("jpeg", "mirror", "darker"):
+        other = explainer(Image(changed(explained.image, geometry, kind).pixels), top_k=1)
+        assert found[kind].answer == other.predictions[0].label
+        assert found[kind].score == pytest.approx(other.predictions[0].score, abs=1e-4)
+        assert found[kind].flips == (other.predictions[0].label != explained.predictions[0].label)
+
+
+def test_the_same_box_is_found_again_in_a_mirror_image(scene: Path) -> None:
+    explained = Explainer("demo-s")(scene, per="detection", top_k=1)
+    found = {one.kind: one for one in stability(explained).variants}
+    mirror = found["mirror"]
+    assert mirror.map is not None and mirror.score > 0.25
+    (box,) = (one.box for one in explained.predictions[:1])
+    assert box is not None
+    # The map, put back, is hot in the box and not in its mirror image.
+    content = explained.heatmaps[0].content
+    rows, columns = np.unravel_index(mirror.map.argmax(), content.shape)
+    scale, offset = explained.evidence.geometry.scale, explained.evidence.geometry.offset
+    left, top = explained.evidence.geometry.content[:2]
+    place = (columns + left - offset[1]) / scale[1], (rows + top - offset[0]) / scale[0]
+    side = 0.25 * max(box[2] - box[0], box[3] - box[1])
+    assert box[0] - side <= place[0] <= box[2] + side and box[1] - side <= place[1] <= box[3] + side
+
+
+def test_the_sentence_is_made_of_the_numbers() -> None:
+    flat = np.zeros((2, 2), np.float32)
+    one = Variant("jpeg", 0.5, "dog", False, flat, 0.9, 0.9)
+    two = Variant("noise", 0.25, "cat", True, flat, 0.4, 0.3)
+    gone = Variant("mirror", 0.0, "", True, None, None, None)
+    steady = Stability("dog", 0.6, (one,), flat, flat)
+    assert steady.sentence.endswith("0.90 at least (after JPEG of quality 60). The answer stays.") and not steady.flips
+    shaky = Stability("dog", 0.6, (one, two, gone), flat, flat)
+    assert shaky.flips == ("noise", "mirror") and shaky.worst is two
+    assert shaky.sentence.endswith("The answer changes after a little noise and a mirror image.")
+    assert shaky.score_spread == pytest.approx(np.std([0.6, 0.5, 0.25, 0]))
+
+
+def test_it_stops_and_what_cannot_be_changed_is_a_sentence(explained: Explanation) -> None:
+    cancel, seen = threading.Event(), []
+
+    def progress(share: float, words: str) -> None:
+        seen.append((share, words))
+        if len(seen) == 2:
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        stability(explained, progress=progress, cancel=cancel)
+    assert seen == [(0, CHANGES["noise"]), (1 / 8, CHANGES["more noise"])]
+    with pytest.raises(ModelProblem, match="no single answer"):
+        stability(Explainer("demo-s")(explained.image, per="picture"))
