@@ -1,0 +1,207 @@
+"""Which method, at which layer, shows most of what the answer hangs on: every quick one, proved on this picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common.errors import ModelProblem
+from explain.evidence.evidence import Evidence
+from explain.evidence.layers import find, layer_choices
+from explain.faithfulness import controls
+from explain.faithfulness.curves import Order, Perturber
+from explain.faithfulness.filling import FILLINGS
+from explain.faithfulness.ranking import ranking
+from explain.faithfulness.scores import scorer
+from explain.maps.heatmap import scaled
+from explain.methods import METHODS, from_evidence, offered
+from models.geometry import ModelInput
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from explain.evidence.resident import Resident
+    from explain.faithfulness.curves import Curve
+    from explain.faithfulness.filling import Filling
+    from explain.progress import Progress
+    from explain.result import Result
+    from models.adapter import Target
+
+    Map = NDArray[np.float32]
+
+STEPS = 10
+MAX_LAYERS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One method at one layer."""
+
+    method: str
+    layer: str
+    advantage: float | None
+    """Insertion's area minus deletion's; None where the map is empty."""
+    random: float
+    """The same of random maps as smooth as it, the mean over seeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The matrix of methods and layers for one target of one picture."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    """By method and then by layer, in the order of execution; fewer while it is not finished."""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(cell.method for cell in self.cells))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(cell.layer for cell in self.cells))
+
+    @property
+    def best(self) -> Cell | None:
+        """The cell with the largest advantage that is above its random maps'; None where none is.
+
+        Not the one with the largest difference to them: three random maps may do badly by chance.
+        """
+        better = [cell for cell in self.cells if cell.advantage is not None and cell.advantage > cell.random]
+        return max(better, key=lambda cell: cell.advantage or 0.0, default=None)
+
+    @property
+    def sentence(self) -> str:
+        """The best one and why, in measured numbers."""
+        if (best := self.best) is None:
+            return f"No method at any of these layers shows more of {self.label} than random places do."
+        return (
+            f"{METHODS[best.method].name} at {best.layer} shows most of what {self.label} hangs on here: keeping its "
+            f"hottest parts gives {best.advantage:+.2f} more of the score than hiding them, random places "
+            f"{best.random:+.2f}."
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        fields = ("method", "layer", "advantage", "random")
+        best = self.best
+        return {
+            "target": self.label,
+            "sentence": self.sentence,
+            "best": None if best is None else {"method": best.method, "layer": best.layer},
+            "cells": [{name: getattr(cell, name) for name in fields} for cell in self.cells],
+        }
+
+
+def choice(
+    explanation: Result,
+    index: int | str = 0,
+    *,
+    steps: int = STEPS,
+    filling: Filling = "blur",
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    partial: Callable[[Choice], None] | None = None,
+) -> Choice:
+    """Prove the maps of every quick method at each of `short_list`'s layers, all of them from one more pass.
+
+    Maps that order the picture alike are followed once. Raises ModelProblem for a model without layers and a target
+    that is no single answer; Cancelled within one batch of a stop.
+    """
+    if filling not in FILLINGS:
+        raise ModelProblem(f"There is no filling called {filling}: use one of {', '.join(FILLINGS)}.")
+    if not 2 <= steps <= 100:
+        raise ModelProblem("A proof takes 2 to 100 steps.")
+    before, target = explanation.evidence, explanation._map(index).measured.target
+    resident = before.resident
+    if not resident.gradients:
+        raise ModelProblem(f"{explanation.model.id} only answers: it has no layers to choose from.")
+    perturber = Perturber(before, scorer(before, target, explanation.options), cancel)
+    evidence = Evidence(resident, ModelInput(before.tensor, before.geometry), find(resident, short_list(resident)))
+    orders, places = _orders(evidence, target)
+    grids = {path: _grid(evidence, number) for number, path in enumerate(evidence.paths)}
+    randoms = _randoms(explanation, sorted(set(grids.values())), perturber.picture.shape[-2:])
+    gains: dict[str, float] = {}
+    total = len(randoms) + len(orders)
+
+    def found() -> Choice:
+        cells = [
+            Cell(method, path, None if name is None else gains[name], float(np.mean(_of(gains, grids[path]))))
+            for (method, path), name in places.items()
+            if name is None or name in gains
+        ]
+        return Choice(target.label, tuple(cells))
+
+    def done(curve: Curve) -> None:
+        gains[curve.name] = curve.advantage
+        if progress is not None:
+            progress(len(gains) / total, f"{len(gains)} of {total} maps")
+        if partial is not None and len(gains) > len(randoms):
+            partial(found())
+
+    perturber.curves([*randoms, *orders], filling, steps, done)
+    return found()
+
+
+def short_list(resident: Resident) -> tuple[str, ...]:
+    """Return at most `MAX_LAYERS` paths in the order of execution: the default ones, and the last of each grid.
+
+    Where all grids are the same, as in a ViT, they are spread evenly.
+    """
+    offers = layer_choices(resident)
+    paths = [layer.path for layer in offers.layers]
+    chosen = [path for path in offers.default if path in resident.known_layers][:MAX_LAYERS]
+    last_of_grid = {layer.shape[1:]: layer.path for layer in offers.layers}
+    spread = [paths[int(at)] for at in np.linspace(0, len(paths) - 1, MAX_LAYERS)] if paths else []
+    # Deep ones first: in early layers hardly a map is about the class.
+    for path in (*reversed(last_of_grid.values()), *reversed(spread)):
+        if path not in chosen and len(chosen) < MAX_LAYERS:
+            chosen.append(path)
+    known = [*resident.known_layers]
+    return tuple(sorted(chosen, key=known.index))
+
+
+def _orders(evidence: Evidence, target: Target) -> tuple[list[Order], dict[tuple[str, str], str | None]]:
+    """Return the distinct orders, and by method and layer the name of its own; None for an empty map."""
+    methods = [method for method in offered(evidence.resident) if method.quick]
+    from_evidence.compute(evidence, methods, [target])
+    left, top, right, bottom = evidence.geometry.content
+    orders: dict[bytes, Order] = {}
+    places: dict[tuple[str, str], str | None] = {}
+    for method in methods:
+        for path, raw in zip(evidence.paths, evidence.raws[method.id, target], strict=True):
+            values = scaled([raw[None]], evidence.geometry, "own")[0, top:bottom, left:right].cpu().numpy()
+            order = ranking(values) if np.isfinite(values).all() else None
+            places[method.id, path] = None
+            if order is not None:
+                one = orders.setdefault(order.tobytes(), Order(f"{method.id} at {path}", 0, order))
+                places[method.id, path] = one.name
+    return [*orders.values()], places
+
+
+def _grid(evidence: Evidence, number: int) -> tuple[int, int]:
+    """Return the rows and columns of cells of a layer that lie in the content."""
+    left, top, right, bottom = evidence.geometry.content
+    height, width = evidence.geometry.input
+    rows, columns = evidence.activations[number].shape[-2:]
+    return max(round(rows * (bottom - top) / height), 2), max(round(columns * (right - left) / width), 2)
+
+
+def _randoms(explanation: Result, grids: Sequence[tuple[int, int]], shape: Sequence[int]) -> list[Order]:
+    seeds = [controls.seed_of(explanation.image.sha256, number) for number in range(controls.SEEDS)]
+    size = (int(shape[0]), int(shape[1]))
+    made = ((grid, seed, ranking(controls.random_map(size, grid, seed))) for grid in grids for seed in seeds)
+    return [Order(_name(grid, seed), 0, places) for grid, seed, places in made if places is not None]
+
+
+def _name(grid: tuple[int, int], seed: int) -> str:
+    return f"random {grid[0]} x {grid[1]}: {seed}"
+
+
+def _of(gains: dict[str, float], grid: tuple[int, int]) -> list[float]:
+    return [value for name, value in gains.items() if name.startswith(_name(grid, 0)[:-1])]
