@@ -61,6 +61,12 @@ class BatchOptions(WorkOptions, cli.MapOptions, cli.ModelOptions):
     class_: cli.Classes = None
     maps: int = cli.field("--maps N", "Maps per picture, for its N best classes \\[1].", cli.MAP, default=1)
     score_thr: cli.ScoreThr = None
+    prove: bool = cli.field(
+        "--prove",
+        "Also test each map: hide what it shows, beside random places; columns of the table. Some 180 passes a map.",
+        cli.MAP,
+        default=False,
+    )
     monitor: Path | None = cli.field(
         "--monitor FOLDER", "Log unusual pictures with their maps to this folder (see `watch`).", MONITORING
     )
@@ -128,6 +134,10 @@ def batch(
         from explain.export import batch_report
 
         write_file(done.folder / "report.html", batch_report.html(done.folder).encode())
+        if options.prove:
+            from explain.batch import proofs, table
+
+            console.say(f"{proofs.words(table.read(done.folder))}.")
     console.files(done.folder, _written(done.folder))
     if monitor is not None:
         if options.engine == "ray" and isinstance(done.folder, Path) and not done.resumed:
@@ -167,6 +177,7 @@ def _run(
         batch_size=options.batch_size,
         colormap=options.colormap,
         **_drawn(options),
+        prove=options.prove,
         resume=not options.restart,
         progress=progress,
         cancel=cancel,

@@ -105,6 +105,7 @@ class RayEngine:
             store=store,
             settings=settings,
             seen=tuple(seen),
+            prove=self.work.prove,
         )
         return plan, count
 

@@ -40,6 +40,7 @@ class Plan:
     """Settings of the machine that started the run, on which results depend."""
     seen: tuple[tuple[str, Path], ...] = ()
     """Files of that machine that workers must see: description and path."""
+    prove: bool = False
 
     def work(self) -> Work:
         """Load the model; raise ModelProblem or WeightsProblem if this machine differs from that one."""
@@ -56,7 +57,8 @@ class Plan:
                     "machines share, or a storage as s3://bucket/folder."
                 )
         torch.set_num_threads(1)
-        work = Work(Explainer(self.model, device=self.device), self.given, self.maps, self.drawing, self.store.put)
+        explainer = Explainer(self.model, device=self.device)
+        work = Work(explainer, self.given, self.maps, self.drawing, self.store.put, prove=self.prove)
         settings = json.loads(json.dumps(work.settings))
         if settings != self.settings:
             names = differing({"settings": self.settings}, settings)

@@ -98,6 +98,7 @@ def run(
     side: int | None = records.Drawing.side,
     colormap: str = records.Drawing.colormap,
     alpha: float = records.Drawing.alpha,
+    prove: bool = False,
     resume: bool = True,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
@@ -113,11 +114,12 @@ def run(
     `options`: as for an Explainer's call, including `question`. `maps`: number of a classifier's best classes to
     explain if no targets are given. `workers`: by default one per core, in a cluster one per GPU if it has any.
     `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a GPU. `side`, `colormap`, `alpha`: see
-    `records.Drawing`. `resume`: continue an earlier run into `out`; False: start over. `progress` receives the share
-    that is done and the time left; `watch` every explanation made in this process, in any thread. `engine`: `plain`,
-    this process; or `ray`, a cluster: a temporary one on this machine, or that at `address`. There `device` is each
-    worker's, and `gpus` its share of a GPU. Raises ModelProblem if the source, the model or an option is not valid, or
-    if `out` holds results of other settings; unusable pictures are only listed in problems.csv.
+    `records.Drawing`. `prove`: also prove every map (`proofs`), some 180 passes each. `resume`: continue an
+    earlier run into `out`; False: start over. `progress` receives the share that is done and the time left; `watch`
+    every explanation made in this process, in any thread. `engine`: `plain`, this process; or `ray`, a cluster: a
+    temporary one on this machine, or that at `address`. There `device` is each worker's, and `gpus` its share of a GPU.
+    Raises ModelProblem if the source, the model or an option is not valid, or if `out` holds results of other settings;
+    unusable pictures are only listed in problems.csv.
 
     >>> run("pictures/", "efficientnet-lite0", "out/").words  # 160 of 160 pictures explained
     """
@@ -133,7 +135,7 @@ def run(
     items = find(source, within=within, skip=store.name, most=MAX_RAY_PICTURES if engine == "ray" else MAX_PICTURES)
     # In a cluster the workers run the model; this process only reads its properties.
     explainer = model if isinstance(model, Explainer) else Explainer(model, device="cpu" if engine == "ray" else device)
-    work = Work(explainer, options or {}, maps, records.Drawing(side, colormap, alpha), store.put)
+    work = Work(explainer, options or {}, maps, records.Drawing(side, colormap, alpha), store.put, prove=prove)
     work.watch = watch
     with contextlib.ExitStack() as stack:
         chosen: Engine = ThreadEngine(work, workers)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from common.errors import Cancelled, ImageProblem, ModelProblem, Problem
-from explain.batch import batched_pass, journal, records
+from explain.batch import batched_pass, journal, proofs, records
 from explain.batch.item import Item, Unreachable
 from explain.evidence.determinism import PassLock
 from explain.evidence.layers import chosen_layers
@@ -47,8 +47,11 @@ class Work:
         maps: int,
         drawing: records.Drawing,
         put: Callable[[str, bytes], None],
+        *,
+        prove: bool = False,
     ) -> None:
         """`given`: options as for an Explainer's call, including `question`. `put` writes a file by its name.
+        `prove`: also prove every map (`proofs`).
 
         Raises ModelProblem if the model or an option is not valid.
         """
@@ -64,6 +67,7 @@ class Work:
         if maps < 1:
             raise ModelProblem(f"maps is {maps!r}: ask for one map a picture at least.")
         self.explainer, self.maps, self.drawing, self.put = explainer, maps, drawing, put
+        self.prove = prove
         # Words apply to all pictures; examples are boxes of one.
         words = replace(options, examples=())
         resident: Resident = explainer.with_vocabulary(explainer.resident, words, None)
@@ -118,6 +122,7 @@ class Work:
             "side": self.drawing.side,
             # Only what is unusual, so that runs from before these could be chosen still resume.
             **self.drawing.changed,
+            **({"prove": True} if self.prove else {}),
         }
 
     def for_worker(self) -> Work:
@@ -142,8 +147,18 @@ class Work:
                 records.write(self.put, stem, made, self.drawing)
                 if self.watch is not None:
                     self.watch(made)
-                found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": records.rows(item, made, stem)}
+                rows = self._proved(records.rows(item, made, stem), made)
+                found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows}
         return [found[item.key] for item in batch]
+
+    def _proved(self, rows: list[records.Row], made: Explanation) -> list[records.Row]:
+        """Return the rows with the columns of each map's proof, if maps are proved."""
+        if not self.prove:
+            return rows
+        with self._model_lock:
+            each = [proofs.columns(made, index, self.stop) for index in range(len(made.heatmaps))]
+        nothing: list[records.Row] = [dict.fromkeys(proofs.COLUMNS)]
+        return [row | more for row, more in zip(rows, each or nothing, strict=True)]
 
     def _opened(self, batch: Sequence[Item], found: dict[str, journal.Outcome]) -> Iterator[dict[Item, Image]]:
         """Yield the decoded pictures in parts that fit the memory; report unreadable ones in `found`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from explain.batch import analysis
+from explain.batch import analysis, proofs
 from explain.batch.item import distinct_names
 from explain.export import offline_page
 from explain.phrases import percent, plain_text, plural
@@ -35,6 +35,8 @@ def html(folder: Path) -> str:
     numbers = [("Pictures", f"{len(frame):,}"), ("Below 50 % sure", f"{len(unsure):,}")]
     if counted:
         numbers.append(("Not what the folder says", f"{len(wrong):,} of {counted:,}"))
+    if (proved := proofs.summed(frame)) is not None:
+        numbers.append(("Better than random places", f"{proved[0]:,} of {proved[1]:,}"))
     sections = [
         (
             "Wrong, the surest first",
@@ -46,6 +48,7 @@ def html(folder: Path) -> str:
             f"The lowest scores of all predictions. {_most(frame)}",
             _tiles(folder, analysis.ordered(frame, "unsure"), names, lambda row: ""),
         ),
+        *_unproved(folder, frame, names),
         ("Maps unlike all others", *_odd(folder, far, names)),
     ]
     models = " and ".join(sorted(set(frame["model"])))
@@ -56,6 +59,16 @@ def html(folder: Path) -> str:
         numbers=numbers,
         sections=[section for section in sections if section[2]],
     )
+
+
+def _unproved(folder: Path, frame: Any, names: dict[str, str]) -> list[tuple[str, str, list[dict[str, str]]]]:
+    """Return the section of maps that are not clearly better than random places; none where maps were not proved."""
+    if proofs.summed(frame) is None:
+        return []
+    rows = frame[frame["better_than_random"].eq(False)].sort_values("over_random", kind="stable")
+    about = f"Hiding what these maps show changes no more than hiding other places, the worst first. {_most(rows)}"
+    tiles = _tiles(folder, rows, names, lambda row: f"{row['over_random']:+.2f} beside random places")
+    return [("Maps not to trust", about, tiles)]
 
 
 def _odd(folder: Path, far: Any, names: dict[str, str]) -> tuple[str, list[dict[str, str]]]:

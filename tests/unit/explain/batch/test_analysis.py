@@ -6,6 +6,7 @@ import json
 import math
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -241,6 +242,28 @@ def test_the_report_names_the_least_sure_the_wrong_and_the_odd(tmp_path: Path) -
     assert unsure.count("<figure>") == 24 and "The first 24 of 30." in unsure
     assert "29.jpg" in unsure.partition("</figure>")[0]
     assert "29.jpg" in odd and "times the median distance" in odd and "None is" not in odd
+
+
+def test_the_report_names_the_maps_that_show_no_more_than_random_places(tmp_path: Path) -> None:
+    def page(name: str, **proved: Any) -> str:
+        made = frame(
+            [(8 + i, 16) for i in range(4)],
+            model=["m"] * 4,
+            picture=[f"{i}.jpg" for i in range(4)],
+            file=[""] * 4,
+            predicted=["cat"] * 4,
+            predicted_score=[0.5] * 4,
+            labelled=[None] * 4,
+            **proved,
+        )
+        return batch_report.html(saved(tmp_path / name, made))
+
+    proved = page("proved", better_than_random=[True, False, None, False], over_random=[0.3, 0.05, None, -0.2])
+    assert "Better than random places</dt><dd>1 of 3</dd>" in proved
+    section = next(part for part in proved.split("<section>") if "Maps not to trust" in part).partition("</section>")[0]
+    assert section.count("<figure>") == 2 and section.index("3.jpg") < section.index("1.jpg")
+    assert "-0.20 beside random places" in section
+    assert "random places" not in page("plain")
 
 
 def test_where_no_map_stands_out_the_report_names_the_farthest(tmp_path: Path) -> None:

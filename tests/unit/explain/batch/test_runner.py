@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 
 from common.errors import ModelProblem
 from explain import Explainer, replay
-from explain.batch import batched_pass, journal, records, run, table
+from explain.batch import batched_pass, journal, proofs, records, run, table
 from explain.evidence.layers import find
 from explain.evidence.resident import RESIDENCY, device
 from explain.export import embedded_recipe
@@ -238,6 +238,32 @@ def test_a_detector_goes_the_plain_way(scene: Path, many: Path, tmp_path: Path) 
     assert mine["box_inside"].iloc[0] == pytest.approx(single.box_numbers(0).inside, rel=1e-6)
     again = replay(records.recipe(journal.settings_of(tmp_path), mine.iloc[1].to_dict()), scene)
     np.testing.assert_array_equal(again.heatmaps[0].at_input, single.heatmaps[1].at_input)
+
+
+def test_a_run_proves_each_map_as_it_is_proved_alone(many: Path, whole: Path, tmp_path: Path) -> None:
+    pictures = sorted(many.rglob("[0-9]*.jpg"))[:3]
+    run(pictures, "demo-vit", tmp_path, prove=True, workers=2)
+    rows = table.read(tmp_path)
+    explainer = Explainer("demo-vit")
+    for path, row in zip(pictures, rows.to_dict("records"), strict=True):
+        proof = explainer(path, top_k=1).prove(steps=10, fillings=("blur",))
+        difference = proof.difference("random")
+        assert row["advantage"] == pytest.approx(proof.map.advantage, abs=0.02)
+        assert row["over_random"] == pytest.approx(difference.mean, abs=0.02)
+        assert row["better_than_random"] in (True, False) and row["proof"].endswith(".")
+    better, proved = proofs.summed(rows) or (0, 0)
+    assert proved == 3 and proofs.words(rows) == f"{better} of 3 maps show more than random places do"
+    # Without it neither the table nor the settings are other than before.
+    assert proofs.summed(table.read(whole)) is None and not set(proofs.COLUMNS) & set(table.read(whole))
+    with pytest.raises(ModelProblem, match="prove"):
+        run(pictures, "demo-vit", tmp_path)
+
+
+def test_a_picture_without_a_map_has_nothing_to_prove(many: Path, tmp_path: Path) -> None:
+    picture = min(many.rglob("[0-9]*.jpg"))
+    run([picture], "demo-s", tmp_path, prove=True, options={"confidence": 0.99999})
+    (row,) = table.read(tmp_path).to_dict("records")
+    assert all(row[name] is None for name in proofs.COLUMNS)
 
 
 def test_other_threads_of_this_process_keep_their_number(many: Path, tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""A light proof of each map of a run: how much better than random places it is, as columns of the table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from common.errors import ModelProblem
+
+if TYPE_CHECKING:
+    import threading
+
+    import pandas as pd
+
+    from explain.batch.records import Row
+    from explain.explanation import Explanation
+
+STEPS = 10
+FILLING = "blur"
+"""One filling: a proof of both takes twice as long, and a run sums up many pictures."""
+COLUMNS = ("advantage", "over_random", "better_than_random", "proof")
+
+
+def columns(explanation: Explanation, index: int, cancel: threading.Event | None = None) -> Row:
+    """Return insertion's area minus deletion's, how much more that is than of random maps, whether clearly, and the
+    sentence; None each where there is nothing to prove. Raises Cancelled."""
+    try:
+        proof = explanation.prove(index, steps=STEPS, fillings=(FILLING,), cancel=cancel)
+    except ModelProblem:
+        return dict.fromkeys(COLUMNS)
+    difference = proof.difference("random")
+    values: tuple[Any, ...] = (proof.map.advantage, difference.mean, difference.clear, proof.sentence)
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def summed(frame: pd.DataFrame) -> tuple[int, int] | None:
+    """Return how many maps are clearly better than random places, and how many were proved; None without a proof."""
+    if "better_than_random" not in frame:
+        return None
+    found = frame["better_than_random"].dropna()
+    return int(found.sum()), len(found)
+
+
+def words(frame: pd.DataFrame) -> str:
+    """Return `12 of 15 maps show more than random places do`; empty without a proof."""
+    found = summed(frame)
+    return "" if found is None else f"{found[0]:,} of {found[1]:,} maps show more than random places do"
