@@ -11,6 +11,7 @@ from common.errors import ModelProblem
 from components import saving
 from components.choices import model_picker, sidebar
 from components.choices.model_names import names, titled
+from components.proof import panel as proof
 from components.session import explain_job, page, url_state
 from components.session.state import Choices
 from components.viewer import Panel
@@ -49,8 +50,11 @@ def compare() -> None:
         _panels(comparison, pair)
         # Between the sentence above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
+            proof.button()
             saved = [(one, 0) for one in comparison.explanations]
             saving.save_and_export("compare", partial(exports.of_models, comparison), saved=saved)
+        named = zip(names(models), comparison.explanations, strict=True)
+        proof.panel([(titled(name), one, 0) for name, one in named if one.heatmaps])
         _table(comparison)
 
 

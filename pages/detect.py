@@ -11,6 +11,7 @@ import streamlit as st
 from common.errors import Cancelled
 from components import saving
 from components.choices import detection_options, model_picker, sidebar
+from components.proof import panel as proof
 from components.session import explain_job, image_source, page, reopen, state
 from components.viewer import Panel
 from components.views import charts, comparisons, detections, exports, missing_places, panels, snapshots, visual_prompts
@@ -118,6 +119,7 @@ def _show(query: Query, layout: Layout) -> None:
             st.markdown("### What the map says")
             with st.container(horizontal=True):
                 detections.numbers(explanation, at)
+        proof.panel(proof.of_map(explanation, at))
 
 
 def _heading(base: Explanation, request: DetectOptions, index: int) -> str:
@@ -221,6 +223,7 @@ def _below(explanation: Explanation, index: int, offered: bool) -> None:
         if not offered:
             return
         if explanation.finished:
+            proof.button()
             saving.save_and_export(
                 "detect",
                 partial(exports.of_boxes, explanation, index),

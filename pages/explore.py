@@ -12,6 +12,7 @@ from common.errors import Cancelled
 from components import canvas, saving
 from components.choices import class_picker, sidebar
 from components.headline import HOT
+from components.proof import panel as proof
 from components.session import explain_job, page, reopen
 from components.viewer import Panel
 from components.views import attention_heads, charts, exports, panels, visual_prompts
@@ -95,6 +96,7 @@ def _explained(choices: Choices, explainer: Explainer, title: DeltaGenerator, ma
         with left:
             view = _picture(explanation, index)
         _rest(explanation, index, view, left, right)
+        proof.panel(proof.of_map(explanation, index))
 
 
 def _stopped(choices: Choices, before: Explanation | None) -> None:
@@ -144,6 +146,8 @@ def _map_first(
     with title:
         panels.say(sidebar.warned(choices, headline(explanation, HOT, index)), key="headline")
     _rest(explanation, index, view, left, right)
+    with main:
+        proof.panel(proof.of_map(explanation, index))
 
 
 def _answers(explanation: Explanation, index: int) -> int:
@@ -192,6 +196,7 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
 
     with st.container(horizontal=True, vertical_alignment="center"):
         if explanation.finished:
+            proof.button()
             files = partial(exports.of_map, explanation, index)
             saving.save_and_export("explore", files, saved=[(explanation, index)], beside=beside)
         else:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from components import saving
 from components.choices import sidebar
+from components.proof import panel as proof
 from components.session import explain_job, page, url_state
 from components.viewer import Map, Panel
 from components.views import charts, exports, panels, tables
@@ -63,7 +64,9 @@ def topk() -> None:
         title.markdown(f"## {sidebar.warned(choices, agreement_sentence(explanation))}")
         # Between the menus above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
+            proof.button()
             saving.save_and_export("topk", partial(exports.of_classes, explanation), saved=[(explanation, 0)])
+        proof.panel([(heatmap.target.label, explanation, i) for i, heatmap in enumerate(explanation.heatmaps)])
         _table(explanation)
 
 

@@ -1,0 +1,128 @@
+"""Prove maps in threads beside the pages, one at a time; what came of it is remembered while the session lives."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from components.session import state
+from components.session.background import Status, Task
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from explain import Explanation
+    from explain.faithfulness.filling import Filling
+    from explain.faithfulness.proof import Proof
+
+ABANDONED = 10.0
+"""Seconds after which a proof that no page polls any more is stopped."""
+MAX_PROOFS = 64
+"""Of one session in memory; each is some thousand numbers."""
+FILLING: Filling = "blur"
+"""What the panel draws at first."""
+PREVIEW = 4
+"""Steps of the first, coarse curve: of a slow model the fine one takes seconds."""
+_NOT_IN_KEY = {"picture_name", "targets", "top_k", "scale", "within", "versions"}
+"""What a recipe holds besides: a map is the same whatever is explained beside it, and however it is shown."""
+Key = tuple[Any, ...]
+
+
+class ProofJob(Task[Status]):
+    """The proof of one map, in a thread of its own."""
+
+    def __init__(self, explanation: Explanation, index: int) -> None:
+        self._polled = time.monotonic()
+        self.proof: Proof | None = None
+        """As far as it has come."""
+        self.abandoned = False
+        """Whether it was stopped because no page showed it any more."""
+        super().__init__(self._prove, Status(), explanation, index)
+
+    def _prove(self, status: Status, cancel: Event, explanation: Explanation, index: int) -> None:
+        def report(share: float, words: str) -> None:
+            status.report(share, words)
+            if time.monotonic() - self._polled > ABANDONED:
+                self.abandoned = True
+                cancel.set()
+
+        self._preview(cancel, explanation, index)
+        made = explanation.prove(index, fillings=(FILLING, "mean"), progress=report, cancel=cancel, partial=self._grown)
+        self.proof = made
+
+    def _preview(self, cancel: Event, explanation: Explanation, index: int) -> None:
+        """Follow the map itself in a few steps, without any control: so that there is something to see at once."""
+        from explain.faithfulness.curves import Order, Perturber
+        from explain.faithfulness.proof import Proof
+        from explain.faithfulness.ranking import ranking
+        from explain.faithfulness.scores import scorer
+
+        heatmap, evidence = explanation.heatmaps[index].measured, explanation.evidence
+        if (places := ranking(heatmap.content)) is None:
+            return
+        perturber = Perturber(evidence, scorer(evidence, heatmap.target, explanation.options), cancel)
+        (curve,) = perturber.curves([Order("map", 0, places)], FILLING, PREVIEW)
+        start, target = float(curve.deletion.score[0]), heatmap.target
+        self.proof = Proof(target.label, target.part, (curve,), (FILLING,), start, None)
+
+    def _grown(self, made: Proof) -> None:
+        self.proof = made
+
+    def polled(self) -> bool:
+        self._polled = time.monotonic()
+        return self.finished()
+
+
+@dataclass
+class Proofs:
+    """The session's proofs, and the one that is in the making."""
+
+    made: OrderedDict[Key, Proof] = field(default_factory=OrderedDict)
+    key: Key = ()
+    job: ProofJob | None = None
+
+
+def key_of(explanation: Explanation, index: int) -> Key:
+    """Return everything that the proof of a map depends on: the same class on another page is the same map."""
+    heatmap = explanation.heatmaps[index]
+    options = explanation.recipe.model_dump_json(exclude=_NOT_IN_KEY)
+    return heatmap.method, heatmap.layers, heatmap.target, options
+
+
+def proved(explanation: Explanation, index: int) -> tuple[Proof | None, ProofJob | None]:
+    """Return the proof of a map as far as it has come, and the job that goes on with it, or that was stopped.
+
+    Starts the job where there is none; the proof of any other map stops. Raises what went wrong in it.
+    """
+    proofs, key = state.of(Proofs), key_of(explanation, index)
+    if key != proofs.key:
+        stop()
+        proofs.key = key
+    if (made := proofs.made.get(key)) is not None:
+        proofs.made.move_to_end(key)
+        return made, None
+    if proofs.job is not None and proofs.job.abandoned:
+        proofs.job = None
+    if proofs.job is None:
+        proofs.job = ProofJob(explanation, index)
+    job = proofs.job
+    if not job.polled() or job.cancel.is_set():
+        return job.proof, job
+    # A failed job stays, so that a rerun shows the same error instead of starting it again.
+    if job.status.failure is not None:
+        raise job.status.failure
+    assert job.proof is not None
+    proofs.job, proofs.made[key] = None, job.proof
+    while len(proofs.made) > MAX_PROOFS:
+        proofs.made.popitem(last=False)
+    return job.proof, None
+
+
+def stop() -> None:
+    """Stop the proof that is in the making, and forget how far it was."""
+    proofs = state.of(Proofs)
+    if proofs.job is not None:
+        proofs.job.cancel.set()
+    proofs.job, proofs.key = None, ()

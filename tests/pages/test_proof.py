@@ -1,0 +1,162 @@
+"""Prove it: the button at every map, the panel it opens, and what the panel says."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from common.errors import Cancelled, ModelProblem
+from components.session import proof_job
+from components.session.proof_job import Proofs
+from explain import Explainer, Explanation
+from explain.faithfulness.prove import prove
+from tests.pages.conftest import session, texts
+
+if TYPE_CHECKING:
+    from streamlit.testing.v1 import AppTest
+
+BUTTON = "prove-it"
+
+
+def given(app: AppTest) -> dict[str, Any]:
+    """What the panel was sent of its curves; empty while there is none."""
+    sent = (e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("proof_channel"))
+    return next((dict(json.loads(proto.json)) for proto in sent), {})
+
+
+def finished(app: AppTest) -> AppTest:
+    """Draw the page again once the proof is whole."""
+    job = session(app, Proofs).job
+    assert job is None or job.finished(60)
+    return app.run()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Proofs in few steps with one filling, and the maps that were proved."""
+    proved: list[str] = []
+
+    def few(self: Explanation, index: int = 0, **options: Any) -> Any:
+        proved.append(self.heatmaps[index].target.label)
+        return prove(self, index, **(options | {"steps": 5, "fillings": ("mean",)}))
+
+    monkeypatch.setattr(Explanation, "prove", few)
+    return proved
+
+
+def test_the_panel_opens_says_what_the_engine_says_and_closes(page, bus, quick):
+    app = page()
+    assert given(app) == {} and "prove" not in app.query_params
+    app.button(key=BUTTON).click().run()
+    assert app.query_params["prove"] == "1"
+    assert not finished(app).exception and not app.error
+    shown, expected = given(app), prove(Explainer()(bus), 0, steps=5, fillings=("mean",))
+    assert shown["sentence"] == expected.sentence
+    assert shown["curves"][0]["hidden"] == [round(score, 4) for score in expected.map.deletion.score.tolist()]
+    assert shown["table"] and shown["line"]
+    app.button(key=BUTTON).click().run()
+    assert given(app) == {} and "prove" not in app.query_params
+
+
+def test_a_link_opens_the_panel_and_another_class_and_back_is_there_at_once(page, quick):
+    app = finished(page(prove="1"))
+    first = given(app)
+    app.selectbox(key="another-class").select("trolleybus").run()
+    other = given(finished(app))
+    assert other["of"] != first["of"] and other["label"] == "trolleybus"
+    app.selectbox(key="another-class").select("minibus").run()
+    assert given(app) == first
+    assert quick == ["minibus", "trolleybus"]
+
+
+@pytest.mark.parametrize("name", ["topk", "compare"])
+def test_of_several_maps_one_is_chosen(page, quick, name):
+    app = page(f"pages/{name}.py")
+    app.button(key=BUTTON).click().run()
+    first = given(finished(app))
+    menu = next(one for one in app.selectbox if one.label == "Map to prove")
+    assert len(menu.options) >= 3
+    menu.select_index(1).run()
+    other = given(finished(app))
+    assert not app.exception and not app.error
+    assert first["table"] and other["table"] and other["of"] != first["of"]
+
+
+def test_a_box_is_proved(page, quick):
+    app = page("pages/detect.py", model="demo-s", example="scene-1")
+    app.button(key=BUTTON).click().run()
+    shown = given(finished(app))
+    assert not app.exception and not app.error
+    assert "box" in shown["line"] and shown["curves"][0]["hidden"][0] > 0.25
+
+
+def test_a_map_of_no_single_answer_is_refused_in_one_sentence(page):
+    app = page("pages/detect.py", model="demo-s", example="scene-1", per="picture")
+    app.button(key=BUTTON).click().run()
+    finished(app)
+    assert [one.value for one in app.error] == ["There is no single answer to test here: explain a class or one box."]
+    assert not [one for one in app.button if one.key == "restart-proof"]
+
+
+def test_stop_keeps_what_there_is_and_starts_again(page, monkeypatch):
+    def endless(self: Explanation, index: int = 0, **options: Any) -> Any:
+        made = prove(self, index, steps=4, fillings=("mean",))
+        options["partial"](made)
+        options["progress"](0.5, "5 of 10 maps")
+        options["cancel"].wait(60)
+        raise Cancelled
+
+    monkeypatch.setattr(Explanation, "prove", endless)
+    monkeypatch.setattr(proof_job.ProofJob, "_preview", lambda *_: None)
+    app = page(prove="1")
+    job = session(app, Proofs).job
+    while job.proof is None:
+        assert not job.finished(0.05)
+    shown = given(app.run())
+    assert shown["curves"] and not shown["table"] and shown["sentence"].startswith("So far: ")
+    app.button(key="stop-proof").click().run()
+    assert job.finished(10)
+    assert "Stopped: 5 of 10 maps." in texts(app.run())
+    assert given(app)["curves"] and not app.error
+    app.button(key="restart-proof").click().run()
+    again = session(app, Proofs).job
+    assert again is not job and not again.cancel.is_set()
+    # Closing the panel stops what runs.
+    app.button(key=BUTTON).click().run()
+    assert again.cancel.is_set() and session(app, Proofs).job is None
+    assert again.finished(60)
+
+
+@pytest.mark.parametrize(
+    ("failure", "said", "restarts"),
+    [(ModelProblem("Choose another map."), "Choose another map.", 0), (RuntimeError("x"), "This is a bug", 1)],
+)
+def test_an_error_is_one_sentence_and_does_not_start_again_by_itself(page, monkeypatch, failure, said, restarts):
+    starts = []
+
+    def broken(*_: Any, **__: Any) -> Any:
+        starts.append(1)
+        raise failure
+
+    monkeypatch.setattr(Explanation, "prove", broken)
+    app = finished(page(prove="1"))
+    assert not app.exception
+    assert [one.value[: len(said)] for one in app.error] == [said]
+    app.run()
+    assert len(starts) == 1
+    assert len([one for one in app.button if one.key == "restart-proof"]) == restarts
+
+
+def test_an_empty_map_says_why_there_is_nothing_to_prove(page, monkeypatch):
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("an empty map was proved")
+
+    monkeypatch.setattr(Explanation, "prove", never)
+    monkeypatch.setattr("components.proof.payload._EMPTY", {"ok": "it is the same everywhere"})
+    app = page(prove="1")
+    assert [one.value for one in app.info] == [
+        "There is nothing to prove about the map of minibus: it is the same everywhere."
+    ]
+    assert session(app, Proofs).job is None and given(app) == {}

@@ -1,0 +1,177 @@
+"""The panel of a proof: what the browser hides is what the engine hides, and its texts are the proof's numbers."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from components.proof import payload
+from explain import Explainer
+from explain.faithfulness.curves import Curve, Trace
+from explain.faithfulness.proof import Proof
+from explain.faithfulness.ranking import ranking
+from explain.phrases import NBSP
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from explain.explanation import Explanation
+
+
+def unpacked(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    (length,) = struct.unpack("<I", data[:4])
+    head = json.loads(data[4 : 4 + length])
+    ends = np.cumsum([4 + length, *head["sizes"]])
+    return head, [data[start:end] for start, end in pairwise(ends)]
+
+
+def picture(file: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def explained(bus: Path) -> Explanation:
+    return Explainer()(bus, top_k=2)
+
+
+def trace(*scores: float, stays: tuple[bool, ...] | None = None) -> Trace:
+    array = np.array(scores)
+    return Trace(array, array, np.array(stays or array > 0.25))
+
+
+def proof(*curves: Curve, part: str = "class", fillings: tuple[Any, ...] = ("blur",)) -> Proof:
+    return Proof("dog", part, curves, fillings, 0.8, None, "cat")
+
+
+def curve(name: str, hidden: Trace, kept: Trace, number: int = 0, filling: Any = "blur") -> Curve:
+    return Curve(name, number, filling, hidden, kept)
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+@pytest.mark.parametrize("filling", ["blur", "mean"])
+def test_what_the_browser_composes_is_the_engines_picture(explained, keeps, filling):
+    from explain.faithfulness.filling import fixed
+
+    evidence, heatmap = explained.evidence, explained.heatmaps[0]
+    left, top, right, bottom = evidence.geometry.content
+    real = evidence.tensor[..., top:bottom, left:right].detach()
+    places = torch.from_numpy(ranking(heatmap.content))
+    head, (file, soft, order) = unpacked(payload.pack(explained, 0)[1])
+    grid = np.frombuffer(order, np.uint8).reshape(head["grid"])
+    size = grid.shape[::-1]
+    shown = cv2.resize(picture(file), size, interpolation=cv2.INTER_AREA)
+    fill = cv2.resize(picture(soft), size) if filling == "blur" else np.array(head["mean"], np.float32)
+    adapter = evidence.resident.adapter.preprocessing
+    mean, std = (np.array(values, np.float32) * 255 for values in (adapter.mean, adapter.std))
+    for share in (0.05, 0.3, 0.75):
+        inside = places < share if keeps else places >= share
+        engine = torch.where(inside, real, fixed(real, filling))[0].permute(1, 2, 0).numpy() * std + mean
+        hidden = (grid < 200 * share) != keeps
+        browser = np.where(hidden[..., None], fill, shown)
+        # Which pixels are hidden is the same in all but the few on a boundary of levels; colours to JPEG accuracy.
+        assert (hidden != ~inside.numpy()).mean() < 1e-3
+        assert np.abs(engine - browser).mean() < 5
+    # And the other way round it would be far off.
+    assert np.abs(engine - np.where(hidden[..., None], shown, fill)).mean() > 15
+
+
+def test_a_fine_order_comes_on_few_cells_and_every_step_still_hides_its_share():
+    places = ranking(np.random.default_rng(0).random((640, 400)).astype(np.float32).cumsum(0))
+    assert places is not None
+    found = payload.levels(places)
+    assert found.shape == (320, 200)
+    for percent in (5, 50, 95):
+        assert (found < 2 * percent).mean() == pytest.approx(percent / 100, abs=0.01)
+    whole = payload.levels(np.arange(400, dtype=np.float32).reshape(20, 20) / 400)
+    assert [(whole < 2 * percent).sum() for percent in range(0, 101, 5)] == [20 * step for step in range(21)]
+
+
+def test_curves_of_several_seeds_are_their_mean_and_the_table_has_every_control():
+    own = curve("map", trace(0.8, 0.1, 0.0), trace(0.0, 0.7, 0.8))
+    random = [curve("random", trace(0.8, one, 0.0), trace(0.0, one, 0.8), i) for i, one in enumerate((0.3, 0.5))]
+    runner = curve("runner-up", trace(0.8, 0.2, 0.0), trace(0.0, 0.6, 0.8))
+    found = payload.curves(proof(own, *random, runner), detects=False, of="x", whole=True)
+    assert [one["name"] for one in found["curves"]] == ["map", "random", "runner-up"]
+    assert found["curves"][1]["hidden"] == [0.8, 0.4, 0.0]
+    assert found["curves"][2]["title"] == "Map of cat"
+    assert [row[1:3] for row in found["table"]] == [("0.25", "0.55"), ("0.40", "0.40"), ("0.30", "0.50")]
+    assert len(found["columns"]) == len(found["table"][1]) == 5
+
+
+def test_nothing_is_concluded_before_the_controls_are_there():
+    own = curve("map", trace(0.8, 0.1, 0.0), trace(0.0, 0.7, 0.8))
+    random = curve("random", trace(0.8, 0.3, 0.0), trace(0.0, 0.3, 0.8))
+    centre = curve("centre", trace(0.8, 0.3, 0.0), trace(0.0, 0.3, 0.8))
+    assert payload.curves(None, detects=False, of="x", whole=False)["curves"] == []
+    early = payload.curves(proof(own), detects=False, of="x", whole=False)
+    assert (early["sentence"], early["line"], early["table"]) == ("", "", [])
+    assert payload.sentence(proof(own, random), whole=False) == ""
+    assert payload.sentence(proof(own, random, centre), whole=False).startswith("So far: hiding the hottest 50")
+    # Of the second filling only some of the seeds are there.
+    twice = [curve("random", random.deletion, random.insertion, i) for i in range(2)]
+    other = [curve(one.name, one.deletion, one.insertion, 0, "mean") for one in (own, random)]
+    made = proof(own, *twice, centre, *other, fillings=("blur", "mean"))
+    assert payload.sentence(made, whole=False).startswith("So far: ")
+
+
+@pytest.mark.parametrize(
+    ("hidden", "kept", "part", "detects", "expected"),
+    [
+        (
+            trace(0.8, 0.7, 0.2, 0.1, 0.0),
+            trace(0.0, 0.3, 0.6, 0.75, 0.8),
+            "class",
+            False,
+            "Hiding the hottest 50 % flips the answer; the hottest 75 % alone keeps 90 % of the score.",
+        ),
+        (
+            trace(0.8, 0.2, 0.0),
+            trace(0.0, 0.1, 0.8),
+            "contrast",
+            True,
+            "Hiding the hottest 50 % loses the box; nothing less than the whole picture keeps 90 % of the lead over "
+            "the next class.",
+        ),
+        (
+            trace(0.8, 0.8, 0.8),
+            trace(-0.2, -0.1, -0.1),
+            "class",
+            False,
+            "Whatever share is hidden, the answer stays; there is no score to keep.",
+        ),
+        (
+            trace(0.1, 0.1, 0.0),
+            trace(0.0, 0.1, 0.1),
+            "class",
+            False,
+            "It is not the model's answer, so hiding cannot flip it; the hottest 50 % alone keeps 90 % of the score.",
+        ),
+        (
+            trace(0.8, 0.8, 0.8),
+            trace(0.8, 0.8, 0.8),
+            "class",
+            False,
+            "Whatever share is hidden, the answer stays; with nothing kept 90 % of the score is there all the same.",
+        ),
+    ],
+)
+def test_sufficiency_and_necessity_in_plain_words(hidden, kept, part, detects, expected):
+    found = payload.shares(proof(curve("map", hidden, kept), part=part), detects=detects)
+    assert found == expected.replace(" %", f"{NBSP}%")
+
+
+def test_a_map_with_nothing_to_prove_says_why(explained):
+    heatmap = explained.heatmaps[0]
+    assert payload.nothing_to_prove(heatmap) is None
+    for state, why in (("flat", "the same everywhere"), ("no evidence", "speaks for it"), ("not a number", "numbers")):
+        sentence = payload.nothing_to_prove(replace(heatmap, state=state))
+        assert sentence is not None
+        assert sentence.startswith("There is nothing to prove about the map of minibus: ") and why in sentence
