@@ -1,6 +1,6 @@
 """`python -m benchmarks speed | memory | all`: the engine beside other libraries; `viewer`: the dashboard in a browser;
 `detect`: the cost of a detector's maps; `pointing`: where they point, by method and layers; `why`: which map of
-a photograph explains its class; `truth`: where maps are
+a photograph explains its class; `parts`: whether a detector's map shows the part that matters; `truth`: where maps are
 right, on drawn scenes with a known cause; `throughput`: pictures per second, from a folder to files; `gpu`: what a
 GPU does to maps, and what can be seen of that without one; `transformers`: what their maps cost, and at which layer
 they are right; `api`: the API under load, beside the dashboard's pages; `ray`: a folder explained by one process, and
@@ -169,6 +169,13 @@ def _why(options: argparse.Namespace) -> Outcome:
     return Outcome(result, why.markdown, None if options.models else why.OUT)
 
 
+def _parts(options: argparse.Namespace) -> Outcome:
+    from benchmarks.detectors import parts
+
+    result = parts.parts(options.models or (), options.dataset, options.photographs)
+    return Outcome(result, parts.markdown, None if options.models else parts.OUT)
+
+
 def _pointing(options: argparse.Namespace) -> Outcome:
     from benchmarks.detectors import pointing
 
@@ -184,6 +191,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "detect": _detect,
     "pointing": _pointing,
     "why": _why,
+    "parts": _parts,
     "truth": _truth,
     "throughput": _throughput,
     "gpu": _gpu,
@@ -202,8 +210,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--classes", type=int, default=5, help="number of classes to explain")
     add("--rounds", type=int, help=f"rounds per line; default {ROUNDS}, or what each line of the viewer needs")
     add("--only", nargs="+", choices=tuple(LINES), default=(), help="viewer: these lines only")
-    add("--dataset", type=Path, help="pointing: photographs with images/ and labels/ in YOLO's layout; why: any folder")
-    add("--photographs", type=int, help="pointing, why: at most so many photographs")
+    add(
+        "--dataset",
+        type=Path,
+        help="pointing, parts: photographs, images/ and labels/ in YOLO's layout; why: any",
+    )
+    add("--photographs", type=int, help="pointing, why, parts: at most so many photographs, or boxes")
     add("--full", action="store_true", help="truth: all scenes, half an hour instead of five minutes")
     add("--seeds", type=Path, nargs="+", default=(), help="truth: folders with other trainings of the models")
     add("--publish", action="store_true", help="truth: write TRUTH.md, RESULTS.md and reliability.json")

@@ -23,9 +23,10 @@ FILLINGS: dict[Filling, str] = {
 """What each sets hidden pixels to, in words."""
 SIGMA = 0.05
 """Standard deviation of the blur by the picture's longer side: nothing smaller than a tenth of it is left."""
-SWEEPS = 48
-"""Rounds of relaxation after the pyramid. On masks of maps and of noise at 224 pixels no pixel was further from the
-solved equations than 0.02 of the picture's range."""
+SWEEPS, ROUNDS = 2, 24
+"""Of relaxation at each level of the pyramid, and of conjugate gradients at its bottom. Against the solved equations on
+a photograph of 112 pixels: with half of it hidden no pixel was further off than 0.07 of the picture's range, and 0.005
+on average; with nine tenths hidden 0.1 and 0.025."""
 NOISE = 0.01
 """Standard deviation of ROAD's noise, in units of the picture's own standard deviation."""
 
@@ -64,14 +65,14 @@ def imputed(picture: Tensor, shown: Tensor, seed: int = 0) -> Tensor:
         rest = shown.flatten(1).any(1).view(-1, 1, 1, 1)
         known = torch.where(rest, known, torch.ones_like(known))
         picture = torch.where(rest, picture, mean)
-    out = _relaxed(_pyramid(picture * known, known), picture, known)
+    out = _solved(_pyramid(picture * known, known), known)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(picture.shape[1:], generator=generator).to(picture) * picture.std() * NOISE
     return torch.where(known > 0, picture, out + noise)
 
 
 def _pyramid(total: Tensor, known: Tensor) -> Tensor:
-    """Return (b, C, h, w) in which every hole is filled from the finest level at which it is none."""
+    """Return (b, C, h, w) in which holes are filled from coarser levels; `total`: the picture times `known`."""
     height, width = known.shape[-2:]
     filled = total / known.clamp_min(1e-6)
     if min(height, width) <= 1 or bool((known > 0).all()):
@@ -79,19 +80,34 @@ def _pyramid(total: Tensor, known: Tensor) -> Tensor:
     size = (-(-height // 2), -(-width // 2))
     padded = (0, 2 * size[1] - width, 0, 2 * size[0] - height)
     below = _pyramid(F.avg_pool2d(F.pad(total, padded), 2), F.avg_pool2d(F.pad(known, padded), 2))
-    grown = F.interpolate(below, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
-    return torch.where(known > 0, filled, grown)
-
-
-def _relaxed(start: Tensor, picture: Tensor, known: Tensor) -> Tensor:
-    """Return hidden pixels after `SWEEPS` rounds in which each becomes the mean of its neighbours."""
-    channels = start.shape[1]
-    kernel = start.new_tensor([[1 / 12, 1 / 6, 1 / 12], [1 / 6, 0, 1 / 6], [1 / 12, 1 / 6, 1 / 12]])
-    kernel = kernel.expand(channels, 1, 3, 3)
-    # At the border there are fewer neighbours, which then weigh more.
-    weight = F.conv2d(torch.ones_like(start[:1]), kernel, padding=1, groups=channels)
-    out = start
+    out = F.interpolate(below, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+    out = torch.where(known > 0, filled, out)
+    weight = _neighbours(torch.ones_like(out[:1]))
     for _ in range(SWEEPS):
-        mean = F.conv2d(out, kernel, padding=1, groups=channels) / weight
-        out = torch.where(known > 0, picture, mean)
+        out = torch.where(known > 0, filled, _neighbours(out) / weight)
     return out
+
+
+def _solved(start: Tensor, known: Tensor) -> Tensor:
+    """Return hidden pixels after `ROUNDS` of conjugate gradients on ROAD's equations, each times its weights' sum."""
+    weight, hidden = _neighbours(torch.ones_like(start[:1])), (known <= 0).to(start)
+
+    def product(values: Tensor) -> Tensor:
+        return hidden * (weight * values - _neighbours(values))
+
+    out, rest = start, -product(start)
+    way, size = rest, (rest * rest).sum((2, 3), keepdim=True)
+    for _ in range(ROUNDS):
+        along = product(way)
+        step = size / (way * along).sum((2, 3), keepdim=True).clamp_min(1e-20)
+        out, rest = out + step * way, rest - step * along
+        before, size = size, (rest * rest).sum((2, 3), keepdim=True)
+        way = rest + size / before.clamp_min(1e-20) * way
+    return out
+
+
+def _neighbours(values: Tensor) -> Tensor:
+    """Return the weighted sum of each pixel's neighbours, of which there are fewer at the border."""
+    kernel = values.new_tensor([[1 / 12, 1 / 6, 1 / 12], [1 / 6, 0, 1 / 6], [1 / 12, 1 / 6, 1 / 12]])
+    channels = values.shape[1]
+    return F.conv2d(values, kernel.expand(channels, 1, 3, 3), padding=1, groups=channels)
