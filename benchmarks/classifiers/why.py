@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 
     from explain.explanation import Explanation
     from explain.faithfulness.curves import Curve
+    from explain.faithfulness.filling import Filling
 
 OUT = FOLDER / "WHY.md"
 MODELS = ("efficientnet-lite0",)
 PHOTOGRAPHS = 60
 STEPS = 10
-FILLINGS = ("blur", "mean")
+FILLINGS: tuple[Filling, ...] = ("blur", "mean")
 PACKAGES = ("torch", "timm", "numpy")
 ENDINGS = (".jpg", ".jpeg", ".png")
 WHERE, PRESET = "where is it", "why this class"

@@ -1,8 +1,8 @@
-"""Which map of a box shows the part that matters? The hottest part of its box is hidden, beside as much of random blobs.
+"""Which map of a box shows the part that matters? Its hottest part in the box is hidden, and random blobs instead.
 
-A map that lies in its box shows the object, which the box shows too. Here the same share of the box is hidden for every
-map, so what counts is the order within: if hiding a map's hottest part costs the score no more than hiding blobs drawn at
-random there, it does not show which part matters.
+A map that lies in its box shows the object, which the box shows too. Here the same share of the box is hidden for
+every map, so what counts is the order within: if hiding a map's hottest part costs the score no more than hiding blobs
+drawn at random there, it does not show which part matters.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SHARE = 0.2
 """Of a box's area that is hidden."""
 FILLINGS: tuple[Filling, ...] = ("blur", "mean", "linear")
 CELL = 8
-"""Pixels of the input that a random blob's cell is: as fine as the finest of the maps, whose raggedness costs by itself."""
+"""Pixels of the input that a random blob's cell is: as fine as the finest maps, whose raggedness costs by itself."""
 BLOBS = "random blobs"
 WHERE, PRESET = "where is it", "why this class"
 SCORE, AREA = 0.4, (0.03, 0.9)
@@ -127,10 +127,14 @@ def _lost(where: Explanation, number: int) -> dict[tuple[str, Filling], float]:
     for filling in FILLINGS:
         fill = fixed(perturber.picture, filling)
         for some, of in zip(masks.split(4), _in_fours(names), strict=True):  # type: ignore[no-untyped-call]
-            hidden = imputed(perturber.picture, some) if fill is None else torch.where(some, perturber.picture, fill)
-            for name, score in zip(of, perturber.answers_to(hidden).score.tolist(), strict=True):
-                found.setdefault((name.split(",")[0], filling), []).append(1 - score / start)
+            filled = imputed(perturber.picture, some) if fill is None else torch.where(some, perturber.picture, fill)
+            for name, score in zip(of, perturber.answers_to(filled).score.tolist(), strict=True):
+                found.setdefault((_kind(name), filling), []).append(1 - score / start)
     return {key: float(np.mean(lost)) for key, lost in found.items()}
+
+
+def _kind(name: str) -> str:
+    return BLOBS if name.startswith(BLOBS) else name
 
 
 def _in_fours(names: Sequence[str]) -> list[Sequence[str]]:
@@ -163,17 +167,12 @@ def _maps(where: Explanation, picture: torch.Tensor, number: int) -> dict[str, N
 
     first = where.heatmaps[0].content.astype(np.float64)
     why, fine = made(**preset), made(**preset | {"part": "class"})
-    found = {
-        WHERE: first,
-        PRESET: why,
-        "why's layer and method for the class": fine,
-        "the two multiplied": first * fine,
-    }
-    found["where times why"] = first * why
+    found = {WHERE: first, PRESET: why, "why's layer and method, class": fine}
+    found |= {"where times why": first * why, "where times why's layer and method, class": first * fine}
     shape = first.shape
     cells = tuple(max(side // CELL, 2) for side in shape)
     for blob in range(2):
-        found[f"{BLOBS}, {blob}"] = controls.random_map(shape, cells, 10 * number + blob).astype(np.float64)  # type: ignore[arg-type]
+        found[f"{BLOBS}, {blob}"] = controls.random_map(shape, cells, 10 * number + blob).astype(np.float64)
     pixels = np.ascontiguousarray(picture[0].permute(1, 2, 0).numpy())
     return found | {"edges": controls.edges(pixels).astype(np.float64), "centre of the box": _middle(_inside(where))}
 
@@ -195,10 +194,10 @@ def markdown(result: Row) -> str:
         "parts --dataset FOLDER",
         result["machine"],
         *texts,
-        note=f" Boxes of photographs of COCO that are annotated objects (same label, IoU >= 0.5), found with {SCORE} or "
-        f"more and no smaller than {AREA[0]:.0%} of the picture. Lost: the share of its score that a box loses when the "
-        f"hottest {SHARE:.0%} of its area by each map are hidden; the box is matched by IoU >= 0.5 and class, and gone is "
-        f"0. Random blobs: the mean of two random maps with cells of {CELL} pixels. Hidden places are set to a blur of "
-        "the picture, to its mean colour, or to colours interpolated from what is left (ROAD). In brackets the 95 % "
-        "interval of a bootstrap over photographs.",
+        note=f" Boxes of photographs of COCO that are annotated objects (same label, IoU >= 0.5), found with {SCORE} "
+        f"or more and no smaller than {AREA[0]:.0%} of the picture. Lost: the share of its score that a box loses when "
+        f"the hottest {SHARE:.0%} of its area by each map are hidden; the box is matched by IoU >= 0.5 and class, and "
+        f"gone is 0. Random blobs: the mean of two random maps with cells of {CELL} pixels. Hidden places are set to a "
+        "blur of the picture, to its mean colour, or to colours interpolated from what is left (ROAD). In brackets the "
+        "95 % interval of a bootstrap over photographs.",
     )
