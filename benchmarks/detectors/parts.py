@@ -123,10 +123,11 @@ def _lost(where: Explanation, number: int) -> dict[tuple[str, Filling], float]:
         names.append(name)
         shown.append(~hidden)
     masks = torch.from_numpy(np.stack(shown))[:, None]
-    start, found = float(perturber.answers_to(perturber.picture).score[0]), {}
+    start = float(perturber.answers_to(perturber.picture).score[0])
+    found: dict[tuple[str, Filling], list[float]] = {}
     for filling in FILLINGS:
         fill = fixed(perturber.picture, filling)
-        for some, of in zip(masks.split(4), _in_fours(names), strict=True):  # type: ignore[no-untyped-call]
+        for some, of in zip(masks.split(4), _in_fours(names), strict=True):
             filled = imputed(perturber.picture, some) if fill is None else torch.where(some, perturber.picture, fill)
             for name, score in zip(of, perturber.answers_to(filled).score.tolist(), strict=True):
                 found.setdefault((_kind(name), filling), []).append(1 - score / start)
