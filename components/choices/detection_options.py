@@ -130,8 +130,8 @@ def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Ques
         wrap=True,
         help="Where is it: the class score, at a late layer. Why this class: its score against the other classes, by "
         "LayerCAM, at earlier layers with finer cells too. On drawn scenes that shows the part that defines the class; "
-        "on photographs a classifier's lead goes with what it shows, and of detectors that has not been shown. Custom: "
-        "a method, layers or a part that you chose yourself.",
+        "on photographs hiding what it shows costs a classifier its lead, and a box its score, more than hiding random "
+        "places. Custom: a method, layers or a part that you chose yourself.",
     )
     return question
 
