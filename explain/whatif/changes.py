@@ -1,0 +1,169 @@
+"""What an edit of a picture changes in a model's answer: classes, boxes or an embedding, and a sentence on them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch.nn import functional as F
+
+from explain.phrases import kinds, percent, plural
+from models.adapters.detector import intersection_over_union
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explain.explanation import Explanation
+    from explain.whatif.edits import Edit
+    from models.adapter import Prediction
+
+LISTED = 5
+"""Classes of either picture that are compared."""
+SAME = 0.5
+"""Least overlap (IoU) at which two boxes of a class are the same object."""
+KINDS = 3
+"""Kinds of boxes that a sentence names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A class's score, or a box's, before and after an edit, 0..1; None where the box is not there."""
+
+    label: str
+    before: float | None
+    after: float | None
+
+    @property
+    def points(self) -> int | None:
+        """The change in whole percentage points, between the scores as they are shown; None where one is not there."""
+        if self.before is None or self.after is None:
+            return None
+        return round(self.after * 100) - round(self.before * 100)
+
+
+def changes(before: Explanation, after: Explanation) -> tuple[Change, ...]:
+    """Return what an edit changed: of the best classes of both pictures, or of all boxes, those of before first.
+
+    A model that compares pictures has neither: its one change is the cosine to the unedited picture, from 1.
+    """
+    task = before.model.task
+    if task == "embed":
+        return (Change("Similarity to the original", 1.0, cosine(before, after)),)
+    if task == "detect":
+        return matched(before.predictions, after.predictions)
+    return union(_every(before), _every(after))
+
+
+def cosine(before: Explanation, after: Explanation) -> float:
+    """Return the cosine of two explanations' embeddings, -1..1."""
+    one, other = (
+        one.evidence.resident.adapter.embedding(one.evidence.outputs)[:1].detach().double() for one in (before, after)
+    )
+    return float(F.cosine_similarity(one, other)[0])
+
+
+def union(before: Sequence[Prediction], after: Sequence[Prediction], listed: int = LISTED) -> tuple[Change, ...]:
+    """Return the scores of the `listed` best classes of either picture, by their score before; from all classes."""
+    # By number: two classes of ImageNet are called crane.
+    old, new = ({p.index: p.score for p in one} for one in (before, after))
+    best = {p.index: p.label for one in (before, after) for p in sorted(one, key=lambda p: -p.score)[:listed]}
+    found = [Change(label, old.get(index, 0.0), new.get(index, 0.0)) for index, label in best.items()]
+    return tuple(sorted(found, key=lambda change: (-(change.before or 0.0), -(change.after or 0.0), change.label)))
+
+
+def matched(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[Change, ...]:
+    """Return the boxes of two pictures, each with its match: of its class, by the largest IoU, `SAME` at least."""
+    pairs = sorted(
+        (
+            (intersection_over_union(one.box, other.box), -i, -j)
+            for i, one in enumerate(before)
+            for j, other in enumerate(after)
+            if one.label == other.label and one.box is not None and other.box is not None
+        ),
+        reverse=True,
+    )
+    partner: dict[int, int] = {}
+    for overlap, i, j in pairs:
+        if overlap >= SAME and -i not in partner and -j not in partner.values():
+            partner[-i] = -j
+    listed = [
+        Change(box.label, box.score, after[partner[i]].score if i in partner else None) for i, box in enumerate(before)
+    ]
+    new = [Change(box.label, None, box.score) for j, box in enumerate(after) if j not in partner.values()]
+    return (*listed, *new)
+
+
+def sentence(before: Explanation, found: Sequence[Change], edit: Edit) -> str:
+    """Say what an edit changed, in numbers that were measured."""
+    task = before.model.task
+    if not (edit.paints or edit.moves):
+        return _invitation(before)
+    condition = _condition(edit)
+    if task == "embed":
+        return f"{condition}, the picture is {percent(found[0].after or 0.0)} similar to the original."
+    if task == "detect":
+        return f"{condition}, {_boxes(found)}."
+    return f"{condition}, {_classes(found)}."
+
+
+def _condition(edit: Edit) -> str:
+    if edit.paints and edit.moves:
+        return "With your changes"
+    if edit.moves:
+        return "With only the patch that you moved" if edit.keep else "With the patch that you moved"
+    return "With only what you kept" if edit.keep else "Without what you painted over"
+
+
+def _invitation(before: Explanation) -> str:
+    best = before.predictions[0] if before.predictions else None
+    if before.model.task == "detect":
+        return "Paint over a part of the picture: which boxes vanish?"
+    if best is None:
+        return "Paint over a part of the picture: how similar does it stay to the original?"
+    return f"{best.label} {percent(best.score)}: paint over a part of the picture, and see what that changes."
+
+
+def _classes(found: Sequence[Change]) -> str:
+    first = max(found, key=lambda change: change.before or 0.0)
+    best = max(found, key=lambda change: change.after or 0.0)
+    old, new = percent(first.before or 0.0), percent(first.after or 0.0)
+    if old == new:
+        moved = f"{first.label} stays at {old}"
+    else:
+        moved = f"{first.label} {'falls' if (first.points or 0) <= 0 else 'rises'} from {old} to {new}"
+    if best.label != first.label:
+        return f"{moved}; now it says {best.label}, {percent(best.after or 0.0)}"
+    return f"{moved} and is still the answer" if old != new else moved
+
+
+def _boxes(found: Sequence[Change]) -> str:
+    gone = [change.label for change in found if change.after is None]
+    new = [change.label for change in found if change.before is None]
+    stayed = len(found) - len(gone) - len(new)
+    parts = []
+    if gone:
+        parts.append(f"{_named(gone)} {_verb(gone, 'vanish')}")
+    if new:
+        parts.append(f"{_named(new)} {_verb(new, 'appear')}")
+    if stayed:
+        every = "" if gone or len(found) - len(new) == 1 else "all "
+        parts.append(f"{every}{plural(stayed, 'box')} {'stays' if stayed == 1 else 'stay'}")
+    return "; ".join(parts) or "there is still no box"
+
+
+def _named(labels: Sequence[str]) -> str:
+    return kinds(Counter(labels).most_common(), KINDS)
+
+
+def _verb(labels: Sequence[str], verb: str) -> str:
+    return f"{verb}{'es' if verb.endswith('sh') else 's'}" if len(labels) == 1 else verb
+
+
+def _every(explanation: Explanation) -> list[Prediction]:
+    """Return the scores of all classes; the explanation keeps its own few."""
+    adapter, evidence, options = explanation.evidence.resident.adapter, explanation.evidence, explanation.options
+    count = max(1, len(adapter.labels))
+    return adapter.decode(
+        evidence.outputs, evidence.geometry, top_k=count, confidence=options.confidence, iou=options.iou
+    )

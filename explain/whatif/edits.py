@@ -1,0 +1,283 @@
+"""Edits of a picture by hand: marks of a brush, rectangles and moved patches, made into the same pixels each time.
+
+Marks are untrusted: `parse` bounds what they may cost, and leaves out what is none.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from common.errors import ImageProblem
+from explain.evidence.cache import ByteCache
+from explain.phrases import percent
+from explain.picture.image import Image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Kind = Literal["brush", "rectangle", "patch"]
+Fill = Literal["blur", "grey", "mean", "linear"]
+FILLS: dict[Fill, str] = {
+    "blur": "a strong blur",
+    "grey": "middle grey",
+    "mean": "the picture's mean colour",
+    "linear": "colours from around it",
+}
+"""What may stand in place of hidden pixels, in words."""
+GREY = 128
+SIDE = 256
+"""Longer side, in pixels, at which blur and in-fill are computed: both are smooth, and full size takes 20 times as
+long."""
+MAX_MARKS = 400
+MAX_POINTS = 6_000
+"""Of all marks of an edit together."""
+SIZES = (0.005, 0.25)
+"""Diameters of the brush, as shares of the picture's longer side."""
+_POINTS: dict[Kind, int] = {"brush": 1, "rectangle": 2, "patch": 3}
+_SHIFT = 4
+_blurs: ByteCache[NDArray[np.float32]] = ByteCache(4 * 2**20, lambda small: small.nbytes)
+"""By the picture's SHA-256: a stroke must not wait for the same blur again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One movement of a tool.
+
+    `points` are (x, y) as shares of the picture's width and height: the path of a brush; two corners of a rectangle; of
+    a patch, the corners of the rectangle that is copied and the corner at the top left of where it goes. `size`: the
+    brush's diameter as a share of the picture's longer side.
+    """
+
+    kind: Kind
+    points: tuple[tuple[float, float], ...]
+    size: float = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """All marks in their order; what brush and rectangles cover is replaced by `fill`, or with `keep` all else."""
+
+    marks: tuple[Mark, ...] = ()
+    fill: Fill = "blur"
+    keep: bool = False
+
+    @property
+    def paints(self) -> bool:
+        """Whether anything is covered, or kept."""
+        return any(mark.kind != "patch" for mark in self.marks)
+
+    @property
+    def moves(self) -> bool:
+        """Whether a patch was moved."""
+        return any(mark.kind == "patch" for mark in self.marks)
+
+
+@dataclass(frozen=True, eq=False)
+class Edited:
+    """The picture after an edit, and which of its pixels were replaced by the filling, bool (H, W)."""
+
+    image: Image
+    hidden: NDArray[np.bool_]
+
+
+def parse(given: Any) -> Edit:
+    """Read an edit as a browser sends it: `{"marks": [{"kind", "points": [x, y, …], "size"}], "fill", "keep"}`.
+
+    Marks that are none are left out, and all after `MAX_MARKS` or `MAX_POINTS`.
+    """
+    if not isinstance(given, dict):
+        return Edit()
+    marks: list[Mark] = []
+    count = 0
+    listed = given.get("marks")
+    for one in listed[:MAX_MARKS] if isinstance(listed, list) else ():
+        mark = _mark(one)
+        if mark is None:
+            continue
+        count += len(mark.points)
+        if count > MAX_POINTS:
+            break
+        marks.append(mark)
+    fill = given.get("fill")
+    return Edit(tuple(marks), fill if fill in get_args(Fill) else "blur", given.get("keep") is True)
+
+
+def _mark(one: Any) -> Mark | None:
+    kind, flat = (one.get("kind"), one.get("points")) if isinstance(one, dict) else (None, None)
+    if kind not in get_args(Kind) or not isinstance(flat, list) or not all(map(_number, flat)):
+        return None
+    pairs = tuple((_bounded(x, -1, 2), _bounded(y, -1, 2)) for x, y in zip(flat[::2], flat[1::2], strict=False))
+    least = _POINTS[kind]
+    if len(pairs) < least or (kind != "brush" and len(pairs) != least):
+        return None
+    size = one.get("size")
+    return Mark(kind, pairs, _bounded(size, *SIZES)) if _number(size) else Mark(kind, pairs)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
+
+
+def _bounded(value: float, low: float, high: float) -> float:
+    return min(max(float(value), low), high)
+
+
+def edited(image: Image, edit: Edit) -> Edited:
+    """Return a picture after an edit; the same pixels for the same picture and edit.
+
+    The picture itself comes back where nothing changes. Raises ImageProblem for a picture that is not RGB.
+
+        edited(image, Edit((Mark("rectangle", ((0.2, 0.2), (0.6, 0.5))),), fill="grey")).image
+    """
+    if image.planes is not None:
+        raise ImageProblem(
+            f"{image.name} is not an RGB picture, and only those can be painted over: choose another picture."
+        )
+    pixels, painted, pasted = _marked(image, edit)
+    # With nothing to keep, all would be hidden before the first stroke.
+    hidden = ~(painted | pasted) if edit.keep and (painted.any() or pasted.any()) else painted
+    if not (hidden.any() or pasted.any()):
+        return Edited(image, np.zeros_like(hidden))
+    if hidden.any():
+        pixels[hidden] = _filling(image, pixels, hidden, edit.fill)[hidden]
+    name = re.sub(r"(\.\w{1,5})?$", "-edited.png", image.name, count=1)
+    changed = Image(pixels, name, (*image.notes, _note(edit, float(hidden.mean()))))
+    # What was painted may be of that colour already.
+    return Edited(image if changed.sha256 == image.sha256 else changed, hidden)
+
+
+def _note(edit: Edit, share: float) -> str:
+    covered = f"{percent(share)} of this picture is covered by {FILLS[edit.fill]}."
+    if not edit.moves:
+        return covered
+    return f"A patch of this picture was moved{f', and {covered}' if share else '.'}"
+
+
+def _marked(image: Image, edit: Edit) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return a copy of the pixels with moved patches, and the masks of what is painted over and of what was moved."""
+    height, width = image.height, image.width
+    pixels = image.pixels.copy()
+    painted, pasted = np.zeros((height, width), np.uint8), np.zeros((height, width), np.bool_)
+    for mark in edit.marks:
+        if mark.kind == "brush":
+            _brush(painted, mark)
+            continue
+        x0, y0, x1, y1 = rectangle(mark, width, height)
+        if mark.kind == "rectangle":
+            painted[y0:y1, x0:x1] = 1
+            continue
+        x, y = (round(share * side) for share, side in zip(mark.points[2], (width, height), strict=True))
+        # What would lie outside the picture is cut off, also at the left and at the top.
+        left, top = max(0, -x), max(0, -y)
+        right, bottom = min(x1 - x0, width - x), min(y1 - y0, height - y)
+        if left >= right or top >= bottom:
+            continue
+        target = np.s_[y + top : y + bottom, x + left : x + right]
+        pixels[target] = image.pixels[y0 + top : y0 + bottom, x0 + left : x0 + right]
+        painted[target], pasted[target] = 0, True
+    return pixels, painted.astype(bool), pasted
+
+
+def rectangle(mark: Mark, width: int, height: int) -> tuple[int, int, int, int]:
+    """Return the pixels between a mark's first two corners, x0, y0, x1, y1 with the ends outside; one at least."""
+    (xa, ya), (xb, yb) = mark.points[:2]
+    x0, x1 = _span(xa, xb, width)
+    y0, y1 = _span(ya, yb, height)
+    return x0, y0, x1, y1
+
+
+def _span(a: float, b: float, side: int) -> tuple[int, int]:
+    low = min(max(math.floor(min(a, b) * side + 0.5), 0), side - 1)
+    return low, max(min(math.floor(max(a, b) * side + 0.5), side), low + 1)
+
+
+def _brush(mask: NDArray[np.uint8], mark: Mark) -> None:
+    import cv2
+
+    height, width = mask.shape
+    # Whole pixels of a centre are at .5 of the picture's edges.
+    points = (np.asarray(mark.points) * (width, height) - 0.5) * (1 << _SHIFT)
+    path = np.rint(points).astype(np.int32).reshape(-1, 1, 2)
+    if len(path) == 1:
+        path = np.concatenate([path, path])
+    thick = max(round(mark.size * max(width, height)), 1)
+    cv2.polylines(mask, [path], False, 1, thick, cv2.LINE_8, _SHIFT)
+
+
+def _filling(image: Image, pixels: NDArray[np.uint8], hidden: NDArray[np.bool_], fill: Fill) -> NDArray[np.uint8]:
+    """Return uint8 (H, W, 3): what stands in place of each hidden pixel."""
+    if fill == "linear":
+        return _enlarged(_imputed(pixels, hidden), image.width, image.height)
+    if fill == "blur":
+        return _enlarged(_blurred(image), image.width, image.height)
+    return np.broadcast_to(mean_colour(image) if fill == "mean" else np.uint8(GREY), image.pixels.shape)
+
+
+def mean_colour(image: Image) -> NDArray[np.uint8]:
+    """Return the mean of all pixels, uint8 (3,)."""
+    return np.rint(image.pixels.mean((0, 1))).astype(np.uint8)
+
+
+def blurred(image: Image) -> NDArray[np.uint8]:
+    """Return what a picture is replaced by where it is blurred, small: uint8 (h, w, 3), no side above `SIDE`."""
+    return np.rint(np.clip(_blurred(image), 0, 255)).astype(np.uint8)
+
+
+def _blurred(image: Image) -> NDArray[np.float32]:
+    return _blurs.get_or_make(image.sha256, lambda: _reduced_blur(image.pixels))
+
+
+def _reduced_blur(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    from explain.faithfulness import filling
+
+    small, _ = _reduced(pixels, None)
+    return _array(filling.blurred(_tensor(small)))
+
+
+def _imputed(pixels: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np.float32]:
+    import torch
+
+    from explain.faithfulness import filling
+
+    small, shown = _reduced(pixels, ~hidden)
+    return _array(filling.imputed(_tensor(small), torch.from_numpy(shown)[None, None]))
+
+
+def _reduced(
+    pixels: NDArray[np.uint8], shown: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return float32 (h, w, 3), each the mean of the shown pixels that it covers, and where any are shown, (h, w)."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    scale = min(1.0, SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if shown is None:
+        small = cv2.resize(pixels.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        return small.reshape(size[1], size[0], 3), np.ones((size[1], size[0]), np.bool_)
+    known = shown.astype(np.float32)
+    total = cv2.resize(pixels * known[:, :, None], size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 3)
+    share = cv2.resize(known, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0])
+    return (total / np.maximum(share, 1e-6)[:, :, None]).astype(np.float32), share > 1e-6
+
+
+def _tensor(small: NDArray[np.float32]) -> Any:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))[None]
+
+
+def _array(tensor: Any) -> NDArray[np.float32]:
+    return np.ascontiguousarray(tensor[0].numpy().transpose(1, 2, 0))
+
+
+def _enlarged(small: NDArray[np.float32], width: int, height: int) -> NDArray[np.uint8]:
+    import cv2
+
+    large = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, 3)
+    return np.rint(np.clip(large, 0, 255)).astype(np.uint8)

@@ -1,0 +1,209 @@
+"""Edits of a picture: which pixels a mark covers, what they become, and what no mark may do."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from common.errors import ImageProblem
+from explain import Explainer
+from explain.picture.image import Image
+from explain.whatif import edits
+from explain.whatif.edits import Edit, Mark, edited, parse
+
+RAMP = np.stack(
+    [
+        np.tile(np.arange(40, dtype=np.uint8) * 6, (20, 1)),
+        np.tile(np.arange(20, dtype=np.uint8)[:, None] * 12, (1, 40)),
+        np.full((20, 40), 90, np.uint8),
+    ],
+    axis=2,
+)
+PICTURE = Image(RAMP, "ramp.jpg")
+
+
+def rectangle(x0: float, y0: float, x1: float, y1: float) -> Mark:
+    return Mark("rectangle", ((x0, y0), (x1, y1)))
+
+
+def covered(marks: list[Mark], *, keep: bool = False, picture: Image = PICTURE) -> np.ndarray:
+    return edited(picture, Edit(tuple(marks), "grey", keep)).hidden
+
+
+def box(top: int, bottom: int, left: int, right: int) -> np.ndarray:
+    mask = np.zeros((20, 40), bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def test_a_rectangle_covers_the_pixels_between_its_corners_in_any_order():
+    expected = box(5, 15, 10, 30)
+    np.testing.assert_array_equal(covered([rectangle(0.25, 0.25, 0.75, 0.75)]), expected)
+    np.testing.assert_array_equal(covered([rectangle(0.75, 0.25, 0.25, 0.75)]), expected)
+    # Of no size, it is a pixel; beyond the picture it ends there.
+    np.testing.assert_array_equal(covered([rectangle(0.5, 0.5, 0.5, 0.5)]), box(10, 11, 20, 21))
+    np.testing.assert_array_equal(covered([rectangle(0.9, 0.9, 1.5, 2)]), box(18, 20, 36, 40))
+    np.testing.assert_array_equal(covered([rectangle(1.5, 1.5, 2, 2)]), box(19, 20, 39, 40))
+
+
+def test_a_brush_covers_what_lies_within_half_its_width_of_its_path():
+    side, size, path = 400, 0.1, ((0.2, 0.3), (0.7, 0.45), (0.6, 0.8))
+    picture = Image(np.zeros((side, side, 3), np.uint8))
+    mask = covered([Mark("brush", path, size)], picture=picture)
+    rows, columns = np.mgrid[:side, :side] + 0.5
+
+    def distance(a: tuple[float, float], b: tuple[float, float]) -> np.ndarray:
+        (ax, ay), (dx, dy) = (a[0] * side, a[1] * side), ((b[0] - a[0]) * side, (b[1] - a[1]) * side)
+        along = np.clip(((columns - ax) * dx + (rows - ay) * dy) / (dx**2 + dy**2), 0, 1)
+        return np.hypot(columns - ax - along * dx, rows - ay - along * dy)
+
+    away = np.minimum(distance(*path[:2]), distance(*path[1:]))
+    radius = size * side / 2
+    assert mask[away < radius - 1.5].all()
+    assert not mask[away > radius + 1.5].any()
+
+
+def test_a_touch_of_the_brush_is_a_disc():
+    picture = Image(np.zeros((300, 500, 3), np.uint8))
+    mask = covered([Mark("brush", ((0.5, 0.5),), 0.2)], picture=picture)
+    rows, columns = np.nonzero(mask)
+    # A share of the longer side: 100 pixels wide.
+    assert mask.sum() == pytest.approx(math.pi * 50**2, rel=0.04)
+    assert (columns.mean(), rows.mean()) == (pytest.approx(249.5, abs=0.5), pytest.approx(149.5, abs=0.5))
+
+
+def test_what_is_kept_is_the_opposite_and_nothing_painted_keeps_all():
+    half = rectangle(0, 0, 0.5, 1)
+    np.testing.assert_array_equal(covered([half], keep=True), box(0, 20, 20, 40))
+    assert not covered([], keep=True).any()
+    assert edited(PICTURE, Edit((), "grey", True)).image is PICTURE
+
+
+def test_a_patch_is_copied_from_the_picture_uncovers_what_it_lies_on_and_ends_at_the_border():
+    patch = Mark("patch", ((0, 0), (0.25, 0.5), (0.5, 0.5)))
+    made = edited(PICTURE, Edit((rectangle(0.5, 0, 1, 1), patch), "grey"))
+    expected = RAMP.copy()
+    expected[:, 20:] = 128
+    expected[10:20, 20:30] = RAMP[0:10, 0:10]
+    np.testing.assert_array_equal(made.image.pixels, expected)
+    np.testing.assert_array_equal(made.hidden, box(0, 20, 20, 40) & ~box(10, 20, 20, 30))
+    # A later stroke lies on it.
+    np.testing.assert_array_equal(covered([patch, rectangle(0.5, 0, 1, 1)]), box(0, 20, 20, 40))
+    # What is kept is the patch, where nothing was painted.
+    np.testing.assert_array_equal(covered([patch], keep=True), ~box(10, 20, 20, 30))
+    cut = edited(PICTURE, Edit((Mark("patch", ((0.5, 0.5), (1, 1), (-0.25, -0.25))),)))
+    assert not cut.hidden.any()
+    expected = RAMP.copy()
+    expected[:5, :10] = RAMP[15:20, 30:40]
+    np.testing.assert_array_equal(cut.image.pixels, expected)
+    away = edited(PICTURE, Edit((Mark("patch", ((0, 0), (0.5, 0.5), (1.5, 1.5))),)))
+    assert away.image is PICTURE
+
+
+def test_each_filling_is_what_it_says_and_nothing_else_changes():
+    middle = rectangle(0.25, 0.25, 0.75, 0.75)
+    inside = box(5, 15, 10, 30)
+    for fill in edits.FILLS:
+        made = edited(PICTURE, Edit((middle,), fill)).image
+        np.testing.assert_array_equal(made.pixels[~inside], RAMP[~inside])
+    grey = edited(PICTURE, Edit((middle,), "grey")).image.pixels[inside]
+    assert (grey == 128).all()
+    mean = edited(PICTURE, Edit((middle,), "mean")).image.pixels[inside]
+    np.testing.assert_array_equal(mean, np.tile(np.rint(RAMP.mean((0, 1))), (200, 1)))
+    # A ramp blurred is the same ramp, away from its ends.
+    blurred = edited(PICTURE, Edit((rectangle(0.4, 0.4, 0.6, 0.6),))).image.pixels[8:12, 16:24].astype(int)
+    assert np.abs(blurred - RAMP[8:12, 16:24]).max() <= 2
+
+
+def test_an_in_fill_continues_what_surrounds_it_and_never_shows_what_is_hidden():
+    hole = RAMP.copy()
+    hole[5:15, 10:30] = (255, 0, 255)
+    made = edited(Image(hole), Edit((rectangle(0.25, 0.25, 0.75, 0.75),), "linear")).image.pixels
+    # The linear equations continue a linear ramp.
+    assert np.abs(made.astype(int) - RAMP).max() <= 12
+    other = hole.copy()
+    other[5:15, 10:30] = (0, 255, 0)
+    again = edited(Image(other), Edit((rectangle(0.25, 0.25, 0.75, 0.75),), "linear")).image.pixels
+    np.testing.assert_array_equal(made, again)
+    # All hidden: the mean of what was there, as there is nothing around it.
+    everything = edited(PICTURE, Edit((rectangle(0, 0, 1, 1),), "linear")).image.pixels
+    assert np.ptp(everything.reshape(-1, 3).astype(int), axis=0).max() <= 8
+
+
+def test_an_edit_makes_the_same_pixels_each_time_and_says_what_it_did():
+    marks = (Mark("brush", ((0.1, 0.2), (0.8, 0.9)), 0.1), rectangle(0.5, 0.1, 0.9, 0.3))
+    for fill in edits.FILLS:
+        one, other = (edited(Image(RAMP, "ramp.jpg"), Edit(marks, fill)).image for _ in range(2))
+        assert one.sha256 == other.sha256 != PICTURE.sha256
+        assert one.name == "ramp-edited.png"
+        assert one.notes == other.notes and edits.FILLS[fill] in one.notes[-1]
+    moved = edited(PICTURE, Edit((Mark("patch", ((0, 0), (0.2, 0.2), (0.6, 0.6))),))).image
+    assert moved.notes == ("A patch of this picture was moved.",)
+    grey = Image(np.full((8, 8, 3), 128, np.uint8))
+    assert edited(grey, Edit((rectangle(0, 0, 1, 1),), "grey")).image is grey
+
+
+def test_an_edited_picture_keeps_its_size_where_it_is_a_line_or_large():
+    for shape in ((1, 1), (1, 700), (700, 1), (900, 1300)):
+        picture = Image(np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8))
+        for fill in edits.FILLS:
+            marks = (Mark("brush", ((0.2, 0.2), (0.6, 0.6)), 0.2),)
+            assert edited(picture, Edit(marks, fill)).image.pixels.shape == (*shape, 3)
+    assert max(edits.blurred(picture).shape) == edits.SIDE
+
+
+def test_a_picture_that_is_not_rgb_is_refused_in_a_sentence():
+    planes = np.zeros((20, 40, 5), np.uint8)
+    with pytest.raises(ImageProblem, match=r"not an RGB picture.*choose another"):
+        edited(Image(RAMP, planes=planes), Edit())
+
+
+def test_what_a_browser_sends_is_read_as_it_was_drawn():
+    given = {
+        "marks": [
+            {"kind": "brush", "points": [0.1, 0.2, 0.3, 0.4], "size": 0.1},
+            {"kind": "rectangle", "points": [0, 0, 1, 1]},
+            {"kind": "patch", "points": [0, 0, 0.5, 0.5, 0.2, 0.2]},
+        ],
+        "fill": "linear",
+        "keep": True,
+    }
+    brush = Mark("brush", ((0.1, 0.2), (0.3, 0.4)), 0.1)
+    patch = Mark("patch", ((0, 0), (0.5, 0.5), (0.2, 0.2)))
+    assert parse(given) == Edit((brush, rectangle(0, 0, 1, 1), patch), "linear", True)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "x",
+        [],
+        {"marks": "x", "fill": ["blur"], "keep": "yes"},
+        {"marks": [1, None, {}, {"kind": "eraser", "points": [0, 0]}, {"kind": ["brush"], "points": [0, 0]}]},
+        {"marks": [{"kind": "brush", "points": "no"}, {"kind": "brush", "points": [1]}]},
+        {"marks": [{"kind": "brush", "points": [0.5, math.nan]}, {"kind": "brush", "points": [math.inf, 0]}]},
+        {"marks": [{"kind": "brush", "points": [True, False]}, {"kind": "brush", "points": [10**400, 0]}]},
+        {"marks": [{"kind": "rectangle", "points": [0, 0]}, {"kind": "rectangle", "points": [0] * 6}]},
+        {"marks": [{"kind": "patch", "points": [0, 0, 1, 1]}], "fill": {}},
+        {"marks": [{"kind": "brush", "points": [0.5] * (2 * edits.MAX_POINTS + 2)}]},
+    ],
+)
+def test_what_is_no_edit_changes_nothing(given):
+    assert parse(given) == Edit()
+
+
+def test_hostile_marks_are_bounded():
+    wide = parse({"marks": [{"kind": "brush", "points": [-9, 1e8, 0.5, 0.5], "size": 1e8}], "fill": "grey"})
+    assert wide.marks[0].points == ((-1, 2), (0.5, 0.5))
+    assert wide.marks[0].size == edits.SIZES[1]
+    assert edited(PICTURE, wide).hidden.any()
+    many = parse({"marks": [{"kind": "brush", "points": [0.5, 0.5]}] * 10_000})
+    assert len(many.marks) == edits.MAX_MARKS
+
+
+def test_an_edited_picture_is_explained_as_any_other():
+    made = edited(PICTURE, Edit((rectangle(0, 0, 0.5, 1),))).image
+    assert Explainer("demo-cls-s")(made, top_k=1).heatmaps[0].values.shape == (20, 40)
