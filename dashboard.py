@@ -36,6 +36,11 @@ MENU = {
             "troubleshoot",
             "A model that is right for the wrong reason, and how its map gives it away.",
         ),
+        "whatif": (
+            "What if",
+            "brush",
+            "Paint over a part of the picture, and see at once what that changes in the answer.",
+        ),
     },
     "Many pictures": {
         "batch": (

@@ -29,7 +29,7 @@ KEY = "pad"
 NAME = "drawing.png"
 PLAIN: Paper = "black on white"
 """The colours for a model that does not name its own."""
-_MODULES = ("../frontend/component.js", "../frontend/steps.js", "sheet.js", "canvas.js")
+_MODULES = ("../frontend/component.js", "../frontend/steps.js", "../frontend/post.js", "sheet.js", "canvas.js")
 _COLOURS = {"white": "#ffffff", "black": "#000000"}
 _component = declare("canvas", Path(__file__).parent, _MODULES)
 

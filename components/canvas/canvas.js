@@ -1,6 +1,7 @@
 // A canvas to draw on with fingers, mouse, pen or keys; what is drawn goes to Python while it is drawn.
 
 import { ARROWS, component, find, onResize, onceAFrame } from "../frontend/component.js";
+import { BROWSER, post } from "../frontend/post.js";
 import { Sheet, described, extend } from "./sheet.js";
 
 /**
@@ -14,58 +15,6 @@ const WIDTHS = { thin: 1 / 28, medium: 1 / 16, thick: 1 / 9 };
 const ERASER = 2;
 /** Drawings outlive the place on the page that they are drawn in. @type {Map<string, Sheet>} */
 const sheets = new Map();
-const CLOCK = {
-  after: (/** @type {number} */ ms, /** @type {() => void} */ call) => void setTimeout(call, ms),
-  now: () => performance.now(),
-};
-
-const WAIT_MS = 150;
-const LOST_MS = 3_000;
-
-/**
- * Send Python a drawing while it is drawn: soon, not at every point, and never while it still works on the last one.
- * @typedef {{after: (ms: number, call: () => void) => void, now: () => number}} Clock
- * @param {(turn: number) => void} send
- * @param {Clock} clock
- * @param {number} turn  number of the last drawing that Python has
- */
-export function post(send, clock, turn) {
-  let changed = false, waiting = false, awaited = 0, since = 0;
-
-  function later() {
-    if (waiting) return;
-    waiting = true;
-    clock.after(WAIT_MS, () => {
-      waiting = false;
-      go();
-    });
-  }
-
-  function go() {
-    if (!changed) return;
-    // A reply that never comes (a lost connection, an error) must not block the pen for good.
-    if (awaited && clock.now() - since < LOST_MS) return later();
-    changed = false;
-    turn += 1;
-    [awaited, since] = [turn, clock.now()];
-    send(turn);
-  }
-
-  return {
-    touch() {
-      changed = true;
-      later();
-    },
-    /** Take note that Python has shown this one. @param {number} shown */
-    heard(shown) {
-      turn = Math.max(turn, shown);
-      if (shown < awaited) return;
-      awaited = 0;
-      if (changed) later();
-    },
-  };
-}
-
 class Pad {
   #sheet = new Sheet(/** @type {Stroke[]} */ ([]));
   #id = "";
@@ -75,7 +24,7 @@ class Pad {
   #redraw = onceAFrame(() => this.#draw());
   /** @type {Send} */
   #send = () => {};
-  #post = post(() => {}, CLOCK, 0);
+  #post = post(() => {}, BROWSER, 0);
   /** The stroke of each finger, mouse or pen, and where the canvas was: the page may scroll while a line is drawn.
    * @type {Map<number, {stroke: Stroke, box: DOMRect}>} */
   #hands = new Map();
@@ -248,7 +197,7 @@ class Pad {
       this.#id = data.id;
       this.#sheet = page;
       sheets.set(data.id, page);
-      this.#post = post((turn) => this.#send("drawing", { id: data.id, turn, strokes: page.value }), CLOCK, data.turn);
+      this.#post = post((turn) => this.#send("drawing", { id: data.id, turn, strokes: page.value }), BROWSER, data.turn);
     }
     this.#post.heard(data.turn);
     this.#describe();

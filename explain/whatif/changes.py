@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from explain.whatif.edits import Edit
     from models.adapter import Prediction
 
-LISTED = 5
+LISTED = 3
 """Classes of either picture that are compared."""
 SAME = 0.5
 """Least overlap (IoU) at which two boxes of a class are the same object."""

@@ -30,7 +30,7 @@ FILLS: dict[Fill, str] = {
 }
 """What may stand in place of hidden pixels, in words."""
 GREY = 128
-SIDE = 256
+SIDE = 160
 """Longer side, in pixels, at which blur and in-fill are computed: both are smooth, and full size takes 20 times as
 long."""
 MAX_MARKS = 400
@@ -40,7 +40,7 @@ SIZES = (0.005, 0.25)
 """Diameters of the brush, as shares of the picture's longer side."""
 _POINTS: dict[Kind, int] = {"brush": 1, "rectangle": 2, "patch": 3}
 _SHIFT = 4
-_blurs: ByteCache[NDArray[np.float32]] = ByteCache(4 * 2**20, lambda small: small.nbytes)
+_blurs: ByteCache[NDArray[np.uint8]] = ByteCache(4 * 2**20, lambda small: small.nbytes)
 """By the picture's SHA-256: a stroke must not wait for the same blur again."""
 
 
@@ -138,13 +138,15 @@ def edited(image: Image, edit: Edit) -> Edited:
         raise ImageProblem(
             f"{image.name} is not an RGB picture, and only those can be painted over: choose another picture."
         )
+    import cv2
+
     pixels, painted, pasted = _marked(image, edit)
     # With nothing to keep, all would be hidden before the first stroke.
     hidden = ~(painted | pasted) if edit.keep and (painted.any() or pasted.any()) else painted
     if not (hidden.any() or pasted.any()):
         return Edited(image, np.zeros_like(hidden))
     if hidden.any():
-        pixels[hidden] = _filling(image, pixels, hidden, edit.fill)[hidden]
+        cv2.copyTo(_filling(image, pixels, hidden, edit.fill), hidden.view(np.uint8), pixels)
     name = re.sub(r"(\.\w{1,5})?$", "-edited.png", image.name, count=1)
     changed = Image(pixels, name, (*image.notes, _note(edit, float(hidden.mean()))))
     # What was painted may be of that colour already.
@@ -171,7 +173,7 @@ def _marked(image: Image, edit: Edit) -> tuple[NDArray[np.uint8], NDArray[np.boo
         if mark.kind == "rectangle":
             painted[y0:y1, x0:x1] = 1
             continue
-        x, y = (round(share * side) for share, side in zip(mark.points[2], (width, height), strict=True))
+        x, y = (math.floor(share * side + 0.5) for share, side in zip(mark.points[2], (width, height), strict=True))
         # What would lie outside the picture is cut off, also at the left and at the top.
         left, top = max(0, -x), max(0, -y)
         right, bottom = min(x1 - x0, width - x), min(y1 - y0, height - y)
@@ -214,32 +216,31 @@ def _filling(image: Image, pixels: NDArray[np.uint8], hidden: NDArray[np.bool_],
     if fill == "linear":
         return _enlarged(_imputed(pixels, hidden), image.width, image.height)
     if fill == "blur":
-        return _enlarged(_blurred(image), image.width, image.height)
-    return np.broadcast_to(mean_colour(image) if fill == "mean" else np.uint8(GREY), image.pixels.shape)
+        return _enlarged(blurred(image), image.width, image.height)
+    return np.full(image.pixels.shape, mean_colour(image) if fill == "mean" else GREY, np.uint8)
 
 
 def mean_colour(image: Image) -> NDArray[np.uint8]:
     """Return the mean of all pixels, uint8 (3,)."""
-    return np.rint(image.pixels.mean((0, 1))).astype(np.uint8)
+    import cv2
+
+    # A twentieth of the time that numpy takes.
+    return np.rint(cv2.mean(image.pixels)[:3]).astype(np.uint8)
 
 
 def blurred(image: Image) -> NDArray[np.uint8]:
     """Return what a picture is replaced by where it is blurred, small: uint8 (h, w, 3), no side above `SIDE`."""
-    return np.rint(np.clip(_blurred(image), 0, 255)).astype(np.uint8)
-
-
-def _blurred(image: Image) -> NDArray[np.float32]:
     return _blurs.get_or_make(image.sha256, lambda: _reduced_blur(image.pixels))
 
 
-def _reduced_blur(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _reduced_blur(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     from explain.faithfulness import filling
 
     small, _ = _reduced(pixels, None)
     return _array(filling.blurred(_tensor(small)))
 
 
-def _imputed(pixels: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _imputed(pixels: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:
     import torch
 
     from explain.faithfulness import filling
@@ -272,12 +273,13 @@ def _tensor(small: NDArray[np.float32]) -> Any:
     return torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))[None]
 
 
-def _array(tensor: Any) -> NDArray[np.float32]:
-    return np.ascontiguousarray(tensor[0].numpy().transpose(1, 2, 0))
+def _array(tensor: Any) -> NDArray[np.uint8]:
+    values = tensor[0].numpy().transpose(1, 2, 0)
+    return np.ascontiguousarray(np.rint(np.clip(values, 0, 255)).astype(np.uint8))
 
 
-def _enlarged(small: NDArray[np.float32], width: int, height: int) -> NDArray[np.uint8]:
+def _enlarged(small: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
     import cv2
 
-    large = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, 3)
-    return np.rint(np.clip(large, 0, 255)).astype(np.uint8)
+    large = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    return large.reshape(height, width, 3).astype(np.uint8, copy=False)

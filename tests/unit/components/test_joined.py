@@ -13,11 +13,13 @@ import pytest
 from components import (
     answer_list,
     canvas,
+    changes,
     frontend,
     headline,
     markup,
     note,
     page_title,
+    painter,
     pairs,
     picture_bar,
     saving,
@@ -55,7 +57,22 @@ def misfit(folder: Path, names: Sequence[str]) -> str:
 
 
 @pytest.mark.parametrize(
-    "component", [answer_list, canvas, grid, headline, markup, note, page_title, pairs, picture_bar, saving, viewer]
+    "component",
+    [
+        answer_list,
+        canvas,
+        changes,
+        grid,
+        headline,
+        markup,
+        note,
+        page_title,
+        painter,
+        pairs,
+        picture_bar,
+        saving,
+        viewer,
+    ],
 )
 def test_every_component_is_one_script(component: ModuleType):
     folder = Path(str(component.__file__)).parent

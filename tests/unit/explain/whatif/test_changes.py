@@ -97,4 +97,4 @@ def test_models_of_each_kind_are_compared(model):
     same = changes(before, before)
     assert all(change.before == pytest.approx(change.after) for change in same)
     if before.predictions:
-        assert len(before.predictions) <= len(found) <= 2 * max(len(before.predictions), 5)
+        assert [change.label for change in found[:3]] == [p.label for p in before.predictions[:3]]

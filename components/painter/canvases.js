@@ -1,0 +1,121 @@
+// The edited picture, put together from canvases: marks are a mask, through which the filling is seen.
+
+import { infill } from "./infill.js";
+
+/** @typedef {import("./edits.js").Edit} Edit @typedef {import("./edits.js").Mark} Mark
+ * @typedef {{picture: CanvasImageSource, blur: CanvasImageSource, mean: number[]}} Sources */
+
+/** Longer side, in pixels, at which an in-fill is computed. */
+const COARSE = 96;
+
+export class Canvases {
+  #source = context();
+  #mask = context();
+  #cover = context();
+  #small = context();
+
+  /**
+   * Draw a picture after an edit.
+   * @param {CanvasRenderingContext2D} paint @param {Sources} sources @param {Edit} edit
+   */
+  draw(paint, sources, edit) {
+    const { width, height } = paint.canvas;
+    for (const one of [this.#source, this.#mask, this.#cover]) resize(one, width, height);
+    this.#source.drawImage(sources.picture, 0, 0, width, height);
+    let something = false;
+    for (const mark of edit.marks) something = this.#take(mark, sources, edit.keep) || something;
+    paint.globalCompositeOperation = "source-over";
+    paint.drawImage(this.#source.canvas, 0, 0);
+    if (!something) return;
+    if (edit.keep) invert(this.#mask);
+    this.#fill(sources, edit);
+    this.#cover.globalCompositeOperation = "destination-in";
+    this.#cover.drawImage(this.#mask.canvas, 0, 0);
+    this.#cover.globalCompositeOperation = "source-over";
+    paint.drawImage(this.#cover.canvas, 0, 0);
+  }
+
+  /** Draw one mark; return whether it leaves anything on the mask. @param {Mark} mark @param {Sources} sources @param {boolean} keep */
+  #take({ kind, points, size }, sources, keep) {
+    const mask = this.#mask, { width, height } = mask.canvas;
+    const [x0, y0, x1, y1] = points.map((share, i) => share * (i % 2 ? height : width));
+    if (kind === "brush") stroke(mask, points, size);
+    else if (kind === "rectangle") mask.fillRect(x0, y0, x1 - x0, y1 - y0);
+    else {
+      const [x, y] = [points[4] * width, points[5] * height];
+      this.#source.drawImage(this.#pictureAt(sources), x0, y0, x1 - x0, y1 - y0, x, y, x1 - x0, y1 - y0);
+      mask[keep ? "fillRect" : "clearRect"](x, y, x1 - x0, y1 - y0);
+      return keep;
+    }
+    return true;
+  }
+
+  /** The picture at the size of the canvas: patches are taken from it, not from what was painted on it. @param {Sources} sources */
+  #pictureAt({ picture }) {
+    const { width, height } = this.#mask.canvas, cover = this.#cover;
+    cover.drawImage(picture, 0, 0, width, height);
+    return cover.canvas;
+  }
+
+  /** @param {Sources} sources @param {Edit} edit */
+  #fill({ blur, mean }, { fill }) {
+    const cover = this.#cover, { width, height } = cover.canvas;
+    if (fill === "blur") cover.drawImage(blur, 0, 0, width, height);
+    else if (fill === "linear") cover.drawImage(this.#infilled(), 0, 0, width, height);
+    else {
+      cover.fillStyle = fill === "mean" ? `rgb(${mean.join(" ")})` : "rgb(128 128 128)";
+      cover.fillRect(0, 0, width, height);
+    }
+  }
+
+  #infilled() {
+    const small = this.#small, { width, height } = this.#mask.canvas, scale = Math.min(1, COARSE / Math.max(width, height));
+    const w = Math.max(1, Math.round(width * scale)), h = Math.max(1, Math.round(height * scale));
+    resize(small, w, h);
+    small.drawImage(this.#mask.canvas, 0, 0, w, h);
+    const hidden = small.getImageData(0, 0, w, h).data.filter((_, i) => i % 4 === 3).map((alpha) => (alpha ? 1 : 0));
+    small.drawImage(this.#source.canvas, 0, 0, w, h);
+    const image = small.getImageData(0, 0, w, h);
+    infill(image.data, Uint8Array.from(hidden), w, h);
+    small.putImageData(image, 0, 0);
+    return small.canvas;
+  }
+}
+
+function context() {
+  const canvas = document.createElement("canvas");
+  return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: false }));
+}
+
+/** Clear a canvas, at this size. @param {CanvasRenderingContext2D} paint @param {number} width @param {number} height */
+function resize(paint, width, height) {
+  if (paint.canvas.width !== width) paint.canvas.width = width;
+  if (paint.canvas.height !== height) paint.canvas.height = height;
+  paint.globalCompositeOperation = "source-over";
+  paint.clearRect(0, 0, width, height);
+  paint.fillStyle = paint.strokeStyle = "#fff";
+  paint.imageSmoothingQuality = "high";
+}
+
+/** @param {CanvasRenderingContext2D} mask */
+function invert(mask) {
+  mask.globalCompositeOperation = "source-out";
+  mask.fillRect(0, 0, mask.canvas.width, mask.canvas.height);
+  mask.globalCompositeOperation = "source-over";
+}
+
+/** @param {CanvasRenderingContext2D} paint @param {number[]} points @param {number} size */
+function stroke(paint, points, size) {
+  const { width, height } = paint.canvas;
+  paint.lineCap = paint.lineJoin = "round";
+  paint.lineWidth = Math.max(1, size * Math.max(width, height));
+  paint.beginPath();
+  if (points.length === 2) {
+    // A line of no length would not be drawn.
+    paint.arc(points[0] * width, points[1] * height, paint.lineWidth / 2, 0, 2 * Math.PI);
+    paint.fill();
+    return;
+  }
+  for (let i = 0; i < points.length; i += 2) paint.lineTo(points[i] * width, points[i + 1] * height);
+  paint.stroke();
+}

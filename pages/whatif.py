@@ -1,0 +1,184 @@
+"""What if: paint over a part of the picture, and see what that changes in the model's answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from components import changes as bars
+from components import painter, saving
+from components.choices import sidebar
+from components.session import explain_job, image_source, page, reopen, state
+from components.viewer import Panel
+from components.views import charts, exports, panels
+from explain.methods import METHODS
+from explain.phrases import percent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamlit.delta_generator import DeltaGenerator
+
+    from components.saving import Files, Look
+    from components.session.state import Choices
+    from explain import Explainer, Explanation, Image
+    from explain.whatif.changes import Change
+
+
+@page.guarded
+def whatif() -> None:
+    bar = st.container()
+    choices, explainer = sidebar.draw(bar)
+    _studio(_quick(choices, explainer), explainer)
+
+
+def _quick(choices: Choices, explainer: Explainer) -> Choices:
+    """Return the choices with a method that follows a brush, if the model has one."""
+    if METHODS[choices.method].quick or not METHODS[explainer.model.method].quick:
+        return choices
+    return replace(choices, method=explainer.model.method) if explainer.resident.gradients else choices
+
+
+@st.fragment
+def _studio(choices: Choices, explainer: Explainer) -> None:
+    """Draw everything that follows a stroke; the page around it does not run again."""
+    title = st.container()
+    left, middle, right = st.columns([3, 2, 3], gap="medium")
+    below = st.container()
+    hottest: list[painter.Corners] = []
+    current = painter.painting(choices.image)
+    try:
+        with right:
+            original = _original(choices, explainer)
+        hottest = _hottest(original)
+        painter.example(choices.image, hottest)
+        _answer(choices, explainer, original, (title, middle, right, below), current)
+    except Exception as failure:
+        with title:
+            page.show_failure(failure, "an edit failed")
+    finally:
+        # Also after an error: the next stroke may mend it.
+        with left:
+            painter.painter(choices.image, hottest)
+
+
+def _original(choices: Choices, explainer: Explainer) -> Explanation:
+    """Return the explanation of the picture as it is; without a map where that would take long."""
+    if not METHODS[choices.method].quick:
+        return explainer(choices.image, maps=False, method=choices.method, **choices.options)
+    found = explain_job.explained(choices, explainer)
+    assert found is not None
+    return found
+
+
+def _hottest(original: Explanation) -> list[painter.Corners]:
+    """Return the areas above half of the maximum of the first answer's map."""
+    width, height = original.image.width, original.image.height
+    regions = original.statistics[0].regions if original.heatmaps else ()
+    return [
+        (left / width, top / height, right / width, bottom / height)
+        for left, top, right, bottom in (region.box for region in regions)
+    ]
+
+
+def _answer(
+    choices: Choices,
+    explainer: Explainer,
+    original: Explanation,
+    places: tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator, DeltaGenerator],
+    current: painter.Painting,
+) -> None:
+    """Draw what the model says of the edited picture: first the numbers, then the map, which takes longer."""
+    from explain.whatif import changes, edits
+
+    title, middle, right, below = places
+    edit = edits.parse(current.edit)
+    edited = edits.edited(choices.image, edit)
+    untouched = edited.image.sha256 == choices.image.sha256
+    options = {"method": choices.method, **choices.options}
+    after = original if untouched else explainer(edited.image, maps=False, **options)
+    found = changes.changes(original, after)
+    with title:
+        st.markdown(f"## {sidebar.warned(choices, changes.sentence(original, found, edit))}")
+    with middle:
+        st.markdown("### Boxes" if original.model.task == "detect" else "### Answers")
+        if found:
+            bars.changes(found, key="changes")
+        else:
+            st.caption("No box has a high enough score, in either picture.")
+    shown = _with_map(original, after, found)
+    with right:
+        _map(original, shown, found)
+    with below:
+        _files(shown)
+
+
+def _with_map(original: Explanation, after: Explanation, found: Sequence[Change]) -> Explanation:
+    """Return the explanation of the edited picture with one map, of what the original's first answer was, if any."""
+    if not METHODS[after.options.method or after.model.method].quick:
+        return after
+    if not original.predictions:
+        return after.with_options(targets=())
+    if original.model.task != "detect":
+        return after.with_options(targets=(original.predictions[0].index,))
+    from explain.same_target import same_target
+
+    # A box that vanished still has a candidate, too weak to be shown.
+    return after if found[0].after is None else same_target([after], original.predictions[0])[0]
+
+
+def _map(original: Explanation, shown: Explanation, found: Sequence[Change]) -> None:
+    if shown.heatmaps:
+        score = next((change.after for change in found if change.label == shown.heatmaps[0].target.label), None)
+        note = None if score is None or original.model.task == "detect" else percent(score)
+        panel = Panel(maps=(panels.heat(shown, 0, note=note),))
+        view = panels.show(shown.image, [panel], key="viewer-whatif", height=440, marks=panels.boxes(shown, 0))
+        panels.describe(view, [(shown, 0)], key="viewer-whatif-words")
+        return
+    panels.show(shown.image, [panels.plain(shown.image)], key="viewer-whatif", height=440, marks=panels.boxes(shown))
+    if original.predictions and original.model.task == "detect":
+        best = original.predictions[0].label
+        st.caption(f"No map: the {best} that the model was surest of is not found in the edited picture.")
+    elif not original.evidence.resident.gradients:
+        st.caption("No map: this model exposes no internals, and other methods are too slow to follow a brush.")
+
+
+def _files(shown: Explanation) -> None:
+    """Draw what can be done with the edited picture."""
+    image = shown.image
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(
+            "Open on Explore",
+            icon=":material/visibility:",
+            key="whatif-explore",
+            on_click=_take,
+            args=(image,),
+            help="Go on with the picture as it is now, as with one of your own.",
+        ):
+            reopen.go()
+        saving.save_and_export("whatif", partial(_rows, shown), saved=[(shown, 0)] if shown.heatmaps else ())
+        st.caption(charts.timings(shown), width="content")
+
+
+def _take(image: Image) -> None:
+    source = state.of(state.Sidebar).picture
+    if source is None or source.sha256 != image.sha256:
+        image_source.turn_to(image)
+    state.of(state.Navigation).go_to = page.script("explore")
+
+
+def _rows(shown: Explanation, look: Look) -> list[Files]:
+    """Return what Export offers: the picture alone, and what there is of its map."""
+    from explain.picture.image import to_png
+
+    image = shown.image
+    name = f"{image.name.rsplit('.', 1)[0]}.png"
+    about = "The picture as the model was given it, without a map."
+    alone = saving.Files("Picture", about, [("PNG", name, lambda: to_png(image.pixels))])
+    return [alone, *(exports.of_map(shown, 0, look) if shown.heatmaps else ())]
+
+
+whatif()

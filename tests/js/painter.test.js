@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { Edits, Hand, corners, described } from "../../components/painter/edits.js";
+import { infill } from "../../components/painter/infill.js";
+
+const nothing = () => ({ marks: [], fill: "blur", keep: false });
+
+/** A hand that goes down, along the places, and up. */
+function drawn(hand, tool, places, size = 0.1) {
+  hand.begin(tool, ...places[0], size);
+  for (const place of places.slice(1)) hand.move(...place);
+  return hand.end();
+}
+
+test("a brush leaves a path, without points that change no pixel", () => {
+  const mark = drawn(new Hand(), "brush", [[0.1, 0.2], [0.105, 0.2], [0.3, 0.2], [0.3, 0.20005]]);
+  assert.deepEqual(mark, { kind: "brush", points: [0.1, 0.2, 0.3, 0.2], size: 0.1 });
+  assert.deepEqual(drawn(new Hand(), "brush", [[0.5, 0.5]]).points, [0.5, 0.5]);
+});
+
+test("a rectangle is the same from whichever corner it is drawn, ends at the border, and a click is none", () => {
+  const hand = new Hand();
+  assert.deepEqual(drawn(hand, "rectangle", [[0.6, 0.1], [0.9, 0.9], [0.2, 1.4]]).points, [0.2, 0.1, 0.6, 1]);
+  assert.equal(drawn(hand, "rectangle", [[0.5, 0.5], [0.501, 0.501]]), null);
+  assert.ok(!hand.down && !hand.mark);
+});
+
+test("a patch is marked, then dragged by where it is held, as often as one likes", () => {
+  const hand = new Hand();
+  assert.equal(drawn(hand, "patch", [[0.1, 0.1], [0.3, 0.4]]), null);
+  assert.deepEqual(hand.selected, [0.1, 0.1, 0.3, 0.4]);
+  assert.deepEqual(drawn(hand, "patch", [[0.2, 0.2], [0.7, 0.6]]).points, [0.1, 0.1, 0.3, 0.4, 0.6, 0.5]);
+  assert.deepEqual(drawn(hand, "patch", [[0.3, 0.4], [0.2, 0.3]]).points, [0.1, 0.1, 0.3, 0.4, 0, 0]);
+  // Held and put back, it changes nothing; elsewhere another one is marked, and a click lets it go.
+  assert.equal(drawn(hand, "patch", [[0.2, 0.2], [0.2, 0.2]]), null);
+  drawn(hand, "patch", [[0.5, 0.5], [0.8, 0.9]]);
+  assert.deepEqual(hand.selected, [0.5, 0.5, 0.8, 0.9]);
+  drawn(hand, "patch", [[0.1, 0.1]]);
+  assert.equal(hand.selected, null);
+});
+
+test("a hand that is up or lets go moves nothing", () => {
+  const hand = new Hand();
+  assert.ok(!hand.move(0.5, 0.5));
+  hand.begin("brush", 0.5, 0.5, 0.1);
+  hand.drop();
+  assert.ok(!hand.down && !hand.move(0.9, 0.9) && hand.end() === null);
+});
+
+test("every step can be undone and done again: marks, filling, keeping, clearing", () => {
+  const edits = new Edits(nothing()), mark = { kind: "brush", points: [0, 0], size: 0.1 };
+  edits.add(mark);
+  edits.fillWith("grey");
+  edits.fillWith("grey");
+  edits.flip();
+  assert.ok(edits.clear() && !edits.clear());
+  assert.deepEqual(edits.value, { marks: [], fill: "grey", keep: true });
+  for (let i = 0; i < 4; i++) assert.ok(edits.undo());
+  assert.deepEqual([edits.value, edits.undo()], [nothing(), false]);
+  for (let i = 0; i < 3; i++) edits.redo();
+  assert.deepEqual(edits.value, { marks: [mark], fill: "grey", keep: true });
+});
+
+test("corners are sorted and inside the picture; what is painted is said", () => {
+  assert.deepEqual(corners(1.5, 0.8, 0.5, -1), [0.5, 0, 1, 0.8]);
+  const mark = (kind) => ({ kind, points: [], size: 0.1 });
+  assert.match(described(nothing()), /original/);
+  assert.equal(described({ ...nothing(), marks: [mark("brush")] }), "1 stroke.");
+  const three = { marks: ["patch", "brush", "rectangle", "brush"].map(mark), fill: "blur", keep: true };
+  assert.equal(described(three), "2 strokes, 1 rectangle and 1 patch; all else is hidden.");
+});
+
+/** Pixels of colours by place. */
+function pixels(width, height, colour) {
+  const out = new Uint8ClampedArray(4 * width * height);
+  for (let i = 0; i < width * height; i++) out.set([...colour(i % width, Math.floor(i / width)), 255], 4 * i);
+  return out;
+}
+
+test("an in-fill continues a ramp, changes nothing that is shown, and shows nothing that is hidden", () => {
+  const [width, height] = [33, 21], ramp = (x, y) => [7 * x, 11 * y, 90];
+  const hidden = Uint8Array.from({ length: width * height }, (_, i) => {
+    const [x, y] = [i % width, Math.floor(i / width)];
+    return Number(x > 9 && x < 24 && y > 5 && y < 16);
+  });
+  const given = pixels(width, height, (x, y) => (hidden[y * width + x] ? [255, 0, 255] : ramp(x, y)));
+  infill(given, hidden, width, height);
+  const expected = pixels(width, height, ramp);
+  const off = given.map((value, i) => Math.abs(value - expected[i]));
+  assert.ok(off.every((value, i) => (hidden[Math.floor(i / 4)] ? value <= 24 : value === 0)), `${Math.max(...off)}`);
+});
+
+test("an in-fill of everything is the mean colour", () => {
+  const given = pixels(4, 2, (x) => [x < 2 ? 0 : 100, 50, 200]);
+  infill(given, new Uint8Array(8).fill(1), 4, 2);
+  assert.deepEqual([...given.slice(0, 4)], [50, 50, 200, 255]);
+});

@@ -1,0 +1,148 @@
+"""What if: what is painted in the browser becomes a picture, its answer and its map, beside those of the original."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+from components.session import image_source, state
+from components.session.image_source import Pictures
+from components.session.state import Navigation, Sidebar
+from explain import Explainer
+from explain.phrases import percent, plain_text
+from explain.picture.image import Image
+from explain.whatif import edits
+from tests.pages.conftest import bar, session, shown, texts
+
+PAGE = "pages/whatif.py"
+FRONT = {"kind": "rectangle", "points": [0.05, 0.3, 0.9, 0.6]}
+ALL = {"kind": "rectangle", "points": [0, 0, 1, 1]}
+
+
+def given(app, name: str):
+    return next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith(name))
+
+
+def paper(app) -> dict:
+    """What the painter was given."""
+    payload = given(app, "painter").bytes
+    (length,) = struct.unpack("<I", payload[:4])
+    return json.loads(payload[4 : 4 + length])
+
+
+def rows(app) -> list[dict]:
+    return json.loads(given(app, "changes").json)["rows"]
+
+
+def sentence(app) -> str:
+    return plain_text(next(one.value for one in app.markdown if one.value.startswith("## "))[3:])
+
+
+def painted(app, turn: int, *marks: dict, fill: str = "grey", keep: bool = False, **more):
+    edit = {"marks": list(marks), "fill": fill, "keep": keep}
+    app.session_state["painter"] = {"edit": {"id": paper(app)["id"], "turn": turn, "edit": edit} | more}
+    app.run()
+    assert not app.exception
+    return edit
+
+
+def test_it_opens_on_an_example_that_one_click_clears(page):
+    app = page(PAGE)
+    assert not app.exception and not app.error
+    head = paper(app)
+    assert [mark["kind"] for mark in head["edit"]["marks"]] == ["rectangle"] * len(head["hottest"])
+    assert [mark["points"] for mark in head["edit"]["marks"]] == head["hottest"] != []
+    assert sentence(app).startswith("Without what you painted over, minibus falls from ")
+    painted(app, 1)
+    assert sentence(app).startswith("minibus ") and "paint over a part" in sentence(app)
+    assert {row["difference"] for row in rows(app)} == {"±0"}
+    # An example is for the first picture: another one is as it is.
+    app.session_state[state.key(Pictures)].chosen = "china"
+    app.run()
+    assert paper(app)["edit"]["marks"] == []
+    app.session_state[state.key(Pictures)].chosen = "bus"
+    app.run()
+    assert paper(app)["turn"] == 1 and paper(app)["edit"]["marks"] == []
+
+
+def test_a_stroke_changes_the_answer_the_sentence_and_the_map(page):
+    app = page(PAGE)
+    original = image_source.example("bus")
+    for turn, (fill, keep) in enumerate((("grey", False), ("linear", True)), 1):
+        edit = painted(app, turn, FRONT, fill=fill, keep=keep)
+        image = edits.edited(original, edits.parse(edit)).image
+        before, after = Explainer()(original), Explainer()(image, targets=("minibus",))
+        assert paper(app)["turn"] == turn
+        first, best = before.predictions[0], after.predictions[0]
+        assert sentence(app).startswith("With only what you kept" if keep else "Without what you painted over")
+        assert plain_text(percent(first.score)) in sentence(app)
+        listed = {row["label"]: row for row in rows(app)}
+        assert listed[first.label]["before"] == pytest.approx(first.score)
+        assert listed[best.label]["after"] == pytest.approx(best.score, abs=1e-6)
+        # Of the edited picture, for the class that the original is.
+        assert shown(app).titles == ["minibus"]
+        np.testing.assert_allclose(shown(app).maps[0], after.heatmaps[0].content, atol=1 / 65535)
+
+
+def test_what_comes_late_from_another_picture_or_is_no_edit_changes_nothing(page):
+    app = page(PAGE)
+    painted(app, 2, FRONT)
+    said = sentence(app)
+    painted(app, 1)
+    assert sentence(app) == said
+    painted(app, 3, id="another picture")
+    assert sentence(app) == said
+    for turn, value in enumerate(({"edit": 3}, {"edit": {"id": paper(app)["id"], "turn": "9"}}), 3):
+        app.session_state["painter"] = value
+        app.run()
+        assert not app.exception and not app.error and sentence(app) == said, turn
+    painted(app, 9, {"kind": "brush", "points": [float("nan"), 0]}, {"kind": "patch", "points": "x"}, 7)
+    assert not app.error and "paint over a part" in sentence(app)
+
+
+def test_boxes_that_vanish_are_said_to_and_have_no_map(page):
+    app = page(PAGE, model="demo-s", example="scene 1")
+    painted(app, 1)
+    found = len(rows(app))
+    assert found and sentence(app) == "Paint over a part of the picture: which boxes vanish?"
+    painted(app, 2, ALL)
+    assert not app.error and "vanish" in sentence(app)
+    assert [row["difference"] for row in rows(app)] == ["vanished"] * found
+    assert shown(app).maps == [] and "No map" in texts(app)
+
+
+def test_a_slow_method_gives_way_to_one_that_follows_a_brush(page):
+    app = page(PAGE, method="rise", model="demo-cls-s", example="scene 1")
+    assert not app.exception and not app.error
+    painted(app, 1, FRONT)
+    assert len(shown(app).maps) == 1 and "follow a brush" not in texts(app)
+
+
+def test_the_edited_picture_goes_to_explore(page):
+    app = page(PAGE)
+    painted(app, 1, FRONT)
+    app.button(key="whatif-explore").click().run()
+    assert not app.exception and not app.error
+    assert session(app, Navigation).page == "explore"
+    image = session(app, Sidebar).picture
+    assert bar(app)["name"] == image.name == "bus-edited.png"
+    expected = edits.edited(image_source.example("bus"), edits.parse({"marks": [FRONT], "fill": "grey"})).image
+    assert image.sha256 == expected.sha256
+
+
+def test_a_picture_that_cannot_be_painted_on_is_refused_in_a_sentence_and_stays_in_sight(page):
+    app = page(PAGE)
+    pictures = app.session_state[state.key(Pictures)]
+    pixels = image_source.example("bus").pixels
+    strange = Image(pixels, "bands.npy", planes=np.zeros((*pixels.shape[:2], 4), np.float32))
+    pictures.own[strange.sha256] = strange
+    pictures.chosen = strange.sha256
+    app.run()
+    assert not app.exception
+    assert [error.value for error in app.error] == [
+        "bands.npy is not an RGB picture, and only those can be painted over: choose another picture."
+    ]
+    assert paper(app)["name"] == "bands.npy"
