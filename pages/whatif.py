@@ -177,7 +177,7 @@ def _rows(shown: Explanation, look: Look) -> list[Files]:
     image = shown.image
     name = f"{image.name.rsplit('.', 1)[0]}.png"
     about = "The picture as the model was given it, without a map."
-    alone = saving.Files("Picture", about, [("PNG", name, lambda: to_png(image.pixels))])
+    alone = saving.Files("Edited picture", about, [("PNG", name, lambda: to_png(image.pixels))])
     return [alone, *(exports.of_map(shown, 0, look) if shown.heatmaps else ())]
 
 

@@ -6,7 +6,9 @@ import { infill } from "./infill.js";
  * @typedef {{picture: CanvasImageSource, blur: CanvasImageSource, mean: number[]}} Sources */
 
 /** Longer side, in pixels, at which an in-fill is computed. */
-const COARSE = 96;
+const COARSE = 160;
+/** Opacity, of 255, below which a pixel's colour is too coarse to go on from. */
+const FAINT = 16;
 
 export class Canvases {
   #source = context();
@@ -69,14 +71,23 @@ export class Canvases {
   }
 
   #infilled() {
-    const small = this.#small, { width, height } = this.#mask.canvas, scale = Math.min(1, COARSE / Math.max(width, height));
+    const small = this.#small, cover = this.#cover, { width, height } = cover.canvas;
+    const scale = Math.min(1, COARSE / Math.max(width, height));
     const w = Math.max(1, Math.round(width * scale)), h = Math.max(1, Math.round(height * scale));
+    // What is hidden is cut out before the picture is made smaller: no pixel beside it takes any of its colour.
+    cover.clearRect(0, 0, width, height);
+    cover.drawImage(this.#source.canvas, 0, 0);
+    cover.globalCompositeOperation = "destination-out";
+    cover.drawImage(this.#mask.canvas, 0, 0);
     resize(small, w, h);
-    small.drawImage(this.#mask.canvas, 0, 0, w, h);
-    const hidden = small.getImageData(0, 0, w, h).data.filter((_, i) => i % 4 === 3).map((alpha) => (alpha ? 1 : 0));
-    small.drawImage(this.#source.canvas, 0, 0, w, h);
-    const image = small.getImageData(0, 0, w, h);
-    infill(image.data, Uint8Array.from(hidden), w, h);
+    small.drawImage(cover.canvas, 0, 0, w, h);
+    resize(cover, width, height);
+    const image = small.getImageData(0, 0, w, h), hidden = new Uint8Array(w * h);
+    for (let i = 0; i < hidden.length; i++) {
+      hidden[i] = Number(image.data[4 * i + 3] < FAINT);
+      image.data[4 * i + 3] = 255;
+    }
+    infill(image.data, hidden, w, h);
     small.putImageData(image, 0, 0);
     return small.canvas;
   }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -103,19 +103,21 @@ def parse(given: Any) -> Edit:
         if count > MAX_POINTS:
             break
         marks.append(mark)
-    fill = given.get("fill")
-    return Edit(tuple(marks), fill if fill in get_args(Fill) else "blur", given.get("keep") is True)
+    fill: Fill = next((name for name in FILLS if name == given.get("fill")), "blur")
+    return Edit(tuple(marks), fill, given.get("keep") is True)
 
 
 def _mark(one: Any) -> Mark | None:
-    kind, flat = (one.get("kind"), one.get("points")) if isinstance(one, dict) else (None, None)
-    if kind not in get_args(Kind) or not isinstance(flat, list) or not all(map(_number, flat)):
+    if not isinstance(one, dict):
+        return None
+    kind, flat = next((name for name in _POINTS if name == one.get("kind")), None), one.get("points")
+    if kind is None or not isinstance(flat, list) or not all(map(_number, flat)):
         return None
     pairs = tuple((_bounded(x, -1, 2), _bounded(y, -1, 2)) for x, y in zip(flat[::2], flat[1::2], strict=False))
     least = _POINTS[kind]
     if len(pairs) < least or (kind != "brush" and len(pairs) != least):
         return None
-    size = one.get("size")
+    size: Any = one.get("size")
     return Mark(kind, pairs, _bounded(size, *SIZES)) if _number(size) else Mark(kind, pairs)
 
 
@@ -282,4 +284,4 @@ def _enlarged(small: NDArray[np.uint8], width: int, height: int) -> NDArray[np.u
     import cv2
 
     large = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    return large.reshape(height, width, 3).astype(np.uint8, copy=False)
+    return np.asarray(large, np.uint8).reshape(height, width, 3)
