@@ -1,6 +1,7 @@
 """`python -m benchmarks speed | memory | all`: the engine beside other libraries; `viewer`: the dashboard in a browser;
 `detect`: the cost of a detector's maps; `pointing`: where they point, by method and layers; `why`: which map of
-a photograph explains its class; `parts`: whether a detector's map shows the part that matters; `truth`: where maps are
+a photograph explains its class; `parts`: whether a detector's map shows the part that matters; `prove`: what a
+proof of a map costs; `truth`: where maps are
 right, on drawn scenes with a known cause; `throughput`: pictures per second, from a folder to files; `gpu`: what a
 GPU does to maps, and what can be seen of that without one; `transformers`: what their maps cost, and at which layer
 they are right; `api`: the API under load, beside the dashboard's pages; `ray`: a folder explained by one process, and
@@ -176,6 +177,14 @@ def _parts(options: argparse.Namespace) -> Outcome:
     return Outcome(result, parts.markdown, None if options.models else parts.OUT)
 
 
+def _prove(options: argparse.Namespace) -> Outcome:
+    from benchmarks import prove
+
+    result = prove.prove(options.picture, options.rounds, options.steps, tuple(options.models or ()))
+    complete = options.steps == prove.STEPS and not options.models
+    return Outcome(result, prove.markdown, prove.OUT if complete else None)
+
+
 def _pointing(options: argparse.Namespace) -> Outcome:
     from benchmarks.detectors import pointing
 
@@ -192,6 +201,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "pointing": _pointing,
     "why": _why,
     "parts": _parts,
+    "prove": _prove,
     "truth": _truth,
     "throughput": _throughput,
     "gpu": _gpu,
@@ -216,6 +226,7 @@ def _parser() -> argparse.ArgumentParser:
         help="pointing, parts: photographs, images/ and labels/ in YOLO's layout; why: any",
     )
     add("--photographs", type=int, help="pointing, why, parts: at most so many photographs, or boxes")
+    add("--steps", type=int, default=20, help="prove: shares that are hidden and kept")
     add("--full", action="store_true", help="truth: all scenes, half an hour instead of five minutes")
     add("--seeds", type=Path, nargs="+", default=(), help="truth: folders with other trainings of the models")
     add("--publish", action="store_true", help="truth: write TRUTH.md, RESULTS.md and reliability.json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -51,6 +51,33 @@ def test_speed_writes_every_line_and_the_maps_are_the_references(
     assert table["empty"] < 5
     assert report.read_text() == capsys.readouterr().out.removesuffix("\n")
     assert len(result["goals"]) == 6
+
+
+def test_a_proof_is_timed_beside_the_same_pictures(
+    bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from models.adapters.classifier import Classifier
+
+    asked: list[int] = []
+    run = Classifier.run
+
+    def counted(self: Classifier, tensor: Any) -> Any:
+        asked.append(len(tensor))
+        return run(self, tensor)
+
+    monkeypatch.setattr(Classifier, "run", counted)
+    written = tmp_path / "out.json"
+    few = ["--rounds", "1", "--steps", "2", "--models", "efficientnet-lite0"]
+    assert main(["prove", *few, "--picture", str(bus), "--json", str(written)]) == 0
+    result = json.loads(written.read_text())
+    # A warm-up and a round of both, with the same pictures; that of the map and the proof's are before.
+    assert result["curves"]["pictures"] == 2 + 5 * 2
+    assert asked[-12:] == [2, 8, 2] * 4
+    assert [line["id"] for line in result["curves"]["lines"]] == ["bare", "curves"]
+    assert all(line["processor"] > 0 for line in result["curves"]["lines"])
+    (proof,) = result["proofs"]
+    assert 0 < proof["first"] < proof["whole"] and proof["curves"] > 5
+    assert "# What a proof costs" in capsys.readouterr().out
 
 
 def test_a_line_that_takes_threads_from_those_after_it_is_refused() -> None:
