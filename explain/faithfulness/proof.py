@@ -29,7 +29,9 @@ SUFFICIENT = 0.9
 """The share of the whole picture's value that is still the answer."""
 RESAMPLES = 2000
 NEAR = 0.1
-"""The share of the picture that the sentence is about, or the nearest one that was hidden."""
+"""The share of the picture that the sentence is about, where map and random places differ there."""
+TELLING = 0.1
+"""The least difference that the sentence is about, by the whole picture's score."""
 FAILED = "Hiding what this map shows changes no more than hiding any other place: do not trust it."
 HANGS = "Whether this map shows more than random places depends on what hidden pixels are filled with: do not trust it."
 
@@ -94,8 +96,11 @@ class Proof:
         used = [one for one in ((filling,) if filling else self.fillings) if self.of(control, one)]
         if not used:
             raise KeyError(control)
+        # While it is computed, the last filling has fewer.
+        seeds = min(len(self.of(control, one)) for one in used)
         gains = [
-            [self.of("map", one)[0].advantage - curve.advantage for curve in self.of(control, one)] for one in used
+            [self.of("map", one)[0].advantage - curve.advantage for curve in self.of(control, one)[:seeds]]
+            for one in used
         ]
         generator = np.random.default_rng(0)
         table = np.array(gains)  # (fillings, seeds)
@@ -130,22 +135,39 @@ class Proof:
 
     @cached_property
     def sentence(self) -> str:
-        """What hiding the hottest tenth (or first step) does, beside random places; or that the map shows nothing."""
+        """What hiding, or keeping, the hottest tenth does, beside random places; or that the map shows nothing."""
         if not self.difference("random").clear:
             better = [self.difference("random", filling).clear for filling in self.fillings]
             return HANGS if any(better) else FAILED
-        steps = len(self.map.deletion.score) - 1
-        near = max(round(NEAR * steps), 1) / steps
-        hidden, random = self.at(near)[0], self.at(near, "random")[0]
-        words = (
-            f"Hiding the hottest {percent(near)} takes {self.label} from {percent(self.start)} to {percent(hidden)}; "
-            f"hiding a random {percent(near)} leaves {percent(random)}."
-        )
+        keeps, share, own, random = self._telling()
+        much, own_score, random_score = percent(share), percent(own), percent(random)
+        if keeps:
+            words = (
+                f"The hottest {much} alone gives {self.label} {own_score}; a random {much} alone gives {random_score}."
+            )
+        else:
+            words = f"Hiding the hottest {much} takes {self.label} from {percent(self.start)} to {own_score}; "
+            words += f"hiding a random {much} leaves {random_score}."
         if "blobs" in self.controls and not self.difference("blobs").clear:
             words += (
                 " Random places inside the same object do as much: it shows the object, not which part of it matters."
             )
         return words
+
+    def _telling(self) -> tuple[bool, float, float, float]:
+        """Return whether places are kept, their share, and the scores of the map and of random places there.
+
+        It is the first step from `NEAR` on, hiding before keeping, at which the two differ by a tenth of the whole
+        picture's score; else that at which they differ most.
+        """
+        steps = len(self.map.deletion.score) - 1
+        found: list[tuple[float, bool, int, float, float]] = []
+        for step in range(max(round(NEAR * steps), 1), steps):
+            own, random = self.at(step / steps), self.at(step / steps, "random")
+            found.append((random[0] - own[0], False, step, own[0], random[0]))
+            found.append((own[1] - random[1], True, step, own[1], random[1]))
+        best = next((one for one in found if one[0] >= TELLING * self.start), max(found, key=lambda one: one[0]))
+        return best[1], best[2] / steps, best[3], best[4]
 
     def summary(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""

@@ -112,6 +112,24 @@ def test_the_sentence_is_made_of_the_numbers_and_says_where_the_map_fails():
     assert proof(good, even, *other, fillings=("blur", "mean")).sentence == HANGS
 
 
+def test_the_sentence_is_about_what_tells_the_map_from_random_places():
+    # Hiding a tenth does the same, and so does hiding any more; keeping a fifth tells them apart.
+    same = trace(0.5, 0.3, *[0.1] * 9)
+    good = curve("map", same, trace(0.0, 0.05, *[0.4] * 9))
+    even = curve("random", same, trace(0.0, 0.05, 0.1, *[0.2] * 8))
+    assert proof(good, even).sentence == (
+        "The hottest 20 % alone gives dog 40 %; a random 20 % gives 10 %.".replace(" %", "\N{NO-BREAK SPACE}%")
+    )
+
+
+def test_a_proof_that_is_not_whole_yet_is_read_as_far_as_it_goes():
+    own = [curve("map", trace(0.1, 0.1), trace(0.9, 0.9), 0, filling) for filling in ("blur", "mean")]
+    random = [curve("random", trace(0.5, 0.5), trace(0.3, 0.3), number) for number in range(3)]
+    late = curve("random", trace(0.5, 0.5), trace(0.5, 0.5), 0, "mean")
+    found = proof(*own, *random, late, fillings=("blur", "mean")).difference("random")
+    assert found.mean == pytest.approx((1.0 + 0.8) / 2)
+
+
 # The order of a map.
 
 
