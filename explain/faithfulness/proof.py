@@ -142,9 +142,7 @@ class Proof:
         keeps, share, own, random = self._telling()
         much, own_score, random_score = percent(share), percent(own), percent(random)
         if keeps:
-            words = (
-                f"The hottest {much} alone gives {self.label} {own_score}; a random {much} alone gives {random_score}."
-            )
+            words = f"The hottest {much} alone gives {self.label} {own_score}; a random {much} gives {random_score}."
         else:
             words = f"Hiding the hottest {much} takes {self.label} from {percent(self.start)} to {own_score}; "
             words += f"hiding a random {much} leaves {random_score}."
