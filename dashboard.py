@@ -36,6 +36,11 @@ MENU = {
             "troubleshoot",
             "A model that is right for the wrong reason, and how its map gives it away.",
         ),
+        "trust": (
+            "Trust",
+            "fact_check",
+            "Whether one map of your picture deserves trust: scrambled weights, small changes, other methods, a patch.",
+        ),
         "whatif": (
             "What if",
             "brush",

@@ -94,3 +94,24 @@ def _another(explanation: Explanation) -> None:
         label_visibility="collapsed",
         help="Any class the model knows: what in the picture speaks for it?",
     )
+
+
+def menu(explanation: Explanation, index: int) -> None:
+    """Draw a menu of the classes that have a map, for a page without their list; it starts at the map at `index`."""
+    labels = [heatmap.target.label for heatmap in explanation.heatmaps]
+    key = f"map-of-{explanation.image.sha256[:12]}-{explanation.model.id}"
+    st.session_state[key] = labels[index]
+
+    def take() -> None:
+        _choose(st.session_state[key])
+        # The list on another page starts at the class chosen here.
+        state.of(state.ChosenClass).generation += 1
+
+    st.selectbox(
+        "Map of",
+        labels,
+        key=key,
+        on_change=take,
+        label_visibility="collapsed",
+        help="The class whose map is tested. Any other class can be chosen on Explore.",
+    )

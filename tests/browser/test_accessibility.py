@@ -20,6 +20,7 @@ PAGES = [
     ("Compare", "Models"),
     ("Compare", "Similarity"),
     ("Prove", "Catch the cheat"),
+    ("Prove", "Trust"),
     ("Prove", "What if"),
     ("Many pictures", "Batch"),
     ("Many pictures", "Watch"),

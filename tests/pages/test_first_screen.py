@@ -11,7 +11,7 @@ CODE = """
 import runpy, sys
 from components.session import page
 page.guarded = lambda draw: (lambda: None)
-for name in ("explore", "topk", "detect", "compare", "whatif"):
+for name in ("explore", "topk", "detect", "compare", "trust", "whatif"):
     runpy.run_path(page.script(name))
 heavy = {"torch", "torchvision", "timm", "ultralytics", "pytorch_grad_cam", "sklearn"} & set(sys.modules)
 assert not heavy, heavy

@@ -1,0 +1,1 @@
+"""The page Trust: four tests of one map."""

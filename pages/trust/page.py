@@ -1,0 +1,80 @@
+"""Trust: whether one map of one picture deserves it, tested in four ways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from common.errors import Cancelled
+from components.choices import class_picker, sidebar
+from components.session import explain_job, page
+from components.views import panels
+from explain.methods import METHODS
+from pages.trust import parts
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+    from components.session.state import Choices
+    from explain import Explainer, Explanation
+    from explain.faithfulness.scramble import Scramble
+
+
+@page.guarded
+def trust() -> None:
+    bar, top, main = st.container(), st.container(), st.container()
+    choices, explainer = sidebar.draw(bar)
+    with page.head(top) as title:
+        beside = st.container(width=210)
+    with main:
+        explanation = _explained(choices, explainer, title)
+        if explanation is None:
+            panels.show(choices.image, [panels.plain(choices.image)], key="viewer-trust-picture", height=380)
+            return
+        explanation, index = explain_job.class_of(explanation, class_picker.wanted(choices.image))
+        with beside:
+            class_picker.menu(explanation, index)
+        label = explanation.heatmaps[index].target.label
+        if explanation.heatmaps[index].state != "ok":
+            title.markdown(f"## {sidebar.warned(choices, f'The map of {label} is empty: there is nothing to test.')}")
+            panels.show(choices.image, [panels.plain(choices.image)], key="viewer-trust-picture", height=380)
+            return
+        title.markdown(f"## {sidebar.warned(choices, f'Can the map of {label} be trusted?')}")
+        found = parts.scrambled(explanation, index)
+        if found is not None:
+            title.markdown(f"## {sidebar.warned(choices, _headline(found))}")
+        parts.steady(explanation, index)
+        parts.chosen(explanation, index)
+        parts.flipped(explanation, index)
+
+
+def _explained(choices: Choices, explainer: Explainer, title: DeltaGenerator) -> Explanation | None:
+    """Return an explanation with a map; None where the title says why there is none."""
+    method = METHODS[choices.method].name
+    try:
+        if explain_job.is_slow(choices.method):
+            made = class_picker.one(choices, explainer, class_picker.wanted(choices.image))
+        else:
+            made = explain_job.explained(choices, explainer)
+    except Cancelled:
+        title.markdown(f"## {method} was stopped: there is no map to test.")
+        explain_job.restart_button()
+        return None
+    if made is None or not made.finished:
+        title.markdown(f"## {method} is running: its map is tested when it is finished.")
+        return None
+    if not made.heatmaps:
+        words = "No box has a high enough score: there is no map to test."
+        title.markdown(f"## {sidebar.warned(choices, words)}")
+        return None
+    return made
+
+
+def _headline(found: Scramble) -> str:
+    from explain.faithfulness.scramble import VERDICTS
+
+    return f"{METHODS[found.method].name}'s map of {found.label} {VERDICTS[found.verdict]}"
+
+
+trust()

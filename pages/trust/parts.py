@@ -1,0 +1,234 @@
+"""Draw the four tests of a map: scrambled weights, small changes, other methods and layers, and a patch that flips."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from components.session import page, state, url_state
+from components.viewer import Map, Panel
+from components.views import panels, tables
+from explain.methods import METHODS
+from explain.phrases import percent
+from pages.trust.job import Part, result
+
+if TYPE_CHECKING:
+    from explain import Explanation
+    from explain.faithfulness.choice import Cell, Choice
+    from explain.faithfulness.flip import Flip
+    from explain.faithfulness.scramble import Scramble
+    from explain.faithfulness.stability import Stability
+
+QUICK_BYTES = 256e6
+"""Of weights: a larger model is scrambled when it is asked for."""
+LIKENESS = "Rank correlation with the map as it is: 1 is the same order of places, 0 nothing in common."
+
+
+def _scramble(explanation: Explanation, index: int, **how: Any) -> Scramble:
+    from explain.faithfulness.scramble import scramble
+
+    return scramble(explanation, index, **how)
+
+
+def _stability(explanation: Explanation, index: int, **how: Any) -> Stability:
+    from explain.faithfulness.stability import stability
+
+    return stability(explanation, index, **how)
+
+
+def _choice(explanation: Explanation, index: int, **how: Any) -> Choice:
+    from explain.faithfulness.choice import choice
+
+    return choice(explanation, index, **how)
+
+
+def _flip(explanation: Explanation, index: int, **how: Any) -> Flip:
+    from explain.faithfulness.flip import flip
+
+    return flip(explanation, index, **how)
+
+
+SCRAMBLE = Part(
+    "scramble",
+    "Scramble the weights",
+    ":material/shuffle:",
+    "Makes the map again at six stages, and twice more at the last one. Your model is not touched: a copy is.",
+    _scramble,
+)
+STABILITY = Part(
+    "stability",
+    "Change the picture slightly",
+    ":material/vibration:",
+    "Makes the map again for eight pictures that hardly differ from this one.",
+    _stability,
+)
+CHOICE = Part(
+    "choice",
+    "Test every quick method",
+    ":material/grid_on:",
+    "Hides and keeps the hottest parts of every quick method's map at up to six layers: some seconds, for a detector "
+    "up to a minute.",
+    _choice,
+)
+FLIP = Part(
+    "flip",
+    "Look for the smallest patch",
+    ":material/blur_on:",
+    "Blurs parts of the picture, hottest first, until the answer changes: at most 200 passes.",
+    _flip,
+)
+
+
+def scrambled(explanation: Explanation, index: int) -> Scramble | None:
+    """Draw the map as its model is scrambled; return what was found, once it is."""
+    st.markdown("### Does the map depend on the model?")
+    st.caption(
+        "Stage by stage, from the answer back to the first layers, the model's weights are replaced by random ones. A "
+        "map that shows what the model has learnt must dissolve on the way; one that stays shows something else."
+    )
+    resident = explanation.evidence.resident
+    quick = resident.gradients and METHODS[explanation.heatmaps[index].method].quick and resident.nbytes <= QUICK_BYTES
+    found: Scramble | None = result(SCRAMBLE, explanation, index, begin=quick)
+    if found is None:
+        return None
+    strip = [_panel(explanation, index, panels.heat(explanation, index, title="The map", note="as it is"))]
+    for stage in found.stages:
+        words = f"{_share(stage.share)} of the weights are random: rank correlation {stage.rank_correlation:.2f}."
+        title, note = f"{_share(stage.share)} random", f"{stage.rank_correlation:.2f}"
+        strip.append(_panel(explanation, index, _map(explanation, index, stage.map, title, note, words)))
+    line = "The number over each map: its rank correlation with the map as it is. 1 is the same, 0 nothing in common."
+    panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=len(strip), line=line)
+    st.markdown(f":material/fact_check: {found.sentence}")
+    ends = ", ".join(f"{value:.2f}" for value in found.final)
+    st.caption(
+        f"The weights of the last stage are drawn {len(found.final)} times ({ends}), as a coarse map may be like "
+        "another by chance; the sentence has their mean."
+    )
+    return found
+
+
+def steady(explanation: Explanation, index: int) -> None:
+    """Draw how much map, score and answer change where the picture hardly changes."""
+    st.markdown("### Does it hold still?")
+    st.caption(
+        "Eight changes that a person hardly sees are made to the picture, and the map is made again for each. A map "
+        "that moves while the answer stays says more about the method than about the picture."
+    )
+    found: Stability | None = result(STABILITY, explanation, index)
+    if found is None:
+        return
+    most = float(found.spread.max())
+    words = "Hot is where the map changes most under the small changes."
+    values = found.spread / most if most > 0 else found.spread
+    shown = [
+        _panel(explanation, index, panels.heat(explanation, index)),
+        _panel(explanation, index, _map(explanation, index, values, "Spread", f"at most {most:.2f}", words)),
+    ]
+    line = "Spread: the standard deviation of nine maps at each pixel, where the hottest place of a map is 1."
+    panels.show(explanation.image, shown, key="viewer-trust-spread", height=380, line=line)
+    st.markdown(f":material/fact_check: {found.sentence}")
+    _changes(found)
+
+
+def _changes(found: Stability) -> None:
+    from explain.faithfulness.changes import CHANGES
+
+    rows = [
+        {
+            "Change": CHANGES[one.kind].capitalize() if CHANGES[one.kind].islower() else CHANGES[one.kind],
+            "Score": one.score * 100,
+            "Answer": one.answer or None,
+            "Answer changes": "yes" if one.flips else "no",
+            "Same map": one.rank_correlation,
+        }
+        for one in found.variants
+    ]
+    tables.table(
+        pd.DataFrame(rows).dropna(axis="columns", how="all"),
+        help={"Answer changes": "Whether the model's answer is another one than for the picture as it is."},
+        columns={"Score": tables.score(), "Same map": tables.number("%.2f", LIKENESS)},
+    )
+
+
+def chosen(explanation: Explanation, index: int) -> None:
+    """Draw the matrix of methods and layers, and the way to Explore with the best."""
+    st.markdown("### Which method and layer?")
+    st.caption(
+        "For every quick method at each layer the hottest parts are hidden, then alone kept: the more the score hangs "
+        "on them, the larger its number. One picture's winner is partly luck, so look whether it wins on others too."
+    )
+    found: Choice | None = result(CHOICE, explanation, index)
+    if found is None:
+        return
+    names = {name: METHODS[name].name for name in found.methods}
+    matrix = pd.DataFrame(None, index=list(names.values()), columns=list(found.layers), dtype=float)
+    for cell in found.cells:
+        if cell.advantage is not None:
+            matrix.loc[names[cell.method], cell.layer] = cell.advantage
+    matrix.loc["Random places"] = {cell.layer: cell.random for cell in found.cells}
+    matrix.insert(0, "Method", matrix.index)
+    help = "Score kept minus score left, each averaged over the shares that are kept or hidden; empty: no map."
+    tables.table(matrix, columns={layer: tables.number("%+.2f", help) for layer in found.layers})
+    st.markdown(f":material/fact_check: {found.sentence}")
+    if (best := found.best) is not None:
+        _use(explanation, best)
+
+
+def _use(explanation: Explanation, best: Cell) -> None:
+    """Draw the button that opens Explore with a method and a layer."""
+
+    def take() -> None:
+        url_state.put(f"method-{explanation.model.task}", best.method)
+        url_state.put(f"layers-{explanation.model.id}", [best.layer])
+        state.of(state.Navigation).go_to = page.script("explore")
+
+    if st.button(
+        f"Use {METHODS[best.method].name} at {best.layer} on Explore",
+        icon=":material/visibility:",
+        key="use-best",
+        on_click=take,
+        help="Choose this method and this layer, and see the map there.",
+    ):
+        from components.session import reopen
+
+        reopen.go()
+
+
+def flipped(explanation: Explanation, index: int) -> None:
+    """Draw the smallest patch whose blurring changes the answer."""
+    st.markdown("### What has to go for another answer?")
+    st.caption(
+        "Parts of the picture are blurred in the order of the map until the model answers something else; what need "
+        "not be blurred is then shown again. A small patch means that the answer hangs on it, but another patch may be "
+        "smaller still."
+    )
+    found: Flip | None = result(FLIP, explanation, index)
+    if found is None:
+        return
+    if found.region is not None and found.share is not None:
+        values = found.region.astype(np.float32)
+        title = found.to or "gone"
+        region = _map(explanation, index, values, f"Blurred: {title}", percent(found.share), found.sentence)
+        shown = [_panel(explanation, index, panels.heat(explanation, index)), _panel(explanation, index, region)]
+        line = "Coloured at the right is what was blurred."
+        panels.show(explanation.image, shown, key="viewer-trust-flip", height=380, line=line)
+    st.markdown(f":material/fact_check: {found.sentence}")
+    st.caption(f"The model was asked {found.passes} times.")
+
+
+def _map(explanation: Explanation, index: int, values: Any, title: str, note: str, words: str) -> Map:
+    """Return values over the content of the model's input as a map of the viewer."""
+    extent, seen = explanation.evidence.geometry.extent, explanation.heatmaps[index].seen
+    return Map(title, note, values, extent, seen, text=words)
+
+
+def _panel(explanation: Explanation, index: int, shown: Map) -> Panel:
+    return Panel(maps=(shown,), boxes=panels.boxes_of(explanation, index))
+
+
+def _share(share: float) -> str:
+    """Return a share of weights; all of them only where none is left."""
+    return percent(share) if share >= 1 or share < 0.995 else f">{percent(0.99)}"

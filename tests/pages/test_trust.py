@@ -1,0 +1,170 @@
+"""Trust: each test of the map shows what the engine says of it, can be stopped, and says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+from functools import partial
+from threading import Event
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from common.errors import Cancelled, ModelProblem
+from components.session import image_source
+from components.session.page import SOMETHING_BROKE
+from components.session.state import Sidebar
+from explain import Explainer
+from explain.faithfulness import choice, flip, scramble, stability
+from explain.methods import METHODS
+from explain.phrases import percent
+from pages.trust import job
+from tests.pages.conftest import headline, session, texts
+
+SCREEN = "pages/trust/page.py"
+
+
+def titles(app: AppTest) -> list[list[str]]:
+    """The panels' titles of each viewer on the page, in their order."""
+    found = []
+    for element in app.get("bidi_component"):
+        if element.proto.component_name.endswith("viewer"):
+            (length,) = struct.unpack("<I", element.proto.bytes[:4])
+            head = json.loads(element.proto.bytes[4 : 4 + length])
+            found.append([panel["title"] or panel["maps"][0]["title"] for panel in head["panels"]])
+    return found
+
+
+def labels(app: AppTest) -> list[str]:
+    return [button.label for button in app.button]
+
+
+def press(app: AppTest, label: str) -> None:
+    next(button for button in app.button if button.label == label).click().run()
+
+
+def until(app: AppTest, words: str) -> None:
+    """Run the page as its progress does, until it says something."""
+    end = time.monotonic() + 60
+    while words not in texts(app):
+        assert not app.exception and not app.error
+        assert time.monotonic() < end, texts(app)
+        time.sleep(0.2)
+        app.run()
+
+
+@pytest.fixture
+def explanation() -> Any:
+    return Explainer("efficientnet-lite0")(image_source.example("bus"))
+
+
+def test_the_weights_are_scrambled_as_the_page_opens(page, explanation):
+    app = page(SCREEN, method="gradcam")
+    expected = scramble.scramble(explanation)
+    until(app, expected.sentence)
+    assert app.markdown[0].value == "## GradCAM's map of minibus depends on the model"
+    (strip,) = titles(app)
+    assert strip[0] == "The map" and len(strip) == 1 + len(expected.stages)
+    assert strip[1] == f"{percent(expected.stages[0].share)} random" and strip[-1] == f"{percent(1.0)} random"
+    # Nothing else was computed.
+    assert labels(app)[-3:] == ["Change the picture slightly", "Test every quick method", "Look for the smallest patch"]
+    assert "Stop" not in labels(app)
+
+
+def test_each_other_test_shows_what_the_engine_finds(page, explanation):
+    app = page(SCREEN, method="gradcam")
+    press(app, "Change the picture slightly")
+    expected = stability.stability(explanation)
+    until(app, expected.sentence)
+    assert titles(app)[1] == ["minibus", "Spread"]
+    changes = app.dataframe[0].value
+    assert list(changes["Score"]) == pytest.approx([one.score * 100 for one in expected.variants])
+    assert list(changes["Answer changes"] == "yes") == [one.flips for one in expected.variants]
+    press(app, "Look for the smallest patch")
+    until(app, gone := flip.flip(explanation).sentence)
+    assert gone.startswith("Blurring") and titles(app)[2][0] == "minibus"
+    assert titles(app)[2][1].startswith("Blurred: ")
+    assert not app.exception and not app.error
+
+
+def test_the_best_method_and_layer_are_one_click_from_explore(page, explanation, monkeypatch):
+    # Ten steps of forty maps are too much for a test.
+    monkeypatch.setattr(choice, "choice", partial(choice.choice, steps=2))
+    app = page(SCREEN, method="gradcam")
+    press(app, "Test every quick method")
+    expected = choice.choice(explanation)
+    until(app, expected.sentence)
+    matrix, best = app.dataframe[0].value, expected.best
+    row = matrix[matrix["Method"] == METHODS[best.method].name]
+    assert float(row[best.layer].iloc[0]) == pytest.approx(best.advantage, abs=1e-5)
+    press(app, f"Use {METHODS[best.method].name} at {best.layer} on Explore")
+    assert not app.exception and not app.error
+    choices = session(app, Sidebar).choices
+    assert (choices.method, choices.options["layers"]) == (best.method, (best.layer,))
+    assert headline(app)
+
+
+def test_a_test_can_be_stopped_and_started_again_and_ends_when_another_map_is_chosen(page, monkeypatch):
+    begun: list[Event] = []
+
+    def slow(*given: Any, progress: Any, cancel: Event) -> None:
+        begun.append(cancel)
+        progress(0.5, "4 of 8 changes")
+        assert cancel.wait(60)
+        raise Cancelled
+
+    monkeypatch.setattr(stability, "stability", slow)
+    app = page(SCREEN)
+    press(app, "Change the picture slightly")
+    press(app, next(label for label in labels(app) if label == "Stop"))
+    assert begun[0].is_set() and "Stopped before it finished." in texts(app) and "Stop" not in labels(app)
+    press(app, "Start again")
+    assert "Stop" in labels(app) and len(begun) == 2 and not begun[1].is_set()
+    classes = next(menu for menu in app.selectbox if menu.label == "Map of")
+    classes.set_value(classes.options[1]).run()
+    assert begun[1].is_set() and "Change the picture slightly" in labels(app)
+    assert not app.exception and not app.error
+
+
+def test_a_test_that_no_page_polls_is_stopped_and_can_be_begun_anew(monkeypatch):
+    monkeypatch.setattr(job, "ABANDONED", -1.0)
+
+    def work(*, progress: Any, cancel: Event) -> None:
+        progress(0.1, "1 of 8")
+        if cancel.is_set():
+            raise Cancelled
+
+    left = job.Job(work)
+    assert left.finished(10) and left.abandoned and left.cancel.is_set()
+
+
+def test_what_is_wrong_is_said_where_the_test_was_to_be(page, monkeypatch):
+    def empty(*given: Any, **how: Any) -> None:
+        raise ModelProblem("Small changes are those of RGB pictures.")
+
+    def broken(*given: Any, **how: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(stability, "stability", empty)
+    monkeypatch.setattr(flip, "flip", broken)
+    app = page(SCREEN)
+    press(app, "Change the picture slightly")
+    press(app, "Look for the smallest patch")
+    assert [error.value for error in app.error] == ["Small changes are those of RGB pictures.", SOMETHING_BROKE]
+    assert not app.exception and "Test every quick method" in labels(app)
+
+
+def test_a_picture_without_boxes_has_no_map_to_test(page):
+    app = page(SCREEN, model="demo-s", confidence="95")
+    assert not app.exception and not app.error
+    assert "there is no map to test" in texts(app) and titles(app) == [["Picture"]]
+    assert "Scramble the weights" not in labels(app)
+
+
+def test_a_session_holds_no_more_results_than_it_may():
+    held = job.Held()
+    for number in range(job.KEPT + 3):
+        held.keep((number,), number)
+    assert list(held.results.values()) == list(range(3, job.KEPT + 3))
