@@ -69,8 +69,8 @@ CHOICE = Part(
     "choice",
     "Test every quick method",
     ":material/grid_on:",
-    "Hides and keeps the hottest parts of every quick method's map at up to six layers: some seconds, for a detector "
-    "up to a minute.",
+    "Hides and keeps the hottest parts of every quick method's map at up to six layers: seconds, for a detector "
+    "minutes.",
     _choice,
 )
 FLIP = Part(
