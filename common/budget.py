@@ -14,14 +14,17 @@ CACHES = {
     "pictures": 64,
     "annotations": 64,
     "embeddings": 64,
-    "examples": 32,
-    "photos": 16,
+    "examples": 28,
+    "photos": 8,
+    "scrambles": 8,
     "thumbnails": 8,
     "entries": 8,
+    "blurs": 4,
 }
 """Explanations and uploads of all sessions, records of the history, those of two pictures, comparisons of two pictures,
-pictures encoded for the browser, pictures with their annotations, embeddings of galleries, bundled pictures, and small
-pictures: saved photos, those in the bar, and logged entries of the monitor; in MiB of the default total."""
+pictures encoded for the browser, pictures with their annotations, embeddings of galleries, bundled pictures, maps of
+scrambled weights, small pictures (saved photos, those in the bar, logged entries of the monitor), and blurred ones; in
+MiB of the default total."""
 PARTS = {"models": 2048, "evidence": 256, "cache": sum(CACHES.values())}
 """Loaded models, evidence of the latest pictures, and CACHES together; in MiB of the default total. Each has a setting
 of its own, SIGHTGLASS_MODELS_MB and so on."""

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from explain.faithfulness.filling import Filling
+from explain.faithfulness import Filling
 from explain.options import Per, Scale, Within
 from models.adapter import Part
 from models.preprocess import Preprocessing

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from explain.explanation import Explanation
+    from explain.faithfulness import Filling
     from explain.faithfulness.curves import Curve
-    from explain.faithfulness.filling import Filling
 
 OUT = FOLDER / "WHY.md"
 MODELS = ("efficientnet-lite0",)

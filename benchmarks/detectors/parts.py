@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from explain.explanation import Explanation
-    from explain.faithfulness.filling import Filling
+    from explain.faithfulness import Filling
 
 OUT = FOLDER / "PARTS.md"
 MODELS = ("yolo11n", "yolox_nano")

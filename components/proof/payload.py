@@ -120,7 +120,7 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> dict[
             "columns": [],
             "table": [],
         }
-    from explain.faithfulness.filling import FILLINGS
+    from explain.faithfulness import FILLINGS
     from explain.faithfulness.words import COLUMNS, rows
 
     titles = _TITLES | {"runner-up": f"Map of {proof.runner_up}"}

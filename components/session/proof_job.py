@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from explain import Explanation
-    from explain.faithfulness.filling import Filling
+    from explain.faithfulness import Filling
     from explain.faithfulness.proof import Proof
 
 ABANDONED = 10.0

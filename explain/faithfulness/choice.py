@@ -10,9 +10,8 @@ import numpy as np
 from common.errors import ModelProblem
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find, layer_choices
-from explain.faithfulness import controls
+from explain.faithfulness import FILLINGS, controls
 from explain.faithfulness.curves import Order, Perturber
-from explain.faithfulness.filling import FILLINGS
 from explain.faithfulness.ranking import ranking
 from explain.faithfulness.scores import scorer
 from explain.maps.heatmap import scaled
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from explain.evidence.resident import Resident
+    from explain.faithfulness import Filling
     from explain.faithfulness.curves import Curve
-    from explain.faithfulness.filling import Filling
     from explain.progress import Progress
     from explain.result import Result
     from models.adapter import Target

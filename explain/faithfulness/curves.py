@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from explain.evidence.evidence import Evidence
-    from explain.faithfulness.filling import Filling
+    from explain.faithfulness import Filling
     from explain.faithfulness.scores import Scorer
 
 STEPS = 20

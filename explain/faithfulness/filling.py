@@ -6,7 +6,7 @@ All work on a model's input, float32 (1, C, h, w), and only on the part that is 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
@@ -14,13 +14,8 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from torch import Tensor
 
-Filling = Literal["blur", "mean", "linear"]
-FILLINGS: dict[Filling, str] = {
-    "blur": "a strong blur of the picture",
-    "mean": "the picture's mean colour",
-    "linear": "colours interpolated from what is left, with noise (ROAD)",
-}
-"""What each sets hidden pixels to, in words."""
+    from explain.faithfulness import Filling
+
 SIGMA = 0.05
 """Standard deviation of the blur by the picture's longer side: nothing smaller than a tenth of it is left."""
 SWEEPS, ROUNDS = 2, 24

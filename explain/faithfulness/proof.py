@@ -13,8 +13,8 @@ from explain.phrases import percent
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from explain.faithfulness import Filling
     from explain.faithfulness.curves import Curve
-    from explain.faithfulness.filling import Filling
     from explain.maps.statistics import Agreement
 
 CONTROLS = {

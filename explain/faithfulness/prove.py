@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import ModelProblem, Problem
-from explain.faithfulness import controls
+from explain.faithfulness import FILLINGS, controls
 from explain.faithfulness.curves import STEPS, Curve, Order, Perturber
-from explain.faithfulness.filling import FILLINGS
 from explain.faithfulness.proof import Proof
 from explain.faithfulness.ranking import ranking
 from explain.faithfulness.scores import scorer
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from explain.faithfulness.filling import Filling
+    from explain.faithfulness import Filling
     from explain.maps.heatmap import Heatmap
     from explain.progress import Progress
     from explain.result import Result

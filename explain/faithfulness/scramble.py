@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 from common.errors import Cancelled, ModelProblem
-from common.settings import MIB
 from explain.evidence.cache import ByteCache
 from explain.evidence.evidence import Evidence
 from explain.faithfulness import controls
@@ -49,7 +48,7 @@ DRAWS = 3
 NULL = 200
 """Random maps whose likeness to the true one is a threshold."""
 QUANTILE = 0.95
-_CACHE: ByteCache[Scramble] = ByteCache(8 * MIB, lambda one: one.nbytes)
+_CACHE: ByteCache[Scramble] = ByteCache("scrambles", lambda one: one.nbytes)
 
 
 @dataclass(frozen=True, eq=False)

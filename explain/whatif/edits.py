@@ -40,7 +40,7 @@ SIZES = (0.005, 0.25)
 """Diameters of the brush, as shares of the picture's longer side."""
 _POINTS: dict[Kind, int] = {"brush": 1, "rectangle": 2, "patch": 3}
 _SHIFT = 4
-_blurs: ByteCache[NDArray[np.uint8]] = ByteCache(4 * 2**20, lambda small: small.nbytes)
+_blurs: ByteCache[NDArray[np.uint8]] = ByteCache("blurs", lambda small: small.nbytes)
 """By the picture's SHA-256: a stroke must not wait for the same blur again."""
 
 

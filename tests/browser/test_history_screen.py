@@ -123,6 +123,8 @@ def test_a_mark_is_taken_by_hand_and_its_words_are_written(visit, store: History
     page = visit(f"/history?kept={record.id}")
     stage = page.locator(".markup .stage")
     expect(stage.locator(".mark.arrow")).to_have_count(1)
+    # What is laid out later would move the picture under the hand.
+    still(page)
     drag(page, stage, (0.35, 0.35), (0.45, 0.35))
     words = page.get_by_role("textbox", name="Text of: Arrow")
     words.fill("moved")

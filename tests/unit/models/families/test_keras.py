@@ -357,7 +357,8 @@ def test_layers_of_the_operators_own_come_from_their_file(monkeypatch, tmp_path)
         explainer(monkeypatch, tmp_path, weights=given)
     assert inspect_model(tmp_path / "own.keras").unknown[0].key == "arch"
     own = explainer(monkeypatch, tmp_path, arch="mine.py", weights=given)
-    assert "doubled" in {layer.path for layer in own.layers}
+    # Keras numbers layers of one name, whichever model they are in.
+    assert any(layer.path.startswith("doubled") for layer in own.layers)
 
 
 def test_broken_files_are_one_sentence(monkeypatch, folder, tmp_path):
