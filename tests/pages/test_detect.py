@@ -548,7 +548,7 @@ def test_a_fresh_machine_opens_on_a_drawn_scene_and_leaves_the_other_pages_alone
     assert not app.exception and not app.error
     assert chosen_model(app) == ("demo-s", "scene 1.png")
     assert "Demo-s knows drawn scenes only, so this page shows one. bus.jpg stays chosen" in texts(app)
-    assert "put yolo11n.pt (about 5.3 MB, licence AGPL-3.0) into a folder" in texts(app)
+    assert f"put yolo11n.pt (about 5.3{NBSP}MB, licence AGPL-3.0) into a folder" in texts(app)
     assert app.markdown[0].value.startswith("## Demo-s found")
     assert len(shown(app).maps) > 1
     # A drawn scene that is chosen is the one that is shown.
