@@ -97,8 +97,7 @@ def _curves(explainer: Explainer, path: Path, number: int) -> list[Curve]:
     }
     grids = {"random": (7, 7), "random, finer": (28, 28)}
     made |= {name: controls.random_map(shape, grid, number) for name, grid in grids.items()}
-    pixels = np.ascontiguousarray(perturber.picture[0].permute(1, 2, 0).numpy())
-    made |= {"edges": controls.edges(pixels), "centre": controls.centre(shape)}
+    made |= {"edges": controls.edges(controls.pixels_of(perturber.picture)), "centre": controls.centre(shape)}
     # An empty map shows nothing: it hides at random.
     orders = [(name, ranking(one)) for name, one in made.items()]
     blank = ranking(made["random"])

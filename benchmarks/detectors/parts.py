@@ -22,6 +22,7 @@ from explain import Explainer
 from explain.faithfulness import controls
 from explain.faithfulness.curves import Perturber
 from explain.faithfulness.filling import fixed, imputed
+from explain.faithfulness.prove import object_of
 from explain.faithfulness.scores import scorer
 from explain.questions import settings
 
@@ -113,7 +114,7 @@ def _area(box: Any) -> float:
 def _lost(where: Explanation, number: int) -> dict[tuple[str, Filling], float]:
     """Return the share of its score that the box loses when the hottest part of each map inside it is hidden."""
     perturber = Perturber(where.evidence, scorer(where.evidence, where.heatmaps[0].target, where.options))
-    inside = _inside(where)
+    inside = object_of(where, 0)
     generator, names, shown = np.random.default_rng([SEED, number]), [], []
     for name, values in _maps(where, perturber.picture, number).items():
         # Equal values in random order.
@@ -142,20 +143,6 @@ def _in_fours(names: Sequence[str]) -> list[Sequence[str]]:
     return [names[at : at + 4] for at in range(0, len(names), 4)]
 
 
-def _inside(explanation: Explanation) -> NDArray[np.bool_]:
-    """Return where the box is, bool (h, w) over the content of the model's input."""
-    geometry = explanation.evidence.geometry
-    left, top, right, bottom = geometry.content
-    (sy, sx), (oy, ox) = geometry.scale, geometry.offset
-    (own,) = explanation.own(0)
-    assert own.box is not None
-    x0, y0, x1, y1 = own.box
-    found = np.zeros((bottom - top, right - left), bool)
-    rows = slice(max(round(y0 * sy + oy) - top, 0), round(y1 * sy + oy) - top)
-    found[rows, max(round(x0 * sx + ox) - left, 0) : round(x1 * sx + ox) - left] = True
-    return found
-
-
 def _maps(where: Explanation, picture: torch.Tensor, number: int) -> dict[str, NDArray[np.float64]]:
     """Return the maps to compare, float (h, w) over the content; several of one kind have a number after a comma."""
     resident = where.evidence.resident
@@ -174,8 +161,8 @@ def _maps(where: Explanation, picture: torch.Tensor, number: int) -> dict[str, N
     cells = tuple(max(side // CELL, 2) for side in shape)
     for blob in range(2):
         found[f"{BLOBS}, {blob}"] = controls.random_map(shape, cells, 10 * number + blob).astype(np.float64)
-    pixels = np.ascontiguousarray(picture[0].permute(1, 2, 0).numpy())
-    return found | {"edges": controls.edges(pixels).astype(np.float64), "centre of the box": _middle(_inside(where))}
+    edges = controls.edges(controls.pixels_of(picture)).astype(np.float64)
+    return found | {"edges": edges, "centre of the box": _middle(object_of(where, 0))}
 
 
 def _middle(inside: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -61,6 +61,27 @@ class Task(Generic[S]):
         return self.finished()
 
 
+class Watched(Task[S]):
+    """Work that stops itself once no page polls it any more: the page was left, or its tab closed."""
+
+    def __init__(self, work: Callable[..., None], status: S, *given: Any) -> None:
+        self._polled_at = time.monotonic()
+        self.abandoned = False
+        """Whether it was stopped because nobody waited for it any more."""
+        super().__init__(work, status, *given)
+
+    def report(self, share: float, words: str, patience: float) -> None:
+        """Report to the page, and stop where none has polled for `patience` seconds."""
+        self.status.report(share, words)
+        if time.monotonic() - self._polled_at > patience:
+            self.abandoned = True
+            self.cancel.set()
+
+    def polled(self) -> bool:
+        self._polled_at = time.monotonic()
+        return super().polled()
+
+
 def _run(work: Callable[..., None], status: Status, *given: Any) -> None:
     lower_priority()
     try:

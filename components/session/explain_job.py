@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import streamlit as st
 
 from common.errors import Cancelled, Problem
 from components.session import background, monitoring, state
-from components.session.background import Status, Task
+from components.session.background import Status, Watched
 from explain.evidence.cache import ByteCache
 from explain.methods import METHODS
 
@@ -45,11 +44,10 @@ def _cache() -> ByteCache[Explanation]:
     return ByteCache("explanations", size)
 
 
-class Job(Task[Status]):
+class Job(Watched[Status]):
     """One slow explanation in a thread of its own."""
 
     def __init__(self, explainer: Explainer, choices: Choices, options: dict[str, Any]) -> None:
-        self._polled = time.monotonic()
         self.result: Explanation | None = None
         self.partial: Explanation | None = None
         """The unfinished map of a method that refines one step by step."""
@@ -61,10 +59,7 @@ class Job(Task[Status]):
         self, status: Status, cancel: Event, explainer: Explainer, choices: Choices, options: dict[str, Any]
     ) -> None:
         def report(share: float, words: str) -> None:
-            status.report(share, words)
-            # The page was left or its tab closed: nobody is waiting.
-            if time.monotonic() - self._polled > ABANDONED:
-                cancel.set()
+            self.report(share, words, ABANDONED)
 
         self.result = explainer(choices.image, progress=report, cancel=cancel, partial=self._refined, **options)
 
@@ -72,8 +67,7 @@ class Job(Task[Status]):
         self.partial, self.unseen = made, True
 
     def polled(self) -> bool:
-        self._polled = time.monotonic()
-        return self.finished() or self.unseen
+        return super().polled() or self.unseen
 
 
 @dataclass

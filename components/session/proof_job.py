@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components.session import state
-from components.session.background import Status, Task
+from components.session.background import Status, Watched
 
 if TYPE_CHECKING:
     from threading import Event
@@ -30,23 +29,17 @@ _NOT_IN_KEY = {"picture_name", "targets", "top_k", "scale", "within", "versions"
 Key = tuple[Any, ...]
 
 
-class ProofJob(Task[Status]):
+class ProofJob(Watched[Status]):
     """The proof of one map, in a thread of its own."""
 
     def __init__(self, explanation: Explanation, index: int) -> None:
-        self._polled = time.monotonic()
         self.proof: Proof | None = None
         """As far as it has come."""
-        self.abandoned = False
-        """Whether it was stopped because no page showed it any more."""
         super().__init__(self._prove, Status(), explanation, index)
 
     def _prove(self, status: Status, cancel: Event, explanation: Explanation, index: int) -> None:
         def report(share: float, words: str) -> None:
-            status.report(share, words)
-            if time.monotonic() - self._polled > ABANDONED:
-                self.abandoned = True
-                cancel.set()
+            self.report(share, words, ABANDONED)
 
         self._preview(cancel, explanation, index)
         made = explanation.prove(index, fillings=(FILLING, "mean"), progress=report, cancel=cancel, partial=self._grown)
@@ -69,10 +62,6 @@ class ProofJob(Task[Status]):
 
     def _grown(self, made: Proof) -> None:
         self.proof = made
-
-    def polled(self) -> bool:
-        self._polled = time.monotonic()
-        return self.finished()
 
 
 @dataclass

@@ -14,7 +14,7 @@ from explain.faithfulness import FILLINGS, controls
 from explain.faithfulness.curves import Order, Perturber
 from explain.faithfulness.ranking import ranking
 from explain.faithfulness.scores import scorer
-from explain.maps.heatmap import scaled
+from explain.maps.heatmap import on_content
 from explain.methods import METHODS, from_evidence, offered
 from models.geometry import ModelInput
 
@@ -123,24 +123,26 @@ def choice(
     perturber = Perturber(before, scorer(before, target, explanation.options), cancel)
     evidence = Evidence(resident, ModelInput(before.tensor, before.geometry), find(resident, short_list(resident)))
     orders, places = _orders(evidence, target)
-    grids = {path: _grid(evidence, number) for number, path in enumerate(evidence.paths)}
+    sizes = (one.shape[-2:] for one in evidence.activations)
+    grids = {path: controls.grid_in(evidence.geometry, *size) for path, size in zip(evidence.paths, sizes, strict=True)}
     randoms = _randoms(explanation, sorted(set(grids.values())), perturber.picture.shape[-2:])
-    gains: dict[str, float] = {}
+    gains: dict[str, list[float]] = {}
     total = len(randoms) + len(orders)
 
     def found() -> Choice:
         cells = [
-            Cell(method, path, None if name is None else gains[name], float(np.mean(_of(gains, grids[path]))))
+            Cell(method, path, None if name is None else gains[name][0], float(np.mean(gains[_name(grids[path])])))
             for (method, path), name in places.items()
             if name is None or name in gains
         ]
         return Choice(target.label, tuple(cells))
 
     def done(curve: Curve) -> None:
-        gains[curve.name] = curve.advantage
+        gains.setdefault(curve.name, []).append(curve.advantage)
+        count = sum(map(len, gains.values()))
         if progress is not None:
-            progress(len(gains) / total, f"{len(gains)} of {total} maps")
-        if partial is not None and len(gains) > len(randoms):
+            progress(count / total, f"{count} of {total} maps")
+        if partial is not None and count > len(randoms):
             partial(found())
 
     perturber.curves([*randoms, *orders], filling, steps, done)
@@ -169,12 +171,11 @@ def _orders(evidence: Evidence, target: Target) -> tuple[list[Order], dict[tuple
     """Return the distinct orders, and by method and layer the name of its own; None for an empty map."""
     methods = [method for method in offered(evidence.resident) if method.quick]
     from_evidence.compute(evidence, methods, [target])
-    left, top, right, bottom = evidence.geometry.content
     orders: dict[bytes, Order] = {}
     places: dict[tuple[str, str], str | None] = {}
     for method in methods:
         for path, raw in zip(evidence.paths, evidence.raws[method.id, target], strict=True):
-            values = scaled([raw[None]], evidence.geometry, "own")[0, top:bottom, left:right].cpu().numpy()
+            values = on_content([raw[None]], evidence.geometry)
             order = ranking(values) if np.isfinite(values).all() else None
             places[method.id, path] = None
             if order is not None:
@@ -183,24 +184,17 @@ def _orders(evidence: Evidence, target: Target) -> tuple[list[Order], dict[tuple
     return [*orders.values()], places
 
 
-def _grid(evidence: Evidence, number: int) -> tuple[int, int]:
-    """Return the rows and columns of cells of a layer that lie in the content."""
-    left, top, right, bottom = evidence.geometry.content
-    height, width = evidence.geometry.input
-    rows, columns = evidence.activations[number].shape[-2:]
-    return max(round(rows * (bottom - top) / height), 2), max(round(columns * (right - left) / width), 2)
-
-
 def _randoms(explanation: Result, grids: Sequence[tuple[int, int]], shape: Sequence[int]) -> list[Order]:
     seeds = [controls.seed_of(explanation.image.sha256, number) for number in range(controls.SEEDS)]
     size = (int(shape[0]), int(shape[1]))
-    made = ((grid, seed, ranking(controls.random_map(size, grid, seed))) for grid in grids for seed in seeds)
-    return [Order(_name(grid, seed), 0, places) for grid, seed, places in made if places is not None]
+    return [
+        Order(_name(grid), number, places)
+        for grid in grids
+        for number, seed in enumerate(seeds)
+        if (places := ranking(controls.random_map(size, grid, seed))) is not None
+    ]
 
 
-def _name(grid: tuple[int, int], seed: int) -> str:
-    return f"random {grid[0]} x {grid[1]}: {seed}"
-
-
-def _of(gains: dict[str, float], grid: tuple[int, int]) -> list[float]:
-    return [value for name, value in gains.items() if name.startswith(_name(grid, 0)[:-1])]
+def _name(grid: tuple[int, int]) -> str:
+    """Return what the random maps of a grid are called; they have numbers."""
+    return f"random {grid[0]} x {grid[1]}"

@@ -10,6 +10,9 @@ import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
+
+    from models.geometry import Geometry
 
     Map = NDArray[np.float32]
 
@@ -24,6 +27,13 @@ CELL = 0.02
 def seed_of(sha256: str, number: int) -> int:
     """Return the seed of a picture's control map of that number: the same in every process."""
     return zlib.crc32(f"{sha256}/{number}".encode())
+
+
+def grid_in(geometry: Geometry, rows: int, columns: int) -> tuple[int, int]:
+    """Return how many rows and columns of a layer's cells over the whole input lie in the content; two at least."""
+    left, top, right, bottom = geometry.content
+    height, width = geometry.input
+    return max(round(rows * (bottom - top) / height), 2), max(round(columns * (right - left) / width), 2)
 
 
 def random_map(shape: tuple[int, int], grid: tuple[int, int], seed: int) -> Map:
@@ -43,6 +53,11 @@ def centre(shape: tuple[int, int]) -> Map:
     down, across = (np.abs((np.arange(side) + 0.5) / side - 0.5) for side in shape)
     found: Map = -np.hypot(down[:, None], across[None, :]).astype(np.float32)
     return found
+
+
+def pixels_of(picture: Tensor) -> NDArray[np.float32]:
+    """Return a picture (1, C, h, w) of the model's input as `edges` takes it, float32 (h, w, C)."""
+    return np.ascontiguousarray(picture[0].float().cpu().permute(1, 2, 0).numpy())
 
 
 def edges(pixels: NDArray[np.float32]) -> Map:

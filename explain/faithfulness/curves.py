@@ -108,9 +108,11 @@ class Perturber:
         Raises Cancelled within one batch of a stop.
         """
         fill = fixed(self.picture, filling)
-        ends = self._answers([(None, 0.0, False), (None, 1.0, False)], fill)
+        whole = torch.ones(self.picture.shape[-2:], dtype=torch.bool, device=self.picture.device)
+        ends = self._shown(torch.stack([whole, ~whole]), fill)
         inner = np.arange(1, steps) / steps
-        wanted = [(order, float(share), keeps) for order in orders for keeps in (False, True) for share in inner]
+        placed = [torch.from_numpy(order.places).to(self.picture.device) for order in orders]
+        wanted = [(places, float(share), keeps) for places in placed for keeps in (False, True) for share in inner]
         found: list[Curve] = []
         answers = self._in_batches(wanted, fill)
         for order in orders:
@@ -130,13 +132,15 @@ class Perturber:
         return Answers(*(torch.cat([getattr(part, name) for part in parts]) for name in Answers.__dataclass_fields__))
 
     def _in_batches(
-        self, wanted: Sequence[tuple[Order, float, bool]], fill: Tensor | None
+        self, wanted: Sequence[tuple[Tensor, float, bool]], fill: Tensor | None
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield (score, value, stays), each (), of every picture."""
+        """Yield (score, value, stays), each (), of pictures given by an order, a share, and whether that is kept."""
         at = 0
         while at < len(wanted):
+            some = wanted[at : at + self._batch]
             try:
-                answers = self._answers(wanted[at : at + self._batch], fill)
+                shown = torch.stack([places < share if keeps else places >= share for places, share, keeps in some])
+                answers = self._shown(shown, fill)
             except torch.OutOfMemoryError:
                 if self._batch == 1:
                     raise
@@ -146,19 +150,9 @@ class Perturber:
             at += len(answers.score)
             yield from zip(answers.score, answers.value, answers.stays, strict=True)
 
-    def _answers(self, wanted: Sequence[tuple[Order | None, float, bool]], fill: Tensor | None) -> Answers:
-        """Return the answers to pictures, each given by its order, a share, and whether that is kept or hidden."""
-        height, width = self.picture.shape[-2:]
-        nothing = np.full((height, width), 0.5, np.float32)
-        by_order: dict[int, Tensor] = {}
-        masks = []
-        for order, share, keeps in wanted:
-            places = nothing if order is None else order.places
-            if id(places) not in by_order:
-                by_order[id(places)] = torch.from_numpy(places).to(self.picture.device)
-            place = by_order[id(places)]
-            masks.append(place < share if keeps else place >= share)
-        shown = torch.stack(masks)[:, None]
+    def _shown(self, shown: Tensor, fill: Tensor | None) -> Answers:
+        """Return the answers to pictures of which only a part is shown, bool (B, h, w)."""
+        shown = shown[:, None]
         if fill is None:
             return self._run(imputed(self.picture, shown))
         return self._run(torch.where(shown, self.picture, fill))

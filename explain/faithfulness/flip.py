@@ -12,7 +12,7 @@ import torch
 from common.errors import ModelProblem
 from explain.faithfulness.curves import BATCH_CPU, Perturber
 from explain.faithfulness.filling import blurred
-from explain.faithfulness.scores import MATCH, Answers, scorer
+from explain.faithfulness.scores import Answers, boxes_of, same_place, scorer
 from explain.phrases import percent
 
 if TYPE_CHECKING:
@@ -202,11 +202,7 @@ def _answer(evidence: Evidence, target: Target, confidence: float, picture: Tens
     outputs = seen[0]
     if not adapter.detects:
         return adapter.labels[int(adapter.class_logits(outputs)[0].argmax())]
-    from torchvision.ops import box_iou
-
-    anchors = target.anchors or (int(evidence.outputs.scores[0, target.index].argmax()),)
-    boxes = evidence.outputs.boxes[0, list(anchors[:1])].detach().float()
-    near = box_iou(boxes, outputs.boxes[0].detach().float())[0] >= MATCH
+    near = same_place(boxes_of(evidence.outputs, target)[:1], outputs.boxes[0])[0]
     scores = torch.where(near, outputs.scores[0].detach(), 0.0).amax(1)
     best = int(scores.argmax())
     return adapter.labels[best] if float(scores[best]) > confidence and best != target.index else ""

@@ -14,7 +14,7 @@ from explain.faithfulness.curves import STEPS, Curve, Order, Perturber
 from explain.faithfulness.proof import Proof
 from explain.faithfulness.ranking import ranking
 from explain.faithfulness.scores import scorer
-from explain.maps.heatmap import scaled
+from explain.maps.heatmap import on_content
 from explain.maps.statistics import coarse, compare
 from explain.methods import METHODS
 
@@ -92,7 +92,6 @@ def _controls(explanation: Result, index: int, picture: Tensor, other: NDArray[n
     content = heatmap.content
     shape, grid = content.shape, grid_of(explanation, explanation.heatmaps[index])
     inside, sha256 = object_of(explanation, index), explanation.image.sha256
-    pixels = np.ascontiguousarray(picture[0].float().cpu().permute(1, 2, 0).numpy())
     seeds = [controls.seed_of(sha256, number) for number in range(2 * controls.SEEDS)]
     made: list[tuple[str, int, Any]] = [
         ("random", number, controls.random_map(shape, grid, seeds[number])) for number in range(controls.SEEDS)
@@ -102,7 +101,7 @@ def _controls(explanation: Result, index: int, picture: Tensor, other: NDArray[n
             ("blobs", number, controls.blobs(inside, grid, seeds[controls.SEEDS + number]))
             for number in range(controls.SEEDS)
         ]
-    made += [("centre", 0, controls.centre(shape)), ("edges", 0, controls.edges(pixels))]
+    made += [("centre", 0, controls.centre(shape)), ("edges", 0, controls.edges(controls.pixels_of(picture)))]
     if other is not None:
         made.append(("runner-up", 0, other))
     orders = ((name, number, ranking(values)) for name, number, values in made)
@@ -111,11 +110,8 @@ def _controls(explanation: Result, index: int, picture: Tensor, other: NDArray[n
 
 def grid_of(explanation: Result, heatmap: Heatmap) -> tuple[int, int]:
     """Return the rows and columns of cells in the content that a map was computed on, the finest of its layers."""
-    geometry, raw = explanation.evidence.geometry, heatmap.raw
-    left, top, right, bottom = geometry.content
-    height, width = geometry.input
-    rows, columns = max((one.shape for one in raw), key=math.prod)
-    return max(round(rows * (bottom - top) / height), 2), max(round(columns * (right - left) / width), 2)
+    rows, columns = max((one.shape for one in heatmap.raw), key=math.prod)
+    return controls.grid_in(explanation.evidence.geometry, rows, columns)
 
 
 def object_of(explanation: Result, index: int) -> NDArray[np.bool_]:
@@ -155,6 +151,4 @@ def _runner_up(explanation: Result, index: int) -> tuple[NDArray[np.float32] | N
         raw = method.run(evidence, [replace(target, index=best, label=adapter.labels[best])])
     except Problem:
         return None, ""
-    left, top, right, bottom = evidence.geometry.content
-    values = scaled(raw.maps, evidence.geometry, "own")[0, top:bottom, left:right].cpu().numpy()
-    return values, adapter.labels[best]
+    return on_content(raw.maps, evidence.geometry), adapter.labels[best]

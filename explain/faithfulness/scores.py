@@ -69,14 +69,28 @@ def _cosine(vectors: Tensor, to: Tensor) -> Answers:
     return Answers(cosine, cosine, torch.ones_like(cosine, dtype=torch.bool))
 
 
+def boxes_of(outputs: Detections, target: Target) -> Tensor:
+    """Return the boxes of a target's candidates, (m, 4) xyxy in the input; without any, its class's strongest one."""
+    assert target.index is not None
+    anchors = target.anchors or (int(outputs.scores[0, target.index].argmax()),)
+    return outputs.boxes[0, list(anchors)].detach().float()
+
+
+def same_place(boxes: Tensor, candidates: Tensor) -> Tensor:
+    """Return which candidates (N, 4) of a changed picture are at the place of boxes (m, 4), bool (m, N)."""
+    from torchvision.ops import box_iou
+
+    found: Tensor = box_iou(boxes, candidates.detach().float()) >= MATCH
+    return found
+
+
 class _Box:
     """The chosen boxes' score, the mean over them: of each the best candidate of its class at its place, else 0."""
 
     def __init__(self, outputs: Detections, target: Target, confidence: float) -> None:
         assert target.index is not None
         self._index, self._confidence, self._contrast = target.index, confidence, target.part == "contrast"
-        anchors = target.anchors or (int(outputs.scores[0, target.index].argmax()),)
-        self._boxes = outputs.boxes[0, list(anchors)].detach().float()  # (m, 4)
+        self._boxes = boxes_of(outputs, target)  # (m, 4)
 
     def __call__(self, outputs: Detections) -> Answers:
         rows = [self._one(*pair) for pair in zip(outputs.scores, outputs.boxes.detach().float(), strict=True)]
@@ -85,11 +99,9 @@ class _Box:
 
     def _one(self, scores: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Return score and value, shape () each, of one picture's candidates: scores (K, N), boxes (N, 4)."""
-        from torchvision.ops import box_iou
-
         # A service names its classes as they come.
         own = scores[self._index] if self._index < len(scores) else scores.new_zeros(scores.shape[1])
-        there = torch.where(box_iou(self._boxes, boxes) >= MATCH, own, 0.0)  # (m, N)
+        there = torch.where(same_place(self._boxes, boxes), own, 0.0)  # (m, N)
         if not there.numel():
             zero = own.new_zeros(())
             return zero, zero

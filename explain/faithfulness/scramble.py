@@ -17,7 +17,7 @@ from explain.evidence.evidence import Evidence
 from explain.faithfulness import controls
 from explain.faithfulness.prove import grid_of, object_of
 from explain.faithfulness.randomised import STAGES, copied, redrawn, stages
-from explain.maps.heatmap import scaled
+from explain.maps.heatmap import on_content
 from explain.maps.statistics import coarse, compare
 from explain.methods import METHODS
 from explain.methods.method import Request
@@ -183,9 +183,7 @@ def _stage(
     heatmap, before, options = explanation._map(index).measured, explanation.evidence, explanation.options
     evidence = Evidence(other, ModelInput(before.tensor, before.geometry), before.layers)
     raw = METHODS[heatmap.method].run(evidence, [heatmap.target], Request(options.masks, options.head, None, cancel))
-    left, top, right, bottom = before.geometry.content
-    values = scaled(raw.maps, before.geometry, "own")[0, top:bottom, left:right].cpu().numpy()
-    values = coarse(np.nan_to_num(values))
+    values = coarse(np.nan_to_num(on_content(raw.maps, before.geometry)))
     alike = compare(heatmap.coarse, values)
     pairs = zip(heatmap.raw, (np.nan_to_num(one[0].float().cpu().numpy()) for one in raw.maps), strict=True)
     signed = float(np.mean([compare(_unit(one), _unit(two)).rank_correlation for one, two in pairs]))
@@ -197,7 +195,7 @@ def _known(explanation: Result, index: int | str) -> dict[Verdict, Map]:
     shown = explanation._map(index)
     heatmap, evidence = shown.measured, explanation.evidence
     left, top, right, bottom = evidence.geometry.content
-    pixels = np.ascontiguousarray(evidence.tensor[0, :, top:bottom, left:right].float().cpu().permute(1, 2, 0).numpy())
+    pixels = controls.pixels_of(evidence.tensor[:, :, top:bottom, left:right])
     known: dict[Verdict, Map] = {
         "edges": _unit(coarse(controls.edges(pixels))),
         "centre": _unit(coarse(controls.centre(heatmap.content.shape))),

@@ -11,8 +11,8 @@ import torch
 from common.errors import Cancelled, ModelProblem
 from explain.evidence.evidence import Evidence
 from explain.faithfulness.changes import CHANGES, changed
-from explain.faithfulness.scores import MATCH
-from explain.maps.heatmap import scaled
+from explain.faithfulness.scores import boxes_of, same_place
+from explain.maps.heatmap import on_content
 from explain.maps.statistics import coarse, compare
 from explain.methods import METHODS
 from explain.methods.method import Request
@@ -149,8 +149,7 @@ def _variant(explanation: Result, index: int | str, kind: Kind, first: str, canc
     if target is None:
         return Variant(kind, score, answer, True, None, None, None)
     raw = METHODS[heatmap.method].run(evidence, [target], Request(options.masks, options.head, None, cancel))
-    left, top, right, bottom = geometry.content
-    values = made.undone(scaled(raw.maps, geometry, "own")[0, top:bottom, left:right].cpu().numpy())
+    values = made.undone(on_content(raw.maps, geometry))
     alike = compare(heatmap.coarse, coarse(values))
     return Variant(kind, score, answer, answer != first, values, alike.rank_correlation, alike.ssim)
 
@@ -176,12 +175,8 @@ def _box(
     explanation: Result, evidence: Evidence, made: Changed | None, target: Target
 ) -> tuple[float, str, Target | None]:
     """Return the mean score of the same boxes, the class of the first one, and their candidates."""
-    from torchvision.ops import box_iou
-
-    before, outputs, labels = explanation.evidence.outputs, evidence.outputs, evidence.resident.adapter.labels
-    assert target.index is not None
-    anchors = target.anchors or (int(before.scores[0, target.index].argmax()),)
-    boxes = before.boxes[0, list(anchors)].detach().float()  # (m, 4)
+    outputs, labels = evidence.outputs, evidence.resident.adapter.labels
+    boxes = boxes_of(explanation.evidence.outputs, target)  # (m, 4)
     if made is not None and made.mirrored:
         left, _, right, _ = evidence.geometry.content
         boxes = torch.stack([left + right - boxes[:, 2], boxes[:, 1], left + right - boxes[:, 0], boxes[:, 3]], 1)
@@ -189,8 +184,7 @@ def _box(
         down, right = made.shift
         boxes = boxes + boxes.new_tensor([right, down, right, down])
     scores = outputs.scores[0].detach()
-    near = box_iou(boxes, outputs.boxes[0].detach().float()) >= MATCH  # (m, N)
-    own, at = torch.where(near, scores[target.index], 0.0).max(1)
+    own, at = torch.where(same_place(boxes, outputs.boxes[0]), scores[target.index], 0.0).max(1)
     shown = own > explanation.options.confidence
     score = float(own.double().mean())
     if not bool(shown.any()):

@@ -128,6 +128,13 @@ def scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> Tensor:
     return _scaled(raws, geometry, scale)[0]
 
 
+def on_content(raws: Sequence[Tensor], geometry: Geometry) -> NDArray[np.float32]:
+    """Return the first of `scaled` raw maps over the part of the input that is picture, float32 (h, w) in 0..1."""
+    left, top, right, bottom = geometry.content
+    values: NDArray[np.float32] = scaled(raws, geometry, "own")[0, top:bottom, left:right].cpu().numpy()
+    return values
+
+
 def _scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Return `scaled`, the last layer's low and high before growing and the mean's after: each (k or 1, 1, 1)."""
     height, width = geometry.input

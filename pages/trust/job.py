@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import streamlit as st
 
 from common.errors import Cancelled
 from components.session import background, page, state
-from components.session.background import Status, Task
+from components.session.background import Status, Watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,29 +39,19 @@ class Part:
     """Called with an explanation, a map's index, `progress` and `cancel`."""
 
 
-class Job(Task[Status]):
+class Job(Watched[Status]):
     """One test in a thread of its own."""
 
     def __init__(self, work: Callable[..., Any]) -> None:
-        self._polled = time.monotonic()
         self.result: Any = None
-        self.abandoned = False
         # Not held here: it holds the model's evidence, which is let go when the thread ends.
         super().__init__(self._test, Status(), work)
 
     def _test(self, status: Status, cancel: Event, work: Callable[..., Any]) -> None:
         def report(share: float, words: str) -> None:
-            status.report(share, words[:1].upper() + words[1:])
-            # The page was left or its tab closed: nobody is waiting.
-            if time.monotonic() - self._polled > ABANDONED:
-                self.abandoned = True
-                cancel.set()
+            self.report(share, words[:1].upper() + words[1:], ABANDONED)
 
         self.result = work(progress=report, cancel=cancel)
-
-    def polled(self) -> bool:
-        self._polled = time.monotonic()
-        return self.finished()
 
 
 @dataclass

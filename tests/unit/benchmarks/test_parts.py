@@ -10,6 +10,7 @@ import pytest
 from benchmarks.detectors import parts
 from common.errors import ModelProblem
 from explain import Explainer
+from explain.faithfulness.prove import object_of
 from tests.conftest import weight
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def test_every_map_hides_as_much_of_the_box_and_blobs_are_what_it_is_held_agains
 
 def test_the_box_is_where_it_is_in_the_models_input(scene: Path):
     made = Explainer("demo-s")(scene, per="detection", top_k=1)
-    inside, (box,) = parts._inside(made), [made.predictions[0].box]
+    inside, (box,) = object_of(made, 0), [made.predictions[0].box]
     assert inside.shape == made.heatmaps[0].content.shape
     height, width = inside.shape
     share = parts._area(box) / (made.image.width * made.image.height)
