@@ -75,7 +75,7 @@ def similarity() -> None:
             st.button(
                 "Use as the query",
                 icon=":material/swap_horiz:",
-                on_click=image_source.turn_to,
+                on_click=gallery_picker.turn_to,
                 args=(found.gallery.image,),
                 width="stretch",
                 help="Choose this picture at the top of the page, so that the others are compared with it.",

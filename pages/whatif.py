@@ -101,8 +101,9 @@ def _answer(
     options = {"method": choices.method, **choices.options}
     after = original if untouched else explainer(edited.image, maps=False, **options)
     found = changes.changes(original, after)
+    said = changes.sentence(original, found, edit, example=not current.turn)
     with title:
-        st.markdown(f"## {sidebar.warned(choices, changes.sentence(original, found, edit))}")
+        st.markdown(f"## {sidebar.warned(choices, said)}")
     with middle:
         st.markdown("### Boxes" if original.model.task == "detect" else "### Answers")
         if found:

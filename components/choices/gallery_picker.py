@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +55,8 @@ class Gallery:
     """Counts deletions: each gets an uploader of its own."""
     reopened: Image | None = None
     """The second picture of the record that was opened last."""
+    seen: set[str] = field(default_factory=set)
+    """The session's own pictures when the gallery was last drawn, by SHA-256."""
 
 
 def take(image: Image) -> None:
@@ -66,6 +68,7 @@ def take(image: Image) -> None:
 def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
     """Choose the pictures to compare with, in a popover; never the query itself where there is another."""
     others = {key: image for key, image in image_source.own().items() if key != query.sha256}
+    _turn_to_own(others)
     place = st.container(width="content").empty()
     gallery = state.of(Gallery)
     there = {"yours": others, "folder": permitted_folders.folders(), "history": gallery.reopened}
@@ -94,6 +97,21 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
         gallery.count = len(found)
         st.rerun()
     return found
+
+
+def _turn_to_own(others: dict[str, Image]) -> None:
+    """Compare with the session's own pictures once there are two: who uploads both wants to see them compared."""
+    gallery, own = state.of(Gallery), set(image_source.own())
+    first = next(iter(WAYS))
+    if others and not own <= gallery.seen and url_state.remembered(WAY, WAYS, first, name="gallery") == first:
+        url_state.put(WAY, "yours")
+    gallery.seen |= own
+
+
+def turn_to(image: Image) -> None:
+    """Make a picture of the gallery the query, in a widget's callback; what it is compared with stays."""
+    state.of(Gallery).seen.add(image.sha256)
+    image_source.turn_to(image)
 
 
 def waiting() -> bool:

@@ -11,6 +11,7 @@ from common.errors import WeightsProblem
 from components.choices import detection_options, image_picker, layer_picker, model_picker, unavailable
 from components.session import image_source, state, url_state
 from components.session.state import Choices
+from explain.faithfulness import badge
 from explain.methods import METHODS
 from explain.phrases import megabytes, plural
 from models.preprocess import WAYS
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from explain import Explainer
     from explain.findings.reliability import Reliability
     from models.adapter import ModelSpec
+
+_BADGE = (
+    "Whether maps by this method at these layers were still alike after the model's weights were replaced by random "
+    "ones, on the page Trust. One that survives does not show what the model has learnt."
+)
 
 
 def draw(
@@ -67,6 +73,8 @@ def draw(
         else:
             url_state.write("head", None)
         _residents()
+    with method_place:
+        _badge(explainer, method, options)
     question = None
     if not methods:
         with question_place:
@@ -167,6 +175,15 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     url_state.keep_own(key, name, offered, first, name="method")
     st.caption(" ".join([METHODS[name].about.capitalize() + ".", *([found[name].sentence] if name in found else [])]))
     return name
+
+
+def _badge(explainer: Explainer, method: str, options: Mapping[str, Any]) -> None:
+    """Say whether this model's maps by this method survived scrambled weights, once that was tested."""
+    layers = options["layers"] or explainer.default_layers
+    found = badge.verdicts(explainer.resident.adapter.weights_sha256, method, layers)
+    if found:
+        icon = "fact_check" if set(found) == {"depends"} else "warning"
+        st.caption(f":material/{icon}: Trust: {badge.words(found)}.", help=_BADGE)
 
 
 def _marked(method: str, found: Mapping[str, Reliability]) -> str:

@@ -126,9 +126,10 @@ function short(share) {
 /** @type {Record<Tool, [string, string]>} */
 const NOUNS = { brush: ["stroke", "strokes"], rectangle: ["rectangle", "rectangles"], patch: ["patch", "patches"] };
 
-/** Say what is on the picture, for a screen reader too. @param {Edit} edit */
-export function described({ marks, keep }) {
+/** Say what is on the picture, for a screen reader too. @param {Edit} edit @param {boolean} [example]  not painted by hand */
+export function described({ marks, keep }, example = false) {
   if (!marks.length) return "Nothing is painted: this is the original.";
+  if (example) return "An example: paint more, or clear it with the bin.";
   const counted = /** @type {Tool[]} */ (["brush", "rectangle", "patch"]).flatMap((kind) => {
     const count = marks.filter((mark) => mark.kind === kind).length;
     return count ? [`${count} ${NOUNS[kind][count === 1 ? 0 : 1]}`] : [];

@@ -30,6 +30,8 @@ class Painter {
   /** @type {Tool} */
   #tool = "brush";
   #original = false;
+  /** Whether Python covered something, and nobody painted yet. */
+  #example = false;
   /** @type {import("./canvases.js").Sources | null} */
   #sources = null;
   /** @type {Corners[]} */
@@ -136,7 +138,8 @@ class Painter {
   }
 
   #describe() {
-    const { root } = this, edit = this.#edits.value, text = this.#original ? "This is the original." : described(edit);
+    const { root } = this, edit = this.#edits.value;
+    const text = this.#original ? "This is the original." : described(edit, this.#example && !this.#edits.back);
     this.canvas.setAttribute("aria-label", `${this.#name}, to paint on. ${text}`);
     if (find(root, ".said").textContent !== text) find(root, ".said").textContent = text;
     find(root, ".undo").disabled = !this.#edits.back;
@@ -311,7 +314,7 @@ class Painter {
     const edits = made.get(head.id) ?? new Edits(head.edit);
     made.set(head.id, edits);
     this.#hand.drop();
-    [this.#id, this.#edits, this.#name] = [head.id, edits, head.name];
+    [this.#id, this.#edits, this.#name, this.#example] = [head.id, edits, head.name, !head.turn];
     this.#post = post((turn) => this.#tell(turn), BROWSER, head.turn, SOON);
     this.canvas.style.setProperty("--ratio", String(head.size[0] / head.size[1]));
     const opened = blobs.map((blob) => createImageBitmap(jpegBlob(blob)));

@@ -22,6 +22,17 @@ Candidate = tuple[str, "Explanation", int]
 """A map that can be proved: its name among those of the page, its explanation, its index there."""
 POLL = 0.25
 """Seconds between two looks at what has come."""
+_READ = """
+**Hide the hottest** covers the places that the map calls most important, the hottest first. If the answer hangs on
+them, its score falls at once.
+
+**Keep only the hottest** covers everything else. If those places are enough, the score stays.
+
+**The thin lines** cover as much elsewhere: random places, the middle, edges, and what is hot for another class. A map
+whose score falls no faster than at random places shows nothing that matters.
+
+Compare lines with each other, not with 0 or 100 %: a model has not learnt from half-covered pictures.
+"""
 _HELP = (
     "Hide what the map shows, or keep nothing else, and see what is left of the model's answer; "
     "control maps show whether any other places would do as well."
@@ -135,6 +146,10 @@ def _proof(explanation: Explanation, index: int, polls: bool) -> None:
         st.rerun()
     if job is not None:
         _progress(job)
+    else:
+        # As high as the progress was: what somebody drags below does not move when it ends.
+        with st.popover("How to read this", icon=":material/help:", help="What is covered, and what the lines mean."):
+            st.markdown(_READ)
     key = proof_job.key_of(explanation, index)
     shown, data = state.latest("proof-picture", key, lambda: payload.pack(explanation, index))
     drawn = payload.curves(made, detects=bool(explanation.own(index)), of=shown, whole=job is None)

@@ -16,14 +16,13 @@ export const COARSEST = 1 / 4;
 
 /**
  * Fit as many columns as there is room for, in rows of equal length: four panels where three fit are two by two.
- * @param {number} count @param {number} room CSS pixels @param {number|null} fixed  so many, where each
- * has room for the smallest useful panel
+ * @param {number} count @param {number} room CSS pixels @param {number|null} fixed  so many, which may be narrower, where
+ * there is room for them
  */
 export function columnsFor(count, room, fixed) {
   const fits = (/** @type {number} */ width) => Math.max(1, Math.floor((room + GAP) / (width + GAP)));
-  if (fixed) return Math.max(1, Math.min(fixed, count, fits(MIN_FIXED_WIDTH)));
-  const most = Math.min(count, fits(MIN_WIDTH));
-  return Math.ceil(count / Math.ceil(count / most));
+  const most = Math.min(fixed ?? count, count, fits(fixed ? MIN_FIXED_WIDTH : MIN_WIDTH));
+  return most === fixed ? most : Math.ceil(count / Math.ceil(count / most));
 }
 
 /**

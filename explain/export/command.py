@@ -1,4 +1,4 @@
-"""Write the command that reproduces a recipe's explanation."""
+"""Write the command, or the call in Python, that reproduces a recipe's explanation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from common.errors import ModelProblem
+from explain.options import RECIPE_OPTIONS
 from explain.recipe import Recipe
 from models import catalog
 
@@ -17,13 +18,15 @@ _PLAIN |= {"top_k": 5, "scale": "own", "preprocessing": "trained", "confidence":
 
 
 def line(recipe: Recipe) -> str:
-    """Return the command, quoted for a shell.
+    """Return the command, quoted for a shell; of a model that no catalogue names, the call in Python.
 
     It gives every option whose default depends on the model (method, layers, targets, device), and others only where
     they differ from the default.
 
         line(result.recipe)  # "python -m explain image bus.jpg --model efficientnet-lite0 --method hirescam ..."
     """
+    if not _in_catalog(recipe):
+        return _call(recipe)
     name = recipe.picture_name
     words = ["image", f"./{name}" if name.startswith("-") else name]
     if detects(recipe):
@@ -34,7 +37,9 @@ def line(recipe: Recipe) -> str:
 
 def replay(recipe: Recipe, file: str = "recipe.json") -> str:
     """Return the command that replays a recipe from its file, or from any file that it is embedded in, and checks the
-    picture and the weights."""
+    picture and the weights; empty for a model that no catalogue names, which it could not load."""
+    if not _in_catalog(recipe):
+        return ""
     return shlex.join(["python", "-m", "explain", "replay", file, "--picture", recipe.picture_name])
 
 
@@ -44,6 +49,25 @@ def detects(recipe: Recipe) -> bool:
         return catalog.spec(recipe.model).task == "detect"
     except ModelProblem:
         return recipe.per != "class"
+
+
+def _in_catalog(recipe: Recipe) -> bool:
+    try:
+        catalog.spec(recipe.model)
+    except ModelProblem:
+        return False
+    return True
+
+
+def _call(recipe: Recipe) -> str:
+    """Return the call for a model that was in memory, or that was named by its file."""
+    given: dict[str, object] = {"method": recipe.method, "layers": list(recipe.layers)}
+    if recipe.per != "picture":
+        given["targets"] = list(recipe.targets)
+    names = (*RECIPE_OPTIONS, "masks")
+    given |= {name: value for name in names if (value := getattr(recipe, name)) != _PLAIN.get(name)}
+    arguments = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    return f"Explainer(model)({recipe.picture_name!r}, {arguments})  # model: your {recipe.model}"
 
 
 def _always(recipe: Recipe) -> Iterator[tuple[str, str]]:

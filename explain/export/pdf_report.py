@@ -61,8 +61,10 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = "inferno") 
     _head(page, "How to reproduce it")
     _text(page, caption.caption(explanation, index), 9.5, after=1.5)
     _code(page, command.line(explanation.recipe), 8.5)
-    _text(page, "Or save the recipe below as recipe.json and replay it, which checks the picture and the weights:", 9.5)
-    _code(page, command.replay(explanation.recipe), 8.5)
+    if again := command.replay(explanation.recipe):
+        words = "Or save the recipe below as recipe.json and replay it, which checks the picture and the weights:"
+        _text(page, words, 9.5)
+        _code(page, again, 8.5)
     _head(page, "All numbers")
     _numbers(page, explanation, index)
     _head(page, "Recipe")

@@ -6,7 +6,7 @@ The cascading randomisation of Adebayo et al. 2018, https://arxiv.org/abs/1810.0
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -14,7 +14,8 @@ import numpy as np
 from common.errors import Cancelled, ModelProblem
 from explain.evidence.cache import ByteCache
 from explain.evidence.evidence import Evidence
-from explain.faithfulness import controls
+from explain.faithfulness import badge, controls
+from explain.faithfulness.badge import VERDICTS, Verdict
 from explain.faithfulness.prove import grid_of, object_of
 from explain.faithfulness.randomised import STAGES, copied, redrawn, stages
 from explain.maps.heatmap import on_content
@@ -35,14 +36,6 @@ if TYPE_CHECKING:
 
     Map = NDArray[np.float32]
 
-Verdict = Literal["depends", "survives", "edges", "centre", "box"]
-VERDICTS: dict[Verdict, str] = {
-    "depends": "depends on the model",
-    "survives": "survives scrambling",
-    "edges": "survives scrambling: draws edges here",
-    "centre": "survives scrambling: marks the middle of the picture",
-    "box": "survives scrambling: marks the place of its box, whatever the weights",
-}
 DRAWS = 3
 """Sets of weights for the last stage: of one alone a map on 7 by 7 cells is like another by chance."""
 NULL = 200
@@ -174,6 +167,7 @@ def scramble(
     threshold = _of_random(explanation, heatmap)
     result = Scramble(heatmap.target.label, heatmap.method, tuple(made), tuple(final), threshold, last)
     _CACHE.put(key, result)
+    badge.note(resident.adapter.weights_sha256, heatmap.method, heatmap.layers, key, result.verdict)
     return result
 
 

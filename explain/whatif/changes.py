@@ -94,12 +94,12 @@ def matched(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[
     return (*listed, *new)
 
 
-def sentence(before: Explanation, found: Sequence[Change], edit: Edit) -> str:
-    """Say what an edit changed, in numbers that were measured."""
+def sentence(before: Explanation, found: Sequence[Change], edit: Edit, *, example: bool = False) -> str:
+    """Say what an edit changed, in numbers that were measured; `example`: nobody painted the edit by hand."""
     task = before.model.task
     if not (edit.paints or edit.moves):
         return _invitation(before)
-    condition = _condition(edit)
+    condition = "With the hottest part covered" if example else _condition(edit)
     if task == "embed":
         return f"{condition}, the picture is {percent(found[0].after or 0.0)} similar to the original."
     if task == "detect":

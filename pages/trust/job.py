@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ ABANDONED = 15.0
 """Seconds after which a test that no page polls any more is stopped."""
 PATIENCE = 0.4
 """Seconds that a test may take before a progress bar is worth showing."""
+PAUSE = 3.0
+"""Seconds between two looks at what a test has found so far: the whole page is drawn again for each."""
 KEPT = 16
 """Results that a session holds: of four maps or more."""
 Key = tuple[Any, ...]
@@ -36,7 +39,9 @@ class Part:
     icon: str
     help: str
     run: Callable[..., Any]
-    """Called with an explanation, a map's index, `progress` and `cancel`."""
+    """Called with an explanation, a map's index, `progress` and `cancel`, and `partial` where it grows."""
+    grows: bool = False
+    """Whether it takes so long that what it has found so far is shown."""
 
 
 class Job(Watched[Status]):
@@ -44,6 +49,10 @@ class Job(Watched[Status]):
 
     def __init__(self, work: Callable[..., Any]) -> None:
         self.result: Any = None
+        self.partial: Any = None
+        """What was found so far."""
+        self._drawn: Any = None
+        self._drawn_at = time.monotonic()
         # Not held here: it holds the model's evidence, which is let go when the thread ends.
         super().__init__(self._test, Status(), work)
 
@@ -51,7 +60,19 @@ class Job(Watched[Status]):
         def report(share: float, words: str) -> None:
             self.report(share, words[:1].upper() + words[1:], ABANDONED)
 
-        self.result = work(progress=report, cancel=cancel)
+        self.result = work(progress=report, cancel=cancel, partial=self._grown)
+
+    def _grown(self, found: Any) -> None:
+        self.partial = found
+
+    def polled(self) -> bool:
+        grown = self.partial is not self._drawn and time.monotonic() - self._drawn_at > PAUSE
+        return super().polled() or grown
+
+    def draws(self) -> Any:
+        """Return what was found so far, which the page is about to draw."""
+        self._drawn, self._drawn_at = self.partial, time.monotonic()
+        return self._drawn
 
 
 @dataclass
@@ -83,7 +104,7 @@ def result(part: Part, explanation: Explanation, index: int, *, begin: bool = Fa
     job = _held(part, key)
 
     def start() -> None:
-        held.jobs[part.name] = (key, Job(partial(part.run, explanation, index)))
+        held.jobs[part.name] = (key, Job(partial(_run, part, explanation, index)))
 
     if job is None and begin:
         start()
@@ -99,6 +120,8 @@ def result(part: Part, explanation: Explanation, index: int, *, begin: bool = Fa
             st.button("Start again", icon=":material/replay:", key=f"again-{part.name}", on_click=start, help=again)
         return None
     if not job.finished(PATIENCE):
+        # Before polling: it would run the page again.
+        job.draws()
         background.progress(job, help=f"Stop this test: {part.button.lower()}.", estimate=True)
         return None
     # A failed job stays, so that a rerun shows the same error instead of starting it again.
@@ -108,6 +131,16 @@ def result(part: Part, explanation: Explanation, index: int, *, begin: bool = Fa
     del held.jobs[part.name]
     held.keep(key, job.result)
     return job.result
+
+
+def so_far(part: Part, explanation: Explanation, index: int) -> Any:
+    """Return what a test that runs, or was stopped, has found so far; None for nothing."""
+    job = _held(part, key_of(part, explanation, index))
+    return None if job is None else job.draws()
+
+
+def _run(part: Part, explanation: Explanation, index: int, *, partial: Callable[[Any], None], **how: Any) -> Any:
+    return part.run(explanation, index, **how, **({"partial": partial} if part.grows else {}))
 
 
 def _held(part: Part, key: Key) -> Job | None:

@@ -10,6 +10,7 @@ from common.errors import Cancelled
 from components.choices import class_picker, sidebar
 from components.session import explain_job, page
 from components.views import panels
+from explain.faithfulness.badge import VERDICTS
 from explain.methods import METHODS
 from pages.trust import parts
 
@@ -72,8 +73,6 @@ def _explained(choices: Choices, explainer: Explainer, title: DeltaGenerator) ->
 
 
 def _headline(found: Scramble) -> str:
-    from explain.faithfulness.scramble import VERDICTS
-
     return f"{METHODS[found.method].name}'s map of {found.label} {VERDICTS[found.verdict]}"
 
 

@@ -11,9 +11,10 @@ import streamlit as st
 from components.session import page, state, url_state
 from components.viewer import Map, Panel
 from components.views import panels, tables
+from explain.faithfulness import badge
 from explain.methods import METHODS
 from explain.phrases import percent
-from pages.trust.job import Part, result
+from pages.trust.job import Part, result, so_far
 
 if TYPE_CHECKING:
     from explain import Explanation
@@ -72,6 +73,7 @@ CHOICE = Part(
     "Hides and keeps the hottest parts of every quick method's map at up to six layers: seconds, for a detector "
     "minutes.",
     _choice,
+    grows=True,
 )
 FLIP = Part(
     "flip",
@@ -107,6 +109,11 @@ def scrambled(explanation: Explanation, index: int) -> Scramble | None:
         f"The weights of the last stage are drawn {len(found.final)} times ({ends}), as a coarse map may be like "
         "another by chance; the sentence has their mean."
     )
+    resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
+    tested = badge.verdicts(resident.adapter.weights_sha256, heatmap.method, heatmap.layers)
+    if len(tested) > 1:
+        name = f"{METHODS[heatmap.method].name} of {explanation.model.name}"
+        st.caption(f":material/history: All tests of {name} so far: {badge.words(tested)}.")
     return found
 
 
@@ -162,7 +169,16 @@ def chosen(explanation: Explanation, index: int) -> None:
     )
     found: Choice | None = result(CHOICE, explanation, index)
     if found is None:
+        if (unfinished := so_far(CHOICE, explanation, index)) is not None:
+            _matrix(unfinished)
         return
+    _matrix(found)
+    st.markdown(f":material/fact_check: {found.sentence}")
+    if (best := found.best) is not None:
+        _use(explanation, best)
+
+
+def _matrix(found: Choice) -> None:
     names = {name: METHODS[name].name for name in found.methods}
     matrix = pd.DataFrame(None, index=list(names.values()), columns=list(found.layers), dtype=float)
     for cell in found.cells:
@@ -172,9 +188,6 @@ def chosen(explanation: Explanation, index: int) -> None:
     matrix.insert(0, "Method", matrix.index)
     help = "Score kept minus score left, each averaged over the shares that are kept or hidden; empty: no map."
     tables.table(matrix, columns={layer: tables.number("%+.2f", help) for layer in found.layers})
-    st.markdown(f":material/fact_check: {found.sentence}")
-    if (best := found.best) is not None:
-        _use(explanation, best)
 
 
 def _use(explanation: Explanation, best: Cell) -> None:

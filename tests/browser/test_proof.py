@@ -43,7 +43,7 @@ def test_the_slider_hides_and_keeps_the_curves_come_and_a_stop_keeps_them(visit:
     hidden = shown(page)
     changed = (np.abs(hidden - whole).sum(2) > 0).mean()
     assert 0.12 < changed < 0.24
-    page.get_by_label("Keep only it").check(force=True)
+    page.get_by_label("Keep only the hottest").check(force=True)
     sync.expect(page.locator(".proof canvas")).to_have_attribute("data-shown", "kept 20\u00a0% blur")
     kept = shown(page)
     assert 0.6 < (np.abs(kept - whole).sum(2) > 0).mean() < 0.88

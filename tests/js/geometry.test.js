@@ -12,6 +12,10 @@ test("as many columns as fit, in rows of equal length", () => {
   assert.equal(g.columnsFor(24, 754, 6), 6);
   assert.equal(g.columnsFor(24, 360, 6), 3);
   assert.equal(g.columnsFor(4, 100, 3), 1);
+  // A strip of seven in one row, or in two of nearly equal length.
+  assert.equal(g.columnsFor(7, 1026, 7), 7);
+  assert.equal(g.columnsFor(7, 712, 7), 4);
+  assert.equal(g.columnsFor(7, 360, 7), 3);
 });
 
 test("a panel is as wide as its column or as high as allowed", () => {

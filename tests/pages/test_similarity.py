@@ -12,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from components.choices import gallery_picker
-from components.session import image_source
+from components.session import image_source, state
 from components.session.state import Sidebar
 from components.views import exports
 from explain import Explainer
@@ -127,6 +127,30 @@ def test_the_gallery_that_was_uploaded_is_ranked_and_a_broken_file_is_told_of(pa
     assert {name for name, _ in listed(app)} == {path.name for path in pictures[1:3]}
     next(button for button in app.button if button.label == "Delete 3 uploads").click().run()
     assert not app.exception and "until you give a picture" in texts(app)
+
+
+def test_two_pictures_given_in_the_bar_are_compared_and_a_later_choice_stays(page, pictures: list) -> None:
+    app = page(SCREEN)
+    images = [Image.open(path) for path in pictures[1:4]]
+
+    def give(image: Image) -> None:
+        own = app.session_state[state.key(image_source.Pictures)]
+        own.own[image.sha256], own.chosen = image, image.sha256
+        app.run()
+        assert not app.exception and not app.error
+
+    give(images[0])
+    assert "bus.jpg" in {name for name, _ in listed(app)}
+    give(images[1])
+    assert [side["name"] for side in sent(app)["sides"]] == [images[1].name, images[0].name]
+    assert [name for name, _ in listed(app)] == [images[0].name]
+    # The third is ranked too; and who goes back to the examples keeps them.
+    give(images[2])
+    assert {name for name, _ in listed(app)} == {image.name for image in images[:2]}
+    app.segmented_control(key="gallery-way").set_value("examples").run()
+    assert "bus, part.jpg" in {name for name, _ in listed(app)}
+    next(button for button in app.button if button.label == "Use as the query").click().run()
+    assert app.segmented_control(key="gallery-way").value == "examples"
 
 
 def test_the_chosen_one_becomes_the_query(page) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import time
+from collections import OrderedDict
 from functools import partial
 from threading import Event
 from typing import Any
@@ -17,10 +18,11 @@ from components.session import image_source
 from components.session.page import SOMETHING_BROKE
 from components.session.state import Sidebar
 from explain import Explainer
-from explain.faithfulness import choice, flip, scramble, stability
+from explain.evidence.cache import ByteCache
+from explain.faithfulness import badge, choice, flip, scramble, stability
 from explain.methods import METHODS
 from explain.phrases import percent
-from pages.trust import job
+from pages.trust import job, parts
 from tests.pages.conftest import headline, session, texts
 
 SCREEN = "pages/trust/page.py"
@@ -60,7 +62,9 @@ def explanation() -> Any:
     return Explainer("efficientnet-lite0")(image_source.example("bus"))
 
 
-def test_the_weights_are_scrambled_as_the_page_opens(page, explanation):
+def test_the_weights_are_scrambled_as_the_page_opens(page, explanation, monkeypatch):
+    monkeypatch.setattr(badge, "_tests", OrderedDict())
+    monkeypatch.setattr(scramble, "_CACHE", ByteCache(1 << 24, lambda one: one.nbytes))
     app = page(SCREEN, method="gradcam")
     expected = scramble.scramble(explanation)
     until(app, expected.sentence)
@@ -68,6 +72,14 @@ def test_the_weights_are_scrambled_as_the_page_opens(page, explanation):
     (strip,) = titles(app)
     assert strip[0] == "The map" and len(strip) == 1 + len(expected.stages)
     assert strip[1] == f"{percent(expected.stages[0].share)} random" and strip[-1] == f"{percent(1.0)} random"
+    # The verdict stands beside the method too, there and on other pages, and of these weights, method and layers only.
+    said = ":material/fact_check: Trust: depends on the model (1 map tested)."
+    assert said in [caption.value for caption in app.run().sidebar.caption]
+    monkeypatch.setattr(parts, "QUICK_BYTES", 0)
+    for method, tested in (("hirescam", False), ("gradcam", True)):
+        next(menu for menu in app.sidebar.selectbox if menu.label == "Method").set_value(method).run()
+        assert (said in [caption.value for caption in app.sidebar.caption]) == tested
+    (strip,) = titles(app)
     # Nothing else was computed.
     assert labels(app)[-3:] == ["Change the picture slightly", "Test every quick method", "Look for the smallest patch"]
     assert "Stop" not in labels(app)
@@ -128,10 +140,42 @@ def test_a_test_can_be_stopped_and_started_again_and_ends_when_another_map_is_ch
     assert not app.exception and not app.error
 
 
+def test_the_matrix_grows_while_it_is_made_and_stays_when_it_is_stopped(page, monkeypatch):
+    cells = [choice.Cell("gradcam", "bn2", 0.3, 0.1), choice.Cell("hirescam", "bn2", 0.4, 0.1)]
+
+    def slow(*given: Any, progress: Any, cancel: Event, partial: Any) -> None:
+        partial(choice.Choice("minibus", tuple(cells[:1])))
+        progress(0.5, "20 of 40 maps")
+        assert cancel.wait(60)
+        raise Cancelled
+
+    monkeypatch.setattr(choice, "choice", slow)
+    # Nothing else is to be stopped.
+    monkeypatch.setattr(parts, "QUICK_BYTES", 0)
+    app = page(SCREEN)
+    press(app, "Test every quick method")
+    (running,) = (one for name, (_, one) in session(app, job.Held).jobs.items() if name == "choice")
+    while running.partial is None:
+        time.sleep(0.02)
+    app.run()
+    assert list(app.dataframe[0].value["bn2"]) == [0.3, 0.1] and not running.polled()
+    # What comes is drawn at the next look, once.
+    monkeypatch.setattr(job, "PAUSE", 0.0)
+    running.partial = choice.Choice("minibus", tuple(cells))
+    assert running.polled()
+    app.run()
+    assert list(app.dataframe[0].value["bn2"]) == [0.3, 0.4, 0.1] and not running.polled()
+    press(app, "Stop")
+    assert "Stopped before it finished." in texts(app) and list(app.dataframe[0].value["bn2"]) == [0.3, 0.4, 0.1]
+    press(app, "Start again")
+    assert "Stop" in labels(app) and not app.exception and not app.error
+    session(app, job.Held).jobs["choice"][1].cancel.set()
+
+
 def test_a_test_that_no_page_polls_is_stopped_and_can_be_begun_anew(monkeypatch):
     monkeypatch.setattr(job, "ABANDONED", -1.0)
 
-    def work(*, progress: Any, cancel: Event) -> None:
+    def work(*, progress: Any, cancel: Event, partial: Any) -> None:
         progress(0.1, "1 of 8")
         if cancel.is_set():
             raise Cancelled

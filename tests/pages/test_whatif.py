@@ -55,7 +55,7 @@ def test_it_opens_on_an_example_that_one_click_clears(page):
     head = paper(app)
     assert [mark["kind"] for mark in head["edit"]["marks"]] == ["rectangle"] * len(head["hottest"])
     assert [mark["points"] for mark in head["edit"]["marks"]] == head["hottest"] != []
-    assert sentence(app).startswith("Without what you painted over, minibus falls from ")
+    assert sentence(app).startswith("With the hottest part covered, minibus falls from ")
     painted(app, 1)
     assert sentence(app).startswith("minibus ") and "paint over a part" in sentence(app)
     assert {row["difference"] for row in rows(app)} == {"±0"}

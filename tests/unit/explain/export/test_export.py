@@ -13,7 +13,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
+from torch import nn
 
 from common.errors import Problem
 from explain import Explainer, Explanation
@@ -120,6 +122,24 @@ def test_names_are_text_on_a_page(made: Explanation) -> None:
     page = html_report.html([made], title="</title><script>alert(1)</script>")
     assert "<img" not in page and "<script>alert" not in page
     assert html.escape(NAME) in page and "&lt;script&gt;alert(1)" in page
+
+
+def test_of_a_model_in_memory_files_give_the_call_in_python_and_no_command_that_names_it(bus) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Conv2d(4, 3, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    first = Explainer(model, preprocess={"size": 64})(str(bus), layers=["2"], top_k=1, scale="shared")
+    call = command.line(first.recipe)
+    assert command.replay(first.recipe) == ""
+    picture = first.recipe.picture_name
+    given = {"Explainer": lambda model: Explainer(model, preprocess={"size": 64}), "model": model}
+    again = eval(call.replace(repr(picture), repr(str(bus))), given)
+    np.testing.assert_array_equal(again.heatmaps[0].content, first.heatmaps[0].content)
+    assert again.recipe == first.recipe
+    page = html.unescape(re.sub(r"<[^>]+>", "", html_report.html([first])))
+    assert call in page and "In Python" in page and "python -m explain" not in page
+    assert pdf_report.pdf(first).startswith(b"%PDF")
 
 
 def test_a_page_has_numbers_caveats_recipe_and_call(made: Explanation) -> None:

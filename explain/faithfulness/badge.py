@@ -1,0 +1,57 @@
+"""Whether maps of a model by a method survived scrambled weights: remembered from every test of this process."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Literal
+
+from explain.phrases import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+Verdict = Literal["depends", "survives", "edges", "centre", "box"]
+VERDICTS: dict[Verdict, str] = {
+    "depends": "depends on the model",
+    "survives": "survives scrambling",
+    "edges": "survives scrambling: draws edges here",
+    "centre": "survives scrambling: marks the middle of the picture",
+    "box": "survives scrambling: marks the place of its box, whatever the weights",
+}
+MAX_TESTS = 2048
+"""Verdicts in memory; the oldest are forgotten first."""
+_tests: OrderedDict[tuple[str, str, tuple[str, ...], Hashable], Verdict] = OrderedDict()
+_lock = threading.Lock()
+
+
+def note(weights: str, method: str, layers: Sequence[str], test: Hashable, verdict: Verdict) -> None:
+    """Remember the verdict on one map; `test` is equal only for the same map, which counts once.
+
+    `weights`: the SHA-256 of the model's. `layers`: the paths of those that the map was taken at.
+    """
+    with _lock:
+        _tests[weights, method, tuple(layers), test] = verdict
+        while len(_tests) > MAX_TESTS:
+            _tests.popitem(last=False)
+
+
+def verdicts(weights: str, method: str, layers: Sequence[str]) -> list[Verdict]:
+    """Return the verdicts on all maps of these weights by a method at these layers, the oldest first."""
+    with _lock:
+        return [found for (*key, _), found in _tests.items() if key == [weights, method, tuple(layers)]]
+
+
+def words(found: Sequence[Verdict]) -> str:
+    """Return the verdicts as one phrase, with the number of maps that they are of; empty for none.
+
+    >>> words(["depends"])
+    'depends on the model (1 map tested)'
+    >>> words(["depends", "edges", "depends"])
+    'depends on the model in 2 of 3 maps tested'
+    """
+    if not found:
+        return ""
+    if len(set(found)) == 1:
+        return f"{VERDICTS[found[0]]} ({plural(len(found), 'map')} tested)"
+    return f"{VERDICTS['depends']} in {found.count('depends')} of {plural(len(found), 'map')} tested"

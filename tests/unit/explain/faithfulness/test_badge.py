@@ -1,0 +1,35 @@
+"""What is remembered of scrambled weights: for each model, method and layers, every map once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import pytest
+
+from explain.faithfulness import badge
+
+
+@pytest.fixture(autouse=True)
+def _none(monkeypatch):
+    monkeypatch.setattr(badge, "_tests", OrderedDict())
+
+
+def test_a_verdict_is_of_its_weights_method_and_layers_and_a_map_counts_once():
+    for test, verdict in (("bus", "depends"), ("bus", "depends"), ("cat", "edges")):
+        badge.note("abc", "gradcam", ("blocks.6",), test, verdict)
+    assert badge.verdicts("abc", "gradcam", ["blocks.6"]) == ["depends", "edges"]
+    for other in (("abd", "gradcam", ("blocks.6",)), ("abc", "hirescam", ("blocks.6",)), ("abc", "gradcam", ())):
+        assert badge.verdicts(*other) == []
+
+
+def test_it_is_one_phrase_with_its_count():
+    assert badge.words([]) == ""
+    assert badge.words(["edges"] * 2) == "survives scrambling: draws edges here (2 maps tested)"
+    assert badge.words(["depends", "edges", "box"]) == "depends on the model in 1 of 3 maps tested"
+
+
+def test_the_oldest_are_forgotten(monkeypatch):
+    monkeypatch.setattr(badge, "MAX_TESTS", 2)
+    for test in range(3):
+        badge.note("abc", "gradcam", (), test, "depends" if test else "edges")
+    assert badge.verdicts("abc", "gradcam", ()) == ["depends", "depends"]
