@@ -293,7 +293,7 @@ def npy(values: NDArray[np.float32]) -> bytes:
 
 def _single_map(explanation: Explanation, index: int) -> Explanation:
     """Return a copy with one map: its values at picture size are cached in the copy and freed with it."""
-    return replace(explanation, heatmaps=(replace(explanation.heatmaps[index]),))
+    return replace(explanation, heatmaps=(replace(explanation.heatmaps[index]),), proofs={})
 
 
 def overlay_png(explanation: Explanation, index: int, chosen: MapColours, single: Explanation | None = None) -> bytes:

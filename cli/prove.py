@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from cli import options as cli
 from cli.console import Console
-from cli.pictures import load_explainer, open_picture
+from cli.pictures import extra_files, load_explainer, open_picture, parse_formats
 from common.errors import Problem
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class ProveOptions(cli.MapOptions, cli.ModelOptions):
         "What hidden pixels are set to; may be repeated, the first is the main one \\[blur and mean].",
         cli.OUT,
     )
+    also: cli.ExtraFormats = None
     out: cli.Out = None
     json: cli.Json = False
 
@@ -45,6 +47,7 @@ class ProveOptions(cli.MapOptions, cli.ModelOptions):
     python -m explain prove bus.jpg
     python -m explain prove bus.jpg --class trolleybus --question why
     python -m explain prove bus.jpg -m yolo11n --map 2 --steps 10 --filling linear
+    python -m explain prove bus.jpg --also html,report
     python -m explain prove bus.jpg --json | jq .sentence
     """,
 )
@@ -53,13 +56,13 @@ def prove(picture: cli.Picture, options: ProveOptions) -> int:
     the same with maps that know nothing.
 
     The picture's folder gets proof.png with the curves, and proof.json with the numbers and the recipe, from which
-    `replay` makes exactly the same curves.
+    `replay` makes exactly the same curves. The reports of --also carry the proof.
     """
     from explain.export import proof_files, result_folder
     from explain.faithfulness import words
     from explain.phrases import plain_text
 
-    console = Console(options.json)
+    console, formats = Console(options.json), parse_formats(options.also)
     with console.progress(f"Loading {options.model}") as progress:
         image = open_picture(picture, console)
         (folder,) = result_folder.places([image.name], options.out)
@@ -67,7 +70,8 @@ def prove(picture: cli.Picture, options: ProveOptions) -> int:
         explanation = _explained(image, options, progress)
         given: dict[str, Any] = {} if options.steps is None else {"steps": options.steps}
         proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, **given)
-        names = result_folder.write(folder, proof_files.files(explanation, 0, proof))
+        made = proof_files.files(explanation, 0, proof), extra_files(explanation, formats, result_folder.MapColours())
+        names = result_folder.write(folder, chain(*made))
     heatmap = explanation.heatmaps[0]
     console.say(
         f"{image.name}: {explanation.model.id}, the map of {heatmap.target.label}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,7 +53,7 @@ def replay(
     is 1. A recipe with a proof, such as proof.json, makes its curves again, and proof.json beside it is compared.
     Files are written only with --out.
     """
-    from explain.export import proof_files, result_folder
+    from explain.export import result_folder
 
     console, colours = Console(options.json), options.colours()
     known = read(recipe)
@@ -91,8 +90,6 @@ def replay(
         made = result_folder.of_picture(explanation, colours)
         if explanation.model.task == "detect":
             made = result_folder.of_boxes(explanation, colours, everything=False)
-        if proof is not None and known.prove is not None:
-            made = chain(made, proof_files.files(explanation, known.prove.index, proof))
         names = result_folder.write(options.out, result_folder.with_summary(made, summary))
         console.files(options.out, names)
     console.result(summary | {"folder": options.out, "files": names})

@@ -102,11 +102,14 @@ class Explanation(Result):
     def prove(self, index: int | str = 0, **options: Any) -> Proof:
         """Hide, and keep, the hottest shares of a map and of control maps, and follow the answer.
 
-        Takes the options of `explain.faithfulness.prove.prove`: steps, fillings, progress, cancel, partial.
+        Takes the options of `explain.faithfulness.prove.prove`: steps, fillings, progress, cancel, partial. The proof
+        is also put into `proofs`, so that reports and records made afterwards carry it.
         """
         from explain.faithfulness.prove import prove
 
-        return prove(self, index, **options)
+        made = prove(self, index, **options)
+        self.proofs[self.heatmaps.index(self._map(index))] = made
+        return made
 
     def save(self, path: str | Path) -> Path:
         """Write figure, overlays, heatmaps, raw maps, statistics, summary and recipe into a folder.

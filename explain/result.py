@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from explain.evidence.evidence import Evidence
+    from explain.faithfulness.proof import Proof
     from models.adapter import ModelSpec
 
 
@@ -50,6 +51,8 @@ class Result:
     """Sentences a reader should know: about decoding, a device that ran out of memory."""
     finished: bool = True
     """False while the method is still refining the maps."""
+    proofs: dict[int, Proof] = field(default_factory=dict, repr=False)
+    """Of the maps that were proved, by their index: files that are made of this result carry them."""
     _agreements: dict[tuple[int, int], Agreement] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:

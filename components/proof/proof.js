@@ -8,12 +8,11 @@ import { across, DASHES, down, drawCurves, percent, scoreAt, stepAt } from "./cu
 /**
  * @typedef {import("./curves.js").Curve} Curve
  * @typedef {{of: string, label: string, fillings: {id: string, words: string}[], curves: Curve[],
- *   sentence: string, line: string, columns: string[], table: string[][], clicks: number}} Proof  `of`: the id of the picture and order;
- *   `clicks`: how often a panel was opened by hand
+ *   sentence: string, line: string, columns: string[], table: string[][], steps: number, clicks: number}} Proof  `of`: the id of the picture and order;
+ *   `steps`: of the slider; `clicks`: how often a panel was opened by hand
  * @typedef {{id: string, label: string, size: number[], grid: number[], mean: number[]}} Head
  */
 
-const STEPS = 20;
 const MAX_HEIGHT = 420;
 const MARGINS = { left: 46, right: 14, top: 8, bottom: 44 };
 /** Of the last panel that was scrolled to. */
@@ -29,6 +28,7 @@ class Panel {
   /** @type {"hidden"|"kept"} */
   #way = "hidden";
   #filling = "blur";
+  #steps = 20;
   #top = 1;
   #frame = { width: 500, height: 280, ...MARGINS };
   /** The step under the pointer. @type {number|null} */
@@ -72,13 +72,13 @@ class Panel {
 
   /** @param {PointerEvent} event @param {boolean} moves the slider */
   #point(event, moves) {
-    this.#pointed = stepAt(event.clientX - this.chart.getBoundingClientRect().left, this.#frame, STEPS);
+    this.#pointed = stepAt(event.clientX - this.chart.getBoundingClientRect().left, this.#frame, this.#steps);
     if (moves) this.slider.value = String(this.#pointed);
     this.#redraw();
   }
 
   get #share() {
-    return Number(this.slider.value) / STEPS;
+    return Number(this.slider.value) / this.#steps;
   }
 
   get #curves() {
@@ -115,7 +115,7 @@ class Panel {
       const x = across(at, frame);
       this.chart.append(svgElement("line", { class: kind, x1: x, x2: x, y1: frame.top, y2: frame.height - frame.bottom }));
     };
-    if (this.#pointed !== null) upright(this.#pointed / STEPS, "pointed");
+    if (this.#pointed !== null) upright(this.#pointed / this.#steps, "pointed");
     upright(share, "at");
     const [first] = this.#curves, score = first ? scoreAt(first[this.#way], share) : null;
     if (score !== null) this.chart.append(svgElement("circle", { cx: across(share, frame), cy: down(score, this.#top, frame), r: 5 }));
@@ -123,7 +123,7 @@ class Panel {
 
   /** Write each curve's value at the pointer, or else at the slider. */
   #values() {
-    const at = this.#pointed === null ? this.#share : this.#pointed / STEPS, shown = this.#curves;
+    const at = this.#pointed === null ? this.#share : this.#pointed / this.#steps, shown = this.#curves;
     this.legend.querySelectorAll(".value").forEach((node, i) => {
       const score = scoreAt(shown[i][this.#way], at);
       node.textContent = score === null ? "" : percent(score);
@@ -155,6 +155,7 @@ class Panel {
     if (!this.#head || given.of !== this.#head.id) return;
     this.#proof = given;
     this.#offer(given.fillings);
+    this.#step(given.steps);
     write(find(this.root, ".sentence"), given.sentence);
     write(find(this.root, ".shares"), given.line);
     find(this.root, "details").hidden = !given.table.length;
@@ -166,6 +167,14 @@ class Panel {
       const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
       this.root.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
     }
+  }
+
+  /** Keep the slider at its share where the number of steps changes. @param {number} steps */
+  #step(steps) {
+    if (steps === this.#steps) return;
+    const share = this.#share;
+    [this.#steps, this.slider.max] = [steps, String(steps)];
+    this.slider.value = String(Math.max(1, Math.round(share * steps)));
   }
 
   /** @param {Proof["fillings"]} fillings */

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from components.session import state
@@ -42,7 +42,9 @@ class ProofJob(Watched[Status]):
             self.report(share, words, ABANDONED)
 
         self._preview(cancel, explanation, index)
-        made = explanation.prove(index, fillings=(FILLING, "mean"), progress=report, cancel=cancel, partial=self._grown)
+        # Other sessions may hold the same explanation: they have not asked for its proof.
+        own = replace(explanation, proofs={})
+        made = own.prove(index, fillings=(FILLING, "mean"), progress=report, cancel=cancel, partial=self._grown)
         self.proof = made
 
     def _preview(self, cancel: Event, explanation: Explanation, index: int) -> None:
@@ -107,6 +109,14 @@ def proved(explanation: Explanation, index: int) -> tuple[Proof | None, ProofJob
     while len(proofs.made) > MAX_PROOFS:
         proofs.made.popitem(last=False)
     return job.proof, None
+
+
+def carrying(explanation: Explanation) -> Explanation:
+    """Return an explanation with those proofs of its maps that this session has whole, so that its files carry them."""
+    made = state.of(Proofs).made
+    keys = {i: key_of(explanation, i) for i in range(len(explanation.heatmaps))} if made else {}
+    found = {i: made[key] for i, key in keys.items() if key in made}
+    return replace(explanation, proofs=explanation.proofs | found) if found else explanation
 
 
 def stop() -> None:

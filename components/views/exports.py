@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.files import file_stem, npy_bytes, npz_bytes, to_json
 from components.saving import Files
+from components.session import proof_job
 from components.views import charts, snapshots
 from explain.methods import METHODS
 
@@ -23,10 +24,16 @@ if TYPE_CHECKING:
 
 
 def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
-    """Return what there is of one map; figures have the colours that the viewer's settings `look` give."""
+    """Return what there is of one map; figures have the colours that the viewer's settings `look` give.
+
+    What is made of a map that this session has proved carries the proof.
+    """
+    from explain.export.proof_files import recipe
     from explain.export.table import csv, rows
 
     begin = stem(explanation, index)
+    explanation = proof_job.carrying(explanation)
+    proof = explanation.proofs.get(index)
 
     def figure(kind: Any) -> bytes:
         from explain.export.figure import figure as drawn
@@ -49,10 +56,14 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
 
     vectors = "Picture, map and overlay with colour bar and caption. In SVG and PDF, boxes and text are vectors."
     page = "HTML: one file that needs no server, with opacity, colormap and class to choose. PDF: for printing."
+    if proof is not None:
+        page += " Both with the map's proof: its sentence, curves and numbers."
     listed = [
         Files("Figure", vectors, each("figure", figure, "png", "jpg", "svg", "pdf")),
         Files("Report", page, each("report", report, "html", "pdf")),
     ]
+    if proof is not None:
+        listed.append(_of_proof(explanation, index, begin))
     if METHODS[explanation.heatmaps[index].method].quick:
         through = "This map at every layer of the model, from the first to the last."
         listed.append(Files("Layer by layer", through, each("layers", sweep, "gif", "mp4")))
@@ -61,10 +72,33 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
         (f"Raw map, .{kind}", f"{begin}-raw.{kind}", lambda: _raw(explanation, index)),
         ("Statistics, .csv", f"{begin}-statistics.csv", lambda: csv(rows(explanation))),
         ("All numbers, .json", f"{begin}-numbers.json", lambda: json.dumps(explanation.summary(), indent=1)),
-        ("Recipe, .json", f"{begin}-recipe.json", lambda: explanation.recipe.model_dump_json(indent=1)),
+        ("Recipe, .json", f"{begin}-recipe.json", lambda: recipe(explanation, index).model_dump_json(indent=1)),
     ]
     about = "The raw values, every number of every map, and the recipe to reproduce them."
+    if proof is not None:
+        about += " The recipe makes the map's proof again, too."
     return [*listed, Files("Data", about, data)]
+
+
+def _of_proof(explanation: Explanation, index: int, begin: str) -> Files:
+    """Return the files of the proof of one map."""
+    proof = explanation.proofs[index]
+
+    def curves(kind: Any) -> bytes:
+        from explain.export.proof_files import curves as drawn
+
+        return drawn(explanation, index, proof, kind)
+
+    def numbers() -> str:
+        from explain.export.proof_files import summary
+
+        return to_json(summary(explanation, index, proof))
+
+    made: list[charts.Offer] = [
+        (kind.upper(), f"{begin}-proof.{kind}", partial(curves, kind)) for kind in ("png", "svg", "pdf")
+    ]
+    made.append(("Numbers, .json", f"{begin}-proof.json", numbers))
+    return Files("Proof", "The sentence with the curves of the map and its controls, and all of them in numbers.", made)
 
 
 def of_classes(explanation: Explanation, look: Look) -> list[Files]:

@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from common.errors import Problem
-from explain.export import caption, command, offline_page, scaled, table
+from explain.export import caption, command, offline_page, proof_files, proof_report, scaled, table
 from explain.export.offline_page import base64_text, data_url
 from explain.findings.diagnosis import describe_map, headline
 from explain.methods import METHODS
@@ -40,7 +40,8 @@ def html(explanations: Sequence[Result], *, title: str | None = None, index: int
     """Return a page with one section per explanation, which opens on its map at `index`, or on its first.
 
     Each shows the picture under the selected map with opacity and colormap to choose, the value under the pointer, the
-    predictions, the limitations and numbers of the map, the recipe and the command that reproduces it. Raises a
+    predictions, the limitations and numbers of the map, the recipe and the command that reproduces it. A map that was
+    proved (`Explanation.prove`) has its proof too: sentence, curves, numbers, and the picture under a slider. Raises a
     Problem for no explanation.
 
         result = Explainer("efficientnet-lite0")("bus.jpg", top_k=3)
@@ -54,10 +55,11 @@ def html(explanations: Sequence[Result], *, title: str | None = None, index: int
         "colormaps": {known.name: base64_text(lut(known.name).tobytes()) for known in colormaps()},
         "opacity": [round(float(share), 6) for share in color_tables.opacity(1.0, weighted=True)],
     }
+    proved = any(explanation.proofs for explanation in explanations)
     return offline_page.fill(
         "html_report.html",
-        "html_report.css",
-        "html_report.js",
+        ["html_report.css", *(["proof_report.css"] if proved else [])],
+        ["html_report.js", *(["proof_report.js"] if proved else [])],
         title=title or f"Where {one.model.id} looked: {one.image.name}",
         # "<" would let the data end the element that holds it.
         data=Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")),
@@ -74,7 +76,8 @@ def _pictures(explanation: Result) -> dict[str, Any]:
     image = explanation.image
     small = scaled.reduced(image.pixels, MAX_SIDE)
     height, width = small.shape[:2]
-    maps, seen = [], (0, 0, width, height)
+    maps: list[dict[str, Any]] = []
+    seen = (0, 0, width, height)
     for heatmap in explanation.heatmaps:
         field = scaled.field(heatmap, image, (width, height))
         seen = field.seen
@@ -82,7 +85,9 @@ def _pictures(explanation: Result) -> dict[str, Any]:
         inside = levels[seen[1] : seen[3], seen[0] : seen[2]]
         for rows, part in resampling.levels(samples(field.values), field, Style(), seen, (height, width)):
             inside[rows] = part
-        maps.append({"levels": data_url(to_png(levels), "png"), "ends": heatmap.ends, "title": heatmap.target.label})
+        proof = {"proof": proof_report.data(explanation, len(maps))} if len(maps) in explanation.proofs else {}
+        shown = {"levels": data_url(to_png(levels), "png"), "ends": heatmap.ends, "title": heatmap.target.label}
+        maps.append(shown | proof)
     faded = None
     if seen != (0, 0, width, height):
         faded = scaled.overlay(explanation.heatmaps[0], image, MAX_SIDE, Style(alpha=0.0))
@@ -98,7 +103,8 @@ def _pictures(explanation: Result) -> dict[str, Any]:
 
 def _view(explanation: Result, index: int) -> dict[str, Any]:
     """Return what the template says of one explanation."""
-    image, recipe = explanation.image, explanation.recipe
+    first = index if 0 <= index < len(explanation.heatmaps) else 0
+    image, recipe = explanation.image, proof_files.recipe(explanation, first)
     width, height = scaled.fitted(image.width, image.height, MAX_SIDE)
     scale = width / image.width
     return {
@@ -108,7 +114,7 @@ def _view(explanation: Result, index: int) -> dict[str, Any]:
         "seen": [edge * scale for edge in explanation.evidence.geometry.seen],
         "headline": headline(explanation, ""),
         "maps": [_map(explanation, i, (width, height)) for i in range(len(explanation.heatmaps))],
-        "first": index if 0 <= index < len(explanation.heatmaps) else 0,
+        "first": first,
         "boxes": _boxes(explanation, scale),
         "others": [(p.label, percent(p.score)) for p in _without_map(explanation)],
         "facts": [
@@ -144,6 +150,7 @@ def _map(explanation: Result, index: int, size: tuple[int, int]) -> dict[str, An
         "inside": caption.inside_boxes(explanation, index),
         "limitations": caption.caveats(explanation, index),
         "numbers": table.listed(explanation.statistics[index]),
+        "proof": proof_report.view(explanation.proofs[index]) if index in explanation.proofs else None,
     }
 
 

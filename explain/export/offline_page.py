@@ -9,10 +9,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _HERE = Path(__file__).parent
 _PAGES = Environment(
@@ -20,15 +23,20 @@ _PAGES = Environment(
 )
 
 
-def fill(template: str, style: str, script: str | None = None, **values: Any) -> str:
-    """Return the page of a template; it gets `policy`, `style`, `script` (the files of these names) and the values."""
-    css = (_HERE / style).read_text("utf-8")
-    js = (_HERE / script).read_text("utf-8") if script is not None else ""
+def fill(template: str, style: str | Sequence[str], script: str | Sequence[str] = (), **values: Any) -> str:
+    """Return the page of a template; it gets `policy`, `style`, `script` (the files of these names, joined) and the
+    values."""
+    css, js = _joined(style), _joined(script)
     allowed = f"; script-src '{_hash(js)}'" if js else ""
     policy = f"default-src 'none'; img-src data:; style-src '{_hash(css)}'{allowed}"
     policy += "; base-uri 'none'; form-action 'none'"
     page = _PAGES.get_template(template).render(policy=Markup(policy), style=Markup(css), script=Markup(js), **values)
     return f"{page}\n"
+
+
+def _joined(names: str | Sequence[str]) -> str:
+    listed = [names] if isinstance(names, str) else names
+    return "\n".join((_HERE / name).read_text("utf-8") for name in listed)
 
 
 def data_url(data: bytes, kind: str) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image as Pillow
 
 from common import packaged
-from explain.export import caption, command, embedded_recipe, scaled, table
+from explain.export import caption, command, embedded_recipe, proof_files, proof_pages, proof_report, scaled, table
+from explain.faithfulness.words import lines
 from explain.findings.diagnosis import describe_map, headline
 from explain.methods import METHODS
 from explain.phrases import pixels, shortened
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fpdf.enums import WrapMode
 
     from explain.explanation import Explanation
+    from explain.faithfulness.proof import Proof
     from explain.rendering.style import Pixels
     from models.adapter import Prediction
 
@@ -37,7 +39,8 @@ _INK, _SOFT = (23, 23, 23), (102, 102, 102)
 def pdf(explanation: Explanation, index: int = 0, *, colormap: str = "inferno") -> bytes:
     """Return the report of one map as a PDF, with the recipe in its document information.
 
-    Raises a Problem where there is no such map or colormap.
+    A map that was proved (`Explanation.prove`) has its proof too: sentence, curves and numbers. Raises
+    a Problem where there is no such map or colormap.
 
         result = Explainer("efficientnet-lite0")("bus.jpg")
         Path("bus.pdf").write_bytes(pdf(result))
@@ -55,22 +58,25 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = "inferno") 
     _text(page, describe_map(explanation, index).replace("**", ""), 9.5)
     if inside := caption.inside_boxes(explanation, index):
         _text(page, inside, 9.5)
+    if (proof := explanation.proofs.get(index)) is not None:
+        _proof(page, proof)
     _head(page, "Limitations")
     for line in (*caption.caveats(explanation, index), *explanation.notes):
         _text(page, line, 9.5, after=0.6)
     _head(page, "How to reproduce it")
     _text(page, caption.caption(explanation, index), 9.5, after=1.5)
-    _code(page, command.line(explanation.recipe), 8.5)
-    if again := command.replay(explanation.recipe):
+    recipe = proof_files.recipe(explanation, index)
+    _code(page, command.line(recipe), 8.5)
+    if again := command.replay(recipe):
         words = "Or save the recipe below as recipe.json and replay it, which checks the picture and the weights:"
         _text(page, words, 9.5)
         _code(page, again, 8.5)
     _head(page, "All numbers")
     _numbers(page, explanation, index)
     _head(page, "Recipe")
-    _code(page, caption.listing(explanation.recipe), 7.5)
+    _code(page, caption.listing(recipe), 7.5)
     view = embedded_recipe.view_of(explanation, index, mode="overlay", colormap=colormap)
-    return embedded_recipe.write(bytes(page.output()), explanation.recipe, view)
+    return embedded_recipe.write(bytes(page.output()), recipe, view)
 
 
 def _document(explanation: Explanation, index: int) -> FPDF:
@@ -218,6 +224,17 @@ def _others(page: FPDF, explanation: Explanation, index: int, colormap: str) -> 
         room = (_WIDTH + _GAP) / OTHERS - 2
         page.cell(room, 4, shortened(caption.title(explanation, i), room, page.get_string_width))
     page.set_xy(_EDGE, top + high + 6)
+
+
+def _proof(page: FPDF, proof: Proof) -> None:
+    """Write what a proof found: its sentences, both charts as vectors, and a row of numbers for each curve."""
+    _head(page, "Is this map true?")
+    for line in (proof.sentence, *lines(proof)):
+        _text(page, line, 9.5, after=0.6)
+    _text(page, proof_report.settings(proof), 8, colour=_SOFT)
+    proof_pages.charts(page, proof)
+    proof_pages.numbers(page, proof)
+    _text(page, proof_report.ABOUT, 8, colour=_SOFT)
 
 
 def _numbers(page: FPDF, explanation: Explanation, index: int) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from common.errors import Problem
 from explain.export.figure import DPI, LOCK, STYLE
 from explain.faithfulness.proof import CONTROLS
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from explain.faithfulness.proof import Proof
 
+Format = Literal["png", "svg", "pdf"]
 DASHES: dict[str, tuple[Any, str]] = {
     "random": ((0, (5, 2)), "#5b6b7b"),
     "blobs": ((0, (1, 1.5)), "#8a5a00"),
@@ -31,16 +33,24 @@ WIDTH = 112
 _SIZE = (7.2, 3.9)  # inches
 
 
-def figure(proof: Proof) -> bytes:
-    """Return the score over the share that is hidden, and that alone is kept, as PNG; the same proof, the same bytes.
+def figure(proof: Proof, format: Format = "png") -> bytes:
+    """Return the score over the share that is hidden, and that alone is kept; the same proof, the same bytes.
 
-    A control's line is the mean over its maps, for the proof's first filling.
+    A control's line is the mean over its maps, for the proof's first filling. In SVG and PDF lines and text are
+    vectors. Raises a Problem for another format.
     """
     import matplotlib
 
+    if format not in get_args(Format):
+        raise Problem(f"There is no figure as {format}: use one of {', '.join(get_args(Format))}.")
+    metadata: dict[str, dict[str, Any]] = {
+        "png": {"Software": "Sightglass"},
+        "svg": {"Date": None, "Creator": "Sightglass", "Title": proof.sentence},
+        "pdf": {"CreationDate": None, "Creator": "Sightglass", "Title": proof.sentence},
+    }
     with LOCK, matplotlib.rc_context(STYLE):
         out = BytesIO()
-        _drawn(proof).savefig(out, format="png", dpi=DPI, metadata={"Software": "Sightglass"})
+        _drawn(proof).savefig(out, format=format, dpi=DPI, metadata=metadata[format])
     return out.getvalue()
 
 

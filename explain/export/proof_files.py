@@ -6,24 +6,34 @@ from typing import TYPE_CHECKING, Any
 
 from common.files import to_json
 from explain.export import embedded_recipe
-from explain.export.proof_figure import figure
+from explain.export.proof_figure import Format, figure
 from explain.recipe import ProofSettings, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from explain.export.result_folder import File
     from explain.faithfulness.proof import Proof
     from explain.result import Result
+
+    File = tuple[str, bytes]
 
 PROOF, CURVES = "proof.json", "proof.png"
 
 
-def recipe(explanation: Result, index: int, proof: Proof) -> Recipe:
-    """Return the recipe of an explanation with that of the proof of one of its maps."""
-    steps = len(proof.map.deletion.score) - 1
-    settings = ProofSettings(index=index, steps=steps, fillings=proof.fillings)
-    return explanation.recipe.model_copy(update={"prove": settings})
+def settings(index: int, proof: Proof) -> ProofSettings:
+    """Return how the map of that index was proved."""
+    return ProofSettings(index=index, steps=len(proof.map.deletion.score) - 1, fillings=proof.fillings)
+
+
+def recipe(explanation: Result, index: int, proof: Proof | None = None) -> Recipe:
+    """Return the recipe of an explanation, with that of the proof of one of its maps if there is one.
+
+    `proof`: by default the explanation's own.
+    """
+    proof = proof or explanation.proofs.get(index)
+    return (
+        explanation.recipe if proof is None else explanation.recipe.model_copy(update={"prove": settings(index, proof)})
+    )
 
 
 def summary(explanation: Result, index: int, proof: Proof) -> dict[str, Any]:
@@ -39,8 +49,13 @@ def summary(explanation: Result, index: int, proof: Proof) -> dict[str, Any]:
     }
 
 
+def curves(explanation: Result, index: int, proof: Proof, format: Format = "png") -> bytes:
+    """Return the curves of a proof as a figure, with the recipe in its metadata."""
+    view = embedded_recipe.view_of(explanation, index)
+    return embedded_recipe.write(figure(proof, format), recipe(explanation, index, proof), view)
+
+
 def files(explanation: Result, index: int, proof: Proof) -> Iterator[File]:
     """Yield the curves as a figure, with the recipe in its metadata, and then the numbers."""
-    view = embedded_recipe.view_of(explanation, index)
-    yield CURVES, embedded_recipe.write(figure(proof), recipe(explanation, index, proof), view)
+    yield CURVES, curves(explanation, index, proof)
     yield PROOF, to_json(summary(explanation, index, proof)).encode()

@@ -19,7 +19,7 @@ import numpy as np
 from common.errors import ModelProblem, Problem
 from common.files import file_stem, npy_bytes, npz_bytes, to_json, write_file
 from explain.evidence.targets import decode
-from explain.export import caption, command, detection_images, embedded_recipe, table
+from explain.export import caption, command, detection_images, embedded_recipe, proof_files, table
 from explain.findings.diagnosis import answer, diagnose, headline
 from explain.phrases import percent, plain_text
 from explain.picture.image import Image, to_jpeg, to_png
@@ -251,10 +251,17 @@ def of_many(cells: Sequence[tuple[NDArray[np.uint8], str]]) -> Iterator[File]:
 
 
 def _numbers(explanation: Result) -> Iterator[File]:
-    """Yield the maps and their statistics as numbers, and the recipe."""
+    """Yield the maps and their statistics as numbers, the proofs of maps that were proved, and the recipe.
+
+    Of several proofs the others than the first have their maps' names.
+    """
     if explanation.heatmaps:
         yield MAPS, npz_bytes(arrays(explanation))
         yield "statistics.csv", table.csv(table.rows(explanation)).encode()
+    for number, (index, proof) in enumerate(sorted(explanation.proofs.items())):
+        begin = f"{stem(explanation, index)}_" if number else ""
+        for name, data in proof_files.files(explanation, index, proof):
+            yield f"{begin}{name}", data
     yield RECIPE, explanation.recipe.model_dump_json(indent=1).encode()
 
 

@@ -15,6 +15,7 @@ import torch
 
 from components.proof import payload
 from explain import Explainer
+from explain.export import proof_view
 from explain.faithfulness.curves import Curve, Trace
 from explain.faithfulness.proof import Proof
 from explain.faithfulness.ranking import ranking
@@ -86,11 +87,11 @@ def test_what_the_browser_composes_is_the_engines_picture(explained, keeps, fill
 def test_a_fine_order_comes_on_few_cells_and_every_step_still_hides_its_share():
     places = ranking(np.random.default_rng(0).random((640, 400)).astype(np.float32).cumsum(0))
     assert places is not None
-    found = payload.levels(places)
+    found = proof_view.levels(places)
     assert found.shape == (320, 200)
     for percent in (5, 50, 95):
         assert (found < 2 * percent).mean() == pytest.approx(percent / 100, abs=0.01)
-    whole = payload.levels(np.arange(400, dtype=np.float32).reshape(20, 20) / 400)
+    whole = proof_view.levels(np.arange(400, dtype=np.float32).reshape(20, 20) / 400)
     assert [(whole < 2 * percent).sum() for percent in range(0, 101, 5)] == [20 * step for step in range(21)]
 
 
@@ -164,7 +165,7 @@ def test_nothing_is_concluded_before_the_controls_are_there():
     ],
 )
 def test_sufficiency_and_necessity_in_plain_words(hidden, kept, part, detects, expected):
-    found = payload.shares(proof(curve("map", hidden, kept), part=part), detects=detects)
+    found = proof_view.shares(proof(curve("map", hidden, kept), part=part), detects=detects)
     assert found == expected.replace(" %", f"{NBSP}%")
 
 
