@@ -100,6 +100,7 @@ def show(
     except Problem as problem:
         damaged = damaged or str(problem)
     again = command.line(record.recipe) if record.recipe else ""
+    proof = record.proof_of(record.index)
     picture = f"{record.picture_name}, {plain_text(pixels(record.width, record.height))}"
     if (pair := record.pair) is not None:
         picture += f"; {pair.name}, {plain_text(pixels(pair.width, pair.height))}"
@@ -113,6 +114,7 @@ def show(
         ("note", record.note),
         ("tags", ", ".join(record.tags)),
         ("marks", plural(len(record.marks), "mark") if record.marks else ""),
+        ("proof", plain_text(proof.sentence) if proof else ""),
         ("again", again),
     ]
     console.table(("", record.id), [row for row in rows if row[1]])

@@ -12,7 +12,7 @@ import streamlit as st
 from common.errors import Problem
 from common.settings import settings
 from components import note
-from components.session import page, state
+from components.session import page, proof_job, state
 from components.session.markdown import escaped
 from explain.phrases import plural
 
@@ -103,11 +103,15 @@ def keep(
     `words`: the note that the records begin with. `beside` draws what is between the two. Draws nothing where the
     history is switched off.
     """
-    view = "|".join(f"{one.recipe.model_dump_json()} {index} {one.image.name}" for one, index in explanations)
+    explanations = [(proof_job.carrying(one), index) for one, index in explanations]
+    view = "|".join(
+        f"{one.recipe.model_dump_json()} {index} {one.image.name} {sorted(one.proofs)}" for one, index in explanations
+    )
+    proved = ", with its proof" if any(one.proofs for one, _ in explanations) else ""
     entries = [
         _Entry(partial(_existing, one, index), partial(_kept, one, index, screen, words)) for one, index in explanations
     ]
-    _draw(entries, view, screen, "Save the picture, its maps and all numbers to History.", beside)
+    _draw(entries, view, screen, f"Save the picture, its maps and all numbers to History{proved}.", beside)
 
 
 def keep_pair(pair: Pair, *, screen: str, beside: Callable[[], None] | None = None) -> None:
@@ -164,6 +168,8 @@ def _save(entries: Sequence[_Entry], screen: str, view: str) -> None:
 
 
 def _kept(explanation: Explanation, index: int, screen: str, words: str) -> str:
+    if (there := _record_of(explanation, index)) is not None:
+        return store().add_proofs(there.id, explanation).id
     return store().keep(explanation, index=index, look=look(), screen=screen, note=words).id
 
 
@@ -188,10 +194,15 @@ def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> 
 
 
 def _existing(explanation: Explanation, index: int) -> str | None:
-    """Return the record of this view, whoever saved it."""
+    """Return the record of this view, whoever saved it, if it has its proofs."""
+    there = _record_of(explanation, index)
+    return there.id if there is not None and all(there.proof_of(i) for i in explanation.proofs) else None
+
+
+def _record_of(explanation: Explanation, index: int) -> Record | None:
     recipe = explanation.recipe
     alike = store().search(text=recipe.picture_name, model=recipe.model, method=recipe.method, limit=200).records
-    return next((one.id for one in alike if one.recipe == recipe and one.index == index), None)
+    return next((one for one in alike if one.recipe == recipe and one.index == index), None)
 
 
 def _existing_pair(found: Similarity) -> str | None:

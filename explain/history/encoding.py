@@ -13,7 +13,7 @@ from common.errors import Problem
 from explain.export.embedded_recipe import View, view_of
 from explain.findings.diagnosis import describe_map, diagnose, headline
 from explain.history import array_codec
-from explain.history.records import Body, MapInfo
+from explain.history.records import Body, MapInfo, SavedProof
 from explain.history.store import Blob
 from explain.picture.image import Image, to_jpeg, to_lossless
 from explain.rendering import render
@@ -44,7 +44,7 @@ class EncodedRecord:
     labels: frozenset[str]
     """Classes under which the record is found: of the selected map, of the best prediction, of a detector's boxes."""
     others: tuple[Blob, ...] = ()
-    """Files of further pictures."""
+    """Further files: of the second picture, of proofs."""
 
 
 def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None, screen: str) -> EncodedRecord:
@@ -57,6 +57,7 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
     view, predictions = _view(explanation, index, look or {}, screen), explanation.predictions
     colormap = colormap_of(view, COLORMAP)
     found = diagnose(explanation, index) if count else explanation.diagnosis
+    proofs, others = _proofs(explanation)
     body = Body(
         headline=headline(explanation, _hot(colormap), index).replace("**", "").strip(),
         layers=explanation.recipe.layers,
@@ -70,12 +71,22 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
         view=view,
         notes=explanation.notes,
         screen=screen,
+        proofs=proofs,
     )
     labels = {prediction.label for prediction in predictions if prediction.box is not None}
     labels |= {prediction.label for prediction in predictions[:1]} | set(body.labels[index : index + 1])
     maps = tuple(_map(explanation, place) for place in range(count))
     thumbnail = Blob.of(_thumbnail(explanation, index, colormap, alpha_of(view, ALPHA)), "jpg")
-    return EncodedRecord(body, maps, thumbnail, frozenset(labels))
+    return EncodedRecord(body, maps, thumbnail, frozenset(labels), others)
+
+
+def _proofs(explanation: Explanation) -> tuple[tuple[SavedProof, ...], tuple[Blob, ...]]:
+    if not explanation.proofs:
+        return (), ()
+    # Here, since it loads torch.
+    from explain.history import proofs
+
+    return proofs.encode(explanation.proofs)
 
 
 def picture(image: Image) -> Blob:

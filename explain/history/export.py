@@ -14,6 +14,7 @@ from explain.export import embedded_recipe, result_folder, similarity_files, tab
 from explain.export.annotations import draw
 from explain.history import pairs
 from explain.history.encoding import alpha_of, colormap_of
+from explain.history.proofs import files as proof_files
 from explain.phrases import plain_text
 from explain.picture.image import Image, to_png
 from explain.rendering import render
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from explain.faithfulness.proof import Proof
     from explain.history.records import Record, SavedMap
     from explain.similarity.similarity import Similarity
 
@@ -36,6 +38,7 @@ def every(
     picture: Callable[[Record], Image],
     heatmaps: Callable[[Record], Sequence[SavedMap]],
     similarity: Callable[[Record], Similarity],
+    proofs: Callable[[Record], Mapping[int, Proof]],
 ) -> Iterator[tuple[str, bytes]]:
     """Yield what `History.export` says, given the methods of `History` that read a record's files."""
     for number, record in enumerate(records, 1):
@@ -45,7 +48,7 @@ def every(
             elif record.recipe is None:
                 raise Problem(f"{record.id}: {record.damaged}")
             else:
-                found = [*files(record, picture(record), heatmaps(record))]
+                found = [*files(record, picture(record), heatmaps(record), proofs(record))]
         except Problem as problem:
             # One damaged record must not stop the others.
             found = [("damaged.txt", f"{problem}\n".encode())]
@@ -60,9 +63,11 @@ def folder(number: int, record: Record) -> str:
     return f"{number:03}_{stem}_{result_folder.label_stem(what)}"
 
 
-def files(record: Record, picture: Image, maps: Sequence[SavedMap]) -> Iterator[tuple[str, bytes]]:
+def files(
+    record: Record, picture: Image, maps: Sequence[SavedMap], proofs: Mapping[int, Proof]
+) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the bytes of a record's files: its picture, `maps.npz`, `overlay.png`, `marked.png` if the
-    record has marks, and `record.json`."""
+    record has marks, `proof.png` and `proof.json` if its map was proved, and `record.json`."""
     assert record.recipe is not None
     yield _picture(picture)
     if maps:
@@ -80,6 +85,7 @@ def files(record: Record, picture: Image, maps: Sequence[SavedMap]) -> Iterator[
         )
         if record.marks:
             yield "marked.png", marked(record, picture, chosen, record.index)
+        yield from proof_files(record, maps, proofs)
     yield "record.json", to_json(described(record, maps)).encode()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +27,14 @@ from explain.history.records import (
     checked_tags,
     merged,
 )
-from explain.history.store import Blob, FilesChanged, Store
-from explain.phrases import megabytes
+from explain.history.store import Blob, Store
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
     from explain.explanation import Explanation
+    from explain.faithfulness.proof import Proof
     from explain.picture.image import Image
     from explain.similarity.ranking import Context, Ranking
     from explain.similarity.similarity import Similarity
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
 
 GONE = "There is no such record: it was deleted, or never saved here."
 OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
-ROOM = 16 * 1024
-"""Approximate bytes of a record's rows."""
-TRIES = 5
 
 
 class History:
@@ -84,7 +82,8 @@ class History:
         tags: Sequence[str] = (),
         example: bool = False,
     ) -> Record:
-        """Save an explanation with all its maps and its picture; it is synced to the disk when this returns.
+        """Save an explanation with all its maps, their proofs and its picture; it is synced to the disk when this
+        returns.
 
         `index`: the selected map. `look`: the viewer's settings, by name. `screen`: where it reopens. `example`: it is
         one of `examples`, not somebody's own. Raises Problem if the explanation is not finished or the limit is
@@ -144,24 +143,16 @@ class History:
             "marks": "[]",
         }
         store.tidy()
-        for attempt in range(TRIES):
+
+        def blobs(attempt: int) -> list[Blob]:
             picture = self._picture(image, anew=attempt > 0)
-            blobs = [picture, made.thumbnail, *made.others, *(blob for _, blob in made.maps)]
-            ready = store.draft(blobs)
-            try:
-                with store.writing() as database:
-                    self._check_room(database, blobs)
-                    store.place(database, blobs, ready)
-                    rows.insert(database, columns | {"picture": picture.name}, made, blobs, tags)
-                    rows.note_example(database, str(columns["id"]) if example else None)
-                break
-            except FilesChanged:
-                # Another process removed a file meanwhile.
-                continue
-            finally:
-                store.drop(ready)
-        else:
-            raise Problem("Another program is moving the history's files: try again when it has finished.")
+            return [picture, made.thumbnail, *made.others, *(blob for _, blob in made.maps)]
+
+        def write(database: sqlite3.Connection, placed: Sequence[Blob]) -> None:
+            rows.insert(database, columns | {"picture": placed[0].name}, made, placed, tags)
+            rows.note_example(database, str(columns["id"]) if example else None)
+
+        store.commit(blobs, write, limit=self.limit)
         return self.get(str(columns["id"]))
 
     def _picture(self, image: Image, *, anew: bool) -> Blob:
@@ -175,17 +166,33 @@ class History:
                 return Blob(row[0], self._store.file(row[0]))
         return encoding.picture(image)
 
-    def _check_room(self, database: sqlite3.Connection, blobs: Sequence[Blob]) -> None:
-        """Raise Problem where the files and the rows of another record go beyond the limit."""
-        sizes = {blob.name: len(blob.data) for blob in blobs}
-        known = {name for name in sizes if database.execute("SELECT 1 FROM files WHERE name = ?", (name,)).fetchone()}
-        new = sum(size for name, size in sizes.items() if name not in known) + ROOM
-        taken = self._store.taken(database)
-        if taken + new > self.limit:
-            raise Problem(
-                f"The history is full: {megabytes(taken)} of {megabytes(self.limit)} are taken. Delete some records, "
-                "or allow more in SIGHTGLASS_HISTORY_MB."
-            )
+    def add_proofs(self, id: str, explanation: Explanation) -> Record:
+        """Put the proofs of an explanation into the record that was made of it, in place of earlier ones of the same
+        maps; synced to the disk when this returns. Raises Problem if the record is gone or damaged, or the limit is
+        reached."""
+        # Here, since it loads torch.
+        from explain.history import proofs
+
+        said, files = proofs.encode(explanation.proofs)
+        write = partial(rows.add_proofs, id=id, said=said)
+        self.get(id)
+        self._store.commit(lambda _: files, write, limit=self.limit)
+        return self.get(id)
+
+    def proof(self, record: Record, index: int) -> Proof | None:
+        """Return the proof of a record's map as it was saved, every number exact; None if that map was not proved.
+
+        Raises Problem if its file is damaged or gone.
+        """
+        # Here, since it loads torch.
+        from explain.history import proofs
+
+        said = record.proof_of(index)
+        return None if said is None else proofs.decode(self._store.file(said.file))
+
+    def _proofs(self, record: Record) -> dict[int, Proof]:
+        found = {said.index: self.proof(record, said.index) for said in record.proofs}
+        return {index: proof for index, proof in found.items() if proof is not None}
 
     def search(
         self,
@@ -399,9 +406,11 @@ class History:
 
     def export(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Return the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the
-        overlay with the recipe, and `record.json`; for a pair both pictures and what `similarity` writes; for a damaged
-        record `damaged.txt`. Raises Problem for an id that does not exist."""
+        overlay with the recipe, its proof, and `record.json`; for a pair both pictures and what `similarity` writes;
+        for a damaged record `damaged.txt`. Raises Problem for an id that does not exist."""
         # Here, since it loads torch.
         from explain.history import export
 
-        return export.every(map(self.get, dict.fromkeys(ids)), self.picture, self.heatmaps, self.similarity)
+        return export.every(
+            map(self.get, dict.fromkeys(ids)), self.picture, self.heatmaps, self.similarity, self._proofs
+        )

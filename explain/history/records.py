@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from common.errors import Problem
 from explain.export.embedded_recipe import View
+from explain.faithfulness import Filling
 from explain.findings.diagnosis import Finding
 from explain.maps.statistics import Agreement, Statistics
-from explain.recipe import Recipe
+from explain.recipe import ProofSettings, Recipe
 from models.adapter import Prediction
 from models.geometry import Geometry
 
@@ -98,6 +99,24 @@ class SavedPair:
 
 
 @dataclass(frozen=True)
+class SavedProof:
+    """How one of a record's maps was proved, and where its curves are."""
+
+    index: int
+    """Of the map."""
+    steps: int
+    fillings: tuple[Filling, ...]
+    sentence: str
+    file: str
+    """The curves' file in the store."""
+
+    @property
+    def settings(self) -> ProofSettings:
+        """What a recipe needs to prove the map again."""
+        return ProofSettings(index=self.index, steps=self.steps, fillings=self.fillings)
+
+
+@dataclass(frozen=True)
 class Body:
     """The part of a record that never changes."""
 
@@ -124,6 +143,8 @@ class Body:
     screen: str = "explore"
     pair: SavedPair | None = None
     """Where two pictures are compared; records of before have none."""
+    proofs: tuple[SavedProof, ...] = ()
+    """Of the maps that were proved; records of before have none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +169,17 @@ class Record(Body):
     """Size of its files; a shared file counts for each record."""
     damaged: str = ""
     """One sentence if parts of the record cannot be read."""
+
+    def proof_of(self, index: int) -> SavedProof | None:
+        """Return how the map of that index was proved; None if it was not."""
+        return next((proof for proof in self.proofs if proof.index == index), None)
+
+    def recipe_of(self, index: int) -> Recipe | None:
+        """Return the recipe, with that of the map's proof if there is one; None in a damaged record."""
+        proof = self.proof_of(index)
+        if self.recipe is None or proof is None:
+            return self.recipe
+        return self.recipe.model_copy(update={"prove": proof.settings})
 
     @property
     def label(self) -> str | None:

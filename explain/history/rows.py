@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import zlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from common.errors import Problem
 from explain.export.embedded_recipe import View
 from explain.history import array_codec, schema, search
-from explain.history.records import Body, MapInfo, Mark, Record, SavedMap
+from explain.history.records import Body, MapInfo, Mark, Record, SavedMap, SavedProof
 
 if TYPE_CHECKING:
     import sqlite3
@@ -83,6 +83,25 @@ def insert(
         "INSERT OR IGNORE INTO words VALUES ('label', ?, ?)", [(search.storable(word), n) for word in made.labels]
     )
     search.add(database, n, columns["text"], tags)
+
+
+def add_proofs(database: sqlite3.Connection, blobs: Sequence[Blob], *, id: str, said: Sequence[SavedProof]) -> None:
+    """Name the proofs of a record, whose files are in their places, within `Store.writing`, instead of earlier ones of
+    the same maps; their files go with the record. Raises Problem for a record that is gone or damaged.
+    """
+    found = database.execute("SELECT n, body, crc FROM records JOIN bodies USING (n) WHERE id = ?", (id,)).fetchone()
+    try:
+        n, text, crc = found
+        body = read(Body, text, crc)
+    except (TypeError, ValueError) as error:
+        raise Problem("This record is gone or damaged: save the explanation again, with its proof.") from error
+    new = {one.index for one in said}
+    kept = [one for one in body.proofs if one.index not in new]
+    body = replace(body, proofs=tuple(sorted((*kept, *said), key=lambda one: one.index)))
+    database.execute("UPDATE bodies SET body = ?, crc = ? WHERE n = ?", (*encoded(body), n))
+    database.executemany("INSERT OR IGNORE INTO uses VALUES (?, ?)", [(blob.name, n) for blob in blobs])
+    total = "SELECT coalesce(sum(bytes), 0) FROM uses JOIN files ON name = file WHERE record = ?"
+    database.execute(f"UPDATE records SET bytes = ({total}) WHERE n = ?", (n, n))
 
 
 def marks_json(marks: Sequence[Mark]) -> str:

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING
 
 from common.errors import Problem
 from explain.history import schema
+from explain.phrases import megabytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 WAIT = 10.0
@@ -31,7 +32,10 @@ WAIT = 10.0
 DRAFT_AGE = 3600.0
 """Seconds after which an unfinished file counts as abandoned."""
 SWEEP_EVERY = 86_400.0
-_NAME = re.compile(r"[0-9a-f]{64}\.(jpg|webp|png|maps)")
+ROOM = 16 * 1024
+"""Approximate bytes of a record's rows."""
+TRIES = 5
+_NAME = re.compile(r"[0-9a-f]{64}\.(jpg|webp|png|maps|json)")
 _FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
 
 
@@ -44,7 +48,7 @@ class Blob:
 
     @classmethod
     def of(cls, data: bytes, kind: str) -> Blob:
-        """`kind`: jpg, webp, png or maps."""
+        """`kind`: jpg, webp, png, maps or json."""
         return cls(f"{hashlib.sha256(data).hexdigest()}.{kind}", data)
 
 
@@ -171,6 +175,45 @@ class Store:
 
     def _at(self, name: str) -> Path:
         return self._files / name[:2] / name
+
+    def commit(
+        self,
+        blobs: Callable[[int], Sequence[Blob]],
+        write: Callable[[sqlite3.Connection, Sequence[Blob]], None],
+        *,
+        limit: int,
+    ) -> None:
+        """Put files in their places and write the rows that name them, in one transaction.
+
+        `blobs` gets the number of the attempt: where another process removes a file meanwhile, all is tried again.
+        Raises Problem where files and rows go beyond `limit` bytes; then nothing is written.
+        """
+        for attempt in range(TRIES):
+            found = blobs(attempt)
+            ready = self.draft(found)
+            try:
+                with self.writing() as database:
+                    self._check_room(database, found, limit)
+                    self.place(database, found, ready)
+                    write(database, found)
+                return
+            except FilesChanged:
+                continue
+            finally:
+                self.drop(ready)
+        raise Problem("Another program is moving the history's files: try again when it has finished.")
+
+    def _check_room(self, database: sqlite3.Connection, blobs: Sequence[Blob], limit: int) -> None:
+        """Raise Problem where the files and the rows of another record go beyond the limit."""
+        sizes = {blob.name: len(blob.data) for blob in blobs}
+        known = {name for name in sizes if database.execute("SELECT 1 FROM files WHERE name = ?", (name,)).fetchone()}
+        new = sum(size for name, size in sizes.items() if name not in known) + ROOM
+        taken = self.taken(database)
+        if taken + new > limit:
+            raise Problem(
+                f"The history is full: {megabytes(taken)} of {megabytes(limit)} are taken. Delete some records, or "
+                "allow more in SIGHTGLASS_HISTORY_MB."
+            )
 
     def draft(self, blobs: Iterable[Blob]) -> dict[str, Path]:
         """Write the missing files under temporary names; `place` renames them."""

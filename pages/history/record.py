@@ -11,6 +11,8 @@ import streamlit as st
 
 from common.errors import Problem
 from components.answer_list import Row, rows
+from components.proof import draw as draw_proof
+from components.proof import payload
 from components.session import history_store, reopen, state
 from components.viewer import Box, Map, Options, Panel, Scene, View, send_texts, viewer
 from components.views import charts, panels, tables
@@ -81,6 +83,8 @@ def show(record: Record, after: str | None) -> None:
                     help="View draws the maps without marks; Annotate shows them.",
                 )
         _below(record, image, maps, index, after)
+        if maps:
+            _proof(record, image, maps[index], index)
 
 
 def _way_key(id: str) -> str:
@@ -174,6 +178,25 @@ def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int, a
     st.caption(about(record))
 
 
+def _proof(record: Record, image: Image, item: SavedMap, index: int) -> None:
+    """Draw the proof of the chosen map, if it was saved with one: to look at, not to make again."""
+    try:
+        if (found := history_store.store().proof(record, index)) is None:
+            return
+    except Problem as problem:
+        st.error(str(problem), icon=":material/error:")
+        return
+    of, data = state.latest(
+        "proof-picture",
+        ("history", record.id, index),
+        lambda: payload.of_map(image.pixels, item.seen, item.measured, item.label),
+    )
+    drawn = payload.curves(found, detects=bool(item.boxes), of=of, whole=True)
+    with st.container(key="proof"):
+        st.markdown("### Proof")
+        draw_proof(data, drawn | {"clicks": 0}, key=f"history-proof-{record.id}")
+
+
 def made(record: Record) -> str:
     """Return `demo-cls-m, GradCAM at layer4 (Where is it?)`."""
     return made_with(record.model, record.method, record.layers, record.recipe.part if record.recipe else "")
@@ -220,13 +243,21 @@ def _downloads(record: Record, maps: Sequence[SavedMap], index: int) -> None:
             key=f"history-marked-{record.id}",
             help="A PNG of the map with its marks, in full size; drop it on Explore to open this view again.",
         )
+    with_proof = ", the proof" if record.proofs else ""
+    everything(
+        record, stem, f"the picture, the raw maps{with_proof}, the recipe, all numbers, your note, tags and marks"
+    )
+
+
+def everything(record: Record, stem: str, what: str) -> None:
+    """Draw the download of all files of a record; `what` is in it, in words."""
     charts.download(
         "Everything, .zip",
         partial(archive, [record.id]),
         f"{stem}-{record.id}.zip",
         icon=":material/download:",
         key=f"history-everything-{record.id}",
-        help="A zip with the picture, the raw maps, the recipe, all numbers, your note, tags and marks.",
+        help=f"A zip with {what}.",
     )
 
 
@@ -282,12 +313,12 @@ def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:
             st.markdown(f"### {maps[index].label}")
             tables.of_maps([("value", maps[index].statistics)], height=360)
         st.markdown("### Recipe")
-        if record.recipe is None:
+        if (recipe := record.recipe_of(index)) is None:
             st.caption("This record's recipe is damaged.")
             return
         from explain.export import command
 
-        st.code(command.line(record.recipe), language="shell", wrap_lines=True)
-        st.json(record.recipe.model_dump(mode="json"), expanded=False)
+        st.code(command.line(recipe), language="shell", wrap_lines=True)
+        st.json(recipe.model_dump(mode="json"), expanded=False)
 
     window()

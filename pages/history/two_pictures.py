@@ -15,7 +15,7 @@ from components.session.markdown import escaped
 from components.views import charts, similar
 from explain.phrases import plural
 from pages.history import record as record_view
-from pages.history.files import archive, drawn_pair, pair
+from pages.history.files import drawn_pair, pair
 
 if TYPE_CHECKING:
     from explain.history import Record
@@ -87,14 +87,8 @@ def _downloads(record: Record) -> None:
         key=f"history-drawn-{record.id}",
         help="Both pictures under their maps, with the score.",
     )
-    charts.download(
-        "Everything, .zip",
-        partial(archive, [record.id]),
-        f"{stem}-{record.id}.zip",
-        icon=":material/download:",
-        key=f"history-everything-{record.id}",
-        help="A zip with both pictures, the raw maps, the matches, all numbers, your note and tags.",
-    )
+    what = "both pictures, the raw maps, the matches, all numbers, your note and tags"
+    record_view.everything(record, stem, what)
 
 
 def _all(record: Record, found: Similarity) -> None:

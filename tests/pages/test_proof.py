@@ -12,6 +12,7 @@ from components.session import proof_job
 from components.session.proof_job import Proofs
 from explain import Explainer, Explanation
 from explain.faithfulness.prove import prove
+from explain.history import History
 from tests.pages.conftest import session, texts
 
 if TYPE_CHECKING:
@@ -61,6 +62,39 @@ def test_the_panel_opens_says_what_the_engine_says_and_closes(page, bus, quick):
     assert "A map whose score falls no faster than at random places" in texts(app).replace("\n", " ")
     app.button(key=BUTTON).click().run()
     assert given(app) == {} and "prove" not in app.query_params
+
+
+def test_what_leaves_the_page_carries_the_proof(page, quick, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
+    app = page(model="demo-cls-s", example="scene-1")
+    app.button(key="keep-explore").click().run()
+    (before,) = History().search().records
+    assert before.proofs == ()
+    app.button(key="export-explore").click().run()
+    labels = {one.proto.label for one in app.get("download_button")}
+    assert "Numbers, .json" not in labels and not [m for m in app.markdown if m.value == "**Proof**"]
+
+    app.button(key=BUTTON).click().run()
+    sentence = given(finished(app))["sentence"]
+    app.run()
+    assert not [one for one in app.get("page_link") if "History" in one.proto.label]
+    assert app.button(key="keep-explore").help.endswith("History, with its proof.")
+    app.button(key="keep-explore").click().run()
+    (record,) = History().search().records
+    assert (record.id, [one.sentence for one in record.proofs]) == (before.id, [sentence])
+    app.button(key="keep-explore").click().run()
+    assert [one.proto.label for one in app.get("page_link") if "History" in one.proto.label] == ["Already in History"]
+    app.button(key="export-explore").click().run()
+    assert "Numbers, .json" in {one.proto.label for one in app.get("download_button")}
+    (report,) = (m for m in app.markdown if m.value == "**Report**")
+    assert report.help.endswith("with the map's proof: its sentence, curves and numbers.")
+
+    opened = page("pages/history/page.py", kept=record.id)
+    assert not opened.exception
+    shown = given(opened)
+    assert (shown["sentence"], shown["steps"], shown["of"]) == (sentence, 5, given(app)["of"])
+    everything = next(one for one in opened.get("download_button") if one.proto.label == "Everything, .zip")
+    assert "the raw maps, the proof, the recipe" in everything.proto.help
 
 
 def test_a_link_opens_the_panel_and_another_class_and_back_is_there_at_once(page, quick):
