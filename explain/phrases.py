@@ -62,6 +62,12 @@ def download(megabytes: float | None) -> str:
     return f"about {megabytes:,.{0 if megabytes >= 9.95 else 1}f}{NBSP}MB"
 
 
+def signed(value: float, form: str = ".2f") -> str:
+    """Format a number that may be negative, with a true minus: `−0.46`; `form` as in an f-string, `+.2f` for both."""
+    text = f"{value:{form}}"
+    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.replace("-", "")
+
+
 def pixels(width: int, height: int) -> str:
     """Format a size: `810 × 1080`."""
     return f"{width}{NBSP}×{NBSP}{height}"

@@ -59,6 +59,13 @@ def mark(spec: ModelSpec, here: Collection[str]) -> str:
     return f" ({about} to download)" if about else " (to download)"
 
 
+def by_id(spec: ModelSpec, here: Collection[str]) -> str:
+    """Return a model's line among those by id: `103 MB · resnet50, ResNet`; the menu cuts off the end of a long one."""
+    if spec.id not in here and weights.downloadable(spec) and (size := download(spec.megabytes)):
+        return f"{size.removeprefix('about ')} · {spec.id}, {spec.family}"
+    return f"{spec.id}{mark(spec, here)}, {spec.family}"
+
+
 def choose(own_detector: bool = False) -> ModelSpec:
     """Draw the menus, and return the chosen model; `own_detector`: the page has a detector of its own."""
     names, here = menu()
@@ -74,8 +81,8 @@ def choose(own_detector: bool = False) -> ModelSpec:
         key=f"family{end}",
         on_change=_found_by_id,
         args=(end,),
-        help="A family of models, or one model: type a part of its name. Those to download are fetched when you "
-        "choose them.",
+        help="A family of models, or one model: type a part of its name. Those to download, with about how many MB, "
+        "are fetched when you choose them.",
     )
     spec = _by_name(addressed) if family == OTHER else _size(families[family], here, addressed, end)
     # The first detector differs from machine to machine: an address names it.
@@ -112,7 +119,7 @@ def _searchable(
         labels[OTHER] = OTHER
     for name in names:
         for spec in families[name]:
-            labels[BY_ID + spec.id] = f"{spec.id}{mark(spec, here)}, {name}"
+            labels[BY_ID + spec.id] = by_id(spec, here)
     return labels
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ import streamlit as st
 
 from common.errors import WeightsProblem
 from components.choices import detection_options, image_picker, layer_picker, model_picker, unavailable
-from components.session import image_source, state, url_state
+from components.session import image_source, page, state, url_state
 from components.session.state import Choices
 from explain.faithfulness import badge
 from explain.methods import METHODS
@@ -61,7 +63,10 @@ def draw(
         image_picker.bar(bar, chosen, instead)
     unavailable.say(model)
     try:
-        explainer = loaded(model.id)
+        # Of a page without a bar the chosen picture is not the subject.
+        shown = nullcontext() if bar is None or _is_resident(model) else page.waiting(bar, image)
+        with shown:
+            explainer = loaded(model.id)
     except WeightsProblem as problem:
         unavailable.go_back(model, problem, model_picker.instead_of_missing(own_detector), own=own_detector)
     with method_place:
@@ -84,6 +89,13 @@ def draw(
     return choices, explainer
 
 
+def _is_resident(model: ModelSpec) -> bool:
+    """Return whether a model is loaded; without an import of torch, which takes seconds and is only needed if it is."""
+    module = sys.modules.get("explain.evidence.resident")
+    residency = getattr(module, "RESIDENCY", None)
+    return residency is not None and any(one.adapter.spec.id == model.id for one in residency.residents())
+
+
 def foreseen() -> tuple[Choices, Explainer] | None:
     """Return what `draw` is going to return, in a run caused by nothing but a new picture; else None.
 
@@ -94,9 +106,8 @@ def foreseen() -> tuple[Choices, Explainer] | None:
     if image is None or last is None or not METHODS[last.method].quick:
         return None
     from explain import Explainer
-    from explain.evidence.resident import RESIDENCY
 
-    if not any(resident.adapter.spec.id == last.model.id for resident in RESIDENCY.residents()):
+    if not _is_resident(last.model):
         return None
     sidebar.picture = image
     return replace(last, image=image), Explainer(last.model.id)

@@ -89,7 +89,7 @@ def panel(candidates: Sequence[Candidate]) -> None:
     if not candidates or not is_open():
         return
     with st.container(key="proof"):
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(horizontal=True, vertical_alignment="top"):
             st.markdown("### Proof", width="content")
             _, explanation, index = candidates[_which([name for name, *_ in candidates])]
         if (why := payload.nothing_to_prove(explanation.heatmaps[index])) is not None:

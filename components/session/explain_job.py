@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from common.errors import Cancelled, Problem
-from components.session import background, monitoring, state
+from components.session import background, monitoring, page, state
 from components.session.background import Status, Watched
 from explain.evidence.cache import ByteCache
 from explain.methods import METHODS
@@ -114,6 +114,7 @@ def explained(
             if made is None or not finished:
                 return made
         _cache().put(key, made)
+    page.arrived()
     state.of(Running).finished[image.sha256, choices.model.id] = key
     if monitoring.on():
         monitoring.note(key, made)

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
+    from explain.picture.image import Image
+
 LOGGER = logging.getLogger(__name__)
 # Before torch is imported. Its threads wait by spinning: where they share a core with anything else, a browser or a
 # second visitor, one pass took 1,500 ms instead of 17 when measured. Leaving one core free costs little and avoids
@@ -29,6 +32,8 @@ os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
 # every file that a browser requests, add up to more than the work itself while torch is being imported.
 sys.setswitchinterval(0.0005)
 ROOT = Path(__file__).parents[2]
+WAITING = 376
+"""Width in pixels of the picture that stands in for its map: as wide as it then is beside the map."""
 SOMETHING_BROKE = "This is a bug, not a problem with your picture: choose another model or method, or reload the page."
 
 
@@ -62,8 +67,41 @@ def guarded(draw: Callable[[], None]) -> Callable[[], None]:
             # The picture stays in sight.
             if isinstance(failure, Problem) and (image := state.of(state.Sidebar).picture) is not None:
                 st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
+        finally:
+            arrived()
 
     return drawn
+
+
+@dataclass
+class Waiting:
+    """What stands in for a page's content until it comes."""
+
+    place: DeltaGenerator | None = None
+
+
+@contextmanager
+def waiting(under: DeltaGenerator, image: Image) -> Iterator[None]:
+    """Show the picture until `arrived`; what is drawn meanwhile, as the progress of a model that is loaded, is over it.
+
+    A model's first pass takes seconds on a busy machine, and an empty page looks broken.
+    """
+    place = state.of(Waiting).place = under.empty()
+    with place.container():
+        above = st.container()
+        small, words = image.thumbnail(2 * WAITING), f"The chosen picture, {image.name}"
+        st.image(small, width=WAITING, output_format="JPEG", alt=words)
+    with above:
+        yield
+        st.caption(":material/hourglass_top: The model is looking at it for the first time…")
+
+
+def arrived() -> None:
+    """Remove what stands in for the page's content, if anything does: it is about to be drawn."""
+    held = state.of(Waiting)
+    if held.place is not None:
+        held.place.empty()
+        held.place = None
 
 
 @contextmanager

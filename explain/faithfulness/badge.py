@@ -19,6 +19,16 @@ VERDICTS: dict[Verdict, str] = {
     "centre": "survives scrambling: marks the middle of the picture",
     "box": "survives scrambling: marks the place of its box, whatever the weights",
 }
+_PATTERN = "Whether its pattern matters to the answer is another question, which Prove it answers."
+MEANINGS: dict[Verdict, str] = {
+    "depends": f"With other weights the map would be elsewhere. That does not make it right. {_PATTERN}",
+    "survives": "The map would look much the same if the model had learnt nothing: do not take it for what it uses.",
+    "edges": "Outlines look convincing on any object: do not take this map for what the model uses.",
+    "centre": "Photographs have their object in the middle, so a map that is always there looks right.",
+    "box": "Asked about one box, the method reaches only places around it, whatever the model has learnt: that the map "
+    f"lies on the object is no evidence. {_PATTERN}",
+}
+"""What each verdict does and does not say, in plain words."""
 MAX_TESTS = 2048
 """Verdicts in memory; the oldest are forgotten first."""
 _tests: OrderedDict[tuple[str, str, tuple[str, ...], Hashable], Verdict] = OrderedDict()

@@ -52,7 +52,8 @@ class Changed:
         """Return a map (h, w) over the content of the model's input with every place back where it was."""
         if self.mirrored:
             return np.ascontiguousarray(values[:, ::-1])
-        down, right = self.shift
+        # One pixel of a picture that is a line may be all that the model saw.
+        down, right = (min(by, side - 1) for by, side in zip(self.shift, values.shape, strict=True))
         moved = np.roll(values, (-down, -right), (0, 1))
         # What was pushed out of the picture is as its neighbour.
         if down:
@@ -71,6 +72,8 @@ def changed(image: Image, geometry: Geometry, kind: Kind) -> Changed:
         # At the picture's own size, rounded to its pixels.
         by = [round(SHIFT / scale) for scale in geometry.scale]
         down, right = (max(by[0], 1), 0) if kind == "down" else (0, max(by[1], 1))
+        # Nothing of a picture of one pixel would be left.
+        down, right = min(down, image.height - 1), min(right, image.width - 1)
         padded = cv2.copyMakeBorder(pixels, down, 0, right, 0, cv2.BORDER_REPLICATE)
         moved = (round(down * geometry.scale[0]), round(right * geometry.scale[1]))
         return Changed(kind, np.ascontiguousarray(padded[: image.height, : image.width]), moved)

@@ -16,6 +16,7 @@ from explain.faithfulness.ranking import ranking
 from explain.faithfulness.scores import scorer
 from explain.maps.heatmap import on_content
 from explain.methods import METHODS, from_evidence, offered
+from explain.phrases import signed
 from models.geometry import ModelInput
 
 if TYPE_CHECKING:
@@ -79,10 +80,10 @@ class Choice:
         """The best one and why, in measured numbers."""
         if (best := self.best) is None:
             return f"No method at any of these layers shows more of {self.label} than random places do."
+        gain, by_chance = signed(best.advantage or 0.0, "+.2f"), signed(best.random, "+.2f")
         return (
             f"{METHODS[best.method].name} at {best.layer} shows most of what {self.label} hangs on here: keeping its "
-            f"hottest parts gives {best.advantage:+.2f} more of the score than hiding them, random places "
-            f"{best.random:+.2f}."
+            f"hottest parts gives {gain} more of the score than hiding them, random places {by_chance}."
         )
 
     def summary(self) -> dict[str, Any]:

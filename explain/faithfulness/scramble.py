@@ -22,6 +22,7 @@ from explain.maps.heatmap import on_content
 from explain.maps.statistics import coarse, compare
 from explain.methods import METHODS
 from explain.methods.method import Request
+from explain.phrases import signed
 from models.geometry import ModelInput
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ class Scramble:
     def sentence(self) -> str:
         """The verdict with the numbers that it follows from."""
         return (
-            f"With all weights redrawn the map's rank correlation with the true one is {self.similarity:.2f}; "
-            f"random maps reach {self.threshold:.2f}. The map {VERDICTS[self.verdict]}."
+            f"With all weights redrawn the map's rank correlation with the true one is "
+            f"{signed(self.similarity)}; random maps reach {signed(self.threshold)}. The map {VERDICTS[self.verdict]}."
         )
 
     @property

@@ -16,7 +16,7 @@ from explain.maps.heatmap import on_content
 from explain.maps.statistics import coarse, compare
 from explain.methods import METHODS
 from explain.methods.method import Request
-from explain.phrases import listing, percent
+from explain.phrases import listing, percent, signed
 from models.families.custom.in_memory import READY
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Stability:
         )
         if (worst := self.worst) is not None and worst.rank_correlation is not None:
             words += (
-                f", and the map's rank correlation with this one is {worst.rank_correlation:.2f} at least "
+                f", and the map's rank correlation with this one is {signed(worst.rank_correlation)} at least "
                 f"(after {CHANGES[worst.kind]})"
             )
         if not self.flips:

@@ -27,7 +27,7 @@ def trust() -> None:
     bar, top, main = st.container(), st.container(), st.container()
     choices, explainer = sidebar.draw(bar)
     with page.head(top) as title:
-        beside = st.container(width=210)
+        beside = st.container(width=260)
     with main:
         explanation = _explained(choices, explainer, title)
         if explanation is None:

@@ -13,7 +13,7 @@ from components.viewer import Map, Panel
 from components.views import panels, tables
 from explain.faithfulness import badge
 from explain.methods import METHODS
-from explain.phrases import percent
+from explain.phrases import percent, signed
 from pages.trust.job import Part, result, so_far
 
 if TYPE_CHECKING:
@@ -98,13 +98,14 @@ def scrambled(explanation: Explanation, index: int) -> Scramble | None:
         return None
     strip = [_panel(explanation, index, panels.heat(explanation, index, title="The map", note="as it is"))]
     for stage in found.stages:
-        words = f"{_share(stage.share)} of the weights are random: rank correlation {stage.rank_correlation:.2f}."
-        title, note = f"{_share(stage.share)} random", f"{stage.rank_correlation:.2f}"
+        words = f"{_share(stage.share)} of the weights are random: rank correlation {signed(stage.rank_correlation)}."
+        title, note = f"{_share(stage.share)} random", signed(stage.rank_correlation)
         strip.append(_panel(explanation, index, _map(explanation, index, stage.map, title, note, words)))
     line = "The number over each map: its rank correlation with the map as it is. 1 is the same, 0 nothing in common."
     panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=len(strip), line=line)
     st.markdown(f":material/fact_check: {found.sentence}")
-    ends = ", ".join(f"{value:.2f}" for value in found.final)
+    st.caption(badge.MEANINGS[found.verdict])
+    ends = ", ".join(signed(value) for value in found.final)
     st.caption(
         f"The weights of the last stage are drawn {len(found.final)} times ({ends}), as a coarse map may be like "
         "another by chance; the sentence has their mean."

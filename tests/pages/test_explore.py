@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import time
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+import streamlit as st
 from PIL import Image as Pillow
 
 from common.errors import ModelProblem
-from components.choices import model_picker
+from components.choices import model_picker, sidebar
+from components.session import explain_job, image_source
 from components.session.explain_job import Running
 from explain import Explainer
 from explain.phrases import NBSP, percent
-from tests.pages.conftest import act, bar, headline, session, shown
+from tests.pages.conftest import act, bar, headline, session, shown, texts
 
 
 def test_the_first_screen_is_an_explained_picture_and_says_what_the_engine_says(page, bus):
@@ -311,3 +315,32 @@ def test_each_model_starts_with_its_own_method_and_a_choice_comes_back(page):
     app.selectbox(key="family").set_value("EfficientNet-Lite").run()
     app.selectbox(key="family").set_value("Demo ViT").run()
     assert method_of(app).value == "layercam"
+
+
+def test_until_the_map_is_there_the_picture_is_shown_also_after_the_model_is_loaded(page, monkeypatch):
+    order: list[str] = []
+
+    def noting(owner: Any, name: str, words: str) -> None:
+        before = getattr(owner, name)
+
+        def noted(*given: Any, **more: Any) -> Any:
+            order.append(words)
+            return before(*given, **more)
+
+        monkeypatch.setattr(owner, name, noted)
+
+    noting(st, "image", "picture")
+    noting(sidebar, "loaded", "model")
+    noting(Explainer, "__call__", "map")
+    noting(explain_job.page, "arrived", "arrived")
+    monkeypatch.setattr(sidebar, "_is_resident", lambda _: False)
+    # Another name: the map is in no cache.
+    monkeypatch.setattr(image_source, "example", lambda _: replace(image_source.bundled("bus"), name="cold.jpg"))
+    app = page()
+    assert not app.exception and not app.error
+    assert order[:4] == ["picture", "model", "map", "arrived"]
+    assert headline(app) and "for the first time" not in texts(app)
+    order.clear()
+    monkeypatch.setattr(sidebar, "_is_resident", lambda _: True)
+    app.run()
+    assert "picture" not in order

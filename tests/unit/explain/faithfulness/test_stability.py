@@ -113,3 +113,14 @@ def test_it_stops_and_what_cannot_be_changed_is_a_sentence(explained: Explanatio
     assert seen == [(0, CHANGES["noise"]), (1 / 8, CHANGES["more noise"])]
     with pytest.raises(ModelProblem, match="no single answer"):
         stability(Explainer("demo-s")(explained.image, per="picture"))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1)])
+def test_a_picture_of_one_pixel_or_line_is_changed_too(size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
+    made = Explainer("demo-cls-s")(Image(pixels, "line.png"), top_k=1)
+    found = stability(made)
+    assert found.spread.shape == made.heatmaps[0].content.shape and np.isfinite(found.spread).all()
+    if size == (1, 1):
+        # A shift has nothing to bring in.
+        assert next(one.score for one in found.variants if one.kind == "right") == pytest.approx(found.score)
