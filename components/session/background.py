@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import math
 import os
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 SETTLED = 1.0
 """Seconds after which the speed of some work says how long the rest takes."""
+FAREWELL = 10.0
+"""Seconds that `stop_all` waits for work that was told to stop."""
+_RUNNING: dict[threading.Thread, threading.Event] = {}
+"""The threads that work, and what stops each."""
 
 
 @dataclass
@@ -49,6 +54,7 @@ class Task(Generic[S]):
         # The thread holds no reference to this object, unless `work` is one of its methods.
         weakref.finalize(self, self.cancel.set)
         self._thread = threading.Thread(target=_run, args=(work, status, self.cancel, *given), daemon=True)
+        _RUNNING[self._thread] = self.cancel
         self._thread.start()
 
     def finished(self, wait: float = 0.0) -> bool:
@@ -88,6 +94,20 @@ def _run(work: Callable[..., None], status: Status, *given: Any) -> None:
         work(status, *given)
     except (Exception, Cancelled) as failure:
         status.failure = failure
+    finally:
+        _RUNNING.pop(threading.current_thread(), None)
+
+
+@atexit.register
+def stop_all() -> None:
+    """Stop all work of the process and wait for its end, for at most `FAREWELL` seconds."""
+    # A daemon thread that returns from torch once the interpreter is gone aborts the process.
+    end = time.monotonic() + FAREWELL
+    running = list(_RUNNING.items())
+    for _, cancel in running:
+        cancel.set()
+    for thread, _ in running:
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 def lower_priority() -> None:

@@ -7,7 +7,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pytest
@@ -15,7 +15,10 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from components.picture_bar import KEY, Desk
-from components.session import state
+from components.session import background, state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -89,6 +92,13 @@ def no_menu_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         PagesManager.uses_pages_directory = False
 
     monkeypatch.setattr(PagesManager, "__init__", without)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_works_on() -> Iterator[None]:
+    """Work that a page began in a thread ends with its test, and takes no time from the next one."""
+    yield
+    background.stop_all()
 
 
 def session(app: AppTest, kind: type[T]) -> T:

@@ -1,6 +1,10 @@
-"""How long a slow method still takes, in the words of its progress bar."""
+"""How long a slow method still takes, in the words of its progress bar, and how work ends with its process."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,3 +27,21 @@ from components.session.background import time_left
 )
 def test_what_is_left_of_slow_work(share: float, elapsed: float, words: str) -> None:
     assert time_left(share, elapsed).replace("\N{NO-BREAK SPACE}", " ") == words
+
+
+def test_a_process_ends_after_the_work_in_it() -> None:
+    # The task is still referred to: nothing but the end of the process stops it.
+    script = """
+import time
+from components.session.background import Status, Task
+
+def work(status, cancel):
+    cancel.wait()
+    time.sleep(0.2)
+    print("stopped", flush=True)
+
+task = Task(work, Status())
+"""
+    root = Path(__file__).parents[3]
+    ended = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (0, "stopped\n"), ended.stderr
