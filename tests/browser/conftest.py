@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import provide
 import pytest
-from screen import ARTEFACTS, EXCEPTION, LIMIT, ROOT, leaves, new_page
+from screen import ARTEFACTS, EXCEPTION, LIMIT, ROOT, SERVED, close, leaves, new_page
 
 from benchmarks.viewer.browser import FLAGS
 
@@ -48,6 +48,7 @@ def serving(script: Path, folder: Path) -> Iterator[str]:
         address = f"http://127.0.0.1:{port}"
         try:
             _answers(process, address)
+            SERVED.append(address)
             yield address
         finally:
             _ended(process)
@@ -117,8 +118,7 @@ def visit(browser: Browser, server: str) -> Iterator[Callable[..., Page]]:
     try:
         assert not any(page.locator(EXCEPTION).count() for page in opened if not page.is_closed())
     finally:
-        for page in opened:
-            page.context.close()
+        close(browser)
     assert wrong == []
 
 
@@ -128,8 +128,8 @@ def _closed(request: pytest.FixtureRequest) -> Iterator[None]:
     browser = request.getfixturevalue("browser") if "browser" in request.fixturenames else None
     before = LOG.stat().st_size if LOG.exists() else 0
     yield
-    for context in browser.contexts if browser is not None else ():
-        context.close()
+    if browser is not None:
+        close(browser)
     if LOG.exists():
         said = LOG.read_bytes()[before:].decode(errors="replace")
         assert "Traceback" not in said, said

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 ROOT = Path(__file__).parents[2]
 ARTEFACTS = ROOT / ".test-artefacts"
@@ -61,13 +62,65 @@ _STILL = """() => {
 HEIGHT = 3000
 
 
-def new_page(browser: Browser, **context: Any) -> Page:
-    """A page of its own context, 1440 by 900 unless `context` says otherwise."""
-    made = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | context))
-    made.add_init_script(_SOCKET)
-    page = made.new_page()
+SERVED: list[str] = []
+"""Addresses of the servers of this process, past ones too."""
+_OF_A_PAGE = {"viewport", "color_scheme", "reduced_motion"}
+"""What a page can be told; for anything else it takes a context of its own."""
+_SHARED: WeakKeyDictionary[Browser, tuple[BrowserContext, Page]] = WeakKeyDictionary()
+"""The context of all tests, and an empty page that keeps its window open."""
+
+
+def new_page(browser: Browser, **options: Any) -> Page:
+    """A page of a browser that remembers nothing, 1440 by 900 unless `options`, a context's, say otherwise.
+
+    The first one of a test is of the context that all tests share, and that is emptied before: it has read the many
+    scripts of Streamlit already, which takes longer than anything else about a page. Any other has one of its own.
+    """
+    options = {"viewport": {"width": 1440, "height": 900}} | options
+    if set(options) <= _OF_A_PAGE and not used(browser):
+        page = emptied(browser).new_page()
+        page.set_viewport_size(options.pop("viewport"))
+        page.emulate_media(**options)
+    else:
+        context = browser.new_context(**options)
+        context.add_init_script(_SOCKET)
+        page = context.new_page()
     page.set_default_timeout(LIMIT)
     return page
+
+
+def used(browser: Browser) -> list[Page]:
+    """The pages that are open in the context that all tests share."""
+    if (found := _SHARED.get(browser)) is None:
+        return []
+    context, window = found
+    return [page for page in context.pages if page is not window]
+
+
+def emptied(browser: Browser) -> BrowserContext:
+    """The context that all tests share; nothing is left in it but what the browser has read from the servers."""
+    if browser not in _SHARED:
+        context = browser.new_context()
+        context.add_init_script(_SOCKET)
+        _SHARED[browser] = context, context.new_page()
+    context, window = _SHARED[browser]
+    context.clear_cookies()
+    context.clear_permissions()
+    session = context.new_cdp_session(window)
+    for address in SERVED:
+        session.send("Storage.clearDataForOrigin", {"origin": address, "storageTypes": "all"})
+    session.detach()
+    return context
+
+
+def close(browser: Browser) -> None:
+    """Close every page, and every context but the one that all tests share."""
+    shared, _ = _SHARED.get(browser, (None, None))
+    for page in used(browser):
+        page.close()
+    for context in browser.contexts:
+        if context is not shared:
+            context.close()
 
 
 def leaves(url: str) -> bool:

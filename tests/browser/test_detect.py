@@ -80,7 +80,6 @@ def test_a_click_on_a_box_shows_its_map_and_its_row_and_python_follows(browser: 
     asked(page, "box")
     page.get_by_text("Evidence for").filter(has_text="star 1").wait_for()
     page.screenshot(path=ARTEFACTS / "detect.png")
-    page.context.close()
 
 
 def test_a_click_beside_every_box_asks_what_is_missing(browser: Browser, server: str):
@@ -102,7 +101,6 @@ def test_a_click_beside_every_box_asks_what_is_missing(browser: Browser, server:
     # The same spot again is a new question.
     click(page, 0.25, 0.75)
     page.get_by_text("is the strongest candidate here").wait_for()
-    page.context.close()
 
 
 def test_a_place_in_the_box_of_a_candidate_can_be_asked_about_too(browser: Browser, server: str):
@@ -124,7 +122,6 @@ def test_a_place_in_the_box_of_a_candidate_can_be_asked_about_too(browser: Brows
     candidate.wait_for()
     settled(page)
     asked(page, "ask", "216,432")
-    page.context.close()
 
 
 def test_what_waits_in_a_popover_keeps_its_value(browser: Browser, server: str):
@@ -147,7 +144,6 @@ def test_what_waits_in_a_popover_keeps_its_value(browser: Browser, server: str):
         settled(page)
     query = parse_qs(urlsplit(page.url).query)
     assert (query["iou"], query["part"]) == (["55"], ["left"])
-    page.context.close()
 
 
 def test_layers_are_chosen_in_a_drawing(browser: Browser, server: str):
@@ -175,7 +171,6 @@ def test_layers_are_chosen_in_a_drawing(browser: Browser, server: str):
     page.get_by_role("button", name="Use these").click()
     page.wait_for_url(lambda url: "model.4" in parse_qs(urlsplit(url).query).get("layers", [""])[0].split(","))
     until_changed(page, before)
-    page.context.close()
 
 
 @pytest.fixture
@@ -234,14 +229,13 @@ def test_the_screen_is_never_wider_than_its_window(browser: Browser, server: str
         )
         fits(page)
         page.screenshot(path=ARTEFACTS / f"detect-{lens}-{width}-{scheme}.png")
-        page.context.close()
+        page.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("lens", ["one", "layers"])
-def test_nothing_keeps_anybody_out(browser: Browser, server: str, lens: str, scheme: str):
-    size = {"width": 1440, "height": HEIGHT}
-    page = opened(browser, f"{server}/{SCENE}&lens={lens}", viewport=size, color_scheme=scheme)
-    still(page)
-    assert serious(page) == []
-    page.context.close()
+def test_nothing_keeps_anybody_out(browser: Browser, server: str, lens: str):
+    page = opened(browser, f"{server}/{SCENE}&lens={lens}", viewport={"width": 1440, "height": HEIGHT})
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        still(page)
+        assert serious(page) == [], scheme

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,4 +64,4 @@ def test_the_slider_hides_and_keeps_the_curves_come_and_a_stop_keeps_them(visit:
     fits(page)
     page.get_by_role("button", name="Close the proof").click()
     page.locator(".proof").wait_for(state="detached")
-    assert "prove" not in page.url
+    sync.expect(page).not_to_have_url(re.compile("prove"))
