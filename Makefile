@@ -1,5 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
+# One more than two cores: a test of a browser or of a thread waits for a third of its time.
+WORKERS ?= 3
+TESTS := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 JS := tests/js/node_modules/.done
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -12,14 +15,15 @@ run: .venv/run ## install what is missing and open the dashboard
 test: .venv/dev $(JS) ## everything: lint, types, unit, pages, browser
 	$(BIN)/python tests/browser/provide.py
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy & types=$$!; $(MAKE) --no-print-directory javascript && $(TESTS) && wait $$types
+
+javascript:
 	if [ -e $(JS) ]; then npm --prefix tests/js run --silent lint; fi
 	if command -v node >/dev/null; then node --test tests/js/*.test.js; else echo "JavaScript unit tests skipped: there is no node here."; fi
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 quick: .venv/dev ## unit tests in Python and JavaScript: no browser, no pages
 	if command -v node >/dev/null; then node --test tests/js/*.test.js; else echo "JavaScript unit tests skipped: there is no node here."; fi
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/unit
+	$(TESTS) tests/unit
 
 slow: .venv/dev ## the slow tests, run once before a release
 	$(BIN)/python -m pytest -m slow
@@ -49,4 +53,4 @@ bench: .venv/dev ## what is fast, measured against the peers
 $(JS): tests/js/package.json
 	npm --prefix tests/js install --silent >/dev/null 2>&1 && touch $@ || echo "JavaScript not checked: there is no npm here, or it could not fetch ESLint and TypeScript."
 
-.PHONY: help run test quick slow check format bench
+.PHONY: help run test javascript quick slow check format bench

@@ -26,8 +26,17 @@ for kept in ("HEATMAPS", "HISTORY", "MONITOR"):
         atexit.register(shutil.rmtree, os.environ[f"SIGHTGLASS_{kept}"], ignore_errors=True)
 
 
-SLOWEST = ("browser", "pages")
-"""Folders of tests, the slowest first."""
+SLOWEST = (
+    "browser",
+    "pages",
+    "test_docs.py",
+    "test_ray.py",
+    "cli",
+    "benchmarks",
+    "test_elsewhere.py",
+    "test_install.py",
+)
+"""Folders and files of tests, the slowest first; what is not named takes less time than any of them."""
 
 
 def asset(package: str, *parts: str) -> Path:

@@ -369,7 +369,7 @@ def test_a_file_of_a_box_has_its_number_and_boxes_are_drawn_or_not(page, monkeyp
 
 @present
 def test_an_unfinished_map_is_not_taken_along(page, monkeypatch, tmp_path):
-    monkeypatch.setenv("SIGHTGLASS_MASKS", "160")
+    monkeypatch.setenv("SIGHTGLASS_MASKS", "96")
     monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
     app = page(SCREEN, model="yolo11n", method="drise")
     session(app, snapshots.Photos).to_save = session(app, ChosenBox).of[0]
@@ -474,7 +474,7 @@ def chosen(app) -> str:
 
 @present
 def test_a_missing_box_gets_its_map_by_a_slow_method(page, pictures, monkeypatch):
-    monkeypatch.setenv("SIGHTGLASS_MASKS", "120")
+    monkeypatch.setenv("SIGHTGLASS_MASKS", "48")
     zidane = next(path for path in pictures if path.stem == "zidane")
     result = Explainer("yolo11n")(zidane, maps=False, per="detection")
     missing = result.missing((60, 60, 60, 60))

@@ -49,7 +49,7 @@ def press(app: AppTest, label: str) -> None:
 
 def until(app: AppTest, words: str) -> None:
     """Run the page as its progress does, until it says something."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while words not in texts(app):
         assert not app.exception and not app.error
         assert time.monotonic() < end, texts(app)
