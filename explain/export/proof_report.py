@@ -45,7 +45,8 @@ def settings(proof: Proof) -> str:
     """Say how the proof was made: what hidden pixels become, and in how many steps."""
     first, *rest = (FILLINGS[one] for one in proof.fillings)
     also = f"; computed again with {listing(rest)}" if rest else ""
-    return f"Hidden pixels become {first}{also}. {plural(steps(proof), 'step')}, drawn for the first filling."
+    shown = " In the pictures, colours that are interpolated are shown as a blur." if "linear" in proof.fillings else ""
+    return f"Hidden pixels become {first}{also}. {plural(steps(proof), 'step')}, drawn for the first filling.{shown}"
 
 
 def steps(proof: Proof) -> int:

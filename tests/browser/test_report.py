@@ -15,7 +15,9 @@ from PIL import Image as Pillow
 from screen import ARTEFACTS, CANVAS, LIMIT, settled, takes_files, until
 
 from explain import Explainer
-from explain.export import caption, command, embedded_recipe, html_report
+from explain.export import caption, command, embedded_recipe, html_report, proof_view
+from explain.faithfulness.ranking import ranking
+from explain.phrases import percent
 from explain.picture.image import Image
 from explain.rendering.render import overlay
 
@@ -39,7 +41,9 @@ NEAR = 2.5
 def made(bus: Path) -> Explanation:
     # Small enough to be on the page pixel by pixel, smooth enough to be the same as a JPEG, and seen whole.
     small = Pillow.fromarray(Image.open(bus).thumbnail(60)).resize((225, 300), Pillow.Resampling.BICUBIC)
-    return Explainer("efficientnet-lite0")(Image(np.array(small), NAME), top_k=3, preprocessing="letterbox")
+    explained = Explainer("efficientnet-lite0")(Image(np.array(small), NAME), top_k=3, preprocessing="letterbox")
+    explained.prove(0, steps=4, fillings=("mean",))
+    return explained
 
 
 @pytest.fixture
@@ -60,8 +64,8 @@ def opened(browser: Browser, made: Explanation, tmp_path: Path) -> Iterator[Page
     assert wrong == []
 
 
-def drawn(page: Page) -> np.ndarray:
-    data = page.locator(".stage canvas").evaluate("canvas => canvas.toDataURL()")
+def drawn(page: Page, canvas: str = ".stage canvas") -> np.ndarray:
+    data = page.locator(canvas).evaluate("canvas => canvas.toDataURL()")
     return np.asarray(Pillow.open(io.BytesIO(base64.b64decode(data.split(",")[1]))).convert("RGB")).astype(int)
 
 
@@ -83,7 +87,7 @@ def test_a_report_works_from_a_disk_with_the_network_off(opened: Page, made: Exp
     until_near(page, wanted[0])
     page.locator("select[name=colormap]").select_option("viridis")
     page.locator("input[name=alpha]").fill("0.4")
-    sync.expect(page.locator("output")).to_have_text("40 %")
+    sync.expect(page.locator(".controls output")).to_have_text("40 %")
     until_near(page, wanted[1])
 
     first, other = (made.heatmaps[index].target.label for index in (0, 1))
@@ -96,6 +100,27 @@ def test_a_report_works_from_a_disk_with_the_network_off(opened: Page, made: Exp
     until_near(page, overlay(made.image.pixels, made.heatmaps[1].values, colormap="viridis", alpha=1.0))
     page.locator("fieldset label").filter(has_text="Picture").click()
     until_near(page, made.image.pixels)
+
+
+def test_a_report_hides_and_keeps_what_the_proof_did(opened: Page, made: Explanation) -> None:
+    page, proof, picture = opened, made.proofs[0], made.image.pixels.astype(int)
+    root = page.locator(".proof")
+    root.scroll_into_view_if_needed()
+    sync.expect(root.locator(".verdict")).to_have_text(proof.sentence)
+    root.locator("input[type=range]").fill("2")
+    sync.expect(root.locator(".tools output")).to_have_text(percent(0.5))
+    cold = Pillow.fromarray(proof_view.levels(ranking(made.heatmaps[0].content)) >= 100).resize(picture.shape[1::-1])
+    for way, score in zip(("hidden", "kept"), proof.at(0.5), strict=True):
+        canvas = f".proof figure[data-way={way}] canvas"
+        sync.expect(page.locator(canvas)).to_have_attribute("data-shown", f"{way} 50 mean")
+        shown = np.asarray(cold) == (way == "hidden")
+        mean = picture.mean((0, 1))
+        assert np.abs(drawn(page, canvas) - np.where(shown[..., None], picture, mean)).mean() < 3 * NEAR
+        assert np.abs(drawn(page, canvas) - np.where(shown[..., None], mean, picture)).mean() > 12 * NEAR
+        sync.expect(root.locator(f'tr[data-name="map"] td[data-way={way}]')).to_have_text(percent(score))
+    # Of another map nothing was proved.
+    page.locator(".answers label").filter(has_text=made.heatmaps[1].target.label).click()
+    sync.expect(root).to_be_hidden()
 
 
 def test_a_report_tells_the_value_under_the_pointer_and_how_to_make_it_again(opened: Page, made: Explanation) -> None:

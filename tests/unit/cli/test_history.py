@@ -14,6 +14,7 @@ from cli import main
 from cli.replay import read
 from explain import Explainer, Image
 from explain.history import History, Mark
+from explain.phrases import plain_text
 
 if TYPE_CHECKING:
     from explain.history import Record
@@ -112,3 +113,16 @@ def test_a_damaged_record_is_told_and_keeps_no_other_back(capsys: pytest.Capture
     said(capsys, "export", *(record.id for record in records), "--out", str(tmp_path / "out"), *folder)
     assert "gone" in next((tmp_path / "out").glob("001_*/damaged.txt")).read_text()
     assert next((tmp_path / "out").glob("002_*/maps.npz"))
+
+
+def test_a_proof_is_said_and_exported(tmp_path: Path, scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    explanation = Explainer("demo-cls-s")(Image.open(scene), top_k=1)
+    proof = explanation.prove(steps=2, fillings=("mean",))
+    record = History(tmp_path / "kept").keep(explanation)
+    folder = ("--folder", str(tmp_path / "kept"))
+    assert plain_text(proof.sentence)[:40] in said(capsys, "show", record.id, *folder)[0]
+    assert told(capsys, "show", record.id, *folder)["proofs"][0]["sentence"] == proof.sentence
+    said(capsys, "export", record.id, "--out", str(tmp_path / "out"), *folder)
+    (written,) = (tmp_path / "out").glob("*/proof.json")
+    assert main(["replay", str(written), "--picture", str(scene)]) == 0
+    assert "The curves match the saved ones bit for bit." in capsys.readouterr().out

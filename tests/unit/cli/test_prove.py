@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from typing import TYPE_CHECKING
 
@@ -23,16 +24,20 @@ def test_a_proof_is_written_said_and_made_again_bit_for_bit(
     tmp_path: Path, bus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["prove", str(bus), "--steps", "4", "--filling", "mean", "--filling", "linear"]) == 0
+    also = ["--also", "html,report"]
+    assert main(["prove", str(bus), "--steps", "4", "--filling", "mean", "--filling", "linear", *also]) == 0
     said = capsys.readouterr().out
     folder = tmp_path / "explained/bus"
-    assert sorted(path.name for path in folder.iterdir()) == ["proof.json", "proof.png"]
+    names = ["proof.json", "proof.png", "report.html", "report.pdf"]
+    assert sorted(path.name for path in folder.iterdir()) == names
     written = json.loads((folder / "proof.json").read_text("utf-8"))
+    assert html.escape(written["sentence"]) in (folder / "report.html").read_text("utf-8")
     assert plain_text(written["sentence"]) in said
     assert "random places, as smooth as this map" in said and "keeps 90 % of the score" in said
     recipe = read(folder / "proof.json")
     assert recipe.prove is not None and recipe.prove.steps == 4 and recipe.prove.fillings == ("mean", "linear")
     assert embedded_recipe.read((folder / "proof.png").read_bytes()) == recipe
+    assert embedded_recipe.read((folder / "report.pdf").read_bytes()) == recipe
     # Nothing of the first run is left to take it from.
     EVIDENCE.clear()
     again = replay_proof(recipe, replay(recipe, bus))
