@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -105,9 +106,11 @@ def of_classes(explanation: Explanation, look: Look) -> list[Files]:
     """Return what there is of the best map, and of all classes together."""
     from explain.export import result_folder
 
+    explanation = proof_job.carrying(explanation)
     make = partial(_zipped, lambda: result_folder.of_picture(explanation, _colours(look)))
     name = f"{_begin(explanation.image.name)}-{explanation.model.id}.zip"
-    about = "The map of each class, all of them on a sheet, their raw values and statistics, and the recipe."
+    proofs = ", the proofs" if explanation.proofs else ""
+    about = f"The map of each class, all of them on a sheet, their raw values and statistics{proofs}, and the recipe."
     return [Files("All classes", about, [("All files, .zip", name, make)]), *of_map(explanation, 0, look)]
 
 
@@ -129,6 +132,8 @@ def of_models(comparison: Comparison, look: Look) -> list[Files]:
     """Return what there is of several models on one picture."""
     from explain.export import comparison_folder
 
+    comparison = replace(comparison, explanations=tuple(map(proof_job.carrying, comparison.explanations)))
+
     def numbers() -> str:
         return to_json(comparison_folder.comparison(comparison))
 
@@ -138,7 +143,8 @@ def of_models(comparison: Comparison, look: Look) -> list[Files]:
         ("All files, .zip", f"{begin}.zip", make),
         ("All numbers, .json", f"{begin}.json", numbers),
     ]
-    about = "Each model's map, all of them on a sheet, their raw values, and every number with the recipes."
+    proofs = ", their proofs" if any(one.proofs for one in comparison.explanations) else ""
+    about = f"Each model's map, all of them on a sheet, their raw values{proofs}, and every number with the recipes."
     return [Files("All models", about, files)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from common.files import npz_bytes, to_json
+from explain.export import proof_files
 from explain.export.result_folder import MAPS, class_scores, label_stem, tagger
 from explain.findings.diagnosis import answer
 from explain.phrases import percent, plain_text
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
 
 
 def of_comparison(compared: Comparison, colours: MapColours, more: dict[str, Any] | None = None) -> Iterator[File]:
-    """Yield the models' maps, each as a file and all on a sheet, and comparison.json, which includes `more`."""
+    """Yield the models' maps, each as a file and all on a sheet, their proofs, and comparison.json, which includes
+    `more`."""
     panels, captions = [], []
     for i, explanation in enumerate(compared.explanations):
         if explanation.heatmaps:
             panels.append(explanation.overlay(0, **vars(colours)))
             data = tagger(explanation, colours)(to_png(panels[-1]), 0)
             yield f"gradcam_{label_stem(explanation.model.id)}.png", data
+            yield from _proof(explanation)
         else:
             panels.append(explanation.image.pixels)
         captions.append(plain_text(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
@@ -37,6 +40,13 @@ def of_comparison(compared: Comparison, colours: MapColours, more: dict[str, Any
         npz_bytes({label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)}),
     )
     yield "comparison.json", to_json(comparison(compared) | (more or {})).encode()
+
+
+def _proof(explanation: Explanation) -> Iterator[File]:
+    """Yield the proof of a model's first map, if it was proved."""
+    if (proof := explanation.proofs.get(0)) is not None:
+        for name, data in proof_files.files(explanation, 0, proof):
+            yield f"{label_stem(explanation.model.id)}_{name}", data
 
 
 def of_first(explanation: Explanation) -> tuple[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
+import zipfile
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,10 @@ import pytest
 import torch
 
 from components.proof import payload
+from components.session import proof_job
+from components.views import exports
 from explain import Explainer
+from explain.comparison import Comparison, Timing
 from explain.export import proof_view
 from explain.faithfulness.curves import Curve, Trace
 from explain.faithfulness.proof import Proof
@@ -24,6 +29,7 @@ from explain.phrases import NBSP
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from components.saving import Files
     from explain.explanation import Explanation
 
 
@@ -167,6 +173,25 @@ def test_nothing_is_concluded_before_the_controls_are_there():
 def test_sufficiency_and_necessity_in_plain_words(hidden, kept, part, detects, expected):
     found = proof_view.shares(proof(curve("map", hidden, kept), part=part), detects=detects)
     assert found == expected.replace(" %", f"{NBSP}%")
+
+
+def test_archives_of_a_page_have_the_proofs_of_its_maps(bus, monkeypatch):
+    made = [Explainer(model)(bus, top_k=2) for model in ("demo-cls-s", "demo-cls-m")]
+    compared = Comparison(tuple(made), ("s", "m"), (Timing(1, 1, 1),) * 2)
+
+    def names(row: Files) -> set[str]:
+        make = next(make for label, _, make in row.files if label == "All files, .zip")
+        return {name for name in zipfile.ZipFile(io.BytesIO(make())).namelist() if "proof" in name}
+
+    bare = exports.of_classes(made[0], {})[0], exports.of_models(compared, {})[0]
+    assert [names(row) for row in bare] == [set(), set()] and not any("proof" in row.about for row in bare)
+    found = proof(curve("map", *[trace(0.8, 0.1, 0.0)] * 2), curve("random", *[trace(0.8, 0.3, 0.0)] * 2))
+    # The session has proved the first map of the first one.
+    carrying = {id(made[0]): replace(made[0], proofs={0: found})}
+    monkeypatch.setattr(proof_job, "carrying", lambda one: carrying.get(id(one), one))
+    classes, models = exports.of_classes(made[0], {})[0], exports.of_models(compared, {})[0]
+    assert names(classes) == {"proof.json", "proof.png"} and ", the proofs" in classes.about
+    assert names(models) == {"demo-cls-s_proof.json", "demo-cls-s_proof.png"} and ", their proofs" in models.about
 
 
 def test_a_map_with_nothing_to_prove_says_why(explained):
