@@ -38,6 +38,20 @@ export function scoreAt(scores, share) {
   return Math.abs(at - step) < 1e-6 ? scores[step] : null;
 }
 
+/**
+ * What is written of a curve at a share: its score there, or about what it is between two steps.
+ * @param {Curve|undefined} curve @param {"hidden"|"kept"} way @param {number} share
+ * @param {boolean} coming  whether more steps of it are on their way, so that nothing is written between two
+ */
+export function valueAt(curve, way, share, coming) {
+  if (!curve) return "";
+  const scores = curve[way], score = scoreAt(scores, share);
+  if (score !== null) return percent(score);
+  if (coming) return "";
+  const at = share * (scores.length - 1), below = Math.floor(at);
+  return `\u2248${NBSP}${percent(scores[below] + (at - below) * (scores[below + 1] - scores[below]))}`;
+}
+
 /** The nearest step to a place across a chart. @param {number} x @param {Frame} frame @param {number} steps */
 export function stepAt(x, { width, left, right }, steps) {
   return Math.min(steps, Math.max(0, Math.round(((x - left) / (width - left - right)) * steps)));

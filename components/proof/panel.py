@@ -152,6 +152,8 @@ def _proof(explanation: Explanation, index: int, polls: bool) -> None:
             st.markdown(_READ)
     key = proof_job.key_of(explanation, index)
     shown, data = state.latest("proof-picture", key, lambda: payload.pack(explanation, index))
+    if job is not None:
+        made = job.begun()
     drawn = payload.curves(made, detects=bool(explanation.own(index)), of=shown, whole=job is None)
     component.draw(data, drawn | {"clicks": state.of(Opened).clicks}, key="proof-panel")
 

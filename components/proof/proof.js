@@ -3,7 +3,7 @@
 import { broadcast, component, find, jpegBlob, onBroadcast, onceAFrame, onResize, svgElement } from "../frontend/component.js";
 import { unpack } from "../frontend/unpack.js";
 import { Composer, fitted } from "./compose.js";
-import { across, DASHES, down, drawCurves, percent, scoreAt, stepAt } from "./curves.js";
+import { across, DASHES, down, drawCurves, percent, scoreAt, stepAt, valueAt } from "./curves.js";
 
 /**
  * @typedef {import("./curves.js").Curve} Curve
@@ -101,9 +101,8 @@ class Panel {
 
   /** @param {string} place @param {string} name @param {string} words */
   #figure(place, name, words) {
-    const curve = this.#curves.find((one) => one.name === name);
-    const score = curve ? scoreAt(curve[this.#way], this.#share) : null;
-    find(this.root, `${place} b`).textContent = score === null ? "…" : percent(score);
+    const shown = this.#curves, curve = shown.find((one) => one.name === name);
+    find(this.root, `${place} b`).textContent = valueAt(curve, this.#way, this.#share, shown.length < 2) || "…";
     find(this.root, `${place} span`).textContent = words;
   }
 
@@ -125,8 +124,7 @@ class Panel {
   #values() {
     const at = this.#pointed === null ? this.#share : this.#pointed / this.#steps, shown = this.#curves;
     this.legend.querySelectorAll(".value").forEach((node, i) => {
-      const score = scoreAt(shown[i][this.#way], at);
-      node.textContent = score === null ? "" : percent(score);
+      node.textContent = valueAt(shown[i], this.#way, at, shown.length < 2);
     });
   }
 

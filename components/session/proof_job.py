@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,6 @@ from components.session import state
 from components.session.background import Status, Watched
 
 if TYPE_CHECKING:
-    from threading import Event
-
     from explain import Explanation
     from explain.faithfulness import Filling
     from explain.faithfulness.proof import Proof
@@ -20,10 +19,10 @@ ABANDONED = 10.0
 """Seconds after which a proof that no page polls any more is stopped."""
 MAX_PROOFS = 64
 """Of one session in memory; each is some thousand numbers."""
+FIRST = 0.2
+"""Seconds that a page waits for the first curve, which then needs no second look at the job."""
 FILLING: Filling = "blur"
 """What the panel draws at first."""
-PREVIEW = 4
-"""Steps of the first, coarse curve: of a slow model the fine one takes seconds."""
 _NOT_IN_KEY = {"picture_name", "targets", "top_k", "scale", "within", "versions"}
 """What a recipe holds besides: a map is the same whatever is explained beside it, and however it is shown."""
 Key = tuple[Any, ...]
@@ -35,35 +34,28 @@ class ProofJob(Watched[Status]):
     def __init__(self, explanation: Explanation, index: int) -> None:
         self.proof: Proof | None = None
         """As far as it has come."""
+        self._begun = threading.Event()
         super().__init__(self._prove, Status(), explanation, index)
 
-    def _prove(self, status: Status, cancel: Event, explanation: Explanation, index: int) -> None:
+    def _prove(self, status: Status, cancel: threading.Event, explanation: Explanation, index: int) -> None:
         def report(share: float, words: str) -> None:
             self.report(share, words, ABANDONED)
 
-        self._preview(cancel, explanation, index)
         # Other sessions may hold the same explanation: they have not asked for its proof.
-        own = replace(explanation, proofs={})
-        made = own.prove(index, fillings=(FILLING, "mean"), progress=report, cancel=cancel, partial=self._grown)
-        self.proof = made
-
-    def _preview(self, cancel: Event, explanation: Explanation, index: int) -> None:
-        """Follow the map itself in a few steps, without any control: so that there is something to see at once."""
-        from explain.faithfulness.curves import Order, Perturber
-        from explain.faithfulness.proof import Proof
-        from explain.faithfulness.ranking import ranking
-        from explain.faithfulness.scores import scorer
-
-        heatmap, evidence = explanation.heatmaps[index].measured, explanation.evidence
-        if (places := ranking(heatmap.content)) is None:
-            return
-        perturber = Perturber(evidence, scorer(evidence, heatmap.target, explanation.options), cancel)
-        (curve,) = perturber.curves([Order("map", 0, places)], FILLING, PREVIEW)
-        start, target = float(curve.deletion.score[0]), heatmap.target
-        self.proof = Proof(target.label, target.part, (curve,), (FILLING,), start, None)
+        own, fillings = replace(explanation, proofs={}), (FILLING, "mean")
+        try:
+            self._grown(own.prove(index, fillings=fillings, progress=report, cancel=cancel, partial=self._grown))
+        finally:
+            self._begun.set()
 
     def _grown(self, made: Proof) -> None:
         self.proof = made
+        self._begun.set()
+
+    def begun(self) -> Proof | None:
+        """Return the proof as far as it has come, after waiting `FIRST` seconds at most for its first curve."""
+        self._begun.wait(FIRST)
+        return self.proof
 
 
 @dataclass

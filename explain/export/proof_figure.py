@@ -72,10 +72,17 @@ def _drawn(proof: Proof) -> Figure:
 
 
 def _curves(axes: Axes, proof: Proof, way: str) -> None:
-    shares = proof.map.shares * 100
-    axes.plot(shares, getattr(proof.map, way).score, color="#111111", linewidth=2.4, zorder=3, label="this map")
+    axes.plot(
+        proof.map.shares * 100,
+        getattr(proof.map, way).score,
+        color="#111111",
+        linewidth=2.4,
+        zorder=3,
+        label="this map",
+    )
     for name in proof.controls:
-        mean = np.mean([getattr(curve, way).score for curve in proof.of(name)], axis=0)
+        curves = proof.of(name)
+        mean, shares = np.mean([getattr(curve, way).score for curve in curves], axis=0), curves[0].shares * 100
         dashes, colour = DASHES[name]
         axes.plot(shares, mean, linestyle=dashes, color=colour, linewidth=1.1, label=CONTROLS[name])
     scores = [score for curve in proof.curves for one in WAYS for score in getattr(curve, one).score.tolist()]

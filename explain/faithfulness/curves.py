@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from explain.faithfulness.scores import Scorer
 
 STEPS = 20
-BATCH_CPU, BATCH_GPU = 8, 64
-"""Pictures in one pass. On a CPU more were not faster, and others wait for the model until a pass is over."""
+BATCH_CPU, BATCH_GPU = 4, 64
+"""Pictures in one pass. On a CPU 8 took up to a third longer each, 2 a quarter, and others wait for the model until a
+pass is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,20 @@ class Trace:
     stays: NDArray[np.bool_]
 
     @property
+    def steps(self) -> int:
+        return len(self.value) - 1
+
+    @property
     def area(self) -> float:
         """The area under the values over the share of the picture, by trapezoids: their mean over all shares."""
-        return float(np.trapezoid(self.value, dx=1 / (len(self.value) - 1)))
+        return float(np.trapezoid(self.value, dx=1 / self.steps))
+
+    def thinned(self, steps: int) -> Trace:
+        """Return the answers at fewer equal steps that are among these; raises ValueError for others."""
+        if self.steps % steps:
+            raise ValueError(f"{steps} steps are not among {self.steps}.")
+        every = slice(None, None, self.steps // steps)
+        return Trace(self.value[every], self.score[every], self.stays[every])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,12 +87,20 @@ class Curve:
     @property
     def shares(self) -> NDArray[np.float64]:
         """(steps + 1,) from 0 to 1."""
-        return np.linspace(0, 1, len(self.deletion.value))
+        return np.linspace(0, 1, self.steps + 1)
+
+    @property
+    def steps(self) -> int:
+        return self.deletion.steps
 
     @property
     def advantage(self) -> float:
         """Insertion's area minus deletion's: high for a map that hides, and keeps, what the answer hangs on."""
         return self.insertion.area - self.deletion.area
+
+    def thinned(self, steps: int) -> Curve:
+        """Return it at fewer equal steps; raises ValueError for steps that it does not have."""
+        return replace(self, deletion=self.deletion.thinned(steps), insertion=self.insertion.thinned(steps))
 
 
 class Perturber:
@@ -95,6 +115,7 @@ class Perturber:
         """(1, C, h, w): the part of the model's input that is picture."""
         adapter, on_cpu = evidence.resident.adapter, evidence.resident.device.type == "cpu"
         self._batch = adapter.batch or (BATCH_CPU if on_cpu else BATCH_GPU)
+        self._fillings: dict[Filling, tuple[Tensor | None, Answers]] = {}
 
     def curves(
         self,
@@ -102,28 +123,37 @@ class Perturber:
         filling: Filling,
         steps: int = STEPS,
         done: Callable[[Curve], None] = lambda _: None,
+        known: Curve | None = None,
     ) -> list[Curve]:
         """Return the curve of each order, calling `done` as soon as one is whole.
 
-        Raises Cancelled within one batch of a stop.
+        `known`: the curve of the one order in fewer steps, which are not run again. Raises Cancelled within one batch
+        of a stop.
         """
-        fill = fixed(self.picture, filling)
-        whole = torch.ones(self.picture.shape[-2:], dtype=torch.bool, device=self.picture.device)
-        ends = self._shown(torch.stack([whole, ~whole]), fill)
-        inner = np.arange(1, steps) / steps
+        fill, ends = self._filling(filling)
+        every = steps if known is None else steps // known.steps
+        inner = [step for step in range(1, steps) if known is None or step % every]
         placed = [torch.from_numpy(order.places).to(self.picture.device) for order in orders]
-        wanted = [(places, float(share), keeps) for places in placed for keeps in (False, True) for share in inner]
+        wanted = [(places, step / steps, keeps) for places in placed for keeps in (False, True) for step in inner]
         found: list[Curve] = []
         answers = self._in_batches(wanted, fill)
         for order in orders:
             traces = []
-            for keeps in (False, True):
+            for keeps, before in zip((False, True), _traces(known), strict=True):
                 between = Answers(*map(torch.stack, zip(*itertools.islice(answers, len(inner)), strict=True)))
-                traces.append(_trace(ends, between, keeps=keeps))
+                traces.append(_trace(ends, between, before, inner, steps, keeps=keeps))
             curve = Curve(order.name, order.number, filling, *traces)
             found.append(curve)
             done(curve)
         return found
+
+    def _filling(self, filling: Filling) -> tuple[Tensor | None, Answers]:
+        """Return what hidden pixels are set to, and the answers to the whole picture and to one that is all hidden."""
+        if filling not in self._fillings:
+            fill = fixed(self.picture, filling)
+            whole = torch.ones(self.picture.shape[-2:], dtype=torch.bool, device=self.picture.device)
+            self._fillings[filling] = fill, self._shown(torch.stack([whole, ~whole]), fill)
+        return self._fillings[filling]
 
     def answers_to(self, pictures: Tensor) -> Answers:
         """Return the answers to pictures (B, C, h, w) of the same content, run in batches."""
@@ -173,12 +203,22 @@ class Perturber:
             return self._score(outputs)
 
 
-def _trace(ends: Answers, between: Answers, *, keeps: bool) -> Trace:
-    """Return the steps with their ends: nothing and all hidden, or all and nothing."""
+def _traces(known: Curve | None) -> tuple[Trace | None, Trace | None]:
+    return (None, None) if known is None else (known.deletion, known.insertion)
+
+
+def _trace(
+    ends: Answers, between: Answers, known: Trace | None, inner: Sequence[int], steps: int, *, keeps: bool
+) -> Trace:
+    """Return `steps` steps: those `between` at `inner`, the others `known`, from all to nothing or the other way."""
     first, last = (1, 0) if keeps else (0, 1)
 
     def joined(name: str) -> NDArray[np.float64]:
         end = getattr(ends, name)
-        return torch.cat([end[first : first + 1], getattr(between, name), end[last : last + 1]]).numpy()
+        found = np.empty(steps + 1)
+        if known is not None:
+            found[:: steps // known.steps] = getattr(known, name)
+        found[0], found[inner], found[-1] = end[first], getattr(between, name), end[last]
+        return found
 
     return Trace(joined("value"), joined("score"), joined("stays").astype(bool))

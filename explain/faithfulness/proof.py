@@ -90,8 +90,9 @@ class Proof:
     def difference(self, control: str, filling: Filling | None = None) -> Difference:
         """Return the map's advantage over a control's; over all fillings unless one is named.
 
-        Seeds of the control and fillings are drawn again with replacement: with few of them the interval is only as
-        good as that. Raises KeyError for a control that there is not.
+        Each is taken at the steps that the control has. Seeds of the control and fillings are drawn again with
+        replacement: with few of them the interval is only as good as that. Raises KeyError for a control that there is
+        not.
         """
         used = [one for one in ((filling,) if filling else self.fillings) if self.of(control, one)]
         if not used:
@@ -99,7 +100,10 @@ class Proof:
         # While it is computed, the last filling has fewer.
         seeds = min(len(self.of(control, one)) for one in used)
         gains = [
-            [self.of("map", one)[0].advantage - curve.advantage for curve in self.of(control, one)[:seeds]]
+            [
+                self.of("map", one)[0].thinned(curve.steps).advantage - curve.advantage
+                for curve in self.of(control, one)[:seeds]
+            ]
             for one in used
         ]
         generator = np.random.default_rng(0)
@@ -125,9 +129,12 @@ class Proof:
         return _first(~stays) if stays[0] else None
 
     def at(self, share: float, name: str = "map") -> tuple[float, float]:
-        """Return the score with the hottest share hidden, and with only that kept; of a control the mean."""
+        """Return the score with the hottest share hidden, and with only that kept; of a control the mean.
+
+        At the nearest of its steps.
+        """
         curves = self.of(name)
-        place = round(share * (len(self.map.deletion.score) - 1))
+        place = round(share * curves[0].steps)
         hidden, kept = (
             float(np.mean([getattr(curve, way).score[place] for curve in curves])) for way in ("deletion", "insertion")
         )
@@ -158,7 +165,7 @@ class Proof:
         It is the first step from `NEAR` on, hiding before keeping, at which the two differ by a tenth of the whole
         picture's score; else that at which they differ most.
         """
-        steps = len(self.map.deletion.score) - 1
+        steps = self.of("random")[0].steps
         found: list[tuple[float, bool, int, float, float]] = []
         for step in range(max(round(NEAR * steps), 1), steps):
             own, random = self.at(step / steps), self.at(step / steps, "random")

@@ -23,12 +23,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from explain.faithfulness import Filling
     from explain.maps.heatmap import Heatmap
+    from explain.maps.statistics import Agreement
     from explain.progress import Progress
     from explain.result import Result
+    from models.adapter import Target
+
+
+PREVIEW = 4
+"""Steps of the map's own curve that are reported first: of a slow model all of them take seconds."""
+FEWER = {
+    False: {"blobs": 10},
+    True: {"random": 10, "blobs": 5, "centre": 5, "edges": 5, "runner-up": 5},
+}
+"""Steps of controls that have fewer than the map: of detectors (True), whose passes are slow, and of other models.
+The sentence needs tenths of random places. A difference is taken at the steps that both have, and hangs less on their
+number than on that of random maps."""
+AGAIN = {False: 10, True: 5}
+"""Steps of all curves of a further filling, of detectors (True) and of other models."""
+DECIDING = ("random", "blobs")
+"""The controls that the sentence is made of: only they are followed with a further filling."""
 
 
 def prove(
@@ -43,9 +59,11 @@ def prove(
 ) -> Proof:
     """Hide and keep the hottest shares of one map and of its controls, and follow the answer.
 
-    `steps` of equal shares; `fillings` are what hidden pixels are set to (`filling.FILLINGS`), the first is the main
-    one. `partial` is called with what is there after each map. Raises ModelProblem for a map that is empty or the same
-    everywhere, a target that is no single answer, and an unknown filling; Cancelled within one batch of a stop.
+    `steps` of equal shares for the map; controls and further fillings have fewer of them (`FEWER`, `AGAIN`).
+    `fillings` are what hidden pixels are set to (`filling.FILLINGS`), the first is the main one. `partial` is called
+    with what is there: a few steps of the map alone, and then after each curve. Raises ModelProblem for a map that is
+    empty or the same everywhere, a target that is no single answer, and an unknown filling; Cancelled within one batch
+    of a stop.
     """
     for one in fillings:
         if one not in FILLINGS:
@@ -57,55 +75,103 @@ def prove(
     places = ranking(heatmap.content) if heatmap.state == "ok" else None
     if places is None:
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
-    other, name = _runner_up(explanation, position)
     perturber = Perturber(
         explanation.evidence, scorer(explanation.evidence, heatmap.target, explanation.options), cancel
     )
-    orders = [Order("map", 0, places), *_controls(explanation, position, perturber.picture, other)]
-    # What the sentence is made of comes first.
-    first, rest = fillings[0], [order for order in orders if order.name in ("map", "random", "blobs")]
-    total = len(orders) + len(rest) * (len(fillings) - 1)
-    similar = None if other is None else compare(heatmap.coarse, coarse(other))
-    made: list[Curve] = []
-
-    def proof() -> Proof:
-        start = float(made[0].deletion.score[0])
-        used = tuple(dict.fromkeys(curve.filling for curve in made))
-        return Proof(heatmap.target.label, heatmap.target.part, tuple(made), used, start, similar, name)
-
-    def done(curve: Curve) -> None:
-        made.append(curve)
-        if progress is not None:
-            progress(len(made) / total, f"{len(made)} of {total} maps")
-        if partial is not None:
-            partial(proof())
-
-    perturber.curves(orders, first, steps, done)
-    for filling in fillings[1:]:
-        perturber.curves(rest, filling, steps, done)
-    return proof()
+    work = _Work(explanation, position, perturber, steps, progress or (lambda *_: None), partial or (lambda _: None))
+    return work.run(Order("map", 0, places), fillings)
 
 
-def _controls(explanation: Result, index: int, picture: Tensor, other: NDArray[np.float32] | None) -> list[Order]:
-    """Return the control maps' orders over the content of the model's input, `picture` (1, C, h, w)."""
-    heatmap = explanation.heatmaps[index].measured
-    content = heatmap.content
-    shape, grid = content.shape, grid_of(explanation, explanation.heatmaps[index])
-    inside, sha256 = object_of(explanation, index), explanation.image.sha256
-    seeds = [controls.seed_of(sha256, number) for number in range(2 * controls.SEEDS)]
-    made: list[tuple[str, int, Any]] = [
-        ("random", number, controls.random_map(shape, grid, seeds[number])) for number in range(controls.SEEDS)
-    ]
-    if inside.any() and not inside.all():
-        made += [
-            ("blobs", number, controls.blobs(inside, grid, seeds[controls.SEEDS + number]))
-            for number in range(controls.SEEDS)
-        ]
-    made += [("centre", 0, controls.centre(shape)), ("edges", 0, controls.edges(controls.pixels_of(picture)))]
-    if other is not None:
-        made.append(("runner-up", 0, other))
-    orders = ((name, number, ranking(values)) for name, number, values in made)
-    return [Order(name, number, places) for name, number, places in orders if places is not None]
+class _Work:
+    """One proof in the making: the map's own curve first, and each control made just before it is followed."""
+
+    def __init__(
+        self,
+        explanation: Result,
+        index: int,
+        perturber: Perturber,
+        steps: int,
+        progress: Progress,
+        partial: Callable[[Proof], None],
+    ) -> None:
+        self._explanation, self._index, self._perturber = explanation, index, perturber
+        self._steps, self._progress, self._partial = steps, progress, partial
+        self._target = explanation.heatmaps[index].measured.target
+        self._detects = explanation.evidence.resident.adapter.detects
+        self._similar: Agreement | None = None
+        self._runner_up = ""
+        self._made: list[Curve] = []
+        self._total = 1
+
+    def run(self, own: Order, fillings: Sequence[Filling]) -> Proof:
+        """Return the proof of a map by its order."""
+        first, *others = fillings
+        rough: Curve | None = None
+        if self._steps > PREVIEW and not self._steps % PREVIEW:
+            (rough,) = self._perturber.curves([own], first, PREVIEW)
+            self._partial(self._proof([rough]))
+        inside, best = object_of(self._explanation, self._index), _next_best(self._explanation, self._index)
+        names = ["random", "centre", "edges"]
+        if inside.any() and not inside.all():
+            names.insert(1, "blobs")
+        if best is not None:
+            names.append("runner-up")
+        deciding = 1 + controls.SEEDS * sum(name in DECIDING for name in names)
+        self._total = deciding * len(fillings) + sum(name not in DECIDING for name in names)
+        self._perturber.curves([own], first, self._steps, self._done, rough)
+        again = [own]
+        for name in names:
+            orders = self._runner_up_orders(best) if best and name == "runner-up" else self._orders(name, inside)
+            self._perturber.curves(orders, first, self._among(FEWER[self._detects].get(name)), self._done)
+            again += orders if name in DECIDING else []
+        for filling in others:
+            self._perturber.curves(again, filling, self._among(AGAIN[self._detects]), self._done)
+        return self._proof(self._made)
+
+    def _among(self, fewer: int | None) -> int:
+        """Return how many steps a curve has that needs only so many: all, unless these are among them."""
+        return fewer if fewer is not None and not self._steps % fewer else self._steps
+
+    def _proof(self, curves: Sequence[Curve]) -> Proof:
+        start, used = float(curves[0].deletion.score[0]), tuple(dict.fromkeys(curve.filling for curve in curves))
+        label, part = self._target.label, self._target.part
+        return Proof(label, part, tuple(curves), used, start, self._similar, self._runner_up)
+
+    def _done(self, curve: Curve) -> None:
+        self._made.append(curve)
+        count = len(self._made)
+        self._progress(count / self._total, f"{count} of {self._total} maps")
+        self._partial(self._proof(self._made))
+
+    def _orders(self, name: str, inside: NDArray[np.bool_]) -> list[Order]:
+        """Return a control's orders over the content of the model's input; none for a picture without edges."""
+        explanation, heatmap = self._explanation, self._explanation.heatmaps[self._index]
+        shape, grid = inside.shape, grid_of(explanation, heatmap)
+        start = controls.SEEDS * (name == "blobs")
+        seeds = [controls.seed_of(explanation.image.sha256, start + number) for number in range(controls.SEEDS)]
+        makers: dict[str, Callable[[], list[Any]]] = {
+            "random": lambda: [controls.random_map(shape, grid, seed) for seed in seeds],
+            "blobs": lambda: [controls.blobs(inside, grid, seed) for seed in seeds],
+            "centre": lambda: [controls.centre(shape)],
+            "edges": lambda: [controls.edges(controls.pixels_of(self._perturber.picture))],
+        }
+        return _ordered(name, makers[name]())
+
+    def _runner_up_orders(self, best: Target) -> list[Order]:
+        """Return the order of the next best class's map, and remember how similar the two maps are."""
+        evidence, heatmap = self._explanation.evidence, self._explanation.heatmaps[self._index].measured
+        try:
+            raw = METHODS[heatmap.method].run(evidence, [best])
+        except Problem:
+            return []
+        other = on_content(raw.maps, evidence.geometry)
+        self._similar, self._runner_up = compare(heatmap.coarse, coarse(other)), best.label
+        return _ordered("runner-up", [other])
+
+
+def _ordered(name: str, maps: Sequence[NDArray[np.float32]]) -> list[Order]:
+    ranked = enumerate(map(ranking, maps))
+    return [Order(name, number, places) for number, places in ranked if places is not None]
 
 
 def grid_of(explanation: Result, heatmap: Heatmap) -> tuple[int, int]:
@@ -129,26 +195,19 @@ def object_of(explanation: Result, index: int) -> NDArray[np.bool_]:
     return found if found.any() else controls.hottest_region(heatmap.content)
 
 
-def _runner_up(explanation: Result, index: int) -> tuple[NDArray[np.float32] | None, str]:
-    """Return the map (h, w) of the next best class over the content, and its name; None where it costs passes.
-
-    Of a box it is the next best class of the same candidate.
-    """
+def _next_best(explanation: Result, index: int) -> Target | None:
+    """Return the target of the next best class, of a box for the same candidate; None where its map is slow."""
     heatmap, evidence = explanation.heatmaps[index].measured, explanation.evidence
     method, target, adapter = METHODS[heatmap.method], heatmap.target, evidence.resident.adapter
     if not (method.quick and method.per_class) or target.index is None or len(adapter.labels) < 2:
-        return None, ""
+        return None
     if adapter.detects:
         if len(target.anchors) != 1:
-            return None, ""
+            return None
         scores = evidence.outputs.scores[0, :, target.anchors[0]].clone()
     else:
         scores = adapter.class_logits(evidence.outputs)[0].detach().clone()
     scores = scores[: len(adapter.labels)]
     scores[target.index] = float("-inf")
     best = int(scores.argmax())
-    try:
-        raw = method.run(evidence, [replace(target, index=best, label=adapter.labels[best])])
-    except Problem:
-        return None, ""
-    return on_content(raw.maps, evidence.geometry), adapter.labels[best]
+    return replace(target, index=best, label=adapter.labels[best])

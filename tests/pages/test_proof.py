@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from common.errors import Cancelled, ModelProblem
+from components.proof import payload
 from components.session import proof_job
 from components.session.proof_job import Proofs
 from explain import Explainer, Explanation
@@ -108,6 +110,29 @@ def test_a_link_opens_the_panel_and_another_class_and_back_is_there_at_once(page
     assert quick == ["minibus", "trolleybus"]
 
 
+def test_the_first_curve_comes_with_the_panel(page, monkeypatch):
+    packed, pack = threading.Event(), payload.pack
+
+    def packs(*given: Any) -> Any:
+        packed.set()
+        return pack(*given)
+
+    def late(self: Explanation, index: int = 0, **options: Any) -> Any:
+        assert packed.wait(60)
+        options["partial"](prove(self, index, steps=2, fillings=("mean",)))
+        options["cancel"].wait(60)
+        raise Cancelled
+
+    monkeypatch.setattr(payload, "pack", packs)
+    monkeypatch.setattr(Explanation, "prove", late)
+    monkeypatch.setattr(proof_job, "FIRST", 60.0)
+    app = page()
+    app.button(key=BUTTON).click().run()
+    # Without a second look at the job.
+    assert given(app)["curves"] and not app.exception
+    session(app, Proofs).job.cancel.set()
+
+
 @pytest.mark.parametrize("name", ["topk", "compare"])
 def test_of_several_maps_one_is_chosen(page, quick, name):
     app = page(f"pages/{name}.py")
@@ -146,7 +171,6 @@ def test_stop_keeps_what_there_is_and_starts_again(page, monkeypatch):
         raise Cancelled
 
     monkeypatch.setattr(Explanation, "prove", endless)
-    monkeypatch.setattr(proof_job.ProofJob, "_preview", lambda *_: None)
     app = page(prove="1")
     job = session(app, Proofs).job
     while job.proof is None:

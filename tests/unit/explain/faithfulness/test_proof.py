@@ -19,7 +19,7 @@ from explain.faithfulness.filling import blurred, imputed
 from explain.faithfulness.proof import FAILED, HANGS, Proof
 from explain.faithfulness.prove import prove
 from explain.faithfulness.ranking import ranking
-from explain.faithfulness.scores import scorer
+from explain.faithfulness.scores import MATCH, same_place, scorer
 from explain.maps.statistics import Agreement
 from explain.picture.examples import bundled
 from tests.conftest import weight
@@ -130,6 +130,38 @@ def test_a_proof_that_is_not_whole_yet_is_read_as_far_as_it_goes():
     assert found.mean == pytest.approx((1.0 + 0.8) / 2)
 
 
+def test_a_control_in_fewer_steps_is_compared_at_those_and_other_steps_are_an_error():
+    # Between the steps of the control the map does what it likes: that is no part of the difference.
+    own = curve("map", trace(0.8, 0.0, 0.4, 0.0, 0.0), trace(0.0, 1.0, 0.4, 1.0, 0.8))
+    coarse = [curve("random", trace(0.8, 0.4, 0.0), trace(0.0, one, 0.8), i) for i, one in enumerate((0.0, 0.2))]
+    found = proof(own, *coarse).difference("random")
+    # In two steps the map's areas are .4 and .4, those of random maps .4, and .2 and .3.
+    assert found.mean == pytest.approx(0.15)
+    assert (found.low, found.high) == (pytest.approx(0.1), pytest.approx(0.2))
+    assert proof(own, *coarse).at(0.5, "random") == (pytest.approx(0.4), pytest.approx(0.1))
+    # The sentence is about a step that both have.
+    assert proof(own, *coarse).sentence.startswith("The hottest 50")
+    with pytest.raises(ValueError, match="3 steps are not among 4"):
+        own.thinned(3)
+
+
+def test_the_interval_of_a_second_filling_in_fewer_steps_spans_both_fillings():
+    def made(name: str, filling: str, steps: int, kept: float, number: int = 0) -> Curve:
+        return curve(name, trace(*[0.5] * (steps + 1)), trace(*[kept] * (steps + 1)), number, filling)
+
+    own = [made("map", "blur", 20, 0.9), made("map", "mean", 10, 0.7)]
+    random = [made("random", "blur", 20, 0.3, i) for i in range(3)] + [
+        made("random", "mean", 10, 0.6, i) for i in range(3)
+    ]
+    found = proof(*own, *random, fillings=("blur", "mean")).difference("random")
+    # .6 with one filling and .1 with the other: whichever is drawn, and both.
+    assert (found.low, found.mean, found.high) == (pytest.approx(0.1), pytest.approx(0.35), pytest.approx(0.6))
+    # And a filling with which random places do better takes the whole interval below zero at its low end.
+    worse = [made("random", "mean", 10, 0.8, i) for i in range(3)]
+    assert found.clear
+    assert not proof(*own, *random[:3], *worse, fillings=("blur", "mean")).difference("random").clear
+
+
 # The order of a map.
 
 
@@ -212,6 +244,51 @@ def test_every_step_is_the_models_answer_to_that_picture(explained):
     assert found.deletion.score[0] == pytest.approx(explained.predictions[0].score, abs=1e-4)
 
 
+def test_steps_that_are_known_are_not_run_again(explained, monkeypatch):
+    heatmap, evidence = explained.heatmaps[0], explained.evidence
+    perturber = Perturber(evidence, scorer(evidence, heatmap.target, explained.options))
+    order = Order("map", 0, ranking(heatmap.content))
+    adapter = type(evidence.resident.adapter)
+    run, passes = adapter.run, []
+
+    def counted(self: Any, tensor: torch.Tensor) -> Any:
+        passes.append(len(tensor))
+        return run(self, tensor)
+
+    monkeypatch.setattr(adapter, "run", counted)
+    (rough,) = perturber.curves([order], "blur", 4)
+    assert sum(passes) == 2 * 3 + 2
+    (fine,) = perturber.curves([order], "blur", 20, known=rough)
+    assert sum(passes) == 2 * 19 + 2
+    (alone,) = perturber.curves([order], "blur", 20)
+    for way in ("deletion", "insertion"):
+        one, whole = getattr(fine, way), getattr(alone, way)
+        assert np.array_equal(one.thinned(4).score, getattr(rough, way).score)
+        assert one.score == pytest.approx(whole.score, abs=1e-5) and np.array_equal(one.stays, whole.stays)
+
+
+def test_the_maps_own_curve_comes_before_any_control_is_made(explained, monkeypatch):
+    seen: list[tuple[str, int]] = []
+    for name in ("random_map", "blobs", "centre", "edges"):
+        made = getattr(controls, name)
+        monkeypatch.setattr(controls, name, lambda *given, made=made: (seen.append(("made", 0)), made(*given))[1])
+    found = explained.prove(partial=lambda one: seen.append((one.curves[-1].name, one.curves[-1].steps)))
+    assert seen[:3] == [("map", 4), ("map", 20), ("made", 0)]
+    assert {(one.name, one.filling): one.steps for one in found.curves} == {
+        ("map", "blur"): 20,
+        ("random", "blur"): 20,
+        ("blobs", "blur"): 10,
+        ("centre", "blur"): 20,
+        ("edges", "blur"): 20,
+        ("runner-up", "blur"): 20,
+        ("map", "mean"): 10,
+        ("random", "mean"): 10,
+        ("blobs", "mean"): 10,
+    }
+    # Steps of which 10 are no part are the same everywhere.
+    assert {one.steps for one in explained.prove(steps=3).curves} == {3}
+
+
 def test_the_map_of_the_packaged_model_is_better_than_every_control(proved):
     assert proved.difference("random").clear and proved.difference("edges").mean > 0
     assert proved.difference("centre").mean > 0
@@ -233,6 +310,7 @@ def test_a_map_that_shows_something_else_is_told_from_one_that_shows_the_cause(e
 def test_it_is_the_same_again_comes_map_by_map_and_stops_within_a_batch(explained, monkeypatch):
     seen: list[int] = []
     first = explained.prove(steps=5, fillings=("blur",), partial=lambda one: seen.append(len(one.curves)))
+    # (Four is no part of five, so that there are no few steps before.)
     again = explained.prove(steps=5, fillings=("blur",))
     assert seen == list(range(1, len(first.curves) + 1))
     for one, other in zip(first.curves, again.curves, strict=True):
@@ -267,6 +345,18 @@ def test_a_box_that_is_gone_scores_0(scene: Path):
     assert found.start == pytest.approx(made.predictions[0].score, abs=1e-4)
     assert found.map.deletion.score[-1] < 0.05 and found.necessity is not None
     assert "blobs" in found.controls and found.difference("random").mean > 0
+    # Passes of detectors are slow.
+    steps = {(one.name, one.filling): one.steps for one in made.prove().curves}
+    assert (steps["map", "blur"], steps["random", "blur"], steps["centre", "blur"]) == (20, 10, 5)
+    assert {steps[name, "mean"] for name in ("map", "random", "blobs")} == {5}
+
+
+def test_boxes_are_at_the_same_place_as_torchvision_says():
+    box_iou = pytest.importorskip("torchvision.ops").box_iou
+    corners = torch.rand(200, 2, 2, generator=torch.Generator().manual_seed(0)).sort(1).values.flatten(1)
+    found = same_place(corners[:20], corners)
+    assert torch.equal(found, box_iou(corners[:20], corners) >= MATCH)
+    assert 20 < int(found.sum()) < 1000 and not same_place(corners[:1], torch.zeros(1, 4)).any()
 
 
 def test_a_similarity_models_cosine_begins_at_1():
