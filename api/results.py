@@ -257,7 +257,9 @@ class Curve(_Answer):
     map: Literal["map", "random", "blobs", "centre", "edges", "runner-up"]
     number: int = Field(description="Which of several controls of that name.")
     filling: Literal["blur", "mean", "linear"]
-    deletion: list[Number] = Field(description="Scores at equal steps, from the whole picture on; controls may have fewer.")
+    deletion: list[Number] = Field(
+        description="Scores at equal steps, from the whole picture on; controls may have fewer."
+    )
     insertion: list[Number] = Field(description="Scores at equal steps, from nothing on; controls may have fewer.")
     deletion_area: Number = Field(description="Of what the map explains: the score, or the contrast's margin.")
     insertion_area: Number

@@ -182,6 +182,8 @@ def _prove(options: argparse.Namespace) -> Outcome:
 
     result = prove.prove(options.picture, options.rounds, options.steps, tuple(options.models or ()))
     complete = options.steps == prove.STEPS and not options.models
+    if complete:
+        prove.publish(result)
     return Outcome(result, prove.markdown, prove.OUT if complete else None)
 
 

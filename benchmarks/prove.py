@@ -1,8 +1,11 @@
-"""What a proof costs: its curves beside the bare forward passes of the same pictures, and the wait for each part."""
+"""What a proof costs: its curves beside the bare forward of the same pictures, the wait for each part, and others'."""
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,17 +13,21 @@ import numpy as np
 import torch
 
 from benchmarks.case import picture
-from benchmarks.report import FOLDER, Row, grid, machine, page
+from benchmarks.report import FOLDER, RESULTS, Row, goal, goals, grid, machine, page, with_section
 from benchmarks.timing import in_rounds
+from common.errors import Cancelled
+from components.session.background import lower_priority
 from explain import Explainer
 from explain.faithfulness import controls
 from explain.faithfulness.curves import BATCH_CPU, STEPS, Order, Perturber
 from explain.faithfulness.filling import blurred
 from explain.faithfulness.ranking import ranking
 from explain.faithfulness.scores import scorer
+from explain.whatif.changes import changes
+from explain.whatif.edits import Edit, Mark, edited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from torch import Tensor
@@ -31,9 +38,14 @@ OUT = FOLDER / "PROVE.md"
 CLASSIFIER, DETECTOR = "efficientnet-lite0", "yolo11n"
 MAPS = 5
 ROUNDS, PROOFS = 7, 2
+QUICK = 8
+"""Quick maps, or strokes, in a round."""
 GOAL = 1.15
+OTHERS, STROKE = 1.2, 150.0
+"""Most that a proof may slow another session's quick map; milliseconds of a stroke on What if besides one pass."""
 WAITS = {CLASSIFIER: (0.5, 2.5), DETECTOR: (None, 6.0)}
 """Goals in seconds: until the first curve, and until the whole proof."""
+WORDS = ("first curve", "whole proof")
 NAMES = {
     "bare": "bare forward of the same pictures by the quick twin",
     "curves": "curves of 5 maps: composed, run and scored",
@@ -53,24 +65,26 @@ def prove(path: Path | None, rounds: int | None, steps: int = STEPS, models: tup
         "rounds": rounds,
         "curves": _curves(explained, rounds, steps),
         "proofs": proofs,
+        "others": _others(path, rounds, steps),
+        "stroke": _stroke(path, rounds),
     }
 
 
 def _curves(explained: Explanation, rounds: int, steps: int) -> Row:
     evidence, heatmap = explained.evidence, explained.heatmaps[0]
-    perturber = Perturber(evidence, scorer(evidence, heatmap.target, explained.options))
-    shape = heatmap.content.shape
+    shape, score = heatmap.content.shape, scorer(evidence, heatmap.target, explained.options)
     maps = [heatmap.content, *(controls.random_map(shape, (7, 7), seed) for seed in range(MAPS - 1))]
     orders = [Order("map", number, places) for number, one in enumerate(maps) if (places := ranking(one)) is not None]
-    batches = [evidence.resident.place(batch) for batch in _inputs(perturber.picture, orders, steps)]
-    twin = evidence.resident.fastest_adapter(())
+    batches = [evidence.resident.place(batch) for batch in _inputs(Perturber(evidence, score).picture, orders, steps)]
+    twin, _ = evidence.resident.aside()
 
     def passes() -> None:
         with torch.no_grad():
             for batch in batches:
                 twin.run(batch)
 
-    calls = {"bare": passes, "curves": lambda: perturber.curves(orders, "blur", steps)}
+    # A new one each time: what is made once for a proof belongs to it.
+    calls = {"bare": passes, "curves": lambda: Perturber(evidence, score).curves(orders, "blur", steps)}
     samples = in_rounds({name: partial(_timed, call) for name, call in calls.items()}, rounds, 1)
     pictures = sum(len(batch) for batch in batches)
     lines = [{"id": name, "name": NAMES[name], **_summary(samples[name])} for name in calls]
@@ -126,14 +140,103 @@ def _waited(name: str, path: Path, rounds: int, steps: int) -> Row:
         "model": name,
         "target": proof.label,
         "curves": len(proof.curves),
+        "pictures": proof.pictures,
         "first": float(np.median(first)),
         "whole": float(np.median(whole)),
     }
 
 
+@contextmanager
+def _proving(explained: Explanation, steps: int) -> Iterator[None]:
+    """Prove again and again in a thread of low priority, as a page does, for as long as the context lasts."""
+    cancel, begun = threading.Event(), threading.Event()
+
+    def work() -> None:
+        lower_priority()
+        with suppress(Cancelled):
+            while not cancel.is_set():
+                explained.prove(steps=steps, cancel=cancel, partial=lambda _: begun.set())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    begun.wait()
+    try:
+        yield
+    finally:
+        cancel.set()
+        thread.join()
+
+
+def _others(path: Path, rounds: int, steps: int) -> Row:
+    """Return how long quick maps of other pictures take with the same model, alone and while a proof runs."""
+    explainer = Explainer(CLASSIFIER, device="cpu")
+    proved = explainer(path, top_k=1)
+    pictures = (np.roll(proved.image.pixels, number, 1) for number in itertools.count(1))
+
+    def quick() -> list[float]:
+        return [_timed(lambda: explainer(next(pictures)))[0] for _ in range(QUICK)]
+
+    def beside() -> list[float]:
+        with _proving(proved, steps):
+            return quick()
+
+    found = in_rounds({"alone": quick, "beside": beside}, rounds, 1)
+    alone, slowed = ([one for some in found[name] for one in some] for name in ("alone", "beside"))
+    return {"alone": float(np.median(alone)), "beside": float(np.median(slowed)), "samples": len(alone)}
+
+
+def _stroke(path: Path, rounds: int) -> Row:
+    """Return how long a stroke of What if takes, from the edit to answer and map, and one bare pass."""
+    explainer = Explainer(CLASSIFIER, device="cpu")
+    before = explainer(path, top_k=1)
+    twin, tensor = before.evidence.resident.fastest_adapter(()), before.evidence.tensor
+    places = itertools.cycle(np.linspace(0.1, 0.8, 29).tolist())
+
+    def stroke() -> None:
+        at = next(places)
+        after = explainer(edited(before.image, Edit((Mark("brush", ((at, 0.4), (at + 0.1, 0.6))),))).image, top_k=1)
+        changes(before, after)
+
+    def bare() -> None:
+        with torch.no_grad():
+            twin.run(tensor)
+
+    calls = {
+        name: (lambda call=call: [_timed(call)[0] for _ in range(QUICK)])
+        for name, call in (("stroke", stroke), ("bare", bare))
+    }
+    found = in_rounds(calls, rounds, 1)
+    return {name: float(np.median(some)) for name, some in found.items()} | {"samples": rounds * QUICK}
+
+
+def _goals(result: Row) -> list[Row]:
+    others, stroke = result["others"], result["stroke"]
+    waits = [
+        goal(f"{words} of {one['model']}", one[key], limit, "s")
+        for one in result["proofs"]
+        for key, words, limit in zip(("first", "whole"), WORDS, WAITS[one["model"]], strict=True)
+        if limit is not None
+    ]
+    return [
+        goal("curves to the bare forward, processor time", result["curves"]["processor"], GOAL, "x"),
+        *waits,
+        goal("quick map while a proof runs, to without", others["beside"] / others["alone"], OTHERS, "x"),
+        goal(f"stroke of What if, to one pass + {STROKE:.0f} ms", stroke["stroke"], stroke["bare"] + STROKE),
+    ]
+
+
+def publish(result: Row) -> None:
+    """Write the goals into RESULTS.md."""
+    text = (
+        "# What a proof costs\n\nWritten by `python -m benchmarks prove`; do not edit by hand. All of it, with the "
+        f"machine, is in [PROVE.md](PROVE.md).\n\n{goals([{'goals': _goals(result)}])}\n"
+    )
+    RESULTS.write_text(with_section(RESULTS, "prove", text), encoding="utf-8")
+
+
 def markdown(result: Row) -> str:
     """Return PROVE.md."""
-    curves = result["curves"]
+    curves, others, stroke = result["curves"], result["others"], result["stroke"]
     table = grid(
         ("", "median", "10th to 90th percentile", "processor time"),
         [
@@ -148,12 +251,13 @@ def markdown(result: Row) -> str:
     )
     met = "met" if curves["processor"] <= GOAL else "not met"
     waits = grid(
-        ("model", "what is proved", "curves", "first curve", "goal", "whole proof", "goal "),
+        ("model", "what is proved", "curves", "pictures", "first curve", "goal", "whole proof", "goal "),
         [
             (
                 one["model"],
                 one["target"],
                 str(one["curves"]),
+                str(one["pictures"]),
                 f"{one['first']:.2f} s",
                 _goal(one, 0),
                 f"{one['whole']:.1f} s",
@@ -177,6 +281,13 @@ def markdown(result: Row) -> str:
         f"model and the map already there; the median of {min(result['rounds'], PROOFS)} proofs by the clock, which is "
         "longer the more else the machine does (its load is stated above).",
         waits,
+        f"## While others wait\n\nQuick maps of other pictures with {CLASSIFIER} in the same process, alone and while "
+        f"proofs run in a thread of low priority as on the pages, in turns; the median of {others['samples']} each: "
+        f"{others['alone']:.1f} ms and {others['beside']:.1f} ms, {others['beside'] / others['alone']:.2f} times as "
+        f"long (goal: at most {OTHERS}).",
+        f"## A stroke on What if\n\nA stroke of the brush on the photograph, blurred, until the changes and the "
+        f"map are there, without the page: {stroke['stroke']:.1f} ms, the median of {stroke['samples']}; a bare pass "
+        f"takes {stroke['bare']:.1f} ms (goal: {STROKE:.0f} ms more than that).",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import threading
 from collections import defaultdict
@@ -23,12 +24,14 @@ from models.load import load
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from explain.evidence.survey import Attended
     from explain.progress import Progress
     from models.adapter import Adapter, Layer, ModelSpec
     from models.adapters.folding import Twin
+
+LOGGER = logging.getLogger(__name__)
 
 
 class Resident:
@@ -77,7 +80,9 @@ class Resident:
     def nbytes(self) -> int:
         """Bytes of its weights, including copies that are laid out for speed."""
         found: Twin | None = self.__dict__.get("_twin")
-        laid_out = sum(map(folding.nbytes, [self.adapter.module, *([found.module] if found else [])]))
+        aside: tuple[nn.Module, PassLock] | None = self.__dict__.get("_aside")
+        copies = [*([found.module] if found else []), *(aside[:1] if aside else [])]
+        laid_out = sum(map(folding.nbytes, [self.adapter.module, *copies]))
         return self._loaded_bytes + laid_out + convolution.nbytes(self.adapter.module.parameters())
 
     @cached_property
@@ -128,6 +133,32 @@ class Resident:
         own = copy.copy(self.adapter)
         own.module = self._twin.module
         return own
+
+    @cached_property
+    def _aside(self) -> tuple[nn.Module, PassLock] | None:
+        if self.device.type != "cpu" or not self.gradients:
+            return None
+        module = self.fastest_adapter(()).module
+        try:
+            # Hooks are on a module only while its lock is held, and must not be copied.
+            with self.lock:
+                return folding.copied(module), PassLock(self.device)
+        except Exception:
+            # Not everything that a model may hold can be copied: its passes then wait for each other, as others do.
+            LOGGER.warning("a %s could not be copied", type(module).__name__, exc_info=True)
+            return None
+
+    def aside(self) -> tuple[Adapter, PassLock]:
+        """Return an adapter for passes without hooks or gradients, and the lock to hold for each.
+
+        On a CPU it has parts and a lock of its own, over the same weights: whoever asks for a map neither waits for
+        hundreds of passes of lower priority, nor finds the layouts of weights for his input dropped.
+        """
+        if not folding.folds() or self._aside is None:
+            return self.fastest_adapter(()), self.lock
+        own = copy.copy(self.adapter)
+        own.module, lock = self._aside
+        return own, lock
 
     def with_adapter(self, adapter: Adapter) -> Resident:
         """Return a resident with the same module, lock and layers for an adapter that looks for other classes."""

@@ -108,7 +108,7 @@ class Perturber:
 
     def __init__(self, evidence: Evidence, score: Scorer, cancel: threading.Event | None = None) -> None:
         self._evidence, self._score, self._cancel = evidence, score, cancel
-        self._adapter = evidence.resident.fastest_adapter(())
+        self._adapter, self._lock = evidence.resident.aside()
         left, top, right, bottom = evidence.geometry.content
         self._place = (..., slice(top, bottom), slice(left, right))
         self.picture: Tensor = evidence.tensor[self._place].detach()
@@ -197,7 +197,7 @@ class Perturber:
             tensor[self._place] = pictures
         tensor = evidence.resident.place(tensor)
         # Only for the pass, so that others get in between two of the hundreds.
-        with torch.no_grad(), evidence.resident.lock:
+        with torch.no_grad(), self._lock:
             outputs = self._adapter.run(tensor)
         with torch.no_grad():
             return self._score(outputs)

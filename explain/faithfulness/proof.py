@@ -72,6 +72,11 @@ class Proof:
     """Of the map and the runner-up's: near 1, it does not tell the two classes apart."""
     runner_up: str = ""
 
+    @property
+    def pictures(self) -> int:
+        """How many pictures the model was asked about: the ends of all curves of a filling are the same two."""
+        return 2 * len(self.fillings) + sum(2 * (curve.steps - 1) for curve in self.curves)
+
     def of(self, name: str = "map", filling: Filling | None = None) -> tuple[Curve, ...]:
         """Return the curves of the map, or of a control, for one filling (the first by default)."""
         filling = filling or self.fillings[0]

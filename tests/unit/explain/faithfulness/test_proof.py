@@ -100,7 +100,7 @@ def test_the_sentence_is_made_of_the_numbers_and_says_where_the_map_fails():
     ).replace(" %", "\N{NO-BREAK SPACE}%")
     # A tenth is no step of four: what is said was measured.
     few = proof(
-        curve("map", trace(0.8, 0.2, 0, 0, 0), good.insertion),
+        curve("map", trace(0.8, 0.2, 0, 0, 0), trace(*[0.7] * 5)),
         curve("random", trace(0.8, 0.7, 0, 0, 0), trace(0, 0, 0, 0, 0)),
     )
     assert few.sentence.startswith("Hiding the hottest 25")
@@ -267,7 +267,8 @@ def test_steps_that_are_known_are_not_run_again(explained, monkeypatch):
         assert one.score == pytest.approx(whole.score, abs=1e-5) and np.array_equal(one.stays, whole.stays)
 
 
-def test_the_maps_own_curve_comes_before_any_control_is_made(explained, monkeypatch):
+def test_the_maps_own_curve_comes_before_any_control_is_made(scene, monkeypatch):
+    explained = Explainer("demo-cls-honest")(scene, top_k=1)
     seen: list[tuple[str, int]] = []
     for name in ("random_map", "blobs", "centre", "edges"):
         made = getattr(controls, name)
@@ -285,6 +286,7 @@ def test_the_maps_own_curve_comes_before_any_control_is_made(explained, monkeypa
         ("random", "mean"): 10,
         ("blobs", "mean"): 10,
     }
+    assert found.pictures == 450
     # Steps of which 10 are no part are the same everywhere.
     assert {one.steps for one in explained.prove(steps=3).curves} == {3}
 
@@ -329,6 +331,29 @@ def test_it_is_the_same_again_comes_map_by_map_and_stops_within_a_batch(explaine
     with pytest.raises(Cancelled):
         explained.prove(cancel=cancel)
     assert len(passes) == 3 and max(passes) <= BATCH_CPU
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "demo-s"])
+def test_a_proof_neither_waits_for_the_models_lock_nor_runs_through_others_hooks(name, scene):
+    per = "detection" if name == "demo-s" else "class"
+    made = Explainer(name, device="cpu")(scene, per=per, top_k=1)
+    resident, found, hooked = made.evidence.resident, [], []
+    handles = [part.register_forward_hook(lambda *_: hooked.append(1)) for part in resident.adapter.module.modules()]
+    with resident.lock:
+        perturber = Perturber(made.evidence, scorer(made.evidence, made.heatmaps[0].target, made.options))
+        thread = threading.Thread(target=lambda: found.append(perturber.answers_to(perturber.picture)))
+        thread.start()
+        # Another session is at its map all the while.
+        thread.join(60)
+        assert found
+    for handle in handles:
+        handle.remove()
+    assert not hooked and resident.aside()[0].module is not resident.fastest_adapter(()).module
+    with torch.no_grad():
+        same = scorer(made.evidence, made.heatmaps[0].target, made.options)(
+            resident.fastest_adapter(()).run(resident.place(perturber.picture))
+        )
+    assert torch.equal(found[0].score, same.score)
 
 
 def test_the_contrast_is_followed_by_its_margin(bus: Path):
