@@ -1,4 +1,4 @@
-// Follow the slider of a proof: what is hidden of the picture, and what is left of the answer. All answers were measured.
+// Follow the slider of a proof: what is hidden of the picture, and what is left of the answer. No model is asked.
 // It follows html_report.js in one script.
 
 /* global $, data, pixels */
@@ -45,6 +45,17 @@ function proof(root, given) {
   const score = (share) => (share > 0 && share < 0.01 ? "<\u00a01\u00a0%" : `${Math.round(100 * share)}\u00a0%`.replace("-", "\u2212"));
   let compose = null;
 
+  // Between two steps of a curve that has fewer than the slider, about what lies between them.
+  function read(scores, share) {
+    const at = share * (scores.length - 1), below = Math.floor(at + 1e-6), part = at - below, about = part > 1e-6;
+    return { about, value: about ? scores[below] + part * (scores[below + 1] - scores[below]) : scores[below] };
+  }
+
+  function written(scores, share) {
+    const { about, value } = read(scores, share);
+    return `${about ? "\u2248\u00a0" : ""}${score(value)}`;
+  }
+
   function mark(figure, line, share) {
     const chart = $("svg", figure), [left, right] = given.across, [bottom, one] = given.down;
     const x = left + share * (right - left), put = (kind, attributes) => {
@@ -54,7 +65,7 @@ function proof(root, given) {
     };
     for (const node of chart.querySelectorAll(".at")) node.remove();
     put("line", { x1: x, x2: x, y1: 10, y2: bottom });
-    put("circle", { cx: x, cy: bottom + Math.max(0, line[Number(slider.value)]) * (one - bottom), r: 5 });
+    put("circle", { cx: x, cy: bottom + Math.max(0, read(line, share).value) * (one - bottom), r: 5 });
   }
 
   function draw() {
@@ -71,7 +82,7 @@ function proof(root, given) {
     }
     for (const row of root.querySelectorAll("tr[data-name]")) {
       const line = lines.find((one) => one.name === row.dataset.name);
-      for (const cell of row.querySelectorAll("[data-way]")) cell.textContent = line ? score(line[cell.dataset.way][step]) : "\u2013";
+      for (const cell of row.querySelectorAll("[data-way]")) cell.textContent = line ? written(line[cell.dataset.way], share) : "\u2013";
     }
   }
 

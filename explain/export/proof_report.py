@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from explain.export import proof_view
 from explain.export.offline_page import data_url
 from explain.export.proof_chart import Frame, Path, chart
+from explain.export.proof_view import written
 from explain.faithfulness import FILLINGS
 from explain.faithfulness.proof import NEAR
 from explain.faithfulness.words import lines, rows
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 ABOUT = (
     "Hidden and kept: the mean score over all shares, for the first filling. A good map has little left when its "
     "hottest part is hidden, and much when only that is kept. Better: kept less hidden, the map's less the control's, "
-    "over all seeds and fillings; where the interval is above 0, it is no accident."
+    "over all seeds and fillings; where the interval is above 0, it is no accident. A score with \u2248 was not "
+    "measured but lies between two that were."
 )
 _FRAME = Frame(460, 250, 58, 14, 10, 44)
 _WIDTH, _BOLD = 1.5, 3.2
@@ -67,10 +69,10 @@ def heads(proof: Proof) -> tuple[str, ...]:
 
 def rows_of(proof: Proof) -> list[Row]:
     """Return a row for the map and for each control, for the first filling."""
-    start = first_step(proof)
+    share = first_step(proof) / steps(proof)
     own = [line for line in proof_view.lines(proof) if line.filling == proof.fillings[0]]
     return [
-        Row(line, percent(line.hidden[start]), percent(line.kept[start]), tuple(numbers))
+        Row(line, written(line.hidden, share), written(line.kept, share), tuple(numbers))
         for line, (_, *numbers) in zip(own, rows(proof), strict=True)
     ]
 
@@ -95,7 +97,7 @@ def view(proof: Proof) -> dict[str, Any]:
         "about": ABOUT,
         "titles": [line.title for line in own],
         "scores": [
-            (percent(i / many), [(percent(line.hidden[i]), percent(line.kept[i])) for line in own])
+            (percent(i / many), [(written(line.hidden, i / many), written(line.kept, i / many)) for line in own])
             for i in range(many + 1)
         ],
     }

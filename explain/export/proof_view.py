@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 
 from explain.faithfulness.proof import SUFFICIENT
-from explain.phrases import percent
+from explain.phrases import NBSP, percent
 from explain.picture.image import to_jpeg
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from explain.faithfulness import Filling
@@ -83,6 +85,14 @@ def lines(proof: Proof) -> list[Line]:
 def _mean(proof: Proof, name: str, filling: Filling, way: str) -> list[float]:
     scores = np.mean([getattr(curve, way).score for curve in proof.of(name, filling)], axis=0)
     return [round(float(score), 4) for score in scores]
+
+
+def written(scores: Sequence[float], share: float) -> str:
+    """Return a curve's score at a share, 0..1, as it is shown: with ≈ where it lies between two of its steps."""
+    at = share * (len(scores) - 1)
+    measured = abs(at - round(at)) < 1e-6
+    value = scores[round(at)] if measured else float(np.interp(at, range(len(scores)), scores))
+    return percent(value) if measured else f"\N{ALMOST EQUAL TO}{NBSP}{percent(value)}"
 
 
 def slides(pixels: NDArray[np.uint8], content: NDArray[np.float32]) -> Slides:

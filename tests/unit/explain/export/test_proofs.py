@@ -15,9 +15,9 @@ import pytest
 
 from common.errors import Problem
 from explain import Explainer, Explanation
-from explain.export import embedded_recipe, html_report, pdf_report, proof_figure, proof_files
+from explain.export import embedded_recipe, html_report, pdf_report, proof_figure, proof_files, proof_view
 from explain.export.proof_chart import Frame, chart
-from explain.phrases import percent
+from explain.phrases import NBSP, percent
 from explain.picture.image import Image
 from explain.replaying import replay, replay_proof
 
@@ -82,6 +82,23 @@ def test_every_score_of_a_proof_can_be_read_without_a_script(made: Explanation, 
     assert [row[0] for row in rows] == [percent(step / 5) for step in range(6)]
     assert [row[1] for row in rows] == [percent(round(score, 4)) for score in proof.map.deletion.score]
     assert [row[2] for row in rows] == [percent(round(score, 4)) for score in proof.map.insertion.score]
+
+
+def test_a_score_between_two_steps_of_a_control_is_marked(bare: Explanation) -> None:
+    made = Explainer("demo-cls-s")(bare.image, top_k=1)
+    proof = made.prove(steps=20)
+    assert proof.of("blobs")[0].steps == 10
+    page = html_report.html([made])
+    table = re.search(r"The score at every step.*?<tbody>(.*?)</tbody>", page, re.DOTALL)
+    assert table is not None
+    rows = [re.findall(r">([^<]+)</t[hd]>", html.unescape(row)) for row in table[1].split("</tr>")[:-1]]
+    place = 1 + 2 * ("map", *proof.controls).index("blobs")
+    # The share, then both scores of each curve.
+    marked = {i: [cell.startswith("\u2248") for cell in row] for i, row in enumerate(rows)}
+    assert all(marked[i][place] and marked[i][place + 1] for i in range(1, 20, 2))
+    assert sum(map(sum, marked.values())) == 2 * 10
+    assert proof_view.written([0.8, 0.4, 0.2], 0.25) == f"\N{ALMOST EQUAL TO}{NBSP}60{NBSP}%"
+    assert proof_view.written([0.8, 0.4, 0.2], 0.5) == f"40{NBSP}%"
 
 
 def test_the_slider_of_a_page_is_sent_what_the_engine_measured(made: Explanation, proof: Proof) -> None:
