@@ -338,6 +338,7 @@ def test_a_proof_neither_waits_for_the_models_lock_nor_runs_through_others_hooks
     per = "detection" if name == "demo-s" else "class"
     made = Explainer(name, device="cpu")(scene, per=per, top_k=1)
     resident, found, hooked = made.evidence.resident, [], []
+    resident.aside()
     handles = [part.register_forward_hook(lambda *_: hooked.append(1)) for part in resident.adapter.module.modules()]
     with resident.lock:
         perturber = Perturber(made.evidence, scorer(made.evidence, made.heatmaps[0].target, made.options))
