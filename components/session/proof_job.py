@@ -69,9 +69,12 @@ class Proofs:
 
 def key_of(explanation: Explanation, index: int) -> Key:
     """Return everything that the proof of a map depends on: the same class on another page is the same map."""
-    heatmap = explanation.heatmaps[index]
+    return _keys(explanation)[index]
+
+
+def _keys(explanation: Explanation) -> list[Key]:
     options = explanation.recipe.model_dump_json(exclude=_NOT_IN_KEY)
-    return heatmap.method, heatmap.layers, heatmap.target, options
+    return [(heatmap.method, heatmap.layers, heatmap.target, options) for heatmap in explanation.heatmaps]
 
 
 def proved(explanation: Explanation, index: int) -> tuple[Proof | None, ProofJob | None]:
@@ -106,8 +109,7 @@ def proved(explanation: Explanation, index: int) -> tuple[Proof | None, ProofJob
 def carrying(explanation: Explanation) -> Explanation:
     """Return an explanation with those proofs of its maps that this session has whole, so that its files carry them."""
     made = state.of(Proofs).made
-    keys = {i: key_of(explanation, i) for i in range(len(explanation.heatmaps))} if made else {}
-    found = {i: made[key] for i, key in keys.items() if key in made}
+    found = {i: made[key] for i, key in enumerate(_keys(explanation)) if key in made} if made else {}
     return replace(explanation, proofs=explanation.proofs | found) if found else explanation
 
 

@@ -12,9 +12,10 @@ from common.errors import Cancelled, ModelProblem
 from components.proof import payload
 from components.session import proof_job
 from components.session.proof_job import Proofs
-from explain import Explainer, Explanation
+from explain import Explainer, Explanation, replay
 from explain.faithfulness.prove import prove
 from explain.history import History
+from explain.replaying import replay_proof
 from tests.pages.conftest import session, texts
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ def test_what_leaves_the_page_carries_the_proof(page, quick, tmp_path, monkeypat
     assert (shown["sentence"], shown["steps"], shown["of"]) == (sentence, 5, given(app)["of"])
     everything = next(one for one in opened.get("download_button") if one.proto.label == "Everything, .zip")
     assert "the raw maps, the proof, the recipe" in everything.proto.help
+    recipe, saved = record.recipe_of(0), History().proof(record, 0)
+    again = replay_proof(recipe, replay(recipe, History().picture(record)))
+    assert again.summary()["curves"] == saved.summary()["curves"]
 
 
 def test_a_link_opens_the_panel_and_another_class_and_back_is_there_at_once(page, quick):
