@@ -184,11 +184,12 @@ class History:
 
         Raises Problem if its file is damaged or gone.
         """
+        if (said := record.proof_of(index)) is None:
+            return None
         # Here, since it loads torch.
         from explain.history import proofs
 
-        said = record.proof_of(index)
-        return None if said is None else proofs.decode(self._store.file(said.file))
+        return proofs.decode(self._store.file(said.file))
 
     def _proofs(self, record: Record) -> dict[int, Proof]:
         found = {said.index: self.proof(record, said.index) for said in record.proofs}
