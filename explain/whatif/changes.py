@@ -22,6 +22,8 @@ LISTED = 3
 """Classes of either picture that are compared."""
 SAME = 0.5
 """Least overlap (IoU) at which two boxes of a class are the same object."""
+WORTH_SAYING = 5
+"""Percentage points by which a box's score changes before the sentence names it."""
 KINDS = 3
 """Kinds of boxes that a sentence names."""
 
@@ -149,7 +151,19 @@ def _boxes(found: Sequence[Change]) -> str:
     if stayed:
         every = "" if gone or len(found) - len(new) == 1 else "all "
         parts.append(f"{every}{plural(stayed, 'box')} {'stays' if stayed == 1 else 'stay'}")
+    if not gone and not new:
+        parts += _largest(found)
     return "; ".join(parts) or "there is still no box"
+
+
+def _largest(found: Sequence[Change]) -> list[str]:
+    """Say which of the boxes that stayed has changed most, if that is worth saying."""
+    most = max(found, key=lambda one: abs(one.points or 0), default=None)
+    if most is None or abs(most.points or 0) < WORTH_SAYING:
+        return []
+    verb = "falls" if (most.points or 0) < 0 else "rises"
+    beside = " most," if len(found) > 1 else ""
+    return [f"{most.label} {verb}{beside} from {percent(most.before or 0.0)} to {percent(most.after or 0.0)}"]
 
 
 def _named(labels: Sequence[str]) -> str:

@@ -83,6 +83,9 @@ def test_the_sentence_on_boxes_says_which_vanished_appeared_and_stayed():
     assert said("detect", found) == "Without what you painted over, 1 bus vanishes; 2 dogs appear; 1 box stays."
     assert said("detect", [Change("bus", 0.9, 0.9)] * 3).endswith(", all 3 boxes stay.")
     assert said("detect", [Change("bus", 0.9, 0.9)]).endswith(", 1 box stays.")
+    fell = [Change("bus", 0.94, 0.93), Change("person", 0.86, 0.74)]
+    assert said("detect", fell).endswith(", all 2 boxes stay; person falls most, from 86 % to 74 %.")
+    assert said("detect", [Change("bus", 0.5, 0.6)]).endswith(", 1 box stays; bus rises from 50 % to 60 %.")
     assert said("detect", []).endswith(", there is still no box.")
     assert said("detect", found, Edit()).endswith("which boxes vanish?")
 
