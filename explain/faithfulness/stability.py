@@ -83,16 +83,22 @@ class Stability:
     def sentence(self) -> str:
         """What changes, in measured numbers."""
         scores = [one.score for one in self.variants]
-        words = (
-            f"Under {len(scores)} small changes {self.label} scores {percent(min(scores))} to {percent(max(scores))}"
+        low, high = percent(min(scores)), percent(max(scores))
+        # A model that compares pictures has no answer.
+        answers = any(one.answer or one.flips for one in self.variants)
+        what = (
+            f"{self.label} scores {low} to {high}"
+            if answers
+            else f"the picture stays {low} to {high} similar to itself"
         )
+        words = f"Under {len(scores)} small changes {what}"
         if (worst := self.worst) is not None and worst.rank_correlation is not None:
             words += (
                 f", and the map's rank correlation with this one is {signed(worst.rank_correlation)} at least "
                 f"(after {CHANGES[worst.kind]})"
             )
         if not self.flips:
-            return f"{words}. The answer stays."
+            return f"{words}. The answer stays." if answers else f"{words}."
         return f"{words}. The answer changes after {listing([CHANGES[kind] for kind in self.flips])}."
 
     def summary(self) -> dict[str, Any]:

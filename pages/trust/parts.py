@@ -219,6 +219,9 @@ def flipped(explanation: Explanation, index: int) -> None:
         "not be blurred is then shown again. A small patch means that the answer hangs on it, but another patch may be "
         "smaller still."
     )
+    if explanation.model.task == "embed":
+        st.caption(":material/info: This model compares pictures and names nothing, so there is no answer to change.")
+        return
     found: Flip | None = result(FLIP, explanation, index)
     if found is None:
         return

@@ -10,10 +10,12 @@ from functools import partial
 from threading import Event
 from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from common.errors import Cancelled, ModelProblem
+from components.choices import model_picker
 from components.session import image_source
 from components.session.page import SOMETHING_BROKE
 from components.session.state import Sidebar
@@ -22,6 +24,7 @@ from explain.evidence.cache import ByteCache
 from explain.faithfulness import badge, choice, flip, scramble, stability
 from explain.methods import METHODS
 from explain.phrases import percent
+from explain.picture.image import Image
 from pages.trust import job, parts
 from tests.pages.conftest import headline, session, texts
 
@@ -205,6 +208,46 @@ def test_a_picture_without_boxes_has_no_map_to_test(page):
     assert not app.exception and not app.error
     assert "there is no map to test" in texts(app) and titles(app) == [["Picture"]]
     assert "Scramble the weights" not in labels(app)
+
+
+@pytest.fixture
+def nameless(tmp_path, monkeypatch):
+    """A model of the operator's that compares pictures and has no classes."""
+    (tmp_path / "models.toml").write_text(
+        '[model."persons"]\nloader = "osnet"\narch = "osnet_x0_25"\ntask = "embed"\nweights = { random = 1 }\n'
+    )
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    model_picker.menu.clear()
+    yield "persons"
+    model_picker.menu.clear()
+
+
+@pytest.mark.parametrize("screen", [SCREEN, "pages/whatif.py"])
+def test_a_model_that_names_nothing_is_tested_without_a_search_for_another_answer(page, nameless, monkeypatch, screen):
+    monkeypatch.setattr(parts, "QUICK_BYTES", 0)
+    app = page(screen, model=nameless)
+    assert not app.exception and not app.error
+    if screen == SCREEN:
+        assert "Look for the smallest patch" not in labels(app)
+        assert "there is no answer to change" in texts(app)
+        press(app, "Change the picture slightly")
+        until(app, "similar to itself")
+    else:
+        assert "similar to the original" in texts(app)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300)])
+def test_a_picture_of_one_pixel_or_line_is_tested_too(page, monkeypatch, size):
+    monkeypatch.setattr(parts, "QUICK_BYTES", 0)
+    app = page(SCREEN, model="demo-cls-s")
+    tiny = Image(np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8), "tiny.png")
+    pictures = session(app, image_source.Pictures)
+    pictures.own[tiny.sha256], pictures.chosen = tiny, tiny.sha256
+    app.run()
+    press(app, "Change the picture slightly")
+    until(app, "Under 8 small changes")
+    app.switch_page("pages/whatif.py").run()
+    assert not app.exception and not app.error
 
 
 def test_a_session_holds_no_more_results_than_it_may():

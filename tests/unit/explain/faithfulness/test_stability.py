@@ -12,6 +12,7 @@ from common.errors import Cancelled, ModelProblem
 from explain import Explainer
 from explain.faithfulness.changes import CHANGES, Changed, changed
 from explain.faithfulness.stability import Stability, Variant, stability
+from explain.phrases import plain_text
 from explain.picture.image import Image
 from models.geometry import Geometry
 
@@ -97,6 +98,10 @@ def test_the_sentence_is_made_of_the_numbers() -> None:
     shaky = Stability("dog", 0.6, (one, two, gone), flat, flat)
     assert shaky.flips == ("noise", "mirror") and shaky.worst is two
     assert shaky.sentence.endswith("The answer changes after a little noise and a mirror image.")
+    # A model that compares pictures has a similarity to the picture as it is, and no answer.
+    alike = Stability("its embedding", 1.0, (Variant("jpeg", 0.93, "", False, flat, 0.9, 0.9),), flat, flat).sentence
+    assert plain_text(alike).startswith("Under 1 small changes the picture stays 93 % to 93 % similar to itself, and")
+    assert "answer" not in alike
     assert shaky.score_spread == pytest.approx(np.std([0.6, 0.5, 0.25, 0]))
 
 
