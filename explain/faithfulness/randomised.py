@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from common.errors import ModelProblem
 from explain.evidence.resident import Resident
 
 if TYPE_CHECKING:
@@ -22,13 +23,26 @@ STAGES = 6
 
 
 def copied(resident: Resident) -> Resident:
-    """Return a resident with a copy of the model, freed with it; it never gets the faster twin, whose weights stay."""
+    """Return a resident with a copy of the model, freed with it; it never gets the faster twin, whose weights stay.
+
+    Raises ModelProblem where the copy shares weights with the model in use, as layers of Keras do.
+    """
     adapter = copy.copy(resident.adapter)
     with resident.lock:
         adapter.module = copy.deepcopy(resident.adapter.module)
+    if _places(adapter.module) & _places(resident.adapter.module):
+        raise ModelProblem(
+            f"The weights of {adapter.spec.id} cannot be copied, and those of the model in use stay as they are: "
+            "this test is for other models."
+        )
     other = Resident(adapter, resident.device)
     vars(other)["_twin"] = None
     return other
+
+
+def _places(module: nn.Module) -> set[int]:
+    """Return where the parameters are in memory."""
+    return {each.data_ptr() for each in module.parameters() if each.numel()}
 
 
 def stages(resident: Resident, tensor: Tensor, count: int = STAGES) -> list[list[nn.Parameter]]:

@@ -119,6 +119,20 @@ def test_a_map_of_edges_is_found_out(explained: Explanation, monkeypatch: pytest
     assert found.similarity > 0.95 and found.verdict == "edges"
 
 
+def test_a_model_whose_copy_shares_its_weights_is_refused_and_left_as_it_is(bus: Path) -> None:
+    class Shared(nn.Sequential):
+        def __deepcopy__(self, memo: object) -> Shared:
+            return Shared(*self)
+
+    torch.manual_seed(0)
+    net = Shared(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Conv2d(4, 3, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    before = [each.clone() for each in net.parameters()]
+    explained = Explainer(net, preprocess={"size": 64})(bus, layers=["2"], top_k=1)
+    with pytest.raises(ModelProblem, match="cannot be copied"):
+        scramble(explained)
+    assert all(torch.equal(one, each) for one, each in zip(before, net.parameters(), strict=True))
+
+
 def test_verdicts_by_hand() -> None:
     stage = Stage(1.0, np.zeros((2, 2), np.float32), 0.6, 0.5, 0.5)
 
