@@ -13,6 +13,8 @@ import torch
 
 from common.errors import ModelProblem
 from explain.evidence.resident import Resident
+from models.adapter import freeze
+from models.families.keras.network import Net
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +27,12 @@ STAGES = 6
 def copied(resident: Resident) -> Resident:
     """Return a resident with a copy of the model, freed with it; it never gets the faster twin, whose weights stay.
 
-    Raises ModelProblem where the copy shares weights with the model in use, as layers of Keras do.
+    Raises ModelProblem where the copy shares weights with the model in use.
     """
     adapter = copy.copy(resident.adapter)
+    module = resident.adapter.module
     with resident.lock:
-        adapter.module = copy.deepcopy(resident.adapter.module)
+        adapter.module = freeze(module.apart()) if isinstance(module, Net) else copy.deepcopy(module)
     if _places(adapter.module) & _places(resident.adapter.module):
         raise ModelProblem(
             f"The weights of {adapter.spec.id} cannot be copied, and those of the model in use stay as they are: "

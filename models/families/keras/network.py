@@ -139,6 +139,21 @@ class Net(nn.Module):
         """Make other modules over the same weights; Keras itself would write the model to a file and read it again."""
         return Net(self._model[0], inner=self._inner)
 
+    def apart(self) -> Net:
+        """Return the same model with weights of its own; raises ModelProblem where Keras cannot build it again."""
+        model = self._model[0]
+        try:
+            with keras().device(str(next(self.parameters()).device)):
+                made = keras().models.clone_model(model)
+                made.set_weights(model.get_weights())
+        # Classes of the operator may not say how they are built.
+        except Exception as problem:
+            raise ModelProblem(
+                f"Keras cannot build this model again ({str(problem)[:160].rstrip('.')}): "
+                "this test is for other models."
+            ) from problem
+        return Net(made, inner=self._inner)
+
 
 def _channels_first(found: Any) -> Any:
     return found.permute(0, 3, 1, 2) if isinstance(found, Tensor) and found.ndim == 4 else found

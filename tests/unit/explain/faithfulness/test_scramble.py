@@ -19,6 +19,7 @@ from explain.evidence.resident import Resident
 from explain.faithfulness import scramble as module
 from explain.faithfulness.randomised import STAGES, copied, redrawn, stages
 from explain.faithfulness.scramble import Scramble, Stage, scramble
+from models.families.keras import network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,6 +132,23 @@ def test_a_model_whose_copy_shares_its_weights_is_refused_and_left_as_it_is(bus:
     with pytest.raises(ModelProblem, match="cannot be copied"):
         scramble(explained)
     assert all(torch.equal(one, each) for one, each in zip(before, net.parameters(), strict=True))
+
+
+def test_a_model_of_keras_is_scrambled_beside_the_one_in_use(bus: Path) -> None:
+    keras = network.keras()
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    inner = keras.Sequential([keras.Input((32, 32, 4)), layers.Conv2D(4, 3, activation="relu")])
+    net = keras.Sequential(
+        [keras.Input((64, 64, 3)), layers.Conv2D(4, 3, 2, padding="same"), inner, layers.GlobalAveragePooling2D()]
+    )
+    explained = Explainer(net, preprocess={"size": 64}, labels=list("abcd"))(bus, top_k=1)
+    weights = list(explained.evidence.resident.adapter.module.parameters())
+    before = [each.clone() for each in weights]
+    found = scramble(explained)
+    assert found.stages[-1].share == pytest.approx(1)
+    assert found.stages[-1].rank_correlation < 0.999
+    assert all(torch.equal(one, each) for one, each in zip(before, weights, strict=True))
 
 
 def test_verdicts_by_hand() -> None:
