@@ -1,8 +1,8 @@
 """`python -m benchmarks speed | memory | all`: the engine beside other libraries; `viewer`: the dashboard in a browser;
 `detect`: the cost of a detector's maps; `pointing`: where they point, by method and layers; `why`: which map of
-a photograph explains its class; `parts`: whether a detector's map shows the part that matters; `prove`: what a
-proof of a map costs; `truth`: where maps are
-right, on drawn scenes with a known cause; `throughput`: pictures per second, from a folder to files; `gpu`: what a
+a photograph explains its class; `parts` and `regions`: whether a detector's, or a classifier's, map shows the part
+of the object that matters; `prove`: what a proof of a map costs; `truth`: where maps are right, on drawn scenes with a
+known cause; `throughput`: pictures per second, from a folder to files; `gpu`: what a
 GPU does to maps, and what can be seen of that without one; `transformers`: what their maps cost, and at which layer
 they are right; `api`: the API under load, beside the dashboard's pages; `ray`: a folder explained by one process, and
 by a cluster's workers."""
@@ -167,14 +167,21 @@ def _why(options: argparse.Namespace) -> Outcome:
     from benchmarks.classifiers import why
 
     result = why.why(options.models or (), options.dataset, options.photographs)
-    return Outcome(result, why.markdown, None if options.models else why.OUT)
+    return Outcome(result, why.markdown, None if options.models else why.OUT, shared=True)
+
+
+def _regions(options: argparse.Namespace) -> Outcome:
+    from benchmarks.classifiers import regions
+
+    result = regions.regions(options.models or (), options.dataset, options.photographs)
+    return Outcome(result, regions.markdown, None if options.models else regions.OUT, shared=True)
 
 
 def _parts(options: argparse.Namespace) -> Outcome:
     from benchmarks.detectors import parts
 
     result = parts.parts(options.models or (), options.dataset, options.photographs)
-    return Outcome(result, parts.markdown, None if options.models else parts.OUT)
+    return Outcome(result, parts.markdown, None if options.models else DETECTORS, shared=True)
 
 
 def _prove(options: argparse.Namespace) -> Outcome:
@@ -202,6 +209,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "detect": _detect,
     "pointing": _pointing,
     "why": _why,
+    "regions": _regions,
     "parts": _parts,
     "prove": _prove,
     "truth": _truth,
@@ -225,9 +233,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--dataset",
         type=Path,
-        help="pointing, parts: photographs, images/ and labels/ in YOLO's layout; why: any",
+        help="pointing, parts: photographs, images/ and labels/ in YOLO's layout; why, regions: any",
     )
-    add("--photographs", type=int, help="pointing, why, parts: at most so many photographs, or boxes")
+    add("--photographs", type=int, help="pointing, why, regions, parts: at most so many photographs, or boxes")
     add("--steps", type=int, default=20, help="prove: shares that are hidden and kept")
     add("--full", action="store_true", help="truth: all scenes, half an hour instead of five minutes")
     add("--seeds", type=Path, nargs="+", default=(), help="truth: folders with other trainings of the models")

@@ -1,27 +1,22 @@
-"""Which map of a box shows the part that matters? Its hottest part in the box is hidden, and random blobs instead.
-
-A map that lies in its box shows the object, which the box shows too. Here the same share of the box is hidden for
-every map, so what counts is the order within: if hiding a map's hottest part costs the score no more than hiding blobs
-drawn at random there, it does not show which part matters.
-"""
+"""Which map of a box shows the part that matters? Its hottest part in the box is hidden, and random blobs instead."""
 
 from __future__ import annotations
 
 import random
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from benchmarks.bootstrap import Line, Samples
+from benchmarks import inside
 from benchmarks.detectors.annotated import carried, dataset, matched
-from benchmarks.report import FOLDER, Row, ends, grid, machine, page
+from benchmarks.inside import PRESET, WHERE
+from benchmarks.report import Row, machine, page
 from benchmarks.timing import SEED
 from common.errors import ModelProblem
 from explain import Explainer
-from explain.faithfulness import controls
+from explain.explainer import EVIDENCE
 from explain.faithfulness.curves import Perturber
-from explain.faithfulness.filling import fixed, imputed
 from explain.faithfulness.prove import object_of
 from explain.faithfulness.scores import scorer
 from explain.questions import settings
@@ -33,18 +28,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from explain.explanation import Explanation
-    from explain.faithfulness import Filling
 
-OUT = FOLDER / "PARTS.md"
 MODELS = ("yolo11n", "yolox_nano")
-BOXES = 150
-SHARE = 0.2
-"""Of a box's area that is hidden."""
-FILLINGS: tuple[Filling, ...] = ("blur", "mean", "linear")
-CELL = 8
-"""Pixels of the input that a random blob's cell is: as fine as the finest maps, whose raggedness costs by itself."""
-BLOBS = "random blobs"
-WHERE, PRESET = "where is it", "why this class"
+BOXES, MASKED = 300, 60
+"""Boxes of a model, and those of them that D-RISE explains as well."""
+PER_PICTURE = 2
+MASKS = 400
+"""D-RISE's, of a picture: its boxes share them."""
+DRISE = "D-RISE"
+TIMED = 9
+"""Pictures on which the cost of a map is measured."""
 SCORE, AREA = 0.4, (0.03, 0.9)
 """The minimum score of a box, and its share of the picture: of smaller ones a share is a few cells."""
 PACKAGES = ("torch", "ultralytics", "libreyolo", "numpy")
@@ -56,136 +49,145 @@ def parts(models: Sequence[str], folder: Path | None, most: int | None) -> Row:
     if not photographs:
         raise ModelProblem("Name annotated photographs, with images/ and labels/ in YOLO's layout: --dataset FOLDER.")
     random.Random(SEED).shuffle(photographs)
-    lines = []
-    for model in models or MODELS:
-        losses: dict[tuple[str, Filling], list[float]] = {}
-        pictures: list[str] = []
-        for number, (explanation, name) in enumerate(_boxes(model, photographs)):
-            if number == (most or BOXES):
-                break
-            pictures.append(name)
-            for key, lost in _lost(explanation, number).items():
-                losses.setdefault(key, []).append(lost)
-        lines.append({"model": model, "boxes": len(pictures), "lines": _rows(pictures, losses)})
-    return {"machine": machine(1, "cpu", PACKAGES), "models": lines}
+    return {
+        "machine": machine(1, "cpu", PACKAGES),
+        "models": [_measured(model, photographs, most or BOXES) for model in models or MODELS],
+    }
 
 
-def _rows(pictures: Sequence[str], losses: dict[tuple[str, Filling], list[float]]) -> list[Row]:
-    found = []
-    for name, filling in losses:
-
-        def of(line: Line, _measure: str, filling: Filling = filling) -> list[NDArray[np.float64]]:
-            return [np.array(losses[line[0], filling])]
-
-        samples = Samples([pictures], of)
-        line, blobs = (name, "", ""), (BLOBS, "", "")
-        found.append(
-            {
-                "map": name,
-                "filling": filling,
-                "lost": samples.interval(line, "lost"),
-                "over blobs": samples.difference(line, blobs, "lost"),
-            }
-        )
-    return found
-
-
-def _boxes(model: str, photographs: Sequence[Any]) -> Iterator[tuple[Explanation, str]]:
-    """Yield explanations of one annotated box each, by the map of `WHERE`."""
+def _measured(model: str, photographs: Sequence[Any], most: int) -> Row:
     explainer = Explainer(model)
+    return _row(model, list(_by_passes(explainer, photographs, most)), list(_by_masks(explainer, photographs, most)))
+
+
+Found = tuple[str, dict[Any, float], dict[str, float]]
+"""Of one box: its photograph, what it lost by map and filling, and the CPU milliseconds of the maps that were timed."""
+
+
+def _row(model: str, boxes: Sequence[Found], masked: Sequence[Found]) -> Row:
+    """Return what a model's boxes lost; `masked`: the first of the same boxes by D-RISE."""
+    pictures = [path for path, _, _ in boxes]
+    found = [dict(lost) for _, lost, _ in boxes]
+    for lost, (_, more, _) in zip(found, masked, strict=False):
+        lost |= more
+    costs: dict[str, list[float]] = {}
+    for _, _, spent in (*boxes, *masked):
+        for name, ms in spent.items():
+            costs.setdefault(name, []).append(ms)
+    passes = {WHERE: 1, PRESET: 1, DRISE: MASKS + 1}
+    return {
+        "model": model,
+        "boxes": len(found),
+        "pictures": len(set(pictures)),
+        "lines": inside.lines(pictures, inside.joined(found)),
+        "costs": {name: {"passes": passes[name], "ms": float(np.median(of))} for name, of in costs.items()},
+    }
+
+
+def _by_passes(explainer: Explainer, photographs: Sequence[Any], most: int) -> Iterator[Found]:
+    """Yield boxes and what they lost by the maps that need a pass of the model, and by those that need none."""
+    why, number = settings(explainer.resident, "why"), 0
+    for path, targets in _chosen(explainer, photographs, most):
+        spent = {}
+        if number < TIMED:
+            spent = {WHERE: _spent(explainer, path, targets[:1]), PRESET: _spent(explainer, path, targets[:1], **why)}
+        for target in targets:
+            where = explainer(path, per="detection", targets=(target,))
+            perturber, region = _perturber(where)
+            maps = _maps(explainer, where) | inside.blind(perturber.picture, region, number)
+            yield path.name, inside.lost(perturber, maps, region, number), spent
+            spent, number = {}, number + 1
+
+
+def _by_masks(explainer: Explainer, photographs: Sequence[Any], most: int) -> Iterator[Found]:
+    """Yield the first of the same boxes and what they lost by D-RISE."""
+    number, options = 0, {"method": "drise", "masks": MASKS}
+    for path, targets in _chosen(explainer, photographs, min(most, MASKED)):
+        spent = {DRISE: _spent(explainer, path, targets[:1], **options)} if number < TIMED else {}
+        made = explainer(path, per="detection", targets=targets, **options)
+        for at, target in enumerate(targets):
+            perturber, region = _perturber(explainer(path, per="detection", targets=(target,)))
+            values = made.heatmaps[at].content.astype(np.float64)
+            yield path.name, inside.lost(perturber, {DRISE: values}, region, number), spent
+            spent, number = {}, number + 1
+
+
+def _chosen(
+    explainer: Explainer, photographs: Sequence[Any], most: int
+) -> Iterator[tuple[Path, tuple[tuple[int, int], ...]]]:
+    """Yield photographs with some annotated boxes each, as targets; `most` boxes in all."""
     for number, photograph in enumerate(photographs):
         seen = explainer(photograph.path, per="detection", maps=False)
         area = seen.image.width * seen.image.height
         known = [
-            prediction
+            (prediction.anchor, prediction.index)
             for prediction, _ in matched(list(seen.predictions), photograph)
             if prediction.score >= SCORE and AREA[0] <= _area(prediction.box) / area <= AREA[1]
         ]
         random.Random(f"{SEED} {number}").shuffle(known)
-        for prediction in known[:2]:
-            target = ((prediction.anchor, prediction.index),)
-            yield explainer(photograph.path, per="detection", targets=target), photograph.path.name
+        if known := known[: min(PER_PICTURE, most)]:
+            yield photograph.path, tuple(known)
+        most -= len(known)
+        if not most:
+            return
 
 
 def _area(box: Any) -> float:
     return float((box[2] - box[0]) * (box[3] - box[1]))
 
 
-def _lost(where: Explanation, number: int) -> dict[tuple[str, Filling], float]:
-    """Return the share of its score that the box loses when the hottest part of each map inside it is hidden."""
-    perturber = Perturber(where.evidence, scorer(where.evidence, where.heatmaps[0].target, where.options))
-    inside = object_of(where, 0)
-    generator, names, shown = np.random.default_rng([SEED, number]), [], []
-    for name, values in _maps(where, perturber.picture, number).items():
-        # Equal values in random order.
-        own = values[inside] + 1e-9 * generator.random(int(inside.sum()))
-        hidden = np.zeros_like(inside)
-        hidden[inside] = own >= np.quantile(own, 1 - SHARE)
-        names.append(name)
-        shown.append(~hidden)
-    masks = torch.from_numpy(np.stack(shown))[:, None]
-    start = float(perturber.answers_to(perturber.picture).score[0])
-    found: dict[tuple[str, Filling], list[float]] = {}
-    for filling in FILLINGS:
-        fill = fixed(perturber.picture, filling)
-        for some, of in zip(masks.split(4), _in_fours(names), strict=True):
-            filled = imputed(perturber.picture, some) if fill is None else torch.where(some, perturber.picture, fill)
-            for name, score in zip(of, perturber.answers_to(filled).score.tolist(), strict=True):
-                found.setdefault((_kind(name), filling), []).append(1 - score / start)
-    return {key: float(np.mean(lost)) for key, lost in found.items()}
+def _spent(explainer: Explainer, path: Path, targets: tuple[tuple[int, int], ...], **options: Any) -> float:
+    """Return the CPU milliseconds of a map of one box, from the file on."""
+    EVIDENCE.clear()
+    start = time.process_time()
+    # A map is computed when it is read.
+    _ = explainer(path, per="detection", targets=targets, **options).heatmaps[0].content
+    return (time.process_time() - start) * 1e3
 
 
-def _kind(name: str) -> str:
-    return BLOBS if name.startswith(BLOBS) else name
+def _perturber(where: Explanation) -> tuple[Perturber, NDArray[np.bool_]]:
+    """Return what hides parts of a box's picture, and the box over the content of the model's input."""
+    score = scorer(where.evidence, where.heatmaps[0].target, where.options)
+    return Perturber(where.evidence, score), object_of(where, 0)
 
 
-def _in_fours(names: Sequence[str]) -> list[Sequence[str]]:
-    return [names[at : at + 4] for at in range(0, len(names), 4)]
-
-
-def _maps(where: Explanation, picture: torch.Tensor, number: int) -> dict[str, NDArray[np.float64]]:
-    """Return the maps to compare, float (h, w) over the content; several of one kind have a number after a comma."""
-    resident = where.evidence.resident
-    explainer, target = Explainer(where.model.id), where.options.targets
+def _maps(explainer: Explainer, where: Explanation) -> dict[str, NDArray[np.float64]]:
+    """Return the maps to compare, float (h, w) over the content."""
+    resident, target = where.evidence.resident, where.options.targets
     preset = settings(resident, "why")
 
     def made(**options: Any) -> NDArray[np.float64]:
         found = explainer(where.image, per="detection", targets=target, **options).heatmaps[0]
         return found.content.astype(np.float64)
 
-    first = where.heatmaps[0].content.astype(np.float64)
-    why, fine = made(**preset), made(**preset | {"part": "class"})
-    found = {WHERE: first, PRESET: why, "why's layer and method, class": fine}
-    found |= {"where times why": first * why, "where times why's layer and method, class": first * fine}
-    shape = first.shape
-    cells = tuple(max(side // CELL, 2) for side in shape)
-    for blob in range(2):
-        found[f"{BLOBS}, {blob}"] = controls.random_map(shape, cells, 10 * number + blob).astype(np.float64)
-    edges = controls.edges(controls.pixels_of(picture)).astype(np.float64)
-    return found | {"edges": edges, "centre of the box": _middle(object_of(where, 0))}
-
-
-def _middle(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    rows, columns = np.nonzero(inside)
-    down, across = np.mgrid[: inside.shape[0], : inside.shape[1]]
-    return -np.hypot((down - rows.mean()) / (np.ptp(rows) + 1), (across - columns.mean()) / (np.ptp(columns) + 1))
+    first, why = where.heatmaps[0].content.astype(np.float64), made(**preset)
+    return {
+        WHERE: first,
+        PRESET: why,
+        "why at the neck's finest output": made(**preset | {"layers": ("neck P3",)}),
+        "where times why": first * why,
+    }
 
 
 def markdown(result: Row) -> str:
-    texts = []
-    for model in result["models"]:
-        rows = [(line["map"], line["filling"], ends(line["lost"]), ends(line["over blobs"])) for line in model["lines"]]
-        table = grid(("map", "filling", "lost", "more than random blobs"), rows)
-        texts.append(f"## {model['model']}\n\n{model['boxes']} boxes.\n\n{table}")
+    texts = [
+        f"## {model['model']}, parts\n\n{model['boxes']} boxes of {model['pictures']} photographs.\n\n"
+        + inside.table(model["lines"], "boxes", model["costs"])
+        for model in result["models"]
+    ]
     return page(
         "Detectors: does a map show the part that matters?",
         "parts --dataset FOLDER",
         result["machine"],
         *texts,
         note=f" Boxes of photographs of COCO that are annotated objects (same label, IoU >= 0.5), found with {SCORE} "
-        f"or more and no smaller than {AREA[0]:.0%} of the picture. Lost: the share of its score that a box loses when "
-        f"the hottest {SHARE:.0%} of its area by each map are hidden; the box is matched by IoU >= 0.5 and class, and "
-        f"gone is 0. Random blobs: the mean of two random maps with cells of {CELL} pixels. Hidden places are set to a "
-        "blur of the picture, to its mean colour, or to colours interpolated from what is left (ROAD). In brackets the "
-        "95 % interval of a bootstrap over photographs.",
+        f"or more and no smaller than {AREA[0]:.0%} of the picture, {PER_PICTURE} a picture at most; half of the "
+        "photographs are of val2017, half of train2017, on which the models were trained. Lost: the share of its score "
+        f"that a box loses when the hottest {inside.SHARE:.0%} of its area by each map are hidden; the box is matched "
+        f"by IoU >= 0.5 and class, and gone is 0. Random blobs: the mean of two random maps with cells of "
+        f"{inside.CELL} pixels. Hidden places are set to a blur of the picture, to its mean colour, or to colours "
+        f"interpolated from what is left (ROAD). {DRISE} hides the picture {MASKS} times at random and needs no "
+        "gradients: what such a search finds of the same boxes. Its boxes are fewer, and all differences are paired. "
+        "In brackets the 95 % interval of a bootstrap over photographs. Passes of the model, and CPU time of one core, "
+        "from the file to the map of one box.",
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from benchmarks import inside
 from benchmarks.detectors import parts
 from common.errors import ModelProblem
 from explain import Explainer
@@ -19,16 +20,38 @@ if TYPE_CHECKING:
 
 def test_every_map_hides_as_much_of_the_box_and_blobs_are_what_it_is_held_against(monkeypatch: pytest.MonkeyPatch):
     weight("yolo11n.pt")
-    monkeypatch.setattr(parts, "FILLINGS", ("blur", "mean"))
-    (found,) = parts.parts(["yolo11n"], None, 1)["models"]
-    assert found["boxes"] == 1
+    monkeypatch.setattr(inside, "FILLINGS", ("blur", "mean"))
+    monkeypatch.setattr(parts, "MASKS", 8)
+    monkeypatch.setattr(parts, "MASKED", 1)
+    result = parts.parts(["yolo11n"], None, 2)
+    (found,) = result["models"]
+    assert found["boxes"] == 2
     lines = {(line["map"], line["filling"]): line for line in found["lines"]}
-    assert {name for name, _ in lines} >= {parts.WHERE, parts.PRESET, parts.BLOBS, "edges"}
-    assert lines[parts.BLOBS, "mean"]["over blobs"] == (0, 0, 0)
+    assert {name for name, _ in lines} >= {inside.WHERE, inside.PRESET, inside.BLOBS, parts.DRISE, "edges"}
+    assert lines[inside.BLOBS, "mean"]["over blobs"] == (0, 0, 0) == lines[inside.PRESET, "mean"]["over why"]
     for (name, filling), line in lines.items():
-        blobs = lines[parts.BLOBS, filling]["lost"][0]
-        assert line["over blobs"][0] == pytest.approx(line["lost"][0] - blobs), name
-    assert "1 boxes" in parts.markdown({"machine": parts.machine(1, "cpu"), "models": [found]})
+        blobs = lines[inside.BLOBS, filling]["lost"][0]
+        assert line["regions"] == (1 if name == parts.DRISE else 2)
+        if name != parts.DRISE:
+            assert line["over blobs"][0] == pytest.approx(line["lost"][0] - blobs), name
+    assert found["costs"][parts.DRISE]["passes"] == 9 and found["costs"][inside.WHERE]["passes"] == 1
+    assert found["costs"][parts.DRISE]["ms"] > found["costs"][inside.PRESET]["ms"] > 0
+    text = parts.markdown(result)
+    assert "2 boxes of" in text and f"| {parts.DRISE} | mean | 1 |" in text
+
+
+def test_what_is_hidden_is_the_hottest_fifth_of_the_region_and_nothing_beside_it():
+    region = np.zeros((20, 20), bool)
+    region[5:15, 5:15] = True
+    hot = np.zeros((20, 20))
+    hot[:, :7] = 1
+    (hidden,) = inside._hidden({"left": hot}, region, 0)
+    assert hidden.sum() == inside.SHARE * region.sum() and hidden[5:15, 5:7].all()
+
+
+def test_a_box_without_a_map_is_left_out_of_its_differences():
+    found = inside.joined([{("a", "blur"): 0.5, ("b", "blur"): 0.1}, {("a", "blur"): 0.9}])
+    assert found["a", "blur"] == [0.5, 0.9] and np.isnan(found["b", "blur"][1])
 
 
 def test_the_box_is_where_it_is_in_the_models_input(scene: Path):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks.classifiers import why
+from benchmarks import inside
+from benchmarks.classifiers import regions, why
 from common.errors import ModelProblem
 from explain import Explainer
 from explain.questions import settings
@@ -43,3 +44,17 @@ def test_without_photographs_it_says_what_is_missing(tmp_path: Path, capsys: pyt
         why.why((), tmp_path, None)
     assert command.main(["why"]) == 2
     assert "--dataset FOLDER" in capsys.readouterr().err
+
+
+def test_of_a_classifier_a_fifth_of_its_objects_region_is_hidden_by_each_map(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(inside, "FILLINGS", ("mean",))
+    shutil.copy(scene, tmp_path / "a.png")
+    found = regions.regions(["demo-cls-s"], tmp_path, 1)
+    lines = {line["map"]: line for line in found["models"][0]["lines"]}
+    assert {*lines} >= {inside.WHERE, inside.PRESET, inside.BLOBS, "edges", "centre"}
+    assert lines[inside.PRESET]["lost"][0] > lines[inside.BLOBS]["lost"][0]
+    assert "1 photographs" in regions.markdown(found)
+    with pytest.raises(ModelProblem, match="--dataset FOLDER"):
+        regions.regions((), None, None)
