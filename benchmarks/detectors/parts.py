@@ -101,7 +101,7 @@ def _by_passes(explainer: Explainer, photographs: Sequence[Any], most: int) -> I
 
 def _by_masks(explainer: Explainer, photographs: Sequence[Any], most: int) -> Iterator[Found]:
     """Yield the first of the same boxes and what they lost by D-RISE."""
-    number, options = 0, {"method": "drise", "masks": MASKS}
+    number, options = 0, dict[str, Any](method="drise", masks=MASKS)
     for path, targets in _chosen(explainer, photographs, min(most, MASKED)):
         spent = {DRISE: _spent(explainer, path, targets[:1], **options)} if number < TIMED else {}
         made = explainer(path, per="detection", targets=targets, **options)
@@ -122,7 +122,9 @@ def _chosen(
         known = [
             (prediction.anchor, prediction.index)
             for prediction, _ in matched(list(seen.predictions), photograph)
-            if prediction.score >= SCORE and AREA[0] <= _area(prediction.box) / area <= AREA[1]
+            if prediction.anchor is not None
+            and prediction.score >= SCORE
+            and AREA[0] <= _area(prediction.box) / area <= AREA[1]
         ]
         random.Random(f"{SEED} {number}").shuffle(known)
         if known := known[: min(PER_PICTURE, most)]:

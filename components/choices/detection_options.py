@@ -128,7 +128,8 @@ def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Ques
         on_change=ask,
         width="stretch",
         wrap=True,
-        help="Where is it: the class score, at a late layer. Why this class: its score against the other classes, by "
+        help="Where is it: the class score, at a late layer; of a detector it shows that the object is found, and not "
+        "which part of it matters: ask Why this class. Why this class: its score against the other classes, by "
         "LayerCAM, at earlier layers with finer cells too. On drawn scenes that shows the part that defines the class; "
         "on photographs hiding what it shows costs a classifier its lead, and a box its score, more than hiding random "
         "places. Custom: a method, layers or a part that you chose yourself.",
