@@ -123,6 +123,18 @@ def lines(pictures: Sequence[str], losses: Losses) -> list[Row]:
     return rows
 
 
+def verdict(rows: Sequence[Row]) -> str:
+    """Return in a sentence each which map costs more than random blobs, by its interval, and with which fillings."""
+    sentences = []
+    for name in (WHERE, PRESET):
+        of = [row for row in rows if row["map"] == name]
+        clear = [row["filling"] for row in of if row["over blobs"][1] > 0]
+        low, high = (pick(row["over blobs"][0] for row in of) for pick in (min, max))
+        which = "every filling" if len(clear) == len(of) else " and ".join(clear) or "no filling"
+        sentences.append(f"*{name}* costs more than random blobs with {which} ({low:+.2f} to {high:+.2f}).")
+    return " ".join(sentences)
+
+
 def table(rows: Sequence[Row], what: str, costs: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the rows as a table; `what` the regions are, and by map the cost of one."""
     head = ["map", "filling", what, "lost", "more than random blobs", f"more than *{PRESET}*"]

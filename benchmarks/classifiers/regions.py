@@ -66,8 +66,8 @@ def _lost(explainer: Explainer, path: Path, number: int) -> dict[Any, float]:
 
 def markdown(result: Row) -> str:
     texts = [
-        f"## {model['model']}, parts\n\n{model['photographs']} photographs.\n\n"
-        + inside.table(model["lines"], "photographs", {})
+        f"## {model['model']}, parts\n\n{model['photographs']} photographs. "
+        f"{inside.verdict(model['lines'])}\n\n" + inside.table(model["lines"], "photographs", {})
         for model in result["models"]
     ]
     return page(

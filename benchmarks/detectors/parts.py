@@ -173,8 +173,8 @@ def _maps(explainer: Explainer, where: Explanation) -> dict[str, NDArray[np.floa
 
 def markdown(result: Row) -> str:
     texts = [
-        f"## {model['model']}, parts\n\n{model['boxes']} boxes of {model['pictures']} photographs.\n\n"
-        + inside.table(model["lines"], "boxes", model["costs"])
+        f"## {model['model']}, parts\n\n{model['boxes']} boxes of {model['pictures']} photographs. "
+        f"{inside.verdict(model['lines'])}\n\n" + inside.table(model["lines"], "boxes", model["costs"])
         for model in result["models"]
     ]
     return page(

@@ -49,6 +49,18 @@ def test_what_is_hidden_is_the_hottest_fifth_of_the_region_and_nothing_beside_it
     assert hidden.sum() == inside.SHARE * region.sum() and hidden[5:15, 5:7].all()
 
 
+def test_the_verdict_is_what_the_intervals_say():
+    def rows(name: str, *lows: float) -> list[dict[str, object]]:
+        pairs = zip(lows, inside.FILLINGS, strict=True)
+        return [{"map": name, "filling": one, "over blobs": (low + 0.1, low, low + 0.2)} for low, one in pairs]
+
+    said = inside.verdict([*rows(inside.WHERE, -0.2, 0.0, 0.05), *rows(inside.PRESET, 0.1, 0.2, 0.3)])
+    assert said == (
+        "*where is it* costs more than random blobs with linear (-0.10 to +0.15). "
+        "*why this class* costs more than random blobs with every filling (+0.20 to +0.40)."
+    )
+
+
 def test_a_box_without_a_map_is_left_out_of_its_differences():
     found = inside.joined([{("a", "blur"): 0.5, ("b", "blur"): 0.1}, {("a", "blur"): 0.9}])
     assert found["a", "blur"] == [0.5, 0.9] and np.isnan(found["b", "blur"][1])

@@ -73,7 +73,7 @@ def test_the_demo_transformer_is_asked_why_in_its_stem_where_the_mark_is_found()
     stem = tuple(f"patch_embed.proj.{stage}" for stage in (0, 2, 3, 4))
     assert chosen == {"part": "contrast", "method": "layercam", "layers": stem}
     hits, counted = {stem: 0, stem[-1:]: 0}, 0
-    for given in subjects("demo-vit", None, range(60), stem):
+    for given in subjects("demo-vit", None, range(100), stem):
         if given.thing.label not in labels_of(*PARTLY) or not is_cause(resident("demo-vit"), given):
             continue
         counted += 1
