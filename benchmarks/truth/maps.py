@@ -46,7 +46,7 @@ DETECTOR = {
 CLASSIFIER: dict[str, tuple[str, ...]] = {name: (name,) for name in ("stem", "layer1", "layer2", "layer3", "layer4")}
 _STEM = tuple(f"patch_embed.proj.{i}" for i in (0, 2, 3, 4))
 _BLOCKS = ("blocks.0", "blocks.1", "blocks.2", "blocks.3.norm1", "blocks.3")
-VIT: dict[str, tuple[str, ...]] = {"the stem, fine to coarse": _STEM} | {name: (name,) for name in (*_STEM, *_BLOCKS)}
+VIT: dict[str, tuple[str, ...]] = {"the whole stem": _STEM} | {name: (name,) for name in (*_STEM, *_BLOCKS)}
 PARTS: tuple[Part, ...] = ("class", "contrast")
 WRONG = {"class": "wrong class", "contrast": "wrong contrast"}
 """The same of the rival at the same place."""
