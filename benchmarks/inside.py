@@ -129,9 +129,11 @@ def verdict(rows: Sequence[Row]) -> str:
     for name in (WHERE, PRESET):
         of = [row for row in rows if row["map"] == name]
         clear = [row["filling"] for row in of if row["over blobs"][1] > 0]
-        low, high = (pick(row["over blobs"][0] for row in of) for pick in (min, max))
+        means = [float(row["over blobs"][0]) for row in of]
         which = "every filling" if len(clear) == len(of) else " and ".join(clear) or "no filling"
-        sentences.append(f"*{name}* costs more than random blobs with {which} ({low:+.2f} to {high:+.2f}).")
+        sentences.append(
+            f"*{name}* costs more than random blobs with {which} ({min(means):+.2f} to {max(means):+.2f})."
+        )
     return " ".join(sentences)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import inside
 from benchmarks.detectors import parts
+from benchmarks.report import Row
 from common.errors import ModelProblem
 from explain import Explainer
 from explain.faithfulness.prove import object_of
@@ -50,7 +51,7 @@ def test_what_is_hidden_is_the_hottest_fifth_of_the_region_and_nothing_beside_it
 
 
 def test_the_verdict_is_what_the_intervals_say():
-    def rows(name: str, *lows: float) -> list[dict[str, object]]:
+    def rows(name: str, *lows: float) -> list[Row]:
         pairs = zip(lows, inside.FILLINGS, strict=True)
         return [{"map": name, "filling": one, "over blobs": (low + 0.1, low, low + 0.2)} for low, one in pairs]
 
