@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def prove_map(request: ProveRequest, settings: Settings, cancel: threading.Event | None = None) -> dict[str, Any]:
     """Return the curves of a map and its controls, as `results.Proved`; raises Cancelled within a batch of a stop."""
     from explain.export import proof_files
+    from explain.faithfulness.measures import without_hidden
 
     with weights.no_downloads():
         given = service.engine_options(request)
@@ -33,4 +34,7 @@ def prove_map(request: ProveRequest, settings: Settings, cancel: threading.Event
         explanation = explainer(image, cancel=cancel, question=request.question, **given | {"top_k": 1})
         proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"), cancel=cancel)
     service.count(explanation)
-    return service.plain(proof_files.summary(explanation, 0, proof)) | {"notes": list(explanation.notes)}
+    found = proof_files.summary(explanation, 0, proof)
+    if not request.all_measures:
+        found = without_hidden(found)
+    return service.plain(found) | {"notes": list(explanation.notes)}

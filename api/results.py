@@ -278,13 +278,17 @@ class Proved(_Answer):
         description="What hiding the hottest tenth does beside random places, or that it shows nothing."
     )
     sufficiency: Number = Field(
-        description="Smallest hottest share that alone keeps 90 % of the score; null: none does."
+        description="Smallest hottest share that alone keeps 90 % of the score; null: none does, or it is left out."
     )
-    necessity: Number = Field(description="Smallest share whose hiding changes the answer; null: none does.")
+    necessity: Number = Field(description="Smallest share whose hiding changes the answer; null: none, or left out.")
     runner_up: str | None = Field(description="The next best class, whose map is a control.")
     runner_up_ssim: Number
     runner_up_rank_correlation: Number
     differences: dict[str, Difference] = Field(description="To each control.")
+    left_out: list[str] = Field(
+        default=[],
+        description="Measures that do not agree with known causes, answered only with `all_measures`.",
+    )
     curves: list[Curve]
     notes: list[str]
     recipe: Recipe = Field(description="With the settings of the proof: `replay` makes the same curves again.")

@@ -107,6 +107,11 @@ def _viewer(options: argparse.Namespace) -> Outcome:
 def _truth(options: argparse.Namespace) -> Outcome:
     from benchmarks.truth import run
 
+    if options.measures:
+        sections = run.measures(options.models or ())
+        if options.publish:
+            run.publish_sections(sections)
+        return Outcome({}, lambda _: "\n\n".join(sections.values()))
     found = run.measure(run.FULL if options.full else run.QUICK, options.models or (), options.seeds)
     result, report = run.report(found)
     if options.publish:
@@ -239,6 +244,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--steps", type=int, default=20, help="prove: shares that are hidden and kept")
     add("--full", action="store_true", help="truth: all scenes, half an hour instead of five minutes")
     add("--seeds", type=Path, nargs="+", default=(), help="truth: folders with other trainings of the models")
+    add("--measures", action="store_true", help="truth: only which measures of a proof agree with the known cause")
     add("--publish", action="store_true", help="truth: write TRUTH.md, RESULTS.md and reliability.json")
     add("--calls", type=int, default=300, help="memory: calls of each contender")
     add("--many", type=int, default=5000, help="throughput: number of pictures over which memory is watched")

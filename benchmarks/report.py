@@ -22,7 +22,12 @@ LOGGER = logging.getLogger(__name__)
 Row = dict[str, Any]
 FOLDER = Path(__file__).parent
 DETECTORS, RESULTS = FOLDER / "DETECTORS.md", FOLDER / "RESULTS.md"
-SECTIONS = (("pointing", "parts", "detect"), ("viewer", "prove", "truth"), ("why", "regions"))
+SECTIONS = (
+    ("pointing", "parts", "detect"),
+    ("viewer", "prove", "truth"),
+    ("why", "regions"),
+    ("scenes", "measures"),
+)
 """Commands that write one file together, in the order of their sections."""
 PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "torchcam", "captum", "numpy")
 FAILED = "could not be measured"

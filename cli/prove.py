@@ -36,6 +36,9 @@ class ProveOptions(cli.MapOptions, cli.ModelOptions):
         cli.OUT,
     )
     also: cli.ExtraFormats = None
+    all_measures: bool = cli.field(
+        "--all-measures", "Also print the measures that do not agree with known causes.", cli.OUT, default=False
+    )
     out: cli.Out = None
     json: cli.Json = False
 
@@ -77,8 +80,8 @@ def prove(picture: cli.Picture, options: ProveOptions) -> int:
         f"{image.name}: {explanation.model.id}, the map of {heatmap.target.label}",
         plain_text(proof.sentence),
     )
-    console.table(words.COLUMNS, words.rows(proof), right=words.COLUMNS[1:])
-    console.say(*map(plain_text, words.lines(proof)))
+    console.table(words.COLUMNS, words.rows(proof, every=options.all_measures), right=words.COLUMNS[1:])
+    console.say(*map(plain_text, words.lines(proof, every=options.all_measures)))
     console.files(folder, names)
     console.result(proof_files.summary(explanation, 0, proof) | {"folder": folder, "files": names})
     return 0

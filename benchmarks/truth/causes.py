@@ -118,7 +118,7 @@ def shortcut(model: str, data: str, folder: Path | None, most: int) -> Shortcut:
     paths = [path for own in layers.values() for path in own]
     numbers: list[int] = []
     right, values, lines = [], [], []
-    for number, spec in _of_class(short.label, data, most):
+    for number, spec in scenes_of_class(short.label, data, most):
         without = evidence_of(engine, scenes.draw(short.removed(spec, number)))
         stays = int(without.outputs.logits.argmax()) == scenes.CLASSES.index(short.label)
         given = subject(engine, number, spec, paths)
@@ -141,7 +141,7 @@ def _shares(values: Any, on: Any, thing: Any) -> tuple[float, float, float]:
     return float(values[on].sum()) / total, float(values[thing].sum()) / total, float(on.flat[values.argmax()])
 
 
-def _of_class(label: str, data: str, most: int) -> Iterator[tuple[int, Spec]]:
+def scenes_of_class(label: str, data: str, most: int) -> Iterator[tuple[int, Spec]]:
     """Return numbers and specs of the first `most` held-out scenes with this class."""
     source = Source("classify", data, held_out=True)
     pairs = ((number, source.spec(number)) for number in itertools.count())

@@ -20,9 +20,10 @@ import cv2
 import torch
 
 from benchmarks.report import FOLDER, RESULTS, load, machine, with_section
-from benchmarks.truth import causes
+from benchmarks.truth import agreement, causes
 from benchmarks.truth import peers as compared
 from benchmarks.truth.maps import QUESTIONS
+from benchmarks.truth.proved import proved
 from benchmarks.truth.report import GROUPS, PLOT, Measured, Size, markdown, plot, summary
 from benchmarks.truth.scores import Scores, joined, scored
 from benchmarks.truth.verdict import PARTLY, labels_of, published, table
@@ -31,7 +32,7 @@ from explain.findings.reliability import FILE
 from models.catalog import available, spec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
 MODELS = tuple(model for models in GROUPS.values() for model in models)
@@ -39,6 +40,18 @@ TRUTH = FOLDER / "TRUTH.md"
 PACKAGES = ("torch", "ultralytics", "timm", "grad-cam", "numpy")
 CHUNK = 25
 """Scenes that one process does at a time."""
+PROVED: dict[str, tuple[int, ...]] = {
+    "demo-s": (*range(10), *range(36, 46)),
+    "demo-m": (*range(10, 24),),
+    "demo-l": (*range(30, 36),),
+    "demo-cls-s": (*range(18), *range(46, 66)),
+    "demo-cls-m": (*range(18, 34),),
+    "demo-cls-l": (*range(34, 36),),
+    "demo-vit": (*range(40),),
+}
+"""Scenes of which each model's maps are proved: others than its siblings', so that intervals are over more scenes."""
+FEW = 5
+"""How many of them one process does at a time."""
 
 
 QUICK = Size(scenes=100, seeds=50, changed=40, shortcut=40, peers=2, slow=0)
@@ -86,6 +99,21 @@ def measure(size: Size, models: Sequence[str] = (), seeds: Sequence[Path] = ()) 
     )
 
 
+def measures(models: Sequence[str] = ()) -> dict[str, str]:
+    """Return the sections of TRUTH.md on proofs, which rest on few scenes: a proof asks its model hundreds of times."""
+    wanted = [model for model in models or MODELS if model in PROVED and available(spec(model))]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), context, _single_thread) as pool:
+        lots = [
+            [pool.submit(proved, model, PROVED[model][at : at + FEW]) for at in range(0, len(PROVED[model]), FEW)]
+            for model in wanted
+        ]
+        (found,) = _results([lots])
+    maps = {model: [one for lot in lots for one in lot] for model, lots in zip(wanted, found, strict=True)}
+    families = {name: [one for model in of for one in maps.get(model, ())] for name, of in GROUPS.items()}
+    return {"measures": agreement.section(families)}
+
+
 def report(found: Measured) -> tuple[dict[str, Any], str]:
     tables, findings = [], []
     for name, models in GROUPS.items():
@@ -110,11 +138,17 @@ def _among(scores: Sequence[Scores], models: Sequence[str]) -> list[Scores]:
 
 def publish(result: dict[str, Any], text: str, found: Measured) -> None:
     """Write the report, its picture, its half of the page of all results, and the findings that the pages show."""
-    TRUTH.write_text(text, encoding="utf-8")
+    TRUTH.write_text(with_section(TRUTH, "scenes", text), encoding="utf-8")
     plot(result["tables"], TRUTH.with_name(PLOT))
     RESULTS.write_text(with_section(RESULTS, "truth", summary(result["tables"]) + "\n"), encoding="utf-8")
     kept = {key: result[key] for key in ("date", "size", "findings")}
     FILE.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def publish_sections(sections: Mapping[str, str]) -> None:
+    """Write the sections on proofs, and leave the rest of the report."""
+    for name, text in sections.items():
+        TRUTH.write_text(with_section(TRUTH, name, text), encoding="utf-8")
 
 
 def _lots(count: int) -> list[range]:

@@ -64,9 +64,11 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> dict[
             "fillings": [],
             "sentence": "",
             "line": "",
+            "every_line": "",
             "columns": [],
             "table": [],
             "steps": STEPS,
+            "every_row": [],
         }
     from explain.faithfulness import FILLINGS
     from explain.faithfulness.words import COLUMNS, rows
@@ -78,8 +80,10 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> dict[
         "curves": [asdict(line) for line in proof_view.lines(proof)],
         "sentence": sentence(proof, whole=whole),
         "line": proof_view.shares(proof, detects=detects) if whole else "",
+        "every_line": _every_line(proof, detects=detects) if whole else "",
         "columns": list(COLUMNS),
         "table": rows(proof) if whole else [],
+        "every_row": rows(proof, every=True) if whole else [],
         # A saved proof may have others than those of the pages.
         "steps": len(proof.map.deletion.score) - 1 if whole else STEPS,
     }
@@ -95,3 +99,10 @@ def sentence(proof: Proof, *, whole: bool) -> str:
     first = proof.fillings[0]
     only = replace(proof, curves=tuple(one for one in proof.curves if one.filling == first), fillings=(first,))
     return f"So far: {only.sentence[0].lower()}{only.sentence[1:]}"
+
+
+def _every_line(proof: Proof, *, detects: bool) -> str:
+    """Return what is said beside the table where all measures are asked for."""
+    from explain.faithfulness.words import similarity
+
+    return f"{proof_view.shares(proof, detects=detects, every=True)} {similarity(proof)}".strip()

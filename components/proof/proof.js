@@ -8,7 +8,8 @@ import { across, DASHES, down, drawCurves, percent, scoreAt, stepAt, valueAt } f
 /**
  * @typedef {import("./curves.js").Curve} Curve
  * @typedef {{of: string, label: string, fillings: {id: string, words: string}[], curves: Curve[],
- *   sentence: string, line: string, columns: string[], table: string[][], steps: number, clicks: number}} Proof  `of`: the id of the picture and order;
+ *   sentence: string, line: string, every_line: string, columns: string[], table: string[][], every_row: string[][],
+ *   steps: number, clicks: number}} Proof  `of`: the id of the picture and order; `every_`: with the measures that are shown only when asked for;
  *   `steps`: of the slider; `clicks`: how often a panel was opened by hand
  * @typedef {{id: string, label: string, size: number[], grid: number[], mean: number[]}} Head
  */
@@ -60,6 +61,7 @@ class Panel {
       this.#way = /** @type {HTMLInputElement} */ (event.target).value === "kept" ? "kept" : "hidden";
       this.#chartAgain();
     });
+    find(root, ".every input").addEventListener("change", () => this.#numbers());
     chart.addEventListener("pointermove", (event) => this.#point(event, event.buttons > 0));
     chart.addEventListener("pointerdown", (event) => this.#point(event, true));
     chart.addEventListener("pointerleave", () => {
@@ -155,10 +157,9 @@ class Panel {
     this.#offer(given.fillings);
     this.#step(given.steps);
     write(find(this.root, ".sentence"), given.sentence);
-    write(find(this.root, ".shares"), given.line);
     find(this.root, "details").hidden = !given.table.length;
     find(this.root, "thead").replaceChildren(rowOf(given.columns, "col"));
-    find(this.root, "tbody").replaceChildren(...given.table.map((cells) => rowOf(cells, "row")));
+    this.#numbers();
     this.#chartAgain();
     if (given.clicks > scrolled) {
       scrolled = given.clicks;
@@ -173,6 +174,14 @@ class Panel {
     const share = this.#share;
     [this.#steps, this.slider.max] = [steps, String(steps)];
     this.slider.value = String(Math.max(1, Math.round(share * steps)));
+  }
+
+  /** Write the measures that agree with known causes, or all of them. */
+  #numbers() {
+    if (!this.#proof) return;
+    const every = find(this.root, ".every input").checked, { line, every_line, table, every_row } = this.#proof;
+    write(find(this.root, ".shares"), every ? every_line : line);
+    find(this.root, "tbody").replaceChildren(...(every ? every_row : table).map((cells) => rowOf(cells, "row")));
   }
 
   /** @param {Proof["fillings"]} fillings */

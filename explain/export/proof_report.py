@@ -10,6 +10,7 @@ from explain.export.offline_page import data_url
 from explain.export.proof_chart import Frame, Path, chart
 from explain.export.proof_view import written
 from explain.faithfulness import FILLINGS
+from explain.faithfulness.measures import shown
 from explain.faithfulness.proof import NEAR
 from explain.faithfulness.words import lines, rows
 from explain.phrases import listing, percent, plural
@@ -68,12 +69,20 @@ def heads(proof: Proof) -> tuple[str, ...]:
 
 
 def rows_of(proof: Proof) -> list[Row]:
-    """Return a row for the map and for each control, for the first filling."""
+    """Return a row for the map and for each control, for the first filling.
+
+    A difference that does not agree with known causes (`measures.SHOWN`) is left out; the row names its curve.
+    """
     share = first_step(proof) / steps(proof)
     own = [line for line in proof_view.lines(proof) if line.filling == proof.fillings[0]]
     return [
-        Row(line, written(line.hidden, share), written(line.kept, share), tuple(numbers))
-        for line, (_, *numbers) in zip(own, rows(proof), strict=True)
+        Row(
+            line,
+            written(line.hidden, share),
+            written(line.kept, share),
+            tuple(numbers if line.name == "map" or shown(line.name) else (*numbers[:2], "", "")),
+        )
+        for line, (_, *numbers) in zip(own, rows(proof, every=True), strict=True)
     ]
 
 

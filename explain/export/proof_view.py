@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from explain.faithfulness.measures import shown
 from explain.faithfulness.proof import SUFFICIENT
 from explain.phrases import NBSP, percent
 from explain.picture.image import to_jpeg
@@ -142,22 +143,32 @@ def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
     return to_jpeg(pixels, QUALITY)
 
 
-def shares(proof: Proof, *, detects: bool) -> str:
-    """Return sufficiency and necessity in plain words; `detects`: the target is a box."""
-    hidden, kept = proof.necessity, proof.sufficiency
-    stays = proof.map.deletion.stays
+def shares(proof: Proof, *, detects: bool, every: bool = False) -> str:
+    """Return necessity and sufficiency in plain words: those that are shown, or both with `every`.
+
+    `detects`: the target is a box.
+    """
+    found = {"necessity": _necessity(proof, detects=detects), "sufficiency": _sufficiency(proof)}
+    words = "; ".join(text for name, text in found.items() if shown(name, every=every))
+    return f"{words[0].upper()}{words[1:]}." if words else ""
+
+
+def _necessity(proof: Proof, *, detects: bool) -> str:
+    hidden, stays = proof.necessity, proof.map.deletion.stays
     if not detects and stays.all():
-        first = "Whatever share is hidden, the answer stays"
-    elif hidden is None:
-        first = "It is not the model's answer, so hiding cannot flip it" if not stays[0] else "Hiding does not lose it"
-    else:
-        first = f"Hiding the hottest {percent(hidden)} {'loses the box' if detects else 'flips the answer'}"
+        return "whatever share is hidden, the answer stays"
+    if hidden is None:
+        return "it is not the model's answer, so hiding cannot flip it" if not stays[0] else "hiding does not lose it"
+    return f"hiding the hottest {percent(hidden)} {'loses the box' if detects else 'flips the answer'}"
+
+
+def _sufficiency(proof: Proof) -> str:
+    kept, most = proof.sufficiency, percent(SUFFICIENT)
     what = "lead over the next class" if proof.part == "contrast" else "score"
-    most = percent(SUFFICIENT)
     if kept is None:
-        return f"{first}; there is no {what} to keep."
+        return f"there is no {what} to keep"
     if kept >= 1:
-        return f"{first}; nothing less than the whole picture keeps {most} of the {what}."
+        return f"nothing less than the whole picture keeps {most} of the {what}"
     if kept == 0:
-        return f"{first}; with nothing kept {most} of the {what} is there all the same."
-    return f"{first}; the hottest {percent(kept)} alone keeps {most} of the {what}."
+        return f"with nothing kept {most} of the {what} is there all the same"
+    return f"the hottest {percent(kept)} alone keeps {most} of the {what}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from explain.faithfulness.measures import shown
 from explain.faithfulness.proof import CONTROLS, SUFFICIENT
 from explain.phrases import percent
 
@@ -16,10 +17,14 @@ COLUMNS = ("map", "hidden", "kept", "this map is better by", "95 % interval")
 """Of `rows`: areas under the curves, and the difference with its interval."""
 
 
-def rows(proof: Proof) -> list[tuple[str, ...]]:
-    """Return a row of `COLUMNS` for the map and for each control, areas of the proof's first filling."""
+def rows(proof: Proof, *, every: bool = False) -> list[tuple[str, ...]]:
+    """Return a row of `COLUMNS` for the map and for each control, areas of the proof's first filling.
+
+    Controls whose difference does not agree with known causes (`measures.SHOWN`) are left out unless `every` one is
+    asked for.
+    """
     made: list[tuple[str, ...]] = [("this map", *_areas(proof, "map"), "", "")]
-    for name in proof.controls:
+    for name in (one for one in proof.controls if shown(one, every=every)):
         found = proof.difference(name)
         # One map with one filling has no spread.
         interval = f"{found.low:+.2f} to {found.high:+.2f}" if found.high > found.low else "–"
@@ -27,25 +32,38 @@ def rows(proof: Proof) -> list[tuple[str, ...]]:
     return made
 
 
-def lines(proof: Proof) -> list[str]:
-    """Return what suffices, what is necessary, and how far the map is that of the runner-up, one sentence each."""
-    kept, hidden = proof.sufficiency, proof.necessity
-    made = [
-        f"No part of the picture alone keeps {percent(SUFFICIENT)} of the score."
-        if kept is None or kept >= 1
-        else f"The hottest {percent(kept)} alone keeps {percent(SUFFICIENT)} of the score."
-        if kept
-        else f"Even with nothing kept, {percent(SUFFICIENT)} of the score is there.",
-        f"Hiding the hottest {percent(hidden)} changes the answer."
-        if hidden is not None
-        else "No share that was hidden changes the answer.",
-    ]
-    if proof.similarity is not None:
-        made.append(
-            f"The rank correlation with the map of {proof.runner_up}, the next best class, is "
-            f"{proof.similarity.rank_correlation:.2f}; at 1 the map would not tell the two apart."
-        )
-    return made
+def lines(proof: Proof, *, every: bool = False) -> list[str]:
+    """Return what suffices, what is necessary, and how far the map is that of the runner-up, one sentence each.
+
+    What does not agree with known causes (`measures.SHOWN`) is left out unless `every` measure is asked for.
+    """
+    found = {"sufficiency": _sufficiency(proof), "necessity": _necessity(proof), "similarity": similarity(proof)}
+    return [line for name, line in found.items() if line and shown(name, every=every)]
+
+
+def _sufficiency(proof: Proof) -> str:
+    kept, most = proof.sufficiency, percent(SUFFICIENT)
+    if kept is None or kept >= 1:
+        return f"No part of the picture alone keeps {most} of the score."
+    if not kept:
+        return f"Even with nothing kept, {most} of the score is there."
+    return f"The hottest {percent(kept)} alone keeps {most} of the score."
+
+
+def _necessity(proof: Proof) -> str:
+    if proof.necessity is None:
+        return "No share that was hidden changes the answer."
+    return f"Hiding the hottest {percent(proof.necessity)} changes the answer."
+
+
+def similarity(proof: Proof) -> str:
+    """Return how far the map is that of the next best class, in a sentence; empty where that has none."""
+    if proof.similarity is None:
+        return ""
+    return (
+        f"The rank correlation with the map of {proof.runner_up}, the next best class, is "
+        f"{proof.similarity.rank_correlation:.2f}; at 1 the map would not tell the two apart."
+    )
 
 
 def _areas(proof: Proof, name: str) -> tuple[str, str]:

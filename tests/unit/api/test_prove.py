@@ -14,6 +14,7 @@ from api.prove import prove_map
 from api.schemas import ProveRequest, Settings
 from common.errors import Cancelled
 from explain import Explainer
+from explain.faithfulness.measures import without_hidden
 from explain.recipe import Recipe
 from models.adapters.classifier import Classifier
 
@@ -35,8 +36,13 @@ def test_its_curves_are_the_librarys_by_json_and_by_form(client: TestClient, bus
     answer = client.post("/api/prove", json=body)
     assert answer.status_code == 200, answer.text
     found = answer.json()
-    assert {name: found[name] for name in made} == made
-    form = client.post("/api/prove", files={"image": (bus.name, bus.read_bytes())}, data=fields).json()
+    expected = without_hidden(made)
+    assert "runner-up" in found["left_out"] and {name: found[name] for name in expected} == expected
+    assert "runner-up" not in found["differences"] and "random" in found["differences"]
+    form = client.post(
+        "/api/prove", files={"image": (bus.name, bus.read_bytes())}, data=fields | {"all_measures": "true"}
+    ).json()
+    assert {name: form[name] for name in made} == made and form["left_out"] == []
     assert form["curves"] == found["curves"]
     recipe = Recipe.model_validate(found["recipe"] | {"examples": ()}, strict=False)
     assert recipe.prove is not None and recipe.prove.steps == 3

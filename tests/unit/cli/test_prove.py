@@ -34,6 +34,10 @@ def test_a_proof_is_written_said_and_made_again_bit_for_bit(
     assert html.escape(written["sentence"]) in (folder / "report.html").read_text("utf-8")
     assert plain_text(written["sentence"]) in said
     assert "random places, as smooth as this map" in said and "keeps 90 % of the score" in said
+    assert "the map of the next best class" not in said and "rank correlation" not in said
+    assert main(["prove", str(bus), "--steps", "2", "--filling", "mean", "--out", "all", "--all-measures"]) == 0
+    said = capsys.readouterr().out
+    assert "the map of the next best class" in said and "rank correlation" in said
     recipe = read(folder / "proof.json")
     assert recipe.prove is not None and recipe.prove.steps == 4 and recipe.prove.fillings == ("mean", "linear")
     assert embedded_recipe.read((folder / "proof.png").read_bytes()) == recipe

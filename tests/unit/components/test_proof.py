@@ -20,10 +20,13 @@ from components.session import proof_job
 from components.views import exports
 from explain import Explainer
 from explain.comparison import Comparison, Timing
-from explain.export import proof_view
+from explain.export import proof_report, proof_view
+from explain.faithfulness import words
 from explain.faithfulness.curves import Curve, Trace
-from explain.faithfulness.proof import Proof
+from explain.faithfulness.measures import without_hidden
+from explain.faithfulness.proof import CONTROLS, Proof
 from explain.faithfulness.ranking import ranking
+from explain.maps.statistics import Agreement
 from explain.phrases import NBSP
 
 if TYPE_CHECKING:
@@ -109,8 +112,33 @@ def test_curves_of_several_seeds_are_their_mean_and_the_table_has_every_control(
     assert [one["name"] for one in found["curves"]] == ["map", "random", "runner-up"]
     assert found["curves"][1]["hidden"] == [0.8, 0.4, 0.0]
     assert found["curves"][2]["title"] == "Map of cat"
-    assert [row[1:3] for row in found["table"]] == [("0.25", "0.55"), ("0.40", "0.40"), ("0.30", "0.50")]
+    assert [row[1:3] for row in found["every_row"]] == [("0.25", "0.55"), ("0.40", "0.40"), ("0.30", "0.50")]
     assert len(found["columns"]) == len(found["table"][1]) == 5
+
+
+def test_measures_that_do_not_agree_with_known_causes_are_shown_only_when_asked_for(monkeypatch):
+    own = curve("map", trace(0.8, 0.1, 0.0), trace(0.0, 0.7, 0.8))
+    controls = [curve(name, trace(0.8, 0.5, 0.0), trace(0.0, 0.3, 0.8)) for name in ("random", "runner-up")]
+    made = replace(proof(own, *controls), similarity=Agreement(0.4, 0.3, 0.25))
+    found = payload.curves(made, detects=False, of="x", whole=True)
+    assert [row[0] for row in found["table"]] == ["this map", CONTROLS["random"]]
+    assert [row[0] for row in found["every_row"]] == ["this map", CONTROLS["random"], CONTROLS["runner-up"]]
+    assert "is 0.30" in found["every_line"] and "is 0.30" not in found["line"]
+    assert words.lines(made) == words.lines(made, every=True)[:2]
+    # A report's rows name the curves of its chart, so they stay, without the difference.
+    numbers = {row.line.name: row.numbers for row in proof_report.rows_of(made)}
+    assert numbers["runner-up"][2:] == ("", "") and "" not in numbers["random"]
+    # The one list decides, for texts as for rows.
+    monkeypatch.setattr("explain.faithfulness.measures.SHOWN", frozenset({"runner-up", "sufficiency"}))
+    found = payload.curves(made, detects=False, of="x", whole=True)
+    assert [row[0] for row in found["table"]] == ["this map", CONTROLS["runner-up"]]
+    assert found["line"].startswith("Nothing less than the whole picture keeps") and "Hiding" not in found["line"]
+    assert len(words.lines(made)) == 1 and len(words.lines(made, every=True)) == 3
+    monkeypatch.setattr("explain.faithfulness.measures.SHOWN", frozenset())
+    assert (proof_view.shares(made, detects=False), words.lines(made)) == ("", [])
+    answer = without_hidden(made.summary())
+    assert answer["differences"] == {} and answer["sufficiency"] is None is answer["runner_up_ssim"]
+    assert answer["left_out"] == ["random", "runner-up", "sufficiency", "necessity", "similarity"]
 
 
 def test_nothing_is_concluded_before_the_controls_are_there():
