@@ -175,6 +175,7 @@ def test_stop_keeps_what_there_is_and_starts_again(page, monkeypatch):
         raise Cancelled
 
     monkeypatch.setattr(Explanation, "prove", endless)
+    monkeypatch.setattr(proof_job, "ABANDONED", 600.0)
     app = page(prove="1")
     job = session(app, Proofs).job
     while job.proof is None:
