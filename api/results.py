@@ -277,6 +277,7 @@ class Proved(_Answer):
     sentence: str = Field(
         description="What hiding the hottest tenth does beside random places, or that it shows nothing."
     )
+    findings: list[str] = Field(description="What the proof says against the model, beside its sentence.")
     sufficiency: Number = Field(
         description="Smallest hottest share that alone keeps 90 % of the score; null: none does, or it is left out."
     )

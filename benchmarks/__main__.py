@@ -107,8 +107,9 @@ def _viewer(options: argparse.Namespace) -> Outcome:
 def _truth(options: argparse.Namespace) -> Outcome:
     from benchmarks.truth import run
 
-    if options.measures:
-        sections = run.measures(options.models or ())
+    if options.measures or options.findings:
+        sections = run.measures(options.models or ()) if options.measures else {}
+        sections |= run.warnings() if options.findings else {}
         if options.publish:
             run.publish_sections(sections)
         return Outcome({}, lambda _: "\n\n".join(sections.values()))
@@ -245,6 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--full", action="store_true", help="truth: all scenes, half an hour instead of five minutes")
     add("--seeds", type=Path, nargs="+", default=(), help="truth: folders with other trainings of the models")
     add("--measures", action="store_true", help="truth: only which measures of a proof agree with the known cause")
+    add("--findings", action="store_true", help="truth: only how often findings that rest on a proof are right")
     add("--publish", action="store_true", help="truth: write TRUTH.md, RESULTS.md and reliability.json")
     add("--calls", type=int, default=300, help="memory: calls of each contender")
     add("--many", type=int, default=5000, help="throughput: number of pictures over which memory is watched")

@@ -26,7 +26,7 @@ SECTIONS = (
     ("pointing", "parts", "detect"),
     ("viewer", "prove", "truth"),
     ("why", "regions"),
-    ("scenes", "measures"),
+    ("scenes", "measures", "findings"),
 )
 """Commands that write one file together, in the order of their sections."""
 PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "torchcam", "captum", "numpy")

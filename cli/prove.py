@@ -81,9 +81,10 @@ def prove(picture: cli.Picture, options: ProveOptions) -> int:
         plain_text(proof.sentence),
     )
     console.table(words.COLUMNS, words.rows(proof, every=options.all_measures), right=words.COLUMNS[1:])
-    console.say(*map(plain_text, words.lines(proof, every=options.all_measures)))
+    found = proof_files.summary(explanation, 0, proof)
+    console.say(*map(plain_text, words.lines(proof, every=options.all_measures)), *found["findings"])
     console.files(folder, names)
-    console.result(proof_files.summary(explanation, 0, proof) | {"folder": folder, "files": names})
+    console.result(found | {"folder": folder, "files": names})
     return 0
 
 

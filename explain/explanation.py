@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from common.errors import ModelProblem
 from explain.evidence.attention import COMPUTED_OPENLY
 from explain.evidence.targets import UNSHOWN, decode, resolve, unshown
 from explain.export import result_folder
-from explain.findings.diagnosis import Finding, diagnose
+from explain.findings.diagnosis import diagnose
 from explain.maps import boxes
 from explain.maps.heatmap import Heatmap, heatmaps
 from explain.methods import attention, from_evidence
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from explain.evidence.evidence import Evidence
     from explain.export.figure import Format
     from explain.faithfulness.proof import Proof
+    from explain.findings.finding import Finding
     from explain.progress import Progress
 
 FIGURES: dict[str, Format] = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "svg": "svg", "pdf": "pdf"}
@@ -47,9 +47,9 @@ class Explanation(Result):
     ('hirescam', (1080, 810, 3))
     """
 
-    @cached_property
+    @property
     def diagnosis(self) -> tuple[Finding, ...]:
-        """The limitations of the first map, in plain words, most serious first."""
+        """The limitations of the first map, in plain words, most serious first; also those that its proof shows."""
         return diagnose(self)
 
     def with_method(

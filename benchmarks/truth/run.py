@@ -20,7 +20,7 @@ import cv2
 import torch
 
 from benchmarks.report import FOLDER, RESULTS, load, machine, with_section
-from benchmarks.truth import agreement, causes
+from benchmarks.truth import agreement, causes, warned
 from benchmarks.truth import peers as compared
 from benchmarks.truth.maps import QUESTIONS
 from benchmarks.truth.proved import proved
@@ -112,6 +112,15 @@ def measures(models: Sequence[str] = ()) -> dict[str, str]:
     maps = {model: [one for lot in lots for one in lot] for model, lots in zip(wanted, found, strict=True)}
     families = {name: [one for model in of for one in maps.get(model, ())] for name, of in GROUPS.items()}
     return {"measures": agreement.section(families)}
+
+
+def warnings() -> dict[str, str]:
+    """Return the section of TRUTH.md on findings that rest on a proof."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), context, _single_thread) as pool:
+        lots = [[pool.submit(warned.warned, *pair)] for pair in warned.PAIRS if available(spec(pair[0]))]
+        (found,) = _results([lots])
+    return {"findings": warned.section([one for (lot,) in found for one in lot])}
 
 
 def report(found: Measured) -> tuple[dict[str, Any], str]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from explain.explanation import Explanation
-    from explain.findings.diagnosis import Finding
+    from explain.findings.finding import Finding
     from explain.picture.image import Image
     from models.inspect import TableDraft, Unknown
 

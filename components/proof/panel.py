@@ -11,6 +11,7 @@ from common.errors import Problem
 from components import proof as component
 from components.proof import payload
 from components.session import page, proof_job, state, url_state
+from explain.findings.proved import of_proof
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,6 +156,9 @@ def _proof(explanation: Explanation, index: int, polls: bool) -> None:
     if job is not None:
         made = job.begun()
     drawn = payload.curves(made, detects=bool(explanation.own(index)), of=shown, whole=job is None)
+    if made is not None and job is None:
+        for finding in of_proof(explanation, index, made):
+            st.markdown(f":material/warning: {finding.text}")
     component.draw(data, drawn | {"clicks": state.of(Opened).clicks}, key="proof-panel")
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from components.viewer import Region
     from explain import Explanation
-    from explain.findings.diagnosis import Finding
+    from explain.findings.finding import Finding
     from explain.maps.statistics import Statistics
 
 

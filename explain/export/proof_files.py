@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from common.files import to_json
 from explain.export import embedded_recipe
 from explain.export.proof_figure import Format, figure
+from explain.findings.proved import of_proof
+from explain.phrases import plain_text
 from explain.recipe import ProofSettings, Recipe
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def summary(explanation: Result, index: int, proof: Proof) -> dict[str, Any]:
         "method": heatmap.method,
         "layers": heatmap.layers,
         **proof.summary(),
+        "findings": [plain_text(finding.text) for finding in of_proof(explanation, index, proof)],
         "recipe": recipe(explanation, index, proof),
     }
 

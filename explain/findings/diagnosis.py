@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from explain.findings.finding import Finding
 from explain.findings.missing import score_format
+from explain.findings.proved import of_proof, unproved
 from explain.findings.reliability import reliability
 from explain.maps.statistics import describe_place
 from explain.methods import METHODS
@@ -42,15 +43,6 @@ PAPER = 0.7
 """Minimum share of a picture within a quarter of the grey levels for it to be paper."""
 NAMED = 3
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A limitation of a map. `serious`: the map means nothing; `caution`: read it with care; `note`: good to know."""
-
-    kind: str
-    level: Literal["serious", "caution", "note"]
-    text: str
 
 
 def headline(explanation: Result, hot: str, index: int = 0) -> str:
@@ -172,7 +164,7 @@ def unseen(explanation: Result) -> float:
 
 
 def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
-    """Return the limitations of the map at `index`, most serious first."""
+    """Return the limitations of the map at `index`, most serious first; a proof that it has is heard."""
     found = [Finding("note", "note", note) for note in explanation.notes]
     if (hidden := unseen(explanation)) >= CROPPED:
         text = f"{percent(hidden)} of the picture was cropped away before the model saw it."
@@ -182,6 +174,8 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     if not explanation.heatmaps:
         return (Finding("nothing", "serious", _no_map(explanation)), *found)
     found += _of_map(explanation, index)
+    if (proof := explanation.proofs.get(index)) is not None:
+        found += [*filter(None, [unproved(proof)]), *of_proof(explanation, index, proof)]
     order = ("serious", "caution", "note")
     return tuple(sorted(found, key=lambda finding: order.index(finding.level)))
 

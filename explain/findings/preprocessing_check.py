@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from explain.findings.diagnosis import Finding
+from explain.findings.finding import Finding
 from explain.phrases import percent
 from models.preprocess import Preprocessing, prepare
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from common.errors import Problem
 from explain.export.embedded_recipe import View
 from explain.faithfulness import Filling
-from explain.findings.diagnosis import Finding
+from explain.findings.finding import Finding
 from explain.maps.statistics import Agreement, Statistics
 from explain.recipe import ProofSettings, Recipe
 from models.adapter import Prediction

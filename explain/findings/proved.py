@@ -1,0 +1,74 @@
+"""Limitations that only the proof of a map shows: rules over its curves, each with its thresholds.
+
+How often each is right, on models that cheat and on their honest twin, is in benchmarks/TRUTH.md, "Findings that rest
+on a proof" (`python -m benchmarks truth --measures`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from explain.faithfulness.proof import FAILED, HANGS, SUFFICIENT
+from explain.findings.finding import Finding
+from explain.phrases import percent
+
+if TYPE_CHECKING:
+    from explain.faithfulness.proof import Proof
+    from explain.result import Result
+
+Rule = Literal["unproved", "patch at the edge", "no one place"]
+"""The rules by name, which is the kind of their finding."""
+LITTLE = 0.1
+"""The largest hottest share that is a patch: alone it is enough, and hiding it changes the answer."""
+AT_EDGE = 0.4
+"""The least share of the evidence on the outer border for a patch to be at the edge."""
+HIDDEN, LEFT = 0.1, 0.85
+"""No one place decides: without this hottest share at least this share of the score is left, ..."""
+KEPT, BACK = 0.3, 0.3
+"""... and with this hottest share alone at most this share of the score is there."""
+
+
+def of_proof(explanation: Result, index: int, proof: Proof) -> list[Finding]:
+    """Return what the proof of the map at `index` says against the model, beside its sentence; each names the proof."""
+    rules = (_patch(explanation, index, proof), _nowhere(explanation, proof))
+    return [finding for finding in rules if finding is not None]
+
+
+def unproved(proof: Proof) -> Finding | None:
+    """Return the sentence of a proof that speaks against its map."""
+    if (words := proof.sentence) not in (FAILED, HANGS):
+        return None
+    return Finding("unproved", "serious", f"By its proof: {words[0].lower()}{words[1:]}")
+
+
+def _patch(explanation: Result, index: int, proof: Proof) -> Finding | None:
+    """Find a classifier's small patch at the edge of the picture that is enough, and needed: a stamp, a tag, a logo."""
+    kept, hidden = proof.sufficiency, proof.necessity
+    if explanation.model.task != "classify" or not kept or hidden is None or max(kept, hidden) > LITTLE:
+        return None
+    if (share := round(explanation.statistics[index].border_share, 2)) < AT_EDGE:
+        return None
+    text = (
+        f"By its proof, a patch near the edge of the picture may decide: {percent(share)} of the evidence is on the "
+        f"outer border, the hottest {percent(kept)} alone keeps {percent(SUFFICIENT)} of the score, and hiding "
+        f"{percent(hidden)} changes the answer. Look whether it is a stamp, a tag or a logo instead of the object."
+    )
+    return Finding("patch at the edge", "caution", text)
+
+
+def _nowhere(explanation: Result, proof: Proof) -> Finding | None:
+    """Find a classifier's answer that stays without its hottest places and does not come back with them alone."""
+    steps = proof.map.steps
+    hidden, kept = math.ceil(HIDDEN * steps), math.floor(KEPT * steps)
+    if explanation.model.task != "classify" or not kept or not proof.map.deletion.stays[hidden] or proof.start <= 0:
+        return None
+    left, back = proof.at(hidden / steps)[0], proof.at(kept / steps)[1]
+    if left < LEFT * proof.start or back > BACK * proof.start:
+        return None
+    text = (
+        f"By its proof, no one place decides: without the hottest {percent(hidden / steps)} {proof.label} still has "
+        f"{percent(left)}, and with the hottest {percent(kept / steps)} alone {percent(back)}. The model may go by the "
+        "background, a texture or a colour, unless the object fills the picture."
+    )
+    return Finding("no one place", "caution", text)

@@ -1,0 +1,92 @@
+"""Findings that rest on a proof: each rule by hand, and both on models that cheat and on their honest twin."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from explain.faithfulness.curves import Curve, Trace
+from explain.faithfulness.proof import FAILED, Proof
+from explain.findings.proved import of_proof, unproved
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def trace(values: Sequence[float]) -> Trace:
+    found = np.array(values)
+    return Trace(found, found, found > 0.5)
+
+
+def proof(deletion: Sequence[float], insertion: Sequence[float]) -> Proof:
+    """Return a proof of a map with these scores at every tenth, beside a random map that does nothing."""
+    even = np.linspace(1, 0, 11)
+    curves = (
+        Curve("map", 0, "blur", trace(deletion), trace(insertion)),
+        Curve("random", 0, "blur", trace(even), trace(even[::-1])),
+    )
+    return Proof("star", "class", curves, ("blur",), float(deletion[0]), None)
+
+
+def kinds(made: Proof, border: float = 0.5, task: str = "classify") -> list[str]:
+    explanation: Any = SimpleNamespace(
+        model=SimpleNamespace(task=task), statistics=[SimpleNamespace(border_share=border)]
+    )
+    return [finding.kind for finding in of_proof(explanation, 0, made)]
+
+
+PATCH = proof([1, *[0] * 10], [0, *[1] * 10])
+
+
+def test_a_small_patch_near_the_edge_that_is_enough_and_needed_is_named() -> None:
+    assert kinds(PATCH) == ["patch at the edge"]
+    assert kinds(PATCH, border=0.39) == []
+    assert kinds(PATCH, task="detect") == []
+    assert kinds(proof([1, 1, *[0] * 9], [0, *[1] * 10])) == []  # a fifth has to go
+    assert kinds(proof([1, *[0] * 10], [0, 0.5, *[1] * 9])) == []  # a fifth has to stay
+    assert kinds(proof([0.3, *[0] * 10], [0, *[0.3] * 10])) == []  # it was not the answer
+
+
+def test_an_answer_that_no_place_takes_away_or_brings_back_is_named() -> None:
+    nowhere = proof([1, 0.9, 0.5, *[0] * 8], [0, 0, 0.1, 0.2, *[1] * 7])
+    assert kinds(nowhere, border=0.1) == ["no one place"]
+    assert kinds(nowhere, task="detect") == []
+    assert kinds(proof([1, 0.8, 0.5, *[0] * 8], [0, 0, 0.1, 0.2, *[1] * 7]), border=0.1) == []
+    assert kinds(proof([1, 0.9, 0.5, *[0] * 8], [0, 0, 0.1, 0.4, *[1] * 7]), border=0.1) == []
+    assert kinds(proof([1, 0.5, 0], [0, 0.5, 1]), border=0.1) == []  # 30 % is no step
+
+
+def test_a_map_that_is_no_better_than_random_places_is_unproved() -> None:
+    worse = proof([*[1] * 10, 0], [*[0] * 10, 1])
+    assert worse.sentence == FAILED
+    finding = unproved(worse)
+    assert finding is not None and (finding.kind, finding.level) == ("unproved", "serious")
+    assert finding.text.startswith("By its proof: hiding what")
+    assert unproved(PATCH) is None
+
+
+@pytest.mark.parametrize(
+    ("cheat", "data", "kind"),
+    [("demo-cls-cheat", "stamped", "patch at the edge"), ("demo-cls-texture", "textured", "no one place")],
+)
+def test_a_proof_finds_a_cheat_out_and_not_its_twin(cheat: str, data: str, kind: str) -> None:
+    from benchmarks.truth.causes import HONEST, scenes_of_class
+    from benchmarks.truth.maps import default, resident, subject
+    from benchmarks.truth.proved import explanation_of
+    from models.demo.evaluation import SHORTCUTS
+
+    found: dict[str, list[list[str]]] = {cheat: [], HONEST: []}
+    for number, spec in scenes_of_class(SHORTCUTS[data].label, data, 4):
+        for model, said in found.items():
+            engine = resident(model)
+            if (given := subject(engine, number, spec, ())) is not None:
+                made = explanation_of(model, given, default(engine, "why"))
+                before = {finding.kind for finding in made.diagnosis}
+                made.prove(fillings=("blur",))
+                said.append([finding.kind for finding in made.diagnosis if finding.kind not in before])
+    assert len(found[cheat]) >= 3 and len(found[HONEST]) >= 3
+    assert sum(kind in said for said in found[cheat]) >= len(found[cheat]) - 1
+    assert not any(kind in said for said in found[HONEST])
