@@ -32,7 +32,12 @@ def test_the_slider_hides_and_keeps_the_curves_come_and_a_stop_keeps_them(visit:
     page = visit("/", reduced_motion="reduce")
     page.get_by_role("button", name="Prove it").click()
     own, slider = page.locator(".proof .own b"), page.locator(".proof input[type=range]")
-    page.locator(".proof .chart .line.map").wait_for(state="attached")
+    # Controls follow the map's own curve; then the rest is stopped, and what there is stays.
+    page.locator(".proof .chart .line.random").first.wait_for(state="attached")
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("Stopped: ").wait_for()
+    settled(page)
+    assert page.locator(".proof .legend li").count() >= 2
     # The arrow keys move by one step, and the picture follows without any request.
     slider.press("Home")
     sync.expect(page.locator(".proof canvas")).to_have_attribute("data-shown", "hidden 0\u00a0% blur")
@@ -50,12 +55,6 @@ def test_the_slider_hides_and_keeps_the_curves_come_and_a_stop_keeps_them(visit:
     assert 0.6 < (np.abs(kept - whole).sum(2) > 0).mean() < 0.88
     # Each place is hidden in one of the two, and as it was in the other.
     assert (np.minimum(np.abs(kept - whole).sum(2), np.abs(hidden - whole).sum(2)) > 60).mean() < 0.02
-    # Controls follow the map's own curve; then the rest is stopped, and what there is stays.
-    page.locator(".proof .chart .line.random").first.wait_for(state="attached")
-    page.get_by_role("button", name="Stop").click()
-    page.get_by_text("Stopped: ").wait_for()
-    settled(page)
-    assert page.locator(".proof .legend li").count() >= 2
     until(page, lambda: own.text_content() != "…", "the score at the slider is not there")
     page.emulate_media(color_scheme="dark")
     still(page)
