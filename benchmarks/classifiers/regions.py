@@ -3,17 +3,14 @@ hidden, and random blobs there instead: for classifiers what `benchmarks.detecto
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks import inside
-from benchmarks.classifiers.why import ENDINGS, OUT, choices
+from benchmarks.classifiers.why import OUT, choices, drawn
 from benchmarks.inside import PRESET, WHERE
 from benchmarks.report import Row, machine, page
-from benchmarks.timing import SEED
-from common.errors import ModelProblem
 from explain import Explainer
 from explain.faithfulness import controls
 from explain.faithfulness.curves import Perturber
@@ -32,11 +29,7 @@ PACKAGES = ("torch", "timm", "numpy")
 
 def regions(models: Sequence[str], folder: Path | None, most: int | None) -> Row:
     """Measure the photographs in a folder, one region each; raises ModelProblem without any."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS) if folder else []
-    if not files:
-        raise ModelProblem("Name a folder of photographs that the model knows: --dataset FOLDER.")
-    random.Random(SEED).shuffle(files)
-    files = files[: most or PHOTOGRAPHS]
+    files = drawn(folder, most or PHOTOGRAPHS)
     return {
         "machine": machine(1, "cpu", PACKAGES),
         "models": [_measured(model, files) for model in models or MODELS],

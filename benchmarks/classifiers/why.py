@@ -47,16 +47,21 @@ MEASURES = ("deletion", "insertion", "advantage", "advantage in probability")
 
 def why(models: Sequence[str], folder: Path | None, most: int | None) -> Row:
     """Measure maps of the photographs in a folder, one class each; raises ModelProblem without any."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS) if folder else []
-    if not files:
-        raise ModelProblem("Name a folder of photographs that the model knows: --dataset FOLDER.")
-    random.Random(SEED).shuffle(files)
-    files = files[: most or PHOTOGRAPHS]
+    files = drawn(folder, most or PHOTOGRAPHS)
     return {
         "machine": machine(1, "cpu", PACKAGES),
         "photographs": len(files),
         "models": [{"model": model, "lines": _lines(model, files)} for model in models or MODELS],
     }
+
+
+def drawn(folder: Path | None, most: int) -> list[Path]:
+    """Return `most` photographs of a folder, the same ones every time; raises ModelProblem without any."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS) if folder else []
+    if not files:
+        raise ModelProblem("Name a folder of photographs that the model knows: --dataset FOLDER.")
+    random.Random(SEED).shuffle(files)
+    return files[:most]
 
 
 def _lines(model: str, files: Sequence[Path]) -> list[Row]:

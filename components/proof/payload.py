@@ -85,7 +85,7 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> dict[
         "table": rows(proof) if whole else [],
         "every_row": rows(proof, every=True) if whole else [],
         # A saved proof may have others than those of the pages.
-        "steps": len(proof.map.deletion.score) - 1 if whole else STEPS,
+        "steps": proof.map.steps if whole else STEPS,
     }
 
 

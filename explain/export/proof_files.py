@@ -24,7 +24,7 @@ PROOF, CURVES = "proof.json", "proof.png"
 
 def settings(index: int, proof: Proof) -> ProofSettings:
     """Return how the map of that index was proved."""
-    return ProofSettings(index=index, steps=len(proof.map.deletion.score) - 1, fillings=proof.fillings)
+    return ProofSettings(index=index, steps=proof.map.steps, fillings=proof.fillings)
 
 
 def recipe(explanation: Result, index: int, proof: Proof | None = None) -> Recipe:

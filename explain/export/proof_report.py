@@ -49,22 +49,17 @@ def settings(proof: Proof) -> str:
     first, *rest = (FILLINGS[one] for one in proof.fillings)
     also = f"; computed again with {listing(rest)}" if rest else ""
     shown = " In the pictures, colours that are interpolated are shown as a blur." if "linear" in proof.fillings else ""
-    return f"Hidden pixels become {first}{also}. {plural(steps(proof), 'step')}, drawn for the first filling.{shown}"
-
-
-def steps(proof: Proof) -> int:
-    """Return the number of equal shares of a proof."""
-    return len(proof.map.deletion.score) - 1
+    return f"Hidden pixels become {first}{also}. {plural(proof.map.steps, 'step')}, drawn for the first filling.{shown}"
 
 
 def first_step(proof: Proof) -> int:
     """Return the step whose scores are shown before anybody moves a slider."""
-    return max(1, round(NEAR * steps(proof)))
+    return max(1, round(NEAR * proof.map.steps))
 
 
 def heads(proof: Proof) -> tuple[str, ...]:
     """Return the headings of a row's numbers."""
-    share = percent(first_step(proof) / steps(proof))
+    share = percent(first_step(proof) / proof.map.steps)
     return f"{share} hidden", f"{share} kept", "mean hidden", "mean kept", "better by", "95 % interval"
 
 
@@ -73,7 +68,7 @@ def rows_of(proof: Proof) -> list[Row]:
 
     A difference that does not agree with known causes (`measures.SHOWN`) is left out; the row names its curve.
     """
-    share = first_step(proof) / steps(proof)
+    share = first_step(proof) / proof.map.steps
     own = [line for line in proof_view.lines(proof) if line.filling == proof.fillings[0]]
     return [
         Row(
@@ -88,7 +83,7 @@ def rows_of(proof: Proof) -> list[Row]:
 
 def view(proof: Proof) -> dict[str, Any]:
     """Return what the HTML report's template says of a proof."""
-    listed, many, start = rows_of(proof), steps(proof), first_step(proof)
+    listed, many, start = rows_of(proof), proof.map.steps, first_step(proof)
     own = [row.line for row in listed]
     charts = [chart(proof, "hidden", _FRAME), chart(proof, "kept", _FRAME)]
     return {
@@ -119,7 +114,7 @@ def data(explanation: Result, index: int) -> dict[str, Any]:
     made = proof_view.slides(explanation.image.pixels[top:bottom, left:right], heatmap.content)
     frame = _FRAME
     return {
-        "steps": steps(proof),
+        "steps": proof.map.steps,
         "size": made.size,
         "grid": made.order.shape[::-1],
         "picture": data_url(made.picture, "jpeg"),

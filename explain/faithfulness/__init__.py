@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from common.errors import ModelProblem
+
 # Here, because recipes name a filling without torch.
 Filling = Literal["blur", "mean", "linear"]
 FILLINGS: dict[Filling, str] = {
@@ -12,3 +14,9 @@ FILLINGS: dict[Filling, str] = {
     "linear": "colours interpolated from what is left, with noise (ROAD)",
 }
 """What each sets hidden pixels to, in words."""
+
+
+def check(filling: str) -> None:
+    """Raise ModelProblem for what is no filling."""
+    if filling not in FILLINGS:
+        raise ModelProblem(f"There is no filling called {filling}: use one of {', '.join(FILLINGS)}.")

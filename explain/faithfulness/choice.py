@@ -10,7 +10,7 @@ import numpy as np
 from common.errors import ModelProblem
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find, layer_choices
-from explain.faithfulness import FILLINGS, controls
+from explain.faithfulness import check, controls
 from explain.faithfulness.curves import Order, Perturber
 from explain.faithfulness.ranking import ranking
 from explain.faithfulness.scores import scorer
@@ -113,8 +113,7 @@ def choice(
     Maps that order the picture alike are followed once. Raises ModelProblem for a model without layers and a target
     that is no single answer; Cancelled within one batch of a stop.
     """
-    if filling not in FILLINGS:
-        raise ModelProblem(f"There is no filling called {filling}: use one of {', '.join(FILLINGS)}.")
+    check(filling)
     if not 2 <= steps <= 100:
         raise ModelProblem("A proof takes 2 to 100 steps.")
     before, target = explanation.evidence, explanation._map(index).measured.target

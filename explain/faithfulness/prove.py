@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import ModelProblem, Problem
-from explain.faithfulness import FILLINGS, controls
+from explain.faithfulness import check, controls
 from explain.faithfulness.curves import STEPS, Curve, Order, Perturber
 from explain.faithfulness.proof import Proof
 from explain.faithfulness.ranking import ranking
@@ -60,14 +60,13 @@ def prove(
     """Hide and keep the hottest shares of one map and of its controls, and follow the answer.
 
     `steps` of equal shares for the map; controls and further fillings have fewer of them (`FEWER`, `AGAIN`).
-    `fillings` are what hidden pixels are set to (`filling.FILLINGS`), the first is the main one. `partial` is called
+    `fillings` are what hidden pixels are set to (`FILLINGS`), the first is the main one. `partial` is called
     with what is there: a few steps of the map alone, and then after each curve. Raises ModelProblem for a map that is
     empty or the same everywhere, a target that is no single answer, and an unknown filling; Cancelled within one batch
     of a stop.
     """
     for one in fillings:
-        if one not in FILLINGS:
-            raise ModelProblem(f"There is no filling called {one}: use one of {', '.join(FILLINGS)}.")
+        check(one)
     if not fillings or not 2 <= steps <= 100:
         raise ModelProblem("A proof takes one filling at least, and 2 to 100 steps.")
     shown = explanation._map(index)

@@ -1,7 +1,7 @@
 """Limitations that only the proof of a map shows: rules over its curves, each with its thresholds.
 
 How often each is right, on models that cheat and on their honest twin, is in benchmarks/TRUTH.md, "Findings that rest
-on a proof" (`python -m benchmarks truth --measures`).
+on a proof" (`python -m benchmarks truth --findings`).
 """
 
 from __future__ import annotations
