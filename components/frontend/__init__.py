@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+
+from common.packing import packed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,13 +39,6 @@ def joined(folder: Path, modules: Sequence[str]) -> str:
         text = re.sub(r'^import .* from "(?:\.\.?/)+(?:\w+/)*\w+\.js";\n', "", text, flags=re.MULTILINE)
         parts.append(re.sub(r"^export (?!default\b)", "", text, flags=re.MULTILINE))
     return "\n".join(parts)
-
-
-def packed(head: dict[str, Any], blobs: Sequence[bytes] = ()) -> bytes:
-    """Pack a header and its blobs for `unpack.js`: [u32 length][JSON, padded to 4][blob][blob]…, little-endian."""
-    text = json.dumps(head | {"sizes": [len(blob) for blob in blobs]}).encode()
-    text += b" " * (-len(text) % 4)
-    return b"".join([struct.pack("<I", len(text)), text, *blobs])
 
 
 def packed_by_content(head: dict[str, Any], blobs: Sequence[bytes]) -> tuple[str, bytes]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.frontend import declare, no_callback, packed
+from common.packing import packed
+from components.frontend import declare, no_callback
 from components.viewer.payload import MAX_SIDE, jpeg
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components.frontend import declare, no_callback, packed
+from common.packing import packed
+from components.frontend import declare, no_callback
 from components.viewer import replies
 from components.viewer.payload import DEFAULTS, Box, Map, Options, Panel, Scene, pack
 from components.viewer.replies import Region

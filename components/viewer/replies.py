@@ -12,7 +12,7 @@ import numpy as np
 
 from common.errors import Problem
 from common.files import file_stem
-from components.frontend import packed
+from common.packing import packed
 from components.viewer.payload import jpeg, raw_range, scaling
 from explain.picture.image import Image, to_jpeg, to_png
 from explain.rendering.contact_sheet import boxes as draw_boxes
