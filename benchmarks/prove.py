@@ -299,7 +299,8 @@ def markdown(result: Row) -> str:
         f"## While others wait\n\nQuick maps of other pictures with {CLASSIFIER} in the same process, alone and while "
         f"proofs run in a thread of low priority as on the pages, in turns; the median of {others['samples']} each: "
         f"{others['alone']:.1f} ms and {others['beside']:.1f} ms, {others['beside'] / others['alone']:.2f} times as "
-        f"long (goal: at most {OTHERS}).",
+        f"long (goal: at most {OTHERS}). Low priority, a lock of its own and batches of {BATCH_CPU} instead of 8 "
+        "brought it here; to wait for a pass of others before each of its own changed nothing.",
         f"## A stroke on What if\n\nA stroke of the brush on the photograph, blurred, until the changes and the "
         f"map are there, without the page: {stroke['stroke']:.1f} ms, the median of {stroke['samples']}; a bare pass "
         f"takes {stroke['bare']:.1f} ms (goal: {STROKE:.0f} ms more than that).",

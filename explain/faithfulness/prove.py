@@ -36,12 +36,13 @@ PREVIEW = 4
 """Steps of the map's own curve that are reported first: of a slow model all of them take seconds."""
 FEWER = {
     False: {"blobs": 10},
-    True: {"random": 10, "blobs": 5, "centre": 5, "edges": 5, "runner-up": 5},
+    True: {"random": 10, "blobs": 4, "centre": 4, "edges": 4, "runner-up": 4},
 }
 """Steps of controls that have fewer than the map: of detectors (True), whose passes are slow, and of other models.
 The sentence needs tenths of random places. A difference is taken at the steps that both have, and hangs less on their
-number than on that of random maps."""
-AGAIN = {False: 10, True: 5}
+number than on that of random maps: for 11 boxes of YOLO11n on photographs, differences at 4 steps and at 5 were both
+.035 from those at 20 on average, and no verdict differed between the two."""
+AGAIN = {False: 10, True: 4}
 """Steps of all curves of a further filling, of detectors (True) and of other models."""
 DECIDING = ("random", "blobs")
 """The controls that the sentence is made of: only they are followed with a further filling."""
