@@ -8,7 +8,7 @@ import threading
 import zipfile
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from common.errors import ImageProblem, ModelProblem
 from explain.batch.item import MAX_LIST_BYTES, PICTURES, Item, printable
@@ -92,17 +92,24 @@ def _is_picture(name: str) -> bool:
 
 
 def _directory_bytes(path: Path) -> int:
-    """Return the declared size of an archive's central directory, which zipfile would read whole."""
     try:
         with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 2**16 - _END.size))
-            tail = file.read()
-            at = tail.rfind(b"PK\x05\x06")
-            if at < 0 or len(tail) - at < _END.size:
-                return 0
-            listed = int(_END.unpack_from(tail, at)[5])
-            large = tail.rfind(b"PK\x06\x06", 0, at)
-            return int(_END64.unpack_from(tail, large)[8]) if large >= 0 else listed
+            return directory_bytes(file)
     except (OSError, struct.error) as error:
         raise ModelProblem(f"{path.name} is damaged or no .zip archive: pack the pictures again.") from error
+
+
+def directory_bytes(file: BinaryIO) -> int:
+    """Return the declared size of an archive's central directory, which zipfile would read whole.
+
+    Raises OSError or struct.error for a file that cannot be read or is cut off.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 2**16 - _END.size))
+    tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) - at < _END.size:
+        return 0
+    listed = int(_END.unpack_from(tail, at)[5])
+    large = tail.rfind(b"PK\x06\x06", 0, at)
+    return int(_END64.unpack_from(tail, large)[8]) if large >= 0 else listed

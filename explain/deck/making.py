@@ -54,6 +54,7 @@ def scene(
     kind: Kind = "picture",
     proof: SceneProof | None = None,
     view: SceneView | None = None,
+    commands: Sequence[str] = (),
 ) -> Scene:
     """Return a scene of a picture and what models answered about it; long texts are cut at a word."""
     pixels = image.thumbnail(PICTURE_SIDE)
@@ -67,6 +68,7 @@ def scene(
         tuple(panels),
         proof,
         view=view or SceneView(),
+        commands=tuple(commands),
     )
 
 

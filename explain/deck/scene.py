@@ -132,6 +132,8 @@ class Scene:
     clip: bytes | None = None
     """MP4."""
     view: SceneView = SceneView()
+    commands: Annotated[tuple[Annotated[str, Field(max_length=4_000)], ...], Field(max_length=MAX_PANELS)] = ()
+    """What makes its maps again, a command a panel, for notes and handouts; empty where there is none."""
 
 
 def payload(scenes: Sequence[Scene]) -> bytes:
@@ -170,6 +172,7 @@ def _plain(scene: Scene, blobs: dict[bytes, int]) -> dict[str, Any]:
         "proof": None if scene.proof is None else asdict(scene.proof),
         "clip": clip,
         "view": asdict(scene.view),
+        "commands": scene.commands,
     }
 
 

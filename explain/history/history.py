@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
+    from explain.deck.decks import Decks
     from explain.explanation import Explanation
     from explain.faithfulness.proof import Proof
     from explain.picture.image import Image
@@ -70,6 +71,14 @@ class History:
         if self._opened is None:
             raise Problem(OFF)
         return self._opened
+
+    @property
+    def decks(self) -> Decks:
+        """The decks of slides, which share the history's folder and its limit."""
+        # Here, since it draws.
+        from explain.deck.decks import Decks
+
+        return Decks(self._store, self.limit)
 
     def keep(
         self,

@@ -69,6 +69,31 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX uses_record ON uses (record)",
         "CREATE TABLE said (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
+    (
+        """CREATE TABLE decks (
+            n INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            created INTEGER NOT NULL,
+            changed INTEGER NOT NULL,
+            title TEXT NOT NULL,
+            ready TEXT NOT NULL
+        )""",
+        """CREATE TABLE slides (
+            n INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            deck INTEGER NOT NULL,
+            place INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            title TEXT NOT NULL,
+            sentence TEXT NOT NULL,
+            notes TEXT NOT NULL,
+            view TEXT NOT NULL,
+            records TEXT NOT NULL,
+            file TEXT NOT NULL,
+            thumbnail TEXT NOT NULL
+        )""",
+        "CREATE INDEX slides_deck ON slides (deck, place)",
+    ),
 )
 """The step at index i upgrades version i to i + 1. A released step is never changed."""
 CREATE_INDEX = "CREATE VIRTUAL TABLE found USING fts5(text, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')"

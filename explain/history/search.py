@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from common.errors import Problem
 from explain.history import schema
 from explain.history.records import Choices, Order
+from explain.history.store import release
 
 if TYPE_CHECKING:
     import sqlite3
@@ -130,10 +131,4 @@ def delete_record(database: sqlite3.Connection, n: int) -> dict[str, int]:
     files = [name for (name,) in database.execute("SELECT file FROM uses WHERE record = ?", (n,))]
     for sql in ("words WHERE record", "maps WHERE record", "uses WHERE record", "bodies WHERE n", "records WHERE n"):
         database.execute(f"DELETE FROM {sql} = ?", (n,))
-    freed = {}
-    for name in files:
-        if database.execute("SELECT 1 FROM uses WHERE file = ? LIMIT 1", (name,)).fetchone() is None:
-            row = database.execute("SELECT bytes FROM files WHERE name = ?", (name,)).fetchone()
-            database.execute("DELETE FROM files WHERE name = ?", (name,))
-            freed[name] = row[0] if row else 0
-    return freed
+    return release(database, files)

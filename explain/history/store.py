@@ -35,7 +35,7 @@ SWEEP_EVERY = 86_400.0
 ROOM = 16 * 1024
 """Approximate bytes of a record's rows."""
 TRIES = 5
-_NAME = re.compile(r"[0-9a-f]{64}\.(jpg|webp|png|maps|json)")
+_NAME = re.compile(r"[0-9a-f]{64}\.(jpg|webp|png|maps|json|scene)")
 _FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
 
 
@@ -48,7 +48,7 @@ class Blob:
 
     @classmethod
     def of(cls, data: bytes, kind: str) -> Blob:
-        """`kind`: jpg, webp, png, maps or json."""
+        """`kind`: jpg, webp, png, maps, json or scene."""
         return cls(f"{hashlib.sha256(data).hexdigest()}.{kind}", data)
 
 
@@ -331,6 +331,21 @@ class Store:
                 database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             finally:
                 database.execute(f"PRAGMA busy_timeout = {int(WAIT * 1000)}")
+
+
+def release(database: sqlite3.Connection, names: Iterable[str]) -> dict[str, int]:
+    """Forget those of the files that no record and no slide uses any more, within `Store.writing`; return their sizes.
+
+    `Store.remove` then deletes them.
+    """
+    freed = {}
+    used = "SELECT 1 FROM uses WHERE file = ?1 UNION SELECT 1 FROM slides WHERE file = ?1 OR thumbnail = ?1 LIMIT 1"
+    for name in names:
+        if database.execute(used, (name,)).fetchone() is None:
+            row = database.execute("SELECT bytes FROM files WHERE name = ?", (name,)).fetchone()
+            database.execute("DELETE FROM files WHERE name = ?", (name,))
+            freed[name] = row[0] if row else 0
+    return freed
 
 
 _abandoned: list[dict[str, sqlite3.Connection]] = []

@@ -1,0 +1,245 @@
+"""Keep decks in the history's store: each slide with its own scene, so that no record's end breaks it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from common.errors import Problem
+from explain.deck import thumbnails
+from explain.deck.deck import Deck, Removed, Slide, name
+from explain.deck.scene import MAX_NOTES, MAX_SCENES, MAX_SENTENCE, MAX_TITLE, SceneView, payload, scenes
+from explain.history.records import line
+from explain.history.rows import EPOCH, now, read_list
+from explain.history.store import Blob, release
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from explain.deck.scene import Scene
+    from explain.history.store import Store
+
+GONE = "There is no such deck: it was deleted, or never made here."
+NO_SLIDE = "There is no such slide: it was deleted."
+MAX_DECKS = 500
+_COLUMNS = "id, kind, title, sentence, notes, view, records"
+_VIEW = TypeAdapter(SceneView)
+
+
+class Decks:
+    """The decks of a history: `History().decks`.
+
+    Every method raises Problem, one sentence that says what to do, if the folder cannot be used.
+
+    >>> deck = history.decks.create("For Monday")
+    >>> history.decks.add(deck.id, scene)
+    """
+
+    def __init__(self, store: Store, limit: int) -> None:
+        self._store, self._limit = store, limit
+
+    def all(self) -> tuple[Deck, ...]:
+        """Return all decks with their slides, the one that was changed last first."""
+        if not self._store.exists:
+            return ()
+        with self._store.reading() as database:
+            ids = [id for (id,) in database.execute("SELECT id FROM decks ORDER BY changed DESC, n DESC")]
+            return tuple(_deck(database, id) for id in ids)
+
+    def get(self, id: str) -> Deck:
+        """Return a deck; raise Problem if it is gone."""
+        if not self._store.exists:
+            raise Problem(GONE)
+        with self._store.reading() as database:
+            return _deck(database, id)
+
+    def create(self, title: str, *, ready: str = "") -> Deck:
+        """Make a deck without slides. `ready`: which of the ready decks it is."""
+        id, at = secrets.token_hex(8), now()
+        with self._store.writing() as database:
+            (count,) = database.execute("SELECT count(*) FROM decks").fetchone()
+            if count >= MAX_DECKS:
+                raise Problem(f"There are {count} decks: delete one that you do not need any more.")
+            values = (id, at, at, name(title), ready)
+            database.execute("INSERT INTO decks (id, created, changed, title, ready) VALUES (?, ?, ?, ?, ?)", values)
+        return self.get(id)
+
+    def rename(self, id: str, title: str) -> Deck:
+        """Give a deck another title."""
+        with self._store.writing() as database:
+            n = _number(database, id)
+            database.execute("UPDATE decks SET title = ? WHERE n = ?", (name(title), n))
+            _touch(database, n)
+        return self.get(id)
+
+    def delete(self, id: str) -> None:
+        """Delete a deck and its slides; the history's records stay."""
+        with self._store.writing() as database:
+            n = _number(database, id)
+            files = database.execute("SELECT file, thumbnail FROM slides WHERE deck = ?", (n,)).fetchall()
+            database.execute("DELETE FROM slides WHERE deck = ?", (n,))
+            database.execute("DELETE FROM decks WHERE n = ?", (n,))
+            freed = release(database, dict.fromkeys(file for pair in files for file in pair if file))
+        self._remove(freed)
+
+    def add(self, deck: str, scene: Scene, *, records: Sequence[str] = ()) -> Slide:
+        """Add a slide at the end of a deck; synced to the disk when this returns. `records`: ids of what it shows."""
+        text = _texts(scene.title, scene.sentence, scene.notes)
+        slide = Slide(secrets.token_hex(8), scene.kind, *text, scene.view, tuple(records))
+        self._insert(deck, slide, payload([scene]), thumbnails.of(scene))
+        return slide
+
+    def put_back(self, removed: Removed) -> Slide:
+        """Undo `remove`: the slide is at its place again."""
+        self._insert(removed.deck, removed.slide, removed.data, removed.thumbnail, removed.place)
+        return removed.slide
+
+    def _insert(self, deck: str, slide: Slide, data: bytes, small: bytes, place: int | None = None) -> None:
+        blobs = [Blob.of(data, "scene"), *([Blob.of(small, "jpg")] if small else [])]
+        text = (slide.title, slide.sentence, slide.notes)
+        values = (slide.id, slide.kind, *text, json.dumps(asdict(slide.view)), json.dumps(slide.records))
+        self.get(deck)
+
+        def write(database: sqlite3.Connection, _: Sequence[Blob]) -> None:
+            n = _number(database, deck)
+            ids = _order(database, n)
+            if len(ids) >= MAX_SCENES:
+                raise Problem(f"This deck has {len(ids)} slides: {MAX_SCENES} at most, please.")
+            columns = f"{_COLUMNS}, deck, place, file, thumbnail"
+            row = (*values, n, len(ids), blobs[0].name, blobs[1].name if small else "")
+            database.execute(f"INSERT INTO slides ({columns}) VALUES ({', '.join('?' * len(row))})", row)
+            ids.insert(len(ids) if place is None else place, slide.id)
+            _arrange(database, n, ids)
+
+        self._store.commit(lambda _: blobs, write, limit=self._limit)
+
+    def edit(
+        self,
+        id: str,
+        *,
+        title: str | None = None,
+        sentence: str | None = None,
+        notes: str | None = None,
+        view: SceneView | None = None,
+    ) -> Slide:
+        """Replace texts of a slide, or how it is first shown; None leaves them as they are."""
+        with self._store.writing() as database:
+            n, old = _slide_row(database, id)
+            given = (old.title if title is None else title, old.sentence if sentence is None else sentence)
+            texts = _texts(*given, old.notes if notes is None else notes)
+            new = replace(old, title=texts[0], sentence=texts[1], notes=texts[2], view=view or old.view)
+            values = (*texts, json.dumps(asdict(new.view)), id)
+            database.execute("UPDATE slides SET title = ?, sentence = ?, notes = ?, view = ? WHERE id = ?", values)
+            _touch(database, n)
+        return new
+
+    def arrange(self, deck: str, ids: Sequence[str]) -> Deck:
+        """Put slides into this order. Ids that are not in the deck count for nothing; slides not named come last."""
+        with self._store.writing() as database:
+            n = _number(database, deck)
+            there = _order(database, n)
+            first = [id for id in dict.fromkeys(ids) if id in there]
+            _arrange(database, n, [*first, *(id for id in there if id not in first)])
+        return self.get(deck)
+
+    def remove(self, id: str) -> Removed:
+        """Take a slide out of its deck; return what `put_back` needs."""
+        with self._store.reading() as database:
+            n, slide = _slide_row(database, id)
+            (deck,) = database.execute("SELECT id FROM decks WHERE n = ?", (n,)).fetchone()
+            found = Removed(deck, _order(database, n).index(id), slide, *self._files(database, id))
+        with self._store.writing() as database:
+            files = database.execute("SELECT file, thumbnail FROM slides WHERE id = ?", (id,)).fetchone() or ()
+            database.execute("DELETE FROM slides WHERE id = ?", (id,))
+            _arrange(database, n, _order(database, n))
+            freed = release(database, [file for file in files if file])
+        self._remove(freed)
+        return found
+
+    def scene(self, slide: Slide) -> Scene:
+        """Return what is drawn of a slide, with its texts as they are now; raise Problem if it is damaged or gone."""
+        with self._store.reading() as database:
+            data, _ = self._files(database, slide.id)
+        (scene,) = scenes(data)
+        texts = {"title": slide.title, "sentence": slide.sentence, "notes": slide.notes}
+        return replace(scene, **texts, view=slide.view)
+
+    def thumbnail(self, slide: Slide) -> bytes:
+        """Return a small picture of a slide as a JPEG; empty for one of words."""
+        with self._store.reading() as database:
+            row = database.execute("SELECT thumbnail FROM slides WHERE id = ?", (slide.id,)).fetchone()
+        if row is None:
+            raise Problem(NO_SLIDE)
+        return self._store.file(row[0]) if row[0] else b""
+
+    def _files(self, database: sqlite3.Connection, id: str) -> tuple[bytes, bytes]:
+        row = database.execute("SELECT file, thumbnail FROM slides WHERE id = ?", (id,)).fetchone()
+        if row is None:
+            raise Problem(NO_SLIDE)
+        return self._store.file(row[0]), self._store.file(row[1]) if row[1] else b""
+
+    def _remove(self, freed: dict[str, int]) -> None:
+        if freed:
+            self._store.remove(list(freed))
+            self._store.shrink()
+
+
+def _texts(title: str, sentence: str, notes: str) -> tuple[str, str, str]:
+    """Return the texts of a slide without invisible characters; raise Problem if one is too long."""
+    paragraphs = [line(one, MAX_NOTES, "A speaker's note") for one in notes.splitlines()]
+    if len(joined := "\n".join(paragraphs).strip()) > MAX_NOTES:
+        raise Problem(f"The speaker's notes have {len(joined):,} letters: {MAX_NOTES:,} at most, please.")
+    return line(title, MAX_TITLE, "A slide's title"), line(sentence, MAX_SENTENCE, "A slide's sentence"), joined
+
+
+def _number(database: sqlite3.Connection, id: str) -> int:
+    row = database.execute("SELECT n FROM decks WHERE id = ?", (id,)).fetchone()
+    if row is None:
+        raise Problem(GONE)
+    return int(row[0])
+
+
+def _order(database: sqlite3.Connection, n: int) -> list[str]:
+    return [id for (id,) in database.execute("SELECT id FROM slides WHERE deck = ? ORDER BY place, n", (n,))]
+
+
+def _arrange(database: sqlite3.Connection, n: int, ids: Sequence[str]) -> None:
+    places = [(place, id, n) for place, id in enumerate(ids)]
+    database.executemany("UPDATE slides SET place = ? WHERE id = ? AND deck = ?", places)
+    _touch(database, n)
+
+
+def _touch(database: sqlite3.Connection, n: int) -> None:
+    database.execute("UPDATE decks SET changed = ? WHERE n = ?", (now(), n))
+
+
+def _deck(database: sqlite3.Connection, id: str) -> Deck:
+    row = database.execute("SELECT n, title, created, changed, ready FROM decks WHERE id = ?", (id,)).fetchone()
+    if row is None:
+        raise Problem(GONE)
+    n, title, created, changed, ready = row
+    listed = database.execute(f"SELECT {_COLUMNS} FROM slides WHERE deck = ? ORDER BY place, n", (n,)).fetchall()
+    created, changed = (EPOCH + timedelta(microseconds=at) for at in (created, changed))
+    return Deck(id, title, tuple(map(_slide, listed)), created, changed, ready)
+
+
+def _slide_row(database: sqlite3.Connection, id: str) -> tuple[int, Slide]:
+    row = database.execute(f"SELECT deck, {_COLUMNS} FROM slides WHERE id = ?", (id,)).fetchone()
+    if row is None:
+        raise Problem(NO_SLIDE)
+    return row[0], _slide(row[1:])
+
+
+def _slide(row: Sequence[Any]) -> Slide:
+    id, kind, title, sentence, notes, view, records = row
+    try:
+        first = _VIEW.validate_json(view)
+    except ValueError:
+        first = SceneView()
+    return Slide(id, kind, title, sentence, notes, first, read_list(str, records) or ())
