@@ -174,6 +174,7 @@
         return at && state() !== "running" && now() - at > QUIET_MS && { at, switched };
       };
     },
+    curve: () => () => one(".proof .chart .line") && { at: now() },
     stopped: () => () => headline().includes("was stopped") && { at: now() },
   };
   const headline = () => all("h2").filter(visible).map((h) => h.textContent).join(" ");

@@ -1,4 +1,4 @@
-"""Time what a user waits for: a new picture's map, the first page, the end of a slow method after Stop."""
+"""Time what a user waits for: a map, a proof's first curve, the first page, the end of a slow method after Stop."""
 
 from __future__ import annotations
 
@@ -122,6 +122,24 @@ def _parts(found: dict[str, Any]) -> dict[str, float]:
         "draw": found["ms"] - found["switched"],
         "bytes": size,
     }
+
+
+def first_curves(rounds: int) -> list[float]:
+    """Return the seconds from the click on *Prove it* to the map's first curve on the screen, of new pictures."""
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser, serving(DASHBOARD) as server:
+        paths, seen = never_seen(Path(folder)), []
+        with browser.visiting(server.address) as page:
+            explained(page)
+            for _ in range(WARM_UP + rounds):
+                upload(page, next(paths))
+                settled(page)
+                button = page.get_by_role("button", name="Prove it")
+                seen.append(from_event(page, "click", "curve", button.click)["ms"] / 1e3)
+                page.get_by_role("button", name="Stop").wait_for(state="detached")
+                page.get_by_role("button", name="Close the proof").click()
+                page.locator(".proof").wait_for(state="detached")
+                settled(page)
+    return seen[WARM_UP:]
 
 
 def starts(rounds: int) -> dict[str, Any]:
