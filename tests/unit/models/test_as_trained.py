@@ -81,7 +81,10 @@ def sure(net: Any, shape: tuple[int, ...] = (3, 224, 224)) -> Any:
     return net
 
 
-@pytest.mark.parametrize("arch", ["resnet18", "efficientnet_b0", "mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "arch",
+    ["mobilenet_v3_small", *(pytest.param(arch, marks=pytest.mark.slow) for arch in ("resnet18", "efficientnet_b0"))],
+)
 def test_torchvisions_networks_are_fed_by_the_transforms_of_their_weights(arch: str, tmp_path: Path) -> None:
     import torchvision
 
@@ -93,7 +96,13 @@ def test_torchvisions_networks_are_fed_by_the_transforms_of_their_weights(arch: 
     assert same(adapter, lambda picture: transform(picture)[None], net) < CLOSE
 
 
-@pytest.mark.parametrize("arch", ["mobilenetv3_small_050", "convnext_atto", "deit_tiny_patch16_224"])
+@pytest.mark.parametrize(
+    "arch",
+    [
+        "mobilenetv3_small_050",
+        *(pytest.param(arch, marks=pytest.mark.slow) for arch in ("convnext_atto", "deit_tiny_patch16_224")),
+    ],
+)
 def test_timms_networks_are_fed_by_the_transform_of_their_configuration(arch: str, tmp_path: Path) -> None:
     import timm
 

@@ -396,7 +396,7 @@ def test_every_detector_of_torchvision_is_there_with_its_weights() -> None:
         assert (spec.task, spec.method) == ("detect", "hirescam")
 
 
-@pytest.mark.parametrize("arch", [RETINA, FCOS])
+@pytest.mark.parametrize("arch", [pytest.param(RETINA, marks=pytest.mark.slow), FCOS])
 def test_torchvisions_own_files_are_read_as_torchvision_reads_them(
     arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
