@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from common.packing import packed
+from common.scripts import joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,16 +29,6 @@ def declare(name: str, folder: Path, modules: Sequence[str], *, html: str | None
         css=f"{(_HERE / 'shared.css').read_text('utf-8')}\n{style.read_text('utf-8')}" if style.exists() else None,
         js=joined(folder, modules),
     )
-
-
-def joined(folder: Path, modules: Sequence[str]) -> str:
-    """Join modules, given by their paths from the folder; cut their imports and all exports but the default one."""
-    parts = []
-    for name in modules:
-        text = (folder / name).read_text("utf-8")
-        text = re.sub(r'^import .* from "(?:\.\.?/)+(?:\w+/)*\w+\.js";\n', "", text, flags=re.MULTILINE)
-        parts.append(re.sub(r"^export (?!default\b)", "", text, flags=re.MULTILINE))
-    return "\n".join(parts)
 
 
 def packed_by_content(head: dict[str, Any], blobs: Sequence[bytes]) -> tuple[str, bytes]:

@@ -43,7 +43,7 @@ export function scoreAt(scores, share) {
  * @param {Curve|undefined} curve @param {"hidden"|"kept"} way @param {number} share
  * @param {boolean} coming  whether more steps of it are on their way, so that nothing is written between two
  */
-export function valueAt(curve, way, share, coming) {
+export function writtenAt(curve, way, share, coming) {
   if (!curve) return "";
   const scores = curve[way], score = scoreAt(scores, share);
   if (score !== null) return percent(score);

@@ -3,7 +3,7 @@
 import { broadcast, component, find, jpegBlob, onBroadcast, onceAFrame, onResize, svgElement } from "../frontend/component.js";
 import { unpack } from "../frontend/unpack.js";
 import { Composer, fitted } from "./compose.js";
-import { across, DASHES, down, drawCurves, percent, scoreAt, stepAt, valueAt } from "./curves.js";
+import { across, DASHES, down, drawCurves, percent, scoreAt, stepAt, writtenAt } from "./curves.js";
 
 /**
  * @typedef {import("./curves.js").Curve} Curve
@@ -104,7 +104,7 @@ class Panel {
   /** @param {string} place @param {string} name @param {string} words */
   #figure(place, name, words) {
     const shown = this.#curves, curve = shown.find((one) => one.name === name);
-    find(this.root, `${place} b`).textContent = valueAt(curve, this.#way, this.#share, shown.length < 2) || "…";
+    find(this.root, `${place} b`).textContent = writtenAt(curve, this.#way, this.#share, shown.length < 2) || "…";
     find(this.root, `${place} span`).textContent = words;
   }
 
@@ -126,7 +126,7 @@ class Panel {
   #values() {
     const at = this.#pointed === null ? this.#share : this.#pointed / this.#steps, shown = this.#curves;
     this.legend.querySelectorAll(".value").forEach((node, i) => {
-      node.textContent = valueAt(shown[i], this.#way, at, shown.length < 2);
+      node.textContent = writtenAt(shown[i], this.#way, at, shown.length < 2);
     });
   }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import functools
 import hashlib
 import math
 import zlib
@@ -16,7 +14,7 @@ import numpy as np
 from components.frontend import packed_by_content
 from explain.evidence.cache import ByteCache
 from explain.phrases import pixels as size_words
-from explain.rendering.colormaps import colormaps, lut
+from explain.rendering.colormaps import tables
 from explain.rendering.render import samples
 from explain.rendering.style import Kind
 
@@ -163,7 +161,7 @@ def pack(scene: Scene, options: Options = DEFAULTS) -> tuple[str, bytes]:
         "range": raw_range(panels),
         "choice": None if browser_chooses else next((box.index for box in boxes if box.chosen), None),
         "initial": dict(options.initial) if options.initial else None,
-        "colormaps": _tables(),
+        "colormaps": tables(),
     }
     return packed_by_content(head, [picture(pixels, scene.picture_id, scene.file), deflated(grids)])
 
@@ -271,16 +269,3 @@ def deflated(grids: Sequence[Grid]) -> bytes:
         found = zlib.compress(b"".join(step.astype("<u2").tobytes() for step in steps), 1)
         _blobs.put(digest.digest(), found)
     return found
-
-
-@functools.cache
-def _tables() -> list[dict[str, Any]]:
-    return [
-        {
-            "name": colormap.name,
-            "uniform": colormap.uniform,
-            "hot": colormap.hot,
-            "lut": base64.b64encode(lut(colormap.name).tobytes()).decode(),
-        }
-        for colormap in colormaps()
-    ]

@@ -23,12 +23,25 @@ _PAGES = Environment(
 )
 
 
-def fill(template: str, style: str | Sequence[str], script: str | Sequence[str] = (), **values: Any) -> str:
+def fill(
+    template: str,
+    style: str | Sequence[str],
+    script: str | Sequence[str] = (),
+    *,
+    code: str = "",
+    clips: bool = False,
+    **values: Any,
+) -> str:
     """Return the page of a template; it gets `policy`, `style`, `script` (the files of these names, joined) and the
-    values."""
-    css, js = _joined(style), _joined(script)
+    values.
+
+    `code`: the script itself, instead of files. `clips`: the page plays videos that its script makes of its own data.
+    """
+    css, js = _joined(style), code or _joined(script)
     allowed = f"; script-src '{_hash(js)}'" if js else ""
-    policy = f"default-src 'none'; img-src data:; style-src '{_hash(css)}'{allowed}"
+    policy = (
+        f"default-src 'none'; img-src data:{'; media-src blob:' if clips else ''}; style-src '{_hash(css)}'{allowed}"
+    )
     policy += "; base-uri 'none'; form-action 'none'"
     page = _PAGES.get_template(template).render(policy=Markup(policy), style=Markup(css), script=Markup(js), **values)
     return f"{page}\n"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import colorsys
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -50,6 +52,20 @@ def lut(name: str) -> Pixels:
         return _table(name)
     hint = did_you_mean(str(name), names, f"choose one of {', '.join(names)}.")
     raise Problem(f"There is no colormap called {name!r}: {hint}")
+
+
+@functools.cache
+def tables() -> list[dict[str, Any]]:
+    """Return every colormap as the browser draws it: name, uniform, hot, and its colours in base64."""
+    return [
+        {
+            "name": colormap.name,
+            "uniform": colormap.uniform,
+            "hot": colormap.hot,
+            "lut": base64.b64encode(lut(colormap.name).tobytes()).decode(),
+        }
+        for colormap in colormaps()
+    ]
 
 
 @functools.cache

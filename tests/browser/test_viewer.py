@@ -15,7 +15,7 @@ from conftest import serving
 from PIL import Image
 from screen import LIMIT, ROOT, close, emptied, settled, until
 
-from components.frontend import joined
+from common.scripts import joined
 from explain.rendering.colormaps import colormaps
 from explain.rendering.render import shown
 from explain.rendering.style import Field, Style

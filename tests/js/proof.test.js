@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 const { fitted, mask } = await import("../../components/proof/compose.js");
-const { DASHES, pathOf, percent, scoreAt, stepAt, topOf, valueAt } = await import("../../components/proof/curves.js");
+const { DASHES, pathOf, percent, scoreAt, stepAt, topOf, writtenAt } = await import("../../components/proof/curves.js");
 
 const FRAME = { width: 120, height: 60, left: 10, right: 10, top: 5, bottom: 5 };
 
@@ -33,11 +33,11 @@ test("a score is known where it was measured, and nowhere between", () => {
 
 test("between two steps of a curve about its value is written, unless more steps are coming", () => {
   const curve = { name: "random", title: "", filling: "blur", hidden: [0.8, 0.4, 0.2], kept: [0, 0.1, 0.8] };
-  assert.equal(valueAt(curve, "hidden", 0.5, true), "40\u00a0%");
-  assert.equal(valueAt(curve, "hidden", 0.25, false), "\u2248\u00a060\u00a0%");
-  assert.equal(valueAt(curve, "kept", 0.9, false), "\u2248\u00a066\u00a0%");
-  assert.equal(valueAt(curve, "hidden", 0.25, true), "");
-  assert.equal(valueAt(undefined, "hidden", 0.25, false), "");
+  assert.equal(writtenAt(curve, "hidden", 0.5, true), "40\u00a0%");
+  assert.equal(writtenAt(curve, "hidden", 0.25, false), "\u2248\u00a060\u00a0%");
+  assert.equal(writtenAt(curve, "kept", 0.9, false), "\u2248\u00a066\u00a0%");
+  assert.equal(writtenAt(curve, "hidden", 0.25, true), "");
+  assert.equal(writtenAt(undefined, "hidden", 0.25, false), "");
 });
 
 test("scores are written as the pages write them", () => {

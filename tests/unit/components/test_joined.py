@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from common.scripts import joined
 from components import (
     answer_list,
     canvas,
@@ -23,8 +24,10 @@ from components import (
     pairs,
     picture_bar,
     saving,
+    stage,
     viewer,
 )
+from explain.export.deck_html import OFFLINE
 from pages.history import grid
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 IMPORT = re.compile(r'import \{ \w+(?:, \w+)* \} from "(\.\.?/(?:(?:\w+|\.\.)/)*\w+\.js)";')
 EXPORT = re.compile(r"export (default component\(.*|(default )?(async )?(function|class|const|let)\b.*)")
 NODE = shutil.which("node")
+MORE = {viewer: (viewer._TEXTS, viewer._REQUESTS), stage: (OFFLINE,)}
+"""Other scripts that are made of a component's modules."""
 
 
 def misfit(folder: Path, names: Sequence[str]) -> str:
@@ -53,7 +58,7 @@ def misfit(folder: Path, names: Sequence[str]) -> str:
         return ""
     # What scripts and functions let pass, a function declared twice, is an error in a module.
     command = [NODE, "--check", "--input-type=module", "-"]
-    return subprocess.run(command, input=frontend.joined(folder, names), capture_output=True, text=True).stderr
+    return subprocess.run(command, input=joined(folder, names), capture_output=True, text=True).stderr
 
 
 @pytest.mark.parametrize(
@@ -71,12 +76,13 @@ def misfit(folder: Path, names: Sequence[str]) -> str:
         pairs,
         picture_bar,
         saving,
+        stage,
         viewer,
     ],
 )
 def test_every_component_is_one_script(component: ModuleType):
     folder = Path(str(component.__file__)).parent
-    scripts = [component._MODULES, *((viewer._TEXTS, viewer._REQUESTS) if component is viewer else ())]
+    scripts = [component._MODULES, *MORE.get(component, ())]
     for names in scripts:
         assert misfit(folder, names) == ""
         assert len(set(names)) == len(names)

@@ -1,0 +1,26 @@
+"""The stage: a deck's slides for a room, played in the browser alone, on the page and on the whole screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from components.frontend import declare, no_callback
+from explain.export.deck_html import MODULES, PLAYER, player_data
+
+if TYPE_CHECKING:
+    from streamlit.components.v2.types import ComponentRenderer
+
+_MODULES = MODULES
+_component: ComponentRenderer = declare("stage", PLAYER, _MODULES)
+
+
+def stage(payload: bytes, *, key: str, title: str = "", slide: int = 0) -> int:
+    """Show a deck, 16:9 and as wide as its place, with a button that presents it on the whole screen.
+
+    `payload`: `explain.deck.payload` of its scenes. `slide`: the one to show; the player goes there when it changes,
+    and stays where it is when only the deck does. Returns the slide that was shown when the whole screen was last left,
+    or `slide`. Nothing else that a person does in it reruns the page.
+    """
+    result = _component(key=key, data=player_data(payload, title=title, slide=slide), on_slide_change=no_callback)
+    found = result.slide
+    return found if isinstance(found, int) else slide

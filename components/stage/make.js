@@ -1,0 +1,36 @@
+// Elements of the stage.
+
+/**
+ * @param {string} kind @param {string} [name] of its class @param {string} [words]
+ * @param {(Node|string)[]} [inside]
+ */
+export function make(kind, name = "", words = "", inside = []) {
+  const node = document.createElement(kind);
+  if (name) node.className = name;
+  if (words) node.textContent = words;
+  node.append(...inside);
+  return node;
+}
+
+/** A score as a bar that grows, beside its number. @param {number|null} score 0..1 */
+export function barOf(score) {
+  const fill = make("i", "fill");
+  fill.style.setProperty("--score", String(score ?? 0));
+  return make("span", "track", "", [fill]);
+}
+
+/** @param {HTMLElement} node @param {string} words  repeated, they would be read out again */
+export function write(node, words) {
+  if (node.textContent !== words) node.textContent = words;
+}
+
+/**
+ * Make a text smaller until it fits its element, which has a height of its own or a most; never smaller than `least`.
+ * @param {HTMLElement} node @param {number} most @param {number} least  units of the stage
+ */
+export function shrink(node, most, least) {
+  for (let size = most; ; size -= 0.4) {
+    node.style.fontSize = `calc(${Math.max(least, size).toFixed(1)} * var(--u))`;
+    if (size <= least || (node.scrollHeight <= node.clientHeight + 1 && node.scrollWidth <= node.clientWidth + 1)) return;
+  }
+}
