@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 STOPPED = 130
 CLUSTER, MONITORING = "Cluster", "Monitoring"
+METHODS = 5
+"""Methods at layers that are printed."""
 MAX_PICTURES = 5_000_000
 """Pictures among which `--num-samples` chooses."""
 
@@ -66,6 +68,14 @@ class BatchOptions(WorkOptions, cli.MapOptions, cli.ModelOptions):
         "Also test each map: hide what it shows, beside random places; columns of the table. Some 180 passes a map.",
         cli.MAP,
         default=False,
+    )
+    matrix: int = cli.field(
+        "--matrix N",
+        "With --prove: test every quick method at up to six layers on at most N pictures; 0 for none. Some 450 passes "
+        "a picture \\[16].",
+        cli.MAP,
+        default=16,
+        min=0,
     )
     monitor: Path | None = cli.field(
         "--monitor FOLDER", "Log unusual pictures with their maps to this folder (see `watch`).", MONITORING
@@ -117,7 +127,7 @@ def batch(
 
     A picture that cannot be read is reported and skipped. A run that was stopped or killed resumes when it is called
     again. The folder gets report.html (the pictures worth a look, on one page), maps/,
-    results.csv, results.parquet and problems.csv.
+    results.csv, results.parquet and problems.csv; with --prove also methods.csv.
     """
     if options.engine != "ray" and options.ray_address is not None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
@@ -130,22 +140,20 @@ def batch(
         console.warn(f"{picture}: {sentence}")
     again = "; add --restart to explain again" if done.nothing_new else f", in {done.seconds:.0f} s"
     console.say(f"{done.words}{again}.")
+    names = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
+    summary: dict[str, Any] = {name: getattr(done, name) for name in names}
     if isinstance(done.folder, Path) and done.done:
         from explain.export import batch_report
 
         write_file(done.folder / "report.html", batch_report.html(done.folder).encode())
         if options.prove:
-            from explain.batch import proofs, table
-
-            console.say(f"{proofs.words(table.read(done.folder))}.")
+            summary |= _say_proved(console, done.folder)
     console.files(done.folder, _written(done.folder))
     if monitor is not None:
         if options.engine == "ray" and isinstance(done.folder, Path) and not done.resumed:
             # The cluster's workers share no log: the monitor reads the finished table instead.
             monitor.look_through(done.folder, add=True)
         _report_monitor(console, monitor)
-    names = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
-    summary: dict[str, Any] = {name: getattr(done, name) for name in names}
     console.result(summary | {"failed": [{"picture": picture, "error": sentence} for picture, sentence in done.failed]})
     return STOPPED if done.cancelled else 1 if done.failed else 0
 
@@ -178,6 +186,7 @@ def _run(
         colormap=options.colormap,
         **_drawn(options),
         prove=options.prove,
+        matrix=options.matrix,
         resume=not options.restart,
         progress=progress,
         cancel=cancel,
@@ -187,6 +196,24 @@ def _run(
         gpus=options.ray_gpus,
         watch=partial(monitor.watch, source="batch") if monitor else None,
     )
+
+
+def _say_proved(console: Console, folder: Path) -> dict[str, Any]:
+    """Print how many maps are better than random places, and which method and layer shows most; return the same."""
+    from explain.batch import matrix, proofs, table
+
+    rows, found = table.read(folder), matrix.read(folder)
+    better, proved = proofs.summed(rows) or (0, 0)
+    console.say(f"{proofs.words(rows)}.")
+    if found is not None:
+        console.say(found.sentence)
+        console.table(matrix.HEAD, matrix.rows(found, METHODS), right=matrix.HEAD[2:])
+    best = found.best if found is not None else None
+    return {
+        "proved": proved,
+        "better_than_random": better,
+        "best": None if best is None else {"method": best.method, "layer": best.layer},
+    }
 
 
 def _drawn(options: BatchOptions) -> dict[str, Any]:

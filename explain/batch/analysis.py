@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from common.files import atomic_write
-from explain.batch import table
+from explain.batch import matrix, table
 from explain.batch.label_matching import matched
 from explain.batch.records import CELLS, FOLDER
 from explain.maps.statistics import iou
@@ -41,6 +41,7 @@ ORDERS: dict[str, tuple[str, bool]] = {
     "scattered": ("half_heat_area", False),
     "pointed": ("half_heat_area", True),
     "apart": ("disagreement", False),
+    "random": ("over_random", True),
     "odd": ("oddness", False),
 }
 """Ways to sort: the column, and whether the smallest comes first."""
@@ -170,12 +171,14 @@ def ordered(frame: Frame, order: str) -> Frame:
 
 
 def kept(frame: Frame, *, only: str = "all", predicted: str | None = None, text: str = "") -> Frame:
-    """Filter; `only`: all, wrong, right, unsure (below a half) or apart (the second model predicts another class)."""
+    """Filter; `only`: all, wrong, right, unsure (below a half), apart (the second model predicts another class) or
+    unproved (the map is not clearly better than random places)."""
     masks = {
         "wrong": lambda: frame["wrong"].eq(True),
         "right": lambda: frame["wrong"].eq(False),
         "unsure": lambda: frame["predicted_score"] < 0.5,
         "apart": lambda: frame["predicted"] != frame["other_predicted"],
+        "unproved": lambda: frame["better_than_random"].eq(False),
     }
     found = frame[masks[only]()] if only in masks else frame
     if predicted is not None:
@@ -311,7 +314,9 @@ def _spectral(graph: Any) -> NDArray[np.intp]:
 def packed(folder: Path, to: Path) -> Path:
     """Write all results of a run to a .zip, atomically and uncompressed: pictures do not get smaller."""
     files = sorted(path for path in (folder / FOLDER).rglob("*") if path.is_file() and not path.name.startswith("."))
-    tables = [folder / name for name in (table.PARQUET, table.CSV, table.PROBLEMS) if (folder / name).is_file()]
+    tables = [
+        folder / name for name in (table.PARQUET, table.CSV, table.PROBLEMS, matrix.FILE) if (folder / name).is_file()
+    ]
     with atomic_write(to) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
         for path in (*tables, *files):
             archive.write(path, path.relative_to(folder).as_posix())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Outcome = dict[str, Any]
-"""A picture's `key`, `stamp`, and its `rows` or its `problem`."""
+"""A picture's `key`, `stamp`, and its `rows`, with its `matrix` where there is one, or its `problem`."""
 NAME = "journal.jsonl"
 
 

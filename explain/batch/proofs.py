@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from common.errors import ModelProblem
@@ -17,7 +18,23 @@ if TYPE_CHECKING:
 STEPS = 10
 FILLING = "blur"
 """One filling: a proof of both takes twice as long, and a run sums up many pictures."""
-COLUMNS = ("advantage", "over_random", "better_than_random", "proof")
+MEANING = {
+    "advantage": "The area under the curve of keeping the hottest parts minus that of hiding them, of the score.",
+    "over_random": "How much larger that is than for random maps as smooth as this one.",
+    "better_than_random": "Whether it is larger than for each of those random maps.",
+    "proof": "What hiding, or keeping, the hottest part does to the score.",
+}
+COLUMNS = tuple(MEANING)
+
+
+@dataclass(frozen=True)
+class Proving:
+    """What of a run is proved: every map, and the quick methods at several layers for some pictures (`matrix`)."""
+
+    matrix: int
+    """Pictures of these at most."""
+    sample: frozenset[str]
+    """Their keys."""
 
 
 def columns(explanation: Explanation, index: int, cancel: threading.Event | None = None) -> Row:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from explain.batch.item import Item
     from explain.batch.journal import Outcome
     from explain.batch.output import Local, Remote
+    from explain.batch.proofs import Proving
     from explain.batch.records import Drawing
     from explain.batch.worker import Work
 
@@ -40,7 +41,7 @@ class Plan:
     """Settings of the machine that started the run, on which results depend."""
     seen: tuple[tuple[str, Path], ...] = ()
     """Files of that machine that workers must see: description and path."""
-    prove: bool = False
+    prove: Proving | None = None
 
     def work(self) -> Work:
         """Load the model; raise ModelProblem or WeightsProblem if this machine differs from that one."""

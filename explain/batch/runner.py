@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from common.errors import ModelProblem
+from explain.batch import matrix as methods
 from explain.batch import output, records, table
 from explain.batch.journal import Journal
+from explain.batch.proofs import Proving
 from explain.batch.source import MAX_PICTURES, find
 from explain.batch.worker import ThreadEngine, Work
 from explain.explainer import Explainer
@@ -99,6 +101,7 @@ def run(
     colormap: str = records.Drawing.colormap,
     alpha: float = records.Drawing.alpha,
     prove: bool = False,
+    matrix: int = methods.PICTURES,
     resume: bool = True,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
@@ -114,8 +117,9 @@ def run(
     `options`: as for an Explainer's call, including `question`. `maps`: number of a classifier's best classes to
     explain if no targets are given. `workers`: by default one per core, in a cluster one per GPU if it has any.
     `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a GPU. `side`, `colormap`, `alpha`: see
-    `records.Drawing`. `prove`: also prove every map (`proofs`), some 180 passes each. `resume`: continue an
-    earlier run into `out`; False: start over. `progress` receives the share that is done and the time left; `watch`
+    `records.Drawing`. `prove`: also prove every map (`proofs`), some 180 passes each, and of at most `matrix` pictures
+    the maps of every quick method at up to six layers (`matrix`), some 450 passes each. `resume`: continue an earlier
+    run into `out`; False: start over. `progress` receives the share that is done and the time left; `watch`
     every explanation made in this process, in any thread. `engine`: `plain`, this process; or `ray`, a cluster: a
     temporary one on this machine, or that at `address`. There `device` is each worker's, and `gpus` its share of a GPU.
     Raises ModelProblem if the source, the model or an option is not valid, or if `out` holds results of other settings;
@@ -127,6 +131,8 @@ def run(
         raise ModelProblem(f"There is no engine called {engine}: use plain or ray.")
     if any(number is not None and number < 1 for number in (workers, batch_size)):
         raise ModelProblem("batch_size and workers are whole numbers, one at least.")
+    if matrix < 0:
+        raise ModelProblem(f"matrix is {matrix}: give a number of pictures, 0 for none.")
     store = output.at(out)
     if engine == "ray":
         from explain.batch import ray_cluster, ray_engine
@@ -135,7 +141,8 @@ def run(
     items = find(source, within=within, skip=store.name, most=MAX_RAY_PICTURES if engine == "ray" else MAX_PICTURES)
     # In a cluster the workers run the model; this process only reads its properties.
     explainer = model if isinstance(model, Explainer) else Explainer(model, device="cpu" if engine == "ray" else device)
-    work = Work(explainer, options or {}, maps, records.Drawing(side, colormap, alpha), store.put, prove=prove)
+    proving = Proving(matrix, methods.sample((item.key for item in items), matrix)) if prove else None
+    work = Work(explainer, options or {}, maps, records.Drawing(side, colormap, alpha), store.put, prove=proving)
     work.watch = watch
     with contextlib.ExitStack() as stack:
         chosen: Engine = ThreadEngine(work, workers)
@@ -171,7 +178,9 @@ def _run(
         for draft in (space.folder / records.FOLDER).rglob(".*.part"):
             draft.unlink()
         start, finished = time.monotonic(), 0
-        todo = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp}
+        sampled = sorted(work.prove.sample) if work.prove else []
+        lacking = methods.lacking(journal.outcomes(sampled))
+        todo = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp} | lacking
         resumed = len(items) - len(todo)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
         # and so gives the same results to the last bit.
@@ -198,7 +207,8 @@ def _run(
         keys = [item.key for item in items]
         space.save()
         table.write(space.folder, journal, keys, work.classes)
-        space.finish((table.PARQUET, table.CSV, table.PROBLEMS))
+        methods.write(space.folder, journal.outcomes(sampled))
+        space.finish((table.PARQUET, table.CSV, table.PROBLEMS, *([methods.FILE] if work.prove else [])))
         failed = tuple((one["key"], one["problem"]) for one in journal.outcomes(keys) if "problem" in one)
         known = sum(key in journal.done for key in keys)
         seconds = time.monotonic() - start

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from common.errors import Cancelled, ImageProblem, ModelProblem, Problem
-from explain.batch import batched_pass, journal, proofs, records
+from explain.batch import batched_pass, journal, matrix, proofs, records
 from explain.batch.item import Item, Unreachable
 from explain.evidence.determinism import PassLock
 from explain.evidence.layers import chosen_layers
@@ -48,10 +48,10 @@ class Work:
         drawing: records.Drawing,
         put: Callable[[str, bytes], None],
         *,
-        prove: bool = False,
+        prove: proofs.Proving | None = None,
     ) -> None:
         """`given`: options as for an Explainer's call, including `question`. `put` writes a file by its name.
-        `prove`: also prove every map (`proofs`).
+        `prove`: also prove every map.
 
         Raises ModelProblem if the model or an option is not valid.
         """
@@ -122,7 +122,7 @@ class Work:
             "side": self.drawing.side,
             # Only what is unusual, so that runs from before these could be chosen still resume.
             **self.drawing.changed,
-            **({"prove": True} if self.prove else {}),
+            **({"prove": True, "matrix": self.prove.matrix} if self.prove else {}),
         }
 
     def for_worker(self) -> Work:
@@ -148,7 +148,7 @@ class Work:
                 if self.watch is not None:
                     self.watch(made)
                 rows = self._proved(records.rows(item, made, stem), made)
-                found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows}
+                found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | self._matrix(item, made)
         return [found[item.key] for item in batch]
 
     def _proved(self, rows: list[records.Row], made: Explanation) -> list[records.Row]:
@@ -159,6 +159,13 @@ class Work:
             each = [proofs.columns(made, index, self.stop) for index in range(len(made.heatmaps))]
         nothing: list[records.Row] = [dict.fromkeys(proofs.COLUMNS)]
         return [row | more for row, more in zip(rows, each or nothing, strict=True)]
+
+    def _matrix(self, item: Item, made: Explanation) -> journal.Outcome:
+        """Return what an outcome says of methods and layers, of a picture of the sample."""
+        if not self.prove or item.key not in self.prove.sample:
+            return {}
+        with self._model_lock:
+            return {"matrix": matrix.cells(made, self.stop)}
 
     def _opened(self, batch: Sequence[Item], found: dict[str, journal.Outcome]) -> Iterator[dict[Item, Image]]:
         """Yield the decoded pictures in parts that fit the memory; report unreadable ones in `found`."""

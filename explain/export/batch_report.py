@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from explain.batch import analysis, proofs
+from explain.batch import analysis, matrix, proofs
 from explain.batch.item import distinct_names
 from explain.export import offline_page
 from explain.phrases import percent, plain_text, plural
@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 LISTED = 24
 """Pictures of each section."""
+METHODS_LISTED = 10
+"""Methods at layers; methods.csv has all."""
 
 
 def html(folder: Path) -> str:
     """Return the report of a finished run's folder, one page that needs no server.
 
-    It lists the least sure predictions, the maps that are farthest from all others, and where folders are labels the
-    wrong ones. Raises OSError where the folder holds no table.
+    It lists the least sure predictions, the maps that are farthest from all others, where folders are labels the wrong
+    ones, and where maps were proved those not to trust and the methods and layers that show most. Raises OSError where
+    the folder holds no table.
 
     >>> from pathlib import Path
     >>> html(Path("explained/photos"))[:15]
@@ -58,14 +61,23 @@ def html(folder: Path) -> str:
         title=f"{plural(len(frame), 'picture')} explained by {models}",
         numbers=numbers,
         sections=[section for section in sections if section[2]],
+        methods=_methods(folder),
     )
+
+
+def _methods(folder: Path) -> dict[str, Any] | None:
+    """Return what is said of methods and layers, with the best as a table; None where they were not compared."""
+    found = matrix.read(folder)
+    if found is None:
+        return None
+    return {"sentence": found.sentence, "head": matrix.HEAD, "rows": matrix.rows(found, METHODS_LISTED)}
 
 
 def _unproved(folder: Path, frame: Any, names: dict[str, str]) -> list[tuple[str, str, list[dict[str, str]]]]:
     """Return the section of maps that are not clearly better than random places; none where maps were not proved."""
     if proofs.summed(frame) is None:
         return []
-    rows = frame[frame["better_than_random"].eq(False)].sort_values("over_random", kind="stable")
+    rows = analysis.ordered(analysis.kept(frame, only="unproved"), "random")
     about = f"Hiding what these maps show changes no more than hiding other places, the worst first. {_most(rows)}"
     tiles = _tiles(folder, rows, names, lambda row: f"{row['over_random']:+.2f} beside random places")
     return [("Maps not to trust", about, tiles)]

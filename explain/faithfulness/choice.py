@@ -10,8 +10,9 @@ import numpy as np
 from common.errors import ModelProblem
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find, layer_choices
-from explain.faithfulness import check, controls
+from explain.faithfulness import check, check_steps, controls
 from explain.faithfulness.curves import Order, Perturber
+from explain.faithfulness.grid import Cell, Grid
 from explain.faithfulness.ranking import ranking
 from explain.faithfulness.scores import scorer
 from explain.maps.heatmap import on_content
@@ -39,41 +40,11 @@ MAX_LAYERS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One method at one layer."""
-
-    method: str
-    layer: str
-    advantage: float | None
-    """Insertion's area minus deletion's; None where the map is empty."""
-    random: float
-    """The same of random maps as smooth as it, the mean over seeds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Grid[Cell]):
     """The matrix of methods and layers for one target of one picture."""
 
     label: str
     cells: tuple[Cell, ...]
-    """By method and then by layer, in the order of execution; fewer while it is not finished."""
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(cell.method for cell in self.cells))
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(cell.layer for cell in self.cells))
-
-    @property
-    def best(self) -> Cell | None:
-        """The cell with the largest advantage that is above its random maps'; None where none is.
-
-        Not the one with the largest difference to them: three random maps may do badly by chance.
-        """
-        better = [cell for cell in self.cells if cell.advantage is not None and cell.advantage > cell.random]
-        return max(better, key=lambda cell: cell.advantage or 0.0, default=None)
 
     @property
     def sentence(self) -> str:
@@ -114,8 +85,7 @@ def choice(
     that is no single answer; Cancelled within one batch of a stop.
     """
     check(filling)
-    if not 2 <= steps <= 100:
-        raise ModelProblem("A proof takes 2 to 100 steps.")
+    check_steps(steps)
     before, target = explanation.evidence, explanation._map(index).measured.target
     resident = before.resident
     if not resident.gradients:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import ModelProblem, Problem
-from explain.faithfulness import check, controls
+from explain.faithfulness import check, check_steps, controls
 from explain.faithfulness.curves import STEPS, Curve, Order, Perturber
 from explain.faithfulness.proof import Proof
 from explain.faithfulness.ranking import ranking
@@ -68,8 +68,9 @@ def prove(
     """
     for one in fillings:
         check(one)
-    if not fillings or not 2 <= steps <= 100:
-        raise ModelProblem("A proof takes one filling at least, and 2 to 100 steps.")
+    check_steps(steps)
+    if not fillings:
+        raise ModelProblem("A proof takes one filling at least.")
     shown = explanation._map(index)
     heatmap, position = shown.measured, explanation.heatmaps.index(shown)
     places = ranking(heatmap.content) if heatmap.state == "ok" else None

@@ -26,6 +26,8 @@ class Plan:
     model: str
     options: dict[str, Any]
     folder: Path
+    prove: bool = False
+    """Whether every map is proved, too."""
 
 
 @dataclass
@@ -66,6 +68,7 @@ def _run(status: BatchStatus, cancel: Event, source: Source, plans: tuple[Plan, 
             plan.model,
             plan.folder,
             options=plan.options,
+            prove=plan.prove,
             progress=report,
             cancel=cancel,
             resume=resume,
@@ -82,7 +85,7 @@ class Batch:
     job: Job | None = None
 
 
-def folder_for(source: Source, model: str, options: dict[str, Any], scratch: Path) -> Path:
+def folder_for(source: Source, model: str, options: dict[str, Any], scratch: Path, *, prove: bool = False) -> Path:
     """Return where results go: for a permitted folder always the same place, so that a run can be resumed.
 
     For uploads it is `scratch`, which is deleted when the session ends.
@@ -90,7 +93,8 @@ def folder_for(source: Source, model: str, options: dict[str, Any], scratch: Pat
     plain = model.replace("/", "-")
     if not source.path:
         return scratch / plain
-    named = json.dumps([source.path, model, options], default=str, sort_keys=True)
+    # A run without proofs has the place that it had before there were any.
+    named = json.dumps([source.path, model, options, *(["prove"] if prove else [])], default=str, sort_keys=True)
     digest = hashlib.sha256(named.encode()).hexdigest()[:10]
     base = settings().batches
     return base / f"{file_stem(source.name.replace('_', '-'), collapse=False, max_length=40)}-{plain}-{digest}"

@@ -13,7 +13,7 @@ from components.session.markdown import escaped, shortened
 from explain.batch import journal
 from explain.batch.item import distinct_names
 from explain.batch.records import recipe as recipe_of
-from explain.phrases import percent
+from explain.phrases import percent, signed
 from models import catalog
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ NUMBERS = {
     "close": ("margin", "margin {share}"),
     "scattered": ("half_heat_area", "half of the evidence on {share}"),
     "pointed": ("half_heat_area", "half of the evidence on {share}"),
+    "random": ("over_random", "{signed} beside random places"),
     "odd": ("oddness", "{oddness:.1f} × the median distance"),
 }
 """The column that pictures are sorted by, and what is written of it."""
@@ -82,7 +83,8 @@ def _more(row: dict[str, Any], order: str) -> str:
     """Return the number that a picture is sorted by; else the class of its folder, if the prediction differs."""
     column, number = NUMBERS.get(order, ("", ""))
     if (value := row.get(column)) is not None and value == value:
-        return number.format(**row, share=percent(value), common=_common(value) if column == "disagreement" else "")
+        common = _common(value) if column == "disagreement" else ""
+        return number.format(**row, share=percent(value), signed=signed(value, "+.2f"), common=common)
     label = row.get("labelled")
     return f"folder: {label}" if label and row.get("wrong") else ""
 

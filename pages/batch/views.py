@@ -10,11 +10,12 @@ import streamlit as st
 
 from components.session import url_state
 from components.session.markdown import escaped, shortened
-from components.views import charts, tables
-from explain.batch import analysis, journal
+from components.views import charts, method_matrix, tables
+from explain.batch import analysis, journal, matrix, proofs
 from explain.batch.table import CSV, PARQUET
 from explain.phrases import listing, percent, plural
 from explain.provenance import made_with
+from models import catalog
 from pages.batch.tiles import WIDE, tiles
 
 if TYPE_CHECKING:
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     Frame = Any
 
 PAGE = 24
+METHODS = "Every quick method at each layer, with its mean over pictures and how sure that is."
 NAMED = 4
 """Folders' names in a sentence."""
 ORDERS = {
     "unsure": "Lowest confidence",
     "border": "Most evidence at the edges",
     "apart": "Largest disagreement between the models",
+    "random": "Weakest against random places",
     "close": "Smallest margin",
     "scattered": "Most scattered evidence",
     "pointed": "Most concentrated evidence",
@@ -43,10 +46,14 @@ ONLY = {
     "right": "Prediction matches the folder",
     "unsure": "Score below 50 %",
     "apart": "The two models disagree",
+    "unproved": "Maps not to trust",
 }
+NEEDED = {"apart": "disagreement", "random": "over_random", "unproved": "better_than_random"}
+"""The column without which an order, or a filter, is not offered."""
 COLUMNS = (
     *("picture", "labelled", "predicted", "predicted_score", "margin", "other_predicted", "disagreement"),
-    *("half_heat_area", "border_share", "entropy_normalised", "gini", "n_regions", "state", "notes"),
+    *("advantage", "over_random", "better_than_random"),
+    *("half_heat_area", "border_share", "entropy_normalised", "gini", "n_regions", "proof", "state", "notes"),
 )
 
 
@@ -73,22 +80,25 @@ def key(job: Job) -> tuple[str, str | None, int]:
 
 
 def made(job: Job) -> str:
-    """Describe the run, `demo-cls-l, GradCAM at layer4 (Where is it?)`; with two models both."""
-    return "; compared with ".join(_described(Path(folder)) for folder in key(job)[:2] if folder)
+    """Describe the run, `demo-cls-l, GradCAM at layer4 (Where is it?)`, with what came of proving its maps; with two
+    models both."""
+    first, second, changed = key(job)
+    return "; compared with ".join(_described(folder, changed) for folder in (first, second) if folder)
 
 
-def _described(folder: Path) -> str:
+def _described(folder: str, changed: int) -> str:
     # The journal names what the choices left to the model.
-    recipe = journal.settings_of(folder)["recipe"]
-    return made_with(recipe["model"], recipe["method"], recipe["layers"], recipe["part"])
+    recipe = journal.settings_of(Path(folder))["recipe"]
+    made = made_with(recipe["model"], recipe["method"], recipe["layers"], recipe["part"])
+    proved = proofs.words(frame(folder, None, changed))
+    return f"{made}: {proved}" if proved else made
 
 
 def gallery(job: Job) -> None:
     """Draw the pictures under their maps, filtered and sorted, a page at a time."""
     found = frame(*key(job))
-    two = "disagreement" in found
-    orders = {name: label for name, label in ORDERS.items() if name != "apart" or two}
-    only = {name: label for name, label in ONLY.items() if (name != "apart" or two) and _any(found, name)}
+    orders = {name: label for name, label in ORDERS.items() if NEEDED.get(name, "picture") in found}
+    only = {name: label for name, label in ONLY.items() if _any(found, name)}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         order = url_state.widget(
             st.selectbox,
@@ -108,7 +118,8 @@ def gallery(job: Job) -> None:
             key="batch-only",
             name="only",
             width=210,
-            help="Show only some. A folder's name counts as the correct class where it means one that the model knows.",
+            help="Show only some. A folder's name counts as the correct class where it means one that the model knows; "
+            "hiding what a map not to trust shows changes no more than hiding other places.",
         )
         names = sorted(found["predicted"].dropna().unique())
         predicted = st.selectbox(
@@ -154,7 +165,7 @@ def labels_left_out(found: Frame) -> str:
 
 
 def _any(found: Frame, name: str) -> bool:
-    return name == "all" or not analysis.kept(found, only=name).empty
+    return name == "all" or (NEEDED.get(name, "picture") in found and not analysis.kept(found, only=name).empty)
 
 
 def classes(job: Job) -> None:
@@ -258,6 +269,40 @@ def mostly(group: analysis.Group) -> str:
     return f"mostly {counts.index[0]}, {percent(share)}" if share > 0.5 else f"{len(counts)} different answers"
 
 
+def compared(job: Job) -> bool:
+    """Whether methods and layers were compared in this run."""
+    return (job.plans[0].folder / matrix.FILE).is_file()
+
+
+def methods(job: Job) -> None:
+    """Draw the matrix of methods and layers of each model, and the way to explain again with the best."""
+    for plan in job.plans:
+        if (found := matrix.read(plan.folder)) is None:
+            continue
+        if len(job.plans) > 1:
+            st.markdown(f"### {plan.model}")
+        st.caption(
+            "For every quick method at each layer the hottest parts are hidden, then alone kept, on "
+            f"{plural(found.pictures, 'picture')} drawn from this run: the more the scores hang on those parts, the "
+            "larger the number."
+        )
+        method_matrix.matrix(found, f"{method_matrix.HELP} The mean over the pictures.")
+        st.markdown(f":material/fact_check: {found.sentence}")
+        spec = catalog.catalog().get(plan.model)
+        if found.best is not None and spec is not None:
+            help = (
+                "Choose this method and this layer in the sidebar; Explain again above then makes the maps with them."
+            )
+            method_matrix.use(found.best, spec, "", help)
+        with st.expander("How sure is that?", icon=":material/scatter_plot:"):
+            st.caption(
+                "The 95 % interval is of the mean over pictures. Ahead on: the pictures on which no other method and "
+                "layer is better."
+            )
+            rows = [dict(zip(map(str.capitalize, matrix.HEAD), row, strict=True)) for row in matrix.rows(found)]
+            tables.table(rows, right=[name.capitalize() for name in matrix.HEAD[2:]], height=420)
+
+
 def table(job: Job) -> None:
     """Draw the main columns."""
     found = frame(*key(job))
@@ -267,6 +312,7 @@ def table(job: Job) -> None:
     help = {
         "predicted_score": "The score of the best prediction.",
         "margin": "The score of the best prediction minus the next one's.",
+        **proofs.MEANING,
         "disagreement": "100 % minus the overlap of the two models' strongest fifths: 100 % is nothing in common.",
     } | MEANING
     shown, config = tables.numbers(found[columns], help)
@@ -304,6 +350,8 @@ def downloads(job: Job) -> None:
                     "The table, every picture under its map, and every raw map.",
                 ),
             )
+            if (folder / matrix.FILE).is_file():
+                offers += ((("Methods and layers, .csv", matrix.FILE, (folder / matrix.FILE).read_bytes), METHODS),)
             for (label, file, make), help in offers:
                 charts.download(label, make, file, type="tertiary", key=f"get-{folder.name}-{file}", help=help)
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from components.session import page, state, url_state
+from components.session import page, state
 from components.viewer import Map, Panel
-from components.views import panels, tables
+from components.views import method_matrix, panels, tables
 from explain.faithfulness import badge
 from explain.methods import METHODS
 from explain.phrases import percent, signed
@@ -18,8 +18,9 @@ from pages.trust.job import Part, result, so_far
 
 if TYPE_CHECKING:
     from explain import Explanation
-    from explain.faithfulness.choice import Cell, Choice
+    from explain.faithfulness.choice import Choice
     from explain.faithfulness.flip import Flip
+    from explain.faithfulness.grid import Cell
     from explain.faithfulness.scramble import Scramble
     from explain.faithfulness.stability import Stability
 
@@ -171,41 +172,22 @@ def chosen(explanation: Explanation, index: int) -> None:
     found: Choice | None = result(CHOICE, explanation, index)
     if found is None:
         if (unfinished := so_far(CHOICE, explanation, index)) is not None:
-            _matrix(unfinished)
+            method_matrix.matrix(unfinished)
         return
-    _matrix(found)
+    method_matrix.matrix(found)
     st.markdown(f":material/fact_check: {found.sentence}")
     if (best := found.best) is not None:
         _use(explanation, best)
 
 
-def _matrix(found: Choice) -> None:
-    names = {name: METHODS[name].name for name in found.methods}
-    matrix = pd.DataFrame(None, index=list(names.values()), columns=list(found.layers), dtype=float)
-    for cell in found.cells:
-        if cell.advantage is not None:
-            matrix.loc[names[cell.method], cell.layer] = cell.advantage
-    matrix.loc["Random places"] = {cell.layer: cell.random for cell in found.cells}
-    matrix.insert(0, "Method", matrix.index)
-    help = "Score kept minus score left, each averaged over the shares that are kept or hidden; empty: no map."
-    tables.table(matrix, columns={layer: tables.number("%+.2f", help) for layer in found.layers})
-
-
 def _use(explanation: Explanation, best: Cell) -> None:
     """Draw the button that opens Explore with a method and a layer."""
 
-    def take() -> None:
-        url_state.put(f"method-{explanation.model.task}", best.method)
-        url_state.put(f"layers-{explanation.model.id}", [best.layer])
+    def leave() -> None:
         state.of(state.Navigation).go_to = page.script("explore")
 
-    if st.button(
-        f"Use {METHODS[best.method].name} at {best.layer} on Explore",
-        icon=":material/visibility:",
-        key="use-best",
-        on_click=take,
-        help="Choose this method and this layer, and see the map there.",
-    ):
+    help = "Choose this method and this layer, and see the map there."
+    if method_matrix.use(best, explanation.model, " on Explore", help, leave):
         from components.session import reopen
 
         reopen.go()

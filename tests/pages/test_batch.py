@@ -14,9 +14,10 @@ from common.errors import ModelProblem
 from components.choices import model_picker
 from components.choices.permitted_folders import folders, permitted
 from components.session.state import ChosenClass, Navigation, Reopened, Sidebar
-from explain.batch import analysis, table
+from explain.batch import analysis, matrix, table
 from explain.batch import source as sources
 from explain.history import History
+from explain.methods import METHODS
 from explain.picture.image import to_jpeg
 from pages.batch import views
 from pages.batch.job import Batch, Job, Plan, folder_for
@@ -220,6 +221,63 @@ def test_two_models_can_be_sorted_by_where_they_disagree(page, many):
     assert session(again, Batch).job.plans[1].model == "efficientnet-lite2"
 
 
+def test_a_run_is_proved_afterwards_and_says_which_maps_to_trust_and_which_method_shows_most(page, many):
+    for file in sorted(many.rglob("*.jpg"))[3:]:
+        file.unlink()
+    app = page(SCREEN, folder=str(many), model="demo-cls-s", layers="layer4")
+    button(app, "Explain all").click().run()
+    app = finished(app)
+    (before,) = session(app, Batch).job.plans
+    for label, options in offered(app).items():
+        assert label not in options
+    button(app, "Prove every map").click().run()
+    app = finished(app)
+    assert not app.exception and not app.error
+    assert not [one for one in app.button if one.label == "Prove every map"]
+    (plan,) = session(app, Batch).job.plans
+    assert plan.prove and plan.options == before.options and plan.folder != before.folder
+    for label, options in offered(app).items():
+        assert label in options
+    rows = table.read(plan.folder)
+    better = int(rows["better_than_random"].sum())
+    made = next(one.value for one in app.caption if one.value.startswith("demo-cls-s, "))
+    assert made.endswith(f"(Where is it?): {better} of 3 maps show more than random places do")
+    app.selectbox(key="batch-order").set_value("random").run()
+    assert opened(app) == list(rows.sort_values("over_random")["picture"]) and "beside random places" in texts(app)
+    app.segmented_control(key="batch-lens").set_value("table").run()
+    assert {"advantage", "over_random", "better_than_random", "proof"} <= set(app.dataframe[0].value)
+    app.segmented_control(key="batch-lens").set_value("methods").run()
+    assert not app.exception and not app.error
+    found = matrix.read(plan.folder)
+    assert found is not None and found.best is not None and found.pictures == 3
+    shown = app.dataframe[0].value
+    assert list(shown["Method"])[-1] == "Random places" and list(shown)[1:] == list(found.layers)
+    assert any(found.sentence in one.value for one in app.markdown)
+    button(app, f"Use {METHODS[found.best.method].name} at {found.best.layer}").click().run()
+    button(app, "Explain again with these choices").click().run()
+    (plan,) = session(app, Batch).job.plans
+    assert plan.prove and (plan.options["method"], plan.options["layers"]) == (found.best.method, (found.best.layer,))
+
+
+def offered(app) -> dict[str, list[str]]:
+    """What only a run whose maps were proved has, and where it would be."""
+    return {
+        views.ORDERS["random"]: app.selectbox(key="batch-order").options,
+        views.ONLY["unproved"]: app.selectbox(key="batch-only").options,
+        "Methods": app.segmented_control(key="batch-lens").options,
+    }
+
+
+def test_every_map_is_proved_if_that_was_chosen_before(page, many):
+    app = page(SCREEN, folder=str(many), model="demo-cls-s")
+    assert not app.checkbox(key="batch-prove").value
+    app.checkbox(key="batch-prove").check().run()
+    assert app.query_params["prove-all"] in ("1", ["1"])
+    button(app, "Explain all").click().run()
+    session(app, Batch).job.cancel.set()
+    assert session(app, Batch).job.plans[0].prove
+
+
 def test_a_failure_is_a_sentence_and_can_be_started_over(page, many):
     app = page(SCREEN, folder=str(many))
     button(app, "Explain all").click().run()
@@ -320,6 +378,9 @@ def test_results_of_a_folder_are_found_again_and_those_of_uploads_are_not_mixed(
     first = folder_for(own, "m", {"method": "gradcam"}, tmp_path / "scratch")
     assert first == folder_for(own, "m", {"method": "gradcam"}, tmp_path / "other")
     assert first != folder_for(own, "m", {"method": "layercam"}, tmp_path)
+    # As it was before maps could be proved, so that runs of then resume.
+    assert first.name == "cats-m-4ed136495c"
+    assert folder_for(own, "m", {"method": "gradcam"}, tmp_path, prove=True) != first
     assert folder_for(uploaded, "m", {}, tmp_path / "scratch").parent == tmp_path / "scratch"
 
 

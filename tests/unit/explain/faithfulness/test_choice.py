@@ -11,7 +11,8 @@ import pytest
 from common.errors import Cancelled, ModelProblem
 from explain import Explainer
 from explain.faithfulness import controls
-from explain.faithfulness.choice import MAX_LAYERS, Cell, Choice, choice, short_list
+from explain.faithfulness.choice import MAX_LAYERS, Choice, choice, short_list
+from explain.faithfulness.grid import Cell
 from explain.methods import METHODS
 
 if TYPE_CHECKING:
