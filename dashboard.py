@@ -59,6 +59,13 @@ MENU = {
             "A model in use: its confidence over time, where it looks, what has changed, and the worst cases.",
         ),
     },
+    "Show": {
+        "live": (
+            "Live",
+            "videocam",
+            "The camera in real time, with what the model says and where it looks; without a camera, a clip.",
+        ),
+    },
     "History": {
         "history": ("History", "bookmarks", "What you saved: search, annotate and compare it; no model runs."),
     },

@@ -34,9 +34,6 @@ class _LazyApp:
         self._lock = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1000})
-            return
         if self._app is None:
             from starlette.concurrency import run_in_threadpool
 

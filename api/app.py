@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
-from api import legacy_routes, metrics, middleware, negotiation, problems, routes_explain, routes_models
+from api import legacy_routes, live, metrics, middleware, negotiation, problems, routes_explain, routes_models
 from api.schemas import Settings
 from api.work_queue import WorkQueue
 from explain.recipe import VERSION
@@ -38,6 +38,7 @@ def create(settings: Settings | None = None) -> FastAPI:
     metrics.watch(app.state.queue)
     for router in (routes_explain.router, routes_models.router, legacy_routes.router):
         app.include_router(router)
+    app.router.add_websocket_route("/api/live", live.live)
     _docs(app)
     problems.install(app)
     inner = app.openapi

@@ -1,9 +1,10 @@
 """Check where a request comes from, its key and its body, before any route: plain ASGI middleware.
 
 A request from another site's page is refused because a browser sends it without asking its user;
-SIGHTGLASS_API_ORIGINS names sites that are allowed. A request to a loopback address must use a local host name: another
-site can point its own name at this machine. If a key is set, it is required. A body is counted as it arrives and
-refused if it is too large, stalls or exceeds the memory for bodies; work whose client disconnects is cancelled.
+SIGHTGLASS_API_ORIGINS names sites that are allowed. A WebSocket is refused before its handshake, by the same rules; a
+page of this server has a ticket in place of the key. A request to a loopback address must use a local host name:
+another site can point its own name at this machine. If a key is set, it is required. A body is counted as it arrives
+and refused if it is too large, stalls or exceeds the memory for bodies; work whose client disconnects is cancelled.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from api import metrics, problems
 from api.problems import ApiProblem
 from api.work_queue import Busy
 from common.settings import settings
+from explain.live import tickets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,6 +41,8 @@ TWO_PICTURES = "/similarity"
 """Path whose body has two pictures."""
 FIELD_BYTES = 256 * 1024
 """Bytes allowed for everything but the pictures."""
+TICKET = "ticket."
+"""Begins the subprotocol by which a page of this server says that it is one."""
 STALL_SECONDS = 10.0
 """Longest pause within a body."""
 MAX_BODY_SECONDS = 60.0
@@ -47,6 +51,8 @@ MAX_DRAINED = 64 * 2**20
 """Bytes of a refused body that are read and dropped: a client that is still sending does not read the answer."""
 MAX_BODIES = 8
 """Bodies of full length in memory at the same time, over all requests: a longer queue has to be of smaller pictures."""
+POLICY = 1008
+"""Code of a WebSocket that is refused."""
 CLIENT_CLOSED = 499
 """Status counted when the client disconnected before an answer; never sent."""
 
@@ -115,12 +121,19 @@ class Guard:
         self.budget = BodyBudget(MAX_BODIES * self._max_bytes(""))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/api")
         problem = self._access_problem(path, headers, scope)
+        if scope["type"] == "websocket":
+            if problem is None:
+                await self.app(scope, receive, send)
+            else:
+                # Before the handshake is accepted this is answered with status 403.
+                await send({"type": "websocket.close", "code": POLICY, "reason": str(problem)[:120]})
+            return
         max_bytes = self._max_bytes(path)
         length = headers.get("content-length", "")
         if problem is None and length.isdigit() and int(length) > max_bytes:
@@ -150,6 +163,11 @@ class Guard:
 
     def _access_problem(self, path: str, headers: Mapping[str, str], scope: Scope) -> ApiProblem | None:
         key, given = self.settings.key, _keys(headers)
+        own_page = scope["type"] == "websocket" and any(
+            tickets.valid(offered.removeprefix(TICKET))
+            for offered in scope.get("subprotocols") or ()
+            if offered.startswith(TICKET)
+        )
         if key and any(hmac.compare_digest(key.encode(), one.encode("latin-1")) for one in given):
             return None
         public = any(path == name or path.startswith(f"{name}/") for name in PUBLIC)
@@ -162,7 +180,7 @@ class Guard:
         if not public and not self._known_host(host, scope):
             detail = "This machine is not known by that name: use localhost, or add the name to SIGHTGLASS_API_HOSTS."
             return ApiProblem(403, "origin", detail)
-        if not key or public:
+        if not key or public or own_page:
             return None
         detail = "The key is wrong" if any(given) else "A key is required"
         detail = f"{detail}: send it as `Authorization: Bearer ...` or `X-API-Key`."
@@ -176,7 +194,8 @@ class Guard:
         except ValueError:
             return False
         # http here can be https at a proxy that does not say so; https here is https there.
-        return bool(host) and site.netloc == host and (scope.get("scheme") != "https" or site.scheme == "https")
+        secure = scope.get("scheme") in ("https", "wss")
+        return bool(host) and site.netloc == host and (not secure or site.scheme == "https")
 
     def _known_host(self, host: str, scope: Scope) -> bool:
         """Return whether a request to a loopback address names a local host: other names can be pointed at it."""

@@ -213,16 +213,20 @@ class Explainer:
         self, source: Any, bgr: bool, question: Question | None, options: dict[str, Any]
     ) -> tuple[Image, Options]:
         """Return a picture and the checked options of one explanation."""
+        if given_pictures.is_ready(source, self.resident.adapter, self._object):
+            options = options | {"preprocessing": in_memory.READY}
+            return Image.of_tensor(source), self.options(options, question)
+        return Image.open(given_pictures.red_first(source) if bgr else source), self.options(options, question)
+
+    def options(self, given: Mapping[str, Any], question: Question | None = None) -> Options:
+        """Return the checked options of a call with these; raises ModelProblem naming the first wrong one."""
         # The adapter's first part is its default: of prompts their contrast.
         first: dict[str, Any]
         first = {"part": self.resident.adapter.parts[0]} if question is None else settings(self.resident, question)
         if self._layers and "layers" not in first:
             first["layers"] = self._layers
-        if "layers" in options:
-            options = options | {"layers": self._paths(options["layers"])}
-        if given_pictures.is_ready(source, self.resident.adapter, self._object):
-            return Image.of_tensor(source), Options.parse(first | options | {"preprocessing": in_memory.READY})
-        return Image.open(given_pictures.red_first(source) if bgr else source), Options.parse(first | options)
+        layers = {"layers": self._paths(given["layers"])} if "layers" in given else {}
+        return Options.parse({**first, **given, **layers})
 
     def _one(self, image: Image, chosen: Options, run: Run) -> Explanation:
         def work(resident: Resident, more: tuple[str, ...]) -> Explanation:
@@ -360,17 +364,25 @@ class Explainer:
         key = (image.sha256, adapter.weights_sha256, self.model.id, layers, options.preprocessing, resident.device)
         milliseconds: dict[str, float] = {}
         if (evidence := EVIDENCE.get(key)) is None:
-            # Built once for a model, so it is not part of this picture's time.
-            resident.fastest_adapter(layers)
-            start = time.perf_counter()
-            given = self._prepared(resident, image, options)
-            prepared = time.perf_counter()
-            evidence = Evidence(resident, given, layers)
-            if resident.device.type == "cuda":
-                torch.cuda.synchronize(resident.device)
-            done = time.perf_counter()
-            milliseconds = {"prepare": (prepared - start) * 1e3, "model": (done - prepared) * 1e3}
+            evidence, milliseconds = self.fresh_evidence(resident, image, options)
         return evidence, key, milliseconds
+
+    def fresh_evidence(self, resident: Resident, image: Image, options: Options) -> tuple[Evidence, dict[str, float]]:
+        """Return the Evidence of one pass over a picture, and the milliseconds spent; nothing is cached.
+
+        `resident` is one that `with_vocabulary` returned.
+        """
+        layers = chosen_layers(resident, options.layers)
+        # Built once for a model, so it is not part of this picture's time.
+        resident.fastest_adapter(layers)
+        start = time.perf_counter()
+        given = self._prepared(resident, image, options)
+        prepared = time.perf_counter()
+        evidence = Evidence(resident, given, layers)
+        if resident.device.type == "cuda":
+            torch.cuda.synchronize(resident.device)
+        done = time.perf_counter()
+        return evidence, {"prepare": (prepared - start) * 1e3, "model": (done - prepared) * 1e3}
 
 
 def _forget(resident: weakref.ref[Resident]) -> None:

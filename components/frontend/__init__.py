@@ -20,13 +20,19 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 
 
-def declare(name: str, folder: Path, modules: Sequence[str], *, html: str | None = None) -> ComponentRenderer:
-    """Register a component: its last module has the default export, and it takes the HTML and CSS beside that."""
+def declare(
+    name: str, folder: Path, modules: Sequence[str], *, html: str | None = None, styles: Sequence[str] = ()
+) -> ComponentRenderer:
+    """Register a component: its last module has the default export, and it takes the HTML and CSS beside that.
+
+    `styles`: more CSS of this folder, for what some components have in common.
+    """
     page, style = (folder / f"{Path(modules[-1]).stem}.{kind}" for kind in ("html", "css"))
+    common = "\n".join((_HERE / name).read_text("utf-8") for name in ("shared.css", *styles))
     return st.components.v2.component(
         f"sightglass_{name}",
         html=page.read_text("utf-8") if page.exists() else html,
-        css=f"{(_HERE / 'shared.css').read_text('utf-8')}\n{style.read_text('utf-8')}" if style.exists() else None,
+        css=f"{common}\n{style.read_text('utf-8')}" if style.exists() else None,
         js=joined(folder, modules),
     )
 

@@ -37,7 +37,7 @@ _PAGE = ("controls.js", "painter.js", "save.js", "display.js")
 _MODULES = (*_SHARED, *_PIXELS, *_STATE, *_PAGE, "prefetch.js", "bridge.js", "gestures.js", "input.js", "viewer.js")
 _TEXTS = (*_SHARED, "text_channel.js")
 _REQUESTS = (*_SHARED, "request_channel.js")
-_component = declare("viewer", _HERE, _MODULES)
+_component = declare("viewer", _HERE, _MODULES, styles=("sliders.css",))
 _text_channel = declare("text_channel", _HERE, _TEXTS)
 _request_channel = declare("request_channel", _HERE, _REQUESTS)
 

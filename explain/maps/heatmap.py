@@ -219,11 +219,7 @@ def heatmaps(
     if not targets:
         return ()
     arrays = [raw.cpu().numpy() for raw in raws]
-    pictured = []
-    for raw in arrays:
-        y0, y1, x0, x1 = _cells(geometry, *raw.shape[-2:])
-        pictured.append(raw[:, y0:y1, x0:x1])
-    states = [_state([raw[i] for raw in pictured]) for i in range(len(targets))]
+    states = [state_of([raw[i] for raw in arrays], geometry) for i in range(len(targets))]
     # A broken map must not set the scale that it shares with others.
     if "not a number" in states:
         broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)
@@ -265,7 +261,9 @@ def _ends(ranges: Sequence[Tensor], count: int) -> list[tuple[float, float]]:
     return [(float(at), float(at + by)) for at, by in zip(low + lowest * before, after * before, strict=True)]
 
 
-def _state(raws: Sequence[NDArray[np.float32]]) -> State:
+def state_of(raws: Sequence[NDArray[np.float32]], geometry: Geometry) -> State:
+    """Return whether the raw maps of a target, one (h, w) per layer, show anything where there is picture."""
+    raws = [raw[y0:y1, x0:x1] for raw in raws for y0, y1, x0, x1 in [_cells(geometry, *raw.shape)]]
     if not all(np.isfinite(raw).all() for raw in raws):
         return "not a number"
     highest = max(float(raw.max()) for raw in raws)

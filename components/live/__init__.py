@@ -1,0 +1,118 @@
+"""Live: frames of a camera or a clip, each shown with its own map, over a socket that Streamlit has no part in.
+
+Python sends what is chosen in the sidebar, the clip's pictures and a ticket for the socket; the browser does the rest,
+and hands back a frame where a person wants to go on with it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.frontend import declare, no_callback, packed
+from components.session import image_source, state
+from components.viewer.payload import jpeg
+from explain.live import tickets
+from explain.picture.image import Image
+from explain.rendering.colormaps import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from models.adapter import ModelSpec
+
+KEY = "live"
+HEIGHT = 520
+STILL = 960
+"""Pixels of the longer side of a picture of the clip."""
+_MODULES: tuple[str, ...] = ("../frontend/component.js", "../frontend/unpack.js")
+_MODULES += tuple(
+    f"../viewer/{name}.js"
+    for name in (
+        "table",
+        "geometry",
+        "sample",
+        "contour",
+        "picture",
+        "draw",
+        "outline",
+        "readout",
+        "settings",
+        "controls",
+    )
+)
+_MODULES += ("raw_map.js", "pace.js", "link.js", "source.js", "screen.js", "answers.js", "recorder.js", "live.js")
+_component = declare("live", Path(__file__).parent, _MODULES, styles=("sliders.css",))
+
+
+@dataclass
+class Visit:
+    """What the session knows of its live page."""
+
+    ticket: str = field(default_factory=tickets.issue)
+    said: str = ""
+    """What became of the last snapshot."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame that a person goes on with."""
+
+    image: Image
+    data: bytes
+    """The JPEG that the model saw."""
+    act: str
+    """`open` or `snapshot`."""
+    label: str | None
+    """What the map is of."""
+    pair: tuple[int, int] | None
+    """The candidate and the class of the box that it is of."""
+    picture: bytes
+    """What was on the screen, a JPEG; empty unless it is a snapshot."""
+
+
+def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: str, saves: bool) -> Frame | None:
+    """Draw the live canvas; return a frame that was handed over, for one run. Raises ImageProblem for a broken one."""
+    visit, names = state.of(Visit), clip_of(model)
+    head = {
+        "choice": {"model": model.id, "method": method, "options": dict(options)},
+        "ticket": visit.ticket,
+        "place": place,
+        "stills": " ".join(names),
+        "said": visit.said,
+        "saves": saves,
+        "colormaps": tables(),
+        "height": HEIGHT,
+    }
+    result = _component(key=KEY, data=packed(head, [_still(name) for name in names]), on_frame_change=no_callback)
+    return _frame(result.frame)
+
+
+def clip_of(model: ModelSpec) -> tuple[str, ...]:
+    """Return the names of the pictures of the clip: drawn scenes for a model of these, else the photographs."""
+    drawn = [name for name in image_source.EXAMPLES if name.startswith("scene")]
+    shown = drawn if model.example else [name for name in image_source.EXAMPLES if name not in drawn]
+    return tuple(name for name in shown if image_source.is_here(name)) or tuple(drawn)
+
+
+def _still(name: str) -> bytes:
+    image = image_source.example(name)
+    return jpeg(image.pixels, STILL, f"{image.sha256} clip")
+
+
+def _frame(given: Any) -> Frame | None:
+    if not isinstance(given, dict) or given.get("act") not in ("open", "snapshot"):
+        return None
+    try:
+        data = base64.b64decode(str(given.get("jpeg", "")), validate=True)
+        picture = base64.b64decode(str(given.get("picture", "")), validate=True)
+    except binascii.Error:
+        return None
+    image = Image.open(data, name="live.jpg")
+    label, box = given.get("label"), given.get("box")
+    anchor, index = (box.get("anchor"), box.get("index")) if isinstance(box, dict) else (None, None)
+    pair = (anchor, index) if isinstance(anchor, int) and isinstance(index, int) else None
+    return Frame(image, data, given["act"], label if isinstance(label, str) else None, pair, picture)

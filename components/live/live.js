@@ -1,0 +1,457 @@
+// Live: frames of a camera or a clip go to the model one by one, and each is shown with its own map.
+
+import { component, find, keepStored, stored, themeOf } from "../frontend/component.js";
+import { bytes, unpack } from "../frontend/unpack.js";
+import { listColormaps } from "../viewer/controls.js";
+import { defaults, keep, recalled } from "../viewer/settings.js";
+import { gradient } from "../viewer/table.js";
+import { Answers, followed } from "./answers.js";
+import { Link } from "./link.js";
+import { Pace } from "./pace.js";
+import { Recorder, download, named } from "./recorder.js";
+import { Screen, boxAt } from "./screen.js";
+import { camera, clip, reason } from "./source.js";
+
+/**
+ * @typedef {import("./answers.js").Pin} Pin
+ * @typedef {import("./link.js").Answer} Answer
+ * @typedef {import("./screen.js").Taken} Taken
+ * @typedef {import("../viewer/settings.js").Settings} Settings
+ * @typedef {import("../frontend/component.js").Send} Send
+ * @typedef {{choice: {model: string, method: string, options: object}, ticket: string, place: string, stills: string,
+ *   said: string, saves: boolean, colormaps: import("../viewer/controls.js").Colormap[], height: number}} Head  place: the
+ *   page that a frame can be opened on; stills: names the clip's pictures; said: what became of a snapshot; saves: on the server
+ */
+
+const QUALITY = 0.88;
+const SOURCE = "sightglass.live";
+const MODES = ["overlay", "map", "contour", "spotlight", "picture"];
+
+class Live {
+  settings = defaults();
+  /** @type {Map<string, Uint8Array>} */
+  luts = new Map();
+  /** @type {Head|null} */
+  head = null;
+  /** @type {import("./source.js").Source|null} */
+  source = null;
+  /** @type {Map<number, Taken>} frames that are on their way */
+  taken = new Map();
+  /** @type {Pin|null} */
+  pin = null;
+  labels = /** @type {string[]} */ ([]);
+  detects = false;
+  frozen = false;
+  held = false;
+  dark = false;
+  font = "sans-serif";
+  /** @type {"clip"|"camera"} */
+  kind = "clip";
+  linkWords = "";
+  sourceWords = "";
+  dropped = 0;
+  answered = 0;
+  #timer = 0;
+  #turns = 0;
+  send = /** @type {Send} */ (() => {});
+
+  /** @param {HTMLElement} root @param {AbortSignal} signal */
+  constructor(root, signal) {
+    this.root = root;
+    this.signal = signal;
+    this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector("canvas"));
+    this.video = /** @type {HTMLVideoElement} */ (root.querySelector("video"));
+    this.screen = new Screen(this.canvas);
+    this.pace = new Pace();
+    this.recorder = new Recorder();
+    this.answers = new Answers(find(root, ".rows"), (place) => this.follow(place), signal);
+    this.grab = document.createElement("canvas");
+    this.grabbing = /** @type {CanvasRenderingContext2D} */ (this.grab.getContext("2d", { willReadFrequently: true }));
+    this.link = new Link(() => this.connect(), {
+      state: (state, sentence) => this.connection(state, sentence),
+      note: (note) => this.noted(note),
+      answer: (answer) => this.answer(answer),
+    });
+    this.wire();
+    signal.addEventListener("abort", () => this.end());
+  }
+
+  connect() {
+    const url = new URL("api/live", location.href.replace(/[?#].*/, ""));
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    const ticket = this.head?.ticket;
+    return new WebSocket(url, ["sightglass.live", ...(ticket ? [`ticket.${ticket}`] : [])]);
+  }
+
+  end() {
+    clearTimeout(this.#timer);
+    this.link.stop();
+    this.source?.stop();
+    if (this.recorder.on) this.recorder.stop();
+  }
+
+  /** Take what Python sent. @param {{data: Uint8Array, setTriggerValue: Send}} given */
+  async show({ data, setTriggerValue }) {
+    const { head, blobs } = /** @type {{head: Head, blobs: Uint8Array[]}} */ (unpack(data)), before = this.head;
+    this.head = head;
+    this.send = setTriggerValue;
+    Object.assign(this, themeOf(this.root));
+    if (!before) this.begin(head);
+    find(this.root, ".place").textContent = `Open on ${head.place}`;
+    if (head.said !== before?.said && head.said) this.say(head.said);
+    if (JSON.stringify(head.choice) !== JSON.stringify(before?.choice)) {
+      this.labels = [];
+      this.follows(null);
+      this.pace.reset();
+      this.link.choose(head.choice);
+    }
+    if (!before) this.link.start();
+    if (head.stills !== before?.stills) {
+      const stills = await Promise.all(blobs.map((blob) => createImageBitmap(new Blob([/** @type {BlobPart} */ (blob)]))));
+      if (this.head?.stills !== head.stills) return;
+      this.clip = clip(stills);
+      if (this.kind === "clip") this.use(this.clip);
+    }
+    this.controls();
+    this.redraw();
+  }
+
+  /** @param {Head} head */
+  begin(head) {
+    for (const { name, lut } of listColormaps(find(this.root, ".colormap"), head.colormaps)) this.luts.set(name, bytes(lut));
+    this.settings = recalled(sessionStorage, null, [...this.luts.keys()]);
+    this.canvas.style.setProperty("--height", `${head.height}px`);
+    find(this.root, ".record").hidden = !Recorder.possible();
+    // A camera that was allowed before is opened again; at first the clip plays.
+    if (stored(sessionStorage, SOURCE).source === "camera") void this.choose("camera");
+  }
+
+  // Where frames come from.
+
+  /** @param {"clip"|"camera"} kind */
+  async choose(kind) {
+    this.kind = kind;
+    keepStored(sessionStorage, SOURCE, { source: kind });
+    this.controls();
+    const turn = ++this.#turns;
+    if (kind === "clip") {
+      this.sourceWords = "";
+      if (this.clip) this.use(this.clip);
+      return this.notice();
+    }
+    try {
+      const source = await camera(this.video, () => this.without("ended"));
+      if (turn !== this.#turns || this.signal.aborted) return source.stop();
+      this.sourceWords = "";
+      this.use(source);
+    } catch (error) {
+      if (turn === this.#turns) this.without(error instanceof Error ? error.name : Object(error).name ?? "");
+    }
+    this.notice();
+  }
+
+  /** Go on with the clip, and say why. @param {string} name of the error */
+  without(name) {
+    void this.choose("clip");
+    this.sourceWords = reason(name);
+    this.notice();
+  }
+
+  /** @param {import("./source.js").Source} source */
+  use(source) {
+    if (this.source && this.source !== source) this.source.stop();
+    this.source = source;
+    this.pace.reset();
+    this.pump();
+  }
+
+  // Frames out, answers in.
+
+  /** Take a frame where there is room for one, now or as soon as there is a new one. */
+  pump() {
+    clearTimeout(this.#timer);
+    if (this.frozen || document.hidden || !this.source || !this.link.room()) return;
+    if (!this.source.fresh(performance.now())) {
+      this.#timer = window.setTimeout(() => this.pump(), 4);
+      return;
+    }
+    this.take(this.source);
+  }
+
+  /** @param {import("./source.js").Source} source */
+  take(source) {
+    const taken = performance.now(), [width, height] = source.size, { grab, grabbing } = this;
+    if (grab.width !== width || grab.height !== height) Object.assign(grab, { width, height });
+    source.draw(grabbing, taken);
+    const number = this.link.reserve(), frame = { pixels: grabbing.getImageData(0, 0, width, height), jpeg: null, taken };
+    this.taken.set(number, frame);
+    grab.toBlob(async (blob) => {
+      const jpeg = blob && (await blob.arrayBuffer());
+      Object.assign(frame, { jpeg });
+      this.link.frame(number, jpeg);
+    }, "image/jpeg", QUALITY);
+  }
+
+  /** @param {Answer} answer */
+  answer(answer) {
+    const { n, ms, problem, dropped } = answer.head, frame = this.taken.get(n);
+    for (const number of this.taken.keys()) if (number <= n) this.taken.delete(number);
+    this.pace.waited(ms.wait);
+    this.dropped = dropped;
+    clearTimeout(this.#timer);
+    if (this.pace.delay > 1) this.#timer = window.setTimeout(() => this.pump(), this.pace.delay);
+    else this.pump();
+    if (this.frozen || !frame) return;
+    if (problem) {
+      this.linkWords = problem;
+      return this.notice();
+    }
+    if (this.linkWords) {
+      this.linkWords = "";
+      this.notice();
+    }
+    if (answer.head.lost) this.follows(null);
+    this.screen.take(frame, answer);
+    this.redraw();
+    this.answered += 1;
+    const now = performance.now();
+    this.pace.shown(now, now - frame.taken);
+    this.root.dataset.shown = String(this.answered);
+    this.words();
+  }
+
+  /** @param {string} state @param {string} sentence */
+  connection(state, sentence) {
+    this.root.dataset.state = state;
+    this.taken.clear();
+    this.linkWords = sentence;
+    find(this.root, ".again").hidden = !["waiting", "ended"].includes(state);
+    this.notice();
+    if (state === "ready") this.pump();
+  }
+
+  /** @param {import("./link.js").Note} note */
+  noted(note) {
+    if (note.type !== "ready") return;
+    this.detects = Boolean(note.detects);
+    this.labels = /** @type {string[]} */ (note.labels);
+    this.root.classList.toggle("detects", this.detects);
+    find(this.root, ".boxes").hidden = !this.detects;
+    find(this.root, "datalist").replaceChildren(...this.labels.map((label) => new Option(label)));
+  }
+
+  // What is followed.
+
+  /** Follow a row of the answers, or nothing where that one is followed already. @param {number} place */
+  follow(place) {
+    const { answer, taken } = this.screen.shown ?? {}, said = answer?.head.answers[place];
+    if (!said || !taken) return;
+    const { index, label, box } = said, { width, height } = taken.pixels;
+    const chosen = answer.head.place === null ? this.pin?.index === index : Boolean(this.pin) && answer.head.place === place;
+    const shares = box?.map((edge, i) => Math.min(1, Math.max(0, edge / (i % 2 ? height : width))));
+    this.follows(chosen ? null : { index, label, ...(shares && { box: shares }) });
+  }
+
+  /** @param {Pin|null} pin */
+  follows(pin) {
+    this.pin = pin;
+    this.link.pin(pin && { index: pin.index, ...(pin.box && { box: pin.box }) });
+    find(this.root, ".pin").value = pin?.label ?? "";
+  }
+
+  /** Follow a class by its name; nothing, or none of the model's: whatever it says. @param {string} typed */
+  named(typed) {
+    const index = this.labels.findIndex((label) => label.toLowerCase() === typed.trim().toLowerCase());
+    this.follows(index < 0 ? null : { index, label: this.labels[index] });
+    if (index < 0 && typed.trim()) this.say(`The model knows no ${typed.trim()}: choose a class from the list.`);
+  }
+
+  // What is said and drawn.
+
+  redraw() {
+    const { settings, held, dark, font } = this, lut = this.luts.get(settings.colormap) ?? [...this.luts.values()][0];
+    this.screen.draw({ settings: held ? { ...settings, mode: "picture" } : settings, lut, dark, range: null }, font);
+    const has = Boolean(this.screen.shown?.answer);
+    for (const name of [".open", ".snapshot", ".record"]) find(this.root, name).disabled = !has;
+  }
+
+  words() {
+    const { answer } = this.screen.shown ?? {}, said = followed(answer ?? null, this.pin, this.detects);
+    find(this.root, ".follows").textContent = said;
+    this.answers.show(answer ?? null);
+    this.canvas.setAttribute("aria-label", `${this.kind === "camera" ? "The camera" : "The clip"} with its map. ${said}`);
+    const read = this.pace.read(performance.now());
+    if (this.frozen) find(this.root, ".speed").textContent = "Frozen: this frame stays until you go on.";
+    else if (read) {
+      const skipped = this.dropped ? ` · ${this.dropped} skipped` : "";
+      find(this.root, ".speed").textContent = `${Math.round(read.rate)} frames/s · ${Math.round(read.latency)} ms behind the ${this.kind}${skipped}`;
+    }
+  }
+
+  /** Show what is wrong, if anything is: the connection first. */
+  notice() {
+    const words = this.linkWords || this.sourceWords, notice = find(this.root, ".notice");
+    find(notice, ".words").textContent = words;
+    notice.hidden = !words;
+  }
+
+  /** Say something for a while. @param {string} sentence */
+  say(sentence) {
+    this.sourceWords = sentence;
+    this.notice();
+    setTimeout(() => {
+      if (this.sourceWords !== sentence) return;
+      this.sourceWords = "";
+      this.notice();
+    }, 6000);
+  }
+
+  controls() {
+    const { root, settings } = this, $ = find.bind(null, root);
+    $(`[name="source"][value="${this.kind}"]`).checked = true;
+    $(`[name="mode"][value="${settings.mode}"]`).checked = true;
+    $(".alpha").value = String(settings.alpha);
+    $(".alpha").disabled = !["overlay", "spotlight"].includes(settings.mode);
+    const bar = $(".threshold"), share = `${100 * settings.threshold}%`;
+    bar.value = String(settings.threshold);
+    const veil = "color-mix(in srgb, var(--st-background-color) 78%, transparent)";
+    bar.style.setProperty("--hidden", `linear-gradient(90deg, ${veil} ${share}, transparent ${share})`);
+    bar.style.setProperty("--colours", gradient(this.luts.get(settings.colormap) ?? new Uint8Array(768)));
+    $(".low").textContent = settings.threshold ? `From ${settings.threshold.toFixed(2)}` : "Cold";
+    $(".colormap").value = settings.colormap;
+    $(".boxes").setAttribute("aria-pressed", String(settings.boxes));
+    $(".freeze").setAttribute("aria-pressed", String(this.frozen));
+    find($(".freeze"), ".icon").textContent = this.frozen ? "play_arrow" : "pause";
+    find($(".freeze"), ".word").textContent = this.frozen ? "Go on" : "Freeze";
+    $(".record").setAttribute("aria-pressed", String(this.recorder.on));
+    find($(".record"), ".icon").textContent = this.recorder.on ? "stop_circle" : "fiber_manual_record";
+    find($(".record"), ".word").textContent = this.recorder.on ? "Stop recording" : "Record";
+  }
+
+  // What a person does.
+
+  /** @param {Partial<Settings>} changes @param {boolean} [done] the hand let go */
+  set(changes, done = true) {
+    Object.assign(this.settings, changes);
+    if (done) keep(sessionStorage, this.settings);
+    this.controls();
+    this.redraw();
+  }
+
+  /** @param {boolean} frozen */
+  freeze(frozen) {
+    this.frozen = frozen && Boolean(this.screen.shown?.answer);
+    this.pace.reset();
+    this.controls();
+    this.words();
+    if (!this.frozen) this.pump();
+  }
+
+  /** Hold the plain frame. @param {boolean} held */
+  hold(held) {
+    if (this.held === held) return;
+    this.held = held;
+    this.redraw();
+  }
+
+  /** Hand Python the frame on the screen. @param {"open"|"snapshot"} act */
+  async hand(act) {
+    const shown = this.screen.shown;
+    if (!shown?.answer || !shown.taken.jpeg) return;
+    if (act === "open") this.freeze(true);
+    if (act === "snapshot" && !this.head?.saves) {
+      this.canvas.toBlob((blob) => blob && download(blob, named("heatmap", new Date(), "jpg")), "image/jpeg", 0.95);
+      return;
+    }
+    const { head } = shown.answer, { mode, alpha, threshold, colormap } = this.settings;
+    const text = await base64(new Blob([shown.taken.jpeg]));
+    const box = head.place === null ? null : head.answers[head.place];
+    const picture = act === "snapshot" ? await base64(await asJpeg(this.canvas)) : "";
+    const target = { label: head.map?.label ?? null, box };
+    this.send("frame", { act, jpeg: text, picture, ...target, view: { mode, alpha, threshold, colormap }, at: Date.now() });
+  }
+
+  record() {
+    if (this.recorder.on) this.recorder.stop();
+    else this.recorder.start(this.canvas);
+    this.controls();
+  }
+
+  wire() {
+    const { root, signal, canvas } = this;
+    const hear = (/** @type {string} */ name, /** @type {string} */ type, /** @type {(target: HTMLInputElement) => void} */ handler) =>
+      find(root, name).addEventListener(type, ({ target }) => handler(/** @type {HTMLInputElement} */ (target)), { signal });
+    hear(".source", "change", ({ value }) => void this.choose(value === "camera" ? "camera" : "clip"));
+    hear(".view", "change", ({ value }) => this.set({ mode: /** @type {Settings["mode"]} */ (value) }));
+    for (const name of /** @type {const} */ (["alpha", "threshold"])) {
+      hear(`.${name}`, "input", ({ value }) => this.set({ [name]: Number(value) }, false));
+      hear(`.${name}`, "change", ({ value }) => this.set({ [name]: Number(value) }));
+      hear(`.${name}`, "dblclick", () => this.set({ [name]: defaults()[name] }));
+    }
+    hear(".colormap", "change", ({ value }) => this.set({ colormap: value }));
+    hear(".pin", "change", ({ value }) => this.named(value));
+    hear(".boxes", "click", () => this.set({ boxes: !this.settings.boxes }));
+    hear(".freeze", "click", () => this.freeze(!this.frozen));
+    hear(".open", "click", () => void this.hand("open"));
+    hear(".snapshot", "click", () => void this.hand("snapshot"));
+    hear(".record", "click", () => this.record());
+    hear(".again", "click", () => this.link.start());
+    hear(".full", "click", () => void (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen()));
+    hear(".original", "pointerdown", () => this.hold(true));
+    window.addEventListener("pointerup", () => this.hold(false), { signal });
+    window.addEventListener("blur", () => this.hold(false), { signal });
+    canvas.addEventListener("click", (event) => this.click(event), { signal });
+    root.addEventListener("keydown", (event) => this.key(event), { signal });
+    root.addEventListener("keyup", ({ key }) => key === " " && this.hold(false), { signal });
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return;
+      this.link.woke();
+      this.pace.reset();
+      this.pump();
+    }, { signal });
+  }
+
+  /** @param {MouseEvent} event */
+  click({ offsetX, offsetY }) {
+    const { answer, taken } = this.screen.shown ?? {}, { clientWidth, clientHeight } = this.canvas;
+    if (!answer || !taken || !this.detects) return;
+    const { width, height } = taken.pixels, place = boxAt(answer, (offsetX / clientWidth) * width, (offsetY / clientHeight) * height);
+    if (place === null) this.follows(null);
+    else this.follow(place);
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    const { target, key } = event, typing = target instanceof HTMLInputElement && target.type === "search";
+    if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const onButton = target instanceof HTMLElement && Boolean(target.closest("button:not(.original), select"));
+    if (key === " " && !onButton) this.hold(true);
+    else if (key === "f") this.freeze(!this.frozen);
+    else if (key === "s") void this.hand("snapshot");
+    else if (key === "r" && !find(this.root, ".record").disabled) this.record();
+    else if (key === "c") this.set({ mode: /** @type {Settings["mode"]} */ (MODES[(MODES.indexOf(this.settings.mode) + 1) % MODES.length]) });
+    else return;
+    event.preventDefault();
+  }
+}
+
+/** @param {HTMLCanvasElement} canvas @returns {Promise<Blob>} */
+function asJpeg(canvas) {
+  return new Promise((resolve) => {
+    canvas.toBlob((blob) => resolve(blob ?? new Blob()), "image/jpeg", 0.95);
+  });
+}
+
+/** @param {Blob} blob @returns {Promise<string>} */
+function base64(blob) {
+  return new Promise((resolve) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => resolve(String(reader.result).split(",")[1] ?? ""));
+    reader.readAsDataURL(blob);
+  });
+}
+
+export default component(".live", (root, gone) => {
+  const live = new Live(root, gone);
+  return (given) => void live.show(/** @type {{data: Uint8Array, setTriggerValue: Send, parentElement: HTMLElement}} */ (given));
+});

@@ -1,0 +1,43 @@
+// When to take the next frame, and what is said of the speed.
+
+/** Milliseconds that a frame should wait at the server: enough that the model is never idle, and no more. */
+const SPARE = 6;
+const LONGEST = 1000;
+/** Milliseconds over which speed and delay are counted. */
+const WINDOW = 3000;
+
+export class Pace {
+  /** Milliseconds from an answer until the next frame is taken. */
+  delay = 0;
+  /** @type {{at: number, latency: number}[]} */
+  #shown = [];
+
+  /**
+   * Note how long a frame waited at the server: the next one is taken so much later, so that it is that much fresher.
+   * @param {number} waited milliseconds
+   */
+  waited(waited) {
+    this.delay = Math.min(LONGEST, Math.max(0, this.delay + (waited > SPARE ? 0.3 : 0.6) * (waited - SPARE)));
+  }
+
+  /** Note that a frame is on the screen. @param {number} now @param {number} latency milliseconds since it was taken */
+  shown(now, latency) {
+    this.#shown.push({ at: now, latency });
+    while (this.#shown[0].at < now - WINDOW) this.#shown.shift();
+  }
+
+  /** Begin to count anew. */
+  reset() {
+    this.delay = 0;
+    this.#shown = [];
+  }
+
+  /** Return frames a second and the median delay; null before there are three. @param {number} now */
+  read(now) {
+    const recent = this.#shown.filter(({ at }) => at >= now - WINDOW), count = recent.length;
+    if (count < 3) return null;
+    const latencies = recent.map(({ latency }) => latency).sort((a, b) => a - b);
+    const seconds = Math.max(now - recent[0].at, 1) / 1000;
+    return { rate: (count - 1) / seconds, latency: latencies[Math.floor(count / 2)] };
+  }
+}

@@ -1,0 +1,50 @@
+// Record what is on the canvas as a video file of this browser.
+
+const KINDS = ["video/webm;codecs=vp9", "video/webm;codecs=vp8", "video/webm", "video/mp4"];
+
+/** Return a file's name with the time. @param {string} begin @param {Date} now @param {string} ending */
+export function named(begin, now, ending) {
+  const two = (/** @type {number} */ value) => String(value).padStart(2, "0");
+  const day = `${now.getFullYear()}${two(now.getMonth() + 1)}${two(now.getDate())}`;
+  return `${begin}_${day}_${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}.${ending}`;
+}
+
+/** @param {Blob} blob @param {string} name */
+export function download(blob, name) {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+export class Recorder {
+  /** @type {MediaRecorder|null} */
+  #recorder = null;
+
+  get on() {
+    return this.#recorder !== null;
+  }
+
+  /** Whether this browser can record a canvas. */
+  static possible() {
+    return typeof MediaRecorder !== "undefined" && KINDS.some((kind) => MediaRecorder.isTypeSupported(kind));
+  }
+
+  /** @param {HTMLCanvasElement} canvas */
+  start(canvas) {
+    const mimeType = KINDS.find((kind) => MediaRecorder.isTypeSupported(kind)), started = new Date();
+    /** @type {Blob[]} */
+    const parts = [];
+    const recorder = (this.#recorder = new MediaRecorder(canvas.captureStream(), { mimeType, videoBitsPerSecond: 4e6 }));
+    recorder.addEventListener("dataavailable", ({ data }) => parts.push(data));
+    recorder.addEventListener("stop", () => {
+      const type = recorder.mimeType.split(";")[0];
+      download(new Blob(parts, { type }), named("live", started, type === "video/mp4" ? "mp4" : "webm"));
+    });
+    recorder.start(1000);
+  }
+
+  stop() {
+    this.#recorder?.stop();
+    this.#recorder = null;
+  }
+}

@@ -1,0 +1,104 @@
+// Where frames come from: this device's camera, or a clip of pictures in motion that needs no camera.
+
+/** @typedef {{draw: (context: CanvasRenderingContext2D, now: number) => void, size: number[], fresh: (now: number) => boolean, stop: () => void}} Source
+ *   draw: fill the context's canvas, of this `size`, with the frame of now; fresh: whether there is one that was not drawn yet */
+
+/** Pixels of a frame's longer side, and the camera's frames that are asked for: what a model sees is smaller still. */
+export const SIDE = 640;
+export const WISHED = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
+const CLIP_SIZE = [640, 480];
+const CLIP_RATE = 30;
+/** Seconds that the clip shows a picture, and of these it fades into the next. */
+const TURN = 8;
+const FADE = 0.8;
+
+/** Return why there is no picture from the camera, and the way on. @param {string} name of the error */
+export function reason(name) {
+  if (name === "NotAllowedError") return "The browser denied access to the camera: allow it in the address bar, then choose Camera again.";
+  if (name === "NotFoundError" || name === "OverconstrainedError") return "This device has no camera: the clip plays instead.";
+  if (name === "NotReadableError" || name === "AbortError") return "Another program is using the camera: close it, then choose Camera again.";
+  if (name === "ended") return "The camera was disconnected: plug it in, then choose Camera again.";
+  if (name === "insecure") return "Browsers open the camera only for https and localhost: the clip plays instead.";
+  return "The camera could not be opened: the clip plays instead.";
+}
+
+/** Return the size of a frame, no side above `SIDE`. @param {number} width @param {number} height */
+export function frameSize(width, height) {
+  const scale = Math.min(1, SIDE / Math.max(width, height, 1));
+  return [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
+}
+
+/**
+ * Open the camera. Throws an error whose name `reason` knows.
+ * @param {HTMLVideoElement} video @param {() => void} ended called when it is pulled out @returns {Promise<Source>}
+ */
+export async function camera(video, ended) {
+  if (!navigator.mediaDevices) throw Object.assign(new Error(), { name: "insecure" });
+  const stream = await navigator.mediaDevices.getUserMedia({ video: WISHED, audio: false });
+  let fresh = false, stopped = false;
+  const stop = () => {
+    stopped = true;
+    for (const track of stream.getTracks()) track.stop();
+    if (video.srcObject === stream) video.srcObject = null;
+  };
+  for (const track of stream.getTracks()) track.addEventListener("ended", () => !stopped && ended());
+  try {
+    video.srcObject = stream;
+    await video.play();
+  } catch (error) {
+    stop();
+    throw error;
+  }
+  const arrived = () => {
+    fresh = true;
+    if (!stopped) video.requestVideoFrameCallback(arrived);
+  };
+  video.requestVideoFrameCallback(arrived);
+  return {
+    get size() {
+      return frameSize(video.videoWidth, video.videoHeight);
+    },
+    fresh: () => fresh && video.readyState >= 2,
+    draw(context) {
+      fresh = false;
+      context.drawImage(video, 0, 0, context.canvas.width, context.canvas.height);
+    },
+    stop,
+  };
+}
+
+/**
+ * Return which part of a picture the clip shows at a time: it wanders over the picture and comes closer.
+ * @param {number} seconds @param {number} width @param {number} height @returns {number[]} x, y, width and height in its pixels
+ */
+export function windowAt(seconds, width, height) {
+  const aspect = CLIP_SIZE[0] / CLIP_SIZE[1], wide = Math.min(width, height * aspect);
+  const share = 0.86 - 0.12 * Math.cos((2 * Math.PI * seconds) / TURN), w = wide * share, h = w / aspect;
+  const across = 0.5 + 0.5 * Math.sin((2 * Math.PI * seconds) / (TURN * 0.83)), down = 0.5 + 0.5 * Math.cos((2 * Math.PI * seconds) / (TURN * 1.31));
+  return [(width - w) * across, (height - h) * down, w, h];
+}
+
+/** Play pictures in motion, one after another, without end. @param {ImageBitmap[]} stills @returns {Source} */
+export function clip(stills) {
+  const [width, height] = CLIP_SIZE;
+  let last = -1;
+  const tick = (/** @type {number} */ now) => Math.floor((now / 1000) * CLIP_RATE);
+  const put = (/** @type {CanvasRenderingContext2D} */ context, /** @type {ImageBitmap} */ still, /** @type {number} */ seconds) => {
+    const [x, y, w, h] = windowAt(seconds, still.width, still.height);
+    context.drawImage(still, x, y, w, h, 0, 0, width, height);
+  };
+  return {
+    size: CLIP_SIZE,
+    fresh: (now) => tick(now) !== last,
+    draw(context, now) {
+      last = tick(now);
+      const seconds = last / CLIP_RATE, turn = Math.floor(seconds / TURN), rest = seconds % TURN;
+      put(context, stills[turn % stills.length], seconds);
+      if (stills.length < 2 || rest < TURN - FADE) return;
+      context.globalAlpha = (rest - TURN + FADE) / FADE;
+      put(context, stills[(turn + 1) % stills.length], seconds);
+      context.globalAlpha = 1;
+    },
+    stop: () => {},
+  };
+}

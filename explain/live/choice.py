@@ -1,0 +1,56 @@
+"""What a viewer looks with: a loaded model, its options, and a method that can follow a camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from common.errors import ModelProblem
+from explain.methods import METHODS
+from explain.methods import method as find_method
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from explain.explainer import Explainer
+    from explain.methods.method import Method
+    from explain.options import Options
+    from models.adapter import ModelSpec
+
+OPTIONS = ("part", "layers", "preprocessing", "confidence", "iou", "vocabulary")
+"""What a viewer may set of the engine's options, besides the method."""
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A model and how it is asked; made by `choose`."""
+
+    explainer: Explainer
+    options: Options
+    method: Method
+
+
+def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -> Choice:
+    """Return what a viewer looks with; `given` are options by the names in `OPTIONS`.
+
+    Raises ModelProblem for a method that runs the model more than once, and for a model that cannot be followed.
+    """
+    spec = explainer.model
+    if spec.task == "embed":
+        raise ModelProblem(f"{spec.id} names nothing in a picture: choose a model that classifies or draws boxes.")
+    if not explainer.resident.gradients:
+        raise ModelProblem(
+            f"{spec.id} exposes no internals, and other methods are too slow here: choose another model."
+        )
+    if unknown := sorted(set(given) - set(OPTIONS)):
+        raise ModelProblem(f"There is no option {unknown[0]} here: use {', '.join(OPTIONS)}.")
+    found = find_method(method or quick(spec, None))
+    if not found.quick:
+        first = METHODS[quick(spec, None)].name
+        raise ModelProblem(f"{found.name} runs the model many times for a map, too slow for a camera: use {first}.")
+    return Choice(explainer, explainer.options({**given, "method": found.id}), found)
+
+
+def quick(spec: ModelSpec, method: str | None) -> str:
+    """Return a method's id if it can follow a camera, else that of the model's own or of GradCAM."""
+    return next(name for name in (method, spec.method, "gradcam") if name and METHODS[name].quick)

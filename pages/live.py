@@ -1,0 +1,86 @@
+"""Live: the camera in real time, with what the model says and where it looks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from components import live as canvas
+from components.choices import sidebar
+from components.session import image_source, page, reopen, state
+from components.views import snapshots
+from explain.methods import METHODS
+
+if TYPE_CHECKING:
+    from components.live import Frame
+    from components.session.state import Choices
+    from explain import Explainer
+
+TAKEN = ("part", "layers", "preprocessing", "confidence", "vocabulary")
+"""The sidebar's options that a live frame has too."""
+
+
+@page.guarded
+def live() -> None:
+    title = st.container()
+    choices, explainer = sidebar.draw(None)
+    detects = explainer.model.task == "detect"
+    with title:
+        st.markdown(f"## {_headline(choices, explainer)}")
+    method = _method(choices, explainer)
+    options: dict[str, Any] = {name: choices.options[name] for name in TAKEN if choices.options.get(name)}
+    frame = canvas.live(choices.model, method, options, place="Detect" if detects else "Explore", saves=_own_machine())
+    if frame is not None and frame.act == "open":
+        _open(frame, choices, detects=detects)
+    elif frame is not None:
+        state.of(canvas.Visit).said = _saved(frame)
+        st.rerun()
+
+
+def _headline(choices: Choices, explainer: Explainer) -> str:
+    return f"{explainer.model.name} watches: every frame with where it looked."
+
+
+def _method(choices: Choices, explainer: Explainer) -> str:
+    """Return the chosen method, or the model's own where that one is too slow for a camera."""
+    from explain.live.choice import quick
+
+    method = quick(explainer.model, choices.method)
+    if method != choices.method:
+        st.caption(f"{METHODS[choices.method].name} is too slow for a camera: maps here are by {METHODS[method].name}.")
+    return method
+
+
+def _own_machine() -> bool:
+    """Return whether the browser is on the server's own machine, so that a snapshot belongs into its folder."""
+    return (st.context.ip_address or "127.0.0.1") in ("127.0.0.1", "::1")
+
+
+def _open(frame: Frame, choices: Choices, *, detects: bool) -> None:
+    """Go on with a frame as with a picture that was uploaded, and with what its map was of."""
+    image_source.turn_to(frame.image, frame.data)
+    if detects:
+        # Detect has a model of its own where the sidebar's draws no boxes.
+        reopen.choose_model(choices.model, own=True)
+        chosen_box = state.of(state.ChosenBox)
+        chosen_box.pair, chosen_box.generation = frame.pair, chosen_box.generation + 1
+        chosen_box.of = (frame.image.sha256, choices.model.id)
+    else:
+        chosen = state.of(state.ChosenClass)
+        chosen.label, chosen.picture, chosen.generation = frame.label, frame.image.sha256, chosen.generation + 1
+    state.of(state.Navigation).go_to = page.script("detect" if detects else "explore")
+    reopen.go()
+
+
+def _saved(frame: Frame) -> str:
+    """Save what was on the screen, and return a sentence on it."""
+    try:
+        return f"Saved as {snapshots.keep(frame.picture, snapshots.folder(), datetime.now())}."
+    except OSError as error:
+        words = f"The snapshot could not be saved in {snapshots.folder()} ({error.strerror or error}): "
+        return f"{words}name another folder in SIGHTGLASS_HEATMAPS."
+
+
+live()

@@ -1,0 +1,225 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+
+import { followed } from "../../components/live/answers.js";
+import { Link } from "../../components/live/link.js";
+import { Pace } from "../../components/live/pace.js";
+import { grown } from "../../components/live/raw_map.js";
+import { boxAt, outlined, percent } from "../../components/live/screen.js";
+import { named } from "../../components/live/recorder.js";
+import { frameSize, reason, windowAt } from "../../components/live/source.js";
+
+test("raw maps grow as in Python", () => {
+  const { cases } = JSON.parse(readFileSync(new URL("./raw_map.json", import.meta.url), "utf8"));
+  assert.ok(cases.length >= 3);
+  for (const { raws, expected, ...head } of cases) {
+    const made = grown(head, raws.map((raw) => Float32Array.from(raw)));
+    assert.equal(made.length, expected.length);
+    made.forEach((value, i) => assert.ok(Math.abs(value - expected[i]) <= 2, `${i}: ${value} is not ${expected[i]}`));
+  }
+});
+
+/** A clock that a test moves, and sockets that it speaks for. */
+function world() {
+  const sockets = [], heard = [], timers = [];
+  let now = 0;
+  const clock = {
+    now: () => now,
+    after: (ms, call) => timers[timers.push({ at: now + ms, call }) - 1],
+    cancel: (timer) => timers.includes(timer) && timers.splice(timers.indexOf(timer), 1),
+  };
+  const pass = (ms) => {
+    const end = now + ms;
+    for (;;) {
+      const next = timers.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
+      if (!next) break;
+      now = next.at;
+      clock.cancel(next);
+      next.call();
+    }
+    now = end;
+  };
+  const connect = () => {
+    const socket = new EventTarget();
+    Object.assign(socket, { readyState: 0, bufferedAmount: 0, sent: [], send: (data) => socket.sent.push(data), close: () => {} });
+    sockets.push(socket);
+    return socket;
+  };
+  const on = { state: (state, words) => heard.push([state, words]), note: () => {}, answer: ({ head }) => heard.push(["answer", head.n]) };
+  const link = new Link(connect, on, clock);
+  const speak = (type, data) => sockets.at(-1).dispatchEvent(Object.assign(new Event(type), { data }));
+  const open = () => {
+    sockets.at(-1).readyState = 1;
+    speak("open");
+  };
+  const note = (given) => speak("message", JSON.stringify(given));
+  const answer = (n) => {
+    const text = new TextEncoder().encode(JSON.stringify({ n, sizes: [] }));
+    const data = new Uint8Array(4 + text.length);
+    new DataView(data.buffer).setUint32(0, text.length, true);
+    data.set(text, 4);
+    speak("message", data.buffer);
+  };
+  return { link, sockets, heard, pass, open, note, answer, speak };
+}
+
+/** A link on which frames may go. */
+function ready() {
+  const made = world();
+  made.link.choose({ model: "m" });
+  made.link.start();
+  made.open();
+  made.note({ type: "ready" });
+  return made;
+}
+
+test("two frames go, and the next when one is answered", () => {
+  const { link, sockets, answer } = ready();
+  assert.deepEqual(JSON.parse(sockets[0].sent[0]), { type: "choose", model: "m" });
+  const [one, two] = [link.reserve(), link.reserve()];
+  assert.equal(link.room(), false);
+  link.frame(one, new Uint8Array([9]).buffer);
+  assert.deepEqual([...new Uint8Array(sockets[0].sent[1])], [83, 71, 70, 49, one, 0, 0, 0, 9]);
+  link.frame(two, new Uint8Array([9]).buffer);
+  answer(one);
+  assert.equal(link.room(), true);
+  const three = link.reserve();
+  // The answer to a later frame settles those before it.
+  answer(three);
+  assert.ok(link.room());
+  link.reserve();
+  assert.ok(link.room());
+});
+
+test("a frame that could not be encoded gives its room back, and a slow network takes none", () => {
+  const { link, sockets } = ready();
+  const [one] = [link.reserve(), link.reserve()];
+  link.frame(one, null);
+  assert.ok(link.room());
+  sockets[0].bufferedAmount = 1e6;
+  assert.equal(link.room(), false);
+});
+
+test("a lost connection is tried again, less and less often, and goes on with what was chosen", () => {
+  const { link, sockets, heard, pass, open, note, speak } = ready();
+  link.pin({ index: 3 });
+  const waits = [];
+  for (let i = 0; i < 6; i++) {
+    speak("close");
+    assert.equal(heard.at(-1)[0], "waiting");
+    const count = sockets.length;
+    let waited = 0;
+    while (sockets.length === count) {
+      pass(100);
+      waited += 100;
+    }
+    waits.push(waited);
+  }
+  assert.deepEqual(waits, [500, 1000, 2000, 4000, 8000, 8000]);
+  assert.match(heard.find(([state]) => state === "waiting")[1], /^The server does not answer: trying again in 1 s\.$/);
+  link.choose({ model: "other" });
+  open();
+  assert.deepEqual(JSON.parse(sockets.at(-1).sent[0]), { type: "choose", model: "other" });
+  assert.equal(link.room(), false);
+  note({ type: "ready" });
+  assert.deepEqual(JSON.parse(sockets.at(-1).sent[1]), { type: "pin", pin: { index: 3 } });
+  assert.equal(link.room(), true);
+  // Once it worked, the first wait is short again.
+  speak("close");
+  assert.match(heard.at(-1)[1], /in 1 s/);
+});
+
+test("frames without an answer are a stalled network; a page that slept is not", () => {
+  const { link, sockets, heard, pass } = ready();
+  link.frame(link.reserve(), new ArrayBuffer(1));
+  pass(6000);
+  link.woke();
+  pass(6000);
+  assert.equal(sockets.length, 1);
+  pass(4000);
+  assert.match(heard.find(([state]) => state === "waiting")[1], /^The network or the server is stuck/);
+});
+
+test("a refusal is said, and ends it; a model that cannot be used does not", () => {
+  const { link, sockets, heard, pass, note, speak } = ready();
+  note({ type: "problem", sentence: "Choose another model.", fatal: false });
+  assert.deepEqual(heard.at(-1), ["ended", "Choose another model."]);
+  link.choose({ model: "b" });
+  note({ type: "ready" });
+  assert.deepEqual(heard.at(-1), ["ready", ""]);
+  note({ type: "problem", sentence: "Too many.", fatal: true });
+  speak("close");
+  pass(60_000);
+  assert.equal(sockets.length, 1);
+});
+
+test("while a model is switched no frame goes, and an answer of the model before is not shown", () => {
+  const { link, heard, answer, note } = ready();
+  const number = link.reserve();
+  link.choose({ model: "b" });
+  link.frame(number, new ArrayBuffer(1));
+  answer(number);
+  assert.notEqual(heard.at(-1)[0], "answer");
+  assert.equal(link.room(), false);
+  note({ type: "ready" });
+  assert.equal(link.room(), true);
+});
+
+test("the next frame is taken so late that it hardly waits", () => {
+  const pace = new Pace(), work = 60;
+  // A frame that leaves d after an answer waits work - 10 - d.
+  for (let i = 0; i < 60; i++) pace.waited(Math.max(0, work - 10 - pace.delay));
+  assert.ok(Math.abs(work - 10 - pace.delay - 6) < 1);
+  for (let i = 0; i < 60; i++) pace.waited(0);
+  assert.equal(pace.delay, 0);
+});
+
+test("speed and delay are of the last seconds", () => {
+  const pace = new Pace();
+  assert.equal(pace.read(0), null);
+  for (let i = 0; i <= 300; i++) pace.shown(i * 50, i < 200 ? 400 : 80 + (i % 3));
+  const { rate, latency } = pace.read(15_000);
+  assert.ok(Math.abs(rate - 20) < 0.5);
+  assert.equal(latency, 81);
+});
+
+const answered = (more) => ({ head: { answers: [], map: null, place: null, ...more }, blobs: [] });
+
+test("what is followed is said", () => {
+  const map = { label: "cat", score: 0.5, state: "ok" };
+  assert.equal(followed(answered({ map }), null, false), "cat 50 %");
+  assert.equal(followed(answered({ map }), { index: 1, label: "cat" }, false), "Following cat 50 %");
+  assert.equal(followed(answered({}), { index: 1, label: "dog" }, false), "No dog in sight.");
+  assert.equal(followed(answered({}), null, true), "No box in this frame.");
+  assert.equal(followed(answered({ map: { ...map, state: "flat" } }), null, false), "cat: this map is empty.");
+  assert.equal(percent(0.004), "< 1 %");
+});
+
+test("a click takes the smallest box", () => {
+  const box = (...edges) => ({ label: "a", index: 0, score: 0.9, box: edges });
+  const answer = answered({ answers: [box(0, 0, 100, 100), box(10, 10, 30, 30)], place: 1 });
+  assert.equal(boxAt(answer, 20, 20), 1);
+  assert.equal(boxAt(answer, 50, 50), 0);
+  assert.equal(boxAt(answer, 200, 50), null);
+  assert.deepEqual(outlined(answer).map(({ chosen, tag }) => [chosen, tag]), [[false, "a 90 %"], [true, "a 90 %"]]);
+});
+
+test("frames and the clip's windows are of the right size", () => {
+  assert.deepEqual(frameSize(1920, 1080), [640, 360]);
+  assert.deepEqual(frameSize(480, 640), [480, 640]);
+  for (const [width, height] of [[810, 1080], [640, 427], [192, 192]]) {
+    for (let t = 0; t < 40; t += 0.37) {
+      const [x, y, w, h] = windowAt(t, width, height);
+      assert.ok(x >= 0 && y >= 0 && x + w <= width + 1e-6 && y + h <= height + 1e-6 && w > width / 3);
+      assert.ok(Math.abs(w / h - 4 / 3) < 1e-6);
+    }
+  }
+});
+
+test("a camera that is refused, absent, busy or pulled out is a sentence with a way on", () => {
+  for (const name of ["NotAllowedError", "NotFoundError", "NotReadableError", "ended", "insecure", "?"]) {
+    assert.match(reason(name), /^[A-Z].+: .+\.$/);
+  }
+  assert.equal(named("live", new Date(2026, 0, 2, 3, 4, 5), "webm"), "live_20260102_030405.webm");
+});
