@@ -14,7 +14,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import batch, compare, dashboard, detect, history, image, models, prove, replay, serve, similarity, watch
+from cli import (
+    batch,
+    compare,
+    dashboard,
+    detect,
+    history,
+    image,
+    models,
+    prove,
+    replay,
+    serve,
+    similarity,
+    video,
+    watch,
+)
 from cli import settings as settings_verb
 from cli.options import PROGRAM, app, as_called
 from common.errors import ImageProblem, Problem, WeightsProblem
@@ -23,7 +37,7 @@ from common.settings import settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MODULES = (image, detect, batch, compare, prove, similarity, replay, watch, dashboard, serve, settings_verb)
+_MODULES = (image, detect, batch, video, compare, prove, similarity, replay, watch, dashboard, serve, settings_verb)
 _ORDER = [module.__name__ for module in _MODULES]
 """Of the verbs in --help."""
 app.registered_commands.sort(key=lambda command: _ORDER.index(command.callback.__module__))
@@ -39,6 +53,7 @@ python -m explain image bus.jpg --model resnet50 --question why
 python -m explain class bus.jpg --class trolleybus
 python -m explain detect bus.jpg --method gradcam++ --save-all
 python -m explain batch photos/ --out run1
+python -m explain video clip.mp4
 python -m explain compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite2
 python -m explain prove bus.jpg
 python -m explain similarity bus.jpg zidane.jpg
@@ -108,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if settings().traceback:
             raise
         return _fail(*_explained(error), given)
-    if code == batch.STOPPED and given[:1] not in (["batch"], ["serve"]):
+    if code == batch.STOPPED and given[:1] not in (["batch"], ["video"], ["serve"]):
         return _fail("Stopped: every file that was written is whole.", batch.STOPPED, given)
     return code if isinstance(code, int) else 0
 

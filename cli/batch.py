@@ -134,7 +134,7 @@ def batch(
     console = Console(options.json)
     monitor = _monitor(options.monitor, options.monitor_threshold, source)
     given, cancel = cli.engine_options(options), threading.Event()
-    with console.progress(f"Loading {options.model}") as progress, _stop_on_interrupt(cancel, console):
+    with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
         done = _run(source, options, given, progress, cancel, monitor)
     for picture, sentence in done.failed:
         console.warn(f"{picture}: {sentence}")
@@ -259,7 +259,7 @@ def _name(source: list[str]) -> str:
 
 
 @contextlib.contextmanager
-def _stop_on_interrupt(cancel: threading.Event, console: Console) -> Iterator[None]:
+def stop_on_interrupt(cancel: threading.Event, console: Console, what: str = "pictures") -> Iterator[None]:
     """Make the first Ctrl-C end the run in order, with its finished pictures in the table, and a second one at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -268,7 +268,7 @@ def _stop_on_interrupt(cancel: threading.Event, console: Console) -> Iterator[No
     def stop(_signal: int, _frame: Any) -> None:
         signal.signal(signal.SIGINT, before)
         cancel.set()
-        console.warn("Stopping after the pictures in progress. Press Ctrl-C again to stop at once.")
+        console.warn(f"Stopping after the {what} in progress. Press Ctrl-C again to stop at once.")
 
     before = signal.signal(signal.SIGINT, stop)
     try:

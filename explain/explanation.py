@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from explain.evidence.evidence import Evidence
+    from explain.evidence.resident import Resident
     from explain.export.figure import Format
     from explain.faithfulness.proof import Proof
     from explain.findings.finding import Finding
@@ -161,7 +162,7 @@ def explain(
     `partial` is called about once a second with the unfinished explanation of a method that refines its map (D-RISE).
     `maps` False: predictions only.
     """
-    method = _method(evidence, options)
+    method = method_of(evidence.resident, options)
     start = time.perf_counter()
     predictions = decode(evidence, options)
     targets = resolve(options, predictions, evidence) if maps else []
@@ -189,9 +190,9 @@ def explain(
     return assemble(method.run(evidence, targets, Request(options.masks, options.head, progress, cancel, unfinished)))
 
 
-def _method(evidence: Evidence, options: Options) -> Method:
+def method_of(resident: Resident, options: Options) -> Method:
     """Return the method to use; raises ModelProblem where the model cannot be explained by it."""
-    spec, gradients = evidence.resident.adapter.spec, evidence.resident.gradients
+    spec, gradients = resident.adapter.spec, resident.gradients
     method = find_method(options.method or (spec.method if gradients else "drise"))
     if method.family != "mask" and not gradients:
         raise ModelProblem(f"{spec.id} only answers, no layer of it can be seen: use D-RISE or Occlusion.")

@@ -114,7 +114,7 @@ def _frame(explanation: Explanation, index: int, heatmap: Heatmap, place: int, m
     # Even sides, as video codecs want them.
     wide, high = (max(2, round(side * scale / 2) * 2) for side in (source.shape[1], source.shape[0]))
     small = cv2.resize(source, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    field = scaled.field(heatmap, explanation.image, (wide, high))
+    field = scaled.field(heatmap, (wide, high))
     over = shown(np.asarray(small, np.uint8), field, Style(colormap=colormap))
     page = Pillow.new("RGB", (max(wide, 320), high + _STRIP), (23, 23, 23))
     page.paste(Pillow.fromarray(over), ((page.width - wide) // 2, 0))

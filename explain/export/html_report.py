@@ -79,7 +79,7 @@ def _pictures(explanation: Result) -> dict[str, Any]:
     maps: list[dict[str, Any]] = []
     seen = (0, 0, width, height)
     for heatmap in explanation.heatmaps:
-        field = scaled.field(heatmap, image, (width, height))
+        field = scaled.field(heatmap, (width, height))
         seen = field.seen
         levels = np.zeros((height, width), np.uint8)
         inside = levels[seen[1] : seen[3], seen[0] : seen[2]]

@@ -144,7 +144,7 @@ def _scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[T
     for raw in raws:
         h, w = raw.shape[-2:]
         positive = raw.float().clamp_min(0)
-        y0, y1, x0, x1 = _cells(geometry, h, w)
+        y0, y1, x0, x1 = picture_cells(geometry, h, w)
         part = positive[:, y0:y1, x0:x1]
         low, high = _range(part, scale)
         unit = (part - low) / (EPSILON + (high - low))
@@ -193,7 +193,7 @@ def _strips(widths: tuple[int, ...], pixels: int, device: torch.device) -> tuple
     return torch.cat(cells, 1).flatten().to(device), torch.cat(shares).contiguous()
 
 
-def _cells(geometry: Geometry, h: int, w: int) -> tuple[int, int, int, int]:
+def picture_cells(geometry: Geometry, h: int, w: int) -> tuple[int, int, int, int]:
     """Return the first and last row, first and last column of a layer's grid that hold any picture."""
     (height, width), (left, top, right, bottom) = geometry.input, geometry.content
     return top * h // height, -(-bottom * h // height), left * w // width, -(-right * w // width)
@@ -263,7 +263,7 @@ def _ends(ranges: Sequence[Tensor], count: int) -> list[tuple[float, float]]:
 
 def state_of(raws: Sequence[NDArray[np.float32]], geometry: Geometry) -> State:
     """Return whether the raw maps of a target, one (h, w) per layer, show anything where there is picture."""
-    raws = [raw[y0:y1, x0:x1] for raw in raws for y0, y1, x0, x1 in [_cells(geometry, *raw.shape)]]
+    raws = [raw[y0:y1, x0:x1] for raw in raws for y0, y1, x0, x1 in [picture_cells(geometry, *raw.shape)]]
     if not all(np.isfinite(raw).all() for raw in raws):
         return "not a number"
     highest = max(float(raw.max()) for raw in raws)

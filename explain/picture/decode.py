@@ -71,7 +71,9 @@ def kind_of(data: bytes, name: str) -> str:
     for pattern, words in _REFUSED.items():
         if re.match(pattern, head, re.IGNORECASE | re.DOTALL):
             if words == VIDEO:
-                raise ImageProblem(f"{name}: a video is not supported yet; extract frames or choose a picture.")
+                raise ImageProblem(
+                    f"{name} is a video: choose a picture here; the page Video, and `explain video`, take clips."
+                )
             raise ImageProblem(f"{name} is {words}; give a picture as {READABLE}.")
     raise ImageProblem(f"{name} is not a picture of a known kind; give {READABLE}.")
 

@@ -55,6 +55,18 @@ def boxes(pixels: Pixels, items: Iterable[tuple[Sequence[float], str]], *, chose
     return out
 
 
+def headed(pixels: Pixels, text: str) -> Pixels:
+    """Return the picture with a line of text in its upper left corner, white on dark, as long as there is room."""
+    out = picture(pixels).copy()
+    size = max(12, round(max(out.shape) / 36))
+    pad, tall = size // 3, round(1.5 * size)
+    words = shortened(text, out.shape[1] - 2 * pad, lambda part: _wide(part, size))
+    wide = math.ceil(_wide(words, size)) + 2 * pad
+    cv2.rectangle(out, (0, 0), (wide - 1, tall - 1), HALO, cv2.FILLED)
+    _write(out[:tall], words, (pad, tall // 2), size, _WHITE)
+    return out
+
+
 def free_place(box: Place, label: tuple[int, int], size: tuple[int, int], taken: Sequence[Place]) -> Place:
     """Place a label (width, height) where it covers no other, as `freePlace` in `components/viewer/outline.js` does.
 

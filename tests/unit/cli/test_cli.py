@@ -77,7 +77,7 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("verb", ["image", "class", "detect", "batch", "compare", "replay"])
+@pytest.mark.parametrize("verb", ["image", "class", "detect", "batch", "video", "compare", "replay"])
 def test_every_verb_is_offered_and_has_examples_in_its_help(call, verb) -> None:
     assert f" {verb} " in call("--help")[1]
     code, out, _ = call(verb, "--help")
@@ -87,10 +87,10 @@ def test_every_verb_is_offered_and_has_examples_in_its_help(call, verb) -> None:
 
 
 def test_what_there_is_not_is_not_offered(call) -> None:
-    code, out, err = call("video", "bus.mp4")
+    code, out, err = call("film", "bus.mp4")
     assert (code, out) == (2, "")
-    assert err.startswith("No such command 'video'")
-    assert " video " not in call("--help")[1]
+    assert err.startswith("No such command 'film'")
+    assert " film " not in call("--help")[1]
 
 
 @pytest.mark.parametrize(

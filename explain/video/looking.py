@@ -1,0 +1,161 @@
+"""Run the model over frames: what it says, which object is which, and the raw maps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from common.errors import Cancelled, ModelProblem
+from explain.batch import batched_pass
+from explain.evidence.evidence import Evidence
+from explain.evidence.layers import chosen_layers
+from explain.evidence.targets import decode
+from explain.explanation import method_of
+from explain.methods.method import Request
+from explain.video.parts import Record, Seen
+from explain.video.track import Tracker
+from models.adapter import Target
+from models.labels import class_index
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterable, Sequence
+
+    from explain.evidence.resident import Resident
+    from explain.explainer import Explainer
+    from explain.picture.decode import Pixels
+    from explain.video.clip import Frame
+    from explain.video.settings import Settings
+    from models.geometry import Geometry, ModelInput
+
+
+class Looking:
+    """Turns frames into records, in their order."""
+
+    def __init__(
+        self, explainer: Explainer, given: dict[str, Any], settings: Settings, cancel: threading.Event | None = None
+    ) -> None:
+        """`given`: options as for an Explainer's call. Raises ModelProblem for those that a clip cannot have."""
+        self.explainer, self.settings, self._cancel = explainer, settings, cancel
+        given = dict(given)
+        question = given.pop("question", None)
+        self.options = explainer.options(given, question)
+        if self.options.examples:
+            raise ModelProblem("Boxes around examples are of one picture: for a clip, give words.")
+        self.resident = self._ready(explainer.resident)
+        adapter = self.resident.adapter
+        if adapter.spec.task == "embed":
+            raise ModelProblem(f"{adapter.spec.id} names nothing that could be followed: use a classifier or detector.")
+        if self.options.preprocessing not in adapter.preprocessings:
+            raise ModelProblem(f"{adapter.spec.id} cannot take a frame as {self.options.preprocessing!r}.")
+        self.method = method_of(self.resident, self.options)
+        self.layers = chosen_layers(self.resident, self.options.layers)
+        self.wanted = tuple(class_index(one, adapter.labels) for one in self.options.targets)
+        if len(self.wanted) > 1 and not adapter.detects:
+            raise ModelProblem("A clip has one map in each frame: name one class, or none for whatever it says.")
+        self.paths: tuple[str, ...] = tuple(layer.path for layer in self.layers)
+        """What each raw map was computed at."""
+        self._tracker = Tracker(self.options.confidence) if adapter.detects else None
+        self.together = batched_pass.possible(self.resident, self.options)
+        """Whether several frames go through the model in one pass."""
+
+    def _ready(self, resident: Resident) -> Resident:
+        return self.explainer.with_vocabulary(resident, replace(self.options, examples=()), None)
+
+    @property
+    def batch(self) -> int:
+        """Frames in one pass."""
+        if not self.together:
+            return 1
+        return batched_pass.ON_CPU if self.resident.device.type == "cpu" else batched_pass.ON_GPU
+
+    def geometry(self, pixels: Pixels) -> Geometry:
+        """Return how frames of this size lie in the model's input."""
+        return self._prepared(self.resident, pixels).geometry
+
+    def replay(self, records: Iterable[Record]) -> None:
+        """Follow the boxes of frames that an earlier run has seen, so that the numbers of objects go on."""
+        if self._tracker is not None:
+            for record in records:
+                self._tracker.update(record.seen)
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Record]:
+        """Return what the model sees in each frame; raise Cancelled if that was asked for."""
+        if self._cancel is not None and self._cancel.is_set():
+            raise Cancelled
+        work = self._in_one_pass if self.together else self._one_by_one
+        evidences: list[Evidence] = self.explainer.with_oom_fallback(lambda resident, _: work(resident, frames))
+        return [self._record(frame, evidence) for frame, evidence in zip(frames, evidences, strict=True)]
+
+    def _prepared(self, resident: Resident, pixels: Pixels) -> ModelInput:
+        adapter = resident.adapter
+        if adapter.channels not in (1, 3):
+            raise ModelProblem(f"{adapter.spec.id} takes {adapter.channels} channels, and a clip has RGB frames.")
+        return adapter.prepare(pixels, self.options.preprocessing)
+
+    def _one_by_one(self, resident: Resident, frames: Sequence[Frame]) -> list[Evidence]:
+        resident = self._ready(resident)
+        return [Evidence(resident, self._prepared(resident, frame.pixels), self.layers) for frame in frames]
+
+    def _in_one_pass(self, resident: Resident, frames: Sequence[Frame]) -> list[Evidence]:
+        resident = self._ready(resident)
+        parts = batched_pass.passed(resident, [self._prepared(resident, one.pixels) for one in frames], self.layers)
+        if self.method.gradients:
+            batched_pass.backward(parts, [self._class(part) for part in parts])
+        return [*parts]
+
+    def _class(self, evidence: Evidence) -> Target:
+        """Return the class that a classifier's map is of: the one that was named, or its best."""
+        labels = evidence.resident.adapter.labels
+        index = self.wanted[0] if self.wanted else decode(evidence, replace(self.options, top_k=1))[0].index
+        return Target(index, labels[index], (), self.options.part)
+
+    def _record(self, frame: Frame, evidence: Evidence) -> Record:
+        if self._tracker is not None:
+            return self._boxes(frame, evidence)
+        (best,) = decode(evidence, replace(self.options, top_k=1))
+        target = self._class(evidence)
+        assert target.index is not None
+        score = best.score
+        if target.index != best.index:
+            score = evidence.resident.adapter.class_scores(evidence.outputs)[0, target.index].item()
+        seen = Seen(target.label, target.index, score, raws=self._raws(evidence, [target])[0])
+        return Record(frame.number, frame.pts, frame.seconds, best.label, best.score, (seen,))
+
+    def _boxes(self, frame: Frame, evidence: Evidence) -> Record:
+        assert self._tracker is not None
+        found = decode(evidence, replace(self.options, confidence=self._tracker.low))
+        tracks = self._tracker.update(found)
+        # Those followed longest first: a map must not go from one object to another and back.
+        mapped = [
+            (track, p)
+            for track, p in zip(tracks, found, strict=True)
+            if track is not None and self._has_map(track, p.index)
+        ]
+        mapped = sorted(mapped, key=lambda pair: pair[0])[: self.settings.objects]
+        targets = [
+            Target(p.index, p.label, () if p.anchor is None else (p.anchor,), self.options.part) for _, p in mapped
+        ]
+        raws = dict(zip((track for track, _ in mapped), self._raws(evidence, targets), strict=True))
+        seen = tuple(
+            Seen(p.label, p.index, p.score, p.box, track, None if track is None else raws.get(track))
+            for track, p in zip(tracks, found, strict=True)
+        )
+        return Record(frame.number, frame.pts, frame.seconds, "", 0.0, seen)
+
+    def _has_map(self, track: int, index: int) -> bool:
+        if self.settings.only is not None:
+            return track == self.settings.only
+        return not self.wanted or index in self.wanted
+
+    def _raws(self, evidence: Evidence, targets: Sequence[Target]) -> list[tuple[Any, ...]]:
+        """Return the raw maps of each target, one per layer."""
+        if not targets:
+            return []
+        request = Request(self.options.masks, self.options.head, None, self._cancel)
+        made = self.method.run(evidence, targets, request)
+        self.paths = made.layers
+        layers = [layer.detach().to(torch.float32).cpu().numpy() for layer in made.maps]
+        return [tuple(layer[i] for layer in layers) for i in range(len(targets))]
