@@ -1,0 +1,227 @@
+"""A deck opened from a disk with the network off: what a room can read of every slide, and what a presenter does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from screen import ARTEFACTS, LIMIT
+
+from explain.export.deck_html import deck_html
+from explain.rendering.colormaps import colormaps
+from tests.unit.explain.export.deck_scenes import TITLE, deck
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+sync = pytest.importorskip("playwright.sync_api")
+
+pytestmark = pytest.mark.browser
+SCENES = deck()
+SMALLEST = 0.022
+"""Of the height of the screen: what is read from ten metres where the screen is two metres high."""
+LEGIBLE = 4.5
+# Every text that is shown: its size by the stage's height, its contrast, and whether it is cut off or off the stage.
+_TEXTS = """() => {
+    const stage = document.querySelector(".stage"), room = stage.getBoundingClientRect();
+    const pixel = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    const rgba = colour => {
+        pixel.clearRect(0, 0, 1, 1);
+        pixel.fillStyle = colour;
+        pixel.fillRect(0, 0, 1, 1);
+        return [...pixel.getImageData(0, 0, 1, 1).data];
+    };
+    const light = ([r, g, b]) => {
+        const [x, y, z] = [r, g, b].map(v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+    };
+    const ground = node => {
+        for (; node; node = node.parentElement) {
+            const found = rgba(getComputedStyle(node).backgroundColor);
+            if (found[3] > 250) return found;
+        }
+        return [0, 0, 0, 255];
+    };
+    const found = [], walk = document.createTreeWalker(stage, NodeFilter.SHOW_TEXT);
+    while (walk.nextNode()) {
+        const node = walk.currentNode.parentElement, words = walk.currentNode.data.trim();
+        if (!words || !node.checkVisibility({ visibilityProperty: true, opacityProperty: true })) continue;
+        const style = getComputedStyle(node), svg = node.ownerSVGElement, box = node.getBoundingClientRect();
+        const scale = svg ? svg.getScreenCTM().a : 1, colour = rgba(svg ? style.fill : style.color);
+        const [a, b] = [light(colour), light(ground(node))].sort((x, y) => y - x);
+        const block = !svg && style.textOverflow !== "ellipsis" && style.display !== "inline";
+        const cut = block && (node.scrollWidth > node.clientWidth + 1 || node.scrollHeight > node.clientHeight + 2);
+        const wide = box.left < room.left - 1 || box.right > room.right + 1;
+        const out = wide || box.top < room.top - 1 || box.bottom > room.bottom + 1;
+        const size = parseFloat(style.fontSize) * scale / room.height, contrast = (a + 0.05) / (b + 0.05);
+        found.push({ words, size, contrast, cut, out });
+    }
+    return found;
+}"""
+_STILL = "() => !document.getAnimations().some(({ playState }) => playState === 'running')"
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("deck") / "deck.html"
+    path.write_bytes(deck_html(SCENES, TITLE))
+    return path.as_uri()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(offline=True, viewport={"width": 1920, "height": 1080})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, file: str) -> Iterator[Page]:
+    """The deck in a browser that is offline; nothing may go wrong in it, and nothing may be asked for."""
+    wrong: list[str] = []
+    page = context.new_page()
+    page.set_default_timeout(LIMIT)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
+    asked = lambda asked: wrong.append(asked.url) if asked.url[:5] not in ("file:", "blob:") else None  # noqa: E731
+    page.on("request", asked)
+    page.goto(file)
+    page.locator(".slide[data-ready]").wait_for()
+    yield page
+    assert wrong == []
+
+
+def press(page: Page, key: str, slide: int, step: str) -> None:
+    """Press a key, and wait until the stage shows that step of that slide, at rest."""
+    page.keyboard.press(key)
+    page.locator(f'.stage[data-slide="{slide}"][data-step="{step}"] .slide[data-ready]').wait_for()
+    if step == "proof":
+        page.locator(".slide[data-proof]").wait_for()
+    page.wait_for_function(_STILL)
+
+
+def unreadable(page: Page) -> list[dict[str, Any]]:
+    texts = page.evaluate(_TEXTS)
+    assert texts
+    return [t for t in texts if t["size"] < SMALLEST or t["contrast"] < LEGIBLE or t["cut"] or t["out"]]
+
+
+STEPS = [
+    (1, "picture"),
+    (1, "said"),
+    (1, "looked"),
+    (1, "proof"),
+    (2, "picture"),
+    (2, "said"),
+    (2, "looked"),
+    (3, "picture"),
+    (3, "said"),
+    (3, "looked"),
+    (3, "proof"),
+    (4, "picture"),
+    (4, "looked"),
+    (4, "looked"),
+    (5, "clip"),
+]
+
+
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 720)])
+def test_every_step_of_every_kind_of_slide_is_read_from_ten_metres(page: Page, width: int, height: int) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(reduced_motion="reduce")
+    assert unreadable(page) == []
+    for at, (slide, step) in enumerate(STEPS):
+        press(page, "PageDown", slide, step)
+        # The bar is there while the pointer moves.
+        page.mouse.move(700 + at, 300)
+        assert unreadable(page) == [], (slide, step)
+        page.screenshot(path=ARTEFACTS / f"stage-{height}-{at:02}-{step}.png")
+    page.wait_for_function("() => document.querySelector('video').currentTime > 0")
+    page.keyboard.press("?")
+    page.locator(".help:visible").wait_for()
+    assert unreadable(page) == []
+
+
+def test_the_colours_are_safe_for_the_colour_blind_unless_a_slide_has_others() -> None:
+    safe = {one.name for one in colormaps() if one.colour_blind_safe}
+    assert {scene.view.colormap for scene in SCENES} <= safe
+
+
+def over(page: Page) -> str:
+    data: str = page.evaluate("() => document.querySelector('.over').toDataURL()")
+    return data
+
+
+def changed(page: Page, before: str) -> str:
+    page.wait_for_function("before => document.querySelector('.over').toDataURL() !== before", arg=before)
+    return over(page)
+
+
+def test_mode_opacity_threshold_colours_and_classes_work_offline(page: Page) -> None:
+    press(page, "PageDown", 1, "picture")
+    press(page, "2", 1, "looked")
+    second = over(page)
+    press(page, "1", 1, "looked")
+    now = changed(page, second)
+    for name, value in (("alpha", "0.3"), ("threshold", "0.6")):
+        page.mouse.move(600, 400)
+        page.locator(f"input.{name}").fill(value)
+        now = changed(page, now)
+    sync.expect(page.locator(".cold")).to_have_text("From 0.60")
+    page.mouse.move(610, 400)
+    page.get_by_role("button", name="Contour").click()
+    now = changed(page, now)
+    page.get_by_role("button", name="Map", exact=True).click()
+    now = changed(page, now)
+    page.keyboard.press("c")
+    changed(page, now)
+    # The picture, for as long as it is pressed.
+    frame, heated = page.locator(".frame").first, page.locator(".panel.heated")
+    frame.hover()
+    page.mouse.down()
+    sync.expect(heated).to_have_count(0)
+    page.mouse.up()
+    sync.expect(heated).to_have_count(1)
+    press(page, "p", 1, "proof")
+    veil = page.locator("canvas.veil").first
+    sync.expect(veil).to_have_attribute("data-shown", "hidden 20")
+    page.keyboard.press("ArrowDown")
+    sync.expect(veil).to_have_attribute("data-shown", "hidden 25")
+    sync.expect(page.locator(".figure.map b")).to_have_text("minibus 13\u00a0%")
+    page.keyboard.press("k")
+    sync.expect(veil).to_have_attribute("data-shown", "kept 25")
+    page.keyboard.press(".")
+    page.locator(".black:visible").wait_for()
+    page.keyboard.press("PageDown")
+    sync.expect(page.locator(".black")).to_be_hidden()
+
+
+def test_notes_in_a_second_window_follow_the_stage_and_drive_it(page: Page, context: BrowserContext) -> None:
+    with context.expect_page() as opened:
+        page.keyboard.press("n")
+    notes = opened.value
+    sync.expect(notes.locator(".place")).to_have_text("Slide 1 of 6")
+    sync.expect(notes.locator("aside")).to_contain_text("A model called this a minibus")
+    notes.keyboard.press("PageDown")
+    page.locator('.stage[data-slide="1"]').wait_for()
+    sync.expect(notes.locator(".notes")).to_have_text("Cropped.")
+    assert notes.locator("body").evaluate("body => getComputedStyle(body).backgroundColor") == "rgb(20, 20, 20)"
+    notes.screenshot(path=ARTEFACTS / "stage-notes.png")
+    notes.close()
+    # Closed by hand, it opens again.
+    with context.expect_page() as again:
+        page.keyboard.press("n")
+    sync.expect(again.value.locator(".place")).to_have_text("Slide 2 of 6")
+
+
+def test_nothing_moves_for_who_asked_for_that(page: Page) -> None:
+    running = "() => document.getAnimations().length"
+    page.keyboard.press("PageDown")
+    page.wait_for_function(running)
+    press(page, "PageDown", 1, "said")
+    page.emulate_media(reduced_motion="reduce")
+    page.keyboard.press("PageDown")
+    page.locator('.stage[data-step="looked"] .heated').wait_for()
+    assert page.evaluate(running) == 0
