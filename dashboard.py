@@ -65,6 +65,11 @@ MENU = {
             "videocam",
             "The camera in real time, with what the model says and where it looks; without a camera, a clip.",
         ),
+        "present": (
+            "Present",
+            "slideshow",
+            "Decks of slides made of your views, for a room: edit, arrange, present and export them.",
+        ),
     },
     "History": {
         "history": ("History", "bookmarks", "What you saved: search, annotate and compare it; no model runs."),

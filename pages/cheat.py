@@ -9,6 +9,7 @@ import streamlit as st
 
 from components.answer_list import Row, rows
 from components.choices import sidebar
+from components.saving import slides
 from components.session import history_store, page, reopen, url_state
 from components.viewer import Panel
 from components.views import panels
@@ -16,7 +17,9 @@ from explain.phrases import percent
 from models.demo.showcase import STORIES
 
 if TYPE_CHECKING:
+    from components.saving.view_settings import Look
     from explain import Explanation
+    from explain.deck.scene import Scene
     from explain.findings.shortcut_story import Step, StoryStep
 
 STEPS = {
@@ -72,6 +75,9 @@ def cheat() -> None:
         if current.step == "answer":
             # The next steps show it: whoever is told has nothing to find.
             st.markdown(":material/psychology_alt: Is it right for the right reason? **Next** shows where it looked.")
+            with st.container(horizontal=True, vertical_alignment="center"):
+                _add_to_deck(current)
+                slides.said("cheat")
             return
         if current.aside:
             st.markdown(f":material/info: {current.aside}")
@@ -80,7 +86,22 @@ def cheat() -> None:
             st.markdown(f":material/fact_check: {current.proof}")
         with st.container(horizontal=True, vertical_alignment="center"):
             _onward(current)
-            history_store.keep([(current.cheat, 0), (current.honest, 0)], screen="cheat")
+            _add_to_deck(current)
+            history_store.keep(_saved(current), screen="cheat")
+            slides.said("cheat")
+
+
+def _saved(current: StoryStep) -> list[tuple[Explanation, int]]:
+    return [(current.cheat, 0), (current.honest, 0)]
+
+
+def _add_to_deck(current: StoryStep) -> None:
+    def draft(look: Look) -> Scene:
+        from explain.deck.views import of_story
+
+        return of_story(current, {**LOOK, **look})
+
+    slides.button("cheat", draft, _saved(current))
 
 
 def _current(story: str, step: Step) -> StoryStep:

@@ -12,6 +12,7 @@ from components import saving
 from components.choices import model_picker, sidebar
 from components.choices.model_names import names, titled
 from components.proof import panel as proof
+from components.saving import slides
 from components.session import explain_job, page, url_state
 from components.session.state import Choices
 from components.viewer import Panel
@@ -52,7 +53,8 @@ def compare() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             proof.button()
             saved = [(one, 0) for one in comparison.explanations]
-            saving.save_and_export("compare", partial(exports.of_models, comparison), saved=saved)
+            slide = slides.of_models(comparison, [titled(name) for name in names(models)])
+            saving.save_and_export("compare", partial(exports.of_models, comparison), saved=saved, slide=slide)
         named = zip(names(models), comparison.explanations, strict=True)
         proof.panel([(titled(name), one, 0) for name, one in named if one.heatmaps])
         _table(comparison)

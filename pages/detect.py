@@ -12,6 +12,7 @@ from common.errors import Cancelled
 from components import saving
 from components.choices import detection_options, model_picker, sidebar
 from components.proof import panel as proof
+from components.saving import slides
 from components.session import explain_job, image_source, page, reopen, state
 from components.viewer import Panel
 from components.views import charts, comparisons, detections, exports, missing_places, panels, snapshots, visual_prompts
@@ -230,6 +231,7 @@ def _below(explanation: Explanation, index: int, offered: bool) -> None:
                 saved=[(explanation, index)],
                 more=partial(snapshots.save_on_server, explanation),
                 beside=beside,
+                slide=slides.of_map(explanation, index),
             )
         else:
             beside()

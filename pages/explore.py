@@ -13,6 +13,7 @@ from components import canvas, saving
 from components.choices import class_picker, sidebar
 from components.headline import HOT
 from components.proof import panel as proof
+from components.saving import slides
 from components.session import explain_job, page, reopen
 from components.viewer import Panel
 from components.views import attention_heads, charts, exports, panels, visual_prompts
@@ -197,8 +198,8 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if explanation.finished:
             proof.button()
-            files = partial(exports.of_map, explanation, index)
-            saving.save_and_export("explore", files, saved=[(explanation, index)], beside=beside)
+            files, slide = partial(exports.of_map, explanation, index), slides.of_map(explanation, index)
+            saving.save_and_export("explore", files, saved=[(explanation, index)], beside=beside, slide=slide)
         else:
             beside()
 

@@ -11,6 +11,7 @@ import streamlit as st
 from components import saving
 from components.choices import sidebar
 from components.proof import panel as proof
+from components.saving import slides
 from components.session import explain_job, page, url_state
 from components.viewer import Map, Panel
 from components.views import charts, exports, panels, tables
@@ -65,7 +66,8 @@ def topk() -> None:
         # Between the menus above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
             proof.button()
-            saving.save_and_export("topk", partial(exports.of_classes, explanation), saved=[(explanation, 0)])
+            files, slide = partial(exports.of_classes, explanation), slides.of_map(explanation, 0)
+            saving.save_and_export("topk", files, saved=[(explanation, 0)], slide=slide)
         proof.panel([(heatmap.target.label, explanation, i) for i, heatmap in enumerate(explanation.heatmaps)])
         _table(explanation)
 

@@ -1,29 +1,24 @@
-"""Save what a page shows to History, and export it as files: the two buttons of every page that has a result."""
+"""Save what a page shows to History, export it as files, add it to a deck: the buttons of every page with a result."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from common.errors import Problem
-from components.frontend import declare, no_callback
+from components.saving import slides
+from components.saving.view_settings import view_settings
 from components.session import history_store
-from components.viewer import SETTINGS
 from components.views import charts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
+    from components.saving.slides import Draft
+    from components.saving.view_settings import Look
     from explain import Explanation
-
-    Look = Mapping[str, bool | float | str]
-
-_MODULES = ("../frontend/component.js", "view_files.js")
-_component = declare("view_files", Path(__file__).parent, _MODULES)
 
 
 @dataclass(frozen=True)
@@ -44,13 +39,15 @@ def save_and_export(
     view: bool = True,
     more: Callable[[], None] | None = None,
     beside: Callable[[], None] | None = None,
+    slide: Draft | None = None,
 ) -> None:
-    """Draw *Save* and *Export* for what a page shows, in a horizontal container.
+    """Draw *Save*, *Export* and *Add to deck* for what a page shows, in a horizontal container.
 
     `saved`: what Save puts into History, explanations with the index of the map, or instead of them the `pair` of
     pictures that the page compares; without either there is only Export.
     `rows`: returns what Export offers, given the settings of the page's viewer; it is called once Export is open, and
     each file is made when its button is pressed. `view`: the page has a viewer, whose picture is offered as shown.
+    `slide`: makes the scene of the view, given the same settings; without it there is no *Add to deck*.
     `more` is drawn at the end of Export, `beside` right of its button: what Save says comes last and moves nothing.
 
         saving.save_and_export("similarity", lambda look: [Files("Data", "All numbers.", [("JSON", "a.json", make)])])
@@ -58,6 +55,8 @@ def save_and_export(
 
     def rest() -> None:
         _export(screen, rows, view, more)
+        if slide is not None:
+            slides.button(screen, slide, saved)
         if beside is not None:
             beside()
 
@@ -67,6 +66,8 @@ def save_and_export(
         history_store.keep(saved, screen=screen, beside=rest)
     else:
         rest()
+    if slide is not None:
+        slides.said(screen)
 
 
 def _export(screen: str, rows: Callable[[Look], Sequence[Files]], view: bool, more: Callable[[], None] | None) -> None:
@@ -97,10 +98,4 @@ def _export(screen: str, rows: Callable[[Look], Sequence[Files]], view: bool, mo
 
 def _view_files(screen: str) -> Look:
     """Draw the files of the view, which the viewer makes, and return its settings as the browser reports them."""
-    result = _component(key=f"view-files-{screen}", data={}, on_settings_change=no_callback)
-    try:
-        given = json.loads(result.settings or "{}")
-    except (TypeError, ValueError):
-        return {}
-    known = given.items() if isinstance(given, dict) else ()
-    return {name: value for name, value in known if name in SETTINGS and isinstance(value, bool | int | float | str)}
+    return view_settings(f"view-files-{screen}")

@@ -15,12 +15,12 @@ function mount(root, signal) {
     find(root, ".said").textContent = words;
   }, signal);
 
-  /** @param {{parentElement: HTMLElement, setStateValue: import("../frontend/component.js").Send}} given */
-  return ({ setStateValue }) => {
+  /** @param {{data: {quiet?: boolean}, parentElement: HTMLElement, setStateValue: import("../frontend/component.js").Send}} given */
+  return ({ data, setStateValue }) => {
     /** @type {Wanted} */
     const wanted = { what: "settings", taken: false };
     broadcast("export", wanted);
-    root.hidden = !wanted.taken;
+    root.hidden = !wanted.taken || data.quiet === true;
     const now = JSON.stringify(wanted.settings ?? {});
     if (now === told) return;
     told = now;

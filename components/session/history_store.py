@@ -104,14 +104,26 @@ def keep(
     history is switched off.
     """
     explanations = [(proof_job.carrying(one), index) for one, index in explanations]
-    view = "|".join(
-        f"{one.recipe.model_dump_json()} {index} {one.image.name} {sorted(one.proofs)}" for one, index in explanations
-    )
+    view = _view(explanations)
     proved = ", with its proof" if any(one.proofs for one, _ in explanations) else ""
     entries = [
         _Entry(partial(_existing, one, index), partial(_kept, one, index, screen, words)) for one, index in explanations
     ]
     _draw(entries, view, screen, f"Save the picture, its maps and all numbers to History{proved}.", beside)
+
+
+def _view(explanations: Sequence[tuple[Explanation, int]]) -> str:
+    return "|".join(
+        f"{one.recipe.model_dump_json()} {index} {one.image.name} {sorted(one.proofs)}" for one, index in explanations
+    )
+
+
+def saved(explanations: Sequence[tuple[Explanation, int]], *, screen: str) -> tuple[str, ...]:
+    """Return the records of these explanations, saved where they are not yet; the button of `keep` then says so."""
+    explanations = [(proof_job.carrying(one), index) for one, index in explanations]
+    ids = tuple(_existing(one, index) or _kept(one, index, screen, "") for one, index in explanations)
+    state.of(Saved).ids[_view(explanations)] = ids
+    return ids
 
 
 def keep_pair(pair: Pair, *, screen: str, beside: Callable[[], None] | None = None) -> None:

@@ -14,8 +14,7 @@ from common.errors import Problem
 from common.files import file_stem
 from explain.batch.archive import directory_bytes
 from explain.deck.deck import name
-from explain.deck.making import PICTURE_SIDE
-from explain.deck.scene import MAX_SCENES, payload, scenes
+from explain.deck.scene import MAX_SCENES, PICTURE_SIDE, payload, scenes
 from explain.picture.image import Image
 
 if TYPE_CHECKING:

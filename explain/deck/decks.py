@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -17,6 +18,7 @@ from explain.deck.scene import MAX_NOTES, MAX_SCENES, MAX_SENTENCE, MAX_TITLE, S
 from explain.history.records import line
 from explain.history.rows import EPOCH, now, read_list
 from explain.history.store import Blob, release
+from explain.phrases import NBSP
 
 if TYPE_CHECKING:
     import sqlite3
@@ -90,8 +92,8 @@ class Decks:
 
     def add(self, deck: str, scene: Scene, *, records: Sequence[str] = ()) -> Slide:
         """Add a slide at the end of a deck; synced to the disk when this returns. `records`: ids of what it shows."""
-        text = _texts(scene.title, scene.sentence, scene.notes)
-        slide = Slide(secrets.token_hex(8), scene.kind, *text, scene.view, tuple(records))
+        texts = _texts(scene.title, scene.sentence, scene.notes)
+        slide = Slide(secrets.token_hex(8), scene.kind, *texts, scene.view, tuple(records))
         self._insert(deck, slide, payload([scene]), thumbnails.of(scene))
         return slide
 
@@ -167,8 +169,7 @@ class Decks:
         with self._store.reading() as database:
             data, _ = self._files(database, slide.id)
         (scene,) = scenes(data)
-        texts = {"title": slide.title, "sentence": slide.sentence, "notes": slide.notes}
-        return replace(scene, **texts, view=slide.view)
+        return replace(scene, title=slide.title, sentence=slide.sentence, notes=slide.notes, view=slide.view)
 
     def thumbnail(self, slide: Slide) -> bytes:
         """Return a small picture of a slide as a JPEG; empty for one of words."""
@@ -195,7 +196,12 @@ def _texts(title: str, sentence: str, notes: str) -> tuple[str, str, str]:
     paragraphs = [line(one, MAX_NOTES, "A speaker's note") for one in notes.splitlines()]
     if len(joined := "\n".join(paragraphs).strip()) > MAX_NOTES:
         raise Problem(f"The speaker's notes have {len(joined):,} letters: {MAX_NOTES:,} at most, please.")
-    return line(title, MAX_TITLE, "A slide's title"), line(sentence, MAX_SENTENCE, "A slide's sentence"), joined
+    return _line(title, MAX_TITLE, "A slide's title"), _line(sentence, MAX_SENTENCE, "A slide's sentence"), joined
+
+
+def _line(text: str, most: int, what: str) -> str:
+    # A number and its percent sign stay on one line.
+    return re.sub(r"(?<=\d) (?=%)", NBSP, line(text, most, what))
 
 
 def _number(database: sqlite3.Connection, id: str) -> int:

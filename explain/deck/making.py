@@ -14,6 +14,7 @@ from explain.deck.scene import (
     MAX_SENTENCE,
     MAX_SIDE,
     MAX_TITLE,
+    PICTURE_SIDE,
     Panel,
     Scene,
     SceneMap,
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from models.adapter import Prediction
     from models.geometry import Geometry
 
-PICTURE_SIDE = 1920
-"""Maximum pixels of a scene's picture, as a full screen shows it."""
 QUALITY = 88
 ANSWERS = 5
 """Of a classifier."""
@@ -80,34 +79,48 @@ def shortened(text: str, most: int) -> str:
     return f"{text[: most - 1].rsplit(maxsplit=1)[0]}…"
 
 
-def panel(result: Result) -> Panel:
-    """Return what a model answered about a picture, with its maps.
+def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
+    """Return what a model answered about a picture, with its maps; `name`: instead of the model's.
+
+    Of more maps than a panel has, the first, with that at `index` among them: `place` says where.
 
     >>> from explain import Explainer
     >>> panel(Explainer()("bus.jpg", top_k=1)).maps[0].values.shape
     (960, 720)
     """
     return _panel(
-        result.model.name,
+        name or result.model.name,
         result.model.task,
         result.predictions,
-        [_of_heatmap(result, index) for index in range(min(len(result.heatmaps), MAX_MAPS))],
+        [_of_heatmap(result, i) for i in _shown(len(result.heatmaps), index)],
         (result.image.width, result.image.height),
     )
 
 
 def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
-    """Return the same of a record of the history and its maps, without loading the model."""
+    """Return the same of a record of the history and its maps, with the selected one, without loading the model."""
     from models.catalog import catalog
 
     spec = catalog().get(record.model)
+    chosen = [maps[i] for i in _shown(len(maps), record.index)]
     return _panel(
         spec.name if spec else record.model,
         record.task,
         record.predictions,
-        [_map(one.label, one.score, one.at_input, one.geometry, one.boxes) for one in maps[:MAX_MAPS]],
+        [_map(one.label, one.score, one.at_input, one.geometry, one.boxes) for one in chosen],
         (record.width, record.height),
     )
+
+
+def _shown(count: int, index: int) -> list[int]:
+    if index < MAX_MAPS:
+        return list(range(min(count, MAX_MAPS)))
+    return [*range(MAX_MAPS - 1), index]
+
+
+def place(index: int) -> int:
+    """Return where a panel has the map of that index."""
+    return min(index, MAX_MAPS - 1)
 
 
 def _panel(

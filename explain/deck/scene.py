@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VERSION = 1
-MAX_SIDE = 960
-"""Maximum cells of a map's longer side."""
+MAX_SIDE, PICTURE_SIDE = 960, 1920
+"""Maximum cells of a map's longer side, and pixels of a picture's."""
 MAX_SCENES, MAX_PANELS, MAX_MAPS, MAX_BOXES = 200, 6, 9, 100
 """Maximum number of scenes of a deck, of panels of a scene, and of maps and boxes of a panel."""
 MAX_TITLE, MAX_SENTENCE, MAX_NOTES = 120, 400, 4_000

@@ -16,29 +16,38 @@ if TYPE_CHECKING:
 
     from explain.deck.scene import Panel, Scene
 
-SIDE, GAP, QUALITY = 320, 4, 80
-"""Maximum pixels of a side, pixels between panels, and the JPEG's quality."""
+WIDTH, HEIGHT, GAP, QUALITY = 320, 180, 4, 80
+"""Pixels of a small slide, pixels between its panels, and the JPEG's quality."""
+GROUND = 22
+"""The grey of a slide, as of the stage in the dark."""
 
 
 def of(scene: Scene) -> bytes:
-    """Return the picture of a scene under the map that is first shown, as a JPEG; several models side by side.
+    """Return the picture of a scene under the map that is first shown, as a JPEG of 16:9; several models side by side.
 
     Empty for a scene without a picture.
     """
     if scene.picture is None:
         return b""
-    side_by_side = scene.panels if scene.kind in ("models", "story") else ()
-    many = max(1, len(side_by_side))
-    pixels = Image.open(scene.picture).thumbnail(max(1, (SIDE - GAP * (many - 1)) // many) if many > 1 else SIDE)
-    if not side_by_side:
-        panel = scene.panels[scene.view.panel] if scene.panels else None
-        return to_jpeg(_under(pixels, panel, scene), QUALITY)
-    gap = np.full((len(pixels), GAP, 3), 128, np.uint8)
-    parts = [part for panel in side_by_side for part in (gap, _under(pixels, panel, scene))]
-    return to_jpeg(np.hstack(parts[1:]), QUALITY)
+    image = Image.open(scene.picture)
+    shown: list[Panel | None] = [scene.panels[scene.view.panel]] if scene.panels else [None]
+    if scene.kind in ("models", "story"):
+        shown = [*scene.panels] or shown
+    room = (WIDTH - GAP * (len(shown) - 1)) / len(shown)
+    scale = min(room / image.width, HEIGHT / image.height)
+    size = max(1, int(image.width * scale)), max(1, int(image.height * scale))
+    pixels = cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    slide = np.full((HEIGHT, WIDTH, 3), GROUND, np.uint8)
+    left = (WIDTH - size[0] * len(shown) - GAP * (len(shown) - 1)) // 2
+    top = (HEIGHT - size[1]) // 2
+    for panel in shown:
+        slide[top : top + size[1], left : left + size[0]] = _under(pixels, panel, scene)
+        left += size[0] + GAP
+    return to_jpeg(slide, QUALITY)
 
 
 def _under(pixels: NDArray[np.uint8], panel: Panel | None, scene: Scene) -> NDArray[np.uint8]:
+    """Return the picture (h, w, 3) under a panel's map."""
     if panel is None or not panel.maps or scene.view.mode == "picture":
         return pixels
     values = panel.maps[min(scene.view.map, len(panel.maps) - 1)].values

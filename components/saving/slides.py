@@ -1,0 +1,187 @@
+"""Add what a page shows to a deck, or present it at once: the button beside Save and Export, and its dialog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from common.errors import Problem
+from components.saving.view_settings import Look, view_settings
+from components.session import history_store, page, proof_job, state
+from components.session.markdown import escaped
+from explain.deck.scene import MAX_SENTENCE, MAX_TITLE, Scene
+from explain.phrases import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explain import Explanation
+    from explain.comparison import Comparison
+    from explain.deck.deck import Deck
+
+Draft = Callable[[Look], Scene]
+"""Makes the scene of a view, with a title and a sentence to begin with, given the viewer's settings."""
+NEW = "new"
+NEW_TITLE = "My deck"
+
+
+@dataclass
+class Adding:
+    """What the session remembers of its slides."""
+
+    deck: str = ""
+    """Id of the deck that was last added to."""
+    added: dict[str, str] = field(default_factory=dict)
+    """By screen, the id of the deck that its view was last added to, until the button is pressed again."""
+    opened: int = 0
+    """Counts the dialogs: the fields of each begin with the words of its own view."""
+    scene: Scene | None = None
+    """What the open dialog adds."""
+    problem: str = ""
+    """Why the last one was not added."""
+
+
+def button(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]] = (), *, key: str = "") -> None:
+    """Draw the button that opens the dialog. `saved`: the explanations that go to History with the slide."""
+    help = "Make a slide of this view: choose its deck, its title and its sentence, or show it on the whole screen now."
+    if not st.button("Add to deck", icon=":material/slideshow:", key=f"deck-{key or screen}", help=help):
+        return
+    adding = state.of(Adding)
+    adding.opened += 1
+    adding.added.pop(screen, None)
+
+    @st.dialog("Add to a deck", width="large", icon=":material/slideshow:")
+    def show() -> None:
+        try:
+            _dialog(screen, draft, saved)
+        except Problem as problem:
+            st.error(str(problem), icon=":material/error:")
+
+    show()
+
+
+def said(screen: str) -> None:
+    """Draw where the view was added to, as a link."""
+    if (id := state.of(Adding).added.get(screen)) is None:
+        return
+    try:
+        deck = history_store.store().decks.get(id)
+    except Problem:
+        return  # deleted since
+    st.page_link(
+        page.script("present"),
+        label=f"Slide {len(deck.slides)} of {escaped(deck.title)}",
+        icon=":material/slideshow:",
+        query_params={"deck": id},
+        help="Open the deck.",
+        width="content",
+    )
+
+
+def _dialog(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]]) -> None:
+    adding = state.of(Adding)
+    number = adding.opened
+    look = view_settings(f"slide-look-{number}", quiet=True)
+    scene: Scene = state.latest("slide", (number, tuple(sorted(look.items()))), lambda: draft(look))
+    title = st.text_input(
+        "Title",
+        scene.title,
+        key=f"slide-title-{number}",
+        max_chars=MAX_TITLE,
+        help="What stands over the slide. It is proposed from what was measured; change it as you like.",
+    )
+    sentence = st.text_area(
+        "Sentence",
+        scene.sentence,
+        key=f"slide-sentence-{number}",
+        max_chars=MAX_SENTENCE,
+        height=80,
+        help="What stands under the slide: what a room should take home.",
+    )
+    adding.scene = replace(scene, title=title or "", sentence=sentence or "")
+    if history_store.off():
+        st.caption("History is switched off here, so there are no decks to add it to.")
+        return
+    _choose(number)
+    help = "Saves the view to History, and adds the slide to the deck."
+    if st.button(
+        "Add the slide",
+        icon=":material/add:",
+        key=f"slide-add-{number}",
+        type="primary",
+        on_click=_add,
+        args=(screen, saved),
+        help=help,
+    ):
+        if not adding.problem:
+            st.rerun()
+        st.error(adding.problem, icon=":material/error:")
+
+
+def _choose(number: int) -> None:
+    """Draw the choice of a deck."""
+    decks = {deck.id: deck for deck in history_store.store().decks.all()}
+    names = {id: f"{deck.title} ({plural(len(deck.slides), 'slide')})" for id, deck in decks.items()}
+    names[NEW] = "A new deck"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.selectbox(
+            "Deck",
+            list(names),
+            index=list(names).index(_first(decks)),
+            format_func=names.__getitem__,
+            key=f"slide-deck-{number}",
+            help="The slide is added at its end. Present, in the menu Show, has all decks.",
+        )
+        if chosen == NEW:
+            help = "What the new deck is called."
+            st.text_input("Name of the new deck", NEW_TITLE, key=f"slide-new-{number}", max_chars=120, help=help)
+
+
+def _first(decks: dict[str, Deck]) -> str:
+    """Return the deck that was last added to, else the one that was changed last; the ready ones are not for that."""
+    last = state.of(Adding).deck
+    return last if last in decks else next((id for id, deck in decks.items() if not deck.ready), NEW)
+
+
+def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
+    """Add the slide, in a callback: what was typed last may have come with the click."""
+    store, adding, widgets = history_store.store(), state.of(Adding), st.session_state
+    number, adding.problem = adding.opened, ""
+    assert adding.scene is not None
+    title, sentence = (str(widgets.get(f"slide-{name}-{number}") or "") for name in ("title", "sentence"))
+    try:
+        ids = history_store.saved(saved, screen=screen)
+        deck = widgets.get(f"slide-deck-{number}", NEW)
+        if deck == NEW:
+            deck = store.decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
+        store.decks.add(deck, replace(adding.scene, title=title, sentence=sentence), records=ids)
+        adding.deck = adding.added[screen] = deck
+        st.toast(f"Added to {escaped(store.decks.get(deck).title)}.", icon=":material/slideshow:")
+    except Problem as problem:
+        adding.problem = str(problem)
+
+
+def of_map(explanation: Explanation, index: int) -> Draft:
+    """Return what makes a slide of a map, with the proof that this session made of it."""
+
+    def draft(look: Look) -> Scene:
+        from explain.deck import views
+
+        return views.of_map(proof_job.carrying(explanation), index, look)
+
+    return draft
+
+
+def of_models(comparison: Comparison, names: Sequence[str]) -> Draft:
+    """Return what makes a slide of several models."""
+
+    def draft(look: Look) -> Scene:
+        from explain.deck import views
+
+        carrying = tuple(map(proof_job.carrying, comparison.explanations))
+        return views.of_models(replace(comparison, explanations=carrying), names, look)
+
+    return draft

@@ -1,0 +1,170 @@
+"""Make scenes of what pages show, each with a title and a sentence from the view's own measurements."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from explain.deck import making
+from explain.deck.making import shortened
+from explain.deck.scene import MAX_PANELS, MAX_TITLE, SceneView
+from explain.export import command
+from explain.findings.diagnosis import describe_map, diagnose, headline
+from explain.findings.proved import of_proof
+from explain.phrases import listing
+from explain.provenance import made_with
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from explain.comparison import Comparison
+    from explain.deck.scene import Scene
+    from explain.explanation import Explanation
+    from explain.faithfulness.proof import Proof
+    from explain.findings.shortcut_story import Step, StoryStep
+    from explain.history.records import Record, SavedMap
+    from explain.picture.image import Image
+    from explain.result import Result
+
+MODES = ("overlay", "map", "contour", "spotlight", "picture")
+STORY: dict[Step, str] = {
+    "answer": "Right – for the right reason?",
+    "look": "Where did it look?",
+    "without": "The same, without the clue",
+    "borrowed": "The clue, on something else",
+}
+_HOT = "§"
+"""Stands for the hottest colour, which a stage may change: the sentence that begins with it is left out."""
+
+
+def of_map(explanation: Explanation, index: int = 0, look: Mapping[str, Any] | None = None) -> Scene:
+    """Return the scene of one picture and its maps, that at `index` first; with the map's proof if it has one.
+
+    `look`: the viewer's settings by name.
+
+        of_map(Explainer()("bus.jpg"), look={"mode": "contour"}).title
+    """
+    proof, at = explanation.proofs.get(index), making.place(index)
+    sentence = proof.sentence if proof else describe_map(explanation, index) if explanation.heatmaps else ""
+    return making.scene(
+        explanation.image,
+        [making.panel(explanation, index)],
+        title=verdict(explanation, index),
+        sentence=plain(sentence),
+        notes=notes(explanation, index),
+        proof=making.proof(proof, map=at) if proof else None,
+        view=seen_as(look, map=at),
+        commands=[command.line(explanation.recipe)],
+    )
+
+
+def of_models(comparison: Comparison, names: Sequence[str], look: Mapping[str, Any] | None = None) -> Scene:
+    """Return the scene of several models on one picture, a panel each, in their order; `names`: their short names."""
+    shown = comparison.explanations[:MAX_PANELS]
+    verdict = comparison.verdict
+    proved = next(((i, one.proofs[0]) for i, one in enumerate(shown) if 0 in one.proofs), None)
+    return making.scene(
+        shown[0].image,
+        [making.panel(one, name=_named(name, one)) for name, one in zip(names, shown, strict=False)],
+        title=f"{verdict[:1].upper()}{verdict[1:]}",
+        sentence=comparison.mixed or comparison.overlaps,
+        notes="\n".join(_made(one, 0) for one in shown),
+        kind="models",
+        proof=making.proof(proved[1], panel=proved[0]) if proved else None,
+        view=seen_as(look),
+        commands=[command.line(one.recipe) for one in shown],
+    )
+
+
+def _named(name: str, explanation: Result) -> str:
+    return (
+        explanation.model.name
+        if explanation.model.name.lower() == name.lower()
+        else f"{name}: {explanation.model.name}"
+    )
+
+
+def of_story(step: StoryStep, look: Mapping[str, Any] | None = None) -> Scene:
+    """Return the scene of a step of *Catch the cheat*: the model that cheats, and the honest one."""
+    both = (("The cheat", step.cheat), ("The honest model", step.honest))
+    if step.step == "answer":
+        # Which of the two cheats is for the next step to show.
+        both = (("One model", step.cheat), ("Another model", step.honest))
+    return making.scene(
+        step.image,
+        [making.panel(one, name=name) for name, one in both],
+        title=STORY[step.step],
+        sentence=step.words,
+        notes="\n".join(filter(None, (step.aside, step.proof if step.step == "borrowed" else ""))),
+        kind="story",
+        view=seen_as({"mode": "picture"} if step.step == "answer" else look),
+        commands=[command.line(one.recipe) for _, one in both],
+    )
+
+
+def of_record(record: Record, image: Image, maps: Sequence[SavedMap], proof: Proof | None = None) -> Scene:
+    """Return the scene of a record of the history as it was saved; `proof`: of its selected map."""
+    at = making.place(record.index)
+    looks = maps[record.index].looks if record.index < len(maps) else ""
+    first, _, rest = record.headline.partition(". ")
+    return making.scene(
+        image,
+        [making.saved_panel(record, maps)],
+        title=plain(first),
+        sentence=proof.sentence if proof else plain(looks or rest),
+        notes="\n".join((record.note, *(one.text for one in record.findings))).strip(),
+        proof=making.proof(proof, map=at) if proof else None,
+        view=seen_as(record.view.settings, map=at),
+        commands=[command.line(record.recipe)] if record.recipe else [],
+    )
+
+
+def verdict(explanation: Result, index: int = 0) -> str:
+    """Return what the model answered, in a sentence without what the map's colours mean."""
+    return shortened(headline(explanation, _HOT, index).split(f" {_HOT}")[0], MAX_TITLE)
+
+
+def notes(explanation: Explanation, index: int) -> str:
+    """Return what a speaker should know: how the map was made, and what limits it."""
+    findings = diagnose(explanation, index)
+    if (proof := explanation.proofs.get(index)) is not None:
+        findings = tuple(dict.fromkeys((*findings, *of_proof(explanation, index, proof))))
+    return "\n".join((_made(explanation, index), *(plain(one.text) for one in findings)))
+
+
+def _made(explanation: Result, index: int) -> str:
+    """Return how a map was made, in a sentence."""
+    name = explanation.model.name
+    if index >= len(explanation.heatmaps):
+        return f"Made with {name}."
+    heatmap = explanation.heatmaps[index]
+    answers = listing([one.label for one in explanation.predictions[:3]]) if explanation.predictions else "nothing"
+    made = made_with(name, heatmap.method, heatmap.layers, explanation.options.part)
+    return f"Made with {made}. It answers {answers}."
+
+
+def plain(text: str) -> str:
+    """Return a sentence without emphasis."""
+    return re.sub(r"\*\*(.+?)\*\*", r"\1", text).strip()
+
+
+def seen_as(look: Mapping[str, Any] | None, *, panel: int = 0, map: int = 0) -> SceneView:
+    """Return how a scene is first shown, from the viewer's settings; what makes no sense there counts for nothing."""
+    given, first = look or {}, SceneView(panel, map)
+
+    def number(name: str, otherwise: float) -> float:
+        try:
+            value = float(given.get(name, otherwise))
+        except (TypeError, ValueError):
+            return otherwise
+        return value if 0 <= value <= 1 else otherwise
+
+    mode, colormap = given.get("mode"), str(given.get("colormap", first.colormap))
+    return SceneView(
+        panel,
+        map,
+        colormap[:40],
+        mode if mode in MODES else first.mode,
+        number("alpha", first.opacity),
+        number("threshold", first.threshold),
+    )

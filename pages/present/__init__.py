@@ -1,0 +1,1 @@
+"""The Present page and the parts that only it uses."""

@@ -1,0 +1,74 @@
+"""Draw the slides of a deck as rows: texts edited in place, order by drag, keys and buttons.
+
+The browser reports what a person did as acts, each with a number: an act is followed once, in the order in which it was
+done, whichever request brings it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from components.frontend import declare, no_callback, packed_by_content
+from components.session import state
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+KEY = "deck-board"
+_SHARED = ("frontend/component.js", "frontend/unpack.js")
+_MODULES = (*(f"../../../components/{name}" for name in _SHARED), "rows.js", "board.js")
+_component = declare("deck_board", Path(__file__).parent, _MODULES, html='<div class="component board"></div>')
+
+
+@dataclass(frozen=True)
+class Row:
+    """One slide; `kind` in words."""
+
+    id: str
+    kind: str
+    title: str
+    sentence: str
+    notes: str
+
+
+@dataclass(frozen=True)
+class Act:
+    """What a person did: `edit` with {id, title, sentence, notes}, `arrange` with the ids in order, `remove` with an
+    id, `play` with the id to begin with."""
+
+    kind: str
+    value: Any
+
+
+@dataclass
+class Followed:
+    """The last act that was followed, by the board that reported it."""
+
+    last: dict[str, int] = field(default_factory=dict)
+
+
+def acts() -> list[Act]:
+    """Return what was done since the last run, in its order. Called before the page is drawn."""
+    followed = state.of(Followed).last
+    sent = (st.session_state.get(KEY) or {}).get("acts")
+    found = []
+    for act in sent if isinstance(sent, list) else ():
+        if not isinstance(act, dict):
+            continue
+        board, number, kind = act.get("board"), act.get("n"), act.get("kind")
+        if not (isinstance(board, str) and isinstance(number, int) and isinstance(kind, str)):
+            continue
+        if number > followed.get(board, 0):
+            followed[board] = number
+            found.append(Act(kind, act.get("value")))
+    return found
+
+
+def board(deck: str, rows: Sequence[Row], pictures: Sequence[bytes], limits: dict[str, int]) -> None:
+    """Draw the rows of a deck; `pictures`: a JPEG each, or empty. `limits`: the most letters of each text."""
+    head = {"deck": deck, "rows": [asdict(row) for row in rows], "limits": limits}
+    _component(key=KEY, data=packed_by_content(head, pictures)[1], on_acts_change=no_callback)

@@ -1,0 +1,274 @@
+// The slides of a deck as rows. What is typed is sent at each pause; a row that is being typed in is never overwritten.
+
+import { component, jpegBlob } from "../../../components/frontend/component.js";
+import { unpack } from "../../../components/frontend/unpack.js";
+import { Acts, moved, placeAt } from "./rows.js";
+
+/**
+ * @typedef {{id: string, kind: string, title: string, sentence: string, notes: string}} Row
+ * @typedef {{id: string, deck: string, rows: Row[], limits: Record<string, number>}} Head
+ * @typedef {import("../../../components/frontend/component.js").Send} Send
+ * @typedef {"title"|"sentence"|"notes"} Field
+ * @typedef {HTMLInputElement|HTMLTextAreaElement} Input
+ * @typedef {{act: (kind: string, value: unknown) => void, move: (id: string, by: number, focus: HTMLElement) => void,
+ *   drag: (event: PointerEvent, node: HTMLElement) => void}} Hands
+ */
+
+const PAUSE_MS = 500;
+/** @type {Field[]} */
+const FIELDS = ["title", "sentence", "notes"];
+
+/**
+ * @template {keyof HTMLElementTagNameMap} Name
+ * @param {Name} name @param {object} [properties] @param {(Node|string)[]} [children] @returns {HTMLElementTagNameMap[Name]}
+ */
+function element(name, properties = {}, children = []) {
+  const node = document.createElement(name);
+  Object.assign(node, properties);
+  node.append(...children);
+  return node;
+}
+
+/** @param {string} name */
+function icon(name) {
+  const node = element("span", { className: "icon", textContent: name });
+  node.setAttribute("aria-hidden", "true");
+  return node;
+}
+
+/** @param {string} sign @param {string} label @param {string} className @param {(event: Event) => void} [press] */
+function iconButton(sign, label, className, press) {
+  const node = element("button", { type: "button", className, title: label }, [icon(sign)]);
+  node.setAttribute("aria-label", label);
+  if (press) node.addEventListener("click", press);
+  return node;
+}
+
+/** The texts of one row, sent at each pause and where a field is left. */
+class Texts {
+  #timer = 0;
+  #sent = "";
+
+  /** @param {string} id @param {Record<Field, Input>} inputs @param {Hands["act"]} act */
+  constructor(id, inputs, act) {
+    this.id = id;
+    this.inputs = inputs;
+    this.act = act;
+    for (const input of Object.values(inputs)) {
+      input.addEventListener("input", () => {
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => this.flush(), PAUSE_MS);
+      });
+      input.addEventListener("blur", () => this.flush());
+      // Streamlit's shortcuts are not meant for what is typed.
+      input.addEventListener("keydown", (event) => {
+        const { key } = /** @type {KeyboardEvent} */ (event);
+        if (key === "Enter" && input === inputs.title) input.blur();
+        event.stopPropagation();
+      });
+    }
+  }
+
+  get value() {
+    const [title, sentence, notes] = FIELDS.map((name) => this.inputs[name].value);
+    return { id: this.id, title, sentence, notes };
+  }
+
+  flush() {
+    clearTimeout(this.#timer);
+    const now = JSON.stringify(this.value);
+    if (now === this.#sent) return;
+    this.#sent = now;
+    this.act("edit", this.value);
+  }
+
+  /** Show what is stored, unless somebody types here. @param {Row} row */
+  show(row) {
+    const root = /** @type {Document|ShadowRoot} */ (this.inputs.title.getRootNode());
+    const typing = Object.values(this.inputs).some((input) => input === root.activeElement);
+    if (typing) return;
+    for (const name of FIELDS) this.inputs[name].value = row[name];
+    this.#sent = JSON.stringify(this.value);
+  }
+}
+
+/** @param {Row} row @param {Uint8Array} picture @param {Record<string, number>} limits @param {Hands} hands */
+function rowOf(row, picture, limits, hands) {
+  const title = element("input", { type: "text", className: "title", placeholder: "Title", maxLength: limits.title });
+  const sentence = element("textarea", { rows: 2, placeholder: "A sentence", maxLength: limits.sentence });
+  const notes = element("textarea", { rows: 4, placeholder: "What you want to say", maxLength: limits.notes });
+  title.setAttribute("aria-label", "Title of the slide");
+  sentence.setAttribute("aria-label", "Sentence of the slide");
+  notes.setAttribute("aria-label", "Speaker's notes");
+  const node = element("li", { className: "row" });
+  node.dataset.id = row.id;
+  const handle = iconButton("drag_indicator", "Move this slide: drag it, or press the arrow keys", "handle");
+  handle.addEventListener("pointerdown", (event) => hands.drag(event, node));
+  handle.addEventListener("keydown", (event) => {
+    const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    event.stopPropagation();
+    hands.move(row.id, by, handle);
+  });
+  const play = element("button", { type: "button", className: "thumb", title: "Present from this slide" });
+  play.setAttribute("aria-label", "Present from this slide");
+  play.addEventListener("click", () => hands.act("play", row.id));
+  if (picture.length) play.append(element("img", { src: URL.createObjectURL(jpegBlob(picture)), alt: "", decoding: "async" }));
+  else play.append(icon("notes"));
+  const up = iconButton("arrow_upward", "Move up", "up", () => hands.move(row.id, -1, up));
+  const down = iconButton("arrow_downward", "Move down", "down", () => hands.move(row.id, 1, down));
+  const remove = iconButton("delete", "Delete this slide", "remove", () => hands.act("remove", row.id));
+  const more = element("details", {}, [element("summary", { textContent: "Speaker's notes" }), notes]);
+  const number = element("span", { className: "number" });
+  const kind = element("span", { className: "kind", textContent: row.kind });
+  node.append(
+    element("span", { className: "grip" }, [handle, number]),
+    play,
+    element("div", { className: "texts" }, [title, sentence, more]),
+    element("span", { className: "tools" }, [up, down, remove, kind]),
+  );
+  const texts = new Texts(row.id, { title, sentence, notes }, hands.act);
+  return { node, texts, number, up, down, img: play.querySelector("img") };
+}
+
+/** @typedef {ReturnType<typeof rowOf>} Made */
+
+/**
+ * Let a row follow the pointer; `done` gets the order when it is let go.
+ * @param {PointerEvent} event @param {HTMLElement} node @param {HTMLElement} list @param {() => void} done
+ */
+function drag(event, node, list, done) {
+  if (event.button) return;
+  const handle = /** @type {HTMLElement} */ (event.currentTarget), gone = new AbortController(), { signal } = gone;
+  const before = [...list.children];
+  handle.setPointerCapture(event.pointerId);
+  node.classList.add("dragged");
+  handle.addEventListener("pointermove", ({ clientY }) => {
+    const others = [...list.children].filter((one) => one !== node);
+    const middles = others.map((one) => one.getBoundingClientRect()).map(({ top, height }) => top + height / 2);
+    const next = others[placeAt(middles, clientY)] ?? null;
+    if (node.nextElementSibling !== next) list.insertBefore(node, next);
+  }, { signal });
+  const end = (/** @type {boolean} */ keep) => {
+    gone.abort();
+    node.classList.remove("dragged");
+    if (!keep) list.replaceChildren(...before);
+    done();
+  };
+  handle.addEventListener("pointerup", () => end(true), { signal });
+  handle.addEventListener("pointercancel", () => end(false), { signal });
+  window.addEventListener("keydown", ({ key }) => key === "Escape" && end(false), { signal });
+}
+
+/** The rows of one deck, and what is done with them. */
+class Board {
+  #acts = new Acts(`${Date.now().toString(36)}${Math.random().toString(36).slice(2, 8)}`);
+  #list = element("ol", { className: "rows" });
+  #said = element("p", { className: "said" });
+  /** @type {Map<string, Made>} */
+  #made = new Map();
+  #shown = "";
+  #deck = "";
+  /** @type {Send} */
+  send = () => {};
+  /** @type {Hands} */
+  #hands = {
+    act: (kind, value) => this.send("acts", this.#acts.add(kind, value)),
+    move: (id, by, focus) => {
+      const before = this.#order, ids = moved(before, id, by);
+      if (ids === before) return;
+      this.#place(ids);
+      this.#arranged(id);
+      focus.focus();
+    },
+    drag: (event, node) => {
+      const before = this.#order.join();
+      drag(event, node, this.#list, () => this.#order.join() !== before && this.#arranged(node.dataset.id ?? ""));
+    },
+  };
+
+  /** @param {HTMLElement} root */
+  constructor(root) {
+    this.#said.setAttribute("role", "status");
+    root.append(this.#list, this.#said);
+  }
+
+  get #order() {
+    return [...this.#list.children].map((node) => /** @type {HTMLElement} */ (node).dataset.id ?? "");
+  }
+
+  /** @param {string} id */
+  #arranged(id) {
+    const ids = this.#order;
+    this.#number();
+    this.#said.textContent = `Slide ${ids.indexOf(id) + 1} of ${ids.length} now.`;
+    this.#hands.act("arrange", ids);
+  }
+
+  #number() {
+    this.#order.forEach((id, i, { length }) => {
+      const one = this.#made.get(id);
+      if (!one) return;
+      one.number.textContent = `${i + 1}`;
+      [one.up.disabled, one.down.disabled] = [i === 0, i === length - 1];
+    });
+  }
+
+  /** @param {string[]} ids */
+  #place(ids) {
+    ids.forEach((id, i) => {
+      const node = this.#made.get(id)?.node, there = this.#list.children[i] ?? null;
+      if (node && there !== node) this.#list.insertBefore(node, there);
+    });
+  }
+
+  /** Remove all rows but those of some ids. @param {string[]} [keep] */
+  drop(keep = []) {
+    for (const [id, one] of this.#made) {
+      if (keep.includes(id)) continue;
+      if (one.img) URL.revokeObjectURL(one.img.src);
+      one.node.remove();
+      this.#made.delete(id);
+    }
+  }
+
+  flush() {
+    for (const one of this.#made.values()) one.texts.flush();
+  }
+
+  /** @param {Head} head @param {Uint8Array[]} pictures */
+  show(head, pictures) {
+    if (head.id === this.#shown) return;
+    if (head.deck !== this.#deck) this.drop();
+    [this.#shown, this.#deck] = [head.id, head.deck];
+    const ids = head.rows.map((row) => row.id);
+    this.drop(ids);
+    head.rows.forEach((row, i) => {
+      const one = this.#made.get(row.id) ?? rowOf(row, pictures[i], head.limits, this.#hands);
+      this.#made.set(row.id, one);
+      one.texts.show(row);
+    });
+    this.#place(ids);
+    this.#number();
+  }
+}
+
+/** @param {HTMLElement} root @param {AbortSignal} signal */
+function mount(root, signal) {
+  const board = new Board(root);
+  window.addEventListener("pagehide", () => board.flush(), { signal });
+  signal.addEventListener("abort", () => {
+    board.flush();
+    board.drop();
+  });
+
+  /** @param {{data: Uint8Array, parentElement: HTMLElement, setStateValue: Send}} given */
+  return ({ data, setStateValue }) => {
+    const { head, blobs } = /** @type {{head: Head, blobs: Uint8Array[]}} */ (unpack(data));
+    board.send = setStateValue;
+    board.show(head, blobs);
+  };
+}
+
+export default component(".board", mount);

@@ -1,0 +1,84 @@
+"""Draw all decks as cards, and make a new one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from common.errors import Problem
+from components.session import history_store, state
+from components.session.markdown import escaped
+from explain.phrases import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from explain.deck.deck import Deck
+
+COLUMNS = 3
+
+
+@dataclass
+class Talk:
+    """What the page has to say after a callback."""
+
+    problem: str = ""
+
+
+def problem() -> None:
+    """Show what went wrong in the last callback, once."""
+    talk = state.of(Talk)
+    words, talk.problem = talk.problem, ""
+    if words:
+        st.error(words, icon=":material/error:")
+
+
+def go(id: str) -> None:
+    """Open a deck, in a callback."""
+    st.query_params["deck"] = id
+
+
+def new() -> None:
+    """Draw the button that makes an empty deck and opens it."""
+
+    def make() -> None:
+        try:
+            go(history_store.store().decks.create("My deck").id)
+        except Problem as found:
+            state.of(Talk).problem = str(found)
+
+    help = "Make an empty deck; slides come from Add to deck on the other pages."
+    st.button("New deck", icon=":material/add:", key="deck-new", on_click=make, help=help)
+
+
+def draw(found: Sequence[Deck]) -> None:
+    """Draw the decks, somebody's own before the ready ones."""
+    ordered = sorted(found, key=lambda deck: bool(deck.ready))
+    for start in range(0, len(ordered), COLUMNS):
+        for column, deck in zip(st.columns(COLUMNS), ordered[start : start + COLUMNS], strict=False):
+            with column, st.container(border=True, gap="xsmall"):
+                _card(deck)
+
+
+def _card(deck: Deck) -> None:
+    if picture := _picture(deck):
+        st.image(picture, width="stretch", alt=f"A slide of {deck.title}")
+    st.markdown(f"**{escaped(deck.title)}**")
+    made = "comes with Sightglass" if deck.ready else f"changed {history_store.when(deck.changed)}"
+    st.caption(f"{plural(len(deck.slides), 'slide')}, {made}")
+    help = "See its slides, present it, edit it and export it."
+    st.button("Open", icon=":material/slideshow:", key=f"deck-open-{deck.id}", on_click=go, args=(deck.id,), help=help)
+
+
+def _picture(deck: Deck) -> bytes:
+    """Return the first slide's small picture that there is."""
+    store = history_store.store()
+    for slide in deck.slides[:3]:
+        try:
+            if small := store.decks.thumbnail(slide):
+                return small
+        except Problem:
+            continue
+    return b""

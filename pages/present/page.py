@@ -1,0 +1,60 @@
+"""Present: decks of slides made of saved views, to edit, arrange, present and export."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from common.errors import Problem
+from components.session import history_store, page
+from explain.phrases import plural
+from pages.present import decks, opening, slides
+
+if TYPE_CHECKING:
+    from explain.deck.deck import Deck
+
+
+@page.guarded
+def present() -> None:
+    if history_store.off():
+        st.markdown("## Decks are kept in History, which is switched off")
+        st.markdown(
+            "This dashboard was started with SIGHTGLASS_HISTORY set to `off`. Start it without that variable, or set "
+            "it to a folder: **Add to deck** is then below every map."
+        )
+        return
+    store = history_store.store()
+    try:
+        found = store.decks.all()
+    except Problem as problem:
+        st.markdown("## Decks cannot be used here")
+        st.error(str(problem), icon=":material/error:")
+        return
+    chosen = st.query_params.get("deck")
+    deck = next((one for one in found if one.id == chosen), None)
+    if deck is not None:
+        slides.draw(deck)
+        return
+    if chosen:
+        st.query_params.pop("deck", None)
+        st.info("That deck was deleted.", icon=":material/delete:")
+    _all(found)
+
+
+def _all(found: tuple[Deck, ...]) -> None:
+    own = sum(not deck.ready for deck in found)
+    st.markdown(f"## {plural(own, 'deck')} of yours" if own else "## Show it to a room")
+    if not own:
+        st.markdown(
+            "A deck is a row of slides, each one of your views: the picture, what the model said, where it looked, and "
+            "whether that holds. Press **Add to deck** below a map on any page."
+        )
+    decks.problem()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        decks.new()
+        opening.button()
+    decks.draw(found)
+
+
+present()

@@ -1,0 +1,164 @@
+"""Draw one deck: its slides to edit and arrange, and what can be done with the whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from common.errors import Problem
+from components.session import history_store, page, state
+from components.session.markdown import escaped
+from components.views import charts
+from explain.deck import archive
+from explain.deck.deck import MAX_NAME
+from explain.deck.scene import MAX_NOTES, MAX_SENTENCE, MAX_TITLE
+from explain.phrases import plural
+from pages.present import decks
+from pages.present.board import Act, Row, acts, board
+
+if TYPE_CHECKING:
+    from explain.deck.deck import Deck, Removed, Slide
+
+KINDS = {"picture": "Picture", "models": "Models", "story": "Story", "clip": "Clip", "words": "Words"}
+LIMITS = {"title": MAX_TITLE, "sentence": MAX_SENTENCE, "notes": MAX_NOTES}
+
+
+@dataclass
+class Editing:
+    """What can be undone."""
+
+    removed: Removed | None = None
+
+
+def draw(deck: Deck) -> None:
+    """Draw the deck, after what was done since the last run."""
+    _follow(acts())
+    deck = history_store.store().decks.get(deck.id)
+    with st.container(gap=None):
+        help = "Back to all decks."
+        st.button(
+            "All decks", icon=":material/arrow_back:", type="tertiary", key="deck-back", on_click=_back, help=help
+        )
+        st.markdown(f"## {escaped(deck.title)}")
+    decks.problem()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _actions(deck)
+    _undo(deck)
+    if not deck.slides:
+        _empty()
+        return
+    rows = [Row(one.id, KINDS.get(one.kind, ""), one.title, one.sentence, one.notes) for one in deck.slides]
+    board(deck.id, rows, [_small(slide) for slide in deck.slides], LIMITS)
+    st.caption(
+        "Click a title or a sentence to change it; it is saved while you type. Drag a slide by its handle, or use the "
+        "arrows."
+    )
+
+
+def _follow(done: list[Act]) -> None:
+    """Do what a person did on the board."""
+    store, chosen = history_store.store(), st.query_params.get("deck", "")
+    for act in done:
+        try:
+            if act.kind == "arrange" and isinstance(act.value, list):
+                store.decks.arrange(chosen, [str(id) for id in act.value])
+            elif act.kind == "remove":
+                state.of(Editing).removed = store.decks.remove(str(act.value))
+            elif act.kind == "edit" and isinstance(act.value, dict):
+                title, sentence, notes = (str(act.value.get(name, ""))[:most] for name, most in LIMITS.items())
+                store.decks.edit(str(act.value.get("id")), title=title, sentence=sentence, notes=notes)
+        except Problem as problem:
+            state.of(decks.Talk).problem = str(problem)
+
+
+def _back() -> None:
+    st.query_params.pop("deck", None)
+    state.forget(Editing)
+
+
+def _undo(deck: Deck) -> None:
+    """Offer to bring back the slide that was deleted last."""
+    removed = state.of(Editing).removed
+    if removed is None or removed.deck != deck.id:
+        return
+
+    def undo() -> None:
+        state.of(Editing).removed = None
+        try:
+            history_store.store().decks.put_back(removed)
+        except Problem as problem:
+            state.of(decks.Talk).problem = str(problem)
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        name = escaped(removed.slide.title) or "without a title"
+        st.markdown(f":material/delete: Slide {removed.place + 1}, {name}, was deleted.", width="content")
+        help = "Put the slide back at its place."
+        st.button("Undo", icon=":material/undo:", key="deck-undo", on_click=undo, help=help)
+
+
+def _small(slide: Slide) -> bytes:
+    try:
+        return history_store.store().decks.thumbnail(slide)
+    except Problem:
+        return b""
+
+
+def _actions(deck: Deck) -> None:
+    if deck.slides:
+        _export(deck)
+    with st.popover("Rename", icon=":material/edit:", key="deck-rename", help="Give the deck another title."):
+        st.text_input(
+            "Title of the deck",
+            deck.title,
+            key=f"deck-title-{deck.id}",
+            max_chars=MAX_NAME,
+            on_change=_rename,
+            args=(deck.id,),
+            help="Press Enter to save it.",
+        )
+    with st.popover("Delete", icon=":material/delete:", key="deck-delete", help="Delete this deck; asks first."):
+        st.markdown(f"Delete this deck with its {plural(len(deck.slides), 'slide')}? What is in History stays there.")
+        help = "There is no way back, unless you exported it."
+        st.button("Delete the deck", key="deck-delete-yes", on_click=_delete, args=(deck.id,), help=help)
+    st.caption(f"{plural(len(deck.slides), 'slide')}, changed {history_store.when(deck.changed)}", width="content")
+
+
+def _rename(id: str) -> None:
+    try:
+        history_store.store().decks.rename(id, st.session_state[f"deck-title-{id}"])
+    except Problem as problem:
+        state.of(decks.Talk).problem = str(problem)
+
+
+def _delete(id: str) -> None:
+    try:
+        history_store.store().decks.delete(id)
+    except Problem as problem:
+        state.of(decks.Talk).problem = str(problem)
+        return
+    _back()
+
+
+def _export(deck: Deck) -> None:
+    """Draw the files of a deck, each made when its button is pressed."""
+    with st.popover("Export", icon=":material/download:", key="deck-export", help="Take the deck with you."):
+        store = history_store.store()
+        charts.download(
+            f"Deck, {archive.SUFFIX}",
+            partial(archive.of, store.decks, deck),
+            archive.file_name(deck.title),
+            key=f"deck-file-{deck.id}",
+            help="One file that Present opens on another machine, with everything that is drawn.",
+        )
+
+
+def _empty() -> None:
+    st.markdown(
+        "No slides yet. Go to a page with a map and press **Add to deck** below it: the view becomes a slide, with a "
+        "title and a sentence that you can change here."
+    )
+    help = "Explain a picture there."
+    st.page_link(page.script("explore"), label="Go to Explore", icon=":material/visibility:", help=help)

@@ -1,0 +1,138 @@
+"""Present: a view becomes a slide, and a deck is edited, arranged, exported and opened."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import pytest
+
+from explain.deck import Scene
+from explain.findings.shortcut_story import story_step
+from explain.history import History
+from pages.present.board import KEY
+from tests.pages.conftest import texts
+
+SCREEN = "pages/present/page.py"
+
+
+@pytest.fixture(autouse=True)
+def history(monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
+    return History()
+
+
+def pressed(app, label):
+    return next(button for button in app.button if button.label == label).click().run()
+
+
+def add(app, **fields):
+    """Add what is shown to a deck, after changing fields of the dialog."""
+    pressed(app, "Add to deck")
+    for label, value in fields.items():
+        kinds = (*app.text_input, *app.text_area, *app.selectbox)
+        next(one for one in kinds if one.label.lower().startswith(label)).set_value(value)
+    return pressed(app, "Add the slide")
+
+
+def board(app):
+    payload = next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("deck_board"))
+    (length,) = struct.unpack("<I", payload[:4])
+    return json.loads(payload[4 : 4 + length])
+
+
+def act(app, number, kind, value, of="one"):
+    app.session_state[KEY] = {"acts": [{"board": of, "n": number, "kind": kind, "value": value}]}
+    return app.run()
+
+
+def test_a_view_becomes_a_slide_with_its_record(page, history):
+    app = page()
+    add(app, title="Ours", sentence="Look here.", name="For Monday")
+    assert not app.exception and not app.error
+    (deck,) = history.decks.all()
+    (slide,) = deck.slides
+    assert (deck.title, slide.title, slide.sentence) == ("For Monday", "Ours", "Look here.")
+    (record,) = history.search().records
+    assert slide.records == (record.id,)
+    assert [link.proto.label for link in app.get("page_link")][-1] == "Slide 1 of For Monday"
+    # The view is in History already, and the deck is the one to begin with.
+    add(app)
+    assert [len(one.slides) for one in history.decks.all()] == [2] and history.search().total == 1
+    scene = history.decks.scene(history.decks.all()[0].slides[1])
+    assert scene.title.startswith("A model called this a minibus") and len(scene.panels[0].maps) == 5
+
+
+@pytest.mark.parametrize(("screen", "kind", "panels"), [("topk", "picture", 1), ("compare", "models", 3)])
+def test_other_pages_make_slides_of_their_own_kind(page, history, screen, kind, panels):
+    app = page(f"pages/{screen}.py")
+    add(app)
+    assert not app.exception and not app.error
+    scene = history.decks.scene(history.decks.all()[0].slides[0])
+    assert (scene.kind, len(scene.panels)) == (kind, panels)
+    assert scene.title and scene.sentence and scene.panels[0].maps
+
+
+def test_the_cheat_s_first_step_can_be_added_too(page, history):
+    app = page("pages/cheat.py")
+    add(app)
+    app.button[0].click().run()
+    add(app)
+    assert not app.exception and not app.error
+    (deck,) = history.decks.all()
+    assert [slide.sentence for slide in deck.slides] == [
+        story_step("stamp", one, 0).words for one in ("answer", "look")
+    ]
+    assert {slide.kind for slide in deck.slides} == {"story"}
+
+
+def three(history):
+    deck = history.decks.create("For Monday")
+    for i in range(3):
+        history.decks.add(deck.id, Scene("words", f"Slide {i}", "A sentence."))
+    return history.decks.get(deck.id)
+
+
+def test_slides_are_edited_arranged_and_deleted_with_undo(page, history):
+    deck = three(history)
+    first, second, third = (slide.id for slide in deck.slides)
+    app = page(SCREEN, deck=deck.id)
+    assert "## For Monday" in texts(app)
+    assert [row["title"] for row in board(app)["rows"]] == ["Slide 0", "Slide 1", "Slide 2"]
+    act(app, 1, "arrange", [third, first, second])
+    act(app, 2, "edit", {"id": third, "title": "Changed", "sentence": "S", "notes": "N\nM"})
+    # An act that comes again is not done again.
+    act(app, 2, "edit", {"id": third, "title": "Old", "sentence": "", "notes": ""})
+    assert [row["title"] for row in board(app)["rows"]] == ["Changed", "Slide 0", "Slide 1"]
+    assert history.decks.get(deck.id).slides[0].notes == "N\nM"
+    act(app, 3, "remove", first)
+    assert len(board(app)["rows"]) == 2 and "Slide 0, was deleted" in texts(app)
+    pressed(app, "Undo")
+    assert [row["id"] for row in board(app)["rows"]] == [third, first, second]
+    # What makes no sense changes nothing; what is gone is said.
+    for number, (kind, value) in enumerate([("arrange", 3), ("edit", []), ("other", None)], 4):
+        act(app, number, kind, value)
+    assert not app.exception and not app.error
+    act(app, 7, "remove", "gone")
+    assert "There is no such slide" in texts(app)
+    assert len(history.decks.get(deck.id).slides) == 3
+
+
+def test_decks_are_listed_renamed_and_deleted(page, history):
+    deck = three(history)
+    app = page(SCREEN)
+    assert "## 1 deck of yours" in texts(app) and "3 slides, changed just now" in texts(app)
+    pressed(app, "Open")
+    app.text_input(key=f"deck-title-{deck.id}").set_value("For Tuesday").run()
+    assert "## For Tuesday" in texts(app)
+    pressed(app, "Delete the deck")
+    assert history.decks.all() == () and "## Show it to a room" in texts(app)
+    pressed(app, "New deck")
+    assert "No slides yet" in texts(app)
+    assert not app.exception and not app.error
+
+
+def test_a_switched_off_history_is_said(page, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
+    app = page(SCREEN)
+    assert "switched off" in texts(app) and not app.exception
