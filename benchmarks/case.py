@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from explain.methods.method import Method
-    from models.adapter import Layer, ModelSpec
+    from models.adapter import ModelSpec
+    from models.layers import Layer
 
 FAST = tuple(method for method in METHODS.values() if method.quick)
 """The methods that are functions of Evidence."""

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from explain.progress import Progress
-    from models.adapter import Layer, ModelSpec
+    from models.adapter import ModelSpec
     from models.geometry import ModelInput
+    from models.layers import Layer
 
 EVIDENCE: ByteCache[Evidence] = ByteCache("evidence", lambda evidence: evidence.nbytes)
 """Evidence of the latest pictures: another class, method or scale of one of them costs no pass."""

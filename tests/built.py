@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from models.adapter import Layer, ModelSpec
+from models.adapter import ModelSpec
 from models.families.ultralytics.loader import adapt, import_quietly, untrained
+from models.layers import Layer
 
 if TYPE_CHECKING:
     from models.adapters.detector import Detections

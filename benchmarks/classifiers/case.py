@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from explain.progress import Progress
-    from models.adapter import Layer, ModelSpec
+    from models.adapter import ModelSpec
+    from models.layers import Layer
 
 MODELS = ("resnet18", "resnet50", "efficientnet_b0", "efficientnet-lite0")
 WEIGHED = ("resnet18", "efficientnet-lite0")

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
     from benchmarks.bootstrap import Line
     from benchmarks.truth.measures import Map
-    from models.adapter import Layer, Part, Prediction
+    from models.adapter import Part, Prediction
     from models.demo.scenes import Object, Scene, Spec
+    from models.layers import Layer
 
 DETECTOR = {
     "backbone P2": ("model.2",),

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from benchmarks.truth.maps import Subject
     from benchmarks.truth.measures import Map
     from explain.evidence.evidence import Evidence
-    from models.adapter import Layer, Target
+    from models.adapter import Target
+    from models.layers import Layer
 
 TWINS = {
     "gradcam": "GradCAM",

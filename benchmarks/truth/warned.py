@@ -49,7 +49,7 @@ def warned(model: str, data: str) -> list[Warned]:
         for question in PARTS:
             made = explanation_of(model, given, default(engine, question))
             without = {one.kind for one in diagnose(made)} & {BORDER}
-            kinds = {one.kind for one in of_proof(made, 0, made.prove())}
+            kinds = {one.kind for one in of_proof(made.model.task, made.statistics[0], made.prove())}
             found.append(Warned(model, data, question, frozenset(kinds | without)))
     return found
 

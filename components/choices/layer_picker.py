@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from explain import Explainer
-    from models.adapter import Stage
+    from models.layers import Stage
 
 MAX_LAYERS = 8
 SHAPES = {"backbone": "circle", "neck": "diamond", "head": "square"}

@@ -157,7 +157,7 @@ def _proof(explanation: Explanation, index: int, polls: bool) -> None:
         made = job.begun()
     drawn = payload.curves(made, detects=bool(explanation.own(index)), of=shown, whole=job is None)
     if made is not None and job is None:
-        for finding in of_proof(explanation, index, made):
+        for finding in of_proof(explanation.model.task, explanation.statistics[index], made):
             st.markdown(f":material/warning: {finding.text}")
     component.draw(data, drawn | {"clicks": state.of(Opened).clicks}, key="proof-panel")
 

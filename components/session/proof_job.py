@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from components.session import state
 from components.session.background import Status, Watched
+from explain.recipe import ProofSettings, versions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from explain import Explanation
     from explain.faithfulness import Filling
     from explain.faithfulness.proof import Proof
+    from explain.history import Record, SavedMap
+    from explain.maps.heatmap import Heatmap
+    from explain.recipe import Recipe
 
 ABANDONED = 10.0
 """Seconds after which a proof that no page polls any more is stopped."""
@@ -69,12 +75,33 @@ class Proofs:
 
 def key_of(explanation: Explanation, index: int) -> Key:
     """Return everything that the proof of a map depends on: the same class on another page is the same map."""
-    return _keys(explanation)[index]
+    return _keys(explanation.recipe, explanation.heatmaps)[index]
 
 
-def _keys(explanation: Explanation) -> list[Key]:
-    options = explanation.recipe.model_dump_json(exclude=_NOT_IN_KEY)
-    return [(heatmap.method, heatmap.layers, heatmap.target, options) for heatmap in explanation.heatmaps]
+def _keys(recipe: Recipe, maps: Iterable[Heatmap | SavedMap]) -> list[Key]:
+    """Return the key of each map of an explanation or a record."""
+    options = recipe.model_dump_json(exclude=_NOT_IN_KEY)
+    return [(one.method, one.layers, target, options) for one, target in zip(maps, recipe.targets, strict=False)]
+
+
+def bring(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof]) -> None:
+    """Hold the proofs of a record, so that its maps need none when they are opened elsewhere.
+
+    Only those that a page would make in just the same way, here and now: the others would be taken for these.
+    """
+    if record.recipe is None or record.recipe.versions != versions():
+        return
+    for index, key in enumerate(_keys(record.recipe, maps)):
+        said = record.proof_of(index)
+        if index in proofs and said is not None and said.settings == ProofSettings(index=index):
+            _hold(key, proofs[index])
+
+
+def _hold(key: Key, proof: Proof) -> None:
+    made = state.of(Proofs).made
+    made[key] = proof
+    while len(made) > MAX_PROOFS:
+        made.popitem(last=False)
 
 
 def proved(explanation: Explanation, index: int) -> tuple[Proof | None, ProofJob | None]:
@@ -100,16 +127,16 @@ def proved(explanation: Explanation, index: int) -> tuple[Proof | None, ProofJob
     if job.status.failure is not None:
         raise job.status.failure
     assert job.proof is not None
-    proofs.job, proofs.made[key] = None, job.proof
-    while len(proofs.made) > MAX_PROOFS:
-        proofs.made.popitem(last=False)
+    proofs.job = None
+    _hold(key, job.proof)
     return job.proof, None
 
 
 def carrying(explanation: Explanation) -> Explanation:
     """Return an explanation with those proofs of its maps that this session has whole, so that its files carry them."""
     made = state.of(Proofs).made
-    found = {i: made[key] for i, key in enumerate(_keys(explanation)) if key in made} if made else {}
+    keys = _keys(explanation.recipe, explanation.heatmaps) if made else []
+    found = {i: made[key] for i, key in enumerate(keys) if key in made}
     return replace(explanation, proofs=explanation.proofs | found) if found else explanation
 
 

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from explain.evidence.resident import Resident
     from explain.options import Options
     from explain.picture.image import Image
-    from models.adapter import Layer, Target
+    from models.adapter import Target
     from models.adapters.classifier import Logits
     from models.geometry import Geometry
+    from models.layers import Layer
 
 
 MAX_DECODED_BYTES = 64 * 2**20

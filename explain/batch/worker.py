@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from explain.evidence.resident import Resident
     from explain.picture.image import Image
-    from models.adapter import Layer
+    from models.layers import Layer
 
 MAX_DECODED_BYTES = 64 * 2**20
 """Maximum bytes of decoded pictures per worker; a batch of larger ones goes through the model in parts."""

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from explain.evidence.resident import Resident
     from explain.evidence.survey import Attended
     from explain.progress import Progress
-    from models.adapter import Layer, Target
+    from models.adapter import Target
+    from models.layers import Layer
 
 COMPUTED_OPENLY = "Attention was computed step by step for this map, because fused kernels do not store its weights."
 """The note on every map of attention weights."""

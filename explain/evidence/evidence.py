@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from explain.evidence.resident import Resident
-    from models.adapter import Layer, Prediction, Target
+    from models.adapter import Prediction, Target
     from models.adapters.detector import Detections
     from models.geometry import Geometry, ModelInput
+    from models.layers import Layer
 
 MAX_WINDOWED = 16
 """Maximum detections in a target whose gradient is walked back in windows: of more it is not 0 nearly everywhere."""

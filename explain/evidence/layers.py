@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import ModelProblem
 from common.suggestions import nearest
-from models.adapter import Layer
+from models.layers import Layer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from explain.evidence.resident import Resident
-    from models.adapter import Adapter, Stage
+    from models.adapter import Adapter
+    from models.layers import Stage
 
 NEAR = 3
 """Layers that are suggested for a name that is none."""

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
     from explain.evidence.survey import Attended
     from explain.progress import Progress
-    from models.adapter import Adapter, Layer, ModelSpec
+    from models.adapter import Adapter, ModelSpec
     from models.adapters.folding import Twin
+    from models.layers import Layer
 
 LOGGER = logging.getLogger(__name__)
 

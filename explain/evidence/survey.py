@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from models.adapter import Layer
+from models.layers import Layer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

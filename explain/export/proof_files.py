@@ -12,9 +12,10 @@ from explain.phrases import plain_text
 from explain.recipe import ProofSettings, Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from explain.faithfulness.proof import Proof
+    from explain.maps.statistics import Statistics
     from explain.result import Result
 
     File = tuple[str, bytes]
@@ -39,16 +40,32 @@ def recipe(explanation: Result, index: int, proof: Proof | None = None) -> Recip
 
 
 def summary(explanation: Result, index: int, proof: Proof) -> dict[str, Any]:
-    """Return everything about a proof, ready for `to_json`."""
-    heatmap = explanation.heatmaps[index]
+    """Return everything about a proof of a map of an explanation, ready for `to_json`."""
+    heatmap, model = explanation.heatmaps[index], explanation.model
+    made = recipe(explanation, index, proof)
+    return described(
+        proof, explanation.image.name, model.task, heatmap.method, heatmap.layers, explanation.statistics[index], made
+    )
+
+
+def described(
+    proof: Proof,
+    picture: str,
+    task: str,
+    method: str,
+    layers: Sequence[str],
+    statistics: Statistics,
+    recipe: Recipe,
+) -> dict[str, Any]:
+    """Return everything about a proof, of an explanation's map or a record's, ready for `to_json`."""
     return {
-        "picture": explanation.image.name,
-        "model": explanation.model.id,
-        "method": heatmap.method,
-        "layers": heatmap.layers,
+        "picture": picture,
+        "model": recipe.model,
+        "method": method,
+        "layers": layers,
         **proof.summary(),
-        "findings": [plain_text(finding.text) for finding in of_proof(explanation, index, proof)],
-        "recipe": recipe(explanation, index, proof),
+        "findings": [plain_text(finding.text) for finding in of_proof(task, statistics, proof)],
+        "recipe": recipe,
     }
 
 

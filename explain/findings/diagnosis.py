@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explain.findings.finding import Finding
+from explain.findings.finding import Finding, most_serious_first
 from explain.findings.missing import score_format
-from explain.findings.proved import of_proof, unproved
+from explain.findings.proved import heard
 from explain.findings.reliability import reliability
 from explain.maps.statistics import describe_place
 from explain.methods import METHODS
@@ -175,9 +175,8 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
         return (Finding("nothing", "serious", _no_map(explanation)), *found)
     found += _of_map(explanation, index)
     if (proof := explanation.proofs.get(index)) is not None:
-        found += [*filter(None, [unproved(proof)]), *of_proof(explanation, index, proof)]
-    order = ("serious", "caution", "note")
-    return tuple(sorted(found, key=lambda finding: order.index(finding.level)))
+        found = heard(found, explanation.model.task, explanation.statistics[index], proof)
+    return most_serious_first(found)
 
 
 def _undecided(explanation: Result) -> Finding | None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LEVELS = ("serious", "caution", "note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +18,8 @@ class Finding:
     kind: str
     level: Literal["serious", "caution", "note"]
     text: str
+
+
+def most_serious_first(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings by their level; those of one level stay in order."""
+    return tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level)))

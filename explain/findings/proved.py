@@ -7,15 +7,17 @@ on a proof" (`python -m benchmarks truth --findings`).
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from explain.faithfulness.proof import FAILED, HANGS, SUFFICIENT
 from explain.findings.finding import Finding
 from explain.phrases import percent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from explain.faithfulness.proof import Proof
-    from explain.result import Result
+    from explain.maps.statistics import Statistics
 
 Rule = Literal["unproved", "patch at the edge", "no one place"]
 """The rules by name, which is the kind of their finding."""
@@ -29,10 +31,21 @@ KEPT, BACK = 0.3, 0.3
 """... and with this hottest share alone at most this share of the score is there."""
 
 
-def of_proof(explanation: Result, index: int, proof: Proof) -> list[Finding]:
-    """Return what the proof of the map at `index` says against the model, beside its sentence; each names the proof."""
-    rules = (_patch(explanation, index, proof), _nowhere(explanation, proof))
+def of_proof(task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
+    """Return what a proof says against a model of that task, beside its sentence; each names the proof.
+
+    `statistics`: of the map.
+    """
+    if task != "classify":
+        return []
+    rules = (_patch(statistics, proof), _nowhere(proof))
     return [finding for finding in rules if finding is not None]
+
+
+def heard(found: Iterable[Finding], task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
+    """Return a map's findings with those of its proof, instead of an earlier proof's."""
+    others = [finding for finding in found if finding.kind not in get_args(Rule)]
+    return [*others, *filter(None, [unproved(proof)]), *of_proof(task, statistics, proof)]
 
 
 def unproved(proof: Proof) -> Finding | None:
@@ -42,12 +55,12 @@ def unproved(proof: Proof) -> Finding | None:
     return Finding("unproved", "serious", f"By its proof: {words[0].lower()}{words[1:]}")
 
 
-def _patch(explanation: Result, index: int, proof: Proof) -> Finding | None:
-    """Find a classifier's small patch at the edge of the picture that is enough, and needed: a stamp, a tag, a logo."""
+def _patch(statistics: Statistics, proof: Proof) -> Finding | None:
+    """Find a small patch at the edge of the picture that is enough, and needed: a stamp, a tag, a logo."""
     kept, hidden = proof.sufficiency, proof.necessity
-    if explanation.model.task != "classify" or not kept or hidden is None or max(kept, hidden) > LITTLE:
+    if not kept or hidden is None or max(kept, hidden) > LITTLE:
         return None
-    if (share := round(explanation.statistics[index].border_share, 2)) < AT_EDGE:
+    if (share := round(statistics.border_share, 2)) < AT_EDGE:
         return None
     text = (
         f"By its proof, a patch near the edge of the picture may decide: {percent(share)} of the evidence is on the "
@@ -57,11 +70,11 @@ def _patch(explanation: Result, index: int, proof: Proof) -> Finding | None:
     return Finding("patch at the edge", "caution", text)
 
 
-def _nowhere(explanation: Result, proof: Proof) -> Finding | None:
-    """Find a classifier's answer that stays without its hottest places and does not come back with them alone."""
+def _nowhere(proof: Proof) -> Finding | None:
+    """Find an answer that stays without its hottest places and does not come back with them alone."""
     steps = proof.map.steps
     hidden, kept = math.ceil(HIDDEN * steps), math.floor(KEPT * steps)
-    if explanation.model.task != "classify" or not kept or not proof.map.deletion.stays[hidden] or proof.start <= 0:
+    if not kept or not proof.map.deletion.stays[hidden] or proof.start <= 0:
         return None
     left, back = proof.at(hidden / steps)[0], proof.at(kept / steps)[1]
     if left < LEFT * proof.start or back > BACK * proof.start:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import secrets
 from functools import partial
@@ -13,7 +12,6 @@ from common.errors import Problem
 from common.settings import settings
 from explain.history import comparison, encoding, rows, schema, search
 from explain.history.records import (
-    Body,
     Choices,
     Mark,
     Order,
@@ -22,10 +20,8 @@ from explain.history.records import (
     SavedMap,
     SearchResult,
     Storage,
-    checked_marks,
     checked_note,
     checked_tags,
-    merged,
 )
 from explain.history.store import Blob, Store
 
@@ -183,7 +179,7 @@ class History:
         from explain.history import proofs
 
         said, files = proofs.encode(explanation.proofs)
-        write = partial(rows.add_proofs, id=id, said=said)
+        write = partial(rows.add_proofs, id=id, said=said, proofs=explanation.proofs)
         self.get(id)
         self._store.commit(lambda _: files, write, limit=self.limit)
         return self.get(id)
@@ -200,7 +196,8 @@ class History:
 
         return proofs.decode(self._store.file(said.file))
 
-    def _proofs(self, record: Record) -> dict[int, Proof]:
+    def proofs(self, record: Record) -> dict[int, Proof]:
+        """Return the proofs of a record's maps by their indices; raises Problem as `proof` does."""
         found = {said.index: self.proof(record, said.index) for said in record.proofs}
         return {index: proof for index, proof in found.items() if proof is not None}
 
@@ -299,34 +296,10 @@ class History:
         if note is not None:
             changed["note"] = checked_note(note)
         if tags is not None:
-            tags = checked_tags(tags)
-            changed["tags"] = json.dumps(tags)
-        if marks is not None and since is None:
-            changed["marks"] = rows.marks_json(checked_marks(marks))
+            changed["tags"] = json.dumps(checked_tags(tags))
         with self._store.writing() as database:
-            row = database.execute(
-                f"SELECT n, picture_name, model, method, body, crc, note, tags, marks FROM {rows.TABLES} WHERE id = ?",
-                (id,),
-            ).fetchone()
-            if row is None:
+            if not rows.annotate(database, id, changed, marks, since):
                 raise Problem(GONE)
-            n, names = row[0], ("picture_name", "model", "method", "body", "crc", "note", "tags", "marks")
-            values: dict[str, Any] = dict(zip(names, row[1:], strict=True)) | changed
-            if marks is not None and since is not None:
-                values["marks"] = rows.marks_json(
-                    checked_marks(merged(rows.read_list(Mark, values["marks"]) or (), since, marks))
-                )
-            body: Body | None = None
-            with contextlib.suppress(ValueError):
-                body = rows.read(Body, values["body"], values["crc"])
-            marks_now, tags_now = rows.read_list(Mark, values["marks"]) or (), rows.read_list(str, values["tags"]) or ()
-            text = search.text_of(values, body, tags_now, marks_now)
-            database.execute(
-                "UPDATE records SET note = ?, tags = ?, marks = ?, text = ? WHERE n = ?",
-                (values["note"], values["tags"], values["marks"], text, n),
-            )
-            search.remove(database, n)
-            search.add(database, n, text, tags_now)
         return self.get(id)
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -422,5 +395,5 @@ class History:
         from explain.history import export
 
         return export.every(
-            map(self.get, dict.fromkeys(ids)), self.picture, self.heatmaps, self.similarity, self._proofs
+            map(self.get, dict.fromkeys(ids)), self.picture, self.heatmaps, self.similarity, self.proofs
         )

@@ -14,13 +14,25 @@ from pydantic import TypeAdapter
 
 from common.errors import Problem
 from explain.export.embedded_recipe import View
+from explain.findings.finding import most_serious_first
+from explain.findings.proved import heard
 from explain.history import array_codec, schema, search
-from explain.history.records import Body, MapInfo, Mark, Record, SavedMap, SavedProof
+from explain.history.records import (
+    Body,
+    MapInfo,
+    Mark,
+    Record,
+    SavedMap,
+    SavedProof,
+    checked_marks,
+    merged,
+)
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from explain.faithfulness.proof import Proof
     from explain.history.encoding import EncodedRecord
     from explain.history.store import Blob
 
@@ -85,23 +97,66 @@ def insert(
     search.add(database, n, columns["text"], tags)
 
 
-def add_proofs(database: sqlite3.Connection, blobs: Sequence[Blob], *, id: str, said: Sequence[SavedProof]) -> None:
+def add_proofs(
+    database: sqlite3.Connection,
+    blobs: Sequence[Blob],
+    *,
+    id: str,
+    said: Sequence[SavedProof],
+    proofs: Mapping[int, Proof],
+) -> None:
     """Name the proofs of a record, whose files are in their places, within `Store.writing`, instead of earlier ones of
-    the same maps; their files go with the record. Raises Problem for a record that is gone or damaged.
+    the same maps; their files go with the record, and its findings hear the one of its own map. Raises Problem for a
+    record that is gone or damaged.
     """
-    found = database.execute("SELECT n, body, crc FROM records JOIN bodies USING (n) WHERE id = ?", (id,)).fetchone()
+    query = "SELECT n, task, body, crc FROM records JOIN bodies USING (n) WHERE id = ?"
     try:
-        n, text, crc = found
+        n, task, text, crc = database.execute(query, (id,)).fetchone()
         body = read(Body, text, crc)
     except (TypeError, ValueError) as error:
         raise Problem("This record is gone or damaged: save the explanation again, with its proof.") from error
     new = {one.index for one in said}
     kept = [one for one in body.proofs if one.index not in new]
     body = replace(body, proofs=tuple(sorted((*kept, *said), key=lambda one: one.index)))
+    if (own := proofs.get(body.index)) is not None and body.statistics is not None:
+        body = replace(body, findings=most_serious_first(heard(body.findings, task, body.statistics, own)))
     database.execute("UPDATE bodies SET body = ?, crc = ? WHERE n = ?", (*encoded(body), n))
     database.executemany("INSERT OR IGNORE INTO uses VALUES (?, ?)", [(blob.name, n) for blob in blobs])
     total = "SELECT coalesce(sum(bytes), 0) FROM uses JOIN files ON name = file WHERE record = ?"
     database.execute(f"UPDATE records SET bytes = ({total}) WHERE n = ?", (n, n))
+
+
+def annotate(
+    database: sqlite3.Connection,
+    id: str,
+    changed: dict[str, str],
+    marks: Sequence[Mark] | None,
+    since: Sequence[Mark] | None,
+) -> bool:
+    """Write the note, tags and marks of a record, within `Store.writing`; return whether there is such a record.
+
+    `changed`: note and tags (JSON) as columns. `marks`, `since`: see `History.annotate`.
+    """
+    names = ("picture_name", "model", "method", "body", "crc", "note", "tags", "marks")
+    found = database.execute(f"SELECT n, {', '.join(names)} FROM {TABLES} WHERE id = ?", (id,)).fetchone()
+    if found is None:
+        return False
+    n, values = found[0], dict(zip(names, found[1:], strict=True)) | changed
+    if marks is not None:
+        there = read_list(Mark, values["marks"]) or ()
+        values["marks"] = marks_json(checked_marks(marks if since is None else merged(there, since, marks)))
+    body: Body | None = None
+    with contextlib.suppress(ValueError):
+        body = read(Body, values["body"], values["crc"])
+    marks_now, tags_now = read_list(Mark, values["marks"]) or (), read_list(str, values["tags"]) or ()
+    text = search.text_of(values, body, tags_now, marks_now)
+    database.execute(
+        "UPDATE records SET note = ?, tags = ?, marks = ?, text = ? WHERE n = ?",
+        (values["note"], values["tags"], values["marks"], text, n),
+    )
+    search.remove(database, n)
+    search.add(database, n, text, tags_now)
+    return True
 
 
 def marks_json(marks: Sequence[Mark]) -> str:

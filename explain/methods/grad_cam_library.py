@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
     from explain.evidence.evidence import Evidence
     from explain.evidence.resident import Resident
-    from models.adapter import Adapter, Layer, Target
+    from models.adapter import Adapter, Target
+    from models.layers import Layer
 
 LOGGER = logging.getLogger(__name__)
 BATCH = 16

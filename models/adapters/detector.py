@@ -17,8 +17,9 @@ from common.errors import ModelProblem
 from models.adapter import Adapter, Part, Prediction, Reason
 
 if TYPE_CHECKING:
-    from models.adapter import Layer, Target
+    from models.adapter import Target
     from models.geometry import Box, Geometry
+    from models.layers import Layer
 
 MAX_BOXES = 300
 """Maximum number of boxes shown, as in `predict` of Ultralytics; torchvision's detectors show 100 to 300."""

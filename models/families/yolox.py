@@ -19,10 +19,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from common.errors import ModelProblem, WeightsProblem
 from models import checkpoint, labels
-from models.adapter import Part, Stage
+from models.adapter import Part
 from models.adapters.detector import SIDES, Detections, Detector
 from models.adapters.folding import conv_act
 from models.geometry import Geometry, ModelInput
+from models.layers import Stage
 from models.preprocess import GREY
 from models.weights import locate, sha256_of
 
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from models.adapter import Layer, ModelSpec, Progress
+    from models.adapter import ModelSpec, Progress
+    from models.layers import Layer
 
 STRIDES = (8, 16, 32)
 NECK = {"P3": "backbone.C3_p3", "P4": "backbone.C3_n3", "P5": "backbone.C3_n4"}

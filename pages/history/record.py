@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,7 +14,7 @@ from common.errors import Problem
 from components.answer_list import Row, rows
 from components.proof import draw as draw_proof
 from components.proof import payload
-from components.session import history_store, reopen, state
+from components.session import history_store, proof_job, reopen, state
 from components.viewer import Box, Map, Options, Panel, Scene, View, send_texts, viewer
 from components.views import charts, panels, tables
 from explain.phrases import NBSP, megabytes, percent, plural
@@ -171,7 +172,7 @@ def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int, a
     if findings and index == record.index:
         charts.lines(findings)
     with st.container(horizontal=True, vertical_alignment="center"):
-        _open_again(record, image)
+        _open_again(record, image, maps)
         _downloads(record, maps, index)
         confirm_record_deletion(record, after)
         _all(record, maps, index)
@@ -214,13 +215,17 @@ def size(nbytes: int) -> str:
     return f"{nbytes / 1e6:,.1f}{NBSP}MB" if nbytes < 1e7 else megabytes(nbytes)
 
 
-def _open_again(record: Record, image: Image) -> None:
+def _open_again(record: Record, image: Image, maps: Sequence[SavedMap]) -> None:
     def take() -> None:
         assert record.recipe is not None
         try:
             reopen.result(image, record.recipe, record.view)
         except Problem as problem:
             state.of(Browsing).problem = str(problem)
+            return
+        # A damaged proof is said of the record, and made again elsewhere.
+        with contextlib.suppress(Problem):
+            proof_job.bring(record, maps, history_store.store().proofs(record))
 
     st.button(
         "Open in Detect" if record.view.screen == "detect" else "Open in Explore",

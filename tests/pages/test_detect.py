@@ -22,7 +22,8 @@ from explain.evidence.resident import RESIDENCY
 from explain.phrases import NBSP, percent
 from explain.picture.image import Image
 from models import catalog, weights
-from models.adapter import Prediction, Stage
+from models.adapter import Prediction
+from models.layers import Stage
 from tests.pages.conftest import act, session, shown, texts
 
 SCREEN = "pages/detect.py"

@@ -67,6 +67,32 @@ def test_the_panel_opens_says_what_the_engine_says_and_closes(page, bus, quick):
     assert given(app) == {} and "prove" not in app.query_params
 
 
+def test_a_record_opened_on_explore_brings_its_proof(page, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
+    monkeypatch.setattr(proof_job, "ABANDONED", 600.0)
+    app = page(model="demo-cls-s", example="scene-1")
+    app.button(key=BUTTON).click().run()
+    finished(app).run().button(key="keep-explore").click().run()
+    (record,) = History().search().records
+    assert [proof.index for proof in record.proofs] == [0]
+    sentence = given(app)["sentence"]
+    app = page("pages/history/page.py")
+    session(app, Proofs).made.clear()
+    app.query_params["kept"] = record.id
+    next(one for one in app.run().button if one.label == "Open in Explore").click().run()
+    assert not app.exception and not app.error
+    if not given(app):
+        app.button(key=BUTTON).click().run()
+    assert session(app, Proofs).job is None and given(app)["sentence"] == sentence
+    # Of other versions it would be taken for one that is made here.
+    monkeypatch.setattr(proof_job, "versions", lambda: {"torch": "1"})
+    session(app, Proofs).made.clear()
+    app.switch_page("pages/history/page.py").run()
+    app.query_params["kept"] = record.id
+    next(one for one in app.run().button if one.label == "Open in Explore").click().run()
+    assert not session(app, Proofs).made
+
+
 def test_what_leaves_the_page_carries_the_proof(page, quick, tmp_path, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
     app = page(model="demo-cls-s", example="scene-1")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from components.choices import gallery_picker
+from components.choices import gallery_picker, model_picker
 from components.session import image_source, state
 from components.session.state import Sidebar
 from components.views import exports
@@ -200,10 +200,13 @@ def test_a_model_without_classes_explains_one_picture_on_explore(
         '[model."persons"]\nloader = "osnet"\narch = "osnet_x0_25"\ntask = "embed"\nweights = { random = 1 }\n'
     )
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    model_picker.menu.clear()
     for path in (None, "pages/topk.py", SCREEN, "pages/compare.py"):
         app = page(path, model="persons")
         assert not app.exception, path
         assert not app.error, path
+        assert session(app, Sidebar).choices.model.id == "persons", path
+    model_picker.menu.clear()
 
 
 def test_the_method_in_the_sidebar_is_the_one_that_made_the_maps(page) -> None:

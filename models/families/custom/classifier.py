@@ -17,7 +17,8 @@ from models.preprocess import Preprocessing
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from models.adapter import Layer, ModelSpec
+    from models.adapter import ModelSpec
+    from models.layers import Layer
 
 Kind = Literal["logits", "probabilities", "logit", "probability"]
 """Outputs of a module: one number for each class, or one for yes against no."""

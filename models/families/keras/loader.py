@@ -35,9 +35,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from models.adapter import Layer, ModelSpec, Prediction, Progress
+    from models.adapter import ModelSpec, Prediction, Progress
     from models.families.keras.files import Facts
     from models.geometry import Geometry, ModelInput
+    from models.layers import Layer
 
 LOGGER = logging.getLogger(__name__)
 USUAL = 224

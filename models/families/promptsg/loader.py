@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.adapter import Layer, ModelSpec, Progress
+    from models.adapter import ModelSpec, Progress
     from models.adapters.attention import Record
+    from models.layers import Layer
 
 MEAN = STD = (0.5, 0.5, 0.5)
 BATCH = 32

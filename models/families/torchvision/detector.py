@@ -11,16 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.adapter import Stage
 from models.adapters.detector import Detections, Detector
 from models.geometry import Geometry, ModelInput
+from models.layers import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from models.adapter import Layer, ModelSpec
+    from models.adapter import ModelSpec
+    from models.layers import Layer
 
 
 @dataclass(frozen=True, eq=False)

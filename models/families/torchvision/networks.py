@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torchvision.models import WeightsEnum
 
-    from models.adapter import Layer, ModelSpec
+    from models.adapter import ModelSpec
+    from models.layers import Layer
     from models.preprocess import Preprocessing
 
 

@@ -21,7 +21,8 @@ from models.families.torchvision.detector import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from models.adapter import Layer, ModelSpec
+    from models.adapter import ModelSpec
+    from models.layers import Layer
 
 
 class _Dense(TorchvisionDetector):

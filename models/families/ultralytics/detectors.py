@@ -10,17 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.adapter import ModelSpec, Stage
+from models.adapter import ModelSpec
 from models.adapters.detector import MAX_BOXES, SIDES, Detections, Detector
 from models.families.ultralytics.heads import Queries, reader
 from models.geometry import Geometry, ModelInput
+from models.layers import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from models.adapter import Layer, Prediction
+    from models.adapter import Prediction
+    from models.layers import Layer
 
 CAM_SCRIPTS = (10, 12, 14, 16, 18)
 """Layers that widely copied YOLO CAM scripts explain together."""

@@ -19,13 +19,14 @@ from torch import Tensor, nn
 
 from common.errors import ModelProblem
 from models import checkpoint, labels
-from models.adapter import Layer, ModelSpec, Progress
+from models.adapter import ModelSpec, Progress
 from models.adapters.classifier import Classifier
 from models.adapters.folding import conv_act
 from models.families.custom import transforms
 from models.families.ultralytics.detectors import NumberedLayers, RtDetr, TurnedDetector, YoloDetector
 from models.families.ultralytics.heads import reader
 from models.families.ultralytics.prompts import OpenVocabulary
+from models.layers import Layer
 from models.preprocess import Preprocessing
 from models.weights import cache, locate, sha256_of
 

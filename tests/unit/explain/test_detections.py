@@ -18,7 +18,7 @@ from explain.export import table
 from explain.export.caption import inside_boxes
 from explain.export.detection_images import every_map, files
 from explain.export.embedded_recipe import contents
-from models.adapter import Stage
+from models.layers import Stage
 from tests.conftest import weight
 
 

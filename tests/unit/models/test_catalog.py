@@ -289,7 +289,7 @@ def test_the_packaged_models_answer_and_prepare_as_timm_does(model_id: str, bus:
     ids=lambda value: value.id if isinstance(value, ModelSpec) else value,
 )
 def test_untrained_models_run_and_say_that_they_are_untrained(spec: ModelSpec, layer: str | None) -> None:
-    from models.adapter import Layer
+    from models.layers import Layer
 
     adapter = load(spec)
     given = adapter.prepare(np.full((40, 60, 3), 90, np.uint8), adapter.preprocessings[0])

@@ -22,10 +22,11 @@ from explain.explanation import Explanation, explain
 from explain.maps.heatmap import heatmaps, scaled
 from explain.options import Options
 from explain.picture.image import Image
-from models.adapter import Layer, ModelSpec, Target
+from models.adapter import ModelSpec, Target
 from models.adapters.classifier import Classifier
 from models.catalog import spec
 from models.geometry import Geometry, ModelInput
+from models.layers import Layer
 from models.load import load
 from models.preprocess import CLASSIFIER_WAYS, Preprocessing, place
 

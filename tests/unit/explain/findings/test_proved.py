@@ -32,10 +32,8 @@ def proof(deletion: Sequence[float], insertion: Sequence[float]) -> Proof:
 
 
 def kinds(made: Proof, border: float = 0.5, task: str = "classify") -> list[str]:
-    explanation: Any = SimpleNamespace(
-        model=SimpleNamespace(task=task), statistics=[SimpleNamespace(border_share=border)]
-    )
-    return [finding.kind for finding in of_proof(explanation, 0, made)]
+    statistics: Any = SimpleNamespace(border_share=border)
+    return [finding.kind for finding in of_proof(task, statistics, made)]
 
 
 PATCH = proof([1, *[0] * 10], [0, *[1] * 10])

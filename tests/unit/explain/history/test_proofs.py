@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from explain import Explainer, Image, Problem
-from explain.export import embedded_recipe
+from explain.export import embedded_recipe, proof_files
 from explain.faithfulness.words import lines, rows
 from explain.history import History
 from explain.history import proofs as files
@@ -84,6 +85,8 @@ def test_an_archive_has_the_curves_the_numbers_and_the_recipe(history: History, 
     assert saved["curves"] == json.loads(json.dumps(proved.proofs[0].summary()["curves"]))
     recipe = embedded_recipe.read(found["proof.png"])
     assert recipe is not None and recipe == record.recipe_of(0) and recipe.prove is not None
+    written = dict(proof_files.files(proved, 0, proved.proofs[0]))
+    assert found["proof.json"] == written["proof.json"] and "findings" in saved
     (other,) = (name for name in found if name.startswith("top2_") and name.endswith("proof.json"))
     assert json.loads(found[other])["fillings"] == ["linear"]
 
@@ -103,6 +106,25 @@ def test_a_map_that_is_proved_after_it_was_saved_gets_its_proof(
     assert not [path for path in (history.folder / "files").rglob("*") if path.is_file()]
     with pytest.raises(Problem, match="There is no such record"):
         history.add_proofs(record.id, proved)
+
+
+def test_a_proof_added_later_is_heard_in_the_findings_of_its_record(
+    history: History, bare: Explanation, proved: Explanation
+) -> None:
+    whole = proved.proofs[0]
+    turned = tuple(
+        replace(curve, deletion=curve.insertion, insertion=curve.deletion) if curve.name == "map" else curve
+        for curve in whole.curves
+    )
+    worse = replace(bare, proofs={0: replace(whole, curves=turned)})
+    record = history.keep(bare)
+    later = history.add_proofs(record.id, worse)
+    assert later.findings == history.keep(worse).findings
+    assert later.findings[0].kind == "unproved" and set(later.findings) >= set(record.findings)
+    # Another proof is heard instead of it; that of a map that is not the record's own is not.
+    assert history.add_proofs(record.id, replace(bare, proofs={0: whole})).findings == record.findings
+    other = replace(bare, proofs={1: worse.proofs[0]})
+    assert history.add_proofs(record.id, other).findings == record.findings
 
 
 def test_a_full_history_refuses_a_proof_and_keeps_the_record(tmp_path: Path, bare, proved) -> None:

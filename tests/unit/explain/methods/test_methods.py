@@ -32,12 +32,13 @@ from explain.methods import METHODS, method
 from explain.methods.from_evidence import raw_maps
 from explain.options import Options
 from explain.picture.image import Image
-from models.adapter import Layer, ModelSpec, Target
+from models.adapter import ModelSpec, Target
 from models.adapters.classifier import Classifier
 from models.adapters.folding import unfolded
 from models.demo.scenes import draw
 from models.demo.showcase import scene
 from models.geometry import Geometry, ModelInput
+from models.layers import Layer
 from models.load import load
 from models.preprocess import Preprocessing
 from tests.conftest import asset

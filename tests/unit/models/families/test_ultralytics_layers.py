@@ -10,8 +10,9 @@ from common.errors import ModelProblem
 from explain.evidence.layers import named
 from explain.evidence.resident import Resident
 from explain.evidence.survey import survey
-from models.adapter import Layer, Prediction, Stage
+from models.adapter import Prediction
 from models.adapters.detector import Detector
+from models.layers import Layer, Stage
 from tests.built import built
 
 

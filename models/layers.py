@@ -1,0 +1,69 @@
+"""The parts of a model that maps are taken at, and that its drawing is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A module by dotted path whose output is, or can be read as, a (C, h, w) map."""
+
+    path: str
+    shape: tuple[int, int, int]
+    """(C, h, w) for the model's own input size."""
+    layout: str = "nchw"
+    """`nchw`, `nhwc` (Swin) or `tokens` (a ViT's (N, C) rows, its prefix tokens first)."""
+    prefix: int = 0
+    """Tokens before the grid's (CLS, registers)."""
+    tail_bytes: int = field(default=0, compare=False)
+    """What the modules after it return, for the model's own input size: about what a graph from here on keeps."""
+    read_by: str = field(default="", compare=False)
+    """Of tokens: the path of the attention that reads them as they are here; later each goes its own way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One top-level step of a model, for a drawing of it."""
+
+    path: str
+    kind: str
+    """Name of the module's type."""
+    shape: tuple[int, int, int] | None
+    """(C, h, w) of what it returns for the model's own input size; None where that is no single map."""
+    stride: float | None
+    """Pixels of the input that a cell of it is, along its height."""
+    inputs: tuple[str, ...]
+    """Paths of the stages that it reads; none for the first."""
+    part: Literal["backbone", "neck", "head"]
+
+
+def stages_of(module: nn.Module, layers: Sequence[Layer], height: int) -> tuple[Stage, ...]:
+    """Return the stages of a model whose layers are listed in the order of execution, for an input of that height.
+
+    Each is a layer that is inside no other one, and reads the one before it.
+    """
+    paths = {layer.path for layer in layers}
+    found: list[Stage] = []
+    for layer in layers:
+        names = layer.path.split(".")
+        if any(".".join(names[:count]) in paths for count in range(1, len(names))):
+            continue
+        kind = type(module.get_submodule(layer.path)).__name__
+        stride, inputs = height / layer.shape[1], tuple(stage.path for stage in found[-1:])
+        found.append(Stage(layer.path, kind, layer.shape, stride, inputs, _part_by_name(layer.path)))
+    return tuple(found)
+
+
+def _part_by_name(path: str) -> Literal["backbone", "neck", "head"]:
+    """Guess a layer's part from its path; a family whose paths say nothing overrides `Adapter.stages`."""
+    words = path.lower()
+    if any(word in words for word in ("neck", "fpn")):
+        return "neck"
+    return "head" if any(word in words for word in ("head", "decoder", "classifier")) else "backbone"
