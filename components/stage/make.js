@@ -24,6 +24,9 @@ export function write(node, words) {
   if (node.textContent !== words) node.textContent = words;
 }
 
+/** Of the letters' size, what a font reaches beyond its lines, which is no overflow. */
+const INK = 0.2;
+
 /**
  * Make a text smaller until it fits its element, which has a height of its own or a most; never smaller than `least`.
  * @param {HTMLElement} node @param {number} most @param {number} least  units of the stage
@@ -31,6 +34,12 @@ export function write(node, words) {
 export function shrink(node, most, least) {
   for (let size = most; ; size -= 0.4) {
     node.style.fontSize = `calc(${Math.max(least, size).toFixed(1)} * var(--u))`;
-    if (size <= least || (node.scrollHeight <= node.clientHeight + 1 && node.scrollWidth <= node.clientWidth + 1)) return;
+    if (size <= least || fits(node)) return;
   }
+}
+
+/** @param {HTMLElement} node */
+export function fits(node) {
+  const reach = 1 + INK * parseFloat(getComputedStyle(node).fontSize);
+  return node.scrollHeight <= node.clientHeight + reach && node.scrollWidth <= node.clientWidth + 1;
 }

@@ -2,7 +2,7 @@
 // does between two frames of ours.
 
 import { fitted } from "../proof/compose.js";
-import { make, shrink, write } from "./make.js";
+import { fits, make, shrink, write } from "./make.js";
 import { PanelView } from "./panel.js";
 import { ProofView } from "./proving.js";
 import { isBuilt, mapOf, shownOf, stepOf } from "./state.js";
@@ -110,11 +110,13 @@ export class SlideView {
     const width = alone === null || upright ? 0 : fitted(scene.size, WIDE * body.clientWidth, body.clientHeight)[0];
     for (const view of this.views) {
       view.space.style.width = width ? `${width}px` : "";
+      view.space.style.flex = "";
       if (view.element.hidden) continue;
       const [w, h] = fitted(scene.size, view.space.clientWidth, view.space.clientHeight);
       view.fit(w, h);
       // A name above it leaves less height: what is not used of the width is the answers'.
       if (width) view.space.style.width = `${w}px`;
+      else if (!this.single) view.space.style.flex = `0 0 ${h}px`;
     }
     const of = this.#proof && this.views[this.#proof.proof.panel];
     if (!proves || !this.#proof || !of) return;
@@ -132,8 +134,10 @@ export class SlideView {
     let most = 0;
     for (const words of [...every.filter((one) => one !== shown), shown]) {
       write(line, words);
-      line.style.height = "";
+      line.style.height = line.style.maxHeight = "";
       shrink(line, 3.6, SMALL);
+      // What is too long even so takes more of the slide: a proof's sentence can be.
+      if (!fits(line)) line.style.maxHeight = `${24 * unit}px`;
       most = Math.max(most, words ? line.clientHeight : 0);
     }
     line.style.height = `${most}px`;

@@ -18,6 +18,8 @@ import { act, begin, MODES, reached, stepOf } from "./state.js";
 const AWAKE_MS = 2_500;
 const STILL_MS = 140;
 const SAID_MS = 6_000;
+/** CSS pixels of a window in which a slide on the page is taller than wide. */
+const PHONE_WIDTH = 640;
 
 export class Stage {
   /** @type {import("./scenes.js").Deck|null} */
@@ -138,7 +140,7 @@ export class Stage {
     const full = this.isFull();
     this.root.classList.toggle("filling", full);
     if (!full && this.#state) {
-      this.#state = { ...this.#state, black: false, help: false };
+      this.#state = { ...this.#state, black: false, help: false, playing: false };
       this.send("slide", this.#state.slide);
     }
     this.#again();
@@ -168,7 +170,7 @@ export class Stage {
     this.#given = deck.slide;
     if (deck.id === this.#deck?.id) {
       if (given === deck.slide || before?.slide === deck.slide) return;
-      this.#state = begin(deck.scenes, deck.slide, !this.isFull());
+      this.#state = this.#beginning(deck, deck.slide);
       this.#open();
       this.#draw();
       return;
@@ -183,10 +185,15 @@ export class Stage {
     this.#view = null;
     // A deck that was edited stays at its slide, unless the page went to another.
     const slide = before && given === deck.slide ? Math.min(before.slide, deck.scenes.length - 1) : deck.slide;
-    // On the page it is a preview, of the whole slide; a room sees it built up.
-    this.#state = deck.scenes.length ? begin(deck.scenes, slide, !this.isFull()) : null;
+    this.#state = deck.scenes.length ? this.#beginning(deck, slide) : null;
     if (this.#state) this.#open();
     this.#draw();
+  }
+
+  /** On the page it is a preview, of the whole slide and silent; a room sees it built up. @param {import("./scenes.js").Deck} deck @param {number} slide */
+  #beginning({ scenes }, slide) {
+    const full = this.isFull(), state = begin(scenes, slide, !full);
+    return { ...state, playing: state.playing && full };
   }
 
   #open() {
@@ -201,7 +208,8 @@ export class Stage {
   #drawn() {
     const view = this.#view, state = this.#state, deck = this.#deck, { root } = this;
     if (!view || !state || !deck || !this.#shelf) return;
-    const { clientWidth: width, clientHeight: height } = root, upright = width < 0.9 * height;
+    const { clientWidth: width, clientHeight: height } = root, phone = innerWidth < PHONE_WIDTH && !this.isFull();
+    const upright = phone || width < 0.9 * height;
     if (!width || !height) return;
     const unit = upright ? (1.45 * width) / 100 : Math.min(height, (width * 9) / 16) / 100;
     root.style.setProperty("--u", `${unit}px`);

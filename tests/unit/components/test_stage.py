@@ -1,0 +1,29 @@
+"""What the stage is sent: the scenes as they are, and an id that changes with what is shown of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from common.packing import unpacked
+from explain.deck import payload, scenes
+from explain.export.deck_html import player_data
+from tests.unit.explain.export.deck_scenes import TITLE, deck
+
+
+def test_the_player_gets_the_scenes_and_every_colormap():
+    sent = payload(deck())
+    head, (inner,) = unpacked(player_data(sent, title=TITLE, slide=2))
+    assert inner == sent and scenes(inner)[1].title == deck()[1].title
+    assert (head["title"], head["slide"]) == (TITLE, 2)
+    assert {scene.view.colormap for scene in deck()} <= {one["name"] for one in head["colormaps"]}
+
+
+def test_the_id_is_of_the_deck_and_not_of_the_slide():
+    def id_of(sent: bytes, **given: object) -> object:
+        return unpacked(player_data(sent, **given))[0]["id"]  # type: ignore[arg-type]
+
+    first, *rest = deck()
+    sent = payload([first, *rest])
+    # Else a page that goes to another slide would have the player begin anew.
+    assert id_of(sent, slide=1) == id_of(sent, slide=2)
+    assert id_of(sent) != id_of(sent, title="Another") != id_of(payload([replace(first, notes="Breathe."), *rest]))
