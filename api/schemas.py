@@ -105,7 +105,7 @@ Index = Annotated[int, Field(ge=0, le=1_000_000)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Class = Index | Words
 Target = Index | Words | tuple[Index, Index]
-Preprocessing = Literal["trained", "crop", "squash", "letterbox"]
+Preprocessing = Literal["trained", "crop", "squash", "letterbox", "half"]
 
 
 Format = Literal["png", "npy", "none"]

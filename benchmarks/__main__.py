@@ -1,11 +1,11 @@
 """`python -m benchmarks speed | memory | all`: the engine beside other libraries; `viewer`: the dashboard in a browser;
 `detect`: the cost of a detector's maps; `pointing`: where they point, by method and layers; `why`: which map of
 a photograph explains its class; `parts` and `regions`: whether a detector's, or a classifier's, map shows the part
-of the object that matters; `prove`: what a proof of a map costs; `truth`: where maps are right, on drawn scenes with a
-known cause; `throughput`: pictures per second, from a folder to files; `gpu`: what a
-GPU does to maps, and what can be seen of that without one; `transformers`: what their maps cost, and at which layer
-they are right; `api`: the API under load, beside the dashboard's pages; `ray`: a folder explained by one process, and
-by a cluster's workers."""
+of the object that matters; `prove`: what a proof of a map costs; `live`: the camera's frames, end to end; `truth`:
+where maps are right, on drawn scenes with a known cause; `throughput`: pictures per second, from a folder to files;
+`gpu`: what a GPU does to maps, and what can be seen of that without one; `transformers`: what their maps cost, and at
+which layer they are right; `api`: the API under load, beside the dashboard's pages; `ray`: a folder explained by one
+process, and by a cluster's workers."""
 
 from __future__ import annotations
 
@@ -139,8 +139,9 @@ def _transformers(options: argparse.Namespace) -> Outcome:
 def _api(options: argparse.Namespace) -> Outcome:
     from benchmarks.api import load
 
-    result = load.api(options.seconds, options.clients)
-    complete = options.seconds >= load.SECONDS and options.clients == load.CLIENTS
+    seconds = options.seconds or load.SECONDS
+    result = load.api(seconds, options.clients)
+    complete = seconds >= load.SECONDS and options.clients == load.CLIENTS
     return Outcome(result, load.markdown, load.OUT if complete else None, code=int(bool(result["ours"]["wrong"])))
 
 
@@ -200,6 +201,14 @@ def _prove(options: argparse.Namespace) -> Outcome:
     return Outcome(result, prove.markdown, prove.OUT if complete else None)
 
 
+def _live(options: argparse.Namespace) -> Outcome:
+    from benchmarks.live import run
+
+    result = run.live(options.seconds or run.SECONDS, options.memory_seconds, tuple(options.models or ()))
+    complete = options.memory_seconds >= run.MEMORY_SECONDS and not options.models
+    return Outcome(result, run.markdown, run.OUT if complete else None, shared=True)
+
+
 def _pointing(options: argparse.Namespace) -> Outcome:
     from benchmarks.detectors import pointing
 
@@ -218,6 +227,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "regions": _regions,
     "parts": _parts,
     "prove": _prove,
+    "live": _live,
     "truth": _truth,
     "throughput": _throughput,
     "gpu": _gpu,
@@ -251,7 +261,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--calls", type=int, default=300, help="memory: calls of each contender")
     add("--many", type=int, default=5000, help="throughput: number of pictures over which memory is watched")
     add("--pictures", type=int, default=256, help="ray: number of pictures in a round")
-    add("--seconds", type=float, default=60.0, help="api: duration of the load")
+    add("--seconds", type=float, help="api: duration of the load, default 60; live: of each measurement, default 20")
+    add("--memory-seconds", type=float, default=600.0, help="live: how long memory is watched; 0: not at all")
     add("--clients", type=int, default=8, help="api: number of concurrent clients")
     add("--device", default="cpu", help="cpu or cuda")
     add("--threads", type=int, help="number of threads; default: torch's own")

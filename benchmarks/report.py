@@ -26,6 +26,7 @@ SECTIONS = (
     ("pointing", "parts", "detect"),
     ("viewer", "prove", "truth"),
     ("why", "regions"),
+    ("live", "video"),
     ("scenes", "measures", "findings"),
 )
 """Commands that write one file together, in the order of their sections."""

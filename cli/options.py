@@ -132,7 +132,7 @@ class LoadOptions:
 
     preprocessing: str | None = field(
         "--preprocessing NAME",
-        "How the picture is fitted: trained, crop, squash, letterbox \\[trained]. It can change the prediction.",
+        "How the picture is fitted: trained, crop, squash, letterbox, half \\[trained]. It can change the prediction.",
         MODEL,
     )
     device: str = field("--device NAME", "auto, cpu, cuda, cuda:N or mps \\[auto].", MODEL, default="auto")

@@ -22,6 +22,7 @@ WAYS = {
     "crop": "Largest middle square",
     "squash": "Whole picture, squeezed",
     "letterbox": "Whole picture, with bars",
+    "half": "Half as large: fast",
     "negative": "Light and dark swapped",
     "ready": "As it is: a ready tensor",
 }

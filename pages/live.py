@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import streamlit as st
 
 from components import live as canvas
 from components.choices import sidebar
-from components.session import image_source, page, reopen, state
+from components.session import image_source, page, reopen, state, url_state
 from components.views import snapshots
 from explain.methods import METHODS
 
@@ -31,9 +32,11 @@ def live() -> None:
         st.markdown(f"## {_headline(choices, explainer)}")
     method = _method(choices, explainer)
     options: dict[str, Any] = {name: choices.options[name] for name in TAKEN if choices.options.get(name)}
+    if "half" in explainer.resident.adapter.preprocessings and _fast(options):
+        options["preprocessing"] = "half"
     frame = canvas.live(choices.model, method, options, place="Detect" if detects else "Explore", saves=_own_machine())
     if frame is not None and frame.act == "open":
-        _open(frame, choices, detects=detects)
+        _open(frame, replace(choices, options=options), detects=detects)
     elif frame is not None:
         state.of(canvas.Visit).said = _saved(frame)
         st.rerun()
@@ -53,6 +56,21 @@ def _method(choices: Choices, explainer: Explainer) -> str:
     return method
 
 
+def _fast(options: dict[str, Any]) -> bool:
+    """Return whether frames are given to a model at half its size; drawn where the fit was not chosen otherwise."""
+    if options.get("preprocessing", "trained") != "trained":
+        return False
+    with st.sidebar:
+        return url_state.widget(
+            st.toggle,
+            "Fast: frames at half the size",
+            None,
+            True,
+            key="live-fast",
+            help="About four times as many frames a second; small and far objects are missed.",
+        )
+
+
 def _own_machine() -> bool:
     """Return whether the browser is on the server's own machine, so that a snapshot belongs into its folder."""
     return (st.context.ip_address or "127.0.0.1") in ("127.0.0.1", "::1")
@@ -64,6 +82,7 @@ def _open(frame: Frame, choices: Choices, *, detects: bool) -> None:
     if detects:
         # Detect has a model of its own where the sidebar's draws no boxes.
         reopen.choose_model(choices.model, own=True)
+        url_state.put("fit-detect", choices.options.get("preprocessing", "trained"), drawn_only=True)
         chosen_box = state.of(state.ChosenBox)
         chosen_box.pair, chosen_box.generation = frame.pair, chosen_box.generation + 1
         chosen_box.of = (frame.image.sha256, choices.model.id)

@@ -89,7 +89,8 @@ class Chromium:
 
 
 @contextmanager
-def chromium() -> Iterator[Chromium]:
+def chromium(flags: tuple[str, ...] = ()) -> Iterator[Chromium]:
+    """Start a browser, with these flags besides `FLAGS`."""
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
         raise BrowserProblem("There is no Chromium here: install one.")
@@ -97,7 +98,7 @@ def chromium() -> Iterator[Chromium]:
 
     port = free_port()
     with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=path, args=[*FLAGS, f"--remote-debugging-port={port}"])
+        started = play.chromium.launch(executable_path=path, args=[*FLAGS, *flags, f"--remote-debugging-port={port}"])
         try:
             yield Chromium(started, port)
         finally:
@@ -128,6 +129,10 @@ class Server:
             except OSError:
                 time.sleep(0.01)
         raise BrowserProblem("The server did not start.")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def end(self) -> None:
         self._process.terminate()

@@ -6,11 +6,11 @@
  * @typedef {{head: {id: string, kind: string, picture: string, [field: string]: unknown}, blob: Uint8Array}} Response
  * @typedef {{choose: {index: number, from?: Element, byHand?: boolean}, view: {hot: string}, "ask-view": null, ask: null,
  *   request: {name: "detail"|"file", value: object}, response: Response, export: Wanted, said: string,
- *   proof: import("../proof/proof.js").Proof, "ask-proof": null, texts: {shown: string, texts: string[], recipes: (string|null)[]}}} Broadcasts  choose: a class, `from` the list it is
+ *   frame: {taken: number, ms: Record<string, number>}, proof: import("../proof/proof.js").Proof, "ask-proof": null, texts: {shown: string, texts: string[], recipes: (string|null)[]}}} Broadcasts  choose: a class, `from` the list it is
  *   chosen in, `byHand` just now by a person; view: what looks hot now, requested by ask-view; ask: lists and the text channel repeat what they last
  *   sent; request: what Python should make, and response: the result; texts: of the maps of one payload; export: a file of
- *   the view, or its settings; said: a message of a viewer; proof: curves for the panel that proves a map, repeated when ask-proof
- *   says that one was mounted
+ *   the view, or its settings; said: a message of a viewer; frame: a camera's frame is on the screen, and what it cost; proof: curves for
+ *   the panel that proves a map, repeated when ask-proof says that one was mounted
  */
 
 /** Steps of the arrow keys, across and down. @type {Record<string, [number, number]>} */

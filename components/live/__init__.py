@@ -44,7 +44,17 @@ _MODULES += tuple(
         "controls",
     )
 )
-_MODULES += ("raw_map.js", "pace.js", "link.js", "source.js", "screen.js", "answers.js", "recorder.js", "live.js")
+_MODULES += (
+    "raw_map.js",
+    "pace.js",
+    "encoder.js",
+    "link.js",
+    "source.js",
+    "screen.js",
+    "answers.js",
+    "recorder.js",
+    "live.js",
+)
 _component = declare("live", Path(__file__).parent, _MODULES, styles=("sliders.css",))
 
 

@@ -2,8 +2,8 @@
 
 import { unpack } from "../frontend/unpack.js";
 
-/** Frames on their way: one that the model works on, and the next. */
-const MAX_FRAMES = 2;
+/** Frames on their way: one that the model works on, the next, and one that is being encoded. */
+const MAX_FRAMES = 3;
 /** Bytes that may wait in the browser to be sent. */
 const MAX_WAITING = 256 * 1024;
 /** Milliseconds without an answer to a frame after which the connection is given up. */

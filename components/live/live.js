@@ -1,11 +1,12 @@
 // Live: frames of a camera or a clip go to the model one by one, and each is shown with its own map.
 
-import { component, find, keepStored, stored, themeOf } from "../frontend/component.js";
+import { broadcast, component, find, keepStored, stored, themeOf } from "../frontend/component.js";
 import { bytes, unpack } from "../frontend/unpack.js";
 import { listColormaps } from "../viewer/controls.js";
 import { defaults, keep, recalled } from "../viewer/settings.js";
 import { gradient } from "../viewer/table.js";
 import { Answers, followed } from "./answers.js";
+import { Encoder } from "./encoder.js";
 import { Link } from "./link.js";
 import { Pace } from "./pace.js";
 import { Recorder, download, named } from "./recorder.js";
@@ -50,6 +51,7 @@ class Live {
   linkWords = "";
   sourceWords = "";
   dropped = 0;
+  idle = false;
   answered = 0;
   #timer = 0;
   #turns = 0;
@@ -67,6 +69,7 @@ class Live {
     this.answers = new Answers(find(root, ".rows"), (place) => this.follow(place), signal);
     this.grab = document.createElement("canvas");
     this.grabbing = /** @type {CanvasRenderingContext2D} */ (this.grab.getContext("2d", { willReadFrequently: true }));
+    this.encoder = new Encoder((number, jpeg) => this.encoded(number, jpeg));
     this.link = new Link(() => this.connect(), {
       state: (state, sentence) => this.connection(state, sentence),
       note: (note) => this.noted(note),
@@ -87,6 +90,7 @@ class Live {
     clearTimeout(this.#timer);
     this.link.stop();
     this.source?.stop();
+    this.encoder.stop();
     if (this.recorder.on) this.recorder.stop();
   }
 
@@ -139,6 +143,10 @@ class Live {
       if (this.clip) this.use(this.clip);
       return this.notice();
     }
+    // Nobody shall take the clip for what the camera sees.
+    this.use(null);
+    this.sourceWords = "Opening the camera…";
+    this.notice();
     try {
       const source = await camera(this.video, () => this.without("ended"));
       if (turn !== this.#turns || this.signal.aborted) return source.stop();
@@ -157,7 +165,7 @@ class Live {
     this.notice();
   }
 
-  /** @param {import("./source.js").Source} source */
+  /** @param {import("./source.js").Source|null} source */
   use(source) {
     if (this.source && this.source !== source) this.source.stop();
     this.source = source;
@@ -180,24 +188,36 @@ class Live {
 
   /** @param {import("./source.js").Source} source */
   take(source) {
-    const taken = performance.now(), [width, height] = source.size, { grab, grabbing } = this;
+    const start = performance.now(), [width, height] = source.size, { grab, grabbing } = this;
     if (grab.width !== width || grab.height !== height) Object.assign(grab, { width, height });
-    source.draw(grabbing, taken);
-    const number = this.link.reserve(), frame = { pixels: grabbing.getImageData(0, 0, width, height), jpeg: null, taken };
+    const taken = source.draw(grabbing, start), pixels = grabbing.getImageData(0, 0, width, height);
+    const number = this.link.reserve(), began = performance.now();
+    const frame = { pixels, jpeg: null, taken, began, ms: { grab: began - start, encode: 0 } };
     this.taken.set(number, frame);
-    grab.toBlob(async (blob) => {
-      const jpeg = blob && (await blob.arrayBuffer());
-      Object.assign(frame, { jpeg });
-      this.link.frame(number, jpeg);
-    }, "image/jpeg", QUALITY);
+    this.encoder.encode(number, pixels, QUALITY);
+    // One more than is answered, where the model has nothing to do between two frames.
+    if (!this.idle) return;
+    this.idle = false;
+    this.pump();
+  }
+
+  /** @param {number} number @param {ArrayBuffer|null} jpeg */
+  encoded(number, jpeg) {
+    const frame = this.taken.get(number);
+    if (frame) {
+      frame.ms.encode = performance.now() - frame.began;
+      frame.jpeg = jpeg;
+    }
+    this.link.frame(number, jpeg);
   }
 
   /** @param {Answer} answer */
   answer(answer) {
     const { n, ms, problem, dropped } = answer.head, frame = this.taken.get(n);
     for (const number of this.taken.keys()) if (number <= n) this.taken.delete(number);
-    this.pace.waited(ms.wait);
+    this.pace.waited(ms.wait, dropped - this.dropped);
     this.dropped = dropped;
+    this.idle = this.pace.delay === 0 && ms.wait < 1;
     clearTimeout(this.#timer);
     if (this.pace.delay > 1) this.#timer = window.setTimeout(() => this.pump(), this.pace.delay);
     else this.pump();
@@ -211,6 +231,7 @@ class Live {
       this.notice();
     }
     if (answer.head.lost) this.follows(null);
+    const start = performance.now();
     this.screen.take(frame, answer);
     this.redraw();
     this.answered += 1;
@@ -218,6 +239,7 @@ class Live {
     this.pace.shown(now, now - frame.taken);
     this.root.dataset.shown = String(this.answered);
     this.words();
+    broadcast("frame", { taken: frame.taken, ms: { ...frame.ms, ...ms, draw: performance.now() - start } });
   }
 
   /** @param {string} state @param {string} sentence */
@@ -227,13 +249,16 @@ class Live {
     this.linkWords = sentence;
     find(this.root, ".again").hidden = !["waiting", "ended"].includes(state);
     this.notice();
-    if (state === "ready") this.pump();
+    if (state !== "ready") return;
+    this.dropped = 0;
+    this.pump();
   }
 
   /** @param {import("./link.js").Note} note */
   noted(note) {
     if (note.type !== "ready") return;
     this.detects = Boolean(note.detects);
+    this.root.dataset.model = String(note.model);
     this.labels = /** @type {string[]} */ (note.labels);
     this.root.classList.toggle("detects", this.detects);
     find(this.root, ".boxes").hidden = !this.detects;

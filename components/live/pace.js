@@ -3,6 +3,8 @@
 /** Milliseconds that a frame should wait at the server: enough that the model is never idle, and no more. */
 const SPARE = 6;
 const LONGEST = 1000;
+/** Milliseconds by which a frame that was dropped was too early, about. */
+const WASTED = 30;
 /** Milliseconds over which speed and delay are counted. */
 const WINDOW = 3000;
 
@@ -14,10 +16,11 @@ export class Pace {
 
   /**
    * Note how long a frame waited at the server: the next one is taken so much later, so that it is that much fresher.
-   * @param {number} waited milliseconds
+   * @param {number} waited milliseconds @param {number} [dropped] frames that came too early for the server
    */
-  waited(waited) {
-    this.delay = Math.min(LONGEST, Math.max(0, this.delay + (waited > SPARE ? 0.3 : 0.6) * (waited - SPARE)));
+  waited(waited, dropped = 0) {
+    const late = waited - SPARE + Math.min(dropped, 1) * WASTED;
+    this.delay = Math.min(LONGEST, Math.max(0, this.delay + (late > 0 ? 0.3 : 0.6) * late));
   }
 
   /** Note that a frame is on the screen. @param {number} now @param {number} latency milliseconds since it was taken */

@@ -6,7 +6,8 @@ import { grown } from "./raw_map.js";
 
 /**
  * @typedef {import("./link.js").Answer} Answer
- * @typedef {{pixels: ImageData, jpeg: ArrayBuffer|null, taken: number}} Taken  a frame as it was taken, and as it was sent
+ * @typedef {{pixels: ImageData, jpeg: ArrayBuffer|null, taken: number, began: number, ms: {grab: number, encode: number}}} Taken  a frame as
+ *   it was taken, when by the camera and by this page, and as it was sent; ms: what that cost
  * @typedef {import("../viewer/draw.js").Style} Style
  */
 

@@ -1,7 +1,8 @@
 // Where frames come from: this device's camera, or a clip of pictures in motion that needs no camera.
 
-/** @typedef {{draw: (context: CanvasRenderingContext2D, now: number) => void, size: number[], fresh: (now: number) => boolean, stop: () => void}} Source
- *   draw: fill the context's canvas, of this `size`, with the frame of now; fresh: whether there is one that was not drawn yet */
+/** @typedef {{draw: (context: CanvasRenderingContext2D, now: number) => number, size: number[], fresh: (now: number) => boolean, stop: () => void}} Source
+ *   draw: fill the context's canvas, of this `size`, with the frame of now, and return when the camera took it; fresh: whether
+ *   there is one that was not drawn yet */
 
 /** Pixels of a frame's longer side, and the camera's frames that are asked for: what a model sees is smaller still. */
 export const SIDE = 640;
@@ -35,7 +36,7 @@ export function frameSize(width, height) {
 export async function camera(video, ended) {
   if (!navigator.mediaDevices) throw Object.assign(new Error(), { name: "insecure" });
   const stream = await navigator.mediaDevices.getUserMedia({ video: WISHED, audio: false });
-  let fresh = false, stopped = false;
+  let fresh = false, stopped = false, captured = 0;
   const stop = () => {
     stopped = true;
     for (const track of stream.getTracks()) track.stop();
@@ -49,8 +50,9 @@ export async function camera(video, ended) {
     stop();
     throw error;
   }
-  const arrived = () => {
+  const arrived = (/** @type {number} */ now, /** @type {VideoFrameCallbackMetadata} */ { captureTime }) => {
     fresh = true;
+    captured = captureTime ?? now;
     if (!stopped) video.requestVideoFrameCallback(arrived);
   };
   video.requestVideoFrameCallback(arrived);
@@ -62,6 +64,7 @@ export async function camera(video, ended) {
     draw(context) {
       fresh = false;
       context.drawImage(video, 0, 0, context.canvas.width, context.canvas.height);
+      return captured;
     },
     stop,
   };
@@ -94,10 +97,11 @@ export function clip(stills) {
       last = tick(now);
       const seconds = last / CLIP_RATE, turn = Math.floor(seconds / TURN), rest = seconds % TURN;
       put(context, stills[turn % stills.length], seconds);
-      if (stills.length < 2 || rest < TURN - FADE) return;
+      if (stills.length < 2 || rest < TURN - FADE) return now;
       context.globalAlpha = (rest - TURN + FADE) / FADE;
       put(context, stills[(turn + 1) % stills.length], seconds);
       context.globalAlpha = 1;
+      return now;
     },
     stop: () => {},
   };

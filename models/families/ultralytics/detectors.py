@@ -96,6 +96,8 @@ class NumberedLayers:
 class YoloDetector(NumberedLayers, Detector):
     """A module from float32 (B, 3, h, w), 0..1, to `Detections`."""
 
+    preprocessings: tuple[str, ...] = ("trained", "letterbox", "squash", "half")
+
     def __init__(self, spec: ModelSpec, module: Any, labels: Sequence[str], weights_sha256: str) -> None:
         from ultralytics.nn.modules.head import YOLOEDetect
 
@@ -123,11 +125,13 @@ class YoloDetector(NumberedLayers, Detector):
 
         self.check_preprocessing(preprocessing)
         squash = self._squashes(preprocessing)
-        auto = preprocessing == "trained" and not squash
-        box = LetterBox(self._size, auto=auto, scale_fill=squash, stride=self._stride)
+        auto = preprocessing in ("trained", "half") and not squash
+        # Any multiple of the stride will do, and as many pixels fewer as it is smaller are as much time less.
+        size = -(-self._size // (2 * self._stride)) * self._stride if preprocessing == "half" else self._size
+        box = LetterBox(size, auto=auto, scale_fill=squash, stride=self._stride)
         placed = np.asarray(box(image=pixels))
         (height, width), (h, w) = pixels.shape[:2], placed.shape[:2]
-        ratio = min(self._size / height, self._size / width)
+        ratio = min(size / height, size / width)
         inner = (h, w) if squash else (max(round(height * ratio), 1), max(round(width * ratio), 1))
         # An odd pixel of bar goes to the bottom or the right.
         offset = (float((h - inner[0]) // 2), float((w - inner[1]) // 2))

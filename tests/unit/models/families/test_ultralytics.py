@@ -62,7 +62,7 @@ def noise(height: int, width: int) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
-@pytest.mark.parametrize("way", ["trained", "letterbox", "squash"])
+@pytest.mark.parametrize("way", ["trained", "letterbox", "squash", "half"])
 @pytest.mark.parametrize("size", [(1080, 810), (720, 1280), (37, 501), (640, 640), (3000, 1), (333, 500)])
 def test_input_is_the_librarys_own_and_its_geometry_knows_the_bars(size: tuple[int, int], way: str) -> None:
     from ultralytics.data.augment import LetterBox
@@ -70,7 +70,8 @@ def test_input_is_the_librarys_own_and_its_geometry_knows_the_bars(size: tuple[i
 
     adapter, pixels = built("yolov8n"), noise(*size)
     given = adapter.prepare(pixels, way)
-    box = LetterBox((640, 640), auto=way == "trained", scale_fill=way == "squash", stride=32)
+    side = 320 if way == "half" else 640
+    box = LetterBox((side, side), auto=way in ("trained", "half"), scale_fill=way == "squash", stride=32)
     expected = np.ascontiguousarray(box(image=pixels[..., ::-1])[..., ::-1].transpose(2, 0, 1))
     assert torch.equal(given.tensor[0], torch.from_numpy(expected).float() / 255)
     assert given.geometry.input == tuple(given.tensor.shape[2:])
