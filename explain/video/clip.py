@@ -33,6 +33,8 @@ _CONTAINERS = {
     rb"GIF8[79]a": "gif",
     rb"RIFF.{4}AVI ": "avi",
 }
+MAX_SHOWN = 0.5
+"""Seconds before a time in which the frame that is shown then is looked for."""
 _MATRIX = "DISPLAYMATRIX"
 _SAMPLE = 2**20
 """Bytes at either end of a file by which it is recognised."""
@@ -186,6 +188,15 @@ class Clip:
                     pixels.flags.writeable = False
                     yield Frame(number, pts, seconds, pixels)
                 number += 1
+
+    def at(self, seconds: float) -> Frame | None:
+        """Return the frame that is shown at a time since the start of the clip; None behind its end."""
+        found = None
+        for frame in self.frames(max(0.0, seconds - MAX_SHOWN)):
+            if frame.seconds > seconds + 1e-3:
+                return found or frame
+            found = frame
+        return found
 
     def _timed(self, container: Any) -> Iterator[tuple[int, Any]]:
         """Yield the decoded frames with timestamps that rise."""

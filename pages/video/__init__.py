@@ -1,0 +1,1 @@
+"""The Video page and the parts that only it uses."""

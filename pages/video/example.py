@@ -1,0 +1,59 @@
+"""Explain the bundled clip that the sidebar's model knows, for a first visit: once in a process, in a thread."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from components.session import explain_job
+from pages.video.job import Job, Plan, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from components.session.state import Choices
+    from explain import Explainer
+
+EVERY = 2
+"""The model looks at every second frame of the example: it is there sooner."""
+
+
+def source(choices: Choices) -> Source:
+    """Return the clip that a model knows."""
+    from explain.video import example
+
+    name = example.known_to(choices.model)
+    return Source(example.example(name), name)
+
+
+def job(choices: Choices, explainer: Explainer) -> Job | None:
+    """Return the run with these choices, which every session shares; None for a model that would take minutes."""
+    if not explainer.resident.gradients or explainer.model.task == "embed":
+        return None
+    options = dict(choices.options)
+    if not explain_job.is_slow(choices.method):
+        options = {"method": choices.method, **options}
+    made = _job(choices.model.id, json.dumps(options, default=str, sort_keys=True), partial(_started, choices, options))
+    if made.finished() and made.status.failure is not None:
+        # Tried again at the next visit.
+        _job.clear()
+    return made
+
+
+@st.cache_resource(show_spinner=False, max_entries=6)
+def _job(model: str, options: str, _make: Callable[[], Job]) -> Job:
+    del model, options
+    return _make()
+
+
+def _started(choices: Choices, options: dict[str, Any]) -> Job:
+    from explain.video import Settings
+
+    folder = tempfile.TemporaryDirectory(prefix="sightglass-clip-", ignore_cleanup_errors=True)
+    plan = Plan(source(choices), choices.model.id, options, Settings(every=EVERY), Path(folder.name) / "results")
+    return Job(plan, keep=folder)

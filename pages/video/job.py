@@ -1,0 +1,109 @@
+"""Explain a clip in a thread, with progress and a stop button; a stopped run goes on."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.session.background import Status, Task
+from explain.phrases import plural
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from explain.video import Settings, Summary
+
+
+@dataclass(frozen=True)
+class Source:
+    """A clip on this machine, and what a person calls it."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is made of a clip, and where."""
+
+    source: Source
+    model: str
+    options: dict[str, Any]
+    settings: Settings
+    folder: Path
+
+
+@dataclass
+class ClipStatus(Status):
+    """What the thread reports to the page."""
+
+    summary: Summary | None = None
+
+
+class Job(Task[ClipStatus]):
+    """One run over a clip."""
+
+    def __init__(self, plan: Plan, keep: tempfile.TemporaryDirectory[str] | None = None) -> None:
+        """`keep`: the folder of the results, which lives as long as this object."""
+        self.plan, self._keep = plan, keep
+        super().__init__(_run, ClipStatus(words="Reading the clip"), plan)
+
+    @property
+    def summary(self) -> Summary:
+        assert self.status.summary is not None
+        return self.status.summary
+
+
+def _run(status: ClipStatus, cancel: Event, plan: Plan) -> None:
+    from explain.video import run
+    from explain.video.clip import Clip
+
+    clip = Clip(plan.source.path, plan.source.name)
+    status.summary = run(
+        clip,
+        plan.model,
+        plan.folder,
+        options=plan.options,
+        settings=plan.settings,
+        progress=status.report,
+        cancel=cancel,
+    )
+
+
+@dataclass
+class Video:
+    """The session's clip."""
+
+    job: Job | None = None
+    generation: int = 0
+    """Counts uploaders: a new one is empty."""
+    scratch: list[tempfile.TemporaryDirectory[str]] = field(default_factory=list)
+    """Folders that are deleted when the session ends."""
+    opened: str | None = None
+    """What went wrong with a frame that was to be opened."""
+
+    def folder(self) -> Path:
+        """Return a new folder that is deleted when the session ends."""
+        made = tempfile.TemporaryDirectory(prefix="sightglass-video-", ignore_cleanup_errors=True)
+        self.scratch.append(made)
+        return Path(made.name)
+
+
+def described(plan: Plan) -> str:
+    """Return `efficientnet-lite0, every frame; smoothed over 0.1 s`."""
+    chosen = plan.settings
+    every = "every frame" if chosen.every == 1 else f"one frame in {chosen.every}"
+    smooth = f"smoothed over {chosen.smooth:g} s" if chosen.smooth else "not smoothed"
+    scale = "one scale over the clip" if chosen.scale == "clip" else "each map with its own maximum"
+    targets = plan.options.get("targets") or ()
+    only = f"; {', '.join(map(str, targets))} only" if targets else ""
+    return f"{plan.model}, {every}; {smooth}; {scale}{only}"
+
+
+def headline(summary: Summary) -> str:
+    """Return the page's sentence on a finished run."""
+    if not summary.moments:
+        return f"{plural(summary.frames, 'frame')}, and nothing changes for longer than an instant"
+    return f"{plural(len(summary.moments), 'moment')} in {plural(summary.frames, 'frame')}"

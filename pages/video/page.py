@@ -1,0 +1,232 @@
+"""Video: a clip under its maps, its timeline, and the moments in which something changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from common.errors import ModelProblem
+from components.choices import image_picker, sidebar
+from components.session import background, page, state, url_state
+from pages.video import example
+from pages.video.job import Job, Plan, Source, Video, described, headline
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+    from components.session.state import Choices
+    from explain import Explainer
+    from explain.video import Settings
+
+KINDS = ("mp4", "mov", "m4v", "webm", "mkv", "gif", "avi")
+MAX_MB = 512
+EVERY = {1: "Every frame", 2: "Every 2nd frame", 3: "Every 3rd frame", 5: "Every 5th frame", 10: "Every 10th frame"}
+SMOOTH = {0.0: "Not smoothed", 0.1: "Smoothed a little", 0.3: "Smoothed", 1.0: "Smoothed a lot"}
+SCALES = {"frame": "Each map its own", "clip": "One over the clip"}
+
+
+@page.guarded
+def video() -> None:
+    top, main = st.container(), st.container()
+    choices, explainer = sidebar.draw()
+    video = state.of(Video)
+    job = video.job
+    with main:
+        if (problem := video.opened) is not None:
+            video.opened = None
+            st.error(problem, icon=":material/error:")
+        if job is None:
+            _first(top, choices, explainer)
+        elif not job.finished():
+            top.markdown(f"## {job.plan.model} is looking at {job.plan.source.name}")
+            background.progress(job, help="Stop; what was done is kept, and you can go on.", estimate=True)
+            st.caption("It goes on while you use other pages.")
+        elif job.status.failure is not None:
+            top.markdown("## A clip, frame by frame")
+            page.show_failure(job.status.failure, "a clip failed")
+            _another()
+        elif job.summary.cancelled:
+            top.markdown(f"## {job.summary.words}")
+            with st.container(horizontal=True):
+                if st.button("Go on", icon=":material/play_arrow:", help="Explain the rest of the clip."):
+                    _run(job.plan)
+                _another()
+        else:
+            _done(top, job, choices)
+
+
+def _done(top: DeltaGenerator, job: Job, choices: Choices) -> None:
+    # Its parts need torch, which a run has loaded by now.
+    from pages.video import result
+
+    with top:
+        _titled(headline(job.summary), job, own=True)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"{job.plan.source.name}: {described(job.plan)}.", width="content")
+            _anew(job, choices)
+    result.draw(job, key="video-timeline")
+
+
+def _titled(words: str, job: Job, *, own: bool) -> None:
+    from pages.video import result
+
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.markdown(f"## {words}", width="content")
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            result.downloads(job)
+            if own:
+                _another()
+
+
+def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
+    """Draw the choice of a clip and, until there is one, the bundled one as the sidebar's model explains it."""
+    if explainer.model.task == "embed":
+        top.markdown("## A clip, frame by frame")
+        raise ModelProblem(f"{choices.model.name} names nothing that could be followed: choose a classifier or detector.")
+    head = top.container()
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        given = _upload()
+    with right:
+        settings, targets = _settings(choices, explainer)
+    if given is not None:
+        with head, st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"## {given.name}: press Explain", width="content")
+            if st.button("Explain", icon=":material/play_arrow:", help="Runs in the background and can be stopped."):
+                _start(given, choices, settings, targets)
+        return
+    ready = example.job(choices, explainer)
+    if ready is None:
+        head.markdown("## A clip, frame by frame")
+        st.caption("This model exposes no internals, so every map takes minutes: choose another one for a clip.")
+    elif not ready.finished():
+        head.markdown("## Explaining a short clip, as an example")
+        background.progress(ready)
+    elif ready.status.failure is not None:
+        head.markdown("## A clip, frame by frame")
+        page.show_failure(ready.status.failure, "the bundled clip could not be explained")
+    else:
+        from pages.video import result
+
+        with head:
+            st.markdown("## A short clip explained: now drop your own")
+        _titled("The example", ready, own=False)
+        st.caption(f"{ready.plan.source.name}: {described(ready.plan)}. {headline(ready.summary)}.")
+        result.draw(ready, key=f"video-example-{ready.plan.model}")
+
+
+def _upload() -> Source | None:
+    video = state.of(Video)
+    file = st.file_uploader(
+        "A clip",
+        type=list(KINDS),
+        max_upload_size=MAX_MB,
+        key=f"video-file-{video.generation}",
+        help="MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted when the session ends.",
+    )
+    image_picker.say_refused()
+    if file is None:
+        return None
+    return state.latest("video", file.file_id, lambda: _written(file))
+
+
+def _written(file: Any) -> Source:
+    # Under a fixed name: the clip's own could be anything.
+    path = state.of(Video).folder() / "clip"
+    path.write_bytes(file.getbuffer())
+    return Source(path, file.name)
+
+
+def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[str, ...]]:
+    """Choose what is made of the clip."""
+    from explain.video import Settings
+
+    with st.container(horizontal=True):
+        every = url_state.widget(
+            st.selectbox,
+            "Look at",
+            EVERY,
+            1,
+            key="video-every",
+            name="every",
+            read=int,
+            width=170,
+            help="The model looks at these frames; between them the map is mixed from those around. Fewer are faster.",
+        )
+        smooth = url_state.widget(
+            st.selectbox,
+            "Over time",
+            SMOOTH,
+            0.1,
+            key="video-smooth",
+            name="smooth",
+            read=float,
+            width=180,
+            help="Mixes each map with those just before and after it, evenly, so that it flickers less and never lags.",
+        )
+    scale = url_state.widget(
+        st.segmented_control,
+        "Scale",
+        SCALES,
+        "frame",
+        key="video-scale",
+        name="timescale",
+        help="Each map reaches its hottest colour; or a class's, or an object's, maps share one scale, so that a map "
+        "that fades says that the evidence does.",
+    )
+    labels = explainer.labels
+    wanted = st.selectbox(
+        "Follow",
+        [None, *sorted(set(labels))],
+        format_func=lambda label: label or "Whatever it says",
+        key=f"video-class-{choices.model.id}",
+        help="One class throughout, or the model's best answer in each frame. Of a detector: the objects of a class.",
+    )
+    with st.container(horizontal=True):
+        start = st.number_input("From, seconds", 0.0, value=0.0, key="video-start", width=150, help="Begin here.")
+        end = st.number_input(
+            "To, seconds", 0.0, value=None, key="video-end", width=150, placeholder="the end", help="End before this."
+        )
+    return Settings(every=every, smooth=smooth, scale=scale, start=start, end=end), (wanted,) if wanted else ()
+
+
+def _start(source: Source, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> None:
+    options = {"method": choices.method, **choices.options}
+    if targets:
+        options["targets"] = targets
+    _run(Plan(source, choices.model.id, options, settings, state.of(Video).folder()))
+
+
+def _run(plan: Plan) -> None:
+    state.of(Video).job = Job(plan)
+    st.rerun()
+
+
+def _another() -> None:
+    if st.button("Another clip", icon=":material/folder_open:", help="Choose another clip, or other settings."):
+        video = state.of(Video)
+        if video.job is not None:
+            video.job.cancel.set()
+        video.job = None
+        video.generation += 1
+        st.rerun()
+
+
+def _anew(job: Job, choices: Choices) -> None:
+    """Offer to explain the same clip with the sidebar's choices, if they have changed."""
+    before = {name: value for name, value in job.plan.options.items() if name != "targets"}
+    if (choices.model.id, {"method": choices.method, **choices.options}) == (job.plan.model, before):
+        return
+    if st.button(
+        "Explain again with these choices",
+        icon=":material/refresh:",
+        type="tertiary",
+        help="Explain the same clip with the model, method and layers that the sidebar has now.",
+    ):
+        same = choices.model.id == job.plan.model
+        targets = tuple(job.plan.options.get("targets") or ()) if same else ()
+        _start(job.plan.source, choices, job.plan.settings, targets)
+
+
+video()
