@@ -65,6 +65,11 @@ MENU = {
             "videocam",
             "The camera in real time, with what the model says and where it looks; without a camera, a clip.",
         ),
+        "video": (
+            "Video",
+            "movie",
+            "A clip in, a clip out: where the model looks in each frame, and the moments in which something changes.",
+        ),
         "present": (
             "Present",
             "slideshow",

@@ -34,7 +34,7 @@ class Timeline:
     """What the button that opens a frame says."""
 
 
-def draw(timeline: Timeline, *, key: str, on_open: Callable[[], object]) -> None:
+def draw(timeline: Timeline, *, key: str, on_open: Callable[[], None]) -> None:
     """Draw the chart; `on_open` is called with the time in `st.session_state[key]["frame"]` when a frame is opened."""
     data = {
         "seconds": timeline.seconds,
@@ -47,5 +47,3 @@ def draw(timeline: Timeline, *, key: str, on_open: Callable[[], object]) -> None
         "moments": [asdict(one) for one in timeline.moments],
     }
     _component(key=key, data=data, on_frame_change=on_open)
-
-

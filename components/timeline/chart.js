@@ -98,7 +98,7 @@ export function drawChart(svg, { seconds, curves, moments }, frame) {
     ...times(seconds, frame),
     ...moments.flatMap((one, i) => mark(across(one.seconds, seconds, frame), frame, i, one)),
     ...lines(1, 1, score), ...lines(2, most, area),
-    svgElement("line", { class: "head", x1: frame.left, x2: frame.left, y1: 18, y2: area.bottom }),
+    svgElement("line", { class: "head", x1: frame.left, x2: frame.left, y1: score.top - 4, y2: area.bottom }),
   ];
   svg.replaceChildren(...nodes.filter((node) => node !== null));
 }

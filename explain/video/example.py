@@ -29,7 +29,7 @@ SCENE, PHOTOGRAPHS = "scene.mp4", "photographs.mp4"
 NAMES = (SCENE, PHOTOGRAPHS)
 SHOWN = ("bus", "flower")
 """Photographs that the camera moves over, half of the clip each."""
-SIZE = (320, 240)
+SIZE = (480, 360)
 _LOCK = threading.Lock()
 _FOLDER: list[tempfile.TemporaryDirectory[str]] = []
 

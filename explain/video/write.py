@@ -130,8 +130,9 @@ def _shifted(parts: Sequence[Path], stream: Any, origin: Fraction) -> Iterator[A
             offset = round(origin / given.time_base)
             packet: Any
             for packet in file.demux(given):
-                if packet.dts is not None:
-                    packet.pts, packet.dts = packet.pts - offset, packet.dts - offset
+                if packet.pts is not None:
+                    # Without B-frames a frame is decoded when it is shown; NUT leaves that time out at times.
+                    packet.pts = packet.dts = packet.pts - offset
                     packet.stream = stream
                     yield packet
 

@@ -12,7 +12,7 @@ from models.demo.scenes import Spec
 from models.demo.showcase import enlarged, scene
 
 SCENE = "scene 3"
-SIDE = 320
+SIDE = 384
 SECONDS, RATE = 6.0, 15
 """Of the loop as a clip: frames per second."""
 LEAVES = 3
@@ -26,7 +26,7 @@ def moving(share: float, side: int = SIDE) -> Spec:
 
     >>> from models.demo.scenes import draw
     >>> draw(moving(0.25)).pixels.shape
-    (320, 320, 3)
+    (384, 384, 3)
     """
     spec = enlarged(replace(scene(SCENE), noise=0.0), side)
     turn = 2 * math.pi * share

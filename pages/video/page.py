@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from components.session.state import Choices
     from explain import Explainer
     from explain.video import Settings
+    from explain.video.settings import Scale
 
 KINDS = ("mp4", "mov", "m4v", "webm", "mkv", "gif", "avi")
-MAX_MB = 512
+MAX_MB = 500
 EVERY = {1: "Every frame", 2: "Every 2nd frame", 3: "Every 3rd frame", 5: "Every 5th frame", 10: "Every 10th frame"}
 SMOOTH = {0.0: "Not smoothed", 0.1: "Smoothed a little", 0.3: "Smoothed", 1.0: "Smoothed a lot"}
 SCALES = {"frame": "Each map its own", "clip": "One over the clip"}
@@ -83,7 +84,9 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
     """Draw the choice of a clip and, until there is one, the bundled one as the sidebar's model explains it."""
     if explainer.model.task == "embed":
         top.markdown("## A clip, frame by frame")
-        raise ModelProblem(f"{choices.model.name} names nothing that could be followed: choose a classifier or detector.")
+        raise ModelProblem(
+            f"{choices.model.name} names nothing that could be followed: choose a classifier or detector."
+        )
     head = top.container()
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -110,8 +113,7 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
         from pages.video import result
 
         with head:
-            st.markdown("## A short clip explained: now drop your own")
-        _titled("The example", ready, own=False)
+            _titled("A short clip explained: now drop your own", ready, own=False)
         st.caption(f"{ready.plan.source.name}: {described(ready.plan)}. {headline(ready.summary)}.")
         result.draw(ready, key=f"video-example-{ready.plan.model}")
 
@@ -139,32 +141,49 @@ def _written(file: Any) -> Source:
 
 
 def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[str, ...]]:
-    """Choose what is made of the clip."""
+    """Choose what is made of the clip, and the class that is followed."""
     from explain.video import Settings
 
-    with st.container(horizontal=True):
-        every = url_state.widget(
-            st.selectbox,
-            "Look at",
-            EVERY,
-            1,
-            key="video-every",
-            name="every",
-            read=int,
-            width=170,
-            help="The model looks at these frames; between them the map is mixed from those around. Fewer are faster.",
-        )
-        smooth = url_state.widget(
-            st.selectbox,
-            "Over time",
-            SMOOTH,
-            0.1,
-            key="video-smooth",
-            name="smooth",
-            read=float,
-            width=180,
-            help="Mixes each map with those just before and after it, evenly, so that it flickers less and never lags.",
-        )
+    wanted = st.selectbox(
+        "Follow",
+        [None, *sorted(set(explainer.labels))],
+        format_func=lambda label: label or "Whatever it says",
+        key=f"video-class-{choices.model.id}",
+        help="One class throughout, or the model's best answer in each frame. Of a detector: the objects of a class.",
+    )
+    with st.expander("Frames, scale and range"):
+        every, smooth, scale = _over_time()
+        with st.container(horizontal=True):
+            start = st.number_input("From, seconds", 0.0, key="video-start", width=140, help="Begin here.")
+            end = st.number_input(
+                "To, seconds", 0.0, value=None, key="video-end", width=140, placeholder="the end", help="End before it."
+            )
+    chosen = Settings(every=every, smooth=smooth, scale=cast("Scale", scale), start=start, end=end)
+    return chosen, (wanted,) if wanted else ()
+
+
+def _over_time() -> tuple[int, float, str]:
+    """Choose which frames the model looks at, how maps are smoothed, and their scale."""
+    every = url_state.widget(
+        st.selectbox,
+        "Look at",
+        EVERY,
+        1,
+        key="video-every",
+        name="every",
+        read=int,
+        help="The model looks at these frames; between them the map is mixed from those around. Fewer are faster.",
+    )
+    smooth = url_state.widget(
+        st.selectbox,
+        "Over time",
+        SMOOTH,
+        0.1,
+        key="video-smooth",
+        name="smooth",
+        read=float,
+        help="Mixes each map with those just before and after it, evenly, so that it flickers less and never lags.",
+    )
     scale = url_state.widget(
         st.segmented_control,
         "Scale",
@@ -172,23 +191,10 @@ def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[s
         "frame",
         key="video-scale",
         name="timescale",
-        help="Each map reaches its hottest colour; or a class's, or an object's, maps share one scale, so that a map "
+        help="Each map reaches its hottest colour; or the maps of one class, or object, share a scale, so that a map "
         "that fades says that the evidence does.",
     )
-    labels = explainer.labels
-    wanted = st.selectbox(
-        "Follow",
-        [None, *sorted(set(labels))],
-        format_func=lambda label: label or "Whatever it says",
-        key=f"video-class-{choices.model.id}",
-        help="One class throughout, or the model's best answer in each frame. Of a detector: the objects of a class.",
-    )
-    with st.container(horizontal=True):
-        start = st.number_input("From, seconds", 0.0, value=0.0, key="video-start", width=150, help="Begin here.")
-        end = st.number_input(
-            "To, seconds", 0.0, value=None, key="video-end", width=150, placeholder="the end", help="End before this."
-        )
-    return Settings(every=every, smooth=smooth, scale=scale, start=start, end=end), (wanted,) if wanted else ()
+    return every, smooth, scale
 
 
 def _start(source: Source, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from common.errors import Problem
 from components import timeline
+from components.choices import model_picker
 from components.session import image_source, page, state
 from components.views import charts
 from explain.picture.image import Image
@@ -17,60 +20,62 @@ from explain.video.moments import clock
 from pages.video.job import Video
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from explain.video.clip import About
     from explain.video.curves import Curve
     from pages.video.job import Job, Plan
 
 
+TALL = 520
+"""Pixels of the height of an upright clip."""
+
+
 def draw(job: Job, *, key: str) -> None:
     """Draw the player and what is under it."""
-    made = job.summary
-    st.video(str(made.clip))
-    rate, seconds = _length(str(made.clip), made.clip.stat().st_mtime_ns)
-    detects = any(one.object is not None for one in made.moments) or job.plan.settings.only is not None
-    where = "Detect" if detects else "Explore"
-    moments = [_shifted(one, job.plan.settings.start) for one in made.moments]
+    made, start = job.summary, job.plan.settings.start
+    changed = made.clip.stat().st_mtime_ns
+    about = _about(str(made.clip), changed)
+    where = "Detect" if job.plan.model in _detectors() else "Explore"
+    moments = [replace(one, seconds=max(0.0, one.seconds - start)) for one in made.moments]
     shown = timeline.Timeline(
-        seconds=seconds,
-        rate=rate,
-        curves=_curves(str(made.folder), seconds, job.plan.settings.start, made.clip.stat().st_mtime_ns),
+        seconds=about.seconds,
+        rate=float(about.rate),
+        curves=_curves(str(made.folder), about.seconds, start, changed),
         moments=moments,
         opens=f"Open this frame on {where}",
     )
-    timeline.draw(shown, key=key, on_open=partial(_open, job.plan, key, where.lower(), moments))
+    player, beside = st.columns(2, gap="medium")
+    with player:
+        # A clip of a phone that is held upright would fill more than the window.
+        upright = about.height > about.width
+        st.video(str(made.clip), width=round(TALL * about.width / about.height) if upright else "stretch")
+    with beside:
+        timeline.draw(shown, key=key, on_open=partial(_open, job.plan, key, where.lower()))
     for note in made.notes:
         st.caption(note)
     if made.skipped:
         st.caption(f"{made.skipped:,} broken frames of the file were left out.")
 
 
-def _shifted(moment: Any, start: float) -> Any:
-    """Return a moment with its time in the drawn clip, which begins at `start` of the whole one."""
-    from dataclasses import replace
-
-    return replace(moment, seconds=max(0.0, moment.seconds - start))
+def _detectors() -> set[str]:
+    return {spec.id for spec in model_picker.present("detect")}
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
-def _length(path: str, changed: int) -> tuple[float, float]:
-    """Return frames per second and seconds of a drawn clip; read again when the file has changed."""
+def _about(path: str, changed: int) -> About:
+    """Return what a drawn clip says of itself; read again when the file has changed."""
     from explain.video.clip import Clip
 
     del changed
-    about = Clip(path).about
-    return float(about.rate), about.seconds
+    return Clip(path).about
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def _curves(folder: str, seconds: float, start: float, changed: int) -> tuple[Curve, ...]:
-    from pathlib import Path
-
     del changed
     return curves(Path(folder), seconds, start)
 
 
-def _open(plan: Plan, key: str, to: str, moments: list[Any]) -> None:
+def _open(plan: Plan, key: str, to: str) -> None:
     """Open the frame that the player shows on another page."""
     at = st.session_state.get(key, {}).get("frame")
     if at is None:

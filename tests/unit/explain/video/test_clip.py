@@ -143,7 +143,7 @@ def test_what_is_too_large_or_too_long_is_refused(tmp_path: Path, monkeypatch: p
 
 
 def test_the_examples_can_be_read_and_one_thing_leaves_the_scene() -> None:
-    for name, size in ((example.SCENE, (320, 320)), (example.PHOTOGRAPHS, (320, 240))):
+    for name, size in ((example.SCENE, (384, 384)), (example.PHOTOGRAPHS, (480, 360))):
         opened = Clip(example.example(name))
         assert (opened.about.width, opened.about.height) == size
         assert opened.about.frames == 90

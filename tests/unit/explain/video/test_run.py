@@ -84,6 +84,7 @@ def test_the_sound_is_copied_and_ends_with_the_range(moving: Path, explainer: Ex
     part = run(moving, explainer, tmp_path / "part", settings=Settings(start=0.2, end=0.4, side=0))
     whole, cut = sound_of(moving), sound_of(part.clip)
     assert part.frames == 5
+    assert [frame.time for frame in frames_of(part.clip)] == pytest.approx([i / 25 for i in range(5)], abs=1e-4)
     assert cut
     assert whole[whole.index(cut[0]) :][: len(cut)] == cut
     assert len(cut) * 1024 / 16000 == pytest.approx(0.2, abs=0.07)
@@ -142,6 +143,7 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
             run(moving, model, tmp_path / "killed", settings=settings)
     rest = run(moving, model, tmp_path / "killed", settings=settings)
     assert rest.resumed
+    assert [frame.time for frame in frames_of(rest.clip)] == pytest.approx([i / 25 for i in range(18)], abs=1e-4)
     assert rest.moments == whole.moments
     for file in ("overlay.mp4", "timeline.csv", "timeline.json"):
         assert (rest.folder / file).read_bytes() == (whole.folder / file).read_bytes()

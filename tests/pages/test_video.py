@@ -1,0 +1,150 @@
+"""Video: the bundled clip first, then one's own; progress, stop, going on, frames on other pages, and errors."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from components.session.image_source import Pictures
+from components.session.state import Navigation
+from explain.video import Settings, runner
+from explain.video.clip import Clip
+from explain.video.curves import curves
+from pages.video import result
+from pages.video.job import Job, Plan, Source, Video
+from tests.clips import clip, scene
+from tests.pages.conftest import session, texts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCREEN = "pages/video/page.py"
+
+
+def put(app: Any, job: Job) -> None:
+    """Give the session a run, as its button does."""
+    from components.session import state
+
+    video = Video(job=job)
+    app.session_state[state.key(Video)] = video
+
+
+def finished(job: Job) -> Job:
+    assert job.finished(60)
+    assert job.status.failure is None, job.status.failure
+    return job
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    path = clip(tmp_path / "moving.mp4", scene(12))
+    return Plan(Source(path, "my walk.mp4"), "demo-cls-s", {}, Settings(start=0.2), tmp_path / "out")
+
+
+def drawn(app: Any) -> dict[str, Any]:
+    """What the timeline was given."""
+    (found,) = [e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("timeline")]
+    return json.loads(found.json)
+
+
+def test_a_first_visit_shows_the_bundled_clip_explained(page: Any) -> None:
+    app = page(SCREEN, model="demo-cls-s")
+    until = time.monotonic() + 90
+    while "as an example" in app.markdown[0].value and time.monotonic() < until:
+        time.sleep(0.2)
+        app.run()
+    assert not app.exception and not app.error
+    assert app.markdown[0].value == "## A short clip explained: now drop your own"
+    assert "scene.mp4: demo-cls-s, one frame in 2; smoothed over 0.1 s" in texts(app)
+    assert drawn(app)["seconds"] == pytest.approx(6, abs=0.1)
+    assert [one for one in app.file_uploader if one.key.startswith("video-file")]
+    assert session(app, Video).job is None, "it is an example, and nobody's own run"
+
+
+def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any, plan: Plan) -> None:
+    app = page(SCREEN, model="demo-cls-s")
+    job = finished(Job(plan))
+    put(app, job)
+    app.run()
+    assert not app.exception and not app.error
+    assert "my walk.mp4: demo-cls-s, every frame" in texts(app)
+    given = drawn(app)
+    assert given["opens"] == "Open this frame on Explore"
+    assert given["seconds"] == pytest.approx(7 / 25, abs=0.02)
+    times = [point[0] for point in given["curves"][0]["points"]]
+    assert times == pytest.approx([i / 25 for i in range(7)], abs=0.01)
+    # A time of the drawn clip, which began at 0.2 s.
+    image = result.frame(plan, 0.08)
+    frames = list(Clip(plan.source.path).frames())
+    assert (image.pixels == frames[7].pixels).all()
+    assert image.name == "my walk 0.00.3 s.png"
+    assert app.get("video")
+
+
+def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: Plan, monkeypatch: Any) -> None:
+    import streamlit as st
+
+    from components.session import image_source, state
+
+    held: dict[str, Any] = {"key": {"frame": 0.0}}
+    monkeypatch.setattr(st, "session_state", held)
+    result._open(plan, "key", "explore")
+    frame = next(Clip(plan.source.path).frames(0.2))
+    chosen = held[state.key(Pictures)]
+    assert chosen.chosen in image_source.own()
+    assert (image_source.own()[chosen.chosen].pixels == frame.pixels).all()
+    assert held[state.key(Navigation)].go_to.endswith("explore.py")
+    # The clip is gone: said, and nothing is opened.
+    plan.source.path.unlink()
+    held[state.key(Navigation)].go_to = None
+    result._open(plan, "key", "explore")
+    assert "There is no file my walk.mp4" in held[state.key(Video)].opened
+    assert held[state.key(Navigation)].go_to is None
+
+
+def test_a_stopped_clip_can_go_on(page: Any, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "PART", 4)
+    app = page(SCREEN, model="demo-cls-s")
+    job = Job(plan)
+    job.cancel.set()
+    put(app, finished(job))
+    app.run()
+    if not job.summary.cancelled:
+        pytest.fail("it was stopped before its first frame")
+    assert app.markdown[0].value.startswith("## Stopped after 0 frames")
+    next(one for one in app.button if one.label == "Go on").click().run()
+    again = session(app, Video).job
+    assert finished(again).summary.frames == 7
+    app.run()
+    assert "7 frames" in app.markdown[0].value
+    next(one for one in app.button if one.label == "Another clip").click().run()
+    assert session(app, Video).job is None
+
+
+def test_what_is_no_clip_is_one_sentence(page: Any, plan: Plan) -> None:
+    app = page(SCREEN, model="demo-cls-s")
+    plan.source.path.write_bytes(b"nothing of the kind")
+    job = Job(plan)
+    assert job.finished(60)
+    put(app, job)
+    app.run()
+    assert [one.value for one in app.error] == [
+        "my walk.mp4 is not a video of a known kind; give MP4, MOV, WebM, MKV, GIF or AVI."
+    ]
+    assert [one.label for one in app.button if one.label == "Another clip"]
+
+
+def test_curves_are_means_of_stretches_for_the_objects_seen_longest(tmp_path: Path) -> None:
+    rows = ["seconds,answer,score,object,map,half_heat_area"]
+    rows += [f"{(i + 0.5) / 100},cat,{0.2 if i % 2 else 0.4},1,ok,0.1" for i in range(1200)]
+    rows += [f"{i / 100},dog,0.9,{n},," for n in range(2, 12) for i in range(n)]
+    (tmp_path / "timeline.csv").write_text("\n".join(rows))
+    found = curves(tmp_path, 12.0)
+    assert [one.name for one in found] == ["cat 1", "dog 11", "dog 10", "dog 9", "dog 8", "dog 7"]
+    assert len(found[0].points) == 600
+    assert {round(point.score, 6) for point in found[0].points} == {0.3}
+    assert found[0].points[0].area == pytest.approx(0.1)
+    assert found[1].points[0].area is None
