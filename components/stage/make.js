@@ -25,7 +25,7 @@ export function write(node, words) {
 }
 
 /** Of the letters' size, what a font reaches beyond its lines, which is no overflow. */
-const INK = 0.2;
+const INK = 0.1;
 
 /**
  * Make a text smaller until it fits its element, which has a height of its own or a most; never smaller than `least`.

@@ -8,7 +8,7 @@ import { stepsOf } from "./state.js";
 
 const STYLE = `
   body { margin: 0; padding: 20px 24px; background: #141414; color: #f2f2f2; font: 18px/1.45 system-ui, "Segoe UI", sans-serif;
-    display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 1fr); gap: 14px 28px; }
+    display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 1fr); align-content: start; gap: 14px 28px; }
   .top { grid-column: 1 / -1; display: flex; flex-wrap: wrap; gap: 10px 28px; align-items: baseline; font-variant-numeric: tabular-nums; }
   .clock, .elapsed { font-size: 34px; font-weight: 600; }
   .place { margin-left: auto; color: #c8c8c8; }

@@ -60,7 +60,7 @@ _TEXTS = """() => {
         const [a, b] = [light(colour), light(ground(node))].sort((x, y) => y - x);
         const block = !svg && style.textOverflow !== "ellipsis" && style.display !== "inline";
         // Letters reach a little beyond their line.
-        const reach = 2 + 0.25 * parseFloat(style.fontSize);
+        const reach = 2 + 0.15 * parseFloat(style.fontSize);
         const cut = block && (node.scrollWidth > node.clientWidth + 1 || node.scrollHeight > node.clientHeight + reach);
         const wide = box.left < room.left - 1 || box.right > room.right + 1;
         const out = wide || box.top < room.top - 1 || box.bottom > room.bottom + 1;
