@@ -130,16 +130,15 @@ export class PanelView {
     this.element.classList.toggle("heated", heated && !plain);
     this.list.classList.toggle("said", shown === "said" || shown === "looked" || shown === "proof");
     mark(this.list, chosen);
-    for (const [i, node] of [...this.boxes.children].entries()) {
-      node.classList.toggle("chosen", shown !== "said" && i === this.#boxOf(chosen));
-    }
+    const named = shown === "said" || chosen === null ? [] : this.#boxesOf(chosen);
+    for (const [i, node] of [...this.boxes.children].entries()) node.classList.toggle("chosen", named.includes(i));
     this.boxes.classList.toggle("said", shown === "said" || shown === "looked");
   }
 
-  /** The place among the boxes of an answer; answers without one have none. @param {number|null} chosen */
-  #boxOf(chosen) {
-    if (chosen === null || !this.panel.answers[chosen]?.box) return -1;
-    return this.panel.answers.slice(0, chosen).filter(({ box }) => box).length;
+  /** The places among the boxes of an answer, or of all that share its map. @param {number} chosen */
+  #boxesOf(chosen) {
+    const boxed = this.panel.answers.filter(({ box }) => box), answer = this.panel.answers[chosen];
+    return boxed.flatMap((one, i) => (one === answer || (one.map !== null && one.map === answer?.map) ? [i] : []));
   }
 
   /** The map of a panel as it is decoded, for a proof. @param {number} map */

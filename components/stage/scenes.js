@@ -63,8 +63,14 @@ export function answersOf(listed, boxes, maps) {
   const answers = boxes.length
     ? boxes.map(([box, label, score]) => ({ label, score, box, map: claim((map) => map.label === label && near(box, map.box)) }))
     : listed.map(([label, score]) => ({ label, score, box: null, map: claim((map) => map.label === label) }));
-  // A map of a whole class, of all boxes of that name, is reached by the surest of them.
-  for (const answer of answers) answer.map ??= claim((map) => map.label === answer.label && !map.box);
+  // A map of a whole class is that of all boxes of its name.
+  for (const [i, { label, box }] of maps.entries()) {
+    if (box || taken.has(i)) continue;
+    for (const answer of answers.filter((one) => one.box && one.label === label && one.map === null)) {
+      answer.map = i;
+      taken.add(i);
+    }
+  }
   const rest = maps.map(({ label, score, box }, map) => ({ label, score, box, map })).filter(({ map }) => !taken.has(map));
   return [...answers, ...rest];
 }

@@ -140,6 +140,8 @@ test("answers have their maps by their boxes, else by their names; a map without
   const maps = [{ label: "cat", box: [0, 0, 0.5, 1] }, { label: "cat", box: [0.5, 0, 1, 1] }, { label: "dog", box: null, score: null }];
   const boxes = [[[0.5, 0, 1, 1], "cat", 0.9], [[0, 0, 0.5, 1], "cat", 0.8], [[0, 0, 0.1, 0.1], "cat", 0.7]];
   assert.deepEqual(answersOf([], boxes, maps).map(({ label, map }) => [label, map]), [["cat", 1], ["cat", 0], ["cat", null], ["dog", 2]]);
+  // A map of all cats is that of each.
+  assert.deepEqual(answersOf([], boxes, [{ label: "cat", box: null, score: 0.9 }]).map(({ map }) => map), [0, 0, 0]);
   assert.deepEqual(answersOf([["dog", 0.4], ["fox", 0.1]], [], maps.slice(2)).map(({ map }) => map), [0, null]);
 });
 
