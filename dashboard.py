@@ -133,7 +133,8 @@ else:
             ]
             for menu, group in MENU.items()
         }
-        found = st.navigation({"": [hidden], **menus}, position="top")
+        # Expanded: in the drawer of a phone, pages beyond the twelfth would hide behind another button.
+        found = st.navigation({"": [hidden], **menus}, position="top", expanded=True)
         return found, next((name for name in pages if pages[name] is found), "explore")
 
     # Streamlit says which page is wanted only when it is given the bar: at first it is drawn for the page before.
