@@ -10,6 +10,7 @@ import streamlit as st
 from common.errors import Problem
 from components import proof as component
 from components.proof import payload
+from components.saving import slides
 from components.session import page, proof_job, state, url_state
 from explain.findings.proved import of_proof
 
@@ -93,6 +94,11 @@ def panel(candidates: Sequence[Candidate]) -> None:
         with st.container(horizontal=True, vertical_alignment="top"):
             st.markdown("### Proof", width="content")
             _, explanation, index = candidates[_which([name for name, *_ in candidates])]
+            if len(candidates) > 1:
+                # Of one map, the page's own button does the same.
+                one = slides.of_map(explanation, index)
+                slides.button("proof", one, [(explanation, index)], label="Add this map to deck")
+                slides.said("proof")
         if (why := payload.nothing_to_prove(explanation.heatmaps[index])) is not None:
             proof_job.stop()
             st.info(why, icon=":material/science:")

@@ -12,7 +12,8 @@ from common.errors import Problem
 from components.saving.view_settings import Look, view_settings
 from components.session import history_store, page, proof_job, state
 from components.session.markdown import escaped
-from explain.deck.scene import MAX_SENTENCE, MAX_TITLE, Scene
+from components.stage import stage
+from explain.deck.scene import MAX_SENTENCE, MAX_TITLE, Scene, payload
 from explain.phrases import plural
 
 if TYPE_CHECKING:
@@ -42,18 +43,22 @@ class Adding:
     """What the open dialog adds."""
     problem: str = ""
     """Why the last one was not added."""
+    news: str = ""
+    """Id of the deck that something was just added to, until it was said."""
 
 
-def button(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]] = (), *, key: str = "") -> None:
+def button(
+    screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]] = (), *, label: str = "Add to deck"
+) -> None:
     """Draw the button that opens the dialog. `saved`: the explanations that go to History with the slide."""
     help = "Make a slide of this view: choose its deck, its title and its sentence, or show it on the whole screen now."
-    if not st.button("Add to deck", icon=":material/slideshow:", key=f"deck-{key or screen}", help=help):
+    if not st.button(label, icon=":material/slideshow:", key=f"deck-{screen}", help=help):
         return
     adding = state.of(Adding)
     adding.opened += 1
     adding.added.pop(screen, None)
 
-    @st.dialog("Add to a deck", width="large", icon=":material/slideshow:")
+    @st.dialog("Present this, or add it to a deck", width="large", icon=":material/slideshow:")
     def show() -> None:
         try:
             _dialog(screen, draft, saved)
@@ -65,12 +70,16 @@ def button(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]] =
 
 def said(screen: str) -> None:
     """Draw where the view was added to, as a link."""
-    if (id := state.of(Adding).added.get(screen)) is None:
+    adding = state.of(Adding)
+    if (id := adding.added.get(screen)) is None:
         return
     try:
         deck = history_store.store().decks.get(id)
     except Problem:
         return  # deleted since
+    news, adding.news = adding.news, ""
+    if news == id:
+        st.toast(f"Added to {escaped(deck.title)}.", icon=":material/slideshow:")
     st.page_link(
         page.script("present"),
         label=f"Slide {len(deck.slides)} of {escaped(deck.title)}",
@@ -82,10 +91,19 @@ def said(screen: str) -> None:
 
 
 def _dialog(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]]) -> None:
-    adding = state.of(Adding)
-    number = adding.opened
+    number = state.of(Adding).opened
     look = view_settings(f"slide-look-{number}", quiet=True)
     scene: Scene = state.latest("slide", (number, tuple(sorted(look.items()))), lambda: draft(look))
+    left, right = st.columns([3, 2], gap="medium")
+    with right:
+        shown = _fields(screen, scene, saved, number)
+    with left:
+        stage(payload([shown]), key=f"slide-stage-{number}")
+
+
+def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]], number: int) -> Scene:
+    """Draw what a person writes, and the button that adds the slide; return the scene with these words."""
+    adding = state.of(Adding)
     title = st.text_input(
         "Title",
         scene.title,
@@ -98,13 +116,13 @@ def _dialog(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]])
         scene.sentence,
         key=f"slide-sentence-{number}",
         max_chars=MAX_SENTENCE,
-        height=80,
+        height=140,
         help="What stands under the slide: what a room should take home.",
     )
-    adding.scene = replace(scene, title=title or "", sentence=sentence or "")
+    adding.scene = shown = replace(scene, title=title or "", sentence=sentence or "")
     if history_store.off():
         st.caption("History is switched off here, so there are no decks to add it to.")
-        return
+        return shown
     _choose(number)
     help = "Saves the view to History, and adds the slide to the deck."
     if st.button(
@@ -119,6 +137,7 @@ def _dialog(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]])
         if not adding.problem:
             st.rerun()
         st.error(adding.problem, icon=":material/error:")
+    return shown
 
 
 def _choose(number: int) -> None:
@@ -126,18 +145,17 @@ def _choose(number: int) -> None:
     decks = {deck.id: deck for deck in history_store.store().decks.all()}
     names = {id: f"{deck.title} ({plural(len(deck.slides), 'slide')})" for id, deck in decks.items()}
     names[NEW] = "A new deck"
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.selectbox(
-            "Deck",
-            list(names),
-            index=list(names).index(_first(decks)),
-            format_func=names.__getitem__,
-            key=f"slide-deck-{number}",
-            help="The slide is added at its end. Present, in the menu Show, has all decks.",
-        )
-        if chosen == NEW:
-            help = "What the new deck is called."
-            st.text_input("Name of the new deck", NEW_TITLE, key=f"slide-new-{number}", max_chars=120, help=help)
+    chosen = st.selectbox(
+        "Deck",
+        list(names),
+        index=list(names).index(_first(decks)),
+        format_func=names.__getitem__,
+        key=f"slide-deck-{number}",
+        help="The slide is added at its end. Present, in the menu Show, has all decks.",
+    )
+    if chosen == NEW:
+        help = "What the new deck is called."
+        st.text_input("Name of the new deck", NEW_TITLE, key=f"slide-new-{number}", max_chars=120, help=help)
 
 
 def _first(decks: dict[str, Deck]) -> str:
@@ -159,7 +177,7 @@ def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
             deck = store.decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
         store.decks.add(deck, replace(adding.scene, title=title, sentence=sentence), records=ids)
         adding.deck = adding.added[screen] = deck
-        st.toast(f"Added to {escaped(store.decks.get(deck).title)}.", icon=":material/slideshow:")
+        adding.news = deck
     except Problem as problem:
         adding.problem = str(problem)
 

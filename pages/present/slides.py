@@ -9,20 +9,30 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from common.errors import Problem
+from common.files import file_stem
 from components.session import history_store, page, state
 from components.session.markdown import escaped
+from components.stage import stage
 from components.views import charts
 from explain.deck import archive
 from explain.deck.deck import MAX_NAME
-from explain.deck.scene import MAX_NOTES, MAX_SENTENCE, MAX_TITLE
+from explain.deck.scene import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, payload
 from explain.phrases import plural
 from pages.present import decks
 from pages.present.board import Act, Row, acts, board
 
 if TYPE_CHECKING:
     from explain.deck.deck import Deck, Removed, Slide
+    from explain.deck.decks import Decks
 
 KINDS = {"picture": "Picture", "models": "Models", "story": "Story", "clip": "Clip", "words": "Words"}
+FILES = (
+    ("Web page, .html", "html", "One page that plays in any browser, from a disk, without a network."),
+    ("PowerPoint, .pptx", "pptx", "Native text, the picture and each map as layers to switch, your notes."),
+    ("PDF", "pdf", "For printing and sending: a page a slide."),
+)
+PLAY = "play"
+"""Of the address: the stage is shown, from that slide."""
 LIMITS = {"title": MAX_TITLE, "sentence": MAX_SENTENCE, "notes": MAX_NOTES}
 
 
@@ -37,13 +47,24 @@ def draw(deck: Deck) -> None:
     """Draw the deck, after what was done since the last run."""
     _follow(acts())
     deck = history_store.store().decks.get(deck.id)
-    with st.container(gap=None):
-        help = "Back to all decks."
+    playing = bool(deck.slides) and PLAY in st.query_params
+    # In one row above the stage, so that all of it is seen.
+    with st.container(horizontal=playing, vertical_alignment="center", gap="small" if playing else None):
         st.button(
-            "All decks", icon=":material/arrow_back:", type="tertiary", key="deck-back", on_click=_back, help=help
+            "All decks",
+            icon=":material/arrow_back:",
+            type="tertiary",
+            key="deck-back",
+            on_click=_back,
+            help="Back to all decks.",
         )
-        st.markdown(f"## {escaped(deck.title)}")
+        st.markdown(f"## {escaped(deck.title)}", width="content" if playing else "stretch")
+        if playing:
+            _edit_button()
     decks.problem()
+    if playing:
+        _play(deck)
+        return
     with st.container(horizontal=True, vertical_alignment="center"):
         _actions(deck)
     _undo(deck)
@@ -63,7 +84,10 @@ def _follow(done: list[Act]) -> None:
     store, chosen = history_store.store(), st.query_params.get("deck", "")
     for act in done:
         try:
-            if act.kind == "arrange" and isinstance(act.value, list):
+            if act.kind == "play":
+                ids = [slide.id for slide in store.decks.get(chosen).slides]
+                st.query_params[PLAY] = str(ids.index(str(act.value)) + 1 if act.value in ids else 1)
+            elif act.kind == "arrange" and isinstance(act.value, list):
                 store.decks.arrange(chosen, [str(id) for id in act.value])
             elif act.kind == "remove":
                 state.of(Editing).removed = store.decks.remove(str(act.value))
@@ -75,8 +99,30 @@ def _follow(done: list[Act]) -> None:
 
 
 def _back() -> None:
-    st.query_params.pop("deck", None)
+    for name in ("deck", PLAY):
+        st.query_params.pop(name, None)
     state.forget(Editing)
+
+
+def _edit_button() -> None:
+    def edit() -> None:
+        st.query_params.pop(PLAY, None)
+
+    help = "Back to the slides, to change and arrange them."
+    st.button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=edit, help=help)
+
+
+def _play(deck: Deck) -> None:
+    """Draw the stage, from the slide that the address names."""
+    first = st.query_params.get(PLAY, "")
+    slide = int(first) - 1 if first.isdecimal() else 0
+    data = state.latest("stage", (deck.id, deck.changed), partial(_payload, deck))
+    stage(data, key=f"deck-stage-{deck.id}", title=deck.title, slide=max(0, min(slide, len(deck.slides) - 1)))
+
+
+def _payload(deck: Deck) -> bytes:
+    store = history_store.store()
+    return payload([store.decks.scene(slide) for slide in deck.slides])
 
 
 def _undo(deck: Deck) -> None:
@@ -107,7 +153,12 @@ def _small(slide: Slide) -> bytes:
 
 
 def _actions(deck: Deck) -> None:
+    def play() -> None:
+        st.query_params[PLAY] = "1"
+
     if deck.slides:
+        help = "Show the slides, here or on the whole screen."
+        st.button("Present", icon=":material/play_arrow:", key="deck-play", on_click=play, help=help)
         _export(deck)
     with st.popover("Rename", icon=":material/edit:", key="deck-rename", help="Give the deck another title."):
         st.text_input(
@@ -153,6 +204,18 @@ def _export(deck: Deck) -> None:
             key=f"deck-file-{deck.id}",
             help="One file that Present opens on another machine, with everything that is drawn.",
         )
+        for label, suffix, help in FILES:
+            make = partial(made, store.decks, deck, suffix)
+            name = f"{file_stem(deck.title)}.{suffix}"
+            charts.download(label, make, name, key=f"deck-{suffix}-{deck.id}", help=help)
+
+
+def made(store: Decks, deck: Deck, suffix: str) -> bytes:
+    """Return a deck as a file for others: html, pptx or pdf."""
+    from explain.export import deck_html, deck_pdf, deck_pptx
+
+    makers = {"html": deck_html.deck_html, "pptx": deck_pptx.deck_pptx, "pdf": deck_pdf.deck_pdf}
+    return makers[suffix]([store.scene(slide) for slide in deck.slides], deck.title)
 
 
 def _empty() -> None:

@@ -7,9 +7,11 @@ import struct
 
 import pytest
 
-from explain.deck import Scene
+from common.packing import unpacked
+from explain.deck import Scene, scenes
 from explain.findings.shortcut_story import story_step
 from explain.history import History
+from pages.present import slides
 from pages.present.board import KEY
 from tests.pages.conftest import texts
 
@@ -116,6 +118,38 @@ def test_slides_are_edited_arranged_and_deleted_with_undo(page, history):
     act(app, 7, "remove", "gone")
     assert "There is no such slide" in texts(app)
     assert len(history.decks.get(deck.id).slides) == 3
+
+
+def stage_of(app):
+    given = next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("stage"))
+    head, (inner,) = unpacked(given)
+    return head, [scene.title for scene in scenes(inner)]
+
+
+def test_a_deck_is_presented_from_a_slide_and_exported(page, history):
+    deck = three(history)
+    app = page(SCREEN, deck=deck.id)
+    pressed(app, "Present")
+    head, titles = stage_of(app)
+    assert titles == ["Slide 0", "Slide 1", "Slide 2"] and (head["title"], head["slide"]) == ("For Monday", 0)
+    pressed(app, "Edit the slides")
+    act(app, 1, "play", deck.slides[2].id)
+    assert stage_of(app)[0]["slide"] == 2 and app.query_params["play"] in ("3", ["3"])
+    assert not app.exception and not app.error
+    pressed(app, "Edit the slides")
+    assert len(board(app)["rows"]) == 3
+
+
+@pytest.mark.parametrize(("suffix", "begins"), [("html", b"<!"), ("pptx", b"PK"), ("pdf", b"%PDF")])
+def test_each_file_that_is_offered_is_made(history, suffix, begins):
+    assert slides.made(history.decks, three(history), suffix).startswith(begins)
+    assert suffix in [one for _, one, _ in slides.FILES]
+
+
+def test_the_dialog_shows_the_slide_as_it_will_be(page):
+    app = page()
+    pressed(app, "Add to deck")
+    assert stage_of(app)[1][0].startswith("A model called this a minibus")
 
 
 def test_decks_are_listed_renamed_and_deleted(page, history):
