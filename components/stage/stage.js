@@ -88,6 +88,8 @@ export class Stage {
   /** @param {KeyboardEvent} event */
   pressed(event) {
     const { target } = event, from = event.composedPath()[0] ?? target, proving = this.#proves();
+    // The controls that Tab goes through are there only while somebody is.
+    if (event.key === "Tab") this.#wake();
     if (!this.#deck || belongsTo(event, from)) return;
     const action = actionOf(event, proving);
     if (!action) return;
