@@ -171,7 +171,7 @@ def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
     assert adding.scene is not None
     title, sentence = (str(widgets.get(f"slide-{name}-{number}") or "") for name in ("title", "sentence"))
     try:
-        ids = history_store.saved(saved, screen=screen)
+        ids = history_store.saved(saved, screen=state.of(state.Navigation).page)
         deck = widgets.get(f"slide-deck-{number}", NEW)
         if deck == NEW:
             deck = store.decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id

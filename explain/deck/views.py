@@ -10,7 +10,6 @@ from explain.deck.making import shortened
 from explain.deck.scene import MAX_PANELS, MAX_TITLE, SceneView
 from explain.export import command
 from explain.findings.diagnosis import describe_map, diagnose, headline
-from explain.findings.proved import of_proof
 from explain.phrases import listing
 from explain.provenance import made_with
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 MODES = ("overlay", "map", "contour", "spotlight", "picture")
 STORY: dict[Step, str] = {
-    "answer": "Right – for the right reason?",
+    "answer": "Right, but for the right reason?",
     "look": "Where did it look?",
     "without": "The same, without the clue",
     "borrowed": "The clue, on something else",
@@ -126,10 +125,8 @@ def verdict(explanation: Result, index: int = 0) -> str:
 
 def notes(explanation: Explanation, index: int) -> str:
     """Return what a speaker should know: how the map was made, and what limits it."""
-    findings = diagnose(explanation, index)
-    if (proof := explanation.proofs.get(index)) is not None:
-        findings = tuple(dict.fromkeys((*findings, *of_proof(explanation, index, proof))))
-    return "\n".join((_made(explanation, index), *(plain(one.text) for one in findings)))
+    # A proof that it has is heard in these.
+    return "\n".join((_made(explanation, index), *(plain(one.text) for one in diagnose(explanation, index))))
 
 
 def _made(explanation: Result, index: int) -> str:
@@ -138,7 +135,8 @@ def _made(explanation: Result, index: int) -> str:
     if index >= len(explanation.heatmaps):
         return f"Made with {name}."
     heatmap = explanation.heatmaps[index]
-    answers = listing([one.label for one in explanation.predictions[:3]]) if explanation.predictions else "nothing"
+    labels = list(dict.fromkeys(one.label for one in explanation.predictions))
+    answers = listing(labels[:3]) if labels else "nothing"
     made = made_with(name, heatmap.method, heatmap.layers, explanation.options.part)
     return f"Made with {made}. It answers {answers}."
 

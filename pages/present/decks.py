@@ -13,7 +13,7 @@ from components.session.markdown import escaped
 from explain.phrases import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from explain.deck.deck import Deck
 
@@ -53,16 +53,16 @@ def new() -> None:
     st.button("New deck", icon=":material/add:", key="deck-new", on_click=make, help=help)
 
 
-def draw(found: Sequence[Deck]) -> None:
-    """Draw the decks, somebody's own before the ready ones."""
-    ordered = sorted(found, key=lambda deck: bool(deck.ready))
-    for start in range(0, len(ordered), COLUMNS):
-        for column, deck in zip(st.columns(COLUMNS), ordered[start : start + COLUMNS], strict=False):
+def draw(cards: Sequence[Callable[[], None]]) -> None:
+    """Draw cards in rows."""
+    for start in range(0, len(cards), COLUMNS):
+        for column, card in zip(st.columns(COLUMNS), cards[start : start + COLUMNS], strict=False):
             with column, st.container(border=True, gap="xsmall"):
-                _card(deck)
+                card()
 
 
-def _card(deck: Deck) -> None:
+def card(deck: Deck) -> None:
+    """Draw a deck with the button that opens it."""
     if picture := _picture(deck):
         st.image(picture, width="stretch", alt=f"A slide of {deck.title}")
     st.markdown(f"**{escaped(deck.title)}**")

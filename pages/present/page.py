@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -9,7 +10,7 @@ import streamlit as st
 from common.errors import Problem
 from components.session import history_store, page
 from explain.phrases import plural
-from pages.present import decks, opening, slides
+from pages.present import decks, opening, ready, slides
 
 if TYPE_CHECKING:
     from explain.deck.deck import Deck
@@ -48,13 +49,16 @@ def _all(found: tuple[Deck, ...]) -> None:
     if not own:
         st.markdown(
             "A deck is a row of slides, each one of your views: the picture, what the model said, where it looked, and "
-            "whether that holds. Press **Add to deck** below a map on any page."
+            "whether that holds. Press **Add to deck** below a map on any page, or begin with a ready one."
         )
     decks.problem()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         decks.new()
         opening.button()
-    decks.draw(found)
+    ready.progress()
+    cards = [partial(decks.card, deck) for deck in sorted(found, key=lambda deck: bool(deck.ready))]
+    there = {deck.ready for deck in found}
+    decks.draw([*cards, *(partial(ready.card, name) for name in ready.READY if name not in there)])
 
 
 present()

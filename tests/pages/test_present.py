@@ -11,9 +11,9 @@ from common.packing import unpacked
 from explain.deck import Scene, scenes
 from explain.findings.shortcut_story import story_step
 from explain.history import History
-from pages.present import slides
+from pages.present import ready, slides
 from pages.present.board import KEY
-from tests.pages.conftest import texts
+from tests.pages.conftest import session, texts
 
 SCREEN = "pages/present/page.py"
 
@@ -164,6 +164,37 @@ def test_decks_are_listed_renamed_and_deleted(page, history):
     pressed(app, "New deck")
     assert "No slides yet" in texts(app)
     assert not app.exception and not app.error
+
+
+def test_a_ready_deck_is_made_when_it_is_first_opened(page, history, monkeypatch):
+    made = []
+
+    def make(decks, name, **_):
+        made.append(name)
+        decks.add(decks.create(ready.READY[name][0], ready=name).id, Scene("words", "First", "A sentence."))
+
+    monkeypatch.setattr("explain.deck.ready.make", make)
+    app = page(SCREEN)
+    assert all(title in texts(app) for title, _ in ready.READY.values()) and history.decks.all() == ()
+    app.button(key="deck-make-sizes").click().run()
+    task = session(app, ready.Making).task
+    if task is not None:
+        assert task.finished(60)
+        app.run()
+    assert "## Small, medium or large?" in texts(app) and made == ["sizes"]
+    pressed(app, "All decks")
+    assert "comes with Sightglass" in texts(app)
+    # What is added goes to a deck of one's own.
+    app.switch_page("pages/explore.py").run()
+    add(app)
+    assert [one.title for one in history.decks.all()] == ["My deck", "Small, medium or large?"]
+    assert not app.exception and not app.error
+
+
+def test_the_titles_of_the_ready_decks_are_their_slides_own():
+    from explain.deck import ready as made
+
+    assert {name: title for name, (title, _) in ready.READY.items()} == made.READY
 
 
 def test_a_switched_off_history_is_said(page, monkeypatch):

@@ -1,0 +1,85 @@
+"""Offer the ready decks, and make one in a thread when it is first opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from common.errors import Cancelled
+from components.session import background, history_store, page, state
+from components.session.background import Status, Task
+from pages.present import decks
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from explain.history import History
+
+READY = {
+    "lies": (
+        "What is a heat map, and when does it lie?",
+        "Five minutes for people who have never seen one: what the colours mean, a test of a map, a model that cheats.",
+    ),
+    "sizes": (
+        "Small, medium or large?",
+        "One model in three sizes: whether they agree, where they look, what the larger one costs, and what it finds.",
+    ),
+}
+"""Titles and contents; the slides are `explain.deck.ready`'s."""
+
+
+@dataclass
+class Making:
+    """The session's ready deck while it is made."""
+
+    name: str = ""
+    task: Task[Status] | None = None
+
+
+def progress() -> None:
+    """Draw the progress of the deck that is being made; open it once it is there."""
+    making = state.of(Making)
+    if making.task is None:
+        return
+    if not making.task.finished():
+        help = "Stop making this deck; nothing of it is kept."
+        background.progress(making.task, help=help, estimate=True)
+        return
+    task, making.task = making.task, None
+    failure = task.status.failure
+    if failure is None:
+        made = next((one for one in history_store.store().decks.all() if one.ready == making.name), None)
+        if made is not None:
+            decks.go(made.id)
+            st.rerun()
+    elif not isinstance(failure, Cancelled):
+        page.show_failure(failure, "a ready deck could not be made")
+
+
+def card(name: str) -> None:
+    """Draw a ready deck that is not made yet, with the button that makes it."""
+    title, about = READY[name]
+    making = state.of(Making)
+
+    def make() -> None:
+        making.name, making.task = name, Task(_make, Status(words="Loading a model"), history_store.store(), name)
+
+    st.markdown(f"**{title}**")
+    st.caption(about)
+    st.button(
+        "Make and open",
+        icon=":material/slideshow:",
+        key=f"deck-make-{name}",
+        on_click=make,
+        disabled=making.task is not None,
+        help="It is made on this machine with its own models, and every number in it is measured: about half a minute, "
+        "once.",
+    )
+
+
+def _make(status: Status, cancel: Event, store: History, name: str) -> None:
+    from explain.deck import ready
+
+    ready.make(store.decks, name, progress=status.report, cancel=cancel)
