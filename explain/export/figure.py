@@ -16,6 +16,7 @@ from common.errors import Problem
 from explain.export import caption, embedded_recipe, scaled
 from explain.methods import METHODS
 from explain.phrases import shortened
+from explain.picture.image import PNG_LEVEL
 from explain.rendering import render
 from explain.rendering.colormaps import lut
 from explain.rendering.style import Field, Style
@@ -113,8 +114,11 @@ def _saved(
             "svg": {"Date": None, "Creator": "Sightglass", "Title": caption.caption(explanation, index)},
             "pdf": {"CreationDate": None, "Creator": "Sightglass", "Title": caption.caption(explanation, index)},
         }
-        more: dict[str, Any] = {"pil_kwargs": {"quality": 92, "subsampling": 0}} if format == "jpg" else {}
-        drawn.savefig(out, format=format, dpi=DPI, metadata=metadata[format] or None, **more)
+        encoding: dict[str, dict[str, Any]] = {
+            "png": {"pil_kwargs": {"compress_level": PNG_LEVEL}},
+            "jpg": {"pil_kwargs": {"quality": 92, "subsampling": 0}},
+        }
+        drawn.savefig(out, format=format, dpi=DPI, metadata=metadata[format] or None, **encoding.get(format, {}))
     return out.getvalue()
 
 
