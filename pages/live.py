@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,32 +18,49 @@ if TYPE_CHECKING:
     from components.live import Frame
     from components.session.state import Choices
     from explain import Explainer
+    from models.adapter import ModelSpec
 
 TAKEN = ("part", "layers", "preprocessing", "confidence", "vocabulary")
 """The sidebar's options that a live frame has too."""
 
 
+@dataclass
+class Watched:
+    """What the session's frames were looked at with last."""
+
+    model: ModelSpec | None = None
+    preprocessing: str = "trained"
+
+
 @page.guarded
 def live() -> None:
+    # First: what this sets must be set before the sidebar is drawn.
+    frame = canvas.handed()
+    if frame is not None and frame.act == "open":
+        _open(frame)
+        reopen.go()
+    if frame is not None:
+        state.of(canvas.Visit).said = _saved(frame)
     title = st.container()
     choices, explainer = sidebar.draw(None)
     detects = explainer.model.task == "detect"
     with title:
-        st.markdown(f"## {_headline(choices, explainer)}")
+        st.markdown(f"## {_headline(choices)}")
     method = _method(choices, explainer)
     options: dict[str, Any] = {name: choices.options[name] for name in TAKEN if choices.options.get(name)}
     if "half" in explainer.resident.adapter.preprocessings and _fast(options):
         options["preprocessing"] = "half"
-    frame = canvas.live(choices.model, method, options, place="Detect" if detects else "Explore", saves=_own_machine())
-    if frame is not None and frame.act == "open":
-        _open(frame, replace(choices, options=options), detects=detects)
-    elif frame is not None:
-        state.of(canvas.Visit).said = _saved(frame)
-        st.rerun()
+    watched = state.of(Watched)
+    watched.model, watched.preprocessing = choices.model, options.get("preprocessing", "trained")
+    canvas.live(choices.model, method, options, place="Detect" if detects else "Explore", saves=_own_machine())
 
 
-def _headline(choices: Choices, explainer: Explainer) -> str:
-    return f"{explainer.model.name} watches: every frame with where it looked."
+def _headline(choices: Choices) -> str:
+    """Return what is watched; of a model of drawn scenes also what it is good for."""
+    name = choices.model.name
+    if choices.model.example:
+        return f"{name} knows drawn scenes only: its answers to the camera mean nothing."
+    return f"Every frame, with what {name} says and where it looked."
 
 
 def _method(choices: Choices, explainer: Explainer) -> str:
@@ -76,21 +93,22 @@ def _own_machine() -> bool:
     return (st.context.ip_address or "127.0.0.1") in ("127.0.0.1", "::1")
 
 
-def _open(frame: Frame, choices: Choices, *, detects: bool) -> None:
+def _open(frame: Frame) -> None:
     """Go on with a frame as with a picture that was uploaded, and with what its map was of."""
+    watched = state.of(Watched)
     image_source.turn_to(frame.image, frame.data)
-    if detects:
+    detects = watched.model is not None and watched.model.task == "detect"
+    if watched.model is not None and detects:
         # Detect has a model of its own where the sidebar's draws no boxes.
-        reopen.choose_model(choices.model, own=True)
-        url_state.put("fit-detect", choices.options.get("preprocessing", "trained"), drawn_only=True)
+        reopen.choose_model(watched.model, own=True)
+        url_state.put("fit-detect", watched.preprocessing)
         chosen_box = state.of(state.ChosenBox)
         chosen_box.pair, chosen_box.generation = frame.pair, chosen_box.generation + 1
-        chosen_box.of = (frame.image.sha256, choices.model.id)
+        chosen_box.of = (frame.image.sha256, watched.model.id)
     else:
         chosen = state.of(state.ChosenClass)
         chosen.label, chosen.picture, chosen.generation = frame.label, frame.image.sha256, chosen.generation + 1
     state.of(state.Navigation).go_to = page.script("detect" if detects else "explore")
-    reopen.go()
 
 
 def _saved(frame: Frame) -> str:

@@ -12,12 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import streamlit as st
+
+from common import packaged
 from components.frontend import declare, no_callback, packed
 from components.session import image_source, state
 from components.viewer.payload import jpeg
 from explain.live import tickets
 from explain.picture.image import Image
 from explain.rendering.colormaps import tables
+from models.demo.showcase import SCENES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,15 +62,6 @@ _MODULES += (
 _component = declare("live", Path(__file__).parent, _MODULES, styles=("sliders.css",))
 
 
-@dataclass
-class Visit:
-    """What the session knows of its live page."""
-
-    ticket: str = field(default_factory=tickets.issue)
-    said: str = ""
-    """What became of the last snapshot."""
-
-
 @dataclass(frozen=True)
 class Frame:
     """A frame that a person goes on with."""
@@ -84,28 +79,52 @@ class Frame:
     """What was on the screen, a JPEG; empty unless it is a snapshot."""
 
 
-def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: str, saves: bool) -> Frame | None:
-    """Draw the live canvas; return a frame that was handed over, for one run. Raises ImageProblem for a broken one."""
+@dataclass
+class Visit:
+    """What the session knows of its live page."""
+
+    ticket: str = field(default_factory=tickets.issue)
+    said: str = ""
+    """What became of the last snapshot."""
+    frame: Frame | None = None
+    """One that was handed over, until the next run begins."""
+    last: float = 0
+    """When the browser handed over the last frame, by its clock: one is followed once."""
+
+
+def handed() -> Frame | None:
+    """Return a frame that was handed over in the last run, once."""
+    visit = state.of(Visit)
+    frame, visit.frame = visit.frame, None
+    return frame
+
+
+def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: str, saves: bool) -> None:
+    """Draw the live canvas; where a frame was handed over the page runs again. Raises ImageProblem for a broken one."""
     visit, names = state.of(Visit), clip_of(model)
     head = {
         "choice": {"model": model.id, "method": method, "options": dict(options)},
         "ticket": visit.ticket,
         "place": place,
-        "stills": " ".join(names),
+        "stills": ", ".join(names),
         "said": visit.said,
         "saves": saves,
         "colormaps": tables(),
         "height": HEIGHT,
     }
     result = _component(key=KEY, data=packed(head, [_still(name) for name in names]), on_frame_change=no_callback)
-    return _frame(result.frame)
+    given = result.frame
+    at = given.get("at") if isinstance(given, dict) else None
+    if isinstance(at, (int, float)) and at != visit.last:
+        visit.last, visit.frame = at, _frame(given)
+        if visit.frame is not None:
+            st.rerun()
 
 
 def clip_of(model: ModelSpec) -> tuple[str, ...]:
     """Return the names of the pictures of the clip: drawn scenes for a model of these, else the photographs."""
-    drawn = [name for name in image_source.EXAMPLES if name.startswith("scene")]
-    shown = drawn if model.example else [name for name in image_source.EXAMPLES if name not in drawn]
-    return tuple(name for name in shown if image_source.is_here(name)) or tuple(drawn)
+    shown = tuple(name for name in packaged.PHOTOGRAPHS if image_source.is_here(name))
+    return SCENES if model.example or not shown else shown
 
 
 def _still(name: str) -> bytes:
@@ -114,7 +133,7 @@ def _still(name: str) -> bytes:
 
 
 def _frame(given: Any) -> Frame | None:
-    if not isinstance(given, dict) or given.get("act") not in ("open", "snapshot"):
+    if given.get("act") not in ("open", "snapshot"):
         return None
     try:
         data = base64.b64decode(str(given.get("jpeg", "")), validate=True)

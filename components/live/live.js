@@ -25,6 +25,9 @@ import { camera, clip, reason } from "./source.js";
  */
 
 const QUALITY = 0.88;
+/** Milliseconds for which a sentence stays. */
+const SHORT = 6_000;
+const LONG = 20_000;
 const SOURCE = "sightglass.live";
 const MODES = ["overlay", "map", "contour", "spotlight", "picture"];
 
@@ -50,6 +53,8 @@ class Live {
   kind = "clip";
   linkWords = "";
   sourceWords = "";
+  /** Whether the camera may be tried again. */
+  retry = false;
   dropped = 0;
   idle = false;
   answered = 0;
@@ -135,6 +140,7 @@ class Live {
   /** @param {"clip"|"camera"} kind */
   async choose(kind) {
     this.kind = kind;
+    this.retry = false;
     keepStored(sessionStorage, SOURCE, { source: kind });
     this.controls();
     const turn = ++this.#turns;
@@ -161,8 +167,8 @@ class Live {
   /** Go on with the clip, and say why. @param {string} name of the error */
   without(name) {
     void this.choose("clip");
-    this.sourceWords = reason(name);
-    this.notice();
+    this.retry = true;
+    this.say(reason(name), LONG);
   }
 
   /** @param {import("./source.js").Source|null} source */
@@ -247,7 +253,6 @@ class Live {
     this.root.dataset.state = state;
     this.taken.clear();
     this.linkWords = sentence;
-    find(this.root, ".again").hidden = !["waiting", "ended"].includes(state);
     this.notice();
     if (state !== "ready") return;
     this.dropped = 0;
@@ -315,20 +320,23 @@ class Live {
 
   /** Show what is wrong, if anything is: the connection first. */
   notice() {
-    const words = this.linkWords || this.sourceWords, notice = find(this.root, ".notice");
+    const words = this.linkWords || this.sourceWords, notice = find(this.root, ".notice"), again = find(notice, ".again");
     find(notice, ".words").textContent = words;
     notice.hidden = !words;
+    again.hidden = this.linkWords ? !["waiting", "ended"].includes(this.root.dataset.state ?? "") : !this.retry;
+    again.textContent = this.linkWords ? "Try now" : "Try again";
   }
 
-  /** Say something for a while. @param {string} sentence */
-  say(sentence) {
+  /** Say something for a while. @param {string} sentence @param {number} [ms] */
+  say(sentence, ms = SHORT) {
     this.sourceWords = sentence;
     this.notice();
     setTimeout(() => {
       if (this.sourceWords !== sentence) return;
       this.sourceWords = "";
+      this.retry = false;
       this.notice();
-    }, 6000);
+    }, ms);
   }
 
   controls() {
@@ -420,7 +428,7 @@ class Live {
     hear(".open", "click", () => void this.hand("open"));
     hear(".snapshot", "click", () => void this.hand("snapshot"));
     hear(".record", "click", () => this.record());
-    hear(".again", "click", () => this.link.start());
+    hear(".again", "click", () => (this.linkWords ? this.link.start() : void this.choose("camera")));
     hear(".full", "click", () => void (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen()));
     hear(".original", "pointerdown", () => this.hold(true));
     window.addEventListener("pointerup", () => this.hold(false), { signal });

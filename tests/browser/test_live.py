@@ -1,0 +1,182 @@
+"""Live: a camera's frames have maps, a frozen one goes on to Explore as it is, and what goes wrong is one sentence."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import provide
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+from screen import ARTEFACTS, LIMIT, at_rest, fits, leaves, pixels, until
+
+from benchmarks.viewer.browser import FLAGS
+from components.views.snapshots import PATTERN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Locator, Page
+
+pytestmark = pytest.mark.browser
+FAKE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+# Sockets of the page can be closed, and refused, as when the server restarts; cameras refused, and pulled out.
+WORLD = """(() => {
+    Object.assign(window, { liveSockets: [], refused: false, cameras: [], denied: "" });
+    const Whole = window.WebSocket, devices = navigator.mediaDevices, open = devices.getUserMedia.bind(devices);
+    window.WebSocket = class extends Whole {
+        constructor(url, ...given) {
+            const live = String(url).includes("/api/live");
+            super(live && window.refused ? String(url).replace("/api/live", "/api/nothing") : url, ...given);
+            if (live) window.liveSockets.push(this);
+        }
+    };
+    devices.getUserMedia = async (given) => {
+        if (window.denied) throw new DOMException("", window.denied);
+        const stream = await open(given);
+        window.cameras.push(stream);
+        return stream;
+    };
+})()"""
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, server: str) -> Iterator[Page]:
+    """The page Live, in a browser of its own that has a fake camera: the tests go on where the last one ended."""
+    started = browser.browser_type.launch(executable_path=provide.find(), args=[*FLAGS, *FAKE])
+    context = started.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    context.add_init_script(WORLD)
+    made, wrong = context.new_page(), []
+    made.set_default_timeout(LIMIT)
+    made.on("pageerror", lambda error: wrong.append(str(error)))
+    made.on("request", lambda request: wrong.append(request.url) if leaves(request.url) else None)
+    made.goto(f"{server}/live")
+    yield made
+    started.close()
+    assert wrong == []
+
+
+def live(page: Page) -> Locator:
+    return page.locator(".live")
+
+
+def goes_on(page: Page, frames: int = 3) -> None:
+    """Wait until more frames are shown."""
+    count = int(live(page).get_attribute("data-shown") or 0)
+    until(page, lambda: int(live(page).get_attribute("data-shown") or 0) >= count + frames, "no frames come")
+
+
+def source(page: Page, name: str) -> None:
+    live(page).get_by_role("radio", name=name).click(force=True)
+
+
+def notice(page: Page) -> Locator:
+    return live(page).locator(".notice .words")
+
+
+def screen(page: Page) -> np.ndarray:
+    """What is on the canvas, in 48 rows of 64: int (48, 64, 3)."""
+    values = (
+        live(page)
+        .locator("canvas")
+        .evaluate(
+            """canvas => {
+            const small = Object.assign(document.createElement("canvas"), { width: 64, height: 48 });
+            const paint = small.getContext("2d");
+            paint.imageSmoothingQuality = "high";
+            paint.drawImage(canvas, 0, 0, 64, 48);
+            return [...paint.getImageData(0, 0, 64, 48).data];
+        }"""
+        )
+    )
+    return coarse(np.array(values).reshape(48, 64, 4)[:, :, :3])
+
+
+def coarse(picture: np.ndarray) -> np.ndarray:
+    """A picture in 12 rows of 16: canvas and Pillow make pictures smaller in ways of their own."""
+    small = Image.fromarray(picture.astype(np.uint8)).resize((64, 48), Image.Resampling.BOX)
+    return np.asarray(small).astype(int).reshape(12, 4, 16, 4, 3).mean((1, 3))
+
+
+def test_the_clip_plays_then_the_camera_and_what_is_frozen_stays(page):
+    goes_on(page)
+    expect(live(page).locator(".speed")).to_have_text(re.compile(r"frames/s · \d+ ms behind the clip"))
+    source(page, "Camera")
+    expect(notice(page)).to_have_text("")
+    goes_on(page)
+    expect(live(page).locator("canvas")).to_have_attribute("aria-label", re.compile("^The camera with its map"))
+    live(page).get_by_role("button", name="Freeze").click()
+    frozen = screen(page)
+    # The made-up camera's picture is green.
+    assert frozen[:, :, 1].mean() > frozen[:, :, 2].mean() + 40
+    live(page).get_by_role("button", name="Hold for the original").dispatch_event("pointerdown")
+    plain = screen(page)
+    assert np.abs(plain - frozen).mean() > 5
+    page.mouse.up()
+    page.evaluate("() => window.dispatchEvent(new Event('pointerup'))")
+    assert np.array_equal(screen(page), frozen)
+    page.screenshot(path=ARTEFACTS / "live.png")
+
+
+def test_a_snapshot_is_saved_and_a_record_downloaded(page):
+    folder = Path(os.environ["SIGHTGLASS_HEATMAPS"])
+    before = set(folder.glob("heatmap_*.jpg"))
+    live(page).get_by_role("button", name="Snapshot").click()
+    expect(notice(page)).to_have_text(re.compile(r"^Saved as .*heatmap_\d{8}_\d{6}\.jpg\.$"))
+    (saved,) = set(folder.glob("heatmap_*.jpg")) - before
+    assert PATTERN.fullmatch(saved.name)
+    assert np.abs(coarse(np.asarray(Image.open(saved))) - screen(page)).mean() < 4
+    live(page).get_by_role("button", name="Go on").click()
+    live(page).get_by_role("button", name="Record").click()
+    goes_on(page, 5)
+    with page.expect_download() as taken:
+        live(page).get_by_role("button", name="Stop recording").click()
+    assert re.fullmatch(r"live_\d{8}_\d{6}\.webm", taken.value.suggested_filename)
+    assert Path(taken.value.path()).read_bytes()[:4] == b"\x1aE\xdf\xa3"
+
+
+def test_a_camera_that_is_pulled_out_or_refused_leaves_the_clip_and_a_sentence(page):
+    page.evaluate("() => window.cameras.at(-1).getTracks()[0].dispatchEvent(new Event('ended'))")
+    expect(notice(page)).to_have_text("The camera was disconnected: plug it in, then choose Camera again.")
+    goes_on(page)
+    page.evaluate("() => { window.denied = 'NotAllowedError'; }")
+    source(page, "Camera")
+    expect(notice(page)).to_have_text(re.compile("^The browser denied access to the camera: allow it"))
+    expect(live(page).get_by_role("radio", name="Clip")).to_be_checked()
+    goes_on(page)
+    page.evaluate("() => { window.denied = ''; }")
+
+
+def test_a_lost_server_is_said_and_found_again_and_a_model_is_switched_in_mid_stream(page):
+    page.evaluate("() => { window.refused = true; window.liveSockets.at(-1).close(); }")
+    expect(notice(page)).to_have_text(re.compile(r"^The server does not answer: trying again in \d+ s\.$"))
+    page.evaluate("() => { window.refused = false; }")
+    # It does so by itself, too, after a while.
+    live(page).get_by_role("button", name="Try now").click()
+    goes_on(page)
+    expect(notice(page)).not_to_have_text(re.compile("The server"))
+    page.get_by_role("radiogroup", name="Size").get_by_text("m", exact=True).click()
+    page.locator('.live[data-model="efficientnet-lite1"]').wait_for()
+    goes_on(page)
+
+
+def test_a_frozen_frame_goes_on_to_explore_with_its_map(page):
+    source(page, "Clip")
+    page.set_viewport_size({"width": 390, "height": 844})
+    goes_on(page)
+    fits(page)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    live(page).locator(".rows button").nth(1).click()
+    label = live(page).locator('.rows [aria-pressed="true"] .name')
+    until(page, lambda: live(page).locator(".follows").inner_text().startswith("Following"), "nothing is followed")
+    live(page).get_by_role("button", name="Freeze").click()
+    frozen, name = screen(page), label.inner_text()
+    live(page).get_by_role("button", name="Open on Explore").click()
+    page.wait_for_url(re.compile("class="))
+    at_rest(page)
+    expect(page.locator('[aria-pressed="true"] .label')).to_have_text(name)
+    assert np.abs(coarse(pixels(page)) - frozen).mean() < 3

@@ -1,0 +1,112 @@
+"""Live: what the browser is sent, and where a frame goes that it hands back."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import struct
+
+import pytest
+from PIL import Image as Pillow
+
+from components.session import image_source, state
+from components.views import snapshots
+from explain import Explainer
+from explain.live import tickets
+from tests.pages.conftest import session, shown, texts
+
+PAGE = "pages/live.py"
+
+
+def head(app) -> dict:
+    payload = next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("_live"))
+    (length,) = struct.unpack("<I", payload[:4])
+    return json.loads(payload[4 : 4 + length])
+
+
+def jpeg(name: str) -> bytes:
+    out = io.BytesIO()
+    Pillow.fromarray(image_source.example(name).pixels).save(out, "JPEG", quality=95)
+    return out.getvalue()
+
+
+def handed(app, act: str, data: bytes, **more):
+    text = base64.b64encode(data).decode()
+    app.session_state["live"] = {"frame": {"act": act, "jpeg": text, "picture": text, "at": 1.0} | more}
+    app.run()
+    assert not app.exception
+    return app
+
+
+def test_the_browser_is_told_the_choices_and_a_slow_method_is_replaced(page):
+    app = page(PAGE, method="scorecam")
+    assert not app.exception
+    sent = head(app)
+    assert sent["choice"]["model"] == "efficientnet-lite0"
+    assert sent["choice"]["method"] == "gradcam"
+    assert "ScoreCAM is too slow for a camera: maps here are by GradCAM." in texts(app)
+    assert tickets.valid(sent["ticket"])
+    assert "bus" in sent["stills"].split(", ")
+    assert len(sent["sizes"]) == len(sent["stills"].split(", "))
+    # Another run sends the same, so that the browser is not called.
+    assert head(app.run()) == sent
+
+
+def test_models_of_drawn_scenes_have_a_clip_of_these(page):
+    assert head(page(PAGE, model="demo-cls-s"))["stills"] == "scene 1, scene 2, scene 3, one thing"
+
+
+def test_a_frame_goes_to_explore_with_the_class_that_was_followed(page):
+    data = jpeg("bus")
+    label = Explainer()(data).predictions[1].label
+    app = handed(page(PAGE), "open", data, label=label)
+    assert session(app, state.Navigation).page == "explore"
+    panel = shown(app)
+    assert panel.head["picture"] == session(app, state.Sidebar).picture.sha256
+    assert session(app, state.Sidebar).picture.name == "live.jpg"
+    assert session(app, state.ChosenClass).label == label
+
+
+def test_a_frame_of_a_detector_goes_to_detect_with_the_box_and_the_size_that_it_had(page):
+    app = page(PAGE, model="yolo11n")
+    assert head(app)["choice"]["options"]["preprocessing"] == "half"
+    assert head(app)["place"] == "Detect"
+    data = jpeg("bus")
+    made = Explainer("yolo11n")(data, per="detection", preprocessing="half", maps=False)
+    box = made.predictions[1]
+    handed(app, "open", data, label=box.label, box={"anchor": box.anchor, "index": box.index})
+    assert session(app, state.Navigation).page == "detect"
+    assert session(app, state.ChosenBox).pair == (box.anchor, box.index)
+    assert app.session_state["fit-detect"] == "half"
+    assert box.label in json.dumps(shown(app).head)
+
+
+def test_a_detector_may_have_its_whole_size(page):
+    app = page(PAGE, model="yolo11n")
+    app.toggle(key="live-fast").set_value(False).run()
+    assert head(app)["choice"]["options"].get("preprocessing", "trained") == "trained"
+
+
+def test_a_snapshot_is_kept_and_said(page, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
+    data = jpeg("bus")
+    app = handed(page(PAGE), "snapshot", data)
+    (saved,) = tmp_path.iterdir()
+    assert snapshots.PATTERN.fullmatch(saved.name)
+    assert saved.read_bytes() == data
+    assert head(app)["said"] == f"Saved as {saved}."
+    # A frame is followed once.
+    app.run()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "given", [3, {"act": "open"}, {"act": "open", "jpeg": "%", "at": 1}, {"act": "delete", "jpeg": "", "at": 1}]
+)
+def test_what_is_no_frame_changes_nothing(page, given):
+    app = page(PAGE)
+    app.session_state["live"] = {"frame": given}
+    app.run()
+    assert not app.exception
+    assert session(app, state.Navigation).page == "live"
