@@ -17,7 +17,7 @@ import { Picture } from "../viewer/picture.js";
  *   size: number[], panels: ScenePanel[], proof: SceneProof|null, clip: Uint8Array|null, view: SceneView, colormaps: string[]}} Scene
  *   file: the picture's; colormaps: those to choose from
  * @typedef {{lut: Uint8Array, hot: string}} Colours
- * @typedef {{id: string, slide: number, title: string, scenes: Scene[], blobs: Uint8Array[], colormaps: Map<string, Colours>}} Deck
+ * @typedef {{id: string, slide: number, start: boolean, title: string, scenes: Scene[], blobs: Uint8Array[], colormaps: Map<string, Colours>}} Deck
  * @typedef {{picture: Picture, maps: import("../viewer/draw.js").HeatMap[][]}} Decoded  maps: of each panel
  * @typedef {{name: string, answers: [string, number][], maps: SceneMap[], boxes: [number[], string, number][]}} PackedPanel
  * @typedef {Omit<Scene, "file"|"clip"|"panels"|"colormaps"> & {picture: number|null, clip: number|null, panels: PackedPanel[]}} PackedScene
@@ -26,13 +26,13 @@ import { Picture } from "../viewer/picture.js";
 /** Take apart what `explain.export.deck_html.player_data` packed. @param {Uint8Array} data @returns {Deck} */
 export function readDeck(data) {
   const outer = unpack(data);
-  const { id, slide, title, colormaps } = /** @type {{id: string, slide: number, title: string,
+  const { id, slide, start, title, colormaps } = /** @type {{id: string, slide: number, start: boolean, title: string,
     colormaps: {name: string, uniform: boolean, hot: string, lut: string}[]}} */ (outer.head);
   const inner = unpack(outer.blobs[0]), { scenes } = /** @type {{scenes: PackedScene[]}} */ (inner.head);
   const uniform = colormaps.filter((one) => one.uniform).map(({ name }) => name);
   const luts = new Map(colormaps.map(({ name, lut, hot }) => [name, { lut: bytes(lut), hot }]));
   const read = scenes.map((one) => sceneOf(one, inner.blobs, uniform, luts));
-  return { id, slide: Math.max(0, Math.min(slide, scenes.length - 1)), title, scenes: read, blobs: inner.blobs, colormaps: luts };
+  return { id, start, slide: Math.max(0, Math.min(slide, scenes.length - 1)), title, scenes: read, blobs: inner.blobs, colormaps: luts };
 }
 
 /** @param {PackedScene} given @param {Uint8Array[]} blobs @param {string[]} uniform @param {Map<string, Colours>} luts @returns {Scene} */

@@ -20,6 +20,8 @@ const STILL_MS = 140;
 const SAID_MS = 6_000;
 /** CSS pixels of a window in which a slide on the page is taller than wide. */
 const PHONE_WIDTH = 640;
+/** CSS pixels of a stage on the page below which its bar has no room for more than what one presents with. */
+const SMALL_WIDTH = 760;
 
 export class Stage {
   /** @type {import("./scenes.js").Deck|null} */
@@ -190,6 +192,8 @@ export class Stage {
     this.#state = deck.scenes.length ? this.#beginning(deck, slide) : null;
     if (this.#state) this.#open();
     this.#draw();
+    // The click that brought the stage to the page opens the whole screen, while the browser still takes it for that.
+    if (deck.start && !before && navigator.userActivation?.isActive) this.#full();
   }
 
   /** On the page it is a preview, of the whole slide and silent; a room sees it built up. @param {import("./scenes.js").Deck} deck @param {number} slide */
@@ -212,6 +216,7 @@ export class Stage {
     if (!view || !state || !deck || !this.#shelf) return;
     const { clientWidth: width, clientHeight: height } = root, phone = innerWidth < PHONE_WIDTH && !this.isFull();
     const upright = phone || width < 0.9 * height;
+    root.classList.toggle("small", !this.isFull() && !upright && width < SMALL_WIDTH);
     if (!width || !height) return;
     const unit = upright ? (1.45 * width) / 100 : Math.min(height, (width * 9) / 16) / 100;
     root.style.setProperty("--u", `${unit}px`);

@@ -62,11 +62,14 @@ def deck_html(scenes: Sequence[Scene], title: str) -> bytes:
     return page.encode()
 
 
-def player_data(scenes: bytes, *, title: str = "", slide: int = 0) -> bytes:
-    """Pack what the player is given: the `payload` of its scenes, the colormaps, and the slide to begin with."""
+def player_data(scenes: bytes, *, title: str = "", slide: int = 0, start: bool = False) -> bytes:
+    """Pack what the player is given: the `payload` of its scenes, the colormaps, and the slide to begin with.
+
+    `start`: it asks for the whole screen at once.
+    """
     digest = hashlib.blake2b(scenes, digest_size=12)
     digest.update(title.encode())
-    head = {"id": digest.hexdigest(), "title": title, "slide": slide, "colormaps": tables()}
+    head = {"id": digest.hexdigest(), "title": title, "slide": slide, "start": start, "colormaps": tables()}
     return packed(head, [scenes])
 
 

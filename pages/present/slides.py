@@ -117,7 +117,8 @@ def _play(deck: Deck) -> None:
     first = st.query_params.get(PLAY, "")
     slide = int(first) - 1 if first.isdecimal() else 0
     data = state.latest("stage", (deck.id, deck.changed), partial(_payload, deck))
-    stage(data, key=f"deck-stage-{deck.id}", title=deck.title, slide=max(0, min(slide, len(deck.slides) - 1)))
+    slide = max(0, min(slide, len(deck.slides) - 1))
+    stage(data, key=f"deck-stage-{deck.id}", title=deck.title, slide=slide, start=True)
 
 
 def _payload(deck: Deck) -> bytes:
