@@ -116,7 +116,7 @@ def _lies(steps: int) -> Iterator[Scene]:
         "without": "One small thing was painted over. Nothing else changed.",
     }
     for step, note in told.items():
-        scene = views.of_story(story_step(STORY, step, 0), {"mode": "spotlight"})  # type: ignore[arg-type]
+        scene = views.of_story(story_step(STORY, step, 0))  # type: ignore[arg-type]
         yield replace(scene, notes=f"{note}\n{scene.notes}".strip())
     yield Scene(
         "words",

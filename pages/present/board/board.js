@@ -147,8 +147,11 @@ function drag(event, node, list, done) {
   handle.addEventListener("pointermove", ({ clientY }) => {
     const others = [...list.children].filter((one) => one !== node);
     const middles = others.map((one) => one.getBoundingClientRect()).map(({ top, height }) => top + height / 2);
-    const next = others[placeAt(middles, clientY)] ?? null;
-    if (node.nextElementSibling !== next) list.insertBefore(node, next);
+    const place = placeAt(middles, clientY);
+    if (list.children[place] === node) return;
+    // The others move around it: taken out of the page, it would lose the pointer.
+    others.slice(0, place).forEach((one) => list.insertBefore(one, node));
+    others.slice(place).reverse().forEach((one) => list.insertBefore(one, node.nextSibling));
   }, { signal });
   const end = (/** @type {boolean} */ keep) => {
     gone.abort();
