@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from common.errors import Problem
 from explain.deck import making
 from explain.deck.making import shortened
 from explain.deck.scene import MAX_PANELS, MAX_TITLE, SceneView
 from explain.export import command
 from explain.findings.diagnosis import describe_map, diagnose, headline
-from explain.phrases import listing
+from explain.phrases import listing, megabytes
+from explain.picture.image import Image as Picture
 from explain.provenance import made_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from explain.comparison import Comparison
     from explain.deck.scene import Scene
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
     from explain.picture.image import Image
     from explain.result import Result
 
+MAX_CLIP = 100_000_000
+"""Bytes of a slide's clip: the whole deck is sent to the browser."""
 MODES = ("overlay", "map", "contour", "spotlight", "picture")
 STORY: dict[Step, str] = {
     "answer": "Right, but for the right reason?",
@@ -116,6 +122,22 @@ def of_record(record: Record, image: Image, maps: Sequence[SavedMap], proof: Pro
         view=seen_as(record.view.settings, map=at),
         commands=[command.line(record.recipe)] if record.recipe else [],
     )
+
+
+def of_clip(path: Path, *, title: str, sentence: str, notes: str = "") -> Scene:
+    """Return the scene of a clip, an H.264 MP4 as `explain.video` writes it, with its first frame.
+
+    Raises Problem for a clip of more than MAX_CLIP bytes, or one that cannot be read.
+    """
+    from explain.video.clip import Clip
+
+    if (size := path.stat().st_size) > MAX_CLIP:
+        raise Problem(f"This clip has {megabytes(size)}, and a slide takes {megabytes(MAX_CLIP)}: draw a part of it.")
+    first = Clip(path).at(0)
+    if first is None:
+        raise Problem("This clip has no frame that can be shown: draw it again.")
+    drawn = making.scene(Picture(first.pixels, path.name), (), title=title, sentence=sentence, notes=notes, kind="clip")
+    return replace(drawn, clip=path.read_bytes())
 
 
 def verdict(explanation: Result, index: int = 0) -> str:

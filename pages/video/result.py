@@ -12,14 +12,16 @@ import streamlit as st
 from common.errors import Problem
 from components import timeline
 from components.choices import model_picker
+from components.saving import slides
 from components.session import image_source, page, state
 from components.views import charts
 from explain.picture.image import Image
 from explain.video.curves import curves
 from explain.video.moments import clock
-from pages.video.job import Video
+from pages.video.job import Video, described, headline
 
 if TYPE_CHECKING:
+    from explain.deck.scene import Scene
     from explain.video.clip import About
     from explain.video.curves import Curve
     from pages.video.job import Job, Plan
@@ -103,7 +105,16 @@ def frame(plan: Plan, seconds: float) -> Image:
 
 
 def downloads(job: Job) -> None:
-    """Draw the menu of files."""
+    """Draw the menu of files, and the button that makes a slide of the clip."""
+
+    def slide(_look: object) -> Scene:
+        from explain.deck.views import of_clip
+
+        words = f"Where a model looked in {job.plan.source.name}, frame by frame."
+        return of_clip(job.summary.clip, title=headline(job.summary), sentence=words, notes=described(job.plan))
+
+    slides.button("video", slide)
+    slides.said("video")
     made, stem = job.summary, job.plan.source.name.rpartition(".")[0] or "clip"
     with st.popover("Download", icon=":material/download:", help="The drawn clip, a small film of it, and the numbers"):
         offers = (

@@ -7,12 +7,14 @@ import struct
 
 import pytest
 
+from common.errors import Problem
 from common.packing import unpacked
-from explain.deck import Scene, scenes
+from explain.deck import Scene, payload, scenes, views
 from explain.findings.shortcut_story import story_step
 from explain.history import History
 from pages.present import ready, slides
 from pages.present.board import KEY
+from tests.clips import clip, scene
 from tests.pages.conftest import session, texts
 
 SCREEN = "pages/present/page.py"
@@ -38,9 +40,9 @@ def add(app, **fields):
 
 
 def board(app):
-    payload = next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("deck_board"))
-    (length,) = struct.unpack("<I", payload[:4])
-    return json.loads(payload[4 : 4 + length])
+    given = next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("deck_board"))
+    (length,) = struct.unpack("<I", given[:4])
+    return json.loads(given[4 : 4 + length])
 
 
 def act(app, number, kind, value, of="one"):
@@ -86,6 +88,17 @@ def test_the_cheat_s_first_step_can_be_added_too(page, history):
         story_step("stamp", one, 0).words for one in ("answer", "look")
     ]
     assert {slide.kind for slide in deck.slides} == {"story"}
+
+
+def test_a_clip_is_a_slide_with_its_first_frame(tmp_path, monkeypatch):
+    path = clip(tmp_path / "a.mp4", scene(4))
+    made = views.of_clip(path, title="A clip", sentence="Of a thing.")
+    (found,) = scenes(payload([made]))
+    assert (found.kind, found.clip) == ("clip", path.read_bytes())
+    assert found.size == (made.size[0], made.size[1]) != (0, 0)
+    monkeypatch.setattr(views, "MAX_CLIP", 10)
+    with pytest.raises(Problem, match="a slide takes"):
+        views.of_clip(path, title="", sentence="")
 
 
 def three(history):
