@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,18 +18,20 @@ from components import (
     changes,
     frontend,
     headline,
+    live,
     markup,
     note,
     page_title,
     painter,
     pairs,
     picture_bar,
-    saving,
     stage,
+    timeline,
     viewer,
 )
 from explain.export.deck_html import OFFLINE
 from pages.history import grid
+from pages.present import board
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,16 +72,21 @@ def misfit(folder: Path, names: Sequence[str]) -> str:
         changes,
         grid,
         headline,
+        board,
+        live,
         markup,
         note,
         page_title,
         painter,
         pairs,
         picture_bar,
-        saving,
         stage,
+        timeline,
         viewer,
+        # The package has a function of that name.
+        import_module("components.saving.view_settings"),
     ],
+    ids=lambda component: component.__name__,
 )
 def test_every_component_is_one_script(component: ModuleType):
     folder = Path(str(component.__file__)).parent
