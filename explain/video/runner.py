@@ -7,13 +7,17 @@ again, and what is not is repeated with the same frames, so a resumed run gives 
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import shutil
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from common.errors import Cancelled, ImageProblem, ModelProblem
 from explain.batch.journal import Journal
@@ -28,8 +32,7 @@ from explain.video.settings import Settings
 from explain.video.summary import CLIP, Summary
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from explain.picture.decode import Pixels
     from explain.progress import Progress
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from explain.video.moments import Row
     from explain.video.parts import Record
 
+T = TypeVar("T")
 PART = 64
 """Frames that the model saw in one part: about what is lost by a kill."""
 DRAWN = 128
@@ -123,7 +127,12 @@ class _Run:
         self.work = folder / WORK
         self.started = time.monotonic()
         self.resumed = bool(journal.done)
-        self.notes: list[str] = []
+        self._shares = [0.0, 0.0]
+        """How far each stage is."""
+        self._news = threading.Condition()
+        """Notified when the first stage has written a part, or ended."""
+        self._failed = False
+        """Whether a stage has failed, so that the other one has nothing to wait for."""
 
     def whole(self, *, fresh: bool) -> Summary:
         """Do what is left of it."""
@@ -136,14 +145,35 @@ class _Run:
         for draft in self.work.rglob(".*.part"):
             draft.unlink()
         try:
-            looked, skipped = self._look()
-            frames = self._draw()
+            looked, skipped, frames = self._stages()
         except Cancelled:
             done = self._entry(f"seen/{self._count('seen') - 1}")
             looked = 0 if done is None else done["looked"]
             took = time.monotonic() - self.started
             return Summary(self.folder, 0, looked, 0, took, self.resumed, cancelled=True)
         return self._finish(frames, looked, skipped)
+
+    def _stages(self) -> tuple[int, int, int]:
+        """Run both stages, the second in a thread that follows the first; return what they return."""
+        with ThreadPoolExecutor(1, "drawing") as pool:
+            drawing = pool.submit(self._guarded, self._draw)
+            try:
+                looked, skipped = self._guarded(self._look)
+            except Cancelled:
+                # Where the other stage failed, its failure is the reason.
+                drawing.result()
+                raise
+            return looked, skipped, drawing.result()
+
+    def _guarded(self, stage: Callable[[], T]) -> T:
+        try:
+            return stage()
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            with self._news:
+                self._news.notify_all()
 
     def _entry(self, key: str) -> dict[str, Any] | None:
         return next(iter(self.journal.outcomes([key])), None)
@@ -156,25 +186,28 @@ class _Run:
         return self.work / stage / f"{number:06}.{suffix}"
 
     def _check(self) -> None:
-        if self._cancel is not None and self._cancel.is_set():
+        if self._failed or (self._cancel is not None and self._cancel.is_set()):
             raise Cancelled
 
-    def _report(self, low: float, high: float, seconds: float, words: str) -> None:
-        if self._progress is not None:
-            end = self.settings.end or self.clip.about.seconds
-            done = (seconds - self.settings.start) / max(end - self.settings.start, 1e-9) if end else 0.0
-            self._progress(low + (high - low) * min(1.0, max(0.0, done)), words)
+    def _report(self, stage: int, seconds: float, words: str) -> None:
+        """Report how far a stage is; the second one keeps quiet while the first is at work."""
+        end = self.settings.end or self.clip.about.seconds
+        done = (seconds - self.settings.start) / max(end - self.settings.start, 1e-9) if end else 0.0
+        self._shares[stage] = max(self._shares[stage], min(1.0, max(0.0, done)))
+        if self._progress is not None and (stage == 0 or self._shares[0] == 1.0):
+            self._progress(LOOKING * self._shares[0] + (DRAWING - LOOKING) * self._shares[1], words)
 
-    def _frames(self, after: tuple[int, int] | None, every: int = 1) -> Generator[Frame, None, None]:
+    def _frames(self, clip: Clip, after: tuple[int, int] | None, every: int = 1) -> Generator[Frame, None, None]:
         """Return the frames behind one, in order, read ahead."""
-        about, chosen = self.clip.about, self.settings
-        frames = self.clip.frames(chosen.start, chosen.end, after=after, every=every)
+        about, chosen = clip.about, self.settings
+        frames = clip.frames(chosen.start, chosen.end, after=after, every=every)
         return ahead(frames, depth(about.width * about.height * 3))
 
     def _look(self) -> tuple[int, int]:
         """Run the model over the frames that it has not seen; return how many it has, and how many are broken."""
         number = self._count("seen")
         if (ended := self._entry("looked")) is not None:
+            self._shares[0] = 1.0
             return ended["looked"], ended["skipped"]
         looked, after = 0, None
         if number:
@@ -183,7 +216,7 @@ class _Run:
             looked, after = before["looked"], (before["last"][0], before["last"][1])
             self.clip.skipped, self.clip.irregular = before["skipped"], before["irregular"]
             self.looking.replay(parts.read(self._path("seen", i, "npz") for i in range(number)))
-        frames = self._frames(after, self.settings.every)
+        frames = self._frames(self.clip, after, self.settings.every)
         total = self.clip.about.frames
         with contextlib.closing(frames):
             while chunk := self._looked_at(frames, looked, total):
@@ -195,13 +228,19 @@ class _Run:
                     "last": [chunk[-1].number, chunk[-1].pts],
                 }
                 entry |= {"looked": looked, "skipped": self.clip.skipped, "irregular": self.clip.irregular}
-                self.journal.add([entry])
+                self._add(entry)
                 number += 1
         if not looked:
             raise ImageProblem(f"{self.clip.name} has no frame in that range; choose another range.")
         done = {"key": "looked", "stamp": "", "looked": looked, "skipped": self.clip.skipped}
-        self.journal.add([done | {"cut_off": self.clip.cut_off, "layers": self.looking.paths}])
+        self._shares[0] = 1.0
+        self._add(done | {"cut_off": self.clip.cut_off, "layers": self.looking.paths})
         return looked, self.clip.skipped
+
+    def _add(self, entry: dict[str, Any]) -> None:
+        self.journal.add([entry])
+        with self._news:
+            self._news.notify_all()
 
     def _looked_at(self, frames: Iterator[Frame], looked: int, total: int) -> list[Record]:
         """Return the records of the next part; fewer at the end of the clip."""
@@ -213,49 +252,61 @@ class _Run:
             found += self.looking(batch)
             of = f" of about {total:,}" if total and not self.settings.start and self.settings.end is None else ""
             at = batch[-1]
-            self._report(0.0, LOOKING, at.seconds, f"Looking at frame {at.number + 1:,}{of}")
+            self._check()
+            self._report(0, at.seconds, f"Looking at frame {at.number + 1:,}{of}")
         return found
 
     def _draw(self) -> int:
         """Draw and encode the frames that are not yet; return how many there are in all."""
         if (last := self._entry("drawn")) is not None:
             return int(last["frames"])
-        looked = self._entry("looked")
-        assert looked is not None
-        number, seen = self._count("drawn"), self._count("seen")
-        about, chosen = self.clip.about, self.settings
-        blank = next(iter(self.clip.frames(chosen.start, chosen.end))).pixels
+        # Its own reading of the file: the other stage is elsewhere in it.
+        number, clip, chosen = self._count("drawn"), copy.copy(self.clip), self.settings
+        about = clip.about
+        self._wait(0)
         painter = draw.Painter(
-            self.looking.geometry(blank),
+            self.looking.geometry(np.zeros((about.height, about.width, 3), np.uint8)),
             write.drawn_size(about.width, about.height, chosen.side),
             chosen,
             self.looking.method.id,
-            tuple(looked["layers"]),
+            self.looking.paths,
         )
-        painter.levels = draw.levels(self._records(0, seen), painter.geometry)
+        if chosen.scale == "clip":
+            # Which no frame knows before the last one was seen.
+            painter.levels = draw.levels(self._records(0), painter.geometry)
         frames_done, after = 0, None
         if number:
             before = self._entry(f"drawn/{number - 1}")
             assert before is not None
             frames_done, after = before["last"][0] + 1, (before["last"][0], before["last"][1])
-            self.clip.skipped, self.clip.irregular = before["skipped"], before["irregular"]
+            clip.skipped, clip.irregular = before["skipped"], before["irregular"]
         # Enough before it that the first map is smoothed as it was.
-        first = max(0, frames_done // chosen.every // PART - 1)
-        records = self._records(first, seen)
-        frames = self._frames(after)
+        records = self._records(max(0, frames_done // chosen.every // PART - 1))
+        frames = self._frames(clip, after)
         with ThreadPoolExecutor(processor_cores(), "draw") as pool, contextlib.closing(frames):
             drawn = in_order(self._paired(frames, records), lambda pair: _painted(painter, *pair), pool, 4)
             while last_frame := self._drawn(itertools.islice(drawn, DRAWN), number):
                 frames_done = last_frame[0] + 1
                 entry = {"key": f"drawn/{number}", "stamp": "", "last": list(last_frame)}
-                self.journal.add([entry | {"skipped": self.clip.skipped, "irregular": self.clip.irregular}])
+                self.journal.add([entry | {"skipped": clip.skipped, "irregular": clip.irregular}])
                 number += 1
         self.journal.add([{"key": "drawn", "stamp": "", "frames": frames_done}])
         return frames_done
 
-    def _records(self, first: int, end: int) -> Iterator[Record]:
-        paths = (self._path("seen", i, "npz") for i in range(first, end))
-        return smooth.smoothed(parts.read(paths), self.settings.smooth)
+    def _wait(self, number: int) -> bool:
+        """Wait until a part is seen, and return True; False where there are fewer."""
+        with self._news:
+            while f"seen/{number}" not in self.journal.done:
+                self._check()
+                if "looked" in self.journal.done:
+                    return False
+                self._news.wait(0.5)
+        return True
+
+    def _records(self, first: int) -> Iterator[Record]:
+        """Yield the smoothed records from a part on, as they come."""
+        numbers = itertools.takewhile(self._wait, itertools.count(first))
+        return smooth.smoothed(parts.read(self._path("seen", i, "npz") for i in numbers), self.settings.smooth)
 
     def _paired(self, frames: Iterator[Frame], records: Iterator[Record]) -> Iterator[tuple[Frame, Record, bool]]:
         """Yield each frame with what is drawn over it, and whether the model saw it."""
@@ -267,7 +318,7 @@ class _Run:
             assert now is not None
             after = later if self.settings.between == "interpolate" else None
             over = smooth.between(now, after, frame.number, frame.pts, frame.seconds)
-            self._report(LOOKING, DRAWING, frame.seconds, f"Drawing frame {frame.number + 1:,}")
+            self._report(1, frame.seconds, f"Drawing frame {frame.number + 1:,}")
             yield frame, over, now.number == frame.number
 
     def _drawn(self, drawn: Iterator[tuple[Frame, Pixels, list[Row]]], number: int) -> tuple[int, int] | None:

