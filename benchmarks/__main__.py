@@ -1,11 +1,11 @@
-"""`python -m benchmarks speed | memory | all`: the engine beside other libraries; `viewer`: the dashboard in a browser;
-`detect`: the cost of a detector's maps; `pointing`: where they point, by method and layers; `why`: which map of
-a photograph explains its class; `parts` and `regions`: whether a detector's, or a classifier's, map shows the part
+"""`python -m benchmarks speed | memory | all`: the engine beside other libraries; `viewer`: the dashboard in a
+browser; `detect`: the cost of a detector's maps; `pointing`: where they point, by method and layers; `why`: which map
+of a photograph explains its class; `parts` and `regions`: whether a detector's, or a classifier's, map shows the part
 of the object that matters; `prove`: what a proof of a map costs; `live`: the camera's frames, end to end; `video`: a
 clip's frames, from file to file; `truth`: where maps are right, on drawn scenes with a known cause; `throughput`:
-pictures per second, from a folder to files; `gpu`: what a GPU does to maps, and what can be seen of that without one; `transformers`: what their maps cost, and at
-which layer they are right; `api`: the API under load, beside the dashboard's pages; `ray`: a folder explained by one
-process, and by a cluster's workers."""
+pictures per second, from a folder to files; `gpu`: what a GPU does to maps, and what can be seen of that without one;
+`transformers`: what their maps cost, and at which layer they are right; `api`: the API under load, beside the
+dashboard's pages; `ray`: a folder explained by one process, and by a cluster's workers."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from common.errors import ModelProblem
+from common.errors import ImageProblem, ModelProblem
 from components.choices import image_picker, sidebar
 from components.session import background, page, state, url_state
 from explain.phrases import NBSP, pixels
@@ -93,8 +93,14 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
     head = top.container()
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        given = _upload()
-        about = "" if given is None else _about(given)
+        given, about = _upload(), ""
+        if given is not None:
+            try:
+                about = _about(given)
+            except ImageProblem as problem:
+                # What is no clip is said, and the example stays.
+                st.error(str(problem), icon=":material/error:")
+                given = None
     with right:
         settings, targets = _settings(choices, explainer)
     if given is not None:
