@@ -98,6 +98,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
     app = st.App(__file__, routes=routes())
 else:
     from components.page_title import page_title
+    from components.tour import tour
 
     def to_explore() -> None:
         """The start page's own address."""
@@ -147,5 +148,7 @@ else:
     # The name takes no place, and no gap.
     with st.container(gap=None):
         page_title(pages[shown].title, links=[menu for menu, group in MENU.items() if len(group) == 1])
+        if shown == "explore":
+            tour()
         with st.container():
             current.run()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from common.errors import Cancelled
-from components import saving
+from components import glossary, saving
 from components.choices import detection_options, model_picker, sidebar
 from components.proof import panel as proof
 from components.saving import slides
@@ -75,7 +75,7 @@ def detect() -> None:
             rows = st.container()
             choices = replace(choices, options=choices.options | {"confidence": detection_options.confidence()})
         with head:
-            st.markdown("### Boxes", width="content")
+            st.markdown("### Boxes", width="content", help=glossary.TERMS["score"])
             request = detection_options.more(explainer, masks=METHODS[choices.method].family == "mask")
         with rows:
             detection_options.filter_chip(explainer, request)
@@ -117,7 +117,7 @@ def _show(query: Query, layout: Layout) -> None:
         _below(explanation, at, offered)
     if offered:
         with layout.right:
-            st.markdown("### What the map says")
+            st.markdown("### What the map says", help=glossary.TERMS["evidence"])
             with st.container(horizontal=True):
                 detections.numbers(explanation, at)
         proof.panel(proof.of_map(explanation, at))

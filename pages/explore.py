@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from common.errors import Cancelled
-from components import canvas, saving
+from components import canvas, glossary, saving
 from components.choices import class_picker, sidebar
 from components.headline import HOT
 from components.proof import panel as proof
@@ -152,7 +152,7 @@ def _map_first(
 
 
 def _answers(explanation: Explanation, index: int) -> int:
-    st.markdown("### Predictions")
+    st.markdown("### Predictions", help=glossary.TERMS["score"])
     if not explanation.heatmaps:
         st.caption("No box has a high enough score.")
         return 0
@@ -173,7 +173,7 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
 def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator, right: DeltaGenerator) -> None:
     if explanation.heatmaps:
         with right:
-            st.markdown("### What the map says")
+            st.markdown("### What the map says", help=glossary.TERMS["evidence"])
             with st.container(horizontal=True):
                 charts.numbers(explanation, index)
     with left:

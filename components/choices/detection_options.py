@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import streamlit as st
 
+from components import glossary
 from components.session import state, url_state
 from explain.findings.reliability import reliability
 from explain.methods import METHODS
@@ -304,7 +305,7 @@ def confidence() -> float:
         min_value=1,
         max_value=95,
         format="%d %%",
-        help="Boxes with a lower score are hidden.",
+        help=glossary.TERMS["score threshold"],
     )
     return share / 100
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from common.errors import WeightsProblem
+from components import glossary, tour
 from components.choices import detection_options, image_picker, layer_picker, model_picker, unavailable
 from components.session import image_source, page, state, url_state
 from components.session.state import Choices
@@ -78,6 +79,7 @@ def draw(
         else:
             url_state.write("head", None)
         _residents()
+        tour.door()
     with method_place:
         _badge(explainer, method, options)
     question = None
@@ -221,8 +223,7 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
                 adapter.preprocessings[0],
                 key=f"fit-{spec.task}",
                 name="fit",
-                help="Models take a picture of one small size. What a crop cuts off is shown faded. The model was "
-                "trained with the first option only.",
+                help=glossary.TERMS["fit"],
             )
         if adapter.resizing and options.get("preprocessing", "trained") == "trained":
             st.caption(f"As in training: {adapter.resizing}")
@@ -282,8 +283,7 @@ def _layers(explainer: Explainer) -> tuple[str, ...]:
         max_selections=layer_picker.MAX_LAYERS,
         select_all=False,
         placeholder=f"automatic: {', '.join(explainer.default_layers)}",
-        help="Where in the model the map is taken, in the order of execution; several are averaged. "
-        "Late layers know what, early ones know where.",
+        help=glossary.TERMS["target layer"],
     )
     url_state.keep(key, layers, [], name="layers")
     return tuple(layers)

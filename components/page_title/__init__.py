@@ -12,7 +12,7 @@ from components.frontend import declare
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MODULES = ("../frontend/component.js", "page_title.js")
+_MODULES = ("../frontend/component.js", "../frontend/drawer.js", "page_title.js")
 _LAYOUT = Path(__file__).with_name("layout.css").read_text("utf-8")
 _component = declare("page_title", Path(__file__).parent, _MODULES, html="<h1></h1>")
 

@@ -2,10 +2,8 @@
 // folded after each choice of a page and after a reload. A menu of a single page opens that page at once.
 
 import { component, onceAFrame } from "../frontend/component.js";
+import { foldDrawer, NARROW } from "../frontend/drawer.js";
 
-/** Where Streamlit shows the navigation in a drawer. */
-const NARROW = "(max-width: 767.98px)";
-const DRAWER = '[data-testid="stSidebar"][data-collapsed="false"] [data-testid="stSidebarCollapseButton"] button';
 const MENU_ITEM = '[data-testid="stTopNavPopover"] [role="menuitem"]';
 const GROUPED = '[data-testid="stSidebarNavItems"]:has(> div)';
 const STORED = "stSidebarCollapsed-";
@@ -38,7 +36,7 @@ function mount(root, signal) {
     // React draws the menu, and folds the drawer on what it takes for a phone, after this event.
     if (menu && isLink(menu.textContent ?? "", links)) setTimeout(openOnly);
     if (!window.matchMedia(NARROW).matches) return;
-    if (target.closest('[data-testid="stSidebarNavLink"]')) setTimeout(fold);
+    if (target.closest('[data-testid="stSidebarNavLink"]')) setTimeout(foldDrawer);
     forgetDrawer(window.localStorage);
   }, { signal });
 
@@ -57,10 +55,6 @@ function mount(root, signal) {
 function openOnly() {
   const items = document.querySelectorAll(MENU_ITEM);
   if (items.length === 1) /** @type {HTMLElement} */ (items[0]).click();
-}
-
-function fold() {
-  /** @type {HTMLElement|null} */ (document.querySelector(DRAWER))?.click();
 }
 
 /** The drawer's groups stand between its list and the items, which are none then for a screen reader: only links. */

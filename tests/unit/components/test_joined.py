@@ -27,6 +27,7 @@ from components import (
     picture_bar,
     stage,
     timeline,
+    tour,
     viewer,
 )
 from explain.export.deck_html import OFFLINE
@@ -82,6 +83,7 @@ def misfit(folder: Path, names: Sequence[str]) -> str:
         picture_bar,
         stage,
         timeline,
+        tour,
         viewer,
         # The package has a function of that name.
         import_module("components.saving.view_settings"),

@@ -1,0 +1,27 @@
+"""The tour: five steps whose terms the glossary has, and a door to it on the start page alone."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from components.glossary import TERMS
+from components.tour import STEPS
+
+
+def given(app) -> dict:
+    sent = (e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("tour"))
+    return next((dict(json.loads(proto.json)) for proto in sent), {})
+
+
+def test_the_start_page_has_the_tour_and_a_door_to_it(page) -> None:
+    app = page()
+    data = given(app)
+    assert len(data["steps"]) == len(STEPS) == 5 and data["clicks"] == 0
+    named = {term for step in STEPS for term in re.findall(r"\{(.+?)\}", step.text)}
+    assert data["terms"] == {term: TERMS[term] for term in named} and len(named) > 2
+    app.button(key="show-tour").click().run()
+    assert not app.exception and not app.error and given(app)["clicks"] == 1
+    app.switch_page("pages/topk.py").run()
+    assert not given(app) and not [one for one in app.button if one.key == "show-tour"]
+    assert all(words.endswith(".") and len(words) < 230 for words in TERMS.values())
