@@ -71,6 +71,7 @@ export class Screen {
     if (!this.shown) return;
     const { taken: { pixels }, answer, map } = this.shown, { canvas, context } = this, { width, height } = pixels;
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    canvas.style.setProperty("--ratio", String(width / height));
     if (!map || style.settings.mode === "picture") context.putImageData(pixels, 0, 0);
     else {
       const part = { source: pixels.data, grey: () => pixels.data };

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from models.adapter import Prediction
     from models.layers import Layer
 
+MIN_HALVED = 512
+"""Pixels of a side from which a model may see pictures at half its size: of smaller ones, objects would be too few."""
 CAM_SCRIPTS = (10, 12, 14, 16, 18)
 """Layers that widely copied YOLO CAM scripts explain together."""
 
@@ -107,6 +109,8 @@ class YoloDetector(NumberedLayers, Detector):
         self._stride = max(int(module.stride.max()), 32)
         size = int(np.max((getattr(module, "args", None) or {}).get("imgsz", 640)))
         self._size = -(-size // self._stride) * self._stride
+        if self._size < MIN_HALVED:
+            self.preprocessings = tuple(way for way in self.preprocessings if way != "half")
         if getattr(self._head, "proto", None) is not None:
             self.parts = ("class", "contrast", "box", *SIDES, "mask", "all")
         self.nms = not getattr(self._head, "end2end", False)
