@@ -5,7 +5,7 @@ import { fitted } from "../proof/compose.js";
 import { fits, make, shrink, write } from "./make.js";
 import { PanelView } from "./panel.js";
 import { ProofView } from "./proving.js";
-import { isBuilt, mapOf, shownOf, stepOf } from "./state.js";
+import { chosenOf, isBuilt, mapOf, shownOf, stepOf } from "./state.js";
 
 /**
  * @typedef {import("./scenes.js").Deck} Deck @typedef {import("./state.js").State} State
@@ -163,9 +163,8 @@ export class SlideView {
     write(this.#sentence, this.#said(state));
     for (const [i, view] of this.views.entries()) {
       const map = proves ? (scene.proof?.map ?? null) : mapOf(scene, state, i), shown = shownOf(scenes, state, i);
-      const label = scene.panels[state.panel ?? 0]?.answers[state.choice]?.label;
-      const chosen = i === (state.panel ?? 0) ? state.choice : (scene.panels[i]?.answers ?? []).findIndex((one) => one.label === label);
-      view.show(shown, map, shown === "picture" || shown === "later" ? null : chosen, state.plain || state.mode === "picture");
+      const chosen = shown === "picture" || shown === "later" ? null : chosenOf(scene, state, i);
+      view.show(shown, map, chosen, state.plain || state.mode === "picture");
       if (!view.element.hidden && map !== null && state.mode !== "picture") view.paint(map, state, colours, moving);
     }
     if (proves) this.#showProof(state);

@@ -241,6 +241,7 @@ export class Stage {
     $(".black").hidden = !state.black;
     write($(".bar .place"), `${state.slide + 1} / ${scenes.length}`);
     for (const name of [".heat", ".strength", ".styles", ".colours"]) $(name).hidden = !heated;
+    $(".heat").hidden ||= state.mode === "picture";
     $(".alpha").value = String(state.opacity);
     $(".alpha").disabled = !["overlay", "spotlight"].includes(state.mode);
     $(".threshold").value = String(state.threshold);

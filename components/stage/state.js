@@ -5,9 +5,9 @@
  * @typedef {import("./scenes.js").Scene} Scene
  * @typedef {import("../viewer/settings.js").Mode} Mode
  * @typedef {{slide: number, step: number, panel: number|null, choice: number, colormap: string, mode: Mode,
- *   opacity: number, threshold: number, plain: boolean, black: boolean, help: boolean, share: number, keeps: boolean,
- *   playing: boolean}} State  step: place in `stepsOf`; panel: the model shown alone; choice: place among the answers of
- *   the first panel shown; plain: the picture covers its map; share: of the picture that a proof hides; keeps: or keeps
+ *   opacity: number, threshold: number, own: boolean, plain: boolean, black: boolean, help: boolean, share: number,
+ *   keeps: boolean, playing: boolean}} State  step: place in `stepsOf`; panel: the model shown alone; choice: place among the answers of
+ *   the first panel shown; own: nobody chose yet; plain: the picture covers its map; share: of the picture that a proof hides; keeps: or keeps
  * @typedef {{do: "next"|"previous"|"first"|"last"|"plain"|"colormap"|"model"|"proof"|"black"|"help"|"escape"|"keeps"
  *   |"more"|"less"|"toggle"}
  *   | {do: "answer"|"slide"|"show", value: number} | {do: "set", value: Partial<State>}} Action  answer: from 0; slide: go
@@ -40,7 +40,7 @@ export function begin(scenes, slide, built = false) {
   return {
     ...{ slide, step: built ? lastOf(scene) : 0, panel, choice: Math.max(0, answers.findIndex(({ map }) => map === view.map)) },
     ...{ colormap: view.colormap, mode: view.mode, opacity: view.opacity, threshold: view.threshold },
-    ...{ plain: false, black: false, help: false, share: SHARE, keeps: false, playing: scene.kind === "clip" },
+    ...{ own: view.map === 0, plain: false, black: false, help: false, share: SHARE, keeps: false, playing: scene.kind === "clip" },
   };
 }
 
@@ -77,15 +77,21 @@ export function shownOf(scenes, state, index) {
 }
 
 /**
- * The map that a panel shows: the chosen answer's, by its name where the panel is another model's; null where it has none.
- * @param {Scene} scene @param {State} state @param {number} index of the panel @returns {number|null}
+ * The place of the answer that a panel is about: the chosen one, by its name where the panel is another model's; before
+ * anybody chose, each model's own first map; -1 where it has none.
+ * @param {Scene} scene @param {State} state @param {number} index of the panel
  */
+export function chosenOf(scene, state, index) {
+  const first = state.panel ?? 0, answers = scene.panels[index]?.answers ?? [];
+  if (index === first) return state.choice;
+  if (state.own) return answers.findIndex(({ map }) => map === 0);
+  const label = scene.panels[first]?.answers[state.choice]?.label, named = answers.findIndex((one) => one.label === label && one.map !== null);
+  return named >= 0 ? named : answers.findIndex((one) => one.label === label);
+}
+
+/** The map that a panel shows; null where it has none. @param {Scene} scene @param {State} state @param {number} index of the panel @returns {number|null} */
 export function mapOf(scene, state, index) {
-  const first = scene.panels[state.panel ?? 0], chosen = first?.answers[state.choice];
-  if (!chosen) return scene.panels[index]?.maps.length ? 0 : null;
-  if (index === (state.panel ?? 0)) return chosen.map;
-  const same = scene.panels[index].maps.findIndex(({ label }) => label === chosen.label);
-  return same >= 0 ? same : null;
+  return scene.panels[index]?.answers[chosenOf(scene, state, index)]?.map ?? null;
 }
 
 /** Return the state after an action. @param {Scene[]} scenes @param {State} state @param {Action} action @returns {State} */
@@ -142,7 +148,7 @@ function actOn(scene, steps, state, action) {
     case "answer": {
       const found = scene.panels[state.panel ?? 0]?.answers[action.value];
       if (!found || found.map === null) return state;
-      return { ...state, choice: action.value, plain: false, step: state.step < looked || state.step === proof ? looked : state.step };
+      return { ...state, choice: action.value, own: false, plain: false, step: state.step < looked || state.step === proof ? looked : state.step };
     }
     case "model":
       return nextModel(scene, state);
@@ -174,7 +180,7 @@ function nextModel(scene, state) {
 /** Show another model and keep the answer, by its name. @param {Scene} scene @param {State} state @param {number|null} panel @returns {State} */
 function withModel(scene, state, panel) {
   if (panel !== null && !(panel in scene.panels)) return state;
-  const label = scene.panels[state.panel ?? 0]?.answers[state.choice]?.label, { answers } = scene.panels[panel ?? 0];
-  const same = answers.findIndex((answer) => answer.label === label), mapped = answers.findIndex(({ map }) => map !== null);
-  return { ...state, panel, choice: Math.max(0, same >= 0 && answers[same].map !== null ? same : mapped) };
+  const { answers } = scene.panels[panel ?? 0], found = chosenOf(scene, state, panel ?? 0);
+  const choice = answers[found]?.map === undefined || answers[found].map === null ? answers.findIndex(({ map }) => map !== null) : found;
+  return { ...state, panel, choice: Math.max(0, choice) };
 }

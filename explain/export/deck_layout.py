@@ -181,11 +181,11 @@ def _panels(scene: Scene) -> list[Text | Sight | Bars]:
 
 
 def _shown(scene: Scene, panel: int) -> int | None:
-    """Return the map that a panel shows first: of other models the one of the same name."""
+    """Return the map that a panel shows first: its own first one, or of another chosen answer that of the same name."""
     view, maps = scene.view, scene.panels[panel].maps
     if view.mode == "picture" or not maps:
         return None
-    if panel == view.panel:
+    if panel == view.panel or not view.map:
         return min(view.map, len(maps) - 1)
     first = scene.panels[min(view.panel, len(scene.panels) - 1)].maps
     label = first[min(view.map, len(first) - 1)].label if first else ""

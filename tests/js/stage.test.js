@@ -67,10 +67,14 @@ test("a figure shows the map of that answer, and of one without a map nothing", 
   assert.equal(pressed(SCENES, state, "9"), state);
 });
 
-test("other models show the same answer, by its name", () => {
-  const state = begin(SCENES, 2);
-  assert.deepEqual([0, 1, 2].map((i) => mapOf(SCENES[2], state, i)), [0, 1, null]);
-  assert.deepEqual([0, 1, 2].map((i) => mapOf(SCENES[2], pressed(SCENES, state, "2"), i)), [1, 0, 0]);
+test("models begin with a map of their own; once one is chosen, all show the same answer, by its name", () => {
+  const state = begin(SCENES, 2), shown = (now) => [0, 1, 2].map((i) => mapOf(SCENES[2], now, i));
+  assert.deepEqual(shown(state), [0, 0, 0]);
+  assert.deepEqual(shown(pressed(SCENES, state, "1")), [0, 1, null]);
+  assert.deepEqual(shown(pressed(SCENES, state, "2")), [1, 0, 0]);
+  // A view of another map than the first was chosen by who made it.
+  const given = [scene("models", { ...SCENES[2], view: { ...VIEW, map: 1 } })];
+  assert.deepEqual([0, 1, 2].map((i) => mapOf(given[0], begin(given, 0), i)), [1, 0, 0]);
 });
 
 test("L shows small, medium and large alone, then all; the answer stays", () => {
@@ -81,7 +85,7 @@ test("L shows small, medium and large alone, then all; the answer stays", () => 
     state = pressed(SCENES, state, "l");
   }
   assert.deepEqual(names, [null, 0, 1, 2, null]);
-  const medium = pressed(SCENES, begin(SCENES, 2), "l", "L");
+  const medium = pressed(SCENES, begin(SCENES, 2), "1", "l", "L");
   assert.equal(SCENES[2].panels[1].answers[medium.choice].label, "cat");
   // Of a single picture there is nothing else to show.
   const one = begin(SCENES, 1);
