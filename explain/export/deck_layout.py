@@ -6,7 +6,7 @@ than `SMALL`, so that a room reads them.
 
 from __future__ import annotations
 
-import math
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,8 @@ SMALL = 2.4
 GROUND, INK, SOFT, ACCENT, QUIET = (20, 20, 20), (242, 242, 242), (200, 200, 200), (90, 209, 219), (154, 154, 154)
 """Of the page, of titles, of sentences, of what is chosen, and of what is not, RGB."""
 _EDGE, _TOP, _FOOT, _GAP = 6.0, 5.0, 86.0, 4.0
-_LETTER, _LINE = 0.6, 1.25
-"""Width of a letter and height of a line by the letters' size: of wide fonts, so that others fit too."""
+_LETTER, _BOLD, _LINE = 0.6, 0.7, 1.25
+"""Widths of a letter and height of a line by the letters' size: of DejaVu, which is wide, so that others fit too."""
 
 
 @dataclass(frozen=True)
@@ -121,22 +121,23 @@ def made(scene: Scene) -> str:
     return "\n".join(lines)
 
 
-def size_of(words: str, place: Place, most: float, least: float = SMALL) -> float:
+def size_of(words: str, place: Place, most: float, least: float = SMALL, *, bold: bool = False) -> float:
     """Return the largest size of letters, `most` at best, at which words fit their place."""
-    size = most
-    while size > least and _lines(words, place.width, size) * size * _LINE > place.height:
+    size, letter = most, _BOLD if bold else _LETTER
+    while size > least and _lines(words, place.width / (size * letter)) * size * _LINE > place.height:
         size -= 0.2
     return max(size, least)
 
 
-def _lines(words: str, width: float, size: float) -> int:
-    return sum(max(1, math.ceil(len(line) * size * _LETTER / width)) for line in words.splitlines() or [""])
+def _lines(words: str, letters: float) -> int:
+    """Return how many lines of so many letters words take, broken between them."""
+    return sum(len(textwrap.wrap(line, max(1, int(letters)))) or 1 for line in words.splitlines() or [""])
 
 
 def _heads(title: str, sentence: str) -> list[Text]:
     across = WIDTH - 2 * _EDGE
     above, below = Place(_EDGE, _TOP, across, 9), Place(_EDGE, 14.5, across, 11)
-    found = [Text(title, above, size_of(title, above, 6, 3.4), bold=True, title=True)]
+    found = [Text(title, above, size_of(title, above, 6, 3.4, bold=True), bold=True, title=True)]
     return found + ([Text(sentence, below, size_of(sentence, below, 3.6), soft=True)] if sentence else [])
 
 
@@ -144,7 +145,7 @@ def _words(scene: Scene) -> list[Text]:
     across = WIDTH - 2 * _EDGE - 12
     above = Place(_EDGE, 18, across, 27)
     below = Place(_EDGE, 48, across, 34)
-    found = [Text(scene.title, above, size_of(scene.title, above, 9, 4), bold=True, title=True)]
+    found = [Text(scene.title, above, size_of(scene.title, above, 9, 4, bold=True), bold=True, title=True)]
     return found + (
         [Text(scene.sentence, below, size_of(scene.sentence, below, 4.4), soft=True)] if scene.sentence else []
     )
@@ -170,10 +171,11 @@ def _panels(scene: Scene) -> list[Text | Sight | Bars]:
         return [Sight(first, sight, _shown(scene, first)), *_bars(scene, first, beside, 7)]
     found: list[Text | Sight | Bars] = []
     wide, rows = (room.width - _GAP * (len(panels) - 1)) / len(panels), 2 if scene.size[1] > scene.size[0] else 3
+    letters = min(size_of(panel.name, Place(0, 0, wide, 4.5), 3.2, bold=True) for panel in panels)
     for i, panel in enumerate(panels):
         left, below = room.left + i * (wide + _GAP), 6.0 * rows + 1
         head = Place(left, room.top, wide, 4.5)
-        found.append(Text(panel.name, head, size_of(panel.name, head, 3.2), bold=True))
+        found.append(Text(panel.name, head, letters, bold=True))
         sight = _within(scene.size, Place(left, room.top + 5.5, wide, room.height - 5.5 - below))
         found.append(Sight(i, sight, _shown(scene, i)))
         found += _bars(scene, i, Place(left, sight.top + sight.height + 1, wide, 6.0 * rows), rows)

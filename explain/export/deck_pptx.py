@@ -211,6 +211,8 @@ def _bars(slide: Any, item: Bars) -> None:
     labels.number_format, labels.number_format_is_linked = '[=0]0%;[<0.01]"< 1%";0%', False
     labels.position = XL_LABEL_POSITION.OUTSIDE_END
     _letters_of(labels.font, SMALL)
+    # Else LibreOffice breaks "62%" in a narrow chart.
+    labels._element.find(f"{qn('c:txPr')}/{qn('a:bodyPr')}").set("wrap", "none")
     for i in range(len(item.answers)):
         fill = plot.series[0].points[i].format.fill
         fill.solid()

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from PIL import ImageFont
 
+from common import packaged
 from common.errors import Problem
 from explain.deck import Scene, SceneView
 from explain.export.deck_html import deck_html
@@ -148,10 +150,24 @@ def test_what_the_model_did_not_see_is_darkened():
     assert (layer[:, :29, 3] == round(255 * 0.66)).all() and layer[0, 31, 3] < 10
 
 
+def height_of(item: Text) -> float:
+    """The height of a text as the PDF's font has it, broken between words."""
+    font = ImageFont.truetype(str(packaged.font("DejaVuSans-Bold" if item.bold else "DejaVuSans")), 100)
+    lines, room = 1, item.place.width / item.size * 100
+    line = ""
+    for word in item.words.split():
+        tried = f"{line} {word}".strip()
+        lines, line = (lines, tried) if font.getlength(tried) <= room else (lines + 1, word)
+    return lines * item.size * 1.25
+
+
 def test_everything_lies_on_its_page_and_is_large_enough_to_be_read():
     long = replace(SCENES[1], title="A very long title " * 6, sentence="A sentence of many words. " * 15)
-    tall = replace(SCENES[3], size=(160, 240))
-    for scene in (*SCENES, long, tall):
+    tall, wide = (
+        replace(SCENES[3], size=(160, 240)),
+        replace(SCENES[1], title="Some maps lie: the same, whatever you ask"),
+    )
+    for scene in (*SCENES, long, tall, wide):
         for page in pages(scene):
             for item in page.items:
                 place = item.place
@@ -159,6 +175,7 @@ def test_everything_lies_on_its_page_and_is_large_enough_to_be_read():
                 assert place.left + place.width <= WIDTH - 5 and place.top + place.height <= HEIGHT - 2
                 if isinstance(item, Text):
                     assert item.size >= SMALL > 0.022 * HEIGHT
+                    assert scene is long or height_of(item) <= place.height
     title = pages(long)[0].items[0]
     assert isinstance(title, Text) and title.size < size_of("Short", title.place, 6)
 
