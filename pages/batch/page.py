@@ -34,7 +34,7 @@ LENSES = {
 }
 """Each is a function of `pages.batch.views`; `methods` only where they were compared."""
 COST = (
-    "That takes some 180 passes a map: of EfficientNet-Lite0 one or two seconds on two cores instead of 0.03, of "
+    "That takes some 180 passes a map: of EfficientNet-Lite0 about two seconds on two busy cores instead of 0.03, of "
     "YOLO11n six to ten. For 16 of the pictures every quick method is compared at up to six layers, in 450 passes each."
 )
 
