@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 OUT = FOLDER / "LIVE.md"
 MODELS = {"efficientnet-lite0": 0.8, "yolo11n": 0.8}
 """Speed that is the goal, as a share of the bare forward passes of the same frames."""
-SIZE, RATE, FRAMES = (640, 480), 25, 150
+SIZE, RATE, FRAMES = (640, 480), 25, 100
 ROUNDS = 3
 BATCHES = {"classify": (1, 4, 8), "detect": (1, 4)}
-LONG, GROWTH_MB = 6000, 40.0
+LONG, GROWTH_MB = 4000, 40.0
 """Frames of the clip over which memory is watched, and how much the process may grow over its second half."""
 Took = dict[str, float]
 

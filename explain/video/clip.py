@@ -34,7 +34,7 @@ _CONTAINERS = {
     rb"RIFF.{4}AVI ": "avi",
 }
 MAX_SHOWN = 0.5
-"""Seconds before a time in which the frame that is shown then is looked for."""
+"""Seconds before a time in which the frame that is shown then is looked for first."""
 _MATRIX = "DISPLAYMATRIX"
 _SAMPLE = 2**20
 """Bytes at either end of a file by which it is recognised."""
@@ -191,12 +191,17 @@ class Clip:
 
     def at(self, seconds: float) -> Frame | None:
         """Return the frame that is shown at a time since the start of the clip; None behind its end."""
-        found = None
-        for frame in self.frames(max(0.0, seconds - MAX_SHOWN)):
-            if frame.seconds > seconds + 1e-3:
-                return found or frame
-            found = frame
-        return found
+        for back in (MAX_SHOWN, seconds + 1):
+            found = None
+            for frame in self.frames(max(0.0, seconds - back)):
+                if frame.seconds > seconds + 1e-3:
+                    break
+                found = frame
+            else:
+                return found
+            if found is not None:
+                return found
+        return None
 
     def _timed(self, container: Any) -> Iterator[tuple[int, Any]]:
         """Yield the decoded frames with timestamps that rise."""

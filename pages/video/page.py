@@ -168,7 +168,8 @@ def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[s
 
     wanted = st.selectbox(
         "Follow",
-        [None, *sorted(set(explainer.labels))],
+        # Not None: a menu would show that as no choice yet.
+        ["", *sorted(set(explainer.labels))],
         format_func=lambda label: label or "Whatever it says",
         key=f"video-class-{choices.model.id}",
         help="One class throughout, or the model's best answer in each frame. Of a detector: the objects of a class.",

@@ -25,6 +25,7 @@ PAGES = [
     ("Many pictures", "Batch"),
     ("Many pictures", "Watch"),
     ("Show", "Live"),
+    ("Show", "Video"),
     ("Show", "Present"),
     ("History", "History"),
 ]

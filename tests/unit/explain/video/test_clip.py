@@ -39,6 +39,12 @@ def test_the_times_of_a_variable_frame_rate_are_kept(tmp_path: Path) -> None:
     assert [one.seconds for one in opened.frames()] == pytest.approx([at / 30 for at in pts])
 
 
+def test_the_frame_at_a_time_is_the_one_that_is_shown_then(tmp_path: Path) -> None:
+    opened = Clip(clip(tmp_path / "a.mp4", plain(4), pts=[0, 1, 60, 61], time_base=Fraction(1, 30)))
+    shown = {at: opened.at(at) for at in (0.0, 1 / 30, 1.5, 2.0, 2.01)}
+    assert {at: number_of(one.pixels) for at, one in shown.items() if one} == {0: 0, 1 / 30: 1, 1.5: 1, 2: 2, 2.01: 2}
+
+
 @pytest.mark.parametrize("turned", [90, 180, -90])
 def test_a_turned_clip_comes_upright(tmp_path: Path, turned: int) -> None:
     stored = np.zeros((48, 64, 3), np.uint8)
