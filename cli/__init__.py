@@ -18,6 +18,7 @@ from cli import (
     batch,
     compare,
     dashboard,
+    deck,
     detect,
     history,
     image,
@@ -43,6 +44,7 @@ _ORDER = [module.__name__ for module in _MODULES]
 app.registered_commands.sort(key=lambda command: _ORDER.index(command.callback.__module__))
 app.add_typer(models.app, name="models")
 app.add_typer(history.app, name="history")
+app.add_typer(deck.app, name="deck")
 
 
 _HELP = """Show where a vision model looked, how sure it was, and how far to trust that.
@@ -60,6 +62,7 @@ python -m explain similarity bus.jpg zidane.jpg
 python -m explain replay explained/bus/recipe.json --picture bus.jpg
 python -m explain models list --here
 python -m explain history list plate
+python -m explain deck make lies
 python -m explain watch watched --since 24h
 python -m explain dashboard
 python -m explain serve

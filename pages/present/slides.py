@@ -17,13 +17,13 @@ from components.views import charts
 from explain.deck import archive
 from explain.deck.deck import MAX_NAME
 from explain.deck.scene import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, payload
+from explain.export.deck_files import made
 from explain.phrases import plural
 from pages.present import decks
 from pages.present.board import Act, Row, acts, board
 
 if TYPE_CHECKING:
     from explain.deck.deck import Deck, Removed, Slide
-    from explain.deck.decks import Decks
 
 KINDS = {"picture": "Picture", "models": "Models", "story": "Story", "clip": "Clip", "words": "Words"}
 FILES = (
@@ -206,17 +206,9 @@ def _export(deck: Deck) -> None:
             help="One file that Present opens on another machine, with everything that is drawn.",
         )
         for label, suffix, help in FILES:
-            make = partial(made, store.decks, deck, suffix)
+            make = partial(made, store.decks, deck, f".{suffix}")
             name = f"{file_stem(deck.title)}.{suffix}"
             charts.download(label, make, name, key=f"deck-{suffix}-{deck.id}", help=help)
-
-
-def made(store: Decks, deck: Deck, suffix: str) -> bytes:
-    """Return a deck as a file for others: html, pptx or pdf."""
-    from explain.export import deck_html, deck_pdf, deck_pptx
-
-    makers = {"html": deck_html.deck_html, "pptx": deck_pptx.deck_pptx, "pdf": deck_pdf.deck_pdf}
-    return makers[suffix]([store.scene(slide) for slide in deck.slides], deck.title)
 
 
 def _empty() -> None:

@@ -10,6 +10,7 @@ import pytest
 from common.errors import Problem
 from common.packing import unpacked
 from explain.deck import Scene, payload, scenes, views
+from explain.export.deck_files import made
 from explain.findings.shortcut_story import story_step
 from explain.history import History
 from pages.present import ready, slides
@@ -92,10 +93,10 @@ def test_the_cheat_s_first_step_can_be_added_too(page, history):
 
 def test_a_clip_is_a_slide_with_its_first_frame(tmp_path, monkeypatch):
     path = clip(tmp_path / "a.mp4", scene(4))
-    made = views.of_clip(path, title="A clip", sentence="Of a thing.")
-    (found,) = scenes(payload([made]))
+    slide = views.of_clip(path, title="A clip", sentence="Of a thing.")
+    (found,) = scenes(payload([slide]))
     assert (found.kind, found.clip) == ("clip", path.read_bytes())
-    assert found.size == (made.size[0], made.size[1]) != (0, 0)
+    assert found.size == slide.size != (0, 0)
     monkeypatch.setattr(views, "MAX_CLIP", 10)
     with pytest.raises(Problem, match="a slide takes"):
         views.of_clip(path, title="", sentence="")
@@ -155,7 +156,7 @@ def test_a_deck_is_presented_from_a_slide_and_exported(page, history):
 
 @pytest.mark.parametrize(("suffix", "begins"), [("html", b"<!"), ("pptx", b"PK"), ("pdf", b"%PDF")])
 def test_each_file_that_is_offered_is_made(history, suffix, begins):
-    assert slides.made(history.decks, three(history), suffix).startswith(begins)
+    assert made(history.decks, three(history), f".{suffix}").startswith(begins)
     assert suffix in [one for _, one, _ in slides.FILES]
 
 
@@ -180,10 +181,10 @@ def test_decks_are_listed_renamed_and_deleted(page, history):
 
 
 def test_a_ready_deck_is_made_when_it_is_first_opened(page, history, monkeypatch):
-    made = []
+    asked = []
 
     def make(decks, name, **_):
-        made.append(name)
+        asked.append(name)
         decks.add(decks.create(ready.READY[name][0], ready=name).id, Scene("words", "First", "A sentence."))
 
     monkeypatch.setattr("explain.deck.ready.make", make)
@@ -194,7 +195,7 @@ def test_a_ready_deck_is_made_when_it_is_first_opened(page, history, monkeypatch
     if task is not None:
         assert task.finished(60)
         app.run()
-    assert "## Small, medium or large?" in texts(app) and made == ["sizes"]
+    assert "## Small, medium or large?" in texts(app) and asked == ["sizes"]
     pressed(app, "All decks")
     assert "comes with Sightglass" in texts(app)
     # What is added goes to a deck of one's own.
@@ -205,9 +206,9 @@ def test_a_ready_deck_is_made_when_it_is_first_opened(page, history, monkeypatch
 
 
 def test_the_titles_of_the_ready_decks_are_their_slides_own():
-    from explain.deck import ready as made
+    from explain.deck import ready as decks
 
-    assert {name: title for name, (title, _) in ready.READY.items()} == made.READY
+    assert {name: title for name, (title, _) in ready.READY.items()} == decks.READY
 
 
 def test_a_switched_off_history_is_said(page, monkeypatch):

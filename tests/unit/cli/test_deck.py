@@ -1,0 +1,72 @@
+"""`deck`: lists, exports and opens; what cannot be is one sentence."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli import main
+from explain.deck import Scene
+from explain.history import History
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from explain.deck.deck import Deck
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    return tmp_path / "kept"
+
+
+@pytest.fixture
+def deck(kept: Path) -> Deck:
+    decks = History(kept).decks
+    made = decks.create("For Monday")
+    decks.add(made.id, Scene("words", "A title", "A sentence."))
+    return decks.get(made.id)
+
+
+def test_a_deck_leaves_and_comes_back(
+    kept: Path, deck: Deck, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, other = tmp_path / "made" / "monday.sightglass", tmp_path / "other"
+    assert main(["deck", "export", deck.id, "--out", str(file), "--folder", str(kept)]) == 0
+    assert main(["deck", "open", str(file), "--folder", str(other)]) == 0
+    assert "For Monday, 1 slide," in capsys.readouterr().out
+    assert main(["deck", "list", "--folder", str(other), "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)["decks"]
+    assert (listed["title"], [one["title"] for one in listed["slides"]]) == ("For Monday", ["A title"])
+
+
+def test_a_deck_is_written_for_others(kept: Path, deck: Deck, tmp_path: Path) -> None:
+    file = tmp_path / "monday.html"
+    assert main(["deck", "export", deck.id, "--out", str(file), "--folder", str(kept)]) == 0
+    assert "For Monday" in file.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["export", "gone", "--out", "a.pdf"], "There is no such deck"),
+        (["export", "gone", "--out", "a.doc"], "ends in .sightglass, .html, .pptx or .pdf, not in .doc"),
+        (["open", "nowhere.sightglass"], "nowhere.sightglass cannot be read"),
+        (["open", "."], "cannot be read"),
+        (["make", "lie"], "There is no ready deck lie: did you mean lies?"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(
+    words: list[str], said: str, kept: Path, deck: Deck, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del deck
+    assert main(["deck", *words, "--folder", str(kept)]) != 0
+    found = capsys.readouterr()
+    assert said in " ".join((found.out + found.err).split()).replace("│ ", "")
+
+
+def test_an_empty_history_says_how_to_begin(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["deck", "list", "--folder", str(kept)]) == 0
+    assert "deck make lies" in capsys.readouterr().out and not kept.exists()
