@@ -57,6 +57,7 @@ _MODULES += (
     "screen.js",
     "answers.js",
     "recorder.js",
+    "buttons.js",
     "live.js",
 )
 _component = declare("live", Path(__file__).parent, _MODULES, styles=("sliders.css",))

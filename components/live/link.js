@@ -101,6 +101,11 @@ export class Link {
     return this.#ready && this.#open.size < MAX_FRAMES && bufferedAmount < MAX_WAITING;
   }
 
+  /** Number of frames that are on their way. */
+  get pending() {
+    return this.#open.size;
+  }
+
   /** Reserve room for a frame that is being encoded; return its number. */
   reserve() {
     this.#open.add(++this.#number);

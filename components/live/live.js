@@ -4,12 +4,12 @@ import { broadcast, component, find, keepStored, stored, themeOf } from "../fron
 import { bytes, unpack } from "../frontend/unpack.js";
 import { listColormaps } from "../viewer/controls.js";
 import { defaults, keep, recalled } from "../viewer/settings.js";
-import { gradient } from "../viewer/table.js";
 import { Answers, followed } from "./answers.js";
+import { showButtons, wireButtons } from "./buttons.js";
 import { Encoder } from "./encoder.js";
 import { Link } from "./link.js";
 import { Pace } from "./pace.js";
-import { Recorder, download, named } from "./recorder.js";
+import { Recorder, asJpeg, base64, download, named } from "./recorder.js";
 import { Screen, boxAt } from "./screen.js";
 import { camera, clip, reason } from "./source.js";
 
@@ -25,13 +25,15 @@ import { camera, clip, reason } from "./source.js";
  */
 
 const QUALITY = 0.88;
+/** Milliseconds between two changes of what is said of the frames. */
+const WORDS = 120;
 /** Milliseconds for which a sentence stays. */
 const SHORT = 6_000;
 const LONG = 20_000;
 const SOURCE = "sightglass.live";
 const MODES = ["overlay", "map", "contour", "spotlight", "picture"];
 
-class Live {
+export class Live {
   settings = defaults();
   /** @type {Map<string, Uint8Array>} */
   luts = new Map();
@@ -57,6 +59,9 @@ class Live {
   retry = false;
   dropped = 0;
   idle = false;
+  said = 0;
+  /** What the rows say. @type {import("./screen.js").Screen["shown"]} */
+  told = null;
   answered = 0;
   #timer = 0;
   #turns = 0;
@@ -71,7 +76,7 @@ class Live {
     this.screen = new Screen(this.canvas);
     this.pace = new Pace();
     this.recorder = new Recorder();
-    this.answers = new Answers(find(root, ".rows"), (place) => this.follow(place), signal);
+    this.answers = new Answers(find(root, ".rows"), (place) => this.follow(place, this.told), signal);
     this.grab = document.createElement("canvas");
     this.grabbing = /** @type {CanvasRenderingContext2D} */ (this.grab.getContext("2d", { willReadFrequently: true }));
     this.encoder = new Encoder((number, jpeg) => this.encoded(number, jpeg));
@@ -80,7 +85,7 @@ class Live {
       note: (note) => this.noted(note),
       answer: (answer) => this.answer(answer),
     });
-    this.wire();
+    wireButtons(this);
     signal.addEventListener("abort", () => this.end());
   }
 
@@ -121,7 +126,7 @@ class Live {
       this.clip = clip(stills);
       if (this.kind === "clip") this.use(this.clip);
     }
-    this.controls();
+    showButtons(this);
     this.redraw();
   }
 
@@ -142,7 +147,7 @@ class Live {
     this.kind = kind;
     this.retry = false;
     keepStored(sessionStorage, SOURCE, { source: kind });
-    this.controls();
+    showButtons(this);
     const turn = ++this.#turns;
     if (kind === "clip") {
       this.sourceWords = "";
@@ -223,9 +228,11 @@ class Live {
     for (const number of this.taken.keys()) if (number <= n) this.taken.delete(number);
     this.pace.waited(ms.wait, dropped - this.dropped);
     this.dropped = dropped;
-    this.idle = this.pace.delay === 0 && ms.wait < 1;
+    // Dropped frames leave too few on their way.
+    const starving = !this.link.pending;
+    this.idle = starving || (this.pace.delay === 0 && ms.wait < 1);
     clearTimeout(this.#timer);
-    if (this.pace.delay > 1) this.#timer = window.setTimeout(() => this.pump(), this.pace.delay);
+    if (this.pace.delay > 1 && !starving) this.#timer = window.setTimeout(() => this.pump(), this.pace.delay);
     else this.pump();
     if (this.frozen || !frame) return;
     if (problem) {
@@ -244,7 +251,8 @@ class Live {
     const now = performance.now();
     this.pace.shown(now, now - frame.taken);
     this.root.dataset.shown = String(this.answered);
-    this.words();
+    // Nobody reads faster, and each change of a text has the browser lay out the page.
+    if (now - this.said > WORDS) this.words();
     broadcast("frame", { taken: frame.taken, ms: { ...frame.ms, ...ms, draw: performance.now() - start } });
   }
 
@@ -272,9 +280,12 @@ class Live {
 
   // What is followed.
 
-  /** Follow a row of the answers, or nothing where that one is followed already. @param {number} place */
-  follow(place) {
-    const { answer, taken } = this.screen.shown ?? {}, said = answer?.head.answers[place];
+  /**
+   * Follow one of the answers, or nothing where that one is followed already.
+   * @param {number} place @param {import("./screen.js").Screen["shown"]} [shown] what it was chosen in
+   */
+  follow(place, shown = this.screen.shown) {
+    const { answer, taken } = shown ?? {}, said = answer?.head.answers[place];
     if (!said || !taken) return;
     const { index, label, box } = said, { width, height } = taken.pixels;
     const chosen = answer.head.place === null ? this.pin?.index === index : Boolean(this.pin) && answer.head.place === place;
@@ -306,6 +317,8 @@ class Live {
   }
 
   words() {
+    this.said = performance.now();
+    this.told = this.screen.shown;
     const { answer } = this.screen.shown ?? {}, said = followed(answer ?? null, this.pin, this.detects);
     find(this.root, ".follows").textContent = said;
     this.answers.show(answer ?? null);
@@ -339,35 +352,13 @@ class Live {
     }, ms);
   }
 
-  controls() {
-    const { root, settings } = this, $ = find.bind(null, root);
-    $(`[name="source"][value="${this.kind}"]`).checked = true;
-    $(`[name="mode"][value="${settings.mode}"]`).checked = true;
-    $(".alpha").value = String(settings.alpha);
-    $(".alpha").disabled = !["overlay", "spotlight"].includes(settings.mode);
-    const bar = $(".threshold"), share = `${100 * settings.threshold}%`;
-    bar.value = String(settings.threshold);
-    const veil = "color-mix(in srgb, var(--st-background-color) 78%, transparent)";
-    bar.style.setProperty("--hidden", `linear-gradient(90deg, ${veil} ${share}, transparent ${share})`);
-    bar.style.setProperty("--colours", gradient(this.luts.get(settings.colormap) ?? new Uint8Array(768)));
-    $(".low").textContent = settings.threshold ? `From ${settings.threshold.toFixed(2)}` : "Cold";
-    $(".colormap").value = settings.colormap;
-    $(".boxes").setAttribute("aria-pressed", String(settings.boxes));
-    $(".freeze").setAttribute("aria-pressed", String(this.frozen));
-    find($(".freeze"), ".icon").textContent = this.frozen ? "play_arrow" : "pause";
-    find($(".freeze"), ".word").textContent = this.frozen ? "Go on" : "Freeze";
-    $(".record").setAttribute("aria-pressed", String(this.recorder.on));
-    find($(".record"), ".icon").textContent = this.recorder.on ? "stop_circle" : "fiber_manual_record";
-    find($(".record"), ".word").textContent = this.recorder.on ? "Stop recording" : "Record";
-  }
-
   // What a person does.
 
   /** @param {Partial<Settings>} changes @param {boolean} [done] the hand let go */
   set(changes, done = true) {
     Object.assign(this.settings, changes);
     if (done) keep(sessionStorage, this.settings);
-    this.controls();
+    showButtons(this);
     this.redraw();
   }
 
@@ -375,7 +366,7 @@ class Live {
   freeze(frozen) {
     this.frozen = frozen && Boolean(this.screen.shown?.answer);
     this.pace.reset();
-    this.controls();
+    showButtons(this);
     this.words();
     if (!this.frozen) this.pump();
   }
@@ -407,41 +398,7 @@ class Live {
   record() {
     if (this.recorder.on) this.recorder.stop();
     else this.recorder.start(this.canvas);
-    this.controls();
-  }
-
-  wire() {
-    const { root, signal, canvas } = this;
-    const hear = (/** @type {string} */ name, /** @type {string} */ type, /** @type {(target: HTMLInputElement) => void} */ handler) =>
-      find(root, name).addEventListener(type, ({ target }) => handler(/** @type {HTMLInputElement} */ (target)), { signal });
-    hear(".source", "change", ({ value }) => void this.choose(value === "camera" ? "camera" : "clip"));
-    hear(".view", "change", ({ value }) => this.set({ mode: /** @type {Settings["mode"]} */ (value) }));
-    for (const name of /** @type {const} */ (["alpha", "threshold"])) {
-      hear(`.${name}`, "input", ({ value }) => this.set({ [name]: Number(value) }, false));
-      hear(`.${name}`, "change", ({ value }) => this.set({ [name]: Number(value) }));
-      hear(`.${name}`, "dblclick", () => this.set({ [name]: defaults()[name] }));
-    }
-    hear(".colormap", "change", ({ value }) => this.set({ colormap: value }));
-    hear(".pin", "change", ({ value }) => this.named(value));
-    hear(".boxes", "click", () => this.set({ boxes: !this.settings.boxes }));
-    hear(".freeze", "click", () => this.freeze(!this.frozen));
-    hear(".open", "click", () => void this.hand("open"));
-    hear(".snapshot", "click", () => void this.hand("snapshot"));
-    hear(".record", "click", () => this.record());
-    hear(".again", "click", () => (this.linkWords ? this.link.start() : void this.choose("camera")));
-    hear(".full", "click", () => void (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen()));
-    hear(".original", "pointerdown", () => this.hold(true));
-    window.addEventListener("pointerup", () => this.hold(false), { signal });
-    window.addEventListener("blur", () => this.hold(false), { signal });
-    canvas.addEventListener("click", (event) => this.click(event), { signal });
-    root.addEventListener("keydown", (event) => this.key(event), { signal });
-    root.addEventListener("keyup", ({ key }) => key === " " && this.hold(false), { signal });
-    document.addEventListener("visibilitychange", () => {
-      if (document.hidden) return;
-      this.link.woke();
-      this.pace.reset();
-      this.pump();
-    }, { signal });
+    showButtons(this);
   }
 
   /** @param {MouseEvent} event */
@@ -466,22 +423,6 @@ class Live {
     else return;
     event.preventDefault();
   }
-}
-
-/** @param {HTMLCanvasElement} canvas @returns {Promise<Blob>} */
-function asJpeg(canvas) {
-  return new Promise((resolve) => {
-    canvas.toBlob((blob) => resolve(blob ?? new Blob()), "image/jpeg", 0.95);
-  });
-}
-
-/** @param {Blob} blob @returns {Promise<string>} */
-function base64(blob) {
-  return new Promise((resolve) => {
-    const reader = new FileReader();
-    reader.addEventListener("load", () => resolve(String(reader.result).split(",")[1] ?? ""));
-    reader.readAsDataURL(blob);
-  });
 }
 
 export default component(".live", (root, gone) => {

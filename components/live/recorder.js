@@ -48,3 +48,19 @@ export class Recorder {
     this.#recorder = null;
   }
 }
+
+/** @param {HTMLCanvasElement} canvas @returns {Promise<Blob>} */
+export function asJpeg(canvas) {
+  return new Promise((resolve) => {
+    canvas.toBlob((blob) => resolve(blob ?? new Blob()), "image/jpeg", 0.95);
+  });
+}
+
+/** @param {Blob} blob @returns {Promise<string>} */
+export function base64(blob) {
+  return new Promise((resolve) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => resolve(String(reader.result).split(",")[1] ?? ""));
+    reader.readAsDataURL(blob);
+  });
+}
