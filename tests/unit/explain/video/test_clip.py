@@ -39,6 +39,34 @@ def test_the_times_of_a_variable_frame_rate_are_kept(tmp_path: Path) -> None:
     assert [one.seconds for one in opened.frames()] == pytest.approx([at / 30 for at in pts])
 
 
+class Pipe:
+    """What a browser's recorder writes to: it cannot go back, so the file has neither length nor index."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self.data += bytes(data)
+        return len(data)
+
+
+def test_a_recording_of_a_browser_that_does_not_know_its_length(tmp_path: Path) -> None:
+    pipe = Pipe()
+    with av.open(pipe, "w", format="webm") as file:
+        stream = file.add_stream("libvpx", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for pixels in plain(12):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        file.mux(stream.encode())
+    path = tmp_path / "a.webm"
+    path.write_bytes(pipe.data)
+    opened = Clip(path)
+    assert (opened.about.frames, opened.about.seconds) == (0, 0.0)
+    found = list(opened.frames())
+    assert [number_of(one.pixels) for one in found] == list(range(12))
+    assert [one.number for one in opened.frames(after=(6, found[6].pts))] == list(range(7, 12))
+
+
 def test_the_frame_at_a_time_is_the_one_that_is_shown_then(tmp_path: Path) -> None:
     opened = Clip(clip(tmp_path / "a.mp4", plain(4), pts=[0, 1, 60, 61], time_base=Fraction(1, 30)))
     shown = {at: opened.at(at) for at in (0.0, 1 / 30, 1.5, 2.0, 2.01)}
