@@ -13,7 +13,7 @@ from explain.rendering.colormaps import colormaps
 from tests.unit.explain.export.deck_scenes import TITLE, deck
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -246,3 +246,27 @@ def test_nothing_moves_for_who_asked_for_that(page: Page) -> None:
     page.keyboard.press("PageDown")
     page.locator('.stage[data-step="looked"] .heated').wait_for()
     assert page.evaluate(running) == 0
+
+
+def test_a_view_of_the_dashboard_is_presented_on_the_whole_screen(visit: Callable[..., Page]) -> None:
+    page = visit("/", reduced_motion="reduce")
+    page.get_by_role("button", name="Add to deck").click()
+    stage = page.locator(".stage[data-slide]")
+    # On the page it is a preview of the whole slide.
+    sync.expect(stage).to_have_attribute("data-step", "looked")
+    page.get_by_role("button", name="Present on the full screen").click()
+    page.wait_for_function("() => document.fullscreenElement")
+    sync.expect(stage).to_have_attribute("data-step", "picture")
+    page.keyboard.press("PageDown")
+    page.keyboard.press(".")
+    page.locator(".stage .black:visible").wait_for()
+    page.keyboard.press("PageDown")
+    # Neither key is Streamlit's, which would ask whether to clear its caches.
+    page.keyboard.press("c")
+    page.keyboard.press("PageDown")
+    sync.expect(stage).to_have_attribute("data-step", "looked")
+    sync.expect(page.locator(".stage button.colours")).to_have_text("Magma")
+    page.screenshot(path=ARTEFACTS / "stage-dashboard.png")
+    page.evaluate("() => document.exitFullscreen()")
+    sync.expect(page.get_by_role("dialog")).to_have_count(1)
+    page.get_by_role("dialog").get_by_text("Name of the new deck").wait_for()
