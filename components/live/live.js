@@ -226,7 +226,7 @@ export class Live {
   answer(answer) {
     const { n, ms, problem, dropped } = answer.head, frame = this.taken.get(n);
     for (const number of this.taken.keys()) if (number <= n) this.taken.delete(number);
-    this.pace.waited(ms.wait, dropped - this.dropped);
+    this.pace.waited(ms.wait, dropped - this.dropped, performance.now());
     this.dropped = dropped;
     // Dropped frames leave too few on their way.
     const starving = !this.link.pending;

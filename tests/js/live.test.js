@@ -174,6 +174,12 @@ test("the next frame is taken so late that it hardly waits", () => {
   assert.equal(pace.delay, 0);
 });
 
+test("where answers come seldom, as with several viewers, a frame waits longer so as not to miss its turn", () => {
+  const pace = new Pace();
+  for (let i = 1; i < 100; i++) pace.waited(Math.max(0, 70 - pace.delay), 0, 80 * i);
+  assert.ok(Math.abs(70 - pace.delay - 20) < 1);
+});
+
 test("speed and delay are of the last seconds", () => {
   const pace = new Pace();
   assert.equal(pace.read(0), null);
