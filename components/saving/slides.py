@@ -41,6 +41,8 @@ class Adding:
     """Counts the dialogs: the fields of each begin with the words of its own view."""
     scene: Scene | None = None
     """What the open dialog adds."""
+    records: tuple[str, ...] = ()
+    """The records that it is of."""
     problem: str = ""
     """Why the last one was not added."""
     news: str = ""
@@ -48,14 +50,21 @@ class Adding:
 
 
 def button(
-    screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]] = (), *, label: str = "Add to deck"
+    screen: str,
+    draft: Draft,
+    saved: Sequence[tuple[Explanation, int]] = (),
+    *,
+    records: Sequence[str] = (),
+    label: str = "Add to deck",
 ) -> None:
-    """Draw the button that opens the dialog. `saved`: the explanations that go to History with the slide."""
+    """Draw the button that opens the dialog. `saved`: the explanations that go to History with the slide; `records`:
+    the ids of what is there already."""
     help = "Make a slide of this view: choose its deck, its title and its sentence, or show it on the whole screen now."
     if not st.button(label, icon=":material/slideshow:", key=f"deck-{screen}", help=help):
         return
     adding = state.of(Adding)
     adding.opened += 1
+    adding.records = tuple(records)
     adding.added.pop(screen, None)
 
     @st.dialog("Present this, or add it to a deck", width="large", icon=":material/slideshow:")
@@ -171,7 +180,7 @@ def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
     assert adding.scene is not None
     title, sentence = (str(widgets.get(f"slide-{name}-{number}") or "") for name in ("title", "sentence"))
     try:
-        ids = history_store.saved(saved, screen=state.of(state.Navigation).page)
+        ids = (*adding.records, *history_store.saved(saved, screen=state.of(state.Navigation).page))
         deck = widgets.get(f"slide-deck-{number}", NEW)
         if deck == NEW:
             deck = store.decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id

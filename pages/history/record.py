@@ -14,6 +14,7 @@ from common.errors import Problem
 from components.answer_list import Row, rows
 from components.proof import draw as draw_proof
 from components.proof import payload
+from components.saving import slides
 from components.session import history_store, proof_job, reopen, state
 from components.viewer import Box, Map, Options, Panel, Scene, View, send_texts, viewer
 from components.views import charts, panels, tables
@@ -25,6 +26,8 @@ from pages.history.files import archive, files, marked
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from components.saving.view_settings import Look
+    from explain.deck.scene import Scene as DeckScene
     from explain.history import Record, SavedMap
     from explain.picture.image import Image
 
@@ -174,9 +177,19 @@ def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int, a
     with st.container(horizontal=True, vertical_alignment="center"):
         _open_again(record, image, maps)
         _downloads(record, maps, index)
+        slides.button("history", partial(_slide, record, image, maps, index), records=[record.id])
         confirm_record_deletion(record, after)
         _all(record, maps, index)
+        slides.said("history")
     st.caption(about(record))
+
+
+def _slide(record: Record, image: Image, maps: Sequence[SavedMap], index: int, look: Look) -> DeckScene:
+    from explain.deck.views import of_record
+
+    view = record.view.model_copy(update={"settings": {**record.view.settings, **look}})
+    found = history_store.store().proof(record, index)
+    return of_record(replace(record, index=index, view=view), image, maps, found)
 
 
 def _proof(record: Record, image: Image, item: SavedMap, index: int) -> None:

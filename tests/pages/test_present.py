@@ -91,6 +91,19 @@ def test_the_cheat_s_first_step_can_be_added_too(page, history):
     assert {slide.kind for slide in deck.slides} == {"story"}
 
 
+def test_a_saved_record_is_a_slide_without_its_model(page, history):
+    app = page()
+    pressed(app, "Save")
+    (record,) = history.search().records
+    app.query_params["kept"] = record.id
+    app.switch_page("pages/history/page.py").run()
+    add(app)
+    assert not app.exception and not app.error
+    (slide,) = history.decks.all()[0].slides
+    assert slide.records == (record.id,) and slide.title.startswith("A model called this a minibus")
+    assert history.decks.scene(slide).panels[0].name == "EfficientNet-Lite0"
+
+
 def test_a_clip_is_a_slide_with_its_first_frame(tmp_path, monkeypatch):
     path = clip(tmp_path / "a.mp4", scene(4))
     slide = views.of_clip(path, title="A clip", sentence="Of a thing.")
