@@ -107,7 +107,10 @@ def pages(scene: Scene) -> list[Page]:
 
 
 def made(scene: Scene) -> str:
-    """Say in a few lines what made a scene: models, answers, and how the maps are drawn; empty where no model did."""
+    """Say in a few lines what made a scene: models, answers, how its maps are drawn, and the commands that make them.
+
+    Empty where no model did.
+    """
     lines = []
     for panel in scene.panels:
         said = ", ".join(f"{label} {percent(score)}" for label, score in panel.answers[:3])
@@ -118,6 +121,8 @@ def made(scene: Scene) -> str:
         view = scene.view
         at = f", values from {view.threshold:.2f}" if view.threshold else ""
         lines.append(f"Drawn as {view.mode} in {view.colormap}, opacity {view.opacity:.2f}{at}.")
+    if scene.commands:
+        lines += ["Made again by:", *dict.fromkeys(scene.commands)]
     return "\n".join(lines)
 
 

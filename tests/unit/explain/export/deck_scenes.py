@@ -82,6 +82,7 @@ def deck() -> list[Scene]:
             SIZE,
             (panel(),),
             proof(),
+            commands=("python -m explain image bus.jpg",),
         ),
         Scene("picture", "Three things, one box at a time", "One bus, two persons.", "", shown, SIZE, (detector(),)),
         Scene("models", "Small, medium or large?", "All three say minibus.", "", shown, SIZE, models, proof()),

@@ -95,6 +95,7 @@ def test_notes_have_what_the_speaker_wrote_and_what_made_the_slide(opened: Any):
     text = opened.slides[1].notes_slide.notes_text_frame.text
     assert text.startswith("Cropped.")
     assert "EfficientNet-Lite0: minibus 72\u00a0%" in text and "inferno" in text
+    assert text.endswith("Made again by:\npython -m explain image bus.jpg")
 
 
 def test_a_clip_is_a_movie_with_its_first_frame(opened: Any):
