@@ -23,7 +23,7 @@ import torch
 
 from benchmarks.case import picture
 from benchmarks.processes import fresh, megabytes
-from benchmarks.report import FOLDER, Row, attempt, goal, goals, grid, machine
+from benchmarks.report import FOLDER, Row, attempt, goal, goals, grid, machine, where
 from benchmarks.timing import in_rounds
 from explain import Explainer
 from explain.picture.image import Image
@@ -156,8 +156,6 @@ def markdown(result: Row) -> str:
         for line in result["lines"]
         if "rows" in line
     ]
-    from benchmarks.report import where
-
     parts = [
         "# Video",
         "Written by `python -m benchmarks video`; do not edit by hand.",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
 from common.errors import Cancelled, Problem
 from components.session import background, monitoring, page, state
-from components.session.background import Status, Watched
+from components.session.background import Status, Task, Watched
 from explain.evidence.cache import ByteCache
 from explain.methods import METHODS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from threading import Event
 
@@ -29,6 +32,7 @@ WORTH_SHOWING = 0.1
 PATIENCE = 0.4
 """Seconds that a slow method may take before a progress bar is worth showing."""
 Key = tuple[Any, ...]
+Run = TypeVar("Run", bound=Task[Any])
 
 
 @st.cache_resource(show_spinner=False)
@@ -42,6 +46,21 @@ def _cache() -> ByteCache[Explanation]:
         return explanation.evidence.nbytes + explanation.image.pixels.nbytes + maps
 
     return ByteCache("explanations", size)
+
+
+def example(choices: Choices, shared: Callable[..., Run], make: Callable[[dict[str, Any]], Run]) -> Run:
+    """Return the run over a page's example with these choices.
+
+    `shared`: the page's cache, called with the model's id, its options as text, and what makes the run, by `make`.
+    """
+    options = dict(choices.options)
+    if not is_slow(choices.method):
+        options = {"method": choices.method, **options}
+    made = shared(choices.model.id, json.dumps(options, default=str, sort_keys=True), partial(make, options))
+    if made.finished() and made.status.failure is not None:
+        # Tried again at the next visit.
+        shared.clear()  # type: ignore[attr-defined]  # Streamlit's
+    return made
 
 
 class Job(Watched[Status]):

@@ -115,12 +115,4 @@ def of(decks: Decks, deck: Deck) -> bytes:
 def put(decks: Decks, data: bytes) -> Deck:
     """Add a deck's file to the history's decks; raise Problem where it is none, or where there is no room: then none of
     it is added."""
-    title, found = read(data)
-    made = decks.create(title)
-    try:
-        for scene in found:
-            decks.add(made.id, scene)
-    except BaseException:
-        decks.delete(made.id)
-        raise
-    return decks.get(made.id)
+    return decks.create(*read(data))

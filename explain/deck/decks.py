@@ -61,8 +61,8 @@ class Decks:
         with self._store.reading() as database:
             return _deck(database, id)
 
-    def create(self, title: str, *, ready: str = "") -> Deck:
-        """Make a deck without slides. `ready`: which of the ready decks it is."""
+    def create(self, title: str, scenes: Sequence[Scene] = (), *, ready: str = "") -> Deck:
+        """Make a deck of scenes, or none of it where there is no room. `ready`: which of the ready decks it is."""
         id, at = secrets.token_hex(8), now()
         with self._store.writing() as database:
             (count,) = database.execute("SELECT count(*) FROM decks").fetchone()
@@ -70,6 +70,12 @@ class Decks:
                 raise Problem(f"There are {count} decks: delete one that you do not need any more.")
             values = (id, at, at, name(title), ready)
             database.execute("INSERT INTO decks (id, created, changed, title, ready) VALUES (?, ?, ?, ?, ?)", values)
+        try:
+            for scene in scenes:
+                self.add(id, scene)
+        except BaseException:
+            self.delete(id)
+            raise
         return self.get(id)
 
     def rename(self, id: str, title: str) -> Deck:

@@ -58,14 +58,7 @@ def make(
             raise Cancelled
         made.append(scene)
         progress(len(made) / SLIDES[name], f"{READY[name]} Slide {len(made)} of {SLIDES[name]}")
-    deck = decks.create(READY[name], ready=name)
-    try:
-        for scene in made:
-            decks.add(deck.id, scene)
-    except BaseException:
-        decks.delete(deck.id)
-        raise
-    return decks.get(deck.id)
+    return decks.create(READY[name], made, ready=name)
 
 
 def scenes_of(name: str, *, steps: int = STEPS) -> Iterator[Scene]:

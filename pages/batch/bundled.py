@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -75,15 +74,7 @@ def job(choices: Choices, explainer: Explainer) -> BundledJob | None:
     """Return the run with these choices, which every session shares; None for a model that would take minutes."""
     if not explainer.resident.gradients:
         return None
-    slow = explain_job.is_slow(choices.method)
-    options = dict(choices.options) if slow else {"method": choices.method, **choices.options}
-    made = _job(
-        choices.model.id, json.dumps(options, default=str, sort_keys=True), partial(BundledJob, choices.model, options)
-    )
-    if made.finished() and made.status.failure is not None:
-        # Tried again at the next visit.
-        _job.clear()
-    return made
+    return explain_job.example(choices, _job, partial(BundledJob, choices.model))
 
 
 @st.cache_resource(show_spinner=False, max_entries=6)

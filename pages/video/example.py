@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -35,14 +34,7 @@ def job(choices: Choices, explainer: Explainer) -> Job | None:
     """Return the run with these choices, which every session shares; None for a model that would take minutes."""
     if not explainer.resident.gradients or explainer.model.task == "embed":
         return None
-    options = dict(choices.options)
-    if not explain_job.is_slow(choices.method):
-        options = {"method": choices.method, **options}
-    made = _job(choices.model.id, json.dumps(options, default=str, sort_keys=True), partial(_started, choices, options))
-    if made.finished() and made.status.failure is not None:
-        # Tried again at the next visit.
-        _job.clear()
-    return made
+    return explain_job.example(choices, _job, partial(_started, choices))
 
 
 @st.cache_resource(show_spinner=False, max_entries=6)
