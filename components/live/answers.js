@@ -17,8 +17,9 @@ export function followed(answer, pin, detects) {
   if (pin && !map) return `No ${pin.label} in sight.`;
   if (!map) return "";
   if (map.state !== "ok") return `${map.label}: this map is empty.`;
-  const sure = map.score === null ? "" : ` ${percent(map.score)}`;
-  return pin ? `Following ${map.label}${sure}` : `${map.label}${sure}`;
+  const said = `${map.label} ${percent(map.score)}`;
+  // A frame from before the choice has the map of another class; a box that is followed may change its own.
+  return pin && (detects || pin.label === map.label) ? `Following ${said}` : said;
 }
 
 export class Answers {

@@ -13,7 +13,7 @@ const LONGEST_RETRY = 8_000;
 
 /**
  * @typedef {{label: string, index: number, score: number, box?: number[], corners?: number[][]}} Said
- * @typedef {import("./raw_map.js").RawHead & {label: string, score: number|null, state: string, extent: number[], seen: number[]}} Mapped
+ * @typedef {import("./raw_map.js").RawHead & {label: string, score: number, state: string, extent: number[], seen: number[]}} Mapped
  * @typedef {{n: number, problem: string, dropped: number, ms: Record<string, number>, size: number[], answers: Said[],
  *   map: Mapped|null, place: number|null, lost: boolean}} AnswerHead
  * @typedef {{head: AnswerHead, blobs: Uint8Array[]}} Answer

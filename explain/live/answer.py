@@ -32,8 +32,8 @@ class RawMap:
     """A map as it was computed, before it is scaled and grown."""
 
     label: str
-    score: float | None
-    """0..1; None of a class that is not among the best."""
+    score: float
+    """0..1."""
     state: State
     """`raws` are empty unless it is "ok"."""
     raws: tuple[NDArray[np.float32], ...]
@@ -48,6 +48,7 @@ class Answer:
     size: tuple[int, int]
     """Width and height of the frame in pixels."""
     predictions: tuple[Prediction, ...]
+    """The best, and the class that is followed: last, where it is not among them."""
     map: RawMap | None
     """None where what is followed is not in the frame."""
     place: int | None

@@ -17,12 +17,13 @@ from explain.live.answer import MAX_BYTES, Answer, Pin, RawMap
 from explain.live.follow import Followed
 from explain.maps.heatmap import state_of
 from explain.picture.image import Image
+from models.adapter import Prediction
 
 if TYPE_CHECKING:
     from explain.evidence.evidence import Evidence
     from explain.evidence.resident import Resident
     from explain.live.choice import Choice
-    from models.adapter import Prediction, Target
+    from models.adapter import Target
 
 MAX_PIXELS = 2_100_000
 """Of a frame: 1920 × 1080, and a little more."""
@@ -58,6 +59,8 @@ class Looker:
         predictions = decode(evidence, options)
         size = (image.width, image.height)
         target, place, lost = self._target(evidence, predictions, size)
+        if target is not None and not self.detects:
+            predictions = _with_followed(predictions, target, evidence)
         found = None if target is None else self._map(evidence, target, predictions, place)
         milliseconds["maps"] = (time.perf_counter() - start) * 1e3
         return Answer(size, predictions, found, place, lost, milliseconds)
@@ -101,8 +104,14 @@ class Looker:
     ) -> RawMap:
         raws = tuple(raw[0].cpu().numpy() for raw in self.choice.method.run(evidence, [target]).maps)
         found = state_of(raws, evidence.geometry)
-        if place is None:
-            score = max((one.score for one in predictions if one.index == target.index), default=None)
-        else:
-            score = predictions[place].score
+        same = [one.score for one in predictions if one.index == target.index]
+        score = max(same) if place is None else predictions[place].score
         return RawMap(target.label, score, found, raws if found == "ok" else (), evidence.geometry)
+
+
+def _with_followed(predictions: tuple[Prediction, ...], target: Target, evidence: Evidence) -> tuple[Prediction, ...]:
+    """Return a classifier's predictions with the class that is followed: last, where it is not among the best."""
+    if target.index is None or any(one.index == target.index for one in predictions):
+        return predictions
+    scores = evidence.resident.adapter.class_scores(evidence.outputs)[0]
+    return (*predictions, Prediction(target.label, target.index, float(scores[target.index].detach())))

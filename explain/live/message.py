@@ -104,7 +104,7 @@ def _map(made: RawMap) -> dict[str, Any]:
     geometry = made.geometry
     return {
         "label": made.label,
-        "score": None if made.score is None else round(made.score, 4),
+        "score": round(made.score, 4),
         "state": made.state,
         "shapes": [list(raw.shape) for raw in made.raws],
         "input": list(geometry.input),

@@ -195,6 +195,9 @@ test("what is followed is said", () => {
   const map = { label: "cat", score: 0.5, state: "ok" };
   assert.equal(followed(answered({ map }), null, false), "cat 50 %");
   assert.equal(followed(answered({ map }), { index: 1, label: "cat" }, false), "Following cat 50 %");
+  // A frame from before the choice; a box that is followed may change its class.
+  assert.equal(followed(answered({ map }), { index: 2, label: "dog" }, false), "cat 50 %");
+  assert.equal(followed(answered({ map, answers: [{}] }), { index: 2, label: "dog" }, true), "Following cat 50 %");
   assert.equal(followed(answered({}), { index: 1, label: "dog" }, false), "No dog in sight.");
   assert.equal(followed(answered({}), null, true), "No box in this frame.");
   assert.equal(followed(answered({ map: { ...map, state: "flat" } }), null, false), "cat: this map is empty.");

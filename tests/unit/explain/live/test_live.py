@@ -70,7 +70,11 @@ def test_a_class_is_followed_whatever_comes_first_and_a_box_where_it_was():
     classifier, detector = looking("demo-cls-s"), looking("demo-s")
     data = jpeg()
     classifier.wanted = Pin(8)
-    assert classifier.look(data).map.label == "star"
+    followed = classifier.look(data)
+    assert followed.map.label == "star"
+    # It stays among the answers where the model gives it no place there.
+    assert [one.label for one in followed.predictions[5:]] == ["star"]
+    assert followed.map.score == followed.predictions[5].score < followed.predictions[4].score
     boxes = detector.look(data).predictions
     width, height = detector.look(data).size
     x0, y0, x1, y1 = boxes[2].box
