@@ -1,0 +1,77 @@
+"""Say for whom the current request, page run or thread works, and where that person's files are."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
+
+from common.files import file_stem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Role = Literal["admin", "user", "viewer"]
+FOLDER = "users"
+"""The folder within every store that has one folder for each person."""
+MAX_SLUG = 40
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who uses this server."""
+
+    id: str
+    """What tells this person from all others: it never changes."""
+    name: str
+    """What the screens call this person; it may change, and two may have the same."""
+    role: Role
+
+
+LOCAL = User("local", "", "admin")
+"""Whoever uses a server at which nobody signs in."""
+_current: contextvars.ContextVar[User] = contextvars.ContextVar("sightglass_user", default=LOCAL)
+
+
+def current() -> User:
+    """Return the person for whom this request, page run or thread works; LOCAL where nobody signs in."""
+    return _current.get()
+
+
+@contextlib.contextmanager
+def acting(user: User) -> Iterator[User]:
+    """Work for this person until the end of the block."""
+    token = _current.set(user)
+    try:
+        yield user
+    finally:
+        _current.reset(token)
+
+
+def carried(work: Callable[P, R]) -> Callable[P, R]:
+    """Return `work` for a thread or a pool, where it acts for the person of the caller; it may run several times."""
+    user = current()
+
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with acting(user):
+            return work(*args, **kwargs)
+
+    return run
+
+
+def folder(base: Path, user: User | None = None) -> Path:
+    """Return the folder of a person's files in a store: `base` itself for LOCAL, whose files were there before.
+
+    `user` defaults to the current one. The folder need not exist yet. Its name begins with what can be read of the id;
+    the hash after it tells ids apart that would be spelled alike.
+    """
+    user = user or current()
+    if user == LOCAL:
+        return base
+    slug = file_stem(user.id.partition("@")[0], otherwise="user", max_length=MAX_SLUG).lower()
+    return base / FOLDER / f"{slug}-{hashlib.sha256(user.id.encode()).hexdigest()[:12]}"
