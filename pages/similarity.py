@@ -12,6 +12,7 @@ from common.errors import ImageProblem, ModelProblem
 from components import saving
 from components.answer_list import Row, rows
 from components.choices import gallery_picker, model_picker, sidebar
+from components.saving import slides
 from components.session import explain_job, history_store, image_source, page, state, url_state
 from components.session.markdown import escaped, shortened
 from components.views import exports, similar
@@ -69,6 +70,7 @@ def similarity() -> None:
                 partial(exports.of_similarity, found, context, ranking),
                 pair=history_store.Pair(found, context, ranking),
                 view=False,
+                slide=slides.of_pair(found, context.verdict(found.score)),
             )
         with right:
             _numbers(found, context)

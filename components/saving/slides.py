@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from explain import Explanation
     from explain.comparison import Comparison
     from explain.deck.deck import Deck
+    from explain.similarity.similarity import Similarity
 
 Draft = Callable[[Look], Scene]
 """Makes the scene of a view, with a title and a sentence to begin with, given the viewer's settings."""
 NEW = "new"
 NEW_TITLE = "My deck"
+SHORTCUT = "d"
+"""The key that presses the button, wherever nothing is being typed."""
 
 
 @dataclass
@@ -60,7 +63,7 @@ def button(
     """Draw the button that opens the dialog. `saved`: the explanations that go to History with the slide; `records`:
     the ids of what is there already."""
     help = "Make a slide of this view: choose its deck, its title and its sentence, or show it on the whole screen now."
-    if not st.button(label, icon=":material/slideshow:", key=f"deck-{screen}", help=help):
+    if not st.button(label, icon=":material/slideshow:", key=f"deck-{screen}", help=help, shortcut=SHORTCUT):
         return
     adding = state.of(Adding)
     adding.opened += 1
@@ -210,5 +213,16 @@ def of_models(comparison: Comparison, names: Sequence[str]) -> Draft:
 
         carrying = tuple(map(proof_job.carrying, comparison.explanations))
         return views.of_models(replace(comparison, explanations=carrying), names, look)
+
+    return draft
+
+
+def of_pair(found: Similarity, verdict: str) -> Draft:
+    """Return what makes a slide of two compared pictures; `verdict`: what their score means."""
+
+    def draft(_look: Look) -> Scene:
+        from explain.deck import views
+
+        return views.of_pair(found, verdict)
 
     return draft

@@ -107,7 +107,8 @@ export class SlideView {
       view.element.hidden = !shown;
       view.list.hidden = proves || !shown;
     }
-    const width = alone === null || upright ? 0 : fitted(scene.size, WIDE * body.clientWidth, body.clientHeight)[0];
+    const share = this.#side.textContent ? WIDE : 1;
+    const width = alone === null || upright ? 0 : fitted(scene.size, share * body.clientWidth, body.clientHeight)[0];
     for (const view of this.views) {
       view.space.style.width = width ? `${width}px` : "";
       view.space.style.flex = "";

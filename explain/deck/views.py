@@ -11,6 +11,7 @@ from explain.deck import making
 from explain.deck.making import shortened
 from explain.deck.scene import MAX_PANELS, MAX_TITLE, SceneView
 from explain.export import command
+from explain.export.similarity_files import beside, places
 from explain.findings.diagnosis import describe_map, diagnose, headline
 from explain.phrases import listing, megabytes
 from explain.picture.image import Image as Picture
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from explain.history.records import Record, SavedMap
     from explain.picture.image import Image
     from explain.result import Result
+    from explain.similarity.similarity import Similarity
 
 MAX_CLIP = 100_000_000
 """Bytes of a slide's clip: the whole deck is sent to the browser."""
@@ -86,6 +88,22 @@ def _named(name: str, explanation: Result) -> str:
         explanation.model.name
         if explanation.model.name.lower() == name.lower()
         else f"{name}: {explanation.model.name}"
+    )
+
+
+def of_pair(found: Similarity, verdict: str) -> Scene:
+    """Return the scene of two compared pictures, side by side under their maps; `verdict`: what the score means.
+
+    The maps are drawn into the picture: they are signed, and a scene's own maps are not.
+    """
+    names = " and ".join(shortened(side.image.name, 28) for side in found.sides)
+    where = " ".join(places(found))
+    return making.scene(
+        Picture(beside(found), names),
+        (),
+        title=shortened(f"{names}: {found.score:.2f}, {verdict}", MAX_TITLE),
+        sentence="Blue makes them similar, red makes them differ." if found.state == "ok" else where,
+        notes=plain(f"{where} Compared by {made_with(found.model.name, found.method, found.layers)}."),
     )
 
 

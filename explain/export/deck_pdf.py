@@ -117,7 +117,9 @@ def over(picture: bytes, given: SceneMap | None, scene: Scene) -> Pillow.Image:
     below = Pillow.open(BytesIO(picture)).convert("RGB")
     if given is None:
         return below
-    layer = Pillow.fromarray(heat_layer(given, scene.view)).resize(below.size, Pillow.Resampling.BILINEAR)
+    layer = Pillow.fromarray(heat_layer(given, scene.view, np.asarray(below))).resize(
+        below.size, Pillow.Resampling.BILINEAR
+    )
     return Pillow.alpha_composite(below.convert("RGBA"), layer).convert("RGB")
 
 

@@ -10,6 +10,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image as Pillow
 
 from common.errors import Problem
 from explain.export.deck_layout import (
@@ -139,8 +140,10 @@ def _sight(slide: Any, scene: Scene, item: Sight) -> None:
     _named(below, "Picture", f"The picture that {panel.name if panel else 'the slide'} shows")
     if panel is None:
         return
+    pixels = np.asarray(Pillow.open(BytesIO(scene.picture)).convert("RGB"))
     for i, one in enumerate(panel.maps):
-        layer = slide.shapes.add_picture(BytesIO(to_png(heat_layer(one, scene.view))), *_placed(item.place))
+        png = to_png(heat_layer(one, scene.view, pixels))
+        layer = slide.shapes.add_picture(BytesIO(png), *_placed(item.place))
         sure = "" if one.score is None else f", {percent(one.score)}"
         _named(layer, f"Heat map: {one.label}", f"Where {panel.name} looked for {one.label}{sure}")
         if i != item.map:

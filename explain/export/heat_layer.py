@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from explain.rendering import color_tables, contours
-from explain.rendering.render import samples
+from explain.rendering.render import faded, samples
 from explain.rendering.style import Field, Style
 
 if TYPE_CHECKING:
@@ -15,16 +16,14 @@ if TYPE_CHECKING:
 
     from explain.deck import SceneMap, SceneView
 
-_FADED = (20, 0.66)
-"""What the model did not see is mixed into this grey by this share, as the viewer does in the dark."""
 _COLD = 48
 """Grey of a map alone below the threshold, as in the viewer in the dark."""
 
 
-def heat_layer(given: SceneMap, view: SceneView) -> NDArray[np.uint8]:
+def heat_layer(given: SceneMap, view: SceneView, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return a map as uint8 (h, w, 4), RGBA, on its own grid: over the picture it is what the viewer draws.
 
-    In the viewer what the model did not see is grey, too; a layer can only darken it.
+    `picture`: the pixels below it, uint8 (H, W, 3). What the model did not see of them is opaque, in grey.
     """
     values, height, width = given.values, *given.values.shape
     mode = "overlay" if view.mode == "picture" else view.mode
@@ -39,7 +38,11 @@ def heat_layer(given: SceneMap, view: SceneView) -> NDArray[np.uint8]:
         _stroke(out, *planes)
     outside = np.ones((height, width), bool)
     outside[seen[1] : seen[3], seen[0] : seen[2]] = False
-    out[outside] = (*(_FADED[0],) * 3, round(255 * _FADED[1]))
+    if outside.any():
+        below = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        out[outside] = np.dstack([faded(np.asarray(below, np.uint8), "dark"), np.full((height, width), 255, np.uint8)])[
+            outside
+        ]
     return out
 
 

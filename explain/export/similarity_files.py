@@ -47,6 +47,12 @@ def drawn(found: Similarity, unseen: Unseen = "light") -> list[NDArray[np.uint8]
     return [overlay(side, unseen=unseen) for side in found.sides]
 
 
+def beside(found: Similarity, height: int = 720) -> NDArray[np.uint8]:
+    """Return both pictures under their maps side by side, with their names: uint8 (H, W, 3), each `height` pixels."""
+    names = [plain_text(side.image.name) for side in found.sides]
+    return contact_sheet.grid(drawn(found), names, columns=2, height=height, names=True)
+
+
 def outlined(side: ComparedImage) -> NDArray[np.uint8]:
     """Surround what makes the two similar with blue lines, what makes them differ with dotted red ones.
 

@@ -9,7 +9,7 @@ pixels, x1 and y1 excluded: the part of the picture the model was given. The res
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -182,9 +182,14 @@ def _fade(out: Pixels, source: Pixels, seen: Box | None, unseen: Unseen) -> Pixe
     for strip in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
         part = source[strip]
         if part.size and unseen != "keep":
-            part = _u8(cv2.convertScaleAbs(_grey(part), alpha=0.34, beta=0.66 * _GROUND[unseen]))
+            part = faded(part, unseen)
         out[strip] = part
     return out
+
+
+def faded(pixels: Pixels, unseen: Literal["light", "dark"]) -> Pixels:
+    """Return pixels as what the model did not see: grey, and close to the page behind the picture."""
+    return _u8(cv2.convertScaleAbs(_grey(pixels), alpha=0.34, beta=0.66 * _GROUND[unseen]))
 
 
 def _paint(levels: Pixels, colours: Pixels) -> Pixels:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from screen import ARTEFACTS, LIMIT, serious, until
+from screen import ARTEFACTS, LIMIT, serious, still, until
 
 from explain.export.deck_html import deck_html
 from explain.rendering.colormaps import colormaps
@@ -250,7 +251,8 @@ def test_nothing_moves_for_who_asked_for_that(page: Page) -> None:
 
 def test_a_view_of_the_dashboard_is_presented_on_the_whole_screen(visit: Callable[..., Page]) -> None:
     page = visit("/", reduced_motion="reduce")
-    page.get_by_role("button", name="Add to deck").click()
+    page.get_by_role("button", name="Add to deck").wait_for()
+    page.keyboard.press("d")
     stage = page.locator(".stage[data-slide]")
     # On the page it is a preview of the whole slide.
     sync.expect(stage).to_have_attribute("data-step", "looked")
@@ -270,3 +272,14 @@ def test_a_view_of_the_dashboard_is_presented_on_the_whole_screen(visit: Callabl
     page.evaluate("() => document.exitFullscreen()")
     sync.expect(page.get_by_role("dialog")).to_have_count(1)
     page.get_by_role("dialog").get_by_text("Name of the new deck").wait_for()
+    # Nobody is shut out of the deck's own page, either.
+    page.get_by_role("button", name="Add the slide").click()
+    page.get_by_role("link", name=re.compile("^Slide 1 of ")).click()
+    page.locator("li.row").wait_for()
+    # Streamlit's own message has no name.
+    sync.expect(page.get_by_test_id("stToast")).to_have_count(0)
+    still(page)
+    wrong = serious(page)
+    page.emulate_media(color_scheme="dark")
+    still(page)
+    assert wrong + serious(page) == []

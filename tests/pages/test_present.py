@@ -78,6 +78,18 @@ def test_other_pages_make_slides_of_their_own_kind(page, history, screen, kind, 
     assert scene.title and scene.sentence and scene.panels[0].maps
 
 
+def test_two_compared_pictures_are_a_slide_with_both_maps_drawn(page, history):
+    app = page("pages/similarity.py")
+    title = next(one.value for one in app.markdown if one.value.startswith("## "))
+    add(app)
+    assert not app.exception and not app.error
+    scene = history.decks.scene(history.decks.all()[0].slides[0])
+    assert scene.title in title.removeprefix("## ").replace("\\", "")
+    assert scene.sentence.startswith("Blue makes them similar") and "similar in the middle" in scene.notes
+    assert not scene.panels
+    assert scene.size[0] > scene.size[1] and scene.picture
+
+
 def test_the_cheat_s_first_step_can_be_added_too(page, history):
     app = page("pages/cheat.py")
     add(app)

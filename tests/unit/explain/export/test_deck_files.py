@@ -134,7 +134,7 @@ def test_a_layer_over_the_picture_is_what_the_viewer_draws(mode: Any):
     pixels = rng.integers(0, 256, (*values.shape, 3), np.uint8)
     given = replace(panel().maps[0], values=values, seen=None)
     view = SceneView(mode=mode, threshold=0.2 if mode != "contour" else 0.0)
-    layer = heat_layer(given, view).astype(float)
+    layer = heat_layer(given, view, pixels).astype(float)
     share = layer[..., 3:] / 255
     over = layer[..., :3] * share + pixels * (1 - share)
     height, width = values.shape
@@ -146,9 +146,13 @@ def test_a_layer_over_the_picture_is_what_the_viewer_draws(mode: Any):
     assert np.percentile(np.abs(over - expected), 99) < 6
 
 
-def test_what_the_model_did_not_see_is_darkened():
-    layer = heat_layer(replace(panel().maps[0], seen=(0.25, 0.0, 1.0, 1.0)), SceneView())
-    assert (layer[:, :29, 3] == round(255 * 0.66)).all() and layer[0, 31, 3] < 10
+def test_what_the_model_did_not_see_is_grey():
+    pixels = np.full((90, 160, 3), (200, 40, 40), np.uint8)
+    layer = heat_layer(replace(panel().maps[0], seen=(0.25, 0.0, 1.0, 1.0)), SceneView(), pixels)
+    field = Field(np.zeros((90, 160), np.float32), (0.0, 0.0, 160.0, 90.0), (40, 0, 160, 90))
+    grey = shown(pixels, field, Style(), unseen="dark")[0, 0]
+    assert grey[0] == grey[1] == grey[2]
+    assert (layer[:, :29] == (*grey, 255)).all() and layer[0, 31, 3] < 10
 
 
 def height_of(item: Text) -> float:
