@@ -35,12 +35,24 @@ class User:
 
 LOCAL = User("local", "", "admin")
 """Whoever uses a server at which nobody signs in."""
-_current: contextvars.ContextVar[User] = contextvars.ContextVar("sightglass_user", default=LOCAL)
+_current: contextvars.ContextVar[User | None] = contextvars.ContextVar("sightglass_user", default=None)
+_askers: list[Callable[[], User | None]] = []
 
 
 def current() -> User:
     """Return the person for whom this request, page run or thread works; LOCAL where nobody signs in."""
-    return _current.get()
+    if (user := _current.get()) is not None:
+        return user
+    return next((user for ask in _askers if (user := ask()) is not None), LOCAL)
+
+
+def asks(ask: Callable[[], User | None]) -> Callable[[], User | None]:
+    """Decorate what knows for whom a thread works that is in no `acting`, and returns None for other threads.
+
+    Streamlit runs callbacks, fragments and dialogs outside of the script, where no block of it can reach.
+    """
+    _askers.append(ask)
+    return ask
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import streamlit as st
 
+from common import users
 from common.errors import Cancelled
 from explain.phrases import NBSP
 
@@ -53,7 +54,8 @@ class Task(Generic[S]):
         self.status, self.cancel, self.started = status, threading.Event(), time.monotonic()
         # The thread holds no reference to this object, unless `work` is one of its methods.
         weakref.finalize(self, self.cancel.set)
-        self._thread = threading.Thread(target=_run, args=(work, status, self.cancel, *given), daemon=True)
+        for_person = users.carried(_run)
+        self._thread = threading.Thread(target=for_person, args=(work, status, self.cancel, *given), daemon=True)
         _RUNNING[self._thread] = self.cancel
         self._thread.start()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common import users
 from components.session import background, page, state, url_state
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def note(key: Hashable, explanation: Explanation) -> None:
     if key in sent:
         return
     try:
-        _queue().put_nowait((time.monotonic() + AFTER, explanation))
+        _queue().put_nowait((time.monotonic() + AFTER, users.current(), explanation))
     except queue.Full:
         return
     sent[key] = None
@@ -76,12 +77,13 @@ def _queue() -> queue.Queue[Any]:
 def _watch(waiting: queue.Queue[Any]) -> None:
     background.lower_priority()
     while True:
-        due, explanation = waiting.get()
+        due, user, explanation = waiting.get()
         time.sleep(max(0.0, due - time.monotonic()))
         try:
             from explain.monitor import default
 
-            default().watch(explanation, source="dashboard")
+            with users.acting(user):
+                default().watch(explanation, source="dashboard")
         except Exception:
             page.LOGGER.exception("an explanation could not be monitored")
         # Release it before waiting for the next one.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
+from common import users
 from components.session import url_state
 from components.views import tables
 from explain.findings.diagnosis import diagnose, unseen
@@ -32,6 +33,8 @@ Offer = tuple[str, str, "Callable[[], Any]"]
 def download(label: str, make: Callable[[], Any], file: str, *, key: str | None, help: str, **look: Any) -> None:
     """Draw a button that downloads a file of this name, made when it is clicked."""
     mime = mimetypes.guess_type(file)[0] or "application/octet-stream"
+    # It is made outside of the session, in a thread of the server.
+    make = users.carried(make)
     st.download_button(label, make, file_name=file, mime=mime, on_click="ignore", key=key, help=help, **look)
 
 

@@ -1,0 +1,116 @@
+"""Whose session it is, wherever Streamlit runs something for it."""
+
+from __future__ import annotations
+
+import queue
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from common import users
+from components.session import background, monitoring, person, state
+from components.views import charts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ANNA, BEN = users.User("anna@example.org", "Anna", "user"), users.User("ben@example.org", "Ben", "user")
+
+
+def _app() -> None:
+    import streamlit as st
+
+    from common import users
+    from components.session import background, person
+
+    person.enter(users.User(st.query_params["who"], "", "user"))
+
+    def note(name: str) -> None:
+        st.session_state[name] = users.current().id
+
+    def work(status: background.Status, cancel: object) -> None:
+        status.words = users.current().id
+
+    @st.fragment
+    def part() -> None:
+        st.button("in a fragment", on_click=note, args=("callback of a fragment",))
+        note("fragment")
+
+    @st.dialog("Open")
+    def window() -> None:
+        note("dialog")
+
+    note("script")
+    st.button("in the script", on_click=note, args=("callback",))
+    part()
+    if st.button("open"):
+        window()
+    task = background.Task(work, background.Status())
+    assert task.finished(10)
+    st.session_state["thread"] = task.status.words
+
+
+@pytest.fixture
+def app() -> AppTest:
+    made = AppTest.from_function(_app)
+    made.query_params["who"] = ANNA.id
+    return made.run()
+
+
+def test_everything_that_runs_for_a_session_works_for_its_person(app: AppTest) -> None:
+    for button in range(3):
+        app.button[button].click().run()
+    assert not app.exception
+    places = ("script", "callback", "fragment", "callback of a fragment", "dialog", "thread")
+    assert {place: app.session_state[place] for place in places} == dict.fromkeys(places, ANNA.id)
+    assert users.current() is users.LOCAL
+
+
+def test_a_session_that_becomes_somebody_elses_forgets_everything(app: AppTest) -> None:
+    app.session_state["secret"] = "of Anna"
+    app.run()
+    assert "secret" in app.session_state
+    app.query_params["who"] = BEN.id
+    app.run()
+    assert "secret" not in app.session_state
+    assert app.session_state[state.key(person.Person)].user.id == BEN.id
+
+
+def test_a_download_is_made_for_who_was_offered_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered: list[Callable[[], Any]] = []
+    monkeypatch.setattr(st, "download_button", lambda label, make, **more: offered.append(make))
+    with users.acting(ANNA):
+        charts.download("Everything", lambda: users.current().id, "all.zip", key=None, help="")
+    assert offered[0]() == ANNA.id
+
+
+def test_what_is_monitored_goes_to_the_log_of_whose_session_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    import explain.monitor
+
+    class Log:
+        def watch(self, explanation: object, *, source: str) -> None:
+            seen.put((users.current().id, explanation, source))
+
+    seen: queue.Queue[tuple[str, object, str]] = queue.Queue()
+    monkeypatch.setattr(explain.monitor, "default", Log)
+    monkeypatch.setattr(monitoring, "AFTER", 0)
+    monkeypatch.setattr(state, "of", lambda kind: kind())
+    monitoring._queue.clear()
+    with users.acting(ANNA):
+        monitoring.note("a", "of Anna")  # type: ignore[arg-type]
+    with users.acting(BEN):
+        monitoring.note("b", "of Ben")  # type: ignore[arg-type]
+    assert seen.get(timeout=10) == (ANNA.id, "of Anna", "dashboard")
+    assert seen.get(timeout=10) == (BEN.id, "of Ben", "dashboard")
+
+
+def test_work_in_a_thread_acts_for_who_started_it() -> None:
+    def work(status: background.Status, cancel: object) -> None:
+        status.words = users.current().id
+
+    with users.acting(ANNA):
+        task = background.Task(work, background.Status())
+    assert task.finished(10)
+    assert task.status.words == ANNA.id
