@@ -20,6 +20,7 @@ from cli import (
     dashboard,
     deck,
     detect,
+    doctor,
     history,
     image,
     models,
@@ -38,7 +39,21 @@ from common.settings import settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MODULES = (image, detect, batch, video, compare, prove, similarity, replay, watch, dashboard, serve, settings_verb)
+_MODULES = (
+    image,
+    detect,
+    batch,
+    video,
+    compare,
+    prove,
+    similarity,
+    replay,
+    watch,
+    dashboard,
+    serve,
+    settings_verb,
+    doctor,
+)
 _ORDER = [module.__name__ for module in _MODULES]
 """Of the verbs in --help."""
 app.registered_commands.sort(key=lambda command: _ORDER.index(command.callback.__module__))
@@ -67,6 +82,7 @@ python -m explain watch watched --since 24h
 python -m explain dashboard
 python -m explain serve
 python -m explain settings
+python -m explain doctor
 """
 
 

@@ -1,0 +1,290 @@
+"""Check this machine, its folders, its network and its models; each check yields one Check for each thing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from cli.doctor import packages
+from cli.doctor.check import Check
+from cli.doctor.packages import first_line
+from common.errors import Problem
+from common.settings import MIB, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cli.doctor.check import State
+    from models.adapter import ModelSpec
+
+LOADERS = {
+    "efficientnet_lite": ("EfficientNet-Lite", None),
+    "demo": ("Demo models", None),
+    "torchvision": ("torchvision", "torchvision"),
+    "timm": ("timm", "timm"),
+    "ultralytics": ("Ultralytics", "ultralytics"),
+    "yolox": ("YOLOX", "libreyolo"),
+    "clip": ("CLIP", "open_clip_torch"),
+    "transformers": ("Transformers", "transformers"),
+    "keras": ("Keras", "keras"),
+    "exported": ("Exported files", "onnxruntime"),
+    "osnet": ("OSNet", None),
+    "promptsg": ("PromptSG", None),
+    "custom": ("Your own networks", None),
+    "http_service": ("Models behind HTTP", None),
+}
+"""The families of models: their loaders, names for a person, and the package that each needs besides PyTorch."""
+PROCESS_MB = 900
+"""Memory that Python, PyTorch and a pass take besides what SIGHTGLASS_MEMORY_MB shares out."""
+FREE_MB = 1024
+"""Free disk space below which a folder is soon full."""
+CONNECT_SECONDS = 3.0
+DECODERS = ("h264", "hevc", "vp9", "av1", "mpeg4")
+ENCODERS = {"libx264": "H.264", "aac": "AAC", "gif": "GIF", "libwebp_anim": "WebP"}
+MAX_LISTED = 3
+
+
+def machine() -> Iterator[Check]:
+    """Device, memory and cores, with the limits of a container."""
+    from common import budget
+    from common.machine import machine as read
+
+    yield from _device()
+    found = read()
+    limit = " (limited, as in a container)"
+    memory = f"{found.memory / MIB:,.0f} MiB{limit if 'memory' in found.limited else ''}, {found.free / MIB:,.0f} free"
+    needed = budget.total() + PROCESS_MB
+    if needed * MIB > found.memory:
+        share = max(256, int(found.memory / MIB) - PROCESS_MB)
+        advice = f"Set SIGHTGLASS_MEMORY_MB={share}: it may grow to about {needed:,.0f} MiB as it is set now."
+        yield Check("Machine", "Memory", "limited", memory, advice)
+    else:
+        yield Check("Machine", "Memory", "works", memory)
+    cores = f"{found.cores:g}{limit if 'cores' in found.limited else ''}"
+    if found.cores < 2:
+        yield Check("Machine", "Cores", "limited", cores, "Give it two cores or more: pages wait while a map is made.")
+    else:
+        yield Check("Machine", "Cores", "works", cores)
+
+
+def _device() -> Iterator[Check]:
+    import torch
+
+    from explain.evidence.resident import device
+
+    name = settings().api_device
+    try:
+        chosen = device(name)
+    except Problem as problem:
+        yield Check("Machine", "Device", "broken", name, f"Set SIGHTGLASS_API_DEVICE=auto. {problem}")
+        return
+    if chosen.type == "cuda":
+        about = torch.cuda.get_device_properties(chosen)
+        yield Check("Machine", "Device", "works", f"{chosen}, {about.name}, {about.total_memory / MIB:,.0f} MiB")
+    elif chosen.type == "cpu" and _has_gpu_files() and not torch.cuda.is_available():
+        advice = "Install the build of PyTorch for this machine's CUDA: it does not see the GPU that is here."
+        yield Check("Machine", "Device", "limited", "cpu", advice)
+    else:
+        yield Check("Machine", "Device", "works", "cpu; a GPU is not needed" if chosen.type == "cpu" else str(chosen))
+
+
+def _has_gpu_files() -> bool:
+    return os.path.exists("/dev/nvidia0") or os.path.exists("/proc/driver/nvidia/version")
+
+
+def models() -> Iterator[Check]:
+    """Each family: whether it can run here, and how many of its models have their weights here."""
+    from models.catalog import available, catalog, faults
+
+    listed: dict[str, list[ModelSpec]] = {name: [] for name in LOADERS}
+    for spec in catalog().values():
+        listed.setdefault(spec.loader.partition(".")[0], []).append(spec)
+    for loader, specs in listed.items():
+        name, package = LOADERS.get(loader, (loader, None))
+        yield _family(name, package, [spec.id for spec in specs if available(spec)], len(specs))
+    for sentence in dict.fromkeys(faults().values()):
+        yield Check("Models", "models.toml", "limited", "a faulty table", sentence)
+
+
+def _family(name: str, package: str | None, here: list[str], count: int) -> Check:
+    from models import weights
+
+    if package is not None and packages.version(package) is None:
+        extra = {"open_clip_torch": "transformers", "onnxruntime": "exported"}.get(package, package)
+        advice = f"Its extra [{extra}] is not installed." if extra in packages.EXTRAS else f"Install {package}."
+        return Check("Models", name, "missing", f"needs {package}", advice)
+    if not count:
+        return Check("Models", name, "works", "for models of your own")
+    listed = ", ".join(here[:MAX_LISTED]) + (", …" if len(here) > MAX_LISTED else "")
+    if here:
+        return Check("Models", name, "works", f"{len(here)} of {count} here: {listed}")
+    advice = "Choose one and it is downloaded, or put its file into a folder of SIGHTGLASS_WEIGHTS."
+    if weights.offline():
+        advice = "Put a model's file into a folder of SIGHTGLASS_WEIGHTS, or unset SIGHTGLASS_OFFLINE."
+    return Check("Models", name, "missing", f"weights of none of {count} are here", advice)
+
+
+def folders() -> Iterator[Check]:
+    """Folders that are written to, and the space that is left there."""
+    from models import weights
+
+    at = settings()
+    places = {
+        "History": (at.history, "HISTORY", True),
+        "Monitor": (at.monitor, "MONITOR", False),
+        "Batches": (at.batches, "BATCHES", False),
+        "Heatmaps": (at.heatmaps, "HEATMAPS", False),
+    }
+    for name, (folder, variable, essential) in places.items():
+        if folder is None:
+            yield Check("Folders", name, "off", f"SIGHTGLASS_{variable}=off")
+        else:
+            yield _folder(name, folder, f"Give SIGHTGLASS_{variable} a folder that can be written", essential)
+    cache = "Set XDG_CACHE_HOME to a folder that can be written, or put weights into those of SIGHTGLASS_WEIGHTS"
+    yield _folder("Downloads", weights.cache(), cache, False)
+    yield _folder("Temporary files", Path(tempfile.gettempdir()), "Set TMPDIR to a folder that can be written", True)
+    for folder in weights.folders():
+        if not os.path.isdir(folder):
+            yield Check("Folders", "Weights", "limited", f"{folder} is not there", "Correct SIGHTGLASS_WEIGHTS.")
+
+
+def _folder(name: str, folder: Path, advice: str, essential: bool) -> Check:
+    there = folder.absolute()
+    while not os.path.exists(there) and there != there.parent:
+        there = there.parent
+    if not (os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)):
+        return Check("Folders", name, "broken" if essential else "limited", f"{folder} cannot be written", f"{advice}.")
+    free = shutil.disk_usage(there).free / MIB
+    found = f"{folder}, {free / 1024:,.1f} GiB free"
+    return (
+        Check("Folders", name, "limited", found, "Free some space.")
+        if free < FREE_MB
+        else Check("Folders", name, "works", found)
+    )
+
+
+def network() -> Iterator[Check]:
+    """Whether downloads are allowed."""
+    from models import weights
+
+    if weights.offline():
+        yield Check("Network", "Downloads", "off", "forbidden by SIGHTGLASS_OFFLINE; nothing here needs them")
+    else:
+        yield Check("Network", "Downloads", "works", "allowed, only for models that are chosen and not here")
+    yield Check("Network", "Browser", "works", "none is needed on this machine: the pages open in yours")
+
+
+def reached() -> Iterator[Check]:
+    """Whether the servers of the catalogue's weights can be reached."""
+    from models.catalog import catalog
+
+    hosts = {urlsplit(str(spec.weights.get("url", ""))).hostname for spec in catalog().values()}
+    for host in sorted(filter(None, hosts)):
+        yield _reached(host)
+
+
+def _reached(host: str) -> Check:
+    try:
+        socket.create_connection((host, 443), CONNECT_SECONDS).close()
+    except OSError as error:
+        advice = f"Put weights into a folder of SIGHTGLASS_WEIGHTS, or let this machine reach {host}."
+        return Check("Network", host, "missing", f"cannot be reached ({first_line(error)})", advice)
+    return Check("Network", host, "works", "can be reached")
+
+
+def media() -> Iterator[Check]:
+    """Kinds of pictures and clips that can be read and written."""
+    from PIL import features
+
+    lacking = [kind for kind in ("jpg", "zlib", "webp", "libtiff") if not features.check(kind)]
+    if lacking:
+        yield Check(
+            "Media", "Pictures", "limited", f"without {', '.join(lacking)}", "Install Pillow again, as a wheel."
+        )
+    else:
+        yield Check("Media", "Pictures", "works", _kinds())
+    import av
+
+    known = av.codecs_available
+    yield Check("Media", "Clips, read", *_codecs({name: name for name in DECODERS}, known))
+    yield Check("Media", "Clips, written", *_codecs(ENCODERS, known))
+
+
+def _kinds() -> str:
+    from explain.picture.decode import READABLE
+
+    return READABLE
+
+
+def _codecs(wanted: dict[str, str], known: set[str]) -> tuple[State, str, str]:
+    lacking = [name for codec, name in wanted.items() if codec not in known]
+    here = ", ".join(name for codec, name in wanted.items() if codec in known)
+    if not lacking:
+        return "works", here, ""
+    return "limited", f"{here}; not {', '.join(lacking)}", "Install av again, as a wheel: it brings its own FFmpeg."
+
+
+def variables() -> Iterator[Check]:
+    """Environment variables of Sightglass."""
+    from common import budget, environment
+
+    broken, strangers = environment.malformed(), environment.unknown()
+    for field, sentence in broken.items():
+        yield Check("Settings", environment.variable(field), "broken", "malformed", sentence)
+    for sentence in strangers:
+        yield Check("Settings", "Unknown variable", "limited", "sets nothing", sentence)
+    if not broken and (excess := budget.excess()) is not None:
+        yield Check("Settings", "Memory", "limited", "more than there is", excess)
+    if not broken and not strangers:
+        count = sum(environment.variable(field) in os.environ for field in environment.Settings.model_fields)
+        yield Check("Settings", "Environment", "works", f"{count} of {len(environment.Settings.model_fields)} are set")
+
+
+def trial() -> Iterator[Check]:
+    """Let the default model explain a picture."""
+    import time
+
+    from common.packaged import photographs
+    from explain.explainer import Explainer
+    from models import weights
+
+    name = settings().api_model
+    picture = next(iter(photographs().values()))
+    begun = time.perf_counter()
+    with weights.no_downloads():
+        result = Explainer(name, device=settings().api_device)(picture, top_k=1)
+    label, seconds = result.heatmaps[0].target.label, time.perf_counter() - begun
+    yield Check("Trial", name, "works", f"{label} in {picture.name}, with its map, in {seconds:.1f} s")
+
+
+ALL: dict[Callable[[], Iterator[Check]], str] = {
+    packages.python: "Python",
+    packages.required: "Packages",
+    packages.extras: "Extras",
+    machine: "Machine",
+    models: "Models",
+    folders: "Folders",
+    network: "Network",
+    media: "Media",
+    variables: "Settings",
+    trial: "Trial",
+}
+"""Every check with its area, in the order of the answer; `reached` is asked for separately."""
+
+
+def guarded(check: Callable[[], Iterator[Check]], area: str) -> list[Check]:
+    """Return what a check found; one that fails itself is a finding too, so that the others go on."""
+    found: list[Check] = []
+    try:
+        found.extend(check())
+    except Problem as problem:
+        found.append(Check(area, area, "broken", "cannot be checked", str(problem)))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        found.append(Check(area, area, "broken", f"fails ({reason})", "Mend first what else is broken here."))
+    return found
