@@ -18,7 +18,7 @@ from explain.deck.scene import MAX_NOTES, MAX_SCENES, MAX_SENTENCE, MAX_TITLE, S
 from explain.history.records import line
 from explain.history.rows import EPOCH, now, read_list
 from explain.history.store import Blob, release
-from explain.phrases import NBSP
+from explain.phrases import NBSP, megabytes
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 GONE = "There is no such deck: it was deleted, or never made here."
 NO_SLIDE = "There is no such slide: it was deleted."
 MAX_DECKS = 500
+MAX_BYTES = 250_000_000
+"""Of the slides of a deck, clips above all: it is presented, and leaves, in one piece."""
+_BYTES = "SELECT coalesce(sum(files.bytes), 0) FROM slides JOIN files ON files.name = slides.file WHERE deck = ?"
 _COLUMNS = "id, kind, title, sentence, notes, view, records"
 _VIEW = TypeAdapter(SceneView)
 
@@ -119,6 +122,12 @@ class Decks:
             ids = _order(database, n)
             if len(ids) >= MAX_SCENES:
                 raise Problem(f"This deck has {len(ids)} slides: {MAX_SCENES} at most, please.")
+            (before,) = database.execute(_BYTES, (n,)).fetchone()
+            if before + len(data) > MAX_BYTES:
+                raise Problem(
+                    f"With this slide the deck would have {megabytes(before + len(data))}: {megabytes(MAX_BYTES)} at "
+                    "most, so put long clips into a deck of their own."
+                )
             columns = f"{_COLUMNS}, deck, place, file, thumbnail"
             row = (*values, n, len(ids), blobs[0].name, blobs[1].name if small else "")
             database.execute(f"INSERT INTO slides ({columns}) VALUES ({', '.join('?' * len(row))})", row)
