@@ -102,6 +102,11 @@ class Settings(BaseSettings):
     )
     folders: Folders = _field((), "Folders that the dashboard may read, separated as in PATH.")
     batches: Folder = _field(Path("batches"), "Where the dashboard writes the results of batch runs.")
+    clips: Folder = _field(
+        lambda: data_folder("clips"),
+        "Where the Video page keeps an uploaded clip and its results until its session ends.",
+        shown="in the user's data folder",
+    )
     heatmaps: Folder = _field(Path("heatmaps"), "Where the Detect page saves photographs.")
     history: FolderOrOff = _field(
         lambda: data_folder("history"),

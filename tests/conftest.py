@@ -19,7 +19,7 @@ os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
 # Spinning threads on a shared machine make the tests ten times slower, see components/session/page.py.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("YOLO_OFFLINE", "1")
-for kept in ("HEATMAPS", "HISTORY", "MONITOR"):
+for kept in ("CLIPS", "HEATMAPS", "HISTORY", "MONITOR"):
     if f"SIGHTGLASS_{kept}" not in os.environ:
         # No test writes to what the person who runs it has kept.
         os.environ[f"SIGHTGLASS_{kept}"] = tempfile.mkdtemp(prefix=f"sightglass-{kept.lower()}-")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from explain.video import Settings, Summary
+    from pages.video.folders import ClipFolder
 
 
 @dataclass(frozen=True)
@@ -79,16 +80,12 @@ class Video:
     job: Job | None = None
     generation: int = 0
     """Counts uploaders: a new one is empty."""
-    scratch: list[tempfile.TemporaryDirectory[str]] = field(default_factory=list)
-    """Folders that are deleted when the session ends."""
+    given: ClipFolder | None = None
+    """The folder of the clip that was uploaded last."""
+    working: ClipFolder | None = None
+    """That of the job's clip."""
     opened: str | None = None
     """What went wrong with a frame that was to be opened."""
-
-    def folder(self) -> Path:
-        """Return a new folder that is deleted when the session ends."""
-        made = tempfile.TemporaryDirectory(prefix="sightglass-video-", ignore_cleanup_errors=True)
-        self.scratch.append(made)
-        return Path(made.name)
 
 
 def described(plan: Plan) -> str:

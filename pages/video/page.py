@@ -9,8 +9,9 @@ import streamlit as st
 from common.errors import ImageProblem, ModelProblem
 from components.choices import image_picker, sidebar
 from components.session import background, page, state, url_state
+from components.session.markdown import escaped
 from explain.phrases import NBSP, pixels
-from pages.video import example
+from pages.video import example, folders
 from pages.video.job import Job, Plan, Source, Video, described, headline
 
 if TYPE_CHECKING:
@@ -90,17 +91,18 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
         raise ModelProblem(
             f"{choices.model.name} names nothing that could be followed: choose a classifier or detector."
         )
+    _left_behind()
     head = top.container()
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        given, about = _upload(), ""
-        if given is not None:
-            try:
+        given, about = None, ""
+        try:
+            if (given := _upload()) is not None:
                 about = _about(given)
-            except ImageProblem as problem:
-                # What is no clip is said, and the example stays.
-                st.error(str(problem), icon=":material/error:")
-                given = None
+        except ImageProblem as problem:
+            # What is no clip is said, and the example stays.
+            st.error(str(problem), icon=":material/error:")
+            given = None
     with right:
         settings, targets = _settings(choices, explainer)
     if given is not None:
@@ -138,7 +140,8 @@ def _upload() -> Source | None:
         type=list(KINDS),
         max_upload_size=MAX_MB,
         key=f"video-file-{video.generation}",
-        help="MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted when the session ends.",
+        help="MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted when the session ends; where "
+        f"the server ends first, you can go on for {folders.DAYS} days.",
     )
     image_picker.say_refused()
     if file is None:
@@ -156,9 +159,14 @@ def _about(source: Source) -> str:
 
 
 def _written(file: Any) -> Source:
+    folder = folders.new()
     # Under a fixed name: the clip's own could be anything.
-    path = state.of(Video).folder() / "clip"
-    path.write_bytes(file.getbuffer())
+    path = folder.path / folders.CLIP
+    try:
+        path.write_bytes(file.getbuffer())
+    except OSError as error:
+        raise ImageProblem(f"{file.name} cannot be kept here ({error.strerror}): make room on this machine.") from error
+    state.of(Video).given = folder
     return Source(path, file.name)
 
 
@@ -224,7 +232,13 @@ def _start(source: Source, choices: Choices, settings: Settings, targets: tuple[
     options = {"method": choices.method, **choices.options}
     if targets:
         options["targets"] = targets
-    _run(Plan(source, choices.model.id, options, settings, state.of(Video).folder()))
+    video = state.of(Video)
+    if video.given is not None and video.given.path == source.path.parent:
+        video.working = video.given
+    assert video.working is not None
+    plan = Plan(source, choices.model.id, options, settings, video.working.results())
+    video.working.begin(plan)
+    _run(plan)
 
 
 def _run(plan: Plan) -> None:
@@ -232,12 +246,41 @@ def _run(plan: Plan) -> None:
     st.rerun()
 
 
+def _left_behind() -> None:
+    """Offer to go on with clips that the server left behind when it ended."""
+    for one in folders.interrupted():
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(
+                f":material/restore: The server stopped while you worked on **{escaped(one.name)}** with {one.model}.",
+                width="content",
+            )
+            go_on = st.button(
+                "Go on",
+                icon=":material/play_arrow:",
+                key=f"video-on-{one.path.name}",
+                help="Explain the rest of it; what was done is kept.",
+            )
+            delete = st.button(
+                "Delete",
+                icon=":material/delete:",
+                key=f"video-delete-{one.path.name}",
+                help=f"Delete the clip and what was made of it; it is deleted by itself after {folders.DAYS} days.",
+            )
+        if (go_on or delete) and (taken := folders.take(one)) is not None:
+            folder, plan = taken
+            if delete:
+                folder.delete()
+                st.rerun()
+            state.of(Video).working = folder
+            _run(plan)
+
+
 def _another() -> None:
     if st.button("Another clip", icon=":material/folder_open:", help="Choose another clip, or other settings."):
         video = state.of(Video)
         if video.job is not None:
             video.job.cancel.set()
-        video.job = None
+        video.job = video.working = video.given = None
         video.generation += 1
         st.rerun()
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import subprocess
+import sys
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,15 +17,13 @@ from components.session.state import Navigation
 from explain.video import Settings, runner
 from explain.video.clip import Clip
 from explain.video.curves import curves
-from pages.video import result
+from pages.video import folders, result
 from pages.video.job import Job, Plan, Source, Video
 from tests.clips import clip, scene
 from tests.pages.conftest import session, texts
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 SCREEN = "pages/video/page.py"
+ROOT = Path(__file__).parents[2]
 
 
 def put(app: Any, job: Job) -> None:
@@ -122,6 +124,48 @@ def test_a_stopped_clip_can_go_on(page: Any, plan: Plan, monkeypatch: pytest.Mon
     assert "7 frames" in app.markdown[0].value
     next(one for one in app.button if one.label == "Another clip").click().run()
     assert session(app, Video).job is None
+
+
+def test_a_clip_goes_on_after_the_server_was_killed(
+    page: Any, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
+    killed = """
+import os, sys, threading
+from pathlib import Path
+from explain.video import Settings, run, runner
+from explain.video.clip import Clip
+from pages.video import folders
+from pages.video.job import Plan, Source
+runner.PART = 4
+folder = folders.new()
+path = folder.path / folders.CLIP
+path.write_bytes(Path(sys.argv[1]).read_bytes())
+plan = Plan(Source(path, "my walk.mp4"), "demo-cls-s", {"targets": ("star",)}, Settings(start=0.2), folder.results())
+folder.begin(plan)
+add = runner._Run._add
+def killed(self, entry):
+    add(self, entry)
+    os._exit(9)
+runner._Run._add = killed
+run(Clip(path, plan.source.name), plan.model, plan.folder, options=plan.options, settings=plan.settings)
+"""
+    ended = subprocess.run([sys.executable, "-c", killed, str(plan.source.path)], cwd=ROOT, check=False)
+    assert ended.returncode == 9
+    monkeypatch.setattr(runner, "PART", 4)
+    app = page(SCREEN, model="demo-cls-s")
+    assert "The server stopped while you worked on **my walk.mp4** with demo-cls-s." in texts(app)
+    next(one for one in app.button if one.label == "Go on").click().run()
+    assert not app.exception and not app.error
+    job = finished(session(app, Video).job)
+    assert job.summary.resumed and job.summary.frames == 7
+    assert job.plan.options["targets"] == ("star",) and job.plan.settings == plan.settings
+    # Nobody else is offered what a session works on.
+    assert folders.interrupted() == []
+    app.run()
+    next(one for one in app.button if one.label == "Another clip").click().run()
+    gc.collect()
+    assert list((tmp_path / "clips").iterdir()) == []
 
 
 def test_what_is_no_clip_is_one_sentence(page: Any, plan: Plan) -> None:

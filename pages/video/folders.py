@@ -1,0 +1,132 @@
+"""Keep uploaded clips and their results in folders that outlive the server, so that a run can go on with the next one.
+
+A folder is deleted when its session ends. Where the server ends first, it stays for `DAYS`, and whoever gave the clip
+is offered to go on with it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import shutil
+import tempfile
+import time
+import weakref
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
+
+from common import users
+from common.files import to_json, write_file
+from common.settings import settings
+from pages.video.job import Plan, Source
+
+CLIP, PLAN, LOCK = "clip", "plan.json", "lock"
+DAYS = 7
+"""For which an interrupted run is kept."""
+SETTLED = 60.0
+"""Seconds after which a folder without a plan is nobody's: before, somebody may be about to take it."""
+_OPEN: weakref.WeakSet[ClipFolder] = weakref.WeakSet()
+
+
+class ClipFolder:
+    """A folder of one uploaded clip and of what is made of it, locked while a session of this process has it."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises Timeout where another session has it, and OSError where it cannot be written."""
+        self.path, self._lock = path, FileLock(path / LOCK)
+        self._lock.acquire(timeout=0)
+        self.delete = weakref.finalize(self, _delete, path, self._lock)
+        """Delete the folder, at the latest once nothing refers to this object any more; not where the server ends."""
+        self.delete.atexit = False
+        _OPEN.add(self)
+
+    def begin(self, plan: Plan) -> None:
+        """Note what is made of the clip, so that it can go on."""
+        given = {"name": plan.source.name, "model": plan.model, "options": plan.options, "results": plan.folder.name}
+        write_file(self.path / PLAN, to_json(given | {"settings": asdict(plan.settings)}).encode())
+
+    def results(self) -> Path:
+        """Return a new folder of results, which need not exist yet."""
+        return self.path / f"results-{1 + sum(one.name.startswith('results-') for one in self.path.iterdir())}"
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A clip that somebody worked on when the server ended."""
+
+    path: Path
+    name: str
+    """What a person calls the clip."""
+    model: str
+
+
+def new() -> ClipFolder:
+    """Return a new folder; in the system's own place for temporary files where the chosen one cannot be written."""
+    try:
+        base = _base()
+        base.mkdir(parents=True, exist_ok=True)
+        return ClipFolder(Path(tempfile.mkdtemp(prefix="clip-", dir=base)))
+    except OSError:
+        return ClipFolder(Path(tempfile.mkdtemp(prefix="sightglass-clip-")))
+
+
+def interrupted() -> list[Interrupted]:
+    """Return the current person's clips that a server left behind, the latest first; delete what is of no use."""
+    found = []
+    for path in sorted(_base().glob("clip-*"), key=lambda one: one.stat().st_mtime, reverse=True):
+        try:
+            with FileLock(path / LOCK).acquire(timeout=0):
+                plan, age = _read(path), time.time() - path.stat().st_mtime
+        except (Timeout, OSError):
+            continue
+        if plan is not None and age < DAYS * 86400:
+            found.append(Interrupted(path, plan.source.name, plan.model))
+        elif plan is not None or age > SETTLED:
+            shutil.rmtree(path, ignore_errors=True)
+    return found
+
+
+def take(one: Interrupted) -> tuple[ClipFolder, Plan] | None:
+    """Return the folder and the plan of one; None where another session was quicker, or it is gone."""
+    try:
+        folder = ClipFolder(one.path)
+    except (Timeout, OSError):
+        return None
+    plan = _read(one.path)
+    return None if plan is None else (folder, plan)
+
+
+def _base() -> Path:
+    return users.folder(settings().clips)
+
+
+def _read(path: Path) -> Plan | None:
+    """Return the plan in a folder; None without one that can be used."""
+    from explain.video import Settings
+
+    try:
+        given = json.loads((path / PLAN).read_text(encoding="utf-8"))
+        chosen = TypeAdapter(Settings).validate_python(given["settings"])
+        options = {name: tuple(value) if isinstance(value, list) else value for name, value in given["options"].items()}
+        results = path / Path(given["results"]).name
+        source = Source(path / CLIP, str(given["name"]))
+        return Plan(source, str(given["model"]), options, chosen, results) if source.path.is_file() else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError):
+        return None
+
+
+def _delete(path: Path, lock: FileLock) -> None:
+    # Where files that are open cannot be deleted, the lock's is one.
+    lock.release()
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@atexit.register
+def _leave() -> None:
+    """Delete the folders with which nothing could go on."""
+    for one in list(_OPEN):
+        if not (one.path / PLAN).exists():
+            one.delete()
