@@ -5,7 +5,8 @@ of the object that matters; `prove`: what a proof of a map costs; `live`: the ca
 clip's frames, from file to file; `truth`: where maps are right, on drawn scenes with a known cause; `throughput`:
 pictures per second, from a folder to files; `gpu`: what a GPU does to maps, and what can be seen of that without one;
 `transformers`: what their maps cost, and at which layer they are right; `api`: the API under load, beside the
-dashboard's pages; `ray`: a folder explained by one process, and by a cluster's workers."""
+dashboard's pages; `load`: twenty sessions and eight API clients at once; `ray`: a folder explained by one process, and
+by a cluster's workers."""
 
 from __future__ import annotations
 
@@ -145,6 +146,17 @@ def _api(options: argparse.Namespace) -> Outcome:
     return Outcome(result, load.markdown, load.OUT if complete else None, code=int(bool(result["ours"]["wrong"])))
 
 
+def _load(options: argparse.Namespace) -> Outcome:
+    from benchmarks.load import run
+
+    seconds = options.seconds or run.SECONDS
+    result = run.load(seconds, options.sessions, options.clients)
+    complete = seconds >= run.SECONDS and options.sessions >= run.SESSIONS and options.clients >= run.CLIENTS
+    return Outcome(
+        result, run.markdown, run.OUT if complete else None, shared=True, code=int(bool(run.failures(result)))
+    )
+
+
 def _ray(options: argparse.Namespace) -> Outcome:
     from benchmarks.batch import ray
 
@@ -241,6 +253,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "gpu": _gpu,
     "transformers": _transformers,
     "api": _api,
+    "load": _load,
     "ray": _ray,
 }
 
@@ -269,9 +282,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--calls", type=int, default=300, help="memory: calls of each contender")
     add("--many", type=int, default=5000, help="throughput: number of pictures over which memory is watched")
     add("--pictures", type=int, default=256, help="ray: number of pictures in a round")
-    add("--seconds", type=float, help="api: duration of the load, default 60; live: of each measurement, default 20")
+    add(
+        "--seconds",
+        type=float,
+        help="api, load: duration of the load, default 60 and 600; live: of each measurement, default 20",
+    )
     add("--memory-seconds", type=float, default=600.0, help="live: how long memory is watched; 0: not at all")
-    add("--clients", type=int, default=8, help="api: number of concurrent clients")
+    add("--clients", type=int, default=8, help="api, load: number of concurrent clients")
+    add("--sessions", type=int, default=20, help="load: number of concurrent sessions of the dashboard")
     add("--device", default="cpu", help="cpu or cuda")
     add("--threads", type=int, help="number of threads; default: torch's own")
     add("--json", type=Path, help="write the numbers here")

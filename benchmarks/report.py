@@ -27,6 +27,7 @@ SECTIONS = (
     ("viewer", "prove", "truth"),
     ("why", "regions"),
     ("live", "video"),
+    ("load", "memory-long"),
     ("scenes", "measures", "findings"),
 )
 """Commands that write one file together, in the order of their sections."""

@@ -93,7 +93,9 @@ def markdown(result: Row) -> str:
     parts = [
         "What a detector's maps cost and where they point is in [DETECTORS.md](../benchmarks/DETECTORS.md). "
         "`python -m benchmarks detect` and `python -m benchmarks pointing` write it, each its own section. "
-        "What a GPU does to maps, and what nobody has measured on one yet, is in [GPU.md](../benchmarks/GPU.md).",
+        "What a GPU does to maps, and what nobody has measured on one yet, is in [GPU.md](../benchmarks/GPU.md). "
+        "What holds when many use one server at once is in [LOAD.md](../benchmarks/LOAD.md), which "
+        "`python -m benchmarks load` writes.",
     ]
     if made := result["goals"]:
         parts += ["## Goals", grid(("model", "goal", "result", "at most", ""), [_goal(row) for row in made])]

@@ -1,0 +1,183 @@
+"""Everybody at once: sessions and clients without a pause, each picture the next one of all."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from benchmarks.api.clients import BOUNDARY, LIMIT, form
+from benchmarks.load.pictures import digest
+from benchmarks.load.session import Session, SessionProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from benchmarks.load.pictures import Marked
+
+NPY = "application/x-npy"
+HEADER_END = b"\n"
+"""Ends the header of an .npy file; the values follow."""
+
+
+@dataclass
+class Tally:
+    """What callers of one kind were answered."""
+
+    shown: list[float] = field(default_factory=list)
+    """Seconds to each right map."""
+    finished: list[float] = field(default_factory=list)
+    """Seconds to the end of each right answer."""
+    wrong: list[str] = field(default_factory=list)
+    """Answers that are not this picture's."""
+    errors: list[str] = field(default_factory=list)
+    hangs: int = 0
+    refused: int = 0
+    told: int = 0
+    lasted: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Right answers a second."""
+        return len(self.finished) / self.lasted if self.lasted else 0.0
+
+    def add(self, other: Tally) -> None:
+        for name in ("shown", "finished", "wrong", "errors", "hangs", "refused", "told", "lasted"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class Client:
+    """One caller of the API, with a connection that stays open."""
+
+    def __init__(self, address: str) -> None:
+        parts = urlsplit(address)
+        self._line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=LIMIT)
+
+    def ask(self, path: Path, wanted: Marked, tally: Tally) -> None:
+        headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Accept": NPY}
+        start = time.perf_counter()
+        try:
+            self._line.request("POST", "/api/explain", form(path), headers)
+            answer = self._line.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._line.close()
+            tally.hangs += isinstance(error, TimeoutError)
+            tally.errors.append(f"the API: {type(error).__name__}: {error}")
+            return
+        took = time.perf_counter() - start
+        if answer.status == 429:
+            tally.refused += 1
+            time.sleep(float(answer.headers.get("Retry-After") or 1))
+        elif answer.status != 200:
+            tally.errors.append(f"the API: {answer.status} {body[:160]!r}")
+        elif digest(body.partition(HEADER_END)[2]) != wanted.whole:
+            tally.wrong.append(f"the API: {path.name}: the map is not this picture's")
+        else:
+            tally.told += int(answer.headers.get("X-Queue-Before") or 0) > 0
+            tally.shown.append(took)
+            tally.finished.append(took)
+
+    def close(self) -> None:
+        self._line.close()
+
+
+class Crowd:
+    """The sessions and clients of one server, which stay while they call together or alone."""
+
+    def __init__(
+        self, address: str, paths: Sequence[Path], wanted: Sequence[Marked], sessions: int, clients: int
+    ) -> None:
+        self._paths, self._wanted = paths, wanted
+        self._data = [path.read_bytes() for path in paths]
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._address = address
+        self.sessions = [Session(address) for _ in range(sessions)]
+        self.clients = [Client(address) for _ in range(clients)]
+
+    def together(self, seconds: float) -> tuple[Tally, Tally]:
+        """Let everybody call for `seconds`; return what sessions and what clients were answered."""
+        ends = time.perf_counter() + seconds
+        tallies = [Tally() for _ in (*self.sessions, *self.clients)]
+        calls: list[Callable[[], None]] = []
+        for place, tally in enumerate(tallies):
+            at = place - len(self.sessions)
+            calls.append(
+                (lambda p=place, t=tally: self._visits(p, ends, t))  # type: ignore[misc]
+                if at < 0
+                else (lambda a=at, t=tally: self._asks(a, ends, t))  # type: ignore[misc]
+            )
+        threads = [threading.Thread(target=call) for call in calls]
+        start = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        lasted = time.perf_counter() - start
+        return _sum(tallies[: len(self.sessions)], lasted), _sum(tallies[len(self.sessions) :], lasted)
+
+    def session_alone(self, seconds: float, place: int = 0) -> Tally:
+        return self._alone(seconds, lambda ends, tally: self._visits(place % len(self.sessions), ends, tally))
+
+    def client_alone(self, seconds: float, place: int = 0) -> Tally:
+        return self._alone(seconds, lambda ends, tally: self._asks(place % len(self.clients), ends, tally))
+
+    def leave(self) -> None:
+        for session in self.sessions:
+            session.close()
+        for client in self.clients:
+            client.close()
+
+    def _alone(self, seconds: float, calls: Callable[[float, Tally], None]) -> Tally:
+        tally, start = Tally(), time.perf_counter()
+        calls(start + seconds, tally)
+        return _sum([tally], time.perf_counter() - start)
+
+    def _next(self) -> int:
+        with self._lock:
+            return next(self._numbers) % len(self._paths)
+
+    def _asks(self, place: int, ends: float, tally: Tally) -> None:
+        while time.perf_counter() < ends:
+            number = self._next()
+            self.clients[place].ask(self._paths[number], self._wanted[number], tally)
+
+    def _visits(self, place: int, ends: float, tally: Tally) -> None:
+        while time.perf_counter() < ends:
+            number = self._next()
+            try:
+                answer = self.sessions[place].upload(self._paths[number].name, self._data[number], self._wanted[number])
+            except Exception as error:
+                tally.hangs += isinstance(error, SessionProblem) and "no message" in str(error)
+                tally.errors.append(f"a session: {type(error).__name__}: {error}")
+                self._reopen(place)
+                continue
+            tally.told += answer.told
+            if answer.problem:
+                says = answer.problem.startswith("the page says")
+                (tally.errors if says else tally.wrong).append(f"a session: {answer.problem}")
+            else:
+                tally.shown.append(answer.shown)
+                tally.finished.append(answer.finished)
+
+    def _reopen(self, place: int) -> None:
+        """Open a session anew in place of one that failed; until that works, it is an error each second."""
+        self.sessions[place].close()
+        try:
+            self.sessions[place] = Session(self._address)
+        except Exception:
+            time.sleep(1)
+
+
+def _sum(tallies: Sequence[Tally], lasted: float) -> Tally:
+    whole = Tally()
+    for tally in tallies:
+        whole.add(tally)
+    whole.lasted = lasted
+    return whole

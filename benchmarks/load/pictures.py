@@ -1,0 +1,88 @@
+"""Pictures that carry a mark each, and the maps that the library makes of them alone, in another process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image as Pillow
+
+from benchmarks.batch.throughput import written
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+MODEL = "efficientnet-lite0"
+TILE = 12
+"""Pixels of a mark's tile."""
+BITS = 16
+FILE = "expected.json"
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A picture with its mark, and the digests of what must be answered to it and to no other."""
+
+    name: str
+    whole: str
+    """Of the first map at the size of the picture, float32, as the API sends it."""
+    shown: str
+    """Of all maps as the viewer gets them, uint16."""
+    titles: tuple[str, ...]
+    """The classes of the maps."""
+
+
+def digest(data: bytes | NDArray[np.generic]) -> str:
+    return hashlib.blake2b(data if isinstance(data, bytes) else data.tobytes(), digest_size=16).hexdigest()
+
+
+def inflated(blob: bytes) -> str:
+    """Return the digest of maps as the viewer gets them."""
+    return digest(zlib.decompress(blob))
+
+
+def marked(folder: Path, count: int) -> list[Path]:
+    """Write pictures, each with a plate of black and white tiles that says its number, at a place of its own."""
+    generator = np.random.default_rng(1)
+    paths = sorted(written(folder, count).rglob("*.jpg"))
+    for number, path in enumerate(paths):
+        pixels = np.asarray(Pillow.open(path).convert("RGB")).copy()
+        bits = [(number >> bit) & 1 for bit in range(BITS)]
+        plate = np.kron(np.array([bits, [1 - bit for bit in bits]]).reshape(4, -1), np.ones((TILE, TILE)))
+        y, x = (int(generator.integers(0, pixels.shape[axis] - plate.shape[axis])) for axis in (0, 1))
+        pixels[y : y + plate.shape[0], x : x + plate.shape[1]] = (plate * 255).astype(np.uint8)[..., None]
+        Pillow.fromarray(pixels).save(path, quality=90)
+    return paths
+
+
+def expect(paths: Sequence[Path], folder: Path) -> None:
+    """Write what the library makes of each picture, one after the other."""
+    from components.viewer.payload import deflated
+    from explain import Explainer
+
+    explainer = Explainer(MODEL)
+    found = []
+    for path in paths:
+        made = explainer(path)
+        maps = made.heatmaps
+        shown = inflated(deflated([(np.ascontiguousarray(one.content, np.float32), "heat") for one in maps]))
+        titles = tuple(one.target.label for one in maps)
+        found.append(asdict(Marked(path.name, digest(maps[0].values), shown, titles)))
+    (folder / FILE).write_text(json.dumps(found), "utf-8")
+
+
+def expected(folder: Path) -> list[Marked]:
+    """Return what `expect` wrote; raise ValueError where two pictures have the same maps: a mix-up would not show."""
+    found = [
+        Marked(**{**one, "titles": tuple(one["titles"])}) for one in json.loads((folder / FILE).read_text("utf-8"))
+    ]
+    if min(len({one.whole for one in found}), len({one.shown for one in found})) < len(found):
+        raise ValueError("Two pictures have the same maps: their marks change nothing.")
+    return found

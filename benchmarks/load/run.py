@@ -1,0 +1,232 @@
+"""Load the real server with sessions and clients at once, and say what holds: maps, waits, throughput, memory."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.load.crowd import Crowd, Tally
+from benchmarks.load.pictures import MODEL, expect, expected, marked
+from benchmarks.processes import environment, fresh, megabytes
+from benchmarks.report import FOLDER, Row, goal, goals, grid, machine, page
+from benchmarks.viewer.browser import DASHBOARD, Server, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SESSIONS, CLIENTS, SECONDS = 20, 8, 600.0
+PARTS = 10
+"""Parts of the load, before each of which one caller of each kind is measured alone; memory is read after each."""
+WARM = 3
+"""Parts after which memory should be flat."""
+THROUGHPUT, GROWTH = 0.9, 1.05
+OUT = FOLDER / "LOAD.md"
+PACKAGES = ("torch", "streamlit", "fastapi", "starlette", "uvicorn", "numpy")
+
+
+def load(seconds: float = SECONDS, sessions: int = SESSIONS, clients: int = CLIENTS) -> Row:
+    """Return what everybody was answered, in `seconds` of load in `PARTS` parts."""
+    # One core is left to the loop and the pages, in the server and in the library that it is compared with.
+    threads = max(1, (os.cpu_count() or 2) - 1)
+    alone = max(1.0, seconds / PARTS / 10)
+    with tempfile.TemporaryDirectory() as scratch, environment(OMP_NUM_THREADS=str(threads)):
+        folder = Path(scratch)
+        # More than the caches of a session's answers and of evidence hold together: nearly every answer is a new pass.
+        paths = marked(folder, int(min(640, max(160, 8 * seconds))))
+        fresh(expect, paths, folder)
+        result: Row = {
+            "machine": machine(threads, "cpu", PACKAGES),
+            "seconds": seconds,
+            "sessions": sessions,
+            "clients": clients,
+            "pictures": len(paths),
+        }
+        with serving(DASHBOARD) as server:
+            crowd = Crowd(server.address, paths, expected(folder), sessions, clients)
+            try:
+                result |= _measured(crowd, server, seconds / PARTS, alone)
+            finally:
+                crowd.leave()
+        return result | {"goals": _goals(result)}
+
+
+def _measured(crowd: Crowd, server: Server, seconds: float, alone: float) -> Row:
+    found = {name: Tally() for name in ("sessions", "clients", "session alone", "client alone")}
+    held: list[Row] = [state(server.pid)]
+    shares: list[float] = []
+    for part in range(PARTS):
+        before = {
+            "session alone": crowd.session_alone(alone, part),
+            "client alone": crowd.client_alone(alone, part),
+        }
+        many = dict(zip(("sessions", "clients"), crowd.together(seconds), strict=True))
+        shares.append(throughput(many["sessions"], many["clients"], before["session alone"], before["client alone"]))
+        for name, tally in (before | many).items():
+            found[name].add(tally)
+        held.append(state(server.pid))
+    share = throughput(*(found[name] for name in ("sessions", "clients", "session alone", "client alone")))
+    answers = {name: figures(tally) for name, tally in found.items()}
+    return {"answers": answers, "held": held, "share": share, "shares": shares}
+
+
+def throughput(sessions: Tally, clients: Tally, session: Tally, client: Tally) -> float:
+    """Return what all callers get done together, as a share of what one caller at a time gets done.
+
+    An answer to a session is a whole page and takes longer than one to a client: each kind counts by its own rate.
+    """
+    each = ((sessions, session), (clients, client))
+    return sum(many.rate / one.rate for many, one in each if one.rate)
+
+
+def state(pid: int) -> Row:
+    """Return the memory (MB), threads and file descriptors of a process."""
+    status = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
+    threads = next(int(line.split()[1]) for line in status if line.startswith("Threads:"))
+    files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    return {"mb": megabytes(process=pid), "threads": threads, "files": files}
+
+
+def figures(tally: Tally) -> Row:
+    return {
+        "right": len(tally.finished),
+        "wrong": len(tally.wrong),
+        "errors": len(tally.errors),
+        "complaints": sorted({*tally.wrong, *tally.errors})[:5],
+        "hangs": tally.hangs,
+        "refused": tally.refused,
+        "told": tally.told,
+        "rate": tally.rate,
+        "shown": _waits(tally.shown),
+        "finished": _waits(tally.finished),
+    }
+
+
+def _waits(seconds: Sequence[float]) -> Row:
+    times = sorted(1e3 * one for one in seconds) or [float("nan")]
+    at = min(len(times) - 1, int(0.95 * len(times)))
+    return {"p50": statistics.median(times), "p95": times[at], "longest": times[-1]}
+
+
+def failures(result: Row) -> int:
+    """Return the number of answers that were wrong or failed, refusals included."""
+    return sum(row[name] for row in result["answers"].values() for name in ("wrong", "errors", "refused"))
+
+
+def growth(held: Sequence[Row], name: str) -> float:
+    """Return what a process holds at the end, as a share of what it held once it was warm."""
+    return float(held[-1][name] / held[min(WARM, len(held) - 1)][name])
+
+
+def _goals(result: Row) -> list[Row]:
+    held, total = result["held"], result["answers"].values()
+    return [
+        goal("maps that were not the picture's own", sum(row["wrong"] for row in total), 0, ""),
+        goal("errors and refusals", sum(row["errors"] + row["refused"] for row in total), 0, ""),
+        goal("answers that never came", sum(row["hangs"] for row in total), 0, ""),
+        goal("throughput of all together, of one caller at a time", result["share"], THROUGHPUT, "x", least=True),
+        goal(f"memory at the end, of that after {WARM} of {PARTS} parts", growth(held, "mb"), GROWTH, "x"),
+        goal("threads at the end, of those then", growth(held, "threads"), GROWTH, "x"),
+        goal("file descriptors at the end, of those then", growth(held, "files"), GROWTH, "x"),
+    ]
+
+
+HEAD = ("", "right", "wrong", "errors", "hung", "refused", "told its place", "answers/s")
+WAITS = ("", "map: median ms", "95 % within", "longest", "all of it: median ms", "95 % within", "longest")
+NAMES = {
+    "sessions": "{sessions} sessions",
+    "clients": "{clients} API clients",
+    "session alone": "one session alone",
+    "client alone": "one client alone",
+}
+
+
+def markdown(result: Row) -> str:
+    answers = {NAMES[name].format(**result): row for name, row in result["answers"].items()}
+    counts = [
+        (
+            name,
+            *(str(row[key]) for key in ("right", "wrong", "errors", "hangs", "refused", "told")),
+            f"{row['rate']:.1f}",
+        )
+        for name, row in answers.items()
+    ]
+    waits = [
+        (name, *(f"{row[what][key]:.0f}" for what in ("shown", "finished") for key in ("p50", "p95", "longest")))
+        for name, row in answers.items()
+    ]
+    held = [
+        (
+            "at the start" if part == 0 else f"{part} of {PARTS}",
+            f"{one['mb']:.0f}",
+            str(one["threads"]),
+            str(one["files"]),
+        )
+        for part, one in enumerate(result["held"])
+    ]
+    complaints = sorted({text for row in result["answers"].values() for text in row["complaints"]})
+    parts = [
+        f"`streamlit run dashboard.py` as `make run` starts it, with {result['sessions']} sessions of the dashboard "
+        f"and {result['clients']} clients of the API for {result['seconds']:g} s, each with its next picture as soon "
+        f"as it has the answer to the last: {result['pictures']} JPEG files in turn, {MODEL}, the default map.",
+        "- **A session** is a real one to the server: it opens the page, uploads files and gets every message through "
+        "Streamlit's own protocol (WebSocket and HTTP), spoken by a light client. Nothing is drawn: twenty browsers "
+        "would leave two cores no time for the server. All callers are on the same machine and take their share of "
+        "it.\n"
+        "- **A client** calls `POST /api/explain` and gets the first class's map on the picture's own grid.\n"
+        "- **Right**: each picture carries a plate with its number, at a place of its own. What a session is shown "
+        "must be the uploaded file, its classes and their maps, and what a client gets this picture's map: every "
+        "value equal to what the library made of the picture alone, in another process. No two pictures have the "
+        "same maps.\n"
+        f"- **Alone**: before each of {PARTS} parts of the load one session, then one client calls on the same "
+        "pictures while all others wait.",
+        "## What it promises",
+        goals([{"goals": result["goals"]}]),
+        "## Answers",
+        grid(HEAD, counts),
+        *(["Complaints: " + "; ".join(complaints) + "."] if complaints else []),
+        f"All together get {result['share']:.2f} times as much done as one caller at a time (by part: "
+        + ", ".join(f"{one:.2f}" for one in result["shares"])
+        + "). An answer to a session is a whole page; each kind counts by the rate of its own single caller.",
+        "## Waits",
+        "From the first byte sent to the map, and to the end of all that the page says about it:",
+        grid(WAITS, waits),
+        "## What the server's process holds",
+        "After each part of the load:",
+        grid(("load", "MB", "threads", "file descriptors"), held),
+        "## For docs/promises.md",
+        grid(("promise", "measured", "command"), promises(result)),
+    ]
+    return page("Many at once", "load", result["machine"], *parts)
+
+
+def promises(result: Row) -> list[tuple[str, ...]]:
+    """Return the rows of docs/promises.md that this run fills."""
+    answers, held = result["answers"], result["held"]
+    right = sum(answers[name]["right"] for name in ("sessions", "clients"))
+    wrong, command = sum(row["wrong"] for row in answers.values()), "`python -m benchmarks load`"
+    crowd = f"{result['sessions']} sessions and {result['clients']} API clients for {result['seconds']:g} s"
+    waits = answers["sessions"]["shown"]
+    return [
+        ("Each map is that of its own picture", f"{wrong} wrong of {right} answers to {crowd}", command),
+        (
+            "No error, no refusal, no deadlock",
+            f"{failures(result) - wrong} errors and refusals, {sum(row['hangs'] for row in answers.values())} hangs",
+            command,
+        ),
+        (
+            "Many callers get as much done as one at a time",
+            f"{result['share']:.2f}x (goal: at least {THROUGHPUT:g}x)",
+            command,
+        ),
+        ("A wait is bounded", f"map within {waits['p50']:.0f} ms (median), {waits['p95']:.0f} ms (95 %)", command),
+        (
+            "Memory is flat after warm-up",
+            f"{held[min(WARM, len(held) - 1)]['mb']:.0f} MB after {WARM} of {PARTS} parts, "
+            f"{held[-1]['mb']:.0f} MB at the end; "
+            f"{held[-1]['threads']} threads, {held[-1]['files']} file descriptors",
+            command,
+        ),
+    ]

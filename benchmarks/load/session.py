@@ -1,0 +1,198 @@
+"""A session of the dashboard without a browser: Streamlit's own protocol, spoken as its page speaks it.
+
+The server cannot tell it from a browser: it has a WebSocket, a session and its state, uploads files by HTTP, sends the
+values of widgets back, and gets every message that a page gets. Only nothing is drawn, so that twenty fit beside the
+server on a small machine.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.sync.client import connect
+
+from benchmarks.load.pictures import inflated
+from common.packing import unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from benchmarks.load.pictures import Marked
+
+PATIENCE = 120.0
+"""Seconds without any message after which a server hangs."""
+BOUNDARY = "sightglass-load"
+XSRF = "_streamlit_xsrf"
+QUEUED = "before yours"
+"""In what a session reads while others' work is ahead of its own."""
+
+
+class SessionProblem(Exception):
+    """The server did not do what a page may expect; the message is for the report."""
+
+
+@dataclass
+class Answer:
+    """What came of one upload."""
+
+    shown: float = 0.0
+    """Seconds from the file's first byte to the map in the page."""
+    finished: float = 0.0
+    """Seconds to the end of the run, with all sentences and numbers below the map."""
+    problem: str = ""
+    told: bool = False
+    """Whether the page said how many pictures are before this one."""
+
+
+@dataclass
+class _Seen:
+    """What the page shows, in the order in which it came."""
+
+    viewers: list[bytes] = field(default_factory=list)
+    """Payloads of the viewer."""
+    first: float = 0.0
+    """When the last of them came."""
+    failures: list[str] = field(default_factory=list)
+    told: bool = False
+
+
+class Session:
+    """One person at the dashboard."""
+
+    def __init__(self, address: str) -> None:
+        """Open the first page, and wait until it is drawn."""
+        self._host, self._port = urlsplit(address).hostname or "", urlsplit(address).port
+        self._id = self._page = self._query = self._uploader = ""
+        self._xsrf = self._token()
+        stream = f"ws://{self._host}:{self._port}/_stcore/stream"
+        protocols: Any = ["streamlit", *([self._xsrf] if self._xsrf else [])]
+        cookie = {"Cookie": f"{XSRF}={self._xsrf}"} if self._xsrf else {}
+        self._socket = connect(
+            stream, subprotocols=protocols, additional_headers=cookie, max_size=None, compression=None
+        )
+        self._rerun(lambda _: None)
+
+    def close(self) -> None:
+        """Leave as a closed tab does."""
+        self._socket.close()
+
+    def upload(self, name: str, data: bytes, wanted: Marked) -> Answer:
+        """Give the page a picture, and compare what it then shows with what is `wanted`."""
+        start = time.perf_counter()
+        info = self._sent(name, data)
+        seen = self._rerun(lambda state: self._gives(state, name, len(data), info))
+        end = time.perf_counter()
+        problem = "; ".join(dict.fromkeys(seen.failures)) or self._differs(seen, name, data, wanted)
+        return Answer(max(0.0, (seen.first or end) - start), end - start, problem, seen.told)
+
+    def _differs(self, seen: _Seen, name: str, data: bytes, wanted: Marked) -> str:
+        """Return what is wrong with the last view that the page was given; empty if it is this picture's own."""
+        if not seen.viewers:
+            return f"{name}: the page shows no map"
+        head, (picture, *grids) = unpacked(seen.viewers[-1])
+        if picture != data:
+            return f"{name}: the page shows another picture"
+        titles = tuple(item["title"] for panel in head["panels"] for item in panel["maps"])
+        if not grids or titles != wanted.titles:
+            return f"{name}: the page shows the classes {', '.join(titles) or '(none)'}"
+        return "" if inflated(grids[0]) == wanted.shown else f"{name}: the page shows maps that are not this picture's"
+
+    def _token(self) -> str:
+        line = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)
+        line.request("GET", "/_stcore/health")
+        answer = line.getresponse()
+        answer.read()
+        line.close()
+        cookies = [value for key, value in answer.getheaders() if key.lower() == "set-cookie"]
+        found = [one.partition("=")[2].partition(";")[0] for one in cookies if one.startswith(XSRF)]
+        return found[0] if found else ""
+
+    def _sent(self, name: str, data: bytes) -> Any:
+        """Upload a file as the page's uploader does; return what the server calls it."""
+        request = BackMsg()
+        request.file_urls_request.request_id = uuid.uuid4().hex
+        request.file_urls_request.file_names.append(name)
+        request.file_urls_request.session_id = self._id
+        self._socket.send(request.SerializeToString())
+        urls = next(m.file_urls_response.file_urls[0] for m in self._messages() if _kind(m) == "file_urls_response")
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n'
+        body = head.encode() + b"Content-Type: image/jpeg\r\n\r\n" + data + f"\r\n--{BOUNDARY}--\r\n".encode()
+        headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+        if self._xsrf:
+            headers |= {"X-Xsrftoken": self._xsrf, "Cookie": f"{XSRF}={self._xsrf}"}
+        line = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)
+        line.request("PUT", urls.upload_url, body, headers)
+        answer = line.getresponse()
+        answer.read()
+        line.close()
+        if answer.status >= 300:
+            raise SessionProblem(f"an upload was answered with {answer.status}")
+        return urls
+
+    def _gives(self, state: Any, name: str, size: int, urls: Any) -> None:
+        widget = state.widget_states.widgets.add()
+        widget.id = self._uploader
+        info = widget.file_uploader_state_value.uploaded_file_info.add()
+        info.name, info.size, info.file_id = name, size, urls.file_id
+        info.file_urls.CopyFrom(urls)
+
+    def _rerun(self, fill: Callable[[Any], None]) -> _Seen:
+        """Run the page as it is after an act, and return what it then shows."""
+        request = BackMsg()
+        state = request.rerun_script
+        state.query_string, state.page_script_hash = self._query, self._page
+        fill(state)
+        state.SetInParent()
+        self._socket.send(request.SerializeToString())
+        seen = _Seen()
+        for message in self._messages():
+            if _kind(message) == "script_finished" and message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
+                return seen
+            self._take(message, seen)
+        raise SessionProblem("the server hung up")
+
+    def _take(self, message: ForwardMsg, seen: _Seen) -> None:
+        kind = _kind(message)
+        if kind == "new_session":
+            self._page = message.new_session.page_script_hash
+            self._id = message.new_session.initialize.session_id or self._id
+        elif kind == "page_info_changed":
+            self._query = message.page_info_changed.query_string
+        elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
+            self._element(message.delta.new_element, seen)
+
+    def _element(self, element: Any, seen: _Seen) -> None:
+        kind = element.WhichOneof("type")
+        if kind == "file_uploader" and element.file_uploader.label == "Upload pictures":
+            self._uploader = element.file_uploader.id
+        elif kind == "bidi_component" and element.bidi_component.component_name.endswith("sightglass_viewer"):
+            seen.viewers.append(element.bidi_component.bytes)
+            seen.first = time.perf_counter()
+        elif kind == "exception" or (kind == "alert" and element.alert.format == element.alert.ERROR):
+            text = element.alert.body if kind == "alert" else element.exception.message
+            seen.failures.append(f"the page says: {text[:200]}")
+        elif kind in ("markdown", "text", "progress", "spinner"):
+            found = getattr(element, kind)
+            seen.told |= QUEUED in str(getattr(found, "body", "") or getattr(found, "text", ""))
+
+    def _messages(self) -> Iterator[ForwardMsg]:
+        while True:
+            try:
+                data = self._socket.recv(timeout=PATIENCE)
+            except TimeoutError as error:
+                raise SessionProblem(f"no message came for {PATIENCE:g} s") from error
+            assert isinstance(data, bytes)
+            message = ForwardMsg()
+            message.ParseFromString(data)
+            yield message
+
+
+def _kind(message: ForwardMsg) -> str:
+    return str(message.WhichOneof("type"))
