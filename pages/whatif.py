@@ -11,6 +11,7 @@ import streamlit as st
 from components import changes as bars
 from components import painter, saving
 from components.choices import sidebar
+from components.saving import slides
 from components.session import explain_job, image_source, page, reopen, state
 from components.viewer import Panel
 from components.views import charts, exports, panels
@@ -114,7 +115,7 @@ def _answer(
     with right:
         _map(original, shown, found)
     with below:
-        _files(shown)
+        _files(shown, said)
 
 
 def _with_map(original: Explanation, after: Explanation, found: Sequence[Change]) -> Explanation:
@@ -147,7 +148,7 @@ def _map(original: Explanation, shown: Explanation, found: Sequence[Change]) -> 
         st.caption("No map: this model exposes no internals, and other methods are too slow to follow a brush.")
 
 
-def _files(shown: Explanation) -> None:
+def _files(shown: Explanation, said: str) -> None:
     """Draw what can be done with the edited picture."""
     image = shown.image
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -160,7 +161,13 @@ def _files(shown: Explanation) -> None:
             help="Go on with the picture as it is now, as with one of your own.",
         ):
             reopen.go()
-        saving.save_and_export("whatif", partial(_rows, shown), saved=[(shown, 0)] if shown.heatmaps else ())
+        drawn = bool(shown.heatmaps)
+        saving.save_and_export(
+            "whatif",
+            partial(_rows, shown),
+            saved=[(shown, 0)] if drawn else (),
+            slide=slides.of_map(shown, 0, said) if drawn else None,
+        )
         st.caption(charts.timings(shown), width="content")
 
 

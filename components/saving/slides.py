@@ -194,13 +194,14 @@ def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
         adding.problem = str(problem)
 
 
-def of_map(explanation: Explanation, index: int) -> Draft:
-    """Return what makes a slide of a map, with the proof that this session made of it."""
+def of_map(explanation: Explanation, index: int, title: str = "") -> Draft:
+    """Return what makes a slide of a map, with the proof that this session made of it; `title`: the page's own."""
 
     def draft(look: Look) -> Scene:
         from explain.deck import views
 
-        return views.of_map(proof_job.carrying(explanation), index, look)
+        scene = views.of_map(proof_job.carrying(explanation), index, look)
+        return replace(scene, title=views.shortened(views.plain(title), MAX_TITLE)) if title else scene
 
     return draft
 

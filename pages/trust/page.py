@@ -8,6 +8,7 @@ import streamlit as st
 
 from common.errors import Cancelled
 from components.choices import class_picker, sidebar
+from components.saving import slides
 from components.session import explain_job, page
 from components.views import panels
 from explain.faithfulness.badge import VERDICTS
@@ -45,6 +46,9 @@ def trust() -> None:
         found = parts.scrambled(explanation, index)
         if found is not None:
             title.markdown(f"## {sidebar.warned(choices, _headline(found))}")
+            with st.container(horizontal=True, vertical_alignment="center"):
+                slides.button("trust", slides.of_map(explanation, index, _headline(found)), [(explanation, index)])
+                slides.said("trust")
         parts.steady(explanation, index)
         parts.chosen(explanation, index)
         parts.flipped(explanation, index)

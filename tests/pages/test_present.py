@@ -90,6 +90,15 @@ def test_two_compared_pictures_are_a_slide_with_both_maps_drawn(page, history):
     assert scene.size[0] > scene.size[1] and scene.picture
 
 
+def test_what_if_s_own_sentence_is_the_slide_s_title(page, history):
+    app = page("pages/whatif.py", model="demo-cls-s")
+    title = next(one.value for one in app.markdown if one.value.startswith("## "))
+    add(app)
+    assert not app.exception and not app.error
+    (slide,) = history.decks.all()[0].slides
+    assert views.plain(title).endswith(slide.title) and "covered" in slide.title and slide.records
+
+
 def test_the_cheat_s_first_step_can_be_added_too(page, history):
     app = page("pages/cheat.py")
     add(app)

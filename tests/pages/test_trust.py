@@ -22,6 +22,7 @@ from components.session.state import Sidebar
 from explain import Explainer
 from explain.evidence.cache import ByteCache
 from explain.faithfulness import badge, choice, flip, scramble, stability
+from explain.history import History
 from explain.methods import METHODS
 from explain.phrases import percent
 from explain.picture.image import Image
@@ -71,7 +72,9 @@ def explanation() -> Any:
     return Explainer("efficientnet-lite0")(image_source.example("bus"))
 
 
-def test_the_weights_are_scrambled_as_the_page_opens(page, explanation, monkeypatch):
+def test_the_weights_are_scrambled_as_the_page_opens(page, explanation, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
+    history = History()
     monkeypatch.setattr(badge, "_tests", OrderedDict())
     monkeypatch.setattr(scramble, "_CACHE", ByteCache(1 << 24, lambda one: one.nbytes))
     app = page(SCREEN, method="gradcam")
@@ -89,6 +92,12 @@ def test_the_weights_are_scrambled_as_the_page_opens(page, explanation, monkeypa
         next(menu for menu in app.sidebar.selectbox if menu.label == "Method").set_value(method).run()
         assert (said in [caption.value for caption in app.sidebar.caption]) == tested
     (strip,) = titles(app)
+    # The verdict can be shown to a room.
+    press(app, "Add to deck")
+    press(app, "Add the slide")
+    assert not app.exception and not app.error
+    (deck,) = history.decks.all()
+    assert [slide.title for slide in deck.slides] == ["GradCAM's map of minibus depends on the model"]
     # Nothing else was computed.
     assert labels(app)[-3:] == ["Change the picture slightly", "Test every quick method", "Look for the smallest patch"]
     assert "Stop" not in labels(app)
