@@ -198,10 +198,10 @@ def of_map(explanation: Explanation, index: int, title: str = "") -> Draft:
     """Return what makes a slide of a map, with the proof that this session made of it; `title`: the page's own."""
 
     def draft(look: Look) -> Scene:
-        from explain.deck import views
+        from explain.deck import making, views
 
         scene = views.of_map(proof_job.carrying(explanation), index, look)
-        return replace(scene, title=views.shortened(views.plain(title), MAX_TITLE)) if title else scene
+        return replace(scene, title=making.shortened(views.plain(title), MAX_TITLE)) if title else scene
 
     return draft
 
