@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.work_queue import Busy, TooSlow
-from common.errors import Cancelled, ImageProblem, Problem, SettingProblem, TooLarge, WeightsProblem
+from common.errors import Cancelled, ImageProblem, Problem, SettingProblem, TooLarge, WeightsProblem, from_machine
 from common.suggestions import nearest
 from explain.phrases import plural
 
@@ -28,6 +28,7 @@ LOGGER = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 BASE = "/api/problems"
 INTERNAL = "An internal error occurred, not caused by the request: try another model or method."
+DISK = "The server cannot write to its disk: the operator must make room, or allow it."
 MAX_FIELDS = 5
 """Wrong fields that are listed."""
 
@@ -125,8 +126,11 @@ def from_exception(error: BaseException) -> ApiProblem:
     for kind_of_error, status, kind in _STATUSES:
         if isinstance(error, kind_of_error):
             return ApiProblem(status, kind, str(error))
-    if isinstance(error, MemoryError):
-        return ApiProblem(413, "size", "This does not fit in memory: give a smaller picture, or fewer classes.")
+    if (lacking := from_machine(error)) is not None:
+        LOGGER.error("%s", lacking, exc_info=error)
+        if isinstance(error, OSError):
+            return ApiProblem(500, "internal", DISK)
+        return ApiProblem(413, "size", str(lacking))
     if isinstance(error, HTTPException):
         return _of_http(error)
     LOGGER.error("a request failed", exc_info=error)

@@ -33,7 +33,7 @@ from cli import (
 )
 from cli import settings as settings_verb
 from cli.options import PROGRAM, app, as_called
-from common.errors import ImageProblem, Problem, WeightsProblem
+from common.errors import ImageProblem, Problem, WeightsProblem, from_machine
 from common.settings import settings
 
 if TYPE_CHECKING:
@@ -157,10 +157,10 @@ def _explained(error: Exception) -> tuple[str, int]:
     if hasattr(error, "format_message"):
         message = error.format_message().strip()
         return message if message.endswith("?") else f"{message.rstrip('.')}: see --help.", 2
+    if (found := from_machine(error)) is not None:
+        return str(found), 1
     if isinstance(error, OSError):
         return f"{error.filename or 'A file'} cannot be written or read: {error.strerror or error}.", 1
-    if isinstance(error, MemoryError):
-        return "Out of memory: give a smaller picture or model, or fewer classes.", 1
     name = type(error).__name__
     return f"This should not have happened ({name}: {error}): SIGHTGLASS_TRACEBACK=1 shows where it did.", 1
 

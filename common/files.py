@@ -9,6 +9,7 @@ import math
 import os
 import re
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+
+ABANDONED = 3600.0
+"""Seconds after which nobody is still at work on a draft."""
 
 
 @contextlib.contextmanager
@@ -38,6 +43,16 @@ def atomic_write(path: Path, *, sync: bool = False) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
         raise
+
+
+def remove_drafts(folder: Path, *, age: float = ABANDONED) -> None:
+    """Delete what killed processes left of `atomic_write` in a folder, not below it: drafts that nobody has written to
+    for `age` seconds."""
+    for draft in folder.glob(".sightglass-*.part"):
+        with contextlib.suppress(OSError):
+            # Of a clock that was set back, a draft may be of tomorrow.
+            if abs(time.time() - draft.stat().st_mtime) >= age:
+                draft.unlink()
 
 
 def write_file(path: Path, data: bytes, *, sync: bool = False) -> None:

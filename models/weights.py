@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from common.errors import Cancelled, WeightsProblem
-from common.files import atomic_write, write_file
+from common.files import atomic_write, remove_drafts, write_file
 from common.settings import settings
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def _stream(
     reported = 0.0
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
+        remove_drafts(to.parent)
         request = urllib.request.Request(url, headers={"User-Agent": "sightglass"})
         with atomic_write(to) as draft:
             with opener(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:

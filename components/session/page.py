@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common.errors import Problem
+from common.errors import Problem, from_machine
 from components.session import state, url_state
 
 if TYPE_CHECKING:
@@ -116,6 +116,9 @@ def head(place: DeltaGenerator) -> Iterator[DeltaGenerator]:
 
 def show_failure(failure: BaseException, event: str) -> None:
     """Show a problem as its sentence; anything else is a bug, logged as the `event` with its traceback."""
+    if not isinstance(failure, Problem) and (found := from_machine(failure)) is not None:
+        LOGGER.warning(event, exc_info=failure)
+        failure = found
     if isinstance(failure, Problem):
         st.error(str(failure), icon=":material/error:")
     else:

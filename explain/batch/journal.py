@@ -29,7 +29,7 @@ class Journal:
 
     def __init__(self, folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
         """Open or create it; raise ModelProblem if another run has locked it or its settings differ."""
-        self._path = folder / NAME
+        self._path, self._settings = folder / NAME, settings
         self._lock = threading.Lock()
         self.done: dict[str, tuple[str, int, int]] = {}
         """By key: the stamp, the start of the line, and the position in it."""
@@ -86,6 +86,13 @@ class Journal:
             start = self._write(outcomes)
             for place, entry in enumerate(outcomes):
                 self.done[entry["key"]] = (entry["stamp"], start, place)
+
+    def forget(self) -> None:
+        """Drop all outcomes, so that everything is done again."""
+        with self._lock:
+            self.done.clear()
+            os.ftruncate(self._file, 0)
+            self._write({"settings": self._settings})
 
     def outcomes(self, keys: list[str]) -> Iterator[Outcome]:
         """Yield the outcomes of these pictures, as far as they are done; neighbours share one read of their line."""

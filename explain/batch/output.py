@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
 from common.files import write_file
+from common.scratch import scratch_folder
 from explain.batch import journal, remote
 from explain.batch.item import short
 
@@ -97,7 +97,7 @@ class Remote:
     def workspace(self, resume: bool) -> Iterator[Workspace]:
         """Yield a temporary local folder with the journal of earlier runs."""
         parts = self._retried(lambda: sorted(map(str, self._fs.glob(f"{self._root}/{PARTS}/*.jsonl"))))
-        with tempfile.TemporaryDirectory(prefix="sightglass-") as folder:
+        with scratch_folder("batch") as folder:
             if resume:
                 with Path(folder, journal.NAME).open("wb") as file:
                     for part in parts:

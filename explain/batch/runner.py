@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from common.errors import ModelProblem
+from common.files import remove_drafts
 from explain.batch import matrix as methods
 from explain.batch import output, records, table
 from explain.batch.journal import Journal
@@ -175,6 +176,8 @@ def _run(
         store.workspace(resume) as space,
         contextlib.closing(Journal(space.folder, settings, resume=resume)) as journal,
     ):
+        # Nobody else writes here: the journal is locked.
+        remove_drafts(space.folder, age=0)
         for draft in (space.folder / records.FOLDER).rglob(".*.part"):
             draft.unlink()
         start, finished = time.monotonic(), 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -65,20 +65,26 @@ class Decks:
             return _deck(database, id)
 
     def create(self, title: str, scenes: Sequence[Scene] = (), *, ready: str = "") -> Deck:
-        """Make a deck of scenes, or none of it where there is no room. `ready`: which of the ready decks it is."""
+        """Make a deck of scenes in one transaction: none of it where there is no room. `ready`: which of the ready
+        decks it is."""
         id, at = secrets.token_hex(8), now()
-        with self._store.writing() as database:
+        values = (id, at, at, name(title), ready)
+        slides = [_prepared(_slide_of(scene), payload([scene]), thumbnails.of(scene)) for scene in scenes]
+
+        def write(database: sqlite3.Connection, _: Sequence[Blob] = ()) -> None:
             (count,) = database.execute("SELECT count(*) FROM decks").fetchone()
             if count >= MAX_DECKS:
                 raise Problem(f"There are {count} decks: delete one that you do not need any more.")
-            values = (id, at, at, name(title), ready)
             database.execute("INSERT INTO decks (id, created, changed, title, ready) VALUES (?, ?, ?, ?, ?)", values)
-        try:
-            for scene in scenes:
-                self.add(id, scene)
-        except BaseException:
-            self.delete(id)
-            raise
+            for slide in slides:
+                _append(database, _number(database, id), slide)
+
+        if slides:
+            blobs = [blob for slide in slides for blob in slide.blobs]
+            self._store.commit(lambda _: blobs, write, limit=self._limit)
+        else:
+            with self._store.writing() as database:
+                write(database)
         return self.get(id)
 
     def rename(self, id: str, title: str) -> Deck:
@@ -101,8 +107,7 @@ class Decks:
 
     def add(self, deck: str, scene: Scene, *, records: Sequence[str] = ()) -> Slide:
         """Add a slide at the end of a deck; synced to the disk when this returns. `records`: ids of what it shows."""
-        texts = _texts(scene.title, scene.sentence, scene.notes)
-        slide = Slide(secrets.token_hex(8), scene.kind, *texts, scene.view, tuple(records))
+        slide = _slide_of(scene, records)
         self._insert(deck, slide, payload([scene]), thumbnails.of(scene))
         return slide
 
@@ -112,29 +117,17 @@ class Decks:
         return removed.slide
 
     def _insert(self, deck: str, slide: Slide, data: bytes, small: bytes, place: int | None = None) -> None:
-        blobs = [Blob.of(data, "scene"), *([Blob.of(small, "jpg")] if small else [])]
-        text = (slide.title, slide.sentence, slide.notes)
-        values = (slide.id, slide.kind, *text, json.dumps(asdict(slide.view)), json.dumps(slide.records))
+        made = _prepared(slide, data, small)
         self.get(deck)
 
         def write(database: sqlite3.Connection, _: Sequence[Blob]) -> None:
             n = _number(database, deck)
-            ids = _order(database, n)
-            if len(ids) >= MAX_SCENES:
-                raise Problem(f"This deck has {len(ids)} slides: {MAX_SCENES} at most, please.")
-            (before,) = database.execute(_BYTES, (n,)).fetchone()
-            if before + len(data) > MAX_BYTES:
-                raise Problem(
-                    f"With this slide the deck would have {megabytes(before + len(data))}: {megabytes(MAX_BYTES)} at "
-                    "most, so put long clips into a deck of their own."
-                )
-            columns = f"{_COLUMNS}, deck, place, file, thumbnail"
-            row = (*values, n, len(ids), blobs[0].name, blobs[1].name if small else "")
-            database.execute(f"INSERT INTO slides ({columns}) VALUES ({', '.join('?' * len(row))})", row)
-            ids.insert(len(ids) if place is None else place, slide.id)
+            ids = _append(database, n, made)
+            if place is not None:
+                ids.insert(place, ids.pop())
             _arrange(database, n, ids)
 
-        self._store.commit(lambda _: blobs, write, limit=self._limit)
+        self._store.commit(lambda _: made.blobs, write, limit=self._limit)
 
     def edit(
         self,
@@ -204,6 +197,44 @@ class Decks:
         if freed:
             self._store.remove(list(freed))
             self._store.shrink()
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A slide that is ready to be saved."""
+
+    slide: Slide
+    blobs: tuple[Blob, ...]
+    """Its scene, and its small picture where it has one."""
+
+
+def _prepared(slide: Slide, data: bytes, small: bytes) -> _Prepared:
+    return _Prepared(slide, (Blob.of(data, "scene"), *([Blob.of(small, "jpg")] if small else [])))
+
+
+def _slide_of(scene: Scene, records: Sequence[str] = ()) -> Slide:
+    """Return a new slide of a scene; raise Problem if one of its texts is too long."""
+    texts = _texts(scene.title, scene.sentence, scene.notes)
+    return Slide(secrets.token_hex(8), scene.kind, *texts, scene.view, tuple(records))
+
+
+def _append(database: sqlite3.Connection, n: int, made: _Prepared) -> list[str]:
+    """Insert a slide at the end of a deck; return the ids in order. Raises Problem where it has the most it may."""
+    slide, ids = made.slide, _order(database, n)
+    if len(ids) >= MAX_SCENES:
+        raise Problem(f"This deck has {len(ids)} slides: {MAX_SCENES} at most, please.")
+    (before,) = database.execute(_BYTES, (n,)).fetchone()
+    if (after := before + len(made.blobs[0].data)) > MAX_BYTES:
+        raise Problem(
+            f"With this slide the deck would have {megabytes(after)}: {megabytes(MAX_BYTES)} at most, so put long "
+            "clips into a deck of their own."
+        )
+    text = (slide.title, slide.sentence, slide.notes)
+    values = (slide.id, slide.kind, *text, json.dumps(asdict(slide.view)), json.dumps(slide.records))
+    columns = f"{_COLUMNS}, deck, place, file, thumbnail"
+    row = (*values, n, len(ids), made.blobs[0].name, made.blobs[1].name if len(made.blobs) > 1 else "")
+    database.execute(f"INSERT INTO slides ({columns}) VALUES ({', '.join('?' * len(row))})", row)
+    return [*ids, slide.id]
 
 
 def _texts(title: str, sentence: str, notes: str) -> tuple[str, str, str]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from common import packaged
 from common.errors import ImageProblem
+from common.scratch import scratch_folder
 from explain.picture.examples import bundled
 from explain.video import write
 from models.demo import motion
@@ -51,7 +52,7 @@ def example(name: str) -> Path:
     """
     with _LOCK:
         if not _FOLDER:
-            _FOLDER.append(tempfile.TemporaryDirectory(prefix="sightglass-clips-", ignore_cleanup_errors=True))
+            _FOLDER.append(scratch_folder("clips"))
         path = Path(_FOLDER[0].name, name)
         if not path.exists():
             frames = _scene() if name == SCENE else _photographs()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
+import math
 import shutil
 import threading
 import time
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from common.errors import Cancelled, ImageProblem, ModelProblem
+from common.files import remove_drafts
 from explain.batch.journal import Journal
 from explain.batch.worker import processor_cores
 from explain.explainer import Explainer
@@ -136,9 +138,15 @@ class _Run:
 
     def whole(self, *, fresh: bool) -> Summary:
         """Do what is left of it."""
-        if fresh or not self.journal.done:
+        remove_drafts(self.folder, age=0)
+        if not all(path.is_file() for path in self._made()):
+            # Somebody deleted what the journal says is done.
+            self.journal.forget()
+        last = self._entry("whole")
+        if fresh or not self.journal.done or last is not None:
+            # Also of a run that was killed when all but this was done.
             shutil.rmtree(self.work, ignore_errors=True)
-        if (last := self._entry("whole")) is not None and (self.folder / CLIP).is_file():
+        if last is not None:
             return self._summary(last)
         for name in ("seen", "drawn", "rows"):
             (self.work / name).mkdir(parents=True, exist_ok=True)
@@ -184,6 +192,15 @@ class _Run:
 
     def _path(self, stage: str, number: int, suffix: str) -> Path:
         return self.work / stage / f"{number:06}.{suffix}"
+
+    def _made(self) -> Iterator[Path]:
+        """Yield the files that there should be, by the journal."""
+        if "whole" in self.journal.done:
+            yield from (self.folder / name for name in (CLIP, timeline.CSV, timeline.JSON))
+            return
+        yield from (self._path("seen", i, "npz") for i in range(self._count("seen")))
+        for i in range(self._count("drawn")):
+            yield from (self._path("drawn", i, "nut"), self._path("rows", i, "jsonl"))
 
     def _check(self) -> None:
         if self._failed or (self._cancel is not None and self._cancel.is_set()):
@@ -281,7 +298,7 @@ class _Run:
             frames_done, after = before["last"][0] + 1, (before["last"][0], before["last"][1])
             clip.skipped, clip.irregular = before["skipped"], before["irregular"]
         # Enough before it that the first map is smoothed as it was.
-        records = self._records(max(0, frames_done // chosen.every // PART - 1))
+        records = self._records(max(0, frames_done // chosen.every // PART - math.ceil(smooth.SIDE / PART)))
         frames = self._frames(clip, after)
         with ThreadPoolExecutor(processor_cores(), "draw") as pool, contextlib.closing(frames):
             drawn = in_order(self._paired(frames, records), lambda pair: _painted(painter, *pair), pool, 4)

@@ -27,6 +27,7 @@ REACH = 3.0
 """Multiples of tau at which the weights end."""
 MAX_WINDOW = 65
 """Frames in memory; where more lie within the reach, those further away are left out, as many on either side."""
+SIDE = MAX_WINDOW // 2
 
 
 def smoothed(records: Iterable[Record], tau: float) -> Iterator[Record]:
@@ -36,13 +37,12 @@ def smoothed(records: Iterable[Record], tau: float) -> Iterator[Record]:
         return
     window: deque[Record] = deque()
     place = 0  # of the next record to yield, in the window
-    side = MAX_WINDOW // 2
     source = iter(records)
     ended = False
     while True:
         while not ended and (
             place >= len(window)
-            or (window[-1].seconds - window[place].seconds < REACH * tau and len(window) - 1 - place < side)
+            or (window[-1].seconds - window[place].seconds < REACH * tau and len(window) - 1 - place < SIDE)
         ):
             if (one := next(source, None)) is None:
                 ended = True
@@ -53,7 +53,7 @@ def smoothed(records: Iterable[Record], tau: float) -> Iterator[Record]:
         centre = window[place]
         yield replace(centre, seen=tuple(_mixed(one, centre, window, place, tau) for one in centre.seen))
         place += 1
-        while place > side or (place and window[0].seconds < centre.seconds - REACH * tau):
+        while place > SIDE or (place and window[0].seconds < centre.seconds - REACH * tau):
             window.popleft()
             place -= 1
 
@@ -61,9 +61,8 @@ def smoothed(records: Iterable[Record], tau: float) -> Iterator[Record]:
 def _mixed(one: Seen, centre: Record, window: Sequence[Record], place: int, tau: float) -> Seen:
     if one.raws is None:
         return one
-    side = MAX_WINDOW // 2
     total, sums = 0.0, [np.zeros(raw.shape, np.float64) for raw in one.raws]
-    for at in range(max(0, place - side), min(len(window), place + side + 1)):
+    for at in range(max(0, place - SIDE), min(len(window), place + SIDE + 1)):
         other = window[at]
         apart = abs(other.seconds - centre.seconds)
         if apart > REACH * tau:

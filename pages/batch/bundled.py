@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from common import packaged
+from common.scratch import scratch_folder
 from components.session import bundled_pictures, explain_job
 from explain.batch.item import Item
 from explain.picture.image import Image
@@ -66,7 +66,7 @@ class BundledJob(Job):
     """A run over the bundled pictures; its results are deleted when the process ends."""
 
     def __init__(self, model: ModelSpec, options: dict[str, Any]) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="sightglass-bundled-", ignore_cleanup_errors=True)
+        self._folder = scratch_folder("bundled")
         super().__init__(source(model), (Plan(model.id, options, Path(self._folder.name) / "results"),))
 
 

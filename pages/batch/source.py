@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from common.errors import ModelProblem, Problem
+from common.scratch import scratch_folder
 from components.choices import image_picker, permitted_folders
 from components.session import state, url_state
 from components.session.markdown import escaped, shortened
@@ -152,6 +153,6 @@ def _thumbnails(items: Sequence[Item]) -> dict[str, Any]:
 
 def scratch() -> Path:
     """Return a new folder that is deleted when the session ends."""
-    folder = tempfile.TemporaryDirectory(prefix="sightglass-batch-", ignore_cleanup_errors=True)
+    folder = scratch_folder("batch")
     state.of(Uploads).scratch.append(folder)
     return Path(folder.name)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common.scratch import scratch_folder
 from components.session import explain_job
 from pages.video.job import Job, Plan, Source
 
@@ -46,6 +46,6 @@ def _job(model: str, options: str, _make: Callable[[], Job]) -> Job:
 def _started(choices: Choices, options: dict[str, Any]) -> Job:
     from explain.video import Settings
 
-    folder = tempfile.TemporaryDirectory(prefix="sightglass-clip-", ignore_cleanup_errors=True)
+    folder = scratch_folder("clip")
     plan = Plan(source(choices), choices.model.id, options, Settings(every=EVERY), Path(folder.name) / "results")
     return Job(plan, keep=folder)

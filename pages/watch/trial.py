@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import streamlit as st
 
 from common.errors import Cancelled
+from common.scratch import scratch_folder
 from components.session import bundled_pictures
 from components.session.background import Status, Task
 from explain.phrases import plural
@@ -49,7 +49,7 @@ class Trial(Task[TrialStatus]):
         from explain.monitor import Monitor
 
         self.shared = shared
-        self._folder = tempfile.TemporaryDirectory(prefix="sightglass-watch-", ignore_cleanup_errors=True)
+        self._folder = scratch_folder("watch")
         self.model = model
         self.monitor = Monitor(
             Path(self._folder.name),

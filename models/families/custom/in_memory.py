@@ -6,7 +6,6 @@ What is adapted is a copy that shares the parameters' memory, so the model itsel
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -19,6 +18,7 @@ from PIL import Image as Pillow
 from torch import nn
 
 from common.errors import ModelProblem, Problem
+from common.scratch import scratch_folder
 from models import checkpoint, labels
 from models.adapter import ModelSpec
 from models.families.custom import transforms
@@ -229,7 +229,7 @@ def _ultralytics(spec: ModelSpec, model: Any) -> Adapter:
 def _keras(spec: ModelSpec, model: Any) -> Adapter:
     from models.families.keras import loader
 
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder("model") as folder:
         path = Path(folder) / "model.keras"
         model.save(path)
         with _without_file(path, spec):
@@ -239,7 +239,7 @@ def _keras(spec: ModelSpec, model: Any) -> Adapter:
 def _scripted(spec: ModelSpec, model: torch.jit.ScriptModule) -> Adapter:
     from models.families.exported import loader
 
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder("model") as folder:
         path = Path(folder) / "model.torchscript"
         torch.jit.save(model, str(path))
         with _without_file(path, spec):

@@ -1,0 +1,75 @@
+"""What a piece of work has made, and what of it must be there after a fault."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from explain.history import History
+from tests.faults import works
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.faults.victim import End
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def result(work: str, folder: Path) -> object:
+    """What the work has made, to be the same each time."""
+    if work in ("history", "deck"):
+        history = History(folder)
+        history._store.sweep(age=0)
+        records = {note: works.digest(history, record) for note, record in works.by_note(history).items()}
+        decks = [(deck.title, [slide.title for slide in deck.slides]) for deck in history.decks.all()]
+        left = {name for name in files(folder) if not name.startswith(("files/", "history.db"))}
+        with history._store.reading() as database:
+            named = {f"files/{name[:2]}/{name}" for (name,) in database.execute("SELECT name FROM files")}
+        assert named == {name for name in files(folder) if name.startswith("files/")}
+        made = folder / "monday.sightglass"
+        return records, decks, left, made.read_bytes() if made.exists() else b""
+    found = files(folder)
+    if "journal.jsonl" in found:
+        # The lines of two stages come in any order.
+        found["journal.jsonl"] = b"\n".join(sorted(found["journal.jsonl"].split(b"\n")))
+    return found
+
+
+def survived(work: str, folder: Path, end: End) -> None:
+    """Whatever the killed process had saved is there and whole."""
+    if work == "history":
+        history = History(folder)
+        found = works.by_note(history) if folder.exists() else {}
+        kept = {f"n{word.split()[1]}" for word in end.said if word.startswith("kept")}
+        gone = {"n0"} if "deleting 0" in end.said else set()
+        assert kept - gone <= found.keys()
+        assert "deleted 0" not in end.said or "n0" not in found
+        for word in end.said:
+            if word.startswith("tagged") and (note := f"n{word.split()[1]}") in found:
+                assert found[note].tags == (f"t-{note}",)
+        assert all(works.digest(history, record) and not record.damaged for record in found.values())
+    elif work == "deck":
+        decks = {deck.title: deck for deck in History(folder).decks.all()}
+        assert "created mine" not in end.said or "For Monday" in decks
+        if "For Monday" in decks:
+            # Never half of what was made at once.
+            added = sum(word.startswith("added") for word in end.said)
+            slides = decks["For Monday"].slides
+            assert 2 + added <= len(slides) <= 3 + added
+            assert all(History(folder).decks.scene(slide).picture for slide in slides)
+            assert "edited" not in end.said or slides[1].title == "Another title"
+    elif work == "download":
+        have = {word.split()[1] for word in end.said}
+        there = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.exists() else set()
+        assert have <= there
+        assert all((folder / name).read_bytes() == works.FILES[name] for name in there)
+    else:
+        for path in folder.rglob("*"):
+            assert path.suffix not in (".jpg", ".npy", ".npz") or path.stat().st_size
+
+
+def is_one_sentence(text: str) -> bool:
+    """Whether a text is what a person may be shown: one line that ends, without a traceback's or the system's words."""
+    return 10 < len(text) < 400 and text.endswith(".") and "\n" not in text and "Errno" not in text

@@ -1,0 +1,90 @@
+"""A disk that is full: one sentence, nothing half-written, and with room again all goes on."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.outcome import is_one_sentence, result, survived
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.faults.victim import Victims
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+SEED = 21
+QUICK = {"batch": 2, "video": 2, "history": 2, "deck": 2, "download": 2}
+SIZE_MB = 8
+AMOUNTS = ["some", pytest.param("all", marks=pytest.mark.slow)]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own in memory; only root may make one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("work", QUICK)
+@pytest.mark.parametrize("points", AMOUNTS)
+def test_writes_that_find_no_room(victims: Victims, work: str, points: str, tmp_path: Path) -> None:
+    """Every write fails from some step on, the half of it done."""
+    whole = victims.run(work, tmp_path / "whole")
+    expected = result(work, tmp_path / "whole")
+    chance, count = random.Random(f"{SEED} {work}"), whole.steps if points == "all" else QUICK[work]
+    stopped = 0
+    for i in range(count):
+        folder, step = tmp_path / "full", 1 + int((i + chance.random()) / count * whole.steps)
+        end = victims.run(work, folder, full=step)
+        where = f"{work}, seed {SEED}, step {step} of {whole.steps}"
+        assert not end.broke, f"{where}: {end.broke}"
+        assert not end.problem or is_one_sentence(end.problem), where
+        stopped += bool(end.problem)
+        survived(work, folder, end)
+        again = victims.run(work, folder)
+        assert not again.broke and not again.problem, f"{where}: {again}"
+        assert result(work, folder) == expected, where
+        shutil.rmtree(folder)
+    print(f"{work}: stopped by a full disk at {stopped} of {count} steps with one sentence each; nothing lost")
+
+
+@pytest.mark.parametrize("work", QUICK)
+@pytest.mark.parametrize("points", AMOUNTS)
+def test_a_disk_without_room(victims: Victims, work: str, points: str, tmp_path: Path, small_disk: Path) -> None:
+    """A real file system, with as many bytes left as the work needs at some point of it."""
+    victims.run(work, tmp_path / "whole")
+    expected = result(work, tmp_path / "whole")
+    needs = sum(path.stat().st_size + 4096 for path in (tmp_path / "whole").rglob("*"))
+    chance, count = random.Random(f"{SEED} {work}"), 25 if points == "all" else QUICK[work]
+    stopped = 0
+    for i in range(count):
+        left = int((i + chance.random()) / count * needs)
+        filler, folder = small_disk / "filler", small_disk / "work"
+        filler.write_bytes(bytes(SIZE_MB * 2**20 - left // 4096 * 4096))
+        end = victims.run(work, folder)
+        where = f"{work}, seed {SEED}, {left} bytes of {needs} left"
+        assert not end.broke, f"{where}: {end.broke}"
+        assert not end.problem or is_one_sentence(end.problem), where
+        stopped += bool(end.problem)
+        filler.unlink()
+        survived(work, folder, end)
+        again = victims.run(work, folder)
+        assert not again.broke and not again.problem, f"{where}: {again}"
+        assert result(work, folder) == expected, where
+        shutil.rmtree(folder)
+    assert stopped
+    print(f"{work}: {stopped} of {count} times too little room, one sentence each; nothing lost")

@@ -1,0 +1,61 @@
+"""Killed at any moment, nothing that was saved is lost, and the rest is made as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.outcome import result, survived
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.faults.victim import Victims
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+SEED = 20
+POINTS = 100
+"""Of each work: half of them steps, half of them moments."""
+QUICK = {"batch": 2, "video": 2, "history": 3, "deck": 3, "download": 4}
+
+
+@pytest.mark.parametrize("work", QUICK)
+@pytest.mark.parametrize("points", ["some", pytest.param("all", marks=pytest.mark.slow)])
+def test_nothing_is_lost_by_a_kill(victims: Victims, work: str, points: str, tmp_path: Path) -> None:
+    whole = victims.run(work, tmp_path / "whole")
+    assert not whole.broke and not whole.problem and not whole.killed, whole
+    expected = result(work, tmp_path / "whole")
+    # The first of all is the slowest.
+    seconds = victims.run(work, tmp_path / "again").seconds
+    chance, count = random.Random(f"{SEED} {work}"), POINTS if points == "all" else QUICK[work]
+    # Spread over the whole of it, one in each part.
+    shares = [(i + chance.random()) / count for i in range(count)]
+    for i, share in enumerate(shares):
+        folder = tmp_path / "killed"
+        step, after = 0 if i % 2 else 1 + int(share * whole.steps), share * seconds if i % 2 else 0.0
+        end = victims.run(work, folder, step=step, after=after)
+        while not end.killed:
+            # It was done before that moment.
+            assert after and not end.broke and not end.problem, end
+            shutil.rmtree(folder, ignore_errors=True)
+            after *= 0.8
+            end = victims.run(work, folder, after=after)
+        where = f"{work}, seed {SEED}, step {step} of {whole.steps}, {after:.4f} s of {seconds:.4f}"
+        survived(work, folder, end)
+        grown_old(folder)
+        again = victims.run(work, folder)
+        assert not again.broke and not again.problem and not again.killed, f"{where}: {again}"
+        assert result(work, folder) == expected, where
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"{work}: {count} kills over {whole.steps} steps and {seconds:.2f} s, seed {SEED}: nothing lost")
+
+
+def grown_old(folder: Path) -> None:
+    """Unfinished files of a killed process count as abandoned after an hour."""
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix == ".part":
+            os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 3601))

@@ -1,0 +1,74 @@
+"""Temporary folders go with their process, also with one that is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from common import scratch
+
+MAKE = "from common import scratch; folder = scratch.scratch_folder('kind'); print(folder.name, flush=True); "
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(scratch, "_HOMES", {})
+
+
+def started(then: str) -> tuple[subprocess.Popen[str], Path]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAKE + then], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_they_go_with_a_process_that_ends(tmp_path: Path) -> None:
+    process, made = started("input()")
+    assert made.is_dir() and made.parent.parent == tmp_path
+    process.communicate("\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
+def test_the_next_process_takes_away_what_a_killed_one_left_and_nothing_that_is_in_use(tmp_path: Path) -> None:
+    alive, used = started("input()")
+    dead, left = started("input()")
+    (left / "clip.mp4").write_bytes(b"some")
+    dead.kill()
+    dead.communicate()
+    assert left.is_dir()
+    (tmp_path / f"{scratch.PREFIX}link").symlink_to(tmp_path)
+    with scratch.scratch_folder("kind") as mine:
+        assert Path(mine).is_dir()
+        assert used.is_dir()
+        assert not left.parent.exists()
+    alive.communicate("\n")
+
+
+def test_one_without_a_lock_goes_after_an_hour(tmp_path: Path) -> None:
+    new, old = (tmp_path / f"{scratch.PREFIX}{name}" for name in ("new", "old"))
+    for folder in (new, old):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    scratch.scratch_folder("kind").cleanup()
+    assert new.exists()
+    assert not old.exists()
+
+
+def test_one_that_was_deleted_meanwhile_is_made_anew(tmp_path: Path) -> None:
+    first = Path(scratch.scratch_folder("kind").name)
+    import shutil
+
+    shutil.rmtree(first.parent)
+    with scratch.scratch_folder("kind") as again:
+        assert Path(again).is_dir()
