@@ -335,7 +335,7 @@ def test_uploads_are_explained_and_forgotten(page, monkeypatch, pictures):
     app = finished(app)
     assert "1 of 2 pictures explained; 1 could not be used" in app.markdown[0].value
     folder = session(app, Batch).job.plans[0].folder
-    assert folder.exists() and folder.parent.name.startswith("sightglass-batch-")
+    assert folder.exists() and folder.parent.name.startswith("batch-")
     button(app, "Other pictures").click().run()
     assert not folder.exists()
 
