@@ -15,28 +15,43 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from api.middleware import TICKET
 from api.service import load_explainer
+from common import users
 from common.errors import Problem
-from explain.live import message
+from explain.live import message, tickets
 from explain.live.loop import LOOP
 from models import weights
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from api.schemas import Settings
     from explain.live.choice import Choice
     from explain.live.loop import Loop, Result
 
 LOGGER = logging.getLogger(__name__)
 PROTOCOL = "sightglass.live"
-"""The WebSocket's subprotocol; a page adds its ticket as another, `ticket.…`."""
+"""The WebSocket's subprotocol; a page adds its ticket as another."""
 MAX_VIEWERS = 16
 BAD, FULL, BROKEN = 1008, 1013, 1011
 """Codes of a closed socket: what was sent is no message; too many viewers; a bug."""
 
 
 async def live(socket: WebSocket) -> None:
-    """Serve one viewer until it leaves."""
-    offered = socket.scope.get("subprotocols") or ()
+    """Serve one viewer until it leaves, for the person whose page opened it."""
+    offered: Sequence[str] = socket.scope.get("subprotocols") or ()
+    with users.acting(_person(offered)):
+        await _serve(socket, offered)
+
+
+def _person(offered: Sequence[str]) -> users.User:
+    """Return for whom a page's ticket was issued; without one, who sent the request."""
+    holders = (tickets.holder(one.removeprefix(TICKET)) for one in offered if one.startswith(TICKET))
+    return next((holder for holder in holders if holder is not None), users.current())
+
+
+async def _serve(socket: WebSocket, offered: Sequence[str]) -> None:
     await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
     if len(LOOP) >= MAX_VIEWERS:
         await _refuse(socket, FULL, f"{MAX_VIEWERS} viewers are watching already: try again when one has left.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter as Counted
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from api.work_queue import WorkQueue
+    from models.adapter import ModelSpec
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 KNOWN = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+OWN = "own model"
+"""Stands in for the id of a model that is not everybody's."""
 REGISTRY = CollectorRegistry()
 _REQUESTS = Counter(
     "sightglass_requests", "Requests, by route and status.", ("route", "method", "status"), registry=REGISTRY
@@ -62,8 +66,11 @@ class _CurrentState(Collector):
         loaded = GaugeMetricFamily(
             "sightglass_resident_bytes", "Bytes of each loaded model.", labels=("model", "device")
         )
+        sizes: Counted[tuple[str, str]] = Counted()
         for resident in residents:
-            loaded.add_metric((resident.adapter.spec.id, str(resident.device)), resident.nbytes)
+            sizes[_public(resident.adapter.spec), str(resident.device)] += resident.nbytes
+        for labels, nbytes in sizes.items():
+            loaded.add_metric(labels, nbytes)
         yield GaugeMetricFamily("sightglass_residents", "Number of loaded models.", len(residents))
         yield loaded
         yield from _memory()
@@ -101,9 +108,16 @@ def observe(route: str, method: str, status: int, seconds: float) -> None:
     _SECONDS.labels(route).observe(seconds)
 
 
-def explained(model: str, method: str) -> None:
+def explained(model: ModelSpec, method: str) -> None:
     """Count an explanation; both names come from the catalogue, not from the client."""
-    _EXPLANATIONS.labels(model, method).inc()
+    _EXPLANATIONS.labels(_public(model), method).inc()
+
+
+def _public(model: ModelSpec) -> str:
+    """Return what whoever reads the metrics may know of a model: nothing of one that is somebody's own."""
+    from models.catalog import everybodys
+
+    return model.id if everybodys(model) else OWN
 
 
 def text() -> bytes:

@@ -64,6 +64,9 @@ def _listed(settings: Settings, here: bool | None, task: str | None) -> results.
         if task not in (None, spec.task) or here not in (None, there):
             continue
         resident, methods = loaded.get(spec.id), None
+        if resident is not None and resident.adapter.spec != spec:
+            # Another table of that id: somebody else's.
+            resident = None
         if resident is not None:
             from explain.methods import offered
 

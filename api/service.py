@@ -352,5 +352,4 @@ def count(explanation: Explanation) -> None:
     """Count an explanation in the metrics."""
     from api import metrics
 
-    recipe = explanation.recipe
-    metrics.explained(recipe.model, recipe.method)
+    metrics.explained(explanation.model, explanation.recipe.method)

@@ -82,8 +82,17 @@ def folder(base: Path, user: User | None = None) -> Path:
     `user` defaults to the current one. The folder need not exist yet. Its name begins with what can be read of the id;
     the hash after it tells ids apart that would be spelled alike.
     """
+    name = owner(user)
+    return base / FOLDER / name if name else base
+
+
+def owner(user: User | None = None) -> str:
+    """Return what tells a person's things from others' where all are in one place: empty for LOCAL.
+
+    `user` defaults to the current one.
+    """
     user = user or current()
     if user == LOCAL:
-        return base
+        return ""
     slug = file_stem(user.id.partition("@")[0], otherwise="user", max_length=MAX_SLUG).lower()
-    return base / FOLDER / f"{slug}-{hashlib.sha256(user.id.encode()).hexdigest()[:12]}"
+    return f"{slug}-{hashlib.sha256(user.id.encode()).hexdigest()[:12]}"

@@ -1,4 +1,4 @@
-"""List the models: the packaged catalogue, the operator's own tables, and the files in their folders.
+"""List the models: the packaged catalogue, the operator's own tables, the files in their folders, and a person's own.
 
 Reading it imports neither torch nor any library of models, so a menu costs nothing.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from common import users
 from common.errors import ModelProblem, Problem, WeightsProblem
 from common.settings import settings
 from common.suggestions import did_you_mean
@@ -47,12 +48,15 @@ _MADE = ("loader", "arch", "weights", "target_layers")
 
 
 def catalog() -> Mapping[str, ModelSpec]:
-    """Return every model by its id, in the catalogue's order; faulty tables are left out (`faults`)."""
+    """Return every model that the current person may use, by its id, in the catalogue's order.
+
+    Faulty tables are left out (`faults`).
+    """
     return _merged(_state())[0]
 
 
 def faults() -> Mapping[str, str]:
-    """Return a sentence for each faulty table of the operator's `models.toml`, by the ids of its models.
+    """Return a sentence for each faulty table of a `models.toml`, the operator's or one's own, by its models' ids.
 
     What is wrong with the whole file, or with a family whose models are not known, is under "".
     """
@@ -79,6 +83,18 @@ def spec(model_id: str) -> ModelSpec:
         raise ModelProblem(f"There is no model {model_id!r}, and {wrong['']}")
     hint = did_you_mean(model_id, models, f"there are {len(models)}, for example {next(iter(models))}.", n=3)
     raise ModelProblem(f"There is no model {model_id!r}: {hint}")
+
+
+def everybodys(model: ModelSpec) -> bool:
+    """Return whether everybody sees this model: it is no addition of one person's."""
+    with users.acting(users.LOCAL):
+        known = _merged(_state())[0].get(model.id)
+    return model == (_timm(model.arch) if known is None and model.loader == "timm" else known)
+
+
+def whose(model: ModelSpec) -> str:
+    """Return what tells the current person's own model from others' of its id; empty for one that everybody sees."""
+    return "" if everybodys(model) else users.owner()
 
 
 def is_file(model: str) -> bool:
@@ -140,11 +156,21 @@ def available(model: ModelSpec) -> bool:
     return bool({"random", "endpoint"} & model.weights.keys()) or weights.find(model) is not None
 
 
+def _tables() -> list[Path]:
+    """Return where additions to the catalogue stand: the operator's file, and in a folder beside it a person's own.
+
+    Neither need exist.
+    """
+    path = (settings().models or Path("models.toml")).absolute()
+    return list(dict.fromkeys((path, users.folder(path.parent) / path.name)))
+
+
 def _state() -> tuple[Any, ...]:
-    """Return what the catalogue depends on: the operator's file, and the files in their folders."""
-    named = settings().models
-    path = (named or Path("models.toml")).absolute()
-    own = (path, path.stat().st_mtime_ns) if os.path.isfile(path) else (path, None) if named else None
+    """Return what the catalogue depends on: the files of tables, and the files in the operator's folders."""
+    named, paths = settings().models, _tables()
+    # One that is named must exist.
+    changed = [(path, path.stat().st_mtime_ns if os.path.isfile(path) else None) for path in paths]
+    own = tuple(one for one in changed if one[1] is not None or (named and one is changed[0]))
     patterns = ("*.pt", *(f"*{ending}" for ending in EXPORTED), "*_openvino_model/*.xml")
     found = (file for folder in weights.folders() for kind in patterns for file in sorted(folder.glob(kind)))
     # An XML file is a model only with its weights beside it.
@@ -152,14 +178,17 @@ def _state() -> tuple[Any, ...]:
     return own, tuple(files[0] for files in needed if all(map(os.path.isfile, files)))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=32)
 def _merged(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[str, str]]:
     own, files = state
     models = dict(_packaged())
     wrong: dict[str, str] = {}
-    if own is not None:
-        added, wrong = _read(own[0], models)
+    for path, _ in own:
+        added, found = _read(path, models)
         models |= added
+        # A person's own table that is right takes the place of the operator's that is not.
+        wrong = {id_: words for id_, words in wrong.items() if id_ not in added}
+        wrong |= found | ({"": " ".join(filter(None, (wrong.get(""), found[""])))} if "" in found else {})
     named = {Path(model.arch) for model in models.values()}
     for model in models.values():
         named |= {Path(model.weights[key]) for key in ("file", "path", "url", "hub") if key in model.weights}

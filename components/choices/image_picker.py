@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from common import users
 from common.errors import ImageProblem, Problem
 from common.settings import settings
 from components import canvas, picture_bar
@@ -70,7 +71,7 @@ def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) ->
         return
     chosen = image_source.current_id()
     image = state.of(state.Sidebar).picture if instead is None else image_source.example(instead)
-    saved = f"It is also saved with its map in the folder {settings().heatmaps}."
+    saved = f"It is also saved with its map in the folder {users.folder(settings().heatmaps)}."
     shown = Bar(
         items=_items(),
         chosen=instead or chosen,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common import users
 from common.errors import ModelProblem
 from components.session import reopen, state, url_state
 from components.session.reopen import OTHER, OWN_DETECTOR
@@ -25,12 +26,23 @@ BY_ID = "id "
 """Marks entries of the menu that are one model, not a family."""
 
 
-@st.cache_data(show_spinner=False, ttl=300)
 def menu() -> tuple[list[str], set[str]]:
     """Return the families, those with weights on this machine first, and the ids of the models that are here.
 
-    After the first come those that the operator added; the demos are the last that are here.
+    After the first come those that were added, by the operator or by whose session it is; the demos are the last that
+    are here.
     """
+    return _menu(users.owner())
+
+
+def forget_menu() -> None:
+    """Look anew which models are here, at the next `menu`."""
+    _menu.clear()
+
+
+@st.cache_data(show_spinner=False, ttl=300)
+def _menu(whose: str) -> tuple[list[str], set[str]]:
+    del whose
     families, packaged = catalog.families(), catalog.families(packaged=True)
     here = {spec.id for specs in families.values() for spec in specs if catalog.available(spec)}
     present = [name for name, specs in families.items() if any(spec.id in here for spec in specs)]

@@ -1,13 +1,15 @@
-"""Limit the folders that pages may read to those that the operator named."""
+"""Limit the folders that pages may read to those that the operator named, and in these to what is not somebody's."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from common import users
 from common.errors import ModelProblem
 from common.settings import settings
 from components.session import url_state
@@ -40,15 +42,36 @@ def ask(label: str, *, key: str, name: str, help: str) -> tuple[Path, Path] | No
 
 
 def permitted(text: str, allowed: Sequence[Path]) -> tuple[Path, Path]:
-    """Return the path and the permitted folder that contains it; raises ModelProblem for any other path."""
+    """Return the path and the permitted folder that contains it; raises ModelProblem for any other path.
+
+    What other people saved is not read, even where the operator named a folder that contains it.
+    """
     for root in allowed:
         try:
             path = Path(os.path.normpath(root / Path(text).expanduser()))
             # A link must not lead out either; of a pattern, what comes before its first wildcard counts.
-            fixed = Path(str(path).split("*")[0].split("?")[0].split("[")[0])
-            real = fixed.resolve()
+            start = re.split(r"[*?[]", str(path))[0]
+            real = Path(start).resolve()
+            searched = real if start == str(path) else Path(os.path.dirname(start)).resolve()
         except (OSError, ValueError, RuntimeError):
             break
         if real == root or root in real.parents:
+            if _others(searched):
+                raise ModelProblem(
+                    "What people saved on this server is in that folder, or beside it: choose a folder of pictures."
+                )
             return path, root
     raise ModelProblem(f"That path is not below {' or '.join(map(str, allowed))}: only these folders may be read here.")
+
+
+def _others(path: Path) -> bool:
+    """Return whether a path contains, or is within, what somebody else saved; LOCAL, who runs the server, reads all."""
+    if not users.owner():
+        return False
+    found = settings()
+    stores = (found.history, found.monitor, found.heatmaps, found.batches, found.clips)
+    for base in (one.resolve() for one in stores if one is not None):
+        mine = users.folder(base)
+        if not path.is_relative_to(mine) and (path.is_relative_to(base) or base.is_relative_to(path)):
+            return True
+    return False

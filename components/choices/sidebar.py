@@ -136,7 +136,7 @@ def loaded(model_id: str) -> Explainer:
         explainer = Explainer(model_id, progress=progress_in(place))
     place.empty()
     if model_id not in model_picker.menu()[1]:
-        model_picker.menu.clear()  # it was downloaded just now
+        model_picker.forget_menu()  # it was downloaded just now
     return explainer
 
 

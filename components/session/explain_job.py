@@ -15,6 +15,7 @@ from components.session import background, monitoring, page, state
 from components.session.background import Status, Task, Watched
 from explain.evidence.cache import ByteCache
 from explain.methods import METHODS
+from models import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,12 +52,14 @@ def _cache() -> ByteCache[Explanation]:
 def example(choices: Choices, shared: Callable[..., Run], make: Callable[[dict[str, Any]], Run]) -> Run:
     """Return the run over a page's example with these choices.
 
-    `shared`: the page's cache, called with the model's id, its options as text, and what makes the run, by `make`.
+    `shared`: the page's cache, called with the model's id, whose model it is, its options as text, and what makes the
+    run, by `make`.
     """
     options = dict(choices.options)
     if not is_slow(choices.method):
         options = {"method": choices.method, **options}
-    made = shared(choices.model.id, json.dumps(options, default=str, sort_keys=True), partial(make, options))
+    of = (choices.model.id, catalog.whose(choices.model))
+    made = shared(*of, json.dumps(options, default=str, sort_keys=True), partial(make, options))
     if made.finished() and made.status.failure is not None:
         # Tried again at the next visit.
         shared.clear()  # type: ignore[attr-defined]  # Streamlit's

@@ -1,4 +1,4 @@
-"""Give pages the history: one store per process, and the button that saves what is shown."""
+"""Give pages the history: one store for each person, and the button that saves what is shown."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common import users
 from common.errors import Problem
 from common.settings import settings
 from components import note
@@ -73,8 +74,8 @@ class Saved:
 
 
 def store() -> History:
-    """Return this process's history; another one once its environment variables change."""
-    return _store(settings().history, settings().history_mb)
+    """Return the history of whose session this is; another one once its environment variables change."""
+    return _store(settings().history, settings().history_mb, users.owner())
 
 
 def off() -> bool:
@@ -82,12 +83,12 @@ def off() -> bool:
     return settings().history is None
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
-def _store(folder: Path | None, limit: float) -> History:
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _store(folder: Path | None, limit: float, whose: str) -> History:
     from explain.history import History
 
-    # It reads the environment itself: the arguments are only the cache's key.
-    del folder, limit
+    # It reads the environment, and for whom it works, itself: the arguments are only the cache's key.
+    del folder, limit, whose
     return History()
 
 

@@ -20,7 +20,7 @@ class Person:
 
 def enter(user: users.User) -> None:
     """Make this session a person's, at the start of a run; one that was somebody else's forgets everything."""
-    if state.of(Person).user.id != user.id:
+    if users.owner(state.of(Person).user) != users.owner(user):
         # Their pictures, maps and choices; work in threads is cancelled with the objects that hold it.
         st.session_state.clear()
     state.of(Person).user = user

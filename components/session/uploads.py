@@ -1,4 +1,7 @@
-"""Keep what was uploaded in memory for an hour, so that a page that is loaded again finds its picture."""
+"""Keep what was uploaded in memory for an hour, so that a page that is loaded again finds its picture.
+
+An address finds the uploads of whose session it is opened in, and nobody else's.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from common import users
 from common.errors import ImageProblem
 from explain.evidence.cache import ByteCache
 from explain.picture.image import Image
@@ -24,6 +28,10 @@ def token(image: Image) -> str:
     return image.sha256[:DIGITS]
 
 
+def _mine(key: str) -> tuple[str, str]:
+    return users.owner(), key
+
+
 @dataclass
 class _Kept:
     name: str
@@ -37,7 +45,7 @@ class _Kept:
 
 @dataclass
 class Uploads:
-    """The uploads of all sessions by `token`; never written to disk. Safe to use from several threads.
+    """The uploads of all people by `token`; never written to disk. Safe to use from several threads.
 
     Those used longest ago are deleted first where they exceed their part of the memory.
     """
@@ -51,14 +59,14 @@ class Uploads:
         self._tidy()
         # The cache would hold it even where it alone exceeds the budget.
         if kept.nbytes <= self._kept.limit:
-            self._kept.put(token(image), kept)
+            self._kept.put(_mine(token(image)), kept)
         else:
             self.drop(token(image))
 
     def get(self, key: str) -> Image | None:
-        """Return a picture; None where it was never given or is deleted."""
+        """Return a picture; None where this person never gave it, or it is deleted."""
         self._tidy()
-        if (kept := self._kept.get(key)) is None:
+        if (kept := self._kept.get(_mine(key))) is None:
             return None
         kept.used = self.clock()
         try:
@@ -68,8 +76,8 @@ class Uploads:
         return image if token(image) == key else None
 
     def drop(self, key: str) -> None:
-        """Delete a picture."""
-        kept = self._kept.get(key)
+        """Delete a picture of this person's."""
+        kept = self._kept.get(_mine(key))
         self._kept.discard(lambda one: one is kept)
 
     def _tidy(self) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from common import users
 from common.errors import ImageProblem
 from common.files import write_file
 from common.settings import settings
@@ -53,8 +54,8 @@ class Photos:
 
 
 def folder() -> Path:
-    """Return where photos are saved: `SIGHTGLASS_HEATMAPS`, else `heatmaps` where the dashboard was started."""
-    return settings().heatmaps
+    """Return where photos are saved: in `SIGHTGLASS_HEATMAPS`, else `heatmaps` where the dashboard was started."""
+    return users.folder(settings().heatmaps)
 
 
 def keep(data: bytes, where: Path, now: datetime) -> Path:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common import users
 from common.errors import Problem
 from common.settings import settings
 from explain.history import comparison, encoding, rows, schema, search
@@ -52,9 +53,11 @@ class History:
     """
 
     def __init__(self, folder: Path | str | None = None, *, limit: int | None = None) -> None:
-        """`folder`: by default SIGHTGLASS_HISTORY, else a folder of this user's. `limit` in bytes: by default
-        SIGHTGLASS_HISTORY_MB, else 2048 MB."""
+        """`folder`: by default SIGHTGLASS_HISTORY, else a folder of this user's; in it, who signed in has one of their
+        own. `limit` in bytes: by default SIGHTGLASS_HISTORY_MB, else 2048 MB."""
         found = Path(folder).expanduser() if folder is not None else settings().history
+        if folder is None and found is not None:
+            found = users.folder(found)
         self.folder: Path | None = found.absolute() if found is not None else None
         """None if the history is switched off."""
         self.limit = int(settings().history_mb * 1_000_000) if limit is None else limit

@@ -6,23 +6,31 @@ import secrets
 import threading
 import time
 
+from common import users
+
 SECONDS = 12 * 3600.0
 """How long a ticket lets a page connect, again too: longer than a demonstration."""
 _lock = threading.Lock()
-_issued: dict[str, float] = {}
+_issued: dict[str, tuple[float, users.User]] = {}
 
 
 def issue() -> str:
-    """Return a new ticket; it is valid in this process only."""
+    """Return a new ticket of the current person's; it is valid in this process only."""
     ticket, now = secrets.token_urlsafe(24), time.monotonic()
     with _lock:
-        for old in [one for one, until in _issued.items() if until < now]:
+        for old in [one for one, (until, _) in _issued.items() if until < now]:
             del _issued[old]
-        _issued[ticket] = now + SECONDS
+        _issued[ticket] = now + SECONDS, users.current()
     return ticket
 
 
 def valid(ticket: str) -> bool:
     """Return whether a ticket was issued here and has not expired."""
+    return holder(ticket) is not None
+
+
+def holder(ticket: str) -> users.User | None:
+    """Return for whom a ticket was issued; None for one that was not issued here, or has expired."""
     with _lock:
-        return _issued.get(ticket, 0.0) > time.monotonic()
+        until, user = _issued.get(ticket, (0.0, users.LOCAL))
+    return user if until > time.monotonic() else None

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common import users
 from common.errors import Problem
 from common.settings import MIB, settings
 from explain.monitor import files
@@ -336,11 +337,11 @@ def _unwritten(folder: Path | None, error: OSError) -> str:
 
 
 def default() -> Monitor:
-    """Return the monitor of this process, set by the environment (docs/monitoring.md); raise Problem for a malformed
-    variable."""
+    """Return the current person's monitor in this process, set by the environment (docs/monitoring.md); raise Problem
+    for a malformed variable."""
     found = settings()
     return _monitor(
-        found.monitor or OFF,
+        users.folder(found.monitor) if found.monitor else OFF,
         threshold=found.monitor_threshold,
         per_minute=found.monitor_per_minute,
         rotate_bytes=int(found.monitor_mb * MIB),
@@ -349,4 +350,4 @@ def default() -> Monitor:
     )
 
 
-_monitor = lru_cache(maxsize=8)(Monitor)
+_monitor = lru_cache(maxsize=64)(Monitor)

@@ -71,13 +71,16 @@ class BundledJob(Job):
 
 
 def job(choices: Choices, explainer: Explainer) -> BundledJob | None:
-    """Return the run with these choices, which every session shares; None for a model that would take minutes."""
+    """Return the run with these choices, which every session shares that may use the model.
+
+    None for a model that would take minutes.
+    """
     if not explainer.resident.gradients:
         return None
     return explain_job.example(choices, _job, partial(BundledJob, choices.model))
 
 
 @st.cache_resource(show_spinner=False, max_entries=6)
-def _job(model: str, options: str, _make: Callable[[], BundledJob]) -> BundledJob:
-    del model, options
+def _job(model: str, whose: str, options: str, _make: Callable[[], BundledJob]) -> BundledJob:
+    del model, whose, options
     return _make()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common import users
 from common.files import file_stem
 from common.settings import settings
 from components.session.background import Status, Task
@@ -96,5 +97,5 @@ def folder_for(source: Source, model: str, options: dict[str, Any], scratch: Pat
     # A run without proofs has the place that it had before there were any.
     named = json.dumps([source.path, model, options, *(["prove"] if prove else [])], default=str, sort_keys=True)
     digest = hashlib.sha256(named.encode()).hexdigest()[:10]
-    base = settings().batches
+    base = users.folder(settings().batches)
     return base / f"{file_stem(source.name.replace('_', '-'), collapse=False, max_length=40)}-{plain}-{digest}"

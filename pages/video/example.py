@@ -31,15 +31,18 @@ def source(choices: Choices) -> Source:
 
 
 def job(choices: Choices, explainer: Explainer) -> Job | None:
-    """Return the run with these choices, which every session shares; None for a model that would take minutes."""
+    """Return the run with these choices, which every session shares that may use the model.
+
+    None for a model that would take minutes.
+    """
     if not explainer.resident.gradients or explainer.model.task == "embed":
         return None
     return explain_job.example(choices, _job, partial(_started, choices))
 
 
 @st.cache_resource(show_spinner=False, max_entries=6)
-def _job(model: str, options: str, _make: Callable[[], Job]) -> Job:
-    del model, options
+def _job(model: str, whose: str, options: str, _make: Callable[[], Job]) -> Job:
+    del model, whose, options
     return _make()
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from components.session import background, explain_job, monitoring, page, state
 from explain.phrases import plural
+from models import catalog
 from pages.watch import log
 from pages.watch.log import Watching
 from pages.watch.trial import Trial, example
@@ -91,7 +92,7 @@ def start_example(choices: Choices, explainer: Explainer) -> None:
     """Show the example with the sidebar's model, unless every map would take minutes."""
     watching = state.of(Watching)
     if explainer.resident.gradients:
-        watching.trial, watching.turn_to = example(choices.model.id), "trial"
+        watching.trial, watching.turn_to = example(choices.model.id, catalog.whose(choices.model)), "trial"
     else:
         watching.left = True
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from common import users
 from common.errors import Problem
 from common.settings import settings
 from components.session import state
@@ -205,11 +206,11 @@ def _apply(change: Callable[[], object]) -> None:
 
 
 def finished() -> list[Path]:
-    """Return the folders of finished batch runs, of this session and on this machine; newest first."""
+    """Return the folders of finished batch runs, of this session and of this person's earlier ones; newest first."""
     found: dict[Path, float] = {}
     job = state.of(Batch).job
     places = [plan.folder for plan in job.plans] if job is not None and job.finished() else []
-    base = settings().batches
+    base = users.folder(settings().batches)
     # The folder is missing until the first run.
     with contextlib.suppress(OSError):
         places += [path for path in base.iterdir() if path.is_dir()]

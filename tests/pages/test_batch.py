@@ -405,11 +405,11 @@ def test_models_of_words_and_models_that_compare_have_a_gallery_too(page, many, 
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
     for file in sorted(many.rglob("*.jpg"))[3:]:
         file.unlink()
-    model_picker.menu.clear()
+    model_picker.forget_menu()
     app = page(SCREEN, folder=str(many), model=model)
     button(app, "Explain all").click().run()
     app = finished(app)
-    model_picker.menu.clear()
+    model_picker.forget_menu()
     assert not app.exception and not app.error
     assert "3 of 3 pictures explained." in app.markdown[0].value
     tiles = [one.value for one in app.markdown if one.value.startswith(":small[")]

@@ -53,9 +53,9 @@ def test_a_model_that_only_answers_offers_nothing_that_needs_its_layers(page, mo
         '[model."far"]\nloader = "http_service"\nendpoint = { url = "http://127.0.0.1:9/" }\n'
     )
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.menu.clear()
+    model_picker.forget_menu()
     app = page("pages/detect.py", model="far")
-    model_picker.menu.clear()
+    model_picker.forget_menu()
     assert app.selectbox(key="method-answers").options == ["D-RISE (slow)", "Occlusion (slow)"]
     assert not [widget for widget in app.multiselect if widget.label == "Target layers"]
     assert not app.exception

@@ -71,9 +71,9 @@ def own(tmp_path, monkeypatch):
     ]
     (tmp_path / "models.toml").write_text("\n".join(tables))
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.menu.clear()
+    model_picker.forget_menu()
     yield
-    model_picker.menu.clear()
+    model_picker.forget_menu()
 
 
 def test_attention_is_compared_where_every_model_has_it(page, own, bus):
@@ -107,7 +107,7 @@ def test_models_of_ones_own_are_no_sizes_of_each_other(page, tmp_path, monkeypat
     row = '[model.{0}]\nloader = "torchvision.classifiers"\narch = "resnet18"\nweights = {{ random = 1 }}\n'
     (tmp_path / "models.toml").write_text("".join(map(row.format, ("plant", "street"))))
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.menu.clear()
+    model_picker.forget_menu()
     try:
         app = page("pages/compare.py", model="plant")
         assert not app.exception and not app.error
@@ -115,4 +115,4 @@ def test_models_of_ones_own_are_no_sizes_of_each_other(page, tmp_path, monkeypat
         assert beside[0] == "plant" and len(beside) == 2 and "street" not in beside
         assert not any("All sizes" in button.label for button in app.button)
     finally:
-        model_picker.menu.clear()
+        model_picker.forget_menu()

@@ -530,11 +530,11 @@ def fresh(monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
     for cache in ("XDG_CACHE_HOME", "TORCH_HOME", "HF_HOME"):
         monkeypatch.setenv(cache, str(tmp_path))
-    model_picker.menu.clear()
+    model_picker.forget_menu()
     # Earlier tests loaded models whose files are not here now.
     RESIDENCY.free()
     yield
-    model_picker.menu.clear()
+    model_picker.forget_menu()
 
 
 def chosen_model(app) -> tuple[str, str]:

@@ -168,7 +168,7 @@ def test_a_model_of_drawings_has_its_paper_on_the_screen_in_its_own_colours(page
         tables.append(f'sketch = "{colours}"')
     (tmp_path / "models.toml").write_text("\n".join(tables))
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.menu.clear()
+    model_picker.forget_menu()
     try:
         app = page(model="light")
         assert not app.exception and not app.error
@@ -185,4 +185,4 @@ def test_a_model_of_drawings_has_its_paper_on_the_screen_in_its_own_colours(page
         assert session(app, Sidebar).picture.pixels[0, 0, 0] == 255
         assert [picture.name for picture in session(app, Pictures).own.values()] == ["drawing.png"]
     finally:
-        model_picker.menu.clear()
+        model_picker.forget_menu()

@@ -61,14 +61,14 @@ def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
 def test_sizes_say_how_large_their_download_is(page, monkeypatch, tmp_path):
     (tmp_path / "models.toml").write_text('[model."swin_t"]\nweights = { random = 1 }')
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.menu.clear()
+    model_picker.forget_menu()
     try:
         app = page(model="swin_t")
         sizes = app.selectbox(key="size-Swin")
         assert sizes.options == ["t", f"s (about 199{NBSP}MB to download)", f"b (about 352{NBSP}MB to download)"]
         assert "Those to download are fetched when you choose them." in sizes.help
     finally:
-        model_picker.menu.clear()
+        model_picker.forget_menu()
 
 
 def test_sizes_that_are_all_here_are_a_row_of_buttons(page):

@@ -39,9 +39,9 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         for name, file in (("bands", "bands.pt2"), ("black", "black.torchscript"))
     ]
     (tmp_path / "models.toml").write_text("\n".join(tables))
-    model_picker.menu.clear()
+    model_picker.forget_menu()
     yield tmp_path
-    model_picker.menu.clear()
+    model_picker.forget_menu()
 
 
 class Counting(nn.Module):

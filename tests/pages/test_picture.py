@@ -281,7 +281,7 @@ def test_a_model_is_found_by_its_id_and_own_models_stand_before_the_demos(page, 
     """
     (tmp_path / "models.toml").write_text(table)
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.menu.clear()
+    model_picker.forget_menu()
     try:
         app = page()
         box = app.selectbox(key="family")
@@ -303,7 +303,7 @@ def test_a_model_is_found_by_its_id_and_own_models_stand_before_the_demos(page, 
         assert not app.exception and session(app, Sidebar).choices.model.id == "efficientnet-lite2"
         assert app.selectbox(key="family").value == "EfficientNet-Lite"
     finally:
-        model_picker.menu.clear()
+        model_picker.forget_menu()
 
 
 def test_thumbnails_of_slivers_are_pictures_too(page):

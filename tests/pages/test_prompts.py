@@ -58,11 +58,11 @@ def test_without_words_it_asks_for_them(page, tmp_path, monkeypatch):
     table = f'[model."mine"]\nloader = "clip"\nweights = {{ path = {json.dumps(str(tmp_path / "clip"))} }}\n'
     (tmp_path / "models.toml").write_text(table)
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.menu.clear()
+    model_picker.forget_menu()
     app = page(model="mine")
     assert not app.exception and not app.error
     assert "What should it look for?" in texts(app)
     app.text_input(key="words").set_value("a bus, a dog").run()
     assert not app.exception and not app.error
     assert len(shown(app).maps) == 2
-    model_picker.menu.clear()
+    model_picker.forget_menu()

@@ -200,13 +200,13 @@ def test_a_model_without_classes_explains_one_picture_on_explore(
         '[model."persons"]\nloader = "osnet"\narch = "osnet_x0_25"\ntask = "embed"\nweights = { random = 1 }\n'
     )
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.menu.clear()
+    model_picker.forget_menu()
     for path in (None, "pages/topk.py", SCREEN, "pages/compare.py"):
         app = page(path, model="persons")
         assert not app.exception, path
         assert not app.error, path
         assert session(app, Sidebar).choices.model.id == "persons", path
-    model_picker.menu.clear()
+    model_picker.forget_menu()
 
 
 def test_the_method_in_the_sidebar_is_the_one_that_made_the_maps(page) -> None:

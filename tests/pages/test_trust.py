@@ -233,9 +233,9 @@ def nameless(tmp_path, monkeypatch):
         '[model."persons"]\nloader = "osnet"\narch = "osnet_x0_25"\ntask = "embed"\nweights = { random = 1 }\n'
     )
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.menu.clear()
+    model_picker.forget_menu()
     yield "persons"
-    model_picker.menu.clear()
+    model_picker.forget_menu()
 
 
 @pytest.mark.parametrize("screen", [SCREEN, "pages/whatif.py"])

@@ -127,7 +127,7 @@ def doors(page, **parameters: str):
 
 
 def test_it_leads_to_three_doors_and_a_trial(page, log):
-    ended(page(SCREEN), example(MODEL))
+    ended(page(SCREEN), example(MODEL, ""))
     app = doors(page)
     assert not app.exception and not app.error
     assert app.markdown[0].value == "## Nothing monitored yet"
@@ -442,7 +442,7 @@ def test_results_of_a_batch_are_no_log(page, log):
 
 def test_a_monitor_that_is_off_is_said(page, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_MONITOR", "off")
-    ended(page(SCREEN), example(MODEL))
+    ended(page(SCREEN), example(MODEL, ""))
     app = doors(page)
     assert not app.exception and not app.error
     assert "monitor is off" in texts(app)
@@ -511,7 +511,7 @@ def test_the_session_is_watched_once_it_was_asked_for(page, log):
     app = page()
     assert not log.exists()
     app.switch_page(SCREEN).run()
-    ended(app, example(MODEL))
+    ended(app, example(MODEL, ""))
     button(app, "Monitor your own model").click().run()
     app.toggle(key="watch-session").set_value(True).run()
     app.switch_page("pages/explore.py").run()

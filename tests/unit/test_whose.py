@@ -1,0 +1,262 @@
+"""What is whose: every store, cache and id is one person's, and nobody else reads it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from api import live, metrics
+from api.app import create
+from api.schemas import Settings
+from common import users
+from common.errors import ModelProblem, Problem
+from components.choices import permitted_folders
+from components.session import uploads
+from components.views import snapshots
+from explain.history import History
+from explain.live import tickets
+from explain.monitor import default
+from explain.picture.examples import bundled
+from models import catalog
+from pages.batch.job import folder_for
+from pages.batch.source import Source
+from pages.video import folders
+from pages.watch import drift
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ANNA, BEN = users.User("anna@example.org", "Anna", "user"), users.User("ben@example.org", "Ben", "admin")
+EVERYBODY = (users.LOCAL, ANNA, BEN)
+OWN = """[model."{id}"]
+loader = "demo"
+arch = "demo-cls-s"
+task = "classify"
+method = "layercam"
+channels_last = false
+weights = {{ package = "models.demo", file = "weights/demo-cls-s.safetensors" }}
+"""
+STORES = ("history", "monitor", "heatmaps", "batches", "clips")
+
+
+@pytest.fixture
+def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in STORES:
+        monkeypatch.setenv(f"SIGHTGLASS_{name.upper()}", str(tmp_path / name))
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "tables" / "models.toml"))
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "models.toml").write_text(OWN.format(id="everybodys"), "utf-8")
+    return tmp_path
+
+
+def add_model(of: users.User, id_: str) -> None:
+    with users.acting(of):
+        (*_, path) = catalog._tables()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(OWN.format(id=id_), "utf-8")
+
+
+def each(ask: Callable[[], Any]) -> list[Any]:
+    """What the local operator, Anna and Ben are told."""
+    found = []
+    for user in EVERYBODY:
+        with users.acting(user):
+            found.append(ask())
+    return found
+
+
+def said(ask: Callable[..., object], *given: object) -> str:
+    with pytest.raises(Problem) as raised:
+        ask(*given)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("history", lambda: History().folder),
+        ("monitor", lambda: default().folder),
+        ("heatmaps", snapshots.folder),
+        ("batches", lambda: folder_for(Source((), "", "/pictures"), "demo-s", {}, scratch=None).parent),  # type: ignore[arg-type]
+        ("clips", folders._base),
+    ],
+)
+def test_every_store_has_a_folder_for_each_person_and_the_one_of_before_for_nobody_signed_in(
+    stores: Path, name: str, place: Callable[[], Path]
+) -> None:
+    local, *signed_in = each(place)
+    assert local == stores / name
+    assert signed_in == [users.folder(stores / name, user) for user in (ANNA, BEN)]
+
+
+def test_records_and_decks_of_another_are_as_if_there_never_were_any(stores: Path) -> None:
+    with users.acting(ANNA):
+        deck = History().decks.create("Anna's deck").id
+    with users.acting(BEN):
+        history = History()
+        other = history.decks.create("Ben's deck").id
+        assert [one.id for one in history.decks.all()] == [other]
+        assert said(history.decks.get, deck) == said(history.decks.get, "0123456789abcdef")
+        assert said(history.decks.delete, deck) == said(history.decks.delete, "0123456789abcdef")
+        assert said(history.get, deck) == said(history.get, "0123456789abcdef")
+    with users.acting(ANNA):
+        assert [one.id for one in History().decks.all()] == [deck]
+    assert History().decks.all() == ()
+
+
+def test_an_address_finds_an_upload_only_where_it_was_given(stores: Path) -> None:
+    held, image = uploads.Uploads(), bundled("scene 3")
+    key = uploads.token(image)
+    with users.acting(ANNA):
+        held.put(image)
+    assert [one is not None for one in each(lambda: held.get(key))] == [False, True, False]
+    with users.acting(BEN):
+        held.drop(key)
+    with users.acting(ANNA):
+        assert held.get(key) is not None
+        held.drop(key)
+        assert held.get(key) is None
+
+
+def test_finished_batches_are_offered_to_who_ran_them(stores: Path) -> None:
+    for user in EVERYBODY:
+        run = users.folder(stores / "batches", user) / f"run of {user.id}"
+        run.mkdir(parents=True)
+        (run / drift.PARQUET).touch()
+    assert [[one.name for one in found] for found in each(drift.finished)] == [
+        [f"run of {user.id}"] for user in EVERYBODY
+    ]
+
+
+def test_a_persons_own_models_are_nobody_elses(stores: Path) -> None:
+    add_model(ANNA, "annas")
+    known = each(lambda: {"everybodys", "annas"} & catalog.catalog().keys())
+    assert known == [{"everybodys"}, {"everybodys", "annas"}, {"everybodys"}]
+    with users.acting(ANNA):
+        own, shared = catalog.spec("annas"), catalog.spec("everybodys")
+        assert catalog.whose(own) == users.owner()
+        assert catalog.whose(shared) == ""
+    assert catalog.everybodys(catalog.spec("timm/resnet10t"))
+    for user in (users.LOCAL, BEN):
+        with users.acting(user):
+            assert not catalog.everybodys(own)
+            assert said(catalog.spec, "annas").replace("annas", "anxxs") == said(catalog.spec, "anxxs")
+
+
+def test_two_people_may_give_a_model_the_same_name(stores: Path) -> None:
+    for user, arch in ((ANNA, "demo-cls-s"), (BEN, "demo-cls-m")):
+        add_model(user, "mine")
+        with users.acting(user):
+            (*_, path) = catalog._tables()
+        path.write_text(path.read_text().replace("demo-cls-s", arch), "utf-8")
+    local, annas, bens = each(lambda: catalog.catalog().get("mine"))
+    assert local is None
+    assert (annas.arch, bens.arch) == ("demo-cls-s", "demo-cls-m")
+    assert len(set(each(lambda: catalog.whose(annas)))) == 3
+
+
+def test_a_mistake_in_ones_own_table_is_told_to_nobody_else(stores: Path) -> None:
+    add_model(ANNA, "annas")
+    with users.acting(ANNA):
+        (*_, path) = catalog._tables()
+    path.write_text('[model."annas"]\nloader = "nothing"\n[model."other"]\n', "utf-8")
+    assert [bool(found) for found in each(catalog.faults)] == [False, True, False]
+    path.write_text("[", "utf-8")
+    (stores / "tables" / "models.toml").write_text("]", "utf-8")
+    local, annas, bens = each(lambda: catalog.faults()[""])
+    assert local == bens
+    assert annas.startswith(local)
+    assert len(annas) > len(local)
+
+
+def test_metrics_name_no_model_that_is_somebodys_own(stores: Path) -> None:
+    add_model(ANNA, "annas")
+    with users.acting(ANNA):
+        metrics.explained(catalog.spec("annas"), "layercam")
+    text = metrics.text().decode()
+    assert "annas" not in text
+    assert 'sightglass_explanations_total{method="layercam",model="own model"}' in text
+
+
+def test_a_model_that_is_loaded_for_another_is_not_told_of(stores: Path) -> None:
+    from explain.explainer import Explainer
+
+    for user in (ANNA, BEN):
+        add_model(user, "mine")
+    with users.acting(BEN):
+        (*_, path) = catalog._tables()
+    path.write_text(path.read_text().replace("demo-cls-s", "demo-cls-m"), "utf-8")
+    with users.acting(ANNA):
+        explainer = Explainer("mine")
+    client = TestClient(create(Settings()), base_url="http://localhost")
+    rows: list[dict[str, Any]] = []
+
+    def ask() -> None:
+        from api.routes_models import _listed
+
+        found = {one.id: one for one in _listed(Settings(), None, None).models}
+        rows.append({"mine": found["mine"].resident if "mine" in found else None})
+
+    each(ask)
+    assert [row["mine"] for row in rows] == [None, True, False]
+    assert "mine" not in client.get("/api/metrics").text
+    del explainer
+
+
+def test_a_socket_answers_with_the_models_of_whose_page_opened_it(stores: Path) -> None:
+    add_model(ANNA, "annas")
+    client = TestClient(create(Settings()))
+    told = []
+    for user in EVERYBODY:
+        with users.acting(user):
+            offered = [live.PROTOCOL, f"ticket.{tickets.issue()}"]
+        with client.websocket_connect("ws://localhost/api/live", subprotocols=offered) as socket:
+            socket.send_json({"type": "choose", "model": "annas"})
+            told.append(socket.receive_json()["type"])
+    assert told == ["problem", "ready", "problem"]
+
+
+def test_a_ticket_without_an_owner_opens_nothing() -> None:
+    with users.acting(ANNA):
+        ticket = tickets.issue()
+    assert tickets.holder(ticket) == ANNA
+    assert tickets.holder("another") is None
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_a_permitted_folder_does_not_open_what_others_saved(stores: Path, name: str) -> None:
+    store, pictures = stores / name, stores / "pictures"
+    for folder in (pictures, users.folder(store, ANNA), users.folder(store, BEN)):
+        folder.mkdir(parents=True, exist_ok=True)
+    allowed, annas = [stores.resolve()], users.folder(store, ANNA)
+    paths = (annas, store, store / "users", stores, annas / "*.jpg", stores / f"{name[:4]}*", stores / "*" / "users")
+    for path in paths:
+        assert permitted_folders.permitted(str(path), allowed) == (path, stores), "who runs the server reads all"
+        with users.acting(BEN), pytest.raises(ModelProblem, match="What people saved"):
+            permitted_folders.permitted(str(path), allowed)
+    with users.acting(BEN):
+        missing = users.folder(store, users.User("nobody", "", "user"))
+        assert said(permitted_folders.permitted, str(annas), allowed) == said(
+            permitted_folders.permitted, str(missing), allowed
+        )
+        for path in (pictures, pictures / "*.jpg", users.folder(store)):
+            assert permitted_folders.permitted(str(path), allowed) == (path, stores)
+        (pictures / "link").symlink_to(annas)
+        with pytest.raises(ModelProblem, match="What people saved"):
+            permitted_folders.permitted(str(pictures / "link"), allowed)
+
+
+def test_a_thread_that_is_not_carried_reads_nobodys(stores: Path) -> None:
+    with users.acting(ANNA):
+        History().decks.create("Anna's deck")
+        found: list[int] = []
+        count = lambda: found.append(len(History().decks.all()))  # noqa: E731
+        for work in (count, users.carried(count)):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+    assert found == [0, 1]
