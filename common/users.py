@@ -36,23 +36,20 @@ class User:
 LOCAL = User("local", "", "admin")
 """Whoever uses a server at which nobody signs in."""
 _current: contextvars.ContextVar[User | None] = contextvars.ContextVar("sightglass_user", default=None)
-_askers: list[Callable[[], User | None]] = []
+_resolvers: list[Callable[[], User]] = []
 
 
 def current() -> User:
     """Return the person for whom this request, page run or thread works; LOCAL where nobody signs in."""
-    if (user := _current.get()) is not None:
-        return user
-    return next((user for ask in _askers if (user := ask()) is not None), LOCAL)
+    user = _current.get()
+    if user is None:
+        user = _resolvers[0]() if _resolvers else LOCAL
+    return user
 
 
-def asks(ask: Callable[[], User | None]) -> Callable[[], User | None]:
-    """Decorate what knows for whom a thread works that is in no `acting`, and returns None for other threads.
-
-    Streamlit runs callbacks, fragments and dialogs outside of the script, where no block of it can reach.
-    """
-    _askers.append(ask)
-    return ask
+def resolve_with(resolver: Callable[[], User] | None) -> None:
+    """Ask this, outside every block of `acting`, for whom a thread works: a page's callbacks run before its script."""
+    _resolvers[:] = [] if resolver is None else [resolver]
 
 
 @contextlib.contextmanager

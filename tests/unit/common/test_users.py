@@ -67,13 +67,12 @@ def test_a_pool_works_for_its_caller_only_if_it_is_carried() -> None:
         assert pool.submit(users.current).result() is users.LOCAL
 
 
-def test_whoever_knows_for_whom_a_thread_works_is_asked_where_nobody_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(users, "_askers", [])
-    known: list[users.User | None] = [None]
-    users.asks(lambda: None)
-    users.asks(lambda: known[0])
+def test_whoever_knows_for_whom_a_thread_works_is_asked_where_nobody_said_so() -> None:
+    users.resolve_with(lambda: ANNA)
+    try:
+        assert users.current() is ANNA
+        with users.acting(BEN):
+            assert users.current() is BEN
+    finally:
+        users.resolve_with(None)
     assert users.current() is users.LOCAL
-    known[0] = ANNA
-    assert users.current() is ANNA
-    with users.acting(BEN):
-        assert users.current() is BEN
