@@ -9,7 +9,17 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
-from api import legacy_routes, live, metrics, middleware, negotiation, problems, routes_explain, routes_models
+from api import (
+    legacy_routes,
+    live,
+    metrics,
+    middleware,
+    negotiation,
+    problems,
+    readiness,
+    routes_explain,
+    routes_models,
+)
 from api.schemas import Settings
 from api.work_queue import WorkQueue
 from explain.recipe import VERSION
@@ -35,6 +45,7 @@ def create(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.queue = WorkQueue(settings.workers, settings.waiting)
+    app.state.readiness = readiness.of(settings)
     metrics.watch(app.state.queue)
     for router in (routes_explain.router, routes_models.router, legacy_routes.router):
         app.include_router(router)
@@ -128,6 +139,6 @@ def _completed(found: dict[str, Any], settings: Settings) -> dict[str, Any]:
             "Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         }
         found["security"] = [{"Bearer": []}, {"Key": []}]
-        for path in ("/api/health", "/api/problems", "/api/problems/{kind}"):
+        for path in ("/api/health", "/api/health/alive", "/api/health/ready", "/api/problems", "/api/problems/{kind}"):
             found["paths"][path]["get"]["security"] = []
     return found

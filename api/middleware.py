@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from api import metrics, problems
+from api import metrics, problems, request_log, stopping
 from api.problems import ApiProblem
 from api.work_queue import Busy
 from common.settings import settings
+from common.stopping import stopping as is_stopping
 from explain.live import tickets
 
 if TYPE_CHECKING:
@@ -78,11 +79,11 @@ def wrap(app: ASGIApp, settings: Settings, queue: WorkQueue | None = None) -> AS
             guarded,
             allow_origins=sites,
             allow_methods=("GET", "POST"),
-            allow_headers=("Authorization", "X-API-Key", "Content-Type"),
-            expose_headers=("Retry-After",),
+            allow_headers=("Authorization", "X-API-Key", "X-Request-ID", "Content-Type"),
+            expose_headers=("Retry-After", "X-Request-ID"),
             max_age=600,
         )
-    return RequestMetrics(guarded)
+    return request_log.RequestLog(stopping.InFlight(RequestMetrics(guarded)))
 
 
 class RequestMetrics:
@@ -127,6 +128,8 @@ class Guard:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/api")
         problem = self._access_problem(path, headers, scope)
+        if problem is None and scope["type"] == "http" and scope["method"] == "POST" and is_stopping():
+            problem = stopping.problem()
         if scope["type"] == "websocket":
             if problem is None:
                 await self.app(scope, receive, send)
@@ -263,8 +266,7 @@ class _Call:
                 await asyncio.wait((task,))
             except asyncio.CancelledError:
                 # The server is stopping, and its grace period is over.
-                detail = "This server is stopping: try again in a moment."
-                return None if self._started else ApiProblem(503, "busy", detail, {"Retry-After": "5"})
+                return None if self._started else stopping.problem()
             if self._problem is not None and not self._started:
                 return self._problem
             # A client that is gone needs no answer.

@@ -69,6 +69,11 @@ KINDS: dict[str, Kind] = {
     ),
     "slow": Kind("The request was too slow", (408,), "Its body stalled or took too long."),
     "busy": Kind("Too many requests", (429, 503), "Try again after `Retry-After` seconds."),
+    "unready": Kind(
+        "Not ready",
+        (503,),
+        "It is starting or stopping, or its model or its history cannot be used: the detail says which.",
+    ),
     "timeout": Kind("The answer took too long", (504,), "Choose a faster method, fewer masks, or a smaller model."),
     "internal": Kind("Internal error", (500,), "A bug or a broken setting: the server's log has the details."),
 }

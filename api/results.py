@@ -343,6 +343,14 @@ class Health(_Answer):
     queue: Queue
 
 
+class Alive(_Answer):
+    status: Literal["alive"]
+
+
+class Ready(_Answer):
+    status: Literal["ready"]
+
+
 class Kind(_Answer):
     type: str
     title: str

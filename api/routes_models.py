@@ -114,6 +114,26 @@ async def health(request: Request) -> Response:
     return _json(results.Health(status="ok", version=VERSION, queue=queue))
 
 
+@router.get("/health/alive", response_model=results.Alive, responses=problem_responses(406, 422))
+async def alive(request: Request) -> Response:
+    """Report that the process answers; one that does not should be started again."""
+    _check(request)
+    return _json(results.Alive(status="alive"))
+
+
+@router.get("/health/ready", response_model=results.Ready, responses=problem_responses(406, 422, 503))
+async def ready(request: Request) -> Response:
+    """Report that requests can be sent here: the model has made a map, the history can be written, and nothing stops.
+
+    The first such request begins to load the default model; none waits for it.
+    """
+    _check(request)
+    lacking = await run_in_threadpool(request.app.state.readiness.problem)
+    if lacking is not None:
+        raise ApiProblem(503, "unready", lacking, {"Retry-After": "2"})
+    return _json(results.Ready(status="ready"))
+
+
 @router.get(
     "/metrics",
     response_class=Response,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from common import budget, environment
+from common import budget, environment, logs
 from common.errors import ModelProblem, SettingProblem
 from common.settings import settings
 
@@ -17,7 +17,7 @@ def prepare() -> None:
     Raises SettingProblem, one sentence for each variable that is malformed, or that names a model that does not exist:
     otherwise the first request to need it would fail.
     """
-    from api import slow_headers
+    from api import slow_headers, stopping
     from models import catalog
 
     environment.check()
@@ -28,3 +28,5 @@ def prepare() -> None:
     if (excess := budget.excess()) is not None:
         LOGGER.warning("%s", excess)
     slow_headers.install()
+    stopping.install()
+    logs.install()

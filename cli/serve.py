@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from cli import options as cli
 from cli.console import Console
 from cli.pictures import load_explainer
+from common import logs
 from common.errors import Problem
 
 if TYPE_CHECKING:
@@ -23,11 +24,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from api.schemas import Settings
-    from explain.explainer import Explainer
 
 HOST, PORT = "127.0.0.1", 8502
-GRACE = 5
-"""Seconds that requests in progress get when the server stops."""
 ACCESS, LIMITS = "Access", "Limits"
 
 
@@ -106,7 +104,7 @@ def serve(options: ServeOptions) -> int:
     machine, and nothing is ever downloaded for one.
     """
     _limit_threads()
-    from api import startup
+    from api import readiness, startup, stopping
     from api.schemas import Settings
 
     startup.prepare()
@@ -124,16 +122,17 @@ def serve(options: ServeOptions) -> int:
     listener = bound(options.host, options.port)
     with contextlib.closing(listener):
         with console.progress(f"Loading {settings.model}") as progress:
-            warm(load_explainer(settings.model, settings.device, progress))
+            readiness.warm(load_explainer(settings.model, settings.device, progress))
         from api.app import create
 
         app = create(settings)
+        app.state.readiness.warmed()
         server = _server(app)
         with _stop_on_signals(server):
             _announce(console, listener, settings)
             server.run(sockets=[listener])
     console.say("Stopped.")
-    if not app.state.queue.close(GRACE):
+    if not app.state.queue.close(stopping.ANSWER_SECONDS):
         # A thread that ignores the request to stop would crash the interpreter as it shuts down.
         sys.stdout.flush()
         os._exit(0)
@@ -180,23 +179,17 @@ def _why_not(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def warm(explainer: Explainer) -> None:
-    """Explain one picture: the first pass finds the layers and takes several times as long as later ones."""
-    import numpy as np
-
-    from explain.picture.image import Image
-
-    # Some models find nothing in a grey picture, or need words to look for.
-    with contextlib.suppress(Problem):
-        explainer(Image(np.full((64, 64, 3), 128, np.uint8), "warm"), top_k=1)
-
-
 def _server(app: FastAPI) -> uvicorn.Server:
     import uvicorn
 
     return uvicorn.Server(
         uvicorn.Config(
-            app, log_level="critical", access_log=False, ws="none", timeout_graceful_shutdown=GRACE, server_header=False
+            app,
+            log_level="critical",
+            log_config=None if logs.wanted() else uvicorn.config.LOGGING_CONFIG,
+            access_log=False,
+            ws="none",
+            server_header=False,
         )
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -153,6 +153,12 @@ class Settings(BaseSettings):
     api_model: str = _field("efficientnet-lite0", "The model of a request that names none.")
     api_device: str = _field("auto", "Where models are loaded: auto, cpu, cuda, cuda:N or mps.")
     api_monitor: Yes = _field(False, "Whether explanations are monitored by default: 1, yes, true or on.")
+    stop_seconds: Annotated[float, Field(ge=0, le=3600)] = _field(
+        5.0, "Seconds that running work gets when a server stops.", "a number of seconds, such as 5"
+    )
+    log: Annotated[Literal["text", "json"], _from_text(lambda text: text.strip().lower())] = _field(
+        "text", "How a server logs: text, or json with the id of each request.", "text or json"
+    )
     traceback: Annotated[bool, BeforeValidator(bool)] = _field(
         False, "On the command line: show where a bug is; any value."
     )

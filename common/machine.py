@@ -1,4 +1,4 @@
-"""Read how much memory and how many cores this process may use: those of the machine, or of its container if fewer."""
+"""Read what this process may use: memory and cores, those of its container if fewer, and folders to write to."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ def machine(proc: Path = PROC, groups: Path = CGROUPS) -> Machine:
     used = max((_used(folder) for folder in found if _memory(folder) == memory), default=0)
     free = min(whole.available, memory - used) if "memory" in limited else whole.available
     return Machine(min(memory, whole.total), max(0, free), min(share, float(cores)), tuple(limited))
+
+
+def writable(folder: Path) -> Path | None:
+    """Return the folder, or the nearest above it that exists, if files can be made there; else None."""
+    there = folder.absolute()
+    while not os.path.exists(there) and there != there.parent:
+        there = there.parent
+    return there if os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK) else None
 
 
 def _groups(proc: Path, groups: Path) -> Iterator[Path]:

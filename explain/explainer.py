@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
 import time
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from models.geometry import ModelInput
     from models.layers import Layer
 
+LOGGER = logging.getLogger(__name__)
 EVIDENCE: ByteCache[Evidence] = ByteCache("evidence", lambda evidence: evidence.nbytes)
 """Evidence of the latest pictures: another class, method or scale of one of them costs no pass."""
 T = TypeVar("T")
@@ -247,7 +249,12 @@ class Explainer:
             EVIDENCE.put(key, evidence)
             return made
 
-        return self.with_oom_fallback(work)
+        begun = time.perf_counter()
+        made = self.with_oom_fallback(work)
+        about = {"model": self.model.id, "method": made.recipe.method, "device": str(self._device)}
+        taken = round(1000 * (time.perf_counter() - begun), 1)
+        LOGGER.info("explained", extra={**about, "maps": len(made.heatmaps), "milliseconds": taken})
+        return made
 
     def _several(self, requests: Iterable[tuple[Image, Options]], count: int, run: Run) -> list[Explanation]:
         """Explain pictures in their order, several in one pass where model and method can do that."""

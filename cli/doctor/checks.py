@@ -14,6 +14,7 @@ from cli.doctor import packages
 from cli.doctor.check import Check
 from cli.doctor.packages import first_line
 from common.errors import Problem
+from common.machine import writable
 from common.settings import MIB, settings
 
 if TYPE_CHECKING:
@@ -154,10 +155,7 @@ def folders() -> Iterator[Check]:
 
 
 def _folder(name: str, folder: Path, advice: str, essential: bool) -> Check:
-    there = folder.absolute()
-    while not os.path.exists(there) and there != there.parent:
-        there = there.parent
-    if not (os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)):
+    if (there := writable(folder)) is None:
         return Check("Folders", name, "broken" if essential else "limited", f"{folder} cannot be written", f"{advice}.")
     free = shutil.disk_usage(there).free / MIB
     found = f"{folder}, {free / 1024:,.1f} GiB free"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import streamlit as st
 
-from common import users
+from common import logs, stopping, users
 from common.errors import Cancelled
 from explain.phrases import NBSP
 
@@ -54,7 +54,7 @@ class Task(Generic[S]):
         self.status, self.cancel, self.started = status, threading.Event(), time.monotonic()
         # The thread holds no reference to this object, unless `work` is one of its methods.
         weakref.finalize(self, self.cancel.set)
-        for_person = users.carried(_run)
+        for_person = users.carried(logs.carried(_run))
         self._thread = threading.Thread(target=for_person, args=(work, status, self.cancel, *given), daemon=True)
         _RUNNING[self._thread] = self.cancel
         self._thread.start()
@@ -100,15 +100,23 @@ def _run(work: Callable[..., None], status: Status, *given: Any) -> None:
         _RUNNING.pop(threading.current_thread(), None)
 
 
+def cancel_all() -> None:
+    """Tell all work of the process to stop; a batch or a clip goes on from there when it is started again."""
+    for cancel in list(_RUNNING.values()):
+        cancel.set()
+
+
+stopping.on_stop(cancel_all, lambda: bool(_RUNNING))
+
+
 @atexit.register
 def stop_all() -> None:
     """Stop all work of the process and wait for its end, for at most `FAREWELL` seconds."""
     # A daemon thread that returns from torch once the interpreter is gone aborts the process.
     end = time.monotonic() + FAREWELL
-    running = list(_RUNNING.items())
-    for _, cancel in running:
-        cancel.set()
-    for thread, _ in running:
+    running = list(_RUNNING)
+    cancel_all()
+    for thread in running:
         thread.join(max(0.0, end - time.monotonic()))
 
 

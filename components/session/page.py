@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from common import logs
 from common.errors import Problem, from_machine
 from components.session import state, url_state
 
@@ -59,18 +61,36 @@ def guarded(draw: Callable[[], None]) -> Callable[[], None]:
 
     @wraps(draw)
     def drawn() -> None:
-        url_state.arrive(draw.__name__)
-        try:
-            draw()
-        except Exception as failure:
-            show_failure(failure, "a page failed")
-            # The picture stays in sight.
-            if isinstance(failure, Problem) and (image := state.of(state.Sidebar).picture) is not None:
-                st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
-        finally:
-            arrived()
+        with logged(draw.__name__):
+            url_state.arrive(draw.__name__)
+            try:
+                draw()
+            except Exception as failure:
+                show_failure(failure, "a page failed")
+                # The picture stays in sight.
+                if isinstance(failure, Problem) and (image := state.of(state.Sidebar).picture) is not None:
+                    st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
+            finally:
+                arrived()
 
     return drawn
+
+
+@contextmanager
+def logged(name: str) -> Iterator[None]:
+    """Note an id of its own with every line that is logged in a run of this page, and how long the run took.
+
+    It begins with the id of the browser's connection, if a proxy gave it one (`X-Request-ID`).
+    """
+    connection = st.context.headers.get("X-Request-ID")
+    run = logs.new_id()
+    with logs.working_on(f"{logs.new_id(connection)}.{run[:6]}" if connection else run):
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            milliseconds = round(1000 * (time.perf_counter() - begun), 1)
+            LOGGER.info("page drawn", extra={"page": name, "milliseconds": milliseconds})
 
 
 @dataclass

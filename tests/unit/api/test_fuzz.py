@@ -53,6 +53,8 @@ PICTURES = {"image": _picture(40), "other": _picture(23)}
 # Its own list of edge cases, hundreds of them, is for the slow run.
 LISTED = {"phases": {"coverage": {"enabled": False}}}
 app = create(Settings(timeout=SECONDS, model=MODEL))
+# A server that is starting answers 503, as it should.
+app.state.readiness.warmed()
 quick = schemathesis.openapi.from_asgi("/api/openapi.json", app, config=SchemathesisConfig.from_dict(LISTED))
 whole = schemathesis.openapi.from_asgi("/api/openapi.json", app)
 

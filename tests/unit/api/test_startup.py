@@ -30,6 +30,7 @@ WHOLE = b"GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n"
 @pytest.fixture(autouse=True)
 def uvicorn_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slow_headers.auto, "AutoHTTPProtocol", slow_headers.auto.AutoHTTPProtocol)
+    monkeypatch.setattr(uvicorn.Server, "handle_exit", uvicorn.Server.handle_exit)
 
 
 @pytest.mark.parametrize(("field", "text"), [(field, texts[0]) for field, texts in MALFORMED.items()])

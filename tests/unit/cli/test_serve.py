@@ -126,7 +126,7 @@ def test_who_hangs_up_while_sending_leaves_no_trace() -> None:
 
 
 def test_the_key_is_asked_for_and_never_shown_and_ctrl_c_ends_it_with_work_under_way(bus: Path) -> None:
-    with served("--limit-mb", "1", SIGHTGLASS_API_KEY="a-secret") as (address, process):
+    with served("--limit-mb", "1", SIGHTGLASS_API_KEY="a-secret", SIGHTGLASS_STOP_SECONDS="1") as (address, process):
         assert got(f"{address}/api/models")[0] == 401
         assert got(f"{address}/api/health")[0] == 200
         assert got(f"{address}/api/models", Authorization="Bearer a-secret")[0] == 200

@@ -34,6 +34,7 @@ MALFORMED = {
     "api_timeout": ("soon", "0", "nan", "inf"),
     "api_workers": ("nan", "0", "1e30"),
     "api_queue": ("long", "-1"),
+    "stop_seconds": ("soon", "-1", "nan", "inf"),
 }
 
 

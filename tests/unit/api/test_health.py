@@ -1,0 +1,143 @@
+"""Alive is whoever answers; ready is who can work: not starting or stopping, with a model and a history."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from api import readiness, stopping
+from api.app import create
+from api.readiness import Readiness
+from api.schemas import Settings
+from common import stopping as process
+from common.errors import WeightsProblem
+from explain import Explainer
+from tests.unit.api.test_errors import told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[TestClient]:
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
+    monkeypatch.setattr(process, "_STOPPING", threading.Event())
+    with TestClient(create(Settings())) as made:
+        yield made
+
+
+def _ready(client: TestClient) -> Any:
+    return client.get("/api/health/ready")
+
+
+def test_ready_is_false_until_the_model_has_made_a_map(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, proceed = [], threading.Event()
+
+    def load() -> Explainer:
+        loaded.append(1)
+        proceed.wait()
+        return Explainer()
+
+    client.app.state.readiness = Readiness(load)  # type: ignore[attr-defined]
+    assert client.get("/api/health/alive").json() == {"status": "alive"}
+    assert client.get("/api/health").json()["status"] == "ok"
+    assert not loaded
+    for _ in range(2):
+        assert "starting" in told(_ready(client), 503, "unready")
+    assert _ready(client).headers["retry-after"] == "2"
+    proceed.set()
+    end = time.monotonic() + 60
+    while _ready(client).status_code != 200:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert _ready(client).json() == {"status": "ready"}
+    assert len(loaded) == 1
+
+
+def test_a_model_that_cannot_be_used_is_named_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[Exception] = [WeightsProblem("The weights are not here."), RuntimeError("a bug")]
+
+    def load() -> Explainer:
+        raise failures.pop(0)
+
+    made = Readiness(load)
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
+    monkeypatch.setattr(process, "_STOPPING", threading.Event())
+    said = []
+    for _ in range(2):
+        assert made.problem() is not None
+        assert made._thread is not None
+        made._thread.join()
+        # Not tried again at once.
+        said.append(made.problem())
+        made._failed_at -= readiness.AGAIN + 1
+    assert said == [
+        "The weights are not here.",
+        "The default model cannot be used (RuntimeError): see the server's log.",
+    ]
+
+
+def test_a_history_that_cannot_be_used_is_named(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    client.app.state.readiness.warmed()  # type: ignore[attr-defined]
+    assert _ready(client).status_code == 200
+    folder = tmp_path / "history"
+    folder.mkdir()
+    (folder / "history.db").write_bytes(b"no database" * 1000)
+    assert "cannot be read" in told(_ready(client), 503, "unready")
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(folder / "history.db/inside"))
+    assert "SIGHTGLASS_HISTORY another, or off" in told(_ready(client), 503, "unready")
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
+    assert _ready(client).status_code == 200
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
+    monkeypatch.setattr(readiness, "FREE_MB", 2**40)
+    assert "full" in told(_ready(client), 503, "unready")
+
+
+def test_while_it_stops_it_is_alive_but_takes_no_work(client: TestClient) -> None:
+    client.app.state.readiness.warmed()  # type: ignore[attr-defined]
+    process._STOPPING.set()
+    assert client.get("/api/health/alive").status_code == 200
+    assert "stopping" in told(_ready(client), 503, "unready")
+    refused = client.post("/api/explain", json={"image": ""})
+    assert "stopping" in told(refused, 503, "busy")
+    assert int(refused.headers["retry-after"]) > 0
+    assert client.get("/api/models").status_code == 200
+
+
+def test_a_server_that_is_told_to_end_closes_once_its_requests_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Server:
+        started, should_exit, force_exit = True, False, False
+
+        def __init__(self) -> None:
+            self._captured_signals: list[int] = []
+            self.config = type("Config", (), {"timeout_graceful_shutdown": None})()
+
+    ended = threading.Event()
+    monkeypatch.setattr(stopping, "_exit_after", lambda seconds: ended.set())
+    monkeypatch.setattr(process, "_STOPPING", threading.Event())
+    monkeypatch.setattr(process, "_STOPS", [])
+    working = threading.Event()
+    working.set()
+    monkeypatch.setattr(process, "_BUSY", [working.is_set])
+    server: Any = Server()
+    stopping._handle_exit(server, 15, None)
+    assert ended.wait(10)
+    assert process._STOPPING.wait(10)
+    assert not server.should_exit
+    working.clear()
+    end = time.monotonic() + 10
+    while not server.should_exit:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert server.config.timeout_graceful_shutdown == stopping.ANSWER_SECONDS
+    # A second signal does not wait.
+    second: Any = Server()
+    stopping._handle_exit(second, 15, None)
+    assert second.should_exit

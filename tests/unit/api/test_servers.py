@@ -1,0 +1,103 @@
+"""Both servers as they are started: one id through all log lines of a request, and an orderly end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from api.stopping import EXIT_SECONDS
+from tests.unit.cli.test_serve import form, got
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[3]
+DASHBOARD = ("streamlit", "run", "dashboard.py", "--server.headless=true", "--logger.hideWelcomeMessage=true")
+STOP = 0.7
+ALONE = ("explain", "serve")
+
+
+@contextmanager
+def started(command: tuple[str, ...], folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes], Path]]:
+    """The address of a server that is ready, its process, and the file of its log."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    option = "--server.port" if command is DASHBOARD else "--port"
+    log = folder / "log"
+    environment = os.environ | {"SIGHTGLASS_LOG": "json", "SIGHTGLASS_STOP_SECONDS": str(STOP)}
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, f"{option}={port}"], cwd=ROOT, env=environment, stderr=out, stdout=-3
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        end = time.monotonic() + 90
+        while not _ready(address):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        yield address, process, log
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
+
+
+def _ready(address: str) -> bool:
+    try:
+        return got(f"{address}/api/health/ready")[0] == 200
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(DASHBOARD, id="dashboard"), pytest.param(ALONE, id="API alone", marks=pytest.mark.slow)]
+)
+def test_one_id_is_in_every_line_and_an_order_to_end_is_followed(
+    command: tuple[str, ...], bus: Path, tmp_path: Path
+) -> None:
+    with started(command, tmp_path) as (address, process, log):
+        body, kind = form(bus)
+        status, headers, _ = got(f"{address}/api/explain", body, Content_Type=kind, X_Request_ID="one.of-mine")
+        assert (status, headers["X-Request-ID"]) == (200, "one.of-mine")
+        answers: list[tuple[int, Any, bytes]] = []
+
+        def ask() -> None:
+            long, kind = form(bus, method="occlusion", masks="4000")
+            answers.append(got(f"{address}/api/explain", long, Content_Type=kind, X_Request_ID="long"))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        end = time.monotonic() + 30
+        while json.loads(got(f"{address}/api/health")[2])["queue"]["running"] != 1:
+            assert time.monotonic() < end
+        process.send_signal(signal.SIGTERM)
+        begun = time.monotonic()
+        while _ready(address):
+            assert time.monotonic() < begun + 10
+        # What is new is refused, what runs is given back in the end, each with the time to come again.
+        status, headers, data = got(f"{address}/api/explain", body, Content_Type=kind)
+        assert (status, headers["Retry-After"]) == (503, "5"), data
+        asking.join(30)
+        status, headers, data = answers[0]
+        assert (status, headers["Retry-After"], headers["X-Request-ID"]) == (503, "5", "long"), data
+        assert process.wait(10) in (0, -signal.SIGTERM)
+        # The limit, the time to answer, and the end of threads.
+        assert time.monotonic() - begun < STOP + EXIT_SECONDS + 1
+    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    mine = {line["message"]: line for line in lines if line.get("request") == "one.of-mine"}
+    assert mine["explained"]["logger"] == "explain.explainer"
+    assert mine["explained"]["method"] == "gradcam"
+    assert mine["answered"] == mine["answered"] | {"status": 200, "route": "/api/explain", "logger": "api.request_log"}
+    assert any(line["message"] == "answered" and line["request"] == "long" for line in lines)

@@ -1,0 +1,95 @@
+"""Logs as JSON: one object a line, with the id of the request; libraries hand over what they have to say."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from common import logs
+from common.errors import SettingProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
+    """Read the lines on stderr; every logger is as it was afterwards."""
+    root, found = logging.root, [logging.root, *map(logging.getLogger, (*logs.ROOMS, "streamlit.of_a_test"))]
+    before = [(logger, logger.level, logger.propagate, logger.handlers[:]) for logger in found]
+    monkeypatch.setenv("SIGHTGLASS_LOG", "JSON")
+    yield lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    logging.captureWarnings(False)
+    for logger, level, propagate, handlers in before:
+        logger.setLevel(level)
+        logger.propagate, logger.handlers[:] = propagate, handlers
+    assert root.handlers == before[0][3]
+
+
+def test_each_line_is_an_object_with_the_request_it_is_about(written: Lines) -> None:
+    logs.install()
+    log = logging.getLogger("explain.of_a_test")
+    with logs.working_on("abc"):
+        log.info("explained %s", "a\nb", extra={"milliseconds": 1.5})
+        thread = threading.Thread(target=logs.carried(lambda: log.info("in a thread")))
+        thread.start()
+        thread.join()
+    try:
+        raise ValueError("wrong")
+    except ValueError:
+        log.exception("failed")
+    first, second, third = written()
+    assert first == first | {"level": "info", "logger": "explain.of_a_test", "message": "explained a\nb"}
+    assert (first["request"], first["milliseconds"], second["request"]) == ("abc", 1.5, "abc")
+    assert first["time"].endswith("+00:00")
+    assert "request" not in third
+    assert third["error"].endswith("ValueError: wrong")
+
+
+def test_libraries_with_handlers_of_their_own_hand_over_what_they_say(
+    written: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = io.StringIO()
+    log = logging.getLogger("streamlit.of_a_test")
+    log.propagate = False
+    log.addHandler(logging.StreamHandler(theirs))
+    later = logging.getLogger("streamlit.of_a_test.later")
+    later.addHandler(logging.StreamHandler(theirs))
+    streamlit = SimpleNamespace(setup_formatter=None)
+    monkeypatch.setitem(sys.modules, "streamlit.logger", streamlit)
+    logs.install()
+    assert streamlit.setup_formatter is not None
+    streamlit.setup_formatter(later)
+    log.warning("one")
+    later.warning("two")
+    assert [line["message"] for line in written()] == ["one", "two"]
+    assert theirs.getvalue() == ""
+
+
+def test_by_default_nothing_changes(written: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SIGHTGLASS_LOG")
+    before = logging.root.handlers[:]
+    logs.install()
+    assert logging.root.handlers == before
+
+
+@pytest.mark.parametrize("given", [None, "", "two words", "line\nbreak", "x" * 129, 'quoted"'])
+def test_an_id_that_does_not_belong_in_a_log_is_replaced(given: str | None) -> None:
+    made = logs.new_id(given)
+    assert made not in (given, logs.new_id(given))
+    assert logs.new_id(made) == made
+
+
+def test_another_form_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_LOG", "loud")
+    with pytest.raises(SettingProblem, match=r"^SIGHTGLASS_LOG is 'loud': give text or json\.$"):
+        logs.install()
