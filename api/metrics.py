@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from common import budget
+from common import budget, memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +77,7 @@ class _CurrentState(Collector):
 
 
 def _memory() -> Iterator[Metric]:
-    """Yield what each cache holds and may hold; one that this process has not made holds nothing."""
+    """Yield what each cache, and the process, holds and may hold; a cache that was not made yet holds nothing."""
     cache = sys.modules.get("explain.evidence.cache")
     held = cache.held() if cache else {}
     bytes_, limits = (
@@ -88,6 +88,8 @@ def _memory() -> Iterator[Metric]:
         if name != "cache":
             bytes_.add_metric((name,), held.get(name, 0))
             limits.add_metric((name,), budget.limit(name))
+    bytes_.add_metric(("process",), memory.resident())
+    limits.add_metric(("process",), budget.total() * budget.MIB)
     yield bytes_
     yield limits
 

@@ -43,12 +43,13 @@ def settings(json: cli.Json = False) -> int:
 
 
 def _memory() -> tuple[dict[str, float], str | None]:
-    """Return the MiB of each part of the memory and of all, and what is wrong with them; nothing of malformed ones."""
+    """Return the MiB of the process itself, of each part and of all, and what is wrong; nothing of malformed ones."""
     from common import budget
     from common.errors import SettingProblem
 
     try:
-        return {**{name: budget.part(name) for name in budget.PARTS}, "total": budget.total()}, budget.excess()
+        parts = {name: budget.part(name) for name in budget.PARTS}
+        return {"process": budget.process(), **parts, "total": budget.total()}, budget.excess()
     except SettingProblem:
         return {}, None
 

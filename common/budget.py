@@ -1,6 +1,14 @@
-"""Share out the memory that Sightglass may take: one total, from which every cache has its part."""
+"""Share out the memory that the process may take: one total, from which every cache has its part.
+
+The total is that of the whole process, as the system counts it (its resident memory): what Python, PyTorch and all that
+they import need comes off first, and the caches share the rest. What nothing here counts (a pass, oneDNN's primitives,
+a session's own pictures, tables of batch runs) is in that figure too: where the process reaches it, caches make room
+(`explain.evidence.cache.relieve`).
+"""
 
 from __future__ import annotations
+
+import math
 
 from common.settings import settings
 
@@ -28,15 +36,33 @@ MiB of the default total."""
 PARTS = {"models": 2048, "evidence": 256, "cache": sum(CACHES.values())}
 """Loaded models, evidence of the latest pictures, and CACHES together; in MiB of the default total. Each has a setting
 of its own, SIGHTGLASS_MODELS_MB and so on."""
+PROCESS = 640
+"""MiB that the process takes before its first model, until that was measured: Python, PyTorch and the pages."""
+LEAST = 160
+"""MiB beside that with which a small model explains a picture."""
+_measured: list[float] = []
+
+
+def process() -> float:
+    """Return the MiB that the process took before its first model; until that is loaded, `PROCESS`."""
+    return _measured[0] if _measured else PROCESS
+
+
+def measured(nbytes: int) -> None:
+    """Note what the process took, in bytes, when it was about to load its first model."""
+    if not _measured:
+        _measured.append(nbytes / MIB)
 
 
 def total() -> float:
-    """Return the MiB of all parts together."""
-    return sum(map(part, PARTS))
+    """Return the MiB that the process may take: as set, else what its parts and the process itself need."""
+    given = settings().memory_mb
+    return process() + sum(map(part, PARTS)) if given is None else given
 
 
 def part(name: str) -> float:
-    """Return the MiB of one of PARTS: its own setting; else its share of what the others' settings leave of the total.
+    """Return the MiB of one of PARTS: its own setting; else its share of what the process and the others' settings
+    leave of the total.
 
     Without a total each has its default. Raises SettingProblem for a malformed setting.
     """
@@ -45,7 +71,7 @@ def part(name: str) -> float:
     if (given := settings().memory_mb) is None:
         return PARTS[name]
     stated = {other: _own(other) for other in PARTS}
-    left = max(0.0, given - sum(size for size in stated.values() if size is not None))
+    left = max(0.0, given - process() - sum(size for size in stated.values() if size is not None))
     return left * PARTS[name] / sum(PARTS[other] for other, size in stated.items() if size is None)
 
 
@@ -57,17 +83,24 @@ def limit(name: str) -> int:
 
 
 def excess() -> str | None:
-    """Return a sentence where the settings of the parts exceed that of the total, or leave nothing for the others."""
-    given = settings().memory_mb
+    """Return a sentence where the total is too small to work in, or the parts' settings leave nothing of it."""
+    if (given := settings().memory_mb) is None:
+        return None
+    if given < (least := process() + LEAST):
+        return (
+            f"SIGHTGLASS_MEMORY_MB is {given:,g}, and Python and PyTorch take about {process():,.0f} MiB of it before "
+            f"the first picture: give {math.ceil(least / 10) * 10:,} or more, or every picture needs its model anew."
+        )
     stated = {name: size for name in PARTS if (size := _own(name)) is not None}
-    taken = sum(stated.values())
-    if given is None or taken < given or (taken == given and len(stated) == len(PARTS)):
+    taken = process() + sum(stated.values())
+    if taken < given or (taken == given and len(stated) == len(PARTS)):
         return None
     names = " and ".join(f"SIGHTGLASS_{name.upper()}_MB" for name in stated)
     rest = "" if len(stated) == len(PARTS) else ", which leaves nothing for the rest"
     return (
-        f"{names} {'take' if len(stated) > 1 else 'takes'} {taken:,g} MiB of the {given:,g} of "
-        f"SIGHTGLASS_MEMORY_MB{rest}: give more to that, or less to {'these' if len(stated) > 1 else 'this'}."
+        f"{names} {'take' if len(stated) > 1 else 'takes'} {taken - process():,g} MiB of the {given:,g} of "
+        f"SIGHTGLASS_MEMORY_MB, beside about {process():,.0f} for Python and PyTorch{rest}: give more to that, or less "
+        f"to {'these' if len(stated) > 1 else 'this'}."
     )
 
 

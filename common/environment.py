@@ -77,22 +77,22 @@ class Settings(BaseSettings):
     )
     offline: NotNo = _field(False, "Never download: any value but 0, false or no.")
     memory_mb: Megabytes | None = _field(
-        None, "Memory for models, evidence and caches together, in MiB.", "a number of MiB, such as 4096", shown="3456"
+        None, "Memory for the whole process, in MiB.", "a number of MiB, such as 4096", shown="4096"
     )
     models_mb: Megabytes | None = _field(
-        None, "Memory for loaded models, in MiB.", "a number of MiB, such as 2048", shown="2048 of 3456"
+        None, "Memory for loaded models, in MiB.", "a number of MiB, such as 2048", shown="2048 of 4096"
     )
     evidence_mb: Megabytes | None = _field(
         None,
         "Memory for the evidence of the latest pictures, in MiB.",
         "a number of MiB, such as 256",
-        shown="256 of 3456",
+        shown="256 of 4096",
     )
     cache_mb: Megabytes | None = _field(
         None,
         "Memory for all other caches together, in MiB, in fixed shares.",
         "a number of MiB, such as 1152",
-        shown="1152 of 3456",
+        shown="1152 of 4096",
     )
     masks: Annotated[int, Field(ge=1), _from_text(_exact)] | None = _field(
         None,

@@ -1,14 +1,31 @@
-"""Give freed memory back to the system: after large pictures and answers, glibc would keep it."""
+"""Ask what memory this process has, and give what it freed back to the system: glibc would keep much of it."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_STATM = "/proc/self/statm"
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+def resident() -> int:
+    """Return the bytes of this process in memory, as the system counts them."""
+    try:
+        with open(_STATM, "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except OSError:
+        # Ten times as long, and only where there is no /proc.
+        import psutil  # type: ignore[import-untyped]
+
+        return int(psutil.Process().memory_info().rss)
 
 
 def give_back() -> None:

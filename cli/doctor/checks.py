@@ -40,8 +40,8 @@ LOADERS = {
     "http_service": ("Models behind HTTP", None),
 }
 """The families of models: their loaders, names for a person, and the package that each needs besides PyTorch."""
-PROCESS_MB = 900
-"""Memory that Python, PyTorch and a pass take besides what SIGHTGLASS_MEMORY_MB shares out."""
+PASSES = 1.15
+"""Share of SIGHTGLASS_MEMORY_MB that the process reaches for moments, while models run."""
 FREE_MB = 1024
 """Free disk space below which a folder is soon full."""
 CONNECT_SECONDS = 3.0
@@ -59,9 +59,9 @@ def machine() -> Iterator[Check]:
     found = read()
     limit = " (limited, as in a container)"
     memory = f"{found.memory / MIB:,.0f} MiB{limit if 'memory' in found.limited else ''}, {found.free / MIB:,.0f} free"
-    needed = budget.total() + PROCESS_MB
+    needed = budget.total() * PASSES
     if needed * MIB > found.memory:
-        share = max(256, int(found.memory / MIB) - PROCESS_MB)
+        share = int(found.memory / MIB / PASSES) // 10 * 10
         advice = f"Set SIGHTGLASS_MEMORY_MB={share}: it may grow to about {needed:,.0f} MiB as it is set now."
         yield Check("Machine", "Memory", "limited", memory, advice)
     else:

@@ -1,7 +1,11 @@
-"""A cache bounded by bytes; the least recently used values are evicted first."""
+"""A cache bounded by bytes; the least recently used values are evicted first.
+
+Together the caches keep the whole process within its memory: see `relieve`.
+"""
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -56,6 +60,11 @@ class ByteCache(Generic[Value]):
     def limit(self) -> int:
         return budget.limit(self._limit) if isinstance(self._limit, str) else self._limit
 
+    @property
+    def kind(self) -> str:
+        """What is lost by making room here: `models` and `uploads`, or what is made again `quick`ly."""
+        return self._limit if self._limit in ("models", "uploads") else "quick"
+
     def get(self, key: Hashable) -> Value | None:
         with self._lock:
             if key in self._values:
@@ -68,6 +77,7 @@ class ByteCache(Generic[Value]):
             self._values[key] = value
             self._values.move_to_end(key)
         self.shrink(self.limit)
+        relieve()
 
     def get_or_make(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """Return a value, made and added where it is not there; two threads may both make it."""
@@ -114,3 +124,47 @@ def held() -> dict[str, int]:
         if isinstance(name := cache._limit, str):
             found[name] = found.get(name, 0) + cache.nbytes
     return found
+
+
+LOW = 0.95
+"""Share of the process's memory down to which room is made once it is reached, so that it is not made all the time."""
+STEP_MB = 32
+"""MiB that the process must have grown before it is tried again where making room did not help."""
+_STAGES = (("quick", 0.5), ("quick", 0.0), ("models", 0.5), ("models", 0.0), ("uploads", 0.5), ("uploads", 0.0))
+"""Which caches are shrunk, and to which share of what they hold: first what is made again in no time, then models,
+which are loaded again, and last what only the person who gave it has."""
+
+
+class _Pressure:
+    """Whether the process was found too large, and from where on it is worth looking again."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.again = 0
+
+
+_PRESSURE = _Pressure()
+
+
+def relieve() -> None:
+    """Where the process takes more memory than it may, give freed memory back, and shrink caches until it does not.
+
+    Costs 20 microseconds where there is nothing to do, which is nearly always.
+    """
+    now, most = memory.resident(), budget.total() * budget.MIB
+    if now <= max(most, _PRESSURE.again) or not _PRESSURE.lock.acquire(blocking=False):
+        return
+    try:
+        memory.give_back()
+        for kind, share in _STAGES:
+            if memory.resident() <= LOW * most:
+                break
+            for cache in [cache for cache in list(_EVERY) if cache.kind == kind]:
+                cache.shrink(int(share * cache.nbytes))
+            # Models and graphs hold themselves in circles.
+            gc.collect()
+            memory.give_back()
+        now = memory.resident()
+        _PRESSURE.again = now + STEP_MB * budget.MIB if now > most else 0
+    finally:
+        _PRESSURE.lock.release()

@@ -13,6 +13,8 @@ from weakref import WeakValueDictionary
 
 import torch
 
+from common import memory
+from common.budget import measured
 from common.errors import ModelProblem
 from explain.backward import convolution
 from explain.evidence.cache import ByteCache
@@ -210,6 +212,7 @@ class Residency:
             return resident
         with self._loading[key]:
             if (resident := self._residents.get(key)) is None or resident.source != source:
+                measured(memory.resident())
                 resident = Resident(load(spec, progress=of_download(spec.id, progress)), device)
                 resident.source = source
                 self._residents.put(key, resident)

@@ -8,12 +8,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 from api import metrics, startup
 from cli import main
-from common import budget
+from common import budget, memory
+from explain.evidence import cache
 from explain.evidence.cache import ByteCache, held
 from explain.evidence.resident import Residency
+from models.catalog import spec
 
 ROOT = Path(__file__).parents[3]
 ROOMS = ("models", "explain", "api", "cli", "components", "pages")
@@ -23,6 +26,7 @@ ROOMS = ("models", "explain", "api", "cli", "components", "pages")
 def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("SIGHTGLASS_") and name.endswith("_MB")]:
         monkeypatch.delenv(name)
+    monkeypatch.setattr(budget, "_measured", [])
 
 
 def given(monkeypatch: pytest.MonkeyPatch, **megabytes: float) -> dict[str, float]:
@@ -34,22 +38,42 @@ def given(monkeypatch: pytest.MonkeyPatch, **megabytes: float) -> dict[str, floa
 def test_without_a_setting_each_part_has_its_default() -> None:
     assert {name: budget.part(name) for name in budget.PARTS} == budget.PARTS
     assert {name: budget.limit(name) for name in budget.CACHES} == {n: s * 2**20 for n, s in budget.CACHES.items()}
-    assert budget.total() == sum(budget.PARTS.values()) == 3456
+    assert budget.total() == budget.PROCESS + sum(budget.PARTS.values()) == 4096
 
 
 def test_a_total_is_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert given(monkeypatch, memory=345.6) == pytest.approx({name: size / 10 for name, size in budget.PARTS.items()})
+    assert given(monkeypatch, memory=budget.PROCESS + 345.6) == pytest.approx(
+        {name: size / 10 for name, size in budget.PARTS.items()}
+    )
     assert sum(map(budget.limit, budget.CACHES)) == pytest.approx(115.2 * 2**20, abs=len(budget.CACHES))
     assert ByteCache("uploads", len).limit == int(25.6 * 2**20)
     assert Residency().limit == int(204.8 * 2**20)
     assert Residency(1000).limit == 1000
 
 
+def test_what_the_process_takes_itself_comes_off_the_total(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    budget.measured(300 * 2**20)
+    budget.measured(500 * 2**20)
+    assert budget.process() == 300
+    assert budget.total() == 300 + 3456
+    assert given(monkeypatch, memory=300 + 345.6)["models"] == pytest.approx(204.8)
+    assert given(monkeypatch, memory=200) == {"models": 0, "evidence": 0, "cache": 0}
+    assert budget.total() == 200
+
+
+def test_a_model_is_loaded_after_the_process_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    Residency(2**30).get(spec("demo-s"), torch.device("cpu"))
+    assert 50 < budget.process() < memory.resident() / 2**20
+
+
 def test_a_part_of_its_own_wins_and_the_others_share_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     # Without a total nothing is taken from the others.
     assert given(monkeypatch, models=4096) == budget.PARTS | {"models": 4096}
-    assert given(monkeypatch, memory=4096 + 140.8) == pytest.approx({"models": 4096, "evidence": 25.6, "cache": 115.2})
-    assert budget.total() == pytest.approx(4096 + 140.8)
+    total = budget.PROCESS + 4096 + 140.8
+    assert given(monkeypatch, memory=total) == pytest.approx({"models": 4096, "evidence": 25.6, "cache": 115.2})
+    assert budget.total() == total
     assert given(monkeypatch, evidence=0, cache=10) == {"models": 4096, "evidence": 0, "cache": 10}
 
 
@@ -57,18 +81,23 @@ def test_a_part_of_its_own_wins_and_the_others_share_the_rest(monkeypatch: pytes
     ("megabytes", "sentence"),
     [
         ({"models": 4096}, None),
-        ({"memory": 100}, None),
-        ({"memory": 100, "models": 99}, None),
-        ({"memory": 100, "models": 60, "evidence": 30, "cache": 10}, None),
+        ({"memory": 800}, None),
+        ({"memory": 840, "models": 199}, None),
+        ({"memory": 840, "models": 160, "evidence": 30, "cache": 10}, None),
         (
-            {"memory": 100, "models": 60, "evidence": 30, "cache": 20},
-            "SIGHTGLASS_MODELS_MB and SIGHTGLASS_EVIDENCE_MB and SIGHTGLASS_CACHE_MB take 110 MiB of the 100 of "
-            "SIGHTGLASS_MEMORY_MB: give more to that, or less to these.",
+            {"memory": 500},
+            "SIGHTGLASS_MEMORY_MB is 500, and Python and PyTorch take about 640 MiB of it before the first picture: "
+            "give 800 or more, or every picture needs its model anew.",
+        ),
+        (
+            {"memory": 840, "models": 160, "evidence": 30, "cache": 20},
+            "SIGHTGLASS_MODELS_MB and SIGHTGLASS_EVIDENCE_MB and SIGHTGLASS_CACHE_MB take 210 MiB of the 840 of "
+            "SIGHTGLASS_MEMORY_MB, beside about 640 for Python and PyTorch: give more to that, or less to these.",
         ),
         (
             {"memory": 1000, "models": 2048},
-            "SIGHTGLASS_MODELS_MB takes 2,048 MiB of the 1,000 of SIGHTGLASS_MEMORY_MB, which leaves nothing for the "
-            "rest: give more to that, or less to this.",
+            "SIGHTGLASS_MODELS_MB takes 2,048 MiB of the 1,000 of SIGHTGLASS_MEMORY_MB, beside about 640 for Python "
+            "and PyTorch, which leaves nothing for the rest: give more to that, or less to this.",
         ),
     ],
 )
@@ -108,13 +137,92 @@ def test_no_picture_is_in_a_cache_of_streamlit_s_which_counts_entries() -> None:
 
 def test_what_caches_hold_is_measured() -> None:
     before = held().get("photos", 0)
-    cache: ByteCache[bytes] = ByteCache("photos", len)
-    cache.get_or_make(1, lambda: b"12345")
-    assert cache.get_or_make(1, lambda: b"") == b"12345"
+    photos: ByteCache[bytes] = ByteCache("photos", len)
+    photos.get_or_make(1, lambda: b"12345")
+    assert photos.get_or_make(1, lambda: b"") == b"12345"
     assert held()["photos"] == before + 5
     lines = metrics.text().decode().splitlines()
     assert f'sightglass_memory_bytes{{part="photos"}} {before + 5:.1f}' in lines
     assert f'sightglass_memory_limit_bytes{{part="models"}} {2048 * 2**20:.1f}' not in lines  # in powers of ten
     assert any(line.startswith('sightglass_memory_limit_bytes{part="models"} 2.147483648e+09') for line in lines)
-    del cache
+    del photos
     assert held().get("photos", 0) == before
+
+
+class Process:
+    """A process that holds what caches hold and `base` beside, and gives what is freed back only when asked to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, base: int, *caches: ByteCache[bytes]) -> None:
+        self.base, self.caches = base, caches
+        self.asked = 0
+        self._most = self._held()
+        monkeypatch.setattr(cache, "_EVERY", set(caches))
+        monkeypatch.setattr(cache, "_PRESSURE", cache._Pressure())
+        monkeypatch.setattr(memory, "resident", self.resident)
+        monkeypatch.setattr(memory, "give_back", self.give_back)
+
+    def _held(self) -> int:
+        return sum(one.nbytes for one in self.caches)
+
+    def resident(self) -> int:
+        self._most = max(self._most, self._held())
+        return self.base + self._most
+
+    def give_back(self) -> None:
+        self.asked += 1
+        self._most = self._held()
+
+
+MB = 2**20
+
+
+def test_a_process_that_is_too_large_first_gives_back_what_was_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, memory=100)
+    quick: ByteCache[bytes] = ByteCache("pictures", lambda _: 10 * MB)
+    process = Process(monkeypatch, 60 * MB, quick)
+    quick._values.update(dict.fromkeys(range(3), b""))
+    process.resident()
+    del quick._values[0]
+    process.base += 20 * MB  # 110 of 100 as long as nothing is given back, 100 after
+    monkeypatch.setattr(cache, "LOW", 1.0)
+    cache.relieve()
+    assert (len(quick), process.asked, process.resident()) == (2, 1, 100 * MB)
+
+
+def test_caches_make_room_in_the_order_of_what_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    caches = {name: ByteCache[bytes](name, lambda _: 10 * MB) for name in ("evidence", "models", "uploads")}
+    given(monkeypatch, memory=1000)
+    process = Process(monkeypatch, 0, *caches.values())
+    for one in caches.values():
+        one._values.update(dict.fromkeys(range(8), b""))
+
+    def left(base: int) -> tuple[int, ...]:
+        process.base = base * MB
+        cache.relieve()
+        return tuple(map(len, caches.values()))
+
+    monkeypatch.setattr(cache, "LOW", 1.0)
+    assert left(1000 - 240) == (8, 8, 8)
+    assert left(1000 - 230) == (4, 8, 8)
+    assert left(1000 - 190) == (2, 8, 8)
+    assert left(1000 - 150) == (1, 4, 8)
+    assert left(1000 - 90) == (1, 1, 4)
+    # What the caches cannot make good is no reason to work at it with every picture.
+    assert left(2000) == (1, 1, 1)
+    asked = process.asked
+    assert left(2000 + cache.STEP_MB) == (1, 1, 1)
+    assert process.asked == asked
+    left(2000 + cache.STEP_MB + 1)
+    assert process.asked > asked
+
+
+def test_whatever_is_cached_the_process_stays_within_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what nobody counts there comes more and more: no cache may hold what it could hold at first."""
+    given(monkeypatch, memory=1000, cache=1152, evidence=256)
+    caches = [ByteCache[bytes](name, len) for name in ("evidence", "explanations")]
+    process = Process(monkeypatch, 700 * MB, *caches)
+    for number in range(200):
+        process.base += MB
+        caches[number % 2].put(number, bytes(4 * MB))
+        assert process.resident() <= 1000 * MB
+    assert all(len(one) > 2 for one in caches)

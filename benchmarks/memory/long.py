@@ -1,0 +1,203 @@
+"""Explain thousands of pictures with more models than there is room for, and look for what stays behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import statistics
+import tempfile
+import threading
+import time
+import weakref
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.classifiers.memory import hooks
+from benchmarks.processes import HAS_PROC, environment, fresh, megabytes
+from benchmarks.report import FOLDER, Row, machine
+from common.errors import ModelProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+
+    from explain.evidence.resident import Residency
+    from explain.picture.image import Image
+
+OUT = FOLDER / "MEMORY.md"
+COUNT, DRIFT_MB = 2000, 50.0
+MODELS = (
+    *("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2", "yolo11n", "yolo26n", "yolo11n-seg"),
+    *("yolox_nano", "demo-vit", "demo-clip", "demo-reid", "demo-l", "demo-cls-l", "demo-m", "demo-cls-m"),
+)
+"""The first `HOW_MANY` that are on this machine are used."""
+HOW_MANY, ROOM = 8, 3
+PICTURES = ("bus", "scene 1", "scene 2", "scene 3")
+SIDES = (160, 900)
+"""The shortest and the longest side of the parts that are cut out of them, in pixels."""
+WARM = 0.1
+"""Share of the explanations after which memory must not grow any more."""
+SAMPLES = 80
+SLOW_EVERY, SAVED_EVERY = 40, 20
+"""One of so many is by a method that runs the model again and again, and one of so many is saved to files."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is alive or open beside what should be."""
+
+    models: int
+    """Evicted models that are still in memory."""
+    hooks: int
+    descriptors: int
+    threads: int
+    files: int
+    """In the folder of temporary files."""
+
+
+class Watch:
+    """Counts what this process holds, and follows every model that it ever loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder`: that of temporary files."""
+        self._folder = folder
+        self._modules: dict[int, weakref.ref[nn.Module]] = {}
+        self._before = self._counts()
+
+    def follow(self, module: nn.Module) -> None:
+        key = id(module)
+        self._modules[key] = weakref.ref(module, lambda _: self._modules.pop(key, None))
+
+    def left(self, residency: Residency) -> Left:
+        """Return what is left once everything that nobody uses was collected."""
+        gc.collect()
+        held = [resident.adapter.module for resident in residency.residents()]
+        now = self._counts()
+        more = (max(0, after - before) for before, after in zip(self._before, now, strict=True))
+        return Left(len(self._modules.keys() - set(map(id, held))), sum(map(hooks, held)), *more)
+
+    def _counts(self) -> tuple[int, int, int]:
+        descriptors = len(os.listdir("/proc/self/fd")) if HAS_PROC else 0
+        return descriptors, threading.active_count(), sum(1 for _ in self._folder.rglob("*"))
+
+
+class Day:
+    """Explanations of parts of pictures, by all models and methods in turn, as chance has it."""
+
+    def __init__(self, models: Sequence[str], residency: Residency, folder: Path, seed: int = 0) -> None:
+        from explain.picture.examples import bundled
+
+        self.models, self.residency, self._folder = models, residency, folder
+        self._random = np.random.default_rng(seed)
+        self._pictures = [bundled(name) for name in PICTURES]
+        self.loads, self.methods, self._last = 0, Counter[str](), {}  # type: ignore[var-annotated]
+
+    def explain(self, number: int) -> nn.Module:
+        """Make one explanation and drop it; return the module that made it."""
+        from explain import Explainer
+        from explain.methods import offered
+
+        explainer = Explainer(str(self._random.choice(self.models)), residency=self.residency)
+        quick = [method.id for method in offered(explainer.resident) if method.quick]
+        slow = number % SLOW_EVERY == SLOW_EVERY - 1 and explainer.model.task != "embed"
+        chosen: dict[str, Any] = {"method": "occlusion", "masks": 9} if slow else {}
+        if not chosen and explainer.resident.gradients:
+            chosen = {"method": str(self._random.choice(quick))}
+        made = explainer(self._part(), top_k=int(self._random.integers(1, 6)), **chosen)
+        self.methods[made.recipe.method] += 1
+        if made.heatmaps and number % SAVED_EVERY == 0:
+            with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+                made.save(folder)
+        return explainer.resident.adapter.module
+
+    def _part(self) -> Image:
+        """Return a part of one of the pictures, of any size and shape."""
+        from explain.picture.image import Image
+
+        pixels = self._pictures[self._random.integers(len(self._pictures))].pixels
+        sides, whole = self._random.integers(*SIDES, 2), np.array(pixels.shape[:2])
+        high, wide = np.minimum(sides, whole)
+        top, left = self._random.integers(0, 1 + whole - (high, wide))
+        return Image.open(np.ascontiguousarray(pixels[top : top + high, left : left + wide]))
+
+
+def chosen_models(models: Sequence[str] = ()) -> list[str]:
+    """Return these models, or the first eight that are on this machine; raise ModelProblem where they are fewer."""
+    from models import catalog
+
+    here = [name for name in models or MODELS if catalog.available(catalog.spec(name))][: len(models) or HOW_MANY]
+    if len(here) <= ROOM:
+        raise ModelProblem(f"Name more models than {ROOM} that are on this machine: `python -m explain models list`.")
+    return here
+
+
+def room_for(models: Sequence[str]) -> int:
+    """Return the bytes that are room for `ROOM` of these models, each taken as large as they are on average."""
+    from explain import Explainer
+    from explain.evidence.resident import Residency
+    from explain.picture.examples import bundled
+
+    residency = Residency(2**40)
+    for name in models:
+        Explainer(name, residency=residency)(bundled(PICTURES[0]))
+    return residency.nbytes * ROOM // len(models)
+
+
+def explain_many(count: int, models: Sequence[str], folder: Path, *, samples: int = SAMPLES) -> Row:
+    """Make `count` explanations in this process; return its memory in MB at each sample, and what was left at the end.
+
+    `folder`: that of temporary files.
+    """
+    from explain.evidence.resident import Residency
+    from explain.explainer import EVIDENCE
+
+    names = chosen_models(models)
+    limit = room_for(names)
+    residency = Residency(limit)
+    watch, day = Watch(folder), Day(names, residency, folder)
+    memory, most, start = [], 0, time.perf_counter()
+    for number in range(count):
+        watch.follow(day.explain(number))
+        most = max(most, len(residency.residents()))
+        if (number + 1) % max(1, count // samples) == 0:
+            gc.collect()
+            memory.append(megabytes())
+    EVIDENCE.clear()
+    return {
+        "count": count,
+        "models": names,
+        "limit": limit / 2**20,
+        "held": len(residency.residents()),
+        "memory": memory,
+        "peak": megabytes("VmHWM"),
+        "drift": drift(memory),
+        "seconds": time.perf_counter() - start,
+        "methods": len(day.methods),
+        "left": asdict(watch.left(residency)),
+    }
+
+
+def drift(memory: Sequence[float]) -> float:
+    """Return the MB by which memory grew from after the warm-up to the end: the medians of a tenth of the samples."""
+    tenth = max(1, round(WARM * len(memory)))
+    return statistics.median(memory[-tenth:]) - statistics.median(memory[tenth : 2 * tenth])
+
+
+def long(count: int = COUNT, models: Sequence[str] = ()) -> Row:
+    """Explain `count` pictures in a new process; see `explain_many`."""
+    if not HAS_PROC:
+        raise ModelProblem("Memory is measured on Linux only: there is no /proc here.")
+    with tempfile.TemporaryDirectory() as folder, environment(TMPDIR=folder):
+        found: Row = fresh(_in_process, count, tuple(models), folder)
+    return {"machine": machine(found["threads"], "cpu"), **found}
+
+
+def _in_process(count: int, models: Sequence[str], folder: str) -> Row:
+    import torch
+
+    return explain_many(count, models, Path(folder)) | {"threads": torch.get_num_threads()}
