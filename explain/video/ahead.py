@@ -5,7 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
+
+import torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -74,3 +77,25 @@ def in_order(items: Iterable[T], work: Callable[[T], R], pool: Executor, count: 
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
+
+
+def single_threaded(count: int, name: str) -> ThreadPoolExecutor:
+    """Return a pool of threads in each of which PyTorch computes with that one thread.
+
+    A team of threads in each of them would wait for its next operation in busy loops, on cores that others need.
+    """
+    before, ready = torch.get_num_threads(), threading.Barrier(count + 1)
+
+    def set_up() -> None:
+        # Otherwise a thread takes the process's number of threads at its first operation, whatever it was given.
+        torch.get_num_threads()
+        torch.set_num_threads(1)
+        ready.wait()
+
+    pool = ThreadPoolExecutor(count, name)
+    for _ in range(count):
+        pool.submit(set_up)
+    ready.wait()
+    # Each thread keeps its own number; later threads of this process must have as many as before.
+    torch.set_num_threads(before)
+    return pool

@@ -16,7 +16,7 @@ from explain.maps.heatmap import Heatmap, heatmaps, picture_cells
 from explain.maps.statistics import Statistics, describe
 from explain.phrases import percent, plain_text
 from explain.rendering import contact_sheet
-from explain.rendering.render import shown
+from explain.video.paint import painted
 from explain.video.write import as_even
 from models.adapter import Target
 
@@ -123,7 +123,7 @@ class Painter:
         small = as_even(pixels, self.size)
         if maps:
             hottest = np.maximum.reduce([one.content for one in maps])
-            small = shown(small, scaled.placed(hottest, self.geometry, self.size), self.settings.style)
+            small = painted(small, scaled.placed(hottest, self.geometry, self.size), self.settings.style)
         return self._labelled(small, record) if self.settings.labels else small
 
     def _labelled(self, pixels: Pixels, record: Record) -> Pixels:

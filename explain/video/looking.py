@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,30 +10,41 @@ import torch
 
 from common.errors import Cancelled, ModelProblem
 from explain.batch import batched_pass
+from explain.evidence.determinism import PassLock
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import chosen_layers
 from explain.evidence.targets import decode
 from explain.explanation import method_of
 from explain.methods.method import Request
+from explain.video.ahead import in_order, single_threaded
 from explain.video.parts import Record, Seen
 from explain.video.track import Tracker
 from models.adapter import Target
 from models.labels import class_index
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from concurrent.futures import ThreadPoolExecutor
 
     from explain.evidence.resident import Resident
     from explain.explainer import Explainer
     from explain.picture.decode import Pixels
     from explain.video.clip import Frame
     from explain.video.settings import Settings
+    from models.adapter import Prediction
     from models.geometry import Geometry, ModelInput
 
 
+ROUNDS = 2
+"""Passes of each worker in one call: the model is locked for as long."""
+
+
 class Looking:
-    """Turns frames into records, in their order."""
+    """Turns frames into records, in their order.
+
+    On a CPU several workers run the model at the same time, each with one thread: PyTorch's threads wait for each other
+    at every layer, and in busy loops, which keep drawing and encoding from the cores.
+    """
 
     def __init__(
         self, explainer: Explainer, given: dict[str, Any], settings: Settings, cancel: threading.Event | None = None
@@ -60,16 +72,32 @@ class Looking:
         self._tracker = Tracker(self.options.confidence) if adapter.detects else None
         self.together = batched_pass.possible(self.resident, self.options)
         """Whether several frames go through the model in one pass."""
+        on_cpu = self.resident.device.type == "cpu" and self.resident.gradients and self.method.quick
+        self.workers = torch.get_num_threads() if on_cpu else 1
+        """Passes at the same time."""
+        self._pool: ThreadPoolExecutor | None = None
+        self._own = threading.local()
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
 
     def _ready(self, resident: Resident) -> Resident:
         return self.explainer.with_vocabulary(resident, replace(self.options, examples=()), None)
 
     @property
-    def batch(self) -> int:
+    def in_a_pass(self) -> int:
         """Frames in one pass."""
         if not self.together:
             return 1
         return batched_pass.ON_CPU if self.resident.device.type == "cpu" else batched_pass.ON_GPU
+
+    @property
+    def batch(self) -> int:
+        """Frames in one call."""
+        return self.in_a_pass * (self.workers * ROUNDS if self.workers > 1 else 1)
 
     def geometry(self, pixels: Pixels) -> Geometry:
         """Return how frames of this size lie in the model's input."""
@@ -85,9 +113,53 @@ class Looking:
         """Return what the model sees in each frame; raise Cancelled if that was asked for."""
         if self._cancel is not None and self._cancel.is_set():
             raise Cancelled
-        work = self._in_one_pass if self.together else self._one_by_one
-        evidences: list[Evidence] = self.explainer.with_oom_fallback(lambda resident, _: work(resident, frames))
-        return [self._record(frame, evidence) for frame, evidence in zip(frames, evidences, strict=True)]
+        if self.workers > 1:
+            # Others wait for the whole call, as they would for a pass: the workers have locks of their own.
+            with self.resident.lock:
+                return self._side_by_side(frames)
+        evidences: list[Evidence] = self.explainer.with_oom_fallback(lambda resident, _: self._passes(resident, frames))
+        return [*self._recorded(frames, evidences)]
+
+    def _passes(self, resident: Resident, frames: Sequence[Frame]) -> list[Evidence]:
+        return (self._in_one_pass if self.together else self._one_by_one)(resident, frames)
+
+    def _recorded(self, frames: Sequence[Frame], evidences: Sequence[Evidence]) -> Iterator[Record]:
+        for frame, evidence in zip(frames, evidences, strict=True):
+            if self._tracker is None:
+                yield self._class_record(frame, evidence)
+            else:
+                found = self._boxes(evidence)
+                yield self._box_record(frame, evidence, found, self._tracker.update(found))
+
+    def _side_by_side(self, frames: Sequence[Frame]) -> list[Record]:
+        """Return the records, made by several workers; boxes are followed in this thread, in order."""
+        if self._pool is None:
+            # Made once for all of them.
+            self.resident.fastest_adapter(self.layers)
+            self._pool = single_threaded(self.workers, "looking")
+        pool = self._pool
+        groups = [frames[i : i + self.in_a_pass] for i in range(0, len(frames), self.in_a_pass)]
+        tracker = self._tracker
+        if tracker is None:
+            made = in_order(groups, self._class_records, pool, self.workers + 1)
+            return [record for group in made for record in group]
+        boxed = in_order(groups, self._boxed, pool, self.workers + 1)
+        followed = ((*one, tracker.update(one[2])) for one in boxed)
+        return [*in_order(followed, lambda one: self._box_record(*one), pool, self.workers)]
+
+    def _class_records(self, frames: Sequence[Frame]) -> list[Record]:
+        return [*self._recorded(frames, self._passes(self._worker(), frames))]
+
+    def _boxed(self, frames: Sequence[Frame]) -> tuple[Frame, Evidence, Sequence[Prediction]]:
+        (frame,), (evidence,) = frames, self._passes(self._worker(), frames)
+        return frame, evidence, self._boxes(evidence)
+
+    def _worker(self) -> Resident:
+        """Return this thread's own resident: recordings of a pass are kept by thread, so all can share one module."""
+        if (own := getattr(self._own, "resident", None)) is None:
+            own = self._own.resident = self.resident.copy()
+            own.lock = PassLock(own.device)
+        return own
 
     def _prepared(self, resident: Resident, pixels: Pixels) -> ModelInput:
         adapter = resident.adapter
@@ -112,9 +184,7 @@ class Looking:
         index = self.wanted[0] if self.wanted else decode(evidence, replace(self.options, top_k=1))[0].index
         return Target(index, labels[index], (), self.options.part)
 
-    def _record(self, frame: Frame, evidence: Evidence) -> Record:
-        if self._tracker is not None:
-            return self._boxes(frame, evidence)
+    def _class_record(self, frame: Frame, evidence: Evidence) -> Record:
         (best,) = decode(evidence, replace(self.options, top_k=1))
         target = self._class(evidence)
         assert target.index is not None
@@ -124,10 +194,13 @@ class Looking:
         seen = Seen(target.label, target.index, score, raws=self._raws(evidence, [target])[0])
         return Record(frame.number, frame.pts, frame.seconds, best.label, best.score, (seen,))
 
-    def _boxes(self, frame: Frame, evidence: Evidence) -> Record:
+    def _boxes(self, evidence: Evidence) -> Sequence[Prediction]:
         assert self._tracker is not None
-        found = decode(evidence, replace(self.options, confidence=self._tracker.low))
-        tracks = self._tracker.update(found)
+        return decode(evidence, replace(self.options, confidence=self._tracker.low))
+
+    def _box_record(
+        self, frame: Frame, evidence: Evidence, found: Sequence[Prediction], tracks: Sequence[int | None]
+    ) -> Record:
         # Those followed longest first: a map must not go from one object to another and back.
         mapped = [
             (track, p)

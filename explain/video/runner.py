@@ -27,7 +27,7 @@ from explain.batch.worker import processor_cores
 from explain.explainer import Explainer
 from explain.recipe import versions
 from explain.video import draw, moments, parts, smooth, timeline, write
-from explain.video.ahead import ahead, depth, in_order
+from explain.video.ahead import ahead, depth, in_order, single_threaded
 from explain.video.clip import Clip
 from explain.video.looking import Looking
 from explain.video.settings import Settings
@@ -84,7 +84,7 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     facts = _facts(clip, looking, settings)
     try:
-        with contextlib.closing(Journal(folder, facts, resume=resume)) as journal:
+        with contextlib.closing(looking), contextlib.closing(Journal(folder, facts, resume=resume)) as journal:
             return _Run(clip, looking, settings, folder, journal, facts, progress, cancel).whole(fresh=not resume)
     except OSError as error:
         raise ModelProblem(
@@ -262,10 +262,7 @@ class _Run:
     def _looked_at(self, frames: Iterator[Frame], looked: int, total: int) -> list[Record]:
         """Return the records of the next part; fewer at the end of the clip."""
         found: list[Record] = []
-        for _ in range(0, PART, self.looking.batch):
-            batch = list(itertools.islice(frames, min(self.looking.batch, PART)))
-            if not batch:
-                break
+        while batch := list(itertools.islice(frames, min(self.looking.batch, PART - len(found)))):
             found += self.looking(batch)
             of = f" of about {total:,}" if total and not self.settings.start and self.settings.end is None else ""
             at = batch[-1]
@@ -300,7 +297,7 @@ class _Run:
         # Enough before it that the first map is smoothed as it was.
         records = self._records(max(0, frames_done // chosen.every // PART - math.ceil(smooth.SIDE / PART)))
         frames = self._frames(clip, after)
-        with ThreadPoolExecutor(processor_cores(), "draw") as pool, contextlib.closing(frames):
+        with single_threaded(processor_cores(), "draw") as pool, contextlib.closing(frames):
             drawn = in_order(self._paired(frames, records), lambda pair: _painted(painter, *pair), pool, 4)
             while last_frame := self._drawn(itertools.islice(drawn, DRAWN), number):
                 frames_done = last_frame[0] + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import threading
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 import pytest
+import torch
 
 from common.errors import ImageProblem, ModelProblem
 from explain import Explainer
@@ -27,9 +29,11 @@ from explain.video.write import film
 from tests.clips import clip, plain, scene
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from explain.evidence.evidence import Evidence
+    from explain.evidence.resident import Resident
     from explain.video import Summary
 
 EXACT = Settings(smooth=0.0, labels=False, side=0)
@@ -76,6 +80,36 @@ def test_the_map_of_each_frame_is_the_explainers_own(moving: Path, explainer: Ex
 
         expected = shown(frames[i].pixels, field(heatmap, (160, 160)), Style())
         assert np.abs(drawn[i].to_ndarray(format="rgb24").astype(int) - expected).mean() < 6
+
+
+@pytest.mark.parametrize(("model", "together"), [(MODEL, 4), (DETECTOR, 1)])
+def test_workers_see_what_one_pass_after_another_does(moving: Path, model: str, together: int) -> None:
+    before = torch.get_num_threads()
+    frames, one = list(Clip(moving).frames()), Explainer(model)
+    alone, several = Looking(one, {}, EXACT), Looking(one, {}, EXACT)
+    alone.workers, several.workers = 1, 3
+    threads = set[tuple[str, int]]()
+    passes = several._passes
+
+    def watched(resident: Resident, given: Sequence[Frame]) -> list[Evidence]:
+        threads.add((threading.current_thread().name, torch.get_num_threads()))
+        assert len(given) <= together
+        return passes(resident, given)
+
+    several._passes = watched  # type: ignore[method-assign]
+    with contextlib.closing(several):
+        found = several(frames)
+    expected = [record for i in range(0, 18, together) for record in alone(frames[i : i + together])]
+    assert {threads_each for _, threads_each in threads} == {1}
+    assert "MainThread" not in {name for name, _ in threads}
+    assert torch.get_num_threads() == before
+    assert [one.number for one in found] == list(range(18))
+    for mine, theirs in zip(found, expected, strict=True):
+        assert [(a.label, a.track) for a in mine.seen] == [(b.label, b.track) for b in theirs.seen]
+        for a, b in zip(mine.seen, theirs.seen, strict=True):
+            assert a.score == pytest.approx(b.score, abs=1e-5)
+            assert (a.raws is None) == (b.raws is None)
+            assert all(np.allclose(x, y, atol=1e-4) for x, y in zip(a.raws or (), b.raws or (), strict=True))
 
 
 def test_the_sound_is_copied_and_ends_with_the_range(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
