@@ -84,28 +84,37 @@ MENU = {
 
 if get_script_run_ctx(suppress_warning=True) is None:
     # The server reads this file once, for what is answered beside the pages; each visit then runs the rest.
+    from starlette.middleware import Middleware
+
     from api import routes, startup
+    from api.door import Door
     from common.errors import SettingProblem
+    from components.session import provider, signed_in
 
     try:
-        startup.prepare()
+        startup.prepare(st.get_option("server.address"))
+        provider.check()
     except SettingProblem as problem:
         sys.exit(str(problem))
     # For apps of Streamlit's first multipage kind a folder called `pages` is the menu: the first visit to /compare
     # would run that file alone, without what stands here.
     PagesManager.uses_pages_directory = False
 
-    app = st.App(__file__, routes=routes())
+    signed_in.install()
+    base = provider.base_path()
+    app = st.App(__file__, routes=routes(), middleware=[Middleware(Door, base=base, provider=provider)])
 else:
     from components.page_title import page_title
+    from components.session import signed_in
+    from components.session.markdown import escaped
     from components.tour import tour
 
     def to_explore() -> None:
         """The start page's own address."""
         st.switch_page(pages["explore"], query_params=st.query_params.to_dict())
 
-    pages = {
-        name: st.Page(
+    def listed(name: str, title: str, icon: str, help: str) -> StreamlitPage:
+        return st.Page(
             page.script(name),
             title=title,
             icon=f":material/{icon}:",
@@ -114,9 +123,7 @@ else:
             default=name == "explore",
             help=help,
         )
-        for group in MENU.values()
-        for name, (title, icon, help) in group.items()
-    }
+
     hidden = st.Page(to_explore, title="Explore", url_path="explore", visibility="hidden")
 
     def bar(shown: str) -> tuple[StreamlitPage, str]:
@@ -129,26 +136,29 @@ else:
             initial_sidebar_state=264,
         )
         menus = {
-            page.menu_name(menu, {name: title for name, (title, *_) in group.items()}, shown): [
+            page.menu_name(escaped(menu), {name: title for name, (title, *_) in group.items()}, shown): [
                 pages[name] for name in group
             ]
-            for menu, group in MENU.items()
+            for menu, group in menu_of_all.items()
         }
         # Expanded: in the drawer of a phone, pages beyond the twelfth would hide behind another button.
         found = st.navigation({"": [hidden], **menus}, position="top", expanded=True)
         return found, next((name for name in pages if pages[name] is found), "explore")
 
-    # Streamlit says which page is wanted only when it is given the bar: at first it is drawn for the page before.
-    before = state.of(state.Navigation).page or "explore"
-    current, shown = bar(before)
-    if shown != before:
-        current, shown = bar(shown)
-    # Where the sidebar is folded, or a page has none, the logo in the bar is as wide: the menus stay in their place.
-    st.logo(str(HERE / "assets/logo.svg"), icon_image=str(HERE / "assets/logo-wide.svg"), size="large")
-    # The name takes no place, and no gap.
-    with st.container(gap=None):
-        page_title(pages[shown].title, links=[menu for menu, group in MENU.items() if len(group) == 1])
-        if shown == "explore":
-            tour()
-        with st.container():
-            current.run()
+    with signed_in.running() as user:
+        menu_of_all = MENU | signed_in.menu(user, MENU)
+        pages = {name: listed(name, *about) for group in menu_of_all.values() for name, about in group.items()}
+        # Streamlit says which page is wanted only when it is given the bar: at first it is drawn for the page before.
+        before = state.of(state.Navigation).page or "explore"
+        current, shown = bar(before)
+        if shown != before:
+            current, shown = bar(shown)
+        # Where the sidebar is folded, or a page has none, the logo in the bar is as wide: the menus do not move.
+        st.logo(str(HERE / "assets/logo.svg"), icon_image=str(HERE / "assets/logo-wide.svg"), size="large")
+        # The name takes no place, and no gap.
+        with st.container(gap=None):
+            page_title(pages[shown].title, links=[menu for menu, group in menu_of_all.items() if len(group) == 1])
+            if shown == "explore":
+                tour()
+            with st.container():
+                current.run()

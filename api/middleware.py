@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import ipaddress
 import logging
 import time
@@ -19,11 +18,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
+
 from api import metrics, problems, request_log, stopping
+from api.identity import headers_of, of_request, secrets_in
 from api.problems import ApiProblem
+from api.security_headers import ANSWERS, SecurityHeaders
 from api.work_queue import Busy
+from common import users
+from common.access import policy, rates
+from common.errors import Problem
 from common.settings import settings
 from common.stopping import stopping as is_stopping
+from common.users import LOCAL
 from explain.live import tickets
 
 if TYPE_CHECKING:
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
 
     from api.schemas import Settings
     from api.work_queue import WorkQueue
+    from common.users import User
 
 LOGGER = logging.getLogger(__name__)
 PUBLIC = ("/health", "/docs", "/openapi.json", "/problems")
@@ -83,7 +91,8 @@ def wrap(app: ASGIApp, settings: Settings, queue: WorkQueue | None = None) -> AS
             expose_headers=("Retry-After", "X-Request-ID"),
             max_age=600,
         )
-    return request_log.RequestLog(stopping.InFlight(RequestMetrics(guarded)))
+    answered = SecurityHeaders(RequestMetrics(guarded), ANSWERS)
+    return request_log.RequestLog(stopping.InFlight(answered))
 
 
 class RequestMetrics:
@@ -125,11 +134,27 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = headers_of(scope)
         path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/api")
-        problem = self._access_problem(path, headers, scope)
+        try:
+            user, problem = await self._admitted(path, headers, scope)
+        except Problem as failure:
+            user, problem = None, problems.from_exception(failure)
         if problem is None and scope["type"] == "http" and scope["method"] == "POST" and is_stopping():
             problem = stopping.problem()
+        with users.acting(user or users.NOBODY):
+            await self._answer(path, headers, problem, scope, receive, send)
+
+    async def _answer(
+        self,
+        path: str,
+        headers: Mapping[str, str],
+        problem: ApiProblem | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Pass the request on, or answer it with a problem."""
         if scope["type"] == "websocket":
             if problem is None:
                 await self.app(scope, receive, send)
@@ -164,16 +189,38 @@ class Guard:
         detail = f"The body is longer than a picture may be here, {limit}: send a smaller one."
         return ApiProblem(413, "size", detail, {"Connection": "close"})
 
-    def _access_problem(self, path: str, headers: Mapping[str, str], scope: Scope) -> ApiProblem | None:
-        key, given = self.settings.key, _keys(headers)
-        own_page = scope["type"] == "websocket" and any(
+    async def _admitted(
+        self, path: str, headers: Mapping[str, str], scope: Scope
+    ) -> tuple[User | None, ApiProblem | None]:
+        """Return who sends the request, and why it is refused, if it is."""
+        key = self.settings.key
+        if policy.in_use().asks:
+            # The list of people is a file.
+            user, by_secret = await run_in_threadpool(of_request, scope, headers, key)
+        else:
+            user, by_secret = of_request(scope, headers, key)
+            if user is None and self._own_page(scope):
+                user = LOCAL
+        public = any(path == name or path.startswith(f"{name}/") for name in PUBLIC)
+        problem = None if by_secret else self._origin_problem(public, headers, scope)
+        if problem is None and not public:
+            if user is None:
+                problem = problems.key_needed(any(secrets_in(headers)))
+            elif policy.in_use().way != "local":
+                client = scope.get("client") or ("",)
+                wait = rates.of_person(user.id if policy.in_use().asks or by_secret else client[0])
+                problem = problems.too_many(wait) if wait else None
+        return user, problem
+
+    def _own_page(self, scope: Scope) -> bool:
+        """Return whether a page of this server opens a socket, by its ticket."""
+        return scope["type"] == "websocket" and any(
             tickets.valid(offered.removeprefix(TICKET))
             for offered in scope.get("subprotocols") or ()
             if offered.startswith(TICKET)
         )
-        if key and any(hmac.compare_digest(key.encode(), one.encode("latin-1")) for one in given):
-            return None
-        public = any(path == name or path.startswith(f"{name}/") for name in PUBLIC)
+
+    def _origin_problem(self, public: bool, headers: Mapping[str, str], scope: Scope) -> ApiProblem | None:
         origin, host = headers.get("origin"), headers.get("host", "")
         # Pages of other sites can also send requests without an Origin: as a picture, a frame or a link.
         embedded = origin is None and headers.get("sec-fetch-site") == "cross-site" and "*" not in self.sites
@@ -183,11 +230,7 @@ class Guard:
         if not public and not self._known_host(host, scope):
             detail = "This machine is not known by that name: use localhost, or add the name to SIGHTGLASS_API_HOSTS."
             return ApiProblem(403, "origin", detail)
-        if not key or public or own_page:
-            return None
-        detail = "The key is wrong" if any(given) else "A key is required"
-        detail = f"{detail}: send it as `Authorization: Bearer ...` or `X-API-Key`."
-        return ApiProblem(401, "key", detail, {"WWW-Authenticate": "Bearer"})
+        return None
 
     def _same_site(self, origin: str, host: str, scope: Scope) -> bool:
         if origin in self.sites or "*" in self.sites:
@@ -219,11 +262,6 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def _loopback(text: str) -> bool:
     address = _address(text)
     return address is not None and (getattr(address, "ipv4_mapped", None) or address).is_loopback
-
-
-def _keys(headers: Mapping[str, str]) -> tuple[str, str]:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else "", headers.get("x-api-key", "")
 
 
 @dataclass

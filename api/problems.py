@@ -14,7 +14,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.work_queue import Busy, TooSlow
-from common.errors import Cancelled, ImageProblem, Problem, SettingProblem, TooLarge, WeightsProblem, from_machine
+from common.access import policy
+from common.errors import (
+    Cancelled,
+    ImageProblem,
+    NotAllowed,
+    Problem,
+    SettingProblem,
+    TooLarge,
+    WeightsProblem,
+    from_machine,
+)
 from common.suggestions import nearest
 from explain.phrases import plural
 
@@ -60,7 +70,8 @@ KINDS: dict[str, Kind] = {
     "accept": Kind("Not acceptable", (406,), "No media type in `Accept` is available."),
     "path": Kind("No such path", (404,), "GET /api/docs lists all requests."),
     "method": Kind("Method not allowed", (405,), "`Allow` names the methods."),
-    "key": Kind("A key is required", (401,), "Send it as `Authorization: Bearer` or `X-API-Key`."),
+    "key": Kind("A key is required", (401,), "Send it as `Authorization: Bearer` or `X-API-Key`, or sign in."),
+    "role": Kind("Not allowed", (403,), "The role of whoever asks does not allow this: ask an administrator."),
     "origin": Kind(
         "Origin or host not allowed",
         (403,),
@@ -100,6 +111,20 @@ class ApiProblem(Problem):
         self.status, self.kind, self.headers = status, kind, dict(headers or {})
 
 
+def key_needed(given: bool) -> ApiProblem:
+    """Return the answer to a request without a right key or token; `given`: whether it has a wrong one."""
+    what = "A key" if not policy.in_use().asks else "Signing in, a key or a token"
+    wrong = "The key is wrong" if not policy.in_use().asks else "The key or token is wrong"
+    detail = f"{wrong if given else f'{what} is required'}: send it as `Authorization: Bearer ...` or `X-API-Key`."
+    return ApiProblem(401, "key", detail, {"WWW-Authenticate": "Bearer"})
+
+
+def too_many(wait: int) -> ApiProblem:
+    """Return the answer to somebody who asks too often; `wait`: seconds."""
+    detail = f"You ask more often than this server allows: try again in {wait} s."
+    return ApiProblem(429, "busy", detail, {"Retry-After": str(wait)})
+
+
 def response(problem: ApiProblem, instance: str | None = None) -> Response:
     """Return the response for a problem; `instance` is the path of the request."""
     kind, title = f"{BASE}/{problem.kind}", KINDS[problem.kind].title
@@ -113,6 +138,7 @@ _STATUSES: tuple[tuple[type[Problem], int, str], ...] = (
     (ImageProblem, 422, "image"),
     (WeightsProblem, 503, "weights"),
     (SettingProblem, 500, "internal"),
+    (NotAllowed, 403, "role"),
     (Problem, 400, "option"),
 )
 """Status and kind for errors of the library; the first that fits counts."""

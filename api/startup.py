@@ -11,13 +11,15 @@ from common.settings import settings
 LOGGER = logging.getLogger(__name__)
 
 
-def prepare() -> None:
-    """Prepare this process for serving HTTP; log a warning where memory is given to its parts that there is not.
+def prepare(host: str | None = "localhost", *, announce: bool = True) -> None:
+    """Prepare this process for serving HTTP on an address; None: on all that the machine has.
 
-    Raises SettingProblem, one sentence for each variable that is malformed, or that names a model that does not exist:
-    otherwise the first request to need it would fail.
+    `announce`: log who gets in, where not this machine alone. Logs a warning where memory is given to its parts that
+    there is not. Raises SettingProblem, one sentence for each variable that is malformed, or that names a model that
+    does not exist: otherwise the first request to need it would fail.
     """
-    from api import slow_headers, stopping
+    from api import peers, slow_headers, stopping
+    from common.access import policy
     from models import catalog
 
     environment.check()
@@ -30,3 +32,8 @@ def prepare() -> None:
     slow_headers.install()
     stopping.install()
     logs.install()
+    peers.install()
+    found = policy.of(host)
+    policy.install(found)
+    if announce and (sentence := policy.announcement(found)) is not None:
+        LOGGER.warning("%s", sentence)

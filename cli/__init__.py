@@ -28,6 +28,7 @@ from cli import (
     replay,
     serve,
     similarity,
+    users,
     video,
     watch,
 )
@@ -60,6 +61,7 @@ app.registered_commands.sort(key=lambda command: _ORDER.index(command.callback._
 app.add_typer(models.app, name="models")
 app.add_typer(history.app, name="history")
 app.add_typer(deck.app, name="deck")
+app.add_typer(users.app, name="users")
 
 
 _HELP = """Show where a vision model looked, how sure it was, and how far to trust that.
@@ -81,6 +83,7 @@ python -m explain deck make lies
 python -m explain watch watched --since 24h
 python -m explain dashboard
 python -m explain serve
+python -m explain users add anna
 python -m explain settings
 python -m explain doctor
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ from cli import options as cli
 from cli.console import Console
 from cli.pictures import load_explainer
 from common import logs
+from common.access import policy
 from common.errors import Problem
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def serve(options: ServeOptions) -> int:
     from api import readiness, startup, stopping
     from api.schemas import Settings
 
-    startup.prepare()
+    startup.prepare(options.host, announce=False)
     settings = Settings.from_environment(
         key=options.key,
         waiting=options.queue,
@@ -197,12 +197,11 @@ def _server(app: FastAPI) -> uvicorn.Server:
 def _announce(console: Console, listener: socket.socket, settings: Settings) -> None:
     """Print the address, and whether a key is required."""
     address, port = listener.getsockname()[:2]
-    if not settings.key and not ipaddress.ip_address(address).is_loopback:
-        console.warn(
-            "Anyone who can reach this machine can use the API without a key: set one with SIGHTGLASS_API_KEY."
-        )
+    if (warning := policy.api_warning(has_key=bool(settings.key))) is not None:
+        console.warn(warning)
     shown = f"[{address}]" if ":" in address else address
-    key = "a key is required" if settings.key else "no key is required"
+    asks = policy.in_use().asks
+    key = "a key or token is required" if asks else "a key is required" if settings.key else "no key is required"
     console.say(f"http://{shown}:{port}/api/docs lists all requests; {key}. Press Ctrl-C to stop.")
     sys.stdout.flush()
 

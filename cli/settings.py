@@ -8,6 +8,7 @@ from typing import Any
 from cli import options as cli
 from cli.console import Console
 
+SECRET = ("api_key", "password")
 COLUMNS = ("variable", "value", "default", "meaning")
 
 
@@ -22,8 +23,8 @@ COLUMNS = ("variable", "value", "default", "meaning")
 def settings(json: cli.Json = False) -> int:
     """List the environment variables that Sightglass reads, each with its value, default and meaning.
 
-    Below them is how the memory is shared. The API key is masked. The exit code is 1 if a variable is malformed or
-    unknown, or if parts of the memory exceed its total.
+    Below them is how the memory is shared. The API key and the password are masked. The exit code is 1 if a
+    variable is malformed or unknown, or if parts of the memory exceed its total.
     """
     from common.environment import unknown
 
@@ -64,7 +65,7 @@ def _rows() -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": variable(field),
-                "value": str(found.api_key) if value and field == "api_key" else value,
+                "value": str(getattr(found, field)) if value and field in SECRET else value,
                 "default": shown_default(field),
                 "meaning": declared.description,
                 "problem": problems.get(field),

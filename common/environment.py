@@ -137,6 +137,30 @@ class Settings(BaseSettings):
     )
     monitor_keep: Annotated[Count, Field(ge=1)] = _field(8, "Log files that are kept.", "a whole number, 1 or more")
     monitor_pictures: Yes = _field(False, "Whether the log keeps the pictures too: 1, yes, true or on.")
+    access: Annotated[Literal["open", "password", "oidc", "proxy"], _from_text(str.lower)] | None = _field(
+        None,
+        "How people sign in: open (nobody does), password, oidc or proxy (docs/security.md).",
+        "open, password, oidc or proxy",
+        shown="nobody on localhost, else password",
+    )
+    password: SecretStr | None = _field(None, "One password for everybody, beside those of the list of people.")
+    people: Folder = _field(
+        lambda: data_folder("access") / "people.sqlite3",
+        "The file of people, roles, sessions and tokens.",
+        shown="in the user's data folder",
+    )
+    newcomers: Annotated[Literal["none", "user", "viewer"], _from_text(str.lower)] = _field(
+        "none", "The role of those who sign in by oidc or proxy and are not on the list.", "none, user or viewer"
+    )
+    oidc_claim: str = _field("email", "What tells people apart who sign in by oidc: email, if verified, or sub.")
+    proxy_header: str | None = _field(None, "The header in which a trusted proxy names who asks.")
+    proxies: Names = _field((), "Addresses and networks of trusted proxies, separated by commas.")
+    requests_per_minute: Annotated[Count, Field(ge=0, lt=2**40)] = _field(
+        600,
+        "Requests and page runs of each person in a minute, where people sign in; 0: any.",
+        "a whole number, 0 or more",
+    )
+    framed_by: Names = _field((), "Sites that may show the dashboard in a frame, separated by commas.")
     api_key: SecretStr | None = _field(None, "The key that every request must send.")
     api_origins: Names = _field((), "Sites whose pages may call the API, separated by commas; *: all.")
     api_hosts: Names = _field((), "Names of this machine besides localhost, separated by commas; *: any.")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
+from common.errors import NotAllowed
 from common.files import file_stem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 P = ParamSpec("P")
@@ -35,6 +37,8 @@ class User:
 
 LOCAL = User("local", "", "admin")
 """Whoever uses a server at which nobody signs in."""
+NOBODY = User("", "", "viewer")
+"""For whom a thread works that does not say so, where people sign in: it sees and keeps nothing of anybody's."""
 _current: contextvars.ContextVar[User | None] = contextvars.ContextVar("sightglass_user", default=None)
 _resolvers: list[Callable[[], User]] = []
 
@@ -50,6 +54,23 @@ def current() -> User:
 def resolve_with(resolver: Callable[[], User] | None) -> None:
     """Ask this, outside every block of `acting`, for whom a thread works: a page's callbacks run before its script."""
     _resolvers[:] = [] if resolver is None else [resolver]
+
+
+def may_save() -> bool:
+    """Return whether the current person may keep anything on this server."""
+    return current().role != "viewer"
+
+
+def require_saving(what: str) -> None:
+    """Raise NotAllowed if the current person may not keep anything; `what`: what was tried, as `start a batch`."""
+    if not may_save():
+        raise NotAllowed(f"Viewers cannot {what}: ask an administrator of this server for the role of a user.")
+
+
+def require_admin(what: str) -> None:
+    """Raise NotAllowed if the current person is no administrator."""
+    if current().role != "admin":
+        raise NotAllowed(f"Only administrators can {what}: ask one of this server.")
 
 
 @contextlib.contextmanager

@@ -19,11 +19,12 @@ os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
 # Spinning threads on a shared machine make the tests ten times slower, see components/session/page.py.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("YOLO_OFFLINE", "1")
-for kept in ("CLIPS", "HEATMAPS", "HISTORY", "MONITOR"):
+for kept in ("CLIPS", "HEATMAPS", "HISTORY", "MONITOR", "PEOPLE"):
     if f"SIGHTGLASS_{kept}" not in os.environ:
         # No test writes to what the person who runs it has kept.
-        os.environ[f"SIGHTGLASS_{kept}"] = tempfile.mkdtemp(prefix=f"sightglass-{kept.lower()}-")
-        atexit.register(shutil.rmtree, os.environ[f"SIGHTGLASS_{kept}"], ignore_errors=True)
+        folder = tempfile.mkdtemp(prefix=f"sightglass-{kept.lower()}-")
+        os.environ[f"SIGHTGLASS_{kept}"] = os.path.join(folder, "people.sqlite3") if kept == "PEOPLE" else folder
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 SLOWEST = (

@@ -146,10 +146,11 @@ def test_the_key_is_asked_for_and_never_shown_and_ctrl_c_ends_it_with_work_under
         assert "a-secret" not in out
 
 
-def test_opening_it_to_the_network_without_a_key_is_told_of_and_an_order_to_end_is_followed() -> None:
-    with served("--host", "0.0.0.0") as (_, process):
+def test_opened_to_the_network_it_asks_for_a_key_and_says_so_and_an_order_to_end_is_followed() -> None:
+    with served("--host", "0.0.0.0") as (address, process):
+        assert got(address.replace("0.0.0.0", "127.0.0.1") + "/api/models")[0] == 401
         process.send_signal(signal.SIGTERM)
-        assert "without a key" in process.communicate(timeout=60)[1]
+        assert "asks for a key or a token, and there is none" in process.communicate(timeout=60)[1]
         assert process.returncode == 0
 
 

@@ -30,6 +30,7 @@ MALFORMED = {
     "monitor_per_minute": ("often", "-1", "inf"),
     "monitor_mb": ("big", "0"),
     "monitor_keep": ("all", "0"),
+    "requests_per_minute": ("often", "-1", "inf"),
     "api_mb": ("many", "0", "inf"),
     "api_timeout": ("soon", "0", "nan", "inf"),
     "api_workers": ("nan", "0", "1e30"),
@@ -131,6 +132,7 @@ def test_reading_them_takes_nothing_that_is_slow_to_import() -> None:
 
 def test_they_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("SIGHTGLASS_API_KEY", "a-secret")
+    monkeypatch.setenv("SIGHTGLASS_PASSWORD", "a-secret")
     monkeypatch.setenv("SIGHTGLASS_MASKS", "100")
     assert main(["settings"]) == 0
     said = capsys.readouterr().out
@@ -140,7 +142,7 @@ def test_they_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     found = json.loads(text := capsys.readouterr().out)
     assert "a-secret" not in text
     rows = {row["name"]: row for row in found["settings"]}
-    assert rows["SIGHTGLASS_API_KEY"]["value"] == "**********"
+    assert rows["SIGHTGLASS_API_KEY"]["value"] == rows["SIGHTGLASS_PASSWORD"]["value"] == "**********"
     assert rows["SIGHTGLASS_MASKS"] == {
         "name": "SIGHTGLASS_MASKS",
         "value": "100",

@@ -1,0 +1,118 @@
+"""The door of the dashboard's server: who sends a request is asked once, before pages, sockets, files and the API."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+
+from api import problems, sign_in
+from api.identity import USER, headers_of, identify, secrets_in
+from api.problems import ApiProblem
+from api.security_headers import PAGES, SecurityHeaders
+from common import users
+from common.access import policy, rates, visit
+from common.errors import Problem
+from common.settings import settings
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from api.identity import Caller, Provider
+
+PUBLIC = ("/_stcore/health", "/api/health", "/api/problems")
+"""Paths that anybody may ask, with everything below them: whether the server is alive, and what its errors mean."""
+OF_PROVIDER = ("/auth/login", "/auth/logout", "/oauth2callback")
+STREAM = "/_stcore/stream"
+"""The socket of a page."""
+LIMITED = (STREAM, "/_stcore/upload_file")
+"""Paths that count as a request of a person; the API counts its own, and scripts their runs."""
+NOT_BY_PROXY = "This address is answered only through the proxy that signs people in: use the proxy's address."
+REFUSED = 1008
+"""Code of a WebSocket that is refused."""
+
+
+class Door:
+    """Let in who has signed in, and tell everything behind it who that is."""
+
+    def __init__(self, app: ASGIApp, *, base: str = "", provider: Provider | None = None) -> None:
+        """`base`: the path below which the server's paths are, without a slash at its end."""
+        self.behind, self.base, self.provider = app, base, provider
+        self.app = SecurityHeaders(self._ask, PAGES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self.app if scope["type"] in ("http", "websocket") else self.behind)(scope, receive, send)
+
+    async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(self.base)
+        try:
+            caller = await run_in_threadpool(identify, scope, headers_of(scope), _key(), self.provider)
+            answer = await self._answer(path, scope, receive, caller)
+        except Problem as problem:
+            answer = problems.response(ApiProblem(500, "internal", str(problem)), path)
+        if answer is None:
+            with users.acting(caller.user or users.NOBODY):
+                await self.behind(_told(scope, path, caller), receive, send)
+        elif scope["type"] == "websocket":
+            # Before the handshake is accepted this is answered with status 403.
+            await send({"type": "websocket.close", "code": REFUSED, "reason": "Sign in first."})
+        else:
+            await answer(scope, receive, send)
+
+    async def _answer(self, path: str, scope: Scope, receive: Receive, caller: Caller) -> Response | None:
+        """Return what is answered here: the sign-in screen, or a refusal; None where the request may go on."""
+        if scope["type"] == "http" and policy.in_use().asks:
+            request = Request(scope, receive)
+            if path == sign_in.PATH:
+                if scope["method"] == "POST" and policy.in_use().way == "password":
+                    return await sign_in.submitted(request, self.base)
+                if caller.user is not None:
+                    return RedirectResponse(f"{self.base}/", 303)
+                return await run_in_threadpool(sign_in.screen, request, self.base)
+            if path == sign_in.START and self.provider is not None:
+                return RedirectResponse(self.base + self.provider.login_path(), 303)
+            if path == sign_in.OUT:
+                return await run_in_threadpool(sign_in.signed_out, request, self.base)
+        public = any(path == name or path.startswith(f"{name}/") for name in PUBLIC)
+        if public or (policy.in_use().way == "oidc" and path in OF_PROVIDER):
+            return None
+        if caller.user is None:
+            return self._strange(path, scope, caller)
+        if policy.in_use().way != "local" and path.startswith(LIMITED):
+            client = scope.get("client") or ("",)
+            wait = rates.of_person(caller.user.id if policy.in_use().asks else client[0])
+            if wait:
+                return problems.response(problems.too_many(wait), path)
+        return None
+
+    def _strange(self, path: str, scope: Scope, caller: Caller) -> Response:
+        """Answer somebody who has not signed in: the screen for a page, a problem for anything else."""
+        headers = headers_of(scope)
+        page = scope.get("method") in ("GET", "HEAD") and "text/html" in headers.get("accept", "")
+        if caller.stranger and page:
+            return sign_in.stranger(caller.stranger, self.base)
+        if page and policy.in_use().way != "proxy":
+            query = scope.get("query_string", b"").decode("latin-1")
+            wanted = quote(f"{self.base}{path}" + (f"?{query}" if query else ""), safe="/")
+            return RedirectResponse(f"{self.base}{sign_in.PATH}?next={wanted}", 303)
+        if page:
+            return sign_in.page("Not allowed", f"<p>{escape(NOT_BY_PROXY)}</p>", 403)
+        return problems.response(problems.key_needed(any(secrets_in(headers))), path)
+
+
+def _told(scope: Scope, path: str, caller: Caller) -> Scope:
+    """Return the scope for what is behind the door: with the user, and for a page's script with a sealed header."""
+    headers = [(name, value) for name, value in scope["headers"] if name.lower() != visit.HEADER.encode()]
+    if path == STREAM and caller.visit is not None:
+        headers.append((visit.HEADER.encode(), visit.sealed(caller.visit).encode()))
+    return {**scope, "headers": headers, USER: caller.user}
+
+
+def _key() -> str | None:
+    key = settings().api_key
+    return key.get_secret_value() if key else None

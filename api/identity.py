@@ -1,0 +1,140 @@
+"""Find out who sends a request: by a key, a token, a session's cookie, a provider's, or a trusted proxy's word."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING, Protocol
+
+from common.access import people, policy
+from common.access.visit import Visit
+from common.settings import settings
+from common.users import LOCAL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from starlette.types import Scope
+
+    from common.users import User
+
+COOKIE = "sightglass_session"
+USER, PEER = "sightglass.user", "sightglass.peer"
+"""Keys of a request's scope: who sends it, and the other end of its connection, whatever its headers say."""
+
+
+class Provider(Protocol):
+    """What signs people in by OpenID Connect."""
+
+    def claims(self, cookies: Mapping[str, str]) -> Mapping[str, Any] | None:
+        """Return what the provider said of whoever has these cookies; None where nobody signed in."""
+
+    def login_path(self) -> str:
+        """Return where signing in begins, below the base of the server's paths."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sends a request."""
+
+    user: User | None
+    """None: nobody knows."""
+    visit: Visit | None = None
+    """What a page's script is told; None for a key or a token, which open no page."""
+    stranger: str = ""
+    """Whom a provider or a proxy named who is not on the list."""
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def secrets_in(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the keys and tokens that a request sends."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    found = (token.strip() if scheme.lower() == "bearer" else "", headers.get("x-api-key", ""))
+    # Clients write UTF-8; ASGI reads headers as Latin-1.
+    return tuple(one.encode("latin-1").decode("utf-8", "surrogateescape") for one in found if one)
+
+
+def cookies_in(headers: Mapping[str, str]) -> dict[str, str]:
+    cookies: SimpleCookie = SimpleCookie()
+    for part in headers.get("cookie", "").split(";"):
+        # One that is malformed must not hide the others.
+        try:
+            cookies.load(part.strip())
+        except CookieError:
+            continue
+    return {name: morsel.value for name, morsel in cookies.items()}
+
+
+def identify(scope: Scope, headers: Mapping[str, str], key: str | None, provider: Provider | None = None) -> Caller:
+    """Return who sends a request, where people sign in or a key is set; elsewhere everybody is the local user."""
+    way = policy.in_use().way
+    if policy.in_use().asks or key:
+        for given in secrets_in(headers):
+            if (user := policy.of_secret(given, key)) is not None:
+                return Caller(user)
+    if not policy.in_use().asks:
+        return Caller(LOCAL, Visit("nobody", LOCAL.id))
+    if way == "proxy":
+        return _of_proxy(scope, headers)
+    cookies = cookies_in(headers)
+    if way == "oidc":
+        return _vouched(*_claimed((provider.claims(cookies) if provider else None) or {}))
+    return _of_session(cookies)
+
+
+def of_request(scope: Scope, headers: Mapping[str, str], key: str | None) -> tuple[User | None, bool]:
+    """Return who sends a request to the API, or None, and whether a key or a token says so.
+
+    The door of the dashboard has asked before; the API alone asks here.
+    """
+    asks = policy.in_use().asks
+    if asks or key:
+        for given in secrets_in(headers):
+            if (user := policy.of_secret(given, key)) is not None:
+                return user, True
+    if not asks:
+        return None if key else LOCAL, False
+    return scope[USER] if USER in scope else identify(scope, headers, key).user, False
+
+
+def _of_session(cookies: Mapping[str, str]) -> Caller:
+    digest = people.digest(cookies.get(COOKIE, ""))
+    id_ = people.in_session(digest)
+    user = None if id_ is None else policy.of_session(id_)
+    if user is None:
+        return Caller(None)
+    return Caller(user, Visit("session", user.id, user.name, digest, time.time()))
+
+
+def _of_proxy(scope: Scope, headers: Mapping[str, str]) -> Caller:
+    peer = scope.get(PEER) or scope.get("client") or ("",)
+    if not policy.is_trusted_proxy(peer[0]):
+        return Caller(None)
+    # Proxies write UTF-8; ASGI reads headers as Latin-1.
+    given = headers.get((settings().proxy_header or "").lower(), "")
+    return _vouched(given.encode("latin-1").decode("utf-8", "replace"), "")
+
+
+def _claimed(claims: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the id and the name among a provider's claims; an empty id where there is none to go by."""
+    claim = settings().oidc_claim
+    id_ = str(claims.get(claim) or "")
+    # Anybody can write anybody's address into a profile of their own.
+    if claim == "email" and claims.get("email_verified") is not True:
+        id_ = ""
+    made = claims.get("iat")
+    if isinstance(made, int | float) and time.time() - made > people.SESSION_SECONDS:
+        id_ = ""
+    return id_, str(claims.get("name") or "")
+
+
+def _vouched(id_: str, name: str) -> Caller:
+    user = policy.listed(id_, name)
+    if user is None:
+        return Caller(None, stranger=id_)
+    return Caller(user, Visit("vouched", user.id, name, since=time.time()))

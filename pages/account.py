@@ -1,0 +1,128 @@
+"""Account: who is signed in, signing out, tokens for programs, and for administrators the list of people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import get_args
+
+import streamlit as st
+
+from common import users
+from common.access import passwords, people, policy
+from common.errors import Problem
+from common.users import Role
+from components.session import page, provider, state
+from components.session.markdown import escaped
+
+ROLES = get_args(Role)
+MEANING = {
+    "admin": "administrator: everything, and this list",
+    "user": "user: explores, and keeps what is their own",
+    "viewer": "viewer: explores, and keeps nothing",
+}
+
+
+@dataclass
+class Shown:
+    """A token that was just made, which is shown once."""
+
+    token: str = ""
+
+
+@page.guarded
+def account() -> None:
+    user = users.current()
+    with st.container(width=720):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.subheader(f"Signed in as {escaped(user.name)}", anchor=False, width="content")
+            if policy.in_use().way != "proxy":
+                # A link, because only the server's own answer can take the cookie away.
+                _link("Sign out", f"{provider.base_path()}/sign-out")
+        st.caption(f"Your role: {MEANING[user.role]}.")
+        person = people.find(user.id)
+        if person is not None and person.has_password:
+            _password(user.id)
+        if user.id != policy.SHARED:
+            _tokens(user.id)
+        if user.role == "admin":
+            _people(user.id)
+
+
+def _link(text: str, path: str) -> None:
+    """A link that stays in this tab, in the look of a button."""
+    look = (
+        "color: inherit; text-decoration: none; border: 1px solid color-mix(in srgb, currentColor 40%, transparent); "
+    )
+    look += "border-radius: 6px; padding: 8px 12px; display: inline-block; font-size: 14px"
+    st.html(f'<a href="{path}" target="_self" id="sign-out" style="{look}">{text}</a>', width="content")
+
+
+def _password(id_: str) -> None:
+    with st.expander("Change the password"), st.form("password", border=False):
+        old = st.text_input("Password of now", type="password", autocomplete="current-password")
+        help = f"At least {passwords.MIN_LENGTH} characters. You sign in again with it, everywhere."
+        new = st.text_input("New password", type="password", autocomplete="new-password", help=help)
+        if st.form_submit_button("Change"):
+            if people.with_password(id_, old) is None:
+                raise Problem("This is not the password of now: try again.")
+            people.set_password(id_, new)
+            st.success("The password is changed: sign in again.")
+
+
+def _tokens(id_: str) -> None:
+    st.subheader("Tokens", anchor=False, help="A token lets a program use the API as you: `Authorization: Bearer …`.")
+    made = state.of(Shown)
+    if made.token:
+        st.success("Copy it now: it is not shown again.")
+        st.code(made.token, language=None)
+        made.token = ""
+    for token in people.tokens(id_):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            day = datetime.fromtimestamp(token.made, UTC).strftime("%d %B %Y")
+            st.markdown(f"{escaped(token.label) or 'without a name'} · {day}", width="content")
+            help = "Programs that use it are refused from now on."
+            if st.button("Revoke", key=f"revoke-{token.number}", help=help):
+                people.revoke_token(id_, token.number)
+                st.rerun()
+    with st.form("token", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        label = st.text_input("Name of a new token", max_chars=80, help="To tell it from others: the program's name.")
+        if st.form_submit_button("Make a token"):
+            made.token = people.issue_token(id_, label)
+            st.rerun()
+
+
+def _people(own: str) -> None:
+    users.require_admin("change the list of people")
+    help = "Who may sign in. Those who come by a provider or a proxy need no password here."
+    st.subheader("People", anchor=False, help=help)
+    for person in people.everybody():
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            role = st.selectbox(
+                escaped(person.name if person.name == person.id else f"{person.name}, {person.id}"),
+                ROLES,
+                ROLES.index(person.role),
+                key=f"role-{person.id}",
+                format_func=lambda role: MEANING[role],
+                disabled=person.id == own,
+                help="Takes effect at once." if person.id != own else "Another administrator changes yours.",
+            )
+            if role != person.role:
+                people.set_role(person.id, role)
+                st.rerun()
+            help = "Signs this person out and ends all tokens; what was saved stays."
+            if st.button("Remove", key=f"remove-{person.id}", disabled=person.id == own, help=help):
+                people.remove(person.id)
+                st.rerun()
+    with st.expander("Add somebody"), st.form("person", border=False, clear_on_submit=True):
+        help = "A name to sign in with; for a provider or a proxy, the e-mail address or id that it gives."
+        id_ = st.text_input("Name or e-mail address", max_chars=people.MAX_ID, help=help)
+        role = st.selectbox("Role", ROLES, 1, format_func=lambda role: MEANING[role], help="It can be changed later.")
+        help = "Empty for somebody who signs in with a provider or a proxy."
+        password = st.text_input("First password", type="password", autocomplete="new-password", help=help)
+        if st.form_submit_button("Add"):
+            people.add(id_, role, password=password or None)
+            st.rerun()
+
+
+account()

@@ -1,0 +1,442 @@
+"""The door of the dashboard's server: every page, socket, file and route asks who it is, in each way of signing in."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from api import middleware, sign_in
+from api.door import Door
+from api.identity import COOKIE, PEER
+from api.schemas import Settings
+from common import users
+from common.access import passwords, people, policy, rates, visit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.websockets import WebSocket
+
+PASSWORD, KEY = "correct horse battery", "the operator's key"
+GUARDED = [
+    "/",
+    "/compare",
+    "/media/0a1b.jpg",
+    "/component/x/y.js",
+    "/static/js/index.js",
+    "/_stcore/host-config",
+    "/_stcore/metrics",
+    "/_stcore/upload_file/session/file",
+    "/_stcore/healthy",
+    "/api/models",
+    "/api/explain",
+    "/api/docs",
+    "/predict_with_gradcam",
+    "/auth/login",
+    "/anything/else",
+]
+HTML = {"accept": "text/html,*/*"}
+
+
+async def whoami(request: Request) -> Response:
+    """Who it is, as the code behind the door sees it, and what a page's script would be told."""
+    user = users.current()
+    return JSONResponse({"id": user.id, "role": user.role, "visit": request.headers.get(visit.HEADER)})
+
+
+async def stream(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.send_json({"id": users.current().id, "visit": socket.headers.get(visit.HEADER)})
+    await socket.close()
+
+
+class Peer:
+    """Stands in for uvicorn: whose connection it is."""
+
+    def __init__(self, app: ASGIApp, address: str) -> None:
+        self.app, self.address = app, address
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app({**scope, PEER: (self.address, 1)}, receive, send)
+
+
+def behind() -> Starlette:
+    """What stands behind the door: everything Streamlit's would, and the API with its own middleware."""
+    api = middleware.wrap(Starlette(routes=[Route("/api/{path:path}", whoami, methods=["GET", "POST"])]), Settings())
+
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+        await api({**scope, "root_path": ""}, receive, send)
+
+    return Starlette(
+        routes=[
+            Mount("/api", mounted),
+            WebSocketRoute("/_stcore/stream", stream),
+            Route("/{path:path}", whoami, methods=["GET", "POST", "PUT", "DELETE"]),
+        ]
+    )
+
+
+def client(*, base: str = "", provider: Any = None, peer: str = "192.0.2.9") -> TestClient:
+    app = Peer(Door(behind(), base=base, provider=provider), peer)
+    return TestClient(app, base_url="http://here:8501", follow_redirects=False)
+
+
+@pytest.fixture(autouse=True)
+def own_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("SIGHTGLASS_PEOPLE", str(tmp_path / "people.sqlite3"))
+    monkeypatch.setattr(passwords, "COST", 2**4)
+    monkeypatch.setattr(sign_in, "_ATTEMPTS", rates.Limiter(2, 10))
+    rates._limiter.cache_clear()
+    yield
+    policy.install(policy.Policy())
+
+
+@pytest.fixture
+def way(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    def install(name: str) -> None:
+        monkeypatch.setenv("SIGHTGLASS_ACCESS", name)
+        policy.install(policy.of("0.0.0.0"))
+
+    return install
+
+
+def signed_in(name: str = "anna", role: Any = "user", **options: Any) -> TestClient:
+    people.add(name, role, password=PASSWORD)
+    opened = client(**options)
+    assert opened.post("/sign-in", data={"name": name, "password": PASSWORD}).status_code == 303
+    return opened
+
+
+def test_on_this_machine_nobody_signs_in_and_everything_is_answered() -> None:
+    opened = client()
+    for path in GUARDED:
+        answer = opened.get(path, headers={"origin": "http://here:8501"})
+        assert answer.json() == {"id": "local", "role": "admin", "visit": None}
+    assert opened.get("/sign-in").json()["id"] == "local"
+
+
+@pytest.mark.parametrize("way_in", ["password", "oidc", "proxy"])
+@pytest.mark.parametrize("path", GUARDED)
+def test_a_stranger_gets_nothing_of_anything(
+    path: str, way_in: str, way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_PROXY_HEADER", "X-Forwarded-User")
+    monkeypatch.setenv("SIGHTGLASS_PROXIES", "10.0.0.1")
+    way(way_in)
+    if way_in == "oidc" and path.startswith("/auth/"):
+        return
+    opened = client()
+    forged = {visit.HEADER: "e30.0", "x-forwarded-user": "anna", "cookie": f"{COOKIE}=x; =; a b", "x-api-key": "sg_x"}
+    for headers in ({}, forged):
+        for method in ("GET", "POST", "PUT", "DELETE"):
+            answer = opened.request(method, path, headers=headers)
+            assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
+        page = opened.get(path, headers=headers | HTML)
+        assert page.status_code == (403 if way_in == "proxy" else 303)
+        assert '"id"' not in page.text
+
+
+@pytest.mark.parametrize("way_in", ["password", "oidc"])
+@pytest.mark.parametrize("path", ["/_stcore/stream", "/api/live", "/elsewhere"])
+def test_no_socket_opens_for_a_stranger(path: str, way_in: str, way: Callable[[str], None]) -> None:
+    way(way_in)
+    with pytest.raises(WebSocketDisconnect) as closed, client().websocket_connect(path):
+        pass
+    assert closed.value.code == 1008
+
+
+@pytest.mark.parametrize("path", ["/_stcore/health", "/api/health", "/api/problems/key"])
+def test_whether_the_server_is_alive_is_no_secret(path: str, way: Callable[[str], None]) -> None:
+    way("password")
+    assert client().get(path).json()["id"] == ""
+
+
+def test_who_signed_in_is_known_to_pages_sockets_and_the_api(way: Callable[[str], None]) -> None:
+    way("password")
+    opened = signed_in()
+    for path in GUARDED:
+        assert opened.get(path).json()["id"] == "anna"
+    headers = {visit.HEADER: "forged", "cookie": f"{COOKIE}={opened.cookies[COOKIE]}"}
+    with opened.websocket_connect("/_stcore/stream", headers=headers) as socket:
+        told = socket.receive_json()
+    assert told["id"] == "anna"
+    found = visit.opened(told["visit"])
+    assert found is not None
+    assert found.user() == users.User("anna", "anna", "user")
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites(way: Callable[[str], None]) -> None:
+    way("password")
+    people.add("anna", "user", password=PASSWORD)
+    given = {"name": "anna", "password": PASSWORD}
+    plain = client(base="/sight").post("/sight/sign-in", data=given).headers["set-cookie"].lower()
+    assert {"httponly", "samesite=lax", "path=/sight"} <= {part.strip() for part in plain.split(";")}
+    assert "secure" not in plain
+    tls = TestClient(client().app, base_url="https://here", follow_redirects=False)
+    assert "secure" in tls.post("/sign-in", data=given).headers["set-cookie"].lower()
+
+
+def test_signing_out_ends_the_session_on_the_server(way: Callable[[str], None]) -> None:
+    way("password")
+    opened = signed_in()
+    cookie = opened.cookies[COOKIE]
+    other = opened.get("/sign-out", headers={"sec-fetch-site": "cross-site"})
+    assert (other.status_code, opened.get("/").status_code) == (403, 200)
+    assert opened.get("/sign-out").headers["location"] == "/sign-in?out"
+    assert "You are signed out." in opened.get("/sign-in?out").text
+    again = client()
+    again.cookies[COOKIE] = cookie
+    assert again.get("/").status_code == 401
+
+
+def test_a_wrong_password_is_one_sentence_and_tells_nothing_of_names(way: Callable[[str], None]) -> None:
+    way("password")
+    people.add("anna", "user", password=PASSWORD)
+    opened = client()
+    said = {
+        opened.post("/sign-in", data={"name": name, "password": "wrong"}).text.replace(name, "")
+        for name in ("anna", "ben")
+    }
+    assert len(said) == 1
+    assert sign_in.WRONG in said.pop()
+    assert COOKIE not in opened.cookies
+
+
+def test_attempts_are_limited_by_address_and_by_name(way: Callable[[str], None]) -> None:
+    way("password")
+    people.add("anna", "user", password=PASSWORD)
+    opened = client()
+    codes = [opened.post("/sign-in", data={"name": "anna", "password": "wrong"}).status_code for _ in range(11)]
+    assert codes == [401] * 10 + [429]
+    refused = opened.post("/sign-in", data={"name": "ben", "password": PASSWORD})
+    assert int(refused.headers["retry-after"]) > 0
+    assert "Too many attempts" in refused.text
+    # From elsewhere this name has to wait too.
+    elsewhere = TestClient(opened.app, client=("198.51.100.1", 1), base_url="http://here:8501", follow_redirects=False)
+    assert elsewhere.post("/sign-in", data={"name": "anna", "password": PASSWORD}).status_code == 429
+
+
+def test_one_password_for_all_opens_the_door_without_a_list(
+    way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_PASSWORD", PASSWORD)
+    way("password")
+    opened = client()
+    assert 'name="name"' not in opened.get("/sign-in").text
+    assert sign_in.WRONG_PASSWORD in opened.post("/sign-in", data={"password": "wrong"}).text
+    assert opened.post("/sign-in", data={"password": PASSWORD}).status_code == 303
+    assert opened.get("/").json() == {"id": "shared", "role": "user", "visit": None}
+    assert not people.path().exists()
+
+
+def test_while_nobody_can_sign_in_the_screen_says_what_to_do(way: Callable[[str], None]) -> None:
+    way("password")
+    answer = client().get("/sign-in")
+    assert answer.status_code == 503
+    assert "users add" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "target"),
+    [
+        ("/compare?example=china&x=%3C", "/compare?example=china&x=%3C"),
+        ("//evil.example/", "/"),
+        ("https://evil.example/", "/"),
+        ("/\\evil.example", "/"),
+        ("javascript:alert(1)", "/"),
+        ("/\t/evil.example", "/"),
+        ("/sign-out", "/"),
+        ('/"><script>', "/%22%3E%3Cscript%3E"),
+    ],
+)
+def test_signing_in_leads_to_the_page_that_was_wanted_and_to_no_other_site(
+    wanted: str, target: str, way: Callable[[str], None]
+) -> None:
+    way("password")
+    people.add("anna", "user", password=PASSWORD)
+    answer = client().post("/sign-in", data={"name": "anna", "password": PASSWORD, "next": wanted})
+    assert answer.headers["location"] == target
+
+
+def test_a_stranger_comes_back_to_the_page_with_its_query(way: Callable[[str], None]) -> None:
+    way("password")
+    people.add("anna", "user", password=PASSWORD)
+    opened = client(base="/sight")
+    screen = opened.get("/sight/compare?example=china&q=a%26b", headers=HTML)
+    assert screen.headers["location"] == "/sight/sign-in?next=/sight/compare%3Fexample%3Dchina%26q%3Da%2526b"
+    assert 'value="/sight/compare?example=china&amp;q=a%26b"' in opened.get(screen.headers["location"]).text
+
+
+@pytest.mark.parametrize("hostile", ['"><script>alert(1)</script>', "'onfocus=alert(1) x='", "<img src=x>"])
+def test_what_is_typed_is_text_on_the_screen(hostile: str, way: Callable[[str], None]) -> None:
+    way("password")
+    people.add("anna", "user", password=PASSWORD)
+    answer = client().post("/sign-in", data={"name": hostile, "password": "x", "next": "/" + hostile})
+    assert hostile not in answer.text
+    assert "script-src" not in answer.headers["content-security-policy"]
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize("headers", [{"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}])
+def test_another_sites_form_signs_nobody_in(headers: Mapping[str, str], way: Callable[[str], None]) -> None:
+    way("password")
+    people.add("anna", "user", password=PASSWORD)
+    answer = client().post("/sign-in", data={"name": "anna", "password": PASSWORD}, headers=dict(headers))
+    assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+
+
+def test_a_form_that_is_no_form_is_one_sentence(way: Callable[[str], None]) -> None:
+    way("password")
+    people.add("anna", "user", password=PASSWORD)
+    assert client().post("/sign-in", content=b"x" * 20_000).status_code == 413
+    assert client().post("/sign-in", content=b"\xff&&=&name").status_code == 401
+
+
+def test_a_list_that_is_broken_lets_nobody_in_and_says_so(way: Callable[[str], None]) -> None:
+    way("password")
+    opened = signed_in()
+    people.path().write_bytes(b"no database at all" * 100)
+    answer = opened.get("/api/models")
+    assert answer.status_code == 500
+    assert "cannot be used" in answer.json()["detail"]
+
+
+def test_a_token_acts_as_its_owner_and_the_key_as_the_operator(
+    way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_API_KEY", KEY)
+    way("password")
+    people.add("ben", "viewer")
+    token = people.issue_token("ben", "")
+    opened = client()
+    assert opened.get("/api/models", headers={"authorization": f"Bearer {token}"}).json()["id"] == "ben"
+    assert opened.get("/api/models", headers={"x-api-key": KEY}).json()["id"] == "local"
+    wrong = opened.get("/api/models", headers={"x-api-key": token[:-1]})
+    assert "The key or token is wrong" in wrong.json()["detail"]
+    people.revoke_token("ben", people.tokens("ben")[0].number)
+    assert opened.get("/api/models", headers={"x-api-key": token}).status_code == 401
+
+
+def test_a_cookie_does_not_let_another_sites_page_use_the_api(way: Callable[[str], None]) -> None:
+    way("password")
+    opened = signed_in()
+    assert opened.post("/api/explain", headers={"origin": "http://here:8501"}).status_code == 200
+    assert opened.post("/api/explain", headers={"origin": "http://evil.example"}).status_code == 403
+    assert opened.get("/api/models", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+
+
+def test_a_proxys_word_counts_from_its_own_address_only(
+    way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_PROXY_HEADER", "X-Forwarded-User")
+    monkeypatch.setenv("SIGHTGLASS_PROXIES", "10.0.0.0/24")
+    way("proxy")
+    people.add("jürgen@example.org", "admin")
+    named = {"x-forwarded-user": "Jürgen@example.org".encode()}
+    # uvicorn puts the browser's address, which a header claims, in the place of the connection's.
+    trusted, direct = client(peer="10.0.0.7"), client(peer="192.0.2.9")
+    assert trusted.get("/", headers=named).json() == {"id": "jürgen@example.org", "role": "admin", "visit": None}
+    assert direct.get("/", headers=named).status_code == 401
+    assert "only through the proxy" in direct.get("/", headers=named | HTML).text
+    assert trusted.get("/").status_code == 401
+    stranger = trusted.get("/", headers=HTML | {"x-forwarded-user": "<b>eve</b>"})
+    assert stranger.status_code == 403
+    assert "&lt;b&gt;eve&lt;/b&gt;, who is not on the list" in stranger.text
+
+
+class Provider:
+    """Stands in for Streamlit's part of OpenID Connect: a cookie that says it all."""
+
+    def claims(self, cookies: Mapping[str, str]) -> dict[str, Any] | None:
+        return json.loads(bytes.fromhex(cookies["claims"])) if "claims" in cookies else None
+
+    def login_path(self) -> str:
+        return "/auth/login?provider=token"
+
+
+@pytest.mark.parametrize(
+    ("claims", "who"),
+    [
+        ({"email": "Anna@example.org", "email_verified": True, "name": "Anna"}, "anna@example.org"),
+        ({"email": "anna@example.org", "email_verified": False}, None),
+        ({"email": "anna@example.org", "email_verified": "true"}, None),
+        ({"email": "anna@example.org"}, None),
+        ({"email": "eve@example.org", "email_verified": True}, None),
+        ({"email": "anna@example.org", "email_verified": True, "iat": 1_000_000}, None),
+        ({"sub": "anna@example.org"}, None),
+        ({}, None),
+    ],
+)
+def test_a_providers_claims_count_if_they_are_verified_listed_and_fresh(
+    claims: dict[str, Any], who: str | None, way: Callable[[str], None]
+) -> None:
+    way("oidc")
+    people.add("anna@example.org", "viewer")
+    opened = client(provider=Provider())
+    opened.cookies["claims"] = json.dumps(claims).encode().hex()
+    answer = opened.get("/")
+    assert (answer.json()["id"] if answer.status_code == 200 else None) == who
+
+
+def test_signing_in_with_a_provider_begins_and_ends_there(
+    way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way("oidc")
+    opened = client(provider=Provider())
+    assert 'href="/sign-in/start"' in opened.get("/sign-in").text
+    assert opened.get("/sign-in/start").headers["location"] == "/auth/login?provider=token"
+    for path in ("/auth/login", "/auth/logout", "/oauth2callback"):
+        assert opened.get(path).json()["id"] == ""
+    assert opened.get("/sign-out").headers["location"] == "/auth/logout"
+    monkeypatch.setenv("SIGHTGLASS_OIDC_CLAIM", "sub")
+    monkeypatch.setenv("SIGHTGLASS_NEWCOMERS", "viewer")
+    opened.cookies["claims"] = json.dumps({"sub": "a1B2", "name": "Anna"}).encode().hex()
+    assert opened.get("/").json() == {"id": "a1B2", "role": "viewer", "visit": None}
+
+
+def test_each_person_may_ask_so_often_and_is_told_when_again(
+    way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_REQUESTS_PER_MINUTE", "60")
+    way("password")
+    anna, ben = signed_in("anna"), signed_in("ben")
+    answers = [anna.get("/api/models") for _ in range(30)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert 5 <= len(refused) <= 10
+    assert int(refused[-1].headers["retry-after"]) >= 1
+    assert "try again in" in refused[-1].json()["detail"]
+    assert ben.get("/api/models").status_code == 200
+    # Pages and their files do not count: one page is a hundred of them.
+    assert anna.get("/static/js/index.js").status_code == 200
+    assert anna.put("/_stcore/upload_file/session/file").status_code == 429
+
+
+def test_every_answer_says_what_a_browser_may_do_with_it(
+    way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("local", "password"):
+        if name == "password":
+            way(name)
+        for path in ["/", "/sign-in", "/media/0a1b.jpg", "/_stcore/health", "/api/health", "/api/models", "/sign-out"]:
+            headers = client().get(path).headers
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["referrer-policy"] == "same-origin"
+            assert "camera=(self)" in headers["permissions-policy"]
+            assert "microphone=()" in headers["permissions-policy"]
+            assert "frame-ancestors 'self'" in headers["content-security-policy"]
+            assert headers.get_list("content-security-policy") == [headers["content-security-policy"]]
+    monkeypatch.setenv("SIGHTGLASS_FRAMED_BY", "https://huggingface.co")
+    framed = client().get("/sign-in").headers
+    assert framed["content-security-policy"].endswith("frame-ancestors 'self' https://huggingface.co")
+    assert "x-frame-options" not in framed
