@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common import users
 from common.errors import Problem
 from components.session import history_store, page, reopen, state, url_state
 from components.session.markdown import escaped
@@ -190,10 +191,10 @@ def _empty() -> None:
 
 def _where() -> None:
     folder = history_store.store().folder
-    st.caption(
-        f":material/folder: Saved in {folder} on the machine that runs this page. Everyone who opens this dashboard "
-        "can see it."
-    )
+    seen = "Everyone who opens this dashboard can see it."
+    if users.owner():
+        seen = "On this dashboard only you see it; whoever runs that machine can read the folder."
+    st.caption(f":material/folder: Saved in {folder} on the machine that runs this page. {seen}")
 
 
 def _all(storage: Storage) -> None:

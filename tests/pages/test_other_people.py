@@ -1,0 +1,218 @@
+"""Every page as another person: what somebody left on the server is nowhere on it, whatever the address names."""
+
+from __future__ import annotations
+
+import ast
+import base64
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.testing.v1 import AppTest
+
+from common import users
+from components.choices import model_picker
+from components.session import image_source, page, state
+from components.session.uploads import UPLOADS, token
+from components.views import snapshots
+from explain.explainer import Explainer
+from explain.history import History
+from explain.monitor import default
+from explain.picture.image import Image, to_jpeg
+from models import catalog
+from pages.video import folders
+from pages.video.job import Plan, Source
+from tests.pages.conftest import ROOT
+from tests.unit.test_whose import OWN, STORES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ANNA, BEN = users.User("anna@example.org", "Anna", "user"), users.User("ben@example.org", "Ben", "admin")
+WORD = b"zqxw"
+"""In everything that Anna named, and in nothing else."""
+PHOTO = b"3 February 2001"
+"""When her camera took a picture."""
+MODEL = "zqxw-model"
+
+
+@dataclass(frozen=True)
+class Left:
+    """What Anna left."""
+
+    address: dict[str, str]
+    """What names it."""
+    unknown: dict[str, str]
+    """What names nothing."""
+    pixels: tuple[bytes, ...]
+    """Files of pictures, one of them also in base64."""
+    sha256: str
+    """Of her picture."""
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
+    base = tmp_path_factory.mktemp("server")
+    with pytest.MonkeyPatch.context() as patched:
+        for name in STORES:
+            patched.setenv(f"SIGHTGLASS_{name.upper()}", str(base / name))
+        patched.setenv("SIGHTGLASS_MODELS", str(base / "models.toml"))
+        # As careless as an operator can be.
+        patched.setenv("SIGHTGLASS_FOLDERS", str(base))
+        (base / "models.toml").touch()
+        with users.acting(BEN):
+            # No examples are made for him: he is no newcomer.
+            History().begin_examples()
+        with users.acting(ANNA):
+            found = _leave(base)
+        yield found
+        model_picker.forget_menu()
+
+
+def _leave(base: Path) -> Left:
+    (*_, table) = catalog._tables()
+    table.parent.mkdir(parents=True, exist_ok=True)
+    table.write_text(OWN.format(id=MODEL), "utf-8")
+    image = Image(np.random.default_rng(24).integers(0, 256, (90, 120, 3), np.uint8), "zqxw cat.png")
+    explanation, history = Explainer(MODEL)(image, top_k=1), History()
+    record = history.keep(explanation, note="whiskers, zqxw", tags=["zqxw tag"])
+    deck = history.decks.create("zqxw deck")
+    UPLOADS.put(image)
+    monitor = default()
+    monitor.threshold = 1.0
+    entry = monitor.watch(explanation, source="zqxw source")
+    assert entry is not None
+    photo = to_jpeg(image.pixels)
+    snapshots.keep(photo, snapshots.folder(), datetime(2001, 2, 3, 4, 5, 6))
+    run = users.folder(base / "batches") / "run of cats"
+    run.mkdir(parents=True)
+    (run / "zqxw.jpg").write_bytes(photo)
+    clip = folders.new()
+    (clip.path / folders.CLIP).write_bytes(b"0")
+    clip.begin(Plan(Source(clip.path / folders.CLIP, "zqxw clip.mp4"), MODEL, {}, _settings(), clip.path / "results-1"))
+    # The server ends.
+    clip.delete.detach()
+    clip._lock.release()
+    address = {
+        "picture": token(image),
+        "model": MODEL,
+        "models": f"{MODEL},demo-cls-m",
+        "second": MODEL,
+        "kept": record.id,
+        "deck": deck.id,
+        "entry": entry.id,
+        "find": "whiskers",
+        "folder": str(run),
+        "gallery": "folder",
+        "gallery-folder": str(run),
+        "log-folder": str(monitor.folder),
+    }
+    small = history.thumbnail(record)
+    unknown = dict.fromkeys(("picture", "kept", "deck", "entry"), "0123456789abcdef") | {
+        "model": "nothing",
+        "folder": str(users.folder(base / "batches", users.User("nobody", "", "user")) / "run of cats"),
+    }
+    return Left(address, unknown, (photo, small, base64.b64encode(small)), image.sha256)
+
+
+def _settings() -> Any:
+    from explain.video import Settings
+
+    return Settings()
+
+
+@pytest.fixture
+def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Open pages as a person: `visit(BEN)(name, **address)`."""
+
+    def as_person(user: users.User) -> Any:
+        users.resolve_with(lambda: user if get_script_run_ctx(suppress_warning=True) else users.LOCAL)
+        if find_spec("components.session.signed_in"):
+            from components.session import signed_in
+
+            monkeypatch.setattr(signed_in, "who", lambda: user)
+        app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
+
+        def opened(name: str, **address: str) -> AppTest:
+            app.query_params.clear()
+            for key, value in address.items():
+                app.query_params[key] = value
+            if name != "explore":
+                app.switch_page(page.script(name))
+            return app.run()
+
+        return opened
+
+    yield as_person
+    users.resolve_with(None)
+
+
+def told(app: AppTest) -> bytes:
+    """Everything that the browser is given."""
+    return b"\n".join(e.proto.SerializeToString() for e in app._tree if getattr(e, "proto", None) is not None)
+
+
+def menu() -> list[str]:
+    """The pages of the dashboard, whose file would start a server where it is imported."""
+    assigned = {
+        node.targets[0].id: node.value
+        for node in ast.parse((ROOT / "dashboard.py").read_text("utf-8")).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    return [name for group in ast.literal_eval(assigned["MENU"]).values() for name in group]
+
+
+def sentences(app: AppTest) -> list[str]:
+    return [str(element.value) for element in (*app.error, *app.info, *app.warning)]
+
+
+def photos(app: AppTest) -> AppTest:
+    return next(button for button in app.button if button.label == "Photos").click().run()
+
+
+def test_whoever_left_it_finds_it(left: Left, visit: Any) -> None:
+    """Otherwise nothing would follow from others not finding it."""
+    opened = visit(ANNA)
+    for name in ("explore", "history", "present", "watch", "video"):
+        app = opened(name, **left.address)
+        assert not app.exception
+        assert WORD in told(app), name
+    assert left.sha256 in app.session_state[state.key(image_source.Pictures)].own
+    assert PHOTO in told(photos(opened("detect", **left.address)))
+    text = told(opened("history"))
+    assert WORD in text
+    assert any(pixels in text for pixels in left.pixels)
+
+
+def test_nobody_else_finds_it_on_any_page(left: Left, visit: Any) -> None:
+    opened = visit(BEN)
+    for name in menu():
+        app = opened(name, **left.address)
+        assert not app.exception, name
+        text = told(app)
+        assert WORD not in text, name
+        assert not any(pixels in text for pixels in left.pixels), name
+        if name == "detect":
+            assert PHOTO not in told(photos(app))
+    assert left.sha256 not in app.session_state[state.key(image_source.Pictures)].own
+    app = opened("watch", log="folder", **left.address)
+    assert "What people saved" in app.error[0].value
+    assert WORD not in told(app)
+    text = told(opened("history"))
+    assert b"only you see it" in text
+    assert WORD not in text
+    assert not any(pixels in text for pixels in left.pixels)
+
+
+def test_an_id_of_another_is_told_of_as_one_that_never_existed(left: Left, visit: Any) -> None:
+    said = []
+    for address in (left.address, left.unknown):
+        opened = visit(BEN)
+        said.append({name: sentences(opened(name, **address)) for name in ("explore", "history", "present", "batch")})
+    assert said[0] == said[1]
+    assert all(said[0].values())
