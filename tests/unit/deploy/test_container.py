@@ -1,0 +1,162 @@
+"""The files of the container say what they should, and name only what is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from api import metrics
+from api.app import create
+from api.schemas import Settings as ApiSettings
+from common.environment import Settings, variable
+from deploy.grafana import draw
+from tests.unit.deploy.dockerfile import ROOT, copied, instructions
+
+PASSWORD = "SIGHTGLASS_PASSWORD"
+SETTINGS = {variable(field) for field in Settings.model_fields}
+
+
+def _compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
+    return found
+
+
+def test_hadolint_finds_nothing() -> None:
+    hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    if hadolint is None:
+        pytest.skip("hadolint is not installed for this platform")
+    done = subprocess.run([hadolint, "--no-color", "Dockerfile"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("", 0)
+
+
+def test_the_image_is_pinned_and_runs_as_nobody_in_particular() -> None:
+    given = instructions()
+    base = next(rest for word, rest in given if word == "ARG" and rest.startswith("BASE="))
+    assert re.fullmatch(r"BASE=python:3\.1[1-3]-slim-\w+", base)
+    stages = [rest.split() for word, rest in given if word == "FROM"]
+    names = {stage[2] for stage in stages}
+    assert names >= {"cpu", "cuda"}
+    assert all(stage[0] == "${BASE}" or stage[0] in names for stage in stages)
+    assert [rest for word, rest in given if word == "USER"] == ["1000:1000"]
+    # Nothing is fetched in the image that runs.
+    after = given[[rest.endswith("AS cpu") for _, rest in given].index(True) :]
+    assert not any("pip" in rest or "apt" in rest for word, rest in after if word == "RUN")
+    assert "ADD" not in dict(given)
+
+
+def test_its_volumes_its_check_and_its_start() -> None:
+    given = dict(instructions())
+    assert json.loads(given["VOLUME"]) == ["/data", "/models"]
+    assert json.loads(given["ENTRYPOINT"]) == ["/app/scripts/start"]
+    check = given["HEALTHCHECK"].partition("CMD ")[2]
+    for path in (*json.loads(given["ENTRYPOINT"]), *json.loads(check)):
+        assert os.access(ROOT / path.removeprefix("/app/"), os.X_OK)
+
+
+def test_every_room_is_in_the_image_and_nothing_is_kept_from_it() -> None:
+    sources = {path.relative_to(ROOT).as_posix() for path, _ in copied()}
+    rooms = re.search(r"ROOMS = \((.*)\)", (ROOT / "setup.py").read_text("utf-8"))
+    assert rooms
+    assert sources >= {*re.findall(r'"(\w+)"', rooms[1]), "dashboard.py", ".streamlit", "assets", "scripts", "LICENSE"}
+    admitted = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert {path.relative_to(ROOT) for pattern in admitted for path in ROOT.glob(pattern)} == {
+        path.relative_to(ROOT) for path, _ in copied()
+    }
+
+
+def test_compose_grants_no_more_than_is_needed() -> None:
+    compose = _compose()
+    for name in ("dashboard", "ray"):
+        service = compose["services"][name]
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["build"]["target"] == "${TARGET:-cpu}"
+        assert any(volume.endswith(":/models:ro") for volume in service["volumes"])
+    for service in compose["services"].values():
+        assert re.search(r":[\w.$%{}:-]+$", service["image"])
+        assert not service["image"].endswith(":latest")
+        assert all(port.startswith(("127.0.0.1:", "${BIND:-127.0.0.1}:")) for port in service.get("ports", ()))
+        for volume in service.get("volumes", ()):
+            source = volume.partition(":")[0]
+            assert source in compose["volumes"] or "$" in source or (ROOT / source).is_file()
+    environment = compose["services"]["dashboard"]["environment"]
+    assert {name for name in environment if name.startswith("SIGHTGLASS_")} <= SETTINGS | {PASSWORD}
+
+
+def test_prometheus_asks_where_the_metrics_are() -> None:
+    config = yaml.safe_load(_compose()["configs"]["prometheus"]["content"])
+    (job,) = config["scrape_configs"]
+    assert job["metrics_path"] in create(ApiSettings()).openapi()["paths"]
+    assert job["static_configs"] == [{"targets": ["dashboard:8501"]}]
+
+
+def test_the_grafana_dashboard_is_fresh_and_asks_for_metrics_that_exist() -> None:
+    written = json.loads(draw.FILE.read_text("utf-8"))
+    assert written == draw.dashboard()
+    create(ApiSettings())
+    metrics.observe("/api/explain", "POST", 200, 0.1)
+    known = set(re.findall(r"^# TYPE (\w+)", metrics.text().decode(), re.MULTILINE))
+    known |= {f"{name}_bucket" for name in known}
+    for panel in written["panels"]:
+        for target in panel["targets"]:
+            asked = re.findall(r"\b(?:sightglass|process)_\w+", target["expr"])
+            assert asked, target
+            assert set(asked) <= known, target
+
+
+def test_a_space_finds_its_header_and_the_port() -> None:
+    head = (ROOT / "deploy/space/README.md").read_text("utf-8").split("---\n")[1]
+    header = yaml.safe_load(head)
+    assert header["sdk"] == "docker"
+    assert str(header["app_port"]) == dict(instructions())["EXPOSE"]
+    assert len(header["short_description"]) <= 60
+
+
+def _start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}/usr/bin{os.pathsep}/bin"
+    return subprocess.run(
+        [ROOT / "scripts/start", *arguments],
+        env={"PATH": path, "HOME": "/nonexistent", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_the_start_script_puts_all_that_is_written_into_the_volume(tmp_path: Path) -> None:
+    data, models = tmp_path / "data", tmp_path / "models"
+    models.mkdir()
+    (models / "models.toml").touch()
+    own = {"SIGHTGLASS_HEATMAPS": "/elsewhere", "TMPDIR": "/nonexistent"}
+    done = _start("settings", "--json", DATA=str(data), MODELS=str(models), **own)
+    assert done.returncode == 0, done.stderr
+    value = {row["name"]: row["value"] for row in json.loads(done.stdout)["settings"]}
+    for name in ("HISTORY", "MONITOR", "BATCHES"):
+        assert value[f"SIGHTGLASS_{name}"] == str(data / name.lower())
+    assert value["SIGHTGLASS_WEIGHTS"] == str(models)
+    assert value["SIGHTGLASS_MODELS"] == str(models / "models.toml")
+    assert value["SIGHTGLASS_HEATMAPS"] == "/elsewhere"
+    assert (data / "tmp").is_dir()
+
+
+def test_a_volume_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = _start(DATA=str(tmp_path / "file/data"))
+    assert done.returncode == 1
+    assert "cannot be written by user" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_every_variable_that_the_start_script_sets_is_one() -> None:
+    text = (ROOT / "scripts/start").read_text("utf-8")
+    assert set(re.findall(r"SIGHTGLASS_\w+", text)) <= SETTINGS

@@ -1,0 +1,132 @@
+"""The container's start script under the container's conditions: its user, its read-only root, its two volumes.
+
+There is no Docker here: a mount namespace and chroot give the same, with the files that the Dockerfile copies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.test_serve import form, got
+from tests.unit.deploy.dockerfile import copied, instructions
+
+USER = int(dict(instructions())["USER"].partition(":")[0])
+SANDBOX = Path(__file__).with_name("sandbox.sh")
+KEY = "a-key-of-the-test"
+
+
+def _possible() -> bool:
+    if sys.platform != "linux" or os.geteuid() or not all(map(shutil.which, ("unshare", "chroot", "setpriv"))):
+        return False
+    return subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0
+
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not _possible(), reason="needs root on Linux, with unshare, chroot and setpriv"),
+]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The image's root, without what is mounted into it."""
+    for path, target in copied():
+        to = tmp_path / "root/app" / target
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            shutil.copytree(path, to, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(path, to)
+    for name in ("data", "models"):
+        (tmp_path / name).mkdir()
+    os.chown(tmp_path / "data", USER, USER)
+    # pytest's folders are for its user alone.
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        folder.chmod(0o755)
+    return tmp_path / "root"
+
+
+def _inside(root: Path, *command: str) -> list[str]:
+    beside = root.parent
+    python = [str(Path(one).resolve()) for one in dict.fromkeys((sys.base_prefix, sys.prefix))]
+    folders = [one for one in python if not one.startswith("/usr")]
+    sandbox = ["unshare", "--mount", "--propagation", "private", str(SANDBOX), str(root), str(USER)]
+    return [*sandbox, str(beside / "data"), str(beside / "models"), *folders, "--", *command]
+
+
+def _environment(**more: str) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin:/usr/sbin:/sbin"
+    # As the image sets it; nothing of this process's own.
+    return {"PATH": path, "DATA": "/data", "MODELS": "/models", "OMP_NUM_THREADS": "1", **more}
+
+
+def _files(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()}
+
+
+def test_the_sandbox_is_one(root: Path) -> None:
+    written = (
+        "id -u; for to in /app/x /x /tmp/x /usr/x /models/x /data/x; do touch $to 2>/dev/null && echo $to; done; true"
+    )
+    done = subprocess.run(_inside(root, "sh", "-c", written), env=_environment(), capture_output=True, text=True)
+    assert done.stdout.split() == [str(USER), "/data/x"], done.stderr
+
+
+def test_the_start_script_serves_maps_and_saves_files_in_the_volume_and_nowhere_else(root: Path, bus: Path) -> None:
+    before, data = _files(root), root.parent / "data"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    access = {"SIGHTGLASS_API_KEY": KEY, "SIGHTGLASS_PASSWORD": "a-password-of-the-test"}
+    environment = _environment(PORT=str(port), SIGHTGLASS_LOG="json", **access)
+    command = _inside(root, "/app/scripts/start")
+    address = f"http://127.0.0.1:{port}"
+    with (root.parent / "log").open("w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        _wait_until_healthy(root, environment, server)
+        assert b"<title>" in got(address)[2]
+        body, kind = form(bus, monitor="true")
+        status, _, answer = got(f"{address}/api/explain", body, Content_Type=kind, X_API_Key=KEY)
+        said = (root.parent / "log").read_text("utf-8")
+        assert status == 200, (answer, said)
+        assert json.loads(answer)["heatmaps"]
+        assert json.loads(answer)["monitor"]["logged"] is not None
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(15) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+    finally:
+        server.kill()
+        server.wait()
+    picture = ("image", "bus.jpg", "--out", "explained")
+    done = subprocess.run(
+        _inside(root, "/app/scripts/start", *picture), env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    written = _files(data)
+    assert Path("explained/bus_original.jpg") in written or any(path.parts[0] == "explained" for path in written)
+    assert any(path.parts[0] == "monitor" for path in written), written
+    assert {path.stat().st_uid for path in data.rglob("*")} == {USER}
+    assert _files(root) == before
+
+
+def _wait_until_healthy(root: Path, environment: dict[str, str], server: subprocess.Popen[bytes]) -> None:
+    """Ask the image's own health check."""
+    end = time.monotonic() + 120
+    while True:
+        command = _inside(root, "/app/scripts/healthy")
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode == 0:
+            return
+        said = (root.parent / "log").read_text("utf-8")
+        assert server.poll() is None, said
+        assert time.monotonic() < end, done.stderr + said
+        time.sleep(0.3)
