@@ -24,7 +24,7 @@ from api import metrics, problems, request_log, stopping
 from api.identity import headers_of, of_request, secrets_in
 from api.problems import ApiProblem
 from api.security_headers import ANSWERS, SecurityHeaders
-from api.work_queue import Busy
+from api.work_queue import BEFORE, Busy
 from common import users
 from common.access import policy, rates
 from common.errors import Problem
@@ -88,7 +88,7 @@ def wrap(app: ASGIApp, settings: Settings, queue: WorkQueue | None = None) -> AS
             allow_origins=sites,
             allow_methods=("GET", "POST"),
             allow_headers=("Authorization", "X-API-Key", "X-Request-ID", "Content-Type"),
-            expose_headers=("Retry-After", "X-Request-ID"),
+            expose_headers=("Retry-After", BEFORE, "X-Request-ID"),
             max_age=600,
         )
     answered = SecurityHeaders(RequestMetrics(guarded), ANSWERS)
@@ -361,8 +361,7 @@ class _Call:
             if self._queue is not None:
                 self._queue.check()
         except Busy as busy:
-            headers = {"Retry-After": str(busy.retry_after), "Connection": "close"}
-            self._refuse(ApiProblem(429, "busy", str(busy), headers))
+            self._refuse(ApiProblem(429, "busy", str(busy), busy.headers | {"Connection": "close"}))
 
     def _refuse(self, problem: ApiProblem) -> None:
         self._problem = problem

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from api import problems
 from api.problems import ApiProblem
+from api.work_queue import BEFORE
 from common.memory import give_back
 
 if TYPE_CHECKING:
@@ -51,9 +52,13 @@ class RequestBody:
 
 
 async def run_queued(request: Request, work: Callable[[threading.Event], T]) -> T:
-    """Run `work` in the application's queue and return its result."""
+    """Run `work` in the application's queue and return its result; `request.state.before` is its place there."""
     settings: Settings = request.app.state.settings
-    result: T = await request.app.state.queue.run(work, timeout=settings.timeout)
+
+    def place(before: int) -> None:
+        request.state.before = before
+
+    result: T = await request.app.state.queue.run(work, timeout=settings.timeout, place=place)
     return result
 
 
@@ -79,7 +84,9 @@ async def respond(
         # As bytes at once: model_dump_json would make a string first, and hundreds of megabytes may be in it.
         return answer.__pydantic_serializer__.to_json(answer.model_validate(made))
 
-    return LargeResponse(await run_queued(request, run), media_type=kind, headers={"Vary": "Accept"})
+    made = await run_queued(request, run)
+    headers = {"Vary": "Accept", BEFORE: str(request.state.before)}
+    return LargeResponse(made, media_type=kind, headers=headers)
 
 
 class LargeResponse(Response):

@@ -149,7 +149,7 @@ def from_exception(error: BaseException) -> ApiProblem:
     if isinstance(error, ApiProblem):
         return error
     if isinstance(error, Busy):
-        return ApiProblem(429, "busy", str(error), {"Retry-After": str(error.retry_after)})
+        return ApiProblem(429, "busy", str(error), error.headers)
     if isinstance(error, TooSlow | Cancelled):
         return ApiProblem(504, "timeout", str(error) or "The work was stopped before it finished: try again.")
     if isinstance(error, SettingProblem):

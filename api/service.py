@@ -15,6 +15,7 @@ from api.limits import check_options, check_size, expected_maps, pictures_per_ma
 from api.problems import ApiProblem, finite
 from api.schemas import ClassRequest, DetectRequest
 from common.errors import ImageProblem, ModelProblem, TooLarge
+from common.turns import QUICK, SLOW
 from models import weights
 
 if TYPE_CHECKING:
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
     from explain.explanation import Explanation
     from explain.export.result_folder import MapColours
     from explain.picture.image import Image
+    from explain.questions import Question
     from models.adapter import ModelSpec
 
     Explaining = ExplainRequest | DetectRequest | ClassRequest
 
 LOGGER = logging.getLogger(__name__)
+TURN_SECONDS = 0.25
+"""Seconds between two looks at whether the client still waits for its turn."""
 FEWER = "ask for fewer (top_k, targets, classes), for maps=none without overlay,"
 
 
@@ -109,12 +113,29 @@ def explain(
             check_size(image, 1, 1, "")
         else:
             check_size(image, expected_maps(request, explainer), pictures_per_map(request), FEWER)
-        raise_if_cancelled(cancel)
-        made = explainer(image, cancel=cancel, question=request.question, **given)
+        made = in_turn(explainer, image, request.question, given, cancel)
     if not single:
         check_size(image, len(made.heatmaps), pictures_per_map(request), FEWER)
     count(made)
     return made
+
+
+def in_turn(
+    explainer: Explainer,
+    image: Image,
+    question: Question | None,
+    given: dict[str, Any],
+    cancel: threading.Event | None,
+) -> Explanation:
+    """Explain a picture in its turn among those of the dashboard's sessions; raise Cancelled."""
+    from explain.methods import method
+
+    chosen = explainer.options(given, question).method or explainer.model.method
+    with (QUICK if method(chosen).quick else SLOW).turn() as turn:
+        while not turn.wait(TURN_SECONDS):
+            raise_if_cancelled(cancel)
+        raise_if_cancelled(cancel)
+        return explainer(image, cancel=cancel, question=question, **given)
 
 
 def engine_options(request: Explaining | CompareRequest | ProveRequest) -> dict[str, Any]:
@@ -157,7 +178,7 @@ def compare(request: CompareRequest, settings: Settings, cancel: threading.Event
         for name in ids:
             raise_if_cancelled(cancel)
             explainer = load_explainer(name, settings)
-            made.append(explainer(image, cancel=cancel, question=request.question, **given))
+            made.append(in_turn(explainer, image, request.question, given, cancel))
             timings.append(measure(made[-1].evidence))
             count(made[-1])
         explanations = tuple(made) if request.targets or request.each_own else same_target(made)

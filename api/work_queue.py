@@ -37,6 +37,8 @@ DEFAULT_WEIGHT = 2
 """Number of jobs for which that assumption counts: one or two slow jobs say little about the next."""
 MAX_RETRY_AFTER = 60
 """Longest Retry-After, in seconds: no estimate is good for longer."""
+BEFORE = "X-Queue-Before"
+"""Header that says how many requests were at work or waiting when this one came."""
 NICE = 10
 EXIT_SECONDS = 3.0
 """Seconds that threads get to end when the process exits."""
@@ -44,11 +46,18 @@ _QUEUES: weakref.WeakSet[WorkQueue] = weakref.WeakSet()
 
 
 class Busy(Problem):
-    """The queue is full, or did not move in time; retry after `retry_after` whole seconds."""
+    """The queue is full, or did not move in time; retry after `retry_after` whole seconds.
 
-    def __init__(self, retry_after: int) -> None:
+    `before`: how many requests are at work or wait.
+    """
+
+    def __init__(self, retry_after: int, before: int = 0) -> None:
         super().__init__(f"Too many requests are waiting: try again in {retry_after} s.")
-        self.retry_after = retry_after
+        self.retry_after, self.before = retry_after, before
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(self.retry_after), BEFORE: str(self.before)}
 
 
 class TooSlow(Problem):
@@ -128,16 +137,21 @@ class WorkQueue:
         self._done = self._refused = self._timed_out = self._disconnected = 0
         _QUEUES.add(self)
 
-    async def run(self, work: Callable[[threading.Event], T], *, timeout: float) -> T:
+    async def run(
+        self, work: Callable[[threading.Event], T], *, timeout: float, place: Callable[[int], None] | None = None
+    ) -> T:
         """Run `work` in a thread and return or raise its outcome; its argument is an event set once nobody awaits it.
 
-        `timeout`: seconds from now. Raises Busy at once if the queue is full, or if the job was still waiting at the
-        timeout, and TooSlow if it had started. An abandoned job keeps its place until its thread is done with it.
+        `timeout`: seconds from now. `place` is told how many jobs are before this one. Raises Busy at once if the queue
+        is full, or if the job was still waiting at the timeout, and TooSlow if it had started. An abandoned job keeps
+        its place until its thread is done with it.
         """
         job = _Job(work)
         with self._changed:
             if self._full():
                 raise self._busy()
+            if place is not None:
+                place(len(self._running) + len(self._queue))
             self._queue.append(job)
             # A thread that was just notified still counts as idle.
             if len(self._queue) > self._idle and len(self._threads) < self.workers:
@@ -243,7 +257,7 @@ class WorkQueue:
         seconds = min(max(1, math.ceil(self._seconds_until_free(before))), MAX_RETRY_AFTER)
         self._promises.append(now + seconds)
         self._refused += 1
-        return Busy(seconds)
+        return Busy(seconds, len(self._running) + len(self._queue))
 
     def stats(self) -> Stats:
         with self._changed:

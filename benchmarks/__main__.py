@@ -152,6 +152,8 @@ def _load(options: argparse.Namespace) -> Outcome:
     seconds = options.seconds or run.SECONDS
     result = run.load(seconds, options.sessions, options.clients)
     complete = seconds >= run.SECONDS and options.sessions >= run.SESSIONS and options.clients >= run.CLIENTS
+    if complete:
+        run.publish(result)
     return Outcome(
         result, run.markdown, run.OUT if complete else None, shared=True, code=int(bool(run.failures(result)))
     )

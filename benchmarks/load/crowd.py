@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from api.work_queue import BEFORE
 from benchmarks.api.clients import BOUNDARY, LIMIT, form
 from benchmarks.load.pictures import digest
 from benchmarks.load.session import Session, SessionProblem
@@ -79,7 +80,7 @@ class Client:
         elif digest(body.partition(HEADER_END)[2]) != wanted.whole:
             tally.wrong.append(f"the API: {path.name}: the map is not this picture's")
         else:
-            tally.told += int(answer.headers.get("X-Queue-Before") or 0) > 0
+            tally.told += int(answer.headers.get(BEFORE) or 0) > 0
             tally.shown.append(took)
             tally.finished.append(took)
 

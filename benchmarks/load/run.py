@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.load.crowd import Crowd, Tally
 from benchmarks.load.pictures import MODEL, expect, expected, marked
-from benchmarks.processes import environment, fresh, megabytes
+from benchmarks.processes import ROOT, environment, fresh, megabytes
 from benchmarks.report import FOLDER, Row, goal, goals, grid, machine, page
 from benchmarks.viewer.browser import DASHBOARD, Server, serving
 
@@ -24,6 +24,8 @@ WARM = 3
 """Parts after which memory should be flat."""
 THROUGHPUT, GROWTH = 0.9, 1.05
 OUT = FOLDER / "LOAD.md"
+PROMISES = ROOT / "docs" / "promises.md"
+COMMAND = "`python -m benchmarks load`"
 PACKAGES = ("torch", "streamlit", "fastapi", "starlette", "uvicorn", "numpy")
 
 
@@ -202,11 +204,19 @@ def markdown(result: Row) -> str:
     return page("Many at once", "load", result["machine"], *parts)
 
 
+def publish(result: Row, into: Path = PROMISES) -> None:
+    """Write this run's rows into docs/promises.md, in place of those of the run before."""
+    lines = [line for line in into.read_text("utf-8").splitlines() if COMMAND not in line]
+    after = lines.index("| --- | --- | --- |", lines.index("## Load")) + 1
+    lines[after:after] = [f"| {' | '.join(row)} |" for row in promises(result)]
+    into.write_text("\n".join(lines) + "\n", "utf-8")
+
+
 def promises(result: Row) -> list[tuple[str, ...]]:
     """Return the rows of docs/promises.md that this run fills."""
     answers, held = result["answers"], result["held"]
     right = sum(answers[name]["right"] for name in ("sessions", "clients"))
-    wrong, command = sum(row["wrong"] for row in answers.values()), "`python -m benchmarks load`"
+    wrong, command = sum(row["wrong"] for row in answers.values()), COMMAND
     crowd = f"{result['sessions']} sessions and {result['clients']} API clients for {result['seconds']:g} s"
     waits = answers["sessions"]["shown"]
     return [
@@ -227,6 +237,12 @@ def promises(result: Row) -> list[tuple[str, ...]]:
             f"{held[min(WARM, len(held) - 1)]['mb']:.0f} MB after {WARM} of {PARTS} parts, "
             f"{held[-1]['mb']:.0f} MB at the end; "
             f"{held[-1]['threads']} threads, {held[-1]['files']} file descriptors",
+            command,
+        ),
+        (
+            "Whoever waits is told how many are before",
+            f"{answers['sessions']['told']} of {answers['sessions']['right']} answers to sessions came after such a "
+            f"sentence, {answers['clients']['told']} of {answers['clients']['right']} to clients with such a header",
             command,
         ),
     ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import time
 import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -66,22 +67,28 @@ class _Seen:
 class Session:
     """One person at the dashboard."""
 
-    def __init__(self, address: str) -> None:
-        """Open the first page, and wait until it is drawn."""
+    def __init__(self, address: str, query: str = "") -> None:
+        """Open the first page, with what its address says after the `?`, and wait until it is drawn."""
         self._host, self._port = urlsplit(address).hostname or "", urlsplit(address).port
-        self._id = self._page = self._query = self._uploader = ""
+        self._id = self._page = self._uploader = ""
+        self._query = query
         self._xsrf = self._token()
         stream = f"ws://{self._host}:{self._port}/_stcore/stream"
         protocols: Any = ["streamlit", *([self._xsrf] if self._xsrf else [])]
         cookie = {"Cookie": f"{XSRF}={self._xsrf}"} if self._xsrf else {}
-        self._socket = connect(
-            stream, subprotocols=protocols, additional_headers=cookie, max_size=None, compression=None
+        self._open = ExitStack()
+        self._socket = self._open.enter_context(
+            connect(stream, subprotocols=protocols, additional_headers=cookie, max_size=None, compression=None)
         )
-        self._rerun(lambda _: None)
+        try:
+            self._rerun(lambda _: None)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Leave as a closed tab does."""
-        self._socket.close()
+        self._open.close()
 
     def upload(self, name: str, data: bytes, wanted: Marked) -> Answer:
         """Give the page a picture, and compare what it then shows with what is `wanted`."""
@@ -167,6 +174,8 @@ class Session:
             self._query = message.page_info_changed.query_string
         elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
             self._element(message.delta.new_element, seen)
+        elif kind == "delta" and message.delta.WhichOneof("type") == "new_transient":
+            seen.told |= any(QUEUED in one.spinner.text for one in message.delta.new_transient.elements)
 
     def _element(self, element: Any, seen: _Seen) -> None:
         kind = element.WhichOneof("type")
@@ -178,9 +187,6 @@ class Session:
         elif kind == "exception" or (kind == "alert" and element.alert.format == element.alert.ERROR):
             text = element.alert.body if kind == "alert" else element.exception.message
             seen.failures.append(f"the page says: {text[:200]}")
-        elif kind in ("markdown", "text", "progress", "spinner"):
-            found = getattr(element, kind)
-            seen.told |= QUEUED in str(getattr(found, "body", "") or getattr(found, "text", ""))
 
     def _messages(self) -> Iterator[ForwardMsg]:
         while True:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from components.frontend import declare, no_callback
 from components.session import state
@@ -154,3 +155,12 @@ def _arrived(take: Callable[[Iterable[tuple[str, bytes]]], None], bay: int) -> N
     desk.bays.remove(bay)
     desk.bays = [bay + 1] if not desk.bays else desk.bays
     take((file.name, file.getvalue()) for file in files)
+    _release(files)
+
+
+def _release(files: Iterable[Any]) -> None:
+    """Drop the copies that Streamlit holds: their uploader is gone, and it would keep each until the session ends."""
+    context = get_script_run_ctx()
+    if context is not None:
+        for file in files:
+            context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)  # type: ignore[attr-defined]

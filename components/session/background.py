@@ -17,6 +17,7 @@ import streamlit as st
 
 from common import logs, stopping, users
 from common.errors import Cancelled
+from components.session import presence
 from explain.phrases import NBSP
 
 if TYPE_CHECKING:
@@ -70,20 +71,25 @@ class Task(Generic[S]):
 
 
 class Watched(Task[S]):
-    """Work that stops itself once no page polls it any more: the page was left, or its tab closed."""
+    """Work that stops once nobody waits for it: its page was left and polls it no more, or its browser has gone."""
 
     def __init__(self, work: Callable[..., None], status: S, *given: Any) -> None:
         self._polled_at = time.monotonic()
         self.abandoned = False
         """Whether it was stopped because nobody waited for it any more."""
         super().__init__(work, status, *given)
+        presence.watch(self)
 
     def report(self, share: float, words: str, patience: float) -> None:
         """Report to the page, and stop where none has polled for `patience` seconds."""
         self.status.report(share, words)
         if time.monotonic() - self._polled_at > patience:
-            self.abandoned = True
-            self.cancel.set()
+            self.leave()
+
+    def leave(self) -> None:
+        """Stop, because nobody waits for it any more."""
+        self.abandoned = True
+        self.cancel.set()
 
     def polled(self) -> bool:
         self._polled_at = time.monotonic()

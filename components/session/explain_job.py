@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import streamlit as st
 
 from common.errors import Cancelled, Problem
-from components.session import background, monitoring, page, state
+from common.turns import QUICK, SLOW
+from components.session import background, monitoring, page, presence, queue_line, state
 from components.session.background import Status, Task, Watched
 from explain.evidence.cache import ByteCache
 from explain.methods import METHODS
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from components.session.state import Choices
-    from explain import Explainer, Explanation
+    from explain import Explainer, Explanation, Image
     from explain.comparison import Timing
 
 ABANDONED = 15.0
@@ -83,7 +85,13 @@ class Job(Watched[Status]):
         def report(share: float, words: str) -> None:
             self.report(share, words, ABANDONED)
 
-        self.result = explainer(choices.image, progress=report, cancel=cancel, partial=self._refined, **options)
+        with SLOW.turn() as turn:
+            while not turn.wait(queue_line.EVERY):
+                report(0.0, queue_line.words(turn.ahead))
+                if cancel.is_set():
+                    raise Cancelled
+            self.started = time.monotonic()
+            self.result = explainer(choices.image, progress=report, cancel=cancel, partial=self._refined, **options)
 
     def _refined(self, made: Explanation) -> None:
         self.partial, self.unseen = made, True
@@ -130,7 +138,7 @@ def explained(
     if made is None:
         if wait or not is_slow(options["method"]):
             with nullcontext() if quiet else spinner(explainer):
-                made = explainer(image, **options)
+                made = _in_turn(explainer, image, options)
         else:
             made, finished = _in_thread(key, choices, explainer, options)
             if made is None or not finished:
@@ -141,6 +149,21 @@ def explained(
     if monitoring.on():
         monitoring.note(key, made)
     return made
+
+
+def _in_turn(explainer: Explainer, image: Image, options: dict[str, Any]) -> Explanation:
+    """Explain a picture while the page waits, after those that were given before it."""
+    slow = is_slow(options["method"])
+    with (SLOW if slow else QUICK).turn() as turn:
+        queue_line.stand(turn)
+        if not slow:
+            return explainer(image, **options)
+        try:
+            with presence.Visit() as cancel:
+                return explainer(image, cancel=cancel, **options)
+        except Cancelled:
+            # The browser has gone: nobody reads the rest of the page.
+            st.stop()
 
 
 def before(choices: Choices) -> Explanation | None:
@@ -159,7 +182,8 @@ def _in_thread(
 ) -> tuple[Explanation | None, bool]:
     """Return what there is so far, and whether it is finished."""
     running = state.of(Running)
-    if running.job is None:
+    # Nobody stopped it: its browser was away.
+    if running.job is None or running.job.abandoned:
         running.key, running.job = key, Job(explainer, choices, options)
     job = running.job
     # Nobody waits for a cancelled thread: it ends before the model's next module.

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import streamlit as st
 from PIL import Image as Pillow
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from common.errors import ModelProblem
+from common.turns import Turns
 from components.choices import model_picker, sidebar
 from components.session import explain_job, image_source
 from components.session.explain_job import Running
@@ -166,6 +168,18 @@ def test_a_second_upload_is_as_good_as_the_first(page, pictures):
     assert bar(app)["name"] == "flower.jpg"
 
 
+def test_an_upload_is_held_once(page, pictures, monkeypatch):
+    managers, add = [], MemoryUploadedFileManager.add_file
+    monkeypatch.setattr(
+        MemoryUploadedFileManager, "add_file", lambda self, *given: (managers.append(self), add(self, *given))
+    )
+    app = page()
+    app.file_uploader[0].upload("zidane.jpg", pictures[1].read_bytes(), "image/jpeg").run()
+    assert shown(app).head["size"] == [1280, 720]
+    # Streamlit's own copy would stay until the session ends, one for each upload.
+    assert managers and not any(files for one in managers for files in one.file_storage.values())
+
+
 def test_an_upload_and_another_choice_at_once_are_both_followed(page, pictures):
     app = page()
     app.selectbox(key="method-classify").select("layercam")
@@ -265,6 +279,24 @@ def test_a_slow_method_can_be_stopped_and_what_is_shown_belongs_to_its_caption(p
     assert job.finished(20)
     assert "ScoreCAM" not in app.markdown[0].value
     assert len(shown(app).maps) == 5
+
+
+def test_a_slow_method_waits_for_those_of_others_and_says_how_many_they_are(page, monkeypatch):
+    turns = Turns(1)
+    monkeypatch.setattr(explain_job, "SLOW", turns)
+    with turns.turn() as others, turns.turn():
+        assert others.wait(0)
+        app = page(method="scorecam")
+        assert "ScoreCAM is running." in app.markdown[0].value
+        job = session(app, Running).job
+        end = time.monotonic() + 20
+        while job.status.words != "2 pictures are before yours.":
+            assert time.monotonic() < end, job.status.words
+            time.sleep(0.01)
+        # A session that leaves, or stops its method, gives up its place.
+        job.cancel.set()
+        assert job.finished(20)
+        assert turns.waiting == 1
 
 
 def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_screens(page, bus):

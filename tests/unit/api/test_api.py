@@ -135,6 +135,7 @@ def test_the_map_alone_and_the_picture_under_it(client: TestClient, bus: Path) -
     made = Explainer()(bus)
     answer = formed(client, "explain", bus, NPY)
     assert answer.headers["content-type"] == "application/x-npy"
+    assert answer.headers["x-queue-before"] == "0"
     assert np.array_equal(array(answer.content), made.heatmaps[0].values)
     drawn = formed(client, "explain", bus, PNG, colormap="jet", alpha="0.3").content
     with Pillow.open(io.BytesIO(drawn)) as picture:

@@ -232,7 +232,7 @@ def test_the_limit_that_is_told_is_the_one_that_was_set() -> None:
 def test_where_the_queue_is_full_no_byte_is_read() -> None:
     class Full:
         def check(self) -> None:
-            raise Busy(7)
+            raise Busy(7, 18)
 
     read: list[bytes] = []
 
@@ -241,7 +241,7 @@ def test_where_the_queue_is_full_no_byte_is_read() -> None:
 
     answer = asked(counting, body=[b"x"] * 3, queue=Full())
     refused(answer, 429)
-    assert answer[1]["retry-after"] == "7"
+    assert (answer[1]["retry-after"], answer[1]["x-queue-before"]) == ("7", "18")
     assert read == []
 
 

@@ -67,12 +67,30 @@ def test_of_a_burst_some_are_answered_and_the_rest_refused_at_once(queue: WorkQu
     refused = [answer for answer in answers if isinstance(answer, Busy)]
     assert answers.count(True) == 2 + 4
     assert len(refused) == 44
+    assert {busy.before for busy in refused} == {6}
     # Long before the work was done.
     assert seconds < 2
     assert all(1 <= busy.retry_after <= 60 for busy in refused)
     until(lambda: free(queue))
     assert loops.run(queue.run(lambda _: "after", timeout=5)) == "after"
     assert queue.stats().refused == 44
+
+
+def test_each_is_told_how_many_were_before_it(queue: WorkQueue) -> None:
+    places: list[int] = []
+
+    async def ask() -> None:
+        opened = threading.Event()
+        works = [queue.run(lambda _: opened.wait(5), timeout=10, place=places.append) for _ in range(6)]
+        asked = [asyncio.ensure_future(work) for work in works]
+        while len(places) < 6:
+            await asyncio.sleep(0)
+        opened.set()
+        await asyncio.gather(*asked)
+        await queue.run(lambda _: None, timeout=5, place=places.append)
+
+    loops.run(ask())
+    assert places == [0, 1, 2, 3, 4, 5, 0]
 
 
 def test_two_work_at_once_and_no_more(queue: WorkQueue) -> None:

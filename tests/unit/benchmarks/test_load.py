@@ -131,6 +131,18 @@ def test_the_report_says_what_was_kept_and_what_was_not() -> None:
     assert "0.70x" in text
 
 
+def test_the_promises_are_written_in_place_of_those_before(tmp_path: Path) -> None:
+    page, table = tmp_path / "promises.md", "| promise | measured | command |\n| --- | --- | --- |\n"
+    page.write_text(f"## Load\n\n{table}| other | 1 | `make test` |\n\n## Memory\n\n{table}| kept | 2 | `make` |\n")
+    run.publish(_result(), page)
+    once = page.read_text()
+    assert once.count(run.COMMAND) == len(run.promises(_result()))
+    load, memory = once.split("## Memory")
+    assert run.COMMAND in load and "other" in load and run.COMMAND not in memory and "kept" in memory
+    run.publish(_result(), page)
+    assert page.read_text() == once
+
+
 @pytest.mark.slow
 def test_a_small_crowd_is_answered_right(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "PARTS", 3)

@@ -1,0 +1,45 @@
+"""Wait for a turn at the models, and say meanwhile how many pictures are before this one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+from streamlit.proto.Element_pb2 import Element
+from streamlit.runtime.scriptrunner_utils.script_run_context import enqueue_message
+
+from explain.phrases import plural
+
+if TYPE_CHECKING:
+    from common.turns import Turn
+
+PATIENCE = 0.4
+"""Seconds of waiting before it is worth a sentence."""
+EVERY = 0.25
+"""Seconds between two looks: at the queue, and at whether this session still waits."""
+
+
+def words(ahead: int) -> str:
+    """Return the sentence that tells a session its place in the queue."""
+    if not ahead:
+        return "Your picture is next."
+    return f"{plural(ahead, 'picture')} {'is' if ahead == 1 else 'are'} before yours."
+
+
+def stand(turn: Turn) -> None:
+    """Wait for a turn, in the thread of a page; a session that leaves, or wants something else, gives its place up."""
+    if turn.wait(PATIENCE):
+        return
+    # As a spinner it takes no place among the page's elements; but the text of Streamlit's own cannot change.
+    line = Element()
+    line.spinner.text = words(turn.ahead)
+    show, clear = st._main._transient(line)
+    try:
+        while True:
+            line.spinner.text = words(turn.ahead)
+            # Raises where the browser has left or asked for another run.
+            enqueue_message(show())
+            if turn.wait(EVERY):
+                return
+    finally:
+        enqueue_message(clear())

@@ -1,0 +1,105 @@
+"""Turns come in the order in which they were asked for, and whoever leaves is not waited for."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from common.turns import Turn, Turns
+
+SOON = 20.0
+
+
+def _started(turns: Turns, served: list[int], number: int, work: threading.Event) -> threading.Thread:
+    """Start a thread that waits for its turn; return once it has its place in the queue."""
+    before = turns.waiting
+
+    def run() -> None:
+        with turns.turn() as turn:
+            entered.set()
+            assert turn.wait(SOON)
+            served.append(number)
+            work.wait(SOON)
+
+    entered = threading.Event()
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert entered.wait(SOON)
+    assert turns.waiting <= before + 1
+    return thread
+
+
+def test_who_came_first_is_served_first() -> None:
+    turns, served, work = Turns(1), list[int](), threading.Event()
+    with turns.turn() as first:
+        assert first.wait(0)
+        threads = [_started(turns, served, number, work) for number in range(6)]
+        work.set()
+        assert served == []
+    for thread in threads:
+        thread.join(SOON)
+    assert served == [0, 1, 2, 3, 4, 5]
+
+
+def test_as_many_work_at_once_as_there_are_places() -> None:
+    turns = Turns(2)
+    first, second, third = (_apart(turns) for _ in range(3))
+    assert (first.wait(0), second.wait(0), third.wait(0)) == (True, True, False)
+    assert third.ahead == 2
+    first.__exit__(None, None, None)
+    assert third.wait(0)
+
+
+def _apart(turns: Turns) -> Turn:
+    """Return a place in the queue as another thread takes it: one that is inside passes at once."""
+    turn = turns.turn()
+    turn.__enter__()
+    return turn
+
+
+def test_a_turn_knows_how_many_are_before_it_and_who_leaves_counts_no_more() -> None:
+    turns = Turns(1)
+    busy, second, third = (_apart(turns) for _ in range(3))
+    assert busy.wait(0)
+    assert (busy.ahead, second.ahead, third.ahead) == (0, 1, 2)
+    assert not third.wait(0.01)
+    second.__exit__(None, None, None)
+    assert (third.ahead, turns.waiting) == (1, 1)
+    busy.__exit__(None, None, None)
+    assert third.wait(0)
+
+
+def test_work_that_fails_leaves_its_place() -> None:
+    turns = Turns(1)
+    with pytest.raises(ValueError, match="broken"), turns.turn() as turn:
+        turn.wait()
+        raise ValueError("broken")
+    with turns.turn() as turn:
+        assert turn.wait(0)
+
+
+def test_who_is_inside_does_not_wait_for_itself() -> None:
+    turns = Turns(1)
+    with turns.turn() as outer:
+        assert outer.wait(0)
+        with turns.turn() as inner:
+            assert inner.wait(0)
+            assert inner.ahead == 0
+        # The inner block does not end the turn.
+        assert not _elsewhere(turns)
+    assert _elsewhere(turns)
+
+
+def _elsewhere(turns: Turns) -> bool:
+    """Return whether another thread gets a turn at once."""
+    found: list[bool] = []
+
+    def ask() -> None:
+        with turns.turn() as turn:
+            found.append(turn.wait(0))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join(SOON)
+    return found[0]
