@@ -201,7 +201,9 @@ def test_nobody_else_finds_it_on_any_page(left: Left, visit: Any) -> None:
     assert WORD not in text
     assert not any(pixels in text for pixels in left.pixels)
     # In a session that has not chosen a log yet.
-    app = visit(BEN)("watch", log="folder", **left.address)
+    opened = visit(BEN)
+    opened("explore")
+    app = opened("watch", log="folder", **left.address)
     assert any("What people saved" in one for one in sentences(app))
     assert WORD not in told(app)
 
