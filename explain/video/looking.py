@@ -16,7 +16,7 @@ from explain.evidence.layers import chosen_layers
 from explain.evidence.targets import decode
 from explain.explanation import method_of
 from explain.methods.method import Request
-from explain.video.ahead import in_order, single_threaded
+from explain.video.ahead import BYTES, in_order, single_threaded
 from explain.video.parts import Record, Seen
 from explain.video.track import Tracker
 from models.adapter import Target
@@ -98,6 +98,10 @@ class Looking:
     def batch(self) -> int:
         """Frames in one call."""
         return self.in_a_pass * (self.workers * ROUNDS if self.workers > 1 else 1)
+
+    def together_of(self, nbytes: int) -> int:
+        """Return how many frames of this size one call takes: whole passes, of no more bytes than are read ahead."""
+        return max(1, min(self.batch, BYTES // max(1, nbytes)) // self.in_a_pass) * self.in_a_pass
 
     def geometry(self, pixels: Pixels) -> Geometry:
         """Return how frames of this size lie in the model's input."""

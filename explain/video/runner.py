@@ -262,7 +262,8 @@ class _Run:
     def _looked_at(self, frames: Iterator[Frame], looked: int, total: int) -> list[Record]:
         """Return the records of the next part; fewer at the end of the clip."""
         found: list[Record] = []
-        while batch := list(itertools.islice(frames, min(self.looking.batch, PART - len(found)))):
+        together = self.looking.together_of(self.clip.about.width * self.clip.about.height * 3)
+        while batch := list(itertools.islice(frames, min(together, PART - len(found)))):
             found += self.looking(batch)
             of = f" of about {total:,}" if total and not self.settings.start and self.settings.end is None else ""
             at = batch[-1]
