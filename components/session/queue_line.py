@@ -17,6 +17,8 @@ PATIENCE = 0.4
 """Seconds of waiting before it is worth a sentence."""
 EVERY = 0.25
 """Seconds between two looks: at the queue, and at whether this session still waits."""
+ICON = ":material/hourglass_top:"
+"""By which `components/page_title/layout.css` knows this line, and keeps it in sight however the page is scrolled."""
 
 
 def words(ahead: int) -> str:
@@ -32,11 +34,11 @@ def stand(turn: Turn) -> None:
         return
     # As a spinner it takes no place among the page's elements; but the text of Streamlit's own cannot change.
     line = Element()
-    line.spinner.text = words(turn.ahead)
+    line.spinner.text = ICON
     show, clear = st._main._transient(line)
     try:
         while True:
-            line.spinner.text = words(turn.ahead)
+            line.spinner.text = f"{ICON} {words(turn.ahead)}"
             # Raises where the browser has left or asked for another run.
             enqueue_message(show())
             if turn.wait(EVERY):

@@ -50,7 +50,9 @@ class _Busy:
 
         def heard(message: Any) -> None:
             enqueue(message)
-            words = [one.spinner.text for one in message.delta.new_transient.elements]
+            words = [
+                one.spinner.text.removeprefix(queue_line.ICON).strip() for one in message.delta.new_transient.elements
+            ]
             self.said += words or ["(nothing)"]
             act(self, self.said[-1])
 
