@@ -102,7 +102,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
 
     signed_in.install()
     base = provider.base_path()
-    app = st.App(__file__, routes=routes(), middleware=[Middleware(Door, base=base, provider=provider)])
+    app = st.App(__file__, routes=routes(base=base), middleware=[Middleware(Door, base=base, provider=provider)])
 else:
     from components.page_title import page_title
     from components.session import signed_in

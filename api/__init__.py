@@ -17,19 +17,24 @@ ALIASES = ("/predict_with_gradcam", "/analyze_class")
 """Routes of the legacy API."""
 
 
-def routes(settings: Settings | None = None) -> list[BaseRoute]:
+def routes(settings: Settings | None = None, base: str = "") -> list[BaseRoute]:
     """Return routes for `st.App(__file__, routes=...)`; `settings` default to those of the environment.
 
-    They answer everything below /api, including unknown paths. The application is created in a thread when the first
+    They answer everything below /api, including unknown paths, and the same below `base`, the path at which a proxy
+    shows the server, such as `/sightglass`. The application is created in a thread when the first
     request arrives, so that a dashboard without HTTP clients starts as fast as without an API.
     """
-    app = _LazyApp(settings)
-    return [Mount("/api", app), *(Route(path, app) for path in ALIASES)]
+    app = _LazyApp(settings, base)
+    return [
+        route
+        for at in dict.fromkeys(("", base))
+        for route in (Mount(f"{at}/api", app), *(Route(f"{at}{path}", app) for path in ALIASES))
+    ]
 
 
 class _LazyApp:
-    def __init__(self, settings: Settings | None) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings | None, base: str) -> None:
+        self._settings, self._base = settings, base
         self._app: ASGIApp | None = None
         self._lock = threading.Lock()
 
@@ -41,7 +46,10 @@ class _LazyApp:
         assert self._app is not None
         # The application's own paths begin with /api, wherever it is mounted.
         inner = {name: value for name, value in scope.items() if name != "route"}
-        await self._app(inner | {"root_path": scope.get("app_root_path", "")}, receive, send)
+        below = scope.get("app_root_path", "")
+        if self._base and scope["path"].startswith(f"{below}{self._base}/"):
+            below += self._base
+        await self._app(inner | {"root_path": below}, receive, send)
 
     def _create(self) -> None:
         with self._lock:

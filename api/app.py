@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from api import (
     routes_models,
 )
 from api.schemas import Settings
+from api.security_headers import ANSWERS, CSP, written
 from api.work_queue import WorkQueue
 from explain.recipe import VERSION
 
@@ -28,6 +32,7 @@ ABOUT = """Where a vision model looked, how sure it was, and how far to trust th
 
 Send a picture as a file in a form (`multipart/form-data`) or as base64 in JSON; the other fields are the same in both.
 Every error is answered as `application/problem+json` with one sentence that says what to do."""
+_INLINE = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript", "favicon-32x32.png": "image/png"}
 
 
@@ -69,7 +74,7 @@ def _docs(app: FastAPI) -> None:
 
     async def page(request: Request) -> HTMLResponse:
         at = f"{request.scope.get('root_path', '')}/api/docs"
-        return get_swagger_ui_html(
+        shown = get_swagger_ui_html(
             openapi_url=f"{at}/openapi.json",
             title="Sightglass API",
             swagger_js_url=f"{at}/swagger-ui-bundle.js",
@@ -78,6 +83,8 @@ def _docs(app: FastAPI) -> None:
             # Its default sends the document to a validator on the web.
             swagger_ui_parameters={"validatorUrl": None, "tryItOutEnabled": True},
         )
+        shown.headers[CSP] = _policy(bytes(shown.body))
+        return shown
 
     async def asset(request: Request) -> Response:
         from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
@@ -91,6 +98,15 @@ def _docs(app: FastAPI) -> None:
     app.add_route("/api/docs/openapi.json", openapi_3_0, include_in_schema=False)
     app.add_route("/api/docs", page, include_in_schema=False)
     app.add_route("/api/docs/{name}", asset, include_in_schema=False)
+
+
+def _policy(page: bytes) -> str:
+    """Return what the page of the documentation may do: run its own scripts, and ask this server."""
+    inline = (base64.b64encode(hashlib.sha256(script).digest()) for script in _INLINE.findall(page))
+    scripts = " ".join(("'self'", *(f"'sha256-{digest.decode()}'" for digest in inline)))
+    # It styles its parts itself, and has pictures in its style sheet.
+    own = {"style-src": "'self' 'unsafe-inline'", "img-src": "'self' data:", "connect-src": "'self'"}
+    return written({**ANSWERS, "script-src": scripts, **own})
 
 
 def as_openapi_3_0(document: Any) -> Any:

@@ -325,3 +325,14 @@ def test_beside_another_application_it_is_made_when_it_is_asked() -> None:
         told(client.get("/api/nothing"), 404, "path")
         told(client.get("/predict_with_gradcam"), 405, "method")
         assert "/api/docs/swagger-ui.css" in client.get("/api/docs").text
+
+
+def test_below_the_path_of_a_proxy_it_answers_as_at_the_root() -> None:
+    with TestClient(Starlette(routes=api.routes(Settings(key="k"), base="/sight/glass"))) as client:
+        for base in ("", "/sight/glass"):
+            assert client.get(f"{base}/api/health").json()["status"] == "ok"
+            # What needs no key is told by the path below /api.
+            told(client.get(f"{base}/api/models"), 401, "key")
+            told(client.get(f"{base}/predict_with_gradcam", headers={"X-API-Key": "k"}), 405, "method")
+            assert f'"{base}/api/docs/swagger-ui.css"' in client.get(f"{base}/api/docs").text
+        assert client.get("/glass/api/health").status_code == 404
