@@ -302,8 +302,11 @@ def _annotate(ids: Sequence[str], key: str) -> None:
 def when(then: datetime) -> str:
     """Return a time as `just now`, `3 minutes ago` or `20 Nov 2026`."""
     seconds = (datetime.now(UTC) - then).total_seconds()
-    if seconds < 45:
+    if abs(seconds) < 45:
         return "just now"
+    if seconds < 0:
+        # This clock was ahead then, or is behind now.
+        return exact(then)
     for unit, size, most in (("minute", 60, 60), ("hour", 3600, 24), ("day", 86_400, 14)):
         if round(seconds / size) < most:
             return f"{plural(max(1, round(seconds / size)), unit)} ago"

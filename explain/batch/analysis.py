@@ -317,7 +317,7 @@ def packed(folder: Path, to: Path) -> Path:
     tables = [
         folder / name for name in (table.PARQUET, table.CSV, table.PROBLEMS, matrix.FILE) if (folder / name).is_file()
     ]
-    with atomic_write(to) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
+    with atomic_write(to) as draft, zipfile.ZipFile(draft, "w", strict_timestamps=False) as archive:
         for path in (*tables, *files):
             archive.write(path, path.relative_to(folder).as_posix())
     return to

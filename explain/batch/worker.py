@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from common.errors import Cancelled, ImageProblem, ModelProblem, Problem
+from common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
 from explain.batch import batched_pass, journal, matrix, proofs, records
 from explain.batch.item import Item, Unreachable
 from explain.evidence.determinism import PassLock
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from explain.picture.image import Image
     from models.layers import Layer
 
+NO_MEMORY = (torch.OutOfMemoryError, MemoryError)
 MAX_DECODED_BYTES = 64 * 2**20
 """Maximum bytes of decoded pictures per worker; a batch of larger ones goes through the model in parts."""
 
@@ -141,7 +142,9 @@ class Work:
         for part in self._opened(batch, found):
             for item, made in zip(part, self._explained(list(part.values())), strict=True):
                 if isinstance(made, Problem):
-                    found[item.key] = {"key": item.key, "stamp": item.stamp, "problem": str(made)}
+                    # What there was no memory for is tried again by the next run: no picture has an empty stamp.
+                    stamp = "" if isinstance(made, MachineProblem) else item.stamp
+                    found[item.key] = {"key": item.key, "stamp": stamp, "problem": str(made)}
                     continue
                 stem = records.stem(item)
                 records.write(self.put, stem, made, self.drawing)
@@ -190,14 +193,14 @@ class Work:
         channels, way = adapter.channels, self.options.preprocessing
         try:
             given = [adapter.prepare(image.taken(channels, adapter.spec.id), way) for image in images]
-        except Problem:
+        except (Problem, *NO_MEMORY):
             # One by one, so that each unsuitable picture gets its own message.
             return [self._explain_one(image) for image in images]
         try:
             with self._model_lock:
                 made = batched_pass.explained(self._resident, images, given, self._layers, self.options, self.maps)
             return [*made]
-        except (Problem, torch.OutOfMemoryError):
+        except (Problem, *NO_MEMORY):
             if len(images) == 1:
                 return [self._explain_one(images[0])]
         half = len(images) // 2
@@ -216,6 +219,8 @@ class Work:
                 made = self.explainer(image, cancel=self.stop, **options)
             except Problem as problem:
                 return problem
+            except NO_MEMORY as error:
+                return from_machine(error) or MachineProblem(str(error))
         # Thousands of pictures that are not viewed again would evict those that are.
         EVIDENCE.discard(lambda evidence: evidence is made.evidence)
         return made

@@ -186,11 +186,17 @@ class Resident:
         return stated or self.adapter.default_layers(self.layers)
 
 
-def _source(spec: ModelSpec) -> object:
+def _source(spec: ModelSpec) -> tuple[ModelSpec, dict[str, int]]:
     """Return a model's table and the modification times of its own files."""
     named = (spec.weights.get("path"), spec.arch.rpartition(":")[0])
     files = [name for name in named if isinstance(name, str) and name]
-    return spec, [os.stat(name).st_mtime_ns for name in files if os.path.isfile(name)]
+    return spec, {name: os.stat(name).st_mtime_ns for name in files if os.path.isfile(name)}
+
+
+def _unchanged(loaded: object, now: object) -> bool:
+    """Return whether a model is still what its table and its files say; what was deleted since stays in use."""
+    (old, before), (new, after) = loaded, now  # type: ignore[misc]
+    return old == new and all(before.get(name) == time for name, time in after.items())
 
 
 class Residency:
@@ -208,10 +214,10 @@ class Residency:
     def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:
         """Return the model on that device, loading it if necessary; concurrent callers wait for one load."""
         key, source = (spec.id, str(device)), _source(spec)
-        if (resident := self._residents.get(key)) is not None and resident.source == source:
+        if (resident := self._residents.get(key)) is not None and _unchanged(resident.source, source):
             return resident
         with self._loading[key]:
-            if (resident := self._residents.get(key)) is None or resident.source != source:
+            if (resident := self._residents.get(key)) is None or not _unchanged(resident.source, source):
                 measured(memory.resident())
                 resident = Resident(load(spec, progress=of_download(spec.id, progress)), device)
                 resident.source = source

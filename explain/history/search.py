@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from explain.history.records import Body, Mark
 
 ORDERS: dict[str, str] = {
-    "newest": "created DESC, n DESC",
-    "oldest": "created, n",
+    # As they were saved: times go back where a clock is set.
+    "newest": "n DESC",
+    "oldest": "n",
     "surest": "score DESC, n DESC",
     "least sure": "score IS NULL, score, n DESC",
     "largest": "bytes DESC, n DESC",

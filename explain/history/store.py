@@ -276,7 +276,8 @@ class Store:
     def tidy(self) -> None:
         """Run `sweep` once a day."""
         with self.reading() as database:
-            due = time.time() - float(schema.read_note(database, "swept") or 0) > SWEEP_EVERY
+            # Also where a clock that was ahead has been set back.
+            due = abs(time.time() - float(schema.read_note(database, "swept") or 0)) > SWEEP_EVERY
         if due:
             self.sweep()
 
@@ -290,7 +291,7 @@ class Store:
             for draft in self._drafts.iterdir():
                 with contextlib.suppress(FileNotFoundError):
                     seen = draft.stat()
-                    if time.time() - seen.st_mtime >= age:
+                    if abs(time.time() - seen.st_mtime) >= age:
                         draft.unlink()
                         freed += seen.st_size
             folders = [place for place in self._files.iterdir() if place.is_dir()]

@@ -30,6 +30,8 @@ LIMIT = 5000
 """Default maximum number of lines of the trend."""
 LATE = timedelta(minutes=5)
 """Lines of several processes are not strictly ordered by time."""
+EARLY = 500
+"""Lines in a row from before a time after which no later one is expected: fewer are of a clock that was wrong."""
 
 
 class Reading:
@@ -72,6 +74,7 @@ class Reading:
         """Return the observations that `seen` gives as columns, oldest first."""
         since, until = aware(since), aware(until)
         found: list[Observation] = []
+        early = 0
         for _, line in self._trend.read() if self.folder else ():
             if len(found) >= limit:
                 break
@@ -80,7 +83,8 @@ class Reading:
             except (KeyError, TypeError, ValueError):
                 continue
             assert one.time is not None
-            if since is not None and one.time < since - LATE:
+            early = early + 1 if since is not None and one.time < since - LATE else 0
+            if early > EARLY:
                 break
             inside = (since is None or one.time >= since) and (until is None or one.time < until)
             if inside and model in (None, one.model) and source in (None, one.source):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -23,7 +24,7 @@ from models.adapter import Target
 from models.labels import class_index
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import ThreadPoolExecutor
 
     from explain.evidence.resident import Resident
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from models.geometry import Geometry, ModelInput
 
 
+T = TypeVar("T")
 ROUNDS = 2
 """Passes of each worker in one call: the model is locked for as long."""
 
@@ -130,10 +132,21 @@ class Looking:
     def _recorded(self, frames: Sequence[Frame], evidences: Sequence[Evidence]) -> Iterator[Record]:
         for frame, evidence in zip(frames, evidences, strict=True):
             if self._tracker is None:
-                yield self._class_record(frame, evidence)
+                yield self._with_room(frame, evidence, partial(self._class_record, frame))
             else:
-                found = self._boxes(evidence)
-                yield self._box_record(frame, evidence, found, self._tracker.update(found))
+                found = self._with_room(frame, evidence, self._boxes)
+                made = partial(self._box_record, frame, found=found, tracks=self._tracker.update(found))
+                yield self._with_room(frame, evidence, made)
+
+    def _with_room(self, frame: Frame, evidence: Evidence, work: Callable[[Evidence], T]) -> T:
+        """Return `work(evidence)`, or that of a pass made anew where the GPU was full."""
+        given = iter((evidence,))
+
+        def done(resident: Resident, _: tuple[str, ...]) -> T:
+            own = next(given, None)
+            return work(self._one_by_one(resident, [frame])[0] if own is None else own)
+
+        return self.explainer.with_oom_fallback(done)
 
     def _side_by_side(self, frames: Sequence[Frame]) -> list[Record]:
         """Return the records, made by several workers; boxes are followed in this thread, in order."""

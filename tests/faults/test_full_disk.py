@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.faults.disks import mounted
 from tests.faults.outcome import is_one_sentence, result, survived
 
 if TYPE_CHECKING:
@@ -28,15 +28,8 @@ AMOUNTS = ["some", pytest.param("all", marks=pytest.mark.slow)]
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own in memory; only root may make one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if not mounted or mounted.returncode:
-        pytest.skip("no file system can be mounted here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted(tmp_path / "disk", f"size={SIZE_MB}m") as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("work", QUICK)

@@ -1,0 +1,105 @@
+"""A clock that is set back a day or jumps ahead: nothing is lost from sight, and nothing waits for it to catch up."""
+
+from __future__ import annotations
+
+import os
+import time
+import zipfile
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from components.session import history_store
+from explain import Explainer
+from explain.batch import analysis
+from explain.history import History, rows, schema
+from explain.live import tickets
+from explain.monitor import Monitor, observation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAY = 86_400.0
+
+
+@pytest.fixture(scope="module")
+def explanation() -> Any:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    return Explainer("demo-cls-s")(pixels, top_k=1)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds by which the clock is wrong."""
+    wrong, now, real = [0.0], time.time, rows.now
+    monkeypatch.setattr(time, "time", lambda: now() + wrong[0])
+    monkeypatch.setattr(rows, "now", lambda: real() + int(wrong[0] * 1e6))
+    return wrong
+
+
+@pytest.mark.parametrize("jump", [-DAY, DAY])
+def test_what_was_saved_last_is_first_whatever_the_clock_said(
+    explanation: Any, clock: list[float], jump: float, tmp_path: Path
+) -> None:
+    history = History(tmp_path)
+    ids = []
+    for wrong in (0.0, jump, 0.0):
+        clock[0] = wrong
+        ids.append(history.keep(explanation).id)
+    assert [record.id for record in history.search().records] == ids[::-1]
+    assert [record.id for record in history.search(order="oldest").records] == ids
+
+
+def test_leavings_are_swept_also_where_the_clock_was_ahead(
+    explanation: Any, clock: list[float], tmp_path: Path
+) -> None:
+    history = History(tmp_path)
+    clock[0] = 400 * DAY
+    history.keep(explanation)
+    draft = tmp_path / "drafts" / "left"
+    draft.write_bytes(b"half")
+    ahead = time.time()
+    os.utime(draft, (ahead, ahead))
+    clock[0] = 0.0
+    history.keep(explanation)
+    assert not draft.exists()
+    with history._store.reading() as database:
+        assert abs(float(schema.read_note(database, "swept") or 0) - time.time()) < 60
+
+
+def test_a_record_of_tomorrow_has_its_date() -> None:
+    now = datetime.now(UTC)
+    assert history_store.when(now) == "just now"
+    assert history_store.when(now + timedelta(days=2)) == history_store.exact(now + timedelta(days=2))
+
+
+def test_a_few_lines_of_a_wrong_clock_hide_none_before_them(
+    explanation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor, start = Monitor(tmp_path), datetime(2026, 3, 1, 12, tzinfo=UTC)
+    one = observation.observe(explanation, source="test")
+    for minutes in (0, 1, -1440, -1439, 2):
+        monitor._trend.append(replace(one, time=start + timedelta(minutes=minutes)).line())
+    seen = monitor.observations(since=start - timedelta(minutes=1))
+    assert [round((found.time - start).total_seconds() / 60) for found in seen if found.time] == [0, 1, 2]
+
+
+def test_tickets_do_not_ask_the_clock(clock: list[float]) -> None:
+    ticket = tickets.issue()
+    clock[0] = 30 * DAY
+    assert tickets.valid(ticket)
+    other = tickets.issue()
+    clock[0] = -30 * DAY
+    assert tickets.valid(other)
+
+
+def test_results_from_before_1980_can_be_packed(tmp_path: Path) -> None:
+    """As machines without a battery write them before they know the time."""
+    file = tmp_path / "results.csv"
+    file.write_text("a,b\n")
+    os.utime(file, (60, 60))
+    with zipfile.ZipFile(analysis.packed(tmp_path, tmp_path / "all.zip")) as archive:
+        assert archive.read("results.csv") == b"a,b\n"

@@ -1,0 +1,116 @@
+"""A folder of models that vanishes under a running server, and folders in which nothing can be written."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from PIL import Image as Pillow
+from starlette.testclient import TestClient
+
+from api.app import create
+from api.schemas import Settings
+from explain.evidence.resident import RESIDENCY
+from tests.clips import scene
+from tests.faults.disks import read_only
+from tests.faults.outcome import is_one_sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+TABLE = """
+[model."{name}"]
+loader = "torchvision_models"
+arch = "squeezenet1_1"
+task = "classify"
+weights = {{ path = "{path}" }}
+"""
+PAGES = (
+    "",
+    *(f"pages/{name}.py" for name in ("topk", "detect", "compare", "similarity", "cheat", "whatif", "live")),
+    *(f"pages/{name}/page.py" for name in ("trust", "batch", "watch", "video", "present", "history")),
+)
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with two models of one's own, which models.toml beside it names."""
+    from torchvision.models import squeezenet1_1
+
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for name in ("used", "unused"):
+        torch.save(squeezenet1_1().state_dict(), folder / f"{name}.pth")
+    toml = tmp_path / "models.toml"
+    toml.write_text("".join(TABLE.format(name=name, path=folder / f"{name}.pth") for name in ("used", "unused")))
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(toml))
+    yield folder
+    RESIDENCY.free()
+
+
+def test_a_folder_of_models_that_vanishes_stops_only_what_must_be_read_from_it(models: Path) -> None:
+    buffer = io.BytesIO()
+    Pillow.fromarray(scene(1)[0]).save(buffer, "PNG")
+    client = TestClient(create(Settings(model="demo-cls-s")))
+
+    def explained(model: str) -> tuple[int, dict[str, object]]:
+        answer = client.post("/api/explain", files={"image": buffer.getvalue()}, data={"model": model})
+        return answer.status_code, answer.json()
+
+    status, before = explained("used")
+    assert status == 200, before
+    kept = models.with_name("kept")
+    shutil.move(models, kept)
+    # It is in memory.
+    status, after = explained("used")
+    assert status == 200 and after["predictions"] == before["predictions"]
+    status, problem = explained("unused")
+    assert status == 503 and is_one_sentence(str(problem["detail"])) and "unused.pth" in str(problem["detail"])
+    RESIDENCY.free()
+    status, problem = explained("used")
+    assert status == 503 and is_one_sentence(str(problem["detail"]))
+    assert explained("demo-cls-s")[0] == 200
+    assert client.get("/api/health").status_code == 200
+    shutil.move(kept, models)
+    assert explained("used")[1]["predictions"] == before["predictions"]
+    # What is replaced is read anew.
+    shutil.copy(models / "unused.pth", models / "used.pth")
+    assert explained("used")[1]["predictions"] == explained("unused")[1]["predictions"] != before["predictions"]
+
+
+@pytest.mark.slow
+def test_where_nothing_can_be_written_every_page_explains_and_says_that_nothing_is_saved(tmp_path: Path) -> None:
+    with read_only(tmp_path / "home") as home:
+        folders = {f"SIGHTGLASS_{name}": str(home / name.lower()) for name in ("BATCHES", "HEATMAPS")}
+        unset = {"XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "SIGHTGLASS_HISTORY", "SIGHTGLASS_MONITOR"}
+        kept = {name: value for name, value in os.environ.items() if name not in unset}
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.faults.visits", *PAGES],
+            cwd=ROOT,
+            env=kept | folders | {"HOME": str(home)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert list(home.iterdir()) == []
+    pages = json.loads(done.stdout.partition("\0")[2])
+    assert len(pages) == len(PAGES)
+    for page, visits in pages.items():
+        for said in visits:
+            assert not said["broke"], f"{page}: {said['broke']}"
+            assert all(is_one_sentence(error) and str(home) in error for error in said["errors"]), f"{page}: {said}"
+            if said.get("pressed") in ("Save", "New deck"):
+                told = [text for text in (*said["texts"], *said["errors"]) if str(home) in text]
+                assert len(told) == 1 and is_one_sentence(told[0]), f"{page}: {said}"
+    assert all(pages[f"pages/{name}.py"][0]["viewer"] for name in ("explore", "topk", "detect", "compare", "whatif"))
+    presses = sum("pressed" in said for visits in pages.values() for said in visits)
+    print(f"{len(pages)} pages and {presses} buttons where nothing can be written: each says so in one sentence")

@@ -1,0 +1,62 @@
+"""Several servers on one store, at work at once: nothing is lost, nothing is there twice, nobody hears of a lock."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from explain import Explainer
+from explain.history import History
+from tests.clips import scene
+from tests.faults import works
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("servers", "count"), [(2, 100), (4, 200)])
+def test_several_servers_share_a_store(servers: int, count: int, tmp_path: Path) -> None:
+    history = History(tmp_path)
+    shared = history.keep(Explainer("demo-cls-s")(scene(1)[0], top_k=1), note="shared")
+    deck = history.decks.create("Shared")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.busy", str(tmp_path), f"server{i}", str(count)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ,
+        )
+        for i in range(servers)
+    ]
+    for process in processes:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps([shared.id, deck.id]) + "\n")
+        process.stdin.flush()
+    done = [json.loads(process.communicate()[0]) for process in processes]
+    assert [problem for one in done for problem in one["problems"]] == []
+    expected = {id: note for one in done for id, note in one["kept"].items() if id not in one["deleted"]}
+    # Notes are unique, so that this also says that no record is there twice.
+    found = works.by_note(history)
+    assert {record.id: note for note, record in found.items() if note != "shared"} == expected
+    assert all(not record.damaged and works.digest(history, record) for record in found.values())
+    assert sorted(mark.text for mark in found["shared"].marks) == sorted(text for one in done for text in one["marks"])
+    slides = history.decks.get(deck.id).slides
+    assert len(slides) == len({slide.id for slide in slides}) == sum(one["slides"] for one in done)
+    history._store.sweep(age=0)
+    with history._store.reading() as database:
+        named = {name for (name,) in database.execute("SELECT name FROM files")}
+    assert {path.name for path in (tmp_path / "files").rglob("*.*")} == named
+    kept, gone = sum(len(one["kept"]) for one in done), sum(len(one["deleted"]) for one in done)
+    print(
+        f"{servers} servers: {kept} saved, {gone} deleted, {sum(len(one['marks']) for one in done)} marks and "
+        f"{len(slides)} slides at once; nothing lost or twice"
+    )
