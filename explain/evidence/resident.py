@@ -8,7 +8,7 @@ import os
 import threading
 from collections import defaultdict
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import torch
@@ -193,10 +193,10 @@ def _source(spec: ModelSpec) -> tuple[ModelSpec, dict[str, int]]:
     return spec, {name: os.stat(name).st_mtime_ns for name in files if os.path.isfile(name)}
 
 
-def _unchanged(loaded: object, now: object) -> bool:
+def _unchanged(loaded: Any, now: tuple[ModelSpec, dict[str, int]]) -> bool:
     """Return whether a model is still what its table and its files say; what was deleted since stays in use."""
-    (old, before), (new, after) = loaded, now  # type: ignore[misc]
-    return old == new and all(before.get(name) == time for name, time in after.items())
+    before: dict[str, int] = loaded[1]
+    return bool(loaded[0] == now[0]) and all(before.get(name) == time for name, time in now[1].items())
 
 
 class Residency:
