@@ -10,7 +10,8 @@ import streamlit as st
 
 from common.scratch import scratch_folder
 from components.session import explain_job
-from pages.video.job import Job, Plan, Source
+from pages.video.job import Job
+from pages.video.plan import Plan, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable

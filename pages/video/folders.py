@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from common import users
 from common.files import to_json, write_file
 from common.settings import settings
-from pages.video.job import Plan, Source
+from pages.video.plan import Plan, Source
 
 CLIP, PLAN, LOCK = "clip", "plan.json", "lock"
 DAYS = 7

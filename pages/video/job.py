@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.session.background import Status, Task
 from explain.phrases import plural
@@ -13,27 +12,9 @@ from explain.phrases import plural
 if TYPE_CHECKING:
     from threading import Event
 
-    from explain.video import Settings, Summary
+    from explain.video import Summary
     from pages.video.folders import ClipFolder
-
-
-@dataclass(frozen=True)
-class Source:
-    """A clip on this machine, and what a person calls it."""
-
-    path: Path
-    name: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is made of a clip, and where."""
-
-    source: Source
-    model: str
-    options: dict[str, Any]
-    settings: Settings
-    folder: Path
+    from pages.video.plan import Plan
 
 
 @dataclass

@@ -12,7 +12,8 @@ from components.session import background, page, state, url_state
 from components.session.markdown import escaped
 from explain.phrases import NBSP, pixels
 from pages.video import example, folders
-from pages.video.job import Job, Plan, Source, Video, described, headline
+from pages.video.job import Job, Video, described, headline
+from pages.video.plan import Plan, Source
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator

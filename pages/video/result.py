@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from explain.deck.scene import Scene
     from explain.video.clip import About
     from explain.video.curves import Curve
-    from pages.video.job import Job, Plan
+    from pages.video.job import Job
+    from pages.video.plan import Plan
 
 
 TALL = 520

@@ -25,7 +25,7 @@ from explain.monitor import default
 from explain.picture.image import Image, to_jpeg
 from models import catalog
 from pages.video import folders
-from pages.video.job import Plan, Source
+from pages.video.plan import Plan, Source
 from tests.pages.conftest import ROOT
 from tests.unit.test_whose import OWN, STORES
 

@@ -18,7 +18,8 @@ from explain.video import Settings, runner
 from explain.video.clip import Clip
 from explain.video.curves import curves
 from pages.video import folders, result
-from pages.video.job import Job, Plan, Source, Video
+from pages.video.job import Job, Video
+from pages.video.plan import Plan, Source
 from tests.clips import clip, scene
 from tests.pages.conftest import session, texts
 
@@ -136,7 +137,7 @@ from pathlib import Path
 from explain.video import Settings, run, runner
 from explain.video.clip import Clip
 from pages.video import folders
-from pages.video.job import Plan, Source
+from pages.video.plan import Plan, Source
 runner.PART = 4
 folder = folders.new()
 path = folder.path / folders.CLIP
