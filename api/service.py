@@ -14,6 +14,7 @@ import numpy as np
 from api.limits import check_options, check_size, expected_maps, pictures_per_map, raise_if_cancelled
 from api.problems import ApiProblem, finite
 from api.schemas import ClassRequest, DetectRequest
+from common import users
 from common.errors import ImageProblem, ModelProblem, TooLarge
 from common.turns import QUICK, SLOW
 from models import weights
@@ -342,7 +343,12 @@ def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes
 
 
 def monitor(explanation: Explanation, requested: bool | None, settings: Settings) -> dict[str, Any] | None:
-    """Let the monitor see an explanation and return what it did; None if that is not requested. Never raises."""
+    """Let the monitor see an explanation and return what it did; None if that is not requested.
+
+    Raises NotAllowed where a viewer requests it, and nothing else.
+    """
+    if requested:
+        users.require_saving("have explanations monitored")
     if not (settings.monitor if requested is None else requested):
         return None
     try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from common import users
-from common.errors import ImageProblem
+from common.errors import ImageProblem, NotAllowed
 from common.files import write_file
 from common.settings import settings
 from components.session import image_source, state
@@ -65,6 +65,7 @@ def keep(data: bytes, where: Path, now: datetime) -> Path:
 
 def place(data: bytes, where: Path, name: str) -> Path:
     """Write a file into a folder, with `_2` and so on added to a name in use. Raises OSError."""
+    users.require_saving("save pictures on the server")
     where.mkdir(parents=True, exist_ok=True)
     to = _free(where, name)
     try:
@@ -127,6 +128,8 @@ def follow(explanation: Explanation) -> None:
         except OSError as error:
             words = f"The photo could not be saved in {folder()} ({error.strerror or error}): "
             photos.saved = (sha256, f":material/error: {words}name another folder in SIGHTGLASS_HEATMAPS.")
+        except NotAllowed as refused:
+            photos.saved = (sha256, f":material/lock: {refused}")
     of, words = photos.saved
     if of == sha256:
         st.caption(words)
@@ -156,6 +159,8 @@ def _save_all(explanation: Explanation) -> None:
     except OSError as error:
         words = f"They could not be written to {folder()} ({error.strerror or error}): name another folder in "
         words += "SIGHTGLASS_HEATMAPS."
+    except NotAllowed as refused:
+        words = str(refused)
     state.of(Photos).written = (explanation.image.sha256, words)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import heapq
 import io
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common import csv_cells
 from common.errors import ModelProblem
 from common.files import write_file
 from explain.faithfulness.grid import Cell, Grid, best
@@ -183,16 +183,14 @@ def write(folder: Path, outcomes: Iterable[Outcome]) -> None:
         (folder / FILE).unlink(missing_ok=True)
         return
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(field.name for field in fields(Mean))
-    writer.writerows(map(astuple, found.cells))
+    csv_cells.write(text, [field.name for field in fields(Mean)], map(asdict, found.cells))
     write_file(folder / FILE, text.getvalue().encode())
 
 
 def read(folder: Path) -> Matrix | None:
     """Return the matrix of a run's folder; None where it has none."""
     try:
-        rows = [*csv.DictReader(io.StringIO((folder / FILE).read_text("utf-8")))]
+        rows = [*csv_cells.read(io.StringIO((folder / FILE).read_text("utf-8")))]
     except OSError:
         return None
     return Matrix(tuple(_mean(row) for row in rows)) if rows else None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import csv
 import json
 from typing import TYPE_CHECKING, Any
 
+from common import csv_cells
 from common.files import atomic_write
 
 if TYPE_CHECKING:
@@ -72,13 +72,8 @@ def _types(rows: Iterable[Row]) -> dict[str, str]:
 
 
 def _csv(path: Path, columns: list[str], rows: Iterable[Row]) -> None:
-    # Here, since pages that only need the tables' names are up before torch is.
-    from explain.export.table import escaped
-
     with atomic_write(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows({name: escaped(value) for name, value in row.items()} for row in rows)
+        csv_cells.write(file, columns, rows)
 
 
 def _parquet(path: Path, types: dict[str, str], journal: Journal, keys: list[str], classes: Sequence[str]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv as comma
 import json
 from dataclasses import asdict, fields
 from io import StringIO
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from common import csv_cells
 from explain.export import caption
 from explain.maps.boxes import BoxNumbers
 from explain.maps.statistics import BINS, MEANING, shown
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from explain.maps.statistics import Statistics
     from explain.result import Result
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def rows(explanation: Result) -> list[dict[str, Any]]:
@@ -50,12 +49,9 @@ def of_picture(explanation: Result) -> dict[str, Any]:
 
 def csv(table: Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]) -> str:
     """Return rows as CSV (RFC 4180) with the columns of the first row as header; empty without rows."""
-    out, writer = StringIO(), None
-    for row in table:
-        if writer is None:
-            writer = comma.DictWriter(out, list(row))
-            writer.writeheader()
-        writer.writerow({name: escaped(value) for name, value in row.items()})
+    out, all_rows = StringIO(), iter(table)
+    if (first := next(all_rows, None)) is not None:
+        csv_cells.write(out, list(first), chain((first,), all_rows))
     return out.getvalue()
 
 
@@ -92,11 +88,6 @@ def _flat(statistics: Statistics) -> dict[str, Any]:
         else:
             flat[name] = json.dumps([asdict(region) for region in value]) if name == "regions" else value
     return flat
-
-
-def escaped(value: Any) -> Any:
-    """Put an apostrophe before a text that a spreadsheet would read as a formula: names are not trusted."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def listed(statistics: Statistics) -> list[tuple[str, str, str]]:

@@ -157,9 +157,10 @@ class Monitor(Reading):
     def watch(self, explanation: Explanation, *, source: str = "library") -> Entry | None:
         """Observe an explanation; return its entry if it is odd and was logged in full, else None.
 
-        Never raises: failures are counted and listed in `problems`. An unfinished map is ignored.
+        Never raises: failures are counted and listed in `problems`. An unfinished map is ignored, and so is what a
+        viewer explains.
         """
-        if self.folder is None or not explanation.finished:
+        if self.folder is None or not explanation.finished or not users.may_save():
             return None
         try:
             return self._watch(explanation, source)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common import csv_cells
 from common.errors import Problem
 from common.files import write_file
 from explain.monitor.observation import NUMBERS, Observation, read_stamp, stamp
@@ -111,7 +112,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
     try:
         if path.suffix.lower() == ".csv":
             with path.open(newline="", encoding="utf-8") as file:
-                table: list[dict[str, Any]] = [*csv.DictReader(file)]
+                table: list[dict[str, Any]] = [*csv_cells.read(file)]
         else:
             from pyarrow import parquet  # type: ignore[import-untyped]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from common import csv_cells
 from explain.video.timeline import CSV
 
 if TYPE_CHECKING:
@@ -68,4 +68,4 @@ def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[Curve, ...
 
 def _rows(folder: Path) -> Iterator[dict[str, str]]:
     with (folder / CSV).open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)
+        yield from csv_cells.read(file)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common import csv_cells
 from common.files import atomic_write, jsonable
 from explain.video.draw import COLUMNS
 
@@ -34,9 +34,7 @@ def read_rows(paths: Iterable[Path]) -> Iterator[Row]:
 def write(folder: Path, rows: Callable[[], Iterable[Row]], facts: Mapping[str, Any]) -> None:
     """Write `timeline.csv` and `timeline.json` (the facts, then the rows under `rows`), one row in memory at a time."""
     with atomic_write(folder / CSV) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS)
-        table.writeheader()
-        table.writerows(rows())
+        csv_cells.write(file, COLUMNS, rows())
     with atomic_write(folder / JSON) as draft, draft.open("w", encoding="utf-8") as file:
         head = json.dumps(jsonable(facts), indent=1)
         file.write(head[: head.rindex("}")].rstrip() + ',\n "rows": [')

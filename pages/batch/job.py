@@ -42,6 +42,7 @@ class Job(Task[BatchStatus]):
     """One or two runs in a thread."""
 
     def __init__(self, source: Source, plans: tuple[Plan, ...], *, resume: bool = True) -> None:
+        users.require_saving("start a batch")
         self.source, self.plans = source, plans
         super().__init__(_run, BatchStatus(), source, plans, resume)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from common import users
 from common.errors import Problem
 from components.choices import model_picker, sidebar
 from components.session import background, page, state, url_state
@@ -168,6 +169,7 @@ def _prove() -> bool:
 
 
 def _start(source: Source, choices: Choices, second: str | None, *, prove: bool = False, resume: bool = True) -> None:
+    users.require_saving("start a batch")
     plans, folder = [], pictures.scratch()
     for name in filter(None, (choices.model.id, second)):
         fitted = choices

@@ -13,6 +13,7 @@ from components.session.markdown import escaped, shortened
 from components.views import charts, method_matrix, tables
 from explain.batch import analysis, journal, matrix, proofs
 from explain.batch.table import CSV, PARQUET
+from explain.export.table import csv
 from explain.phrases import listing, percent, plural
 from explain.provenance import made_with
 from models import catalog
@@ -20,6 +21,8 @@ from pages.batch.tiles import WIDE, tiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pandas import DataFrame
 
     from pages.batch.job import Job
 
@@ -320,6 +323,12 @@ def table(job: Job) -> None:
     st.caption(f"The main columns of {len(found.columns)}, one row per picture; Download has all of them.")
 
 
+def _records(found: DataFrame) -> list[dict[str, Any]]:
+    """Return a table's rows, with None for what is missing."""
+    whole = found.astype(object).where(found.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in whole.to_dict("records")]
+
+
 def downloads(job: Job) -> None:
     """Draw the menu of downloads: tables, and an archive that is made when it is requested."""
     with st.popover("Download", icon=":material/download:", help="The table, or everything as one archive."):
@@ -327,7 +336,7 @@ def downloads(job: Job) -> None:
         if second is not None:
             charts.download(
                 "Both models, .csv",
-                lambda: frame(*key(job)).to_csv(index=False).encode(),
+                lambda: csv(_records(frame(*key(job)))).encode(),
                 "both.csv",
                 type="tertiary",
                 key="get-both",

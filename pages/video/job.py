@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from common import users
 from components.session.background import Status, Task
 from explain.phrases import plural
 
@@ -29,6 +30,7 @@ class Job(Task[ClipStatus]):
 
     def __init__(self, plan: Plan, keep: tempfile.TemporaryDirectory[str] | None = None) -> None:
         """`keep`: the folder of the results, which lives as long as this object."""
+        users.require_saving("have a clip explained")
         self.plan, self._keep = plan, keep
         super().__init__(_run, ClipStatus(words="Reading the clip"), plan)
 

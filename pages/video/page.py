@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
+from common import users
 from common.errors import ImageProblem, ModelProblem
 from components.choices import image_picker, sidebar
 from components.session import background, page, state, url_state
@@ -230,6 +231,7 @@ def _over_time() -> tuple[int, float, str]:
 
 
 def _start(source: Source, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> None:
+    users.require_saving("have a clip explained")
     options = {"method": choices.method, **choices.options}
     if targets:
         options["targets"] = targets

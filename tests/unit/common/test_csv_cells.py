@@ -1,0 +1,41 @@
+"""No cell of a CSV is a formula, and what is read back is what was written."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from common import csv_cells
+
+ROOT = Path(__file__).parents[3]
+HOSTILE = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "=cmd|' /C calc'!A0", "-2+3+cmd|'x'!A0"]
+HARMLESS = ["", "palace", "'quoted'", "it's =", " = ", "1-1", "'", "''", "a\nb", 'say "x", please', "é=1"]
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, *HARMLESS, *("'" + text for text in HOSTILE)])
+def test_what_is_written_is_no_formula_and_is_read_back(text: str) -> None:
+    file = io.StringIO(newline="")
+    csv_cells.write(file, ["label", text or "x"], [{"label": text, text or "x": 1}])
+    for row in csv.reader(io.StringIO(file.getvalue(), newline="")):
+        assert not [cell for cell in row if cell.startswith(csv_cells.FORMULA)]
+    (found,) = csv_cells.read(io.StringIO(file.getvalue(), newline=""))
+    assert found["label"] == text
+
+
+def test_numbers_stay_numbers_and_other_columns_are_left_out() -> None:
+    file = io.StringIO(newline="")
+    csv_cells.write(file, ["a", "b"], [{"a": -1.5, "b": None, "c": "=1"}])
+    assert file.getvalue() == "a,b\r\n-1.5,\r\n"
+
+
+@pytest.mark.parametrize("room", ["api", "cli", "common", "components", "explain", "models", "pages"])
+def test_nobody_writes_csv_in_another_way(room: str) -> None:
+    for path in sorted((ROOT / room).rglob("*.py")):
+        if path == ROOT / "common/csv_cells.py":
+            continue
+        names = {node.attr for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Attribute)}
+        assert not names & {"to_csv", "DictWriter", "DictReader"}, path
