@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
-from api import problems, sign_in
+from api import ALIASES, host_names, problems, sign_in
 from api.identity import USER, headers_of, identify, secrets_in
 from api.problems import ApiProblem
 from api.security_headers import PAGES, SecurityHeaders
@@ -79,6 +79,11 @@ class Door:
             if path == sign_in.OUT:
                 return await run_in_threadpool(sign_in.signed_out, request, self.base)
         public = any(path == name or path.startswith(f"{name}/") for name in PUBLIC)
+        # Where people sign in, that page has no cookie of this server's; the API decides for itself.
+        if not (public or policy.in_use().asks or _of_api(path)):
+            headers = headers_of(scope)
+            if not host_names.is_known(headers.get("host", ""), scope):
+                return problems.response(ApiProblem(403, "origin", host_names.UNKNOWN), path)
         if public or (policy.in_use().way == "oidc" and path in OF_PROVIDER):
             return None
         if caller.user is None:
@@ -111,6 +116,10 @@ def _told(scope: Scope, path: str, caller: Caller) -> Scope:
     if path == STREAM and caller.visit is not None:
         headers.append((visit.HEADER.encode(), visit.sealed(caller.visit).encode()))
     return {**scope, "headers": headers, USER: caller.user}
+
+
+def _of_api(path: str) -> bool:
+    return path.startswith("/api/") or path in ALIASES
 
 
 def _key() -> str | None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import time
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 
-from api import metrics, problems, request_log, stopping
+from api import host_names, metrics, problems, request_log, stopping
 from api.identity import headers_of, of_request, secrets_in
 from api.problems import ApiProblem
 from api.security_headers import ANSWERS, SecurityHeaders
@@ -69,11 +68,6 @@ CLIENT_CLOSED = 499
 def origins() -> tuple[str, ...]:
     """Return the sites in SIGHTGLASS_API_ORIGINS, whose pages may use the API; `*` allows all, the default none."""
     return tuple(site.rstrip("/") for site in settings().api_origins)
-
-
-def hosts() -> tuple[str, ...]:
-    """Return the names in SIGHTGLASS_API_HOSTS, by which this machine is known besides localhost; `*` allows any."""
-    return tuple(name.lower() for name in settings().api_hosts)
 
 
 def wrap(app: ASGIApp, settings: Settings, queue: WorkQueue | None = None) -> ASGIApp:
@@ -127,7 +121,7 @@ class Guard:
     def __init__(
         self, app: ASGIApp, settings: Settings, sites: tuple[str, ...] = (), queue: WorkQueue | None = None
     ) -> None:
-        self.app, self.settings, self.sites, self.hosts, self.queue = app, settings, sites, hosts(), queue
+        self.app, self.settings, self.sites, self.queue = app, settings, sites, queue
         self.budget = BodyBudget(MAX_BODIES * self._max_bytes(""))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -227,9 +221,8 @@ class Guard:
         if (embedded and not public) or (origin is not None and not self._same_site(origin, host, scope)):
             detail = "This request came from another site's page: name that site in SIGHTGLASS_API_ORIGINS to allow it."
             return ApiProblem(403, "origin", detail)
-        if not public and not self._known_host(host, scope):
-            detail = "This machine is not known by that name: use localhost, or add the name to SIGHTGLASS_API_HOSTS."
-            return ApiProblem(403, "origin", detail)
+        if not public and not host_names.is_known(host, scope):
+            return ApiProblem(403, "origin", host_names.UNKNOWN)
         return None
 
     def _same_site(self, origin: str, host: str, scope: Scope) -> bool:
@@ -242,26 +235,6 @@ class Guard:
         # http here can be https at a proxy that does not say so; https here is https there.
         secure = scope.get("scheme") in ("https", "wss")
         return bool(host) and site.netloc == host and (not secure or site.scheme == "https")
-
-    def _known_host(self, host: str, scope: Scope) -> bool:
-        """Return whether a request to a loopback address names a local host: other names can be pointed at it."""
-        if not host or "*" in self.hosts or not _loopback((scope.get("server") or ("",))[0]):
-            return True
-        name = (host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]).lower().rstrip(".")
-        # Nobody can point an address elsewhere.
-        return name in ("localhost", *self.hosts) or _address(name.strip("[]")) is not None
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
-
-
-def _loopback(text: str) -> bool:
-    address = _address(text)
-    return address is not None and (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 @dataclass

@@ -296,6 +296,29 @@ def test_another_sites_form_signs_nobody_in(headers: Mapping[str, str], way: Cal
     assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
 
 
+class Loopback:
+    """Stands in for a server that only this machine reaches."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app({**scope, "server": ("127.0.0.1", 8501)}, receive, send)
+
+
+def test_a_site_whose_name_is_made_to_lead_here_gets_no_page_and_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy.install(policy.of("localhost"))
+    evil = TestClient(Loopback(Door(behind())), base_url="http://evil.example:8501")
+    for path in ("/", "/media/0a1b.jpg", "/_stcore/upload_file/session/file"):
+        assert "SIGHTGLASS_API_HOSTS" in evil.get(path).json()["detail"]
+    with pytest.raises(WebSocketDisconnect), evil.websocket_connect("/_stcore/stream"):
+        pass
+    assert evil.get("/_stcore/health").status_code == 200
+    assert TestClient(Loopback(Door(behind())), base_url="http://127.0.0.1:8501").get("/").status_code == 200
+    monkeypatch.setenv("SIGHTGLASS_API_HOSTS", "evil.example")
+    assert evil.get("/").status_code == 200
+
+
 def test_a_form_that_is_no_form_is_one_sentence(way: Callable[[str], None]) -> None:
     way("password")
     people.add("anna", "user", password=PASSWORD)

@@ -118,7 +118,7 @@ def test_noise_never_does_more_than_close_it(client):
 
 @pytest.mark.parametrize("headers", [{"origin": "http://evil.example"}, {"host": "evil.example"}])
 def test_pages_of_other_sites_are_refused_before_the_handshake(client, headers, monkeypatch):
-    monkeypatch.setattr("api.middleware._loopback", lambda _text: True)
+    monkeypatch.setattr("api.host_names.is_loopback", lambda _text: True)
     with pytest.raises(WebSocketDisconnect) as closed, client.websocket_connect(URL, headers=headers):
         pass
     assert closed.value.code == 1008
