@@ -90,7 +90,7 @@ class Door:
             return self._strange(path, scope, caller)
         if policy.in_use().way != "local" and path.startswith(LIMITED):
             client = scope.get("client") or ("",)
-            wait = rates.of_person(caller.user.id if policy.in_use().asks else client[0])
+            wait = rates.of_person(caller.user.id if policy.in_use().asks else rates.of_address(client[0]))
             if wait:
                 return problems.response(problems.too_many(wait), path)
         return None

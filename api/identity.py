@@ -115,8 +115,12 @@ def _of_proxy(scope: Scope, headers: Mapping[str, str]) -> Caller:
     peer = scope.get(PEER) or scope.get("client") or ("",)
     if not policy.is_trusted_proxy(peer[0]):
         return Caller(None)
+    name = (settings().proxy_header or "").lower()
+    # Of two, one may be what the browser sent and the proxy let pass.
+    if sum(one.decode("latin-1").lower() == name for one, _ in scope["headers"]) > 1:
+        return Caller(None)
     # Proxies write UTF-8; ASGI reads headers as Latin-1.
-    given = headers.get((settings().proxy_header or "").lower(), "")
+    given = headers.get(name, "")
     return _vouched(given.encode("latin-1").decode("utf-8", "replace"), "")
 
 

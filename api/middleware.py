@@ -202,7 +202,7 @@ class Guard:
                 problem = problems.key_needed(any(secrets_in(headers)))
             elif policy.in_use().way != "local":
                 client = scope.get("client") or ("",)
-                wait = rates.of_person(user.id if policy.in_use().asks or by_secret else client[0])
+                wait = rates.of_person(user.id if policy.in_use().asks or by_secret else rates.of_address(client[0]))
                 problem = problems.too_many(wait) if wait else None
         return user, problem
 

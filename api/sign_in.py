@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import threading
 from html import escape
@@ -131,8 +132,9 @@ async def submitted(request: Request, base: str) -> Response:
             return page("Too long", "<p>This is longer than a name and a password: go back and try again.</p>", 413)
     given = {key: values[0] for key, values in parse_qs(data.decode("utf-8", "replace")).items()}
     name, target = given.get("name", "").strip(), _target(given.get("next", ""), base)
-    address = request.client.host if request.client else ""
-    wait = max(_ATTEMPTS.take(f"address {address}"), _ATTEMPTS.take(f"name {name}") if name else 0)
+    buckets = _buckets(request, name)
+    # In turn: an address that is refused does not keep others from signing in under the name.
+    wait = next((wait for bucket in buckets if (wait := _ATTEMPTS.take(bucket))), 0)
     if wait:
         answer = form(base, target, wrong=f"Too many attempts: try again in {wait} s.", name=name, status=429)
         answer.headers["Retry-After"] = str(wait)
@@ -143,7 +145,7 @@ async def submitted(request: Request, base: str) -> Response:
         return form(base, target, wrong=str(problem), name=name, status=503)
     if secret is None:
         return form(base, target, wrong=WRONG if name else WRONG_PASSWORD, name=name, status=401)
-    for bucket in (f"address {address}", f"name {name}"):
+    for bucket in buckets:
         _ATTEMPTS.take(bucket, -1)
     answer = RedirectResponse(target, 303)
     answer.set_cookie(
@@ -156,6 +158,14 @@ async def submitted(request: Request, base: str) -> Response:
         samesite="lax",
     )
     return answer
+
+
+def _buckets(request: Request, name: str) -> list[str]:
+    """Return what an attempt is counted by: the address, and the name, however it is spelled."""
+    with contextlib.suppress(Problem):
+        name = people.clean_id(name)
+    address = rates.of_address(request.client.host if request.client else "")
+    return [f"address {address}", *([f"name {name}"] if name else [])]
 
 
 def _session(name: str, password: str) -> str | None:
@@ -201,7 +211,8 @@ def stranger(id_: str, base: str) -> Response:
 def _from_here(request: Request) -> bool:
     """Return whether a page of this server, or nobody's, led to the request; old browsers do not say."""
     origin = request.headers.get("origin")
-    if origin not in (None, "null") and urlsplit(origin).netloc != request.headers.get("host", ""):
+    # A page that hides where it is says null, such as a frame without rights; those of this server do not hide.
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host", ""):
         return False
     return request.headers.get("sec-fetch-site", "none") in ("same-origin", "none")
 

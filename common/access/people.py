@@ -80,7 +80,16 @@ def clean_id(text: str) -> str:
     found = unicodedata.normalize("NFKC", text).strip()
     if not found or len(found) > MAX_ID or not found.isprintable():
         raise Problem(f"{text[:40]!r} cannot be somebody's name: give 1 to {MAX_ID} printable characters.")
-    return found.casefold() if "@" in found else found
+    # Not casefold, to which an address with ß is one with ss.
+    return found.lower() if "@" in found else found
+
+
+def is_exact(text: str) -> bool:
+    """Return whether an id is spelled as it is compared, but for its case and spaces around it.
+
+    A provider may know both anna and anna in letters of double width: they are two people.
+    """
+    return unicodedata.normalize("NFKC", text) == unicodedata.normalize("NFC", text)
 
 
 def everybody() -> list[Person]:

@@ -124,8 +124,10 @@ def is_trusted_proxy(address: str | None) -> bool:
 def listed(id_: str, name: str = "") -> User | None:
     """Return somebody whom a provider or a proxy vouches for, with the role of the list or that of newcomers.
 
-    None: not on the list, and SIGHTGLASS_NEWCOMERS lets nobody else in.
+    None: not on the list, and SIGHTGLASS_NEWCOMERS lets nobody else in; or spelled so as to pass for somebody else.
     """
+    if not people.is_exact(id_):
+        return None
     try:
         id_ = people.clean_id(id_)
     except Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import threading
 import time
@@ -44,6 +45,16 @@ def of_person(name: str) -> int:
     """Take one request of somebody; return 0, or the seconds to wait, by SIGHTGLASS_REQUESTS_PER_MINUTE."""
     per_minute = settings().requests_per_minute
     return _limiter(per_minute).take(name) if per_minute else 0
+
+
+def of_address(address: str) -> str:
+    """Return what an address is counted by: of IPv6, whoever has one has all of its /64."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    found = getattr(found, "ipv4_mapped", None) or found
+    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
 
 
 @lru_cache(maxsize=4)

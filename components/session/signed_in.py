@@ -56,7 +56,7 @@ def running() -> Iterator[User]:
     if user is None:
         _stop("You are signed out.", f"[Sign in]({provider.base_path()}/sign-in)")
     if policy.in_use().way != "local":
-        address = st.context.ip_address or ""
+        address = rates.of_address(st.context.ip_address or "")
         if wait := rates.of_person(user.id if policy.in_use().asks else f"{address} pages"):
             _stop(f"You ask more often than this server allows: reload the page in {wait} s.")
     owner = state.of(Owner)

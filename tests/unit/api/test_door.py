@@ -225,6 +225,21 @@ def test_attempts_are_limited_by_address_and_by_name(way: Callable[[str], None])
     # From elsewhere this name has to wait too.
     elsewhere = TestClient(opened.app, client=("198.51.100.1", 1), base_url="http://here:8501", follow_redirects=False)
     assert elsewhere.post("/sign-in", data={"name": "anna", "password": PASSWORD}).status_code == 429
+    # In letters of double width it is the same name.
+    assert elsewhere.post("/sign-in", data={"name": "ａnna", "password": PASSWORD}).status_code == 429
+
+
+def test_attempts_from_a_network_of_ones_own_count_together_and_lock_nobody_out(way: Callable[[str], None]) -> None:
+    way("password")
+    people.add("anna", "user", password=PASSWORD)
+
+    def attempt(address: str, name: str, password: str = "wrong") -> int:
+        there = TestClient(Door(behind()), client=(address, 1), base_url="http://here:8501", follow_redirects=False)
+        return there.post("/sign-in", data={"name": name, "password": password}).status_code
+
+    assert [attempt(f"2001:db8::{number:x}", f"name{number}") for number in range(11)] == [401] * 10 + [429]
+    assert {attempt("2001:db8::1", "anna") for _ in range(12)} == {429}
+    assert attempt("198.51.100.1", "anna", PASSWORD) == 303
 
 
 def test_one_password_for_all_opens_the_door_without_a_list(
@@ -288,7 +303,9 @@ def test_what_is_typed_is_text_on_the_screen(hostile: str, way: Callable[[str], 
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
-@pytest.mark.parametrize("headers", [{"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}])
+@pytest.mark.parametrize(
+    "headers", [{"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}]
+)
 def test_another_sites_form_signs_nobody_in(headers: Mapping[str, str], way: Callable[[str], None]) -> None:
     way("password")
     people.add("anna", "user", password=PASSWORD)
@@ -373,6 +390,10 @@ def test_a_proxys_word_counts_from_its_own_address_only(
     assert direct.get("/", headers=named).status_code == 401
     assert "only through the proxy" in direct.get("/", headers=named | HTML).text
     assert trusted.get("/").status_code == 401
+    # One that the browser sent beside the proxy's own.
+    assert trusted.get("/", headers=[("x-forwarded-user", b"eve"), *named.items()]).status_code == 401
+    # Letters of double width: to the proxy this is somebody else.
+    assert trusted.get("/", headers={"x-forwarded-user": "ｊürgen@example.org".encode()}).status_code == 401
     stranger = trusted.get("/", headers=HTML | {"x-forwarded-user": "<b>eve</b>"})
     assert stranger.status_code == 403
     assert "&lt;b&gt;eve&lt;/b&gt;, who is not on the list" in stranger.text

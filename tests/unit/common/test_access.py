@@ -212,6 +212,33 @@ def test_who_is_vouched_for_has_the_role_of_the_list_or_that_of_newcomers(monkey
     assert policy.listed("", "Nobody") is None
 
 
+def test_two_of_a_providers_people_are_never_one_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_NEWCOMERS", "user")
+    people.add("anna", "admin")
+    assert policy.listed("ａnna") is None
+    one, other = policy.listed("strasse@example.org"), policy.listed("straße@example.org")
+    assert one is not None
+    assert other is not None
+    assert one.id != other.id
+    # One spelling of the same letters is as good as the other.
+    assert policy.listed("ju\u0308rgen") == policy.listed("j\u00fcrgen") is not None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::2", True),
+        ("testclient", "testclient", True),
+    ],
+)
+def test_whoever_has_many_addresses_is_counted_once(one: str, other: str, same: bool) -> None:
+    assert (rates.of_address(one) == rates.of_address(other)) == same
+
+
 def test_the_key_is_the_operators_and_a_token_is_its_owners() -> None:
     people.add("anna", "viewer")
     token = people.issue_token("anna", "")
