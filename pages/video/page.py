@@ -48,7 +48,9 @@ def video() -> None:
         elif not job.finished():
             top.markdown(f"## {job.plan.model} is looking at {job.plan.source.name}")
             background.progress(job, help="Stop; what was done is kept, and you can go on.", estimate=True)
-            st.caption("It goes on while you use other pages.")
+            st.caption(
+                "It goes on while you use other pages. Keep this tab open: reloading or closing it loses the run."
+            )
         elif job.status.failure is not None:
             top.markdown("## A clip, frame by frame")
             page.show_failure(job.status.failure, "a clip failed")
