@@ -92,5 +92,6 @@ class Turn:
 QUICK = Turns(os.cpu_count() or 1)
 """At the models, for a map that takes a pass or two, whoever asks for it: more at once are not done sooner, and each
 picture that waits its turn is served before those that came after it."""
-SLOW = Turns(os.cpu_count() or 1)
-"""For methods that run a model hundreds of times, which go on beside the quick ones at a low priority."""
+SLOW = Turns(max(2, os.cpu_count() or 1))
+"""For methods that run a model hundreds of times, which go on beside the quick ones at a low priority; two at least,
+because one may take minutes."""

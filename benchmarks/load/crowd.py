@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from benchmarks.load.pictures import Marked
 
 NPY = "application/x-npy"
+LEAVING = 10
+"""Of so many sessions one leaves in each part of the load."""
 HEADER_END = b"\n"
 """Ends the header of an .npy file; the values follow."""
 
@@ -40,6 +42,8 @@ class Tally:
     hangs: int = 0
     refused: int = 0
     told: int = 0
+    left: int = 0
+    """Sessions that left before they were answered."""
     lasted: float = 0.0
 
     @property
@@ -48,7 +52,7 @@ class Tally:
         return len(self.finished) / self.lasted if self.lasted else 0.0
 
     def add(self, other: Tally) -> None:
-        for name in ("shown", "finished", "wrong", "errors", "hangs", "refused", "told", "lasted"):
+        for name in ("shown", "finished", "wrong", "errors", "hangs", "refused", "told", "left", "lasted"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
@@ -85,6 +89,7 @@ class Client:
             tally.finished.append(took)
 
     def close(self) -> None:
+        """Hang up; the next call opens a new connection. A server closes one that was idle for a few seconds."""
         self._line.close()
 
 
@@ -98,6 +103,7 @@ class Crowd:
         self._data = [path.read_bytes() for path in paths]
         self._numbers = itertools.count()
         self._lock = threading.Lock()
+        self._parts = 0
         self._address = address
         self.sessions = [Session(address) for _ in range(sessions)]
         self.clients = [Client(address) for _ in range(clients)]
@@ -105,12 +111,13 @@ class Crowd:
     def together(self, seconds: float) -> tuple[Tally, Tally]:
         """Let everybody call for `seconds`; return what sessions and what clients were answered."""
         ends = time.perf_counter() + seconds
+        self._parts += 1
         tallies = [Tally() for _ in (*self.sessions, *self.clients)]
         calls: list[Callable[[], None]] = []
         for place, tally in enumerate(tallies):
             at = place - len(self.sessions)
             calls.append(
-                (lambda p=place, t=tally: self._visits(p, ends, t))  # type: ignore[misc]
+                (lambda p=place, t=tally: self._stays(p, ends, t))  # type: ignore[misc]
                 if at < 0
                 else (lambda a=at, t=tally: self._asks(a, ends, t))  # type: ignore[misc]
             )
@@ -145,9 +152,28 @@ class Crowd:
             return next(self._numbers) % len(self._paths)
 
     def _asks(self, place: int, ends: float, tally: Tally) -> None:
+        # It may have been idle while others were measured alone.
+        self.clients[place].close()
         while time.perf_counter() < ends:
             number = self._next()
             self.clients[place].ask(self._paths[number], self._wanted[number], tally)
+
+    def _stays(self, place: int, ends: float, tally: Tally) -> None:
+        """Visit until the end; in each part one of `LEAVING` sessions leaves, with its run in the queue."""
+        if place % LEAVING == self._parts % LEAVING:
+            self._visits(place, min(ends, time.perf_counter() + (ends - time.perf_counter()) / 2), tally)
+            self._comes_anew(place, tally)
+        self._visits(place, ends, tally)
+
+    def _comes_anew(self, place: int, tally: Tally) -> None:
+        """Let a session leave in the middle of its run, and another come."""
+        number = self._next()
+        try:
+            self.sessions[place].walk_away(self._paths[number].name, self._data[number])
+            tally.left += 1
+        except Exception as error:
+            tally.errors.append(f"a session that left: {type(error).__name__}: {error}")
+        self._reopen(place)
 
     def _visits(self, place: int, ends: float, tally: Tally) -> None:
         while time.perf_counter() < ends:

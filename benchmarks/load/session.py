@@ -99,6 +99,12 @@ class Session:
         problem = "; ".join(dict.fromkeys(seen.failures)) or self._differs(seen, name, data, wanted)
         return Answer(max(0.0, (seen.first or end) - start), end - start, problem, seen.told)
 
+    def walk_away(self, name: str, data: bytes) -> None:
+        """Give the page a picture, and leave before it has answered."""
+        info = self._sent(name, data)
+        self._request(lambda state: self._gives(state, name, len(data), info))
+        self.close()
+
     def _differs(self, seen: _Seen, name: str, data: bytes, wanted: Marked) -> str:
         """Return what is wrong with the last view that the page was given; empty if it is this picture's own."""
         if not seen.viewers:
@@ -152,18 +158,21 @@ class Session:
 
     def _rerun(self, fill: Callable[[Any], None]) -> _Seen:
         """Run the page as it is after an act, and return what it then shows."""
-        request = BackMsg()
-        state = request.rerun_script
-        state.query_string, state.page_script_hash = self._query, self._page
-        fill(state)
-        state.SetInParent()
-        self._socket.send(request.SerializeToString())
+        self._request(fill)
         seen = _Seen()
         for message in self._messages():
             if _kind(message) == "script_finished" and message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
                 return seen
             self._take(message, seen)
         raise SessionProblem("the server hung up")
+
+    def _request(self, fill: Callable[[Any], None]) -> None:
+        request = BackMsg()
+        state = request.rerun_script
+        state.query_string, state.page_script_hash = self._query, self._page
+        fill(state)
+        state.SetInParent()
+        self._socket.send(request.SerializeToString())
 
     def _take(self, message: ForwardMsg, seen: _Seen) -> None:
         kind = _kind(message)

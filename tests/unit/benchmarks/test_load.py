@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import zlib
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks.load import run
-from benchmarks.load.crowd import Client, Tally
+from benchmarks.load.crowd import Client, Crowd, Tally
 from benchmarks.load.pictures import Marked, digest, expected, inflated, marked
 from benchmarks.load.session import Session, _Seen
 from common.packing import packed
@@ -55,12 +56,18 @@ def server(request: pytest.FixtureRequest) -> Iterator[str]:
     np.save(buffer, values)
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
+            time.sleep(0.02)
             self.send_response(status)
+            self.send_header("Content-Length", str(len(buffer.getvalue())))
             self.send_header("Retry-After", "0.01")
             self.end_headers()
             self.wfile.write(buffer.getvalue())
+            # Without a word, as a server does that has heard nothing for a while.
+            self.close_connection = True
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -84,6 +91,15 @@ def test_a_client_counts_what_it_is_answered(server: str, counted: str, bus: Pat
     client.close()
     counts = {name: getattr(tally, name) for name in ("finished", "wrong", "errors", "refused")}
     assert [name for name, value in counts.items() if value] == [counted]
+
+
+@pytest.mark.parametrize("server", [(200, MAP)], indirect=True)
+def test_a_connection_that_the_server_closed_meanwhile_is_no_error(server: str, bus: Path) -> None:
+    crowd = Crowd(server, [bus], [OWN], 0, 1)
+    found = [crowd.client_alone(0.01) for _ in range(3)]
+    crowd.leave()
+    assert not any(one.errors for one in found)
+    assert all(one.finished for one in found)
 
 
 def test_each_picture_carries_a_mark_of_its_own(tmp_path: Path) -> None:
@@ -129,6 +145,11 @@ def test_the_report_says_what_was_kept_and_what_was_not() -> None:
     assert text.count("**miss**") == 4
     assert "not its map" in text
     assert "0.70x" in text
+    # Sessions that left are kept for two minutes: what is held is not flat before.
+    assert "memory at the end" in text
+    short = {**good, "seconds": 60.0}
+    assert "memory at the end" not in run.markdown(short | {"goals": run._goals(short)})
+    assert "too short a run" in run.markdown(short)
 
 
 def test_the_promises_are_written_in_place_of_those_before(tmp_path: Path) -> None:
