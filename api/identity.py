@@ -102,6 +102,24 @@ def of_request(scope: Scope, headers: Mapping[str, str], key: str | None) -> tup
     return scope[USER] if USER in scope else identify(scope, headers, key).user, False
 
 
+def is_still(user: User, headers: Mapping[str, str], key: str | None) -> bool:
+    """Return whether somebody whose socket is open may go on: signed in, on the list, the token not revoked.
+
+    `headers`: those with which the socket was opened. What a provider or a proxy said then is not asked anew.
+    """
+    if not policy.in_use().asks:
+        return True
+    named = [found for given in secrets_in(headers) if (found := policy.of_secret(given, key)) is not None]
+    if not named and policy.in_use().way == "password":
+        found = _of_session(cookies_in(headers)).user
+        named = [] if found is None else [found]
+    elif not named:
+        # By a token that was revoked, somebody was not vouched for.
+        found = None if any(secrets_in(headers)) else policy.listed(user.id)
+        named = [] if found is None else [found]
+    return any(found.id == user.id for found in named)
+
+
 def _of_session(cookies: Mapping[str, str]) -> Caller:
     digest = people.digest(cookies.get(COOKIE, ""))
     id_ = people.in_session(digest)

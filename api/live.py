@@ -10,14 +10,17 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from api.identity import headers_of, is_still
 from api.middleware import TICKET
 from api.service import load_explainer
 from common import users
+from common.access import policy
 from common.errors import Problem
 from explain.live import message, tickets
 from explain.live.loop import LOOP
@@ -34,6 +37,8 @@ LOGGER = logging.getLogger(__name__)
 PROTOCOL = "sightglass.live"
 """The WebSocket's subprotocol; a page adds its ticket as another."""
 MAX_VIEWERS = 16
+ASK_AGAIN_SECONDS = 5.0
+"""How long a viewer who signed out, or was taken off the list, may still be answered."""
 BAD, FULL, BROKEN = 1008, 1013, 1011
 """Codes of a closed socket: what was sent is no message; too many viewers; a bug."""
 
@@ -46,7 +51,9 @@ async def live(socket: WebSocket) -> None:
 
 
 def _person(offered: Sequence[str]) -> users.User:
-    """Return for whom a page's ticket was issued; without one, who sent the request."""
+    """Return for whom a page's ticket was issued where nobody signs in; without one, who sent the request."""
+    if policy.in_use().asks:
+        return users.current()
     holders = (tickets.holder(one.removeprefix(TICKET)) for one in offered if one.startswith(TICKET))
     return next((holder for holder in holders if holder is not None), users.current())
 
@@ -93,6 +100,8 @@ class _Session:
         """Counts the choices, so that a model that loads slowly does not replace a later one."""
         self.events = asyncio.get_running_loop()
         self.viewer = loop.join(self._delivered)
+        self.asked = time.monotonic()
+        """When it was last asked whether this person may still watch."""
 
     def _delivered(self, made: Result) -> None:
         """Take an answer in the loop's thread."""
@@ -139,11 +148,26 @@ class _Session:
             given = await self.socket.receive()
             if given["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(given.get("code", 1000))
+            await self._ask_again()
             if (data := given.get("bytes")) is not None:
                 self.last, jpeg = message.frame(data, self.last)
                 self.viewer.offer(self.last, jpeg)
             else:
                 self._hear(message.words(given.get("text") or ""))
+
+    async def _ask_again(self) -> None:
+        """Raise BadMessage, which closes the socket, once this person has signed out or is off the list."""
+        now = time.monotonic()
+        if not policy.in_use().asks or now - self.asked < ASK_AGAIN_SECONDS:
+            return
+        self.asked = now
+        headers = headers_of(self.socket.scope)
+        try:
+            still = await run_in_threadpool(is_still, users.current(), headers, self.settings.key)
+        except Problem:
+            still = False
+        if not still:
+            raise message.BadMessage("You are signed out: sign in again.")
 
     def _hear(self, said: dict[str, Any]) -> None:
         if said["type"] == "choose":

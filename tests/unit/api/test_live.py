@@ -15,13 +15,17 @@ from starlette.websockets import WebSocketDisconnect
 
 from api import live, routes
 from api.app import create
+from api.identity import COOKIE, is_still
 from api.schemas import Settings
+from common import users
+from common.access import passwords, people, policy
 from explain.live import tickets
 from explain.live.loop import LOOP
 from explain.picture.examples import bundled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 HERE = "http://localhost"
 URL = "ws://localhost/api/live"
@@ -142,6 +146,68 @@ def test_where_there_is_a_key_a_page_of_this_server_has_a_ticket():
     # Not for another site that came by one, nor for anything but the socket.
     assert not opens(subprotocols=ticket, headers={"origin": "http://evil.example"})
     assert client.get("/api/models", headers={"sec-websocket-protocol": ", ".join(ticket)}).status_code == 401
+
+
+@pytest.fixture
+def signing_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server at which Anna and Ben sign in by password, and which asks at every message whether they still may."""
+    monkeypatch.setenv("SIGHTGLASS_PEOPLE", str(tmp_path / "people.sqlite3"))
+    monkeypatch.setattr(passwords, "COST", 2**4)
+    monkeypatch.setattr(live, "ASK_AGAIN_SECONDS", 0.0)
+    for name in ("anna", "ben"):
+        people.add(name, "user", password="correct horse")
+    policy.install(policy.Policy("password"))
+    yield
+    policy.install(policy.Policy())
+
+
+@pytest.mark.usefixtures("signing_in")
+@pytest.mark.parametrize("end", ["removed", "signed out", "revoked"])
+def test_a_socket_that_is_open_ends_with_the_right_to_it(end: str, client: TestClient) -> None:
+    secret, token = people.open_session("anna"), people.issue_token("anna", "")
+    by = {"authorization": f"Bearer {token}"} if end == "revoked" else {"cookie": f"{COOKIE}={secret}"}
+    with client.websocket_connect(URL, headers=by) as socket:
+        assert choose(socket, "no-such-model")["fatal"] is False
+        if end == "removed":
+            people.remove("anna")
+        elif end == "signed out":
+            people.close_session(people.digest(secret))
+        else:
+            people.revoke_token("anna", people.tokens("anna")[0].number)
+        assert choose(socket, "no-such-model") == {
+            "type": "problem",
+            "fatal": True,
+            "sentence": "You are signed out: sign in again.",
+        }
+        with pytest.raises(WebSocketDisconnect):
+            socket.receive_json()
+
+
+@pytest.mark.usefixtures("signing_in")
+def test_anothers_ticket_makes_nobody_that_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    with users.acting(users.User("anna", "anna", "user")):
+        ticket = f"ticket.{tickets.issue()}"
+    with users.acting(users.User("ben", "ben", "user")):
+        assert live._person([live.PROTOCOL, ticket]).id == "ben"
+
+
+@pytest.mark.parametrize("way", ["oidc", "proxy"])
+def test_whoever_is_vouched_for_may_go_on_while_on_the_list(
+    way: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_PEOPLE", str(tmp_path / "people.sqlite3"))
+    anna = people.add("anna", "user").user
+    token = people.issue_token("anna", "")
+    policy.install(policy.Policy(way))
+    try:
+        assert is_still(anna, {}, None)
+        assert is_still(anna, {"x-api-key": token}, None)
+        people.revoke_token("anna", people.tokens("anna")[0].number)
+        assert not is_still(anna, {"x-api-key": token}, None)
+        people.remove("anna")
+        assert not is_still(anna, {}, None)
+    finally:
+        policy.install(policy.Policy())
 
 
 def test_only_so_many_watch_at_once(client, monkeypatch):
