@@ -83,8 +83,9 @@ def own(spec: ModelSpec) -> tuple[str, ...]:
         return tuple(line.strip() for line in text.splitlines() if line.strip())
     try:
         found = ordered(json.loads(text))
-    except ValueError as problem:
-        raise ModelProblem(f"The labels of {spec.id} cannot be read from {given}: {problem}.") from problem
+    except (ValueError, RecursionError) as problem:
+        reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
+        raise ModelProblem(f"The labels of {spec.id} cannot be read from {given}: {reason}.") from problem
     if not found:
         raise ModelProblem(f'{given} names no classes: it should be a list, {{"name": 0}} or {{"0": "name"}}.')
     return found

@@ -153,7 +153,7 @@ class Clip:
         rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
         seconds = _seconds(container, stream)
         frames = stream.frames or round(seconds * rate)
-        sound = container.streams.audio[0].codec_context.name if container.streams.audio else ""
+        sound = _sound(container)
         height, width = pixels.shape[:2]
         begins = first.pts if first.pts is not None else 0
         time_base = stream.time_base or Fraction(1, 1000)
@@ -290,6 +290,12 @@ def _turn(frame: Any) -> tuple[bool, bool, bool]:
                 return True, c < 0, b < 0
             return False, a < 0, d < 0
     return False, False, False
+
+
+def _sound(container: Any) -> str:
+    """Return the codec of the sound; empty without any that this build of FFmpeg can read."""
+    codec = container.streams.audio[0].codec_context if container.streams.audio else None
+    return "" if codec is None else str(codec.name)
 
 
 def _aspect(stream: Any) -> float:

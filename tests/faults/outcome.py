@@ -72,4 +72,4 @@ def survived(work: str, folder: Path, end: End) -> None:
 
 def is_one_sentence(text: str) -> bool:
     """Whether a text is what a person may be shown: one line that ends, without a traceback's or the system's words."""
-    return 10 < len(text) < 400 and text.endswith(".") and "\n" not in text and "Errno" not in text
+    return 10 < len(text) < 400 and text.endswith((".", "?")) and "\n" not in text and "Errno" not in text

@@ -1,0 +1,180 @@
+"""Bad input of every kind, made and not kept: each a name, as a file's, and bytes."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zipfile
+import zlib
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image as Pillow
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Files = dict[str, bytes]
+
+
+def pixels(height: int = 40, width: int = 60) -> NDArray[np.uint8]:
+    """Return a picture of noise."""
+    return np.random.default_rng(height * width).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def saved(image: Any, kind: str, **options: Any) -> bytes:
+    """Return an image of Pillow as a file of a format."""
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png_bomb(side: int) -> bytes:
+    """Return a PNG of one colour that claims and holds side x side pixels."""
+    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
+    rows = zlib.compress(bytes((side // 8 + 1) * side), 9)
+    return b"\x89PNG\r\n\x1a\n" + head + _chunk(b"IDAT", rows) + _chunk(b"IEND", b"")
+
+
+@cache
+def pictures() -> Files:
+    """Pictures that are unusual, damaged or hostile."""
+    plain = Pillow.fromarray(pixels())
+    jpeg, png = saved(plain, "JPEG"), saved(plain, "PNG")
+    exif = Pillow.Exif()
+    found: Files = {"empty.jpg": b"", "zeros.png": bytes(1000), "text.jpg": b"this is no picture", "one.png": png[:1]}
+    for share in (0.02, 0.3, 0.9, 0.99):
+        found[f"cut-{share}.jpg"], found[f"cut-{share}.png"] = (data[: int(len(data) * share)] for data in (jpeg, png))
+    for turn in (0, 3, 6, 9, 65535):
+        exif[0x0112] = turn
+        found[f"exif-{turn}.jpg"] = saved(plain, "JPEG", exif=exif)
+    deep = pixels().astype(np.uint16) * 257
+    found |= {
+        "16bit.png": saved(Pillow.fromarray(deep[..., 0]), "PNG"),
+        "cmyk.jpg": saved(plain.convert("CMYK"), "JPEG"),
+        "alpha.png": saved(plain.convert("RGBA"), "PNG"),
+        "palette.png": saved(plain.convert("P"), "PNG", transparency=0),
+        "bits.png": saved(plain.convert("1"), "PNG"),
+        "lab.tiff": saved(plain.convert("LAB"), "TIFF"),
+        "float.tiff": saved(Pillow.fromarray(np.full((9, 9), np.nan, np.float32)), "TIFF"),
+        "animated.gif": saved(plain, "GIF", save_all=True, append_images=[plain] * 5),
+        "animated.webp": saved(plain, "WEBP", save_all=True, append_images=[plain] * 5),
+        "wrong-ending.png": jpeg,
+        "no-ending": png,
+        "bomb.png": png_bomb(30_000),
+        "wide.png": saved(Pillow.fromarray(pixels(1, 20_000)), "PNG"),
+        "high.png": saved(Pillow.fromarray(pixels(20_000, 1)), "PNG"),
+        "pixel.png": saved(Pillow.fromarray(pixels(1, 1)), "PNG"),
+        "header.png": b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">IIBBBBB", 0, 0, 8, 2, 0, 0, 0)),
+        "huge.bmp": b"BM" + struct.pack("<IHHIIiiHHIIiiII", 70, 0, 0, 54, 40, 2**30, 2**30, 1, 24, 0, 0, 0, 0, 0, 0),
+        "picture-and-zip.jpg": jpeg + zip_of({"a.txt": b"x"}),
+        "script.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+        "page.jpg": b"<html><script>alert(1)</script></html>",
+        "postscript.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(x) print",
+        "..%2f..%2fetc.png": png,
+        "two\nlines\u202e.png": png[:50],
+        "l" * 240 + ".png": png,
+    }
+    return found
+
+
+@cache
+def arrays() -> Files:
+    """Files of numbers: not finite, of other types and shapes, with code, larger than they are."""
+
+    def npy(array: Any, **options: Any) -> bytes:
+        out = io.BytesIO()
+        np.save(out, array, **options)
+        return out.getvalue()
+
+    whole = npy(np.random.default_rng(0).random((40, 60, 3), np.float32))
+    claimed = whole.replace(b"(40, 60, 3)", b"(99999, 9999, 99)"[: len(b"(40, 60, 3)")])
+    made = {
+        "nan": np.full((40, 60, 3), np.nan, np.float32),
+        "inf": np.full((40, 60, 3), np.inf, np.float32),
+        "negative": np.full((40, 60, 3), -5.0),
+        "complex": np.ones((40, 60, 3), np.complex64),
+        "empty": np.zeros((0, 60, 3), np.uint8),
+        "scalar": np.float32(3),
+        "words": np.array(["a", "b"]),
+        "thirty": np.zeros((40, 60, 30), np.float32),
+        "planes": np.random.default_rng(1).random((40, 60, 5)).astype(np.float32),
+        "five": np.zeros((1, 1, 1, 4, 4), np.uint8),
+        "dates": np.zeros((4, 4), "datetime64[s]"),
+        "fields": np.zeros((4, 4), [("a", "u1"), ("b", "f4")]),
+    }
+    found = {f"{name}.npy": npy(array) for name, array in made.items()}
+    found["objects.npy"] = npy(np.array([print, None], dtype=object), allow_pickle=True)
+    found["cut.npy"], found["claimed.npy"], found["header.npy"] = whole[:90], claimed, b"\x93NUMPY\x01\x00v\x00{'descr'"
+    found["long-header.npy"] = b"\x93NUMPY\x03\x00" + struct.pack("<I", 2**31) + b"{"
+    found["bomb.npz"] = zip_of({"a.npy": npy(np.zeros((40_000, 2000), np.uint8))})
+    return found
+
+
+def zip_of(files: Files) -> bytes:
+    """Return files as a .zip, names as they are."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name) if name else "_", data, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+@cache
+def archives() -> Files:
+    """Archives that lead elsewhere, unpack to more than they are, or are no archives."""
+    png = saved(Pillow.fromarray(pixels()), "PNG")
+    link = zipfile.ZipInfo("link.png")
+    link.external_attr = 0o120777 << 16
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    doubled = io.BytesIO()
+    with zipfile.ZipFile(doubled, "w") as archive:
+        archive.writestr("a.png", png)
+        archive.writestr(zipfile.ZipInfo("A.png"), png)
+    whole = zip_of({"a.png": png, "b.png": png})
+    encrypted = bytearray(zip_of({"a.png": png}))
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        encrypted[encrypted.index(mark) + offset] |= 1
+    return {
+        "empty.zip": zip_of({}),
+        "nothing.zip": b"",
+        "text.zip": b"no archive",
+        "slip.zip": zip_of({"../../../tmp/slipped.png": png, "/abs.png": png, "C:\\a.png": png}),
+        "link.zip": out.getvalue(),
+        "doubled.zip": doubled.getvalue(),
+        "nested.zip": zip_of({"inner.zip": whole}),
+        "bomb.zip": zip_of({"bomb.png": bytes(60_000_000)}),
+        "picture-bomb.zip": zip_of({"bomb.png": png_bomb(30_000)}),
+        "encrypted.zip": bytes(encrypted),
+        "cut.zip": whole[:-30],
+        "half.zip": whole[: len(whole) // 2],
+        "many.zip": zip_of({f"{i}.txt": b"" for i in range(3000)}),
+        "names.zip": zip_of({"\u202egnp.exe": b"x", "a" * 300 + ".png": png, "con.png": png, ".png": png}),
+    }
+
+
+@cache
+def texts() -> Files:
+    """Recipes, labels, decks, models.toml: texts that are none, of wrong values, or nested deeply."""
+    deep = b"[" * 100_000
+    return {
+        "empty.json": b"",
+        "deep.json": deep,
+        "list.json": b"[1, 2]",
+        "null.json": b"null",
+        "number.json": b"1e999",
+        "binary.json": bytes(range(256)),
+        "surrogate.json": b'{"recipe": {"model": "\\ud800"}}',
+        "wrong.json": json.dumps({"recipe": {"model": 3, "method": [], "layers": {"a": None}}}).encode(),
+        "nan.json": b'{"recipe": {"model": "demo-cls-s", "alpha": NaN}}',
+        "keys.json": json.dumps({f"k{i}": i for i in range(50_000)}).encode(),
+        "bom.json": b"\xef\xbb\xbf{}",
+    }

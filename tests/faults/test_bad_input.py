@@ -1,0 +1,297 @@
+"""Bad input of every kind at every door: a map or one sentence, the server goes on, and nothing stays behind.
+
+What is valid is also damaged at random by hypothesis, which prints how to repeat what it finds.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+from PIL import Image as Pillow
+from starlette.testclient import TestClient
+
+import cli
+from api.app import create
+from api.schemas import Settings
+from cli.replay import read as read_recipe
+from common.errors import Problem
+from explain import Explainer
+from explain.batch.source import find
+from explain.deck import archive as decks
+from explain.export import embedded_recipe
+from explain.picture.image import Image
+from explain.video.clip import Clip
+from models import catalog, labels
+from models.adapter import ModelSpec
+from tests import corpus
+from tests.clips import clip, scene
+from tests.faults.outcome import is_one_sentence
+from tests.unit.explain.deck.test_decks import a_scene
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MODEL = "demo-cls-s"
+GIVEN = corpus.pictures() | corpus.arrays()
+COMMON: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+QUICK = settings(max_examples=8, derandomize=True, **COMMON)
+LONG = settings(max_examples=1500, print_blob=True, **COMMON)
+
+
+@pytest.fixture(scope="module")
+def explainer() -> Explainer:
+    return Explainer(MODEL)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    with TestClient(create(Settings(model=MODEL))) as made:
+        yield made
+
+
+@pytest.fixture
+def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder in which nothing is left behind, and none beside it; temporary files would be there too."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    descriptors = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    yield folder
+    assert list(folder.iterdir()) == []
+    if descriptors:
+        assert len(os.listdir("/proc/self/fd")) <= descriptors + 2
+    assert not Path("/tmp/slipped.png").exists()
+
+
+def answered(work: Callable[[], Any], name: str) -> bool:
+    """Whether work came to something; otherwise it must have ended in one sentence."""
+    try:
+        work()
+    except Problem as problem:
+        assert is_one_sentence(str(problem)), (name, str(problem))
+        return False
+    return True
+
+
+def in_time(name: str) -> str:
+    """A file's name as a file system takes it."""
+    return name.replace("/", "_").replace("\n", "_")[:200]
+
+
+def _explained(explainer: Explainer, name: str, data: bytes) -> None:
+    explainer(Image.open(data, name=name))
+
+
+def test_pictures_and_arrays_in_the_library(explainer: Explainer, clean: Path) -> None:
+    made = 0
+    for name, data in GIVEN.items():
+        made += answered(partial(_explained, explainer, name, data), name)
+    assert 15 < made < len(GIVEN) - 15
+    print(f"library: {len(GIVEN)} inputs, {made} maps, {len(GIVEN) - made} sentences")
+
+
+def test_pictures_and_arrays_over_http(client: TestClient, clean: Path) -> None:
+    made = 0
+    for name, data in GIVEN.items():
+        answer = client.post("/api/explain", files={"image": (name, data)})
+        assert answer.status_code in (200, 400, 413, 415, 422), (name, answer.text[:300])
+        made += answer.status_code == 200
+        assert answer.status_code == 200 or is_one_sentence(answer.json()["detail"]), (name, answer.text)
+    assert client.get("/api/health").status_code == 200
+    assert made > 15
+    print(f"API: {len(GIVEN)} inputs, {made} maps, {len(GIVEN) - made} sentences")
+
+
+@pytest.mark.parametrize("every", [15, pytest.param(1, marks=pytest.mark.slow)])
+def test_pictures_and_arrays_on_the_command_line(
+    every: int, clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = 0
+    (tmp_path / "in").mkdir()
+    for name, data in list(GIVEN.items())[::every]:
+        path = tmp_path / "in" / in_time(name)
+        path.write_bytes(data)
+        code = cli.main(["image", str(path), "--model", MODEL, "--out", str(tmp_path / "out")])
+        said = capsys.readouterr().err.strip()
+        made += code == 0
+        assert code == 0 or is_one_sentence(said.replace(str(path), "it")), (name, said)
+        assert "This should not have happened" not in said, (name, said)
+    assert not list((tmp_path / "out").rglob("*.part"))
+    tried = len(list(GIVEN)[::every])
+    print(f"command line: {tried} inputs, {made} maps, {tried - made} sentences")
+
+
+def _given(files: list[tuple[str, bytes]]) -> None:
+    """A page that takes files as Explore does, one after another."""
+    import streamlit as st
+
+    from components.choices import image_picker
+    from components.session import image_source, state
+
+    said = []
+    for one in files:
+        image_picker.take([one])
+        said.append(state.of(image_source.Pictures).problem)
+    st.session_state["said"] = said
+
+
+@pytest.mark.slow
+def test_pictures_and_arrays_given_to_a_page() -> None:
+    from streamlit.testing.v1 import AppTest
+
+    app = AppTest.from_function(_given, default_timeout=120, kwargs={"files": list(GIVEN.items())}).run()
+    assert not app.exception
+    said = app.session_state["said"]
+    assert len(said) == len(GIVEN)
+    assert all(words is None or is_one_sentence(words) for words in said)
+    print(f"page: {len(GIVEN)} inputs, {sum(map(bool, said))} sentences")
+
+
+def test_archives_in_a_batch(clean: Path, tmp_path: Path) -> None:
+    for name, data in corpus.archives().items():
+        path = tmp_path / name
+        path.write_bytes(data)
+
+        def opened(path: Path = path) -> None:
+            for item in find(path):
+                answered(item.open, path.name)
+
+        answered(opened, name)
+    print(f"batch: {len(corpus.archives())} archives, a list of pictures or one sentence each")
+
+
+def _clips(folder: Path) -> corpus.Files:
+    whole = clip(folder / "whole.mp4", scene(6), sound="aac").read_bytes()
+    turned = clip(folder / "turned.mp4", scene(3), turned=90).read_bytes()
+    found = {f"cut-{share}.mp4": whole[: int(len(whole) * share)] for share in (0.01, 0.5, 0.9, 0.99)}
+    found |= {"turned.mp4": turned, "empty.mp4": b"", "text.mp4": b"no clip", "zeros.mp4": bytes(9000)}
+    playlist = b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"
+    found |= {"list.mp4": playlist, "list.avi": b"RIFF\x00\x00\x00\x00AVI " + playlist, "head.mkv": b"\x1a\x45\xdf\xa3"}
+    return found | {"picture.mp4": corpus.pictures()["16bit.png"], "wrong.gif": whole}
+
+
+def test_clips(clean: Path, tmp_path: Path) -> None:
+    found = _clips(tmp_path)
+    for name, data in found.items():
+        path = tmp_path / f"given-{name}"
+        path.write_bytes(data)
+        answered(lambda path=path: [*Clip(path).frames()], name)
+    print(f"video: {len(found)} clips, frames or one sentence each")
+
+
+def test_decks_recipes_labels_and_tables(clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, data in (corpus.texts() | corpus.archives() | corpus.pictures()).items():
+        assert not answered(lambda data=data: decks.read(data), name)
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    for name, data in corpus.texts().items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        assert not answered(lambda path=path: read_recipe(path), name)
+        answered(lambda data=data: embedded_recipe.contents(data), name)
+        for kind in (".json", ".txt"):
+            (tmp_path / f"labels{kind}").write_bytes(data)
+            spec = ModelSpec(
+                "x", "x", "", MODEL, "x", "classify", "none", weights={"labels": f"{tmp_path}/labels{kind}"}
+            )
+            answered(lambda spec=spec: labels.own(spec), name)
+        (tmp_path / "models.toml").write_bytes(data)
+        answered(catalog.catalog, name)
+    count = len(corpus.texts() | corpus.archives() | corpus.pictures()) + 5 * len(corpus.texts())
+    print(f"decks, recipes, labels, models.toml: {count} inputs, one sentence for each that cannot be used")
+
+
+# Valid files that are damaged at random.
+
+
+def damaged(whole: bytes) -> some.SearchStrategy[bytes]:
+    """Flip bytes of a file, cut it, or repeat a part of it."""
+
+    def flipped(changes: list[tuple[int, int]]) -> bytes:
+        data = bytearray(whole)
+        for place, value in changes:
+            data[place] = value
+        return bytes(data)
+
+    place = some.integers(0, len(whole) - 1)
+    return some.one_of(
+        some.lists(some.tuples(place, some.integers(0, 255)), min_size=1, max_size=12).map(flipped),
+        place.map(lambda end: whole[:end]),
+        some.tuples(place, place).map(lambda pair: whole[: pair[0]] + whole[pair[1] :]),
+    )
+
+
+WHOLE = {
+    "jpeg": corpus.saved(Pillow.fromarray(corpus.pixels()), "JPEG"),
+    "png": corpus.saved(Pillow.fromarray(corpus.pixels()), "PNG"),
+    "gif": corpus.pictures()["animated.gif"],
+    "webp": corpus.pictures()["animated.webp"],
+    "tiff": corpus.pictures()["lab.tiff"],
+    "npy": corpus.arrays()["planes.npy"],
+}
+
+
+def _picture(kind: str, data: bytes) -> None:
+    answered(lambda: Image.open(data, name=f"a.{kind}"), kind)
+    answered(lambda: embedded_recipe.contents(data), kind)
+
+
+@QUICK
+@given(some.data())
+@pytest.mark.parametrize("kind", WHOLE)
+def test_damaged_pictures(kind: str, data: Any) -> None:
+    _picture(kind, data.draw(damaged(WHOLE[kind])))
+
+
+@pytest.mark.slow
+@LONG
+@given(some.data())
+@pytest.mark.parametrize("kind", WHOLE)
+def test_damaged_pictures_at_length(kind: str, data: Any) -> None:
+    _picture(kind, data.draw(damaged(WHOLE[kind])))
+
+
+DECK = decks.write("A deck", [a_scene("One"), a_scene("Two", 1)])
+
+
+@QUICK
+@given(damaged(DECK))
+def test_damaged_decks(data: bytes) -> None:
+    answered(lambda: decks.read(data), "deck")
+
+
+@pytest.mark.slow
+@LONG
+@given(damaged(DECK))
+def test_damaged_decks_at_length(data: bytes) -> None:
+    answered(lambda: decks.read(data), "deck")
+
+
+@pytest.fixture(scope="module")
+def a_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clip(tmp_path_factory.mktemp("clip") / "a.mp4", scene(4), sound="aac")
+
+
+def _read_clip(path: Path, data: Any) -> None:
+    given = path.with_name("damaged.mp4")
+    given.write_bytes(data.draw(damaged(path.read_bytes())))
+    answered(lambda: [*Clip(given).frames()], "clip")
+
+
+@QUICK
+@given(some.data())
+def test_damaged_clips(a_clip: Path, data: Any) -> None:
+    _read_clip(a_clip, data)
+
+
+@pytest.mark.slow
+@settings(parent=LONG, max_examples=300)
+@given(some.data())
+def test_damaged_clips_at_length(a_clip: Path, data: Any) -> None:
+    _read_clip(a_clip, data)
