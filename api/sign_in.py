@@ -21,6 +21,8 @@ from common.errors import Problem
 from common.settings import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from starlette.requests import Request
 
 PATH, START, OUT = "/sign-in", "/sign-in/start", "/sign-out"
@@ -33,6 +35,10 @@ _ATTEMPTS = rates.Limiter(per_minute=2, burst=10)
 """For each address, and for each name: a right password gives its attempt back."""
 _ONE_AT_A_TIME = threading.Lock()
 """A flood of attempts takes one core and 16 MiB, not all."""
+_WAITING = threading.BoundedSemaphore(4)
+"""Attempts that wait for that: each holds one of the few threads in which every request is asked who sends it."""
+WAIT_SECONDS = 2
+"""After which others may try again."""
 _STYLE = """
 :root { color-scheme: light dark; --ground: #f7f7f7; --card: #fff; --line: #dcdcdc; --text: #171717; --grey: #636363;
   --accent: #0b6f78; --on-accent: #fff; --wrong: #a3161a; --wrong-ground: #fdeeee }
@@ -136,17 +142,19 @@ async def submitted(request: Request, base: str) -> Response:
     # In turn: an address that is refused does not keep others from signing in under the name.
     wait = next((wait for bucket in buckets if (wait := _ATTEMPTS.take(bucket))), 0)
     if wait:
-        answer = form(base, target, wrong=f"Too many attempts: try again in {wait} s.", name=name, status=429)
-        answer.headers["Retry-After"] = str(wait)
-        return answer
+        return _later(base, target, name, f"Too many attempts: try again in {wait} s.", wait)
+    if not _WAITING.acquire(blocking=False):
+        _give_back(buckets)
+        return _later(base, target, name, f"Many are signing in just now: try again in {WAIT_SECONDS} s.", WAIT_SECONDS)
     try:
         secret = await run_in_threadpool(_session, name, given.get("password", ""))
     except Problem as problem:
         return form(base, target, wrong=str(problem), name=name, status=503)
+    finally:
+        _WAITING.release()
     if secret is None:
         return form(base, target, wrong=WRONG if name else WRONG_PASSWORD, name=name, status=401)
-    for bucket in buckets:
-        _ATTEMPTS.take(bucket, -1)
+    _give_back(buckets)
     answer = RedirectResponse(target, 303)
     answer.set_cookie(
         COOKIE,
@@ -158,6 +166,17 @@ async def submitted(request: Request, base: str) -> Response:
         samesite="lax",
     )
     return answer
+
+
+def _later(base: str, target: str, name: str, wrong: str, wait: int) -> Response:
+    answer = form(base, target, wrong=wrong, name=name, status=429)
+    answer.headers["Retry-After"] = str(wait)
+    return answer
+
+
+def _give_back(buckets: Iterable[str]) -> None:
+    for bucket in buckets:
+        _ATTEMPTS.take(bucket, -1)
 
 
 def _buckets(request: Request, name: str) -> list[str]:

@@ -229,6 +229,25 @@ def test_attempts_are_limited_by_address_and_by_name(way: Callable[[str], None])
     assert elsewhere.post("/sign-in", data={"name": "ａnna", "password": PASSWORD}).status_code == 429
 
 
+def test_a_flood_of_attempts_keeps_no_threads_from_others(way: Callable[[str], None]) -> None:
+    way("password")
+    people.add("anna", "user", password=PASSWORD)
+    opened, right = client(), {"name": "anna", "password": PASSWORD}
+    held = 0
+    while sign_in._WAITING.acquire(blocking=False):
+        held += 1
+    try:
+        # They do not count as attempts.
+        answers = [opened.post("/sign-in", data=right) for _ in range(20)]
+    finally:
+        for _ in range(held):
+            sign_in._WAITING.release()
+    assert held < 10
+    assert {(answer.status_code, answer.headers["retry-after"]) for answer in answers} == {(429, "2")}
+    assert "Many are signing in just now" in answers[0].text
+    assert opened.post("/sign-in", data=right).status_code == 303
+
+
 def test_attempts_from_a_network_of_ones_own_count_together_and_lock_nobody_out(way: Callable[[str], None]) -> None:
     way("password")
     people.add("anna", "user", password=PASSWORD)
