@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from common import budget, environment, logs
+from common import budget, environment, logs, small
 from common.errors import ModelProblem, SettingProblem
 from common.settings import settings
 
@@ -23,6 +23,7 @@ def prepare(host: str | None = "localhost", *, announce: bool = True) -> None:
     from models import catalog
 
     environment.check()
+    small.prepare()
     try:
         catalog.spec(settings().api_model)
     except ModelProblem as problem:

@@ -5,7 +5,8 @@ of the object that matters; `prove`: what a proof of a map costs; `live`: the ca
 clip's frames, from file to file; `truth`: where maps are right, on drawn scenes with a known cause; `throughput`:
 pictures per second, from a folder to files; `gpu`: what a GPU does to maps, and what can be seen of that without one;
 `transformers`: what their maps cost, and at which layer they are right; `api`: the API under load, beside the
-dashboard's pages; `load`: twenty sessions and eight API clients at once; `ray`: a folder explained by one process, and
+dashboard's pages; `load`: twenty sessions and eight API clients at once; `long`: thousands of explanations in one
+process, and what stays behind; `small`: the dashboard in a small place; `ray`: a folder explained by one process, and
 by a cluster's workers."""
 
 from __future__ import annotations
@@ -230,6 +231,21 @@ def _video(options: argparse.Namespace) -> Outcome:
     return Outcome(result, speed.markdown, None if options.models else speed.OUT, shared=True)
 
 
+def _long(options: argparse.Namespace) -> Outcome:
+    from benchmarks.memory import long
+
+    count = options.count or long.COUNT
+    complete = count >= long.COUNT and not options.models
+    return Outcome(long.long(count, options.models or ()), long.markdown, long.OUT if complete else None, shared=True)
+
+
+def _small(options: argparse.Namespace) -> Outcome:
+    from benchmarks.memory import small
+
+    result = small.small(tuple(options.models or ()))
+    return Outcome(result, small.markdown, None if options.models else small.OUT, shared=True)
+
+
 def _pointing(options: argparse.Namespace) -> Outcome:
     from benchmarks.detectors import pointing
 
@@ -250,6 +266,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "prove": _prove,
     "live": _live,
     "video": _video,
+    "long": _long,
+    "small": _small,
     "truth": _truth,
     "throughput": _throughput,
     "gpu": _gpu,
@@ -282,6 +300,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--findings", action="store_true", help="truth: only how often findings that rest on a proof are right")
     add("--publish", action="store_true", help="truth: write TRUTH.md, RESULTS.md and reliability.json")
     add("--calls", type=int, default=300, help="memory: calls of each contender")
+    add("--count", type=int, help="long: number of explanations, default 2000")
     add("--many", type=int, default=5000, help="throughput: number of pictures over which memory is watched")
     add("--pictures", type=int, default=256, help="ray: number of pictures in a round")
     add(

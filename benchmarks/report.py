@@ -27,6 +27,7 @@ SECTIONS = (
     ("viewer", "prove", "truth"),
     ("why", "regions"),
     ("live", "video"),
+    ("long", "small"),
     ("load", "memory-long"),
     ("scenes", "measures", "findings"),
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cli import options as cli
 from cli.console import Console
 from cli.pictures import load_explainer
-from common import logs
+from common import logs, small
 from common.access import policy
 from common.errors import Problem
 
@@ -141,7 +141,7 @@ def serve(options: ServeOptions) -> int:
 
 def _limit_threads() -> None:
     """Set threads as the dashboard does, before torch is imported: one core stays free to accept requests."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(small.threads()))
     sys.setswitchinterval(0.0005)
 
 

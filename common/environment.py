@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 
 PREFIX = "SIGHTGLASS_"
 OFF = "off"
+PROFILES: dict[str, dict[str, Any]] = {
+    "small": {
+        "memory_mb": 840,
+        "models_mb": 48,
+        "evidence_mb": 0,
+        "cache_mb": 96,
+        "api_workers": 1,
+        "api_queue": 8,
+        "api_mb": 10,
+    }
+}
+"""Other defaults, by the name of the profile; `small`, for one small model and the evidence of one picture, sets more
+(`common/small.py`)."""
 
 
 def _from_text(parse: Callable[[str], Any]) -> BeforeValidator:
@@ -38,6 +51,12 @@ def _exact(text: str) -> str:
     if not text.strip().isdecimal():
         raise ValueError("not a whole number")
     return text
+
+
+def _profile(text: str) -> str:
+    if (name := text.strip().lower()) not in PROFILES:
+        raise ValueError("no such profile")
+    return name
 
 
 def _folder(text: str) -> Path:
@@ -76,6 +95,9 @@ class Settings(BaseSettings):
         None, "A models.toml of your own, in the form of models/catalog.toml.", shown="./models.toml, if it exists"
     )
     offline: NotNo = _field(False, "Never download: any value but 0, false or no.")
+    profile: Annotated[str | None, _from_text(_profile)] = _field(
+        None, "small: for 1 GB of memory.", "small, or leave it out"
+    )
     memory_mb: Megabytes | None = _field(
         None, "Memory for the whole process, in MiB.", "a number of MiB, such as 4096", shown="4096"
     )
@@ -190,8 +212,9 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _without_blanks(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """A blank variable is one that is not set."""
-        return {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
+        """A blank variable is one that is not set; a profile has defaults of its own."""
+        given = {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
+        return PROFILES.get(str(given.get("profile", "")).strip().lower(), {}) | given
 
     if not TYPE_CHECKING:
 

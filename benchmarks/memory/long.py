@@ -18,13 +18,14 @@ import numpy as np
 
 from benchmarks.classifiers.memory import hooks
 from benchmarks.processes import HAS_PROC, environment, fresh, megabytes
-from benchmarks.report import FOLDER, Row, machine
+from benchmarks.report import FOLDER, Row, goal, goals, grid, machine, page
 from common.errors import ModelProblem
+from common.memory import give_back
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from explain.evidence.resident import Residency
     from explain.picture.image import Image
@@ -52,7 +53,9 @@ class Left:
     """What is alive or open beside what should be."""
 
     models: int
-    """Evicted models that are still in memory."""
+    """Evicted models that are still in memory,"""
+    weights: int
+    """and tensors of such models."""
     hooks: int
     descriptors: int
     threads: int
@@ -67,23 +70,36 @@ class Watch:
         """`folder`: that of temporary files."""
         self._folder = folder
         self._modules: dict[int, weakref.ref[nn.Module]] = {}
+        self._weights: dict[int, weakref.ref[Tensor]] = {}
+        self.count()
+
+    def count(self) -> None:
+        """Note what is open now: what is opened later must be closed."""
         self._before = self._counts()
 
     def follow(self, module: nn.Module) -> None:
-        key = id(module)
-        self._modules[key] = weakref.ref(module, lambda _: self._modules.pop(key, None))
+        if id(module) not in self._modules:
+            _follow(self._modules, module)
+            for weight in module.parameters():
+                _follow(self._weights, weight)
 
     def left(self, residency: Residency) -> Left:
         """Return what is left once everything that nobody uses was collected."""
         gc.collect()
         held = [resident.adapter.module for resident in residency.residents()]
-        now = self._counts()
-        more = (max(0, after - before) for before, after in zip(self._before, now, strict=True))
-        return Left(len(self._modules.keys() - set(map(id, held))), sum(map(hooks, held)), *more)
+        models = self._modules.keys() - set(map(id, held))
+        weights = self._weights.keys() - {id(weight) for module in held for weight in module.parameters()}
+        more = (max(0, after - before) for before, after in zip(self._before, self._counts(), strict=True))
+        return Left(len(models), len(weights), sum(map(hooks, held)), *more)
 
     def _counts(self) -> tuple[int, int, int]:
         descriptors = len(os.listdir("/proc/self/fd")) if HAS_PROC else 0
         return descriptors, threading.active_count(), sum(1 for _ in self._folder.rglob("*"))
+
+
+def _follow(into: dict[int, weakref.ref[Any]], value: Any) -> None:
+    key = id(value)
+    into[key] = weakref.ref(value, lambda _: into.pop(key, None))
 
 
 class Day:
@@ -95,7 +111,7 @@ class Day:
         self.models, self.residency, self._folder = models, residency, folder
         self._random = np.random.default_rng(seed)
         self._pictures = [bundled(name) for name in PICTURES]
-        self.loads, self.methods, self._last = 0, Counter[str](), {}  # type: ignore[var-annotated]
+        self.methods = Counter[str]()
 
     def explain(self, number: int) -> nn.Module:
         """Make one explanation and drop it; return the module that made it."""
@@ -148,10 +164,17 @@ def room_for(models: Sequence[str]) -> int:
     return residency.nbytes * ROOM // len(models)
 
 
-def explain_many(count: int, models: Sequence[str], folder: Path, *, samples: int = SAMPLES) -> Row:
+def explain_many(
+    count: int,
+    models: Sequence[str],
+    folder: Path,
+    *,
+    samples: int = SAMPLES,
+    seen: Callable[[list[float]], None] | None = None,
+) -> Row:
     """Make `count` explanations in this process; return its memory in MB at each sample, and what was left at the end.
 
-    `folder`: that of temporary files.
+    `folder`: that of temporary files. `seen` is called with the samples so far.
     """
     from explain.evidence.resident import Residency
     from explain.explainer import EVIDENCE
@@ -160,13 +183,16 @@ def explain_many(count: int, models: Sequence[str], folder: Path, *, samples: in
     limit = room_for(names)
     residency = Residency(limit)
     watch, day = Watch(folder), Day(names, residency, folder)
-    memory, most, start = [], 0, time.perf_counter()
+    memory, start = [], time.perf_counter()
     for number in range(count):
         watch.follow(day.explain(number))
-        most = max(most, len(residency.residents()))
+        if number == int(WARM * count):
+            # Libraries open a font, and start a thread, once.
+            watch.count()
         if (number + 1) % max(1, count // samples) == 0:
-            gc.collect()
-            memory.append(megabytes())
+            memory.append(_rest())
+            if seen is not None:
+                seen(memory)
     EVIDENCE.clear()
     return {
         "count": count,
@@ -180,6 +206,16 @@ def explain_many(count: int, models: Sequence[str], folder: Path, *, samples: in
         "methods": len(day.methods),
         "left": asdict(watch.left(residency)),
     }
+
+
+def _rest() -> float:
+    """Return the MB of this process at rest: without evidence, which comes and goes, and what it would give back."""
+    from explain.explainer import EVIDENCE
+
+    EVIDENCE.clear()
+    gc.collect()
+    give_back()
+    return megabytes()
 
 
 def drift(memory: Sequence[float]) -> float:
@@ -201,3 +237,39 @@ def _in_process(count: int, models: Sequence[str], folder: str) -> Row:
     import torch
 
     return explain_many(count, models, Path(folder)) | {"threads": torch.get_num_threads()}
+
+
+HOW = (
+    "One after another in one process, each of a part of a picture of any size and shape, by a model and a method that "
+    f"chance chose; one of {SLOW_EVERY} by a method that runs the model again and again, one of {SAVED_EVERY} saved to "
+    f"files and deleted. There is room for {ROOM} of the {HOW_MANY} models, so most explanations load one and evict "
+    "another. Memory is that of the process at rest, after its cache of evidence was emptied. Drift: from after the "
+    "first tenth to the end, each the median of a tenth of the samples."
+)
+
+
+def markdown(found: Row) -> str:
+    left, memory = found["left"], found["memory"]
+    names = {
+        "models": "evicted models still in memory",
+        "weights": "tensors of evicted models still in memory",
+        "hooks": "hooks left on models",
+        "descriptors": "file descriptors more than after the first tenth",
+        "threads": "threads more than after the first tenth",
+        "files": "temporary files more than after the first tenth",
+    }
+    rows = {"goals": [goal("drift of the process's memory", found["drift"], DRIFT_MB, "MB")]}
+    rows["goals"] += [goal(words, left[name], 0, "") for name, words in names.items()]
+    title = f"{found['count']:,} explanations over {len(found['models'])} models"
+    tenth = max(1, len(memory) // 10)
+    course = [(f"{share * 10} %", f"{statistics.median(memory[tenth * share :][:tenth]):.0f}") for share in range(10)]
+    return page(
+        "Memory over a long day",
+        "long",
+        found["machine"],
+        HOW,
+        f"{title} ({', '.join(found['models'])}) with {found['limit']:.0f} MiB for models, by {found['methods']} "
+        f"methods, in {found['seconds'] / 60:.0f} minutes; peak {found['peak']:.0f} MB.",
+        goals([{"goals": rows["goals"]}]),
+        grid(("done", "MB at rest"), course),
+    )

@@ -67,7 +67,7 @@ def take(image: Image) -> None:
 
 def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
     """Choose the pictures to compare with, in a popover; never the query itself where there is another."""
-    others = {key: image for key, image in image_source.own().items() if key != query.sha256}
+    others = {key: image for key, image in image_source.own_opened().items() if key != query.sha256}
     _turn_to_own(others)
     place = st.container(width="content").empty()
     gallery = state.of(Gallery)
@@ -101,7 +101,7 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
 
 def _turn_to_own(others: dict[str, Image]) -> None:
     """Compare with the session's own pictures once there are two: who uploads both wants to see them compared."""
-    gallery, own = state.of(Gallery), set(image_source.own())
+    gallery, own = state.of(Gallery), {image.sha256 for image in image_source.own()}
     first = next(iter(WAYS))
     if others and not own <= gallery.seen and url_state.remembered(WAY, WAYS, first, name="gallery") == first:
         url_state.put(WAY, "yours")

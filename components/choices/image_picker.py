@@ -18,7 +18,7 @@ from components import canvas, picture_bar
 from components.picture_bar import Bar, Item
 from components.session import image_source, page, reopen, state, url_state
 from components.session.image_source import EXAMPLES
-from components.session.uploads import token
+from components.session.uploads import UPLOADS, token
 from explain.evidence.cache import ByteCache
 from explain.phrases import pixels as size_in_pixels
 from explain.phrases import plural
@@ -100,8 +100,8 @@ def _query() -> str:
 
 def _items() -> tuple[Item, ...]:
     """Return the session's own pictures, the newest first, and the examples."""
-    own = [Item(token(image), image.name, _small(image), own=True) for image in reversed(image_source.own().values())]
-    return (*own, *_examples())
+    own = [(image, _small(image)) for image in reversed(image_source.own())]
+    return (*(Item(token(image), image.name, small, own=True) for image, small in own if small), *_examples())
 
 
 @st.cache_resource(show_spinner=False)
@@ -123,8 +123,15 @@ def thumbnail_file(name: str) -> Path:
     return Path(picture_bar.__file__).with_name(f"{name.replace(' ', '-')}.webp")
 
 
-def _small(image: Image) -> str:
-    return _thumbnails.get_or_make(image.sha256, lambda: _data_url(thumbnail(image)))
+def _small(image: Image | image_source.Closed) -> str:
+    """Return a picture's small one; empty where it is no longer on the server."""
+    if (made := _thumbnails.get(image.sha256)) is None:
+        whole = image if isinstance(image, Image) else UPLOADS.get(token(image))
+        if whole is None:
+            return ""
+        made = _data_url(thumbnail(whole))
+        _thumbnails.put(image.sha256, made)
+    return made
 
 
 def thumbnail(image: Image) -> bytes:
@@ -279,7 +286,7 @@ def _open_again(contents: Contents, name: str) -> None:
     example = image_source.example_named(recipe.picture_name)
     if example is not None and image_source.example(example).sha256 != recipe.picture_sha256:
         example = None
-    image = None if example else pictures.own.get(recipe.picture_sha256) or embedded_recipe.original(contents)
+    image = None if example else pictures.opened(recipe.picture_sha256) or embedded_recipe.original(contents)
     if example is None and image is None:
         raise ImageProblem(
             f"{name} was made from {recipe.picture_name}, which it does not carry: open that picture first, then this "

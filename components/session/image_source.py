@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from weakref import WeakSet
 
 import streamlit as st
 
-from common import packaged
+from common import packaged, users
 from components.session import state, url_state
 from components.session.uploads import DIGITS, UPLOADS, token
+from explain.evidence import cache
 from explain.evidence.cache import ByteCache
 from explain.picture.examples import EXAMPLES as EXAMPLES
 from explain.picture.examples import bundled
@@ -20,12 +22,20 @@ MAX_OWN = 12
 """Pictures of one session that stay in memory; the oldest is dropped first."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class Closed:
+    """An own picture whose pixels made room for others: its file is among the uploads."""
+
+    sha256: str
+    name: str
+
+
+@dataclass(eq=False)
 class Pictures:
     """The session's pictures, and which one is chosen: by the person's last act, and by nothing else."""
 
-    own: dict[str, Image] = field(default_factory=dict)
-    """By SHA-256, oldest first."""
+    own: dict[str, Image | Closed] = field(default_factory=dict)
+    """By SHA-256, oldest first; see `opened`."""
     chosen: str | None = None
     """The SHA-256 of an own picture, or an example's name; None before the address was read."""
     problem: str | None = None
@@ -38,11 +48,58 @@ class Pictures:
     """Size of the file that the camera took last."""
     photo: str | None = None
     """SHA-256 of a photo that is to be saved with its map."""
+    person: users.User = field(default_factory=users.current)
+    """Whose session it is."""
+
+    def __post_init__(self) -> None:
+        _SESSIONS.add(self)
+
+    def opened(self, sha256: str | None) -> Image | None:
+        """Return one of the session's own pictures, decoded again if need be; None where it is not here any more."""
+        image = self.own.get(sha256 or "")
+        if not isinstance(image, Closed):
+            return image
+        if (again := UPLOADS.get(token(image))) is None:
+            self.own.pop(image.sha256, None)
+        else:
+            self.own[image.sha256] = again
+        return again
+
+    def close(self, most: int) -> None:
+        """Let go of pixels until at most `most` bytes are left, oldest first: not the chosen ones, nor what has no
+        file among the uploads."""
+        for sha256, image in list(self.own.items()):
+            if self.nbytes <= most:
+                return
+            if isinstance(image, Image) and sha256 != self.chosen and UPLOADS.has(token(image)):
+                self.own[sha256] = Closed(sha256, image.name)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pixels in memory."""
+        return sum(image.pixels.nbytes for image in list(self.own.values()) if isinstance(image, Image))
 
 
-def own() -> dict[str, Image]:
-    """Return the session's own pictures, by SHA-256, oldest first."""
-    return state.of(Pictures).own
+_SESSIONS: WeakSet[Pictures] = WeakSet()
+
+
+@cache.makes_room
+def _close_all() -> None:
+    """Keep but the chosen pictures of all sessions in memory."""
+    for pictures in list(_SESSIONS):
+        with users.acting(pictures.person):
+            pictures.close(0)
+
+
+def own() -> tuple[Image | Closed, ...]:
+    """Return the session's own pictures, oldest first."""
+    return tuple(state.of(Pictures).own.values())
+
+
+def own_opened() -> dict[str, Image]:
+    """Return the session's own pictures by SHA-256, oldest first; those without pixels are opened for this once."""
+    found = ((one.sha256, one if isinstance(one, Image) else UPLOADS.get(token(one))) for one in own())
+    return {sha256: image for sha256, image in found if image is not None}
 
 
 _examples: ByteCache[Image] = ByteCache("examples", lambda image: image.pixels.nbytes + len(image.jpeg))
@@ -76,7 +133,7 @@ def is_chosen(sha256: str) -> bool:
 def current() -> Image:
     """Return the chosen picture, and write it to the address."""
     pictures = _chosen()
-    image = pictures.own.get(pictures.chosen or "")
+    image = pictures.opened(pictures.chosen)
     url_state.write("picture", None if image is None else token(image))
     url_state.write("example", pictures.chosen if image is None else None, FIRST)
     return example(pictures.chosen or FIRST) if image is None else image
@@ -107,7 +164,7 @@ def just_given() -> Image | None:
     """Return the picture that was just uploaded, once, if it is the reason for this run."""
     pictures = state.of(Pictures)
     new, pictures.just_given = pictures.just_given, False
-    return pictures.own.get(pictures.chosen or "") if new else None
+    return pictures.opened(pictures.chosen) if new else None
 
 
 def photo_to_save() -> str | None:
@@ -133,7 +190,7 @@ def turn_back(key: str) -> bool:
         turn_to_example(key)
         return True
     pictures = state.of(Pictures)
-    image = next((one for one in pictures.own.values() if token(one) == key), None)
+    image = pictures.opened(next((sha256 for sha256, one in pictures.own.items() if token(one) == key), None))
     if image is None:
         if (image := UPLOADS.get(key)) is None:
             return False
@@ -154,7 +211,7 @@ def restore(keys: list[str]) -> None:
     here = {token(image) for image in pictures.own.values()}
     for key in keys[:MAX_OWN]:
         if key not in here and len(pictures.own) < MAX_OWN and (image := UPLOADS.get(key)) is not None:
-            pictures.own = {image.sha256: image} | pictures.own
+            pictures.own = {image.sha256: image, **pictures.own}
 
 
 def remove(key: str) -> None:
@@ -169,7 +226,7 @@ def remove(key: str) -> None:
 
 def replace_drawing(before: str | None, image: Image) -> None:
     """Choose a drawing in place of what it was before: it is one picture of the session, not one for each stroke."""
-    if (former := own().pop(before or "", None)) is not None:
+    if (former := state.of(Pictures).own.pop(before or "", None)) is not None:
         UPLOADS.drop(token(former))
     turn_to(image)
 
@@ -180,3 +237,4 @@ def _keep(pictures: Pictures, image: Image, data: bytes = b"") -> None:
     UPLOADS.put(image, data)
     while len(pictures.own) > MAX_OWN:
         del pictures.own[next(iter(pictures.own))]
+    pictures.close(max(UPLOADS.limit, image.pixels.nbytes))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common import logs
+from common import logs, small
 from common.errors import Problem, from_machine
 from components.session import state, url_state
 
@@ -29,7 +29,7 @@ LOGGER = logging.getLogger(__name__)
 # Before torch is imported. Its threads wait by spinning: where they share a core with anything else, a browser or a
 # second visitor, one pass took 1,500 ms instead of 17 when measured. Leaving one core free costs little and avoids
 # that.
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
+os.environ.setdefault("OMP_NUM_THREADS", str(small.threads()))
 # The script and the loop that sends its messages take turns. Python's 5 ms a turn, once for nearly every message and
 # every file that a browser requests, add up to more than the work itself while torch is being imported.
 sys.setswitchinterval(0.0005)

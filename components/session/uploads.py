@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from common import users
 from common.errors import ImageProblem
@@ -23,7 +23,14 @@ DIGITS = 20
 """Of a picture's SHA-256 in an address: enough that nobody guesses one."""
 
 
-def token(image: Image) -> str:
+class Named(Protocol):
+    """A picture, or what stands for one."""
+
+    @property
+    def sha256(self) -> str: ...
+
+
+def token(image: Named) -> str:
     """Return what an address calls a picture."""
     return image.sha256[:DIGITS]
 
@@ -74,6 +81,16 @@ class Uploads:
         except ImageProblem:  # too little memory, for now
             return None
         return image if token(image) == key else None
+
+    def has(self, key: str) -> bool:
+        """Return whether a picture's own file is kept, from which it can be opened again."""
+        kept = self._kept.get(_mine(key))
+        return kept is not None and isinstance(kept.data, bytes)
+
+    @property
+    def limit(self) -> int:
+        """The bytes that files may take, and the pixels of one session's pictures."""
+        return self._kept.limit
 
     def drop(self, key: str) -> None:
         """Delete a picture of this person's."""

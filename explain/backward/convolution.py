@@ -68,7 +68,7 @@ class Kernel:
             return None
         else:
             laid = weight.permute(1, 2, 3, 0).flip(1, 2) if set(stride) == {1} else weight.permute(0, 2, 3, 1)
-        return cls(laid.contiguous(), (height, width), (stride[0], stride[1]))
+        return cls(_without_base(laid.contiguous()), (height, width), (stride[0], stride[1]))
 
     def convolves(self, padding: Sequence[int]) -> bool:
         """Return whether `convolved` supports this padding."""
@@ -92,6 +92,18 @@ class Kernel:
         else:
             out = _spread(rows, self.weight, self.stride)
         return out.permute(2, 0, 1)[None]
+
+
+def _without_base(tensor: Tensor) -> Tensor:
+    """Return the same memory without a reference to the tensor that this one is a view of, if it is one.
+
+    Weights in channels-last order are laid out as wanted already: their view in `_KERNELS` would keep them alive, and
+    so itself, for ever.
+    """
+    if tensor._base is None:
+        return tensor
+    bare = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+    return bare.set_(tensor.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride())
 
 
 _KERNELS: MutableMapping[Tensor, dict[tuple[object, ...], Kernel | None]] = WeakTensorKeyDictionary()

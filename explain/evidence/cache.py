@@ -135,6 +135,15 @@ _STAGES = (("quick", 0.5), ("quick", 0.0), ("models", 0.5), ("models", 0.0), ("u
 which are loaded again, and last what only the person who gave it has."""
 
 
+_MORE: list[Callable[[], None]] = []
+
+
+def makes_room(let_go: Callable[[], None]) -> Callable[[], None]:
+    """Decorate what lets go of things in memory that no cache holds, and that are made again when they are needed."""
+    _MORE.append(let_go)
+    return let_go
+
+
 class _Pressure:
     """Whether the process was found too large, and from where on it is worth looking again."""
 
@@ -161,6 +170,9 @@ def relieve() -> None:
                 break
             for cache in [cache for cache in list(_EVERY) if cache.kind == kind]:
                 cache.shrink(int(share * cache.nbytes))
+            if (kind, share) == _STAGES[1]:
+                for let_go in _MORE:
+                    let_go()
             # Models and graphs hold themselves in circles.
             gc.collect()
             memory.give_back()

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from common import memory
+from common import memory, small
 from common.budget import measured
 from common.errors import ModelProblem
 from explain.backward import convolution
@@ -219,6 +219,10 @@ class Residency:
         with self._loading[key]:
             if (resident := self._residents.get(key)) is None or not _unchanged(resident.source, source):
                 measured(memory.resident())
+                if small.chosen():
+                    # One at a time: while it is loaded, no other is in memory.
+                    self.free()
+                    memory.give_back()
                 resident = Resident(load(spec, progress=of_download(spec.id, progress)), device)
                 resident.source = source
                 self._residents.put(key, resident)

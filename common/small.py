@@ -1,0 +1,38 @@
+"""`SIGHTGLASS_PROFILE=small`: what is otherwise where a gigabyte is all the memory that there is."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+from common.errors import SettingProblem
+from common.settings import settings
+
+SHAPES = "64"
+"""Shapes for which oneDNN keeps what it compiled, of 1,024: 40 MiB less, and a map of one picture needs no more."""
+ARENAS = 2
+"""Heaps of the C library, of 8 for each core: each keeps what its threads freed."""
+_M_ARENA_MAX = -8
+
+
+def chosen() -> bool:
+    """Return whether the profile is set; a malformed one, which no server starts with, is none."""
+    try:
+        return settings().profile == "small"
+    except SettingProblem:
+        return False
+
+
+def threads() -> int:
+    """Return how many threads PyTorch gets where nobody set them: one core stays free for requests, or all but one."""
+    return 1 if chosen() else max(1, (os.cpu_count() or 2) - 1)
+
+
+def prepare() -> None:
+    """Set up the process, before PyTorch is imported; nothing where the profile is not set."""
+    if not chosen():
+        return
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", SHAPES)
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        mallopt(_M_ARENA_MAX, ARENAS)

@@ -1,0 +1,79 @@
+"""The own pictures of sessions: pixels make room for others, and come back from the file that was uploaded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from common import users
+from components.choices import image_picker
+from components.session import image_source
+from components.session.image_source import Closed, Pictures
+from components.session.uploads import UPLOADS, token
+from explain.picture.image import Image, to_png
+
+
+def given(pictures: Pictures, monkeypatch: pytest.MonkeyPatch, count: int) -> list[str]:
+    """Upload that many pictures, as files of which each is smaller than its pixels; return their SHA-256."""
+    monkeypatch.setattr(image_source.state, "of", lambda _: pictures)
+    for number in range(count):
+        data = to_png(np.full((300, 400, 3), 30 * number, np.uint8))
+        image_source.turn_to(Image.open(data, name=f"{number}.png"), data)
+    return list(pictures.own)
+
+
+@pytest.fixture(autouse=True)
+def no_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_source, "_SESSIONS", set())
+    UPLOADS._kept.clear()
+
+
+def decoded(pictures: Pictures) -> list[bool]:
+    return [isinstance(one, Image) for one in pictures.own.values()]
+
+
+def test_pixels_of_pictures_that_are_not_shown_make_room_and_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = Pictures(chosen="bus")
+    first, second, third = given(pictures, monkeypatch, 3)
+    assert decoded(pictures) == [True] * 3
+    image_source._close_all()
+    assert decoded(pictures) == [False, False, True]
+    assert pictures.nbytes == 300 * 400 * 3
+    # The bar shows all of them, in their order, without a decoded one.
+    assert [item.name for item in image_picker._items() if item.own] == ["2.png", "1.png", "0.png"]
+    assert decoded(pictures) == [False, False, True]
+    assert image_source.turn_back(first[:20])
+    assert pictures.chosen == first
+    assert (pictures.own[first].pixels[0, 0] == 0).all()  # type: ignore[union-attr]
+    assert list(pictures.own) == [first, second, third]
+
+
+def test_a_session_holds_no_more_pixels_than_all_may_upload(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_CACHE_MB", "4.5")  # of which uploads have one
+    pictures = Pictures(chosen="bus")
+    given(pictures, monkeypatch, 8)
+    assert pictures.nbytes <= 2**20
+    assert decoded(pictures) == [False] * 6 + [True] * 2
+
+
+def test_what_has_no_file_on_the_server_stays_and_what_lost_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = Pictures(chosen="bus")
+    first, second, _ = given(pictures, monkeypatch, 3)
+    UPLOADS.drop(first[:20])
+    image_source._close_all()
+    assert decoded(pictures) == [True, False, True]
+    UPLOADS.drop(second[:20])
+    image_picker._thumbnails.clear()
+    assert [item.name for item in image_picker._items() if item.own] == ["2.png", "0.png"]
+    assert pictures.opened(second) is None
+    assert second not in pictures.own
+
+
+def test_pictures_make_room_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files are each person's own, and another's session is what runs when memory is short."""
+    with users.acting(users.User("ann", "Ann", "user")):
+        pictures = Pictures(chosen="bus")
+        one, _ = given(pictures, monkeypatch, 2)
+    image_source._close_all()
+    assert pictures.own[one] == Closed(one, "0.png")
+    assert token(Closed(one, "0.png")) == one[:20]
