@@ -12,12 +12,15 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /build
-COPY requirements*.txt ./
-# torch and torchvision from one index in one command; OpenCV without windows, because there is no screen here.
-RUN grep -E '^(torch|torchvision)[<>=]' requirements.txt > torch.txt \
-    && if [ -n "${TORCH_INDEX}" ]; then pip install --index-url "${TORCH_INDEX}" -r torch.txt; fi \
-    && pip install -r requirements.txt \
-    && for extra in ${EXTRAS}; do pip install -r "requirements-${extra}.txt" || exit 1; done \
+COPY requirements*.txt requirements*.lock ./
+# What is locked, by its hashes. PyTorch's own builds are not those of the lock: there all else has the locked versions.
+# torch and torchvision come from one index in one command. OpenCV without windows, because there is no screen here.
+RUN sed -nE '/^(torch|torchvision|triton|nvidia|cuda)/!s/^([a-z0-9._-]+==[^ \\]+( ;[^\\]+)?).*/\1/p' requirements-dev.lock > pins.txt \
+    && grep -E '^(torch|torchvision)[<>=]' requirements.txt > torch.txt \
+    && if [ -n "${TORCH_INDEX}" ]; then pip install --index-url "${TORCH_INDEX}" -r torch.txt \
+        && pip install -c pins.txt -r requirements.txt; \
+    else pip install --require-hashes -r requirements.lock; fi \
+    && for extra in ${EXTRAS}; do pip install -c pins.txt -r "requirements-${extra}.txt" || exit 1; done \
     && sed -n 's/^opencv-python/opencv-python-headless/p' requirements.txt > headless.txt \
     && pip install --force-reinstall --no-deps -r headless.txt
 

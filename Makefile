@@ -38,6 +38,18 @@ format: .venv/dev ## put the code in order
 bench: .venv/dev ## what is fast, measured against the peers
 	$(BIN)/python -m benchmarks speed
 
+LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock'
+# uv reads no settings of pip: an index of your own goes into UV_INDEX_URL.
+lock: .venv/dev ## pin every package with its hashes, anew where requirements changed; make lock UPGRADE=-U takes the newest
+	$(LOCK) $(UPGRADE) requirements.txt -o requirements.lock
+	$(LOCK) $(UPGRADE) -c requirements.lock requirements-dev.txt requirements-exported.txt -o requirements-dev.lock
+
+audit: .venv/dev ## known vulnerabilities of what is locked, and its licences
+	$(BIN)/python deploy/audit.py
+
+sbom: .venv/dev ## sbom.cdx.json: what Sightglass consists of, in CycloneDX
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml -o sbom.cdx.json
+
 .venv/run: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sightglass needs Python 3.11 or newer: make PYTHON=python3.12 run")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -53,4 +65,4 @@ bench: .venv/dev ## what is fast, measured against the peers
 $(JS): tests/js/package.json
 	npm --prefix tests/js install --silent >/dev/null 2>&1 && touch $@ || echo "JavaScript not checked: there is no npm here, or it could not fetch ESLint and TypeScript."
 
-.PHONY: help run test javascript quick slow check format bench
+.PHONY: help run test javascript quick slow check format bench lock audit sbom

@@ -1,0 +1,112 @@
+"""What is locked satisfies what is asked for, with a hash for each file; checked without a network."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from deploy import audit
+from tests.unit.deploy.dockerfile import ROOT
+
+PYTHONS = ("3.11", "3.12", "3.13")
+ENTRY = re.compile(
+    r"^(?P<pin>[^\s#][^\\\n]*?) ?\\?\n(?P<hashes>(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE
+)
+LOCKS = {
+    "requirements.lock": ("",),
+    "requirements-dev.lock": ("", "-dev", "-exported", "-keras", "-ray", "-transformers"),
+}
+
+
+def _locked(name: str) -> list[Requirement]:
+    text = (ROOT / name).read_text("utf-8")
+    found = [Requirement(entry["pin"]) for entry in ENTRY.finditer(text)]
+    # Each pin has a hash.
+    assert len(found) == len(re.findall("^[a-zA-Z0-9]", text, re.MULTILINE))
+    return found
+
+
+def _asked(suffixes: tuple[str, ...]) -> list[Requirement]:
+    texts = ((ROOT / f"requirements{suffix}.txt").read_text("utf-8") for suffix in suffixes)
+    lines = (line.partition("#")[0].strip() for text in texts for line in text.splitlines())
+    return [Requirement(line) for line in lines if line and not line.startswith("-")]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_requirement_is_locked_in_a_version_that_fits(lock: str, python: str) -> None:
+    here = {"python_version": python, "python_full_version": f"{python}.5", "sys_platform": "linux"}
+    here |= {
+        "platform_machine": "x86_64",
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+    }
+    pins: dict[str, str] = {}
+    for one in _locked(lock):
+        if one.marker is None or one.marker.evaluate(here):
+            (specifier,) = one.specifier
+            assert specifier.operator == "=="
+            assert _plain(one.name) not in pins, "two versions for one Python"
+            pins[_plain(one.name)] = specifier.version
+    stale = [
+        f"{one} (locked: {pins.get(_plain(one.name))})"
+        for one in _asked(LOCKS[lock])
+        if not one.specifier.contains(pins.get(_plain(one.name), "0"), prereleases=True)
+    ]
+    assert not stale, "run make lock"
+
+
+def test_both_locks_agree() -> None:
+    runtime = {(_plain(one.name), str(one.specifier)) for one in _locked("requirements.lock")}
+    assert runtime <= {(_plain(one.name), str(one.specifier)) for one in _locked("requirements-dev.lock")}
+
+
+def test_these_pythons_are_stated_and_the_oldest_one_s_grammar_is_kept() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["requires-python"] == f">={PYTHONS[0]}"
+    assert project["classifiers"] == [f"Programming Language :: Python :: {version}" for version in PYTHONS]
+    # `make check` finds what only newer ones read: here a statement of 3.12.
+    ruff = [str(Path(sys.executable).with_name("ruff")), "check", "--stdin-filename", "common/new.py", "-"]
+    newer = subprocess.run(ruff, input="type Name = str\n", cwd=ROOT, capture_output=True, text=True)
+    assert newer.returncode == 1
+    assert "Python 3.11" in newer.stdout
+
+
+def test_what_is_audited_is_what_is_locked() -> None:
+    assert audit.pins().keys() == {one.name for one in _locked("requirements.lock")}
+    assert audit.licence("pillow") == "MIT-CMU"
+    assert audit.licence("no-such-package") == "not installed here"
+    assert "numpy" in audit.licences()
+
+
+def test_what_could_not_be_looked_up_is_not_called_safe() -> None:
+    assert audit.judged(None)[0] == 0
+    assert "could not be looked up" in audit.judged(None)[1][0]
+    code, said = audit.judged([{"name": "a", "skip_reason": "unknown"}, {"name": "b", "version": "1", "vulns": []}])
+    assert code == 0
+    assert said == [
+        "Known vulnerabilities: 0 in 1 packages that were looked up.",
+        "1 packages could not be looked up here: the index that is used does not know of them.",
+    ]
+    known = {"id": "CVE-1", "fix_versions": ["2"]}
+    code, said = audit.judged([{"name": "b", "version": "1", "vulns": [known]}])
+    assert (code, said[0]) == (1, "b 1: CVE-1, mended in 2")
+
+
+def test_hooks_before_a_commit_fetch_nothing() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))
+    assert {repo["repo"] for repo in config["repos"]} == {"local"}
+    for hook in config["repos"][0]["hooks"]:
+        assert hook["language"] == "system"
+        assert Path(sys.executable).with_name(Path(hook["entry"].split()[0]).name).exists()
