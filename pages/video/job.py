@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from pages.video.plan import Plan
 
 
+_RUNS: weakref.WeakValueDictionary[tuple[str, str], Job] = weakref.WeakValueDictionary()
+"""The runs of all sessions, by whose they are and the name of their folder."""
+
+
 @dataclass
 class ClipStatus(Status):
     """What the thread reports to the page."""
@@ -28,16 +33,26 @@ class ClipStatus(Status):
 class Job(Task[ClipStatus]):
     """One run over a clip."""
 
-    def __init__(self, plan: Plan, keep: tempfile.TemporaryDirectory[str] | None = None) -> None:
-        """`keep`: the folder of the results, which lives as long as this object."""
+    def __init__(
+        self, plan: Plan, folder: ClipFolder | None = None, keep: tempfile.TemporaryDirectory[str] | None = None
+    ) -> None:
+        """`folder`: that of an uploaded clip and its results; `keep`: of results alone. Both live as long as this
+        object."""
         users.require_saving("have a clip explained")
-        self.plan, self._keep = plan, keep
+        self.plan, self.folder, self._keep = plan, folder, keep
+        if folder is not None:
+            _RUNS[users.owner(), folder.path.name] = self
         super().__init__(_run, ClipStatus(words="Reading the clip"), plan)
 
     @property
     def summary(self) -> Summary:
         assert self.status.summary is not None
         return self.status.summary
+
+
+def running(name: str) -> Job | None:
+    """Return the current person's run in a folder of this name, while any session has it."""
+    return _RUNS.get((users.owner(), name))
 
 
 def _run(status: ClipStatus, cancel: Event, plan: Plan) -> None:
@@ -65,8 +80,6 @@ class Video:
     """Counts uploaders: a new one is empty."""
     given: ClipFolder | None = None
     """The folder of the clip that was uploaded last."""
-    working: ClipFolder | None = None
-    """That of the job's clip."""
     opened: str | None = None
     """What went wrong with a frame that was to be opened."""
 

@@ -13,7 +13,7 @@ from components.session import background, page, state, url_state
 from components.session.markdown import escaped
 from explain.phrases import NBSP, pixels
 from pages.video import example, folders
-from pages.video.job import Job, Video, described, headline
+from pages.video.job import Job, Video, described, headline, running
 from pages.video.plan import Plan, Source
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from explain import Explainer
     from explain.video import Settings
     from explain.video.settings import Scale
+    from pages.video.folders import ClipFolder
 
 KINDS = ("mp4", "mov", "m4v", "webm", "mkv", "gif", "avi")
 MAX_MB = 500
@@ -38,7 +39,8 @@ def video() -> None:
     top, main = st.container(), st.container()
     choices, explainer = sidebar.draw()
     video = state.of(Video)
-    job = video.job
+    job = video.job = video.job or running(st.query_params.get("clip", ""))
+    _address(job)
     with main:
         if (problem := video.opened) is not None:
             video.opened = None
@@ -48,9 +50,7 @@ def video() -> None:
         elif not job.finished():
             top.markdown(f"## {job.plan.model} is looking at {job.plan.source.name}")
             background.progress(job, help="Stop; what was done is kept, and you can go on.", estimate=True)
-            st.caption(
-                "It goes on while you use other pages. Keep this tab open: reloading or closing it loses the run."
-            )
+            st.caption("It goes on while you use other pages; closing this tab soon ends it.")
         elif job.status.failure is not None:
             top.markdown("## A clip, frame by frame")
             page.show_failure(job.status.failure, "a clip failed")
@@ -59,7 +59,7 @@ def video() -> None:
             top.markdown(f"## {job.summary.words}")
             with st.container(horizontal=True):
                 if st.button("Go on", icon=":material/play_arrow:", help="Explain the rest of the clip."):
-                    _run(job.plan)
+                    _run(job.plan, job.folder)
                 _another()
         else:
             _done(top, job, choices)
@@ -237,18 +237,23 @@ def _start(source: Source, choices: Choices, settings: Settings, targets: tuple[
     options = {"method": choices.method, **choices.options}
     if targets:
         options["targets"] = targets
-    video = state.of(Video)
-    if video.given is not None and video.given.path == source.path.parent:
-        video.working = video.given
-    assert video.working is not None
-    plan = Plan(source, choices.model.id, options, settings, video.working.results())
-    video.working.begin(plan)
-    _run(plan)
+    folder, job = state.of(Video).given, state.of(Video).job
+    if job is not None and job.plan.source == source:
+        folder = job.folder
+    assert folder is not None
+    plan = Plan(source, choices.model.id, options, settings, folder.results())
+    folder.begin(plan)
+    _run(plan, folder)
 
 
-def _run(plan: Plan) -> None:
-    state.of(Video).job = Job(plan)
+def _run(plan: Plan, folder: ClipFolder | None) -> None:
+    state.of(Video).job = Job(plan, folder)
     st.rerun()
+
+
+def _address(job: Job | None) -> None:
+    """Name the session's run in the address, so that a page that is loaded again finds it."""
+    url_state.write("clip", job.folder.path.name if job is not None and job.folder is not None else None)
 
 
 def _left_behind() -> None:
@@ -276,17 +281,16 @@ def _left_behind() -> None:
             if delete:
                 folder.delete()
                 st.rerun()
-            state.of(Video).working = folder
-            _run(plan)
+            _run(plan, folder)
 
 
 def _another() -> None:
     if st.button("Another clip", icon=":material/folder_open:", help="Choose another clip, or other settings."):
+        # Without a session that has it, it is stopped and its clip deleted.
         video = state.of(Video)
-        if video.job is not None:
-            video.job.cancel.set()
-        video.job = video.working = video.given = None
+        video.job = video.given = None
         video.generation += 1
+        _address(None)
         st.rerun()
 
 

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
+from common import users
 from components.session.image_source import Pictures
 from components.session.state import Navigation
 from explain.video import Settings, runner
 from explain.video.clip import Clip
 from explain.video.curves import curves
 from pages.video import folders, result
-from pages.video.job import Job, Video
+from pages.video.job import Job, Video, running
 from pages.video.plan import Plan, Source
 from tests.clips import clip, scene
 from tests.pages.conftest import session, texts
@@ -127,6 +129,26 @@ def test_a_stopped_clip_can_go_on(page: Any, plan: Plan, monkeypatch: pytest.Mon
     assert session(app, Video).job is None
 
 
+def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(
+    page: Any, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
+    app = page(SCREEN, model="demo-cls-s")
+    folder = folders.new()
+    made = finished(Job(plan, folder))
+    put(app, made)
+    app.run()
+    assert app.query_params["clip"] == folder.path.name
+    again = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120).run()
+    again.query_params["clip"] = folder.path.name
+    again.switch_page(SCREEN).run()
+    assert session(again, Video).job is made and "7 frames" in again.markdown[0].value
+    with users.acting(users.User("ann", "Ann", "user")):
+        assert running(folder.path.name) is None
+    next(one for one in app.button if one.label == "Another clip").click().run()
+    assert "clip" not in app.query_params
+
+
 def test_a_clip_goes_on_after_the_server_was_killed(
     page: Any, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +186,7 @@ run(Clip(path, plan.source.name), plan.model, plan.folder, options=plan.options,
     # Nobody else is offered what a session works on.
     assert folders.interrupted() == []
     app.run()
+    del job
     next(one for one in app.button if one.label == "Another clip").click().run()
     gc.collect()
     assert list((tmp_path / "clips").iterdir()) == []
