@@ -12,7 +12,7 @@ from cli import options as cli
 from cli.console import Console
 from common.access import people
 from common.errors import Problem
-from common.users import Role
+from common.users import Role, owner
 
 app = cli.group("Keep the list of people who may sign in, and their tokens.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name, or the e-mail address or id that a provider gives.")]
@@ -29,7 +29,7 @@ RoleOption = Annotated[
     """,
 )
 def list_users(json: cli.Json = False) -> int:
-    """List who may sign in, with roles and the numbers of their tokens."""
+    """List who may sign in, with roles, the numbers of their tokens, and what their folder in each store is called."""
     console = Console(json)
     found = [(person, people.tokens(person.id)) for person in people.everybody()]
     cells = [
@@ -38,13 +38,17 @@ def list_users(json: cli.Json = False) -> int:
             person.role,
             "yes" if person.has_password else "no",
             ", ".join(f"{token.number} {token.label}".strip() for token in tokens),
+            owner(person.user),
         )
         for person, tokens in found
     ]
-    console.table(("name", "role", "password", "tokens"), cells)
+    console.table(("name", "role", "password", "tokens", "folder"), cells)
     if not found:
         console.say("Nobody is on the list: add people with `users add NAME`.")
-    console.result({"users": [{**asdict(person), "tokens": [*map(asdict, tokens)]} for person, tokens in found]})
+    rows = [
+        {**asdict(person), "tokens": [*map(asdict, tokens)], "folder": owner(person.user)} for person, tokens in found
+    ]
+    console.result({"users": rows})
     return 0
 
 
