@@ -86,6 +86,23 @@ def weight(name: str) -> Path:
     pytest.skip(f"{name} is not in SIGHTGLASS_WEIGHTS")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help = "Where models run: cuda does not begin without a GPU, cpu hides it, auto takes one if it is there."
+    parser.addoption("--device", choices=("auto", "cpu", "cuda"), default="auto", help=help)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the device for all tests: what they load goes to a GPU wherever there is one."""
+    device = config.getoption("--device")
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    elif device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise pytest.UsageError("--device cuda: PyTorch sees no GPU on this machine; leave it out, or give cpu.")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests that take longest, so that several processes end at about the same time."""
     items.sort(
