@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ from starlette.testclient import TestClient
 from api import live, metrics
 from api.app import create
 from api.schemas import Settings
+from cli.users import list_users
 from common import users
+from common.access import people
 from common.errors import ModelProblem, Problem
 from components.choices import permitted_folders
 from components.session import uploads
@@ -260,3 +263,13 @@ def test_a_thread_that_is_not_carried_reads_nobodys(stores: Path) -> None:
             thread.start()
             thread.join()
     assert found == [0, 1]
+
+
+def test_the_list_of_people_names_the_folder_that_each_has_in_every_store(
+    stores: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_PEOPLE", str(stores / "people.db"))
+    people.add(ANNA.id, "user")
+    assert list_users(json=True) == 0
+    (row,) = json.loads(capsys.readouterr().out)["users"]
+    assert stores / "history" / users.FOLDER / row["folder"] == users.folder(stores / "history", ANNA)
