@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
@@ -37,6 +38,10 @@ LOGGER = logging.getLogger(__name__)
 PROTOCOL = "sightglass.live"
 """The WebSocket's subprotocol; a page adds its ticket as another."""
 MAX_VIEWERS = 16
+MAX_OF_ONE = 4
+"""Of them, those of one person, where people sign in: nobody takes all places."""
+_watching: Counter[str] = Counter()
+"""Viewers by the id of the person."""
 ASK_AGAIN_SECONDS = 5.0
 """How long a viewer who signed out, or was taken off the list, may still be answered."""
 BAD, FULL, BROKEN = 1008, 1013, 1011
@@ -63,7 +68,13 @@ async def _serve(socket: WebSocket, offered: Sequence[str]) -> None:
     if len(LOOP) >= MAX_VIEWERS:
         await _refuse(socket, FULL, f"{MAX_VIEWERS} viewers are watching already: try again when one has left.")
         return
+    person = users.current().id
+    # With one password for all, that is one person to the server.
+    if policy.in_use().asks and person != policy.SHARED and _watching[person] >= MAX_OF_ONE:
+        await _refuse(socket, FULL, f"You are watching in {MAX_OF_ONE} windows already: close one of them.")
+        return
     session = _Session(socket, socket.app.state.settings, LOOP)
+    _watching[person] += 1
     try:
         await session.run()
     except message.BadMessage as problem:
@@ -73,6 +84,10 @@ async def _serve(socket: WebSocket, offered: Sequence[str]) -> None:
     except Exception:
         LOGGER.exception("a viewer's session failed")
         await _refuse(socket, BROKEN, "The server had a problem with this connection: reload the page.")
+    finally:
+        _watching[person] -= 1
+        if not _watching[person]:
+            del _watching[person]
 
 
 async def _refuse(socket: WebSocket, code: int, sentence: str) -> None:

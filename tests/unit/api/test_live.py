@@ -184,6 +184,21 @@ def test_a_socket_that_is_open_ends_with_the_right_to_it(end: str, client: TestC
 
 
 @pytest.mark.usefixtures("signing_in")
+def test_nobody_takes_the_places_of_all(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "MAX_OF_ONE", 1)
+    anna, ben = ({"cookie": f"{COOKIE}={people.open_session(name)}"} for name in ("anna", "ben"))
+    with client.websocket_connect(URL, headers=anna) as first:
+        assert choose(first, "no-such-model")["fatal"] is False
+        with client.websocket_connect(URL, headers=anna) as second:
+            assert second.receive_json()["sentence"] == "You are watching in 1 windows already: close one of them."
+        with client.websocket_connect(URL, headers=ben) as other:
+            assert choose(other, "no-such-model")["fatal"] is False
+    with client.websocket_connect(URL, headers=anna) as again:
+        assert choose(again, "no-such-model")["fatal"] is False
+    assert not live._watching
+
+
+@pytest.mark.usefixtures("signing_in")
 def test_anothers_ticket_makes_nobody_that_person(monkeypatch: pytest.MonkeyPatch) -> None:
     with users.acting(users.User("anna", "anna", "user")):
         ticket = f"ticket.{tickets.issue()}"
