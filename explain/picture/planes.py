@@ -56,10 +56,12 @@ def shown(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, Plan
     if array.dtype == np.bool_ or (array.dtype == np.uint8 and channels in (1, 3)):
         pixels, notes = from_array(array, name, max_pixels)
         return pixels, None, notes
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ImageProblem(f"{name} holds values that are not finite (NaN or infinity); replace them first.")
     exact = array.dtype.name in ("uint8", "uint16")
-    planes = np.ascontiguousarray(array if exact else array.astype(np.float32))
+    # Numbers beyond 3e38 become infinite here.
+    with np.errstate(over="ignore"):
+        planes = np.ascontiguousarray(array if exact else array.astype(np.float32))
+    if not exact and not np.isfinite(planes).all():
+        raise ImageProblem(f"{name} holds values that are not finite (NaN or infinity); replace them first.")
     planes.flags.writeable = False
     if channels == 1:
         one, note = (planes[:, :, 0], "") if array.dtype == np.uint8 else grey(array[:, :, 0])
@@ -67,10 +69,13 @@ def shown(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, Plan
     seen = planes[:, :, :3] if channels > 2 else planes[:, :, :1]
     note = f"{channels} channels of {array.dtype}; the {'first three are' if channels > 2 else 'first is'} shown"
     if array.dtype != np.uint8:
+        # Nearly all fit into float32, with their differences and quotients.
+        size = float(np.abs(seen).max())
+        seen = seen.astype(np.float32 if 1e-20 < size < 1e30 else np.float64)
         low, high = (float(part) for part in np.percentile(seen, (1, 99)))
         if array.dtype.kind == "f" and seen.min() >= 0 and seen.max() <= 1:
             low, high = 0.0, 1.0
-        seen = np.rint((seen.astype(np.float32) - low) * (255 / ((high - low) or 1))).clip(0, 255).astype(np.uint8)
+        seen = np.rint((seen - low) * (255 / ((high - low) or 1))).clip(0, 255).astype(np.uint8)
         note += f", {low:g} as black and {high:g} as white"
     pixels = np.array(np.broadcast_to(seen, (*seen.shape[:2], 3)) if channels == 2 else seen, order="C")
     return pixels, planes, (note,)
