@@ -21,7 +21,6 @@ from common.environment import Settings, variable
 from deploy.grafana import draw
 from tests.unit.deploy.dockerfile import ROOT, copied, instructions
 
-PASSWORD = "SIGHTGLASS_PASSWORD"
 SETTINGS = {variable(field) for field in Settings.model_fields}
 
 
@@ -90,7 +89,7 @@ def test_compose_grants_no_more_than_is_needed() -> None:
             source = volume.partition(":")[0]
             assert source in compose["volumes"] or "$" in source or (ROOT / source).is_file()
     environment = compose["services"]["dashboard"]["environment"]
-    assert {name for name in environment if name.startswith("SIGHTGLASS_")} <= SETTINGS | {PASSWORD}
+    assert {name for name in environment if name.startswith("SIGHTGLASS_")} <= SETTINGS
 
 
 def test_prometheus_asks_where_the_metrics_are() -> None:

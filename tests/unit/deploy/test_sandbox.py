@@ -94,7 +94,9 @@ def test_the_start_script_serves_maps_and_saves_files_in_the_volume_and_nowhere_
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         _wait_until_healthy(root, environment, server)
-        assert b"<title>" in got(address)[2]
+        # Opened to the network it asks who it is, and a key lets in.
+        assert b"assword" in got(address, Accept="text/html")[2]
+        assert b"<title>" in got(address, Accept="text/html", X_API_Key=KEY)[2]
         body, kind = form(bus, monitor="true")
         status, _, answer = got(f"{address}/api/explain", body, Content_Type=kind, X_API_Key=KEY)
         said = (root.parent / "log").read_text("utf-8")
