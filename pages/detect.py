@@ -14,6 +14,7 @@ from components.choices import detection_options, model_picker, sidebar
 from components.proof import panel as proof
 from components.saving import slides
 from components.session import explain_job, image_source, page, reopen, state
+from components.session.markdown import escaped
 from components.viewer import Panel
 from components.views import charts, comparisons, detections, exports, missing_places, panels, snapshots, visual_prompts
 from explain.methods import METHODS
@@ -301,8 +302,8 @@ def _of_drawn_scenes(choices: Choices) -> None:
             )
         elif image_source.is_photograph():
             st.caption(
-                f"{choices.model.name} knows drawn scenes only, so this page shows one. {image_source.current().name} "
-                "stays chosen on the other pages.",
+                f"{choices.model.name} knows drawn scenes only, so this page shows one. "
+                f"{escaped(image_source.current().name)} stays chosen on the other pages.",
                 width="content",
             )
         _offer()

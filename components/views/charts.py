@@ -11,6 +11,7 @@ import streamlit as st
 
 from common import users
 from components.session import url_state
+from components.session.markdown import escaped
 from components.views import tables
 from explain.findings.diagnosis import diagnose, unseen
 from explain.maps.statistics import MEANING, shown
@@ -87,7 +88,7 @@ def all_numbers(explanation: Explanation, index: int) -> None:
     statistics = asdict(explanation.statistics[index])
     counts = statistics.pop("histogram")
     regions = statistics.pop("regions")
-    st.markdown(f"### {explanation.heatmaps[index].target.label}")
+    st.markdown(f"### {escaped(explanation.heatmaps[index].target.label)}")
     took = ", ".join(f"{name} {milliseconds(ms)}" for name, ms in explanation.milliseconds.items() if ms)
     st.caption(f"Time for this picture: {took}. Steps answered from a cache are left out.")
     tables.of_maps([("value", explanation.statistics[index])], height=320)

@@ -193,7 +193,7 @@ def classes(job: Job) -> None:
         "The mean map of each class, every picture scaled to a square. A hot place shared by all of them, away from "
         "the objects, may be a shortcut that the model relies on. Hatched areas were never seen."
     )
-    _groups(groups[:PAGE], lambda group: f"**{group.name}**  \n{_numbers(group)}")
+    _groups(groups[:PAGE], lambda group: f"**{escaped(group.name)}**  \n{_numbers(group)}")
     if len(groups) > PAGE:
         st.caption(f"The {PAGE} most frequent of {len(groups)} classes.")
 
@@ -233,12 +233,15 @@ def confusions(job: Job) -> None:
     )
     pair = pairs[number or 0]
     st.markdown(
-        f"**{plural(pair.count, 'picture')}** labelled {pair.labelled} {'is' if pair.count == 1 else 'are'} predicted "
-        f"as **{pair.predicted}**. Their mean map, and the mean maps of the correct predictions of both classes:"
+        f"**{plural(pair.count, 'picture')}** labelled {escaped(pair.labelled)} "
+        f"{'is' if pair.count == 1 else 'are'} predicted as **{escaped(pair.predicted)}**. Their mean map, and the "
+        "mean maps of the correct predictions of both classes:"
     )
     right = analysis.right_beside(found, pair)
-    titles = {id(pair): f"**{pair.name}**  \n{plural(pair.count, 'picture')}"}
-    _groups([pair, *right], lambda group: titles.get(id(group)) or f"{group.name}, correct  \n{_numbers(group)}")
+    titles = {id(pair): f"**{escaped(pair.name)}**  \n{plural(pair.count, 'picture')}"}
+    _groups(
+        [pair, *right], lambda group: titles.get(id(group)) or f"{escaped(group.name)}, correct  \n{_numbers(group)}"
+    )
     if left_out := labels_left_out(found):
         st.caption(left_out)
     tiles(job, analysis.ordered(pair.frame, "sure").iloc[:PAGE], "confusion", "", found)

@@ -16,6 +16,7 @@ from components.proof import draw as draw_proof
 from components.proof import payload
 from components.saving import slides
 from components.session import history_store, proof_job, reopen, state
+from components.session.markdown import escaped
 from components.viewer import Box, Map, Options, Panel, Scene, View, send_texts, viewer
 from components.views import charts, panels, tables
 from explain.phrases import NBSP, megabytes, percent, plural
@@ -328,7 +329,7 @@ def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:
     @st.dialog("All numbers", width="large", icon=":material/table_rows:")
     def window() -> None:
         if maps:
-            st.markdown(f"### {maps[index].label}")
+            st.markdown(f"### {escaped(maps[index].label)}")
             tables.of_maps([("value", maps[index].statistics)], height=360)
         st.markdown("### Recipe")
         if (recipe := record.recipe_of(index)) is None:

@@ -48,7 +48,7 @@ def video() -> None:
         if job is None:
             _first(top, choices, explainer)
         elif not job.finished():
-            top.markdown(f"## {job.plan.model} is looking at {job.plan.source.name}")
+            top.markdown(f"## {job.plan.model} is looking at {escaped(job.plan.source.name)}")
             background.progress(job, help="Stop; what was done is kept, and you can go on.", estimate=True)
             st.caption("It goes on while you use other pages; closing this tab soon ends it.")
         elif job.status.failure is not None:
@@ -72,7 +72,7 @@ def _done(top: DeltaGenerator, job: Job, choices: Choices) -> None:
     with top:
         _titled(headline(job.summary), job, own=True)
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"{job.plan.source.name}: {described(job.plan)}.", width="content")
+            st.caption(f"{escaped(job.plan.source.name)}: {escaped(described(job.plan))}.", width="content")
             _anew(job, choices)
     result.draw(job, key="video-timeline")
 
@@ -111,7 +111,7 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
         settings, targets = _settings(choices, explainer)
     if given is not None:
         with head, st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"## {given.name}: press Explain", width="content")
+            st.markdown(f"## {escaped(given.name)}: press Explain", width="content")
             if st.button("Explain", icon=":material/play_arrow:", help="Runs in the background and can be stopped."):
                 _start(given, choices, settings, targets)
         with left:
@@ -133,7 +133,7 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
 
         with head:
             _titled("A short clip explained: now drop your own", ready, own=False)
-        st.caption(f"{ready.plan.source.name}: {described(ready.plan)}. {headline(ready.summary)}.")
+        st.caption(f"{escaped(ready.plan.source.name)}: {escaped(described(ready.plan))}. {headline(ready.summary)}.")
         result.draw(ready, key=f"video-example-{ready.plan.model}")
 
 

@@ -1,0 +1,56 @@
+"""Names of files, classes and people are text on every screen: no page draws HTML, and Markdown has them escaped."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from components.session.markdown import escaped
+
+ROOT = Path(__file__).parents[3]
+DRAWN = ("markdown", "caption", "info", "warning", "error", "success", "toast", "subheader", "write")
+GIVEN = ("name", "label", "labelled", "predicted", "picture_name", "title")
+OURS = ("METHODS", "model", "spec", "chosen", "instead", "row", "path")
+"""Of the catalogue, and what this server names itself: nobody else does."""
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "![x](https://evil.example/x)",
+    "[x](javascript:alert(1))",
+    ":red[x] $x$ **x** `x`",
+]
+
+
+def unescaped(source: str) -> list[str]:
+    """What is put into Markdown as it was given."""
+    found = []
+    for call in ast.walk(ast.parse(source)):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in DRAWN:
+            for given in call.args[:1]:
+                for part in given.values if isinstance(given, ast.JoinedStr) else []:
+                    value = part.value if isinstance(part, ast.FormattedValue) else None
+                    if isinstance(value, ast.Attribute) and value.attr in GIVEN:
+                        words = ast.unparse(value)
+                        found += [] if any(name in words for name in OURS) else [words]
+    return found
+
+
+@pytest.mark.parametrize("room", ["components", "pages"])
+def test_no_screen_takes_a_name_for_markdown_or_html(room: str) -> None:
+    for path in sorted((ROOT / room).rglob("*.py")):
+        source = path.read_text("utf-8")
+        assert "unsafe_allow_html" not in source, path
+        assert unescaped(source) == [], path
+
+
+def test_that_rule_finds_what_it_is_for() -> None:
+    assert unescaped('st.markdown(f"## {given.name}: press Explain")') == ["given.name"]
+    assert unescaped('st.caption(f"{escaped(given.name)} {METHODS[x].name}")') == []
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_mark_of_a_hostile_name_means_anything(text: str) -> None:
+    shown = escaped(text)
+    assert not [i for i, mark in enumerate(shown) if mark in "*_[]`$:#<>~" and shown[i - 1] != "\\"]
+    assert shown.replace("\\", "") == text
