@@ -173,8 +173,9 @@ def relieve() -> None:
             if (kind, share) == _STAGES[1]:
                 for let_go in _MORE:
                     let_go()
-            # Models and graphs hold themselves in circles.
-            gc.collect()
+            if (kind, share) != _STAGES[0]:
+                # Models and graphs may hold themselves in circles; a tenth of a second.
+                gc.collect()
             memory.give_back()
         now = memory.resident()
         _PRESSURE.again = now + STEP_MB * budget.MIB if now > most else 0
