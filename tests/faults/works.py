@@ -123,7 +123,7 @@ def history(folder: Path, say: Say, steps: Steps) -> None:
 
 def by_note(kept: History) -> dict[str, Any]:
     """Return the records of a history by their notes; each is there once."""
-    records = kept.search(limit=100).records
+    records = kept.search(limit=1000).records
     found = {record.note: record for record in records}
     assert len(found) == len(records)
     return found
