@@ -76,17 +76,17 @@ def new() -> ClipFolder:
 def interrupted() -> list[Interrupted]:
     """Return the current person's clips that a server left behind, the latest first; delete what is of no use."""
     found = []
-    for path in sorted(_base().glob("clip-*"), key=lambda one: one.stat().st_mtime, reverse=True):
+    for path in _base().glob("clip-*"):
         try:
             with FileLock(path / LOCK).acquire(timeout=0):
                 plan, age = _read(path), time.time() - path.stat().st_mtime
         except (Timeout, OSError):
             continue
         if plan is not None and age < DAYS * 86400:
-            found.append(Interrupted(path, plan.source.name, plan.model))
+            found.append((age, Interrupted(path, plan.source.name, plan.model)))
         elif plan is not None or age > SETTLED:
             shutil.rmtree(path, ignore_errors=True)
-    return found
+    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 
 
 def take(one: Interrupted) -> tuple[ClipFolder, Plan] | None:
