@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -11,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
 from api import ALIASES, host_names, problems, sign_in
-from api.identity import USER, headers_of, identify, secrets_in
+from api.identity import ASK_AGAIN_SECONDS, USER, headers_of, identify, is_still, secrets_in
 from api.problems import ApiProblem
 from api.security_headers import PAGES, SecurityHeaders
 from common import users
@@ -20,10 +21,13 @@ from common.errors import Problem
 from common.settings import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.responses import Response
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from api.identity import Caller, Provider
+    from common.users import User
 
 PUBLIC = ("/_stcore/health", "/api/health", "/api/problems")
 """Paths that anybody may ask, with everything below them: whether the server is alive, and what its errors mean."""
@@ -56,8 +60,13 @@ class Door:
         except Problem as problem:
             answer = problems.response(ApiProblem(500, "internal", str(problem)), path)
         if answer is None:
+            heard = None
+            if path == STREAM and policy.in_use().asks and caller.user is not None:
+                receive = heard = _WhileAllowed(receive, caller.user, headers_of(scope))
             with users.acting(caller.user or users.NOBODY):
                 await self.behind(_told(scope, path, caller), receive, send)
+            if heard is not None and heard.ended:
+                await send({"type": "websocket.close", "code": REFUSED, "reason": "Sign in again."})
         elif scope["type"] == "websocket":
             # Before the handshake is accepted this is answered with status 403.
             await send({"type": "websocket.close", "code": REFUSED, "reason": "Sign in first."})
@@ -120,6 +129,29 @@ def _told(scope: Scope, path: str, caller: Caller) -> Scope:
 
 def _of_api(path: str) -> bool:
     return path.startswith("/api/") or path in ALIASES
+
+
+class _WhileAllowed:
+    """Receives a socket's messages until its person has signed out, or is off the list.
+
+    A page's whole runs ask by themselves; its fragments do not.
+    """
+
+    def __init__(self, receive: Receive, user: User, headers: Mapping[str, str]) -> None:
+        self._receive, self._user, self._headers = receive, user, headers
+        self._asked = time.monotonic()
+        self.ended = False
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] != "websocket.receive" or time.monotonic() - self._asked < ASK_AGAIN_SECONDS:
+            return message
+        self._asked = time.monotonic()
+        try:
+            self.ended = not await run_in_threadpool(is_still, self._user, self._headers, _key())
+        except Problem:
+            self.ended = True
+        return {"type": "websocket.disconnect", "code": REFUSED} if self.ended else message
 
 
 def _key() -> str | None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from common.users import User
 
 COOKIE = "sightglass_session"
+ASK_AGAIN_SECONDS = 5.0
+"""How long whoever signed out, or was taken off the list, may still be answered over an open socket."""
 USER, PEER = "sightglass.user", "sightglass.peer"
 """Keys of a request's scope: who sends it, and the other end of its connection, whatever its headers say."""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.identity import headers_of, is_still
+from api.identity import ASK_AGAIN_SECONDS, headers_of, is_still
 from api.middleware import TICKET
 from api.service import load_explainer
 from common import users
@@ -42,8 +42,6 @@ MAX_OF_ONE = 4
 """Of them, those of one person, where people sign in: nobody takes all places."""
 _watching: Counter[str] = Counter()
 """Viewers by the id of the person."""
-ASK_AGAIN_SECONDS = 5.0
-"""How long a viewer who signed out, or was taken off the list, may still be answered."""
 BAD, FULL, BROKEN = 1008, 1013, 1011
 """Codes of a closed socket: what was sent is no message; too many viewers; a bug."""
 

@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from api import middleware, sign_in
+from api import door, middleware, sign_in
 from api.door import Door
 from api.identity import COOKIE, PEER
 from api.schemas import Settings
@@ -185,6 +185,27 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites(way: Callable[
     assert "secure" not in plain
     tls = TestClient(client().app, base_url="https://here", follow_redirects=False)
     assert "secure" in tls.post("/sign-in", data=given).headers["set-cookie"].lower()
+
+
+def test_an_open_page_hears_nothing_more_once_its_person_is_off_the_list(
+    way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fragments(socket: WebSocket) -> None:
+        await socket.accept()
+        async for asked in socket.iter_text():
+            await socket.send_text(f"{asked} for {users.current().id}")
+
+    monkeypatch.setattr(door, "ASK_AGAIN_SECONDS", 0.0)
+    way("password")
+    cookie = signed_in().cookies[COOKIE]
+    opened = TestClient(Door(Starlette(routes=[WebSocketRoute("/_stcore/stream", fragments)])))
+    with opened.websocket_connect("/_stcore/stream", headers={"cookie": f"{COOKIE}={cookie}"}) as socket:
+        socket.send_text("a fragment")
+        assert socket.receive_text() == "a fragment for anna"
+        people.remove("anna")
+        socket.send_text("another")
+        with pytest.raises(WebSocketDisconnect):
+            socket.receive_text()
 
 
 def test_signing_out_ends_the_session_on_the_server(way: Callable[[str], None]) -> None:
