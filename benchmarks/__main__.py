@@ -16,6 +16,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,7 +128,10 @@ def _gpu(options: argparse.Namespace) -> Outcome:
 
     device, path = _device(options)
     result = report.gpu(options.models or (), path, device, options.rounds)
-    return Outcome(result, report.markdown, None if options.models else report.OUT)
+    if options.models:
+        return Outcome(result, report.markdown)
+    before = report.OUT.read_text(encoding="utf-8") if report.OUT.is_file() else ""
+    return Outcome(result, partial(report.markdown, before=before), report.OUT)
 
 
 def _transformers(options: argparse.Namespace) -> Outcome:

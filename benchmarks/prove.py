@@ -20,7 +20,7 @@ from common.errors import Cancelled
 from components.session.background import lower_priority
 from explain import Explainer
 from explain.faithfulness import controls
-from explain.faithfulness.curves import BATCH_CPU, STEPS, Order, Perturber
+from explain.faithfulness.curves import BATCH_CPU, BATCH_GPU, STEPS, Order, Perturber
 from explain.faithfulness.filling import blurred
 from explain.faithfulness.ranking import ranking
 from explain.faithfulness.scores import scorer
@@ -65,7 +65,7 @@ def prove(path: Path | None, rounds: int | None, steps: int = STEPS, models: tup
         "machine": at,
         "steps": steps,
         "rounds": rounds,
-        "curves": _curves(explained, rounds, steps),
+        "curves": timed_curves(explained, rounds, steps),
         "proofs": proofs,
         "clicked": first_curves(rounds),
         "others": _others(path, rounds, steps),
@@ -73,18 +73,25 @@ def prove(path: Path | None, rounds: int | None, steps: int = STEPS, models: tup
     }
 
 
-def _curves(explained: Explanation, rounds: int, steps: int) -> Row:
+def timed_curves(explained: Explanation, rounds: int, steps: int) -> Row:
+    """Time the curves of a map and four random ones beside bare passes of the same pictures, on the model's device."""
     evidence, heatmap = explained.evidence, explained.heatmaps[0]
     shape, score = heatmap.content.shape, scorer(evidence, heatmap.target, explained.options)
     maps = [heatmap.content, *(controls.random_map(shape, (7, 7), seed) for seed in range(MAPS - 1))]
     orders = [Order("map", number, places) for number, one in enumerate(maps) if (places := ranking(one)) is not None]
-    batches = [evidence.resident.place(batch) for batch in _inputs(Perturber(evidence, score).picture, orders, steps)]
-    twin, _ = evidence.resident.aside()
+    device, most = evidence.resident.device, evidence.resident.adapter.batch
+    most = most or (BATCH_CPU if device.type == "cpu" else BATCH_GPU)
+    whole = Perturber(evidence, score).picture
+    batches = [evidence.resident.place(batch) for batch in _inputs(whole, orders, steps, most)]
+    twin, lock = evidence.resident.aside()
 
     def passes() -> None:
-        with torch.no_grad():
+        # With the lock a GPU computes in whole float32, as for the curves.
+        with torch.no_grad(), lock:
             for batch in batches:
                 twin.run(batch)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
 
     # A new one each time: what is made once for a proof belongs to it.
     calls = {"bare": passes, "curves": lambda: Perturber(evidence, score).curves(orders, "blur", steps)}
@@ -112,18 +119,18 @@ def _summary(samples: list[tuple[float, float]]) -> Row:
     return {"ms": median, "p10": p10, "p90": p90, "processor": float(np.median(processor))}
 
 
-def _inputs(whole: Tensor, orders: list[Order], steps: int) -> list[Tensor]:
-    """Return what `Perturber.curves` puts to the model, in its batches."""
+def _inputs(whole: Tensor, orders: list[Order], steps: int, most: int) -> list[Tensor]:
+    """Return what `Perturber.curves` puts to the model, in its batches of `most`."""
     fill = blurred(whole)
     made = [whole, fill]
     for order in orders:
-        places = torch.from_numpy(order.places)
+        places = torch.from_numpy(order.places).to(whole.device)
         for keeps in (False, True):
             for step in range(1, steps):
                 shown = places < step / steps if keeps else places >= step / steps
                 made.append(torch.where(shown, whole, fill))
     # The two ends go first and by themselves.
-    rest = [torch.cat(made[at : at + BATCH_CPU]) for at in range(2, len(made), BATCH_CPU)]
+    rest = [torch.cat(made[at : at + most]) for at in range(2, len(made), most)]
     return [torch.cat(made[:2]), *rest]
 
 

@@ -10,7 +10,7 @@ import torch
 from benchmarks.classifiers.case import Case
 from benchmarks.classifiers.peers import peers
 from benchmarks.classifiers.sightglass import GRADCAM, sightglass
-from benchmarks.gpu import report as gpu
+from benchmarks.gpu.graphs import graphs, transfers
 from benchmarks.report import Row, goal, grid, number, page, times
 from benchmarks.timing import measure, row
 from explain.evidence.determinism import exact
@@ -28,7 +28,7 @@ def table(case: Case, rounds: int) -> Row:
     """Measure one model: milliseconds, their spread, the ratio to the bare forward pass, and the maps' difference."""
     lines = [*peers(case), *sightglass(case)]
     if case.device.type == "cuda":
-        lines += gpu.graphs(case)
+        lines += graphs(case)
     spec = case.resident.adapter.spec
     return {
         "model": spec.id,
@@ -37,7 +37,7 @@ def table(case: Case, rounds: int) -> Row:
         "input": case.given.geometry.input,
         "channels_last": case.resident.memory_format == torch.channels_last,
         **compared(case, lines, rounds),
-        **(gpu.transfers(case) if case.device.type == "cuda" else {}),
+        **(transfers(case) if case.device.type == "cuda" else {}),
     }
 
 
@@ -93,7 +93,9 @@ def markdown(result: Row) -> str:
     parts = [
         "What a detector's maps cost and where they point is in [DETECTORS.md](../benchmarks/DETECTORS.md). "
         "`python -m benchmarks detect` and `python -m benchmarks pointing` write it, each its own section. "
-        "What a GPU does to maps, and what nobody has measured on one yet, is in [GPU.md](../benchmarks/GPU.md). "
+        "What a GPU does to maps, and what nobody has measured on one yet, is in [GPU.md](../benchmarks/GPU.md): on a "
+        "machine with one, `python -m benchmarks gpu --device cuda` measures all of it, and "
+        "[the engine's tests](../CONTRIBUTING.md#on-a-gpu) run there too. "
         "What holds when many use one server at once is in [LOAD.md](../benchmarks/LOAD.md), which "
         "`python -m benchmarks load` writes.",
     ]

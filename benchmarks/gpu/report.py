@@ -6,11 +6,8 @@ as missing without one.
 
 from __future__ import annotations
 
-import json
-import logging
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,23 +15,22 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.case import FAST
-from benchmarks.classifiers.sightglass import GRADCAM
-from benchmarks.report import FOLDER, Row, grid, machine, page
+from benchmarks.gpu.figures import Sizes, allocated, figures
+from benchmarks.gpu.sections import HEADING, on_the_device
+from benchmarks.report import FOLDER, Row, attempt, grid, machine, page
 from benchmarks.timing import Contender, measure
-from explain.evidence.determinism import exact
 from explain.evidence.evidence import Evidence
 from explain.explainer import EVIDENCE, Explainer
-from explain.maps.heatmap import heatmaps
-from explain.methods.from_evidence import raw_maps
 from models.adapters.folding import unfolded
+from models.catalog import available, spec
 from models.geometry import ModelInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from torch import Tensor
 
-    from benchmarks.classifiers.case import Case
     from explain.explanation import Explanation
 
 MODELS = ("efficientnet-lite0", "demo-cls-m", "demo-vit", "yolo11n", "yolox_nano")
@@ -54,7 +50,6 @@ VIEWS = {
 }  # fmt: skip
 """Operations that launch nothing."""
 OUT = FOLDER / "GPU.md"
-LOGGER = logging.getLogger(__name__)
 aten = torch.ops.aten
 
 
@@ -95,17 +90,26 @@ class Counted(TorchDispatchMode):
         return operation(*args, **(kwargs or {}))
 
 
-def gpu(models: Sequence[str], path: Path, device: torch.device, rounds: int | None) -> Row:
-    """Measure everything; `here` is None unless `device` is a CUDA one."""
-    named = models or MODELS
-    result: Row = {"machine": machine(torch.get_num_threads(), str(device), PACKAGES)}
-    result["rounding"] = [row for model in named for row in rounding(model, path)]
-    result["launches"] = [row for model in named for row in launches(model, path, device, rounds or ROUNDS)]
-    result["here"] = None
+def gpu(models: Sequence[str], path: Path, device: torch.device, rounds: int | None, sizes: Sizes | None = None) -> Row:
+    """Measure everything; `here` and `figures` are None unless `device` is a CUDA one.
+
+    Without `models`, those of MODELS whose weights are on this machine; the others are in `without`.
+    """
+    there = models or [name for name in MODELS if available(spec(name))]
+    result: Row = {"machine": machine(torch.get_num_threads(), str(device), PACKAGES), "here": None, "figures": None}
+    result["without"] = [] if models else [name for name in MODELS if name not in there]
+    result["rounding"] = [row for model in there for row in rounding(model, path)]
+    result["launches"] = [row for model in there for row in launches(model, path, device, rounds or ROUNDS)]
     if device.type == "cuda":
-        result["here"] = [on_device(model, path, device) for model in named]
+        result |= measured_on(there, path, device, sizes or (Sizes(rounds=rounds) if rounds else Sizes()))
         result["name"] = torch.cuda.get_device_name(device)
     return result
+
+
+def measured_on(models: Sequence[str], path: Path, device: torch.device, sizes: Sizes, calls: int = CALLS) -> Row:
+    """Return `figures`, and of each model in `here` whether its maps on the device are the CPU's."""
+    here = [attempt(model, partial(on_device, model, path, device, calls)) for model in models]
+    return {"figures": figures(path, device, sizes), "here": here}
 
 
 def options_for(explainer: Explainer) -> Row:
@@ -213,105 +217,27 @@ def on_device(model: str, path: Path, device: torch.device, calls: int = CALLS) 
     for number in range(calls):
         fresh(here, path, **options)
         if number == SETTLED:
-            settled = _allocated(device)
+            settled = allocated(device)
     return {
         "model": model,
         "differences": differences,
         "again": max(again.values()),
         "threads": max(others),
-        "growth": _allocated(device) - settled,
+        "growth": allocated(device) - settled,
         "calls": calls,
     }
 
 
-def _allocated(device: torch.device) -> int:
-    EVIDENCE.clear()
-    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+def markdown(result: Row, before: str = "") -> str:
+    """Return GPU.md; `before`: its text until now, of which stays what this machine cannot measure.
 
-
-def graphs(case: Case) -> list[Contender]:
-    """Return the bare pass and Sightglass's, each recorded as a CUDA graph, unless that fails."""
-    module = case.module()
-
-    @torch.no_grad()
-    def bare() -> Tensor:
-        output: Tensor = module(case.tensor)
-        return output
-
-    def whole() -> Tensor:
-        with exact(case.device):
-            return bare()
-
-    lines = [Contender("bare_exact", "bare forward in whole float32, as Sightglass runs it", _ignoring(whole))]
-    for name, title, call in (
-        ("bare_graph", "bare forward, as a CUDA graph", bare),
-        ("sightglass_graph", f"Sightglass, {len(case.targets)} maps, as a CUDA graph", lambda: case.maps([GRADCAM])[0]),
-    ):
-        try:
-            replay = _recorded(call)
-        except RuntimeError as problem:
-            LOGGER.warning("%s: %s", title, str(problem).partition("\n")[0])
-        else:
-            lines.append(Contender(name, title, _ignoring(replay)))
-    return lines
-
-
-def _ignoring(call: Callable[[], Tensor]) -> Callable[[object], Tensor]:
-    return lambda _: call()
-
-
-def _recorded(call: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            call()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        result = call()
-
-    def replay() -> Tensor:
-        graph.replay()
-        return result
-
-    return replay
-
-
-def transfers(case: Case) -> dict[str, Any]:
-    """Return the bytes sent to the host while raw maps become heatmaps, beside the size of the maps."""
-    evidence = case.evidence()
-    raws = raw_maps(evidence, GRADCAM, case.targets)
-    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
-    torch.cuda.synchronize(case.device)
-    with torch.profiler.profile(activities=activities) as profile:
-        made = heatmaps(
-            raws,
-            case.targets,
-            method=GRADCAM.id,
-            layers=(case.layer.path,),
-            geometry=evidence.geometry,
-            scale="own",
-        )
-        torch.cuda.synchronize(case.device)
-    with tempfile.TemporaryDirectory() as folder:
-        trace = Path(folder, "trace.json")
-        profile.export_chrome_trace(str(trace))
-        events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
-    crossed = [event["args"].get("bytes", 0) for event in events if "Memcpy DtoH" in str(event.get("name"))]
-    return {
-        "gpu": torch.cuda.get_device_name(case.device),
-        "bytes_to_host": sum(crossed),
-        "bytes_of_maps": sum(h.at_input.nbytes + sum(raw.nbytes for raw in h.raw) for h in made),
-        "bytes_of_activations": sum(activation.nbytes for activation in evidence.activations),
-    }
-
-
-def markdown(result: Row) -> str:
-    at = result["machine"] | ({"processor": result["name"]} if "name" in result else {})
-    parts = (*_rounded(result["rounding"]), *_launched(result["launches"]), *_on_device(result["here"]))
-    note = " Give --device cuda where there is a GPU."
-    return page("On a GPU", "gpu", at, *parts, note=note)
+    That is the part of a GPU where there is none, and the part before it where models were left out.
+    """
+    here = on_the_device(result, before)
+    if result["without"] and HEADING in before:
+        return before.partition(HEADING)[0] + "\n\n".join(here) + "\n"
+    parts = (*_rounded(result["rounding"]), *_launched(result["launches"]), *here)
+    return page("On a GPU", "gpu", result["machine"], *parts, note=" Give --device cuda where there is a GPU.")
 
 
 def _rounded(found: Sequence[Row]) -> list[str]:
@@ -328,40 +254,10 @@ def _rounded(found: Sequence[Row]) -> list[str]:
 
 
 def _launched(found: Sequence[Row]) -> list[str]:
-    def cells(row: Row) -> tuple[str, ...]:
-        milliseconds = f"{row['ms']:.2f}" if "ms" in row else ""
-        return row["model"], str(row["targets"]), row["what"], f"{row['launches']:,}", milliseconds
-
+    rows = [(row["model"], str(row["targets"]), row["what"], f"{row['launches']:,}") for row in found]
     return [
         "## What is launched",
-        "Operations that launch something, views left out; on a GPU also their median in milliseconds. A small model "
-        "waits for its launches there. Sightglass walks a box back in windows where there are rules for that: more "
-        "operations, on fewer numbers. Which way is quicker on a GPU, and from which size of model on, only the "
-        "milliseconds can say.",
-        grid(("model", "targets", "what", "launches", "ms"), [cells(row) for row in found]),
-    ]
-
-
-def _on_device(found: Sequence[Row] | None) -> list[str]:
-    if found is None:
-        return [
-            "## On the device",
-            "**Not measured: this machine has no CUDA device.** Whether maps equal the CPU's there, to the same bits "
-            "twice and from several threads, whether memory stays flat, and how fast it is, nobody has seen yet. What "
-            "could be seen without one is above and in `tests/unit/test_elsewhere.py`, where a device made of the "
-            "CPU's memory stands in.",
-        ]
-    rows = [
-        (
-            row["model"],
-            *(f"{v:.0e}" if v else "0" for v in (*row["differences"].values(), row["again"], row["threads"])),
-            f"{row['growth'] / 2**20:+.1f} MB over {row['calls']} calls",
-        )
-        for row in found
-    ]
-    return [
-        "## On the device",
-        "The largest difference to the CPU's maps by method; between two runs on the device; between one thread and "
-        f"{THREADS}; and what the device's memory grew by.",
-        grid(("model", *(method.name for method in FAST), "again", "threads", "memory"), rows),
+        "Operations that launch something, views left out. A small model waits for its launches on a GPU. Sightglass "
+        "walks a box back in windows where there are rules for that: more operations, on fewer numbers.",
+        grid(("model", "targets", "what", "launches"), rows),
     ]
