@@ -75,7 +75,10 @@ export class Live {
     this.video = /** @type {HTMLVideoElement} */ (root.querySelector("video"));
     this.screen = new Screen(this.canvas);
     this.pace = new Pace();
-    this.recorder = new Recorder();
+    this.recorder = new Recorder(
+      (size) => (root.dataset.recorded = String(size)),
+      () => this.say("Nothing was recorded yet: record for a second or two."),
+    );
     this.answers = new Answers(find(root, ".rows"), (place) => this.follow(place, this.told), signal);
     this.grab = document.createElement("canvas");
     this.grabbing = /** @type {CanvasRenderingContext2D} */ (this.grab.getContext("2d", { willReadFrequently: true }));

@@ -20,6 +20,12 @@ export class Recorder {
   /** @type {MediaRecorder|null} */
   #recorder = null;
 
+  /** @param {(size: number) => void} grew  with what was recorded so far @param {() => void} empty  stopped before the first frame was encoded */
+  constructor(grew, empty) {
+    this.grew = grew;
+    this.empty = empty;
+  }
+
   get on() {
     return this.#recorder !== null;
   }
@@ -35,8 +41,12 @@ export class Recorder {
     /** @type {Blob[]} */
     const parts = [];
     const recorder = (this.#recorder = new MediaRecorder(canvas.captureStream(), { mimeType, videoBitsPerSecond: 4e6 }));
-    recorder.addEventListener("dataavailable", ({ data }) => parts.push(data));
+    recorder.addEventListener("dataavailable", ({ data }) => {
+      parts.push(data);
+      this.grew(parts.reduce((sum, { size }) => sum + size, 0));
+    });
     recorder.addEventListener("stop", () => {
+      if (!parts.some(({ size }) => size)) return this.empty();
       const type = recorder.mimeType.split(";")[0];
       download(new Blob(parts, { type }), named("live", started, type === "video/mp4" ? "mp4" : "webm"));
     });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 from functools import partial
@@ -170,8 +171,10 @@ class History:
                 row = database.execute(
                     "SELECT picture FROM records WHERE picture_sha256 = ? LIMIT 1", (image.sha256,)
                 ).fetchone()
-            if row is not None and self._store.intact(row[0]):
-                return Blob(row[0], self._store.file(row[0]))
+            if row is not None:
+                # Damaged, or deleted a moment ago by another process.
+                with contextlib.suppress(Problem):
+                    return Blob(row[0], self._store.file(row[0]))
         return encoding.picture(image)
 
     def add_proofs(self, id: str, explanation: Explanation) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,17 @@ def _packages_are_looked_through_once() -> Iterator[None]:
 def _nothing_works_on() -> Iterator[None]:
     """Work that a page began in a thread ends with its test, and takes no time from the next one."""
     yield
+    stopped = bool(background._RUNNING)
     background.stop_all()
+    for name in EXAMPLES if stopped else ():
+        # The next test shall not find half of one.
+        module, _, cache = name.rpartition(".")
+        if module in sys.modules:
+            getattr(sys.modules[module], cache).clear()
+
+
+EXAMPLES = ("pages.watch.trial.example", "pages.batch.bundled._job", "pages.video.example._job")
+"""The caches of the runs that every session shares."""
 
 
 def session(app: AppTest, kind: type[T]) -> T:

@@ -53,6 +53,7 @@ def test_speed_writes_every_line_and_the_maps_are_the_references(
     assert len(result["goals"]) == 6
 
 
+@pytest.mark.slow
 def test_a_proof_is_timed_beside_the_same_pictures(
     bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

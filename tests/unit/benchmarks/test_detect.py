@@ -175,6 +175,7 @@ def test_each_command_writes_its_own_section_of_the_report(tmp_path: Path) -> No
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_line_of_a_detector_is_timed_and_its_maps_are_the_references(
     bus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from explain.picture.examples import bundled
 MODELS = ("demo-s", "demo-m", "demo-cls-s", "demo-cls-m", "demo-cls-cheat", "demo-cls-honest", "demo-vit", "demo-reid")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_PROC, reason="memory is measured where there is a /proc")
 def test_nothing_stays_of_forty_explanations_over_eight_models_with_room_for_three(tmp_path: Path) -> None:
     found = long.explain_many(40, MODELS, tmp_path, samples=10)

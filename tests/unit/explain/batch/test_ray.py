@@ -131,6 +131,7 @@ def test_a_cluster_makes_what_one_process_makes(cluster: None, many: Path, whole
     assert not [p for p in (tmp_path / "out").rglob("*") if p.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_a_stop_ends_in_order_and_either_engine_goes_on(cluster: None, many: Path, whole: Path, tmp_path: Path) -> None:
     cancel = threading.Event()
     # So slow that there is a middle to stop in, however busy the machine is.
