@@ -438,6 +438,7 @@ def test_a_late_request_does_not_ask_the_question_that_was_answered_before(page)
     assert app.query_params["part"] == "left"
 
 
+@present
 def test_the_question_is_custom_for_any_other_method_and_closing_more_early_loses_nothing(page):
     app = page(SCREEN, model="yolo11n", method="gradcam")
     assert app.segmented_control(key="question-custom").value == "custom"
