@@ -44,6 +44,7 @@ def test_tf32_keeps_ten_bits_and_rounds_ties_to_even() -> None:
     assert gpu.tf32(given).tolist() == [1 + 2**-10, 1.0, 1 + 2**-9, 1 + 2**-10, -3.140625, 0.0]
 
 
+@pytest.mark.slow
 def test_without_a_gpu_the_report_says_of_each_figure_that_it_was_not_measured(whole: Mapping[str, Any]) -> None:
     tf32, noise = whole["rounding"]
     assert all(tf32["differences"][name] > 10 * noise["differences"][name] for name in tf32["differences"])
@@ -62,6 +63,7 @@ def test_on_this_device_nothing_is_measured_as_if_it_were_a_gpu(bus: Path, monke
     assert found["here"] is found["figures"] is None
 
 
+@pytest.mark.slow
 def test_every_figure_can_be_measured(whole: Mapping[str, Any]) -> None:
     (row,) = whole["here"]
     assert max(row["differences"].values()) == row["again"] == row["threads"] == 0
@@ -81,6 +83,7 @@ def test_every_figure_can_be_measured(whole: Mapping[str, Any]) -> None:
     assert all(0 < apart < 0.5 and 0.8 < rank <= 1 for apart, rank in half["methods"].values())
 
 
+@pytest.mark.slow
 def test_models_beyond_the_budget_are_unloaded_and_freed(whole: Mapping[str, Any]) -> None:
     found = whole["figures"]["residency"]
     assert found["budget"] < found["needed"]
@@ -104,6 +107,7 @@ def test_a_model_that_is_not_freed_is_counted(bus: Path, monkeypatch: pytest.Mon
     assert found["alive"] == found["loads"]
 
 
+@pytest.mark.slow
 def test_what_a_gpu_measured_stays_where_there_is_none(whole: Mapping[str, Any]) -> None:
     there = gpu.markdown({**whole, "without": ["yolo11n"]})
     assert "A GPU beside " in there
@@ -120,6 +124,7 @@ def test_what_a_gpu_measured_stays_where_there_is_none(whole: Mapping[str, Any])
     assert sections.measured(f"{sections.HEADING}\n\n**Not measured: this machine has no CUDA device.**") == ""
 
 
+@pytest.mark.slow
 def test_models_that_were_left_out_keep_their_rows(whole: Mapping[str, Any]) -> None:
     before = gpu.markdown({**whole, "here": None, "figures": None})
     fewer = gpu.markdown({**whole, "rounding": [], "launches": [], "without": [MODEL]}, before)
@@ -127,6 +132,7 @@ def test_models_that_were_left_out_keep_their_rows(whole: Mapping[str, Any]) -> 
     assert "A GPU beside " in fewer
 
 
+@pytest.mark.slow
 def test_a_figure_that_fails_says_so_and_the_others_stand(whole: Mapping[str, Any]) -> None:
     found = whole["figures"] | {"maps": {"title": "maps", "failed": "out of | memory"}}
     report = gpu.markdown({**whole, "figures": found})
