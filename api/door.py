@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from api.identity import Caller, Provider
+    from api.problems import ApiProblem
     from common.users import User
 
 PUBLIC = ("/_stcore/health", "/api/health", "/api/problems")
@@ -101,7 +102,7 @@ class Door:
             client = scope.get("client") or ("",)
             wait = rates.of_person(caller.user.id if policy.in_use().asks else rates.of_address(client[0]))
             if wait:
-                return _problems().response(_problems().too_many(wait), path)
+                return _answered(path, _problems().too_many(wait))
         return None
 
     def _strange(self, path: str, scope: Scope, caller: Caller) -> Response:
@@ -116,7 +117,7 @@ class Door:
             return RedirectResponse(f"{self.base}{sign_in.PATH}?next={wanted}", 303)
         if page:
             return sign_in.page("Not allowed", f"<p>{escape(NOT_BY_PROXY)}</p>", 403)
-        return _problems().response(_problems().key_needed(any(secrets_in(headers))), path)
+        return _answered(path, _problems().key_needed(any(secrets_in(headers))))
 
 
 def _told(scope: Scope, path: str, caller: Caller) -> Scope:
@@ -139,7 +140,11 @@ def _problems() -> ModuleType:
 
 
 def _problem(path: str, status: int, kind: str, words: str) -> Response:
-    found: Response = _problems().response(_problems().ApiProblem(status, kind, words), path)
+    return _answered(path, _problems().ApiProblem(status, kind, words))
+
+
+def _answered(path: str, problem: ApiProblem) -> Response:
+    found: Response = _problems().response(problem, path)
     return found
 
 
