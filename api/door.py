@@ -11,8 +11,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
-from api import ALIASES, host_names, sign_in
+from api import ALIASES, host_names, problems, sign_in
 from api.identity import ASK_AGAIN_SECONDS, USER, headers_of, identify, is_still, secrets_in
+from api.problems import ApiProblem
 from api.security_headers import PAGES, SecurityHeaders
 from common import users
 from common.access import policy, rates, visit
@@ -21,13 +22,11 @@ from common.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import ModuleType
 
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from api.identity import Caller, Provider
-    from api.problems import ApiProblem
     from common.users import User
 
 PUBLIC = ("/_stcore/health", "/api/health", "/api/problems")
@@ -59,7 +58,7 @@ class Door:
             caller = await run_in_threadpool(identify, scope, headers_of(scope), _key(), self.provider)
             answer = await self._answer(path, scope, receive, caller)
         except Problem as problem:
-            answer = _problem(path, 500, "internal", str(problem))
+            answer = problems.response(ApiProblem(500, "internal", str(problem)), path)
         if answer is None:
             heard = None
             if path == STREAM and policy.in_use().asks and caller.user is not None:
@@ -93,7 +92,7 @@ class Door:
         if not (public or policy.in_use().asks or _of_api(path)):
             headers = headers_of(scope)
             if not host_names.is_known(headers.get("host", ""), scope):
-                return _problem(path, 403, "origin", host_names.UNKNOWN)
+                return problems.response(ApiProblem(403, "origin", host_names.UNKNOWN), path)
         if public or (policy.in_use().way == "oidc" and path in OF_PROVIDER):
             return None
         if caller.user is None:
@@ -102,7 +101,7 @@ class Door:
             client = scope.get("client") or ("",)
             wait = rates.of_person(caller.user.id if policy.in_use().asks else rates.of_address(client[0]))
             if wait:
-                return _answered(path, _problems().too_many(wait))
+                return problems.response(problems.too_many(wait), path)
         return None
 
     def _strange(self, path: str, scope: Scope, caller: Caller) -> Response:
@@ -117,7 +116,7 @@ class Door:
             return RedirectResponse(f"{self.base}{sign_in.PATH}?next={wanted}", 303)
         if page:
             return sign_in.page("Not allowed", f"<p>{escape(NOT_BY_PROXY)}</p>", 403)
-        return _answered(path, _problems().key_needed(any(secrets_in(headers))))
+        return problems.response(problems.key_needed(any(secrets_in(headers))), path)
 
 
 def _told(scope: Scope, path: str, caller: Caller) -> Scope:
@@ -130,22 +129,6 @@ def _told(scope: Scope, path: str, caller: Caller) -> Scope:
 
 def _of_api(path: str) -> bool:
     return path.startswith("/api/") or path in ALIASES
-
-
-def _problems() -> ModuleType:
-    # Its library takes a second to import, and the first screen waits for this module.
-    from api import problems
-
-    return problems
-
-
-def _problem(path: str, status: int, kind: str, words: str) -> Response:
-    return _answered(path, _problems().ApiProblem(status, kind, words))
-
-
-def _answered(path: str, problem: ApiProblem) -> Response:
-    found: Response = _problems().response(problem, path)
-    return found
 
 
 class _WhileAllowed:

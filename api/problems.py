@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -26,12 +25,12 @@ from common.errors import (
     from_machine,
 )
 from common.suggestions import nearest
-from explain.phrases import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from fastapi import FastAPI
+    from fastapi.exceptions import RequestValidationError
     from starlette.requests import Request
 
 LOGGER = logging.getLogger(__name__)
@@ -218,6 +217,9 @@ def _what(errors: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _words(error: Mapping[str, Any]) -> str:
+    # Here, like FastAPI in `install`: the dashboard's server needs this module before its first page, and neither.
+    from explain.phrases import plural
+
     kind, words, about = error["type"], str(error["msg"]), error.get("ctx", {})
     if any(str(part).startswith("tuple[") for part in error["loc"]):
         return "should be two whole numbers, [anchor, class]"
@@ -271,6 +273,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def install(app: FastAPI) -> None:
     """Answer whatever a route raises as a problem."""
+    from fastapi.exceptions import RequestValidationError
 
     async def respond(request: Request, error: Exception) -> Response:
         if isinstance(error, RequestValidationError):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import uvicorn
 
+from api.problems import ApiProblem
 from common import stopping
 from common.settings import settings
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from starlette.types import ASGIApp, Receive, Scope, Send
-
-    from api.problems import ApiProblem
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ANSWER_SECONDS = 1.0
@@ -64,9 +63,6 @@ stopping.on_stop(lambda: None, lambda: bool(InFlight.tasks))
 
 def problem() -> ApiProblem:
     """Return the answer to a request for work while the server stops."""
-    # Its library takes a second to import, and the first screen waits for this module.
-    from api.problems import ApiProblem
-
     detail = "This server is stopping: try again in a moment."
     return ApiProblem(503, "busy", detail, {"Retry-After": "5", "Connection": "close"})
 
