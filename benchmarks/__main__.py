@@ -6,8 +6,8 @@ clip's frames, from file to file; `truth`: where maps are right, on drawn scenes
 pictures per second, from a folder to files; `gpu`: what a GPU does to maps, and what can be seen of that without one;
 `transformers`: what their maps cost, and at which layer they are right; `api`: the API under load, beside the
 dashboard's pages; `load`: twenty sessions and eight API clients at once; `long`: thousands of explanations in one
-process, and what stays behind; `small`: the dashboard in a small place; `ray`: a folder explained by one process, and
-by a cluster's workers."""
+process, and what stays behind; `hour`: the dashboard's memory while somebody explores everything; `small`: the
+dashboard in a small place; `ray`: a folder explained by one process, and by a cluster's workers."""
 
 from __future__ import annotations
 
@@ -243,6 +243,15 @@ def _long(options: argparse.Namespace) -> Outcome:
     return Outcome(long.long(count, options.models or ()), long.markdown, long.OUT if complete else None, shared=True)
 
 
+def _hour(options: argparse.Namespace) -> Outcome:
+    from benchmarks.memory import hour
+
+    seconds = options.seconds or hour.SECONDS
+    complete = seconds >= hour.SECONDS and not options.models
+    result = hour.hour(seconds, tuple(options.models or ()))
+    return Outcome(result, hour.markdown, hour.OUT if complete else None, shared=True, code=int(bool(result["broken"])))
+
+
 def _small(options: argparse.Namespace) -> Outcome:
     from benchmarks.memory import small
 
@@ -271,6 +280,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "live": _live,
     "video": _video,
     "long": _long,
+    "hour": _hour,
     "small": _small,
     "truth": _truth,
     "throughput": _throughput,
@@ -310,7 +320,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--seconds",
         type=float,
-        help="api, load: duration of the load, default 60 and 600; live: of each measurement, default 20",
+        help="api, load, hour: duration, default 60, 600 and 3600; live: of each measurement, default 20",
     )
     add("--memory-seconds", type=float, default=600.0, help="live: how long memory is watched; 0: not at all")
     add("--clients", type=int, default=8, help="api, load: number of concurrent clients")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.memory import long, small
+from benchmarks.memory import hour, long, small
 from benchmarks.processes import HAS_PROC
 from explain import Explainer
 from explain.evidence.resident import Residency
@@ -70,3 +70,10 @@ def test_reports_say_what_was_measured() -> None:
     told = small.markdown({"machine": at, "model": "efficientnet-lite0", "seconds": 7.5, "steps": steps})
     assert "| more | 1000 | 1100 |" in told
     assert "**miss**" not in told
+    parts = [{"median": 1500.0, "most": 1600.0 + 20 * number} for number in range(10)]
+    found = {"machine": at, "seconds": 3600.0, "models": ["a"], "parts": parts, "done": {"controls pressed": 1234}}
+    told = hour.markdown(found | {"pages": {"explore": 20, "batch": 15}, "broken": ["/batch: boom"]})
+    assert "For 60 minutes" in told
+    assert "35 pages opened, 1,234 controls pressed" in told
+    assert "| most memory | 1780 MB | at most 1766 MB | **miss** |" in told
+    assert "- /batch: boom" in told
