@@ -89,7 +89,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
     from api import routes, startup
     from api.door import Door
     from common.errors import SettingProblem
-    from components.session import provider, signed_in
+    from components.session import address, provider, signed_in
 
     try:
         startup.prepare(st.get_option("server.address"))
@@ -100,9 +100,11 @@ if get_script_run_ctx(suppress_warning=True) is None:
     # would run that file alone, without what stands here.
     PagesManager.uses_pages_directory = False
 
+    address.stay_inside()
     signed_in.install()
     base = provider.base_path()
-    app = st.App(__file__, routes=routes(base=base), middleware=[Middleware(Door, base=base, provider=provider)])
+    door = Middleware(Door, base=base, provider=provider)
+    app = st.App(__file__, routes=routes(base=base), middleware=[door], lifespan=address.announced)
 else:
     from components.page_title import page_title
     from components.session import signed_in

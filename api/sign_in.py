@@ -31,6 +31,7 @@ MAX_FORM = 16 * 1024
 """Bytes of the form."""
 WRONG = "This name and password do not belong together: try again."
 WRONG_PASSWORD = "This is not the password: try again."
+FORGOTTEN = '<p class="quiet">Forgotten? An administrator of this server can give you a new password.</p>'
 _ATTEMPTS = rates.Limiter(per_minute=2, burst=10)
 """For each address, and for each name: a right password gives its attempt back."""
 _ONE_AT_A_TIME = threading.Lock()
@@ -122,7 +123,7 @@ def form(base: str, target: str, *, wrong: str = "", said: str = "", name: str =
         f"{name_field if named else ''}"
         '<label>Password<input name="password" type="password" autocomplete="current-password" required '
         f'maxlength="{passwords.MAX_LENGTH}"{" autofocus" if name or not named else ""}></label>'
-        "<button>Sign in</button></form>",
+        f"<button>Sign in</button></form>{FORGOTTEN if named else ''}",
         status,
     )
 

@@ -69,7 +69,8 @@ def add(
 ) -> int:
     """Add somebody; the password is asked for, or read from the first line of the standard input."""
     person = people.add(name, role, password=None if no_password else _password())
-    Console().say(f"{person.id} may sign in as {role}.")
+    # Another user of the machine, or another home, has another list: a frequent surprise.
+    Console().say(f"{person.id} may sign in as {role}, by the list {people.path()}.")
     return 0
 
 

@@ -60,12 +60,12 @@ def _link(text: str, path: str) -> None:
 
 def _password(id_: str) -> None:
     with st.expander("Change the password"), st.form("password", border=False):
-        old = st.text_input("Password of now", type="password", autocomplete="current-password")
+        old = st.text_input("Current password", type="password", autocomplete="current-password")
         help = f"At least {passwords.MIN_LENGTH} characters. You sign in again with it, everywhere."
         new = st.text_input("New password", type="password", autocomplete="new-password", help=help)
         if st.form_submit_button("Change"):
             if people.with_password(id_, old) is None:
-                raise Problem("This is not the password of now: try again.")
+                raise Problem("This is not the current password: try again.")
             people.set_password(id_, new)
             st.success("The password is changed: sign in again.")
 
@@ -114,6 +114,7 @@ def _people(own: str) -> None:
             if st.button("Remove", key=f"remove-{person.id}", disabled=person.id == own, help=help):
                 people.remove(person.id)
                 st.rerun()
+    _forgotten(own)
     with st.expander("Add somebody"), st.form("person", border=False, clear_on_submit=True):
         help = "A name to sign in with; for a provider or a proxy, the e-mail address or id that it gives."
         id_ = st.text_input("Name or e-mail address", max_chars=people.MAX_ID, help=help)
@@ -123,6 +124,18 @@ def _people(own: str) -> None:
         if st.form_submit_button("Add"):
             people.add(id_, role, password=password or None)
             st.rerun()
+
+
+def _forgotten(own: str) -> None:
+    if not (others := [person.id for person in people.everybody() if person.id != own]):
+        return
+    with st.expander("Give somebody a new password"), st.form("forgotten", border=False, clear_on_submit=True):
+        id_ = st.selectbox("Name", others, help="Who has forgotten the one before.")
+        help = f"At least {passwords.MIN_LENGTH} characters. It ends this person's sessions and tokens."
+        new = st.text_input("Their new password", type="password", autocomplete="new-password", help=help)
+        if st.form_submit_button("Give it"):
+            people.set_password(id_, new)
+            st.success(f"{escaped(id_)} signs in with it from now on.")
 
 
 account()

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -140,12 +141,14 @@ def folders() -> Iterator[Check]:
         "Monitor": (at.monitor, "MONITOR", False),
         "Batches": (at.batches, "BATCHES", False),
         "Heatmaps": (at.heatmaps, "HEATMAPS", False),
+        "Clips": (at.clips, "CLIPS", False),
     }
     for name, (folder, variable, essential) in places.items():
         if folder is None:
             yield Check("Folders", name, "off", f"SIGHTGLASS_{variable}=off")
         else:
             yield _folder(name, folder, f"Give SIGHTGLASS_{variable} a folder that can be written", essential)
+    yield _people()
     cache = "Set XDG_CACHE_HOME to a folder that can be written, or put weights into those of SIGHTGLASS_WEIGHTS"
     yield _folder("Downloads", weights.cache(), cache, False)
     yield _folder("Temporary files", Path(tempfile.gettempdir()), "Set TMPDIR to a folder that can be written", True)
@@ -154,11 +157,24 @@ def folders() -> Iterator[Check]:
             yield Check("Folders", "Weights", "limited", f"{folder} is not there", "Correct SIGHTGLASS_WEIGHTS.")
 
 
+def _people() -> Check:
+    from common.access import people
+
+    file = people.path()
+    try:
+        count = len(people.everybody())
+    except Problem as problem:
+        return Check("Folders", "People", "broken", f"{file} cannot be read", str(problem))
+    advice = "Give SIGHTGLASS_PEOPLE a file in a folder that can be written"
+    found = _folder("People", file.parent, advice, False)
+    return found if found.state != "works" else replace(found, found=f"{file}, {count or 'nobody'} on the list")
+
+
 def _folder(name: str, folder: Path, advice: str, essential: bool) -> Check:
     if (there := writable(folder)) is None:
         return Check("Folders", name, "broken" if essential else "limited", f"{folder} cannot be written", f"{advice}.")
     free = shutil.disk_usage(there).free / MIB
-    found = f"{folder}, {free / 1024:,.1f} GiB free"
+    found = f"{folder.absolute()}, {free / 1024:,.1f} GiB free"
     return (
         Check("Folders", name, "limited", found, "Free some space.")
         if free < FREE_MB

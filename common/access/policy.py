@@ -91,8 +91,8 @@ def announcement(policy: Policy) -> str | None:
     if settings().password or any(person.has_password for person in people.everybody()):
         return "This server asks for a password before anything is shown."
     return (
-        "This server is open to the network and asks for sign-in, but nobody can sign in yet: add people with "
-        "`python -m explain users add NAME`, set SIGHTGLASS_PASSWORD, or set SIGHTGLASS_ACCESS=open to ask nobody."
+        "This server asks for sign-in, but nobody can sign in yet: add people with `python -m explain users add NAME` "
+        f"(to {people.path()}), set SIGHTGLASS_PASSWORD, or set SIGHTGLASS_ACCESS=open to ask nobody."
     )
 
 

@@ -26,6 +26,7 @@ def test_no_page_imports_anything_heavy():
 def test_the_server_imports_nothing_heavy_for_its_routes():
     code = (
         "import sys, dashboard; assert type(dashboard.app).__name__ == 'App';"
+        "from streamlit import net_util; assert net_util.get_external_ip.__module__ == 'components.session.address';"
         "print({'torch', 'fastapi', 'api.app', 'explain', 'prometheus_client', 'pandas'} & set(sys.modules) or '')"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
-DASHBOARD = ("streamlit", "run", "dashboard.py", "--server.headless=true", "--logger.hideWelcomeMessage=true")
+DASHBOARD = ("streamlit", "run", "dashboard.py", "--server.headless=true")
 STOP = 0.7
 ALONE = ("explain", "serve")
 
@@ -101,3 +101,7 @@ def test_one_id_is_in_every_line_and_an_order_to_end_is_followed(
     assert mine["explained"]["method"] == "gradcam"
     assert mine["answered"] == mine["answered"] | {"status": 200, "route": "/api/explain", "logger": "api.request_log"}
     assert any(line["message"] == "answered" and line["request"] == "long" for line in lines)
+    if command is DASHBOARD:
+        assert [line["addresses"] for line in lines if line["message"] == "listening"] == [
+            [address.replace("127.0.0.1", "localhost")]
+        ]

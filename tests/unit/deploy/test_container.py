@@ -88,6 +88,8 @@ def test_compose_grants_no_more_than_is_needed() -> None:
         for volume in service.get("volumes", ()):
             source = volume.partition(":")[0]
             assert source in compose["volumes"] or "$" in source or (ROOT / source).is_file()
+    # Compose itself reads .env for what stands in this file alone.
+    assert compose["services"]["dashboard"]["env_file"] == [{"path": ".env", "required": False}]
     environment = compose["services"]["dashboard"]["environment"]
     assert {name for name in environment if name.startswith("SIGHTGLASS_")} <= SETTINGS
 
@@ -146,6 +148,26 @@ def test_the_start_script_puts_all_that_is_written_into_the_volume(tmp_path: Pat
     assert value["SIGHTGLASS_MODELS"] == str(models / "models.toml")
     assert value["SIGHTGLASS_HEATMAPS"] == "/elsewhere"
     assert (data / "tmp").is_dir()
+
+
+def test_people_added_beside_a_running_server_are_on_its_list(tmp_path: Path) -> None:
+    """As `docker compose exec dashboard python -m explain users add` does it, without the start script."""
+    done = _start("users", "add", "anna", "--no-password", DATA=str(tmp_path), MODELS=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path / "sightglass/access") in done.stdout
+    image = dict(one.split("=") for word, rest in instructions() if word == "ENV" for one in rest.split())
+    in_image = {"PATH": os.environ["PATH"], "XDG_DATA_HOME": image["XDG_DATA_HOME"].replace("/data", str(tmp_path))}
+    beside = subprocess.run(
+        [sys.executable, "-m", "explain", "users", "list"], cwd=ROOT, env=in_image, capture_output=True, text=True
+    )
+    assert "anna" in beside.stdout, beside.stderr
+
+
+def test_a_model_added_by_the_start_script_is_one_of_the_server_s(tmp_path: Path) -> None:
+    (tmp_path / "models.toml").touch()
+    done = _start("settings", "--json", DATA=str(tmp_path), MODELS=str(tmp_path / "none"))
+    value = {row["name"]: row["value"] for row in json.loads(done.stdout)["settings"]}
+    assert value["SIGHTGLASS_MODELS"] == str(tmp_path / "models.toml")
 
 
 def test_a_volume_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

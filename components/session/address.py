@@ -1,0 +1,49 @@
+"""Say where the dashboard is once it listens, in place of Streamlit's banner, and ask no host outside for that."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import streamlit as st
+from streamlit import net_util
+from streamlit.web.server.server_util import get_url
+
+from common import logs
+from common.access.policy import is_local
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+LOGGER = logging.getLogger(__name__)
+EVERYWHERE = ("", "0.0.0.0", "::")
+
+
+@asynccontextmanager
+async def announced(_app: st.App) -> AsyncIterator[None]:
+    """Say it when the server starts: its lifespan."""
+    found = addresses(st.get_option("server.address"))
+    if logs.wanted():
+        LOGGER.info("listening", extra={"addresses": found})
+    else:
+        rest = f", for others in the network at {found[1]}" if len(found) > 1 else ""
+        print(f"Sightglass is at {found[0]}{rest}. Press Ctrl-C to stop.", flush=True)
+    yield
+
+
+def addresses(host: str | None) -> list[str]:
+    """Return the addresses to type into a browser: on this machine and, of a server on all addresses, elsewhere."""
+    if (host or "") not in EVERYWHERE:
+        assert host is not None
+        return [get_url(f"[{host}]" if ":" in host else host)]
+    own = net_util.get_internal_ip()
+    return [get_url("localhost"), *([get_url(own)] if own and not is_local(own) else [])]
+
+
+def stay_inside() -> None:
+    """Keep Streamlit from asking a host outside for this machine's address.
+
+    It would at every connection from another site's page, for up to two seconds in which it answers nobody.
+    """
+    net_util.get_external_ip = lambda: None
