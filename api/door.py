@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import RedirectResponse
+from starlette.responses import JSONResponse, RedirectResponse
 
 from api import ALIASES, host_names, problems, sign_in
 from api.identity import ASK_AGAIN_SECONDS, USER, headers_of, identify, is_still, secrets_in
@@ -34,6 +34,9 @@ PUBLIC = ("/_stcore/health", "/api/health", "/api/problems")
 OF_PROVIDER = ("/auth/login", "/auth/logout", "/oauth2callback")
 STREAM = "/_stcore/stream"
 """The socket of a page."""
+AGAIN = "/_stcore/host-config"
+"""What an open page asks for when its socket was closed; it shows the JSON of the answer in a window."""
+SIGNED_OUT = "You are signed out.\nReload this page to sign in."
 LIMITED = (STREAM, "/_stcore/upload_file")
 """Paths that count as a request of a person; the API counts its own, and scripts their runs."""
 NOT_BY_PROXY = "This address is answered only through the proxy that signs people in: use the proxy's address."
@@ -116,6 +119,8 @@ class Door:
             return RedirectResponse(f"{self.base}{sign_in.PATH}?next={wanted}", 303)
         if page:
             return sign_in.page("Not allowed", f"<p>{escape(NOT_BY_PROXY)}</p>", 403)
+        if path == AGAIN:
+            return JSONResponse(SIGNED_OUT, 401)
         return problems.response(problems.key_needed(any(secrets_in(headers))), path)
 
 

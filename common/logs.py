@@ -26,6 +26,8 @@ ROOMS = ("api", "cli", "common", "components", "explain", "models", "pages")
 """The project's own loggers, which also say what went well."""
 _OTHERS = ("streamlit", "uvicorn", "websockets")
 """Libraries whose loggers have handlers of their own."""
+_ACCESS = "uvicorn.access"
+"""Stays silent: it writes whole addresses, with what people chose and typed, and a line for each file of a page."""
 _ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _request: ContextVar[str] = ContextVar("sightglass_request", default="")
@@ -95,7 +97,7 @@ def install() -> None:
     for room in ROOMS:
         logging.getLogger(room).setLevel(logging.INFO)
     for name in list(logging.root.manager.loggerDict):
-        if name.partition(".")[0] in _OTHERS:
+        if name.partition(".")[0] in _OTHERS and name != _ACCESS:
             _hand_over(logging.getLogger(name))
     # Loggers that Streamlit makes later get no handler of their own either.
     if streamlit := sys.modules.get("streamlit.logger"):

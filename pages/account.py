@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import streamlit as st
 
@@ -14,6 +15,9 @@ from common.errors import Problem
 from common.users import Role
 from components.session import page, provider, state
 from components.session.markdown import escaped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROLES = get_args(Role)
 MEANING = {
@@ -49,6 +53,15 @@ def account() -> None:
             _people(user.id)
 
 
+@contextmanager
+def _in_place() -> Iterator[None]:
+    """Show a problem where it arose: the rest of the page stays."""
+    try:
+        yield
+    except Problem as problem:
+        page.show_failure(problem, "an account")
+
+
 def _link(text: str, path: str) -> None:
     """A link that stays in this tab, in the look of a button."""
     look = (
@@ -64,10 +77,11 @@ def _password(id_: str) -> None:
         help = f"At least {passwords.MIN_LENGTH} characters. You sign in again with it, everywhere."
         new = st.text_input("New password", type="password", autocomplete="new-password", help=help)
         if st.form_submit_button("Change"):
-            if people.with_password(id_, old) is None:
-                raise Problem("This is not the current password: try again.")
-            people.set_password(id_, new)
-            st.success("The password is changed: sign in again.")
+            with _in_place():
+                if people.with_password(id_, old) is None:
+                    raise Problem("This is not the current password: try again.")
+                people.set_password(id_, new)
+                st.success("The password is changed: sign in again.")
 
 
 def _tokens(id_: str) -> None:
@@ -88,8 +102,9 @@ def _tokens(id_: str) -> None:
     with st.form("token", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         label = st.text_input("Name of a new token", max_chars=80, help="To tell it from others: the program's name.")
         if st.form_submit_button("Make a token"):
-            made.token = people.issue_token(id_, label)
-            st.rerun()
+            with _in_place():
+                made.token = people.issue_token(id_, label)
+                st.rerun()
 
 
 def _people(own: str) -> None:
@@ -110,10 +125,11 @@ def _people(own: str) -> None:
             if role != person.role:
                 people.set_role(person.id, role)
                 st.rerun()
-            help = "Signs this person out and ends all tokens; what was saved stays."
-            if st.button("Remove", key=f"remove-{person.id}", disabled=person.id == own, help=help):
-                people.remove(person.id)
-                st.rerun()
+            with st.popover("Remove", key=f"sure-{person.id}", disabled=person.id == own):
+                st.markdown("This signs the person out and ends all tokens; what was saved stays.")
+                if st.button(f"Remove {escaped(person.name)}", key=f"remove-{person.id}"):
+                    people.remove(person.id)
+                    st.rerun()
     _forgotten(own)
     with st.expander("Add somebody"), st.form("person", border=False, clear_on_submit=True):
         help = "A name to sign in with; for a provider or a proxy, the e-mail address or id that it gives."
@@ -122,8 +138,9 @@ def _people(own: str) -> None:
         help = "Empty for somebody who signs in with a provider or a proxy."
         password = st.text_input("First password", type="password", autocomplete="new-password", help=help)
         if st.form_submit_button("Add"):
-            people.add(id_, role, password=password or None)
-            st.rerun()
+            with _in_place():
+                people.add(id_, role, password=password or None)
+                st.rerun()
 
 
 def _forgotten(own: str) -> None:
@@ -134,8 +151,9 @@ def _forgotten(own: str) -> None:
         help = f"At least {passwords.MIN_LENGTH} characters. It ends this person's sessions and tokens."
         new = st.text_input("Their new password", type="password", autocomplete="new-password", help=help)
         if st.form_submit_button("Give it"):
-            people.set_password(id_, new)
-            st.success(f"{escaped(id_)} signs in with it from now on.")
+            with _in_place():
+                people.set_password(id_, new)
+                st.success(f"{escaped(id_)} signs in with it from now on.")
 
 
 account()

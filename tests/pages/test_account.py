@@ -40,3 +40,14 @@ def test_an_administrator_gives_a_new_password_for_one_that_is_forgotten() -> No
     assert people.with_password("ben", "a-new-password") is not None
     assert people.of_token(token) is None
     assert people.with_password("anna", "the-first-one") is not None
+
+
+@pytest.mark.usefixtures("anna")
+def test_a_wrong_password_hides_nothing_of_the_page() -> None:
+    app = AppTest.from_file(str(ROOT / "pages/account.py")).run()
+    next(one for one in app.text_input if one.label == "Current password").set_value("not-the-first-one")
+    next(one for one in app.text_input if one.label == "New password").set_value("a-new-password")
+    next(one for one in app.button if one.label == "Change").click()
+    app.run()
+    assert [one.value for one in app.error] == ["This is not the current password: try again."]
+    assert "People" in [one.value for one in app.subheader]

@@ -71,6 +71,7 @@ def test_one_id_is_in_every_line_and_an_order_to_end_is_followed(
         body, kind = form(bus)
         status, headers, _ = got(f"{address}/api/explain", body, Content_Type=kind, X_Request_ID="one.of-mine")
         assert (status, headers["X-Request-ID"]) == (200, "one.of-mine")
+        got(f"{address}/?class=trolleybus-of-somebody", Accept="text/html")
         answers: list[tuple[int, Any, bytes]] = []
 
         def ask() -> None:
@@ -95,6 +96,7 @@ def test_one_id_is_in_every_line_and_an_order_to_end_is_followed(
         assert process.wait(10) in (0, -signal.SIGTERM)
         # The limit, the time to answer, and the end of threads.
         assert time.monotonic() - begun < STOP + EXIT_SECONDS + 1
+    assert "trolleybus-of-somebody" not in log.read_text("utf-8")
     lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
     mine = {line["message"]: line for line in lines if line.get("request") == "one.of-mine"}
     assert mine["explained"]["logger"] == "explain.explainer"
