@@ -16,6 +16,7 @@ import numpy as np
 from explain.findings.diagnosis import NUMBERS
 from explain.maps.statistics import Agreement, agreement_matrix, coarse
 from explain.phrases import NBSP, kinds, listing
+from explain.progress import check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +59,7 @@ def measure(evidence: Evidence, rounds: int = ROUNDS) -> Timing:
     resident, took = evidence.resident, []
     with resident.lock, torch.no_grad():
         for _ in range(rounds + 1):
+            check()
             start = time.perf_counter()
             resident.adapter.run(evidence.tensor)
             if resident.device.type == "cuda":

@@ -18,6 +18,7 @@ from common.errors import Cancelled, ModelProblem
 from explain import given_model, given_pictures
 from explain.batch import batched_pass
 from explain.evidence.cache import ByteCache
+from explain.evidence.determinism import own_modes
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import chosen_layers
 from explain.evidence.resident import RESIDENCY, Residency, Resident
@@ -315,6 +316,7 @@ class Explainer:
         for one in made if isinstance(made, list) else [made]:
             display(one)
 
+    @own_modes()
     def with_oom_fallback(self, work: Callable[[Resident, tuple[str, ...]], T]) -> T:
         """Return `work(resident, notes)`, also where the GPU is full: after unloading other models, then on the CPU.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import ModelProblem
 from explain.evidence.attention import COMPUTED_OPENLY
+from explain.evidence.determinism import own_modes
 from explain.evidence.targets import UNSHOWN, decode, resolve, unshown
 from explain.export import result_folder
 from explain.findings.diagnosis import diagnose
@@ -62,6 +63,7 @@ class Explanation(Result):
         """
         return self._again(replace(self.options, method=find_method(name).id), progress, cancel)
 
+    @own_modes()
     def with_methods(self, *names: str) -> tuple[Explanation, ...]:
         """Explain the same targets by several methods, in their order; shared gradients are computed once."""
         methods = [find_method(name) for name in names]
@@ -88,6 +90,7 @@ class Explanation(Result):
             self.image, self.evidence, options, notes=self.notes, milliseconds={}, progress=progress, cancel=cancel
         )
 
+    @own_modes()
     def by_head(self, index: int = 0, layer: int = 0, scale: Scale = "own") -> tuple[Heatmap, ...]:
         """Return a heatmap for each head of one attention layer; `layer` counts among this explanation's layers.
 
@@ -145,6 +148,7 @@ class Explanation(Result):
         return result_folder.facts(self)
 
 
+@own_modes()
 def explain(
     image: Image,
     evidence: Evidence,

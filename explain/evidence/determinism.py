@@ -1,21 +1,27 @@
-"""Make convolutions on a GPU deterministic and computed in full float32.
+"""Compute the same bits whatever the process, and the thread that calls, have set in PyTorch.
 
-PyTorch lets cuDNN round what it multiplies to 10 bits (TF32) and choose algorithms whose sums come in any order.
-Emulated on a CPU, TF32 moved maps by up to 0.02 of their range, and detectors' GradCAM++ and XGradCAM by nearly all of
-it (benchmarks/GPU.md); float32's own rounding moves most by less than 0.00002.
+Convolutions on a GPU are deterministic and in full float32: PyTorch lets cuDNN round what it multiplies to 10 bits
+(TF32) and choose algorithms whose sums come in any order. Emulated on a CPU, TF32 moved maps by up to 0.02 of their
+range, and detectors' GradCAM++ and XGradCAM by nearly all of it (benchmarks/GPU.md); float32's own rounding moves most
+by less than 0.00002. Autocast, which a caller may be in, would round to 8 bits.
 """
 
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from common.errors import ModelProblem
+from explain.progress import check
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+AUTOCAST = ("cpu", "cuda", "mps")
+"""Kinds of devices that autocast is switched on for, each by itself."""
 _STATE = threading.Lock()
 _inside = 0
 _undo: list[Callable[[], None]] = []
@@ -64,8 +70,34 @@ def _set(on: Any, name: str, *, value: Any) -> Callable[[], None]:
     return lambda: None if before == value else setattr(on, name, before)
 
 
+@contextmanager
+def own_modes() -> Iterator[None]:
+    """Switch off what the calling thread has on: autocast, inference mode, another default device.
+
+    A caller's `with torch.autocast(...)` is around his own work, and a map must not depend on it. Raises ModelProblem
+    where the process's default type is not float32, which no thread can change for itself alone.
+    """
+    if (kind := torch.get_default_dtype()) is not torch.float32:
+        raise ModelProblem(
+            f"PyTorch's default type is {kind} here and maps are computed in float32: call "
+            "torch.set_default_dtype(torch.float32) before, and set your own again afterwards."
+        )
+    with ExitStack() as modes:
+        for device in AUTOCAST:
+            if torch.is_autocast_enabled(device):
+                modes.enter_context(torch.autocast(device, enabled=False))
+        if torch.is_inference_mode_enabled():
+            modes.enter_context(torch.inference_mode(False))
+        if torch.get_default_device().type != "cpu":
+            modes.enter_context(torch.device("cpu"))
+        yield
+
+
 class PassLock:
-    """A re-entrant lock for the passes of a model, which are `exact` on a GPU."""
+    """A re-entrant lock for the passes of a model, which are in the project's `own_modes`, and `exact` on a GPU.
+
+    Taking it raises Cancelled where the work of this thread was stopped.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -73,16 +105,18 @@ class PassLock:
         self._contexts: list[Any] = []
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        check()
         if not self._lock.acquire(blocking, timeout):
             return False
-        inside = exact(self._device)
-        inside.__enter__()
-        self._contexts.append(inside)
+        with ExitStack() as inside:
+            inside.callback(self._lock.release)
+            inside.enter_context(own_modes())
+            inside.enter_context(exact(self._device))
+            self._contexts.append(inside.pop_all())
         return True
 
     def release(self) -> None:
-        self._contexts.pop().__exit__(None, None, None)
-        self._lock.release()
+        self._contexts.pop().close()
 
     def __enter__(self) -> bool:
         return self.acquire()

@@ -22,6 +22,7 @@ from explain.backward.graph import Graph, Opaque
 from explain.backward.rules import walk_back
 from explain.backward.transformer import sparse
 from explain.evidence.layers import as_map
+from explain.progress import check
 from models.adapters.detector import IN_CELL
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ class Evidence:
                 # One by one: a batched product was measured slower, and its rounding depends on who shares the batch,
                 # so the same recipe would no longer give the same bits.
                 for target in missing:
+                    check()
                     self._gradients[target] = self._windowed(target) or self._backward(target)
         return [[self._gradients[target][i] for target in targets] for i in range(len(self.layers))]
 

@@ -18,7 +18,7 @@ from common.budget import measured
 from common.errors import ModelProblem
 from explain.backward import convolution
 from explain.evidence.cache import ByteCache
-from explain.evidence.determinism import PassLock
+from explain.evidence.determinism import PassLock, own_modes
 from explain.evidence.survey import Survey, survey
 from models.adapters import folding
 from models.load import load
@@ -211,6 +211,7 @@ class Residency:
         self._objects: WeakValueDictionary[tuple[object, ...], Resident] = WeakValueDictionary()
         """Models that callers have in memory, by identity: they are theirs, outside of the budget."""
 
+    @own_modes()
     def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:
         """Return the model on that device, loading it if necessary; concurrent callers wait for one load."""
         key, source = (spec.id, str(device)), _source(spec)
@@ -228,6 +229,7 @@ class Residency:
                 self._residents.put(key, resident)
         return resident
 
+    @own_modes()
     def of_object(
         self, source: object, key: tuple[object, ...], device: torch.device, make: Callable[[], Adapter]
     ) -> Resident:

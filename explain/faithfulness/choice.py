@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import ModelProblem
+from explain.evidence.determinism import own_modes
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import find, layer_choices
 from explain.faithfulness import check, check_steps, controls
@@ -69,6 +70,7 @@ class Choice(Grid[Cell]):
         }
 
 
+@own_modes()
 def choice(
     explanation: Result,
     index: int | str = 0,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
+from explain.evidence.determinism import own_modes
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -26,6 +28,7 @@ NOISE = 0.01
 """Standard deviation of ROAD's noise, in units of the picture's own standard deviation."""
 
 
+@own_modes()
 def blurred(picture: Tensor) -> Tensor:
     """Return a picture (1, C, h, w) without its details: a Gaussian blur that repeats the pixels of the border."""
     sigma = max(SIGMA * max(picture.shape[-2:]), 1.0)
@@ -40,6 +43,7 @@ def blurred(picture: Tensor) -> Tensor:
     return F.conv2d(F.pad(out, (0, 0, reach, reach), mode="replicate"), down, groups=channels)
 
 
+@own_modes()
 def fixed(picture: Tensor, filling: Filling) -> Tensor | None:
     """Return what every hidden pixel of a picture (1, C, h, w) is set to, the same shape; None for `linear`."""
     if filling == "linear":
@@ -47,6 +51,7 @@ def fixed(picture: Tensor, filling: Filling) -> Tensor | None:
     return blurred(picture) if filling == "blur" else picture.mean((2, 3), keepdim=True).expand_as(picture)
 
 
+@own_modes()
 def imputed(picture: Tensor, shown: Tensor, seed: int = 0) -> Tensor:
     """Return a picture (1, C, h, w) with each hidden pixel interpolated from its neighbours: (b, C, h, w).
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from common.errors import ModelProblem
+from explain.evidence.determinism import own_modes
 from explain.faithfulness.curves import BATCH_CPU, Perturber
 from explain.faithfulness.filling import blurred
 from explain.faithfulness.scores import Answers, boxes_of, same_place, scorer
@@ -74,6 +75,7 @@ class Flip:
         return {name: getattr(self, name) for name in fields}
 
 
+@own_modes()
 def flip(
     explanation: Result,
     index: int | str = 0,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import ModelProblem, Problem
+from explain.evidence.determinism import own_modes
 from explain.faithfulness import check, check_steps, controls
 from explain.faithfulness.curves import STEPS, Curve, Order, Perturber
 from explain.faithfulness.proof import Proof
@@ -48,6 +49,7 @@ DECIDING = ("random", "blobs")
 """The controls that the sentence is made of: only they are followed with a further filling."""
 
 
+@own_modes()
 def prove(
     explanation: Result,
     index: int | str = 0,

@@ -13,6 +13,7 @@ import numpy as np
 
 from common.errors import Cancelled, ModelProblem
 from explain.evidence.cache import ByteCache
+from explain.evidence.determinism import own_modes
 from explain.evidence.evidence import Evidence
 from explain.faithfulness import badge, controls
 from explain.faithfulness.badge import VERDICTS, Verdict
@@ -117,6 +118,7 @@ class Scramble:
         }
 
 
+@own_modes()
 def scramble(
     explanation: Result,
     index: int | str = 0,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from common.errors import Cancelled, ModelProblem
+from explain.evidence.determinism import own_modes
 from explain.evidence.evidence import Evidence
 from explain.faithfulness.changes import CHANGES, changed
 from explain.faithfulness.scores import boxes_of, same_place
@@ -115,6 +116,7 @@ class Stability:
         }
 
 
+@own_modes()
 def stability(
     explanation: Result,
     index: int | str = 0,

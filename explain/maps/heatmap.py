@@ -13,6 +13,7 @@ import torch
 from markupsafe import escape
 from torch.nn import functional as F
 
+from explain.evidence.determinism import own_modes
 from explain.maps.statistics import coarse
 from explain.picture.image import to_png
 from explain.rendering.colormaps import lut
@@ -135,6 +136,7 @@ def on_content(raws: Sequence[Tensor], geometry: Geometry) -> NDArray[np.float32
     return values
 
 
+@own_modes()
 def _scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Return `scaled`, the last layer's low and high before growing and the mean's after: each (k or 1, 1, 1)."""
     height, width = geometry.input

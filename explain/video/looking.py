@@ -11,7 +11,7 @@ import torch
 
 from common.errors import Cancelled, ModelProblem
 from explain.batch import batched_pass
-from explain.evidence.determinism import PassLock
+from explain.evidence.determinism import PassLock, own_modes
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import chosen_layers
 from explain.evidence.targets import decode
@@ -115,6 +115,7 @@ class Looking:
             for record in records:
                 self._tracker.update(record.seen)
 
+    @own_modes()
     def __call__(self, frames: Sequence[Frame]) -> list[Record]:
         """Return what the model sees in each frame; raise Cancelled if that was asked for."""
         if self._cancel is not None and self._cancel.is_set():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch.nn import functional as F
 
+from explain.evidence.determinism import own_modes
 from explain.phrases import kinds, percent, plural
 from models.adapters.detector import intersection_over_union
 
@@ -44,6 +45,7 @@ class Change:
         return round(self.after * 100) - round(self.before * 100)
 
 
+@own_modes()
 def changes(before: Explanation, after: Explanation) -> tuple[Change, ...]:
     """Return what an edit changed: of the best classes of both pictures, or of all boxes, those of before first.
 
