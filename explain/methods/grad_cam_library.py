@@ -14,8 +14,10 @@ from __future__ import annotations
 import copy
 import functools
 import logging
+import sys
 import threading
 from contextlib import contextmanager
+from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from models.layers import Layer
 
 LOGGER = logging.getLogger(__name__)
+PARTS = ("scipy.stats", "sklearn.decomposition", "matplotlib.pyplot", "pytorch_grad_cam")
+"""What the library imports, and itself: each takes part of the seconds in which nothing can be stopped."""
 BATCH = 16
 """The library's own batch size: masked pictures in one pass."""
 
@@ -52,6 +56,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     """Run a method of the library on a second set of modules over the model's weights; the maps are held with the
     Evidence. Raises Cancelled within one module of a stop."""
     _check(evidence, method)
+    _imported(method, request)
     resident = evidence.resident
     missing = evidence.missing(method.id, targets)
     passes = _passes(evidence, method) * len(missing)
@@ -274,6 +279,18 @@ def _wired(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any)
         if hasattr(layer, name):
             setattr(cam.ablation_layer, name, getattr(layer, name))
     return weights(tensor, layer, *rest)
+
+
+def _imported(method: Method, request: Request) -> None:
+    """Import the library, the first time; raises Cancelled between two parts of it."""
+    for number, part in enumerate(PARTS):
+        if part in sys.modules:
+            continue
+        if request.cancel is not None and request.cancel.is_set():
+            raise Cancelled
+        if request.progress is not None:
+            request.progress(0.0, f"{method.name}: reading the library, part {number + 1} of {len(PARTS)}")
+        import_module(part)
 
 
 def _library() -> Any:
