@@ -248,10 +248,11 @@ _ACTS = {
 }
 
 
-def take(files: Iterable[tuple[str, bytes]]) -> None:
+def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:
     """Decode files; the last valid one is chosen, and a sentence says what is wrong with each of the others.
 
-    A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from.
+    A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from. `late`:
+    files that were given after these have come already, so what is chosen stays.
     """
     from explain.export import embedded_recipe
 
@@ -262,17 +263,22 @@ def take(files: Iterable[tuple[str, bytes]]) -> None:
     for name, data in files:
         try:
             if (contents := embedded_recipe.contents(data)) is not None:
-                _open_again(contents, name)
+                if not late:
+                    _open_again(contents, name)
                 continue
             image = Image.open(data, name=name)
         except Problem as problem:
             problems.append(str(problem))
             continue
+        if late:
+            image_source.add(image, data)
+            continue
         image_source.turn_to(image, data)
         pictures.just_given = True
         if len(data) == pictures.photo_bytes and state.of(state.Navigation).page == "detect":
             pictures.photo = image.sha256
-    pictures.problem = " ".join(problems) or None
+    if problems or not late:
+        pictures.problem = " ".join(problems) or None
 
 
 def _open_again(contents: Contents, name: str) -> None:

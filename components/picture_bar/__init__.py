@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
+    Take = Callable[[Iterable[tuple[str, bytes]], bool], None]
+
 KEY = "picture-bar"
 BAYS = f"{KEY}-bays"
 _MODULES = (
@@ -84,6 +86,8 @@ class Desk:
     """Number of the last act that was followed."""
     bays: list[int] = field(default_factory=lambda: [1])
     """The hidden uploaders that wait for files, by number."""
+    newest: int = 0
+    """The highest number of those whose files have come: a later drop has a higher one."""
 
 
 def acts() -> list[Act]:
@@ -104,12 +108,13 @@ def acts() -> list[Act]:
     return found
 
 
-def draw(bar: Bar | None, take: Callable[[Iterable[tuple[str, bytes]]], None], place: DeltaGenerator) -> None:
+def draw(bar: Bar | None, take: Take, place: DeltaGenerator) -> None:
     """Draw the bar in a place; None: nothing of it is seen, and no file is taken.
 
     `take` is called with (name, bytes) of the files that were chosen, dropped, pasted or photographed, before the next
-    run draws the page. They come through Streamlit's own uploaders, one for each drop, hidden until one fails: as a
-    component's value they would be text, and encoding 12 MB stops the page for 200 ms.
+    run draws the page, and with whether files that were given later have come already. They come through Streamlit's
+    own uploaders, one for each drop, hidden until one fails: as a component's value they would be text, and encoding
+    12 MB stops the page for 200 ms.
     """
     desk = state.of(Desk)
     data: dict[str, Any] = {
@@ -130,7 +135,7 @@ def draw(bar: Bar | None, take: Callable[[Iterable[tuple[str, bytes]]], None], p
             _uploaders(desk.bays, take)
 
 
-def _uploaders(bays: list[int], take: Callable[[Iterable[tuple[str, bytes]]], None]) -> None:
+def _uploaders(bays: list[int], take: Take) -> None:
     with st.container(key=BAYS):
         # Only a failed upload is worth showing.
         st.html(f"<style>div:has(> .st-key-{BAYS}):not(:has({_FAILED})) {{ display: none }}</style>")
@@ -146,15 +151,17 @@ def _uploaders(bays: list[int], take: Callable[[Iterable[tuple[str, bytes]]], No
             )
 
 
-def _arrived(take: Callable[[Iterable[tuple[str, bytes]]], None], bay: int) -> None:
+def _arrived(take: Take, bay: int) -> None:
     desk = state.of(Desk)
     # A request that left before the last answer was known brings them again, or none.
     files = st.session_state.get(f"{KEY}-{bay}")
     if bay not in desk.bays or not files:
         return
     desk.bays.remove(bay)
-    desk.bays = [bay + 1] if not desk.bays else desk.bays
-    take((file.name, file.getvalue()) for file in files)
+    late, desk.newest = bay < desk.newest, max(bay, desk.newest)
+    # One that had files already would be given them again.
+    desk.bays = desk.bays or [desk.newest + 1]
+    take(((file.name, file.getvalue()) for file in files), late)
     _release(files)
 
 

@@ -184,6 +184,14 @@ def turn_to(image: Image, data: bytes = b"") -> None:
     pictures.chosen, pictures.problem = image.sha256, None
 
 
+def add(image: Image, data: bytes = b"") -> None:
+    """Keep a picture with the session's own, as the last but one: another was chosen since."""
+    pictures = state.of(Pictures)
+    _keep(pictures, image, data)
+    if (chosen := pictures.own.pop(pictures.chosen or "", None)) is not None:
+        pictures.own[chosen.sha256] = chosen
+
+
 def turn_back(key: str) -> bool:
     """Choose an example or an own picture by what an address calls it; return whether it is still here."""
     if key in EXAMPLES:

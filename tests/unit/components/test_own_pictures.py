@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from common import users
+from components import picture_bar
 from components.choices import image_picker
 from components.session import image_source
 from components.session.image_source import Closed, Pictures
@@ -77,3 +80,31 @@ def test_pictures_make_room_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> Non
     image_source._close_all()
     assert pictures.own[one] == Closed(one, "0.png")
     assert token(Closed(one, "0.png")) == one[:20]
+
+
+def test_files_that_come_after_later_ones_are_kept_and_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = {Pictures: Pictures(chosen="bus"), picture_bar.Desk: picture_bar.Desk(bays=[1, 2])}
+    monkeypatch.setattr(image_source.state, "of", held.__getitem__)
+    monkeypatch.setattr(image_picker, "_follow", lambda: None)
+    pictures, desk = held[Pictures], held[picture_bar.Desk]
+
+    def arrives(bay: int, *files: tuple[str, bytes]) -> None:
+        given = [SimpleNamespace(name=name, getvalue=lambda data=data: data) for name, data in files]
+        monkeypatch.setattr(picture_bar.st, "session_state", {f"{picture_bar.KEY}-{bay}": given})
+        picture_bar._arrived(image_picker.take, bay)
+
+    def png(grey: int) -> bytes:
+        return to_png(np.full((30, 40, 3), grey, np.uint8))
+
+    arrives(2, ("second.png", png(2)))
+    chosen = pictures.chosen
+    # A large one, which was dropped before it.
+    arrives(1, ("broken.png", b"?"), ("first.png", png(1)))
+    assert pictures.chosen == chosen
+    assert [one.name for one in pictures.own.values()] == ["first.png", "second.png"]
+    assert "broken.png" in pictures.problem
+    # The browser gave the second uploader its files: it would give them again.
+    assert desk.bays == [3]
+    arrives(3, ("third.png", png(3)))
+    assert pictures.own[pictures.chosen].name == "third.png"
+    assert pictures.problem is None

@@ -1,0 +1,137 @@
+"""Whatever comes while a picture is at work, the page ends at what was given last, with that picture's own map."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from playwright.sync_api import expect
+from screen import CANVAS, at_rest, go_to, headline, settled, takes_files, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from playwright.sync_api import Page, Route
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def files(pictures: list[Path]) -> dict[str, bytes]:
+    """Pictures of different things by their names, none of which is an example."""
+    found = {}
+    for path in pictures[:4]:
+        small = ImageOps.contain(Image.open(path).convert("RGB"), (480, 480))
+        for name, made in ((f"own-{path.stem}.jpg", small), (f"turned-{path.stem}.jpg", ImageOps.mirror(small))):
+            data = io.BytesIO()
+            made.save(data, "JPEG")
+            found[name] = data.getvalue()
+    return found
+
+
+def drop(page: Page, *given: tuple[str, bytes]) -> None:
+    """Drop pictures on the page, each by itself, without a pause."""
+    page.evaluate(
+        """given => {
+            for (const [name, data] of given) {
+                const carried = new DataTransfer();
+                const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
+                carried.items.add(new File([bytes], name, {type: "image/jpeg"}));
+                const options = {dataTransfer: carried, bubbles: true, cancelable: true};
+                document.querySelector('[data-testid="stMain"]').dispatchEvent(new DragEvent("drop", options));
+            }
+        }""",
+        [[name, base64.b64encode(data).decode()] for name, data in given],
+    )
+
+
+def opened(page: Page) -> Page:
+    page.locator(CANVAS).first.wait_for()
+    settled(page)
+    takes_files(page)
+    return page
+
+
+def ends_at(page: Page, name: str) -> None:
+    """The page shows this picture and stays there, and its map is that of a page that was never asked for another."""
+    expect(page.locator(".about .name")).to_have_text(name)
+    shown, said = at_rest(page), headline(page).inner_text()
+    page.wait_for_timeout(2000)
+    expect(page.locator(".about .name")).to_have_text(name)
+    np.testing.assert_array_equal(at_rest(page), shown)
+    assert not page.get_by_test_id("stAlertContentError").count()
+    page.reload()
+    expect(page.locator(".about .name")).to_have_text(name)
+    until(page, lambda: headline(page).inner_text() == said, "another headline")
+    until(page, lambda: np.array_equal(at_rest(page), shown), "another map")
+
+
+def test_of_five_in_quick_succession_the_last_one_stays(visit: Callable[..., Page], files: dict[str, bytes]) -> None:
+    page = opened(visit())
+    given = [*files.items()][:5]
+    drop(page, *given)
+    ends_at(page, given[-1][0])
+
+
+@pytest.mark.parametrize("pause", [0, 150, 400, 700, 1100])
+def test_a_second_one_while_the_first_is_at_work(
+    visit: Callable[..., Page], files: dict[str, bytes], pause: int
+) -> None:
+    page = opened(visit())
+    first, second = [*files.items()][:2]
+    drop(page, first)
+    page.wait_for_timeout(pause)
+    drop(page, second)
+    ends_at(page, second[0])
+
+
+def test_one_that_takes_long_to_arrive_does_not_take_the_place_of_a_later_one(
+    visit: Callable[..., Page], files: dict[str, bytes]
+) -> None:
+    page = opened(visit())
+    first, second, third = [*files.items()][:3]
+    held: list[Route] = []
+    page.route(
+        "**/_stcore/upload_file/**",
+        lambda route: route.continue_() if held or route.request.method != "PUT" else held.append(route),
+    )
+    drop(page, first)
+    until(page, lambda: bool(held), "the first was never sent")
+    drop(page, second)
+    expect(page.locator(".about .name")).to_have_text(second[0])
+    settled(page)
+    held[0].continue_()
+    page.get_by_role("button", name=first[0], exact=True).wait_for()
+    ends_at(page, second[0])
+    opened(page)
+    drop(page, third)
+    ends_at(page, third[0])
+
+
+def test_one_while_a_model_is_loaded_for_the_first_time(visit: Callable[..., Page], files: dict[str, bytes]) -> None:
+    page = opened(visit("/?model=demo-cls-l"))
+    page.goto(page.url.split("?")[0] + "?model=demo-cls-m")
+    takes_files(page)
+    first, second = [*files.items()][2:4]
+    drop(page, first)
+    drop(page, second)
+    ends_at(page, second[0])
+
+
+def test_one_and_at_once_another_page(visit: Callable[..., Page], files: dict[str, bytes]) -> None:
+    page = opened(visit())
+    first, second = [*files.items()][4:6]
+    drop(page, first)
+    expect(page.locator(".about .name")).to_have_text(first[0])
+    drop(page, second)
+    go_to(page, "Detect")
+    page.get_by_role("heading", level=2).first.wait_for()
+    expect(page.locator(".about .name")).to_have_text(second[0])
+    settled(page)
+    go_to(page, "Explain", "Explore")
+    ends_at(page, second[0])
