@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 NPY = "application/x-npy"
 LEAVING = 10
 """Of so many sessions one leaves in each part of the load."""
+TWICE = 10
+"""Of so many pictures of sessions one is given in the middle of the run of the one before it."""
 HEADER_END = b"\n"
 """Ends the header of an .npy file; the values follow."""
 
@@ -44,6 +46,8 @@ class Tally:
     told: int = 0
     left: int = 0
     """Sessions that left before they were answered."""
+    twice: int = 0
+    """Pictures that were given in the middle of the run of another, and answered right."""
     lasted: float = 0.0
 
     @property
@@ -52,7 +56,7 @@ class Tally:
         return len(self.finished) / self.lasted if self.lasted else 0.0
 
     def add(self, other: Tally) -> None:
-        for name in ("shown", "finished", "wrong", "errors", "hangs", "refused", "told", "left", "lasted"):
+        for name in ("shown", "finished", "wrong", "errors", "hangs", "refused", "told", "left", "twice", "lasted"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
@@ -178,8 +182,11 @@ class Crowd:
     def _visits(self, place: int, ends: float, tally: Tally) -> None:
         while time.perf_counter() < ends:
             number = self._next()
+            path, data, wanted = self._paths[number], self._data[number], self._wanted[number]
+            other = self._next() if number % TWICE == 0 else None
+            before = None if other is None else (self._paths[other].name, self._data[other])
             try:
-                answer = self.sessions[place].upload(self._paths[number].name, self._data[number], self._wanted[number])
+                answer = self.sessions[place].upload(path.name, data, wanted, before)
             except Exception as error:
                 tally.hangs += isinstance(error, SessionProblem) and "no message" in str(error)
                 tally.errors.append(f"a session: {type(error).__name__}: {error}")
@@ -192,6 +199,7 @@ class Crowd:
             else:
                 tally.shown.append(answer.shown)
                 tally.finished.append(answer.finished)
+                tally.twice += before is not None
 
     def _reopen(self, place: int) -> None:
         """Open a session anew in place of one that failed; until that works, it is an error each second."""

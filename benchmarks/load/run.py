@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.load.crowd import LEAVING, Crowd, Tally
+from benchmarks.load.crowd import LEAVING, TWICE, Crowd, Tally
 from benchmarks.load.pictures import MODEL, expect, expected, marked
 from benchmarks.processes import ROOT, environment, fresh, megabytes
 from benchmarks.report import FOLDER, Row, goal, goals, grid, machine, page
@@ -106,6 +106,7 @@ def figures(tally: Tally) -> Row:
         "refused": tally.refused,
         "told": tally.told,
         "left": tally.left,
+        "twice": tally.twice,
         "rate": tally.rate,
         "shown": _waits(tally.shown),
         "finished": _waits(tally.finished),
@@ -145,7 +146,7 @@ def _goals(result: Row) -> list[Row]:
     return found
 
 
-HEAD = ("", "right", "wrong", "errors", "hung", "refused", "told its place", "left", "answers/s")
+HEAD = ("", "right", "wrong", "errors", "hung", "refused", "told its place", "left", "second uploads", "answers/s")
 WAITS = ("", "map: median ms", "95 % within", "longest", "all of it: median ms", "95 % within", "longest")
 NAMES = {
     "sessions": "{sessions} sessions",
@@ -160,7 +161,7 @@ def markdown(result: Row) -> str:
     counts = [
         (
             name,
-            *(str(row[key]) for key in ("right", "wrong", "errors", "hangs", "refused", "told")),
+            *(str(row[key]) for key in ("right", "wrong", "errors", "hangs", "refused", "told", "left", "twice")),
             f"{row['rate']:.1f}",
         )
         for name, row in answers.items()
@@ -194,6 +195,8 @@ def markdown(result: Row) -> str:
         "same maps.\n"
         f"- **Leaving**: in each part one session of {LEAVING} leaves in the middle of its run, with its picture in "
         "the queue, and another comes.\n"
+        f"- **Second uploads**: one picture of {TWICE} is given to its session in the middle of the run of another, "
+        "whose answer must not be shown any more.\n"
         f"- **Alone**: before each of {PARTS} parts of the load one session, then one client calls on the same "
         "pictures while all others wait.",
         "## What it promises",
@@ -238,7 +241,8 @@ def promises(result: Row) -> list[tuple[str, ...]]:
         (
             "No error, no refusal, no deadlock",
             f"{failures(result) - wrong} errors and refusals, {sum(row['hangs'] for row in answers.values())} hangs, "
-            f"while {answers['sessions']['left']} sessions left in the middle of a run",
+            f"while {answers['sessions']['left']} sessions left in the middle of a run and "
+            f"{answers['sessions']['twice']} gave another picture",
             command,
         ),
         (

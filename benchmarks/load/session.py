@@ -90,8 +90,13 @@ class Session:
         """Leave as a closed tab does."""
         self._open.close()
 
-    def upload(self, name: str, data: bytes, wanted: Marked) -> Answer:
-        """Give the page a picture, and compare what it then shows with what is `wanted`."""
+    def upload(self, name: str, data: bytes, wanted: Marked, before: tuple[str, bytes] | None = None) -> Answer:
+        """Give the page a picture, and compare what it then shows with what is `wanted`.
+
+        `before`: the name and bytes of another, given first; this one then comes in the middle of its run.
+        """
+        if before is not None:
+            self._interrupted(*before)
         start = time.perf_counter()
         info = self._sent(name, data)
         seen = self._rerun(lambda state: self._gives(state, name, len(data), info))
@@ -104,6 +109,15 @@ class Session:
         info = self._sent(name, data)
         self._request(lambda state: self._gives(state, name, len(data), info))
         self.close()
+
+    def _interrupted(self, name: str, data: bytes) -> None:
+        """Give the page a picture, and go on as soon as it takes the next one."""
+        used, info = self._uploader, self._sent(name, data)
+        self._request(lambda state: self._gives(state, name, len(data), info))
+        for message in self._messages():
+            self._take(message, _Seen())
+            if self._uploader != used:
+                return
 
     def _differs(self, seen: _Seen, name: str, data: bytes, wanted: Marked) -> str:
         """Return what is wrong with the last view that the page was given; empty if it is this picture's own."""
@@ -134,7 +148,12 @@ class Session:
         request.file_urls_request.file_names.append(name)
         request.file_urls_request.session_id = self._id
         self._socket.send(request.SerializeToString())
-        urls = next(m.file_urls_response.file_urls[0] for m in self._messages() if _kind(m) == "file_urls_response")
+        for message in self._messages():
+            # A run of the page may go on meanwhile.
+            self._take(message, _Seen())
+            if _kind(message) == "file_urls_response":
+                urls = message.file_urls_response.file_urls[0]
+                break
         head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n'
         body = head.encode() + b"Content-Type: image/jpeg\r\n\r\n" + data + f"\r\n--{BOUNDARY}--\r\n".encode()
         headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -159,9 +178,13 @@ class Session:
     def _rerun(self, fill: Callable[[Any], None]) -> _Seen:
         """Run the page as it is after an act, and return what it then shows."""
         self._request(fill)
-        seen = _Seen()
+        seen, begun = _Seen(), False
         for message in self._messages():
-            if _kind(message) == "script_finished" and message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
+            if _kind(message) == "new_session":
+                # What came until now is of the run before.
+                seen, begun = _Seen(failures=seen.failures, told=seen.told), True
+            done = _kind(message) == "script_finished" and message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY
+            if begun and done:
                 return seen
             self._take(message, seen)
         raise SessionProblem("the server hung up")
