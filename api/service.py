@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import logging
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,17 @@ from api.schemas import ClassRequest, DetectRequest
 from common import users
 from common.errors import ImageProblem, ModelProblem, TooLarge
 from common.turns import QUICK, SLOW
+from explain.progress import stopped_by
 from models import weights
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from api.schemas import CompareRequest, ExplainRequest, ProveRequest, Settings
+    from common.turns import Turns
     from explain.comparison import Comparison
     from explain.explainer import Explainer
     from explain.explanation import Explanation
@@ -132,11 +136,19 @@ def in_turn(
     from explain.methods import method
 
     chosen = explainer.options(given, question).method or explainer.model.method
-    with (QUICK if method(chosen).quick else SLOW).turn() as turn:
-        while not turn.wait(TURN_SECONDS):
+    with turn(QUICK if method(chosen).quick else SLOW, cancel):
+        return explainer(image, cancel=cancel, question=question, **given)
+
+
+@contextmanager
+def turn(turns: Turns, cancel: threading.Event | None) -> Iterator[None]:
+    """Take a turn at the models; raise Cancelled once nobody waits for the answer."""
+    with turns.turn() as own:
+        while not own.wait(TURN_SECONDS):
             raise_if_cancelled(cancel)
         raise_if_cancelled(cancel)
-        return explainer(image, cancel=cancel, question=question, **given)
+        with stopped_by(cancel):
+            yield
 
 
 def engine_options(request: Explaining | CompareRequest | ProveRequest) -> dict[str, Any]:
@@ -180,9 +192,11 @@ def compare(request: CompareRequest, settings: Settings, cancel: threading.Event
             raise_if_cancelled(cancel)
             explainer = load_explainer(name, settings)
             made.append(in_turn(explainer, image, request.question, given, cancel))
-            timings.append(measure(made[-1].evidence))
+            with turn(QUICK, cancel):
+                timings.append(measure(made[-1].evidence))
             count(made[-1])
-        explanations = tuple(made) if request.targets or request.each_own else same_target(made)
+        with turn(QUICK, cancel):
+            explanations = tuple(made) if request.targets or request.each_own else same_target(made)
         return Comparison(explanations, names, tuple(timings))
 
 

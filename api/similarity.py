@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from api import service
 from api.limits import check_size, pictures_per_map, raise_if_cancelled
+from common.turns import QUICK
 from models import weights
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ def compare_pictures(
             "ask for maps=none without overlay,",
         )
         explainer = service.load_explainer(request.model or settings.model, settings)
-        raise_if_cancelled(cancel)
-        found: Similarity = similarity(explainer, one, other, of=request.of, **given)
+        found: Similarity
+        with service.turn(QUICK, cancel):
+            found = similarity(explainer, one, other, of=request.of, **given)
         raise_if_cancelled(cancel)
         baseline = context(explainer, one, found.preprocessing, other=other) if request.context else None
     answer = service.plain(similarity_files.summary(found, baseline))

@@ -10,7 +10,7 @@ import streamlit as st
 from components.answer_list import Row, rows
 from components.choices import sidebar
 from components.saving import slides
-from components.session import history_store, page, reopen, url_state
+from components.session import history_store, page, queue_line, reopen, url_state
 from components.viewer import Panel
 from components.views import panels
 from explain.phrases import percent
@@ -109,7 +109,8 @@ def _current(story: str, step: Step) -> StoryStep:
         sidebar.loaded(model)
     from explain.findings.shortcut_story import story_step
 
-    return story_step(story, step, url_state.memory("picture-of-story") or 0)
+    with queue_line.turn():
+        return story_step(story, step, url_state.memory("picture-of-story") or 0)
 
 
 def _yours(story: str) -> None:

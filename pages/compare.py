@@ -13,7 +13,7 @@ from components.choices import model_picker, sidebar
 from components.choices.model_names import names, titled
 from components.proof import panel as proof
 from components.saving import slides
-from components.session import explain_job, page, url_state
+from components.session import explain_job, page, queue_line, url_state
 from components.session.state import Choices
 from components.viewer import Panel
 from components.views import exports, panels, tables
@@ -182,7 +182,8 @@ def _of_one_target(comparison: Comparison) -> Comparison:
     )
     if chosen == OWN_ANSWERS:
         return comparison
-    return replace(comparison, explanations=same_target(comparison.explanations, named[chosen]))
+    with queue_line.turn():
+        return replace(comparison, explanations=same_target(comparison.explanations, named[chosen]))
 
 
 def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:

@@ -13,7 +13,7 @@ from components import saving
 from components.answer_list import Row, rows
 from components.choices import gallery_picker, model_picker, sidebar
 from components.saving import slides
-from components.session import explain_job, history_store, image_source, page, state, url_state
+from components.session import explain_job, history_store, image_source, page, presence, queue_line, state, url_state
 from components.session.markdown import escaped, shortened
 from components.views import exports, similar
 from explain.phrases import plural
@@ -136,7 +136,7 @@ def _ranked(choices: Choices, explainer: Explainer, items: tuple[Any, ...]) -> R
     progress = sidebar.progress_in(place) if len(items) > STRIP * 2 else None
     # Items have stamps: the same ones in the same order are the same gallery.
     key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), str(ways))
-    with explain_job.spinner(explainer):
+    with explain_job.spinner(explainer), presence.visit():
         made = state.latest("ranking", key, lambda: rank(explainer, choices.image, items, progress=progress, **ways))
     place.empty()
     return made
@@ -166,7 +166,7 @@ def _compared(choices: Choices, explainer: Explainer, ranking: Ranking, place: i
     key += (hit.item.stamp, hit.item.key, of, str(sorted(settings.items())))
     found: Similarity | None = _cache().get(key)
     if found is None:
-        with explain_job.spinner(explainer):
+        with explain_job.spinner(explainer), queue_line.turn():
             found = similarity(explainer, ranking.query, hit.item.open(), of=of, **settings)  # type: ignore[arg-type]
         _cache().put(key, found)
     return found
@@ -175,7 +175,7 @@ def _compared(choices: Choices, explainer: Explainer, ranking: Ranking, place: i
 def _context(choices: Choices, explainer: Explainer, found: Similarity) -> Context:
     from explain.similarity.ranking import context
 
-    with st.spinner("Comparing unrelated pictures…", show_time=False):
+    with st.spinner("Comparing unrelated pictures…", show_time=False), presence.visit():
         return context(explainer, choices.image, other=found.gallery.image, **_preprocessing(choices))
 
 

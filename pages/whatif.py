@@ -12,7 +12,7 @@ from components import changes as bars
 from components import painter, saving
 from components.choices import sidebar
 from components.saving import slides
-from components.session import explain_job, image_source, page, reopen, state
+from components.session import explain_job, image_source, page, queue_line, reopen, state
 from components.viewer import Panel
 from components.views import charts, exports, panels
 from explain.methods import METHODS
@@ -69,7 +69,7 @@ def _studio(choices: Choices, explainer: Explainer) -> None:
 def _original(choices: Choices, explainer: Explainer) -> Explanation:
     """Return the explanation of the picture as it is; without a map where that would take long."""
     if not METHODS[choices.method].quick:
-        return explainer(choices.image, maps=False, method=choices.method, **choices.options)
+        return explain_job.predicted(choices, explainer, method=choices.method)
     found = explain_job.explained(choices, explainer)
     assert found is not None
     return found
@@ -99,8 +99,8 @@ def _answer(
     edit = edits.parse(current.edit)
     edited = edits.edited(choices.image, edit)
     untouched = edited.image.sha256 == choices.image.sha256
-    options = {"method": choices.method, **choices.options}
-    after = original if untouched else explainer(edited.image, maps=False, **options)
+    painted = replace(choices, image=edited.image)
+    after = original if untouched else explain_job.predicted(painted, explainer, method=choices.method)
     found = changes.changes(original, after)
     said = changes.sentence(original, found, edit, example=not current.turn)
     with title:
@@ -111,7 +111,8 @@ def _answer(
             bars.changes(found, key="changes")
         else:
             st.caption("No box has a high enough score, in either picture.")
-    shown = _with_map(original, after, found)
+    with queue_line.turn():
+        shown = _with_map(original, after, found)
     with right:
         _map(original, shown, found)
     with below:

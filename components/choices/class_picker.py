@@ -27,7 +27,7 @@ def wanted(image: Image) -> str | None:
 def one(choices: Choices, explainer: Explainer, label: str | None) -> Explanation | None:
     """Explain only the class that is shown, for a slow method; None while that is running."""
     if label not in (choices.options.get("vocabulary") or explainer.labels):
-        predicted = explainer(choices.image, maps=False, **choices.options)
+        predicted = explain_job.predicted(choices, explainer)
         if not predicted.predictions:
             return predicted
         label = predicted.predictions[0].label

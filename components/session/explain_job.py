@@ -156,20 +156,20 @@ def _in_turn(explainer: Explainer, image: Image, options: dict[str, Any]) -> Exp
     slow = is_slow(options["method"])
     with (SLOW if slow else QUICK).turn() as turn:
         queue_line.stand(turn)
-        if not slow:
-            return explainer(image, **options)
-        try:
-            with presence.Visit() as cancel:
-                return explainer(image, cancel=cancel, **options)
-        except Cancelled:
-            # The browser has gone: nobody reads the rest of the page.
-            st.stop()
+        with presence.visit() as cancel:
+            return explainer(image, cancel=cancel, **options)
 
 
 def before(choices: Choices) -> Explanation | None:
     """Return the last finished explanation of the same picture by the same model, if it is still in memory."""
     key = state.of(Running).finished.get((choices.image.sha256, choices.model.id))
     return None if key is None else _cache().get(key)
+
+
+def predicted(choices: Choices, explainer: Explainer, **more: Any) -> Explanation:
+    """Return what the model says of the picture, without a map: one pass."""
+    with queue_line.turn():
+        return explainer(choices.image, maps=False, **choices.options | more)
 
 
 def spinner(explainer: Explainer) -> AbstractContextManager[None]:
@@ -232,7 +232,8 @@ def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation,
         return explanation, labels.index(wanted) if wanted else 0
     try:
         indices: list[Any] = [heatmap.target.index for heatmap in explanation.heatmaps]
-        return explanation.with_targets(*indices, wanted), len(labels)
+        with queue_line.turn():
+            return explanation.with_targets(*indices, wanted), len(labels)
     except Problem:
         return explanation, 0
 
@@ -244,5 +245,6 @@ def timed(explanation: Explanation) -> Timing:
     if key not in timings:
         from explain.comparison import measure
 
-        timings[key] = measure(explanation.evidence)
+        with queue_line.turn():
+            timings[key] = measure(explanation.evidence)
     return timings[key]

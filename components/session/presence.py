@@ -5,13 +5,18 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from common.errors import Cancelled
+from explain.progress import stopped_by
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 GRACE = 1.0
 """Seconds that a browser may be away: a connection that breaks off comes back within them."""
@@ -101,6 +106,17 @@ class Visit:
 
     def leave(self) -> None:
         self.cancel.set()
+
+
+@contextmanager
+def visit() -> Iterator[threading.Event]:
+    """End what the page does in this block at its next pass once its browser has gone, and the page with it."""
+    try:
+        with Visit() as cancel, stopped_by(cancel):
+            yield cancel
+    except Cancelled:
+        # Nobody reads the rest of the page.
+        st.stop()
 
 
 def watch(work: Work) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import streamlit as st
 from streamlit.proto.Element_pb2 import Element
 from streamlit.runtime.scriptrunner_utils.script_run_context import enqueue_message
 
+from common.turns import QUICK
+from components.session import presence
 from explain.phrases import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from common.turns import Turn
 
 PATIENCE = 0.4
@@ -26,6 +31,15 @@ def words(ahead: int) -> str:
     if not ahead:
         return "Your picture is next."
     return f"{plural(ahead, 'picture')} {'is' if ahead == 1 else 'are'} before yours."
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """Take a turn at the models, in the thread of a page: where nobody waits, at once; none once the browser left."""
+    with QUICK.turn() as own:
+        stand(own)
+        with presence.visit():
+            yield
 
 
 def stand(turn: Turn) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from components.session import queue_line
 from components.viewer import Panel
 from components.views import panels
 from explain.phrases import percent
@@ -23,6 +24,8 @@ def strip(explanation: Explanation) -> None:
 
     @st.dialog("All heads", width="large", icon=":material/grid_view:")
     def show() -> None:
+        with queue_line.turn():
+            heads = explanation.by_head()
         maps = [
             panels.layer(
                 explanation,
@@ -31,7 +34,7 @@ def strip(explanation: Explanation) -> None:
                 note=f"{percent(float(heatmap.raw[0].max()))} at most",
                 text=f"**{heatmap.target.label}** of {path}",
             )
-            for heatmap in explanation.by_head()
+            for heatmap in heads
         ]
         shown = [Panel(maps=(one,)) for one in maps]
         panels.show(explanation.image, shown, key="viewer-heads", height=268, columns=min(len(shown), 4))

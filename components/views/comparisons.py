@@ -12,7 +12,7 @@ from common.errors import Problem
 from components.choices import model_picker, sidebar
 from components.choices.model_names import names as model_names
 from components.choices.model_names import titled
-from components.session import explain_job, url_state
+from components.session import explain_job, queue_line, url_state
 from components.viewer import Box, Panel
 from components.views import detections, panels
 from explain.methods import METHODS
@@ -160,7 +160,9 @@ def every_size(choices: Choices, explainer: Explainer, request: DetectOptions, w
     names, sides, problems = [], [], []
     for spec, name in zip(models, model_names(models), strict=True):
         try:
-            sides.append(side(_other(choices, spec, request, method), wanted))
+            made = _other(choices, spec, request, method)
+            with queue_line.turn():
+                sides.append(side(made, wanted))
             names.append(titled(name))
         except Problem as problem:
             problems.append(str(problem))

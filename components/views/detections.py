@@ -87,7 +87,7 @@ class Lookup:
 def first(choices: Choices, explainer: Explainer, request: DetectOptions) -> Explanation:
     """Return all boxes: with their maps by a quick method, without for a slow one, which explains a single box."""
     if explain_job.is_slow(choices.method):
-        return explainer(choices.image, maps=False, **choices.options | request.options)
+        return explain_job.predicted(choices, explainer, **request.options)
     made = explain_job.explained(choices, explainer, top_k=MAX_MAPS, **request.options)
     assert made is not None  # only slow methods run in a thread
     return made

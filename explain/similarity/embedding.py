@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from common.errors import ModelProblem
+from common.turns import QUICK
 from explain.evidence.cache import ByteCache
 from explain.picture.image import Image
 
@@ -36,8 +37,10 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
         if (vector := VECTORS.get(key)) is None:
             taken = image.taken(adapter.channels, adapter.spec.id)
             given = adapter.prepare(taken, preprocessing)
-            with resident.lock, torch.no_grad():
-                outputs = resident.fastest_adapter(()).run(resident.place(given.tensor))
+            with QUICK.turn() as turn, torch.no_grad():
+                turn.wait()
+                with resident.lock:
+                    outputs = resident.fastest_adapter(()).run(resident.place(given.tensor))
                 raw = adapter.embedding(outputs)[0].float()
             vector = (raw / torch.linalg.vector_norm(raw)).cpu().numpy()
             VECTORS.put(key, vector)
