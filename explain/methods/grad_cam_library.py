@@ -11,12 +11,12 @@ are taken from the library before it scales them, so that they are scaled like a
 
 from __future__ import annotations
 
+import atexit
 import copy
 import functools
 import logging
-import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -46,17 +46,19 @@ if TYPE_CHECKING:
     from models.layers import Layer
 
 LOGGER = logging.getLogger(__name__)
-PARTS = ("scipy.stats", "sklearn.decomposition", "matplotlib.pyplot", "pytorch_grad_cam")
-"""What the library imports, and itself: each takes part of the seconds in which nothing can be stopped."""
 BATCH = 16
 """The library's own batch size: masked pictures in one pass."""
+LOOK = 0.1
+"""Seconds between two looks at whether the library is read, or the method was stopped meanwhile."""
+FAREWELL = 5.0
+"""Seconds that the end of the process waits for a library that is being read."""
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
     """Run a method of the library on a second set of modules over the model's weights; the maps are held with the
     Evidence. Raises Cancelled within one module of a stop."""
     _check(evidence, method)
-    _imported(method, request)
+    _read_library(method, request)
     resident = evidence.resident
     missing = evidence.missing(method.id, targets)
     passes = _passes(evidence, method) * len(missing)
@@ -281,16 +283,30 @@ def _wired(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any)
     return weights(tensor, layer, *rest)
 
 
-def _imported(method: Method, request: Request) -> None:
-    """Import the library, the first time; raises Cancelled between two parts of it."""
-    for number, part in enumerate(PARTS):
-        if part in sys.modules:
-            continue
+def _read_library(method: Method, request: Request) -> None:
+    """Wait until the library is imported, which takes seconds the first time; raises Cancelled as soon as stopped."""
+    thread = _reading()
+    while thread.is_alive():
         if request.cancel is not None and request.cancel.is_set():
             raise Cancelled
         if request.progress is not None:
-            request.progress(0.0, f"{method.name}: reading the library, part {number + 1} of {len(PARTS)}")
-        import_module(part)
+            request.progress(0.0, f"{method.name}: reading the grad-cam library")
+        thread.join(LOOK)
+
+
+@functools.cache
+def _reading() -> threading.Thread:
+    """Return the thread that imports the library: an import cannot be stopped half-way, but need not be waited for."""
+
+    def read() -> None:
+        # Whoever needs it imports it again, and meets the error.
+        with suppress(ImportError):
+            import_module("pytorch_grad_cam")
+
+    thread = threading.Thread(target=read, name="grad-cam", daemon=True)
+    atexit.register(thread.join, FAREWELL)
+    thread.start()
+    return thread
 
 
 def _library() -> Any:

@@ -1,0 +1,32 @@
+"""The library that some methods come from is read beside the work, which a stop need not wait for."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from common.errors import Cancelled
+from explain.methods import METHODS, grad_cam_library
+from explain.methods.method import Request
+
+
+def test_a_stop_does_not_wait_for_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, cancel, said = threading.Event(), threading.Event(), list[str]()
+    reading = threading.Thread(target=read.wait, args=(60,))
+    reading.start()
+    monkeypatch.setattr(grad_cam_library, "_reading", lambda: reading)
+
+    def stops(share: float, words: str) -> None:
+        said.append(words)
+        cancel.set()
+
+    try:
+        with pytest.raises(Cancelled):
+            grad_cam_library._read_library(METHODS["scorecam"], Request(progress=stops, cancel=cancel))
+        assert reading.is_alive()
+        assert said == ["ScoreCAM: reading the grad-cam library"]
+    finally:
+        read.set()
+        reading.join()
+    grad_cam_library._read_library(METHODS["scorecam"], Request())
