@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse
 
 from api import ALIASES, host_names, problems, sign_in
-from api.identity import ASK_AGAIN_SECONDS, USER, headers_of, identify, is_still, secrets_in
+from api.identity import ASK_AGAIN_SECONDS, PEER, USER, headers_of, identify, is_still, secrets_in
 from api.problems import ApiProblem
 from api.security_headers import PAGES, SecurityHeaders
 from common import users
@@ -40,6 +40,7 @@ SIGNED_OUT = "You are signed out.\nReload this page to sign in."
 LIMITED = (STREAM, "/_stcore/upload_file")
 """Paths that count as a request of a person; the API counts its own, and scripts their runs."""
 NOT_BY_PROXY = "This address is answered only through the proxy that signs people in: use the proxy's address."
+NAMELESS = "The proxy did not say who you are: its administrator makes it send the header {}, once."
 REFUSED = 1008
 """Code of a WebSocket that is refused."""
 
@@ -118,7 +119,10 @@ class Door:
             wanted = quote(f"{self.base}{path}" + (f"?{query}" if query else ""), safe="/")
             return RedirectResponse(f"{self.base}{sign_in.PATH}?next={wanted}", 303)
         if page:
-            return sign_in.page("Not allowed", f"<p>{escape(NOT_BY_PROXY)}</p>", 403)
+            peer = scope.get(PEER) or scope.get("client") or ("",)
+            nameless = policy.is_trusted_proxy(peer[0])
+            words = NAMELESS.format(settings().proxy_header) if nameless else NOT_BY_PROXY
+            return sign_in.page("Not allowed", f"<p>{escape(words)}</p>", 403)
         if path == AGAIN:
             return JSONResponse(SIGNED_OUT, 401)
         return problems.response(problems.key_needed(any(secrets_in(headers))), path)

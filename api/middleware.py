@@ -221,7 +221,8 @@ class Guard:
         if (embedded and not public) or (origin is not None and not self._same_site(origin, host, scope)):
             detail = "This request came from another site's page: name that site in SIGHTGLASS_API_ORIGINS to allow it."
             return ApiProblem(403, "origin", detail)
-        if not public and not host_names.is_known(host, scope):
+        # Where people sign in, a page under another name has no cookie of this server's (see `Door`).
+        if not public and not policy.in_use().asks and not host_names.is_known(host, scope):
             return ApiProblem(403, "origin", host_names.UNKNOWN)
         return None
 

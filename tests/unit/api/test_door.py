@@ -431,6 +431,7 @@ def test_a_proxys_word_counts_from_its_own_address_only(
     assert direct.get("/", headers=named).status_code == 401
     assert "only through the proxy" in direct.get("/", headers=named | HTML).text
     assert trusted.get("/").status_code == 401
+    assert "header X-Forwarded-User" in trusted.get("/", headers=HTML).text
     # One that the browser sent beside the proxy's own.
     assert trusted.get("/", headers=[("x-forwarded-user", b"eve"), *named.items()]).status_code == 401
     # Letters of double width: to the proxy this is somebody else.
@@ -525,3 +526,14 @@ def test_every_answer_says_what_a_browser_may_do_with_it(
     framed = client().get("/sign-in").headers
     assert framed["content-security-policy"].endswith("frame-ancestors 'self' https://huggingface.co")
     assert "x-frame-options" not in framed
+
+
+def test_behind_a_proxy_of_this_machine_who_signed_in_has_the_api_under_the_site_s_name(
+    way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.host_names.is_loopback", lambda _text: True)
+    way("password")
+    opened = signed_in()
+    at_the_site = {"host": "sightglass.example.org", "origin": "http://sightglass.example.org"}
+    assert opened.get("/api/models", headers=at_the_site).json()["id"] == "anna"
+    assert opened.get("/api/models", headers={**at_the_site, "origin": "http://evil.example"}).status_code == 403
