@@ -81,7 +81,9 @@ def _handle_exit(server: uvicorn.Server, number: int, frame: FrameType | None) -
     if stopping.stopping() or not server.started:
         _close_now(server, number, frame)
         return
-    server._captured_signals.append(number)
+    # uvicorn raises it again at the end: to a terminal Ctrl-C would be an error, `Aborted!` with exit code 1.
+    if number != signal.SIGINT:
+        server._captured_signals.append(number)
     _daemon(_end, server)
 
 

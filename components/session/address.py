@@ -30,6 +30,8 @@ async def announced(_app: st.App) -> AsyncIterator[None]:
         rest = f", for others in the network at {found[1]}" if len(found) > 1 else ""
         print(f"Sightglass is at {found[0]}{rest}. Press Ctrl-C to stop.", flush=True)
     yield
+    if not logs.wanted():
+        print("Stopped.", flush=True)
 
 
 def addresses(host: str | None) -> list[str]:

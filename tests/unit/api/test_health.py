@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,10 @@ def test_while_it_stops_it_is_alive_but_takes_no_work(client: TestClient) -> Non
     assert client.get("/api/models").status_code == 200
 
 
-def test_a_server_that_is_told_to_end_closes_once_its_requests_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, [signal.SIGTERM]), (signal.SIGINT, [])])
+def test_a_server_that_is_told_to_end_closes_once_its_requests_are_answered(
+    number: int, raised: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Server:
         started, should_exit, force_exit = True, False, False
 
@@ -127,7 +131,7 @@ def test_a_server_that_is_told_to_end_closes_once_its_requests_are_answered(monk
     working.set()
     monkeypatch.setattr(process, "_BUSY", [working.is_set])
     server: Any = Server()
-    stopping._handle_exit(server, 15, None)
+    stopping._handle_exit(server, number, None)
     assert ended.wait(10)
     assert process._STOPPING.wait(10)
     assert not server.should_exit
@@ -137,6 +141,8 @@ def test_a_server_that_is_told_to_end_closes_once_its_requests_are_answered(monk
         assert time.monotonic() < end
         time.sleep(0.01)
     assert server.config.timeout_graceful_shutdown == stopping.ANSWER_SECONDS
+    # What uvicorn raises again: Ctrl-C would then be an error.
+    assert server._captured_signals == raised
     # A second signal does not wait.
     second: Any = Server()
     stopping._handle_exit(second, 15, None)
