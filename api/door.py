@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse
 
 from api import ALIASES, host_names, problems, sign_in
-from api.identity import ASK_AGAIN_SECONDS, PEER, USER, headers_of, identify, is_still, secrets_in
+from api.identity import ASK_AGAIN_SECONDS, BY_SECRET, PEER, USER, headers_of, identify, is_still, secrets_in
 from api.problems import ApiProblem
 from api.security_headers import PAGES, SecurityHeaders
 from common import users
@@ -125,7 +125,8 @@ class Door:
             return sign_in.page("Not allowed", f"<p>{escape(words)}</p>", 403)
         if path == AGAIN:
             return JSONResponse(SIGNED_OUT, 401)
-        return problems.response(problems.key_needed(any(secrets_in(headers))), path)
+        refused = problems.wrong_too_often(caller.wait) if caller.wait else None
+        return problems.response(refused or problems.key_needed(any(secrets_in(headers))), path)
 
 
 def _told(scope: Scope, path: str, caller: Caller) -> Scope:
@@ -133,7 +134,7 @@ def _told(scope: Scope, path: str, caller: Caller) -> Scope:
     headers = [(name, value) for name, value in scope["headers"] if name.lower() != visit.HEADER.encode()]
     if path == STREAM and caller.visit is not None:
         headers.append((visit.HEADER.encode(), visit.sealed(caller.visit).encode()))
-    return {**scope, "headers": headers, USER: caller.user}
+    return {**scope, "headers": headers, USER: caller.user, BY_SECRET: caller.by_secret}
 
 
 def _of_api(path: str) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Protocol
 
-from common.access import people, policy
+from common.access import attempts, people, policy
 from common.access.visit import Visit
 from common.settings import settings
 from common.users import LOCAL
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 COOKIE = "sightglass_session"
 ASK_AGAIN_SECONDS = 5.0
 """How long whoever signed out, or was taken off the list, may still be answered over an open socket."""
-USER, PEER = "sightglass.user", "sightglass.peer"
-"""Keys of a request's scope: who sends it, and the other end of its connection, whatever its headers say."""
+USER, BY_SECRET, PEER = "sightglass.user", "sightglass.by_secret", "sightglass.peer"
+"""Keys of a request's scope: who sends it, whether a key or a token says so, and the other end of its connection,
+whatever its headers say."""
 
 
 class Provider(Protocol):
@@ -47,6 +48,10 @@ class Caller:
     """What a page's script is told; None for a key or a token, which open no page."""
     stranger: str = ""
     """Whom a provider or a proxy named who is not on the list."""
+    by_secret: bool = False
+    """Whether a key or a token says who it is."""
+    wait: int = 0
+    """Seconds for which the key or token that was sent is not looked at, because too many wrong ones came before."""
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
@@ -74,11 +79,39 @@ def cookies_in(headers: Mapping[str, str]) -> dict[str, str]:
 
 def identify(scope: Scope, headers: Mapping[str, str], key: str | None, provider: Provider | None = None) -> Caller:
     """Return who sends a request, where people sign in or a key is set; elsewhere everybody is the local user."""
-    way = policy.in_use().way
+    said = _of_secrets(scope, headers, key)
+    if said.by_secret:
+        return said
+    return replace(_otherwise(scope, headers, provider), wait=said.wait)
+
+
+def of_request(scope: Scope, headers: Mapping[str, str], key: str | None) -> Caller:
+    """Return who sends a request to the API.
+
+    The door of the dashboard has asked before; the API alone asks here.
+    """
+    if not policy.in_use().asks:
+        said = _of_secrets(scope, headers, key)
+        return said if said.by_secret else replace(said, user=None if key else LOCAL)
+    if USER in scope:
+        return Caller(scope[USER], by_secret=scope[BY_SECRET])
+    return identify(scope, headers, key)
+
+
+def _of_secrets(scope: Scope, headers: Mapping[str, str], key: str | None) -> Caller:
+    wait = 0
     if policy.in_use().asks or key:
+        address = (scope.get("client") or ("",))[0]
         for given in secrets_in(headers):
-            if (user := policy.of_secret(given, key)) is not None:
-                return Caller(user)
+            user, seconds = attempts.with_secret(given, key, address)
+            if user is not None:
+                return Caller(user, by_secret=True)
+            wait = max(wait, seconds)
+    return Caller(None, wait=wait)
+
+
+def _otherwise(scope: Scope, headers: Mapping[str, str], provider: Provider | None) -> Caller:
+    way = policy.in_use().way
     if not policy.in_use().asks:
         return Caller(LOCAL, Visit("nobody", LOCAL.id))
     if way == "proxy":
@@ -87,21 +120,6 @@ def identify(scope: Scope, headers: Mapping[str, str], key: str | None, provider
     if way == "oidc":
         return _vouched(*_claimed((provider.claims(cookies) if provider else None) or {}))
     return _of_session(cookies)
-
-
-def of_request(scope: Scope, headers: Mapping[str, str], key: str | None) -> tuple[User | None, bool]:
-    """Return who sends a request to the API, or None, and whether a key or a token says so.
-
-    The door of the dashboard has asked before; the API alone asks here.
-    """
-    asks = policy.in_use().asks
-    if asks or key:
-        for given in secrets_in(headers):
-            if (user := policy.of_secret(given, key)) is not None:
-                return user, True
-    if not asks:
-        return None if key else LOCAL, False
-    return scope[USER] if USER in scope else identify(scope, headers, key).user, False
 
 
 def is_still(user: User, headers: Mapping[str, str], key: str | None) -> bool:

@@ -190,16 +190,18 @@ class Guard:
         key = self.settings.key
         if policy.in_use().asks:
             # The list of people is a file.
-            user, by_secret = await run_in_threadpool(of_request, scope, headers, key)
+            caller = await run_in_threadpool(of_request, scope, headers, key)
         else:
-            user, by_secret = of_request(scope, headers, key)
-            if user is None and self._own_page(scope):
-                user = LOCAL
+            caller = of_request(scope, headers, key)
+        user, by_secret = caller.user, caller.by_secret
+        if user is None and not policy.in_use().asks and self._own_page(scope):
+            user = LOCAL
         public = any(path == name or path.startswith(f"{name}/") for name in PUBLIC)
         problem = None if by_secret else self._origin_problem(public, headers, scope)
         if problem is None and not public:
             if user is None:
-                problem = problems.key_needed(any(secrets_in(headers)))
+                refused = problems.wrong_too_often(caller.wait) if caller.wait else None
+                problem = refused or problems.key_needed(any(secrets_in(headers)))
             elif policy.in_use().way != "local":
                 client = scope.get("client") or ("",)
                 wait = rates.of_person(user.id if policy.in_use().asks or by_secret else rates.of_address(client[0]))

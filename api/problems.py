@@ -118,6 +118,12 @@ def key_needed(given: bool) -> ApiProblem:
     return ApiProblem(401, "key", detail, {"WWW-Authenticate": "Bearer"})
 
 
+def wrong_too_often(wait: int) -> ApiProblem:
+    """Return the answer to a key or a token that is not looked at; `wait`: seconds."""
+    detail = f"Too many wrong keys or tokens came from where you are: try again in {wait} s."
+    return ApiProblem(429, "busy", detail, {"Retry-After": str(wait)})
+
+
 def too_many(wait: int) -> ApiProblem:
     """Return the answer to somebody who asks too often; `wait`: seconds."""
     detail = f"You ask more often than this server allows: try again in {wait} s."

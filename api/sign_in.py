@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import threading
 from html import escape
@@ -16,13 +15,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api.identity import COOKIE
 from api.security_headers import CSP, written
-from common.access import passwords, people, policy, rates
+from common.access import attempts, passwords, people, policy
 from common.errors import Problem
 from common.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from starlette.requests import Request
 
 PATH, START, OUT = "/sign-in", "/sign-in/start", "/sign-out"
@@ -32,12 +29,8 @@ MAX_FORM = 16 * 1024
 WRONG = "This name and password do not belong together: try again."
 WRONG_PASSWORD = "This is not the password: try again."
 FORGOTTEN = '<p class="quiet">Forgotten? An administrator of this server can give you a new password.</p>'
-_ATTEMPTS = rates.Limiter(per_minute=2, burst=10)
-"""For each address, and for each name: a right password gives its attempt back."""
-_ONE_AT_A_TIME = threading.Lock()
-"""A flood of attempts takes one core and 16 MiB, not all."""
 _WAITING = threading.BoundedSemaphore(4)
-"""Attempts that wait for that: each holds one of the few threads in which every request is asked who sends it."""
+"""Attempts that wait for their turn: each holds one of the few threads in which every request is asked who sends it."""
 WAIT_SECONDS = 2
 """After which others may try again."""
 _STYLE = """
@@ -139,13 +132,11 @@ async def submitted(request: Request, base: str) -> Response:
             return page("Too long", "<p>This is longer than a name and a password: go back and try again.</p>", 413)
     given = {key: values[0] for key, values in parse_qs(data.decode("utf-8", "replace")).items()}
     name, target = given.get("name", "").strip(), _target(given.get("next", ""), base)
-    buckets = _buckets(request, name)
-    # In turn: an address that is refused does not keep others from signing in under the name.
-    wait = next((wait for bucket in buckets if (wait := _ATTEMPTS.take(bucket))), 0)
-    if wait:
+    address = request.client.host if request.client else ""
+    if wait := attempts.count(address, name):
         return _later(base, target, name, f"Too many attempts: try again in {wait} s.", wait)
     if not _WAITING.acquire(blocking=False):
-        _give_back(buckets)
+        attempts.give_back(address, name)
         return _later(base, target, name, f"Many are signing in just now: try again in {WAIT_SECONDS} s.", WAIT_SECONDS)
     try:
         secret = await run_in_threadpool(_session, name, given.get("password", ""))
@@ -155,7 +146,7 @@ async def submitted(request: Request, base: str) -> Response:
         _WAITING.release()
     if secret is None:
         return form(base, target, wrong=WRONG if name else WRONG_PASSWORD, name=name, status=401)
-    _give_back(buckets)
+    attempts.give_back(address, name)
     answer = RedirectResponse(target, 303)
     answer.set_cookie(
         COOKIE,
@@ -175,25 +166,11 @@ def _later(base: str, target: str, name: str, wrong: str, wait: int) -> Response
     return answer
 
 
-def _give_back(buckets: Iterable[str]) -> None:
-    for bucket in buckets:
-        _ATTEMPTS.take(bucket, -1)
-
-
-def _buckets(request: Request, name: str) -> list[str]:
-    """Return what an attempt is counted by: the address, and the name, however it is spelled."""
-    with contextlib.suppress(Problem):
-        name = people.clean_id(name)
-    address = rates.of_address(request.client.host if request.client else "")
-    return [f"address {address}", *([f"name {name}"] if name else [])]
-
-
 def _session(name: str, password: str) -> str | None:
     """Return the secret of a new session for these, or None."""
-    with _ONE_AT_A_TIME:
-        if name:
-            person = people.with_password(name, password)
-            return None if person is None else people.open_session(person.id)
+    if name:
+        person = attempts.with_password(name, password)
+        return None if person is None else people.open_session(person.id)
     shared = settings().password
     if shared is None or not policy.is_same(password, shared.get_secret_value()):
         return None

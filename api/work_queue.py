@@ -1,7 +1,8 @@
 """A bounded work queue with Retry-After estimates.
 
 Work runs in threads of low priority, so that the dashboard's pages come first. Nothing waits forever: a request that
-reaches its time limit is refused, and one whose client disconnects is dropped.
+reaches its time limit is refused, and one whose client disconnects is dropped. People are served in turn: whoever sends
+many requests delays another's by one, and gives a place up to it where all are taken.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from common import users
 from common.errors import Problem
 from common.memory import give_back
+from common.turns import Line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +41,7 @@ DEFAULT_WEIGHT = 2
 MAX_RETRY_AFTER = 60
 """Longest Retry-After, in seconds: no estimate is good for longer."""
 BEFORE = "X-Queue-Before"
-"""Header that says how many requests were at work or waiting when this one came."""
+"""Header that says how many requests were at work, or waited for an earlier turn, when this one came."""
 NICE = 10
 EXIT_SECONDS = 3.0
 """Seconds that threads get to end when the process exits."""
@@ -121,12 +124,15 @@ class _Job:
 
 
 class WorkQueue:
-    """Run up to `workers` jobs (at least one) at the same time and queue up to `waiting` more; refuse any others."""
+    """Run up to `workers` jobs (at least one) at the same time and queue up to `waiting` more; refuse any others.
+
+    Of those that wait, one of each person is run after the other.
+    """
 
     def __init__(self, workers: int = 2, waiting: int = 16) -> None:
         self.workers, self.waiting = max(1, workers), max(0, waiting)
         self._changed = threading.Condition()
-        self._queue: deque[_Job] = deque()
+        self._queue: Line[_Job] = Line()
         self._running: set[_Job] = set()
         self._threads: list[threading.Thread] = []
         self._idle = 0
@@ -143,16 +149,18 @@ class WorkQueue:
         """Run `work` in a thread and return or raise its outcome; its argument is an event set once nobody awaits it.
 
         `timeout`: seconds from now. `place` is told how many jobs are before this one. Raises Busy at once if the queue
-        is full, or if the job was still waiting at the timeout, and TooSlow if it had started. An abandoned job keeps
-        its place until its thread is done with it.
+        is full, later if its place went to somebody with fewer, or if the job was still waiting at the timeout, and
+        TooSlow if it had started. An abandoned job keeps its place until its thread is done with it.
         """
-        job = _Job(work)
+        job, whose = _Job(work), users.owner()
         with self._changed:
-            if self._full():
+            if self._refuses(whose):
                 raise self._busy()
+            if self._full():
+                self._queue.spared().settle(None, self._busy())
+            self._queue.append(whose, job)
             if place is not None:
-                place(len(self._running) + len(self._queue))
-            self._queue.append(job)
+                place(len(self._running) + [*self._queue].index(job))
             # A thread that was just notified still counts as idle.
             if len(self._queue) > self._idle and len(self._threads) < self.workers:
                 name = f"work-queue-{len(self._threads) + 1}"
@@ -174,11 +182,14 @@ class WorkQueue:
     def check(self) -> None:
         """Raise Busy if `run` would, so that a long body can be refused before it is read."""
         with self._changed:
-            if self._full():
+            if self._refuses(users.owner()):
                 raise self._busy()
 
+    def _refuses(self, whose: str) -> bool:
+        return self._closed or (self._full() and not self._queue.spares(whose))
+
     def _full(self) -> bool:
-        return self._closed or len(self._running) + len(self._queue) >= self.workers + self.waiting
+        return len(self._running) + len(self._queue) >= self.workers + self.waiting
 
     def _give_up(self, job: _Job, *, disconnected: bool = False) -> bool:
         """Abandon a job; return whether it had started."""

@@ -1,14 +1,68 @@
-"""Take turns: some work at once, the others wait in the order in which they came and know how many are before them."""
+"""Take turns: some work at once, the others wait, one of each person after the other, and know how many come before.
+
+Where nobody signs in all are one person, and who came first is served first.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections import deque
-from typing import TYPE_CHECKING
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from common import users
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
+
+T = TypeVar("T")
+
+
+class Line(Generic[T]):
+    """What waits: of each person in the order in which it came, and one of each person after the other."""
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[str, deque[T]] = OrderedDict()
+        """What waits of each person, whose turn is next first."""
+
+    def __len__(self) -> int:
+        return sum(map(len, self._of.values()))
+
+    def __iter__(self) -> Iterator[T]:
+        """Yield all in the order in which they are served if nothing more comes."""
+        return (mine[place] for place in range(self._most()) for mine in self._of.values() if place < len(mine))
+
+    def append(self, whose: str, one: T) -> None:
+        self._of.setdefault(whose, deque()).append(one)
+
+    def popleft(self) -> T:
+        """Remove and return the next; raises KeyError where nothing waits."""
+        whose, mine = self._of.popitem(last=False)
+        one = mine.popleft()
+        if mine:
+            self._of[whose] = mine
+        return one
+
+    def remove(self, one: T) -> None:
+        """Remove one; raises ValueError where it does not wait."""
+        whose = next((whose for whose, mine in self._of.items() if one in mine), None)
+        if whose is None:
+            raise ValueError("it does not wait")
+        self._of[whose].remove(one)
+        if not self._of[whose]:
+            del self._of[whose]
+
+    def spares(self, whose: str) -> bool:
+        """Return whether somebody has at least two more waiting than this person, and so can spare one."""
+        return self._most() >= len(self._of.get(whose, ())) + 2
+
+    def spared(self) -> T:
+        """Remove and return the last one of who has most waiting."""
+        return next(mine for mine in self._of.values() if len(mine) == self._most()).pop()
+
+    def _most(self) -> int:
+        return max(map(len, self._of.values()), default=0)
 
 
 class Turns:
@@ -18,11 +72,11 @@ class Turns:
         self.places = max(1, places)
         self._changed = threading.Condition()
         self._inside = 0
-        self._waiting: deque[Turn] = deque()
+        self._waiting: Line[Turn] = Line()
         self._held = threading.local()
 
     def turn(self) -> Turn:
-        """Return a place at the end of the queue, which is left when its block ends."""
+        """Return a place in the queue for the current person, which is left when its block ends."""
         return Turn(self)
 
     @property
@@ -46,7 +100,7 @@ class Turn:
         self._nested = getattr(turns._held, "inside", False)
         if not self._nested:
             with turns._changed:
-                turns._waiting.append(self)
+                turns._waiting.append(users.owner(), self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -80,18 +134,19 @@ class Turn:
         """How many come before this one: those that wait before it, and those whose turn it is now."""
         turns = self._turns
         with turns._changed:
-            if self._nested or self._inside or self not in turns._waiting:
+            if self._nested or self._inside:
                 return 0
-            return turns._waiting.index(self) + turns._inside
+            place = next((place for place, one in enumerate(turns._waiting) if one is self), None)
+            return 0 if place is None else place + turns._inside
 
     def _is_next(self) -> bool:
         turns = self._turns
-        return turns._inside < turns.places and turns._waiting[0] is self
+        return turns._inside < turns.places and next(iter(turns._waiting)) is self
 
 
 QUICK = Turns(os.cpu_count() or 1)
 """At the models, for a map that takes a pass or two, whoever asks for it: more at once are not done sooner, and each
-picture that waits its turn is served before those that came after it."""
+picture that waits its turn is served before its person's later ones, and before the second one of anybody else."""
 SLOW = Turns(max(2, os.cpu_count() or 1))
 """For methods that run a model hundreds of times, which go on beside the quick ones at a low priority; two at least,
 because one may take minutes."""

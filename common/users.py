@@ -6,7 +6,7 @@ import contextlib
 import contextvars
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
 from common.errors import NotAllowed
@@ -64,7 +64,12 @@ def may_save() -> bool:
 def require_saving(what: str) -> None:
     """Raise NotAllowed if the current person may not keep anything; `what`: what was tried, as `start a batch`."""
     if not may_save():
-        raise NotAllowed(f"Viewers cannot {what}: ask an administrator of this server for the role of a user.")
+        raise NotAllowed(refusal(what))
+
+
+def refusal(what: str) -> str:
+    """Return the sentence that tells a viewer what to do instead of `what`, as `start a batch`."""
+    return f"Viewers cannot {what}: ask an administrator of this server for the role of a user."
 
 
 def require_admin(what: str) -> None:
@@ -81,6 +86,14 @@ def acting(user: User) -> Iterator[User]:
         yield user
     finally:
         _current.reset(token)
+
+
+@contextlib.contextmanager
+def making_example() -> Iterator[None]:
+    """Work for a viewer as for a user: on an example in a temporary folder, which is shown to everybody."""
+    user = current()
+    with acting(replace(user, role="user") if user.role == "viewer" else user):
+        yield
 
 
 def carried(work: Callable[P, R]) -> Callable[P, R]:

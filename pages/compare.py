@@ -7,6 +7,7 @@ from itertools import combinations
 import pandas as pd
 import streamlit as st
 
+from common import users
 from common.errors import ModelProblem
 from components import saving
 from components.choices import model_picker, sidebar
@@ -62,7 +63,9 @@ def compare() -> None:
 
 def _models(chosen: ModelSpec) -> list[ModelSpec]:
     """Choose two to four models: at first the sizes of the sidebar's family."""
-    every, widgets = catalog.catalog(), st.session_state
+    every, widgets, here = catalog.catalog(), st.session_state, model_picker.menu()[1]
+    if not users.may_save():
+        every = {key: spec for key, spec in every.items() if key in here or key == chosen.id}
     group = chosen.id if chosen.family in OWN else chosen.family
     if url_state.memory("models-of") not in (None, group):
         widgets["models"] = _sizes(chosen)
@@ -76,14 +79,15 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
                 on_click=lambda: widgets.update(models=_sizes(chosen, MAX_MODELS)),
                 help="From small to large, those on this machine.",
             )
-        here = model_picker.menu()[1]
         ids = st.multiselect(
             "Models, two to four",
             list(every),
             format_func=lambda key: f"{key}{model_picker.mark(every[key], here)}",
             key="models",
             max_selections=MAX_MODELS,
-            help="Any models of the catalogue; those to download are fetched first.",
+            help="Any models of the catalogue; those to download are fetched first."
+            if users.may_save()
+            else "Any models that are on this machine.",
         )
     url_state.keep("models", ids, _sizes(chosen), name="models")
     return [every[key] for key in ids]

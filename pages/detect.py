@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from common import users
 from common.errors import Cancelled
 from components import glossary, saving
 from components.choices import detection_options, model_picker, sidebar
@@ -312,7 +313,7 @@ def _of_drawn_scenes(choices: Choices) -> None:
 def _offer() -> None:
     """Offer the download of a detector that knows photographs where none is on this machine."""
     here = model_picker.menu()[1]
-    if not catalog.spec(catalog.detector(here)).example:
+    if not (users.may_save() and catalog.spec(catalog.detector(here)).example):
         return
     spec = catalog.spec(catalog.FIRST_DETECTOR)
     about = f"{download(spec.megabytes)}, licence {spec.licence}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common import users
 from components import live as canvas
 from components.choices import sidebar
 from components.session import image_source, page, reopen, state, url_state
@@ -52,7 +53,8 @@ def live() -> None:
         options["preprocessing"] = "half"
     watched = state.of(Watched)
     watched.model, watched.preprocessing = choices.model, options.get("preprocessing", "trained")
-    canvas.live(choices.model, method, options, place="Detect" if detects else "Explore", saves=_own_machine())
+    saves = _own_machine() and users.may_save()
+    canvas.live(choices.model, method, options, place="Detect" if detects else "Explore", saves=saves)
 
 
 def _headline(choices: Choices) -> str:

@@ -79,7 +79,7 @@ def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) ->
         size=size_in_pixels(image.width, image.height) if image else "",
         hint="" if pictures.own or navigation.page != "explore" else INVITATION,
         drawing=bool(url_state.memory("draw")),
-        photo=saved if navigation.page == "detect" else "",
+        photo=saved if navigation.page == "detect" and users.may_save() else "",
         place={"page": navigation.page, "picture": chosen, "model": model, "query": _query()},
     )
     picture_bar.draw(shown, take, place)

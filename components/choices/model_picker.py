@@ -82,13 +82,17 @@ def choose(own_detector: bool = False) -> ModelSpec:
     """Draw the menus, and return the chosen model; `own_detector`: the page has a detector of its own."""
     names, here = menu()
     families, addressed, end = catalog.families(), _addressed(), ""
+    unlisted = addressed is not None and addressed.family not in families
+    if not users.may_save():
+        names, families = _here(names, families, here, addressed)
     if own_detector:
-        (names, families, addressed), end = _detectors(names, here), OWN_DETECTOR
+        (names, families, addressed), end = _detectors(names, families, here), OWN_DETECTOR
+    any_of_timm = (users.may_save() or unlisted) and not own_detector
     first = names[0] if addressed is None else addressed.family if addressed.family in families else OTHER
     family = url_state.widget(
         st.selectbox,
         "Model",
-        _searchable(names, families, here, other=not own_detector),
+        _searchable(names, families, here, other=any_of_timm),
         first,
         key=f"family{end}",
         on_change=_found_by_id,
@@ -111,14 +115,29 @@ def instead_of_missing(own_detector: bool) -> ModelSpec | None:
     return catalog.spec(first) if first in here else next((catalog.spec(name) for name in sorted(here)), None)
 
 
-def _detectors(names: list[str], here: set[str]) -> tuple[list[str], dict[str, list[ModelSpec]], ModelSpec]:
+def _here(
+    names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str], addressed: ModelSpec | None
+) -> tuple[list[str], dict[str, list[ModelSpec]]]:
+    """Return what there is for a viewer, who cannot start a download: the models that are on this machine.
+
+    With the one that the address names, of which is then said that it cannot be had.
+    """
+    wanted = here | {addressed.id if addressed else ""}
+    found = {name: [spec for spec in specs if spec.id in wanted] for name, specs in families.items()}
+    found = {name: specs for name, specs in found.items() if specs}
+    return [name for name in names if name in found], found
+
+
+def _detectors(
+    names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str]
+) -> tuple[list[str], dict[str, list[ModelSpec]], ModelSpec]:
     """Return the families of detectors, and the first choice: the address's, that of the other pages, or the best."""
-    families = {name: [one for one in specs if one.task == "detect"] for name, specs in catalog.families().items()}
-    families = {name: specs for name, specs in families.items() if specs}
+    found = {name: [one for one in specs if one.task == "detect"] for name, specs in families.items()}
+    found = {name: specs for name, specs in found.items() if specs}
     last = state.of(state.Sidebar).choices
     wanted = (_addressed(), last.model if last is not None else None)
     first = next((one for one in wanted if one is not None and one.task == "detect"), None)
-    return [name for name in names if name in families], families, first or catalog.spec(catalog.detector(here))
+    return [name for name in names if name in found], found, first or catalog.spec(catalog.detector(here))
 
 
 def _searchable(

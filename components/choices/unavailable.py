@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import streamlit as st
 
-from components.session import reopen, state
+from components.session import offered, reopen, state
 
 if TYPE_CHECKING:
     from common.errors import WeightsProblem
@@ -52,7 +52,7 @@ def say(model: ModelSpec) -> None:
         lost.spec = None
         return
     st.error(f"{lost.why} {lost.instead.name} is used instead.", icon=":material/error:")
-    st.button(
+    offered.button(
         "Try again",
         icon=":material/replay:",
         on_click=_again,

@@ -96,8 +96,8 @@ def panel(candidates: Sequence[Candidate]) -> None:
             _, explanation, index = candidates[_which([name for name, *_ in candidates])]
             if len(candidates) > 1:
                 # Of one map, the page's own button does the same.
-                one = slides.of_map(explanation, index)
-                slides.button("proof", one, [(explanation, index)], label="Add this map to deck")
+                one, labels = slides.of_map(explanation, index), ("Add this map to deck", "Present this map")
+                slides.button("proof", one, [(explanation, index)], labels=labels)
                 slides.said("proof")
         if (why := payload.nothing_to_prove(explanation.heatmaps[index])) is not None:
             proof_job.stop()

@@ -60,9 +60,9 @@ def save_and_export(
         if beside is not None:
             beside()
 
-    if pair is not None and not history_store.off():
+    if pair is not None and history_store.writable():
         history_store.keep_pair(pair, screen=screen, beside=rest)
-    elif saved and not history_store.off():
+    elif saved and history_store.writable():
         history_store.keep(saved, screen=screen, beside=rest)
     else:
         rest()

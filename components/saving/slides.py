@@ -10,7 +10,7 @@ import streamlit as st
 
 from common.errors import Problem
 from components.saving.view_settings import Look, view_settings
-from components.session import history_store, page, proof_job, state
+from components.session import history_store, offered, page, proof_job, state
 from components.session.markdown import escaped
 from components.stage import stage
 from explain.deck.scene import MAX_SENTENCE, MAX_TITLE, Scene, payload
@@ -58,11 +58,17 @@ def button(
     saved: Sequence[tuple[Explanation, int]] = (),
     *,
     records: Sequence[str] = (),
-    label: str = "Add to deck",
+    labels: tuple[str, str] = ("Add to deck", "Present"),
 ) -> None:
-    """Draw the button that opens the dialog. `saved`: the explanations that go to History with the slide; `records`:
-    the ids of what is there already."""
+    """Draw the button that opens the dialog.
+
+    `saved`: the explanations that go to History with the slide; `records`: the ids of what is there already. `labels`:
+    with decks, and where none can be changed and the dialog only presents.
+    """
     help = "Make a slide of this view: choose its deck, its title and its sentence, or show it on the whole screen now."
+    label, alone = labels
+    if not history_store.writable():
+        label, help = alone, "Make a slide of this view, and show it on the whole screen now."
     if not st.button(label, icon=":material/slideshow:", key=f"deck-{screen}", help=help, shortcut=SHORTCUT):
         return
     adding = state.of(Adding)
@@ -70,7 +76,9 @@ def button(
     adding.records = tuple(records)
     adding.added.pop(screen, None)
 
-    @st.dialog("Present this, or add it to a deck", width="large", icon=":material/slideshow:")
+    heading = "Present this, or add it to a deck" if history_store.writable() else "Present this"
+
+    @st.dialog(heading, width="large", icon=":material/slideshow:")
     def show() -> None:
         try:
             _dialog(screen, draft, saved)
@@ -134,6 +142,8 @@ def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]],
     adding.scene = shown = replace(scene, title=title or "", sentence=sentence or "")
     if history_store.off():
         st.caption("History is switched off here, so there are no decks to add it to.")
+    offered.say_not("add it to a deck")
+    if not history_store.writable():
         return shown
     _choose(number)
     help = "Saves the view to History, and adds the slide to the deck."

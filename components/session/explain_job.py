@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
+from common import users
 from common.errors import Cancelled, Problem
 from common.turns import QUICK, SLOW
 from components.session import background, monitoring, page, presence, queue_line, state
@@ -61,7 +62,8 @@ def example(choices: Choices, shared: Callable[..., Run], make: Callable[[dict[s
     if not is_slow(choices.method):
         options = {"method": choices.method, **options}
     of = (choices.model.id, catalog.whose(choices.model))
-    made = shared(*of, json.dumps(options, default=str, sort_keys=True), partial(make, options))
+    with users.making_example():
+        made = shared(*of, json.dumps(options, default=str, sort_keys=True), partial(make, options))
     if made.finished() and made.status.failure is not None:
         # Tried again at the next visit.
         shared.clear()  # type: ignore[attr-defined]  # Streamlit's

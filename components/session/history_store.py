@@ -83,6 +83,11 @@ def off() -> bool:
     return settings().history is None
 
 
+def writable() -> bool:
+    """Return whether whose session it is may save something to History."""
+    return not off() and users.may_save()
+
+
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _store(folder: Path | None, limit: float, whose: str) -> History:
     from explain.history import History
@@ -102,7 +107,7 @@ def keep(
     """Draw the button that saves these explanations, each with the map at its index, and the result after it.
 
     `words`: the note that the records begin with. `beside` draws what is between the two. Draws nothing where the
-    history is switched off.
+    history is switched off, and for a viewer.
     """
     explanations = [(proof_job.carrying(one), index) for one, index in explanations]
     view = _view(explanations)
@@ -138,7 +143,7 @@ def keep_pair(pair: Pair, *, screen: str, beside: Callable[[], None] | None = No
 
 def _draw(entries: Sequence[_Entry], view: str, screen: str, help: str, beside: Callable[[], None] | None) -> None:
     """Draw the button, and what came of it for this `view`."""
-    if off():
+    if not writable():
         return
     saved = state.of(Saved)
     st.button(
@@ -248,7 +253,14 @@ def _details(ids: Sequence[str], name: str) -> None:
 
 
 def words(record: Record, ids: Sequence[str], *, key: str) -> None:
-    """Edit a record's note and tags, saved as they are written; `ids`: all records they belong to."""
+    """Edit a record's note and tags, saved as they are written; `ids`: all records they belong to.
+
+    A viewer reads them.
+    """
+    if not users.may_save():
+        st.markdown(escaped(record.note) or "No note")
+        st.caption(", ".join(map(escaped, record.tags)) or "No tags")
+        return
     place = f"{key}-note"
     # Also here: where the field was drawn anew meanwhile, its callback did not run.
     _noted(ids, place)

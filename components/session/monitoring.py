@@ -35,7 +35,9 @@ class Sent:
 
 
 def toggle() -> None:
-    """Draw the switch, off by default."""
+    """Draw the switch, off by default; nothing for a viewer, of whom nothing is logged."""
+    if not users.may_save():
+        return
     url_state.widget(
         st.toggle,
         "Monitor this session",

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from common import users
-from common.errors import ImageProblem, NotAllowed
+from common.errors import ImageProblem, Problem
 from common.files import write_file
 from common.settings import settings
-from components.session import image_source, state
+from components.session import image_source, offered, state
 from components.views import charts
 from explain.evidence.cache import ByteCache
 from explain.picture.image import Image
@@ -120,6 +120,9 @@ def follow(explanation: Explanation) -> None:
 
     photos, sha256 = state.of(Photos), explanation.image.sha256
     photos.to_save = image_source.photo_to_save() or photos.to_save
+    if not users.may_save():
+        # Nor was it announced.
+        photos.to_save = None
     if photos.to_save == sha256 and explanation.finished:
         photos.to_save = None
         try:
@@ -128,8 +131,6 @@ def follow(explanation: Explanation) -> None:
         except OSError as error:
             words = f"The photo could not be saved in {folder()} ({error.strerror or error}): "
             photos.saved = (sha256, f":material/error: {words}name another folder in SIGHTGLASS_HEATMAPS.")
-        except NotAllowed as refused:
-            photos.saved = (sha256, f":material/lock: {refused}")
     of, words = photos.saved
     if of == sha256:
         st.caption(words)
@@ -137,7 +138,7 @@ def follow(explanation: Explanation) -> None:
 
 def save_on_server(explanation: Explanation) -> None:
     """Draw the button that writes the pictures of all boxes into the folder."""
-    st.button(
+    offered.button(
         f"Save on the server, in the folder {folder()}",
         icon=":material/folder:",
         on_click=_save_all,
@@ -159,13 +160,15 @@ def _save_all(explanation: Explanation) -> None:
     except OSError as error:
         words = f"They could not be written to {folder()} ({error.strerror or error}): name another folder in "
         words += "SIGHTGLASS_HEATMAPS."
-    except NotAllowed as refused:
+    except Problem as refused:
         words = str(refused)
     state.of(Photos).written = (explanation.image.sha256, words)
 
 
 def gallery() -> None:
-    """Draw the button to the saved photos."""
+    """Draw the button to the saved photos; a viewer has none, unless they are of a time as a user."""
+    if not (users.may_save() or saved_photos(folder())):
+        return
     if st.button("Photos", icon=":material/photo_library:", help="Photos from the camera, saved with their maps."):
         photos = state.of(Photos)
         photos.opened, photos.shown = "", STRIP
@@ -256,11 +259,12 @@ def _download(path: Path, label: str) -> None:
 
 def _delete(path: Path, label: str) -> None:
     def delete() -> None:
+        users.require_saving("delete photos")
         # Somebody else may have been faster.
         path.unlink(missing_ok=True)
         state.of(Photos).opened = ""
 
-    st.button(
+    offered.button(
         label,
         icon=":material/delete:",
         key=f"delete-{path.name}",

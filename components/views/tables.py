@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common import csv_cells
 from explain.maps.statistics import DIGITS
 
 if TYPE_CHECKING:
@@ -28,13 +29,32 @@ def table(
 
     `right`: columns of numbers that are texts already. `help`: of a column, by its name. `columns`: configurations of
     the others that need one, such as `SCORE`. A column `meaning` is wide.
+
+    The table's own toolbar copies and downloads it as it is shown: what a spreadsheet would read as a formula has an
+    apostrophe before it, as in every CSV.
     """
     help = help or {}
     text = st.column_config.TextColumn
     config: dict[str, Any] = {name: text(help=words) for name, words in help.items()}
     config |= {name: text(help=help.get(name), alignment="right") for name in right}
     config["meaning"] = text(width="large")
-    st.dataframe(rows, hide_index=True, column_config=config | dict(columns or {}), height=height or "auto")
+    config |= columns or {}
+    config = {csv_cells.escaped(name): one for name, one in config.items()}
+    st.dataframe(_no_formulas(rows, right), hide_index=True, column_config=config, height=height or "auto")
+
+
+def _no_formulas(rows: Any, right: Collection[str]) -> Any:
+    """Return rows, mappings or a frame, in which no name begins like a formula, and no text but those at the right."""
+    if hasattr(rows, "columns"):
+        safe = rows.rename(columns=csv_cells.escaped)
+        for name in safe.columns:
+            if safe[name].dtype.kind not in "biufM" and name not in right:
+                safe[name] = safe[name].map(csv_cells.escaped)
+        return safe
+    return [
+        {csv_cells.escaped(name): cell if name in right else csv_cells.escaped(cell) for name, cell in row.items()}
+        for row in rows
+    ]
 
 
 def of_maps(found: Sequence[tuple[str, Statistics]], *, height: int) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from common import users
 from common.errors import Problem
 from explain.monitor import drift, files, reference
 from explain.monitor.entry import Entry
@@ -177,6 +178,7 @@ class Reading:
         `source`: None for the trend (`since`, `until`, `model`); a path for a run's results (results.parquet,
         results.csv, or their folder); or explanations. Raises Problem if it is empty.
         """
+        users.require_saving("set a reference")
         until = aware(until)
         if source is None:
             until = until or datetime.now(UTC)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from common import users
 from common.errors import Problem
 from explain.monitor.phrases import many
 from explain.monitor.reader import REFERENCE
@@ -276,7 +277,8 @@ def _files(folder: Path, *suffixes: str) -> list[tuple[str, int, int]]:
 
 
 def forget_reference(monitor: Monitor, model: str) -> None:
-    """Delete a model's reference and leave the others; raise Problem if that cannot be written."""
+    """Delete a model's reference and leave the others; raise Problem if that cannot be written, or may not."""
+    users.require_saving("delete a reference")
     reference = monitor.reference()
     if reference is None or monitor.folder is None or model not in reference.models:
         return

@@ -21,7 +21,7 @@ from models.adapters.classifier import Classifier
 from models.adapters.embedder import Embedded, Embedder
 from models.inspect import TableDraft, Unknown
 from models.preprocess import Preprocessing
-from models.weights import offline, sha256_of
+from models.weights import forbidden_by, offline, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -145,7 +145,7 @@ def fetched(name: str, *patterns: str) -> Path:
     try:
         return Path(snapshot_download(name, local_files_only=offline(), allow_patterns=[*patterns]))
     except Exception as problem:
-        why = "SIGHTGLASS_OFFLINE forbids to download it" if offline() else "it could not be downloaded"
+        why = forbidden_by() if offline() else "it could not be downloaded"
         raise WeightsProblem(
             f"{name} is not on this machine and {why}: download its repository and give the folder as weights.path."
         ) from problem

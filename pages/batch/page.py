@@ -10,7 +10,7 @@ import streamlit as st
 from common import users
 from common.errors import Problem
 from components.choices import model_picker, sidebar
-from components.session import background, page, state, url_state
+from components.session import background, offered, page, state, url_state
 from components.session.image_source import Pictures
 from components.session.state import Choices
 from components.views import tables
@@ -77,6 +77,10 @@ def batch() -> None:
 def _first(choices: Choices, explainer: Explainer) -> None:
     """Draw the choice of pictures and, until there are some, the bundled ones as the sidebar's model explains them."""
     head = st.container(horizontal=True, vertical_alignment="center")
+    if not users.may_save():
+        offered.say_not("have pictures of their own explained here")
+        _example(choices, explainer, head)
+        return
     source = None
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -121,7 +125,8 @@ def _example(choices: Choices, explainer: Explainer, head: DeltaGenerator) -> No
         head.markdown("## Many pictures at once")
         return
     count, done = plural(len(ready.source.items), "bundled picture"), ready.finished()
-    head.markdown(f"## {count} explained: now choose your own" if done else f"## Explaining {count}, as an example")
+    now = ": now choose your own" if users.may_save() else ""
+    head.markdown(f"## {count} explained{now}" if done else f"## Explaining {count}, as an example")
     if not done:
         background.progress(ready)
     elif ready.status.failure is not None:

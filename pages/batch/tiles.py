@@ -67,7 +67,7 @@ def _tile(job: Job, row: dict[str, Any], name: str, where: str, order: str) -> N
             on_click=_take,
             args=(job, row),
         )
-        if not history_store.off():
+        if history_store.writable():
             st.button(
                 "",
                 key=f"keep-{where}-{row['picture']}",

@@ -8,7 +8,7 @@ import streamlit as st
 
 from common import users
 from common.errors import Problem
-from components.session import history_store, page, reopen, state, url_state
+from components.session import history_store, offered, page, reopen, state, url_state
 from components.session.markdown import escaped
 from explain.methods import METHODS
 from explain.phrases import plural
@@ -70,7 +70,7 @@ def history() -> None:
 
 def _overview(storage: Storage) -> None:
     """Draw all records; in a history that was never used, three examples are made first."""
-    if not history_store.store().blocked() and (examples.running() or not storage.count):
+    if users.may_save() and not history_store.store().blocked() and (examples.running() or not storage.count):
         if examples.draw():
             return
         storage = history_store.store().storage()
@@ -126,7 +126,7 @@ def _remove_damaged(id: str) -> None:
             return
     except Problem:
         pass
-    st.button(
+    offered.button(
         "Delete this record",
         icon=":material/delete_forever:",
         key=f"history-remove-{id}",
@@ -174,6 +174,10 @@ def _off() -> None:
 
 
 def _empty() -> None:
+    if not users.may_save():
+        st.markdown("## Nothing saved here")
+        offered.say_not("save anything")
+        return
     if problem := history_store.store().blocked():
         st.markdown("## Nothing can be saved here")
         st.error(problem, icon=":material/error:")
@@ -224,7 +228,7 @@ def _about_examples(ids: list[str], own: int) -> None:
         first = "" if own else "Nothing of yours is saved yet: press Save below a map, on any page. "
         them = "The example was" if len(ids) == 1 else "The examples were"
         st.caption(f"{first}{them} explained on this machine; once deleted, they do not come back.", width="content")
-        st.button(
+        offered.button(
             "Delete the examples",
             icon=":material/delete:",
             type="tertiary",

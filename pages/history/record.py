@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common import users
 from common.errors import Problem
 from components.answer_list import Row, rows
 from components.proof import draw as draw_proof
 from components.proof import payload
 from components.saving import slides
-from components.session import history_store, proof_job, reopen, state
+from components.session import history_store, offered, proof_job, reopen, state
 from components.session.markdown import escaped
 from components.viewer import Box, Map, Options, Panel, Scene, View, send_texts, viewer
 from components.views import charts, panels, tables
@@ -79,7 +80,7 @@ def show(record: Record, after: str | None) -> None:
             if record.marks:
                 one = len(record.marks) == 1
                 hidden = f"{plural(len(record.marks), 'mark')} {'is' if one else 'are'} hidden here"
-                st.button(
+                offered.button(
                     f"{hidden}: show {'it' if one else 'them'}",
                     icon=":material/draw:",
                     type="tertiary",
@@ -101,7 +102,7 @@ def _annotate(id: str) -> None:
 
 
 def _way(record: Record, maps: Sequence[SavedMap]) -> str:
-    if not maps:
+    if not (maps and users.may_save()):
         return LOOK
     key, widgets, opened = _way_key(record.id), st.session_state, state.of(Opened)
     if key not in widgets or (widgets[key] == LOOK and opened.of and opened.last != record.marks):
@@ -294,7 +295,12 @@ def confirm_record_deletion(record: Record, after: str | None) -> None:
 
 
 def confirm_deletion(ids: Sequence[str], question: str, *, key: str, help: str, after: str | None = None) -> None:
-    """Draw the button that deletes records, and the question before it; `after`: the record to show then."""
+    """Draw the button that deletes records, and the question before it; `after`: the record to show then.
+
+    Nothing for a viewer.
+    """
+    if not users.may_save():
+        return
     with st.popover("Delete", icon=":material/delete:", key=key, help=help):
         st.markdown(question)
         st.button(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from common import users
 from common.errors import Problem
-from components.session import history_store, page
+from components.session import history_store, offered, page
 from explain.phrases import plural
 from pages.present import decks, opening, ready, slides
 
@@ -46,19 +47,24 @@ def present() -> None:
 def _all(found: tuple[Deck, ...]) -> None:
     own = sum(not deck.ready for deck in found)
     st.markdown(f"## {plural(own, 'deck')} of yours" if own else "## Show it to a room")
+    offered.say_not("make or change decks")
+    if not (found or users.may_save()):
+        return
     if not own:
         st.markdown(
             "A deck is a row of slides, each one of your views: the picture, what the model said, where it looked, and "
             "whether that holds. Press **Add to deck** below a map on any page, or begin with a ready one."
         )
     decks.problem()
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        decks.new()
-        opening.button()
-    ready.progress()
+    if users.may_save():
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            decks.new()
+            opening.button()
+        ready.progress()
     cards = [partial(decks.card, deck) for deck in sorted(found, key=lambda deck: bool(deck.ready))]
     there = {deck.ready for deck in found}
-    decks.draw([*cards, *(partial(ready.card, name) for name in ready.READY if name not in there)])
+    offers = [name for name in ready.READY if name not in there] if users.may_save() else []
+    decks.draw([*cards, *(partial(ready.card, name) for name in offers)])
 
 
 present()

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from common import users
 from common.errors import Problem
 from common.files import file_stem
-from components.session import history_store, page, state
+from components.session import history_store, offered, page, state
 from components.session.markdown import escaped
 from components.stage import stage
 from components.views import charts
@@ -47,7 +48,8 @@ def draw(deck: Deck) -> None:
     """Draw the deck, after what was done since the last run."""
     _follow(acts())
     deck = history_store.store().decks.get(deck.id)
-    playing = bool(deck.slides) and PLAY in st.query_params
+    # A viewer has nothing to edit.
+    playing = bool(deck.slides) and (PLAY in st.query_params or not users.may_save())
     # In one row above the stage, so that all of it is seen.
     with st.container(horizontal=playing, vertical_alignment="center", gap="small" if playing else None):
         st.button(
@@ -109,7 +111,7 @@ def _edit_button() -> None:
         st.query_params.pop(PLAY, None)
 
     help = "Back to the slides, to change and arrange them."
-    st.button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=edit, help=help)
+    offered.button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=edit, help=help)
 
 
 def _play(deck: Deck) -> None:
@@ -161,6 +163,13 @@ def _actions(deck: Deck) -> None:
         help = "Show the slides, here or on the whole screen."
         st.button("Present", icon=":material/play_arrow:", key="deck-play", on_click=play, help=help)
         _export(deck)
+    if users.may_save():
+        _changes(deck)
+    st.caption(f"{plural(len(deck.slides), 'slide')}, changed {history_store.when(deck.changed)}", width="content")
+
+
+def _changes(deck: Deck) -> None:
+    """Draw what renames the deck, and what deletes it."""
     with st.popover("Rename", icon=":material/edit:", key="deck-rename", help="Give the deck another title."):
         st.text_input(
             "Title of the deck",
@@ -175,7 +184,6 @@ def _actions(deck: Deck) -> None:
         st.markdown(f"Delete this deck with its {plural(len(deck.slides), 'slide')}? What is in History stays there.")
         help = "There is no way back, unless you exported it."
         st.button("Delete the deck", key="deck-delete-yes", on_click=_delete, args=(deck.id,), help=help)
-    st.caption(f"{plural(len(deck.slides), 'slide')}, changed {history_store.when(deck.changed)}", width="content")
 
 
 def _rename(id: str) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 from common import users
 from common.errors import ImageProblem, ModelProblem
 from components.choices import image_picker, sidebar
-from components.session import background, page, state, url_state
+from components.session import background, offered, page, state, url_state
 from components.session.markdown import escaped
 from explain.phrases import NBSP, pixels
 from pages.video import example, folders
@@ -95,8 +95,13 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
         raise ModelProblem(
             f"{choices.model.name} names nothing that could be followed: choose a classifier or detector."
         )
-    _left_behind()
     head = top.container()
+    if not users.may_save():
+        with top:
+            offered.say_not("have clips of their own explained")
+        _example(head, choices, explainer)
+        return
+    _left_behind()
     left, right = st.columns([3, 2], gap="medium")
     with left:
         given, about = None, ""
@@ -118,6 +123,11 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
             st.caption(f":material/movie: {about}.")
         st.video(str(given.path), width=PREVIEW)
         return
+    _example(head, choices, explainer)
+
+
+def _example(head: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
+    """Draw the bundled clip, explained, and the page's title in `head`."""
     ready = example.job(choices, explainer)
     if ready is None:
         head.markdown("## A clip, frame by frame")
@@ -132,7 +142,8 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
         from pages.video import result
 
         with head:
-            _titled("A short clip explained: now drop your own", ready, own=False)
+            now = ": now drop your own" if users.may_save() else ""
+            _titled(f"A short clip explained{now}", ready, own=False)
         st.caption(f"{escaped(ready.plan.source.name)}: {escaped(described(ready.plan))}. {headline(ready.summary)}.")
         result.draw(ready, key=f"video-example-{ready.plan.model}")
 

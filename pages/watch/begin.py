@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from components.session import background, explain_job, monitoring, page, state
+from common import users
+from components.session import background, explain_job, monitoring, offered, page, state
 from explain.phrases import plural
 from models import catalog
 from pages.watch import log
@@ -45,6 +46,9 @@ def begin(monitor: Monitor, way: str) -> None:
         button()
         if monitor.folder is not None and way == "server":
             monitoring.toggle()
+    offered.say_not("have explanations monitored")
+    if not users.may_save():
+        return
     st.markdown("### Add explanations")
     for column, (title, words, code) in zip(st.columns(3, gap="medium"), _doors(monitor), strict=True):
         with column:
@@ -138,7 +142,9 @@ def progress(trial: Trial) -> None:
             f"The first half is the reference. {_end(trial)}",
             width="content",
         )
-        st.button(
+        # A viewer monitors none.
+        draw = offered.button if trial.shared else st.button
+        draw(
             "Monitor your own model" if trial.shared else "Leave the trial",
             icon=":material/add_chart:" if trial.shared else ":material/logout:",
             type="tertiary",

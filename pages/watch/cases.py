@@ -264,7 +264,7 @@ def _onward(entry: Entry) -> None:
             args=(entry,),
             help="Open the same picture, model, method and layers there, with every control.",
         )
-        if not history_store.off():
+        if history_store.writable():
             st.button(
                 "Save to history",
                 icon=":material/bookmark_add:",

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
+from common import users
 from common.errors import Problem
 from components.choices import permitted_folders
 from components.session import state, url_state
@@ -78,9 +79,10 @@ class Chosen:
 
     @property
     def own(self) -> bool:
-        """Whether it may be written to: a permitted folder is only read, and an example belongs to all sessions."""
+        """Whether it may be written to: a permitted folder is only read, an example is everybody's, and a viewer
+        changes nothing."""
         running = trial() if self.way == "trial" else None
-        return self.way != "folder" and not (running is not None and running.shared)
+        return users.may_save() and self.way != "folder" and not (running is not None and running.shared)
 
     @property
     def stamp(self) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
+from common import users
 from common.errors import Cancelled
 from common.scratch import scratch_folder
 from components.session import bundled_pictures
@@ -59,7 +60,8 @@ class Trial(Task[TrialStatus]):
             per_minute=10_000,
             pictures=True,
         )
-        super().__init__(_run, TrialStatus(), model, options, self.monitor)
+        with users.making_example():
+            super().__init__(_run, TrialStatus(), model, options, self.monitor)
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)

@@ -14,13 +14,16 @@ import numpy as np
 import pytest
 from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.pages_manager import PagesManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
+from common import users
 from components.picture_bar import KEY, Desk
-from components.session import background, state
+from components.session import background, signed_in, state
+from components.session.page import script
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -127,6 +130,29 @@ def session(app: AppTest, kind: type[T]) -> T:
     if state.key(kind) not in app.session_state:
         app.session_state[state.key(kind)] = kind()
     return app.session_state[state.key(kind)]
+
+
+@pytest.fixture
+def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[users.User], Callable[..., AppTest]]]:
+    """Open pages as a person: `visit(BEN)(name, **address)`."""
+
+    def as_person(user: users.User) -> Callable[..., AppTest]:
+        users.resolve_with(lambda: user if get_script_run_ctx(suppress_warning=True) else users.NOBODY)
+        monkeypatch.setattr(signed_in, "who", lambda: user)
+        app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
+
+        def opened(name: str, **address: str) -> AppTest:
+            app.query_params.clear()
+            for key, value in address.items():
+                app.query_params[key] = value
+            if name != "explore":
+                app.switch_page(script(name))
+            return app.run()
+
+        return opened
+
+    yield as_person
+    users.resolve_with(None)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from common import users
-from common.access import people, policy
+from common.access import attempts, passwords, people, policy, rates
 from tests.pages.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def anna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An administrator, signed in to a server with passwords on whose list Ben is, too."""
     monkeypatch.setenv("SIGHTGLASS_PEOPLE", str(tmp_path / "people.sqlite3"))
+    monkeypatch.setattr(passwords, "COST", 2**4)
+    monkeypatch.setattr(attempts, "_PASSWORDS", rates.Limiter(2, 10))
     found = people.add("anna", "admin", password="the-first-one").user
     people.add("ben", "user", password="forgotten-one")
     policy.install(policy.Policy("password"))
@@ -51,3 +53,32 @@ def test_a_wrong_password_hides_nothing_of_the_page() -> None:
     app.run()
     assert [one.value for one in app.error] == ["This is not the current password: try again."]
     assert "People" in [one.value for one in app.subheader]
+
+
+def change(app: AppTest, old: str, new: str) -> AppTest:
+    fields = {field.label: field for field in app.text_input}
+    fields["Current password"].set_value(old)
+    fields["New password"].set_value(new)
+    next(button for button in app.button if button.label == "Change").click()
+    return app.run()
+
+
+@pytest.mark.usefixtures("anna")
+def test_the_current_password_cannot_be_guessed_on_the_account_page_either() -> None:
+    app = AppTest.from_file(str(ROOT / "pages/account.py")).run()
+    said = [change(app, f"guess {number}", "another one").error[0].value for number in range(11)]
+    assert said[:10] == ["This is not the current password: try again."] * 10
+    assert said[10].startswith("Too many attempts: try again in")
+    # The right one has to wait, here and at the sign-in.
+    assert change(app, "the-first-one", "another one").error[0].value.startswith("Too many attempts")
+    assert attempts.count("198.51.100.1", "anna") > 0
+    assert people.with_password("anna", "the-first-one") is not None
+
+
+@pytest.mark.usefixtures("anna")
+def test_a_right_password_counts_for_nothing() -> None:
+    app = AppTest.from_file(str(ROOT / "pages/account.py")).run()
+    for number in range(12):
+        change(app, f"password number {number}" if number else "the-first-one", f"password number {number + 1}")
+        assert not app.error
+        assert app.success[0].value.startswith("The password is changed")

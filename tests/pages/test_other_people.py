@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from streamlit.runtime.scriptrunner import get_script_run_ctx
-from streamlit.testing.v1 import AppTest
 
 from common import users
 from components.choices import model_picker
-from components.session import image_source, page, signed_in, state
+from components.session import image_source, state
 from components.session.uploads import UPLOADS, token
 from components.views import snapshots
 from explain.explainer import Explainer
@@ -31,6 +29,8 @@ from tests.unit.test_whose import OWN, STORES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from streamlit.testing.v1 import AppTest
 
 ANNA, BEN = users.User("anna@example.org", "Anna", "user"), users.User("ben@example.org", "Ben", "admin")
 WORD = b"zqxw"
@@ -123,29 +123,6 @@ def _settings() -> Any:
     from explain.video import Settings
 
     return Settings()
-
-
-@pytest.fixture
-def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Open pages as a person: `visit(BEN)(name, **address)`."""
-
-    def as_person(user: users.User) -> Any:
-        users.resolve_with(lambda: user if get_script_run_ctx(suppress_warning=True) else users.NOBODY)
-        monkeypatch.setattr(signed_in, "who", lambda: user)
-        app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
-
-        def opened(name: str, **address: str) -> AppTest:
-            app.query_params.clear()
-            for key, value in address.items():
-                app.query_params[key] = value
-            if name != "explore":
-                app.switch_page(page.script(name))
-            return app.run()
-
-        return opened
-
-    yield as_person
-    users.resolve_with(None)
 
 
 def told(app: AppTest) -> bytes:

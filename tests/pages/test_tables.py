@@ -72,3 +72,25 @@ def test_numbers_of_a_run_can_be_sorted_and_have_one_format() -> None:
     assert formats == {"predicted_score": "%.0f %%", "gini": "%.2f", "n_regions": "%.0f"}
     assert [found["gini"]["help"], found["predicted_score"]["label"]] == ["How unequal.", "predicted score"]
     assert isinstance(shown, pd.DataFrame)
+
+
+def test_a_table_that_is_copied_or_downloaded_from_a_page_has_no_formulas() -> None:
+    def draw() -> None:
+        import pandas as pd
+
+        from components.views import tables
+
+        hostile, rows = "=cmd()", [{"picture": "=cmd()", "@name": "plain", "change": "-12 %", "box": 3}]
+        tables.table(rows, right=("change",), help={"@name": "Whose."})
+        frame = pd.DataFrame({hostile: ["+a.jpg", None], "score": [-1.0, 0.5], "kind": pd.Categorical(["-x", "y"])})
+        tables.table(frame, columns={hostile: tables.number("%.2f", "")})
+
+    app = AppTest.from_function(draw).run()
+    assert not app.exception
+    listed, frame = (one.value for one in app.dataframe)
+    assert listed.to_dict("records") == [{"picture": "'=cmd()", "'@name": "plain", "change": "-12 %", "box": 3}]
+    assert list(frame.columns) == ["'=cmd()", "score", "kind"]
+    assert [frame["'=cmd()"][0], *frame["score"], *frame["kind"]] == ["'+a.jpg", -1.0, 0.5, "'-x", "y"]
+    assert frame["'=cmd()"].isna()[1]
+    assert "'@name" in columns(app)
+    assert "'=cmd()" in columns(app, 1)

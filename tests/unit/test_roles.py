@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,14 +14,18 @@ from api.app import create
 from api.schemas import Settings
 from common import users
 from common.access import people, policy
-from common.errors import NotAllowed
+from common.errors import NotAllowed, WeightsProblem
+from components.session import background, explain_job
 from components.views import snapshots
 from explain import Explainer
 from explain.history import History
-from explain.monitor import default
+from explain.monitor import Monitor, default
+from explain.monitor.trend import forget_reference
 from explain.picture.examples import bundled
+from models import catalog, weights
 from pages.batch.job import Job as BatchJob
 from pages.video.job import Job as ClipJob
+from pages.watch.trial import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,11 +60,13 @@ def changes(made: Explanation, folder: Path) -> dict[str, Callable[[], Any]]:
         "delete": lambda: history.delete([kept]),
         "photo": lambda: snapshots.place(b"x", folder / "heatmaps", "x.jpg"),
         "batch": lambda: BatchJob(None, ()),  # type: ignore[arg-type]
+        "reference": lambda: Monitor(folder / "monitor").set_reference([made]),
+        "no reference": lambda: forget_reference(Monitor(folder / "monitor"), made.model.id),
         "clip": lambda: ClipJob(None),  # type: ignore[arg-type]
     }
 
 
-@pytest.mark.parametrize("what", ["keep", "deck", "delete", "photo", "batch", "clip"])
+@pytest.mark.parametrize("what", ["keep", "deck", "delete", "photo", "batch", "clip", "reference", "no reference"])
 def test_a_viewer_saves_and_starts_nothing(what: str, made: Explanation, stores: Path) -> None:
     with users.acting(VIEWER):
         change = changes(made, stores)[what]
@@ -91,3 +100,50 @@ def test_the_api_explains_for_a_viewer_and_saves_nothing(scene: Path) -> None:
             assert answer.status_code == status, answer.text
     assert answer.json()["type"] == "/api/problems/role"
     assert "Viewers cannot have explanations monitored" in answer.json()["detail"]
+
+
+def test_a_viewer_starts_no_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SIGHTGLASS_OFFLINE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(weights, "_stream", lambda *_: pytest.fail("it was downloaded"))
+    spec = replace(catalog.spec("efficientnet-lite0"), weights={"url": "https://example.org/gone.pth"})
+    with users.acting(VIEWER):
+        assert weights.offline()
+        with pytest.raises(
+            WeightsProblem, match="and viewers cannot start a download: ask an administrator of this server"
+        ):
+            weights.locate(spec)
+    with users.acting(replace(VIEWER, role="user")):
+        assert not weights.offline()
+
+
+def test_an_example_is_made_for_a_viewer_too_who_may_do_no_more_for_it() -> None:
+    class Run:
+        status = background.Status()
+        role = ""
+
+        def finished(self) -> bool:
+            return True
+
+    def make(options: dict[str, Any]) -> Run:
+        run = Run()
+        run.role = users.current().role
+        return run
+
+    choices: Any = SimpleNamespace(model=catalog.spec("demo-cls-s"), method="gradcam", options={})
+    with users.acting(VIEWER):
+        made: Any = explain_job.example(choices, lambda *given: given[-1](), make)
+        assert users.current() is VIEWER
+    assert made.role == "user"
+
+
+def test_the_example_of_watch_has_something_to_show_to_a_viewer(stores: Path) -> None:
+    with users.acting(VIEWER):
+        trial = Trial(catalog.spec("demo-cls-s"), {}, shared=True)
+    end = time.monotonic() + 60
+    while not (trial.status.done or trial.finished(0.01)):
+        assert time.monotonic() < end
+    trial.cancel.set()
+    assert trial.finished(60)
+    assert trial.status.failure is None
+    assert len(trial.monitor.observations()) == trial.status.done

@@ -17,7 +17,7 @@ from api.door import Door
 from api.identity import COOKIE, PEER
 from api.schemas import Settings
 from common import users
-from common.access import passwords, people, policy, rates, visit
+from common.access import attempts, passwords, people, policy, rates, visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -96,7 +96,11 @@ def client(*, base: str = "", provider: Any = None, peer: str = "192.0.2.9") -> 
 def own_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SIGHTGLASS_PEOPLE", str(tmp_path / "people.sqlite3"))
     monkeypatch.setattr(passwords, "COST", 2**4)
-    monkeypatch.setattr(sign_in, "_ATTEMPTS", rates.Limiter(2, 10))
+    for name in ("_PASSWORDS", "_KEYS"):
+        monkeypatch.setattr(attempts, name, rates.Limiter(2, 10))
+    monkeypatch.setattr(attempts, "_KEYS_OF_ALL", rates.Limiter(60, 120))
+    attempts._wrong.clear()
+    attempts._known.clear()
     rates._limiter.cache_clear()
     yield
     policy.install(policy.Policy())
@@ -407,6 +411,63 @@ def test_a_token_acts_as_its_owner_and_the_key_as_the_operator(
     assert "The key or token is wrong" in wrong.json()["detail"]
     people.revoke_token("ben", people.tokens("ben")[0].number)
     assert opened.get("/api/models", headers={"x-api-key": token}).status_code == 401
+
+
+def ask(opened: TestClient, secret: str, address: str = "192.0.2.1") -> Any:
+    there = TestClient(opened.app, client=(address, 1), base_url="http://here:8501", follow_redirects=False)
+    return there.get("/api/models", headers={"x-api-key": secret})
+
+
+@pytest.fixture
+def guarded_by_key(way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> TestClient:
+    monkeypatch.setenv("SIGHTGLASS_API_KEY", KEY)
+    way("password")
+    return client()
+
+
+def test_guesses_at_the_key_are_slowed_by_address_and_keep_no_token_out(guarded_by_key: TestClient) -> None:
+    people.add("ben", "viewer")
+    token = people.issue_token("ben", "")
+    guesses = [ask(guarded_by_key, f"{secret} {number}") for number in range(6) for secret in ("guess", "sg_guess")]
+    assert [answer.status_code for answer in guesses] == [401] * 10 + [429] * 2
+    # While it has to wait, nobody learns whether the key was right.
+    refused = ask(guarded_by_key, KEY)
+    assert (refused.status_code, refused.json()["type"]) == (429, "/api/problems/busy")
+    assert int(refused.headers["retry-after"]) > 0
+    assert "Too many wrong keys" in refused.json()["detail"]
+    assert ask(guarded_by_key, token).json()["id"] == "ben"
+    assert ask(guarded_by_key, KEY, "198.51.100.1").json()["id"] == "local"
+
+
+def test_the_same_wrong_key_again_and_again_counts_once(guarded_by_key: TestClient) -> None:
+    people.add("ben", "viewer")
+    revoked = people.issue_token("ben", "")
+    people.revoke_token("ben", people.tokens("ben")[0].number)
+    assert {ask(guarded_by_key, revoked).status_code for _ in range(30)} == {401}
+    assert ask(guarded_by_key, KEY).status_code == 200
+
+
+def test_guesses_from_everywhere_are_slowed_and_who_had_the_key_before_is_not(
+    guarded_by_key: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "_KEYS_OF_ALL", rates.Limiter(60, 20))
+    assert ask(guarded_by_key, KEY, "198.51.100.1").status_code == 200
+    codes = [ask(guarded_by_key, f"guess {n}", f"203.0.113.{n}").status_code for n in range(40)]
+    assert (codes[:20], codes[-1]) == ([401] * 20, 429)
+    assert ask(guarded_by_key, KEY, "203.0.113.99").status_code == 429
+    assert ask(guarded_by_key, KEY, "198.51.100.1").status_code == 200
+
+
+def test_a_right_key_counts_for_nothing(guarded_by_key: TestClient) -> None:
+    assert {ask(guarded_by_key, KEY).status_code for _ in range(15)} == {200}
+    assert [ask(guarded_by_key, f"guess {n}").status_code for n in range(11)] == [401] * 10 + [429]
+
+
+def test_who_has_signed_in_is_let_in_whatever_a_proxy_adds(guarded_by_key: TestClient) -> None:
+    opened = signed_in()
+    answers = [opened.get("/api/models", headers={"authorization": f"Bearer of the proxy {n}"}) for n in range(20)]
+    assert {answer.json()["id"] for answer in answers} == {"anna"}
+    assert ask(opened, KEY, "testclient").status_code == 429
 
 
 def test_a_cookie_does_not_let_another_sites_page_use_the_api(way: Callable[[str], None]) -> None:

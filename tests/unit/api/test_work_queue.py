@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from api.work_queue import NICE, Busy, TooSlow, WorkQueue
+from common import users
 from common.errors import Cancelled
 from tests import loops
 
@@ -91,6 +92,68 @@ def test_each_is_told_how_many_were_before_it(queue: WorkQueue) -> None:
 
     loops.run(ask())
     assert places == [0, 1, 2, 3, 4, 5, 0]
+
+
+def test_people_are_served_in_turn_and_are_told_so() -> None:
+    queue, opened, served, places = WorkQueue(workers=1, waiting=16), threading.Event(), list[str](), list[int]()
+
+    async def ask(name: str) -> None:
+        def work(_: threading.Event) -> None:
+            assert opened.wait(5)
+            served.append(name)
+
+        with users.acting(users.User(name[0], "", "user")):
+            await queue.run(work, timeout=10, place=places.append)
+
+    async def crowd() -> None:
+        asked = [asyncio.ensure_future(ask("a0"))]
+        while not queue.stats().running:
+            await asyncio.sleep(0.005)
+        asked += [asyncio.ensure_future(ask(name)) for name in ("a1", "a2", "a3", "b1", "b2", "c1")]
+        while len(places) < 7:
+            await asyncio.sleep(0)
+        opened.set()
+        await asyncio.gather(*asked)
+
+    loops.run(crowd())
+    queue.close()
+    assert places == [0, 1, 2, 3, 2, 4, 3]
+    assert served == ["a0", "a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_who_takes_all_places_gives_one_up_to_who_has_fewer() -> None:
+    queue, opened = WorkQueue(workers=1, waiting=4), threading.Event()
+
+    async def ask(name: str) -> str:
+        with users.acting(users.User(name[0], "", "user")):
+            await queue.run(lambda _: opened.wait(5), timeout=10)
+        return name
+
+    async def crowd() -> list[object]:
+        asked = [asyncio.ensure_future(ask("a0"))]
+        while not queue.stats().running:
+            await asyncio.sleep(0.005)
+        asked += [asyncio.ensure_future(ask(f"a{number}")) for number in range(1, 6)]
+        while queue.stats().waiting < 4:
+            await asyncio.sleep(0)
+        for name in "ab":
+            with users.acting(users.User(name, "", "user")):
+                if name == "b":
+                    queue.check()
+                else:
+                    with pytest.raises(Busy):
+                        queue.check()
+        asked += [asyncio.ensure_future(ask(name)) for name in ("b0", "b1", "b2")]
+        await asyncio.wait(asked, timeout=0.1)
+        assert queue.stats().waiting == 4
+        opened.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    answers = loops.run(crowd())
+    queue.close()
+    # Her last two made room for his first two: each then has as many.
+    assert [one for one in answers if isinstance(one, str)] == ["a0", "a1", "a2", "b0", "b1"]
+    assert sum(isinstance(one, Busy) for one in answers) == 4
 
 
 def test_two_work_at_once_and_no_more(queue: WorkQueue) -> None:

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from common.turns import Turn, Turns
+from common import users
+from common.turns import Line, Turn, Turns
 
 SOON = 20.0
 
@@ -51,11 +52,55 @@ def test_as_many_work_at_once_as_there_are_places() -> None:
     assert third.wait(0)
 
 
-def _apart(turns: Turns) -> Turn:
+def test_people_are_served_in_turn_and_each_knows_how_many_are_before_it() -> None:
+    turns = Turns(1)
+    busy, many = _apart(turns), [_apart(turns, "anna") for _ in range(5)]
+    one, late = _apart(turns, "ben"), _apart(turns, "carl")
+    assert busy.wait(0)
+    assert [turn.ahead for turn in (*many, one, late)] == [1, 4, 5, 6, 7, 2, 3]
+    served, inside = [], busy
+    for turn in (many[0], one, late, *many[1:]):
+        inside.__exit__(None, None, None)
+        assert turn.wait(0)
+        served.append(turn)
+        inside = turn
+    assert turns.waiting == 0
+
+
+def test_a_line_is_read_in_the_order_in_which_it_is_served() -> None:
+    line, left = Line[str](), 0
+    for one in ("a1", "a2", "a3", "b1", "c1", "c2"):
+        line.append(one[0], one)
+    line.remove("a2")
+    with pytest.raises(ValueError, match="does not wait"):
+        line.remove("a2")
+    served = [*line]
+    assert served == ["a1", "b1", "c1", "a3", "c2"]
+    assert [line.popleft() for _ in range(2)] == served[:2]
+    # Who comes back is behind those who wait.
+    line.append("b", "b2")
+    assert [*line] == ["c1", "a3", "b2", "c2"]
+    left = len(line)
+    assert [line.popleft() for _ in range(left)] == ["c1", "a3", "b2", "c2"]
+    assert not line
+
+
+def test_who_has_most_waiting_spares_the_last_one_for_who_has_less() -> None:
+    line = Line[str]()
+    assert not line.spares("b")
+    for one in ("a1", "a2", "a3", "c1"):
+        line.append(one[0], one)
+    assert [line.spares(whose) for whose in "abc"] == [False, True, True]
+    assert line.spared() == "a3"
+    line.append("b", "b1")
+    assert not any(line.spares(whose) for whose in "abc")
+    assert [*line] == ["a1", "c1", "b1", "a2"]
+
+
+def _apart(turns: Turns, whose: str = "") -> Turn:
     """Return a place in the queue as another thread takes it: one that is inside passes at once."""
-    turn = turns.turn()
-    turn.__enter__()
-    return turn
+    with users.acting(users.User(whose, whose, "user") if whose else users.LOCAL):
+        return turns.turn().__enter__()
 
 
 def test_a_turn_knows_how_many_are_before_it_and_who_leaves_counts_no_more() -> None:
