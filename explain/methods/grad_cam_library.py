@@ -300,7 +300,7 @@ def _reading() -> threading.Thread:
 
     def read() -> None:
         # Whoever needs it imports it again, and meets the error.
-        with suppress(ImportError):
+        with suppress(Exception):
             import_module("pytorch_grad_cam")
 
     thread = threading.Thread(target=read, name="grad-cam", daemon=True)

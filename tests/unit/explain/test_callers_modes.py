@@ -80,7 +80,7 @@ def alike(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-KINDS = {
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "classifier": ("demo-cls-s", {}),
     "why": ("demo-cls-s", {"question": "why"}),
     "detector": ("demo-s", {"method": "gradcam++"}),
