@@ -35,10 +35,10 @@ def megabytes(name: str = "VmRSS", process: int | str = "self") -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:")), 0.0)
 
 
-def reset_peak() -> None:
+def reset_peak(process: int | str = "self") -> None:
     """Start the peak anew, so that it is the contender's and not that of loading the model."""
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path(f"/proc/{process}/clear_refs").write_text("5")
 
 
 def free_port() -> int:

@@ -2,7 +2,7 @@
 
 The total is that of the whole process, as the system counts it (its resident memory): what Python, PyTorch and all that
 they import need comes off first, and the caches share the rest. What nothing here counts (a pass, oneDNN's primitives,
-a session's own pictures, tables of batch runs) is in that figure too: where the process reaches it, caches make room
+a session's own pictures) is in that figure too: where the process reaches it, caches make room
 (`explain.evidence.cache.relieve`).
 """
 
@@ -16,13 +16,16 @@ MIB = 2**20
 CACHES = {
     "explanations": 256,
     "uploads": 256,
-    "records": 192,
+    "records": 128,
     "pairs": 64,
     "similarities": 128,
     "pictures": 64,
     "annotations": 64,
     "embeddings": 64,
+    "tables": 32,
     "examples": 28,
+    "logs": 16,
+    "stages": 16,
     "photos": 8,
     "scrambles": 8,
     "thumbnails": 8,
@@ -30,9 +33,9 @@ CACHES = {
     "blurs": 4,
 }
 """Explanations and uploads of all sessions, records of the history, those of two pictures, comparisons of two pictures,
-pictures encoded for the browser, pictures with their annotations, embeddings of galleries, bundled pictures, maps of
-scrambled weights, small pictures (saved photos, those in the bar, logged entries of the monitor), and blurred ones; in
-MiB of the default total."""
+pictures encoded for the browser, pictures with their annotations, embeddings of galleries, tables of batch runs,
+bundled pictures, lines of the monitor's logs, decks as they are presented, maps of scrambled weights, small pictures
+(saved photos, those in the bar, logged entries of the monitor), and blurred ones; in MiB of the default total."""
 PARTS = {"models": 2048, "evidence": 256, "cache": sum(CACHES.values())}
 """Loaded models, evidence of the latest pictures, and CACHES together; in MiB of the default total. Each has a setting
 of its own, SIGHTGLASS_MODELS_MB and so on."""

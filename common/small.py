@@ -13,7 +13,12 @@ SHAPES = "64"
 """Shapes for which oneDNN keeps what it compiled, of 1,024: 40 MiB less, and a map of one picture needs no more."""
 ARENAS = 2
 """Heaps of the C library, of 8 for each core: each keeps what its threads freed."""
-_M_ARENA_MAX = -8
+PIXELS = 4_000_000
+"""Pixels of a picture, of 100 million: a larger one is opened smaller. No bundled model sees a tenth of these."""
+APART = 256 * 1024
+"""Bytes from which a block has pages of its own, which the system gets back with it: by itself the C library raises
+that to 32 MiB."""
+_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
 
 
 def chosen() -> bool:
@@ -29,6 +34,11 @@ def threads() -> int:
     return 1 if chosen() else max(1, (os.cpu_count() or 2) - 1)
 
 
+def room() -> int | None:
+    """Return the pixels above which a picture that a person gives is opened smaller; None: it never is."""
+    return PIXELS if chosen() else None
+
+
 def prepare() -> None:
     """Set up the process, before PyTorch is imported; nothing where the profile is not set."""
     if not chosen():
@@ -36,3 +46,4 @@ def prepare() -> None:
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", SHAPES)
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(_M_ARENA_MAX, ARENAS)
+        mallopt(_M_MMAP_THRESHOLD, APART)

@@ -7,7 +7,7 @@ from itertools import combinations
 import pandas as pd
 import streamlit as st
 
-from common import users
+from common import small, users
 from common.errors import ModelProblem
 from components import saving
 from components.choices import model_picker, sidebar
@@ -29,6 +29,8 @@ from models import catalog
 from models.adapter import ModelSpec
 
 MAX_MODELS = 4
+FIRST, SMALL_FIRST = 3, 2
+"""Models that the page begins with, and in a small place: all of them are in memory at once."""
 OWN_ANSWERS = "own"
 OWN = (catalog.OWN_FILES, catalog.OWN_MODELS)
 """Entries of the menu whose models are not sizes of one model."""
@@ -93,12 +95,13 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
     return [every[key] for key in ids]
 
 
-def _sizes(chosen: ModelSpec, most: int = 3) -> list[str]:
-    """Return the family's models on this machine; if there is only one, others of its task too."""
+def _sizes(chosen: ModelSpec, most: int | None = None) -> list[str]:
+    """Return the family's models on this machine, `most` or as many as the page begins with; if there is only one,
+    others of its task too."""
     here = model_picker.menu()[1]
     family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in here]
     if len(family) > 1 and chosen.family not in OWN:
-        return family[:most]
+        return family[: most or (SMALL_FIRST if small.chosen() else FIRST)]
     return list(dict.fromkeys([chosen.id, *(spec.id for spec in model_picker.present(chosen.task))]))[:2]
 
 

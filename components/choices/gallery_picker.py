@@ -67,7 +67,7 @@ def take(image: Image) -> None:
 
 def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
     """Choose the pictures to compare with, in a popover; never the query itself where there is another."""
-    others = {key: image for key, image in image_source.own_opened().items() if key != query.sha256}
+    others = image_source.own_items(but=query.sha256)
     _turn_to_own(others)
     place = st.container(width="content").empty()
     gallery = state.of(Gallery)
@@ -99,7 +99,7 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
     return found
 
 
-def _turn_to_own(others: dict[str, Image]) -> None:
+def _turn_to_own(others: tuple[Item, ...]) -> None:
     """Compare with the session's own pictures once there are two: who uploads both wants to see them compared."""
     gallery, own = state.of(Gallery), {image.sha256 for image in image_source.own()}
     first = next(iter(WAYS))
@@ -119,9 +119,9 @@ def waiting() -> bool:
     return state.of(Gallery).waiting
 
 
-def _found(way: str, explainer: Explainer, query: Image, others: dict[str, Image]) -> tuple[Item, ...]:
+def _found(way: str, explainer: Explainer, query: Image, others: tuple[Item, ...]) -> tuple[Item, ...]:
     if way == "yours":
-        return tuple(_item(image, key[:12]) for key, image in others.items())
+        return others
     if way == "upload":
         return _uploaded()
     if way == "history" and (reopened := state.of(Gallery).reopened) is not None:
@@ -143,8 +143,8 @@ def _examples_for(explainer: Explainer, query: Image) -> tuple[Item, ...]:
     return tuple(_item(image) for image in _examples(explainer) if image.sha256 != query.sha256)
 
 
-def _item(image: Image, key: str = "") -> Item:
-    return Item(f"{key}/{image.name}" if key else image.name, image.sha256, lambda: image)
+def _item(image: Image) -> Item:
+    return Item(image.name, image.sha256, lambda: image)
 
 
 def _examples(explainer: Explainer) -> list[Image]:

@@ -18,7 +18,7 @@ from components import canvas, picture_bar
 from components.picture_bar import Bar, Item
 from components.session import image_source, page, reopen, state, url_state
 from components.session.image_source import EXAMPLES
-from components.session.uploads import UPLOADS, token
+from components.session.uploads import UPLOADS, opened, token
 from explain.evidence.cache import ByteCache
 from explain.phrases import pixels as size_in_pixels
 from explain.phrases import plural
@@ -266,7 +266,7 @@ def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:
                 if not late:
                     _open_again(contents, name)
                 continue
-            image = Image.open(data, name=name)
+            image = opened(data, name)
         except Problem as problem:
             problems.append(str(problem))
             continue

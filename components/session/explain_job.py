@@ -35,6 +35,8 @@ WORTH_SHOWING = 0.1
 """Share of a method that refines its map at which the unfinished one says more than the map before."""
 PATIENCE = 0.4
 """Seconds that a slow method may take before a progress bar is worth showing."""
+MAX_FINISHED = 64
+"""Pictures of a session, each by a model, whose last explanation is remembered."""
 Key = tuple[Any, ...]
 Run = TypeVar("Run", bound=Task[Any])
 
@@ -147,7 +149,7 @@ def explained(
                 return made
         _cache().put(key, made)
     page.arrived()
-    state.of(Running).finished[image.sha256, choices.model.id] = key
+    _finished(image.sha256, choices.model.id, key)
     if monitoring.on():
         monitoring.note(key, made)
     return made
@@ -160,6 +162,13 @@ def _in_turn(explainer: Explainer, image: Image, options: dict[str, Any]) -> Exp
         queue_line.stand(turn)
         with presence.visit() as cancel:
             return explainer(image, cancel=cancel, **options)
+
+
+def _finished(picture: str, model: str, key: Key) -> None:
+    finished = state.of(Running).finished
+    finished[picture, model] = key
+    while len(finished) > MAX_FINISHED:
+        del finished[next(iter(finished))]
 
 
 def before(choices: Choices) -> Explanation | None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from weakref import WeakSet
 
 import streamlit as st
 
 from common import packaged, users
+from common.errors import ImageProblem
 from components.session import state, url_state
 from components.session.uploads import DIGITS, UPLOADS, token
+from explain.batch.item import Item
 from explain.evidence import cache
 from explain.evidence.cache import ByteCache
 from explain.picture.examples import EXAMPLES as EXAMPLES
@@ -65,6 +68,15 @@ class Pictures:
             self.own[image.sha256] = again
         return again
 
+    def looked_at(self, sha256: str) -> Image:
+        """Return one of them without holding its pixels; raise ImageProblem where it is not here any more."""
+        image = self.own.get(sha256)
+        with users.acting(self.person):
+            found = UPLOADS.get(token(image)) if isinstance(image, Closed) else image
+        if found is None:
+            raise ImageProblem("This picture is no longer on the server: upload it again.")
+        return found
+
     def close(self, most: int) -> None:
         """Let go of pixels until at most `most` bytes are left, oldest first: not the chosen ones, nor what has no
         file among the uploads."""
@@ -96,10 +108,15 @@ def own() -> tuple[Image | Closed, ...]:
     return tuple(state.of(Pictures).own.values())
 
 
-def own_opened() -> dict[str, Image]:
-    """Return the session's own pictures by SHA-256, oldest first; those without pixels are opened for this once."""
-    found = ((one.sha256, one if isinstance(one, Image) else UPLOADS.get(token(one))) for one in own())
-    return {sha256: image for sha256, image in found if image is not None}
+def own_items(but: str) -> tuple[Item, ...]:
+    """Return the session's own pictures but one, oldest first, to be opened one at a time: together they may be
+    large."""
+    pictures = state.of(Pictures)
+    return tuple(
+        Item(f"{sha256[:12]}/{one.name}", sha256, partial(pictures.looked_at, sha256))
+        for sha256, one in pictures.own.items()
+        if sha256 != but and (isinstance(one, Image) or UPLOADS.has(token(one)))
+    )
 
 
 _examples: ByteCache[Image] = ByteCache("examples", lambda image: image.pixels.nbytes + len(image.jpeg))

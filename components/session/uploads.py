@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from common import users
+from common import small, users
 from common.errors import ImageProblem
 from explain.evidence.cache import ByteCache
 from explain.picture.image import Image
@@ -33,6 +33,11 @@ class Named(Protocol):
 def token(image: Named) -> str:
     """Return what an address calls a picture."""
     return image.sha256[:DIGITS]
+
+
+def opened(data: bytes, name: str) -> Image:
+    """Open a file that a person gave, smaller in a small place; raise ImageProblem where that fails."""
+    return Image.open(data, name=name, room=small.room())
 
 
 def _mine(key: str) -> tuple[str, str]:
@@ -77,7 +82,7 @@ class Uploads:
             return None
         kept.used = self.clock()
         try:
-            image = kept.data if isinstance(kept.data, Image) else Image.open(kept.data, name=kept.name)
+            image = kept.data if isinstance(kept.data, Image) else opened(kept.data, kept.name)
         except ImageProblem:  # too little memory, for now
             return None
         return image if token(image) == key else None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from common import small
 from common.errors import ImageProblem, ModelProblem
 from explain.picture.image import Image
 
@@ -49,7 +50,7 @@ class Item:
         data = self.read()
         if _has_recipe(data):
             raise ImageProblem(f"{self.name} is a picture of a map, made by Sightglass: it is not explained again.")
-        return Image.open(data, name=self.name)
+        return Image.open(data, name=self.name, room=small.room())
 
 
 class Unreachable(ImageProblem):

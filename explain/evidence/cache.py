@@ -126,6 +126,13 @@ def held() -> dict[str, int]:
     return found
 
 
+def clear_quick() -> None:
+    """Drop all that is made again quickly: maps and evidence hold the model that they are of."""
+    for cache in list(_EVERY):
+        if cache.kind == "quick":
+            cache.clear()
+
+
 LOW = 0.95
 """Share of the process's memory down to which room is made once it is reached, so that it is not made all the time."""
 STEP_MB = 32

@@ -17,7 +17,7 @@ from common import memory, small
 from common.budget import measured
 from common.errors import ModelProblem
 from explain.backward import convolution
-from explain.evidence.cache import ByteCache
+from explain.evidence.cache import ByteCache, clear_quick
 from explain.evidence.determinism import PassLock, own_modes
 from explain.evidence.survey import Survey, survey
 from models.adapters import folding
@@ -223,6 +223,7 @@ class Residency:
                 if small.chosen():
                     # One at a time: while it is loaded, no other is in memory.
                     self.free()
+                    clear_quick()
                     memory.give_back()
                 resident = Resident(load(spec, progress=of_download(spec.id, progress)), device)
                 resident.source = source

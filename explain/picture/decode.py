@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from common.errors import ImageProblem, TooLarge
+from explain.picture import shrink
 from explain.picture.memory import DECODING, copied
 
 if TYPE_CHECKING:
@@ -108,13 +109,22 @@ def plain_jpeg(data: bytes, kind: str) -> bool:
     return opened.mode == "RGB" and [name for name, _ in opened.applist] in ([], ["APP0"])
 
 
-def decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
-    """Return RGB pixels and notes of an image; whatever its decoder raises becomes an ImageProblem."""
+def decode(
+    opened: Callable[[], Pillow.Image], name: str, max_pixels: int, room: int | None = None
+) -> tuple[Pixels, tuple[str, ...]]:
+    """Return RGB pixels and notes of an image; whatever its decoder raises becomes an ImageProblem.
+
+    `room`: pixels above which it is opened at a half, a quarter or an eighth of its width and height, with a note.
+    """
     try:
         image = opened()
         check_size(*image.size, name, max_pixels)
+        factor = 1
+        if room is not None:
+            factor, room = shrink.begin(image, name, room)
         with DECODING.take(image.width * image.height):
-            return _flatten(image)
+            pixels, notes = _flatten(image, room)
+        return pixels, (*notes, *shrink.note(factor))
     except (ImageProblem, MemoryError):
         raise
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
@@ -129,7 +139,7 @@ def decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tu
         raise ImageProblem(f"{name} is damaged, cut off or of an unusual kind; send it again, or as PNG.") from error
 
 
-def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
+def _flatten(image: Pillow.Image, room: int | None) -> tuple[Pixels, tuple[str, ...]]:
     # Pillow rotates a TIFF while loading and does not say so.
     turned = _orientation(image) if image.format == "TIFF" else 1
     notes = ["16-bit reduced to 8 bits"] if ";16" in str(getattr(image, "tile", "")) else []
@@ -142,12 +152,12 @@ def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
         if transparent:
             rgb.paste("white", mask=Pillow.fromarray(values == key))
     else:
-        rgb, transparent = _on_white(image)
+        rgb, transparent = _on_white(shrink.shrunk(image, room))
     if image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
         notes.append(f"{image.mode} converted to RGB")
     if transparent:
         notes.append(ON_WHITE)
-    left = _orientation(image)
+    rgb, left = shrink.shrunk(rgb, room), _orientation(image)
     if turned in _UPRIGHT or left in _UPRIGHT:
         notes.append("rotated as its EXIF orientation says")
     return copied(rgb.transpose(_UPRIGHT[left]) if left in _UPRIGHT else rgb), tuple(notes)

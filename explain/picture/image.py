@@ -25,6 +25,7 @@ from common.memory import give_back
 from explain.phrases import plural
 from explain.picture.decode import Pixels, channels_last, decode, frames, from_array, header, kind_of, plain_jpeg
 from explain.picture.planes import KINDS, Planes, from_file, many, shown
+from explain.picture.shrink import WHOLE
 from models import remote_file
 from models.preprocess import MAX_CHANNELS
 
@@ -112,7 +113,12 @@ class Image:
 
     @staticmethod
     def open(
-        source: object, *, name: str | None = None, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+        source: object,
+        *,
+        name: str | None = None,
+        max_bytes: int = MAX_BYTES,
+        max_pixels: int = MAX_PIXELS,
+        room: int | None = None,
     ) -> Image:
         """Decode `source` into an Image.
 
@@ -120,7 +126,8 @@ class Image:
         from its start); a Pillow image; an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool or
         float in 0..1; a tensor (1 or 3, H, W), alone or as a batch of one, of uint8 or float in 0..1; an array (H, W, 2
         to 16) of any numbers; or an Image, which is returned as it is. Files may also be .npy, or TIFFs with many
-        channels.
+        channels. `room`: a file of more pixels is opened at a half, a quarter or an eighth of its width and height, and
+        says so in its notes.
 
         Raises ImageProblem for anything else and for a damaged or truncated file; TooLarge, a subclass, for more than
         `max_bytes` or `max_pixels`.
@@ -148,13 +155,13 @@ class Image:
                 else:
                     pixels, notes = from_array(numbers, title, max_pixels)
             elif (data := _read(source, title, max_bytes)).startswith(KINDS) and (
-                array := from_file(data, title, max_pixels)
+                array := from_file(data, title, max_pixels if room is None else min(max_pixels, WHOLE))
             ) is not None:
                 pixels, planes, notes = shown(array, title, max_pixels)
             else:
                 kind = kind_of(data, title)
-                pixels, notes = decode(lambda: header(data, kind), title, max_pixels)
-                if pixels.nbytes > LARGE:
+                pixels, notes = decode(lambda: header(data, kind), title, max_pixels, room)
+                if pixels.nbytes > (LARGE if room is None else room):
                     give_back()
                 notes += frames(data, kind)
                 file = data if not notes and plain_jpeg(data, kind) else b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -13,6 +14,7 @@ from components.session.markdown import escaped, shortened
 from components.views import charts, method_matrix, tables
 from explain.batch import analysis, journal, matrix, proofs
 from explain.batch.table import CSV, PARQUET
+from explain.evidence.cache import ByteCache
 from explain.export.table import csv
 from explain.phrases import listing, percent, plural
 from explain.provenance import made_with
@@ -60,17 +62,32 @@ COLUMNS = (
 )
 
 
-@st.cache_data(show_spinner=False, max_entries=4)
+_tables: ByteCache[tuple[Any, int]] = ByteCache("tables", itemgetter(1))
+"""Tables, and what was found in them, each with its bytes; sessions share them, and change nothing in them."""
+
+
 def frame(first: str, second: str | None, changed: int) -> Frame:
-    """Return a run's table, read again when the file has changed."""
-    # Part of the cache's key, which a name with an underscore would not be.
-    del changed
-    return analysis.load(Path(first), Path(second) if second else None)
+    """Return a run's table, read again when the file has changed, or when it made room."""
+
+    def read() -> tuple[Frame, int]:
+        made = analysis.load(Path(first), Path(second) if second else None)
+        return made, _nbytes(made)
+
+    return _tables.get_or_make((first, second, changed), read)[0]
 
 
-@st.cache_data(show_spinner=False, max_entries=4)
 def _odd(first: str, second: str | None, changed: int) -> tuple[Frame, list[analysis.Group]]:
-    return analysis.odd(frame(first, second, changed))
+    def find() -> tuple[tuple[Frame, list[analysis.Group]], int]:
+        made, groups = analysis.odd(frame(first, second, changed))
+        # The groups are parts of the table.
+        return (made, groups), 2 * _nbytes(made)
+
+    found: tuple[Frame, list[analysis.Group]] = _tables.get_or_make(("odd", first, second, changed), find)[0]
+    return found
+
+
+def _nbytes(table: Frame) -> int:
+    return int(table.memory_usage(deep=True).sum())
 
 
 def key(job: Job) -> tuple[str, str | None, int]:

@@ -18,6 +18,7 @@ from components.views import charts
 from explain.deck import archive
 from explain.deck.deck import MAX_NAME
 from explain.deck.scene import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, payload
+from explain.evidence.cache import ByteCache
 from explain.export.deck_files import made
 from explain.phrases import plural
 from pages.present import decks
@@ -34,6 +35,8 @@ FILES = (
 )
 PLAY = "play"
 """Of the address: the stage is shown, from that slide."""
+_stages: ByteCache[bytes] = ByteCache("stages", len)
+"""Decks as they are presented."""
 LIMITS = {"title": MAX_TITLE, "sentence": MAX_SENTENCE, "notes": MAX_NOTES}
 
 
@@ -118,7 +121,8 @@ def _play(deck: Deck) -> None:
     """Draw the stage, from the slide that the address names."""
     first = st.query_params.get(PLAY, "")
     slide = int(first) - 1 if first.isdecimal() else 0
-    data = state.latest("stage", (deck.id, deck.changed), partial(_payload, deck))
+    key = (str(history_store.store().folder), deck.id, deck.changed)
+    data = _stages.get_or_make(key, partial(_payload, deck))
     slide = max(0, min(slide, len(deck.slides) - 1))
     stage(data, key=f"deck-stage-{deck.id}", title=deck.title, slide=slide, start=True)
 

@@ -50,9 +50,8 @@ def draw(chosen: Chosen, odd: int, thresholds: Mapping[str, float]) -> None:
 
     `thresholds`: the confidence of each model below which an answer is unsure, if not that of the log.
     """
-    logged: list[Entry] = state.latest(
-        "watch-entries",
-        chosen.stamp,
+    logged = log.read(
+        ("entries", *chosen.stamp),
         lambda: chosen.monitor.entries(
             model=chosen.model, source=chosen.source, since=chosen.since, order="newest", limit=MAX_ENTRIES
         ),

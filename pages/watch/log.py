@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import streamlit as st
@@ -13,10 +13,12 @@ from common import users
 from common.errors import Problem
 from components.choices import permitted_folders
 from components.session import state, url_state
+from explain.evidence.cache import ByteCache
 from explain.monitor import trend
 from explain.phrases import megabytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
     from pathlib import Path
 
     from streamlit.delta_generator import DeltaGenerator
@@ -33,6 +35,11 @@ SPANS = {
 }
 MAX_LINES = 10_000
 """Lines that are read: more would take too long for a page."""
+_LINE = 2000
+"""Bytes of a line in memory, or of an entry, at least."""
+_lines: ByteCache[list[Any]] = ByteCache("logs", lambda lines: _LINE * len(lines))
+"""What was read of logs."""
+T = TypeVar("T")
 
 
 @dataclass
@@ -182,7 +189,12 @@ def _about(monitor: Monitor) -> None:
 def lines(monitor: Monitor) -> list[Observation]:
     """Return the newest lines of a log, oldest first, read again when it has changed."""
     changed = (monitor.folder, trend.signature(monitor.folder))
-    return state.latest("watch-every", changed, lambda: monitor.observations(limit=MAX_LINES))
+    return read(("every", *changed), lambda: monitor.observations(limit=MAX_LINES))
+
+
+def read(key: Hashable, lines: Callable[[], list[T]]) -> list[T]:
+    """Return what was read of a log, shared by all sessions; `key`: all that it depends on."""
+    return _lines.get_or_make(key, lines)
 
 
 def choose_what(monitor: Monitor, way: str) -> Chosen:

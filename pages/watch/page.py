@@ -91,9 +91,8 @@ def _watched() -> None:
 
 
 def _shown(chosen: Chosen, title: DeltaGenerator) -> None:
-    seen: list[Observation] = state.latest(
-        "watch-seen",
-        chosen.stamp,
+    seen = log.read(
+        ("seen", *chosen.stamp),
         lambda: chosen.monitor.observations(
             model=chosen.model, source=chosen.source, since=chosen.since, limit=log.MAX_LINES
         ),

@@ -135,10 +135,10 @@ def test_every_part_is_the_limit_of_exactly_one_cache() -> None:
 
 
 def test_no_picture_is_in_a_cache_of_streamlit_s_which_counts_entries() -> None:
-    """What is left there is the list of models, tables of runs, numbers of clips, and objects that there is one of."""
+    """What is left there is the list of models, numbers of clips, and objects that there is one of."""
     texts = [path.read_text("utf-8") for room in ("components", "pages") for path in (ROOT / room).rglob("*.py")]
     cached = [found for text in texts for found in re.findall(r"@st\.cache_data[^\n]*\n(?:async )?def (\w+)", text)]
-    assert sorted(cached) == ["_about", "_curves", "_menu", "_odd", "frame"]
+    assert sorted(cached) == ["_about", "_curves", "_menu"]
     assert sum(text.count("st.cache_data") for text in texts) == len(cached)
 
 

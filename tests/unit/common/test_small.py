@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 from pathlib import Path
+from weakref import ref
 
+import numpy as np
 import pytest
 import torch
 
 from common import budget, small
 from common.environment import PROFILES, malformed
 from common.settings import settings
+from components.session import uploads
+from components.session.uploads import UPLOADS
+from explain import Explainer, Explanation
+from explain.batch.item import Item
+from explain.evidence.cache import ByteCache
 from explain.evidence.resident import Residency
+from explain.picture.image import Image, to_png
 from models.catalog import spec
 
 ROOT = Path(__file__).parents[3]
@@ -68,6 +77,38 @@ def test_one_model_at_a_time_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(residency.residents()) == 2
 
 
+def test_while_a_model_is_loaded_nothing_holds_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evidence and maps of its pictures would."""
+    monkeypatch.setenv("SIGHTGLASS_MODELS_MB", "1000")
+    residency = Residency()
+    maps: ByteCache[Explanation] = ByteCache("explanations", lambda made: made.evidence.nbytes)
+    explainer = Explainer("demo-cls-s", residency=residency)
+    before = ref(explainer.resident.adapter)
+    maps.put("map", explainer(np.zeros((64, 64, 3), np.uint8)))
+    del explainer
+    alive: list[bool] = []
+    monkeypatch.setattr("common.memory.give_back", lambda: (gc.collect(), alive.append(before() is not None)))
+    Explainer("demo-s", residency=residency)
+    assert alive == [False]
+
+
+def test_a_picture_that_a_person_gives_is_opened_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(small, "PIXELS", 10_000)
+    pixels = np.full((100, 200, 3), 200, np.uint8)
+    file = to_png(pixels)
+    image = uploads.opened(file, "a.png")
+    assert (image.width, image.height) == (100, 50)
+    # It is the same picture when it is opened again, and as one of many.
+    UPLOADS.put(image, file)
+    again, of_batch = UPLOADS.get(uploads.token(image)), Item("a.png", "1", lambda: file).open()
+    assert again is not None and again.sha256 == of_batch.sha256 == image.sha256
+    # A program's own picture is what it is: its answer is in that picture's pixels.
+    assert Image.open(file).width == 200
+    UPLOADS.drop(uploads.token(image))
+    monkeypatch.delenv("SIGHTGLASS_PROFILE")
+    assert uploads.opened(file, "a.png").width == 200
+
+
 def test_a_server_is_set_up_before_pytorch_is_imported() -> None:
     """In a process of its own: what the C library is told holds for all of it."""
     code = (
@@ -81,7 +122,7 @@ def test_a_server_is_set_up_before_pytorch_is_imported() -> None:
 
 
 @pytest.mark.slow
-def test_the_first_map_stays_within_the_memory_of_a_small_place() -> None:
+def test_one_model_s_pages_and_large_photographs_stay_within_the_memory_of_a_small_place() -> None:
     pytest.importorskip("playwright")
     from benchmarks.memory import small as bench
     from benchmarks.viewer.browser import BrowserProblem
@@ -90,7 +131,6 @@ def test_the_first_map_stays_within_the_memory_of_a_small_place() -> None:
         found = bench.small()
     except BrowserProblem as problem:
         pytest.skip(str(problem))
-    first, *rest = found["steps"]
-    assert first["most"] <= bench.MOST_MB
-    # Everything else can be reached.
-    assert all(step["now"] for step in rest)
+    for step in found["steps"]:
+        # Everything else can be reached.
+        assert step["most"] <= bench.MOST_MB if step["own"] else step["now"], step["title"]
