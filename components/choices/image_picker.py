@@ -18,7 +18,7 @@ from components import canvas, picture_bar
 from components.picture_bar import Bar, Item
 from components.session import image_source, page, reopen, state, url_state
 from components.session.image_source import EXAMPLES
-from components.session.uploads import UPLOADS, opened, token
+from components.session.uploads import UPLOADS, Closed, opened, token
 from explain.evidence.cache import ByteCache
 from explain.phrases import pixels as size_in_pixels
 from explain.phrases import plural
@@ -123,7 +123,7 @@ def thumbnail_file(name: str) -> Path:
     return Path(picture_bar.__file__).with_name(f"{name.replace(' ', '-')}.webp")
 
 
-def _small(image: Image | image_source.Closed) -> str:
+def _small(image: Image | Closed) -> str:
     """Return a picture's small one; empty where it is no longer on the server."""
     if (made := _thumbnails.get(image.sha256)) is None:
         whole = image if isinstance(image, Image) else UPLOADS.get(token(image))

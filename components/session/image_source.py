@@ -11,7 +11,7 @@ import streamlit as st
 from common import packaged, users
 from common.errors import ImageProblem
 from components.session import state, url_state
-from components.session.uploads import DIGITS, UPLOADS, token
+from components.session.uploads import DIGITS, UPLOADS, Closed, token
 from explain.batch.item import Item
 from explain.evidence import cache
 from explain.evidence.cache import ByteCache
@@ -23,14 +23,6 @@ from explain.picture.image import Image
 FIRST = "bus"
 MAX_OWN = 12
 """Pictures of one session that stay in memory; the oldest is dropped first."""
-
-
-@dataclass(frozen=True)
-class Closed:
-    """An own picture whose pixels made room for others: its file is among the uploads."""
-
-    sha256: str
-    name: str
 
 
 @dataclass(eq=False)
@@ -231,12 +223,13 @@ def turn_to_example(name: str) -> None:
 
 
 def restore(keys: list[str]) -> None:
-    """Bring back pictures that the browser remembers of before the page was loaded again, without choosing one."""
+    """Bring back pictures that the browser remembers of before the page was loaded again, without choosing one, or
+    opening any: together they may be large."""
     pictures = state.of(Pictures)
     here = {token(image) for image in pictures.own.values()}
     for key in keys[:MAX_OWN]:
-        if key not in here and len(pictures.own) < MAX_OWN and (image := UPLOADS.get(key)) is not None:
-            pictures.own = {image.sha256: image, **pictures.own}
+        if key not in here and len(pictures.own) < MAX_OWN and (one := UPLOADS.closed(key)) is not None:
+            pictures.own = {one.sha256: one, **pictures.own}
 
 
 def remove(key: str) -> None:

@@ -44,8 +44,17 @@ def _mine(key: str) -> tuple[str, str]:
     return users.owner(), key
 
 
+@dataclass(frozen=True)
+class Closed:
+    """A picture whose pixels made room for others: its file is among the uploads."""
+
+    sha256: str
+    name: str
+
+
 @dataclass
 class _Kept:
+    sha256: str
     name: str
     data: bytes | Image
     used: float
@@ -67,7 +76,7 @@ class Uploads:
 
     def put(self, image: Image, data: bytes = b"") -> None:
         """Keep a picture; `data`: the file that it was opened from, which is smaller than its pixels."""
-        kept = _Kept(image.name, data or image.jpeg or image, self.clock())
+        kept = _Kept(image.sha256, image.name, data or image.jpeg or image, self.clock())
         self._tidy()
         # The cache would hold it even where it alone exceeds the budget.
         if kept.nbytes <= self._kept.limit:
@@ -86,6 +95,12 @@ class Uploads:
         except ImageProblem:  # too little memory, for now
             return None
         return image if token(image) == key else None
+
+    def closed(self, key: str) -> Closed | None:
+        """Return what stands for a picture without opening it; None where `get` would return none."""
+        self._tidy()
+        kept = self._kept.get(_mine(key))
+        return None if kept is None else Closed(kept.sha256, kept.name)
 
     def has(self, key: str) -> bool:
         """Return whether a picture's own file is kept, from which it can be opened again."""

@@ -87,7 +87,12 @@ def test_while_a_model_is_loaded_nothing_holds_the_one_before(monkeypatch: pytes
     maps.put("map", explainer(np.zeros((64, 64, 3), np.uint8)))
     del explainer
     alive: list[bool] = []
-    monkeypatch.setattr("common.memory.give_back", lambda: (gc.collect(), alive.append(before() is not None)))
+
+    def looked() -> None:
+        gc.collect()
+        alive.append(before() is not None)
+
+    monkeypatch.setattr("common.memory.give_back", looked)
     Explainer("demo-s", residency=residency)
     assert alive == [False]
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from common import users
+from common.errors import ImageProblem
 from components import picture_bar
 from components.choices import image_picker
 from components.session import image_source
-from components.session.image_source import Closed, Pictures
-from components.session.uploads import UPLOADS, token
+from components.session.image_source import Pictures
+from components.session.uploads import UPLOADS, Closed, token
 from explain.picture.image import Image, to_png
 
 
@@ -70,6 +71,31 @@ def test_what_has_no_file_on_the_server_stays_and_what_lost_it_is_gone(monkeypat
     assert [item.name for item in image_picker._items() if item.own] == ["2.png", "0.png"]
     assert pictures.opened(second) is None
     assert second not in pictures.own
+
+
+def test_after_a_reload_pictures_are_back_without_being_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = given(Pictures(chosen="bus"), monkeypatch, 2)
+    again = Pictures(chosen="bus")
+    monkeypatch.setattr(image_source.state, "of", lambda _: again)
+    image_source.restore([two[:20], one[:20], "none"])
+    assert decoded(again) == [False, False]
+    assert [item.name for item in image_picker._items() if item.own] == ["1.png", "0.png"]
+    assert decoded(again) == [False, False]
+    image_source.turn_back(one[:20])
+    assert image_source.is_chosen(one) and decoded(again) == [True, False]
+
+
+def test_pictures_to_compare_with_are_opened_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = Pictures(chosen="bus")
+    first, second, third = given(pictures, monkeypatch, 3)
+    image_source._close_all()
+    one, two = image_source.own_items(but=third)
+    assert (one.key, one.stamp, one.open().sha256, two.open().sha256) == (f"{first[:12]}/0.png", first, first, second)
+    assert decoded(pictures) == [False, False, True]
+    UPLOADS.drop(first[:20])
+    with pytest.raises(ImageProblem, match="no longer on the server"):
+        one.open()
+    assert [item.stamp for item in image_source.own_items(but=third)] == [second]
 
 
 def test_pictures_make_room_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from common import memory
 from components.session import history_store
 from explain.batch import analysis
 from explain.evidence import cache
+from explain.evidence.cache import ByteCache
 from explain.monitor import Monitor
 from pages.batch import views
 from pages.present import slides
@@ -23,7 +24,7 @@ MB = 2**20
 @pytest.fixture(autouse=True)
 def empty(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the caches of these pages alone, so that nobody else's has to make room."""
-    every = {views._tables, log._lines, slides._stages}
+    every: set[ByteCache[Any]] = {views._tables, log._lines, slides._stages}
     monkeypatch.setattr(cache, "_EVERY", every)
     for one in every:
         one.clear()
@@ -97,7 +98,12 @@ def test_a_presented_deck_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history_store, "store", lambda: Fake(folder="here"))
     monkeypatch.setattr(slides, "stage", lambda *_, **__: None)
     made: list[str] = []
-    monkeypatch.setattr(slides, "_payload", lambda deck: made.append(deck.id) or b"slides")
+
+    def payload(deck: Fake) -> bytes:
+        made.append(deck.id)
+        return b"slides"
+
+    monkeypatch.setattr(slides, "_payload", payload)
     for id in ("one", "two", "one"):
         slides._play(Fake(id=id, title=id, changed=1, slides=(1,)))  # type: ignore[arg-type]
     assert made == ["one", "two"]

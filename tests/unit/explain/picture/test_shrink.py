@@ -82,7 +82,12 @@ def test_it_is_turned_upright_as_ever() -> None:
 def test_a_jpeg_is_never_unpacked_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     data, sizes = file("JPEG"), list[tuple[int, int]]()
     load = Pillow.Image.load
-    monkeypatch.setattr(Pillow.Image, "load", lambda image: (sizes.append(image.size), load(image))[1])
+
+    def noted(image: Pillow.Image) -> Any:
+        sizes.append(image.size)
+        return load(image)
+
+    monkeypatch.setattr(Pillow.Image, "load", noted)
     Image.open(data, room=ROOM)
     assert set(sizes) == {(160, 120)}
 
