@@ -66,9 +66,13 @@ def test_reports_say_what_was_measured() -> None:
     assert "2,000 explanations over 2 models (a, b) with 63 MiB" in told
     assert "12.3 MB | at most 50.0 MB | pass |" in told
     assert told.count("**miss**") == 1
-    steps = [{"title": "the first map", "now": 790.0, "most": 792.0}, {"title": "more", "now": 1000.0, "most": 1100.0}]
+    steps = [
+        {"title": title, "now": 700.0, "most": most, "own": own}
+        for title, most, own in (("the first map", 792.0, True), ("Top-k", 850.0, True), ("Compare", 1100.0, False))
+    ]
     told = small.markdown({"machine": at, "model": "efficientnet-lite0", "seconds": 7.5, "steps": steps})
-    assert "| more | 1000 | 1100 |" in told
+    assert "| Compare | 700 | 1100 |" in told
+    assert "every page of the same model | 850 MB | at most 858 MB | pass |" in told
     assert "**miss**" not in told
     parts = [{"median": 1500.0, "most": 1600.0 + 20 * number} for number in range(10)]
     found = {"machine": at, "seconds": 3600.0, "models": ["a"], "parts": parts, "done": {"controls pressed": 1234}}
