@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakSet
@@ -136,7 +137,9 @@ def clear_quick() -> None:
 LOW = 0.95
 """Share of the process's memory down to which room is made once it is reached, so that it is not made all the time."""
 STEP_MB = 32
-"""MiB that the process must have grown before it is tried again where making room did not help."""
+"""MiB that the process must have grown before it is tried again at once where making room did not help."""
+AGAIN_S = 5.0
+"""Seconds after which it is tried again in any case: what was held then may have been freed by now."""
 _STAGES = (("quick", 0.5), ("quick", 0.0), ("models", 0.5), ("models", 0.0), ("uploads", 0.5), ("uploads", 0.0))
 """Which caches are shrunk, and to which share of what they hold: first what is made again in no time, then models,
 which are loaded again, and last what only the person who gave it has."""
@@ -152,11 +155,11 @@ def makes_room(let_go: Callable[[], None]) -> Callable[[], None]:
 
 
 class _Pressure:
-    """Whether the process was found too large, and from where on it is worth looking again."""
+    """Whether the process was found too large, and from where on, and when, it is worth looking again."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.again = 0
+        self.again, self.until = 0, 0.0
 
 
 _PRESSURE = _Pressure()
@@ -168,7 +171,8 @@ def relieve() -> None:
     Costs 20 microseconds where there is nothing to do, which is nearly always.
     """
     now, most = memory.resident(), budget.total() * budget.MIB
-    if now <= max(most, _PRESSURE.again) or not _PRESSURE.lock.acquire(blocking=False):
+    tried = _PRESSURE.again if time.monotonic() < _PRESSURE.until else 0
+    if now <= max(most, tried) or not _PRESSURE.lock.acquire(blocking=False):
         return
     try:
         memory.give_back()
@@ -186,5 +190,6 @@ def relieve() -> None:
             memory.give_back()
         now = memory.resident()
         _PRESSURE.again = now + STEP_MB * budget.MIB if now > most else 0
+        _PRESSURE.until = time.monotonic() + AGAIN_S
     finally:
         _PRESSURE.lock.release()

@@ -235,6 +235,22 @@ def test_whatever_is_cached_the_process_stays_within_its_memory(monkeypatch: pyt
     assert all(len(one) > 2 for one in caches)
 
 
+def test_what_did_not_help_once_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, memory=100)
+    quick: ByteCache[bytes] = ByteCache("pictures", lambda _: 10 * MB)
+    process = Process(monkeypatch, 200 * MB, quick)
+    now = 0.0
+    monkeypatch.setattr("explain.evidence.cache.time.monotonic", lambda: now)
+    cache.relieve()  # at 200 of 100, and nothing to let go of
+    process.base = 80 * MB
+    quick._values.update(dict.fromkeys(range(8), b""))
+    cache.relieve()
+    assert len(quick) == 8
+    now += cache.AGAIN_S
+    cache.relieve()
+    assert len(quick) == 1
+
+
 @pytest.mark.skipif(not HAS_PROC, reason="memory is measured where there is a /proc")
 def test_this_very_process_stays_within_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """With real memory, in pieces so small that the C library would keep what is freed: 320 MiB are cached in 64."""
