@@ -178,6 +178,20 @@ def test_a_volume_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     assert done.stderr.count("\n") == 1
 
 
+def test_without_python_it_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "bin").mkdir()
+    shutil.copy(ROOT / "scripts/start", tmp_path / "scripts/start")
+    for tool in ("id", "dirname"):
+        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool) or "")
+    done = subprocess.run(
+        ["/bin/sh", tmp_path / "scripts/start"], env={"PATH": str(tmp_path / "bin")}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "no Python here" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_every_variable_that_the_start_script_sets_is_one() -> None:
     text = (ROOT / "scripts/start").read_text("utf-8")
     assert set(re.findall(r"SIGHTGLASS_\w+", text)) <= SETTINGS
