@@ -40,9 +40,13 @@ def doctor(
             progress(i / len(chosen), f"Checking: {area}")
             found += checks.guarded(check, area)
     console.table(("area", "what", "state", "found"), [(one.area, one.name, one.state, one.found) for one in found])
+    names: dict[str, list[str]] = {}
     for one in found:
         if one.advice:
-            console.say(f"{one.name}: {one.advice}")
+            names.setdefault(one.advice, []).append(one.name)
+    for advice, those in names.items():
+        # A sentence about a variable begins with its name.
+        console.say(advice if advice.startswith(those[0]) else f"{', '.join(those)}: {advice}")
     broken = [one.name for one in found if one.state == "broken"]
     console.say(f"Broken: {', '.join(broken)}." if broken else "Everything essential works.")
     console.result({"works": not broken, "checks": [asdict(one) for one in found]})

@@ -147,7 +147,8 @@ def folders() -> Iterator[Check]:
         if folder is None:
             yield Check("Folders", name, "off", f"SIGHTGLASS_{variable}=off")
         else:
-            yield _folder(name, folder, f"Give SIGHTGLASS_{variable} a folder that can be written", essential)
+            off = ", or off" if variable in ("HISTORY", "MONITOR") else ""
+            yield _folder(name, folder, f"Give SIGHTGLASS_{variable} a folder that can be written{off}", essential)
     yield _people()
     cache = "Set XDG_CACHE_HOME to a folder that can be written, or put weights into those of SIGHTGLASS_WEIGHTS"
     yield _folder("Downloads", weights.cache(), cache, False)
