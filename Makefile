@@ -48,7 +48,9 @@ audit: .venv/dev ## known vulnerabilities of what is locked, and its licences
 	$(BIN)/python deploy/audit.py
 
 sbom: .venv/dev ## sbom.cdx.json: what Sightglass consists of, in CycloneDX
-	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml -o sbom.cdx.json
+	@# It warns that a list of pins does not say what depends on what.
+	PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml -o sbom.cdx.json
+	@echo "Written: sbom.cdx.json"
 
 .venv/run: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sightglass needs Python 3.11 or newer: make PYTHON=python3.12 run")'

@@ -99,6 +99,8 @@ def test_what_could_not_be_looked_up_is_not_called_safe() -> None:
         "Known vulnerabilities: 0 in 1 packages that were looked up.",
         "1 packages could not be looked up here: the index that is used does not know of them.",
     ]
+    code, said = audit.judged([{"name": "a", "skip_reason": "unknown"}])
+    assert (code, len(said), said[0][:45]) == (0, 1, "Known vulnerabilities could not be looked up:")
     known = {"id": "CVE-1", "fix_versions": ["2"]}
     code, said = audit.judged([{"name": "b", "version": "1", "vulns": [known]}])
     assert (code, said[0]) == (1, "b 1: CVE-1, mended in 2")
