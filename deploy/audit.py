@@ -70,7 +70,7 @@ def judged(found: list[dict[str, object]] | None) -> tuple[int, list[str]]:
             said.append(f"{one['name']} {one['version']}: {known['id']}, mended in {mended}")
     skipped = sum("skip_reason" in one for one in found)
     if skipped == len(found):
-        return 0, ["Known vulnerabilities could not be looked up: the index that is used knows of none of the packages."]
+        return 0, ["Known vulnerabilities could not be looked up: the index that is used knows none of them."]
     said.append(f"Known vulnerabilities: {len(said)} in {len(found) - skipped} packages that were looked up.")
     if skipped:
         # pip-audit itself says that there are none.
