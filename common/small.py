@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 
+from common import memory
 from common.errors import SettingProblem
 from common.settings import settings
 
 SHAPES = "64"
 """Shapes for which oneDNN keeps what it compiled, of 1,024: 40 MiB less, and a map of one picture needs no more."""
 ARENAS = 2
-"""Heaps of the C library, of 8 for each core: each keeps what its threads freed."""
+"""Heaps of the C library."""
 PIXELS = 4_000_000
 """Pixels of a picture, of 100 million: a larger one is opened smaller. No bundled model sees a tenth of these."""
 APART = 256 * 1024
-"""Bytes from which a block has pages of its own, which the system gets back with it: by itself the C library raises
-that to 32 MiB."""
-_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
+"""Bytes from which a block has pages of its own."""
 
 
 def chosen() -> bool:
@@ -40,10 +37,9 @@ def room() -> int | None:
 
 
 def prepare() -> None:
-    """Set up the process, before PyTorch is imported; nothing where the profile is not set."""
+    """Set up the memory of the process, before PyTorch is imported."""
     if not chosen():
+        memory.set_up()
         return
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", SHAPES)
-    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        mallopt(_M_ARENA_MAX, ARENAS)
-        mallopt(_M_MMAP_THRESHOLD, APART)
+    memory.set_up(ARENAS, APART)

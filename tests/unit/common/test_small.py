@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import subprocess
@@ -124,6 +125,21 @@ def test_a_server_is_set_up_before_pytorch_is_imported() -> None:
     environment.pop("ONEDNN_PRIMITIVE_CACHE_CAPACITY", None)
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [small.SHAPES, "False"]
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_stats"), reason="the C library is not glibc")
+@pytest.mark.parametrize("profile", ["", "small"])
+def test_threads_of_a_server_share_a_few_heaps(profile: str) -> None:
+    code = (
+        "import ctypes, os, threading; from common import small; small.prepare(); libc = ctypes.CDLL(None); "
+        "ready = threading.Barrier(12); hold = lambda: (ready.wait(), libc.malloc(1000), ready.wait()); "
+        "threads = [threading.Thread(target=hold) for _ in range(12)]; [one.start() for one in threads]; "
+        "[one.join() for one in threads]; libc.malloc_stats(); print(max(4, os.cpu_count()))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SIGHTGLASS_PROFILE": profile}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    most = small.ARENAS if profile else int(done.stdout)
+    assert 1 < done.stderr.count("Arena ") <= most
 
 
 @pytest.mark.slow
