@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROLES = get_args(Role)
 MEANING = {
     "admin": "administrator: everything, and this list",
-    "user": "user: explores, and keeps what is their own",
+    "user": "user: explores, and may keep things",
     "viewer": "viewer: explores, and keeps nothing",
 }
 
@@ -43,7 +43,7 @@ def account() -> None:
             if policy.in_use().way != "proxy":
                 # A link, because only the server's own answer can take the cookie away.
                 _link("Sign out", f"{provider.base_path()}/sign-out")
-        st.caption(f"Your role: {MEANING[user.role]}.")
+        st.caption(f"Your role is {MEANING[user.role]}.")
         person = people.find(user.id)
         if person is not None and person.has_password:
             _password(user.id)

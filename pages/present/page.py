@@ -49,6 +49,7 @@ def _all(found: tuple[Deck, ...]) -> None:
     st.markdown(f"## {plural(own, 'deck')} of yours" if own else "## Show it to a room")
     offered.say_not("make or change decks")
     if not (found or users.may_save()):
+        st.markdown("**Present**, below a map on any page, shows that view on the whole screen.")
         return
     if not own:
         st.markdown(

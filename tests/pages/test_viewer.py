@@ -95,3 +95,12 @@ def test_a_model_that_an_address_names_is_refused_to_a_viewer_in_a_sentence(
     assert not app.exception
     assert any("viewers cannot start a download" in one.value for one in app.error)
     assert "Try again" not in controls(app)
+
+
+def test_a_viewer_presents_what_is_on_the_page(visit: Any) -> None:
+    app = visit(VERA)("explore", model=MODEL)
+    next(button for button in app.button if button.label == "Present").click().run()
+    assert not (app.exception or app.error)
+    assert "Viewers cannot add it to a deck" in texts(app)
+    assert {"Title", "Sentence"} <= {field.label for field in (*app.text_input, *app.text_area)}
+    assert "Add the slide" not in controls(app)
