@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -66,7 +67,7 @@ class Door:
         if answer is None:
             heard = None
             if path == STREAM and policy.in_use().asks and caller.user is not None:
-                receive = heard = _WhileAllowed(receive, caller.user, headers_of(scope))
+                receive = heard = _WhileAllowed(receive, caller.user, headers_of(scope), by_secret=caller.by_secret)
             with users.acting(caller.user or users.NOBODY):
                 await self.behind(_told(scope, path, caller), receive, send)
             if heard is not None and heard.ended:
@@ -147,8 +148,8 @@ class _WhileAllowed:
     A page's whole runs ask by themselves; its fragments do not.
     """
 
-    def __init__(self, receive: Receive, user: User, headers: Mapping[str, str]) -> None:
-        self._receive, self._user, self._headers = receive, user, headers
+    def __init__(self, receive: Receive, user: User, headers: Mapping[str, str], *, by_secret: bool) -> None:
+        self._receive, self._user, self._headers, self._by_secret = receive, user, headers, by_secret
         self._asked = time.monotonic()
         self.ended = False
 
@@ -158,7 +159,8 @@ class _WhileAllowed:
             return message
         self._asked = time.monotonic()
         try:
-            self.ended = not await run_in_threadpool(is_still, self._user, self._headers, _key())
+            still = partial(is_still, self._user, self._headers, _key(), by_secret=self._by_secret)
+            self.ended = not await run_in_threadpool(still)
         except Problem:
             self.ended = True
         return {"type": "websocket.disconnect", "code": REFUSED} if self.ended else message

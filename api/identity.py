@@ -122,22 +122,21 @@ def _otherwise(scope: Scope, headers: Mapping[str, str], provider: Provider | No
     return _of_session(cookies)
 
 
-def is_still(user: User, headers: Mapping[str, str], key: str | None) -> bool:
+def is_still(user: User, headers: Mapping[str, str], key: str | None, *, by_secret: bool) -> bool:
     """Return whether somebody whose socket is open may go on: signed in, on the list, the token not revoked.
 
-    `headers`: those with which the socket was opened. What a provider or a proxy said then is not asked anew.
+    `headers`: those with which the socket was opened, `by_secret`: because of a key or a token among them. What a
+    provider or a proxy said then is not asked anew.
     """
     if not policy.in_use().asks:
         return True
-    named = [found for given in secrets_in(headers) if (found := policy.of_secret(given, key)) is not None]
-    if not named and policy.in_use().way == "password":
+    if by_secret:
+        return any(found.id == user.id for one in secrets_in(headers) if (found := policy.of_secret(one, key)))
+    # A key that did not open the socket is not looked at again: nobody counts how often that would be.
+    if policy.in_use().way == "password":
         found = _of_session(cookies_in(headers)).user
-        named = [] if found is None else [found]
-    elif not named:
-        # By a token that was revoked, somebody was not vouched for.
-        found = None if any(secrets_in(headers)) else policy.listed(user.id)
-        named = [] if found is None else [found]
-    return any(found.id == user.id for found in named)
+        return found is not None and found.id == user.id
+    return policy.listed(user.id) is not None
 
 
 def _of_session(cookies: Mapping[str, str]) -> Caller:

@@ -12,12 +12,13 @@ import json
 import logging
 import time
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.identity import ASK_AGAIN_SECONDS, headers_of, is_still
+from api.identity import ASK_AGAIN_SECONDS, BY_SECRET, headers_of, is_still
 from api.middleware import TICKET
 from api.service import load_explainer
 from common import users
@@ -174,9 +175,10 @@ class _Session:
         if not policy.in_use().asks or now - self.asked < ASK_AGAIN_SECONDS:
             return
         self.asked = now
-        headers = headers_of(self.socket.scope)
+        scope = self.socket.scope
+        asked = partial(is_still, users.current(), headers_of(scope), self.settings.key, by_secret=scope[BY_SECRET])
         try:
-            still = await run_in_threadpool(is_still, users.current(), headers, self.settings.key)
+            still = await run_in_threadpool(asked)
         except Problem:
             still = False
         if not still:
