@@ -6,6 +6,7 @@ package does not import torch, so `--help` is fast.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -131,6 +132,9 @@ def _as_here(given: list[str]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, by default the process's own, and return its exit code; every error is one sentence."""
     given = _as_here(list(sys.argv[1:] if arguments is None else arguments))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files may be bytes that are no text.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with warnings.catch_warnings():
             if not sys.warnoptions:

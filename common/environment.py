@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 PREFIX = "SIGHTGLASS_"
 OFF = "off"
+MAX_SAID = 80
+"""Letters of a malformed value that its sentence repeats."""
 PROFILES: dict[str, dict[str, Any]] = {
     "small": {
         "memory_mb": 840,
@@ -68,6 +72,25 @@ def _split(text: str, separator: str) -> list[str]:
     return [name for name in text.split(separator) if name.strip()]
 
 
+def _networks(text: str) -> tuple[str, ...]:
+    names = tuple(map(str.strip, _split(text, ",")))
+    for name in names:
+        ipaddress.ip_network(name, strict=False)
+    return names
+
+
+def _matching(pattern: str, *, separator: str = "") -> BeforeValidator:
+    """Take only what such a header may hold, or names of that kind: others would break every answer."""
+
+    def checked(text: str) -> str | tuple[str, ...]:
+        names = tuple(map(str.strip, _split(text, separator) if separator else [text]))
+        if not all(re.fullmatch(pattern, name) for name in names):
+            raise ValueError("not what a header may hold")
+        return names if separator else names[0]
+
+    return _from_text(checked)
+
+
 Megabytes = Annotated[float, Field(ge=0, lt=1e9)]
 Positive = Annotated[float, Field(gt=0, lt=1e9)]
 Count = Annotated[int, _from_text(_truncated)]
@@ -75,6 +98,9 @@ Folder = Annotated[Path, _from_text(_folder)]
 FolderOrOff = Annotated[Path | None, _from_text(lambda text: None if text.strip().lower() == OFF else _folder(text))]
 Folders = Annotated[tuple[Path, ...], NoDecode, _from_text(lambda text: tuple(map(_folder, _split(text, os.pathsep))))]
 Names = Annotated[tuple[str, ...], NoDecode, _from_text(lambda text: tuple(map(str.strip, _split(text, ","))))]
+Networks = Annotated[tuple[str, ...], NoDecode, _from_text(_networks)]
+Sites = Annotated[tuple[str, ...], NoDecode, _matching(r"[!-+\--:<-~]+", separator=",")]
+Header = Annotated[str, _matching(r"(?a)[\w!#$%&'*+.^`|~-]+")]
 Yes = Annotated[bool, _from_text(lambda text: text.strip().lower() in ("1", "yes", "true", "on"))]
 NotNo = Annotated[bool, _from_text(lambda text: text.strip().lower() not in ("0", "false", "no"))]
 
@@ -175,14 +201,24 @@ class Settings(BaseSettings):
         "none", "The role of those who sign in by oidc or proxy and are not on the list.", "none, user or viewer"
     )
     oidc_claim: str = _field("email", "What tells people apart who sign in by oidc: email, if verified, or sub.")
-    proxy_header: str | None = _field(None, "The header in which a trusted proxy names who asks.")
-    proxies: Names = _field((), "Addresses and networks of trusted proxies, separated by commas.")
+    proxy_header: Header | None = _field(
+        None, "The header in which a trusted proxy names who asks.", "the name of a header, such as X-Remote-User"
+    )
+    proxies: Networks = _field(
+        (),
+        "Addresses and networks of trusted proxies, separated by commas.",
+        "addresses or networks, such as 10.0.0.1 or 10.0.0.0/8, separated by commas",
+    )
     requests_per_minute: Annotated[Count, Field(ge=0, lt=2**40)] = _field(
         600,
         "Requests and page runs of each person in a minute, where people sign in; 0: any.",
         "a whole number, 0 or more",
     )
-    framed_by: Names = _field((), "Sites that may show the dashboard in a frame, separated by commas.")
+    framed_by: Sites = _field(
+        (),
+        "Sites that may show the dashboard in a frame, separated by commas.",
+        "sites, such as https://example.org, separated by commas",
+    )
     api_key: SecretStr | None = _field(None, "The key that every request must send.")
     api_origins: Names = _field((), "Sites whose pages may call the API, separated by commas; *: all.")
     api_hosts: Names = _field((), "Names of this machine besides localhost, separated by commas; *: any.")
@@ -258,7 +294,8 @@ def check() -> None:
 def _sentence(field: str, text: str) -> str:
     extra = Settings.model_fields[field].json_schema_extra
     assert isinstance(extra, dict)
-    return f"{variable(field)} is {text!r}: give {extra['give']}."
+    said = repr(text) if len(repr(text)) <= MAX_SAID else f"{repr(text)[:MAX_SAID]}…"
+    return f"{variable(field)} is {said}: give {extra['give']}."
 
 
 def shown_default(field: str) -> str:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+MAX_HEADER = 2**20
+"""Of a header that is taken apart, in bytes: as JSON it takes up to 25 times the memory."""
+
 
 def packed(head: dict[str, Any], blobs: Sequence[bytes] = ()) -> bytes:
     """Pack a header and its blobs: [u32 length][JSON, padded to 4][blob][blob]…, little-endian.
@@ -25,8 +28,8 @@ def unpacked(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
     if len(data) < 4:
         raise ValueError("too short for a header")
     (length,) = struct.unpack_from("<I", data)
-    if length > len(data) - 4:
-        raise ValueError("the header is cut off")
+    if length > min(len(data) - 4, MAX_HEADER):
+        raise ValueError("the header is cut off, or too long")
     try:
         head = json.loads(data[4 : 4 + length])
     except RecursionError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from common.errors import ModelProblem
+from common.legible import legible
 from models.geometry import Box
 from models.layers import Layer, Stage, stages_of
 from models.preprocess import prepare
@@ -196,8 +197,9 @@ class Adapter:
     def __init__(self, spec: ModelSpec, module: nn.Module, labels: Sequence[str], weights_sha256: str) -> None:
         self.spec = spec
         self.module = freeze(module)
+        names = tuple(map(legible, labels))
         # An untrained model says so with every answer.
-        self.labels = tuple(f"{name} (untrained)" for name in labels) if "random" in spec.weights else tuple(labels)
+        self.labels = tuple(f"{name} (untrained)" for name in names) if "random" in spec.weights else names
         self.weights_sha256 = weights_sha256
 
     @property

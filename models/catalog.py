@@ -222,7 +222,9 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         check(path, "the file", tables, TOP)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        return models, {"": f"{path.name} cannot be read ({error.strerror or error}): check {path.parent} for it."}
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         return models, {"": f"{path.name} cannot be read ({error})."}
     except ModelProblem as error:
         return models, {"": str(error)}

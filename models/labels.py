@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from common.errors import ModelProblem
+from common.legible import legible
 from common.suggestions import nearest
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def for_classes(
 
 def vocabulary(names: Sequence[str]) -> tuple[str, ...]:
     """Return the words that a model is to look for; raise ModelProblem where there are none, or one is given twice."""
-    words = tuple(name.strip() for name in names)
+    words = tuple(legible(stripped) if (stripped := name.strip()) else "" for name in names)
     if not words or "" in words:
         raise ModelProblem("Say what to look for: one word or phrase or more, none of them empty.")
     if len(set(words)) < len(words):

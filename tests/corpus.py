@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image as Pillow
 
+from tests.clips import clip, scene
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 Files = dict[str, bytes]
@@ -180,4 +184,151 @@ def texts() -> Files:
         "nan.json": b'{"recipe": {"model": "demo-cls-s", "alpha": NaN}}',
         "keys.json": json.dumps({f"k{i}": i for i in range(50_000)}).encode(),
         "bom.json": b"\xef\xbb\xbf{}",
+    }
+
+
+def largest(side: int) -> Files:
+    """Pictures of side x side pixels in every format and mode: of one colour, and so small files."""
+    modes: dict[str, Any] = {
+        "L": 77,
+        "RGB": (9, 99, 200),
+        "RGBA": (9, 99, 200, 50),
+        "P": 3,
+        "CMYK": (9, 99, 200, 5),
+        "1": 1,
+    }
+    plain = {mode: Pillow.new(mode, (side, side), colour) for mode, colour in modes.items()}
+    turned = Pillow.Exif()
+    turned[0x0112] = 6
+    deep = Pillow.fromarray(np.full((side, side), 40_000, np.uint16))
+    whole = Pillow.fromarray(np.full((side, side), 70_000, np.int32))
+    found: Files = {
+        "bits.png": saved(plain["1"], "PNG"),
+        "grey.png": saved(plain["L"], "PNG"),
+        "rgb.png": saved(plain["RGB"], "PNG"),
+        "alpha.png": saved(plain["RGBA"], "PNG"),
+        "palette.png": saved(plain["P"], "PNG", transparency=3),
+        "16bit.png": saved(deep, "PNG"),
+        "rgb.jpg": saved(plain["RGB"], "JPEG"),
+        "turned.jpg": saved(plain["RGB"], "JPEG", exif=turned),
+        "progressive.jpg": saved(plain["RGB"], "JPEG", progressive=True, subsampling=0),
+        "cmyk.jpg": saved(plain["CMYK"], "JPEG"),
+        "rgb.gif": saved(plain["P"], "GIF", save_all=True, append_images=[plain["P"]]),
+        "rgb.tiff": saved(plain["RGB"], "TIFF", compression="tiff_adobe_deflate"),
+        "cmyk.tiff": saved(plain["CMYK"], "TIFF", compression="tiff_adobe_deflate"),
+        "whole.tiff": saved(whole, "TIFF", compression="tiff_adobe_deflate"),
+        "rgb.avif": saved(plain["RGB"], "AVIF", speed=10),
+    }
+    if side <= 16_383:
+        found["rgb.webp"] = saved(plain["RGB"], "WEBP", method=0)
+        found["alpha.webp"] = saved(plain["RGBA"], "WEBP", lossless=True, method=0)
+    return found | numbers(side)
+
+
+def numbers(side: int) -> Files:
+    """TIFFs and arrays of side x side of all types that are taken; the arrays as large as a file may be."""
+    from tifffile import imwrite
+
+    found: Files = {}
+    for name, kind, channels in (("half", "f2", 1), ("single", "f4", 1), ("double", "f8", 1), ("three", "f8", 3)):
+        out = io.BytesIO()
+        imwrite(out, np.ones((side, side, channels), kind), compression="zlib", photometric="minisblack")
+        found[f"{name}.tif"] = out.getvalue()
+    for kind, channels in (("i1", 1), ("i1", 5), ("?", 1), ("u2", 5), ("f8", 1), ("f4", 16)):
+        out, bytes_each = io.BytesIO(), np.dtype(kind).itemsize * channels
+        across = min(side, int((60 * 2**20 / bytes_each) ** 0.5))
+        np.save(out, np.ones((across, across, channels), kind))
+        found[f"{kind.replace('?', 'bool')}-{channels}.npy"] = out.getvalue()
+    return found
+
+
+def clips(folder: Path) -> Files:
+    """Clips that are cut off, damaged, no clips, or lead elsewhere; `folder`: where they are made."""
+    whole = clip(folder / "whole.mp4", scene(6), sound="aac").read_bytes()
+    turned = clip(folder / "turned.mp4", scene(3), turned=90).read_bytes()
+    found = {f"cut-{share}.mp4": whole[: int(len(whole) * share)] for share in (0.01, 0.5, 0.9, 0.99)}
+    found |= {"turned.mp4": turned, "empty.mp4": b"", "text.mp4": b"no clip", "zeros.mp4": bytes(9000)}
+    playlist = b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"
+    found |= {"list.mp4": playlist, "list.avi": b"RIFF\x00\x00\x00\x00AVI " + playlist, "head.mkv": b"\x1a\x45\xdf\xa3"}
+    found |= {"picture.mp4": pictures()["16bit.png"], "wrong.gif": whole}
+    for count in (2_000_000, 100_000_000):
+        found[f"index-{count}.mp4"], found[f"run-{count}.mp4"] = of_many_samples(whole, count)
+    return found
+
+
+def of_many_samples(whole: bytes, count: int) -> tuple[bytes, bytes]:
+    """Return an MP4 twice whose few bytes claim so many samples: in its index, and in a fragment."""
+    indexed = bytearray(whole)
+    for kind, fields in (
+        # One size for all; all in one chunk; each as long.
+        (b"stsz", (0, 1, count)),
+        (b"stsc", (0, 1, 1, count, 1)),
+        (b"stts", (0, 1, count, 1)),
+    ):
+        struct.pack_into(f">{len(fields)}I", indexed, indexed.index(kind) + 4, *fields)
+
+    def box(kind: bytes, *parts: bytes) -> bytes:
+        body = b"".join(parts)
+        return struct.pack(">I", 8 + len(body)) + kind + body
+
+    # Default size and duration of a sample, so that the run need not say them.
+    header = box(b"tfhd", struct.pack(">IIII", 0x18, 1, 1, 1))
+    run = box(b"trun", struct.pack(">II", 0, count))
+    fragment = box(b"moof", box(b"mfhd", bytes(4), struct.pack(">I", 1)), box(b"traf", header, run))
+    extends = box(b"mvex", box(b"trex", struct.pack(">IIIIII", 0, 1, 1, 1, 1, 0)))
+    at = whole.index(b"moov") - 4
+    (size,) = struct.unpack_from(">I", whole, at)
+    moov = struct.pack(">I", size + len(extends)) + whole[at + 4 : at + size] + extends
+    return bytes(indexed), whole[:at] + moov + whole[at + size :] + fragment + box(b"mdat", bytes(1000))
+
+
+def large_clips(folder: Path, side: int) -> Files:
+    """Clips with frames of side x side pixels of one colour, with as many frames in memory as their format may want."""
+    from fractions import Fraction
+
+    import av
+
+    found: Files = {}
+    picture = np.full((side, side, 3), 90, np.uint8)
+    for name, codec, kind, options in (
+        ("x264.mp4", "libx264", "yuv420p", {"preset": "ultrafast", "refs": "16", "bf": "2", "b_strategy": "0"}),
+        ("444.mkv", "libx264", "yuv444p10le", {"preset": "ultrafast", "refs": "16"}),
+        ("mpeg4.avi", "mpeg4", "yuv420p", {}),
+        ("a.gif", "gif", "bgr8", {}),
+    ):
+        path = folder / name
+        with av.open(str(path), "w") as file:
+            stream: Any = file.add_stream(codec, rate=25)
+            stream.width, stream.height, stream.pix_fmt, stream.options = side, side, kind, options
+            for i in range(10):
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame.pts, frame.time_base = i, Fraction(1, 25)
+                file.mux(stream.encode(frame))
+            file.mux(stream.encode())
+        found[name] = path.read_bytes()
+    return found
+
+
+@cache
+def decks() -> Files:
+    """Decks of few bytes that unpack to many: maps of one value, a header of many empty parts, deflated zeros."""
+    from explain.deck import archive
+    from explain.deck.scene import MAX_MAPS, MAX_PANELS, MAX_SIDE, Panel, Scene, SceneMap
+
+    one = SceneMap("a", 0.5, np.zeros((MAX_SIDE, MAX_SIDE), np.uint8))
+    full = Scene("models", "Full", "", panels=(Panel("model", maps=(one,) * MAX_MAPS),) * MAX_PANELS)
+    head = b'{"version":1,"sizes":[],"scenes":[' + b"{}," * (5 * 2**20) + b"{}]}"
+
+    def of(slide: bytes, kind: int = zipfile.ZIP_STORED) -> bytes:
+        out = io.BytesIO()
+        about = {"format": archive.FORMAT, "version": archive.VERSION, "title": "T", "slides": 1}
+        with zipfile.ZipFile(out, "w", kind) as file:
+            file.writestr("slides/001.scene", slide)
+            file.writestr("deck.json", json.dumps(about))
+        return out.getvalue()
+
+    return {
+        "maps.sightglass": archive.write("Maps", [full] * 10),
+        "header.sightglass": of(struct.pack("<I", len(head)) + head),
+        "deflated.sightglass": of(bytes(200 * 2**20), zipfile.ZIP_DEFLATED),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -18,7 +19,7 @@ from explain.deck.scene import MAX_SCENES, PICTURE_SIDE, payload, scenes
 from explain.picture.image import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from explain.deck.deck import Deck
     from explain.deck.decks import Decks
@@ -57,30 +58,46 @@ def _info(file: str) -> zipfile.ZipInfo:
 
 
 def read(data: bytes) -> tuple[str, list[Scene]]:
-    """Return the title and the scenes of a deck's file. Bytes from strangers are safe: nothing is written or run, names
-    are looked up and never used as paths, and sizes are checked before anything is unpacked.
+    """Return the title and the scenes of a deck's file; `opened` holds one scene at a time."""
+    title, slides = opened(data)
+    return title, list(slides)
 
-    Raises Problem, one sentence, for any other file and for one that is too large.
+
+def opened(data: bytes) -> tuple[str, Iterator[Scene]]:
+    """Return the title of a deck's file, and its scenes one after another. Bytes from strangers are safe: nothing is
+    written or run, names are looked up and never used as paths, and sizes are checked before anything is unpacked.
+
+    Raises Problem, one sentence, for any other file and for one that is too large; so does taking a scene.
     """
     if len(data) > MAX_BYTES:
         raise Problem(f"This deck is larger than {MAX_BYTES >> 20} MB: export it in two.")
-    try:
+    with _only_decks():
         if directory_bytes(io.BytesIO(data)) > MAX_DIRECTORY:
             raise ValueError("too many files")
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             title, files = _listed(archive)
-            found = []
-            for info in files:
-                (scene,) = scenes(archive.read(info))
-                if scene.picture is not None:
-                    _check_picture(scene)
-                found.append(scene)
+    return title, _scenes(data, files)
+
+
+def _scenes(data: bytes, files: list[zipfile.ZipInfo]) -> Iterator[Scene]:
+    with _only_decks(), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for info in files:
+            (scene,) = scenes(archive.read(info))
+            if scene.picture is not None:
+                _check_picture(scene)
+            yield scene
+
+
+@contextlib.contextmanager
+def _only_decks() -> Iterator[None]:
+    """Turn whatever a damaged or hostile archive raises into one sentence."""
+    try:
+        yield
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, KeyError, TypeError, struct.error) as error:
         raise Problem(NO_DECK) from error
     except (NotImplementedError, RuntimeError, EOFError) as error:
         # Encrypted, or packed in a way that this Python does not know.
         raise Problem(NO_DECK) from error
-    return title, found
 
 
 def _listed(archive: zipfile.ZipFile) -> tuple[str, list[zipfile.ZipInfo]]:
@@ -88,7 +105,8 @@ def _listed(archive: zipfile.ZipFile) -> tuple[str, list[zipfile.ZipInfo]]:
     infos = archive.infolist()
     if len(infos) > MAX_SCENES + 1 or sum(info.file_size for info in infos) > MAX_BYTES:
         raise ValueError("too much")
-    if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in infos):
+    # As `write` packs them: deflated, a few bytes can be gigabytes.
+    if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
         raise ValueError("packed in an unusual way")
     about: Any = json.loads(archive.read(_ABOUT)) if archive.getinfo(_ABOUT).file_size < 10_000 else None
     if not isinstance(about, dict) or about.get("format") != FORMAT or about.get("version") != VERSION:
@@ -115,4 +133,4 @@ def of(decks: Decks, deck: Deck) -> bytes:
 def put(decks: Decks, data: bytes) -> Deck:
     """Add a deck's file to the history's decks; raise Problem where it is none, or where there is no room: then none of
     it is added."""
-    return decks.create(*read(data))
+    return decks.create(*opened(data))

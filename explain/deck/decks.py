@@ -22,7 +22,7 @@ from explain.phrases import NBSP, megabytes
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from explain.deck.scene import Scene
     from explain.history.store import Store
@@ -64,9 +64,9 @@ class Decks:
         with self._store.reading() as database:
             return _deck(database, id)
 
-    def create(self, title: str, scenes: Sequence[Scene] = (), *, ready: str = "") -> Deck:
+    def create(self, title: str, scenes: Iterable[Scene] = (), *, ready: str = "") -> Deck:
         """Make a deck of scenes in one transaction: none of it where there is no room. `ready`: which of the ready
-        decks it is."""
+        decks it is. The scenes are taken one at a time."""
         id, at = secrets.token_hex(8), now()
         values = (id, at, at, name(title), ready)
         slides = [_prepared(_slide_of(scene), payload([scene]), thumbnails.of(scene)) for scene in scenes]

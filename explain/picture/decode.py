@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 
 from common.errors import ImageProblem, TooLarge
 from explain.picture import shrink
-from explain.picture.memory import DECODING, copied
+from explain.picture.memory import DECODING, copied, strips
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,7 +174,8 @@ def _orientation(image: Pillow.Image) -> int:
 def _on_white(image: Pillow.Image) -> tuple[Pillow.Image, bool]:
     if image.has_transparency_data:
         # Pillow cannot convert premultiplied La to RGBA directly.
-        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+        rgba = image.convert("LA") if image.mode == "La" else image
+        rgba = rgba if rgba.mode == "RGBA" else rgba.convert("RGBA")
         alpha = rgba.getchannel("A")
         if alpha.getextrema() != (255, 255):
             white = Pillow.new("RGB", image.size, "white")
@@ -188,12 +189,16 @@ def grey(values: NDArray[Any]) -> tuple[Pixels, str]:
     if not np.isfinite(values).all():
         raise ImageProblem("The picture holds values that are not finite (NaN or infinity); replace them first.")
     low, high = float(values.min()), float(values.max())
-    if values.dtype.kind != "f" and low >= 0 and high <= 65535:
-        return (values >> 8).astype(np.uint8), "16-bit reduced to 8 bits"
+    sixteen = values.dtype.kind != "f" and low >= 0 and high <= 65535
     if values.dtype.kind == "f" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    scaled = (values.astype(np.float64) - low) * 255 / ((high - low) or 1)
-    return np.rint(scaled).astype(np.uint8), f"values from {low:g} to {high:g} scaled to 0 to 255"
+    tones = np.empty(values.shape, np.uint8)
+    for rows in strips(*values.shape):
+        if sixteen:
+            tones[rows] = values[rows] >> 8
+        else:
+            tones[rows] = np.rint((values[rows].astype(np.float64) - low) * 255 / ((high - low) or 1))
+    return tones, "16-bit reduced to 8 bits" if sixteen else f"values from {low:g} to {high:g} scaled to 0 to 255"
 
 
 def channels_last(tensor: Any, torch: Any) -> NDArray[Any]:

@@ -51,14 +51,19 @@ class Turns:
 DECODING = Turns(AT_ONCE)
 
 
+def strips(height: int, width: int) -> Iterator[slice]:
+    """Yield the rows of a picture in parts of about STRIP pixels: what is computed of a part at a time stays small."""
+    rows = max(1, STRIP // max(1, width))
+    for top in range(0, height, rows):
+        yield slice(top, min(top + rows, height))
+
+
 def copied(image: Pillow.Image) -> NDArray[np.uint8]:
     """Return the pixels of an RGB image, uint8 (H, W, 3)."""
     width, height = image.size
-    rows = max(1, STRIP // width)
-    if rows >= height:
+    if width * height <= STRIP:
         return np.array(image)
     pixels = np.empty((height, width, 3), np.uint8)
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        pixels[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
+    for rows in strips(height, width):
+        pixels[rows] = np.asarray(image.crop((0, rows.start, width, rows.stop)))
     return pixels

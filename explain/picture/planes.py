@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from common.errors import ImageProblem, TooLarge
 from explain.picture.decode import check_size, from_array, grey
+from explain.picture.memory import strips
 from models.preprocess import MAX_CHANNELS
 
 if TYPE_CHECKING:
@@ -68,17 +69,29 @@ def shown(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, Plan
         return np.repeat(one[:, :, None], 3, axis=2), planes, (note,) if note else ()
     seen = planes[:, :, :3] if channels > 2 else planes[:, :, :1]
     note = f"{channels} channels of {array.dtype}; the {'first three are' if channels > 2 else 'first is'} shown"
-    if array.dtype != np.uint8:
-        # Nearly all fit into float32, with their differences and quotients.
-        size = float(np.abs(seen).max())
-        seen = seen.astype(np.float32 if 1e-20 < size < 1e30 else np.float64)
-        low, high = (float(part) for part in np.percentile(seen, (1, 99)))
-        if array.dtype.kind == "f" and seen.min() >= 0 and seen.max() <= 1:
-            low, high = 0.0, 1.0
-        seen = np.rint((seen - low) * (255 / ((high - low) or 1))).clip(0, 255).astype(np.uint8)
-        note += f", {low:g} as black and {high:g} as white"
-    pixels = np.array(np.broadcast_to(seen, (*seen.shape[:2], 3)) if channels == 2 else seen, order="C")
-    return pixels, planes, (note,)
+    pixels = np.empty((*array.shape[:2], 3), np.uint8)
+    if array.dtype == np.uint8:
+        pixels[:] = seen
+        return pixels, planes, (note,)
+    # Nearly all fit into float32, with their differences and quotients.
+    size = max(abs(float(seen.min())), abs(float(seen.max())))
+    kind: Any = np.float32 if 1e-20 < size < 1e30 else np.float64
+    if array.dtype.kind == "f" and seen.min() >= 0 and seen.max() <= 1:
+        low, high = 0.0, 1.0
+    else:
+        numbers = seen.astype(kind, order="C")
+        low, high = (float(part) for part in np.percentile(numbers, (1, 99), overwrite_input=True))
+        del numbers
+    for rows in strips(*array.shape[:2]):
+        part = (seen[rows].astype(kind) - low) * (255 / ((high - low) or 1))
+        pixels[rows] = np.rint(part).clip(0, 255).astype(np.uint8)
+    return pixels, planes, (f"{note}, {low:g} as black and {high:g} as white",)
+
+
+def _most(dtype: Any, max_pixels: int) -> int:
+    """Return how many numbers a file may hold: in 4 bytes a pixel, which all but bytes and uint16 take as float32."""
+    kept: int = dtype.itemsize if dtype.name in ("uint8", "uint16", "bool") else max(4, dtype.itemsize)
+    return min(3 * max_pixels, 4 * max_pixels // kept)
 
 
 def _npy(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
@@ -93,8 +106,9 @@ def _npy(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
     if dtype.kind not in "buif" or dtype.itemsize > 8:
         raise ImageProblem(f"{name} holds {dtype}, not numbers; save an array of uint8, uint16 or float32.")
     count = math.prod(shape)
-    if not 0 < count <= 3 * max_pixels or not all(side > 0 for side in shape):
-        raise ImageProblem(f"{name} has {count:,} numbers; give at least one and at most {3 * max_pixels:,}.")
+    most = _most(dtype, max_pixels)
+    if not 0 < count <= most or not all(side > 0 for side in shape):
+        raise ImageProblem(f"{name} has {count:,} numbers; give at least one and at most {most:,} of {dtype}.")
     if len(data) - stream.tell() < count * dtype.itemsize:
         raise ImageProblem(f"{name} is cut off: part of the file is missing, so send it again.")
     array = np.frombuffer(data, dtype, count, stream.tell())
@@ -135,8 +149,8 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
         down, across = ("Q", "Y") if source.axes == "QYX" and source.shape[2] <= MAX_CHANNELS else ("Y", "X")
         height, width = (source.shape[source.axes.index(side)] for side in (down, across))
         check_size(width, height, name, max_pixels)
-        if math.prod(source.shape) > 3 * max_pixels:
-            raise TooLarge(f"{name} has {math.prod(source.shape):,} numbers; give at most {3 * max_pixels:,}.")
+        if (count := math.prod(source.shape)) > (most := _most(source.dtype, max_pixels)):
+            raise TooLarge(f"{name} has {count:,} numbers; give at most {most:,} of {source.dtype}.")
         if (channels := math.prod(source.shape) // (height * width)) > MAX_CHANNELS:
             raise ImageProblem(f"{name} has {channels} channels; give at most {MAX_CHANNELS}.")
         try:

@@ -18,6 +18,7 @@ import numpy as np
 
 from common.errors import ImageProblem, TooLarge
 from explain.picture.decode import Pixels
+from explain.video.claims import too_many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +85,8 @@ class Clip:
         self.path = Path(path)
         self.name = name or self.path.name
         self._format = self._container()
+        if self._format == "mov" and too_many(self.path):
+            raise TooLarge(f"{self.name} claims more frames than a clip of six hours has; cut it, or convert it.")
         self.skipped = 0
         """Frames of the latest reading that could not be decoded."""
         self.cut_off = False
@@ -224,6 +227,8 @@ class Clip:
     def _decoded(self, container: Any) -> Iterator[Any]:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
+        # A frame that is larger than the file's head says is refused before there is room made for it.
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         packets = container.demux(stream)
         while True:
             try:

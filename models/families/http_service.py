@@ -29,6 +29,7 @@ from PIL import Image as Pillow
 from torch import nn
 
 from common.errors import ModelProblem
+from common.legible import legible
 from models import labels
 from models.adapters.detector import Detections, Detector
 from models.families.exported.layouts import Candidates
@@ -300,7 +301,7 @@ class Endpoint(Detector):
                         f"The service of {self.spec.id} answers with class {label}: complete its labels."
                     )
                 return label
-            name = label if isinstance(label, str) else f"class {label}"
+            name = legible(label) if isinstance(label, str) else f"class {label}"
             if name in self.labels:
                 return self.labels.index(name)
             if not self._collects:

@@ -167,18 +167,8 @@ def test_archives_in_a_batch(clean: Path, tmp_path: Path) -> None:
     print(f"batch: {len(corpus.archives())} archives, a list of pictures or one sentence each")
 
 
-def _clips(folder: Path) -> corpus.Files:
-    whole = clip(folder / "whole.mp4", scene(6), sound="aac").read_bytes()
-    turned = clip(folder / "turned.mp4", scene(3), turned=90).read_bytes()
-    found = {f"cut-{share}.mp4": whole[: int(len(whole) * share)] for share in (0.01, 0.5, 0.9, 0.99)}
-    found |= {"turned.mp4": turned, "empty.mp4": b"", "text.mp4": b"no clip", "zeros.mp4": bytes(9000)}
-    playlist = b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"
-    found |= {"list.mp4": playlist, "list.avi": b"RIFF\x00\x00\x00\x00AVI " + playlist, "head.mkv": b"\x1a\x45\xdf\xa3"}
-    return found | {"picture.mp4": corpus.pictures()["16bit.png"], "wrong.gif": whole}
-
-
 def test_clips(clean: Path, tmp_path: Path) -> None:
-    found = _clips(tmp_path)
+    found = corpus.clips(tmp_path)
     for name, data in found.items():
         path = tmp_path / f"given-{name}"
         path.write_bytes(data)

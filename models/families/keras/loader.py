@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from common.errors import ModelProblem, WeightsProblem
+from common.legible import legible
 from models import labels
 from models.adapters.classifier import Classifier, Logits
 from models.drawing import PAPERS, Paper, names_drawings, paper_of
@@ -252,7 +253,8 @@ def _complete_by_a_run(made: KerasClassifier, path: Path, notes: list[str]) -> N
         made.final = "softmax of probabilities" if probable else "softmax"
         if probable:
             notes.append("Its last softmax could not be taken off: gradients are of the logarithm of the probability.")
-    made.labels, more = labels.for_classes(made.spec, logits.shape[1], otherwise=labels.imagenet())
+    names, more = labels.for_classes(made.spec, logits.shape[1], otherwise=labels.imagenet())
+    made.labels = tuple(map(legible, names))
     notes += more
     made.paper = _paper_of(made, notes)
     if made.paper is not None:

@@ -1,0 +1,38 @@
+"""Names from outside are one line of text, wherever they go."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.legible import MAX_NAME, legible
+from models import labels
+from models.catalog import spec
+from models.families.demo import load
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("German shepherd", "German shepherd"),
+        ("<b>$x$</b>", "<b>$x$</b>"),
+        ("cat\nERROR injected", "cat ERROR injected"),
+        ("\u202egnp.exe\u2066", "gnp.exe"),
+        ("a\x00b\x1b[31m", "a b [31m"),
+        ("\ud800", "(no name)"),
+        ("", "(no name)"),
+        ("家\u200d族", "家\u200d族"),
+    ],
+)
+def test_a_name_is_one_line_without_what_is_not_seen(given: str, shown: str) -> None:
+    assert legible(given) == shown
+
+
+def test_a_long_name_is_cut() -> None:
+    assert len(legible("x" * 10_000)) == MAX_NAME
+    assert legible("x" * MAX_NAME) == "x" * MAX_NAME
+
+
+def test_models_have_legible_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.families.demo.CLASSES", ("a\nb", "\u202ec", *"defghijk"))
+    assert load(spec("demo-cls-s")).labels[:2] == ("a b", "c")
+    assert labels.vocabulary(["red\nstar"]) == ("red star",)
