@@ -43,6 +43,7 @@ LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-ha
 lock: .venv/dev ## pin every package with its hashes, anew where requirements changed; make lock UPGRADE=-U takes the newest
 	$(LOCK) $(UPGRADE) requirements.txt -o requirements.lock
 	$(LOCK) $(UPGRADE) -c requirements.lock requirements-dev.txt requirements-exported.txt -o requirements-dev.lock
+	@echo "Locked: requirements.lock and requirements-dev.lock"
 
 audit: .venv/dev ## known vulnerabilities of what is locked, and its licences
 	$(BIN)/python deploy/audit.py
