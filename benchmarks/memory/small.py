@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.processes import HAS_PROC, environment, megabytes, reset_peak
 from benchmarks.report import FOLDER, Row, goal, goals, grid, machine
 from benchmarks.report import page as report
-from benchmarks.viewer.browser import DASHBOARD, chromium, explained, serving, settled, upload
+from benchmarks.viewer.browser import DASHBOARD, BrowserProblem, chromium, explained, serving, settled, upload
 from common.errors import ModelProblem
 from explain.picture.image import to_jpeg
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 OUT = FOLDER / "MEMORY.md"
 FIRST_S, MOST_MB = 10.0, 0.9e9 / 2**20
 MODEL = "efficientnet-lite0"
+ERRORS = '[data-testid="stException"], [data-testid="stAlertContentError"]'
 UPLOADS, SIZE = 6, (3024, 4032)
 """Photographs as a telephone takes them: height and width."""
 WITH_THE_MODEL = {
@@ -95,6 +96,8 @@ def _visit(page: Page, server: Server, address: str) -> None:
     page.goto(f"{server.address}/{address}")
     page.locator("h1").first.wait_for()
     settled(page)
+    if words := page.locator(ERRORS).all_inner_texts():
+        raise BrowserProblem(f"/{address} says: {words[0][:200]}")
 
 
 def markdown(found: Row) -> str:

@@ -207,6 +207,8 @@ class Residency:
         self._residents: ByteCache[Resident] = ByteCache(
             "models" if budget is None else budget, lambda resident: resident.nbytes
         )
+        self._used: WeakValueDictionary[tuple[str, str], Resident] = WeakValueDictionary()
+        """What was loaded, for as long as anybody uses it: in a small place no model is in memory twice."""
         self._loading: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
         self._objects: WeakValueDictionary[tuple[object, ...], Resident] = WeakValueDictionary()
         """Models that callers have in memory, by identity: they are theirs, outside of the budget."""
@@ -218,7 +220,8 @@ class Residency:
         if (resident := self._residents.get(key)) is not None and _unchanged(resident.source, source):
             return resident
         with self._loading[key]:
-            if (resident := self._residents.get(key)) is None or not _unchanged(resident.source, source):
+            resident = self._residents.get(key) or (self._used.get(key) if small.chosen() else None)
+            if resident is None or not _unchanged(resident.source, source):
                 measured(memory.resident())
                 if small.chosen():
                     # One at a time: while it is loaded, no other is in memory.
@@ -227,7 +230,8 @@ class Residency:
                     memory.give_back()
                 resident = Resident(load(spec, progress=of_download(spec.id, progress)), device)
                 resident.source = source
-                self._residents.put(key, resident)
+                self._used[key] = resident
+            self._residents.put(key, resident)
         return resident
 
     @own_modes()

@@ -98,6 +98,20 @@ def test_while_a_model_is_loaded_nothing_holds_the_one_before(monkeypatch: pytes
     assert alive == [False]
 
 
+def test_a_model_that_is_still_in_use_is_not_loaded_again() -> None:
+    """A run over many pictures has one, while somebody looks at another."""
+    residency, cpu = Residency(), torch.device("cpu")
+    first = residency.get(spec("demo-cls-s"), cpu)
+    other = residency.get(spec("demo-s"), cpu)
+    assert residency.residents() == [other]
+    assert residency.get(spec("demo-cls-s"), cpu) is first
+    gone = ref(first)
+    residency.free()
+    del first
+    gc.collect()
+    assert gone() is None
+
+
 def test_a_picture_that_a_person_gives_is_opened_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(small, "PIXELS", 10_000)
     pixels = np.full((100, 200, 3), 200, np.uint8)
