@@ -28,6 +28,7 @@ MAX_FORM = 16 * 1024
 """Bytes of the form."""
 WRONG = "This name and password do not belong together: try again."
 WRONG_PASSWORD = "This is not the password: try again."
+SHARED = '<p class="quiet">With the password that everybody shares, leave the name empty.</p>'
 FORGOTTEN = '<p class="quiet">Forgotten? An administrator of this server can give you a new password.</p>'
 _WAITING = threading.BoundedSemaphore(4)
 """Attempts that wait for their turn: each holds one of the few threads in which every request is asked who sends it."""
@@ -116,7 +117,7 @@ def form(base: str, target: str, *, wrong: str = "", said: str = "", name: str =
         f"{name_field if named else ''}"
         '<label>Password<input name="password" type="password" autocomplete="current-password" required '
         f'maxlength="{passwords.MAX_LENGTH}"{" autofocus" if name or not named else ""}></label>'
-        f"<button>Sign in</button></form>{FORGOTTEN if named else ''}",
+        f"<button>Sign in</button></form>{SHARED if named and settings().password else ''}{FORGOTTEN if named else ''}",
         status,
     )
 

@@ -589,6 +589,17 @@ def test_every_answer_says_what_a_browser_may_do_with_it(
     assert "x-frame-options" not in framed
 
 
+def test_the_screen_says_what_to_do_with_a_shared_password_and_a_forgotten_one(
+    way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way("password")
+    people.add("anna", "user", password=PASSWORD)
+    assert "leave the name empty" not in client().get("/sign-in").text
+    monkeypatch.setenv("SIGHTGLASS_PASSWORD", "shared by all of us")
+    assert "leave the name empty" in client().get("/sign-in").text
+    assert "Forgotten?" in client().get("/sign-in").text
+
+
 def test_behind_a_proxy_of_this_machine_who_signed_in_has_the_api_under_the_site_s_name(
     way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
