@@ -91,7 +91,7 @@ class Comparison:
         """Each model's first map over `common`, float32 (h, w) on one grid of at most 320 cells a side; 0 if none."""
         left, top, right, bottom = self.common
         empty = np.zeros((bottom - top, right - left), np.float32)
-        each = (e.heatmaps[0].values[top:bottom, left:right] if e.heatmaps else empty for e in self.explanations)
+        each = (e.heatmaps[0].grown()[top:bottom, left:right] if e.heatmaps else empty for e in self.explanations)
         return tuple(map(coarse, each))
 
     @cached_property

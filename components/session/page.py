@@ -72,8 +72,16 @@ def guarded(draw: Callable[[], None]) -> Callable[[], None]:
                     st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
             finally:
                 arrived()
+                _let_go()
 
     return drawn
+
+
+def _let_go() -> None:
+    # A page may have made large arrays that no cache was given.
+    from explain.evidence.cache import relieve
+
+    relieve()
 
 
 @contextmanager

@@ -88,9 +88,14 @@ class Heatmap:
     @cached_property
     def values(self) -> NDArray[np.float32]:
         """float32 (H, W) in 0..1 on the original picture's own grid; 0 outside `seen`."""
-        values = np.clip(self.geometry.to_original(self.at_input), 0, 1)
+        values = self.grown()
         values.flags.writeable = False
         return values
+
+    def grown(self) -> NDArray[np.float32]:
+        """Return `values`, made anew: of a picture of 12 megapixels they take 48 MB, which the property would keep."""
+        values = self.geometry.to_original(self.at_input)
+        return np.clip(values, 0, 1, out=values)
 
     @property
     def seen(self) -> tuple[int, int, int, int]:
