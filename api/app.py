@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
@@ -91,7 +92,7 @@ def _docs(app: FastAPI) -> None:
 
         name = request.path_params["name"]
         if name not in ASSETS:
-            raise problems.ApiProblem(404, "path", "There is nothing at this path: GET /api/docs lists all requests.")
+            raise HTTPException(404)
         return FileResponse(Path(swagger_ui_path) / name, media_type=ASSETS[name])
 
     app.add_route("/api/openapi.json", openapi, include_in_schema=False)

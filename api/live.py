@@ -19,7 +19,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.identity import ASK_AGAIN_SECONDS, BY_SECRET, headers_of, is_still
-from api.middleware import TICKET
 from api.service import load_explainer
 from common import users
 from common.access import policy
@@ -58,8 +57,7 @@ def _person(offered: Sequence[str]) -> users.User:
     """Return for whom a page's ticket was issued where nobody signs in; without one, who sent the request."""
     if policy.in_use().asks:
         return users.current()
-    holders = (tickets.holder(one.removeprefix(TICKET)) for one in offered if one.startswith(TICKET))
-    return next((holder for holder in holders if holder is not None), users.current())
+    return tickets.holder_among(offered) or users.current()
 
 
 async def _serve(socket: WebSocket, offered: Sequence[str]) -> None:

@@ -49,8 +49,6 @@ TWO_PICTURES = "/similarity"
 """Path whose body has two pictures."""
 FIELD_BYTES = 256 * 1024
 """Bytes allowed for everything but the pictures."""
-TICKET = "ticket."
-"""Begins the subprotocol by which a page of this server says that it is one."""
 STALL_SECONDS = 10.0
 """Longest pause within a body."""
 MAX_BODY_SECONDS = 60.0
@@ -179,8 +177,7 @@ class Guard:
         return pictures * (self.settings.max_bytes * 4 // 3 + 4) + FIELD_BYTES
 
     def _too_large(self) -> ApiProblem:
-        limit = f"{self.settings.max_bytes / 2**20:.3g} MiB"
-        detail = f"The body is longer than a picture may be here, {limit}: send a smaller one."
+        detail = f"The body is longer than a picture may be here, {self.settings.max_size}: send a smaller one."
         return ApiProblem(413, "size", detail, {"Connection": "close"})
 
     async def _admitted(
@@ -211,11 +208,7 @@ class Guard:
 
     def _own_page(self, scope: Scope) -> bool:
         """Return whether a page of this server opens a socket, by its ticket."""
-        return scope["type"] == "websocket" and any(
-            tickets.valid(offered.removeprefix(TICKET))
-            for offered in scope.get("subprotocols") or ()
-            if offered.startswith(TICKET)
-        )
+        return scope["type"] == "websocket" and tickets.holder_among(scope.get("subprotocols") or ()) is not None
 
     def _origin_problem(self, public: bool, headers: Mapping[str, str], scope: Scope) -> ApiProblem | None:
         origin, host = headers.get("origin"), headers.get("host", "")

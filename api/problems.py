@@ -126,7 +126,7 @@ def wrong_too_often(wait: int) -> ApiProblem:
 
 def too_many(wait: int) -> ApiProblem:
     """Return the answer to somebody who asks too often; `wait`: seconds."""
-    detail = f"You ask more often than this server allows: try again in {wait} s."
+    detail = f"You are sending more requests than this server allows: try again in {wait} s."
     return ApiProblem(429, "busy", detail, {"Retry-After": str(wait)})
 
 

@@ -49,6 +49,11 @@ class Settings:
     device: str = "auto"
     """Device for models: SIGHTGLASS_API_DEVICE."""
 
+    @property
+    def max_size(self) -> str:
+        """`max_bytes` in words: `20 MiB`."""
+        return f"{self.max_bytes / MIB:.3g} MiB"
+
     def __post_init__(self) -> None:
         for name, low in (("max_bytes", 1), ("timeout", 0.001), ("workers", 1), ("waiting", 0)):
             if not low <= getattr(self, name) < float("inf"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import logging
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from api.problems import ApiProblem, finite
 from api.schemas import ClassRequest, DetectRequest
 from common import users
 from common.errors import ImageProblem, ModelProblem, TooLarge
+from common.files import npy_bytes, to_json
 from common.turns import QUICK, SLOW
 from explain.progress import stopped_by
 from models import weights
@@ -77,10 +77,8 @@ def open_picture(data: bytes, name: str | None, settings: Settings) -> Image:
     from explain.picture.planes import KINDS
 
     if len(data) > settings.max_bytes:
-        most = f"{settings.max_bytes / 2**20:.3g} MiB"
-        raise ApiProblem(
-            413, "size", f"The picture has {len(data):,} bytes and the limit is {most}: send a smaller one."
-        )
+        words = f"The picture has {len(data):,} bytes and the limit is {settings.max_size}: send a smaller one."
+        raise ApiProblem(413, "size", words)
     try:
         return Image.open(data, name=name or "picture", max_bytes=settings.max_bytes)
     except TooLarge as error:
@@ -103,7 +101,8 @@ def explain(
     Raises Problem, one sentence; ApiProblem, 413, if its maps would exceed the limit of an answer.
     """
     with weights.no_downloads():
-        given, _ = engine_options(request), map_colours(request)
+        given = engine_options(request)
+        map_colours(request)  # raises before any work
         image = open_picture(request.image, request.name, settings)
         name = request.model or settings.model
         if isinstance(request, DetectRequest):
@@ -178,7 +177,8 @@ def compare(request: CompareRequest, settings: Settings, cancel: threading.Event
     from models.catalog import compared
 
     with weights.no_downloads():
-        given, _ = engine_options(request), map_colours(request)
+        given = engine_options(request)
+        map_colours(request)  # raises before any work
         for name in request.models:
             local_model(name)
         ids, names = compared(request.models or (settings.model,))
@@ -322,9 +322,7 @@ def grey_png(values: NDArray[np.float32]) -> bytes:
 
 
 def npy(values: NDArray[np.float32]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(values, dtype=np.float32))
-    return buffer.getvalue()
+    return npy_bytes(np.ascontiguousarray(values, dtype=np.float32))
 
 
 def _single_map(explanation: Explanation, index: int) -> Explanation:
@@ -383,8 +381,6 @@ def base64_text(data: bytes) -> str:
 
 def plain(value: Any) -> dict[str, Any]:
     """Return a value as plain JSON values, with None for numbers that are not finite."""
-    from common.files import to_json
-
     made: dict[str, Any] = json.loads(to_json(value))
     return made
 

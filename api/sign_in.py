@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api.identity import COOKIE
-from api.security_headers import CSP, written
+from api.security_headers import ANSWERS, CSP, written
 from common.access import attempts, passwords, people, policy
 from common.errors import Problem
 from common.settings import settings
@@ -26,8 +26,8 @@ PATH, START, OUT = "/sign-in", "/sign-in/start", "/sign-out"
 ROOT = Path(__file__).parents[1]
 MAX_FORM = 16 * 1024
 """Bytes of the form."""
-WRONG = "This name and password do not belong together: try again."
-WRONG_PASSWORD = "This is not the password: try again."
+WRONG = "Wrong name or password: try again."
+WRONG_PASSWORD = "Wrong password: try again."
 SHARED = '<p class="quiet">With the password that everybody shares, leave the name empty.</p>'
 FORGOTTEN = '<p class="quiet">Forgotten? An administrator of this server can give you a new password.</p>'
 _WAITING = threading.BoundedSemaphore(4)
@@ -71,15 +71,8 @@ def page(title: str, body: str, status: int = 200) -> Response:
         f'<body><main><img src="data:image/svg+xml;base64,{logo}" alt="Sightglass">'
         f"<h1>{escape(title)}</h1>{body}</main></body></html>"
     )
-    rules = {
-        "default-src": "'none'",
-        "style-src": f"'sha256-{style}'",
-        "img-src": "data:",
-        "form-action": "'self'",
-        "base-uri": "'none'",
-    }
-    headers = {"Cache-Control": "no-store", CSP: written(rules)}
-    return HTMLResponse(html, status, headers)
+    rules = {**ANSWERS, "style-src": f"'sha256-{style}'", "img-src": "data:", "form-action": "'self'"}
+    return HTMLResponse(html, status, {"Cache-Control": "no-store", CSP: written(rules)})
 
 
 def screen(request: Request, base: str) -> Response:

@@ -189,25 +189,18 @@ def _detect(options: argparse.Namespace) -> Outcome:
     return Outcome(result, speed.markdown, None if options.models else DETECTORS, shared=True)
 
 
-def _why(options: argparse.Namespace) -> Outcome:
-    from benchmarks.classifiers import why
+def _of_photographs(options: argparse.Namespace) -> Outcome:
+    from benchmarks.classifiers import regions, why
+    from benchmarks.detectors import parts, pointing
 
-    result = why.why(options.models or (), options.dataset, options.photographs)
-    return Outcome(result, why.markdown, None if options.models else why.OUT, shared=True)
-
-
-def _regions(options: argparse.Namespace) -> Outcome:
-    from benchmarks.classifiers import regions
-
-    result = regions.regions(options.models or (), options.dataset, options.photographs)
-    return Outcome(result, regions.markdown, None if options.models else regions.OUT, shared=True)
-
-
-def _parts(options: argparse.Namespace) -> Outcome:
-    from benchmarks.detectors import parts
-
-    result = parts.parts(options.models or (), options.dataset, options.photographs)
-    return Outcome(result, parts.markdown, None if options.models else DETECTORS, shared=True)
+    module, measure, out = {
+        "why": (why, why.why, why.OUT),
+        "regions": (regions, regions.regions, regions.OUT),
+        "parts": (parts, parts.parts, DETECTORS),
+        "pointing": (pointing, pointing.pointing, DETECTORS),
+    }[options.what]
+    result = measure(options.models or (), options.dataset, options.photographs)
+    return Outcome(result, module.markdown, None if options.models else out, shared=True)
 
 
 def _prove(options: argparse.Namespace) -> Outcome:
@@ -259,23 +252,16 @@ def _small(options: argparse.Namespace) -> Outcome:
     return Outcome(result, small.markdown, None if options.models else small.OUT, shared=True)
 
 
-def _pointing(options: argparse.Namespace) -> Outcome:
-    from benchmarks.detectors import pointing
-
-    result = pointing.pointing(options.models or (), options.dataset, options.photographs)
-    return Outcome(result, pointing.markdown, None if options.models else DETECTORS, shared=True)
-
-
 COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "speed": _classifiers,
     "memory": _classifiers,
     "all": _classifiers,
     "viewer": _viewer,
     "detect": _detect,
-    "pointing": _pointing,
-    "why": _why,
-    "regions": _regions,
-    "parts": _parts,
+    "pointing": _of_photographs,
+    "why": _of_photographs,
+    "regions": _of_photographs,
+    "parts": _of_photographs,
     "prove": _prove,
     "live": _live,
     "video": _video,

@@ -28,7 +28,7 @@ from explain.whatif.changes import changes
 from explain.whatif.edits import Edit, Mark, edited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -251,46 +251,7 @@ def publish(result: Row) -> None:
 def markdown(result: Row) -> str:
     """Return PROVE.md."""
     curves, others, stroke, clicked = (result[key] for key in ("curves", "others", "stroke", "clicked"))
-    table = grid(
-        ("", "median", "10th to 90th percentile", "processor time"),
-        [
-            (
-                one["name"],
-                f"{one['ms']:,.0f} ms",
-                f"{one['p10']:,.0f} to {one['p90']:,.0f} ms",
-                f"{one['processor']:,.0f} ms",
-            )
-            for one in curves["lines"]
-        ],
-    )
     met = "met" if curves["processor"] <= GOAL else "not met"
-    waits = grid(
-        (
-            "model",
-            "what is proved",
-            "curves",
-            "pictures",
-            "first curve",
-            "goal",
-            "whole proof",
-            "goal ",
-            "its processor time",
-        ),
-        [
-            (
-                one["model"],
-                one["target"],
-                str(one["curves"]),
-                str(one["pictures"]),
-                f"{one['first']:.2f} s",
-                _goal(one, 0),
-                f"{one['whole']:.1f} s",
-                _goal(one, 1),
-                f"{one['processor']:.1f} s",
-            )
-            for one in result["proofs"]
-        ],
-    )
     return page(
         "What a proof costs",
         "prove",
@@ -298,7 +259,7 @@ def markdown(result: Row) -> str:
         f"## Curves beside bare passes\n\n{result['steps']} steps x {MAPS} maps x 2 directions of {CLASSIFIER}, "
         f"{curves['pictures']} pictures in batches of {BATCH_CPU}, blurred where they are hidden; "
         f"{result['rounds']} rounds, one after the other in a new order each.",
-        table,
+        _curves(curves["lines"]),
         f"The curves take {curves['wall']:.2f} times the bare forward by the clock and {curves['processor']:.2f} times "
         "its processor time, each the median over rounds. By the latter, which other programs on the machine hardly "
         f"change, the goal of {GOAL} is {met}.",
@@ -306,7 +267,7 @@ def markdown(result: Row) -> str:
         f"model and the map already there; the median of {min(result['rounds'], PROOFS)} proofs by the clock, which is "
         "longer the more else the machine does (its load is stated above): two idle cores take about "
         "half the processor time.",
-        waits,
+        _proofs(result["proofs"]),
         f"From the click on *Prove it* to the first curve on the screen, of a new photograph with {CLASSIFIER} in "
         f"Chromium on the same cores: {np.median(clicked):.2f} s, the median of {len(clicked)}; the slowest "
         f"{max(clicked):.2f} s (goal: {FIRST} s).",
@@ -319,6 +280,35 @@ def markdown(result: Row) -> str:
         f"map are there, without the page: {stroke['stroke']:.1f} ms, the median of {stroke['samples']}; a bare pass "
         f"takes {stroke['bare']:.1f} ms (goal: {STROKE:.0f} ms more than that).",
     )
+
+
+def _curves(lines: Sequence[Row]) -> str:
+    head = ("", "median", "10th to 90th percentile", "processor time")
+    return grid(
+        head,
+        [
+            (
+                one["name"],
+                f"{one['ms']:,.0f} ms",
+                f"{one['p10']:,.0f} to {one['p90']:,.0f} ms",
+                f"{one['processor']:,.0f} ms",
+            )
+            for one in lines
+        ],
+    )
+
+
+def _proofs(proofs: Sequence[Row]) -> str:
+    head = ("model", "what is proved", "curves", "pictures", "first curve", "goal", "whole proof", "goal ")
+    rows = [
+        (
+            *(str(one[key]) for key in ("model", "target", "curves", "pictures")),
+            *(f"{one['first']:.2f} s", _goal(one, 0), f"{one['whole']:.1f} s", _goal(one, 1)),
+            f"{one['processor']:.1f} s",
+        )
+        for one in proofs
+    ]
+    return grid((*head, "its processor time"), rows)
 
 
 def _goal(one: Row, place: int) -> str:

@@ -18,13 +18,10 @@ if TYPE_CHECKING:
     from explain.deck.decks import Decks
 
 app = cli.group("List, make, export and open decks of slides.")
-Folder = Annotated[
-    Path | None, cli.option("--folder FOLDER", "Folder of the history \\[SIGHTGLASS_HISTORY, or your data folder].")
-]
 
 
 @cli.verb(app, "list", "python -m explain deck list")
-def list_(folder: Folder = None, json: cli.Json = False) -> int:
+def list_(folder: cli.HistoryFolder = None, json: cli.Json = False) -> int:
     """List the decks, the one that was changed last first, with their slides."""
     console, decks = Console(json), _decks(folder)
     found = decks.all()
@@ -40,7 +37,7 @@ def list_(folder: Folder = None, json: cli.Json = False) -> int:
 @cli.verb(app, "make", "python -m explain deck make lies")
 def make(
     name: Annotated[str, typer.Argument(metavar="NAME", help="lies (what is a heat map?) or sizes (small to large).")],
-    folder: Folder = None,
+    folder: cli.HistoryFolder = None,
     json: cli.Json = False,
 ) -> int:
     """Make one of the two ready decks with the packaged models: about half a minute.
@@ -73,7 +70,7 @@ def export(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE", help="A file ending in .sightglass, .html, .pptx or .pdf.")
     ],
-    folder: Folder = None,
+    folder: cli.HistoryFolder = None,
     json: cli.Json = False,
 ) -> int:
     """Write a deck to a file: to open it elsewhere, to play it in any browser without a network, or to hand it out."""
@@ -95,7 +92,7 @@ def export(
 @cli.verb(app, "open", "python -m explain deck open monday.sightglass")
 def open_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A deck that was exported as .sightglass.")],
-    folder: Folder = None,
+    folder: cli.HistoryFolder = None,
     json: cli.Json = False,
 ) -> int:
     """Add a deck's file to the decks on this machine. Nothing in it is run."""

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 app = cli.group("Search, show, export and delete saved explanations.")
 Ids = Annotated[list[str], typer.Argument(metavar="ID", help="Ids listed by `history list`.")]
-Folder = Annotated[
-    Path | None, cli.option("--folder FOLDER", "Folder of the history \\[SIGHTGLASS_HISTORY, or your data folder].")
-]
 COLUMNS = ("id", "saved (UTC)", "picture", "model", "method", "of", "tags")
 
 
@@ -35,7 +32,7 @@ class ListOptions:
     )
     limit: int = cli.field("--limit N", "Maximum number of records.", show_default=True, default=60)
     skip: int = cli.field("--skip N", "Records to skip before those.", show_default=True, default=0)
-    folder: Folder = None
+    folder: cli.HistoryFolder = None
     json: cli.Json = False
 
 
@@ -82,7 +79,7 @@ def list_(
 @cli.verb(app, "show", "python -m explain history show 4173af9f48a1f96d")
 def show(
     id: Annotated[str, typer.Argument(metavar="ID", help="An id listed by `history list`.")],
-    folder: Folder = None,
+    folder: cli.HistoryFolder = None,
     json: cli.Json = False,
 ) -> int:
     """Show one record: its headline, its maps in words, the note and the marks."""
@@ -140,7 +137,7 @@ def show(
 def export(
     ids: Ids,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="A folder, or a file ending in .zip.")],
-    folder: Folder = None,
+    folder: cli.HistoryFolder = None,
     json: cli.Json = False,
 ) -> int:
     """Write records to files: the picture, its maps as numbers, the overlay with its recipe, and record.json.
@@ -171,7 +168,7 @@ def export(
 
 
 @cli.verb(app, "delete", "python -m explain history delete 4173af9f48a1f96d")
-def delete(ids: Ids, folder: Folder = None, json: cli.Json = False) -> int:
+def delete(ids: Ids, folder: cli.HistoryFolder = None, json: cli.Json = False) -> int:
     """Delete records permanently. Data shared with other records stays."""
     from explain.phrases import megabytes, plural
 

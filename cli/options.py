@@ -111,6 +111,9 @@ Head = Annotated[
     int | None, option("--head N", "With --method attention: one head, counted from 0 \\[mean of all].", MAP)
 ]
 ScoreThr = Annotated[float | None, option("--score-thr 0..1", "Hide boxes with a lower score \\[0.25].", BOXES)]
+HistoryFolder = Annotated[
+    Path | None, option("--folder FOLDER", "Folder of the history \\[SIGHTGLASS_HISTORY, or your data folder].")
+]
 Json = Annotated[bool, option("--json", "Print only JSON on stdout.", OUT)]
 Out = Annotated[
     Path | None,

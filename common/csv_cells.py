@@ -23,11 +23,10 @@ def unescaped(text: str) -> str:
     return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULA) else text
 
 
-def write(file: TextIO, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, header: bool = True) -> None:
+def write(file: TextIO, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows as CSV (RFC 4180); of each only these columns. `file`: opened with `newline=""`."""
     writer = csv.DictWriter(file, [str(escaped(name)) for name in columns], extrasaction="ignore")
-    if header:
-        writer.writeheader()
+    writer.writeheader()
     writer.writerows({escaped(name): escaped(value) for name, value in row.items()} for row in rows)
 
 

@@ -41,7 +41,7 @@ class MachineProblem(Problem):
     """This machine lacks something: memory, room on a disk, or the right to write to it."""
 
 
-_FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
+DISK_FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 _NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory")
 """Of torch on a CPU and on a GPU, and of OpenCV, whose errors are no MemoryError."""
@@ -54,10 +54,10 @@ def from_machine(error: BaseException) -> MachineProblem | None:
     if not isinstance(error, OSError):
         return None
     name = error.filename if isinstance(error.filename, str) else ""
-    if error.errno in _FULL:
+    if error.errno in DISK_FULL:
         return MachineProblem(f"The disk{f' with {name}' if name else ''} is full: make room on it, and try again.")
     if error.errno in _FORBIDDEN:
-        return MachineProblem(f"{name or 'A folder'} cannot be used: allow it, or choose another in the settings.")
+        return MachineProblem(f"No access to {name or 'a folder'}: grant it, or choose another in the settings.")
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return MachineProblem("Too many files are open on this machine: try again in a moment.")
     return None

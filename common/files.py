@@ -102,11 +102,11 @@ def npz_bytes(arrays: Mapping[str, NDArray[Any]], *, compress: bool = True) -> b
     return buffer.getvalue()
 
 
-def npy_or_npz(arrays: Mapping[str, NDArray[Any]], *, compress: bool = False) -> tuple[str, bytes]:
+def npy_or_npz(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, bytes]:
     """Return the file extension and the content: `npy` for a single array, `npz` for several."""
     if len(arrays) == 1:
         return "npy", npy_bytes(*arrays.values())
-    return "npz", npz_bytes(arrays, compress=compress)
+    return "npz", npz_bytes(arrays, compress=False)
 
 
 def file_stem(

@@ -47,7 +47,8 @@ def machine(proc: Path = PROC, groups: Path = CGROUPS) -> Machine:
 def writable(folder: Path) -> Path | None:
     """Return the folder, or the nearest above it that exists, if files can be made there; else None."""
     there = folder.absolute()
-    while not os.path.exists(there) and there != there.parent:
+    # A link that leads nowhere is in the way.
+    while not os.path.lexists(there) and there != there.parent:
         there = there.parent
     return there if os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK) else None
 

@@ -36,6 +36,8 @@ LOGGER = logging.getLogger(__name__)
 # A closed network does not answer at all: wait seconds, not the minutes of a socket's default.
 TIMEOUT_S = 8.0
 CHUNK = 1 << 20
+EXTENSIONS = (".safetensors", ".pth", ".pt", ".bin")
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 Opener = Callable[..., Any]
 """As `urllib.request.urlopen`."""
 _SHA256: dict[tuple[str, int, int], str] = {}
@@ -152,25 +154,6 @@ def _stream(
 def _stop_if(cancel: threading.Event | None) -> None:
     if cancel is not None and cancel.is_set():
         raise Cancelled
-
-
-__all__ = [
-    "Progress",
-    "cache",
-    "download",
-    "downloadable",
-    "find",
-    "folders",
-    "forbidden_by",
-    "locate",
-    "no_downloads",
-    "offline",
-    "places",
-    "sha256_of",
-]
-
-EXTENSIONS = (".safetensors", ".pth", ".pt", ".bin")
-HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def folders() -> tuple[Path, ...]:

@@ -46,8 +46,13 @@ class Answers:
 
 def form(path: Path) -> bytes:
     """Return one picture as a browser's form sends it."""
-    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{path.name}"\r\n'
-    return head.encode() + b"Content-Type: image/jpeg\r\n\r\n" + path.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
+    return multipart("image", path.name, path.read_bytes())
+
+
+def multipart(field: str, name: str, data: bytes) -> bytes:
+    """Return a form of one field, a JPEG file of this name, whose parts are set apart by `BOUNDARY`."""
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'
+    return head.encode() + b"Content-Type: image/jpeg\r\n\r\n" + data + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
 def ask(address: str, accept: str, paths: Sequence[Path], clients: int, seconds: float) -> Answers:

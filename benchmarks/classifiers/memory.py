@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.processes import HAS_PROC, fresh, megabytes, reset_peak
-from common.errors import ModelProblem
+from benchmarks.processes import check_proc, fresh, megabytes, reset_peak
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +26,7 @@ CONTENDERS = {
 
 
 def memory(models: Sequence[str], path: Path, *, calls: int, classes: int, threads: int) -> list[dict[str, Any]]:
-    if not HAS_PROC:
-        raise ModelProblem("Memory is measured on Linux only: there is no /proc here.")
+    check_proc()
     rows = []
     for model in models:
         for contender, name in CONTENDERS.items():

@@ -90,7 +90,7 @@ class Counted(TorchDispatchMode):
         return operation(*args, **(kwargs or {}))
 
 
-def gpu(models: Sequence[str], path: Path, device: torch.device, rounds: int | None, sizes: Sizes | None = None) -> Row:
+def gpu(models: Sequence[str], path: Path, device: torch.device, rounds: int | None) -> Row:
     """Measure everything; `here` and `figures` are None unless `device` is a CUDA one.
 
     Without `models`, those of MODELS whose weights are on this machine; the others are in `without`.
@@ -101,7 +101,7 @@ def gpu(models: Sequence[str], path: Path, device: torch.device, rounds: int | N
     result["rounding"] = [row for model in there for row in rounding(model, path)]
     result["launches"] = [row for model in there for row in launches(model, path, device, rounds or ROUNDS)]
     if device.type == "cuda":
-        result |= measured_on(there, path, device, sizes or (Sizes(rounds=rounds) if rounds else Sizes()))
+        result |= measured_on(there, path, device, Sizes(rounds=rounds) if rounds else Sizes())
         result["name"] = torch.cuda.get_device_name(device)
     return result
 

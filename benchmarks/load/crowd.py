@@ -6,7 +6,7 @@ import http.client
 import itertools
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -56,8 +56,8 @@ class Tally:
         return len(self.finished) / self.lasted if self.lasted else 0.0
 
     def add(self, other: Tally) -> None:
-        for name in ("shown", "finished", "wrong", "errors", "hangs", "refused", "told", "left", "twice", "lasted"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
 
 class Client:
@@ -116,23 +116,19 @@ class Crowd:
         """Let everybody call for `seconds`; return what sessions and what clients were answered."""
         ends = time.perf_counter() + seconds
         self._parts += 1
-        tallies = [Tally() for _ in (*self.sessions, *self.clients)]
-        calls: list[Callable[[], None]] = []
-        for place, tally in enumerate(tallies):
-            at = place - len(self.sessions)
-            calls.append(
-                (lambda p=place, t=tally: self._stays(p, ends, t))  # type: ignore[misc]
-                if at < 0
-                else (lambda a=at, t=tally: self._asks(a, ends, t))  # type: ignore[misc]
-            )
-        threads = [threading.Thread(target=call) for call in calls]
+        stay, ask = [Tally() for _ in self.sessions], [Tally() for _ in self.clients]
+        threads = [
+            threading.Thread(target=call, args=(place, ends, tally))
+            for call, tallies in ((self._stays, stay), (self._asks, ask))
+            for place, tally in enumerate(tallies)
+        ]
         start = time.perf_counter()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         lasted = time.perf_counter() - start
-        return _sum(tallies[: len(self.sessions)], lasted), _sum(tallies[len(self.sessions) :], lasted)
+        return _sum(stay, lasted), _sum(ask, lasted)
 
     def session_alone(self, seconds: float, place: int = 0) -> Tally:
         return self._alone(seconds, lambda ends, tally: self._visits(place % len(self.sessions), ends, tally))

@@ -147,6 +147,7 @@ def _goals(result: Row) -> list[Row]:
 
 
 HEAD = ("", "right", "wrong", "errors", "hung", "refused", "told its place", "left", "second uploads", "answers/s")
+COUNTED = ("right", "wrong", "errors", "hangs", "refused", "told", "left", "twice")
 WAITS = ("", "map: median ms", "95 % within", "longest", "all of it: median ms", "95 % within", "longest")
 NAMES = {
     "sessions": "{sessions} sessions",
@@ -158,14 +159,7 @@ NAMES = {
 
 def markdown(result: Row) -> str:
     answers = {NAMES[name].format(**result): row for name, row in result["answers"].items()}
-    counts = [
-        (
-            name,
-            *(str(row[key]) for key in ("right", "wrong", "errors", "hangs", "refused", "told", "left", "twice")),
-            f"{row['rate']:.1f}",
-        )
-        for name, row in answers.items()
-    ]
+    counts = [(name, *(str(row[key]) for key in COUNTED), f"{row['rate']:.1f}") for name, row in answers.items()]
     waits = [
         (name, *(f"{row[what][key]:.0f}" for what in ("shown", "finished") for key in ("p50", "p95", "longest")))
         for name, row in answers.items()
@@ -233,36 +227,36 @@ def promises(result: Row) -> list[tuple[str, ...]]:
     """Return the rows of docs/promises.md that this run fills."""
     answers, held = result["answers"], result["held"]
     right = sum(answers[name]["right"] for name in ("sessions", "clients"))
-    wrong, command = sum(row["wrong"] for row in answers.values()), COMMAND
+    wrong = sum(row["wrong"] for row in answers.values())
     crowd = f"{result['sessions']} sessions and {result['clients']} API clients for {result['seconds']:g} s"
     waits = answers["sessions"]["shown"]
     return [
-        ("Each map is that of its own picture", f"{wrong} wrong of {right} answers to {crowd}", command),
+        ("Each map is that of its own picture", f"{wrong} wrong of {right} answers to {crowd}", COMMAND),
         (
             "No error, no refusal, no deadlock",
             f"{failures(result) - wrong} errors and refusals, {sum(row['hangs'] for row in answers.values())} hangs, "
             f"while {answers['sessions']['left']} sessions left in the middle of a run and "
             f"{answers['sessions']['twice']} gave another picture",
-            command,
+            COMMAND,
         ),
         (
             "Many callers get as much done as one at a time",
             f"{result['share']:.2f}x (goal: at least {THROUGHPUT:g}x)",
-            command,
+            COMMAND,
         ),
-        ("A wait is bounded", f"map within {waits['p50']:.0f} ms (median), {waits['p95']:.0f} ms (95 %)", command),
+        ("A wait is bounded", f"map within {waits['p50']:.0f} ms (median), {waits['p95']:.0f} ms (95 %)", COMMAND),
         (
             "Memory is flat after warm-up",
             f"{held[min(WARM, len(held) - 1)]['mb']:.0f} MB after {WARM} of {PARTS} parts, "
             f"{held[-1]['mb']:.0f} MB at the end; "
             f"{held[-1]['threads']} threads, {held[-1]['files']} file descriptors"
             + ("" if result["seconds"] >= WARM_SECONDS else "; too short a run to be warm"),
-            command,
+            COMMAND,
         ),
         (
             "Whoever waits is told how many are before",
             f"{answers['sessions']['told']} of {answers['sessions']['right']} answers to sessions came after such a "
             f"sentence, {answers['clients']['told']} of {answers['clients']['right']} to clients with such a header",
-            command,
+            COMMAND,
         ),
     ]

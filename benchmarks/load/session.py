@@ -10,7 +10,7 @@ from __future__ import annotations
 import http.client
 import time
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
+from benchmarks.api.clients import BOUNDARY, multipart
 from benchmarks.load.pictures import inflated
 from common.packing import unpacked
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 120.0
 """Seconds without any message after which a server hangs."""
-BOUNDARY = "sightglass-load"
 XSRF = "_streamlit_xsrf"
 QUEUED = "before yours"
 """In what a session reads while others' work is ahead of its own."""
@@ -132,14 +132,19 @@ class Session:
         return "" if inflated(grids[0]) == wanted.shown else f"{name}: the page shows maps that are not this picture's"
 
     def _token(self) -> str:
-        line = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)
-        line.request("GET", "/_stcore/health")
-        answer = line.getresponse()
-        answer.read()
-        line.close()
+        answer = self._asked("GET", "/_stcore/health")
         cookies = [value for key, value in answer.getheaders() if key.lower() == "set-cookie"]
         found = [one.partition("=")[2].partition(";")[0] for one in cookies if one.startswith(XSRF)]
         return found[0] if found else ""
+
+    def _asked(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> http.client.HTTPResponse:
+        with closing(http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)) as line:
+            line.request(method, path, body, headers or {})
+            answer = line.getresponse()
+            answer.read()
+            return answer
 
     def _sent(self, name: str, data: bytes) -> Any:
         """Upload a file as the page's uploader does; return what the server calls it."""
@@ -154,16 +159,10 @@ class Session:
             if _kind(message) == "file_urls_response":
                 urls = message.file_urls_response.file_urls[0]
                 break
-        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n'
-        body = head.encode() + b"Content-Type: image/jpeg\r\n\r\n" + data + f"\r\n--{BOUNDARY}--\r\n".encode()
         headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
         if self._xsrf:
             headers |= {"X-Xsrftoken": self._xsrf, "Cookie": f"{XSRF}={self._xsrf}"}
-        line = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)
-        line.request("PUT", urls.upload_url, body, headers)
-        answer = line.getresponse()
-        answer.read()
-        line.close()
+        answer = self._asked("PUT", urls.upload_url, multipart(name, name, data), headers)
         if answer.status >= 300:
             raise SessionProblem(f"an upload was answered with {answer.status}")
         return urls

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from benchmarks.memory.long import MODELS
-from benchmarks.processes import HAS_PROC, environment, megabytes
+from benchmarks.processes import check_proc, environment, megabytes
 from benchmarks.report import FOLDER, Row, goal, goals, grid, machine
 from benchmarks.report import page as report
 from benchmarks.viewer.browser import DASHBOARD, chromium, serving, settled, uploader
-from common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,8 +107,7 @@ def hour(seconds: float = SECONDS, models: tuple[str, ...] = ()) -> Row:
     """Explore for so many seconds with a server that has `BUDGET_MB`."""
     from models import catalog
 
-    if not HAS_PROC:
-        raise ModelProblem("Memory is measured on Linux only: there is no /proc here.")
+    check_proc()
     at = machine(1, "cpu", ("torch", "streamlit"))
     names = [name for name in models or MODELS if catalog.available(catalog.spec(name))]
     with tempfile.TemporaryDirectory() as home:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.classifiers.memory import hooks
-from benchmarks.processes import HAS_PROC, environment, fresh, megabytes
+from benchmarks.processes import HAS_PROC, check_proc, environment, fresh, megabytes
 from benchmarks.report import FOLDER, Row, goal, goals, grid, machine, page
 from common.errors import ModelProblem
 from common.memory import give_back
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor, nn
 
@@ -170,11 +170,10 @@ def explain_many(
     folder: Path,
     *,
     samples: int = SAMPLES,
-    seen: Callable[[list[float]], None] | None = None,
 ) -> Row:
     """Make `count` explanations in this process; return its memory in MB at each sample, and what was left at the end.
 
-    `folder`: that of temporary files. `seen` is called with the samples so far.
+    `folder`: that of temporary files.
     """
     from explain.evidence.resident import Residency
     from explain.explainer import EVIDENCE
@@ -191,8 +190,6 @@ def explain_many(
             watch.count()
         if (number + 1) % max(1, count // samples) == 0:
             memory.append(_rest())
-            if seen is not None:
-                seen(memory)
     EVIDENCE.clear()
     return {
         "count": count,
@@ -226,8 +223,7 @@ def drift(memory: Sequence[float]) -> float:
 
 def long(count: int = COUNT, models: Sequence[str] = ()) -> Row:
     """Explain `count` pictures in a new process; see `explain_many`."""
-    if not HAS_PROC:
-        raise ModelProblem("Memory is measured on Linux only: there is no /proc here.")
+    check_proc()
     with tempfile.TemporaryDirectory() as folder, environment(TMPDIR=folder):
         found: Row = fresh(_in_process, count, tuple(models), folder)
     return {"machine": machine(found["threads"], "cpu"), **found}
@@ -258,8 +254,8 @@ def markdown(found: Row) -> str:
         "threads": "threads more than after the first tenth",
         "files": "temporary files more than after the first tenth",
     }
-    rows = {"goals": [goal("drift of the process's memory", found["drift"], DRIFT_MB, "MB")]}
-    rows["goals"] += [goal(words, left[name], 0, "") for name, words in names.items()]
+    reached = [goal("drift of the process's memory", found["drift"], DRIFT_MB, "MB")]
+    reached += [goal(words, left[name], 0, "") for name, words in names.items()]
     title = f"{found['count']:,} explanations over {len(found['models'])} models"
     tenth = max(1, len(memory) // 10)
     course = [(f"{share * 10} %", f"{statistics.median(memory[tenth * share :][:tenth]):.0f}") for share in range(10)]
@@ -270,6 +266,6 @@ def markdown(found: Row) -> str:
         HOW,
         f"{title} ({', '.join(found['models'])}) with {found['limit']:.0f} MiB for models, by {found['methods']} "
         f"methods, in {found['seconds'] / 60:.0f} minutes; peak {found['peak']:.0f} MB.",
-        goals([{"goals": rows["goals"]}]),
+        goals([{"goals": reached}]),
         grid(("done", "MB at rest"), course),
     )

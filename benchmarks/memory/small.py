@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.processes import HAS_PROC, environment, megabytes, reset_peak
+from benchmarks.processes import check_proc, environment, megabytes, reset_peak
 from benchmarks.report import FOLDER, Row, goal, goals, grid, machine
 from benchmarks.report import page as report
 from benchmarks.viewer.browser import DASHBOARD, BrowserProblem, chromium, explained, serving, settled, upload
-from common.errors import ModelProblem
 from explain.picture.image import to_jpeg
 
 if TYPE_CHECKING:
@@ -49,8 +48,7 @@ OTHERS = {
 
 def small(models: tuple[str, ...] = ()) -> Row:
     """Measure a server that was just started, then one model's pages and pictures, and then every other page."""
-    if not HAS_PROC:
-        raise ModelProblem("Memory is measured on Linux only: there is no /proc here.")
+    check_proc()
     model = models[0] if models else MODEL
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -82,7 +80,6 @@ def _step(title: str, server: Server, *, own: bool = True) -> Row:
 
 
 def _upload_many(page: Page, folder: Path) -> None:
-
     height, width = SIZE
     for number in range(UPLOADS):
         # Smooth, so that its file is as large as a photograph's.

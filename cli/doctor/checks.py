@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -176,11 +177,9 @@ def _folder(name: str, folder: Path, advice: str, essential: bool) -> Check:
         return Check("Folders", name, "broken" if essential else "limited", f"{folder} cannot be written", f"{advice}.")
     free = shutil.disk_usage(there).free / MIB
     found = f"{folder.absolute()}, {free / 1024:,.1f} GiB free"
-    return (
-        Check("Folders", name, "limited", found, "Free some space.")
-        if free < FREE_MB
-        else Check("Folders", name, "works", found)
-    )
+    if free < FREE_MB:
+        return Check("Folders", name, "limited", found, "Free some space.")
+    return Check("Folders", name, "works", found)
 
 
 def network() -> Iterator[Check]:
@@ -216,13 +215,13 @@ def media() -> Iterator[Check]:
     """Kinds of pictures and clips that can be read and written."""
     from PIL import features
 
+    from explain.picture.decode import READABLE
+
     lacking = [kind for kind in ("jpg", "zlib", "webp", "libtiff") if not features.check(kind)]
     if lacking:
-        yield Check(
-            "Media", "Pictures", "limited", f"without {', '.join(lacking)}", "Install Pillow again, as a wheel."
-        )
+        yield Check("Media", "Pictures", "limited", f"without {', '.join(lacking)}", "Reinstall Pillow from a wheel.")
     else:
-        yield Check("Media", "Pictures", "works", _kinds())
+        yield Check("Media", "Pictures", "works", READABLE)
     import av
 
     known = av.codecs_available
@@ -230,18 +229,12 @@ def media() -> Iterator[Check]:
     yield Check("Media", "Clips, written", *_codecs(ENCODERS, known))
 
 
-def _kinds() -> str:
-    from explain.picture.decode import READABLE
-
-    return READABLE
-
-
 def _codecs(wanted: dict[str, str], known: set[str]) -> tuple[State, str, str]:
     lacking = [name for codec, name in wanted.items() if codec not in known]
     here = ", ".join(name for codec, name in wanted.items() if codec in known)
     if not lacking:
         return "works", here, ""
-    return "limited", f"{here}; not {', '.join(lacking)}", "Install av again, as a wheel: it brings its own FFmpeg."
+    return "limited", f"{here}; not {', '.join(lacking)}", "Reinstall av from a wheel, which brings its own FFmpeg."
 
 
 def variables() -> Iterator[Check]:
@@ -262,8 +255,6 @@ def variables() -> Iterator[Check]:
 
 def trial() -> Iterator[Check]:
     """Let the default model explain a picture."""
-    import time
-
     from common.packaged import photographs
     from explain.explainer import Explainer
     from models import weights
@@ -301,5 +292,5 @@ def guarded(check: Callable[[], Iterator[Check]], area: str) -> list[Check]:
         found.append(Check(area, area, "broken", "cannot be checked", str(problem)))
     except Exception as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
-        found.append(Check(area, area, "broken", f"fails ({reason})", "Mend first what else is broken here."))
+        found.append(Check(area, area, "broken", f"fails ({reason})", "Fix what else is broken here first."))
     return found

@@ -26,7 +26,7 @@ EXTRAS = {
 NATIVE = {"numpy": "NumPy", "PIL": "Pillow", "cv2": "OpenCV", "torch": "PyTorch", "torchvision": "torchvision"}
 """Modules whose libraries can be installed and still not start."""
 NO_SCREEN = "On a server without a display run pip install --force-reinstall --no-deps opencv-python-headless."
-PAIR = "Install torch and torchvision again, both in one command from the same index."
+PAIR = "Reinstall torch and torchvision in one command, from the same index."
 
 
 def python() -> Iterator[Check]:
@@ -53,7 +53,7 @@ def required() -> Iterator[Check]:
     else:
         yield Check("Packages", "Requirements", "works", f"all {len(needed)} are installed")
     for module, name in NATIVE.items():
-        advice = {"cv2": NO_SCREEN, "torchvision": PAIR}.get(module, f"Install {name} again: {command}.")
+        advice = {"cv2": NO_SCREEN, "torchvision": PAIR}.get(module, f"Reinstall {name}: {command}.")
         try:
             started = import_module(module)
         except Exception as error:
@@ -68,13 +68,7 @@ def extras() -> Iterator[Check]:
         needed = requirements(extra)
         wrong = [sentence for one in needed if (sentence := _lacking(one))]
         if wrong:
-            yield Check(
-                "Extras",
-                f"[{extra}]",
-                "missing",
-                ", ".join(wrong),
-                f"For {purpose}: {_install(extra)}.",
-            )
+            yield Check("Extras", f"[{extra}]", "missing", ", ".join(wrong), f"For {purpose}: {_install(extra)}.")
         else:
             yield Check("Extras", f"[{extra}]", "works", ", ".join(f"{one.name} {version(one.name)}" for one in needed))
 
@@ -88,14 +82,14 @@ def requirements(extra: str | None = None) -> list[Requirement]:
         lines = [line.partition("#")[0].strip() for line in file.read_text("utf-8").splitlines()]
         found = [Requirement(line) for line in lines if line and not line.startswith("-")]
     else:
-        found = [one for line in metadata.requires("sightglass") or () if extra in _extras(one := Requirement(line))]
+        found = [one for line in metadata.requires("sightglass") or () if _extra(one := Requirement(line)) == extra]
     return [one for one in found if one.marker is None or one.marker.evaluate({"extra": extra or ""})]
 
 
-def _extras(requirement: Requirement) -> tuple[str | None, ...]:
-    """Return the one extra to which a requirement belongs; None stands for the project itself."""
+def _extra(requirement: Requirement) -> str | None:
+    """Return the extra to which a requirement belongs; None for the project itself."""
     marker = str(requirement.marker or "")
-    return next(((name,) for name in EXTRAS if f'extra == "{name}"' in marker), (None,))
+    return next((name for name in EXTRAS if f'extra == "{name}"' in marker), None)
 
 
 def _lacking(requirement: Requirement) -> str | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
 MIN_SECRET = 32
-"""Characters of the secret that signs who somebody is."""
+"""Characters of the secret that signs the cookies."""
 
 
 def base_path() -> str:
@@ -27,7 +27,7 @@ def base_path() -> str:
 
 
 def check() -> None:
-    """Raise SettingProblem where people shall sign in with a provider and nothing says with which."""
+    """Raise SettingProblem where people are to sign in with a provider that is not set up."""
     if policy.in_use().way != "oidc":
         return
     if find_spec("authlib") is None:
@@ -40,7 +40,7 @@ def check() -> None:
         )
     if len(str(found["cookie_secret"])) < MIN_SECRET:
         raise SettingProblem(
-            f"The cookie_secret of secrets.toml signs who somebody is: give at least {MIN_SECRET} random characters."
+            f"The cookie_secret in secrets.toml is too short: give at least {MIN_SECRET} random characters."
         )
 
 

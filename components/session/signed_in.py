@@ -58,7 +58,7 @@ def running() -> Iterator[User]:
     if policy.in_use().way != "local":
         address = rates.of_address(st.context.ip_address or "")
         if wait := rates.of_person(user.id if policy.in_use().asks else f"{address} pages"):
-            _stop(f"You ask more often than this server allows: reload the page in {wait} s.")
+            _stop(f"You are opening pages faster than this server allows: reload this one in {wait} s.")
     owner = state.of(Owner)
     if owner.id not in ("", user.id):
         # A connection of somebody else has taken over this session: nothing of it may show, and threads that work for

@@ -7,7 +7,6 @@ value of a widget that is not on the page, so values are remembered here.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 T = TypeVar("T")
-SCRIPT = Path(__file__).with_suffix(".js").read_text("utf-8").replace("export ", "")
-"""JavaScript for one component of each page: it makes the browser's Back lead to the page before."""
 _WITHOUT_OPTIONS = ("checkbox", "number_input", "slider", "text_input", "toggle")
 
 

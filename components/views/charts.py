@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from explain.maps.statistics import Statistics
 
 
+NOTHING = "This map is empty: there is nothing to measure."
 Offer = tuple[str, str, "Callable[[], Any]"]
 """A label, a file's name or the end of it, and what makes the file."""
 
@@ -47,7 +48,7 @@ def metric(label: str, value: str, measure: str, help: str) -> None:
 def numbers(explanation: Explanation, index: int) -> None:
     """Draw the three most important numbers of a map; an empty map has none."""
     if explanation.heatmaps[index].state != "ok":
-        st.caption("This map is empty: there is nothing to measure.")
+        st.caption(NOTHING)
         return
     statistics = explanation.statistics[index]
     half_heat(statistics, "of the visible area" if unseen(explanation) else "of the picture")

@@ -12,7 +12,7 @@ from components.answer_list import Row, rows
 from components.session import explain_job, state, url_state
 from components.viewer import Box
 from components.views import panels, tables
-from components.views.charts import metric
+from components.views.charts import NOTHING, metric
 from explain.phrases import NBSP, percent
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def numbers(explanation: Explanation, index: int) -> None:
     measured = explanation.box_numbers(index)
     if measured is None:
         if explanation.heatmaps[index].state != "ok":
-            st.caption("This map is empty: there is nothing to measure.")
+            st.caption(NOTHING)
         return
     several = len(explanation.own(index)) > 1
     own = "the boxes" if several else "its box"

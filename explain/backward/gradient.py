@@ -15,11 +15,31 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from common.errors import ModelProblem
 from explain.backward.convolution import pointwise_gradient
 from explain.backward.principal import projection
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
+
+
+def gradients(scalar: Tensor, recorded: Sequence[Tensor]) -> list[Tensor]:
+    """Return the gradient of a scalar at each recorded output, 0 where it does not depend on it; the graph stays.
+
+    Raises ModelProblem for a model that has overwritten what its gradient needs.
+    """
+    found: Sequence[Tensor | None] = [None] * len(recorded)
+    # A target that hangs on none of the layers has no graph at all.
+    if scalar.requires_grad:
+        try:
+            found = torch.autograd.grad(scalar, recorded, retain_graph=True, allow_unused=True)
+        except RuntimeError as error:
+            if "inplace" not in str(error):
+                raise
+            raise ModelProblem("This model overwrites what its gradient needs: choose a later layer.") from error
+    return [torch.zeros_like(out) if one is None else one for one, out in zip(found, recorded, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
+from common.errors import ModelProblem
 from common.files import write_file
 from common.scratch import scratch_folder
 from explain.batch import journal, remote
@@ -22,6 +23,11 @@ PARTS = "journal"
 INTERVAL = 10.0
 """Seconds between uploads of the journal to a storage, the work that a kill can cost."""
 TRIES = 3
+
+
+def unwritable(place: Path | str, error: OSError) -> ModelProblem:
+    """Return the problem of results that cannot be written to a place."""
+    return ModelProblem(f"Results cannot be written to {place} ({error.strerror}): make room or choose another folder.")
 
 
 class Local:

@@ -152,9 +152,7 @@ def run(
         try:
             return _run(items, chosen, work, store, batch_size, progress, cancel, resume=resume)
         except OSError as error:
-            raise ModelProblem(
-                f"Results cannot be written to {store.name} ({error.strerror}): make room or choose another folder."
-            ) from error
+            raise output.unwritable(store.name, error) from error
 
 
 def _run(

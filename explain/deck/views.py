@@ -186,9 +186,9 @@ def plain(text: str) -> str:
     return re.sub(r"\*\*(.+?)\*\*", r"\1", text).strip()
 
 
-def seen_as(look: Mapping[str, Any] | None, *, panel: int = 0, map: int = 0) -> SceneView:
+def seen_as(look: Mapping[str, Any] | None, *, map: int = 0) -> SceneView:
     """Return how a scene is first shown, from the viewer's settings; what makes no sense there counts for nothing."""
-    given, first = look or {}, SceneView(panel, map)
+    given, first = look or {}, SceneView(0, map)
 
     def number(name: str, otherwise: float) -> float:
         try:
@@ -199,7 +199,7 @@ def seen_as(look: Mapping[str, Any] | None, *, panel: int = 0, map: int = 0) -> 
 
     mode, colormap = given.get("mode"), str(given.get("colormap", first.colormap))
     return SceneView(
-        panel,
+        0,
         map,
         colormap[:40],
         mode if mode in MODES else first.mode,

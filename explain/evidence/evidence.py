@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from common.errors import ModelProblem
-from explain.backward.gradient import Activation, Gradient
+from explain.backward.gradient import Activation, Gradient, gradients
 from explain.backward.graph import Graph, Opaque
 from explain.backward.rules import walk_back
 from explain.backward.transformer import sparse
@@ -206,20 +205,8 @@ class Evidence:
 
     def _backward(self, target: Target) -> list[Gradient]:
         scalar = self.resident.adapter.scalar(self.outputs, target)
-        found: Sequence[Tensor | None] = [None] * len(self.recorded)
-        # A target that hangs on none of the layers has no graph at all.
-        if scalar.requires_grad:
-            try:
-                found = torch.autograd.grad(scalar, self.recorded, retain_graph=True, allow_unused=True)
-            except RuntimeError as error:
-                if "inplace" not in str(error):
-                    raise
-                raise ModelProblem("This model overwrites what its gradient needs: choose a later layer.") from error
-        dense = (
-            as_map(torch.zeros_like(out) if gradient is None else gradient, layer)[0]
-            for gradient, out, layer in zip(found, self.recorded, self.layers, strict=True)
-        )
-        return [Gradient.of(one) for one in dense]
+        found = zip(gradients(scalar, self.recorded), self.layers, strict=True)
+        return [Gradient.of(as_map(gradient, layer)[0]) for gradient, layer in found]
 
     @property
     def nbytes(self) -> int:

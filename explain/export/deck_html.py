@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from common.errors import Problem
 from common.packing import packed
 from common.scripts import joined
 from explain.deck import payload
-from explain.export import offline_page
+from explain.export import deck_layout, offline_page
 from explain.export.offline_page import base64_text
 from explain.rendering.colormaps import tables
 
@@ -47,8 +46,7 @@ def deck_html(scenes: Sequence[Scene], title: str) -> bytes:
 
     Path("deck.html").write_bytes(deck_html(scenes, "When does a heat map lie?"))
     """
-    if not scenes:
-        raise Problem("There is nothing to present: the deck has no slides.")
+    deck_layout.check(scenes)
     styles = [f"../../components/{name}.css" for name in ("frontend/shared", "stage/stage")]
     page = offline_page.fill(
         "deck.html",

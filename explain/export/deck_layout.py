@@ -10,6 +10,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from common.errors import Problem
 from explain.phrases import percent
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ GROUND, INK, SOFT, ACCENT, QUIET = (20, 20, 20), (242, 242, 242), (200, 200, 200
 _EDGE, _TOP, _FOOT, _GAP = 6.0, 5.0, 86.0, 4.0
 _LETTER, _BOLD, _LINE = 0.6, 0.7, 1.25
 """Widths of a letter and height of a line by the letters' size: of DejaVu, which is wide, so that others fit too."""
+
+
+def check(scenes: Sequence[Scene]) -> None:
+    """Raise Problem for a deck without slides, of which no file can be made."""
+    if not scenes:
+        raise Problem("There is nothing to present: the deck has no slides.")
 
 
 @dataclass(frozen=True)

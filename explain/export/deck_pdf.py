@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image as Pillow
 
 from common import packaged
-from common.errors import Problem
 from explain.export import deck_layout as layout
 from explain.export.deck_layout import (
     ACCENT,
@@ -52,8 +51,7 @@ def deck_pdf(scenes: Sequence[Scene], title: str) -> bytes:
 
         Path("deck.pdf").write_bytes(deck_pdf(scenes, "When does a heat map lie?"))
     """
-    if not scenes:
-        raise Problem("There is nothing to present: the deck has no slides.")
+    layout.check(scenes)
     page = _document(title)
     for scene in scenes:
         for laid in layout.pages(scene):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image as Pillow
 
-from common.errors import Problem
 from explain.export.deck_layout import (
     ACCENT,
     GROUND,
@@ -29,6 +28,7 @@ from explain.export.deck_layout import (
     Place,
     Sight,
     Text,
+    check,
     pages,
 )
 from explain.export.heat_layer import heat_layer
@@ -54,8 +54,7 @@ def deck_pptx(scenes: Sequence[Scene], title: str) -> bytes:
     """
     from pptx import Presentation
 
-    if not scenes:
-        raise Problem("There is nothing to present: the deck has no slides.")
+    check(scenes)
     deck = Presentation()
     deck.slide_width, deck.slide_height = _length(WIDTH), _length(HEIGHT)
     deck.core_properties.title, deck.core_properties.author = title, "Sightglass"

@@ -47,10 +47,10 @@ def drawn(found: Similarity, unseen: Unseen = "light") -> list[NDArray[np.uint8]
     return [overlay(side, unseen=unseen) for side in found.sides]
 
 
-def beside(found: Similarity, height: int = 720) -> NDArray[np.uint8]:
-    """Return both pictures under their maps side by side, with their names: uint8 (H, W, 3), each `height` pixels."""
+def beside(found: Similarity) -> NDArray[np.uint8]:
+    """Return both pictures under their maps side by side, with their names, uint8 (H, W, 3); each is 720 high."""
     names = [plain_text(side.image.name) for side in found.sides]
-    return contact_sheet.grid(drawn(found), names, columns=2, height=height, names=True)
+    return contact_sheet.grid(drawn(found), names, columns=2, height=720, names=True)
 
 
 def outlined(side: ComparedImage) -> NDArray[np.uint8]:

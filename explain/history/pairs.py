@@ -143,7 +143,7 @@ def restored(record: Record, images: tuple[Image, Image], maps: Sequence[tuple[s
         if scores is None:
             raise ValueError("no cells")
     except (ValueError, KeyError, RecursionError) as error:
-        raise Problem("A map of this record is damaged: its content has changed.") from error
+        raise Problem(rows.DAMAGED_MAP) from error
     matches = Matches(grids[0], grids[1], scores, tuple(Pair(*one) for one in pair.matches))
     return Similarity(
         # It may have left the catalogue since.

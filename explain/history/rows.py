@@ -44,6 +44,7 @@ _COLUMNS = (*_TEXTS, *_NUMBERS, "created", "score", "tags", "marks", "body", "cr
 COLUMNS = ", ".join(_COLUMNS)
 TABLES = "records LEFT JOIN bodies USING (n)"
 DAMAGED = "This record is damaged, and not all of it can be shown."
+DAMAGED_MAP = "A map of this record is damaged: its content has changed."
 EXAMPLES = "examples"
 """Name of the store's note with the ids of its examples, as JSON; it is missing until the history is first used."""
 _UNREADABLE = Body(DAMAGED, (), (), (), 0, None, None, (), None, View())
@@ -200,7 +201,7 @@ def read_map(info: str, crc: int, data: bytes) -> SavedMap:
         if values.shape != (bottom - top, right - left) or not layers:
             raise ValueError("the shapes do not match")
     except (ValueError, KeyError, ZeroDivisionError, OverflowError, RecursionError) as error:
-        raise Problem("A map of this record is damaged: its content has changed.") from error
+        raise Problem(DAMAGED_MAP) from error
     return SavedMap(
         **vars(described),
         values=values,

@@ -8,7 +8,6 @@ killed process releases that lock, and leaves at most files that no row names.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import re
@@ -20,7 +19,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from common import users
-from common.errors import Problem
+from common.errors import DISK_FULL, Problem
+from common.machine import writable
 from explain.history import schema
 from explain.phrases import megabytes
 
@@ -37,7 +37,6 @@ ROOM = 16 * 1024
 """Approximate bytes of a record's rows."""
 TRIES = 5
 _NAME = re.compile(r"[0-9a-f]{64}\.(jpg|webp|png|maps|json|scene)")
-_FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +74,7 @@ class Store:
 
     def blocked(self) -> str:
         """Return why this process cannot write here, as a sentence; empty if it can."""
-        there = self.folder
-        while not os.path.lexists(there) and there != there.parent:
-            there = there.parent
-        return "" if there.is_dir() and os.access(there, os.W_OK | os.X_OK) else self._unwritable
+        return self._unwritable if writable(self.folder) is None else ""
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -134,7 +130,7 @@ class Store:
         except sqlite3.Error as error:
             raise Problem(self._database_words(str(error))) from error
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in DISK_FULL:
                 raise Problem(self._full) from error
             raise Problem(self._unwritable) from error
 

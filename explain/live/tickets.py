@@ -5,9 +5,15 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from common import users
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PREFIX = "ticket."
+"""Begins the subprotocol of a socket that carries a ticket."""
 SECONDS = 12 * 3600.0
 """How long a ticket lets a page connect, again too: longer than a demonstration."""
 _lock = threading.Lock()
@@ -34,3 +40,9 @@ def holder(ticket: str) -> users.User | None:
     with _lock:
         until, user = _issued.get(ticket, (0.0, users.LOCAL))
     return user if until > time.monotonic() else None
+
+
+def holder_among(subprotocols: Iterable[str]) -> users.User | None:
+    """Return for whom the first valid ticket among a socket's subprotocols was issued; None without one."""
+    holders = (holder(one.removeprefix(PREFIX)) for one in subprotocols if one.startswith(PREFIX))
+    return next((found for found in holders if found is not None), None)

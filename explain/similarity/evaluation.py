@@ -63,11 +63,6 @@ class QueryResult:
     def item(self) -> Item:
         return self.identified.item
 
-    @property
-    def wrong_before(self) -> tuple[Match, ...]:
-        """Wrong pictures that rank before every right one, at most `KEPT`."""
-        return tuple(match for match in self.top if match.rank < self.first.rank)
-
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from common.errors import ModelProblem
-from explain.backward.gradient import Activation, Gradient
+from explain.backward.gradient import Activation, Gradient, gradients
 from explain.evidence.evidence import Evidence
 from explain.evidence.layers import as_map
 from explain.explainer import EVIDENCE
@@ -238,7 +238,7 @@ def _compared(
         product = vectors[0] @ vectors[1] / (lengths[0].detach() * lengths[1].detach())
         recorded = [out for evidence in pair for out in evidence.recorded]
         scalars = {"cosine": cosine, "product": product}
-        found = {name: _gradients(scalar, recorded) for name, scalar in scalars.items()}
+        found = {name: gradients(scalar, recorded) for name, scalar in scalars.items()}
     score = float(cosine.detach())
     with torch.no_grad():
         count = len(pair[0].layers)
@@ -264,18 +264,6 @@ def _compared(
     elif not all(any(raw.any() for raw in side) for side in raws):
         state = "no evidence"
     return [unit.detach().cpu().numpy() for unit in units], score, state, raws, carried
-
-
-def _gradients(scalar: Tensor, recorded: list[Tensor]) -> list[Tensor]:
-    found: Sequence[Tensor | None] = [None] * len(recorded)
-    if scalar.requires_grad:
-        try:
-            found = torch.autograd.grad(scalar, recorded, retain_graph=True, allow_unused=True)
-        except RuntimeError as error:
-            if "inplace" not in str(error):
-                raise
-            raise ModelProblem("This model overwrites what its gradient needs: choose a later layer.") from error
-    return [torch.zeros_like(out) if one is None else one for one, out in zip(found, recorded, strict=True)]
 
 
 def _signed(method: Method, activation: Tensor, gradient: Tensor) -> Tensor:

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from common.errors import Cancelled, ImageProblem, ModelProblem
+from common.errors import Cancelled, ImageProblem
 from common.files import remove_drafts
 from explain.batch.journal import Journal
+from explain.batch.output import unwritable
 from explain.batch.worker import processor_cores
 from explain.explainer import Explainer
 from explain.recipe import versions
@@ -32,6 +33,7 @@ from explain.video.clip import Clip
 from explain.video.looking import Looking
 from explain.video.settings import Settings
 from explain.video.summary import CLIP, Summary
+from explain.video.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -49,8 +51,6 @@ DRAWN = 128
 """Frames in one drawn part."""
 LOOKING, DRAWING = 0.75, 0.97
 """Shares of the progress at which a stage ends."""
-WORK = "work"
-"""Folder of the parts; it is removed at the end."""
 
 
 def run(
@@ -87,9 +87,7 @@ def run(
         with contextlib.closing(looking), contextlib.closing(Journal(folder, facts, resume=resume)) as journal:
             return _Run(clip, looking, settings, folder, journal, facts, progress, cancel).whole(fresh=not resume)
     except OSError as error:
-        raise ModelProblem(
-            f"Results cannot be written to {folder} ({error.strerror}): make room or choose another folder."
-        ) from error
+        raise unwritable(folder, error) from error
 
 
 def _facts(clip: Clip, looking: Looking, settings: Settings) -> dict[str, Any]:
@@ -126,7 +124,7 @@ class _Run:
     ) -> None:
         self.clip, self.looking, self.settings, self.folder = clip, looking, settings, folder
         self.journal, self.facts, self._progress, self._cancel = journal, facts, progress, cancel
-        self.work = folder / WORK
+        self.space = Workspace(folder, journal)
         self.started = time.monotonic()
         self.resumed = bool(journal.done)
         self._shares = [0.0, 0.0]
@@ -139,23 +137,23 @@ class _Run:
     def whole(self, *, fresh: bool) -> Summary:
         """Do what is left of it."""
         remove_drafts(self.folder, age=0)
-        if not all(path.is_file() for path in self._made()):
+        if not all(path.is_file() for path in self.space.files()):
             # Somebody deleted what the journal says is done.
             self.journal.forget()
-        last = self._entry("whole")
+        last = self.space.entry("whole")
         if fresh or not self.journal.done or last is not None:
             # Also of a run that was killed when all but this was done.
-            shutil.rmtree(self.work, ignore_errors=True)
+            shutil.rmtree(self.space.work, ignore_errors=True)
         if last is not None:
             return self._summary(last)
         for name in ("seen", "drawn", "rows"):
-            (self.work / name).mkdir(parents=True, exist_ok=True)
-        for draft in self.work.rglob(".*.part"):
+            (self.space.work / name).mkdir(parents=True, exist_ok=True)
+        for draft in self.space.work.rglob(".*.part"):
             draft.unlink()
         try:
             looked, skipped, frames = self._stages()
         except Cancelled:
-            done = self._entry(f"seen/{self._count('seen') - 1}")
+            done = self.space.entry(f"seen/{self.space.count('seen') - 1}")
             looked = 0 if done is None else done["looked"]
             took = time.monotonic() - self.started
             return Summary(self.folder, 0, looked, 0, took, self.resumed, cancelled=True)
@@ -183,25 +181,6 @@ class _Run:
             with self._news:
                 self._news.notify_all()
 
-    def _entry(self, key: str) -> dict[str, Any] | None:
-        return next(iter(self.journal.outcomes([key])), None)
-
-    def _count(self, stage: str) -> int:
-        """Return how many parts of a stage are done, from the first on."""
-        return next(i for i in itertools.count() if f"{stage}/{i}" not in self.journal.done)
-
-    def _path(self, stage: str, number: int, suffix: str) -> Path:
-        return self.work / stage / f"{number:06}.{suffix}"
-
-    def _made(self) -> Iterator[Path]:
-        """Yield the files that there should be, by the journal."""
-        if "whole" in self.journal.done:
-            yield from (self.folder / name for name in (CLIP, timeline.CSV, timeline.JSON))
-            return
-        yield from (self._path("seen", i, "npz") for i in range(self._count("seen")))
-        for i in range(self._count("drawn")):
-            yield from (self._path("drawn", i, "nut"), self._path("rows", i, "jsonl"))
-
     def _check(self) -> None:
         if self._failed or (self._cancel is not None and self._cancel.is_set()):
             raise Cancelled
@@ -222,22 +201,22 @@ class _Run:
 
     def _look(self) -> tuple[int, int]:
         """Run the model over the frames that it has not seen; return how many it has, and how many are broken."""
-        number = self._count("seen")
-        if (ended := self._entry("looked")) is not None:
+        number = self.space.count("seen")
+        if (ended := self.space.entry("looked")) is not None:
             self._shares[0] = 1.0
             return ended["looked"], ended["skipped"]
         looked, after = 0, None
         if number:
-            before = self._entry(f"seen/{number - 1}")
+            before = self.space.entry(f"seen/{number - 1}")
             assert before is not None
             looked, after = before["looked"], (before["last"][0], before["last"][1])
             self.clip.skipped, self.clip.irregular = before["skipped"], before["irregular"]
-            self.looking.replay(parts.read(self._path("seen", i, "npz") for i in range(number)))
+            self.looking.replay(parts.read(self.space.path("seen", i, "npz") for i in range(number)))
         frames = self._frames(self.clip, after, self.settings.every)
         total = self.clip.about.frames
         with contextlib.closing(frames):
             while chunk := self._looked_at(frames, looked, total):
-                parts.save(self._path("seen", number, "npz"), chunk)
+                parts.save(self.space.path("seen", number, "npz"), chunk)
                 looked += len(chunk)
                 entry: dict[str, Any] = {
                     "key": f"seen/{number}",
@@ -273,10 +252,10 @@ class _Run:
 
     def _draw(self) -> int:
         """Draw and encode the frames that are not yet; return how many there are in all."""
-        if (last := self._entry("drawn")) is not None:
+        if (last := self.space.entry("drawn")) is not None:
             return int(last["frames"])
         # Its own reading of the file: the other stage is elsewhere in it.
-        number, clip, chosen = self._count("drawn"), copy.copy(self.clip), self.settings
+        number, clip, chosen = self.space.count("drawn"), copy.copy(self.clip), self.settings
         about = clip.about
         self._wait(0)
         painter = draw.Painter(
@@ -291,7 +270,7 @@ class _Run:
             painter.levels = draw.levels(self._records(0), painter.geometry)
         frames_done, after = 0, None
         if number:
-            before = self._entry(f"drawn/{number - 1}")
+            before = self.space.entry(f"drawn/{number - 1}")
             assert before is not None
             frames_done, after = before["last"][0] + 1, (before["last"][0], before["last"][1])
             clip.skipped, clip.irregular = before["skipped"], before["irregular"]
@@ -321,7 +300,7 @@ class _Run:
     def _records(self, first: int) -> Iterator[Record]:
         """Yield the smoothed records from a part on, as they come."""
         numbers = itertools.takewhile(self._wait, itertools.count(first))
-        return smooth.smoothed(parts.read(self._path("seen", i, "npz") for i in numbers), self.settings.smooth)
+        return smooth.smoothed(parts.read(self.space.path("seen", i, "npz") for i in numbers), self.settings.smooth)
 
     def _paired(self, frames: Iterator[Frame], records: Iterator[Record]) -> Iterator[tuple[Frame, Record, bool]]:
         """Yield each frame with what is drawn over it, and whether the model saw it."""
@@ -351,29 +330,29 @@ class _Run:
                 last = frame.number, frame.pts
                 yield frame.pts, pixels
 
-        write.part(self._path("drawn", number, "nut"), encoded(), about.time_base, about.rate)
-        timeline.save_rows(self._path("rows", number, "jsonl"), rows)
+        write.part(self.space.path("drawn", number, "nut"), encoded(), about.time_base, about.rate)
+        timeline.save_rows(self.space.path("rows", number, "jsonl"), rows)
         return last
 
     def _finish(self, frames: int, looked: int, skipped: int) -> Summary:
         """Join the parts and write the timeline."""
         if self._progress is not None:
             self._progress(DRAWING, "Joining the parts")
-        count, about, chosen = self._count("drawn"), self.clip.about, self.settings
+        count, about, chosen = self.space.count("drawn"), self.clip.about, self.settings
         begins = about.begins * about.time_base
         within = (
             begins + Fraction(chosen.start) if chosen.start else None,
             None if chosen.end is None else begins + Fraction(chosen.end),
         )
-        pieces = [self._path("drawn", i, "nut") for i in range(count)]
+        pieces = [self.space.path("drawn", i, "nut") for i in range(count)]
         note = write.join(pieces, self.folder / CLIP, self.clip, within, sound=chosen.sound)
-        ended = self._entry("looked") or {}
+        ended = self.space.entry("looked") or {}
         notes = [note] if note else []
         if ended.get("cut_off"):
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
 
         def rows() -> Iterator[Row]:
-            return timeline.read_rows(self._path("rows", i, "jsonl") for i in range(count))
+            return timeline.read_rows(self.space.path("rows", i, "jsonl") for i in range(count))
 
         found = moments.moments(rows(), about.width, about.height)
         entry = {"key": "whole", "stamp": "", "frames": frames, "looked": looked, "skipped": skipped, "notes": notes}
@@ -381,7 +360,7 @@ class _Run:
         head = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
         timeline.write(self.folder, rows, head | {"run": self.facts} | {k: entry[k] for k in list(entry)[2:]})
         self.journal.add([entry])
-        shutil.rmtree(self.work, ignore_errors=True)
+        shutil.rmtree(self.space.work, ignore_errors=True)
         return self._summary(entry)
 
     def _summary(self, entry: dict[str, Any]) -> Summary:

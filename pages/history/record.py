@@ -165,7 +165,7 @@ def _own(item: SavedMap, record: Record, place: int) -> Map:
 def numbers(item: SavedMap) -> None:
     """Draw the most telling numbers of a map."""
     if item.state != "ok":
-        st.caption("This map is empty: there is nothing to measure.")
+        st.caption(charts.NOTHING)
         return
     charts.half_heat(item.statistics, "of the visible area")
     charts.near_edges(item.statistics)

@@ -7,6 +7,7 @@ is offered to go on with it.
 from __future__ import annotations
 
 import atexit
+import functools
 import json
 import shutil
 import tempfile
@@ -14,14 +15,19 @@ import time
 import weakref
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from common import users
 from common.files import to_json, write_file
+from common.scratch import scratch_folder
 from common.settings import settings
 from pages.video.plan import Plan, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CLIP, PLAN, LOCK = "clip", "plan.json", "lock"
 DAYS = 7
@@ -34,11 +40,13 @@ _OPEN: weakref.WeakSet[ClipFolder] = weakref.WeakSet()
 class ClipFolder:
     """A folder of one uploaded clip and of what is made of it, locked while a session of this process has it."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises Timeout where another session has it, and OSError where it cannot be written."""
+    def __init__(self, path: Path, remove: Callable[[], object] | None = None) -> None:
+        """`remove` deletes the folder. Raises Timeout where another session has it, and OSError where it cannot be
+        written."""
         self.path, self._lock = path, FileLock(path / LOCK)
         self._lock.acquire(timeout=0)
-        self.delete = weakref.finalize(self, _delete, path, self._lock)
+        remove = remove or functools.partial(shutil.rmtree, path, ignore_errors=True)
+        self.delete = weakref.finalize(self, _delete, self._lock, remove)
         """Delete the folder, at the latest once nothing refers to this object any more; not where the server ends."""
         self.delete.atexit = False
         _OPEN.add(self)
@@ -64,13 +72,14 @@ class Interrupted:
 
 
 def new() -> ClipFolder:
-    """Return a new folder; in the system's own place for temporary files where the chosen one cannot be written."""
+    """Return a new folder; where the chosen place cannot be written, a temporary one, which goes with this process."""
     try:
         base = _base()
         base.mkdir(parents=True, exist_ok=True)
         return ClipFolder(Path(tempfile.mkdtemp(prefix="clip-", dir=base)))
     except OSError:
-        return ClipFolder(Path(tempfile.mkdtemp(prefix="sightglass-clip-")))
+        held = scratch_folder("clip")
+        return ClipFolder(Path(held.name), held.cleanup)
 
 
 def interrupted() -> list[Interrupted]:
@@ -114,14 +123,14 @@ def _read(path: Path) -> Plan | None:
         results = path / Path(given["results"]).name
         source = Source(path / CLIP, str(given["name"]))
         return Plan(source, str(given["model"]), options, chosen, results) if source.path.is_file() else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _delete(path: Path, lock: FileLock) -> None:
+def _delete(lock: FileLock, remove: Callable[[], object]) -> None:
     # Where files that are open cannot be deleted, the lock's is one.
     lock.release()
-    shutil.rmtree(path, ignore_errors=True)
+    remove()
 
 
 @atexit.register

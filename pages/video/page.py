@@ -50,7 +50,7 @@ def video() -> None:
         elif not job.finished():
             top.markdown(f"## {job.plan.model} is looking at {escaped(job.plan.source.name)}")
             background.progress(job, help="Stop; what was done is kept, and you can go on.", estimate=True)
-            st.caption("It goes on while you use other pages; closing this tab soon ends it.")
+            st.caption("It goes on while you use other pages, and stops soon after you close this tab.")
         elif job.status.failure is not None:
             top.markdown("## A clip, frame by frame")
             page.show_failure(job.status.failure, "a clip failed")
@@ -155,8 +155,8 @@ def _upload() -> Source | None:
         type=list(KINDS),
         max_upload_size=MAX_MB,
         key=f"video-file-{video.generation}",
-        help="MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted when the session ends; where "
-        f"the server ends first, you can go on for {folders.DAYS} days.",
+        help="MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted when the session ends; if "
+        f"the server stops first, you can go on for {folders.DAYS} days.",
     )
     image_picker.say_refused()
     if file is None:
@@ -285,7 +285,7 @@ def _left_behind() -> None:
                 "Delete",
                 icon=":material/delete:",
                 key=f"video-delete-{one.path.name}",
-                help=f"Delete the clip and what was made of it; it is deleted by itself after {folders.DAYS} days.",
+                help=f"Delete the clip and what was made of it; otherwise that happens after {folders.DAYS} days.",
             )
         if (go_on or delete) and (taken := folders.take(one)) is not None:
             folder, plan = taken

@@ -7,8 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ import pytest
 from screen import ARTEFACTS, EXCEPTION, LIMIT, ROOT, SERVED, close, leaves, new_page
 
 from benchmarks.viewer.browser import FLAGS
+from tests.servers import until_it_answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,24 +46,11 @@ def serving(script: Path, folder: Path) -> Iterator[str]:
         )
         address = f"http://127.0.0.1:{port}"
         try:
-            _answers(process, address)
+            until_it_answers(f"{address}/_stcore/health", process)
             SERVED.append(address)
             yield address
         finally:
             _ended(process)
-
-
-def _answers(process: subprocess.Popen[bytes], address: str) -> None:
-    """Wait until the server does."""
-    end = time.monotonic() + LIMIT / 1e3
-    while True:
-        try:
-            urllib.request.urlopen(f"{address}/_stcore/health", timeout=5).close()
-            return
-        except OSError:
-            assert process.poll() is None, "the server ended"
-            assert time.monotonic() < end, "the server did not start"
-            time.sleep(0.1)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -20,7 +17,9 @@ import pytest
 from playwright.sync_api import expect
 from screen import ARTEFACTS, CANVAS, LIMIT, ROOT, until
 
+from benchmarks.processes import free_port
 from benchmarks.viewer.browser import FLAGS
+from tests.servers import until_it_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,17 +38,12 @@ http {{
 }}"""
 
 
-def _port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the proxy, below which the dashboard is."""
     if NGINX is None:
         pytest.skip("nginx is not installed here")
-    folder, port, behind = tmp_path_factory.mktemp("nginx"), _port(), _port()
+    folder, port, behind = tmp_path_factory.mktemp("nginx"), free_port(), free_port()
     (block,) = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs/hosting.md").read_text("utf-8"), re.DOTALL)
     inside = block.replace("listen 80;", f"listen 127.0.0.1:{port};").replace("127.0.0.1:8501", f"127.0.0.1:{behind}")
     (folder / "nginx.conf").write_text(OUTSIDE.format(folder=folder, inside=inside))
@@ -61,15 +55,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server = subprocess.Popen(command, env=os.environ | named | at, stdout=log, stderr=log)
         proxy = subprocess.Popen([NGINX, "-c", str(folder / "nginx.conf"), "-p", str(folder)], stdout=log, stderr=log)
     try:
-        end = time.monotonic() + LIMIT / 1e3
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/sightglass/_stcore/health", timeout=5).close()
-                break
-            except OSError:
-                assert server.poll() is None and proxy.poll() is None
-                assert time.monotonic() < end
-                time.sleep(0.1)
+        until_it_answers(f"http://127.0.0.1:{port}/sightglass/_stcore/health", server, proxy)
         yield f"http://{SITE}:{port}/sightglass"
     finally:
         for process in (server, proxy):

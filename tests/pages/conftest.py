@@ -18,6 +18,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
 from common import users
+from components.choices import model_picker
 from components.picture_bar import KEY, Desk
 from components.session import background, signed_in, state
 from components.session.page import script
@@ -123,6 +124,28 @@ def _nothing_works_on() -> Iterator[None]:
 
 EXAMPLES = ("pages.watch.trial.example", "pages.batch.bundled._job", "pages.video.example._job")
 """The caches of the runs that every session shares."""
+
+
+PERSONS = """[model."persons"]
+loader = "osnet"
+arch = "osnet_x0_25"
+task = "embed"
+weights = { random = 1 }
+"""
+"""An untrained OSNet, which compares pictures and has no classes."""
+
+
+@pytest.fixture
+def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Give the operator these tables of models."""
+
+    def give(tables: str) -> None:
+        (tmp_path / "models.toml").write_text(tables)
+        monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+        model_picker.forget_menu()
+
+    yield give
+    model_picker.forget_menu()
 
 
 def session(app: AppTest, kind: type[T]) -> T:

@@ -22,7 +22,7 @@ from explain.picture.image import to_jpeg
 from pages.batch import views
 from pages.batch.job import Batch, Job, Plan, folder_for
 from pages.batch.source import Source
-from tests.pages.conftest import act, session, texts
+from tests.pages.conftest import PERSONS, act, session, texts
 
 SCREEN = "pages/batch/page.py"
 
@@ -398,18 +398,13 @@ def test_folders_are_those_of_the_environment(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("model", "said"), [("demo-clip", "%"), ("persons", "**predicts no class**")])
-def test_models_of_words_and_models_that_compare_have_a_gallery_too(page, many, tmp_path, monkeypatch, model, said):
-    (tmp_path / "models.toml").write_text(
-        '[model."persons"]\nloader = "osnet"\narch = "osnet_x0_25"\ntask = "embed"\nweights = { random = 1 }\n'
-    )
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+def test_models_of_words_and_models_that_compare_have_a_gallery_too(page, many, own_models, model, said):
+    own_models(PERSONS)
     for file in sorted(many.rglob("*.jpg"))[3:]:
         file.unlink()
-    model_picker.forget_menu()
     app = page(SCREEN, folder=str(many), model=model)
     button(app, "Explain all").click().run()
     app = finished(app)
-    model_picker.forget_menu()
     assert not app.exception and not app.error
     assert "3 of 3 pictures explained." in app.markdown[0].value
     tiles = [one.value for one in app.markdown if one.value.startswith(":small[")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from components.choices import model_picker
 from components.session.explain_job import Running
 from tests.pages.conftest import session, shown, texts
 
@@ -48,14 +47,9 @@ def test_what_there_is_of_a_map_stays_when_it_is_stopped(page, monkeypatch):
     session(app, Running).job.cancel.set()
 
 
-def test_a_model_that_only_answers_offers_nothing_that_needs_its_layers(page, monkeypatch, tmp_path):
-    (tmp_path / "models.toml").write_text(
-        '[model."far"]\nloader = "http_service"\nendpoint = { url = "http://127.0.0.1:9/" }\n'
-    )
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.forget_menu()
+def test_a_model_that_only_answers_offers_nothing_that_needs_its_layers(page, own_models):
+    own_models('[model."far"]\nloader = "http_service"\nendpoint = { url = "http://127.0.0.1:9/" }\n')
     app = page("pages/detect.py", model="far")
-    model_picker.forget_menu()
     assert app.selectbox(key="method-answers").options == ["D-RISE (slow)", "Occlusion (slow)"]
     assert not [widget for widget in app.multiselect if widget.label == "Target layers"]
     assert not app.exception

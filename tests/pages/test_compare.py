@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.choices import model_picker
 from explain import Explainer
-from tests.pages.conftest import shown, texts
+from tests.pages.conftest import PERSONS, shown, texts
 
 
 def test_a_familys_sizes_are_compared_at_once(page, bus):
@@ -63,17 +62,9 @@ def test_any_two_models_and_one_is_too_few(page):
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch):
+def own(own_models):
     """Two untrained models: an OSNet, which compares pictures, and a vision transformer."""
-    tables = [
-        '[model."persons"]\nloader = "osnet"\narch = "osnet_x0_25"\ntask = "embed"\nweights = { random = 1 }',
-        '[model."twin"]\nloader = "timm"\narch = "vit_tiny_patch16_224"\nweights = { random = 1 }\n',
-    ]
-    (tmp_path / "models.toml").write_text("\n".join(tables))
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.forget_menu()
-    yield
-    model_picker.forget_menu()
+    own_models(PERSONS + '[model."twin"]\nloader = "timm"\narch = "vit_tiny_patch16_224"\nweights = { random = 1 }\n')
 
 
 def test_attention_is_compared_where_every_model_has_it(page, own, bus):
@@ -103,16 +94,11 @@ def test_a_model_that_compares_pictures_names_nothing_and_is_unsure_of_nothing(p
     assert "persons predicts no class" in app.markdown[0].value
 
 
-def test_models_of_ones_own_are_no_sizes_of_each_other(page, tmp_path, monkeypatch):
+def test_models_of_ones_own_are_no_sizes_of_each_other(page, own_models):
     row = '[model.{0}]\nloader = "torchvision.classifiers"\narch = "resnet18"\nweights = {{ random = 1 }}\n'
-    (tmp_path / "models.toml").write_text("".join(map(row.format, ("plant", "street"))))
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.forget_menu()
-    try:
-        app = page("pages/compare.py", model="plant")
-        assert not app.exception and not app.error
-        beside = app.multiselect(key="models").value
-        assert beside[0] == "plant" and len(beside) == 2 and "street" not in beside
-        assert not any("All sizes" in button.label for button in app.button)
-    finally:
-        model_picker.forget_menu()
+    own_models("".join(map(row.format, ("plant", "street"))))
+    app = page("pages/compare.py", model="plant")
+    assert not app.exception and not app.error
+    beside = app.multiselect(key="models").value
+    assert beside[0] == "plant" and len(beside) == 2 and "street" not in beside
+    assert not any("All sizes" in button.label for button in app.button)

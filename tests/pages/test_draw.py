@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from components.choices import model_picker
 from components.session.image_source import Pictures
 from components.session.state import Navigation, Sidebar
 from components.session.uploads import UPLOADS
@@ -151,7 +150,7 @@ def test_a_picture_of_strokes_lies_where_they_were_drawn():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="Keras is not installed")
-def test_a_model_of_drawings_has_its_paper_on_the_screen_in_its_own_colours(page, tmp_path, monkeypatch):
+def test_a_model_of_drawings_has_its_paper_on_the_screen_in_its_own_colours(page, tmp_path, own_models):
     from models.families.keras.network import keras
 
     library = keras()
@@ -166,23 +165,18 @@ def test_a_model_of_drawings_has_its_paper_on_the_screen_in_its_own_colours(page
         tables.append(f'[model."{name}"]\nloader = "keras"\narch = "keras"\nsize = "{name}"')
         tables.append(f'[model."{name}".weights]\npath = "own.keras"\nlabels = ["cat", "sun", "star"]')
         tables.append(f'sketch = "{colours}"')
-    (tmp_path / "models.toml").write_text("\n".join(tables))
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.forget_menu()
-    try:
-        app = page(model="light")
-        assert not app.exception and not app.error
-        assert paper(app)["ink"] == "#ffffff" and paper(app)["paper"] == "#000000"
-        assert "White pen on black paper: as this model was trained." in texts(app)
-        assert "cat, sun, star" in texts(app)
-        drawn(app, 1, LINE)
-        assert session(app, Sidebar).picture.pixels[0, 0, 0] == 0
-        assert len(shown(app).maps) == 3
-        app.segmented_control(key="size-Own models").set_value("dark").run()
-        assert not app.exception and not app.error
-        # The same drawing, as this model wants it.
-        assert paper(app)["paper"] == "#ffffff" and paper(app)["strokes"] == [LINE]
-        assert session(app, Sidebar).picture.pixels[0, 0, 0] == 255
-        assert [picture.name for picture in session(app, Pictures).own.values()] == ["drawing.png"]
-    finally:
-        model_picker.forget_menu()
+    own_models("\n".join(tables))
+    app = page(model="light")
+    assert not app.exception and not app.error
+    assert paper(app)["ink"] == "#ffffff" and paper(app)["paper"] == "#000000"
+    assert "White pen on black paper: as this model was trained." in texts(app)
+    assert "cat, sun, star" in texts(app)
+    drawn(app, 1, LINE)
+    assert session(app, Sidebar).picture.pixels[0, 0, 0] == 0
+    assert len(shown(app).maps) == 3
+    app.segmented_control(key="size-Own models").set_value("dark").run()
+    assert not app.exception and not app.error
+    # The same drawing, as this model wants it.
+    assert paper(app)["paper"] == "#ffffff" and paper(app)["strokes"] == [LINE]
+    assert session(app, Sidebar).picture.pixels[0, 0, 0] == 255
+    assert [picture.name for picture in session(app, Pictures).own.values()] == ["drawing.png"]

@@ -15,12 +15,13 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 
 from common.errors import ModelProblem
 from common.turns import Turns
-from components.choices import model_picker, sidebar
+from components.choices import sidebar
 from components.session import explain_job, image_source
 from components.session.explain_job import Running
 from explain import Explainer
 from explain.phrases import NBSP, percent
 from tests.pages.conftest import act, bar, headline, session, shown, texts
+from tests.servers import until
 
 
 def test_the_first_screen_is_an_explained_picture_and_says_what_the_engine_says(page, bus):
@@ -60,17 +61,12 @@ def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
     np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
 
 
-def test_sizes_say_how_large_their_download_is(page, monkeypatch, tmp_path):
-    (tmp_path / "models.toml").write_text('[model."swin_t"]\nweights = { random = 1 }')
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.forget_menu()
-    try:
-        app = page(model="swin_t")
-        sizes = app.selectbox(key="size-Swin")
-        assert sizes.options == ["t", f"s (about 199{NBSP}MB to download)", f"b (about 352{NBSP}MB to download)"]
-        assert "Those to download are fetched when you choose them." in sizes.help
-    finally:
-        model_picker.forget_menu()
+def test_sizes_say_how_large_their_download_is(page, own_models):
+    own_models('[model."swin_t"]\nweights = { random = 1 }')
+    app = page(model="swin_t")
+    sizes = app.selectbox(key="size-Swin")
+    assert sizes.options == ["t", f"s (about 199{NBSP}MB to download)", f"b (about 352{NBSP}MB to download)"]
+    assert "Those to download are fetched when you choose them." in sizes.help
 
 
 def test_sizes_that_are_all_here_are_a_row_of_buttons(page):
@@ -289,10 +285,7 @@ def test_a_slow_method_waits_for_those_of_others_and_says_how_many_they_are(page
         app = page(method="scorecam")
         assert "ScoreCAM is running." in app.markdown[0].value
         job = session(app, Running).job
-        end = time.monotonic() + 20
-        while job.status.words != "2 pictures are before yours.":
-            assert time.monotonic() < end, job.status.words
-            time.sleep(0.01)
+        until(lambda: job.status.words == "2 pictures are before yours.", what=lambda: job.status.words)
         # A session that leaves, or stops its method, gives up its place.
         job.cancel.set()
         assert job.finished(20)

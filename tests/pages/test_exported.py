@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-from components.choices import model_picker
 from tests.pages.conftest import shown, texts
 
 
@@ -29,8 +28,7 @@ class Bands(nn.Module):
 
 
 @pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+def models(tmp_path: Path, own_models: Callable[[str], None]) -> Path:
     torch.export.save(torch.export.export(Bands(5).eval(), (torch.rand(1, 5, 32, 32),)), tmp_path / "bands.pt2")
     torch.jit.save(torch.jit.script(Counting()), str(tmp_path / "black.torchscript"))
     more = 'labels = ["first", "last"], preprocessing = { size = 32 }'
@@ -38,10 +36,8 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         f'[model."{name}"]\nloader = "exported"\nweights = {{ path = "{file}", {more} }}\n'
         for name, file in (("bands", "bands.pt2"), ("black", "black.torchscript"))
     ]
-    (tmp_path / "models.toml").write_text("\n".join(tables))
-    model_picker.forget_menu()
-    yield tmp_path
-    model_picker.forget_menu()
+    own_models("\n".join(tables))
+    return tmp_path
 
 
 class Counting(nn.Module):

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from streamlit.testing.v1 import AppTest
 
 from common import packaged
-from components.choices import image_picker, model_picker
+from components.choices import image_picker
 from components.picture_bar import KEY, Desk
 from components.session import image_source
 from components.session.state import Sidebar
@@ -265,7 +265,7 @@ def test_an_example_whose_package_is_missing_is_not_offered(page, monkeypatch):
         image_picker._examples.clear()
 
 
-def test_a_model_is_found_by_its_id_and_own_models_stand_before_the_demos(page, tmp_path, monkeypatch):
+def test_a_model_is_found_by_its_id_and_own_models_stand_before_the_demos(page, tmp_path, own_models):
     import torch
 
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
@@ -279,31 +279,26 @@ def test_a_model_is_found_by_its_id_and_own_models_stand_before_the_demos(page, 
         labels = ["a", "b", "c", "d"]
         preprocessing = {size = 32}
     """
-    (tmp_path / "models.toml").write_text(table)
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.forget_menu()
-    try:
-        app = page()
-        box = app.selectbox(key="family")
-        families = [option for option in box.options if "," not in option]
-        assert families[0] == "EfficientNet-Lite"
-        assert families.index("Own models") < min(i for i, name in enumerate(families) if name.startswith("Demo"))
-        for typed in ("leaf", "efficientnet-lite2", "resnet50"):
-            named = (f"{typed}, ", f"{typed} (")
-            assert any(option.rpartition("MB · ")[2].startswith(named) for option in box.options), typed
-        marked = {option.partition(" (")[0]: option for option in box.options if "), " in option}
-        # The size first: a long id would cut it off.
-        assert f"103{NBSP}MB · resnet50, ResNet" in box.options
-        # Chosen by its family, the smallest is what is downloaded.
-        assert f"ResNet (about 47{NBSP}MB to download)" in box.options
-        # It has no address: its file has to be put into a folder.
-        assert marked["osnet_x1_0_msmt17"] == "osnet_x1_0_msmt17 (not here), OSNet (persons)"
-        found = next(option for option in box.options if option.startswith("efficientnet-lite2, "))
-        box.select(found).run()
-        assert not app.exception and session(app, Sidebar).choices.model.id == "efficientnet-lite2"
-        assert app.selectbox(key="family").value == "EfficientNet-Lite"
-    finally:
-        model_picker.forget_menu()
+    own_models(table)
+    app = page()
+    box = app.selectbox(key="family")
+    families = [option for option in box.options if "," not in option]
+    assert families[0] == "EfficientNet-Lite"
+    assert families.index("Own models") < min(i for i, name in enumerate(families) if name.startswith("Demo"))
+    for typed in ("leaf", "efficientnet-lite2", "resnet50"):
+        named = (f"{typed}, ", f"{typed} (")
+        assert any(option.rpartition("MB · ")[2].startswith(named) for option in box.options), typed
+    marked = {option.partition(" (")[0]: option for option in box.options if "), " in option}
+    # The size first: a long id would cut it off.
+    assert f"103{NBSP}MB · resnet50, ResNet" in box.options
+    # Chosen by its family, the smallest is what is downloaded.
+    assert f"ResNet (about 47{NBSP}MB to download)" in box.options
+    # It has no address: its file has to be put into a folder.
+    assert marked["osnet_x1_0_msmt17"] == "osnet_x1_0_msmt17 (not here), OSNet (persons)"
+    found = next(option for option in box.options if option.startswith("efficientnet-lite2, "))
+    box.select(found).run()
+    assert not app.exception and session(app, Sidebar).choices.model.id == "efficientnet-lite2"
+    assert app.selectbox(key="family").value == "EfficientNet-Lite"
 
 
 def test_thumbnails_of_slivers_are_pictures_too(page):

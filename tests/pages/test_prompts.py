@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 
-from components.choices import model_picker
 from explain import Explainer
 from explain.picture.image import Image
 from models.demo import captioned_scenes
@@ -49,20 +48,17 @@ def test_a_word_that_it_does_not_know_is_a_sentence(page):
     assert "'green bar' is left out. demo-clip does not know the word 'bar'" in texts(app)
 
 
-def test_without_words_it_asks_for_them(page, tmp_path, monkeypatch):
+def test_without_words_it_asks_for_them(page, tmp_path, own_models):
     transformers = pytest.importorskip("transformers")
     text = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     seen = {**text, "image_size": 32, "patch_size": 16}
     config = transformers.CLIPConfig(text_config=text, vision_config=seen, projection_dim=16)
     transformers.CLIPModel(config).save_pretrained(tmp_path / "clip")
     table = f'[model."mine"]\nloader = "clip"\nweights = {{ path = {json.dumps(str(tmp_path / "clip"))} }}\n'
-    (tmp_path / "models.toml").write_text(table)
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.forget_menu()
+    own_models(table)
     app = page(model="mine")
     assert not app.exception and not app.error
     assert "What should it look for?" in texts(app)
     app.text_input(key="words").set_value("a bus, a dog").run()
     assert not app.exception and not app.error
     assert len(shown(app).maps) == 2
-    model_picker.forget_menu()

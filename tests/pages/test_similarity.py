@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from components.choices import gallery_picker, model_picker
+from components.choices import gallery_picker
 from components.session import image_source, state
 from components.session.state import Sidebar
 from components.views import exports
@@ -21,7 +21,7 @@ from explain.picture.image import Image
 from explain.similarity.ranking import context, rank
 from explain.similarity.similarity import similarity
 from models.demo import person_scenes
-from tests.pages.conftest import session, texts
+from tests.pages.conftest import PERSONS, session, texts
 
 SCREEN = "pages/similarity.py"
 
@@ -193,20 +193,13 @@ def test_a_model_of_scenes_is_judged_by_scenes(page) -> None:
     assert all(name.startswith("scene") for name, _ in listed(app))
 
 
-def test_a_model_without_classes_explains_one_picture_on_explore(
-    page, tmp_path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "models.toml").write_text(
-        '[model."persons"]\nloader = "osnet"\narch = "osnet_x0_25"\ntask = "embed"\nweights = { random = 1 }\n'
-    )
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.forget_menu()
+def test_a_model_without_classes_explains_one_picture_on_explore(page, own_models) -> None:
+    own_models(PERSONS)
     for path in (None, "pages/topk.py", SCREEN, "pages/compare.py"):
         app = page(path, model="persons")
         assert not app.exception, path
         assert not app.error, path
         assert session(app, Sidebar).choices.model.id == "persons", path
-    model_picker.forget_menu()
 
 
 def test_the_method_in_the_sidebar_is_the_one_that_made_the_maps(page) -> None:

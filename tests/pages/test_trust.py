@@ -15,7 +15,6 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from common.errors import Cancelled, ModelProblem
-from components.choices import model_picker
 from components.session import image_source
 from components.session.page import SOMETHING_BROKE
 from components.session.state import Sidebar
@@ -27,7 +26,7 @@ from explain.methods import METHODS
 from explain.phrases import percent
 from explain.picture.image import Image
 from pages.trust import job, parts
-from tests.pages.conftest import headline, session, texts
+from tests.pages.conftest import PERSONS, headline, session, texts
 
 SCREEN = "pages/trust/page.py"
 
@@ -227,15 +226,10 @@ def test_a_picture_without_boxes_has_no_map_to_test(page):
 
 
 @pytest.fixture
-def nameless(tmp_path, monkeypatch):
+def nameless(own_models):
     """A model of the operator's that compares pictures and has no classes."""
-    (tmp_path / "models.toml").write_text(
-        '[model."persons"]\nloader = "osnet"\narch = "osnet_x0_25"\ntask = "embed"\nweights = { random = 1 }\n'
-    )
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    model_picker.forget_menu()
-    yield "persons"
-    model_picker.forget_menu()
+    own_models(PERSONS)
+    return "persons"
 
 
 @pytest.mark.parametrize("screen", [SCREEN, "pages/whatif.py"])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from common import users
+from common import scratch, users
 from components.session.image_source import Pictures
 from components.session.state import Navigation
 from explain.video import Settings, runner
@@ -191,6 +191,20 @@ run(Clip(path, plan.source.name), plan.model, plan.folder, options=plan.options,
     next(one for one in app.button if one.label == "Another clip").click().run()
     gc.collect()
     assert list((tmp_path / "clips").iterdir()) == []
+
+
+def test_where_the_folder_of_clips_cannot_be_written_a_clip_goes_with_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "file" / "clips"))
+    folder = folders.new()
+    path = folder.path
+    # Of a killed process, the next one deletes it.
+    assert path.is_dir() and path.parent.name.startswith(scratch.PREFIX)
+    del folder
+    gc.collect()
+    assert not path.exists()
 
 
 def test_what_is_no_clip_is_one_sentence(page: Any, plan: Plan) -> None:

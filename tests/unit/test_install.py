@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import sysconfig
-import time
 import tomllib
 import urllib.request
 import venv
@@ -21,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from benchmarks.processes import free_port
 from cli import dashboard, main, options
 from explain.recipe import VERSION
+from tests.servers import until_it_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,21 +154,12 @@ def test_what_sightglass_does_not_have() -> None:
 
 @contextlib.contextmanager
 def _serving(fresh: Path, tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [str(fresh / "sightglass"), "dashboard", "--no-browser", f"--port={port}", "--host=127.0.0.1"]
     environment = _environment(tmp_path)
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as process:
         try:
-            end = time.monotonic() + 60
-            while True:
-                with contextlib.suppress(OSError):
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).close()
-                    break
-                assert process.poll() is None, "the server ended"
-                assert time.monotonic() < end, "the server did not start"
-                time.sleep(0.05)
+            until_it_answers(f"http://127.0.0.1:{port}/_stcore/health", process)
             yield f"127.0.0.1:{port}"
         finally:
             process.terminate()

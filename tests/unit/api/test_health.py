@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +16,7 @@ from api.schemas import Settings
 from common import stopping as process
 from common.errors import WeightsProblem
 from explain import Explainer
+from tests.servers import until
 from tests.unit.api.test_errors import told
 
 if TYPE_CHECKING:
@@ -52,10 +52,7 @@ def test_ready_is_false_until_the_model_has_made_a_map(client: TestClient, monke
         assert "starting" in told(_ready(client), 503, "unready")
     assert _ready(client).headers["retry-after"] == "2"
     proceed.set()
-    end = time.monotonic() + 60
-    while _ready(client).status_code != 200:
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    until(lambda: _ready(client).status_code == 200, 60)
     assert _ready(client).json() == {"status": "ready"}
     assert len(loaded) == 1
 
@@ -136,10 +133,7 @@ def test_a_server_that_is_told_to_end_closes_once_its_requests_are_answered(
     assert process._STOPPING.wait(10)
     assert not server.should_exit
     working.clear()
-    end = time.monotonic() + 10
-    while not server.should_exit:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: server.should_exit)
     assert server.config.timeout_graceful_shutdown == stopping.ANSWER_SECONDS
     # What uvicorn raises again: Ctrl-C would then be an error.
     assert server._captured_signals == raised

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from api.stopping import EXIT_SECONDS
-from tests.unit.cli.test_serve import form, got
+from benchmarks.processes import free_port
+from tests.servers import form, got, until, until_it_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +31,7 @@ ALONE = ("explain", "serve")
 @contextmanager
 def started(command: tuple[str, ...], folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes], Path]]:
     """The address of a server that is ready, its process, and the file of its log."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    option = "--server.port" if command is DASHBOARD else "--port"
+    port, option = free_port(), "--server.port" if command is DASHBOARD else "--port"
     log = folder / "log"
     environment = os.environ | {"SIGHTGLASS_LOG": "json", "SIGHTGLASS_STOP_SECONDS": str(STOP)}
     with log.open("wb") as out:
@@ -42,23 +40,12 @@ def started(command: tuple[str, ...], folder: Path) -> Iterator[tuple[str, subpr
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        end = time.monotonic() + 90
-        while not _ready(address):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.05)
+        until_it_answers(f"{address}/api/health/ready", process, log=log)
         yield address, process, log
     finally:
         if process.poll() is None:
             process.kill()
         process.wait(10)
-
-
-def _ready(address: str) -> bool:
-    try:
-        return got(f"{address}/api/health/ready")[0] == 200
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize(
@@ -80,13 +67,10 @@ def test_one_id_is_in_every_line_and_an_order_to_end_is_followed(
 
         asking = threading.Thread(target=ask)
         asking.start()
-        end = time.monotonic() + 30
-        while json.loads(got(f"{address}/api/health")[2])["queue"]["running"] != 1:
-            assert time.monotonic() < end
+        until(lambda: json.loads(got(f"{address}/api/health")[2])["queue"]["running"] == 1)
         process.send_signal(signal.SIGTERM)
         begun = time.monotonic()
-        while _ready(address):
-            assert time.monotonic() < begun + 10
+        until(lambda: got(f"{address}/api/health/ready")[0] != 200)
         # What is new is refused, what runs is given back in the end, each with the time to come again.
         status, headers, data = got(f"{address}/api/explain", body, Content_Type=kind)
         assert (status, headers["Retry-After"]) == (503, "5"), data

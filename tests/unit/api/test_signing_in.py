@@ -8,7 +8,6 @@ import json
 import os
 import re
 import secrets
-import socket
 import subprocess
 import sys
 import threading
@@ -27,7 +26,9 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from benchmarks.processes import free_port
 from common.access import passwords, people
+from tests.servers import until_it_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,15 +129,7 @@ def serving(folder: Path, port: int, log: Path, **environment: str) -> Iterator[
             command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, stdout=out, stderr=out
         )
         try:
-            end = time.monotonic() + 60
-            while True:
-                try:
-                    httpx.get(f"{address}/_stcore/health", timeout=5)
-                    break
-                except httpx.TransportError:
-                    assert process.poll() is None, log.read_text()
-                    assert time.monotonic() < end
-                    time.sleep(0.1)
+            until_it_answers(f"{address}/_stcore/health", process, log=log)
             yield address
         finally:
             process.terminate()
@@ -159,12 +152,6 @@ def seen(address: str, cookies: httpx.Cookies, page: str, *words: str) -> bool:
     return False
 
 
-def free() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
-
-
 @pytest.mark.slow
 def test_a_provider_signs_people_in_and_no_secret_is_logged(
     provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -174,7 +161,7 @@ def test_a_provider_signs_people_in_and_no_secret_is_logged(
     monkeypatch.setattr(passwords, "COST", 2**4)
     people.add("anna@example.org", "viewer")
     token = people.issue_token("anna@example.org", "nightly")
-    port = free()
+    port = free_port()
     (tmp_path / ".streamlit").mkdir()
     (tmp_path / ".streamlit/secrets.toml").write_text(
         f"""[auth]
@@ -206,7 +193,7 @@ server_metadata_url = "{provider.issuer}/.well-known/openid-configuration"
             browser.cookies.clear()
             browser.get("/sign-in/start", follow_redirects=True)
             assert browser.get("/").status_code == status
-        assert seen(address, browser.cookies, "account", "Signed in as Anna Ex", "explores, and keeps nothing")
+        assert seen(address, browser.cookies, "account", "Signed in as Anna Ex", "explores, and saves nothing")
 
         for sent in ({"x-api-key": KEY}, {"authorization": f"Bearer {token}"}, {"x-api-key": "wrong-" + KEY}):
             answer = httpx.get(f"{address}/api/models", headers=sent, timeout=60)
@@ -228,7 +215,7 @@ def test_a_password_signs_people_in_and_no_secret_is_logged(tmp_path: Path, monk
     list_, mine = str(tmp_path / "people.sqlite3"), "correct horse battery"
     monkeypatch.setenv("SIGHTGLASS_PEOPLE", list_)
     people.add("anna", "admin", password=mine)
-    log, port = tmp_path / "log", free()
+    log, port = tmp_path / "log", free_port()
     settings = {"ACCESS": "password", "API_KEY": KEY, "PASSWORD": PASSWORD, "PEOPLE": list_}
     with (
         serving(tmp_path, port, log, **{f"SIGHTGLASS_{name}": value for name, value in settings.items()}) as address,
@@ -239,7 +226,7 @@ def test_a_password_signs_people_in_and_no_secret_is_logged(tmp_path: Path, monk
         session = browser.cookies["sightglass_session"]
         assert seen(address, browser.cookies, "account", "Signed in as anna", "Add somebody")
         people.set_role("anna", "viewer")
-        assert seen(address, browser.cookies, "account", "Signed in as anna", "explores, and keeps nothing")
+        assert seen(address, browser.cookies, "account", "Signed in as anna", "explores, and saves nothing")
         people.remove("anna")
         with pytest.raises(InvalidStatus):
             seen(address, browser.cookies, "account", "Signed in as anna")

@@ -16,9 +16,10 @@ from api.work_queue import NICE, Busy, TooSlow, WorkQueue
 from common import users
 from common.errors import Cancelled
 from tests import loops
+from tests.servers import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -26,13 +27,6 @@ def queue() -> Iterator[WorkQueue]:
     made = WorkQueue(workers=2, waiting=4)
     yield made
     made.close()
-
-
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def free(queue: WorkQueue) -> bool:

@@ -12,10 +12,8 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -24,12 +22,11 @@ from cli import main
 from cli.serve import bound
 from common.errors import Problem
 from explain import Explainer
+from tests.servers import form, got, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-BOUNDARY = "of-the-tests"
 
 
 @contextmanager
@@ -49,23 +46,6 @@ def served(*arguments: str, **environment: str) -> Iterator[tuple[str, subproces
         if process.poll() is None:
             process.kill()
         process.wait(10)
-
-
-def got(address: str, body: bytes | None = None, **headers: str) -> tuple[int, Any, bytes]:
-    """Status, headers and body."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    try:
-        with urllib.request.urlopen(urllib.request.Request(address, body, named), timeout=60) as answer:
-            return answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.headers, error.read()
-
-
-def form(path: Path, **fields: str) -> tuple[bytes, str]:
-    parts = [f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()]
-    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{path.name}"\r\n\r\n'
-    body = "".join(parts).encode() + head.encode() + path.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
-    return body, f"multipart/form-data; boundary={BOUNDARY}"
 
 
 @pytest.fixture(scope="module")
@@ -117,10 +97,7 @@ def test_who_hangs_up_while_sending_leaves_no_trace() -> None:
             with socket.create_connection((host, int(port))) as line:
                 line.sendall(head.encode() + b"--x\r\n")
                 time.sleep(0.2)
-        end = time.monotonic() + 10
-        while b'route="/api/explain",status="499"} 2.0' not in got(f"{address}/api/metrics")[2]:
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        until(lambda: b'route="/api/explain",status="499"} 2.0' in got(f"{address}/api/metrics")[2])
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60)[1] == ""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from common.machine import machine
+from common.machine import machine, writable
 
 MIB = 2**20
 
@@ -84,3 +84,10 @@ def test_no_limit_and_what_cannot_be_read_are_none(tmp_path: Path) -> None:
         },
     )
     assert machine(tmp_path / "proc", tmp_path).limited == ()
+
+
+def test_a_folder_can_be_made_where_nothing_is_in_its_way(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    assert writable(tmp_path / "new" / "folder") == tmp_path
+    assert writable(tmp_path / "file" / "folder") is writable(tmp_path / "link") is None

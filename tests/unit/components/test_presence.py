@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ import pytest
 from components.session import presence
 from components.session.background import Status, Watched
 from components.session.presence import EVERY, GRACE, Visit, Watch
+from tests.servers import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,9 +106,9 @@ def test_the_server_works_no_more_for_a_session_that_has_left() -> None:
     with serving(DASHBOARD) as server:
         # The first of all imports a library for ten seconds and more.
         Session(server.address, "method=ablationcam").close()
-        _until(lambda: _busy(server.pid, 1.0) < 0.1, 120)
+        until(lambda: _busy(server.pid, 1.0) < 0.1, 120)
         session = Session(server.address, "method=scorecam&example=scene")
-        _until(lambda: _busy(server.pid, 0.5) > 0.2, 60)
+        until(lambda: _busy(server.pid, 0.5) > 0.2, 60)
         session.close()
         time.sleep(PROMISED)
         assert _busy(server.pid, 1.0) < 0.1
@@ -113,8 +116,6 @@ def test_the_server_works_no_more_for_a_session_that_has_left() -> None:
 
 def _busy(pid: int, seconds: float) -> float:
     """Return the share of a core that a process takes for some seconds."""
-    import os
-    from pathlib import Path
 
     def taken() -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -123,9 +124,3 @@ def _busy(pid: int, seconds: float) -> float:
     before = taken()
     time.sleep(seconds)
     return (taken() - before) / seconds
-
-
-def _until(holds: Any, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end

@@ -9,15 +9,14 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.test_serve import form, got
+from benchmarks.processes import free_port
+from tests.servers import form, got, until
 from tests.unit.deploy.dockerfile import copied, instructions
 
 USER = int(dict(instructions())["USER"].partition(":")[0])
@@ -84,8 +83,7 @@ def test_the_sandbox_is_one(root: Path) -> None:
 
 def test_the_start_script_serves_maps_and_saves_files_in_the_volume_and_nowhere_else(root: Path, bus: Path) -> None:
     before, data = _files(root), root.parent / "data"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     access = {"SIGHTGLASS_API_KEY": KEY, "SIGHTGLASS_PASSWORD": "a-password-of-the-test"}
     environment = _environment(PORT=str(port), SIGHTGLASS_LOG="json", **access)
     command = _inside(root, "/app/scripts/start")
@@ -122,13 +120,11 @@ def test_the_start_script_serves_maps_and_saves_files_in_the_volume_and_nowhere_
 
 def _wait_until_healthy(root: Path, environment: dict[str, str], server: subprocess.Popen[bytes]) -> None:
     """Ask the image's own health check."""
-    end = time.monotonic() + 120
-    while True:
-        command = _inside(root, "/app/scripts/healthy")
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode == 0:
-            return
-        said = (root.parent / "log").read_text("utf-8")
-        assert server.poll() is None, said
-        assert time.monotonic() < end, done.stderr + said
-        time.sleep(0.3)
+    log = root.parent / "log"
+
+    def healthy() -> bool:
+        assert server.poll() is None, log.read_text("utf-8")
+        done = subprocess.run(_inside(root, "/app/scripts/healthy"), env=environment, capture_output=True)
+        return done.returncode == 0
+
+    until(healthy, 120, lambda: log.read_text("utf-8"))

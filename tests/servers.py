@@ -1,0 +1,58 @@
+"""Servers in processes of their own: wait until they answer, and ask them over HTTP."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from subprocess import Popen
+
+BOUNDARY = "of-the-tests"
+
+
+def until(true: Callable[[], object], seconds: float = 20.0, what: Callable[[], object] = lambda: "") -> None:
+    """Wait for a condition; fail, with what there is to say of it, where it does not hold within these seconds."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, what()
+        time.sleep(0.01)
+
+
+def until_it_answers(address: str, *processes: Popen[Any], log: Path | None = None, seconds: float = 90.0) -> None:
+    """Wait until a server answers at an address, and not with an error; fail where one of the processes ends."""
+
+    def said() -> str:
+        return log.read_text("utf-8") if log else "the server does not answer"
+
+    def answers() -> bool:
+        assert all(process.poll() is None for process in processes), said()
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+        except OSError:
+            return False
+        return True
+
+    until(answers, seconds, said)
+
+
+def got(address: str, body: bytes | None = None, **headers: str) -> tuple[int, Any, bytes]:
+    """Status, headers and body."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, body, named), timeout=60) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read()
+
+
+def form(path: Path, **fields: str) -> tuple[bytes, str]:
+    """A form with a picture, as a browser sends it, and its content type."""
+    parts = [f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()]
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{path.name}"\r\n\r\n'
+    body = "".join(parts).encode() + head.encode() + path.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
+    return body, f"multipart/form-data; boundary={BOUNDARY}"
