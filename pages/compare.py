@@ -15,6 +15,7 @@ from components.choices.model_names import names, titled
 from components.proof import panel as proof
 from components.saving import slides
 from components.session import explain_job, page, queue_line, url_state
+from components.session.markdown import escaped
 from components.session.state import Choices
 from components.viewer import Panel
 from components.views import exports, panels, tables
@@ -49,7 +50,7 @@ def compare() -> None:
             return
         method = _method(choices, models)
         comparison = _comparison(choices, models, method)
-        title.markdown(f"## {sidebar.warned(choices, titled(comparison.verdict))}")
+        title.markdown(f"## {escaped(sidebar.warned(choices, titled(comparison.verdict)))}")
         comparison = _of_one_target(comparison)
         _panels(comparison, pair)
         # Between the sentence above and the table, whose toolbar lies over what is above it.
@@ -213,7 +214,7 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
     view = panels.show(comparison.explanations[0].image, shown, key="viewer-compare", height=380, files=False)
     panels.describe(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
     if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):
-        st.caption(words)
+        st.caption(escaped(words))
 
 
 def _table(comparison: Comparison) -> None:

@@ -109,13 +109,13 @@ def _show(query: Query, layout: Layout) -> None:
         if index >= len(explanation.heatmaps) and not per_picture:
             st.rerun()
     detections.keep(listed, index)
-    layout.title.markdown(f"## {sidebar.warned(query.choices, _heading(base, query.request, index))}")
+    layout.title.markdown(f"## {escaped(sidebar.warned(query.choices, _heading(base, query.request, index)))}")
     at = 0 if per_picture else index
     # The lenses Layers and Sizes have other maps on the page.
     offered = query.lens in ("one", "all") and at < len(explanation.heatmaps)
     with layout.left:
         if heading := _through_lens(query, explanation, listed, index, missing):
-            layout.title.markdown(f"## {sidebar.warned(query.choices, heading)}")
+            layout.title.markdown(f"## {escaped(sidebar.warned(query.choices, heading))}")
         _below(explanation, at, offered)
     if offered:
         with layout.right:
@@ -258,7 +258,7 @@ def _one(
     if maps:
         panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
         name = "the whole picture" if request.per == "picture" else listed[at].name
-        if (sentence := box_sentence(explanation, at, name)) is not None:
+        if (sentence := box_sentence(explanation, at, escaped(name))) is not None:
             st.markdown(f":material/filter_center_focus: {sentence}")
         if view.region is not None:
             charts.marked(explanation, view.region, at)
@@ -274,7 +274,7 @@ def _none(explanation: Explanation, *, asks: bool) -> None:
         why = f"The class filter, under More, hides {kinds(hidden)}."
     place = "a place in the picture"
     ask = f"Choose {place}" if asks else f"Choose One box, and under More one map for one box, then {place}"
-    st.caption(f"{why} {ask} to find out what is missing there.")
+    st.caption(f"{escaped(why)} {ask} to find out what is missing there.")
 
 
 def _hidden(explanation: Explanation) -> None:
@@ -284,7 +284,7 @@ def _hidden(explanation: Explanation) -> None:
 
     if hidden := weaker(explanation):
         score = score_format(explanation.options.confidence)
-        named = [f"{p.label} {score(p.score)}" for p in hidden[:3]]
+        named = [f"{escaped(p.label)} {score(p.score)}" for p in hidden[:3]]
         more = [f"{len(hidden) - 3} more"] if len(hidden) > 3 else []
         noun = "weaker box" if len(hidden) == 1 else "weaker boxes"
         st.caption(f"{len(hidden)} {noun} hidden: {listing([*named, *more])}.")

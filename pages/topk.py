@@ -13,6 +13,7 @@ from components.choices import sidebar
 from components.proof import panel as proof
 from components.saving import slides
 from components.session import explain_job, page, url_state
+from components.session.markdown import escaped
 from components.viewer import Map, Panel
 from components.views import charts, exports, panels, tables
 from explain.findings.diagnosis import agreement_sentence
@@ -56,13 +57,13 @@ def topk() -> None:
             title.markdown(f"## {METHODS[choices.method].name} is running.")
             return
         if not explanation.heatmaps:
-            title.markdown(f"## {sidebar.warned(choices, agreement_sentence(explanation))}")
+            title.markdown(f"## {escaped(sidebar.warned(choices, agreement_sentence(explanation)))}")
             panels.show(choices.image, [panels.plain(choices.image)], key="viewer-topk")
             charts.findings(explanation, 0)
             return
         _panels(explanation)
         # The maps before their agreement, which takes longer to compute.
-        title.markdown(f"## {sidebar.warned(choices, agreement_sentence(explanation))}")
+        title.markdown(f"## {escaped(sidebar.warned(choices, agreement_sentence(explanation)))}")
         # Between the menus above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
             proof.button()

@@ -13,6 +13,7 @@ from components import painter, saving
 from components.choices import sidebar
 from components.saving import slides
 from components.session import explain_job, image_source, page, queue_line, reopen, state
+from components.session.markdown import escaped
 from components.viewer import Panel
 from components.views import charts, exports, panels
 from explain.methods import METHODS
@@ -104,7 +105,7 @@ def _answer(
     found = changes.changes(original, after)
     said = changes.sentence(original, found, edit, example=not current.turn)
     with title:
-        st.markdown(f"## {sidebar.warned(choices, said)}")
+        st.markdown(f"## {escaped(sidebar.warned(choices, said))}")
     with middle:
         st.markdown("### Boxes" if original.model.task == "detect" else "### Answers")
         if found:
@@ -144,7 +145,7 @@ def _map(original: Explanation, shown: Explanation, found: Sequence[Change]) -> 
     panels.show(shown.image, [panels.plain(shown.image)], key="viewer-whatif", height=440, marks=panels.boxes(shown))
     if original.predictions and original.model.task == "detect":
         best = original.predictions[0].label
-        st.caption(f"No map: the {best} that the model was surest of is not found in the edited picture.")
+        st.caption(f"No map: the {escaped(best)} that the model was surest of is not found in the edited picture.")
     elif not original.evidence.resident.gradients:
         st.caption("No map: this model exposes no internals, and other methods are too slow to follow a brush.")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 
 def escaped(text: str) -> str:
     """Return Markdown that shows the text as it is, on one line."""
-    for mark in r"\*_[]`$:#<>~":
-        text = text.replace(mark, f"\\{mark}")
-    return text.replace("\n", " ")
+    # Before a space a colon begins no icon and no colour, and < no tag.
+    return re.sub(r"([\\*_\[\]`$#>~]|[:<](?=\S))", r"\\\1", text).replace("\n", " ")
 
 
 def shortened(name: str, most: int, tail: int = 7) -> str:

@@ -64,7 +64,7 @@ def numbers(explanation: Explanation, index: int) -> None:
     if len(explanation.heatmaps) > 1:
         other = 1 if index == 0 else 0
         metric(
-            f"Same place as {explanation.heatmaps[other].target.label}",
+            f"Same place as {escaped(explanation.heatmaps[other].target.label)}",
             f"{explanation.overlap(index, other):.2f}",
             "overlap of the strongest fifths",
             "1: the very same places; 0: none in common. Near 1, the map does not tell the two classes apart.",
@@ -155,7 +155,7 @@ def lines(findings: Sequence[Finding]) -> None:
     if not findings:
         return
     icons = {"serious": "error", "caution": "warning", "note": "info"}
-    st.markdown("  \n".join(f":material/{icons[finding.level]}: {finding.text}" for finding in findings))
+    st.markdown("  \n".join(f":material/{icons[finding.level]}: {escaped(finding.text)}" for finding in findings))
 
 
 def timings(explanation: Explanation) -> str:
@@ -176,7 +176,8 @@ def marked(explanation: Explanation, region: Region, first: int) -> None:
 
     def words(i: int) -> str:
         share = percent(explanation.inside(mask, i))
-        return f"{f'**{share}** of the evidence' if i == first else share} for {explanation.heatmaps[i].target.label}"
+        label = escaped(explanation.heatmaps[i].target.label)
+        return f"{f'**{share}** of the evidence' if i == first else share} for {label}"
 
     shares = [words(i) for i in order if explanation.heatmaps[i].state == "ok"]
     part = "of the visible area" if unseen(explanation) else "of the picture"

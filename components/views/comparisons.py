@@ -13,6 +13,7 @@ from components.choices import model_picker, sidebar
 from components.choices.model_names import names as model_names
 from components.choices.model_names import titled
 from components.session import explain_job, queue_line, url_state
+from components.session.markdown import escaped
 from components.viewer import Box, Panel
 from components.views import detections, panels
 from explain.methods import METHODS
@@ -191,7 +192,7 @@ def every_size(choices: Choices, explainer: Explainer, request: DetectOptions, w
     for one, name in zip(sides, names, strict=True):
         if one.prediction is None or one.missing:
             words = one.missing.words if one.missing else "It has no candidate there."
-            st.markdown(f":material/search: **{name}**: {words}")
+            st.markdown(f":material/search: **{escaped(name)}**: {escaped(words)}")
     if alike is None and len(sides) > 1:
         st.caption("Their layers differ in size, so each map is on its own scale.")
     return verdict([one.prediction is not None and not one.missing for one in sides], names, wanted.label)

@@ -9,6 +9,7 @@ import streamlit as st
 
 from components.choices import detection_options
 from components.session import image_source, state, url_state
+from components.session.markdown import escaped
 from components.views import detections, visual_prompts
 from components.views.detections import Lookup, Place
 from explain.phrases import article
@@ -101,7 +102,7 @@ def _about_missing(missing: Missing | None, place: Place, explanation: Explanati
 
     words = missing.words if missing is not None else "There is no candidate at this place."
     with st.container(gap="xsmall"):
-        st.markdown(f":material/search: {words}")
+        st.markdown(f":material/search: {escaped(words)}")
         with st.container(horizontal=True, vertical_alignment="center"):
             st.session_state["missing-class"] = place.label
             st.selectbox(
@@ -122,7 +123,7 @@ def _about_missing(missing: Missing | None, place: Place, explanation: Explanati
 def _looked_up(item: Item) -> None:
     """Keep the candidate within reach while another box is shown."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        words = f"You looked up {article(item.label)}: choose {item.number} in the list."
+        words = f"You looked up {escaped(article(item.label))}: choose {item.number} in the list."
         st.caption(words, width="content")
         _back()
 

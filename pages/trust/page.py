@@ -10,6 +10,7 @@ from common.errors import Cancelled
 from components.choices import class_picker, sidebar
 from components.saving import slides
 from components.session import explain_job, page
+from components.session.markdown import escaped
 from components.views import panels
 from explain.faithfulness.badge import VERDICTS
 from explain.methods import METHODS
@@ -39,13 +40,14 @@ def trust() -> None:
             class_picker.menu(explanation, index)
         label = explanation.heatmaps[index].target.label
         if explanation.heatmaps[index].state != "ok":
-            title.markdown(f"## {sidebar.warned(choices, f'The map of {label} is empty: there is nothing to test.')}")
+            empty = f"The map of {label} is empty: there is nothing to test."
+            title.markdown(f"## {escaped(sidebar.warned(choices, empty))}")
             panels.show(choices.image, [panels.plain(choices.image)], key="viewer-trust-picture", height=380)
             return
-        title.markdown(f"## {sidebar.warned(choices, f'Can the map of {label} be trusted?')}")
+        title.markdown(f"## {escaped(sidebar.warned(choices, f'Can the map of {label} be trusted?'))}")
         found = parts.scrambled(explanation, index)
         if found is not None:
-            title.markdown(f"## {sidebar.warned(choices, _headline(found))}")
+            title.markdown(f"## {escaped(sidebar.warned(choices, _headline(found)))}")
             with st.container(horizontal=True, vertical_alignment="center"):
                 slides.button("trust", slides.of_map(explanation, index, _headline(found)), [(explanation, index)])
                 slides.said("trust")

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from components.session import page, state
+from components.session.markdown import escaped
 from components.viewer import Map, Panel
 from components.views import method_matrix, panels, tables
 from explain.faithfulness import badge
@@ -104,7 +105,7 @@ def scrambled(explanation: Explanation, index: int) -> Scramble | None:
         strip.append(_panel(explanation, index, _map(explanation, index, stage.map, title, note, words)))
     line = "The number over each map: its rank correlation with the map as it is. 1 is the same, 0 nothing in common."
     panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=len(strip), line=line)
-    st.markdown(f":material/fact_check: {found.sentence}")
+    st.markdown(f":material/fact_check: {escaped(found.sentence)}")
     st.caption(badge.MEANINGS[found.verdict])
     ends = ", ".join(signed(value) for value in found.final)
     st.caption(
@@ -138,7 +139,7 @@ def steady(explanation: Explanation, index: int) -> None:
     ]
     line = "Spread: the standard deviation of nine maps at each pixel, where the hottest place of a map is 1."
     panels.show(explanation.image, shown, key="viewer-trust-spread", height=380, line=line)
-    st.markdown(f":material/fact_check: {found.sentence}")
+    st.markdown(f":material/fact_check: {escaped(found.sentence)}")
     _changes(found)
 
 
@@ -175,7 +176,7 @@ def chosen(explanation: Explanation, index: int) -> None:
             method_matrix.matrix(unfinished)
         return
     method_matrix.matrix(found)
-    st.markdown(f":material/fact_check: {found.sentence}")
+    st.markdown(f":material/fact_check: {escaped(found.sentence)}")
     if (best := found.best) is not None:
         _use(explanation, best)
 
@@ -214,7 +215,7 @@ def flipped(explanation: Explanation, index: int) -> None:
         shown = [_panel(explanation, index, panels.heat(explanation, index)), _panel(explanation, index, region)]
         line = "Coloured at the right is what was blurred."
         panels.show(explanation.image, shown, key="viewer-trust-flip", height=380, line=line)
-    st.markdown(f":material/fact_check: {found.sentence}")
+    st.markdown(f":material/fact_check: {escaped(found.sentence)}")
     st.caption(f"The model was asked {found.passes} times.")
 
 

@@ -29,7 +29,7 @@ def started(picture: bytes, host: str, values: dict[str, str]) -> dict[str, Any]
     except Problem as problem:
         return {"problem": str(problem)}
     client = TestClient(app, raise_server_exceptions=True)
-    answers = [client.get(path) for path in ("/api/health/alive", "/api/models", "/metrics", "/nothing")]
+    answers = [client.get(path) for path in ("/api/health/alive", "/api/models", "/api/metrics", "/nothing")]
     answers.append(client.post("/api/explain", files={"image": ("a.png", picture)}))
     return {"problem": "", "answers": [(one.status_code, one.text[:400]) for one in answers]}
 
