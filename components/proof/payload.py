@@ -21,7 +21,7 @@ STEPS = 20
 _EMPTY = {
     "no evidence": "nothing in the picture speaks for it, so no place is hotter than another",
     "flat": "it is the same everywhere, so no place is hotter than another",
-    "not a number": "it holds numbers that are none, which the model or the method made",
+    "not a number": "it holds values that are not numbers, which the model or the method made",
 }
 
 

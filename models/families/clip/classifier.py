@@ -63,7 +63,7 @@ class Towers:
             with torch.inference_mode(False), torch.no_grad():
                 rows = F.normalize(self.read(missing).float().cpu(), dim=1)
             if not bool(rows.isfinite().all()):
-                raise ModelProblem("The text side answers with numbers that are none: its weights do not fit.")
+                raise ModelProblem("The text side answers with values that are not numbers: its weights do not fit.")
             self._known.update(zip(missing, rows, strict=True))
         return torch.stack([self._known[phrase] for phrase in phrases])
 
