@@ -58,12 +58,13 @@ def bounded(
     return f"{door}: {len(files)} files, at most {most[0]:.0f} MiB ({most[1]})"
 
 
-@pytest.mark.parametrize("door", ["library", "http"])
+@pytest.mark.parametrize("door", ["library", pytest.param("http", marks=pytest.mark.slow)])
 def test_bad_pictures_cost_no_more_than_their_pixels(reader: Reader, door: str, tmp_path: Path) -> None:
     print(bounded(reader, door, corpus.pictures() | corpus.arrays(), tmp_path))
 
 
-@pytest.mark.parametrize("side", [2000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [2000, 10_000])
 def test_pictures_as_large_as_are_taken(reader: Reader, side: int, tmp_path: Path) -> None:
     print(bounded(reader, "library", corpus.largest(side), tmp_path))
 
