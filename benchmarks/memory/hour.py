@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -12,6 +13,7 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from PIL import Image
 
@@ -44,6 +46,7 @@ SIDES = (300, 4000)
 AT_ONCE_MS = 3000
 """How long a control may take to be pressed: it may have gone, or lie behind another."""
 EVERY_S = 0.2
+Samples = list[tuple[float, str]]
 
 
 class Visitor:
@@ -53,6 +56,8 @@ class Visitor:
         self._address, self._models, self._folder = address, models, folder
         self._random = random.Random(seed)
         self.done, self.pages = Counter[str](), Counter[str]()
+        self.doing = ""
+        """What is done now, and where."""
         self.broken: list[str] = []
         """What a page showed of an error of its own: with its address."""
 
@@ -64,6 +69,7 @@ class Visitor:
         self._open(page)
         while time.monotonic() < end:
             act = self._random.choice((self._open, self._upload, self._press, self._press, self._press))
+            self.doing = f"{act.__name__.strip('_')} on {urlsplit(page.url).path.strip('/') or 'explore'}"
             try:
                 act(page)
                 settled(page)
@@ -77,6 +83,7 @@ class Visitor:
 
     def _open(self, page: Page) -> None:
         name, model = self._random.choice(PAGES), self._random.choice(self._models)
+        self.doing = f"open {name} with {model}"
         page.goto(f"{self._address}/{name}?model={model}")
         page.locator("h1").first.wait_for()
         self.pages[name] += 1
@@ -99,6 +106,7 @@ class Visitor:
         control = controls.nth(self._random.randrange(max(1, controls.count())))
         name = control.get_attribute("aria-label", timeout=AT_ONCE_MS) or control.inner_text(timeout=AT_ONCE_MS)
         if not LEFT_ALONE.search(name):
+            self.doing += f" {' '.join(name.split())[:30]!r}"
             control.click(timeout=AT_ONCE_MS)
             self.done["controls pressed"] += 1
 
@@ -118,14 +126,15 @@ def hour(seconds: float = SECONDS, models: tuple[str, ...] = ()) -> Row:
             environment(SIGHTGLASS_MEMORY_MB=str(BUDGET_MB), **folders),
             chromium() as browser,
             serving(DASHBOARD) as server,
-            _watched(server) as samples,
         ):
             visitor = Visitor(server.address, names, folder)
-            for _ in range(PARTS):
-                samples.append([])
-                with browser.session() as page:
-                    visitor.explore(page, seconds / PARTS)
-    parts = [{"median": statistics.median(part), "most": max(part)} for part in samples]
+            with _watched(server, visitor) as samples:
+                for number in range(PARTS):
+                    samples.append([])
+                    with browser.session() as page:
+                        visitor.explore(page, seconds / PARTS)
+                    print(f"{number + 1} of {PARTS}:", _part(samples[-1]), file=sys.stderr)
+    parts = [_part(part) for part in samples]
     return {
         "machine": at,
         "seconds": seconds,
@@ -137,16 +146,22 @@ def hour(seconds: float = SECONDS, models: tuple[str, ...] = ()) -> Row:
     }
 
 
+def _part(samples: Samples) -> Row:
+    most, doing = max(samples)
+    return {"median": statistics.median(mb for mb, _ in samples), "most": most, "doing": doing}
+
+
 @contextmanager
-def _watched(server: Server) -> Iterator[list[list[float]]]:
-    """Yield a list to which parts are appended: the MB of the server, every `EVERY_S`, go into the last of them."""
-    samples: list[list[float]] = []
+def _watched(server: Server, visitor: Visitor) -> Iterator[list[Samples]]:
+    """Yield a list to which parts are appended: the server's MB and what was done, every `EVERY_S`, go into the last of
+    them."""
+    samples: list[Samples] = []
     over = threading.Event()
 
     def look() -> None:
         while not over.wait(EVERY_S):
             if samples:
-                samples[-1].append(megabytes(process=server.pid))
+                samples[-1].append((megabytes(process=server.pid), visitor.doing))
 
     watcher = threading.Thread(target=look, daemon=True)
     watcher.start()
@@ -163,7 +178,10 @@ def markdown(found: Row) -> str:
         goal("most memory", max(part["most"] for part in parts), BUDGET_MB * ABOVE, "MB"),
         goal("errors that a page showed", len(found["broken"]), 0, ""),
     ]
-    rows = [(f"{n} of {PARTS}", f"{part['median']:.0f}", f"{part['most']:.0f}") for n, part in enumerate(parts, 1)]
+    rows = [
+        (f"{n} of {PARTS}", f"{part['median']:.0f}", f"{part['most']:.0f}", part["doing"])
+        for n, part in enumerate(parts, 1)
+    ]
     done = ", ".join(f"{count:,} {what}" for what, count in found["done"].items())
     return report(
         "Memory over an hour of the dashboard",
@@ -176,5 +194,5 @@ def markdown(found: Row) -> str:
         f"of 1,048,576 bytes. The goal is the budget and {ABOVE - 1:.0%}.",
         goals([{"goals": reached}]),
         *(f"- {one}" for one in found["broken"]),
-        grid(("part", "median MB", "most MB"), rows),
+        grid(("part", "median MB", "most MB", "while"), rows),
     )

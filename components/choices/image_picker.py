@@ -18,6 +18,7 @@ from components import canvas, picture_bar
 from components.picture_bar import Bar, Item
 from components.session import image_source, page, reopen, state, url_state
 from components.session.image_source import EXAMPLES
+from components.session.markdown import sentence
 from components.session.uploads import UPLOADS, Closed, opened, token
 from explain.evidence.cache import ByteCache
 from explain.phrases import pixels as size_in_pixels
@@ -85,7 +86,7 @@ def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) ->
     picture_bar.draw(shown, take, place)
     if pictures.problem:
         with place:
-            st.error(pictures.problem, icon=":material/error:")
+            st.error(sentence(pictures.problem), icon=":material/error:")
 
 
 def _query() -> str:
@@ -233,7 +234,7 @@ def say_refused() -> None:
         # The uploader is empty again.
         state.forget(Refused)
     if words := state.of(Refused).words:
-        st.error(words, icon=":material/error:")
+        st.error(sentence(words), icon=":material/error:")
 
 
 _ACTS = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import streamlit as st
 
 from components.session import offered, reopen, state
+from components.session.markdown import sentence
 
 if TYPE_CHECKING:
     from common.errors import WeightsProblem
@@ -51,7 +52,7 @@ def say(model: ModelSpec) -> None:
     if lost.spec is None or lost.instead is None or model.id != lost.instead.id:
         lost.spec = None
         return
-    st.error(f"{lost.why} {lost.instead.name} is used instead.", icon=":material/error:")
+    st.error(sentence(f"{lost.why} {lost.instead.name} is used instead."), icon=":material/error:")
     offered.button(
         "Try again",
         icon=":material/replay:",

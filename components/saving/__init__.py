@@ -11,6 +11,7 @@ from common.errors import Problem
 from components.saving import slides
 from components.saving.view_settings import view_settings
 from components.session import history_store
+from components.session.markdown import sentence
 from components.views import charts
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _export(screen: str, rows: Callable[[Look], Sequence[Files]], view: bool, mo
         try:
             listed = rows(look)
         except Problem as problem:
-            st.error(str(problem), icon=":material/error:")
+            st.error(sentence(problem), icon=":material/error:")
             return
         for row in listed:
             with st.container(gap="xsmall"):

@@ -11,7 +11,7 @@ import streamlit as st
 from common.errors import Problem
 from components.saving.view_settings import Look, view_settings
 from components.session import history_store, offered, page, proof_job, state
-from components.session.markdown import escaped
+from components.session.markdown import escaped, sentence
 from components.stage import stage
 from explain.deck.scene import MAX_SENTENCE, MAX_TITLE, Scene, payload
 from explain.phrases import plural
@@ -83,7 +83,7 @@ def button(
         try:
             _dialog(screen, draft, saved)
         except Problem as problem:
-            st.error(str(problem), icon=":material/error:")
+            st.error(sentence(problem), icon=":material/error:")
 
     show()
 
@@ -158,7 +158,7 @@ def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]],
     ):
         if not adding.problem:
             st.rerun()
-        st.error(adding.problem, icon=":material/error:")
+        st.error(sentence(adding.problem), icon=":material/error:")
     return shown
 
 

@@ -14,7 +14,7 @@ from common.errors import Problem
 from common.settings import settings
 from components import note
 from components.session import page, proof_job, state
-from components.session.markdown import escaped
+from components.session.markdown import escaped, sentence
 from explain.phrases import plural
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> 
         if there is None:
             store().keep(made, look=look(), screen=screen)
     except Problem as problem:
-        st.toast(str(problem), icon=":material/error:")
+        st.toast(sentence(problem), icon=":material/error:")
         return
     words = "is already in" if there else "saved to"
     st.toast(f"{escaped(made.image.name)} {words} History.", icon=":material/bookmark_added:")
@@ -249,7 +249,7 @@ def _details(ids: Sequence[str], name: str) -> None:
         try:
             words(store().get(ids[0]), ids, key=f"{name}-{ids[0]}")
         except Problem as problem:
-            st.error(str(problem), icon=":material/error:")
+            st.error(sentence(problem), icon=":material/error:")
 
 
 def words(record: Record, ids: Sequence[str], *, key: str) -> None:
@@ -287,7 +287,7 @@ def words(record: Record, ids: Sequence[str], *, key: str) -> None:
         help=f"Your own keywords, at most {TAG} characters each.",
     )
     if problem := state.of(Saved).problems.pop(key, None):
-        st.error(problem, icon=":material/error:")
+        st.error(sentence(problem), icon=":material/error:")
 
 
 def _noted(ids: Sequence[str], place: str) -> None:

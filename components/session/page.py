@@ -17,6 +17,7 @@ import streamlit as st
 from common import logs, small
 from common.errors import Problem, from_machine
 from components.session import state, url_state
+from components.session.markdown import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -148,7 +149,7 @@ def show_failure(failure: BaseException, event: str) -> None:
         LOGGER.warning(event, exc_info=failure)
         failure = found
     if isinstance(failure, Problem):
-        st.error(str(failure), icon=":material/error:")
+        st.error(sentence(failure), icon=":material/error:")
     else:
         LOGGER.error(event, exc_info=failure)
         st.error(SOMETHING_BROKE, icon=":material/error:")

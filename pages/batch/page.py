@@ -12,6 +12,7 @@ from common.errors import Problem
 from components.choices import model_picker, sidebar
 from components.session import background, offered, page, state, url_state
 from components.session.image_source import Pictures
+from components.session.markdown import sentence
 from components.session.state import Choices
 from components.views import tables
 from explain.phrases import plural
@@ -87,7 +88,7 @@ def _first(choices: Choices, explainer: Explainer) -> None:
         try:
             source = pictures.choose()
         except Problem as problem:
-            st.error(str(problem), icon=":material/error:")
+            st.error(sentence(problem), icon=":material/error:")
     with right:
         second, prove = _second(choices), _prove()
         if not explainer.resident.gradients:
@@ -259,7 +260,7 @@ def _done(job: Job) -> None:
         st.error("None of the pictures could be used: choose others.", icon=":material/error:")
         return
     if problem := state.of(Pictures).problem:
-        st.error(problem, icon=":material/error:")
+        st.error(sentence(problem), icon=":material/error:")
     lenses = {name: label for name, label in LENSES.items() if name != "methods" or views.compared(job)}
     lens = url_state.widget(
         st.segmented_control,

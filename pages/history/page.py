@@ -9,7 +9,7 @@ import streamlit as st
 from common import users
 from common.errors import Problem
 from components.session import history_store, offered, page, reopen, state, url_state
-from components.session.markdown import escaped
+from components.session.markdown import escaped, sentence
 from explain.methods import METHODS
 from explain.phrases import plural
 from pages.history import examples, files, pair, tiles, two_pictures
@@ -50,7 +50,7 @@ def history() -> None:
         storage = history_store.store().storage()
     except Problem as problem:
         st.markdown("## History cannot be used here")
-        st.error(str(problem), icon=":material/error:")
+        st.error(sentence(problem), icon=":material/error:")
         return
     id, other = st.query_params.get("kept"), st.query_params.get("against")
     if other == id:
@@ -93,7 +93,7 @@ def _opened(id: str, other: str | None) -> None:
             _pair(id, other, title)
     except Problem as problem:
         title.markdown("## This record cannot be shown")
-        st.error(str(problem), icon=":material/error:")
+        st.error(sentence(problem), icon=":material/error:")
         for one in filter(None, (id, other)):
             _remove_damaged(one)
 
@@ -102,7 +102,7 @@ def _problem() -> None:
     browsing = state.of(Browsing)
     problem, browsing.problem = browsing.problem, ""
     if problem:
-        st.error(problem, icon=":material/error:")
+        st.error(sentence(problem), icon=":material/error:")
 
 
 def _back() -> None:
@@ -180,7 +180,7 @@ def _empty() -> None:
         return
     if problem := history_store.store().blocked():
         st.markdown("## Nothing can be saved here")
-        st.error(problem, icon=":material/error:")
+        st.error(sentence(problem), icon=":material/error:")
         return
     st.markdown("## Nothing saved yet")
     st.markdown(

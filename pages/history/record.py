@@ -17,7 +17,7 @@ from components.proof import draw as draw_proof
 from components.proof import payload
 from components.saving import slides
 from components.session import history_store, offered, proof_job, reopen, state
-from components.session.markdown import escaped
+from components.session.markdown import escaped, sentence
 from components.viewer import Box, Map, Options, Panel, Scene, View, send_texts, viewer
 from components.views import charts, panels, tables
 from explain.phrases import NBSP, megabytes, percent, plural
@@ -200,7 +200,7 @@ def _proof(record: Record, image: Image, item: SavedMap, index: int) -> None:
         if (found := history_store.store().proof(record, index)) is None:
             return
     except Problem as problem:
-        st.error(str(problem), icon=":material/error:")
+        st.error(sentence(problem), icon=":material/error:")
         return
     of, data = state.latest(
         "proof-picture",

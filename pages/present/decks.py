@@ -9,7 +9,7 @@ import streamlit as st
 
 from common.errors import Problem
 from components.session import history_store, state
-from components.session.markdown import escaped
+from components.session.markdown import escaped, sentence
 from explain.phrases import plural
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def problem() -> None:
     talk = state.of(Talk)
     words, talk.problem = talk.problem, ""
     if words:
-        st.error(words, icon=":material/error:")
+        st.error(sentence(words), icon=":material/error:")
 
 
 def go(id: str) -> None:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from common.errors import Problem
 from components.session import history_store
+from components.session.markdown import sentence
 from explain.deck.archive import MAX_BYTES, SUFFIX, put
 from pages.present import decks
 
@@ -30,7 +31,7 @@ def button() -> None:
         try:
             made = put(history_store.store().decks, given.getvalue())
         except Problem as problem:
-            st.error(str(problem), icon=":material/error:")
+            st.error(sentence(problem), icon=":material/error:")
             return
         decks.go(made.id)
         st.rerun()

@@ -10,6 +10,7 @@ import streamlit as st
 from common import users
 from common.errors import Problem
 from components.session import history_store, offered, page
+from components.session.markdown import sentence
 from explain.phrases import plural
 from pages.present import decks, opening, ready, slides
 
@@ -31,7 +32,7 @@ def present() -> None:
         found = store.decks.all()
     except Problem as problem:
         st.markdown("## Decks cannot be used here")
-        st.error(str(problem), icon=":material/error:")
+        st.error(sentence(problem), icon=":material/error:")
         return
     chosen = st.query_params.get("deck")
     deck = next((one for one in found if one.id == chosen), None)

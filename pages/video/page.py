@@ -10,7 +10,7 @@ from common import users
 from common.errors import ImageProblem, ModelProblem
 from components.choices import image_picker, sidebar
 from components.session import background, offered, page, state, url_state
-from components.session.markdown import escaped
+from components.session.markdown import escaped, sentence
 from explain.phrases import NBSP, pixels
 from pages.video import example, folders
 from pages.video.job import Job, Video, described, headline, running
@@ -44,7 +44,7 @@ def video() -> None:
     with main:
         if (problem := video.opened) is not None:
             video.opened = None
-            st.error(problem, icon=":material/error:")
+            st.error(sentence(problem), icon=":material/error:")
         if job is None:
             _first(top, choices, explainer)
         elif not job.finished():
@@ -110,7 +110,7 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
                 about = _about(given)
         except ImageProblem as problem:
             # What is no clip is said, and the example stays.
-            st.error(str(problem), icon=":material/error:")
+            st.error(sentence(problem), icon=":material/error:")
             given = None
     with right:
         settings, targets = _settings(choices, explainer)

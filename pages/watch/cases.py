@@ -11,7 +11,7 @@ import streamlit as st
 
 from common.errors import ImageProblem, Problem
 from components.session import history_store, image_source, reopen, state, url_state
-from components.session.markdown import escaped, shortened
+from components.session.markdown import escaped, sentence, shortened
 from components.views import charts, tables
 from explain.evidence.cache import ByteCache
 from explain.methods import METHODS
@@ -204,11 +204,11 @@ def window(monitor: Monitor) -> None:
         watching = state.of(Watching)
         failed, watching.entry_problem = watching.entry_problem, ""
         if failed:
-            st.error(failed, icon=":material/error:")
+            st.error(sentence(failed), icon=":material/error:")
         try:
             _entry(monitor, monitor.entry(id))
         except Problem as problem:
-            st.error(str(problem), icon=":material/error:")
+            st.error(sentence(problem), icon=":material/error:")
 
     show()
 

@@ -13,6 +13,7 @@ from common import users
 from common.errors import Problem
 from common.settings import settings
 from components.session import state
+from components.session.markdown import sentence
 from explain.batch.table import PARQUET
 from explain.maps.statistics import shown
 from explain.monitor import trend
@@ -52,14 +53,14 @@ def draw(chosen: Chosen, seen: Sequence[Observation]) -> None:
     watching = state.of(Watching)
     problem, watching.problem = watching.problem, ""
     if problem:
-        st.error(problem, icon=":material/error:")
+        st.error(sentence(problem), icon=":material/error:")
     if model is None:
         st.caption("Nothing to compare yet.")
         return
     try:
         reference = chosen.monitor.reference()
     except Problem as problem:
-        st.error(str(problem), icon=":material/error:")
+        st.error(sentence(problem), icon=":material/error:")
         return
     known = reference.models.get(model) if reference else None
     if known is None:

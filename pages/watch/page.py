@@ -9,6 +9,7 @@ import streamlit as st
 from common.errors import Problem
 from components.choices import sidebar
 from components.session import monitoring, page, reopen, state, url_state
+from components.session.markdown import sentence
 from explain.monitor import trend
 from explain.monitor.observation import MEANING
 from explain.monitor.threshold import judged
@@ -62,7 +63,7 @@ def _watched() -> None:
         health = trend.health(monitor.folder) if monitor.folder is not None else None
     except Problem as problem:
         title.markdown("## A model in use")
-        st.error(str(problem), icon=":material/error:")
+        st.error(sentence(problem), icon=":material/error:")
         begin.button()
         return
     with popover:

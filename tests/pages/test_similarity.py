@@ -102,7 +102,7 @@ def test_names_are_shown_as_they_are_and_a_number_stays_with_its_sign(page, pict
     assert not app.exception and not app.error
     said = next(one.value for one in app.caption if "similar" in one.value and "\\*b\\* \\$x\\$.jpg" in one.value)
     assert "\xa0%" in said and " %" not in said
-    assert any("no\\_picture\\_.jpg" in one.value for one in app.warning)
+    assert any("no_picture\\_.jpg" in one.value for one in app.warning)
 
 
 def test_the_gallery_that_was_uploaded_is_ranked_and_a_broken_file_is_told_of(page, pictures: list) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
-from components.session.markdown import escaped
+from components.session.markdown import escaped, sentence
 
 ROOT = Path(__file__).parents[3]
 DRAWN = ("markdown", "caption", "info", "warning", "error", "success", "toast", "subheader", "write")
@@ -19,6 +20,7 @@ HOSTILE = [
     "![x](https://evil.example/x)",
     "[x](javascript:alert(1))",
     ":red[x] $x$ **x** `x`",
+    "__x__ _x_ a__b",
 ]
 
 
@@ -28,6 +30,9 @@ def unescaped(source: str) -> list[str]:
     for call in ast.walk(ast.parse(source)):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in DRAWN:
             for given in call.args[:1]:
+                words = ast.unparse(given)
+                if ast.unparse(call.func) == "st.error" and not isinstance(given, ast.Constant) and not words.isupper():
+                    found += [] if words.startswith("sentence(") else [words]
                 for part in given.values if isinstance(given, ast.JoinedStr) else []:
                     value = part.value if isinstance(part, ast.FormattedValue) else None
                     if isinstance(value, ast.Attribute) and value.attr in GIVEN:
@@ -47,6 +52,8 @@ def test_no_screen_takes_a_name_for_markdown_or_html(room: str) -> None:
 def test_that_rule_finds_what_it_is_for() -> None:
     assert unescaped('st.markdown(f"## {given.name}: press Explain")') == ["given.name"]
     assert unescaped('st.caption(f"{escaped(given.name)} {METHODS[x].name}")') == []
+    assert unescaped("st.error(str(problem))") == ["str(problem)"]
+    assert unescaped("st.error(sentence(problem))") == []
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -54,3 +61,17 @@ def test_no_mark_of_a_hostile_name_means_anything(text: str) -> None:
     shown = escaped(text)
     assert not [i for i, mark in enumerate(shown) if mark in "*_[]`$:#<>~" and shown[i - 1] != "\\"]
     assert shown.replace("\\", "") == text
+
+
+def test_within_a_word_an_underscore_is_a_letter() -> None:
+    assert escaped("SIGHTGLASS_WEIGHTS, a_b.jpg") == "SIGHTGLASS_WEIGHTS, a_b.jpg"
+
+
+def test_a_problem_s_sentence_is_as_it_is_but_for_its_code() -> None:
+    assert sentence("[x](y) is unknown: `pip install a[b]`.") == "\\[x\\](y) is unknown: `pip install a[b]`."
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "` [x](y)", "``` [x](y) `", "`` [x](y)"])
+def test_no_mark_of_a_name_in_a_problem_means_anything_but_code(name: str) -> None:
+    shown = re.sub(r"(?<!`)`[^`]+`(?!`)", "", sentence(f"{name} cannot be read."))
+    assert not [i for i, mark in enumerate(shown) if mark in "*[]`$#<>~" and shown[i - 1] != "\\"]
