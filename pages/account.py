@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 ROLES = get_args(Role)
 MEANING = {
     "admin": "administrator: everything, and this list",
-    "user": "user: explores, and may keep things",
-    "viewer": "viewer: explores, and keeps nothing",
+    "user": "user: explores and saves",
+    "viewer": "viewer: explores, and saves nothing",
 }
 
 
@@ -103,14 +103,14 @@ def _tokens(id_: str) -> None:
     for token in people.tokens(id_):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             day = datetime.fromtimestamp(token.made, UTC).strftime("%d %B %Y")
-            st.markdown(f"{escaped(token.label) or 'without a name'} · {day}", width="content")
+            st.markdown(f"{escaped(token.label) or 'unnamed'} · {day}", width="content")
             help = "Programs that use it are refused from now on."
             if st.button("Revoke", key=f"revoke-{token.number}", help=help):
                 people.revoke_token(id_, token.number)
                 st.rerun()
     with st.form("token", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         label = st.text_input("Name of a new token", max_chars=80, help="To tell it from others: the program's name.")
-        if st.form_submit_button("Make a token"):
+        if st.form_submit_button("Create token"):
             with _in_place():
                 made.token = people.issue_token(id_, label)
                 st.rerun()
@@ -159,7 +159,7 @@ def _forgotten(own: str) -> None:
         id_ = st.selectbox("Name", others, help="Who has forgotten the one before.")
         help = f"At least {passwords.MIN_LENGTH} characters. It ends this person's sessions and tokens."
         new = st.text_input("Their new password", type="password", autocomplete="new-password", help=help)
-        if st.form_submit_button("Give it"):
+        if st.form_submit_button("Set password"):
             with _in_place():
                 people.set_password(id_, new)
                 st.success(f"{escaped(id_)} signs in with it from now on.")

@@ -36,7 +36,7 @@ def test_an_administrator_gives_a_new_password_for_one_that_is_forgotten() -> No
     app, token = AppTest.from_file(str(ROOT / "pages/account.py")).run(), people.issue_token("ben", "nightly")
     assert "anna" not in next(one for one in app.selectbox if one.label == "Name").options
     next(one for one in app.text_input if one.label == "Their new password").set_value("a-new-password")
-    next(one for one in app.button if one.label == "Give it").click()
+    next(one for one in app.button if one.label == "Set password").click()
     app.run()
     assert not app.error
     assert people.with_password("ben", "a-new-password") is not None

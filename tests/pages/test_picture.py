@@ -21,6 +21,7 @@ from explain import Explainer
 from explain.export import figure
 from explain.phrases import NBSP, pixels
 from explain.picture.image import Image, to_png
+from tests.conftest import weight
 from tests.pages.conftest import ROOT, act, bar, session, shown
 
 SIZES = {"a.png": [60, 40], "b.png": [50, 70], "c.png": [80, 80]}
@@ -161,6 +162,8 @@ def test_a_file_over_the_limit_is_a_sentence_over_the_result(page):
 
 @pytest.mark.parametrize("name", ["explore", "topk", "detect", "compare", "similarity"])
 def test_every_page_about_one_picture_has_the_bar_first_and_says_how_to_bring_ones_own_once(page, name):
+    if name == "detect":
+        weight("yolo11n.pt")  # without it the page shows a scene
     app = page(None if name == "explore" else f"pages/{name}.py")
     given = bar(app)
     assert given["takes"] and given["name"] == "bus.jpg" and given["size"] == pixels(810, 1080)
