@@ -14,6 +14,8 @@ MAX_SAMPLES = 6 * 3600 * 240
 """Of all tracks: six hours with 240 frames a second, in 250 MB."""
 MAX_BOXES = 400_000
 """That are looked at: six hours in fragments of a second have half as many."""
+MAX_DEPTH = 10
+"""Of boxes within boxes, as FFmpeg takes them."""
 _WITHIN = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"moof", b"traf")
 _PER_PACKET = 1024
 """Samples of uncompressed sound that FFmpeg takes together."""
@@ -74,7 +76,7 @@ def too_many(path: Path) -> bool:
     return sum(track.entries() for track in found.tracks) > MAX_SAMPLES
 
 
-def _boxes(file: BinaryIO, at: int, end: int, found: _Claims) -> Iterator[tuple[bytes, bytes]]:
+def _boxes(file: BinaryIO, at: int, end: int, found: _Claims, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
     """Yield the kind of each box, and the first bytes of what is in it, behind which the file stands."""
     while at + 8 <= end and found.boxes <= MAX_BOXES:
         file.seek(at)
@@ -87,8 +89,8 @@ def _boxes(file: BinaryIO, at: int, end: int, found: _Claims) -> Iterator[tuple[
             return
         found.boxes += 1
         yield kind, file.read(min(16, after - body))
-        if kind in _WITHIN:
-            yield from _boxes(file, body, after, found)
+        if kind in _WITHIN and depth < MAX_DEPTH:
+            yield from _boxes(file, body, after, found, depth + 1)
         at = after
 
 
