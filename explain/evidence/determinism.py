@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from common.errors import ModelProblem
+from explain.evidence.cache import relieve
 from explain.progress import check
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def own_modes() -> Iterator[None]:
 class PassLock:
     """A re-entrant lock for the passes of a model, which are in the project's `own_modes`, and `exact` on a GPU.
 
-    Taking it raises Cancelled where the work of this thread was stopped.
+    Taking it raises Cancelled where the work of this thread was stopped, and has caches make room where the process has
+    grown too large: long work fills no cache.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -106,6 +108,7 @@ class PassLock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         check()
+        relieve()
         if not self._lock.acquire(blocking, timeout):
             return False
         with ExitStack() as inside:

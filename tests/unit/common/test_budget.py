@@ -19,6 +19,7 @@ from cli import main
 from common import budget, memory
 from explain.evidence import cache
 from explain.evidence.cache import ByteCache, held
+from explain.evidence.determinism import PassLock
 from explain.evidence.resident import Residency
 from models.catalog import spec
 
@@ -233,6 +234,15 @@ def test_whatever_is_cached_the_process_stays_within_its_memory(monkeypatch: pyt
         caches[number % 2].put(number, bytes(4 * MB))
         assert process.resident() <= 1000 * MB
     assert all(len(one) > 2 for one in caches)
+
+
+def test_each_pass_of_long_work_has_caches_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, memory=100)
+    quick: ByteCache[bytes] = ByteCache("pictures", lambda _: 10 * MB)
+    Process(monkeypatch, 80 * MB, quick)
+    quick._values.update(dict.fromkeys(range(8), b""))
+    with PassLock(torch.device("cpu")):
+        assert len(quick) == 1
 
 
 def test_what_did_not_help_once_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
