@@ -16,6 +16,8 @@ PIXELS = 4_000_000
 """Pixels of a picture, of 100 million: a larger one is opened smaller. No bundled model sees a tenth of these."""
 APART = 256 * 1024
 """Bytes from which a block has pages of its own."""
+KEPT = 128 * 1024
+"""Bytes at the end of a heap that it may keep."""
 
 
 def chosen() -> bool:
@@ -42,4 +44,4 @@ def prepare() -> None:
         memory.set_up()
         return
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", SHAPES)
-    memory.set_up(ARENAS, APART)
+    memory.set_up(ARENAS, APART, KEPT)
