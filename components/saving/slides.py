@@ -131,7 +131,7 @@ def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]],
         max_chars=MAX_TITLE,
         help="What stands over the slide. It is proposed from what was measured; change it as you like.",
     )
-    sentence = st.text_area(
+    words = st.text_area(
         "Sentence",
         scene.sentence,
         key=f"slide-sentence-{number}",
@@ -139,7 +139,7 @@ def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]],
         height=140,
         help="What stands under the slide: what a room should take home.",
     )
-    adding.scene = shown = replace(scene, title=title or "", sentence=sentence or "")
+    adding.scene = shown = replace(scene, title=title or "", sentence=words or "")
     if history_store.off():
         st.caption("History is switched off here, so there are no decks to add it to.")
     offered.say_not("add it to a deck")
@@ -191,13 +191,13 @@ def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
     store, adding, widgets = history_store.store(), state.of(Adding), st.session_state
     number, adding.problem = adding.opened, ""
     assert adding.scene is not None
-    title, sentence = (str(widgets.get(f"slide-{name}-{number}") or "") for name in ("title", "sentence"))
+    title, words = (str(widgets.get(f"slide-{name}-{number}") or "") for name in ("title", "sentence"))
     try:
         ids = (*adding.records, *history_store.saved(saved, screen=state.of(state.Navigation).page))
         deck = widgets.get(f"slide-deck-{number}", NEW)
         if deck == NEW:
             deck = store.decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
-        store.decks.add(deck, replace(adding.scene, title=title, sentence=sentence), records=ids)
+        store.decks.add(deck, replace(adding.scene, title=title, sentence=words), records=ids)
         adding.deck = adding.added[screen] = deck
         adding.news = deck
     except Problem as problem:

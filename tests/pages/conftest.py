@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import sys
+import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,16 @@ def shown(app: AppTest) -> Shown:
     items = [item for panel in head["panels"] for item in panel["maps"]]
     shared = [values(item, "shared") for item in items if item["shared"] is not None]
     return Shown(head, [values(item, "own") for item in items], shared)
+
+
+def settled(app: AppTest) -> AppTest:
+    """The page once a map that is made aside is there."""
+    for _ in range(40):
+        if any("hot" in str(element.value) or element.value for element in app.metric):
+            return app
+        time.sleep(0.25)
+        app.run()
+    raise AssertionError(texts(app))
 
 
 def headline(app: AppTest) -> str:

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
 from components.session.state import Sidebar
 from explain import Explainer
-from tests.pages.conftest import session, shown, texts
-
-
-def settled(app):
-    """The page once a map that is made aside is there."""
-    for _ in range(40):
-        if any("hot" in str(element.value) or element.value for element in app.metric):
-            return app
-        time.sleep(0.25)
-        app.run()
-    raise AssertionError(texts(app))
+from tests.pages.conftest import session, settled, shown, texts
 
 
 def test_a_transformer_is_asked_by_its_attention_and_a_cnn_is_not(page):

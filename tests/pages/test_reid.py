@@ -7,7 +7,7 @@ import numpy as np
 from explain import Explainer
 from explain.picture.image import Image
 from models.demo import person_scenes
-from tests.pages.conftest import headline, shown, texts
+from tests.pages.conftest import headline, settled, shown, texts
 
 
 def test_explore_says_whom_it_takes_the_person_for(page):
@@ -21,7 +21,7 @@ def test_explore_says_whom_it_takes_the_person_for(page):
 
 
 def test_its_cross_attention_is_a_method_of_its_menu(page):
-    app = page(model="demo-reid", example=person_scenes.EXAMPLE, method="attention")
+    app = settled(page(model="demo-reid", example=person_scenes.EXAMPLE, method="attention"))
     assert not app.exception and not app.error
     adapter = Explainer("demo-reid").resident.adapter
     weights = adapter.attention_map(person_scenes.draw(person_scenes.example()).pixels)
