@@ -58,7 +58,7 @@ def overflow(page: Page) -> int:
     return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [pytest.param(1440, "light", marks=pytest.mark.slow), (390, "dark")])
 def test_an_empty_log_shows_an_example_and_leads_to_ones_own(browser: Browser, server: str, width: int, scheme: str):
     from playwright.sync_api import expect
 

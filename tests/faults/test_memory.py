@@ -58,7 +58,8 @@ def bounded(
     return f"{door}: {len(files)} files, at most {most[0]:.0f} MiB ({most[1]})"
 
 
-@pytest.mark.parametrize("door", ["library", pytest.param("http", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("door", ["library", "http"])
 def test_bad_pictures_cost_no_more_than_their_pixels(reader: Reader, door: str, tmp_path: Path) -> None:
     print(bounded(reader, door, corpus.pictures() | corpus.arrays(), tmp_path))
 

@@ -76,7 +76,14 @@ def test_every_page_of_the_docs_is_in_their_index() -> None:
     assert [page.name for page in examples.DOCS.glob("*.md") if f"({page.name})" not in index] == ["README.md"]
 
 
-@pytest.mark.parametrize("page", examples.pages(), ids=lambda page: page.stem)
+SLOW = {"exported", "from-pytorch-grad-cam"}
+"""Pages that take a quarter of a minute and more."""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(one, id=one.stem, marks=[pytest.mark.slow] if one.stem in SLOW else []) for one in examples.pages()],
+)
 def test_a_page_does_what_it_says(page: Path) -> None:
     if without := examples.lacking(page):
         pytest.skip(f"needs {', '.join(without)}")

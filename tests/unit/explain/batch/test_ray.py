@@ -171,6 +171,7 @@ def test_what_the_plain_engine_began_is_gone_on_with(cluster: None, many: Path, 
     same(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_a_storage_is_read_and_written_by_the_workers(cluster: None, many: Path, whole: Path, tmp_path: Path) -> None:
     import fsspec
 
