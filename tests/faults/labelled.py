@@ -84,15 +84,9 @@ PLAIN = {
 
 def raw(app: Any) -> Iterator[str]:
     """Yield each field of a page's messages, with its text, in which a name stands as it was given."""
-    waiting = [app._tree]
-    while waiting:
-        node = waiting.pop()
-        children = getattr(node, "children", None)
-        waiting += children.values() if children else []
-        if (proto := getattr(node, "proto", None)) is not None:
-            for field, text in _texts(proto):
-                if field not in PLAIN and not field.endswith(".id") and (found := RAW.search(text)):
-                    yield f"{field}: {text[max(0, found.start() - 80) : found.end() + 40]!r}"
+    for field, text in _all(app):
+        if field not in PLAIN and not field.endswith(".id") and (found := RAW.search(text)):
+            yield f"{field}: {text[max(0, found.start() - 80) : found.end() + 40]!r}"
 
 
 def _texts(proto: Any) -> Iterator[tuple[str, str]]:
