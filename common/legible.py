@@ -1,8 +1,12 @@
-"""Names that come from outside, as one line of text: of classes above all, which every screen, file and log shows."""
+"""Names that come from outside, as one line of text: of classes above all, which every screen, file and log shows;
+and those in a recipe or a deck that somebody else made."""
 
 from __future__ import annotations
 
 import re
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 MAX_NAME = 200
 """Letters, as many as recipes, decks and the API take."""
@@ -12,13 +16,17 @@ _MARKS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+")
 """Reverse the direction of the text around them."""
 
 
-def legible(name: str) -> str:
-    """Return a name as one line of at most MAX_NAME letters, without what is not seen.
+def legible(name: str, most: int = MAX_NAME) -> str:
+    """Return a name as one line of at most `most` letters, without what is not seen.
 
     >>> legible("cat\\n\\u202egnp.exe")
     'cat gnp.exe'
     """
     text = _MARKS.sub("", _BREAKS.sub(" ", name)).strip()
-    if len(text) > MAX_NAME:
-        text = f"{text[: MAX_NAME - 1]}…"
+    if len(text) > most:
+        text = f"{text[: most - 1]}…"
     return text or "(no name)"
+
+
+Legible = Annotated[str, AfterValidator(lambda name: legible(name) if name else "")]
+"""Such a name in a file that is read, which may be empty there."""

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from common.legible import Legible
 from explain.faithfulness import Filling
 from explain.options import Per, Scale, Within
 from models.adapter import Part
@@ -44,11 +45,11 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     picture_sha256: str
-    picture_name: str
-    model: str
+    picture_name: Legible
+    model: Legible
     weights_sha256: str
-    method: str
-    layers: tuple[str, ...]
+    method: Legible
+    layers: tuple[Legible, ...]
     targets: tuple[int | tuple[int, int], ...]
     """Classes by index; of single detections (anchor, class); -1 is the whole picture."""
     top_k: int
@@ -61,10 +62,10 @@ class Recipe(BaseModel):
     per: Per = "class"
     part: Part = "class"
     ratio: float = 0.02
-    classes: tuple[int | str, ...] = ()
+    classes: tuple[int | Legible, ...] = ()
     within: Within = "picture"
-    vocabulary: tuple[str, ...] = ()
-    examples: tuple[tuple[tuple[float, float, float, float], str], ...] = ()
+    vocabulary: tuple[Legible, ...] = ()
+    examples: tuple[tuple[tuple[float, float, float, float], Legible], ...] = ()
     masks: int | None = None
     head: int | None = None
     prove: ProofSettings | None = Field(default=None, exclude_if=lambda settings: settings is None)

@@ -9,6 +9,7 @@ import re
 import struct
 import zipfile
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from common.errors import Problem
@@ -16,6 +17,7 @@ from common.files import file_stem
 from explain.batch.archive import directory_bytes
 from explain.deck.deck import name
 from explain.deck.scene import MAX_SCENES, PICTURE_SIDE, payload, scenes
+from explain.export import command
 from explain.picture.image import Image
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ def _scenes(data: bytes, files: list[zipfile.ZipInfo]) -> Iterator[Scene]:
             (scene,) = scenes(archive.read(info))
             if scene.picture is not None:
                 _check_picture(scene)
-            yield scene
+            yield replace(scene, commands=tuple(filter(command.made_here, scene.commands)))
 
 
 @contextlib.contextmanager

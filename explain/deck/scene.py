@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, GetPydanticSchema, TypeAdapter
+from pydantic import AfterValidator, Field, GetPydanticSchema, TypeAdapter
 from pydantic_core import core_schema
 
 from common.errors import Problem
+from common.legible import Legible, legible
 from common.packing import packed, unpacked
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ Fraction = tuple[Share, Share, Share, Share]
 """xyxy in shares of the picture, 0..1: left, top, right, bottom."""
 Index = Annotated[int, Field(ge=0, le=100_000)]
 Scores = tuple[Share, ...]
-Label = Annotated[str, Field(max_length=200)]
 Curves = tuple[Scores, Scores]
 """The score, 0..1, at each of a proof's shares: with that share hidden, hottest first, and with only that kept."""
 
@@ -46,7 +46,7 @@ Curves = tuple[Scores, Scores]
 class SceneMap:
     """A heatmap of one answer."""
 
-    label: Label
+    label: Legible
     score: Share | None
     """0..1; None where the answer is not among the predictions."""
     values: Annotated[NDArray[np.uint8], GetPydanticSchema(lambda *_: core_schema.any_schema())]
@@ -61,13 +61,13 @@ class SceneMap:
 class Panel:
     """One model's answers about the picture of a scene."""
 
-    name: Label
+    name: Legible
     """The model's title: `EfficientNet-Lite0`."""
-    answers: Annotated[tuple[tuple[Label, Share], ...], Field(max_length=MAX_BOXES)] = ()
+    answers: Annotated[tuple[tuple[Legible, Share], ...], Field(max_length=MAX_BOXES)] = ()
     """(label, score in 0..1), most sure first; of a detector those of its boxes."""
     maps: Annotated[tuple[SceneMap, ...], Field(max_length=MAX_MAPS)] = ()
     """Of the answers that have a map, in the order of the view they come from."""
-    boxes: Annotated[tuple[tuple[Fraction, Label, Share], ...], Field(max_length=MAX_BOXES)] = ()
+    boxes: Annotated[tuple[tuple[Fraction, Legible, Share], ...], Field(max_length=MAX_BOXES)] = ()
     """(box, label, score) of a detector, most sure first."""
 
 
@@ -75,7 +75,7 @@ class Panel:
 class SceneProof:
     """What happens to the answer as the hottest places are hidden, or alone kept, beside random places."""
 
-    label: Label
+    label: Legible
     """Of the answer that was proved."""
     shares: Scores
     """0..1, from nothing to the whole picture."""
@@ -85,9 +85,9 @@ class SceneProof:
     control_hide: Scores
     control_keep: Scores
     """Those of random places: the mean over their seeds, at the same shares."""
-    sentence: Annotated[str, Field(max_length=MAX_SENTENCE * 2)]
+    sentence: Annotated[str, AfterValidator(lambda text: legible(text, MAX_SENTENCE * 2))]
     """What follows, measured: see `Proof.sentence`."""
-    controls: dict[str, Curves] = field(default_factory=dict)
+    controls: dict[Legible, Curves] = field(default_factory=dict)
     """All controls, by title: `Random places`, `Edges in the picture`."""
     panel: Index = 0
     map: Index = 0

@@ -13,6 +13,7 @@ from models import catalog
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_BEGIN = ["python", "-m", "explain"]
 _PLAIN = {name: field.default for name, field in Recipe.model_fields.items() if not field.is_required()}
 _PLAIN |= {"top_k": 5, "scale": "own", "preprocessing": "trained", "confidence": 0.25, "iou": 0.7}
 
@@ -32,7 +33,7 @@ def line(recipe: Recipe) -> str:
     if detects(recipe):
         words[0] = "detect"
     flags = [*_always(recipe), *_detector(recipe), *_changed(recipe)]
-    return shlex.join(["python", "-m", "explain", *words, *(word for pair in flags for word in pair)])
+    return shlex.join([*_BEGIN, *words, *(word for pair in flags for word in pair)])
 
 
 def replay(recipe: Recipe, file: str = "recipe.json") -> str:
@@ -40,7 +41,16 @@ def replay(recipe: Recipe, file: str = "recipe.json") -> str:
     picture and the weights; empty for a model that no catalogue names, which it could not load."""
     if not _in_catalog(recipe):
         return ""
-    return shlex.join(["python", "-m", "explain", "replay", file, "--picture", recipe.picture_name])
+    return shlex.join([*_BEGIN, "replay", file, "--picture", recipe.picture_name])
+
+
+def made_here(text: str) -> bool:
+    """Whether a line is such a command and nothing more to a shell: others in a stranger's file are not shown."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return False
+    return words[:3] == _BEGIN and words[3:4] in (["image"], ["detect"]) and shlex.join(words) == text.strip()
 
 
 def detects(recipe: Recipe) -> bool:

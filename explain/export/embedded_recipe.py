@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from common.errors import ImageProblem
+from common.legible import Legible
 from explain.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class View(BaseModel):
 
     index: int = Field(default=0, ge=0, le=9999)
     """Index among the recipe's targets."""
-    label: Text | None = None
+    label: Legible | None = None
     """That target's class."""
     screen: Literal["explore", "detect"] = "explore"
     automatic: bool = False

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,24 @@ def _texts(proto: Any) -> Iterator[tuple[str, str]]:
                 yield f"{proto.DESCRIPTOR.name}.{field.name}", one
             elif hasattr(one, "ListFields"):
                 yield from _texts(one)
+
+
+class Elements(HTMLParser):
+    """The elements of a page that a hostile name would make."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if any(name.startswith("on") or "evil" in (value or "") for name, value in attrs):
+            self.found.append(self.get_starttag_text() or tag)
+
+    @classmethod
+    def hostile(cls, text: str) -> list[str]:
+        reader = cls()
+        reader.feed(text)
+        return reader.found
 
 
 PRESSED = ("Save", "New deck", "Add to deck", "Run", "Start", "Explain", "Try", "Prove it")

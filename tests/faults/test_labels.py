@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import pytest
 from PIL import Image as Pillow
@@ -53,6 +56,40 @@ def test_hostile_names_are_text_on_every_page(models: Path) -> None:
     # No line of the log begins with what a name says behind its line break.
     assert not [line for line in done.stderr.splitlines() if line.startswith("ERROR injected")]
     print(f"{len(pages)} pages and {sum(len(visits) - 1 for visits in pages.values())} buttons: names are text")
+
+
+@pytest.mark.parametrize("model", [labelled.CLASSIFIERS[0], labelled.DETECTOR])
+def test_hostile_names_are_text_in_every_file(models: Path, model: str) -> None:
+    from pptx import Presentation
+
+    from components.views import exports
+    from explain import Explainer, Image
+    from explain.deck import views
+    from explain.export import deck_html, deck_pdf, deck_pptx
+
+    explained = Explainer(model)(Image(corpus.pixels(200, 300), labelled.NAME), confidence=0.001)
+    offers = [offer for row in exports.of_map(explained, 0, {}) if row.title != "Layer by layer" for offer in row.files]
+    files = {name: make() for _, name, make in offers}
+    slide = views.of_map(explained)
+    for kind, write in (("html", deck_html.deck_html), ("pdf", deck_pdf.deck_pdf), ("pptx", deck_pptx.deck_pptx)):
+        files[f"deck.{kind}"] = write([slide], labelled.NAME)
+    assert {Path(name).suffix for name in files} >= {".svg", ".pdf", ".html", ".csv", ".json", ".pptx"}
+    for name, data in files.items():
+        assert Path(name).name == name and len(name) <= 200 and name.isprintable()
+        match Path(name).suffix:
+            case ".html":
+                text = data if isinstance(data, str) else data.decode()
+                assert "hacked" in text and not labelled.Elements.hostile(text)
+            case ".svg":
+                tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(data).iter()}
+                assert not tags & {"img", "script", "a"}
+            case ".csv":
+                assert not [cell for row in csv.reader(data.splitlines()) for cell in row if cell.startswith("=")]
+            case ".pdf":
+                assert b"/URI" not in data and b"/JavaScript" not in data
+            case ".pptx":
+                package = Presentation(BytesIO(data)).part.package
+                assert not [link for link in package.iter_rels() if link.is_external]
 
 
 def test_hostile_names_are_text_in_the_answers_and_metrics_of_the_api(models: Path) -> None:
