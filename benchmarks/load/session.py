@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PATIENCE = 120.0
 """Seconds without any message after which a server hangs."""
 XSRF = "_streamlit_xsrf"
-QUEUED = "before yours"
+QUEUED = "ahead of yours"
 """In what a session reads while others' work is ahead of its own."""
 
 

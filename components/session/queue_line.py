@@ -30,7 +30,7 @@ def words(ahead: int) -> str:
     """Return the sentence that tells a session its place in the queue."""
     if not ahead:
         return "Your picture is next."
-    return f"{plural(ahead, 'picture')} {'is' if ahead == 1 else 'are'} before yours."
+    return f"{plural(ahead, 'picture')} {'is' if ahead == 1 else 'are'} ahead of yours."
 
 
 @contextmanager

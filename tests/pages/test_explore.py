@@ -285,7 +285,7 @@ def test_a_slow_method_waits_for_those_of_others_and_says_how_many_they_are(page
         app = page(method="scorecam")
         assert "ScoreCAM is running." in app.markdown[0].value
         job = session(app, Running).job
-        until(lambda: job.status.words == "2 pictures are before yours.", what=lambda: job.status.words)
+        until(lambda: job.status.words == "2 pictures are ahead of yours.", what=lambda: job.status.words)
         # A session that leaves, or stops its method, gives up its place.
         job.cancel.set()
         assert job.finished(20)
