@@ -19,7 +19,7 @@ SOON = 20.0
 
 @pytest.mark.parametrize(
     ("ahead", "said"),
-    [(0, "Your picture is next."), (1, "1 picture is ahead of yours."), (3, "3 pictures are before yours.")],
+    [(0, "Your picture is next."), (1, "1 picture is ahead of yours."), (3, "3 pictures are ahead of yours.")],
 )
 def test_the_place_in_plain_words(ahead: int, said: str) -> None:
     assert queue_line.words(ahead) == said
