@@ -7,6 +7,8 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from common.legible import without_codes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
@@ -20,7 +22,10 @@ MAX_WIDTH = 100
 
 
 class Console:
-    """Write to this process's stdout and stderr; a progress bar is drawn only where stderr is a terminal."""
+    """Write to this process's stdout and stderr; a progress bar is drawn only where stderr is a terminal.
+
+    Names in files of others are in nearly all that is said: none of it reaches the terminal as a code.
+    """
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
@@ -43,7 +48,7 @@ class Console:
         if not self.as_json:
             with self._without_bar():
                 for line in lines:
-                    print(line, file=self._stdout)
+                    print(without_codes(line), file=self._stdout)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
         """Print a table for a reader; columns named in `right` are aligned to the right."""
@@ -58,7 +63,7 @@ class Console:
         for i, name in enumerate(columns):
             table.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=not i)
         for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
+            table.add_row(*(Text(without_codes(cell)) for cell in row))
         screen = Screen(file=self._stdout, highlight=False)
         screen.width = min(screen.width, MAX_WIDTH) if screen.is_terminal else MAX_WIDTH
         with self._without_bar():
@@ -92,7 +97,7 @@ class Console:
             print(json.dumps({"error": sentence}), file=self._stdout)
 
     def warn(self, sentence: str) -> None:
-        print(sentence, file=sys.stderr)
+        print(without_codes(sentence), file=sys.stderr)
 
     @contextlib.contextmanager
     def progress(self, words: str) -> Iterator[Progress]:
@@ -111,10 +116,12 @@ class Console:
             contextlib.redirect_stdout(sys.stderr),
         ):
             self._bars = bars
-            task = bars.add_task(words, total=None)
+            task = bars.add_task(without_codes(words), total=None)
 
             def update(share: float, words: str) -> None:
-                bars.update(task, total=None if share < 0 else 1.0, completed=max(share, 0), description=words)
+                bars.update(
+                    task, total=None if share < 0 else 1.0, completed=max(share, 0), description=without_codes(words)
+                )
 
             try:
                 yield update

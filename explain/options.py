@@ -19,6 +19,8 @@ Within = Literal["picture", "inside", "shared", "each"]
 """Which part of a map is shown: all of it, or only the part `inside` its boxes, rescaled to 0..1 over all boxes
 together (`shared`) or in `each` box separately."""
 Wanted = int | str | tuple[int, int]
+MAX_MASKS = 100_000
+"""Far more than make a map better: they take 60 MB beside the passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,8 @@ class Options:
         for name, known in (("per", get_args(Per)), ("part", get_args(Part)), ("within", get_args(Within))):
             if getattr(self, name) not in known:
                 raise ModelProblem(f"{name} is {getattr(self, name)!r}: use one of {', '.join(known)}.")
-        if self.masks is not None and (not isinstance(self.masks, Integral) or self.masks < 1):
-            raise ModelProblem(f"masks is {self.masks!r}: ask for a whole number of them, one at least.")
+        if self.masks is not None and not (isinstance(self.masks, Integral) and 1 <= self.masks <= MAX_MASKS):
+            raise ModelProblem(f"masks is {self.masks!r}: ask for a whole number of them, 1 to {MAX_MASKS:,}.")
         if self.head is not None and (not isinstance(self.head, Integral) or self.head < 0):
             raise ModelProblem(f"head is {self.head!r}: heads are counted from 0.")
         for name in ("confidence", "iou", "ratio"):

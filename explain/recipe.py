@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +15,7 @@ from models.adapter import Part
 from models.preprocess import Preprocessing
 
 VERSION = "0.1.0"
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @cache
@@ -42,7 +44,7 @@ class ProofSettings(BaseModel):
 class Recipe(BaseModel):
     """The settings of an explanation; the same recipe gives the same map, bit for bit on one CPU machine."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     picture_sha256: str
     picture_name: Legible
@@ -54,14 +56,14 @@ class Recipe(BaseModel):
     """Classes by index; of single detections (anchor, class); -1 is the whole picture."""
     top_k: int
     scale: Scale
-    preprocessing: str
+    preprocessing: Legible
     prepared: Preprocessing | None = None
     """How the model's pictures are resized and normalised, where that is known; recipes of 0.1.0 lack it."""
-    confidence: float
-    iou: float
+    confidence: Share
+    iou: Share
     per: Per = "class"
     part: Part = "class"
-    ratio: float = 0.02
+    ratio: Share = 0.02
     classes: tuple[int | Legible, ...] = ()
     within: Within = "picture"
     vocabulary: tuple[Legible, ...] = ()
@@ -70,5 +72,5 @@ class Recipe(BaseModel):
     head: int | None = None
     prove: ProofSettings | None = Field(default=None, exclude_if=lambda settings: settings is None)
     """How one of its maps was proved; None: it was not, and then files lack it, so that earlier versions read them."""
-    device: str
-    versions: dict[str, str]
+    device: Legible
+    versions: dict[Legible, Legible]

@@ -10,6 +10,7 @@ from explain.explainer import Explainer
 from explain.options import RECIPE_OPTIONS
 from explain.picture.image import Image
 from explain.recipe import Recipe
+from models import catalog
 
 if TYPE_CHECKING:
     import threading
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
     """Repeat the explanation of a recipe, given as a Recipe or as its file: the same map, bit for bit on one machine.
 
-    Raises ModelProblem where the file is no recipe, or picture or weights differ.
+    Raises ModelProblem where the file is no recipe, where its model is a file that is none of yours, and where picture
+    or weights differ.
 
     >>> from explain import Explainer, replay
     >>> replay(Explainer()("bus.jpg", top_k=1).recipe, "bus.jpg")
@@ -35,6 +37,12 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
             raise ModelProblem(
                 f"{recipe} is not a recipe: give the recipe.json that an explanation was saved with."
             ) from error
+    # Opening some files runs what they hold, and the recipe may be a stranger's.
+    if catalog.is_file(recipe.model):
+        raise ModelProblem(
+            f"This recipe names a file, {recipe.model}, which only your own models may do: add it with "
+            "`python -m explain models add` if you trust it."
+        )
     explainer = Explainer(recipe.model, device=recipe.device)
     image = Image.open(source)
     if image.sha256 != recipe.picture_sha256:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import small
 from common.errors import ImageProblem, ModelProblem
+from common.legible import legible
 from explain.picture.image import Image
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def list_entries(name: str, source: bytes | Path) -> Iterator[tuple[str, str | N
     for line in lines:
         if line.strip() and not line.startswith("#"):
             path, _, label = line.strip().partition("\t")
-            yield path, label.strip() or None
+            yield path, legible(label) if label.strip() else None
 
 
 def distinct_names(keys: Sequence[str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from common.errors import ModelProblem
+from common.legible import legible
 from explain.options import RECIPE_OPTIONS
 from explain.recipe import Recipe
 from models import catalog
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BEGIN = ["python", "-m", "explain"]
+_FLAGS = {
+    *("--model", "--method", "--target-layers", "--candidate", "--class", "--per", "--score-thr", "--iou", "--ratio"),
+    *("--within", "--only", "--words", "--example", "--part", "--scale", "--preprocessing", "--top-k", "--topk"),
+    *("--masks", "--device"),
+}
+"""All that `line` writes; each takes a value. Others write files where they are told to."""
 _PLAIN = {name: field.default for name, field in Recipe.model_fields.items() if not field.is_required()}
 _PLAIN |= {"top_k": 5, "scale": "own", "preprocessing": "trained", "confidence": 0.25, "iou": 0.7}
 
@@ -26,7 +33,7 @@ def line(recipe: Recipe) -> str:
 
         line(result.recipe)  # "python -m explain image bus.jpg --model efficientnet-lite0 --method hirescam ..."
     """
-    if not _in_catalog(recipe):
+    if not _in_catalog(recipe.model):
         return _call(recipe)
     name = recipe.picture_name
     words = ["image", f"./{name}" if name.startswith("-") else name]
@@ -39,18 +46,29 @@ def line(recipe: Recipe) -> str:
 def replay(recipe: Recipe, file: str = "recipe.json") -> str:
     """Return the command that replays a recipe from its file, or from any file that it is embedded in, and checks the
     picture and the weights; empty for a model that no catalogue names, which it could not load."""
-    if not _in_catalog(recipe):
+    if not _in_catalog(recipe.model):
         return ""
     return shlex.join([*_BEGIN, "replay", file, "--picture", recipe.picture_name])
 
 
 def made_here(text: str) -> bool:
-    """Whether a line is such a command and nothing more to a shell: others in a stranger's file are not shown."""
+    """Whether `line` could have written this, for a model of the catalogue here: others in a stranger's file are not
+    shown, because they may write elsewhere, open a model's file, or do more in a shell or a terminal."""
     try:
         words = shlex.split(text)
     except ValueError:
         return False
-    return words[:3] == _BEGIN and words[3:4] in (["image"], ["detect"]) and shlex.join(words) == text.strip()
+    picture, flags, values = words[4:5], words[5::2], words[6::2]
+    given = dict(zip(flags, values, strict=False))
+    return (
+        words[:3] == _BEGIN
+        and words[3:4] in (["image"], ["detect"])
+        and shlex.join(words) == text.strip() == legible(text, len(text))
+        and not set("/\\") & set("".join(picture).removeprefix("./"))
+        and len(flags) == len(values)
+        and set(flags) <= _FLAGS
+        and _in_catalog(given.get("--model", ""))
+    )
 
 
 def detects(recipe: Recipe) -> bool:
@@ -61,9 +79,9 @@ def detects(recipe: Recipe) -> bool:
         return recipe.per != "class"
 
 
-def _in_catalog(recipe: Recipe) -> bool:
+def _in_catalog(model: str) -> bool:
     try:
-        catalog.spec(recipe.model)
+        catalog.spec(model)
     except ModelProblem:
         return False
     return True

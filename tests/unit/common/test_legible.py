@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cli.console import Console
 from common.legible import MAX_NAME, legible
 from models import labels
 from models.catalog import spec
@@ -30,6 +31,18 @@ def test_a_name_is_one_line_without_what_is_not_seen(given: str, shown: str) -> 
 def test_a_long_name_is_cut() -> None:
     assert len(legible("x" * 10_000)) == MAX_NAME
     assert legible("x" * MAX_NAME) == "x" * MAX_NAME
+
+
+def test_no_name_reaches_a_terminal_as_a_code(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "a\x1b]0;title\a\x9b2Jb\r\u202ec"
+    console = Console()
+    console.say(f"one {hostile}\n\ttwo")
+    console.table(("name",), [[hostile]])
+    console.warn(hostile)
+    said = capsys.readouterr()
+    for text in (said.out, said.err):
+        assert "title" in text and not set(text) & set("\x1b\a\x9b\r\u202e")
+    assert said.out.startswith("one a ]0;title 2Jb c\n\ttwo\n")
 
 
 def test_models_have_legible_classes(monkeypatch: pytest.MonkeyPatch) -> None:

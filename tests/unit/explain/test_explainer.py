@@ -271,6 +271,16 @@ def test_a_recipe_is_not_replayed_on_another_picture_or_other_weights(
         replay(recipe.model_copy(update={"model": "efficientnet-lite9"}), pictures[0])
 
 
+@pytest.mark.parametrize("model", ["evil.pt", "../evil.ts/evil.torchscript", "https://example.org/model.onnx"])
+def test_a_stranger_s_recipe_opens_no_file_as_its_model(
+    explainer: Explainer, bus: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = explainer(bus, top_k=1).recipe.model_copy(update={"model": model})
+    monkeypatch.setattr("explain.given_model.of_file", lambda *_: pytest.fail("opened"))
+    with pytest.raises(ModelProblem, match="which only your own models may do"):
+        replay(recipe, bus)
+
+
 # Saving.
 
 
@@ -659,6 +669,7 @@ def test_out_of_memory_everywhere_is_not_hidden(bus: Path, monkeypatch: pytest.M
         ({"top_k": 2.5}, "2.5"),
         ({"scale": "common"}, "no scale called common: use own or shared."),
         ({"preprocessing": "stretch"}, "no preprocessing called stretch: use one of trained,"),
+        ({"method": "drise", "masks": 10**9}, "masks is 1000000000: ask for a whole number of them, 1 to 100,000."),
         ({"confidence": 1.5}, "confidence is 1.5: it goes from 0 to 1."),
         ({"confidence": float("nan")}, "confidence is nan"),
         ({"confidence": "high"}, "high"),

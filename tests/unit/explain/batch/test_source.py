@@ -86,10 +86,10 @@ def test_a_pattern_a_list_one_file_and_paths(tmp_path: Path) -> None:
     assert keys(find(str(tmp_path / "*" / "1.jpg"))) == ["cat/1.jpg", "dog/1.jpg"]
     assert keys(find(str(tmp_path / "**" / "*.jpg"))) == ["cat/1.jpg", "cat/2.jpg", "dog/1.jpg"]
     listed = tmp_path / "some.txt"
-    listed.write_text("# which\ncat/2.jpg\n\ndog/1.jpg\thound\nmissing.jpg\ncat/2.jpg\nbad\0name.jpg\n")
+    listed.write_text("# which\ncat/2.jpg\n\ndog/1.jpg\tho\x1b[31mund\nmissing.jpg\ncat/2.jpg\nbad\0name.jpg\n")
     found = find(listed)
     assert keys(found) == ["cat/2.jpg", "dog/1.jpg", "missing.jpg", "cat/2.jpg (2)", "bad\\x00name.jpg"]
-    assert [item.label for item in found[:2]] == ["cat", "hound"]
+    assert [item.label for item in found[:2]] == ["cat", "ho [31mund"]
     for item in (found[2], found[4]):
         with pytest.raises(ImageProblem):
             item.open()

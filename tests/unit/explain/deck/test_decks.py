@@ -17,6 +17,7 @@ from common.errors import Problem
 from explain import Explainer, Image
 from explain.deck import Panel, Scene, SceneMap, SceneView, archive, making, payload
 from explain.deck.scene import MAX_SCENES, MAX_TITLE
+from explain.export import command
 from explain.export.deck_pptx import deck_pptx
 from explain.history import History, schema
 from explain.picture.image import to_jpeg
@@ -174,12 +175,20 @@ def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Pa
 
 def test_names_and_commands_of_a_stranger_s_deck_are_text_and_nothing_to_run(history: History) -> None:
     own = "python -m explain image 'my cat.jpg' --model efficientnet-lite0"
-    hostile = ("rm -rf ~", f"{own}; id", f"{own} $(id)", f"{own}\nid", "python -m explain models add evil.pt", "it's")
+    hostile = (
+        *("rm -rf ~", f"{own}; id", f"{own} $(id)", f"{own}\nid", "python -m explain models add evil.pt", "it's"),
+        f"{own} --out /home/me/.config",
+        f"{own} --device 'cpu\x15rm -rf x'",
+        "python -m explain image bus.jpg --model evil.pt",
+        "python -m explain image https://example.org/me.png --model efficientnet-lite0",
+        "python -m explain image bus.jpg /etc/x.png --model efficientnet-lite0",
+    )
     panel = Panel("Li\x1b[31mte", (("cat\0\u202egnp", 0.5),))
     scene = replace(a_scene("One"), panels=(panel,), commands=(own, *hostile[:5]))
-    there = archive.put(history.decks, archive.write("A deck", [scene, replace(scene, commands=hostile[5:])]))
+    there = archive.put(history.decks, archive.write("A deck", [scene, replace(scene, commands=hostile[5:10])]))
     first, second = (history.decks.scene(slide) for slide in there.slides)
     assert first.commands == (own,) and second.commands == ()
+    assert not [line for line in hostile if command.made_here(line)]
     assert first.panels[0].name == "Li [31mte" and first.panels[0].answers == (("cat gnp", 0.5),)
     # XML has no such characters.
     assert deck_pptx([first], "A deck")

@@ -175,6 +175,13 @@ def test_a_view_outside_its_bounds_is_none(view: dict) -> None:
     assert embedded_recipe.contents(with_text(b"\0\0\0\0" + line.encode())) is None
 
 
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e308", "-1"])
+@pytest.mark.parametrize("key", ["confidence", "iou", "ratio"])
+def test_a_recipe_of_shares_that_are_none_is_none(key: str, value: str) -> None:
+    line = json.dumps({"sightglass": 1, "recipe": recipe().model_dump(mode="json") | {key: "share"}})
+    assert embedded_recipe.contents(with_text(b"\0\0\0\0" + line.replace('"share"', value).encode())) is None
+
+
 def test_a_call_is_safe_in_a_shell_and_names_what_was_chosen() -> None:
     words = shlex.split(command.line(recipe()))
     assert words[:5] == ["python", "-m", "explain", "image", HOSTILE]
@@ -188,6 +195,7 @@ def test_a_call_is_safe_in_a_shell_and_names_what_was_chosen() -> None:
 def test_names_of_a_stranger_s_recipe_are_one_line() -> None:
     strange = recipe(picture_name="a\x1b[31m\nb.png", model="mine\nimport os; os.remove('x') #", layers=["a\nb"])
     assert strange.picture_name == "a [31m b.png"
+    assert recipe(versions={"torch\x1b]0;x\a": "1\n2"}).versions == {"torch ]0;x": "1 2"}
     call = command.line(strange)
     assert call.startswith("Explainer(model)(") and len(call.splitlines()) == 1
 
