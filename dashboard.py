@@ -89,7 +89,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
     from api import routes, startup
     from api.door import Door
     from common.errors import SettingProblem
-    from components.session import address, away, provider, signed_in
+    from components.session import address, away, media, provider, signed_in
 
     try:
         startup.prepare(st.get_option("server.address"))
@@ -102,6 +102,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
 
     address.stay_inside()
     away.forget_soon()
+    media.install()
     signed_in.install()
     base = provider.base_path()
     door = Middleware(Door, base=base, provider=provider)

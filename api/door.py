@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse
 
 from api import ALIASES, host_names, problems, sign_in
-from api.identity import ASK_AGAIN_SECONDS, BY_SECRET, PEER, USER, headers_of, identify, is_still, secrets_in
+from api.identity import ASK_AGAIN_SECONDS, BY_SECRET, USER, headers_of, identify, is_still, peer_of, secrets_in
 from api.problems import ApiProblem
 from api.security_headers import PAGES, SecurityHeaders
 from common import users
@@ -30,8 +30,12 @@ if TYPE_CHECKING:
     from api.identity import Caller, Provider
     from common.users import User
 
-PUBLIC = ("/_stcore/health", "/api/health", "/api/problems")
-"""Paths that anybody may ask, with everything below them: whether the server is alive, and what its errors mean."""
+ALIVE = "/_stcore/health"
+PUBLIC = ("/api/health", "/api/problems")
+"""Paths that anybody may ask, with everything below them: whether the server is alive, and what its errors mean.
+
+Below `ALIVE` Streamlit would answer with its page.
+"""
 OF_PROVIDER = ("/auth/login", "/auth/logout", "/oauth2callback")
 STREAM = "/_stcore/stream"
 """The socket of a page."""
@@ -92,7 +96,7 @@ class Door:
                 return RedirectResponse(self.base + self.provider.login_path(), 303)
             if path == sign_in.OUT:
                 return await run_in_threadpool(sign_in.signed_out, request, self.base)
-        public = any(path == name or path.startswith(f"{name}/") for name in PUBLIC)
+        public = path == ALIVE or any(path == name or path.startswith(f"{name}/") for name in PUBLIC)
         # Where people sign in, that page has no cookie of this server's; the API decides for itself.
         if not (public or policy.in_use().asks or _of_api(path)):
             headers = headers_of(scope)
@@ -120,8 +124,7 @@ class Door:
             wanted = quote(f"{self.base}{path}" + (f"?{query}" if query else ""), safe="/")
             return RedirectResponse(f"{self.base}{sign_in.PATH}?next={wanted}", 303)
         if page:
-            peer = scope.get(PEER) or scope.get("client") or ("",)
-            nameless = policy.is_trusted_proxy(peer[0])
+            nameless = policy.is_trusted_proxy(peer_of(scope))
             words = NAMELESS.format(settings().proxy_header) if nameless else NOT_BY_PROXY
             return sign_in.page("Not allowed", f"<p>{escape(words)}</p>", 403)
         if path == AGAIN:

@@ -58,6 +58,12 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
 
+def peer_of(scope: Scope) -> str:
+    """Return the address of the other end of a request's connection itself; empty for a socket of this machine's."""
+    # Where there was none, what a proxy's headers said since does not stand in for it.
+    return (scope.get(PEER, scope.get("client")) or ("",))[0]
+
+
 def secrets_in(headers: Mapping[str, str]) -> tuple[str, ...]:
     """Return the keys and tokens that a request sends."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -149,8 +155,7 @@ def _of_session(cookies: Mapping[str, str]) -> Caller:
 
 
 def _of_proxy(scope: Scope, headers: Mapping[str, str]) -> Caller:
-    peer = scope.get(PEER) or scope.get("client") or ("",)
-    if not policy.is_trusted_proxy(peer[0]):
+    if not policy.is_trusted_proxy(peer_of(scope)):
         return Caller(None)
     name = (settings().proxy_header or "").lower()
     # Of two, one may be what the browser sent and the proxy let pass.

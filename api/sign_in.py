@@ -203,7 +203,7 @@ def _from_here(request: Request) -> bool:
     """Return whether a page of this server, or nobody's, led to the request; old browsers do not say."""
     origin = request.headers.get("origin")
     # A page that hides where it is says null, such as a frame without rights; those of this server do not hide.
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host", ""):
+    if origin is not None and origin.partition("://")[2] != request.headers.get("host", ""):
         return False
     return request.headers.get("sec-fetch-site", "none") in ("same-origin", "none")
 

@@ -126,7 +126,8 @@ def _people(own: str) -> None:
                 escaped(person.name if person.name == person.id else f"{person.name}, {person.id}"),
                 ROLES,
                 ROLES.index(person.role),
-                key=f"role-{person.id}",
+                # By the role, too: what this page showed before another administrator changed it is no choice.
+                key=f"role-{person.role}-{person.id}",
                 format_func=lambda role: MEANING[role],
                 disabled=person.id == own,
                 help="Takes effect at once." if person.id != own else "Another administrator changes yours.",
@@ -156,11 +157,14 @@ def _forgotten(own: str) -> None:
     if not (others := [person.id for person in people.everybody() if person.id != own]):
         return
     with st.expander("Give somebody a new password"), st.form("forgotten", border=False, clear_on_submit=True):
-        id_ = st.selectbox("Name", others, help="Who has forgotten the one before.")
+        # Nobody to begin with: where the list has changed meanwhile, the menu falls back to that.
+        id_ = st.selectbox("Name", others, None, placeholder="Choose", help="Who has forgotten the one before.")
         help = f"At least {passwords.MIN_LENGTH} characters. It ends this person's sessions and tokens."
         new = st.text_input("Their new password", type="password", autocomplete="new-password", help=help)
         if st.form_submit_button("Set password"):
             with _in_place():
+                if id_ is None:
+                    raise Problem("Choose who has forgotten the password, and type the new one again.")
                 people.set_password(id_, new)
                 st.success(f"{escaped(id_)} signs in with it from now on.")
 

@@ -92,4 +92,6 @@ def _buckets(address: str, name: str) -> list[str]:
     """Return what an attempt is counted by: the address, and the name, however it is spelled."""
     with contextlib.suppress(Problem):
         name = people.clean_id(name)
+    # Nobody has a longer one, and each is remembered.
+    name = name[: people.MAX_ID]
     return [f"address {rates.of_address(address)}", *([f"name {name}"] if name else [])]

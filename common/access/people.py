@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 TOKEN = "sg_"
 """Begins every token, so that scanners for leaked secrets can find one."""
+SHARED = "shared"
+"""Id of everybody who signs in with the one password of SIGHTGLASS_PASSWORD: nobody's own."""
 SESSION_SECONDS = 7 * 24 * 3600
 MAX_ID = 254
 MAX_TOKENS = 20
@@ -89,7 +91,9 @@ def is_exact(text: str) -> bool:
 
     A provider may know both anna and anna in letters of double width: they are two people.
     """
-    return unicodedata.normalize("NFKC", text) == unicodedata.normalize("NFC", text)
+    found = unicodedata.normalize("NFKC", text)
+    # NFC alone makes a K of the sign for kelvin. What could not be decoded may be anybody's name.
+    return text in (found, unicodedata.normalize("NFD", found)) and "\ufffd" not in text
 
 
 def everybody() -> list[Person]:
@@ -105,6 +109,8 @@ def find(id_: str) -> Person | None:
 def add(id_: str, role: Role, *, name: str = "", password: str | None = None) -> Person:
     """Add somebody to the list; without a password for those who sign in elsewhere. Raises Problem."""
     id_ = clean_id(id_)
+    if id_ == SHARED:
+        raise Problem(f"{SHARED} stands for everybody with the one password of SIGHTGLASS_PASSWORD: choose another.")
     stored = None if password is None else _hashed(password)
     with _writing() as base:
         try:

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from common.users import Role
 
 Way = Literal["local", "open", "password", "oidc", "proxy"]
-SHARED = "shared"
-"""Id of everybody who signs in with the one password of SIGHTGLASS_PASSWORD."""
+SHARED = people.SHARED
 _IN_USE: list[Policy] = []
 
 
@@ -131,6 +130,8 @@ def listed(id_: str, name: str = "") -> User | None:
     try:
         id_ = people.clean_id(id_)
     except Problem:
+        return None
+    if id_ == SHARED:
         return None
     if (person := people.find(id_)) is not None:
         return replace(person.user, name=person.name if person.name != id_ else name or id_)

@@ -63,12 +63,12 @@ def example(choices: Choices, shared: Callable[..., Run], make: Callable[[dict[s
     options = dict(choices.options)
     if not is_slow(choices.method):
         options = {"method": choices.method, **options}
-    of = (choices.model.id, catalog.whose(choices.model))
+    key = (choices.model.id, catalog.whose(choices.model), json.dumps(options, default=str, sort_keys=True))
     with users.making_example():
-        made = shared(*of, json.dumps(options, default=str, sort_keys=True), partial(make, options))
+        made = shared(*key, partial(make, options))
     if made.finished() and made.status.failure is not None:
-        # Tried again at the next visit.
-        shared.clear()  # type: ignore[attr-defined]  # Streamlit's
+        # Tried again at the next visit; those of others stay.
+        shared.clear(*key, make)  # type: ignore[attr-defined]  # Streamlit's
     return made
 
 

@@ -1,4 +1,4 @@
-"""Whether maps of a model by a method survived scrambled weights: remembered from every test of this process."""
+"""Whether maps of a model by a method survived scrambled weights: remembered from a person's tests in this process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Literal
 
+from common import users
 from explain.phrases import plural
 
 if TYPE_CHECKING:
@@ -31,25 +32,26 @@ MEANINGS: dict[Verdict, str] = {
 """What each verdict does and does not say, in plain words."""
 MAX_TESTS = 2048
 """Verdicts in memory; the oldest are forgotten first."""
-_tests: OrderedDict[tuple[str, str, tuple[str, ...], Hashable], Verdict] = OrderedDict()
+_tests: OrderedDict[tuple[str, str, str, tuple[str, ...], Hashable], Verdict] = OrderedDict()
 _lock = threading.Lock()
 
 
 def note(weights: str, method: str, layers: Sequence[str], test: Hashable, verdict: Verdict) -> None:
-    """Remember the verdict on one map; `test` is equal only for the same map, which counts once.
+    """Remember the verdict on one map for the current person; `test` is equal only for the same map, which counts once.
 
     `weights`: the SHA-256 of the model's. `layers`: the paths of those that the map was taken at.
     """
     with _lock:
-        _tests[weights, method, tuple(layers), test] = verdict
+        _tests[users.owner(), weights, method, tuple(layers), test] = verdict
         while len(_tests) > MAX_TESTS:
             _tests.popitem(last=False)
 
 
 def verdicts(weights: str, method: str, layers: Sequence[str]) -> list[Verdict]:
-    """Return the verdicts on all maps of these weights by a method at these layers, the oldest first."""
+    """Return the current person's verdicts on maps of these weights by a method at these layers, the oldest first."""
+    wanted = [users.owner(), weights, method, tuple(layers)]
     with _lock:
-        return [found for (*key, _), found in _tests.items() if key == [weights, method, tuple(layers)]]
+        return [found for (*key, _), found in _tests.items() if key == wanted]
 
 
 def words(found: Sequence[Verdict]) -> str:

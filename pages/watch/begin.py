@@ -132,8 +132,8 @@ def progress(trial: Trial) -> None:
         return
     if trial.status.failure is not None:
         page.show_failure(trial.status.failure, "a trial failed")
-        # Made anew at the next visit.
-        example.clear()
+        # Made anew at the next visit; those of others stay.
+        example.clear(trial.model.id, catalog.whose(trial.model))
     with st.container(horizontal=True, vertical_alignment="center"):
         stopped = " until it was stopped" if trial.cancel.is_set() else ""
         st.caption(

@@ -31,13 +31,19 @@ def anna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     users.resolve_with(None)
 
 
+def give(app: AppTest, name: str, password: str) -> AppTest:
+    """Fill the form for forgotten passwords, and press its button: the page has not run since."""
+    next(one for one in app.selectbox if one.label == "Name").set_value(name)
+    next(one for one in app.text_input if one.label == "Their new password").set_value(password)
+    next(one for one in app.button if one.label == "Set password").click()
+    return app
+
+
 @pytest.mark.usefixtures("anna")
 def test_an_administrator_gives_a_new_password_for_one_that_is_forgotten() -> None:
     app, token = AppTest.from_file(str(ROOT / "pages/account.py")).run(), people.issue_token("ben", "nightly")
     assert "anna" not in next(one for one in app.selectbox if one.label == "Name").options
-    next(one for one in app.text_input if one.label == "Their new password").set_value("a-new-password")
-    next(one for one in app.button if one.label == "Set password").click()
-    app.run()
+    give(app, "ben", "a-new-password").run()
     assert not app.error
     assert people.with_password("ben", "a-new-password") is not None
     assert people.of_token(token) is None
@@ -82,3 +88,31 @@ def test_a_right_password_counts_for_nothing() -> None:
         change(app, f"password number {number}" if number else "the-first-one", f"password number {number + 1}")
         assert not app.error
         assert app.success[0].value.startswith("The password is changed")
+
+
+@pytest.mark.usefixtures("anna")
+def test_a_list_that_changes_meanwhile_gives_nobody_elses_password_away() -> None:
+    people.add("zoe", "user", password="forgotten-too")
+    app = give(AppTest.from_file(str(ROOT / "pages/account.py")).run(), "zoe", "a-new-password")
+    people.add("aaron", "user", password="not-forgotten")
+    app.run()
+    assert people.with_password("aaron", "not-forgotten") is not None
+    assert people.with_password("ben", "forgotten-one") is not None
+    assert [one.value for one in app.error] == ["Choose who has forgotten the password, and type the new one again."]
+
+
+@pytest.mark.usefixtures("anna")
+def test_a_page_that_stays_open_undoes_no_change_of_another_administrators() -> None:
+    app = AppTest.from_file(str(ROOT / "pages/account.py")).run()
+    next(one for one in app.selectbox if one.label == "ben").set_value("admin")
+    app.run()
+    assert [one.role for one in people.everybody()] == ["admin", "admin"]
+    for role in ("viewer", "user", "viewer", "admin"):
+        people.set_role("ben", role)
+        app.run()
+        assert [one.role for one in people.everybody()] == ["admin", role]
+        assert next(one for one in app.selectbox if one.label == "ben").value == role
+    people.remove("ben")
+    people.add("ben", "viewer", password="somebody-else")
+    app.run()
+    assert [one.role for one in people.everybody()] == ["admin", "viewer"]

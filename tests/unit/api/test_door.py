@@ -39,6 +39,7 @@ GUARDED = [
     "/_stcore/metrics",
     "/_stcore/upload_file/session/file",
     "/_stcore/healthy",
+    "/_stcore/health/of-a-page",
     "/api/models",
     "/api/explain",
     "/api/docs",
@@ -69,6 +70,16 @@ class Peer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app({**scope, PEER: (self.address, 1)}, receive, send)
+
+
+class Nowhere:
+    """Stands in for uvicorn at a socket of this machine's, behind a proxy whose headers it believes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app({**scope, PEER: None, "client": ("10.0.0.7", 0)}, receive, send)
 
 
 def behind() -> Starlette:
@@ -349,7 +360,8 @@ def test_what_is_typed_is_text_on_the_screen(hostile: str, way: Callable[[str], 
 
 
 @pytest.mark.parametrize(
-    "headers", [{"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}]
+    "headers",
+    [{"origin": "http://evil.example"}, {"origin": "null"}, {"origin": "http://["}, {"sec-fetch-site": "cross-site"}],
 )
 def test_another_sites_form_signs_nobody_in(headers: Mapping[str, str], way: Callable[[str], None]) -> None:
     way("password")
@@ -493,6 +505,9 @@ def test_a_proxys_word_counts_from_its_own_address_only(
     assert "only through the proxy" in direct.get("/", headers=named | HTML).text
     assert trusted.get("/").status_code == 401
     assert "header X-Forwarded-User" in trusted.get("/", headers=HTML).text
+    # A socket of this machine's has no other end; uvicorn takes the browser's word for it where it trusts all proxies.
+    nowhere = TestClient(Nowhere(Door(behind())), base_url="http://here:8501")
+    assert nowhere.get("/", headers=named).status_code == 401
     # One that the browser sent beside the proxy's own.
     assert trusted.get("/", headers=[("x-forwarded-user", b"eve"), *named.items()]).status_code == 401
     # Letters of double width: to the proxy this is somebody else.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from common import users
-from common.access import passwords, people, policy, rates, visit
+from common.access import attempts, passwords, people, policy, rates, visit
 from common.errors import NotAllowed, Problem, SettingProblem
 from common.users import LOCAL
 
@@ -220,6 +220,9 @@ def test_two_of_a_providers_people_are_never_one_here(monkeypatch: pytest.Monkey
     assert one is not None
     assert other is not None
     assert one.id != other.id
+    # The sign for kelvin, which normal forms make a K; and what could not be decoded.
+    assert policy.listed("\u212aen@example.org") is None
+    assert policy.listed("j\ufffdrg") is None
     # One spelling of the same letters is as good as the other.
     assert policy.listed("ju\u0308rgen") == policy.listed("j\u00fcrgen") is not None
 
@@ -339,3 +342,17 @@ def test_where_people_sign_in_a_thread_that_says_nothing_is_nobodys() -> None:
             assert users.current() is LOCAL
     policy.install(policy.Policy("open"))
     assert users.current() is LOCAL
+
+
+def test_nobody_has_the_name_of_those_with_the_one_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_NEWCOMERS", "user")
+    with pytest.raises(Problem, match="stands for everybody with the one password"):
+        people.add(f" {policy.SHARED}", "viewer", password=PASSWORD)
+    assert policy.listed(policy.SHARED) is None
+
+
+def test_long_names_take_no_more_memory_than_short_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = rates.Limiter(2, 10)
+    monkeypatch.setattr(attempts, "_PASSWORDS", found)
+    attempts.count("192.0.2.1", "a" * 16_000)
+    assert max(map(len, found._buckets)) < 300

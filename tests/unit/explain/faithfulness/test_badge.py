@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 import pytest
 
+from common import users
 from explain.faithfulness import badge
 
 
@@ -33,3 +34,11 @@ def test_the_oldest_are_forgotten(monkeypatch):
     for test in range(3):
         badge.note("abc", "gradcam", (), test, "depends" if test else "edges")
     assert badge.verdicts("abc", "gradcam", ()) == ["depends", "depends"]
+
+
+def test_another_persons_tests_are_not_counted():
+    with users.acting(users.User("anna", "Anna", "user")):
+        badge.note("abc", "gradcam", (), "bus", "depends")
+        assert badge.verdicts("abc", "gradcam", ()) == ["depends"]
+    with users.acting(users.User("ben", "Ben", "admin")):
+        assert badge.verdicts("abc", "gradcam", ()) == []
