@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from functools import partial
 from html import escape
@@ -13,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse
 
 from api import ALIASES, host_names, problems, sign_in
-from api.identity import ASK_AGAIN_SECONDS, BY_SECRET, USER, headers_of, identify, is_still, peer_of, secrets_in
+from api.identity import ASK_AGAIN_SECONDS, BY_SECRET, USER, VISIT, headers_of, identify, is_still, peer_of, secrets_in
 from api.problems import ApiProblem
 from api.security_headers import PAGES, SecurityHeaders
 from common import users
-from common.access import policy, rates, visit
+from common.access import people, policy, rates, visit
 from common.errors import Problem
 from common.settings import settings
 
@@ -28,15 +29,18 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from api.identity import Caller, Provider
+    from common.access.visit import Visit
     from common.users import User
 
+LOGGER = logging.getLogger(__name__)
 ALIVE = "/_stcore/health"
 PUBLIC = ("/api/health", "/api/problems")
 """Paths that anybody may ask, with everything below them: whether the server is alive, and what its errors mean.
 
 Below `ALIVE` Streamlit would answer with its page.
 """
-OF_PROVIDER = ("/auth/login", "/auth/logout", "/oauth2callback")
+LOGOUT = "/auth/logout"
+OF_PROVIDER = ("/auth/login", LOGOUT, "/oauth2callback")
 STREAM = "/_stcore/stream"
 """The socket of a page."""
 AGAIN = "/_stcore/host-config"
@@ -71,7 +75,7 @@ class Door:
         if answer is None:
             heard = None
             if path == STREAM and policy.in_use().asks and caller.user is not None:
-                receive = heard = _WhileAllowed(receive, caller.user, headers_of(scope), by_secret=caller.by_secret)
+                receive = heard = _WhileAllowed(receive, caller.user, caller.visit, headers_of(scope))
             with users.acting(caller.user or users.NOBODY):
                 await self.behind(_told(scope, path, caller), receive, send)
             if heard is not None and heard.ended:
@@ -102,7 +106,11 @@ class Door:
             headers = headers_of(scope)
             if not host_names.is_known(headers.get("host", ""), scope):
                 return problems.response(ApiProblem(403, "origin", host_names.UNKNOWN), path)
-        if public or (policy.in_use().way == "oidc" and path in OF_PROVIDER):
+        if policy.in_use().way == "oidc" and path in OF_PROVIDER:
+            if path == LOGOUT and caller.visit is not None:
+                await run_in_threadpool(_end, caller.visit)
+            return None
+        if public:
             return None
         if caller.user is None:
             return self._strange(path, scope, caller)
@@ -138,7 +146,16 @@ def _told(scope: Scope, path: str, caller: Caller) -> Scope:
     headers = [(name, value) for name, value in scope["headers"] if name.lower() != visit.HEADER.encode()]
     if path == STREAM and caller.visit is not None:
         headers.append((visit.HEADER.encode(), visit.sealed(caller.visit).encode()))
-    return {**scope, "headers": headers, USER: caller.user, BY_SECRET: caller.by_secret}
+    return {**scope, "headers": headers, USER: caller.user, VISIT: caller.visit, BY_SECRET: caller.by_secret}
+
+
+def _end(visit: Visit) -> None:
+    """End a sign-in with a provider: other pages that are open, and copies of its cookie."""
+    try:
+        people.end_vouched(visit.session)
+    except Problem as problem:
+        # The browser's own cookie goes all the same.
+        LOGGER.warning("Somebody signed out, and pages that are open do not know of it: %s", problem)
 
 
 def _of_api(path: str) -> bool:
@@ -151,8 +168,8 @@ class _WhileAllowed:
     A page's whole runs ask by themselves; its fragments do not.
     """
 
-    def __init__(self, receive: Receive, user: User, headers: Mapping[str, str], *, by_secret: bool) -> None:
-        self._receive, self._user, self._headers, self._by_secret = receive, user, headers, by_secret
+    def __init__(self, receive: Receive, user: User, visit: Visit | None, headers: Mapping[str, str]) -> None:
+        self._receive, self._user, self._visit, self._headers = receive, user, visit, headers
         self._asked = time.monotonic()
         self.ended = False
 
@@ -162,7 +179,7 @@ class _WhileAllowed:
             return message
         self._asked = time.monotonic()
         try:
-            still = partial(is_still, self._user, self._headers, _key(), by_secret=self._by_secret)
+            still = partial(is_still, self._user, self._visit, self._headers, _key())
             self.ended = not await run_in_threadpool(still)
         except Problem:
             self.ended = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, replace
 from http.cookies import CookieError, SimpleCookie
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 COOKIE = "sightglass_session"
 ASK_AGAIN_SECONDS = 5.0
 """How long whoever signed out, or was taken off the list, may still be answered over an open socket."""
-USER, BY_SECRET, PEER = "sightglass.user", "sightglass.by_secret", "sightglass.peer"
-"""Keys of a request's scope: who sends it, whether a key or a token says so, and the other end of its connection,
-whatever its headers say."""
+USER, VISIT, BY_SECRET, PEER = (f"sightglass.{name}" for name in ("user", "visit", "by_secret", "peer"))
+"""Keys of a request's scope: who sends it, what a page is told of that, whether a key or a token says so, and the other
+end of its connection, whatever its headers say."""
 
 
 class Provider(Protocol):
@@ -100,7 +101,7 @@ def of_request(scope: Scope, headers: Mapping[str, str], key: str | None) -> Cal
         said = _of_secrets(scope, headers, key)
         return said if said.by_secret else replace(said, user=None if key else LOCAL)
     if USER in scope:
-        return Caller(scope[USER], by_secret=scope[BY_SECRET])
+        return Caller(scope[USER], scope[VISIT], by_secret=scope[BY_SECRET])
     return identify(scope, headers, key)
 
 
@@ -124,25 +125,25 @@ def _otherwise(scope: Scope, headers: Mapping[str, str], provider: Provider | No
         return _of_proxy(scope, headers)
     cookies = cookies_in(headers)
     if way == "oidc":
-        return _vouched(*_claimed((provider.claims(cookies) if provider else None) or {}))
+        claims = (provider.claims(cookies) if provider else None) or {}
+        # Each sign-in has other claims: when it was, and a number of its own.
+        session = people.digest(json.dumps(claims, sort_keys=True))
+        return Caller(None) if claims and people.has_ended(session) else _vouched(*_claimed(claims), session)
     return _of_session(cookies)
 
 
-def is_still(user: User, headers: Mapping[str, str], key: str | None, *, by_secret: bool) -> bool:
+def is_still(user: User, visit: Visit | None, headers: Mapping[str, str], key: str | None) -> bool:
     """Return whether somebody whose socket is open may go on: signed in, on the list, the token not revoked.
 
-    `headers`: those with which the socket was opened, `by_secret`: because of a key or a token among them. What a
+    `headers`: those with which the socket was opened, where no `visit` but a key or a token among them did that. What a
     provider or a proxy said then is not asked anew.
     """
     if not policy.in_use().asks:
         return True
-    if by_secret:
-        return any(found.id == user.id for one in secrets_in(headers) if (found := policy.of_secret(one, key)))
     # A key that did not open the socket is not looked at again: nobody counts how often that would be.
-    if policy.in_use().way == "password":
-        found = _of_session(cookies_in(headers)).user
-        return found is not None and found.id == user.id
-    return policy.listed(user.id) is not None
+    if visit is not None:
+        return visit.user() is not None
+    return any(found.id == user.id for one in secrets_in(headers) if (found := policy.of_secret(one, key)))
 
 
 def _of_session(cookies: Mapping[str, str]) -> Caller:
@@ -163,7 +164,7 @@ def _of_proxy(scope: Scope, headers: Mapping[str, str]) -> Caller:
         return Caller(None)
     # Proxies write UTF-8; ASGI reads headers as Latin-1.
     given = headers.get(name, "")
-    return _vouched(given.encode("latin-1").decode("utf-8", "replace"), "")
+    return _vouched(given.encode("latin-1").decode("utf-8", "replace"), "", "")
 
 
 def _claimed(claims: Mapping[str, Any]) -> tuple[str, str]:
@@ -179,8 +180,8 @@ def _claimed(claims: Mapping[str, Any]) -> tuple[str, str]:
     return id_, str(claims.get("name") or "")
 
 
-def _vouched(id_: str, name: str) -> Caller:
+def _vouched(id_: str, name: str, session: str) -> Caller:
     user = policy.listed(id_, name)
     if user is None:
         return Caller(None, stranger=id_)
-    return Caller(user, Visit("vouched", user.id, name, since=time.time()))
+    return Caller(user, Visit("vouched", user.id, name, session, time.time()))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.identity import ASK_AGAIN_SECONDS, BY_SECRET, headers_of, is_still
+from api.identity import ASK_AGAIN_SECONDS, VISIT, headers_of, is_still
 from api.service import load_explainer
 from common import users
 from common.access import policy
@@ -174,7 +174,7 @@ class _Session:
             return
         self.asked = now
         scope = self.socket.scope
-        asked = partial(is_still, users.current(), headers_of(scope), self.settings.key, by_secret=scope[BY_SECRET])
+        asked = partial(is_still, users.current(), scope[VISIT], headers_of(scope), self.settings.key)
         try:
             still = await run_in_threadpool(asked)
         except Problem:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from starlette.concurrency import run_in_threadpool
 
 from api import host_names, metrics, problems, request_log, stopping
-from api.identity import BY_SECRET, headers_of, of_request, secrets_in
+from api.identity import VISIT, headers_of, of_request, secrets_in
 from api.problems import ApiProblem
 from api.security_headers import ANSWERS, SecurityHeaders
 from api.work_queue import BEFORE, Busy
@@ -191,7 +191,7 @@ class Guard:
         else:
             caller = of_request(scope, headers, key)
         user, by_secret = caller.user, caller.by_secret
-        scope[BY_SECRET] = by_secret
+        scope[VISIT] = caller.visit
         if user is None and not policy.in_use().asks and self._own_page(scope):
             user = LOCAL
         public = any(path == name or path.startswith(f"{name}/") for name in PUBLIC)

@@ -185,6 +185,19 @@ def close_session(hash_: str) -> None:
         base.execute("DELETE FROM sessions WHERE hash = ?", (hash_,))
 
 
+def end_vouched(hash_: str) -> None:
+    """Remember that somebody whom a provider vouched for has signed out: the cookie that says so would hold on."""
+    now = time.time()
+    with _writing() as base:
+        base.execute("DELETE FROM sessions WHERE until < ?", (now,))
+        base.execute("INSERT OR REPLACE INTO sessions VALUES (?, '', ?)", (hash_, now + SESSION_SECONDS))
+
+
+def has_ended(hash_: str) -> bool:
+    """Return whether `end_vouched` was called for this."""
+    return in_session(hash_) == ""
+
+
 def issue_token(id_: str, label: str) -> str:
     """Return a new token, which acts as this person in the API; it cannot be shown again. Raises Problem."""
     if len(tokens(id_)) >= MAX_TOKENS:

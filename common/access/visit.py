@@ -37,7 +37,7 @@ class Visit:
     id: str
     name: str = ""
     session: str = ""
-    """Digest of the session's secret."""
+    """Digest of the session's secret, or of what a provider said; empty for a proxy, which says it each time."""
     since: float = 0.0
     """Unix time."""
 
@@ -49,7 +49,7 @@ class Visit:
             return None
         if self.how == "session":
             return policy.of_session(self.id) if people.in_session(self.session) == self.id else None
-        return policy.listed(self.id, self.name)
+        return None if self.session and people.has_ended(self.session) else policy.listed(self.id, self.name)
 
 
 def sealed(visit: Visit) -> str:

@@ -203,6 +203,22 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites(way: Callable[
     assert "secure" in tls.post("/sign-in", data=given).headers["set-cookie"].lower()
 
 
+def test_streamlits_own_cookies_go_over_no_open_line_either(way: Callable[[str], None]) -> None:
+    async def callback(request: Request) -> Response:
+        made = JSONResponse({})
+        made.set_cookie("_streamlit_user", "secure", httponly=True)
+        made.set_cookie("_streamlit_xsrf", "0", secure=True)
+        return made
+
+    way("oidc")
+    app = Door(Starlette(routes=[Route("/oauth2callback", callback)]))
+    said = {}
+    for scheme in ("http", "https"):
+        given = TestClient(app, base_url=f"{scheme}://here").get("/oauth2callback").headers.get_list("set-cookie")
+        said[scheme] = [one.lower().split("; ").count("secure") for one in given]
+    assert said == {"http": [0, 1], "https": [1, 1]}
+
+
 def test_an_open_page_hears_nothing_more_once_its_person_is_off_the_list(
     way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -565,6 +581,50 @@ def test_signing_in_with_a_provider_begins_and_ends_there(
     monkeypatch.setenv("SIGHTGLASS_NEWCOMERS", "viewer")
     opened.cookies["claims"] = json.dumps({"sub": "a1B2", "name": "Anna"}).encode().hex()
     assert opened.get("/").json() == {"id": "a1B2", "role": "viewer", "visit": None}
+
+
+def test_signing_out_ends_a_providers_word_in_open_pages_and_copies_of_the_cookie(
+    way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def page(socket: WebSocket) -> None:
+        await socket.accept()
+        async for asked in socket.iter_text():
+            await socket.send_text(f"{asked} for {users.current().id}: {socket.headers[visit.HEADER]}")
+
+    monkeypatch.setattr(door, "ASK_AGAIN_SECONDS", 0.0)
+    way("oidc")
+    people.add("anna@example.org", "user")
+    claims = {"email": "anna@example.org", "email_verified": True, "nonce": "1"}
+    first, second = (json.dumps(claims | {"nonce": number}).encode().hex() for number in "12")
+    routes = [WebSocketRoute("/_stcore/stream", page), Route("/{path:path}", whoami)]
+    opened = TestClient(Door(Starlette(routes=routes), provider=Provider()), follow_redirects=False)
+    with opened.websocket_connect("/_stcore/stream", headers={"cookie": f"claims={first}"}) as socket:
+        socket.send_text("a fragment")
+        words, _, sealed = socket.receive_text().partition(": ")
+        assert words == "a fragment for anna@example.org"
+        said = visit.opened(sealed)
+        assert said is not None
+        assert said.user() is not None
+        assert opened.get("/auth/logout", headers={"cookie": f"claims={first}"}).status_code == 200
+        assert said.user() is None
+        socket.send_text("another")
+        with pytest.raises(WebSocketDisconnect):
+            socket.receive_text()
+    assert opened.get("/", headers={"cookie": f"claims={first}"}).status_code == 401
+    # The next sign-in, and one in another browser.
+    assert opened.get("/", headers={"cookie": f"claims={second}"}).status_code == 200
+
+
+def test_a_list_that_cannot_be_written_keeps_nobody_from_signing_out(
+    way: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way("oidc")
+    monkeypatch.setenv("SIGHTGLASS_NEWCOMERS", "user")
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("SIGHTGLASS_PEOPLE", str(tmp_path / "a file" / "people.sqlite3"))
+    opened = client(provider=Provider())
+    opened.cookies["claims"] = json.dumps({"email": "anna@example.org", "email_verified": True}).encode().hex()
+    assert opened.get("/auth/logout").json()["id"] == "anna@example.org"
 
 
 def test_each_person_may_ask_so_often_and_is_told_when_again(

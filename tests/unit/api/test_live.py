@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from api.app import create
 from api.identity import COOKIE, is_still
 from api.schemas import Settings
 from common import users
-from common.access import passwords, people, policy
+from common.access import passwords, people, policy, visit
 from explain.live import tickets
 from explain.live.loop import LOOP
 from explain.picture.examples import bundled
@@ -214,16 +215,17 @@ def test_whoever_is_vouched_for_may_go_on_while_on_the_list(
     anna = people.add("anna", "user").user
     token = people.issue_token("anna", "")
     policy.install(policy.Policy(way))
+    said = visit.Visit("vouched", "anna", since=time.time())
     try:
-        assert is_still(anna, {}, None, by_secret=False)
-        assert is_still(anna, {"x-api-key": token}, None, by_secret=True)
+        assert is_still(anna, said, {}, None)
+        assert is_still(anna, None, {"x-api-key": token}, None)
         people.revoke_token("anna", people.tokens("anna")[0].number)
-        assert not is_still(anna, {"x-api-key": token}, None, by_secret=True)
+        assert not is_still(anna, None, {"x-api-key": token}, None)
         # What a proxy adds on its own, or a guess at the key, changes nothing: it was not what let her in.
-        assert is_still(anna, {"authorization": "Bearer of the proxy"}, "key", by_secret=False)
-        assert is_still(anna, {"x-api-key": "key"}, "key", by_secret=False)
+        assert is_still(anna, said, {"authorization": "Bearer of the proxy"}, "key")
+        assert is_still(anna, said, {"x-api-key": "key"}, "key")
         people.remove("anna")
-        assert not is_still(anna, {}, None, by_secret=False)
+        assert not is_still(anna, said, {}, None)
     finally:
         policy.install(policy.Policy())
 
