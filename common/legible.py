@@ -10,8 +10,9 @@ from pydantic import AfterValidator
 
 MAX_NAME = 200
 """Letters, as many as recipes, decks and the API take."""
-_BREAKS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-"""Control characters: line breaks, colours of a terminal; and halves of characters, which no file can hold."""
+_BREAKS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
+"""Control characters: line breaks, colours of a terminal; and what no file, or no XML, can hold: halves of characters,
+and two that are none."""
 _MARKS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+")
 """Reverse the direction of the text around them."""
 _CODES = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]+")

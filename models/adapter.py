@@ -196,6 +196,12 @@ class Adapter:
 
     def __init__(self, spec: ModelSpec, module: nn.Module, labels: Sequence[str], weights_sha256: str) -> None:
         self.spec = spec
+        for path, _ in module.named_modules():
+            # Layers are found by their names, and these stand in every file: they cannot be made legible like labels.
+            if (name := path.strip(" ")) and legible(name, len(name)) != name:
+                raise ModelProblem(
+                    f"{spec.id} has a layer with control characters in its name, {name[:60]!a}: rename it."
+                )
         self.module = freeze(module)
         names = tuple(map(legible, labels))
         # An untrained model says so with every answer.

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from components.session import reopen, url_state
+from components.session.markdown import escaped
 from components.views import tables
 from explain.methods import METHODS
 
@@ -44,5 +45,5 @@ def use(best: Cell, model: ModelSpec, label: str, help: str, then: Callable[[], 
         url_state.put(f"layers-{model.id}", [best.layer])
         then()
 
-    text = f"Use {METHODS[best.method].name} at {best.layer}{label}"
+    text = f"Use {METHODS[best.method].name} at {escaped(best.layer)}{label}"
     return st.button(text, icon=":material/visibility:", key=f"use-best-{model.id}", on_click=take, help=help)

@@ -39,7 +39,7 @@ def meaning(found: Similarity, context: Context | None, *more: str) -> None:
     st.markdown("### What the number means")
     for words in (*([context.words] if context is not None else ()), *more):
         st.caption(escaped(words))
-    layer = ", ".join(found.layers)
+    layer = escaped(", ".join(found.layers))
     rows, columns = found.matches.query.shape
     st.caption(
         f"{OF[found.of]}, by {METHODS[found.method].name} at {layer}: {rows} by {columns} cells. Both maps share one "

@@ -37,7 +37,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Fraction = tuple[Share, Share, Share, Share]
 """xyxy in shares of the picture, 0..1: left, top, right, bottom."""
 Index = Annotated[int, Field(ge=0, le=100_000)]
-Scores = tuple[Share, ...]
+Scores = Annotated[tuple[Share, ...], Field(min_length=2)]
 Curves = tuple[Scores, Scores]
 """The score, 0..1, at each of a proof's shares: with that share hidden, hottest first, and with only that kept."""
 

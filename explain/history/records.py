@@ -354,8 +354,8 @@ def merged(there: Sequence[Mark], since: Sequence[Mark], now: Sequence[Mark]) ->
 
 
 def _unseen(letter: str) -> bool:
-    # Control characters, lone surrogates, and the marks that reverse how a line reads; but not what joins emoji.
+    # Control characters, what no XML can hold, and the marks that reverse how a line reads; but not what joins emoji.
     return (
         unicodedata.category(letter) in ("Cc", "Cs")
-        or letter in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+        or letter in "\ufffe\uffff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
     )

@@ -231,8 +231,8 @@ def _entry(monitor: Monitor, entry: Entry) -> None:
         method = METHODS[entry.method].name if entry.method in METHODS else entry.method or "no map"
         size = pixels(entry.width, entry.height)
         st.caption(
-            f"{escaped(entry.picture)}, {size}  \n{entry.model}, {method}"
-            f"{f' at {listing(list(entry.layers))}' if entry.layers else ''}  \n"
+            f"{escaped(entry.picture)}, {size}  \n{entry.model}, {escaped(method)}"
+            f"{f' at {escaped(listing(list(entry.layers)))}' if entry.layers else ''}  \n"
             f"{clock(entry.time, log.zone())}, from {escaped(entry.source)}"
         )
         if len(entry.predictions) > 1:

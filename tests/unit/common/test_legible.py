@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from torch import nn
 
 from cli.console import Console
+from common.errors import ModelProblem
 from common.legible import MAX_NAME, legible
+from explain import Explainer
 from models import labels
 from models.catalog import spec
 from models.families.demo import load
@@ -20,6 +23,7 @@ from models.families.demo import load
         ("\u202egnp.exe\u2066", "gnp.exe"),
         ("a\x00b\x1b[31m", "a b [31m"),
         ("\ud800", "(no name)"),
+        ("a\ufffe\uffffb", "a b"),
         ("", "(no name)"),
         ("家\u200d族", "家\u200d族"),
     ],
@@ -49,3 +53,12 @@ def test_models_have_legible_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.families.demo.CLASSES", ("a\nb", "\u202ec", *"defghijk"))
     assert load(spec("demo-cls-s")).labels[:2] == ("a b", "c")
     assert labels.vocabulary(["red\nstar"]) == ("red star",)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[31m", "\uffff", "\u202ex"])
+def test_a_model_whose_layers_have_illegible_names_is_refused(name: str) -> None:
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net.add_module(name, nn.Linear(3, 4))
+    with pytest.raises(ModelProblem, match="has a layer with control characters in its name") as caught:
+        Explainer(net, labels=["a", "b", "c", "d"])
+    assert str(caught.value).isprintable()

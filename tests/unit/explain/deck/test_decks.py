@@ -183,8 +183,8 @@ def test_names_and_commands_of_a_stranger_s_deck_are_text_and_nothing_to_run(his
         "python -m explain image https://example.org/me.png --model efficientnet-lite0",
         "python -m explain image bus.jpg /etc/x.png --model efficientnet-lite0",
     )
-    panel = Panel("Li\x1b[31mte", (("cat\0\u202egnp", 0.5),))
-    scene = replace(a_scene("One"), panels=(panel,), commands=(own, *hostile[:5]))
+    panel = Panel("Li\x1b[31mte\uffff", (("cat\0\u202egnp", 0.5),))
+    scene = replace(a_scene("One\uffff"), notes="a\ufffe\x1b", panels=(panel,), commands=(own, *hostile[:5]))
     there = archive.put(history.decks, archive.write("A deck", [scene, replace(scene, commands=hostile[5:10])]))
     first, second = (history.decks.scene(slide) for slide in there.slides)
     assert first.commands == (own,) and second.commands == ()

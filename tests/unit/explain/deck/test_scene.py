@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,13 +33,15 @@ def cropped() -> Explanation:
     return Explainer("efficientnet-lite0")(Image(pixels, "wide.png"), top_k=2)
 
 
+PROOF = SceneProof("dog", (0, 0.5, 1), (0.5, 0.2, 0), (0, 0.4, 0.5), (0.5, 0.4, 0), (0, 0.1, 0.5), "So.", map=1)
+
+
 def whole() -> Scene:
     values = np.random.default_rng(1).integers(0, 256, (7, 9), dtype=np.uint8)
     maps = (SceneMap("cat", 0.5, values, (0.1, 0.2, 0.3, 0.4)), SceneMap("dog", None, values, seen=(0.25, 0, 0.75, 1)))
     panel = Panel("Lite", (("cat", 0.5), ("dog", 0.25)), maps, (((0.1, 0.2, 0.3, 0.4), "cat", 0.5),))
-    proof = SceneProof("dog", (0, 0.5, 1), (0.5, 0.2, 0), (0, 0.4, 0.5), (0.5, 0.4, 0), (0, 0.1, 0.5), "So.", map=1)
     view = SceneView(0, 1, "viridis", "contour", 0.5, 0.25)
-    return Scene("picture", "A title", "A sentence.", "Notes.", JPEG, (6, 4), (panel,), proof, view=view)
+    return Scene("picture", "A title", "A sentence.", "Notes.", JPEG, (6, 4), (panel,), PROOF, view=view)
 
 
 def test_scenes_survive_packing() -> None:
@@ -134,6 +137,7 @@ def with_map(**values: Any) -> bytes:
         changed(view={"map": 2}),
         changed(view={"mode": "<b>"}),
         changed(size=[1e9, 1]),
+        changed(proof=asdict(replace(PROOF, shares=(), hide=(), keep=(), control_hide=(), control_keep=()))),
         changed(panels=[json.loads("{}")]),
         with_map(score=float("nan")),
         with_map(box=[0, 0, 2, 1]),
