@@ -373,7 +373,9 @@ class Explainer:
         layers = chosen_layers(resident, options.layers)
         key = (image.sha256, adapter.weights_sha256, self.model.id, layers, options.preprocessing, resident.device)
         milliseconds: dict[str, float] = {}
-        if (evidence := EVIDENCE.get(key)) is None:
+        evidence = EVIDENCE.get(key)
+        # Somebody else may have the same weights under the same id, with other labels and preprocessing.
+        if evidence is None or evidence.resident.origin is not resident.origin:
             evidence, milliseconds = self.fresh_evidence(resident, image, options)
         return evidence, key, milliseconds
 

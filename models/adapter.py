@@ -131,6 +131,11 @@ class ModelSpec:
         return f"{word} {rest[1:]}" if rest.startswith("_") else f"{word}{rest}"
 
     @property
+    def row(self) -> int:
+        """What tells this row from others of its id and its weights, as another person's table may have one."""
+        return hash(repr(self))
+
+    @property
     def in_memory(self) -> bool:
         """Whether it is an object of the caller's, with no file and no id that another process would know."""
         return self.loader == "custom.in_memory"

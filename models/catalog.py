@@ -165,6 +165,12 @@ def _tables() -> list[Path]:
     return list(dict.fromkeys((path, users.folder(path.parent) / path.name)))
 
 
+def of_people() -> Path:
+    """Return the folder that has one with tables and files for each person; it need not exist."""
+    path, *_ = _tables()
+    return (path.parent / users.FOLDER).resolve()
+
+
 def _state() -> tuple[Any, ...]:
     """Return what the catalogue depends on: the files of tables, and the files in the operator's folders."""
     named, paths = settings().models, _tables()

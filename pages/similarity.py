@@ -161,7 +161,7 @@ def _compared(choices: Choices, explainer: Explainer, ranking: Ranking, place: i
     from explain.similarity.similarity import similarity
 
     hit, settings = ranking.hits[place], _settings(choices)
-    key: tuple[str | None, ...] = (explainer.resident.adapter.weights_sha256, choices.model.id)
+    key: tuple[Any, ...] = (explainer.resident.adapter.weights_sha256, explainer.model.row)
     key += (ranking.query.sha256, ranking.query.name)
     key += (hit.item.stamp, hit.item.key, of, str(sorted(settings.items())))
     found: Similarity | None = _cache().get(key)

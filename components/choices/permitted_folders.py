@@ -13,6 +13,7 @@ from common import users
 from common.errors import ModelProblem
 from common.settings import settings
 from components.session import url_state
+from models import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,8 +71,10 @@ def _others(path: Path) -> bool:
         return False
     found = settings()
     stores = (found.history, found.monitor, found.heatmaps, found.batches, found.clips)
-    for base in (one.resolve() for one in stores if one is not None):
-        mine = users.folder(base)
+    # What is beside the operator's table of models is the operator's.
+    of_models = catalog.of_people()
+    bases = [(one.resolve(), users.folder(one.resolve())) for one in stores if one is not None]
+    for base, mine in [*bases, *([(of_models, of_models / users.owner())] if of_models.is_dir() else [])]:
         if not path.is_relative_to(mine) and (path.is_relative_to(base) or base.is_relative_to(path)):
             return True
     return False

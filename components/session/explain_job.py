@@ -130,7 +130,7 @@ def explained(
     options = {"method": choices.method, **choices.options, **more}
     image = choices.image
     # Name and notes too: the same pixels under another file name belong to another session.
-    key: Key = (image.sha256, image.name, image.notes, explainer.resident.adapter.weights_sha256, choices.model.id)
+    key: Key = (image.sha256, image.name, image.notes, explainer.resident.adapter.weights_sha256, explainer.model.row)
     key += tuple(sorted(options.items()))
     _stop(but=key)
     from explain.evidence.resident import RESIDENCY

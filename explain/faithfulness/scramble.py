@@ -142,6 +142,7 @@ def scramble(
     key = (
         *(resident.adapter.weights_sha256, explanation.image.sha256, heatmap.method, heatmap.layers, evidence.paths),
         *(heatmap.target, options.preprocessing, options.masks, options.head, options.vocabulary, options.examples),
+        resident.adapter.spec.row,
     )
     if (found := _CACHE.get(key)) is not None:
         # Somebody else may have tested the same map.

@@ -33,7 +33,7 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
         adapter: Any = resident.adapter
         if preprocessing not in adapter.preprocessings:
             raise ModelProblem(f"{adapter.spec.id} cannot take a picture as {preprocessing!r}.")
-        key = (image.sha256, adapter.weights_sha256, adapter.spec.id, preprocessing, str(resident.device))
+        key = (image.sha256, adapter.weights_sha256, adapter.spec.row, preprocessing, str(resident.device))
         if (vector := VECTORS.get(key)) is None:
             taken = image.taken(adapter.channels, adapter.spec.id)
             given = adapter.prepare(taken, preprocessing)

@@ -19,6 +19,8 @@ from common.errors import ModelProblem, Problem
 from components.choices import permitted_folders
 from components.session import uploads
 from components.views import snapshots
+from explain.evidence.cache import ByteCache
+from explain.explainer import Explainer
 from explain.history import History
 from explain.live import tickets
 from explain.monitor import default
@@ -253,6 +255,19 @@ def test_a_permitted_folder_does_not_open_what_others_saved(stores: Path, name: 
             permitted_folders.permitted(str(pictures / "link"), allowed)
 
 
+def test_a_permitted_folder_does_not_open_others_models(stores: Path) -> None:
+    add_model(ANNA, "annas")
+    add_model(BEN, "bens")
+    allowed, tables = [stores.resolve()], stores / "tables"
+    for path in (tables, tables / "users", users.folder(tables, ANNA), users.folder(tables, ANNA) / "labels.txt"):
+        assert permitted_folders.permitted(str(path), allowed) == (path, stores)
+        with users.acting(BEN), pytest.raises(ModelProblem, match="What people saved"):
+            permitted_folders.permitted(str(path), allowed)
+    with users.acting(BEN):
+        mine = users.folder(tables, BEN)
+        assert permitted_folders.permitted(str(mine), allowed) == (mine, stores)
+
+
 def test_a_thread_that_is_not_carried_reads_nobodys(stores: Path) -> None:
     with users.acting(ANNA):
         History().decks.create("Anna's deck")
@@ -273,3 +288,21 @@ def test_the_list_of_people_names_the_folder_that_each_has_in_every_store(
     assert list_users(json=True) == 0
     (row,) = json.loads(capsys.readouterr().out)["users"]
     assert stores / "history" / users.FOLDER / row["folder"] == users.folder(stores / "history", ANNA)
+
+
+@pytest.mark.usefixtures("stores")
+def test_the_same_weights_under_the_same_id_are_explained_by_ones_own_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("explain.explainer.EVIDENCE", ByteCache("evidence", lambda evidence: evidence.nbytes))
+    explainers = {}
+    for user, licence in ((ANNA, "Anna's own"), (BEN, "Ben's own")):
+        add_model(user, "mine")
+        with users.acting(user):
+            (*_, table) = catalog._tables()
+            table.write_text(f'{OWN.format(id="mine")}licence = "{licence}"\n', "utf-8")
+            explainers[licence] = Explainer("mine")
+    one, other = (explainer.resident.adapter for explainer in explainers.values())
+    assert one.weights_sha256 == other.weights_sha256
+    assert one.spec.row != other.spec.row
+    for licence, explainer in [*explainers.items(), *explainers.items()]:
+        found = explainer(bundled("bus"), top_k=1)
+        assert found.evidence.resident.adapter.spec.licence == licence
