@@ -506,6 +506,23 @@ def test_a_cookie_does_not_let_another_sites_page_use_the_api(way: Callable[[str
     assert opened.get("/api/models", headers={"sec-fetch-site": "cross-site"}).status_code == 403
 
 
+def test_a_site_that_is_named_may_ask_before_it_sends_a_token_and_no_other_learns_anything(
+    way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_API_ORIGINS", "https://lab.example")
+    way("password")
+    opened, asked = client(), {"access-control-request-method": "POST"}
+    named = opened.options("/api/explain", headers=asked | {"origin": "https://lab.example"})
+    assert named.status_code == 200
+    assert named.headers["access-control-allow-origin"] == "https://lab.example"
+    assert "access-control-allow-credentials" not in named.headers
+    for site in ("https://lab.example", "https://evil.example"):
+        assert opened.options("/api/explain", headers={"origin": site}).status_code in (401, 403)
+    other = opened.options("/api/explain", headers=asked | {"origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in other.headers
+    assert opened.options("/", headers=asked | {"origin": "https://lab.example"}).status_code == 401
+
+
 def test_a_proxys_word_counts_from_its_own_address_only(
     way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
