@@ -201,8 +201,14 @@ server_metadata_url = "{provider.issuer}/.well-known/openid-configuration"
         httpx.post(f"{address}/sign-in", data={"name": "anna", "password": PASSWORD}, timeout=60)
 
         cookies = [cookie.value or "" for cookie in browser.cookies.jar if cookie.name.startswith("_streamlit_user")]
+        copied = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies.jar)
+        stolen = {"cookie": copied, "accept": "text/html"}
+        assert httpx.get(address, headers=stolen, timeout=60).status_code == 200
         browser.get("/sign-out", follow_redirects=True)
         assert browser.get("/").status_code == 303
+        assert httpx.get(address, headers=stolen, timeout=60).status_code == 303
+        browser.get("/sign-in/start", follow_redirects=True)
+        assert browser.get("/").status_code == 200
     said = log.read_text("utf-8")
     assert "signs in with the provider" in said
     told = [PASSWORD, KEY, token, CLIENT_SECRET, COOKIE_SECRET, *cookies]
