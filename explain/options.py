@@ -80,7 +80,7 @@ class Options:
             raise ModelProblem(f"top_k is {self.top_k!r}: ask for a whole number of classes, one at least.")
         if self.scale not in get_args(Scale):
             raise ModelProblem(f"There is no scale called {self.scale}: use own or shared.")
-        if self.preprocessing not in WAYS:
+        if not isinstance(self.preprocessing, str) or self.preprocessing not in WAYS:
             raise ModelProblem(f"There is no preprocessing called {self.preprocessing}: use one of {', '.join(WAYS)}.")
         for name, known in (("per", get_args(Per)), ("part", get_args(Part)), ("within", get_args(Within))):
             if getattr(self, name) not in known:
@@ -108,7 +108,9 @@ def _sequence(given: Any) -> tuple[Any, ...]:
 
 def _words(given: Any) -> tuple[str, ...]:
     """Read `"cat, dog"` or a sequence of words."""
-    words = given.split(",") if isinstance(given, str) else given
+    words = given.split(",") if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
+    if not all(isinstance(word, str) for word in words):
+        raise ModelProblem(f"vocabulary is {given!r}: give words, as a list or with commas between them.")
     return tuple(word.strip() for word in words if word.strip())
 
 

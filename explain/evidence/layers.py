@@ -130,7 +130,9 @@ def named(resident: Resident, typed: str) -> tuple[str, ...]:
 def _matching(name: str, adapter: Adapter, known: Mapping[str, Layer]) -> tuple[str, ...]:
     """Return the layers that match a name with stars, in the order of execution; a star does not match a dot."""
     parts = name.split("*")
-    pattern = re.compile("[^.]*".join(map(re.escape, parts)))
+    first, *middle, last = map(re.escape, parts)
+    # What a star takes is settled as soon as what follows it is found: to try all ways for many stars would take hours.
+    pattern = re.compile(f"{first}{''.join(f'(?>[^.]*?{part})' for part in middle)}[^.]*{last}")
     found = {path for path in known if pattern.fullmatch(path)}
     if not found and len(parts) <= 3:
         # What another tool calls them can only be asked for name by name.

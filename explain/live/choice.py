@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 OPTIONS = ("part", "layers", "preprocessing", "confidence", "iou", "vocabulary")
 """What a viewer may set of the engine's options, besides the method."""
+MAX_WORDS = 100
+"""Of a vocabulary, as many as requests to the API may give: a model reads them one by one before it looks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,12 @@ def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -
     if not found.quick:
         first = METHODS[quick(spec, None)].name
         raise ModelProblem(f"{found.name} runs the model many times for a map, too slow for a camera: use {first}.")
-    return Choice(explainer, explainer.options({**given, "method": found.id}), found)
+    options = explainer.options({**given, "method": found.id})
+    if len(options.vocabulary) > MAX_WORDS:
+        raise ModelProblem(
+            f"A camera looks for at most {MAX_WORDS} things, not {len(options.vocabulary):,}: give fewer."
+        )
+    return Choice(explainer, options, found)
 
 
 def quick(spec: ModelSpec, method: str | None) -> str:

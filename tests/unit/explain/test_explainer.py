@@ -670,6 +670,9 @@ def test_out_of_memory_everywhere_is_not_hidden(bus: Path, monkeypatch: pytest.M
         ({"scale": "common"}, "no scale called common: use own or shared."),
         ({"preprocessing": "stretch"}, "no preprocessing called stretch: use one of trained,"),
         ({"method": "drise", "masks": 10**9}, "masks is 1000000000: ask for a whole number of them, 1 to 100,000."),
+        ({"preprocessing": []}, "no preprocessing called []"),
+        ({"vocabulary": 5}, "vocabulary is 5: give words, as a list or with commas between them."),
+        ({"vocabulary": [[]]}, "vocabulary is [[]]: give words"),
         ({"confidence": 1.5}, "confidence is 1.5: it goes from 0 to 1."),
         ({"confidence": float("nan")}, "confidence is nan"),
         ({"confidence": "high"}, "high"),
@@ -713,6 +716,10 @@ def test_stars_stand_for_one_part_of_a_path(explainer: Explainer, bus: Path) -> 
     assert found == tuple(f"blocks.{i}" for i in range(7))
     with pytest.raises(ModelProblem, match=r"no layer bloks\.\* in this model"):
         explainer(bus, layers="bloks.*", maps=False)
+    assert explainer(bus, layers="b*l**k*.*", maps=False).recipe.layers == found
+    # All the ways in which so many can be read would take years.
+    with pytest.raises(ModelProblem, match="no layer "):
+        explainer(bus, layers="*" * 199 + "!", maps=False)
 
 
 def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path) -> None:

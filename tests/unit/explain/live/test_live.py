@@ -118,6 +118,8 @@ def test_models_and_methods_that_cannot_follow_a_camera_are_refused_in_a_sentenc
         choose(embedder, None, {})
     with pytest.raises(ModelProblem, match=r"^There is no option top_k here: use .*\.$"):
         choose(Explainer("demo-cls-s"), None, {"top_k": 3})
+    with pytest.raises(ModelProblem, match=r"^A camera looks for at most 100 things, not 101: give fewer\.$"):
+        choose(Explainer("demo-cls-s"), None, {"vocabulary": [f"a {number}" for number in range(101)]})
     with pytest.raises(ImageProblem, match=r"^A frame has at most 2 MiB: send a smaller one\.$"):
         looking("demo-cls-s").look(b"\xff\xd8" + bytes(2**21))
     with pytest.raises(ImageProblem):
