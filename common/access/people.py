@@ -91,9 +91,9 @@ def is_exact(text: str) -> bool:
 
     A provider may know both anna and anna in letters of double width: they are two people.
     """
-    found = unicodedata.normalize("NFKC", text)
-    # NFC alone makes a K of the sign for kelvin. What could not be decoded may be anybody's name.
-    return text in (found, unicodedata.normalize("NFD", found)) and "\ufffd" not in text
+    # All normal forms make a K of the sign for kelvin. What could not be decoded may be anybody's name.
+    others = any(one == "\ufffd" or ((made := unicodedata.decomposition(one)) and " " not in made) for one in text)
+    return unicodedata.normalize("NFKC", text) == unicodedata.normalize("NFC", text) and not others
 
 
 def everybody() -> list[Person]:

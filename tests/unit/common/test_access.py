@@ -224,6 +224,7 @@ def test_two_of_a_providers_people_are_never_one_here(monkeypatch: pytest.Monkey
     assert policy.listed("\u212aen@example.org") is None
     assert policy.listed("j\ufffdrg") is None
     # One spelling of the same letters is as good as the other.
+    assert policy.listed("\u0958") == policy.listed("\u0915\u093c") is not None
     assert policy.listed("ju\u0308rgen") == policy.listed("j\u00fcrgen") is not None
 
 
