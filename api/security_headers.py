@@ -36,6 +36,8 @@ FIXED = {
     "permissions-policy": "camera=(self), fullscreen=(self), clipboard-write=(self), microphone=(), geolocation=(), "
     "payment=(), usb=(), serial=(), midi=(), hid=()",
     "cross-origin-opener-policy": "same-origin",
+    # Some caches in front of a server keep whatever is called .png, and give it to whoever asks.
+    "cache-control": "private",
 }
 
 

@@ -671,6 +671,7 @@ def test_every_answer_says_what_a_browser_may_do_with_it(
             headers = client().get(path).headers
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["referrer-policy"] == "same-origin"
+            assert headers["cache-control"] in ("private", "no-store")
             assert "camera=(self)" in headers["permissions-policy"]
             assert "microphone=()" in headers["permissions-policy"]
             assert "frame-ancestors 'self'" in headers["content-security-policy"]
