@@ -33,6 +33,11 @@ def scratch_folder(kind: str) -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix=f"{kind}-", dir=_home(), ignore_cleanup_errors=True)
 
 
+def homes() -> list[Path]:
+    """Return the folders of all processes, those of other users of the machine too."""
+    return list(Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*"))
+
+
 def _home() -> Path:
     from filelock import FileLock
 
@@ -52,7 +57,7 @@ def _sweep() -> None:
     """Delete what killed processes of this user left."""
     from filelock import FileLock, Timeout
 
-    for home in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for home in homes():
         with contextlib.suppress(OSError, Timeout):
             seen = home.lstat()
             if home.is_symlink() or (hasattr(os, "getuid") and seen.st_uid != os.getuid()):

@@ -11,12 +11,13 @@ import streamlit as st
 
 from common import users
 from common.errors import ModelProblem
+from common.scratch import homes
 from common.settings import settings
 from components.session import url_state
 from models import catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 def folders() -> list[Path]:
@@ -69,12 +70,21 @@ def _others(path: Path) -> bool:
     """Return whether a path contains, or is within, what somebody else saved; LOCAL, who runs the server, reads all."""
     if not users.owner():
         return False
+    return any(
+        (path.is_relative_to(base) or base.is_relative_to(path)) and not (mine and path.is_relative_to(mine))
+        for base, mine in _stores()
+    )
+
+
+def _stores() -> Iterator[tuple[Path, Path | None]]:
+    """Yield each folder in which something is somebody's, with the current person's own part of it."""
     found = settings()
     stores = (found.history, found.monitor, found.heatmaps, found.batches, found.clips)
+    for base in (one.resolve() for one in stores if one is not None):
+        yield base, users.folder(base)
     # What is beside the operator's table of models is the operator's.
-    of_models = catalog.of_people()
-    bases = [(one.resolve(), users.folder(one.resolve())) for one in stores if one is not None]
-    for base, mine in [*bases, *([(of_models, of_models / users.owner())] if of_models.is_dir() else [])]:
-        if not path.is_relative_to(mine) and (path.is_relative_to(base) or base.is_relative_to(path)):
-            return True
-    return False
+    if (of_models := catalog.of_people()).is_dir():
+        yield of_models, of_models / users.owner()
+    # Uploaded archives, and what is made of them while a session lives.
+    for home in homes():
+        yield home, None

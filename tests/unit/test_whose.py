@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +16,7 @@ from api import live, metrics
 from api.app import create
 from api.schemas import Settings
 from cli.users import list_users
-from common import users
+from common import scratch, users
 from common.access import people
 from common.errors import ModelProblem, Problem
 from components.choices import permitted_folders
@@ -33,7 +36,6 @@ from pages.watch import drift
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 ANNA, BEN = users.User("anna@example.org", "Anna", "user"), users.User("ben@example.org", "Ben", "admin")
 EVERYBODY = (users.LOCAL, ANNA, BEN)
@@ -266,6 +268,21 @@ def test_a_permitted_folder_does_not_open_others_models(stores: Path) -> None:
     with users.acting(BEN):
         mine = users.folder(tables, BEN)
         assert permitted_folders.permitted(str(mine), allowed) == (mine, stores)
+
+
+def test_a_permitted_folder_does_not_open_what_others_upload(stores: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(stores))
+    monkeypatch.setattr(scratch, "_HOMES", {})
+    allowed, pictures = [stores.resolve()], stores / "pictures"
+    pictures.mkdir()
+    with scratch.scratch_folder("batch") as annas:
+        for path in (stores, Path(annas), Path(annas) / "upload.zip", stores / f"{scratch.PREFIX}*" / "*"):
+            assert permitted_folders.permitted(str(path), allowed) == (path, stores)
+            with users.acting(BEN), pytest.raises(ModelProblem, match="What people saved"):
+                permitted_folders.permitted(str(path), allowed)
+        with users.acting(BEN):
+            assert permitted_folders.permitted(str(pictures), allowed) == (pictures, stores)
+    scratch._end(os.getpid())
 
 
 def test_a_thread_that_is_not_carried_reads_nobodys(stores: Path) -> None:
