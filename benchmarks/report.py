@@ -27,7 +27,7 @@ SECTIONS = (
     ("viewer", "prove", "truth"),
     ("why", "regions"),
     ("live", "video"),
-    ("long", "small"),
+    ("long", "hour", "small"),
     ("load", "memory-long"),
     ("scenes", "measures", "findings"),
 )

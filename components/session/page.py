@@ -66,6 +66,7 @@ def guarded(draw: Callable[[], None]) -> Callable[[], None]:
             url_state.arrive(draw.__name__)
             try:
                 draw()
+                _drawn()
             except Exception as failure:
                 show_failure(failure, "a page failed")
                 # The picture stays in sight.
@@ -76,6 +77,12 @@ def guarded(draw: Callable[[], None]) -> Callable[[], None]:
                 _let_go()
 
     return drawn
+
+
+def _drawn() -> None:
+    from components.session import held
+
+    held.by_other_pages()
 
 
 def _let_go() -> None:

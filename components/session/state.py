@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import streamlit as st
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, MutableMapping
 
     from explain.picture.image import Image
     from explain.questions import Question
@@ -41,6 +41,12 @@ def latest(name: str, depends_on: Any, make: Callable[[], T]) -> T:
     if latest_result is None or latest_result[0] != depends_on:
         latest_result = st.session_state[f"latest-{name}"] = (depends_on, make())
     return cast("T", latest_result[1])
+
+
+def drop_latest(session: MutableMapping[str, Any]) -> None:
+    """Drop a session's latest results, which are made again."""
+    for key in [key for key in session if key.startswith("latest-")]:
+        del session[key]
 
 
 @dataclass
