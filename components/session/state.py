@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import streamlit as st
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import Callable
+
+    from streamlit.runtime.state.session_state import SessionState
 
     from explain.picture.image import Image
     from explain.questions import Question
@@ -43,7 +45,7 @@ def latest(name: str, depends_on: Any, make: Callable[[], T]) -> T:
     return cast("T", latest_result[1])
 
 
-def drop_latest(session: MutableMapping[str, Any]) -> None:
+def drop_latest(session: SessionState) -> None:
     """Drop a session's latest results, which are made again."""
     for key in [key for key in session if key.startswith("latest-")]:
         del session[key]
