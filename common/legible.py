@@ -4,9 +4,6 @@ and those in a recipe or a deck that somebody else made. And any text, for a ter
 from __future__ import annotations
 
 import re
-from typing import Annotated
-
-from pydantic import AfterValidator
 
 MAX_NAME = 200
 """Letters, as many as recipes, decks and the API take."""
@@ -38,7 +35,3 @@ def without_codes(text: str) -> str:
     'a cat [2J of two\\nlines'
     """
     return _MARKS.sub("", _CODES.sub(" ", text))
-
-
-Legible = Annotated[str, AfterValidator(lambda name: legible(name) if name else "")]
-"""Such a name in a file that is read, which may be empty there."""

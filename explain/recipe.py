@@ -6,9 +6,9 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from common.legible import Legible
+from common.legible import legible
 from explain.faithfulness import Filling
 from explain.options import Per, Scale, Within
 from models.adapter import Part
@@ -16,6 +16,8 @@ from models.preprocess import Preprocessing
 
 VERSION = "0.1.0"
 Share = Annotated[float, Field(ge=0, le=1)]
+Legible = Annotated[str, AfterValidator(lambda name: legible(name) if name else "")]
+"""A name in a file that is read, as one line of text; it may be empty there."""
 
 
 @cache

@@ -16,8 +16,9 @@ from pydantic import AfterValidator, Field, GetPydanticSchema, TypeAdapter
 from pydantic_core import core_schema
 
 from common.errors import Problem
-from common.legible import Legible, legible
+from common.legible import legible
 from common.packing import packed, unpacked
+from explain.recipe import Legible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

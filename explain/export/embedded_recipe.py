@@ -21,8 +21,7 @@ from weakref import WeakKeyDictionary
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from common.errors import ImageProblem
-from common.legible import Legible
-from explain.recipe import Recipe
+from explain.recipe import Legible, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
