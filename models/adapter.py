@@ -305,7 +305,7 @@ class Adapter:
         module, also of one that another tool calls by another name (`neck.out_convs[-1]`).
         """
         path = ""
-        for part in re.findall(r"[^.\[\]]+|\[-?\d+\]", name):
+        for part in re.findall(r"[^.\[\]]+|\[-?\d{1,9}\]", name):
             child = self._child(path, int(part[1:-1])) if part.startswith("[") else part
             if child is None:
                 return self.alias(name)

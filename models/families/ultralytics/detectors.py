@@ -67,7 +67,7 @@ class NumberedLayers:
 
     def alias(self, name: str) -> str:
         """Return `model.10` for `10`, `model[10]`, `model.model.10` or a negative index; else the name itself."""
-        match = re.fullmatch(r"(?:model\.)*(?:model\[)?(-?\d+)\]?((?:\..+)?)", name.strip())
+        match = re.fullmatch(r"(?:model\.)*(?:model\[)?(-?\d{1,9})\]?((?:\..+)?)", name.strip())
         count = len(self.module.model)
         if match is None or not -count <= int(match[1]) < count:
             return name

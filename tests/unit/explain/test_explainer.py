@@ -681,6 +681,7 @@ def test_out_of_memory_everywhere_is_not_hidden(bus: Path, monkeypatch: pytest.M
         ({"layers": "blocks.99"}, "no layer blocks.99 in this model: choose bn2; `models layers` lists all."),
         ({"layers": "bn2 blocks.99"}, "no layer blocks.99 in"),
         ({"layers": "blcks.4"}, "no layer blcks.4 in this model: the nearest is blocks.4; `models layers` lists all."),
+        ({"layers": f"blocks[{'9' * 5000}]"}, "no layer blocks[999"),
         ({"layers": 16}, "no layer 16 in this model: choose bn2; `models layers`"),
         ({"layers": ""}, "layers is '': name a layer or a preset"),
         ({"layers": ("bn2", " , ")}, "layers is ('bn2', ' , '): name"),
