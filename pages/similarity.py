@@ -14,7 +14,7 @@ from components.answer_list import Row, rows
 from components.choices import gallery_picker, model_picker, sidebar
 from components.saving import slides
 from components.session import explain_job, history_store, image_source, page, presence, queue_line, state, url_state
-from components.session.markdown import escaped, shortened
+from components.session.markdown import escaped, sentence, shortened
 from components.views import exports, similar
 from explain.phrases import plural
 
@@ -190,12 +190,12 @@ def _notes(ranking: Ranking, found: Similarity | None = None, *more: str) -> Non
     """Draw the model's own notes, and say what stands in for a choice and which pictures were left out."""
     if gallery_picker.waiting():
         more = (*more, "These are the examples, until you give a picture under *Against*.")
-    for note in (*filter(None, more), *(found.notes if found is not None else ())):
+    for note in (*filter(None, more), *(map(sentence, found.notes) if found is not None else ())):
         st.caption(f":material/info: {note}")
     if ranking.itself:
         st.caption(f":material/info: Left out: it is your picture ({escaped(', '.join(ranking.itself[:3]))}).")
-    for _, sentence in ranking.failed[:3]:
-        st.warning(escaped(sentence), icon=":material/broken_image:")
+    for _, why in ranking.failed[:3]:
+        st.warning(sentence(why), icon=":material/broken_image:")
     if len(ranking.failed) > 3:
         st.caption(f"{plural(len(ranking.failed) - 3, 'more file')} could not be read.")
 
@@ -214,7 +214,7 @@ def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) ->
             try:
                 found = _compared(choices, explainer, ranking, i, of)
             except ImageProblem as problem:
-                st.caption(str(problem))
+                st.caption(sentence(problem))
                 continue
             small = Image(np.ascontiguousarray(drawn(found, unseen)[1])).thumbnail(360)
             caption = f"{i + 1}. {escaped(shortened(hit.name, 24))} {hit.score:.2f}"

@@ -159,7 +159,7 @@ def _draw(entries: Sequence[_Entry], view: str, screen: str, help: str, beside: 
     pressed = saved.pressed.get(screen, Pressed())
     now = pressed.view == view
     if now and pressed.problem:
-        st.markdown(f":material/error: {pressed.problem}")
+        st.markdown(f":material/error: {sentence(pressed.problem)}")
     elif ids := saved.ids.get(view):
         st.page_link(
             page.script("history"),

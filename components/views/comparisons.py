@@ -13,7 +13,7 @@ from components.choices import model_picker, sidebar
 from components.choices.model_names import names as model_names
 from components.choices.model_names import titled
 from components.session import explain_job, queue_line, url_state
-from components.session.markdown import escaped
+from components.session.markdown import escaped, sentence
 from components.viewer import Box, Panel
 from components.views import detections, panels
 from explain.methods import METHODS
@@ -168,7 +168,7 @@ def every_size(choices: Choices, explainer: Explainer, request: DetectOptions, w
         except Problem as problem:
             problems.append(str(problem))
     for words in problems:
-        st.warning(words, icon=":material/warning:")
+        st.warning(sentence(words), icon=":material/warning:")
     if not sides:
         return ""
     alike = one_scale(sides) if all(one.explanation.heatmaps for one in sides) else None

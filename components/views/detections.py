@@ -189,7 +189,7 @@ def arrive(explanation: Explanation) -> None:
     if chosen.of == of:
         return
     text = st.query_params.get("box", "") if chosen.of is None else ""
-    number, found = int(text) if text.isdecimal() else 0, explanation.predictions
+    number, found = int(text[:9]) if text.isdecimal() else 0, explanation.predictions
     chosen.pair = pair_of(found[number - 1]) if 0 < number <= len(found) else None
     chosen.of = of
 

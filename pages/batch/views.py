@@ -289,7 +289,8 @@ def mostly(group: analysis.Group) -> str:
     if not len(counts):
         return "mostly nothing"
     share = counts.iloc[0] / group.count
-    return f"mostly {counts.index[0]}, {percent(share)}" if share > 0.5 else f"{len(counts)} different answers"
+    first = escaped(str(counts.index[0]))
+    return f"mostly {first}, {percent(share)}" if share > 0.5 else f"{len(counts)} different answers"
 
 
 def compared(job: Job) -> bool:
@@ -310,7 +311,7 @@ def methods(job: Job) -> None:
             "larger the number."
         )
         method_matrix.matrix(found, f"{method_matrix.HELP} The mean over the pictures.")
-        st.markdown(f":material/fact_check: {found.sentence}")
+        st.markdown(f":material/fact_check: {escaped(found.sentence)}")
         spec = catalog.catalog().get(plan.model)
         if found.best is not None and spec is not None:
             help = (

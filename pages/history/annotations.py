@@ -12,6 +12,7 @@ import streamlit as st
 from common.errors import Problem
 from components.markup import markup
 from components.session import history_store, state
+from components.session.markdown import sentence
 from explain.evidence.cache import ByteCache
 from explain.phrases import plural
 from pages.history.files import files
@@ -80,7 +81,7 @@ def marking(id: str, index: int) -> None:
         except Problem as problem:
             opened.problem = str(problem)
     if opened.problem:
-        st.markdown(f":material/error: {opened.problem}")
+        st.markdown(f":material/error: {sentence(opened.problem)}")
         return
     if opened.step is not None:
         count = len(record.marks)

@@ -14,6 +14,7 @@ from components import timeline
 from components.choices import model_picker
 from components.saving import slides
 from components.session import image_source, page, state
+from components.session.markdown import sentence
 from components.views import charts
 from explain.picture.image import Image
 from explain.video.curves import curves
@@ -54,7 +55,7 @@ def draw(job: Job, *, key: str) -> None:
     with beside:
         timeline.draw(shown, key=key, on_open=partial(_open, job.plan, key, where.lower()))
     for note in made.notes:
-        st.caption(note)
+        st.caption(sentence(note))
     if made.skipped:
         st.caption(f"{made.skipped:,} broken frames of the file were left out.")
 

@@ -223,7 +223,7 @@ def _entry(monitor: Monitor, entry: Entry) -> None:
             if entry.kept is None:
                 st.caption("The map alone: the picture was not saved.")
         except Problem as problem:
-            st.caption(f":material/image_not_supported: {problem}")
+            st.caption(f":material/image_not_supported: {sentence(problem)}")
     with right:
         sure = f", {percent(entry.confidence)}" if entry.confidence is not None else ""
         st.markdown(f"**{escaped(entry.label or 'Nothing found')}{sure}**")

@@ -13,7 +13,7 @@ from common import users
 from common.errors import Problem
 from common.settings import settings
 from components.session import state
-from components.session.markdown import sentence
+from components.session.markdown import escaped, sentence
 from explain.batch.table import PARQUET
 from explain.maps.statistics import shown
 from explain.monitor import trend
@@ -96,21 +96,24 @@ def _show(found: Drift, known: Known) -> None:
     st.markdown(verdict(found))
     if found.enough:
         st.table(rows(found), hide_index=True, border="horizontal", alt=f"{found.model} now and in the reference")
-    notes = [f"Reference: {reference_name(found, known)}, {many(found.reference_count, 'picture')}.", *found.notes]
+    notes = [
+        f"Reference: {reference_name(found, known)}, {many(found.reference_count, 'picture')}.",
+        *map(escaped, found.notes),
+    ]
     st.caption("  \n".join(notes if found.enough else notes[:1]))
 
 
 def reference_name(found: Drift, known: Known) -> str:
-    """Describe the reference, with its time in the reader's zone."""
+    """Describe the reference in Markdown, with its time in the reader's zone."""
     if known.until is None or not found.reference.startswith(WATCHED):
-        return found.reference
+        return escaped(found.reference)
     return f"{WATCHED} {clock(known.until, log.zone())}"
 
 
 def verdict(found: Drift) -> str:
     """Say what changed, in one or two sentences."""
     if not found.enough:
-        return f":material/hourglass_empty: {' '.join(found.notes)}"
+        return f":material/hourglass_empty: {escaped(' '.join(found.notes))}"
     changed = [one for one in found.numbers if one.changed]
     counts = f"{found.count:,} pictures now, {found.reference_count:,} then"
     if not found.changed:
@@ -120,7 +123,10 @@ def verdict(found: Drift) -> str:
         now, then = shown(one.name, one.median), shown(one.name, one.reference_median)
         changes.append(f"{_name(one).lower()} is {one.way}, **{now}** instead of {then}")
     if found.labels is not None and found.labels.changed:
-        named = [f"{label} {percent(now)} instead of {percent(then)}" for label, now, then in found.labels.largest[:2]]
+        named = [
+            f"{escaped(label)} {percent(now)} instead of {percent(then)}"
+            for label, now, then in found.labels.largest[:2]
+        ]
         changes.append(f"its predictions differ, {listing(named)}")
     more = len(changed) - 2
     rest = f" {plural(more, 'more number')} changed too." if more > 0 else ""

@@ -12,7 +12,7 @@ from components.session.markdown import escaped, sentence
 
 ROOT = Path(__file__).parents[3]
 DRAWN = ("markdown", "caption", "info", "warning", "error", "success", "toast", "subheader", "write")
-GIVEN = ("name", "label", "labelled", "predicted", "picture_name", "title")
+GIVEN = ("name", "label", "labelled", "predicted", "picture_name", "title", "problem", "sentence")
 OURS = ("METHODS", "model", "spec", "chosen", "instead", "row", "path")
 """Of the catalogue, and what this server names itself: nobody else does."""
 HOSTILE = [
@@ -33,9 +33,13 @@ def unescaped(source: str) -> list[str]:
                 words = ast.unparse(given)
                 if ast.unparse(call.func) == "st.error" and not isinstance(given, ast.Constant) and not words.isupper():
                     found += [] if words.startswith("sentence(") else [words]
-                for part in given.values if isinstance(given, ast.JoinedStr) else []:
-                    value = part.value if isinstance(part, ast.FormattedValue) else None
-                    if isinstance(value, ast.Attribute) and value.attr in GIVEN:
+                    continue
+                for part in given.values if isinstance(given, ast.JoinedStr) else [given]:
+                    value = part.value if isinstance(part, ast.FormattedValue) else part
+                    if isinstance(value, ast.Call) and ast.unparse(value.func) == "str":
+                        value = value.args[0]
+                    problem = isinstance(value, ast.Name) and value.id == "problem"
+                    if problem or (isinstance(value, ast.Attribute) and value.attr in GIVEN):
                         words = ast.unparse(value)
                         found += [] if any(name in words for name in OURS) else [words]
     return found
@@ -54,6 +58,8 @@ def test_that_rule_finds_what_it_is_for() -> None:
     assert unescaped('st.caption(f"{escaped(given.name)} {METHODS[x].name}")') == []
     assert unescaped("st.error(str(problem))") == ["str(problem)"]
     assert unescaped("st.error(sentence(problem))") == []
+    assert unescaped("st.caption(str(problem))") == ["problem"]
+    assert unescaped('st.markdown(f"{found.sentence}")') == ["found.sentence"]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
