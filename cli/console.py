@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from common.legible import without_codes
+from common.legible import one_line, without_codes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -94,10 +94,10 @@ class Console:
         if self.as_json:
             import json
 
-            print(json.dumps({"error": sentence}), file=self._stdout)
+            print(json.dumps({"error": one_line(sentence)}), file=self._stdout)
 
     def warn(self, sentence: str) -> None:
-        print(without_codes(sentence), file=sys.stderr)
+        print(one_line(sentence), file=sys.stderr)
 
     @contextlib.contextmanager
     def progress(self, words: str) -> Iterator[Progress]:

@@ -22,6 +22,8 @@ PREFIX = "SIGHTGLASS_"
 OFF = "off"
 MAX_SAID = 80
 """Letters of a malformed value that its sentence repeats."""
+MAX_PATH, MAX_PART = 4096, 255
+"""Bytes that Linux takes, and of one name in it: a longer path raises an error of its own wherever it is looked for."""
 PROFILES: dict[str, dict[str, Any]] = {
     "small": {
         "memory_mb": 840,
@@ -65,7 +67,10 @@ def _profile(text: str) -> str:
 
 def _folder(text: str) -> Path:
     # Not Path.expanduser: that raises where a container's user has no home.
-    return Path(os.path.expanduser(text))
+    path = Path(os.path.expanduser(text))
+    if len(os.fsencode(path)) >= MAX_PATH or any(len(os.fsencode(part)) > MAX_PART for part in path.parts):
+        raise ValueError("longer than any path")
+    return path
 
 
 def _split(text: str, separator: str) -> list[str]:
@@ -295,7 +300,7 @@ def _sentence(field: str, text: str) -> str:
     extra = Settings.model_fields[field].json_schema_extra
     assert isinstance(extra, dict)
     said = repr(text) if len(repr(text)) <= MAX_SAID else f"{repr(text)[:MAX_SAID]}…"
-    return f"{variable(field)} is {said}: give {extra['give']}."
+    return f"{variable(field)} is {said}: give {extra['give'] or 'a shorter path'}."
 
 
 def shown_default(field: str) -> str:

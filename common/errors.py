@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import errno
 
+from common.legible import one_line
+
 
 class Problem(ValueError):
-    """Something a user can mend; its text is shown as it is, on a screen, in a terminal and over HTTP."""
+    """Something a user can mend; its text is shown as it is, on a screen, in a terminal and over HTTP.
+
+    What it repeats from outside may be anything: it is one line, and none of its words is longer than a reader needs.
+    """
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(one_line(sentence))
 
 
 class SettingProblem(Problem):

@@ -1,5 +1,5 @@
 """Names that come from outside, as one line of text: of classes above all, which every screen, file and log shows;
-and those in a recipe or a deck that somebody else made. And any text, for a terminal."""
+and those in a recipe or a deck that somebody else made. And any text, for a terminal, and any sentence."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 
 MAX_NAME = 200
 """Letters, as many as recipes, decks and the API take."""
+MAX_WORD = 220
+"""Letters without a space between: room for a name with quotation marks around it."""
 _BREAKS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 """Control characters: line breaks, colours of a terminal; and what no file, or no XML, can hold: halves of characters,
 and two that are none."""
@@ -14,6 +16,7 @@ _MARKS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+")
 """Reverse the direction of the text around them."""
 _CODES = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]+")
 """Control characters other than tabs and line breaks."""
+_LONG = re.compile(rf"\S{{{MAX_WORD + 1},}}")
 
 
 def legible(name: str, most: int = MAX_NAME) -> str:
@@ -35,3 +38,15 @@ def without_codes(text: str) -> str:
     'a cat [2J of two\\nlines'
     """
     return _MARKS.sub("", _CODES.sub(" ", text))
+
+
+def one_line(sentence: str) -> str:
+    """Return a sentence as one line, without what is not seen.
+
+    Whatever is too long to be a word, such as a path, has an ellipsis in its middle.
+
+    >>> len(one_line(f"There is no model {'a' * 10_000!r}."))
+    238
+    """
+    text = _MARKS.sub("", _BREAKS.sub(" ", sentence))
+    return _LONG.sub(lambda found: f"{found[0][: MAX_WORD // 2 - 1]}…{found[0][-MAX_WORD // 2 :]}", text)

@@ -282,8 +282,8 @@ def of_many_samples(whole: bytes, count: int) -> tuple[bytes, bytes]:
     return bytes(indexed), whole[:at] + moov + whole[at + size :] + fragment + box(b"mdat", bytes(1000))
 
 
-def large_clips(folder: Path, side: int) -> Files:
-    """Clips with frames of side x side pixels of one colour, with as many frames in memory as their format may want."""
+def large_clips(folder: Path, side: int, frames: int) -> Files:
+    """Clips of frames of side x side pixels of one colour; H.264 may ask a decoder to hold 16 of them, and more."""
     from fractions import Fraction
 
     import av
@@ -300,7 +300,7 @@ def large_clips(folder: Path, side: int) -> Files:
         with av.open(str(path), "w") as file:
             stream: Any = file.add_stream(codec, rate=25)
             stream.width, stream.height, stream.pix_fmt, stream.options = side, side, kind, options
-            for i in range(10):
+            for i in range(frames):
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
                 frame.pts, frame.time_base = i, Fraction(1, 25)
                 file.mux(stream.encode(frame))

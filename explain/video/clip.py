@@ -41,6 +41,10 @@ _SAMPLE = 2**20
 """Bytes at either end of a file by which it is recognised."""
 
 
+Turn = tuple[bool, bool, bool]
+"""How frames are brought upright: whether to swap their axes, then to reverse their columns and their rows."""
+
+
 @dataclass(frozen=True)
 class Frame:
     """One frame: `number` counts the frames that could be decoded, from the start of the range."""
@@ -152,7 +156,10 @@ class Clip:
         first = next(self._decoded(container), None)
         if first is None:
             raise ImageProblem(f"{self.name} has no frame that can be decoded; give {TAKEN}, whole.")
-        pixels = upright(first, aspect=self._aspect)
+        # Asked of one frame only: the answer makes a circle with its frame, which would then be held until the next
+        # collection of garbage.
+        self._turn = _turn(first)
+        pixels = upright(first, self._turn, aspect=self._aspect)
         rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
         seconds = _seconds(container, stream)
         frames = stream.frames or round(seconds * rate)
@@ -187,7 +194,7 @@ class Clip:
                 if (end is not None and seconds >= end - 1e-6) or seconds > MAX_SECONDS:
                     return
                 if number % every == 0 and (after is None or pts > after[1]):
-                    pixels = upright(frame, (self.about.width, self.about.height), aspect=self._aspect)
+                    pixels = upright(frame, self._turn, (self.about.width, self.about.height), aspect=self._aspect)
                     pixels.flags.writeable = False
                     yield Frame(number, pts, seconds, pixels)
                 number += 1
@@ -227,8 +234,9 @@ class Clip:
     def _decoded(self, container: Any) -> Iterator[Any]:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        # A frame that is larger than the file's head says is refused before there is room made for it.
-        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        # A frame that is larger than the file's head says is refused before there is room made for it. Decoders count
+        # the sides rounded up to whole blocks, of up to 64 pixels.
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS * 9 // 8)}
         packets = container.demux(stream)
         while True:
             try:
@@ -262,13 +270,12 @@ class Clip:
         return {"name": self.name, "bytes": size, "ends": digest.hexdigest()}
 
 
-def upright(frame: Any, size: tuple[int, int] | None = None, *, aspect: float = 1.0) -> Pixels:
-    """Return a decoded frame as uint8 (H, W, 3) RGB, turned as it says and with square pixels.
+def upright(frame: Any, turn: Turn, size: tuple[int, int] | None = None, *, aspect: float = 1.0) -> Pixels:
+    """Return a decoded frame as uint8 (H, W, 3) RGB, turned and with square pixels.
 
     `size`: (width, height) of the result, for frames that differ from the first; by default the frame's own. `aspect`:
     how much wider than high a pixel of the frame is shown.
     """
-    turn = _turn(frame)
     wide, high = max(1, round(frame.width * aspect)), frame.height
     if size is not None:
         wide, high = size[::-1] if turn[0] else size
@@ -285,8 +292,8 @@ def upright(frame: Any, size: tuple[int, int] | None = None, *, aspect: float = 
     return np.ascontiguousarray(pixels)
 
 
-def _turn(frame: Any) -> tuple[bool, bool, bool]:
-    """Return how a frame is brought upright: whether to swap its axes, then to reverse its columns and its rows."""
+def _turn(frame: Any) -> Turn:
+    """Return how a clip that begins with a frame is brought upright."""
     for data in frame.side_data:
         if data.type.name == _MATRIX:
             a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()

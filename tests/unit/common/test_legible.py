@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from torch import nn
 
 from cli.console import Console
-from common.errors import ModelProblem
-from common.legible import MAX_NAME, legible
+from common.errors import ModelProblem, Problem
+from common.legible import MAX_NAME, MAX_WORD, legible, one_line
 from explain import Explainer
 from models import labels
 from models.catalog import spec
@@ -35,6 +37,20 @@ def test_a_name_is_one_line_without_what_is_not_seen(given: str, shown: str) -> 
 def test_a_long_name_is_cut() -> None:
     assert len(legible("x" * 10_000)) == MAX_NAME
     assert legible("x" * MAX_NAME) == "x" * MAX_NAME
+
+
+def test_a_sentence_is_one_line_and_repeats_no_word_at_any_length(capsys: pytest.CaptureFixture[str]) -> None:
+    name = f"{'x' * MAX_NAME!r}"
+    assert one_line(f"There is no model {name}.") == f"There is no model {name}."
+    folder = f"/start/{'x' * 10_000}/end.png"
+    short = str(Problem(f"{folder} cannot be read."))
+    assert short.startswith("/start/x") and "x…x" in short and short.endswith("/end.png cannot be read.")
+    assert len(short.split()[0]) == MAX_WORD
+    assert str(Problem("a\nb\u202e cannot be read.")) == "a b cannot be read."
+    Console(as_json=True).fail(f"{folder} cannot be read.")
+    said = capsys.readouterr()
+    assert said.err == f"{short}\n"
+    assert json.loads(said.out) == {"error": short}
 
 
 def test_no_name_reaches_a_terminal_as_a_code(capsys: pytest.CaptureFixture[str]) -> None:

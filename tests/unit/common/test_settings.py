@@ -106,6 +106,16 @@ def test_a_folder_is_named_or_off_or_among_the_users_data(
         assert getattr(settings(), field) == Path.home() / ".local" / "share" / "sightglass" / field
 
 
+@pytest.mark.parametrize("field", ["weights", "models", "history", "people"])
+@pytest.mark.parametrize("path", ["x" * 300, "/there/" + "ü" * 128, "x/" * 2100])
+def test_a_path_that_no_disk_takes_is_malformed(field: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable(field), path)
+    with pytest.raises(SettingProblem, match=rf"^{variable(field)} is '.*: give a shorter path\.$"):
+        getattr(environment.read(), field)
+    monkeypatch.setenv(variable(field), "x" * 255)
+    assert getattr(environment.read(), field)
+
+
 def test_settings_are_read_in_one_place() -> None:
     here = ROOT / "common/environment.py"
     files = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 
@@ -174,6 +175,34 @@ def test_what_is_too_large_or_too_long_is_refused(tmp_path: Path, monkeypatch: p
             patch.setattr(reading, name, limit)
             with pytest.raises(TooLarge):
                 Clip(path)
+
+
+@pytest.mark.parametrize(("width", "height"), [(720, 50), (720, 52)])
+def test_a_clip_of_the_largest_frames_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int, height: int
+) -> None:
+    # No side is a whole number of a decoder's blocks.
+    frames = [np.full((height, width, 3), 90, np.uint8)] * 3
+    opened = clip(tmp_path / "a.mp4", frames)
+    monkeypatch.setattr(reading, "MAX_PIXELS", width * height)
+    assert len(list(Clip(opened).frames())) == 3
+
+
+def test_no_frame_is_held_until_garbage_is_collected(tmp_path: Path) -> None:
+    opened = Clip(clip(tmp_path / "a.mp4", plain(40)))
+
+    def held() -> int:
+        return sum(type(one) is av.VideoFrame for one in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = held()
+        most = max(held() for _ in opened.frames())
+    finally:
+        gc.enable()
+    # Those that each of the decoder's threads has just finished come at once.
+    assert most - before < 20
 
 
 def test_the_examples_can_be_read_and_one_thing_leaves_the_scene() -> None:
