@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from common.legible import legible
+from common.legible import MAX_NAME, legible
 from explain.faithfulness import Filling
 from explain.options import Per, Scale, Within
 from models.adapter import Part
@@ -16,8 +16,11 @@ from models.preprocess import Preprocessing
 
 VERSION = "0.1.0"
 Share = Annotated[float, Field(ge=0, le=1)]
-Legible = Annotated[str, AfterValidator(lambda name: legible(name) if name else "")]
+_ONE_LINE = AfterValidator(lambda name: legible(name) if name else "")
+Legible = Annotated[str, _ONE_LINE]
 """A name in a file that is read, as one line of text; it may be empty there."""
+Label = Annotated[str, Field(max_length=MAX_NAME), _ONE_LINE]
+"""The same, where a longer one makes the file no valid one."""
 
 
 @cache

@@ -18,7 +18,7 @@ from pydantic_core import core_schema
 from common.errors import Problem
 from common.legible import legible
 from common.packing import packed, unpacked
-from explain.recipe import Legible
+from explain.recipe import Label, Legible, Share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,6 @@ UNREADABLE = "These slides cannot be read: they are damaged, or of a newer versi
 
 Kind = Literal["picture", "models", "story", "clip", "words"]
 Mode = Literal["overlay", "map", "contour", "spotlight", "picture"]
-Share = Annotated[float, Field(ge=0, le=1)]
 Fraction = tuple[Share, Share, Share, Share]
 """xyxy in shares of the picture, 0..1: left, top, right, bottom."""
 Index = Annotated[int, Field(ge=0, le=100_000)]
@@ -47,7 +46,7 @@ Curves = tuple[Scores, Scores]
 class SceneMap:
     """A heatmap of one answer."""
 
-    label: Legible
+    label: Label
     score: Share | None
     """0..1; None where the answer is not among the predictions."""
     values: Annotated[NDArray[np.uint8], GetPydanticSchema(lambda *_: core_schema.any_schema())]
@@ -62,13 +61,13 @@ class SceneMap:
 class Panel:
     """One model's answers about the picture of a scene."""
 
-    name: Legible
+    name: Label
     """The model's title: `EfficientNet-Lite0`."""
-    answers: Annotated[tuple[tuple[Legible, Share], ...], Field(max_length=MAX_BOXES)] = ()
+    answers: Annotated[tuple[tuple[Label, Share], ...], Field(max_length=MAX_BOXES)] = ()
     """(label, score in 0..1), most sure first; of a detector those of its boxes."""
     maps: Annotated[tuple[SceneMap, ...], Field(max_length=MAX_MAPS)] = ()
     """Of the answers that have a map, in the order of the view they come from."""
-    boxes: Annotated[tuple[tuple[Fraction, Legible, Share], ...], Field(max_length=MAX_BOXES)] = ()
+    boxes: Annotated[tuple[tuple[Fraction, Label, Share], ...], Field(max_length=MAX_BOXES)] = ()
     """(box, label, score) of a detector, most sure first."""
 
 
@@ -76,7 +75,7 @@ class Panel:
 class SceneProof:
     """What happens to the answer as the hottest places are hidden, or alone kept, beside random places."""
 
-    label: Legible
+    label: Label
     """Of the answer that was proved."""
     shares: Scores
     """0..1, from nothing to the whole picture."""
@@ -86,7 +85,9 @@ class SceneProof:
     control_hide: Scores
     control_keep: Scores
     """Those of random places: the mean over their seeds, at the same shares."""
-    sentence: Annotated[str, AfterValidator(lambda text: legible(text, MAX_SENTENCE * 2))]
+    sentence: Annotated[
+        str, Field(max_length=MAX_SENTENCE * 2), AfterValidator(lambda text: legible(text, MAX_SENTENCE * 2))
+    ]
     """What follows, measured: see `Proof.sentence`."""
     controls: dict[Legible, Curves] = field(default_factory=dict)
     """All controls, by title: `Random places`, `Edges in the picture`."""

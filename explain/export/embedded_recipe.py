@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from common.errors import ImageProblem
-from explain.recipe import Legible, Recipe
+from explain.recipe import Label, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
@@ -55,7 +55,7 @@ class View(BaseModel):
 
     index: int = Field(default=0, ge=0, le=9999)
     """Index among the recipe's targets."""
-    label: Legible | None = None
+    label: Label | None = None
     """That target's class."""
     screen: Literal["explore", "detect"] = "explore"
     automatic: bool = False

@@ -169,7 +169,9 @@ def test_hostile_text_is_none(body: bytes) -> None:
     assert embedded_recipe.contents(with_text(body)) is None
 
 
-@pytest.mark.parametrize("view", [{"index": -1}, {"index": 10**9}, {"screen": "../etc"}, {"settings": {"a": [1]}}])
+@pytest.mark.parametrize(
+    "view", [{"index": -1}, {"index": 10**9}, {"label": "x" * 201}, {"screen": "../etc"}, {"settings": {"a": [1]}}]
+)
 def test_a_view_outside_its_bounds_is_none(view: dict) -> None:
     line = json.dumps({"sightglass": 1, "recipe": recipe().model_dump(mode="json"), "view": view})
     assert embedded_recipe.contents(with_text(b"\0\0\0\0" + line.encode())) is None
