@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from common.errors import Problem
 from common.settings import MIB, settings
+from explain.options import MAX_WORDS
 from models.adapter import Part
 
 MAX_MODELS = 8
@@ -23,7 +24,6 @@ MAX_MAPS = 20
 MAX_LAYERS = 16
 MAX_PIXELS = 64_000_000
 """Of all maps and overlays of one answer: 340 MB as float32 in base64, and twice that while it is sent."""
-MAX_WORDS = 100
 MAX_MASKS = 4000
 _DATA_URL = re.compile(r"data:[\w.+/-]{0,100}(;[\w.=+-]{1,60}){0,4},", re.IGNORECASE)
 

@@ -21,6 +21,8 @@ together (`shared`) or in `each` box separately."""
 Wanted = int | str | tuple[int, int]
 MAX_MASKS = 100_000
 """Far more than make a map better: they take 60 MB beside the passes."""
+MAX_WORDS = 100
+"""Of a vocabulary over HTTP and of a camera: a model reads them one by one before it looks."""
 
 
 @dataclass(frozen=True, slots=True)

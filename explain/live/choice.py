@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from common.errors import ModelProblem
 from explain.methods import METHODS
 from explain.methods import method as find_method
+from explain.options import MAX_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 OPTIONS = ("part", "layers", "preprocessing", "confidence", "iou", "vocabulary")
 """What a viewer may set of the engine's options, besides the method."""
-MAX_WORDS = 100
-"""Of a vocabulary, as many as requests to the API may give: a model reads them one by one before it looks."""
 
 
 @dataclass(frozen=True, eq=False)
