@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 import weakref
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -48,8 +47,6 @@ def two_pages() -> None:
 
 def test_a_page_that_was_left_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Large, "made", [])
-    # Streamlit puts the script there, and processes that later tests start would run it.
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     app = AppTest.from_function(two_pages).run()
     app.button[0].click().run()
     assert not app.exception and Large.saved == 1
