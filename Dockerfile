@@ -32,12 +32,8 @@ COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app
 COPY .streamlit .streamlit
 COPY assets assets
-COPY common common
 COPY models models
 COPY explain explain
-COPY api api
-COPY cli cli
-COPY components components
 COPY pages pages
 COPY sightglass sightglass
 COPY scripts scripts
@@ -46,7 +42,7 @@ ENV PATH=/opt/venv/bin:$PATH
 # Compiled here: nothing is written later.
 RUN python -m compileall -q /app
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 DATA=/data MODELS=/models PORT=8501
-# As the start script sets it: a `python -m explain users add` in a running container is on the server's own list.
+# As the start script sets it: a `python -m sightglass users add` in a running container is on the server's own list.
 ENV XDG_DATA_HOME=/data
 VOLUME ["/data", "/models"]
 EXPOSE 8501

@@ -1,10 +1,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
-# One more than two cores: a test of a browser or of a thread waits for a third of its time.
-WORKERS ?= 3
-TESTS := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# One more than there are cores, as a test of a browser or of a thread waits for a third of its time; each may take 3 GB.
+WORKERS ?= $(shell $(BIN)/python -c 'import os; gb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30; print(max(1, min(os.cpu_count() + 1, gb // 3)))')
+TESTS = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+TYPED := build/typed/sightglass
 JS := tests/js/node_modules/.done
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Hundreds of processes are started, and none shall compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## what can be done here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -15,7 +18,10 @@ run: .venv/run ## install what is missing and open the dashboard
 test: .venv/dev $(JS) ## everything: lint, types, unit, pages, browser
 	$(BIN)/python tests/browser/provide.py
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/mypy & types=$$!; $(MAKE) --no-print-directory javascript && $(TESTS) && wait $$types
+	$(MAKE) --no-print-directory types & types=$$!; $(MAKE) --no-print-directory javascript && $(TESTS) && wait $$types
+
+types: $(TYPED)
+	$(BIN)/mypy
 
 javascript:
 	if [ -e $(JS) ]; then npm --prefix tests/js run --silent lint; fi
@@ -25,11 +31,14 @@ quick: .venv/dev ## unit tests in Python and JavaScript: no browser, no pages
 	if command -v node >/dev/null; then node --test tests/js/*.test.js; else echo "JavaScript unit tests skipped: there is no node here."; fi
 	$(TESTS) tests/unit
 
+weights: .venv/dev ## the tests that need real weights, in the folders that SIGHTGLASS_WEIGHTS names
+	$(TESTS) -m 'weights and not slow'
+
 slow: .venv/dev ## the slow tests, run once before a release
 	$(BIN)/python -m pytest -m slow
 
 check: .venv/dev ## lint and types only
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(MAKE) --no-print-directory types
 	if [ -e $(JS) ]; then npm --prefix tests/js run --silent lint; else echo "JavaScript not checked: make test installs what that takes."; fi
 
 format: .venv/dev ## put the code in order
@@ -65,7 +74,12 @@ sbom: .venv/dev ## sbom.cdx.json: what Sightglass consists of, in CycloneDX
 	$(BIN)/pip install -r requirements-dev.txt
 	touch $@
 
+# mypy does not follow a package's __path__: the package as it is installed, of links.
+$(TYPED): sightglass explain models pages dashboard.py
+	rm -rf $@ && mkdir -p $@
+	ln -s $(addprefix $(CURDIR)/,$(wildcard sightglass/*) explain models pages dashboard.py) $@
+
 $(JS): tests/js/package.json
 	npm --prefix tests/js install --silent >/dev/null 2>&1 && touch $@ || echo "JavaScript not checked: there is no npm here, or it could not fetch ESLint and TypeScript."
 
-.PHONY: help run test javascript quick slow check format bench lock audit sbom
+.PHONY: help run test types javascript quick weights slow check format bench lock audit sbom

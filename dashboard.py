@@ -1,14 +1,24 @@
-"""The front door: the list of pages and the HTTP routes, nothing else."""
+"""List the dashboard's pages and HTTP routes."""
+
+from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
-from streamlit.navigation.page import StreamlitPage
-from streamlit.runtime.pages_manager import PagesManager
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from components.session import page, state
+from sightglass.common.errors import SettingProblem
+
+try:
+    from sightglass.components.session import page, state
+    from sightglass.components.streamlit_internals import prepare_server, script_context
+except SettingProblem as problem:
+    # This version of Streamlit lacks something.
+    sys.exit(str(problem))
+
+if TYPE_CHECKING:
+    from streamlit.navigation.page import StreamlitPage
 
 HERE = Path(__file__).parent
 """Of the icons: beside this file, in a checkout as in an installation."""
@@ -82,36 +92,30 @@ MENU = {
 }
 """The menus of the bar in their order, each with its pages: their addresses, titles, icons and help texts."""
 
-if get_script_run_ctx(suppress_warning=True) is None:
+if script_context() is None:
     # The server reads this file once, for what is answered beside the pages; each visit then runs the rest.
     from starlette.middleware import Middleware
 
-    from api import routes, startup
-    from api.door import Door
-    from common.errors import SettingProblem
-    from components.session import address, away, media, provider, signed_in
+    from sightglass.api import routes, startup
+    from sightglass.api.door import Door
+    from sightglass.components.choices import import_ahead
+    from sightglass.components.session import provider, signed_in
 
     try:
         startup.prepare(st.get_option("server.address"))
         provider.check()
     except SettingProblem as problem:
         sys.exit(str(problem))
-    # For apps of Streamlit's first multipage kind a folder called `pages` is the menu: the first visit to /compare
-    # would run that file alone, without what stands here.
-    PagesManager.uses_pages_directory = False
-
-    address.stay_inside()
-    away.forget_soon()
-    media.install()
+    prepare_server()
     signed_in.install()
     base = provider.base_path()
     door = Middleware(Door, base=base, provider=provider)
-    app = st.App(__file__, routes=routes(base=base), middleware=[door], lifespan=address.announced)
+    app = st.App(__file__, routes=routes(base=base), middleware=[door], lifespan=import_ahead.serving)
 else:
-    from components.page_title import page_title
-    from components.session import signed_in
-    from components.session.markdown import escaped
-    from components.tour import tour
+    from sightglass.components.page_title import page_title
+    from sightglass.components.session import signed_in
+    from sightglass.components.session.markdown import escaped
+    from sightglass.components.tour import tour
 
     def to_explore() -> None:
         """The start page's own address."""

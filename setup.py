@@ -1,11 +1,12 @@
-"""What pyproject.toml cannot say: the dashboard's loose files go into one package, laid out as they are here."""
+"""What pyproject.toml cannot say: every room of the project is installed inside one package."""
 
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
-ROOMS = ("common", "models", "explain", "api", "cli", "components", "pages", "sightglass")
-DATA = ("*.css", "*.js", "*.html", "*.webp", "*.json", "*.toml", "weights/*")
-LOOSE = "sightglass.dashboard"
+BESIDE = ("explain", "models", "pages")
+"""Rooms that stand beside the package in a checkout."""
+DATA = ("*.css", "*.js", "*.html", "*.webp", "*.json", "*.toml", "weights/*", "player/*", "py.typed")
+DASHBOARD = "sightglass.dashboard"
 
 
 class Build(build_py):
@@ -13,14 +14,15 @@ class Build(build_py):
 
     def find_package_modules(self, package, package_dir):
         found = super().find_package_modules(package, package_dir)
-        return [module for module in found if package != LOOSE or module[1] == "dashboard"]
+        return [module for module in found if package != DASHBOARD or module[1] == "dashboard"]
 
 
-packages = find_packages(include=[name for room in ROOMS for name in (room, f"{room}.*")])
+rooms = find_packages(include=[name for room in BESIDE for name in (room, f"{room}.*")])
+packages = [*find_packages(include=["sightglass", "sightglass.*"]), *(f"sightglass.{name}" for name in rooms)]
 setup(
-    packages=[*packages, LOOSE],
-    package_dir={LOOSE: "."},
+    packages=[*packages, DASHBOARD],
+    package_dir={f"sightglass.{room}": room for room in BESIDE} | {DASHBOARD: "."},
     # Streamlit reads the theme from beside the script, and the script its icons.
-    package_data={name: [*DATA] for name in packages} | {LOOSE: [".streamlit/config.toml", "assets/*"]},
+    package_data={name: [*DATA] for name in packages} | {DASHBOARD: [".streamlit/config.toml", "assets/*"]},
     cmdclass={"build_py": Build},
 )

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.report import DETECTORS, Row, load, machine, with_section
 from benchmarks.viewer.run import LINES
-from common.errors import Problem
+from sightglass.common.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _device(options: argparse.Namespace) -> tuple[torch.device, Path]:
     from benchmarks.case import picture
-    from explain.evidence.resident import device
+    from sightglass.explain.evidence.resident import device
 
     return device(options.device), options.picture or picture()
 

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.timing import SEED
-from common.errors import ModelProblem
-from common.packaged import photograph
-from explain.evidence.evidence import Evidence
-from explain.evidence.resident import Resident
-from explain.maps.heatmap import scaled
-from explain.methods import METHODS
-from explain.methods.from_evidence import compute, raw_maps
-from explain.picture.image import Image
-from models.adapter import Target
-from models.catalog import available
-from models.geometry import ModelInput
+from sightglass.common.errors import ModelProblem
+from sightglass.common.packaged import photograph
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.maps.heatmap import scaled
+from sightglass.explain.methods import METHODS
+from sightglass.explain.methods.from_evidence import compute, raw_maps
+from sightglass.explain.picture.image import Image
+from sightglass.models.adapter import Target
+from sightglass.models.catalog import available
+from sightglass.models.geometry import ModelInput
+from sightglass.models.spec import WeightsTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from explain.methods.method import Method
-    from models.adapter import ModelSpec
-    from models.layers import Layer
+    from sightglass.explain.methods.method import Method
+    from sightglass.models.layers import Layer
+    from sightglass.models.spec import ModelSpec
 
 FAST = tuple(method for method in METHODS.values() if method.quick)
 """The methods that are functions of Evidence."""
@@ -43,7 +44,7 @@ def picture() -> Path:
 
 def seeded(row: ModelSpec) -> tuple[ModelSpec, str]:
     """Return a row of the catalogue with its trained weights or else seeded ones; and which: `real` or `random`."""
-    return (row, "real") if available(row) else (replace(row, weights={"random": SEED}), "random")
+    return (row, "real") if available(row) else (replace(row, weights=WeightsTable(random=SEED)), "random")
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,8 @@ import torch
 
 from benchmarks.bootstrap import Samples
 from benchmarks.report import Row, ends, grid
-from explain.faithfulness import controls
-from explain.faithfulness.filling import fixed, imputed
+from sightglass.explain.proof import controls
+from sightglass.explain.proof.filling import fixed, imputed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchmarks.bootstrap import Line
-    from explain.faithfulness import Filling
-    from explain.faithfulness.curves import Perturber
+    from sightglass.explain.proof import Filling
+    from sightglass.explain.proof.curves import Perturber
 
 SHARE = 0.2
 """Of the region's area that is hidden."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmarks import baselines
 from benchmarks.report import grid
-from explain import Explainer
-from models.demo import captioned_scenes
+from sightglass.explain import Explainer
+from sightglass.models.demo import captioned_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

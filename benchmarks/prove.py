@@ -16,16 +16,16 @@ from benchmarks.case import picture
 from benchmarks.report import FOLDER, RESULTS, Row, goal, goals, grid, machine, page, with_section
 from benchmarks.timing import in_rounds
 from benchmarks.viewer.waiting import first_curves
-from common.errors import Cancelled
-from components.session.background import lower_priority
-from explain import Explainer
-from explain.faithfulness import controls
-from explain.faithfulness.curves import BATCH_CPU, BATCH_GPU, STEPS, Order, Perturber
-from explain.faithfulness.filling import blurred
-from explain.faithfulness.ranking import ranking
-from explain.faithfulness.scores import scorer
-from explain.whatif.changes import changes
-from explain.whatif.edits import Edit, Mark, edited
+from sightglass.common.errors import Cancelled
+from sightglass.components.session.background import lower_priority
+from sightglass.explain import Explainer
+from sightglass.explain.proof import controls
+from sightglass.explain.proof.curves import BATCH_CPU, BATCH_GPU, STEPS, Order, Perturber
+from sightglass.explain.proof.filling import blurred
+from sightglass.explain.proof.ranking import ranking
+from sightglass.explain.proof.scores import scorer
+from sightglass.explain.whatif.changes import changes
+from sightglass.explain.whatif.edits import Edit, Mark, edited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from explain.explanation import Explanation
+    from sightglass.explain.explanation import Explanation
 
 OUT = FOLDER / "PROVE.md"
 CLASSIFIER, DETECTOR = "efficientnet-lite0", "yolo11n"

@@ -6,30 +6,30 @@ Everything in the picture is read from the source: a room's sentence from its `_
 from __future__ import annotations
 
 import ast
+import sys
 import textwrap
 from html import escape
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from tests.rooms import ORDER, folder, sources  # noqa: E402
+
 PICTURE = ROOT / "docs/rooms.svg"
-FLOORS = (("dashboard", "sightglass"), ("pages",), ("components", "api", "cli"), ("explain",), ("models",), ("common",))
-"""Top floor first: arrows lead down, or sideways from `cli` to `api`, which its verb `serve` starts."""
+FLOORS = ORDER[::-1]
 WIDTH, MARGIN, GAP, LINE, CHIP = 960, 24, 18, 17, 22
 
 
 def sentence(room: str) -> str:
     """Return the first sentence of a room's docstring."""
-    path = ROOT / f"{room}.py"
-    source = path if path.is_file() else ROOT / room / "__init__.py"
+    source = folder(room) if room == "dashboard" else folder(room) / "__init__.py"
     text = ast.get_docstring(ast.parse(source.read_text("utf-8"))) or ""
     return " ".join(text.split("\n\n")[0].split())
 
 
 def folders(room: str) -> list[str]:
     """Return the folders of Python in a room, one level deep."""
-    if not (ROOT / room).is_dir():
-        return []
-    return sorted(path.parent.name for path in (ROOT / room).glob("*/__init__.py"))
+    return sorted(path.parent.name for path in folder(room).glob("*/__init__.py"))
 
 
 def imports() -> dict[str, set[str]]:
@@ -37,16 +37,13 @@ def imports() -> dict[str, set[str]]:
     rooms = [room for floor in FLOORS for room in floor]
     found: dict[str, set[str]] = {room: set() for room in rooms}
     for room in rooms:
-        paths = [ROOT / f"{room}.py"] if (ROOT / f"{room}.py").is_file() else (ROOT / room).rglob("*.py")
-        for path in paths:
+        for path in sources(room):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-                found[room] |= {name.partition(".")[0] for name in names} & set(rooms)
+                found[room] |= {name.split(".")[1] for name in names if name.startswith("sightglass.")} & set(rooms)
     # Streamlit is given pages by their paths.
     found["dashboard"].add("pages")
-    # `python -m explain` starts the command line: a front door, no part of the engine.
-    found["explain"].discard("cli")
     return {room: others - {room} for room, others in found.items()}
 
 

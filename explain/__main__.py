@@ -1,8 +1,8 @@
-"""`python -m explain`: the engine on the command line."""
+"""Run the command line in a checkout: `python -m explain`."""
 
 import sys
 
-from cli import main
+from sightglass.common.door import above
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(above("command_line").main())

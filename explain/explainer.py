@@ -1,4 +1,4 @@
-"""Explain pictures with a model chosen by its name, its file or the object itself."""
+"""Explain pictures with a model: the library's entry point."""
 
 from __future__ import annotations
 
@@ -14,30 +14,29 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import torch
 
-from common.errors import Cancelled, ModelProblem
-from explain import given_model, given_pictures
-from explain.batch import batched_pass
-from explain.evidence.cache import ByteCache
-from explain.evidence.determinism import own_modes
-from explain.evidence.evidence import Evidence
-from explain.evidence.layers import chosen_layers
-from explain.evidence.resident import RESIDENCY, Residency, Resident
-from explain.evidence.resident import device as find_device
-from explain.explanation import Explanation, explain
-from explain.options import Options
-from explain.picture.image import Image
-from explain.questions import Question, settings
-from models.catalog import is_file, spec
-from models.families.custom import in_memory
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.explain.evidence import batched_pass, given_model, given_pictures
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import chosen_layers
+from sightglass.explain.evidence.resident import RESIDENCY, Residency, Resident
+from sightglass.explain.evidence.resident import device as find_device
+from sightglass.explain.explanation import Explanation, explain, explain_parts, takes_several
+from sightglass.explain.options import Options
+from sightglass.explain.picture.image import Image
+from sightglass.explain.questions import Question, settings
+from sightglass.models.catalog import is_file, spec
+from sightglass.models.families.custom import in_memory
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from explain.progress import Progress
-    from models.adapter import ModelSpec
-    from models.geometry import ModelInput
-    from models.layers import Layer
+    from sightglass.common.progress import Progress
+    from sightglass.models.geometry import ModelInput
+    from sightglass.models.layers import Layer
+    from sightglass.models.spec import ModelSpec
 
 LOGGER = logging.getLogger(__name__)
 EVIDENCE: ByteCache[Evidence] = ByteCache("evidence", lambda evidence: evidence.nbytes)
@@ -60,7 +59,7 @@ class Run:
 class Explainer:
     """A model that explains pictures; it stays loaded until other models need its memory.
 
-    >>> from explain import Explainer
+    >>> from sightglass import Explainer
     >>> Explainer("efficientnet-lite0")("bus.jpg", top_k=1)
     Explanation('bus.jpg', 'efficientnet-lite0': minibus 0.62; 1 heatmaps)
 
@@ -225,10 +224,11 @@ class Explainer:
     def options(self, given: Mapping[str, Any], question: Question | None = None) -> Options:
         """Return the checked options of a call with these; raises ModelProblem naming the first wrong one."""
         # The adapter's first part is its default: of prompts their contrast.
-        first: dict[str, Any]
-        first = {"part": self.resident.adapter.parts[0]} if question is None else settings(self.resident, question)
-        if self._layers and "layers" not in first:
-            first["layers"] = self._layers
+        first: Mapping[str, Any] = {"part": self.resident.adapter.parts[0]}
+        if question is not None:
+            first = settings(self.resident, question)
+        elif self._layers:
+            first = {**first, "layers": self._layers}
         layers = {"layers": self._paths(given["layers"])} if "layers" in given else {}
         return Options.parse({**first, **given, **layers})
 
@@ -267,7 +267,7 @@ class Explainer:
             if run.progress is not None:
                 run.progress(len(made) / count, group[0][0].name)
             options = group[0][1]
-            together = len(group) > 1 and run.maps and batched_pass.possible(self.resident, options)
+            together = len(group) > 1 and run.maps and takes_several(self.resident, options)
             work = functools.partial(self._in_one_pass, group)
             found = self.with_oom_fallback(work) if together else []
             alone = replace(run, progress=None)
@@ -291,7 +291,7 @@ class Explainer:
         done = time.perf_counter()
         spent = {"prepare": (prepared - start) * 1e3 / len(group), "model": (done - prepared) * 1e3 / len(group)}
         images, each = zip(*group, strict=True)
-        return batched_pass.explained_parts(parts, images, each, notes=more, milliseconds=spent)
+        return explain_parts(parts, images, each, notes=more, milliseconds=spent)
 
     def _prepared(self, resident: Resident, image: Image, options: Options) -> ModelInput:
         """Return the model's input for a picture; raise ModelProblem for a preprocessing that it does not have."""

@@ -1,39 +1,43 @@
-"""The explanation of one picture by one model, and what can be derived from it without another pass."""
+"""One picture explained by one model."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from common.errors import ModelProblem
-from explain.evidence.attention import COMPUTED_OPENLY
-from explain.evidence.determinism import own_modes
-from explain.evidence.targets import UNSHOWN, decode, resolve, unshown
-from explain.export import result_folder
-from explain.findings.diagnosis import diagnose
-from explain.maps import boxes
-from explain.maps.heatmap import Heatmap, heatmaps
-from explain.methods import attention, from_evidence
-from explain.methods import method as find_method
-from explain.methods.method import Method, RawMaps, Request
-from explain.options import Options, Scale, Wanted
-from explain.picture.image import Image
-from explain.result import Result
+from sightglass.common.door import above
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence import batched_pass
+from sightglass.explain.evidence.attention import COMPUTED_OPENLY
+from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.evidence.targets import UNSHOWN, decode, resolve, unshown
+from sightglass.explain.findings.diagnosis import diagnose
+from sightglass.explain.maps import boxes
+from sightglass.explain.maps.heatmap import Heatmap, heatmaps
+from sightglass.explain.methods import attention, from_evidence
+from sightglass.explain.methods import method as find_method
+from sightglass.explain.methods.method import Method, RawMaps, Request
+from sightglass.explain.options import Options, Scale, Wanted
+from sightglass.explain.picture.image import Image
+from sightglass.explain.result import Result
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
-    from explain.evidence.evidence import Evidence
-    from explain.evidence.resident import Resident
-    from explain.export.figure import Format
-    from explain.faithfulness.proof import Proof
-    from explain.findings.finding import Finding
-    from explain.progress import Progress
+    from sightglass.common.files import Json
+    from sightglass.common.progress import Progress
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.findings.finding import Finding
+    from sightglass.explain.proof.proof import Proof
+    from sightglass.models.geometry import ModelInput
+    from sightglass.models.layers import Layer
 
-FIGURES: dict[str, Format] = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "svg": "svg", "pdf": "pdf"}
+FIGURES = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "svg": "svg", "pdf": "pdf"}
 """The kind of figure by the ending of its file."""
 
 
@@ -43,7 +47,7 @@ class Explanation(Result):
 
     The `with_` methods reuse its Evidence, so quick methods, other targets and options need no model pass.
 
-    >>> from explain import Explainer
+    >>> from sightglass import Explainer
     >>> explanation = Explainer()("bus.jpg", top_k=2)
     >>> explanation.with_method("hirescam").heatmaps[0].method, explanation.overlay().shape
     ('hirescam', (1080, 810, 3))
@@ -109,7 +113,7 @@ class Explanation(Result):
         Takes the options of `explain.faithfulness.prove.prove`: steps, fillings, progress, cancel, partial. The proof
         is also put into `proofs`, so that reports and records made afterwards carry it.
         """
-        from explain.faithfulness.prove import prove
+        from sightglass.explain.faithfulness.prove import prove
 
         made = prove(self, index, **options)
         self.proofs[self.heatmaps.index(self._map(index))] = made
@@ -118,34 +122,30 @@ class Explanation(Result):
     def save(self, path: str | Path) -> Path:
         """Write figure, overlays, heatmaps, raw maps, statistics, summary and recipe into a folder.
 
-        The layout is that of `python -m explain`; all files are written, or none. A path that ends in .png, .jpg, .svg
+        The layout is the command line's; all files are written, or none. A path that ends in .png, .jpg, .svg
         or .pdf is a file instead, which gets the figure of the first map, and one in .html gets the report of all maps.
         Returns the path. Raises OSError, or ModelProblem for a folder's path that is a file.
         """
         path = Path(path)
         kind = path.suffix.lower().removeprefix(".")
         if kind == "html" and not path.is_dir():
-            from explain.export import html_report
-
-            path.write_text(html_report.html([self]), "utf-8")
+            path.write_text(above("html_report").html([self]), "utf-8")
         elif kind in FIGURES and not path.is_dir():
-            from explain.export import figure
-
-            path.write_bytes(figure.figure(self, format=FIGURES[kind]))
+            path.write_bytes(above("figure").figure(self, format=FIGURES[kind]))
         else:
-            result_folder.check(path)
-            result_folder.save(self, path)
+            above("result_folder").check(path)
+            above("result_folder").save(self, path)
         return path
 
     def _repr_html_(self) -> str:
         """Show the interactive report, as a notebook does with the last value of a cell."""
-        from explain.export import notebook
+        shown: str = above("notebook").frame([self])
+        return shown
 
-        return notebook.frame([self])
-
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """Return predictions, statistics and findings as plain values, ready for JSON."""
-        return result_folder.facts(self)
+        facts: dict[str, Any] = above("result_folder").facts(self)
+        return facts
 
 
 @own_modes()
@@ -203,3 +203,54 @@ def method_of(resident: Resident, options: Options) -> Method:
     if spec.task == "embed" and method.family in ("mask", "library"):
         raise ModelProblem(f"{method.name} asks for a class and {spec.id} predicts none: use GradCAM or EigenCAM.")
     return method
+
+
+def takes_several(resident: Resident, options: Options) -> bool:
+    """Whether a model and a method can take several pictures in one pass: a classifier's quick methods."""
+    chosen = find_method(options.method or resident.adapter.spec.method)
+    return resident.adapter.splits_batches and resident.gradients and chosen.quick
+
+
+def explain_together(
+    resident: Resident,
+    images: Sequence[Image],
+    given: Sequence[ModelInput],
+    layers: tuple[Layer, ...],
+    options: Options,
+    maps: int,
+) -> list[Explanation]:
+    """Return an Explanation of each picture, of the given targets or else of its `maps` best classes."""
+    parts = batched_pass.passed(resident, given, layers)
+    return explain_parts(parts, images, [_with_best(options, decode(part, options), maps) for part in parts])
+
+
+def explain_parts(
+    parts: Sequence[batched_pass.Part],
+    images: Sequence[Image],
+    each: Sequence[Options],
+    *,
+    notes: tuple[str, ...] = (),
+    milliseconds: Mapping[str, float] = MappingProxyType({}),
+) -> list[Explanation]:
+    """Return an Explanation of each part by its own options, which differ in nothing but their targets.
+
+    `notes` are of all of them; `milliseconds` those of one.
+    """
+    options = each[0]
+    if find_method(options.method or parts[0].resident.adapter.spec.method).gradients:
+        wanted = [resolve(one, decode(part, one), part) for part, one in zip(parts, each, strict=True)]
+        for column in range(max(map(len, wanted))):
+            # Pictures may have different numbers of targets.
+            having = [(part, targets[column]) for part, targets in zip(parts, wanted, strict=True) if targets[column:]]
+            batched_pass.backward(*zip(*having, strict=True))
+    return [
+        explain(image, part, one, milliseconds=dict(milliseconds), notes=(*image.notes, *notes))
+        for image, part, one in zip(images, parts, each, strict=True)
+    ]
+
+
+def _with_best(options: Options, predictions: Sequence[Any], maps: int) -> Options:
+    """Return the options with a picture's `maps` best classes as targets, unless targets are given."""
+    if options.targets:
+        return options
+    return replace(options, targets=tuple(prediction.index for prediction in predictions[:maps]))

@@ -1,17 +1,18 @@
-"""The options of an explanation, and their validation."""
+"""Declare and validate what an explanation is asked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from common.errors import ModelProblem
-from common.suggestions import did_you_mean
-from models.adapter import Part
-from models.geometry import Box
-from models.preprocess import WAYS
+from sightglass.common.errors import ModelProblem
+from sightglass.common.suggestions import did_you_mean
+from sightglass.models.adapter import Part
+from sightglass.models.geometry import Box
+from sightglass.models.preprocess import WAYS
 
 Per = Literal["class", "detection", "picture"]
 Scale = Literal["own", "shared"]
@@ -26,39 +27,204 @@ MAX_WORDS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """Everything a caller can choose; picture, model and options together make the recipe."""
+class Option:
+    """How an option is offered: as a flag of the command line, in the API's schema, in recipes and in the docs."""
 
-    method: str | None = None
-    """None: the model's default."""
-    layers: tuple[str, ...] = ()
-    """Dotted paths; empty: the model's default layers."""
-    targets: tuple[Wanted, ...] = ()
-    """Classes by index or label; with `per="detection"` boxes by their position among the predictions, all boxes of a
-    label, or raw candidates as (anchor, class). Empty: the `top_k` best."""
-    top_k: int = 5
-    scale: Scale = "own"
-    preprocessing: str = "trained"
-    confidence: float = 0.25
-    iou: float = 0.7
-    per: Per = "class"
+    flag: str
+    """Its names, of which printed commands use the first, and what stands for its value: `--top-k -k N`."""
+    verbs: str
+    """Those of the command line that have it."""
+    help: str
+    """What it does, and what holds without it, as `--help` says it."""
+    description: str = ""
+    """The same, as the API's schema says it."""
+    default: Any = None
+    kind: type = str
+    """Of the value: int, float, str, or tuple."""
+    least: float | None = None
+    most: float | None = None
+    wrong: str = "it goes from 0 to 1"
+    """Ends the sentence about a number that is out of these bounds."""
+    separator: str = ""
+    """Between several values in one text; empty: the flag is repeated."""
+    panel: str = "What the map shows"
+    """Of `--help`."""
+    resolved: bool = False
+    """Whether a recipe stores what it came to, instead of what was given."""
+
+    def allows(self, value: Any) -> bool:
+        """Return whether a number is one, and within the bounds; True for an option that is no number."""
+        if self.least is None or value is self.default:
+            return True
+        is_number: bool = isinstance(value, Integral if self.kind is int else Real)
+        return is_number and self.least <= value and (self.most is None or value <= self.most)
+
+
+def _option(default: Any, flag: str, verbs: str, help: str, unset: str = "", **more: Any) -> Any:
+    """Return a field of `Options` with its `Option`; `unset` is what holds without it, by default the default."""
+    if (unset := unset or str(default or "")) and "[" not in help:
+        more = {"description": f"{help}; null: {unset}."} | more
+        help += f" [{unset}]."
+    kind = str if default is None else type(default)
+    about = {"default": default, "kind": kind} | more
+    return field(default=default, metadata={"option": Option(flag, verbs, help, **about)})
+
+
+_MAPS, _MOST = "image class detect", "image class detect batch video compare prove"
+SOME_METHODS = "gradcam, layercam, occlusion, ..."
+"""What `--help` gives in full."""
+MODEL, BOXES = "Model", "Boxes"
+"""Panels of `--help`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything a caller can choose; picture, model and options together make the recipe.
+
+    The flags of the command line, the API's schema, the command that a recipe is printed as, and the table in
+    docs/api.md follow from what is declared here.
+    """
+
+    method: str | None = _option(None, "--method NAME", _MOST, SOME_METHODS, "the model's default", resolved=True)
+    layers: tuple[str, ...] = _option(
+        (),
+        "--target-layers PATH,PATH",
+        "image class detect batch video prove similarity",
+        "Layers at which to take the map, averaged if several. `models layers ID` lists them.",
+        description="Dotted paths of GET /api/layers/{model}; none: the model's default.",
+        separator=",",
+        resolved=True,
+    )
+    targets: tuple[Wanted, ...] = _option(
+        (),
+        "--class -c NAME|INDEX",
+        "image class detect batch video compare",
+        "Explain this class instead of the best ones; may be repeated.",
+        description="Classes by index or label; for single detections, boxes by index from 0, all boxes of a label, "
+        "or raw candidates as [anchor, class]; none: the `top_k` best.",
+        resolved=True,
+    )
+    top_k: int = _option(
+        5,
+        "--top-k --topk -k N",
+        "image detect",
+        "Number of best predictions that get a map",
+        least=1,
+        wrong="ask for a whole number of classes, one at least",
+    )
+    scale: Scale = _option(
+        "own",
+        "--scale own|shared",
+        "image detect compare",
+        "Scale each map to its own maximum or to the maximum of all maps",
+    )
+    preprocessing: str = _option(
+        "trained",
+        "--preprocessing NAME",
+        f"{_MOST} similarity",
+        "How the picture is fitted: trained, crop, squash, letterbox, half [trained]. It can change the prediction.",
+        description="How the picture is fitted to the model's input; null: as in training.",
+        panel=MODEL,
+    )
+    confidence: float = _option(
+        0.25,
+        "--score-thr 0..1",
+        "detect batch video compare prove",
+        "Hide boxes with a lower score",
+        least=0,
+        most=1,
+        panel=BOXES,
+    )
+    iou: float = _option(
+        0.7, "--iou 0..1", "detect", "Drop the weaker of two boxes that overlap more", least=0, most=1, panel=BOXES
+    )
+    per: Per = _option(
+        "class",
+        "--per WHAT",
+        "detect",
+        "One map for each detection, class or picture",
+        "detection",
+        description="What each map explains; null: a class.",
+    )
     """What one map covers: a class (all its boxes), one detection, or the whole picture."""
-    part: Part = "class"
+    part: Part = _option(
+        "class",
+        "--part NAME",
+        "image class detect batch video prove",
+        "What to explain: class, contrast; for a box also box, left, top, ..., objectness, mask, all",
+        description="What to explain of a class or box; null: the model's default.",
+    )
     """Which score is explained: the class, the class against the others, the box, ..."""
-    ratio: float = 0.02
-    """With `per="picture"`: the share of the strongest raw candidates that the map sums."""
-    classes: tuple[int | str, ...] = ()
-    """Detectors: show only boxes of these classes; empty: all."""
-    within: Within = "picture"
-    """Detectors: which part of a map is shown."""
-    vocabulary: tuple[str, ...] = ()
+    ratio: float = _option(
+        0.02,
+        "--ratio 0..1",
+        "detect",
+        "With --per picture: the share of strongest candidates",
+        description='With per="picture": the share of strongest raw candidates; null: 0.02.',
+        least=0,
+        most=1,
+    )
+    classes: tuple[int | str, ...] = _option(
+        (),
+        "--only CLASS",
+        "detect",
+        "Drop boxes of other classes; may be repeated.",
+        description="For a detector: drop boxes of other classes.",
+        panel=BOXES,
+    )
+    within: Within = _option(
+        "picture",
+        "--within WHERE",
+        "detect",
+        "Show the map in the whole picture, inside the boxes, or inside them rescaled together (shared) or one by one "
+        "(each)",
+        description="For a detector: the part of a map to show; null: all of it.",
+        panel="Output",
+    )
+    vocabulary: tuple[str, ...] = _option(
+        (),
+        "--words 'A, B'",
+        "image class detect batch video prove",
+        "What a CLIP, YOLO-World or YOLOE model should look for, as a list.",
+        description="What a model with an open vocabulary looks for.",
+        separator=", ",
+        panel=MODEL,
+    )
     """Open-vocabulary models: the words to look for; empty: the model's own."""
-    examples: tuple[tuple[Box, str], ...] = ()
+    examples: tuple[tuple[Box, str], ...] = _option(
+        (),
+        "--example X,Y,X,Y=NAME",
+        "detect",
+        "A box in the picture around what a YOLOE model should look for.",
+        panel=MODEL,
+    )
     """YOLOE: boxes (xyxy in original pixels of this picture) of the objects to look for, each with a name."""
-    masks: int | None = None
+    masks: int | None = _option(
+        None,
+        "--masks N",
+        _MAPS,
+        "Number of masks for D-RISE",
+        "800; 1000 for a classifier",
+        description="Number of masks for D-RISE, or approximate number of windows for Occlusion.",
+        kind=int,
+        least=1,
+        most=MAX_MASKS,
+        wrong=f"ask for a whole number of them, 1 to {MAX_MASKS:,}",
+        resolved=True,
+    )
     """D-RISE: number of random masks (None: 800 for a detector, 1000 for a classifier). Occlusion: approximate number
     of windows (None: 196)."""
-    head: int | None = None
+    head: int | None = _option(
+        None,
+        "--head N",
+        _MAPS,
+        "With --method attention: one head, counted from 0",
+        "mean of all",
+        description="For the method Attention: one head, counted from 0; null: the mean of all.",
+        kind=int,
+        least=0,
+        wrong="heads are counted from 0",
+    )
     """Method Attention: one head, counted from 0; None: the mean of all."""
 
     @classmethod
@@ -78,8 +244,6 @@ class Options:
         return cls(**{name: readers.get(name, lambda value: value)(value) for name, value in given.items()})
 
     def __post_init__(self) -> None:
-        if not isinstance(self.top_k, Integral) or self.top_k < 1:
-            raise ModelProblem(f"top_k is {self.top_k!r}: ask for a whole number of classes, one at least.")
         if self.scale not in get_args(Scale):
             raise ModelProblem(f"There is no scale called {self.scale}: use own or shared.")
         if not isinstance(self.preprocessing, str) or self.preprocessing not in WAYS:
@@ -87,20 +251,22 @@ class Options:
         for name, known in (("per", get_args(Per)), ("part", get_args(Part)), ("within", get_args(Within))):
             if getattr(self, name) not in known:
                 raise ModelProblem(f"{name} is {getattr(self, name)!r}: use one of {', '.join(known)}.")
-        if self.masks is not None and not (isinstance(self.masks, Integral) and 1 <= self.masks <= MAX_MASKS):
-            raise ModelProblem(f"masks is {self.masks!r}: ask for a whole number of them, 1 to {MAX_MASKS:,}.")
-        if self.head is not None and (not isinstance(self.head, Integral) or self.head < 0):
-            raise ModelProblem(f"head is {self.head!r}: heads are counted from 0.")
-        for name in ("confidence", "iou", "ratio"):
-            value = getattr(self, name)
-            if not (isinstance(value, Real) and 0 <= value <= 1):
-                raise ModelProblem(f"{name} is {value}: it goes from 0 to 1.")
+        for name, option in OFFERED.items():
+            if not option.allows(value := getattr(self, name)):
+                raise ModelProblem(f"{name} is {value if option.kind is float else repr(value)}: {option.wrong}.")
 
 
-RECIPE_OPTIONS: tuple[str, ...] = (
-    *("top_k", "scale", "preprocessing", "confidence", "iou", "per", "part", "ratio", "classes"),
-    *("within", "vocabulary", "examples", "head"),
+QUESTION = Option(
+    "--question -q where|why",
+    _MOST,
+    "Where is it, or why this class rather than another: sets part, method and layers together.",
+    description="Where is it, or why this class rather than another: sets part, method and layers together; any of "
+    "them given explicitly takes precedence.",
 )
+"""What a caller can give besides: see `explain.questions`."""
+OFFERED: Mapping[str, Option] = MappingProxyType({field.name: field.metadata["option"] for field in fields(Options)})
+"""How each option is offered, by its name."""
+RECIPE_OPTIONS = tuple(name for name, option in OFFERED.items() if not option.resolved)
 """The options that a recipe stores unchanged; the others it stores as they were resolved."""
 
 

@@ -1,4 +1,4 @@
-"""Map the two questions that an explanation can answer to the options that answer them.
+"""Presets of options for "where" and "why".
 
 "Where is it?" is answered by the class score near the output. "Why this class and not another?" is answered by the
 class's logit against the others', early enough in the model to show parts of an object. On drawn scenes with a known
@@ -9,13 +9,14 @@ layer alone is no better than "where" at the class's lead over the next one; its
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypedDict, get_args
 
-from common.errors import ModelProblem
-from explain.evidence.layers import backbone_at, stages
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.layers import backbone_at, stages
 
 if TYPE_CHECKING:
-    from explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.models.adapter import Part
 
 Question = Literal["where", "why"]
 STRIDE = 8
@@ -23,8 +24,16 @@ STRIDE = 8
 it."""
 
 
-def settings(resident: Resident, question: str) -> dict[str, Any]:
-    """Return the options `part`, `method` and `layers` for a question; empty layers are the model's default.
+class Preset(TypedDict):
+    """The options that ask a question; empty layers are the model's default."""
+
+    part: Part
+    method: str
+    layers: tuple[str, ...]
+
+
+def settings(resident: Resident, question: str) -> Preset:
+    """Return the options for a question.
 
     Raises ModelProblem for an unknown question, and for one that this model cannot answer.
     """
@@ -35,9 +44,11 @@ def settings(resident: Resident, question: str) -> dict[str, Any]:
         return {"part": resident.adapter.parts[0], "method": spec.method, "layers": ()}
     if not answers_why(resident):
         raise ModelProblem(f"{spec.id} cannot say why this class and not another: ask it where.")
-    why = spec.why
-    layers = tuple(why.get("target_layers", ())) or _from_fine_to_coarse(resident)
-    return {"part": "contrast", "method": why.get("method", "layercam"), "layers": layers}
+    return {
+        "part": "contrast",
+        "method": spec.why.method,
+        "layers": spec.why.target_layers or _from_fine_to_coarse(resident),
+    }
 
 
 def answers_why(resident: Resident) -> bool:

@@ -8,11 +8,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from common.legible import MAX_NAME, legible
-from explain.faithfulness import Filling
-from explain.options import Per, Scale, Within
-from models.adapter import Part
-from models.preprocess import Preprocessing
+from sightglass.common.legible import MAX_NAME, legible
+from sightglass.explain.options import Per, Scale, Within
+from sightglass.explain.proof import Filling
+from sightglass.models.adapter import Part
+from sightglass.models.preprocess import Preprocessing
 
 VERSION = "0.1.0"
 Share = Annotated[float, Field(ge=0, le=1)]

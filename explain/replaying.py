@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import ModelProblem
-from explain.explainer import Explainer
-from explain.options import RECIPE_OPTIONS
-from explain.picture.image import Image
-from explain.recipe import Recipe
-from models import catalog
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.explainer import Explainer
+from sightglass.explain.options import OFFERED
+from sightglass.explain.picture.image import Image
+from sightglass.explain.recipe import Recipe
+from sightglass.models import catalog
 
 if TYPE_CHECKING:
     import threading
 
-    from explain.explanation import Explanation
-    from explain.faithfulness.proof import Proof
-    from explain.progress import Progress
+    from sightglass.common.progress import Progress
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.proof.proof import Proof
 
 
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
@@ -26,7 +26,7 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
     Raises ModelProblem where the file is no recipe, where its model is a file that is none of yours, and where picture
     or weights differ.
 
-    >>> from explain import Explainer, replay
+    >>> from sightglass import Explainer, replay
     >>> replay(Explainer()("bus.jpg", top_k=1).recipe, "bus.jpg")
     Explanation('bus.jpg', 'efficientnet-lite0': minibus 0.62; 1 heatmaps)
     """
@@ -41,7 +41,7 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
     if catalog.is_file(recipe.model):
         raise ModelProblem(
             f"This recipe names a file, {recipe.model}, which only your own models may do: add it with "
-            "`python -m explain models add` if you trust it."
+            "`python -m sightglass models add` if you trust it."
         )
     explainer = Explainer(recipe.model, device=recipe.device)
     image = Image.open(source)
@@ -49,15 +49,8 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
         raise ModelProblem(f"{image.name} is not the picture of this recipe: give it {recipe.picture_name}.")
     if explainer.resident.adapter.weights_sha256 != recipe.weights_sha256:
         raise ModelProblem(f"The weights of {recipe.model} are not those of this recipe: put the same file in place.")
-    targets = recipe.targets if recipe.per != "picture" else ()
-    return explainer(
-        image,
-        method=recipe.method,
-        layers=recipe.layers,
-        targets=targets,
-        masks=recipe.masks,
-        **{name: getattr(recipe, name) for name in RECIPE_OPTIONS},
-    )
+    options = {name: getattr(recipe, name) for name in OFFERED}
+    return explainer(image, **options | {"targets": recipe.targets if recipe.per != "picture" else ()})
 
 
 def replay_proof(

@@ -1,4 +1,4 @@
-"""The frozen result of explaining one picture with one model: maps, numbers and recipe."""
+"""The frozen result of explaining one picture."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common.errors import ModelProblem
-from common.suggestions import did_you_mean
-from explain.evidence.targets import decode
-from explain.findings.missing import Missing
-from explain.maps import boxes
-from explain.maps.boxes import BoxNumbers
-from explain.maps.heatmap import Heatmap, rescaled
-from explain.maps.statistics import Agreement, Statistics, compare, describe, iou
-from explain.methods import method as find_method
-from explain.options import RECIPE_OPTIONS, Options
-from explain.picture.image import Image
-from explain.recipe import Recipe, versions
-from explain.rendering import render
-from models.adapter import Prediction, Target
-from models.geometry import Box
-from models.labels import class_index
+from sightglass.common.errors import ModelProblem
+from sightglass.common.suggestions import did_you_mean
+from sightglass.explain.evidence.missing import Missing
+from sightglass.explain.evidence.targets import decode
+from sightglass.explain.maps import boxes
+from sightglass.explain.maps.boxes import BoxNumbers
+from sightglass.explain.maps.heatmap import Heatmap, rescaled
+from sightglass.explain.maps.statistics import Agreement, Statistics, compare, describe, iou
+from sightglass.explain.methods import method as find_method
+from sightglass.explain.options import RECIPE_OPTIONS, Options
+from sightglass.explain.picture.image import Image
+from sightglass.explain.recipe import Recipe, versions
+from sightglass.explain.rendering import render
+from sightglass.explain.rendering.style import FILE_STYLE
+from sightglass.models.adapter import Prediction, Target
+from sightglass.models.geometry import Box
+from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from explain.evidence.evidence import Evidence
-    from explain.faithfulness.proof import Proof
-    from models.adapter import ModelSpec
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.proof.proof import Proof
+    from sightglass.models.spec import ModelSpec
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,7 +75,7 @@ class Result:
         """Everything `explain.replay` needs to compute the same maps again."""
         resident, masks = self.evidence.resident, self.options.masks
         if self.heatmaps and find_method(self.heatmaps[0].method).family == "mask":
-            from explain.methods.rise import budget
+            from sightglass.explain.methods.rise import budget
 
             masks = masks or budget(self.model.task, self.heatmaps[0].method)
         return Recipe(
@@ -110,7 +111,9 @@ class Result:
             )
         raise ModelProblem(f"There is no map {index}: no target was explained, ask for one that is among predictions.")
 
-    def overlay(self, index: int | str = 0, *, colormap: str = "inferno", alpha: float = 0.5) -> NDArray[np.uint8]:
+    def overlay(
+        self, index: int | str = 0, *, colormap: str = FILE_STYLE.colormap, alpha: float = FILE_STYLE.alpha
+    ) -> NDArray[np.uint8]:
         """Draw one heatmap over the picture, uint8 (H, W, 3) RGB: (1 - alpha) * picture + alpha * colour.
 
         `index` counts the maps, or is the label of one. The part that the model did not see is never coloured; it is

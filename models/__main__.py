@@ -1,11 +1,11 @@
 """Print the catalogue as the table in docs/models.md (`python -m models`)."""
 
-from models import catalog
+from sightglass.models import catalog
 
 HEAD = """# Models
 
-Choose one by its id, in the sidebar or with `-m`. `python -m explain models list --here` lists those whose weights are
-on this machine, `models show ID` tells more about one. The first use of another downloads its weights, unless
+Choose one by its id, in the sidebar or with `-m`. `python -m sightglass models list --here` lists those whose weights
+are on this machine, `models show ID` tells more about one. The first use of another downloads its weights, unless
 `SIGHTGLASS_OFFLINE` forbids it. Sizes are in MB of 1,000,000 bytes, in the order of the models, and are about right.
 Families without sizes are packaged, but for OSNet, whose files have to be put into a folder of `SIGHTGLASS_WEIGHTS`.
 

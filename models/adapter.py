@@ -1,37 +1,40 @@
-"""Define the types shared by the engine and the model families, and `Adapter`, the base class of every loaded model."""
+"""`Adapter`, the base class of loaded models, and shared types."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from common.errors import ModelProblem
-from common.legible import legible
-from models.geometry import Box
-from models.layers import Layer, Stage, stages_of
-from models.preprocess import prepare
+from sightglass.common.errors import ModelProblem
+from sightglass.common.legible import legible
+from sightglass.models.geometry import Box
+from sightglass.models.layers import Layer, Stage, stages_of
+from sightglass.models.preprocess import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from models.adapters.attention import Record
-    from models.drawing import Paper
-    from models.geometry import Geometry, ModelInput
-    from models.preprocess import Preprocessing
+    from sightglass.models.drawing import Paper
+    from sightglass.models.geometry import Geometry, ModelInput
+    from sightglass.models.preprocess import Preprocessing
+    from sightglass.models.spec import ModelSpec
 
 Part = Literal["class", "contrast", "box", "left", "top", "right", "bottom", "objectness", "mask", "all"]
 """What of a class or a box is explained. `contrast`: its logit against the other classes', "why this class"."""
 
 
+Record = Callable[[str, "Tensor"], "Tensor"]
+"""Called with a path and attention weights (B, heads, queries, keys); returns what is used in their place, usually the
+same."""
 Progress = Callable[[int, int], None]
 """Called with (bytes done, total bytes or 0) of a download; may raise `Cancelled` to stop."""
 
@@ -88,65 +91,6 @@ class Target:
     label: str
     anchors: tuple[int, ...] = ()
     part: Part = "class"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """One row of the catalogue."""
-
-    id: str
-    family: str
-    size: str
-    """s, m, l, or the family's own word (18, 50, b0, n)."""
-    loader: str
-    """A file in `models/families`, or a folder whose `loader.py` is meant (`timm`, `torchvision.detectors`)."""
-    arch: str
-    """What that module calls it (`resnet18`, `tf_efficientnet_lite0`, `yolo11n.pt`)."""
-    task: str
-    """`classify`, `detect`, or `embed`: it names nothing, its vectors of two pictures are compared."""
-    licence: str
-    weights: Mapping[str, Any] = field(default_factory=dict)
-    """`package` or `url` and `sha256`; empty where the loader knows itself."""
-    target_layers: tuple[str, ...] = ()
-    """Empty: found by looking (the last layer with a spatial output)."""
-    method: str = "gradcam"
-    why: Mapping[str, Any] = field(default_factory=dict)
-    """What answers "why this class and not another" where it is not the rule: `method`, `target_layers`."""
-    channels_last: bool = False
-    """Whether channels-last weights were measured to be faster on a CPU."""
-    example: str = ""
-    """Of a model that knows no photographs: the bundled example to show it."""
-    source: str = ""
-    """Where the architecture comes from: its paper or its repository."""
-    megabytes: float | None = None
-    """About how large the file of its weights is to download, in MB of 1,000,000 bytes; None: not known, or no such."""
-
-    @property
-    def name(self) -> str:
-        """What people call it, from its id and the family's own spelling: `YOLO11n`, `YOLOX nano`."""
-        word = self.family.split(" ")[0]
-        if not self.id.casefold().startswith(word.casefold()):
-            return self.id
-        rest = self.id[len(word) :]
-        return f"{word} {rest[1:]}" if rest.startswith("_") else f"{word}{rest}"
-
-    @property
-    def row(self) -> int:
-        """What tells this row from others of its id and its weights, as another person's table may have one."""
-        return hash(repr(self))
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether it is an object of the caller's, with no file and no id that another process would know."""
-        return self.loader == "custom.in_memory"
-
-    def where_stated(self, key: str) -> str:
-        """Return what states `labels`, `preprocessing` or a key of it: a key of a table, or an argument in Python."""
-        if not self.in_memory:
-            return f"weights.{key}"
-        first, _, inner = key.partition(".")
-        argument = "preprocess" if first == "preprocessing" else first
-        return f'{argument}={{"{inner}": ...}}' if inner else f"`{argument}`"
 
 
 class Adapter:
@@ -210,7 +154,7 @@ class Adapter:
         self.module = freeze(module)
         names = tuple(map(legible, labels))
         # An untrained model says so with every answer.
-        self.labels = tuple(f"{name} (untrained)" for name in names) if "random" in spec.weights else names
+        self.labels = tuple(f"{name} (untrained)" for name in names) if spec.untrained else names
         self.weights_sha256 = weights_sha256
 
     @property

@@ -1,7 +1,4 @@
-"""Identify and build architectures of torchvision and timm, by name or by the names and shapes of their tensors.
-
-`python -m models.architectures` writes the index anew, for the libraries that are installed (minutes).
-"""
+"""Identify architectures of torchvision and timm by a checkpoint's tensors (index: `training.architectures`)."""
 
 from __future__ import annotations
 
@@ -13,11 +10,11 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import ModelProblem
-from common.suggestions import did_you_mean
+from sightglass.common.errors import ModelProblem
+from sightglass.common.suggestions import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from torch import Tensor, nn
 
@@ -98,6 +95,11 @@ def build(library: str, name: str, *, blank: bool = True, **options: Any) -> nn.
     return made
 
 
+def prints(tensors: Mapping[str, Tensor]) -> tuple[str, str]:
+    """Return the index's two digests of an architecture: of its tensors, and of their names but for numbers."""
+    return _digest(_body(tensors)), _kind(tensors)
+
+
 def _body(tensors: Mapping[str, Tensor]) -> list[str]:
     return [
         f"{name} {tuple(tensor.shape)}"
@@ -121,31 +123,3 @@ def _index() -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
         for index, digest in zip(found, prints.split(), strict=True):
             index[digest] = (*index.get(digest, ()), name)
     return found
-
-
-def _all() -> Iterator[tuple[str, nn.Module]]:
-    """Yield every classifier of both libraries, without memory for its tensors where its builder allows that."""
-    import timm
-    import torchvision
-
-    known = {"torchvision": torchvision.models.list_models(torchvision.models), "timm": timm.list_models()}
-    for library, names in known.items():
-        for name in names:
-            try:
-                yield f"{library}/{name}", build(library, name)
-            # One that cannot be built is left out of the index; the operator has to name it.
-            except Exception as reason:
-                print(f"{library}/{name}: {reason}")
-
-
-def _write() -> None:
-    prints = {
-        name: f"{_digest(_body(tensors))} {_kind(tensors)}"
-        for name, module in _all()
-        if (tensors := module.state_dict())
-    }
-    INDEX.write_text(json.dumps(prints, indent=0) + "\n", "utf-8")
-
-
-if __name__ == "__main__":
-    _write()

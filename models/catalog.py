@@ -1,4 +1,4 @@
-"""List the models: the packaged catalogue, the operator's own tables, the files in their folders, and a person's own.
+"""List the models of catalogue, operator and user.
 
 Reading it imports neither torch nor any library of models, so a menu costs nothing.
 """
@@ -16,20 +16,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from common import users
-from common.errors import ModelProblem, Problem, WeightsProblem
-from common.settings import settings
-from common.suggestions import did_you_mean
-from models import remote_file, weights
-from models.adapter import ModelSpec
-from models.catalog_tables import FAMILY, MODEL, SHARED, TOP, check
-from models.inspect import inspect_model
-from models.load import current_name
+from sightglass.common import users
+from sightglass.common.errors import ModelProblem, Problem, WeightsProblem
+from sightglass.common.settings import settings
+from sightglass.common.suggestions import did_you_mean
+from sightglass.models import remote_file, weights
+from sightglass.models.catalog_tables import FAMILY, MODEL, SHARED, TOP, check
+from sightglass.models.inspect import Toml, inspect_model
+from sightglass.models.load import current_name
+from sightglass.models.spec import ModelSpec, WeightsTable, values
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from models.adapter import Progress
+    from sightglass.models.adapter import Progress
 
 LOGGER = logging.getLogger(__name__)
 PACKAGED = Path(__file__).with_name("catalog.toml")
@@ -43,7 +43,7 @@ EXPORTED = (".onnx", ".torchscript", ".pt2", ".xml")
 """Extensions of exported models; OpenVINO's may also be in a folder of their own."""
 SUFFIXES = (*EXPORTED, ".pth", ".pt", ".ckpt", ".th", ".safetensors", ".keras", ".h5", ".hdf5")
 """Of files that hold a model."""
-_MADE = ("loader", "arch", "weights", "target_layers")
+_MADE = ("loader", "arch", "weights")
 """Keys of SHARED that are not taken as they stand."""
 
 
@@ -130,7 +130,7 @@ def of_file(path: str | Path, progress: Progress | None = None) -> ModelSpec:
         return _own_file(file)
     draft = inspect_model(file)
     if missing := [unknown for unknown in draft.unknown if unknown.needed and not unknown.default]:
-        raise ModelProblem(f"{missing[0].question} Answer it with: python -m explain models add {path}")
+        raise ModelProblem(f"{missing[0].question} Answer it with: python -m sightglass models add {path}")
     return _model(file.stem, {"loader": draft.loader, "arch": draft.arch, **draft.table}, file, None)
 
 
@@ -153,7 +153,7 @@ def _log(sentences: tuple[str, ...]) -> None:
 
 def available(model: ModelSpec) -> bool:
     """Return whether the model's weights are on this machine, by names of files alone."""
-    return bool({"random", "endpoint"} & model.weights.keys()) or weights.find(model) is not None
+    return model.untrained or model.endpoint is not None or weights.find(model) is not None
 
 
 def _tables() -> list[Path]:
@@ -197,7 +197,7 @@ def _merged(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[st
         wrong |= found | ({"": " ".join(filter(None, (wrong.get(""), found[""])))} if "" in found else {})
     named = {Path(model.arch) for model in models.values()}
     for model in models.values():
-        named |= {Path(model.weights[key]) for key in ("file", "path", "url", "hub") if key in model.weights}
+        named |= set(map(Path, model.weights.sources))
     known = {path.stem for path in named} | set(models)
     # Exported from a model of the catalogue a file has its stem, and still is another model.
     exported = {path.name for path in named} | set(models)
@@ -254,30 +254,28 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
     return models, wrong
 
 
-def _model(model_id: str, table: dict[str, Any], path: Path, before: ModelSpec | None) -> ModelSpec:
+def _model(model_id: str, table: Toml, path: Path, before: ModelSpec | None) -> ModelSpec:
     check(path, f'[model."{model_id}"]', table, MODEL, needed=() if before else ("loader",))
     if "loader" in table:
         # Another model under a known name inherits nothing from it.
         before = None
-    row = {**table, "weights": _weights(table.get("weights", {}), path)} if "weights" in table else dict(table)
-    if "weights" in row:
+    row = values(ModelSpec, table)
+    if "weights" in table:
+        row["weights"] = _placed(row["weights"], path)
         # Said of the file that is no longer meant.
         row.setdefault("megabytes", None)
     if "endpoint" in row:
-        row["weights"] = {**row.get("weights", {}), "endpoint": row.pop("endpoint")}
         row.setdefault("task", "detect")
     if "loader" in row:
         row["loader"] = current_name(row["loader"])
     if row.get("loader") in ONLY_ANSWER and row.get("task", "classify") != "classify":
         row.setdefault("method", "drise")
-    if "target_layers" in row:
-        row["target_layers"] = tuple(row["target_layers"])
     if ".py:" in row.get("arch", ""):
         row["arch"] = str(path.parent / Path(row["arch"]).expanduser())
     return replace(before or _blank(model_id), **row)
 
 
-def _family(table: dict[str, Any], path: Path) -> Iterator[ModelSpec]:
+def _family(table: Toml, path: Path) -> Iterator[ModelSpec]:
     """Yield one ModelSpec for each size, with the `{...}` of its strings filled in."""
     for size, model_id in table["sizes"].items():
         names = {"id": model_id, "name": model_id.rpartition("/")[2]}
@@ -292,11 +290,10 @@ def _family(table: dict[str, Any], path: Path) -> Iterator[ModelSpec]:
             family=table["name"],
             size=size,
             arch=names["arch"],
-            weights=_weights(given, path),
-            target_layers=tuple(table.get("target_layers", ())),
+            weights=_placed(WeightsTable.read(given), path),
             loader=current_name(table["loader"]),
             megabytes=table.get("megabytes", {}).get(size),
-            **{key: table[key] for key in SHARED if key in table and key not in _MADE},
+            **values(ModelSpec, {key: table[key] for key in SHARED if key in table and key not in _MADE}),
         )
 
 
@@ -309,16 +306,18 @@ def _blank(model_id: str) -> ModelSpec:
     return ModelSpec(model_id, OWN_MODELS, "", "", model_id, "classify", "not stated")
 
 
-def _weights(table: dict[str, Any], path: Path) -> Mapping[str, Any]:
+def _placed(given: WeightsTable, path: Path) -> WeightsTable:
     """Resolve the paths in a table relative to its file."""
-    table = dict(table)
-    for key in ("path", "labels", "config"):
-        if isinstance(table.get(key), str):
-            table[key] = str(path.parent / Path(table[key]).expanduser())
-    given = table.get("preprocessing", {})
-    if ".py:" in (name := given.get("transforms", "")):
-        table["preprocessing"] = {**given, "transforms": str(path.parent / Path(name).expanduser())}
-    return table
+
+    def at(name: str) -> str:
+        return str(path.parent / Path(name).expanduser())
+
+    paths: Toml = {
+        key: at(name) for key in ("path", "labels", "config") if isinstance(name := getattr(given, key), str)
+    }
+    if ".py:" in (name := given.preprocessing.transforms or ""):
+        paths["preprocessing"] = replace(given.preprocessing, transforms=at(name))
+    return replace(given, **paths)
 
 
 def _timm(name: str) -> ModelSpec:
@@ -331,7 +330,7 @@ def _timm(name: str) -> ModelSpec:
         # Trained without classes; one that was fine-tuned since says so in its tag.
         task="embed" if "dino" in name and "_ft_" not in name else "classify",
         licence="see the model's card",
-        weights={"hub": f"timm/{name}"},
+        weights=WeightsTable(hub=f"timm/{name}"),
         source="https://github.com/huggingface/pytorch-image-models",
     )
 
@@ -368,7 +367,7 @@ def _own_file(file: Path) -> ModelSpec:
         arch=file.name,
         task="classify" if classifies else "detect",
         method="gradcam" if classifies else "drise" if exported else "hirescam",
-        weights={"path": str(file)},
+        weights=WeightsTable(path=str(file)),
     )
 
 
@@ -387,7 +386,7 @@ def detector(here: Collection[str] | None = None) -> str:
     Those that find few kinds of objects come after it, then those that know drawn scenes only. `here`: the ids of the
     models on this machine, where they are known already.
     """
-    every = (one for one in catalog().values() if one.task == "detect" and "random" not in one.weights)
+    every = (one for one in catalog().values() if one.task == "detect" and not one.untrained)
     found = [one for one in every if (available(one) if here is None else one.id in here)]
     # Of equals the first.
     best = min(found, key=lambda one: (bool(one.example), any(word in one.family for word in NARROW)), default=None)

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from common.errors import WeightsProblem
-from models import safe_pickle, weights
-from models.safe_pickle import StandIn
+from sightglass.common.errors import WeightsProblem
+from sightglass.models import safe_pickle, weights
+from sightglass.models.safe_pickle import StandIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from models.adapter import ModelSpec, Progress
+    from sightglass.models.adapter import Progress
+    from sightglass.models.spec import ModelSpec
 
 M = TypeVar("M", bound="nn.Module")
 WRAPPERS = (
@@ -216,8 +217,8 @@ def module_of(
     spec: ModelSpec, progress: Progress | None, build: Callable[[], M], load: Callable[[Path], M]
 ) -> tuple[M, str]:
     """Return the module of a table and its sha256: built at random by the table's seed, or loaded from its file."""
-    if "random" in spec.weights:
-        module = seeded(build, spec.weights["random"])
+    if (seed := spec.weights.random) is not None:
+        module = seeded(build, seed)
         return module, digest(module)
     path = weights.locate(spec, progress=progress)
     return load(path), weights.sha256_of(path)

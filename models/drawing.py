@@ -1,4 +1,4 @@
-"""Render strokes as pixels, and find the colours of the drawings that a model was trained on."""
+"""Render strokes, and guess a model's drawing colours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inspect a model's file or folder and draft the table that models.toml needs for it.
+"""Inspect a model file and draft its table.
 
 Each loader in `LOADERS` has a function `inspect(path)`, which returns a `TableDraft`, None where the file is of another
 kind, or raises a Problem where it is of its kind and broken. None of them runs code that the file brings.
@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.errors import ModelProblem, WeightsProblem
-from models.load import loader_module
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.models.load import loader_module
 
 LOADERS = ("exported", "keras", "promptsg", "clip", "transformers", "custom")
 """In the order in which they are tried: formats with an unmistakable sign first, plain tensors last."""
+
+
+Toml = dict[str, Any]
+"""A table as TOML has it: strings, numbers, lists and tables; `catalog_tables.check` says of which keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,8 @@ class TableDraft:
     loader: str
     arch: str
     """The loader's name for the architecture; empty where the file does not say, and then `arch` is among `unknown`."""
-    table: dict[str, Any]
-    """`[model."id"]`: strings, numbers, lists and dicts as TOML has them. Paths are absolute here."""
+    table: Toml
+    """`[model."id"]`. Paths are absolute here."""
     unknown: tuple[Unknown, ...] = ()
     notes: tuple[str, ...] = ()
     """What was inferred and from what, in sentences."""

@@ -1,4 +1,4 @@
-"""Find the names of a model's classes, and a class by its name."""
+"""Find class names, and classes by name."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from common.errors import ModelProblem
-from common.legible import legible
-from common.suggestions import nearest
+from sightglass.common.errors import ModelProblem
+from sightglass.common.legible import legible
+from sightglass.common.suggestions import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from models.adapter import ModelSpec
+    from sightglass.models.spec import ModelSpec
 
 
 NAMED = (
@@ -73,7 +73,7 @@ def own(spec: ModelSpec) -> tuple[str, ...]:
     The file is text with a name on each line, or JSON: a list, `{"name": 0}`, `{"0": "name"}`, or an object that
     contains one of these (`class_to_idx`, `id2label`, ...). Raises ModelProblem, one sentence, for anything else.
     """
-    given = spec.weights.get("labels", ())
+    given = spec.weights.labels or ()
     if not isinstance(given, str):
         return tuple(str(name) for name in given)
     try:

@@ -1,4 +1,4 @@
-"""The parts of a model that maps are taken at, and that its drawing is made of."""
+"""Layers that maps are taken at."""
 
 from __future__ import annotations
 

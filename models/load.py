@@ -1,4 +1,4 @@
-"""Load the model of a row of the catalogue, by the module that its loader's name stands for.
+"""Load a model of the catalogue.
 
 A `loader` is a file of `models/families` (`timm`), a file in one of its folders (`torchvision.detectors`), or a folder
 whose `loader.py` is meant (`ultralytics`).
@@ -6,16 +6,17 @@ whose `loader.py` is meant (`ultralytics`).
 
 from __future__ import annotations
 
-import importlib
 import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import Cancelled, ModelProblem, Problem
+from sightglass.common.door import above
+from sightglass.common.errors import Cancelled, ModelProblem, Problem
 
 if TYPE_CHECKING:
-    from models.adapter import Adapter, ModelSpec, Progress
+    from sightglass.models.adapter import Adapter, Progress
+    from sightglass.models.spec import ModelSpec
 
 LOGGER = logging.getLogger(__name__)
 FAMILIES = Path(__file__).with_name("families")
@@ -53,7 +54,7 @@ def loader_exists(loader: str) -> bool:
 def loader_module(loader: str) -> Any:
     """Import the module whose `load` (and, where it can, `inspect`) a loader's name stands for."""
     folder = FAMILIES.joinpath(*loader.split("."))
-    return importlib.import_module(f"models.families.{loader}{'.loader' if folder.is_dir() else ''}")
+    return above("families", f".{loader}{'.loader' if folder.is_dir() else ''}")
 
 
 def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
@@ -80,9 +81,8 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
 
 def _with_transforms(spec: ModelSpec) -> ModelSpec:
     """Return the row with the transform that its preprocessing names replaced by what it says."""
-    given = dict(spec.weights.get("preprocessing", {}))
-    if (name := given.pop("transforms", None)) is None:
+    given = spec.preprocessing
+    if (name := given.transforms) is None:
         return spec
-    from models.families.custom.transforms import keys_of
-
-    return replace(spec, weights={**spec.weights, "preprocessing": keys_of(name) | given})
+    keys = above("families", ".custom.transforms").keys_of(name)
+    return spec.with_weights(preprocessing=replace(given, transforms=None).over(keys))

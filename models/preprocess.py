@@ -1,4 +1,4 @@
-"""Turn pictures into model inputs, each with its `Geometry`, resized as the model's own library resizes them."""
+"""Resize and normalise pictures to model inputs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image as Pillow
 
-from common.errors import ModelProblem
-from models.geometry import Geometry, ModelInput
+from sightglass.common.errors import ModelProblem
+from sightglass.models.geometry import Geometry, ModelInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from sightglass.models.spec import PreprocessingTable
 
 CLASSIFIER_WAYS = ("trained", "crop", "squash", "letterbox")
 WAYS = {
@@ -86,19 +88,13 @@ class Preprocessing:
         """Numbers of a pixel: 3 is RGB, 1 is grey, others come as arrays."""
         return len(self.mean)
 
-    def changed(self, given: Mapping[str, Any]) -> Preprocessing:
+    def changed(self, stated: PreprocessingTable) -> Preprocessing:
         """Return a copy changed by an operator's table.
 
-        Keys: `size` and `short_side` in pixels, `mean` and `std` of each channel, `interpolation`, `antialias`, `crop`,
-        `channels` ("rgb" or "bgr"), `range` (1 or 255), `divide_by`, and `channels_in`, the number of channels; where
-        that changes, mean is 0 and std 1 unless they are given. Raises ModelProblem where the keys contradict each
-        other.
+        Where the number of channels changes, mean is 0 and std 1 unless they are stated. Raises ModelProblem where the
+        keys contradict each other.
         """
-        sides = {}
-        if "size" in given:
-            size = given["size"]
-            size = (size, size) if isinstance(size, int) else tuple(size)
-            sides = {"size": size, "short_side": min(size)}
+        given = stated.stated()
         counts = {key: given[key] if key == "channels_in" else len(given[key]) for key in COUNTED if key in given}
         if len({*counts.values()}) > 1:
             sizes = ", ".join(
@@ -107,13 +103,15 @@ class Preprocessing:
             raise ModelProblem(f"The preprocessing contradicts itself ({sizes}): give a number for each channel.")
         count = next(iter(counts.values()), self.channels)
         same = count == self.channels
-        numbers = {
-            "mean": tuple(given.get("mean", self.mean if same else (0.0,) * count)),
-            "std": tuple(given.get("std", self.std if same else (1.0,) * count)),
-        }
-        plain = {key: given[key] for key in _PLAIN if key in given}
-        named = {field: given[key] for key, field in _NAMED.items() if key in given}
-        return replace(self, **(sides | numbers | plain | named))
+        size = stated.sides or self.size
+        plain: dict[str, Any] = {_NAMED.get(key, key): given[key] for key in _PLAIN if key in given}
+        return replace(
+            self,
+            size=size,
+            mean=stated.mean or (self.mean if same else (0.0,) * count),
+            std=stated.std or (self.std if same else (1.0,) * count),
+            **({"short_side": min(size)} if stated.sides else {}) | plain,
+        )
 
     def __str__(self) -> str:
         """Say how a picture is resized: `256 → 224, bilinear`."""
@@ -129,7 +127,7 @@ class Preprocessing:
         return f"{way}, {self.interpolation}{rough}"
 
 
-_PLAIN = ("short_side", "interpolation", "antialias", "crop", "divide_by")
+_PLAIN = ("short_side", "interpolation", "antialias", "crop", "divide_by", "channels", "range")
 _NAMED = {"channels": "channels_order", "range": "highest"}
 """Fields by the key of an operator's table, where that is another."""
 

@@ -1,4 +1,4 @@
-"""Fetch a file that somebody named by an https address into the cache: whole, of limited size, and never on a server.
+"""Download a file by an https address, within limits.
 
 An address is what a person typed on the command line or in Python, so it may be of their own network; a redirect from
 a public address to a private one is refused, because nobody asked for that. Requests to the API never lead here.
@@ -15,14 +15,14 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from common.errors import WeightsProblem
-from common.files import file_stem
-from models.weights import cache, download, offline
+from sightglass.common.errors import WeightsProblem
+from sightglass.common.files import file_stem
+from sightglass.models.weights import cache, download, offline
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.adapter import Progress
+    from sightglass.models.adapter import Progress
 
 SCHEMES = ("https",)
 MAX_MODEL_BYTES = 4 * 2**30

@@ -1,4 +1,4 @@
-"""Fit a file's tensors to a module, and explain in a sentence where they do not fit."""
+"""Fit a state dict to a module."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from common.errors import WeightsProblem
-from models import architectures
+from sightglass.common.errors import WeightsProblem
+from sightglass.models import architectures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Find weights: packaged, in the operator's folders, in the libraries' caches, in our own, or by a download.
+"""Find or download weights.
 
 No torch here: the menu needs to know what is present before anything heavy is imported.
 """
@@ -22,15 +22,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from common import users
-from common.errors import Cancelled, WeightsProblem
-from common.files import atomic_write, remove_drafts, write_file
-from common.settings import settings
+from sightglass.common import users
+from sightglass.common.errors import Cancelled, WeightsProblem
+from sightglass.common.files import atomic_write, remove_drafts, write_file
+from sightglass.common.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from models.adapter import ModelSpec, Progress
+    from sightglass.models.adapter import Progress
+    from sightglass.models.spec import ModelSpec
 
 LOGGER = logging.getLogger(__name__)
 # A closed network does not answer at all: wait seconds, not the minutes of a socket's default.
@@ -205,21 +206,21 @@ def find(spec: ModelSpec) -> Path | None:
 
 def downloadable(spec: ModelSpec) -> bool:
     """Return whether it is known where the model's weights can be downloaded."""
-    return bool({"url", "hub"} & spec.weights.keys())
+    return bool(spec.weights.url or spec.weights.hub)
 
 
 def locate(spec: ModelSpec, *, download: bool = True, progress: Progress | None = None) -> Path:
     """Return the model's weights file, downloaded if necessary and checked against its known sha256."""
     path = find(spec)
     if path is not None:
-        _check(path, _expected(spec.weights, path))
+        _check(path, _expected(spec, path))
         return path
     url = _url(spec) if download and not offline() else None
     if url is None:
         raise WeightsProblem(_missing(spec))
     name = _names(spec)[0]
     try:
-        return _fetch(url, cache() / name, sha256=spec.weights.get("sha256"), progress=progress)
+        return _fetch(url, cache() / name, sha256=spec.weights.sha256, progress=progress)
     except WeightsProblem as problem:
         raise WeightsProblem(f"{str(problem).rstrip('.')}: {_advice(spec)}") from problem
 
@@ -239,18 +240,18 @@ def _note(path: Path) -> Path:
 
 def _present(spec: ModelSpec) -> Iterator[Path]:
     weights = spec.weights
-    if "package" in weights:
-        found = importlib.util.find_spec(weights["package"])
-        if found is not None and found.origin:
-            yield from _files([Path(found.origin).parent / weights["file"]])
-    if "path" in weights:
-        path = Path(weights["path"])
+    if weights.package:
+        found = importlib.util.find_spec(weights.package)
+        if found is not None and found.origin and weights.file:
+            yield from _files([Path(found.origin).parent / weights.file])
+    if weights.path:
+        path = Path(weights.path)
         # Transformers' models are folders.
         yield from [path] if os.path.isdir(path) else _files([path])
     for place in places():
         yield from _files([place / name for name in _names(spec)])
-    if "hub" in weights:
-        yield from _in_hub(weights["hub"])
+    if weights.hub:
+        yield from _in_hub(weights.hub)
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
@@ -272,31 +273,30 @@ def _in_hub(name: str) -> Iterator[Path]:
 def _names(spec: ModelSpec) -> list[str]:
     """Return the possible names of the model's file in a folder; a download gets the first."""
     weights = spec.weights
-    if "file" in weights:
-        return [Path(weights["file"]).name]
-    if "url" in weights:
-        return [Path(unquote(urlsplit(weights["url"]).path)).name]
-    if "hub" in weights:
-        tagged = weights["hub"].rpartition("/")[2]
+    if weights.file:
+        return [Path(weights.file).name]
+    if weights.url:
+        return [Path(unquote(urlsplit(weights.url).path)).name]
+    if weights.hub:
+        tagged = weights.hub.rpartition("/")[2]
         # The tag says which training; a file without one is the operator's own choice.
         stems = dict.fromkeys((tagged, tagged.partition(".")[0]))
         return [stem + extension for stem in stems for extension in EXTENSIONS]
-    return [Path(weights["path"]).name] if "path" in weights else [spec.arch]
+    return [Path(weights.path).name] if weights.path else [spec.arch]
 
 
 def _url(spec: ModelSpec) -> str | None:
-    if "hub" in spec.weights:
+    if spec.weights.hub:
         from huggingface_hub import hf_hub_url
 
-        url: str | None = hf_hub_url(spec.weights["hub"], HUB_FILES[0])
-    else:
-        url = spec.weights.get("url")
-    return url
+        url: str = hf_hub_url(spec.weights.hub, HUB_FILES[0])
+        return url
+    return spec.weights.url
 
 
-def _expected(weights: Mapping[str, Any], path: Path) -> str | None:
+def _expected(spec: ModelSpec, path: Path) -> str | None:
     """Return the sha256 of the catalogue (or its beginning), or the one noted at the first download."""
-    known: str | None = weights.get("sha256")
+    known = spec.weights.sha256
     note = _note(path)
     if known is None and path.parent == cache() and note.is_file():
         known = json.loads(note.read_text(encoding="utf-8")).get("sha256")
@@ -312,7 +312,7 @@ def _check(path: Path, expected: str | None) -> None:
 
 
 def _missing(spec: ModelSpec) -> str:
-    name = spec.weights["path"] if "path" in spec.weights else _names(spec)[0]
+    name = spec.weights.path or _names(spec)[0]
     why = f"is not here and {forbidden_by()}" if offline() else "is not here"
     return f"{name}, the weights of {spec.id}, {why}: {_advice(spec)}"
 
@@ -320,8 +320,8 @@ def _missing(spec: ModelSpec) -> str:
 def _advice(spec: ModelSpec) -> str:
     if not users.may_save():
         return "ask an administrator of this server for it."
-    if "package" in spec.weights:
-        return f"install the package {spec.weights['package'].replace('_', '-')}."
+    if spec.weights.package:
+        return f"install the package {spec.weights.package.replace('_', '-')}."
     looked = ", ".join(str(place) for place in places())
     return (
         f"put {_names(spec)[0]} into one of the folders looked in ({looked}), or name its folder in SIGHTGLASS_WEIGHTS."

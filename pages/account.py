@@ -1,4 +1,4 @@
-"""Account: who is signed in, signing out, tokens for programs, and for administrators the list of people."""
+"""Account: sign-in, tokens, and the list of people."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, get_args
 
 import streamlit as st
 
-from common import users
-from common.access import attempts, passwords, people, policy
-from common.errors import Problem
-from common.users import Role
-from components.session import page, provider, state
-from components.session.markdown import escaped
+from sightglass.common import users
+from sightglass.common.access import attempts, passwords, people, policy
+from sightglass.common.errors import Problem
+from sightglass.common.users import Role
+from sightglass.components.session import page, provider, state
+from sightglass.components.session.markdown import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

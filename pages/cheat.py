@@ -1,4 +1,4 @@
-"""Catch the cheat: a model that is right for the wrong reason, and how its map gives it away."""
+"""Catch the cheat: a model that is right for the wrong reason."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
-from components.answer_list import Row, rows
-from components.choices import sidebar
-from components.saving import slides
-from components.session import history_store, page, queue_line, reopen, url_state
-from components.viewer import Panel
-from components.views import panels
-from explain.phrases import percent
-from models.demo.showcase import STORIES
+from sightglass.components.answer_list import Row, rows
+from sightglass.components.choices import sidebar
+from sightglass.components.saving import slides
+from sightglass.components.session import history_store, page, queue_line, reopen, url_state
+from sightglass.components.viewer import Panel
+from sightglass.components.views import panels
+from sightglass.deck import views
+from sightglass.explain.phrases import percent
+from sightglass.explain.whatif import shortcut_story
+from sightglass.export import embedded_recipe
+from sightglass.models.demo.showcase import STORIES
 
 if TYPE_CHECKING:
-    from components.saving.view_settings import Look
-    from explain import Explanation
-    from explain.deck.scene import Scene
-    from explain.findings.shortcut_story import Step, StoryStep
+    from sightglass.components.viewer import Look
+    from sightglass.deck.scene import Scene
+    from sightglass.explain import Explanation
+    from sightglass.explain.whatif.shortcut_story import Step, StoryStep
 
 STEPS = {
     "answer": "1 The answer",
@@ -49,7 +52,7 @@ YOURS = (
     ("watch", "Watch", "monitoring", "Watch it in use: pictures with most of the evidence along the edges are logged."),
 )
 """Page, title, icon, and what to look for there."""
-ADD = "python -m explain models add leaf.pth --image leaf.jpg"
+ADD = "python -m sightglass models add leaf.pth --image leaf.jpg"
 NAMES = {"stamp": "First story", "weave": "Second story"}
 """What the clue is, the second step tells."""
 
@@ -97,9 +100,7 @@ def _saved(current: StoryStep) -> list[tuple[Explanation, int]]:
 
 def _add_to_deck(current: StoryStep) -> None:
     def draft(look: Look) -> Scene:
-        from explain.deck.views import of_story
-
-        return of_story(current, {**LOOK, **look})
+        return views.of_story(current, {**LOOK, **look})
 
     slides.button("cheat", draft, _saved(current))
 
@@ -107,10 +108,8 @@ def _add_to_deck(current: StoryStep) -> None:
 def _current(story: str, step: Step) -> StoryStep:
     for model in (STORIES[story].cheat, STORIES[story].honest):
         sidebar.loaded(model)
-    from explain.findings.shortcut_story import story_step
-
     with queue_line.turn():
-        return story_step(story, step, url_state.memory("picture-of-story") or 0)
+        return shortcut_story.story_step(story, step, url_state.memory("picture-of-story") or 0)
 
 
 def _yours(story: str) -> None:
@@ -210,8 +209,6 @@ def _onward(current: StoryStep) -> None:
     """Draw the button that opens this picture and the model that cheats on Explore."""
 
     def take() -> None:
-        from explain.export import embedded_recipe
-
         reopen.result(current.image, current.cheat.recipe, embedded_recipe.view_of(current.cheat, 0))
 
     if st.button(

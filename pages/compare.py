@@ -1,4 +1,4 @@
-"""Compare: the sizes of a family, or any two to four models, on the same picture."""
+"""Compare models: two to four on one picture."""
 
 from dataclasses import replace
 from functools import partial
@@ -7,27 +7,27 @@ from itertools import combinations
 import pandas as pd
 import streamlit as st
 
-from common import small, users
-from common.errors import ModelProblem
-from components import saving
-from components.choices import model_picker, sidebar
-from components.choices.model_names import names, titled
-from components.proof import panel as proof
-from components.saving import slides
-from components.session import explain_job, page, queue_line, url_state
-from components.session.markdown import escaped
-from components.session.state import Choices
-from components.viewer import Panel
-from components.views import exports, panels, tables
-from explain.comparison import Comparison
-from explain.export.caption import title as caption_of
-from explain.export.caption import with_score
-from explain.findings.diagnosis import answer
-from explain.methods import METHODS, offered
-from explain.phrases import count, listing, percent, plural
-from explain.rendering.render import share_difference
-from models import catalog
-from models.adapter import ModelSpec
+from sightglass.common import small, users
+from sightglass.common.errors import ModelProblem
+from sightglass.components import saving
+from sightglass.components.choices import model_picker, sidebar
+from sightglass.components.choices.model_names import names, titled
+from sightglass.components.proof import panel as proof
+from sightglass.components.saving import slides
+from sightglass.components.session import explain_job, page, queue_line, url_state
+from sightglass.components.session.markdown import escaped
+from sightglass.components.session.state import Choices
+from sightglass.components.viewer import Panel
+from sightglass.components.views import exports, panels, tables
+from sightglass.explain.comparison.models import Comparison
+from sightglass.explain.findings.diagnosis import answer
+from sightglass.explain.methods import METHODS, offered
+from sightglass.explain.phrases import count, listing, percent, plural
+from sightglass.explain.rendering.render import share_difference
+from sightglass.export.caption import title as caption_of
+from sightglass.export.caption import with_score
+from sightglass.models import catalog
+from sightglass.models.spec import ModelSpec
 
 MAX_MODELS = 4
 FIRST, SMALL_FIRST = 3, 2
@@ -166,7 +166,7 @@ def _comparison(choices: Choices, models: list[ModelSpec], method: str) -> Compa
 def _of_one_target(comparison: Comparison) -> Comparison:
     """Let the page choose what all maps are of: an answer of one of the models, or each model's own."""
     # With it comes torch.
-    from explain.same_target import largest, same_target
+    from sightglass.explain.comparison.same_target import largest, same_target
 
     first = largest(comparison.explanations)
     if first is None:

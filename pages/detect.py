@@ -1,4 +1,4 @@
-"""Detect: the evidence for each box, and why a missing one is not shown."""
+"""Detect: the evidence for each box."""
 
 from __future__ import annotations
 
@@ -8,29 +8,39 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common import users
-from common.errors import Cancelled
-from components import glossary, saving
-from components.choices import detection_options, model_picker, sidebar
-from components.proof import panel as proof
-from components.saving import slides
-from components.session import explain_job, image_source, page, reopen, state
-from components.session.markdown import escaped
-from components.viewer import Panel
-from components.views import charts, comparisons, detections, exports, missing_places, panels, snapshots, visual_prompts
-from explain.methods import METHODS
-from explain.phrases import download, listing
-from models import catalog, weights
+from sightglass.common import users
+from sightglass.common.errors import Cancelled
+from sightglass.components import glossary, saving
+from sightglass.components.choices import detection_options, model_picker, sidebar
+from sightglass.components.proof import panel as proof
+from sightglass.components.saving import slides
+from sightglass.components.session import explain_job, image_source, page, reopen, state
+from sightglass.components.session.markdown import escaped
+from sightglass.components.viewer import Panel
+from sightglass.components.views import (
+    charts,
+    comparisons,
+    detections,
+    exports,
+    missing_places,
+    panels,
+    snapshots,
+    visual_prompts,
+)
+from sightglass.explain.evidence import missing as evidence_missing
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import download, listing
+from sightglass.models import catalog, weights
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from components.choices.detection_options import DetectOptions
-    from components.session.state import Choices
-    from components.viewer import Box, View
-    from components.views.detections import Item
-    from explain import Explainer, Explanation
-    from explain.findings.missing import Missing
+    from sightglass.components.choices.detection_options import DetectOptions
+    from sightglass.components.session.state import Choices
+    from sightglass.components.viewer import Box, View
+    from sightglass.components.views.detections import Item
+    from sightglass.explain import Explainer, Explanation
+    from sightglass.explain.evidence.missing import Missing
 
 VIEWER = "viewer-detect"
 
@@ -127,7 +137,7 @@ def _show(query: Query, layout: Layout) -> None:
 
 def _heading(base: Explanation, request: DetectOptions, index: int) -> str:
     """Return what was found, the class filter, and what to do next."""
-    from explain.detections import found
+    from sightglass.explain.comparison.detections import found
 
     only = request.options["classes"]
     parts = [found(base)]
@@ -243,7 +253,7 @@ def _one(
     explanation: Explanation, listed: list[Item], index: int, request: DetectOptions, missing: Missing | None
 ) -> None:
     """Draw one map, which follows the list, and what it says."""
-    from explain.detections import box_sentence
+    from sightglass.explain.comparison.detections import box_sentence
 
     image, at = explanation.image, 0 if request.per == "picture" else index
     maps = detections.heats(explanation, listed)
@@ -267,7 +277,7 @@ def _one(
 
 def _none(explanation: Explanation, *, asks: bool) -> None:
     """Say why the list is empty; `asks`: a place chosen in the picture asks for a missing box."""
-    from explain.detections import filtered, kinds
+    from sightglass.explain.comparison.detections import filtered, kinds
 
     why = "No box has a high enough score."
     if hidden := filtered(explanation):
@@ -279,11 +289,10 @@ def _none(explanation: Explanation, *, asks: bool) -> None:
 
 def _hidden(explanation: Explanation) -> None:
     """Say what a lower threshold would show."""
-    from explain.detections import weaker
-    from explain.findings.missing import score_format
+    from sightglass.explain.comparison.detections import weaker
 
     if hidden := weaker(explanation):
-        score = score_format(explanation.options.confidence)
+        score = evidence_missing.score_format(explanation.options.confidence)
         named = [f"{escaped(p.label)} {score(p.score)}" for p in hidden[:3]]
         more = [f"{len(hidden) - 3} more"] if len(hidden) > 3 else []
         noun = "weaker box" if len(hidden) == 1 else "weaker boxes"

@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common.errors import Cancelled
-from components import canvas, glossary, saving
-from components.choices import class_picker, sidebar
-from components.headline import HOT
-from components.proof import panel as proof
-from components.saving import slides
-from components.session import explain_job, page, reopen
-from components.viewer import Panel
-from components.views import attention_heads, charts, exports, panels, visual_prompts
-from explain.findings.diagnosis import headline
-from explain.methods import METHODS
+from sightglass.common.errors import Cancelled
+from sightglass.components import canvas, glossary, saving
+from sightglass.components.choices import class_picker, sidebar
+from sightglass.components.headline import HOT
+from sightglass.components.proof import panel as proof
+from sightglass.components.saving import slides
+from sightglass.components.session import explain_job, page, reopen
+from sightglass.components.viewer import Panel
+from sightglass.components.views import attention_heads, charts, exports, panels, visual_prompts
+from sightglass.explain.findings.diagnosis import headline
+from sightglass.explain.methods import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from components.session.state import Choices
-    from components.viewer import View
-    from explain import Explainer, Explanation
+    from sightglass.components.session.state import Choices
+    from sightglass.components.viewer import View
+    from sightglass.explain import Explainer, Explanation
 
 AHEAD = 0.08
 """Seconds that the browser has for a new picture's map before anything else is sent."""

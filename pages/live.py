@@ -1,4 +1,4 @@
-"""Live: the camera in real time, with what the model says and where it looks."""
+"""Live: the camera in real time."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from common import users
-from components import live as canvas
-from components.choices import sidebar
-from components.session import image_source, page, reopen, state, url_state
-from components.views import snapshots
-from explain.methods import METHODS
+from sightglass.common import users
+from sightglass.components import live as canvas
+from sightglass.components.choices import sidebar
+from sightglass.components.session import image_source, page, reopen, state, url_state
+from sightglass.components.views import snapshots
+from sightglass.explain.methods import METHODS
+from sightglass.live import choice
 
 if TYPE_CHECKING:
-    from components.live import Frame
-    from components.session.state import Choices
-    from explain import Explainer
-    from models.adapter import ModelSpec
+    from sightglass.components.live import Frame
+    from sightglass.components.session.state import Choices
+    from sightglass.explain import Explainer
+    from sightglass.models.spec import ModelSpec
 
 TAKEN = ("part", "layers", "preprocessing", "confidence", "vocabulary")
 """The sidebar's options that a live frame has too."""
@@ -67,9 +68,7 @@ def _headline(choices: Choices) -> str:
 
 def _method(choices: Choices, explainer: Explainer) -> str:
     """Return the chosen method, or the model's own where that one is too slow for a camera."""
-    from explain.live.choice import quick
-
-    method = quick(explainer.model, choices.method)
+    method = choice.quick(explainer.model, choices.method)
     if method != choices.method:
         st.caption(f"{METHODS[choices.method].name} is too slow for a camera: maps here are by {METHODS[method].name}.")
     return method

@@ -1,4 +1,4 @@
-"""Similarity: how similar two pictures are to a model, or one and a gallery, and which regions make them so."""
+"""Similarity: two pictures, or one and a gallery."""
 
 from __future__ import annotations
 
@@ -8,22 +8,37 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from common.errors import ImageProblem, ModelProblem
-from components import saving
-from components.answer_list import Row, rows
-from components.choices import gallery_picker, model_picker, sidebar
-from components.saving import slides
-from components.session import explain_job, history_store, image_source, page, presence, queue_line, state, url_state
-from components.session.markdown import escaped, sentence, shortened
-from components.views import exports, similar
-from explain.phrases import plural
+from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.components import saving
+from sightglass.components.answer_list import Row, rows
+from sightglass.components.choices import gallery_picker, model_picker, sidebar
+from sightglass.components.saving import slides
+from sightglass.components.session import (
+    explain_job,
+    history_store,
+    image_source,
+    page,
+    presence,
+    queue_line,
+    state,
+    url_state,
+)
+from sightglass.components.session.markdown import escaped, sentence, shortened
+from sightglass.components.views import exports, similar
+from sightglass.explain import methods
+from sightglass.explain.evidence import cache
+from sightglass.explain.phrases import plural
+from sightglass.explain.picture import image
+from sightglass.explain.similarity import ranking as similarity_ranking
+from sightglass.explain.similarity import similarity as pair_similarity
+from sightglass.export import similarity_files
 
 if TYPE_CHECKING:
-    from components.session.state import Choices
-    from explain import Explainer
-    from explain.rendering.style import Unseen
-    from explain.similarity.ranking import Context, Ranking
-    from explain.similarity.similarity import Similarity
+    from sightglass.components.session.state import Choices
+    from sightglass.explain import Explainer
+    from sightglass.explain.rendering.style import Unseen
+    from sightglass.explain.similarity.ranking import Context, Ranking
+    from sightglass.explain.similarity.similarity import Similarity
 
 LISTED = 50
 """Pictures of a gallery in the list."""
@@ -34,10 +49,13 @@ STRIP = 4
 @page.guarded
 def similarity() -> None:
     bar, top, main = st.container(), st.container(), st.container()
-    from explain.methods import SIMILARITY
-    from explain.similarity.similarity import DEFAULT
-
-    choices, explainer = sidebar.draw(bar, methods=(DEFAULT, *(name for name in SIMILARITY if name != DEFAULT)))
+    choices, explainer = sidebar.draw(
+        bar,
+        methods=(
+            pair_similarity.DEFAULT,
+            *(name for name in methods.SIMILARITY if name != pair_similarity.DEFAULT),
+        ),
+    )
     choices, explainer, instead = _able(choices, explainer)
     with page.head(top) as title:
         of = _of()
@@ -123,21 +141,21 @@ def _settings(choices: Choices) -> dict[str, Any]:
 
 @st.cache_resource(show_spinner=False)
 def _cache() -> Any:
-    from explain.evidence.cache import ByteCache
-
-    return ByteCache("similarities", lambda found: sum(s.signed.nbytes + s.image.pixels.nbytes for s in found.sides))
+    return cache.ByteCache(
+        "similarities", lambda found: sum(s.signed.nbytes + s.image.pixels.nbytes for s in found.sides)
+    )
 
 
 def _ranked(choices: Choices, explainer: Explainer, items: tuple[Any, ...]) -> Ranking:
     """Return the gallery in order; kept, so that another choice of maps costs no pass."""
-    from explain.similarity.ranking import rank
-
     place, ways = st.empty(), _preprocessing(choices)
     progress = sidebar.progress_in(place) if len(items) > STRIP * 2 else None
     # Items have stamps: the same ones in the same order are the same gallery.
     key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), str(ways))
     with explain_job.spinner(explainer), presence.visit():
-        made = state.latest("ranking", key, lambda: rank(explainer, choices.image, items, progress=progress, **ways))
+        made = state.latest(
+            "ranking", key, lambda: similarity_ranking.rank(explainer, choices.image, items, progress=progress, **ways)
+        )
     place.empty()
     return made
 
@@ -158,7 +176,7 @@ def _list(ranking: Ranking) -> int:
 
 
 def _compared(choices: Choices, explainer: Explainer, ranking: Ranking, place: int, of: str) -> Similarity:
-    from explain.similarity.similarity import similarity
+    from sightglass.explain.similarity.similarity import similarity
 
     hit, settings = ranking.hits[place], _settings(choices)
     key: tuple[Any, ...] = (explainer.resident.adapter.weights_sha256, explainer.model.row)
@@ -173,10 +191,10 @@ def _compared(choices: Choices, explainer: Explainer, ranking: Ranking, place: i
 
 
 def _context(choices: Choices, explainer: Explainer, found: Similarity) -> Context:
-    from explain.similarity.ranking import context
-
     with st.spinner("Comparing unrelated pictures…", show_time=False), presence.visit():
-        return context(explainer, choices.image, other=found.gallery.image, **_preprocessing(choices))
+        return similarity_ranking.context(
+            explainer, choices.image, other=found.gallery.image, **_preprocessing(choices)
+        )
 
 
 def _numbers(found: Similarity, context: Context) -> None:
@@ -202,9 +220,6 @@ def _notes(ranking: Ranking, found: Similarity | None = None, *more: str) -> Non
 
 def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) -> None:
     """Draw the most similar pictures with their maps, small."""
-    from explain.export.similarity_files import drawn, places
-    from explain.picture.image import Image
-
     st.markdown("### The most similar pictures, and why")
     unseen: Unseen = "dark" if st.context.theme.type == "dark" else "light"
     # Not columns: on a phone each would be as wide as the page.
@@ -216,9 +231,9 @@ def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) ->
             except ImageProblem as problem:
                 st.caption(sentence(problem))
                 continue
-            small = Image(np.ascontiguousarray(drawn(found, unseen)[1])).thumbnail(360)
+            small = image.Image(np.ascontiguousarray(similarity_files.drawn(found, unseen)[1])).thumbnail(360)
             caption = f"{i + 1}. {escaped(shortened(hit.name, 24))} {hit.score:.2f}"
-            st.image(small, caption=caption, width="stretch", alt=places(found)[-1])
+            st.image(small, caption=caption, width="stretch", alt=similarity_files.places(found)[-1])
 
 
 similarity()

@@ -1,4 +1,4 @@
-"""Top-k: the best classes side by side, and the difference between any two."""
+"""Top-k: the best classes side by side."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from components import saving
-from components.choices import sidebar
-from components.proof import panel as proof
-from components.saving import slides
-from components.session import explain_job, page, url_state
-from components.session.markdown import escaped
-from components.viewer import Map, Panel
-from components.views import charts, exports, panels, tables
-from explain.findings.diagnosis import agreement_sentence
-from explain.methods import METHODS
-from explain.phrases import percent
-from explain.rendering.render import share_difference
+from sightglass.components import saving
+from sightglass.components.choices import sidebar
+from sightglass.components.proof import panel as proof
+from sightglass.components.saving import slides
+from sightglass.components.session import explain_job, page, url_state
+from sightglass.components.session.markdown import escaped
+from sightglass.components.viewer import Map, Panel
+from sightglass.components.views import charts, exports, panels, tables
+from sightglass.explain.findings.diagnosis import agreement_sentence
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import percent
+from sightglass.explain.rendering.render import share_difference
 
 if TYPE_CHECKING:
-    from explain import Explanation
+    from sightglass.explain import Explanation
 
 
 @page.guarded

@@ -1,4 +1,4 @@
-"""What if: paint over a part of the picture, and see what that changes in the model's answer."""
+"""What if: paint over a picture and compare answers."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from components import changes as bars
-from components import painter, saving
-from components.choices import sidebar
-from components.saving import slides
-from components.session import explain_job, image_source, page, queue_line, reopen, state
-from components.session.markdown import escaped
-from components.viewer import Panel
-from components.views import charts, exports, panels
-from explain.methods import METHODS
-from explain.phrases import percent
+from sightglass.components import changes as bars
+from sightglass.components import painter, saving
+from sightglass.components.choices import sidebar
+from sightglass.components.saving import slides
+from sightglass.components.session import explain_job, image_source, page, queue_line, reopen, state
+from sightglass.components.session.markdown import escaped
+from sightglass.components.viewer import Panel
+from sightglass.components.views import charts, exports, panels
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import percent
+from sightglass.explain.picture import image as picture_image
+from sightglass.explain.whatif import changes, edits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from components.saving import Files, Look
-    from components.session.state import Choices
-    from explain import Explainer, Explanation, Image
-    from explain.whatif.changes import Change
+    from sightglass.components.session.state import Choices
+    from sightglass.components.viewer import Look
+    from sightglass.components.views.charts import Files
+    from sightglass.explain import Explainer, Explanation, Image
+    from sightglass.explain.whatif.changes import Change
 
 
 @page.guarded
@@ -94,8 +97,6 @@ def _answer(
     current: painter.Painting,
 ) -> None:
     """Draw what the model says of the edited picture: first the numbers, then the map, which takes longer."""
-    from explain.whatif import changes, edits
-
     title, middle, right, below = places
     edit = edits.parse(current.edit)
     edited = edits.edited(choices.image, edit)
@@ -128,7 +129,7 @@ def _with_map(original: Explanation, after: Explanation, found: Sequence[Change]
         return after.with_options(targets=())
     if original.model.task != "detect":
         return after.with_options(targets=(original.predictions[0].index,))
-    from explain.same_target import same_target
+    from sightglass.explain.comparison.same_target import same_target
 
     # A box that vanished still has a candidate, too weak to be shown.
     return after if found[0].after is None else same_target([after], original.predictions[0])[0]
@@ -182,12 +183,10 @@ def _take(image: Image) -> None:
 
 def _rows(shown: Explanation, look: Look) -> list[Files]:
     """Return what Export offers: the picture alone, and what there is of its map."""
-    from explain.picture.image import to_png
-
     image = shown.image
     name = f"{image.name.rsplit('.', 1)[0]}.png"
     about = "The picture as the model was given it, without a map."
-    alone = saving.Files("Edited picture", about, [("PNG", name, lambda: to_png(image.pixels))])
+    alone = charts.Files("Edited picture", about, [("PNG", name, lambda: picture_image.to_png(image.pixels))])
     return [alone, *(exports.of_map(shown, 0, look) if shown.heatmaps else ())]
 
 

@@ -1,49 +1,54 @@
-"""The project under its own name: what `explain` offers in Python, and the `sightglass` command.
+"""Explain vision models: library, command line, HTTP API and dashboard.
 
     from sightglass import Explainer
+    result = Explainer("efficientnet-lite0")("bus.jpg", top_k=3)
 
-The rooms of the project are installed beside this package under their own plain names, which a folder of yours may have
-too; that is checked here, before anything is taken from the wrong place.
+Importing this package is free; torch comes in with the first Explainer.
 """
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import sys
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from typing import TYPE_CHECKING
+
+from sightglass.common.lazy import defer_imports
+from sightglass.common.locations import CHECKOUT
 
 if TYPE_CHECKING:
-    from explain import Explainer as Explainer
-    from explain import Explanation as Explanation
-    from explain import Heatmap as Heatmap
-    from explain import Image as Image
-    from explain import Problem as Problem
-    from explain import Recipe as Recipe
-    from explain import replay as replay
+    from types import ModuleType
+
+    from sightglass.common.errors import Problem as Problem
+    from sightglass.explain import Explainer as Explainer
+    from sightglass.explain import Explanation as Explanation
+    from sightglass.explain import Heatmap as Heatmap
+    from sightglass.explain import Image as Image
+    from sightglass.explain import Recipe as Recipe
+    from sightglass.explain import replay as replay
+
+_NAMES = ("Explainer", "Explanation", "Heatmap", "Image", "Problem", "Recipe", "replay")
+defer_imports(__name__, {"explain": _NAMES})
+
+_ALIASES = ("explain", "models")
+"""Rooms that a checkout also answers for by their bare names: `python -m explain`, `from explain import Explainer`."""
 
 
-def _check(*rooms: str) -> None:
-    """Raise ImportError where Python finds a package of somebody else under the name of a room."""
-    for room in rooms:
-        found = find_spec(room)
-        places = list(found.submodule_search_locations or ()) if found else []
-        ours = Path(__file__).parents[1] / room
-        if not any(Path(place).exists() and ours.exists() and Path(place).samefile(ours) for place in places):
-            where = (found.origin if found else None) or "somewhere else"
-            raise ImportError(
-                f"Python finds another {room} ({where}) instead of Sightglass's own: run from another folder, rename "
-                "it, or install Sightglass in an environment of its own."
-            )
+class _Aliases(MetaPathFinder, Loader):
+    """Let `explain.recipe` be `sightglass.explain.recipe`, once `explain` is `sightglass.explain`."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        room, _, rest = name.partition(".")
+        ours = sys.modules.get(f"sightglass.{room}") if room in _ALIASES else None
+        # `python -m` runs a file of its own for __main__.
+        return ModuleSpec(name, self) if rest != "__main__" and ours and sys.modules.get(room) is ours else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        sys.modules[module.__name__] = import_module(f"sightglass.{module.__name__}")
 
 
-_check("common", "models", "explain", "cli")
-
-import explain as _engine  # noqa: E402
-
-__all__ = _engine.__all__
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'sightglass' has no attribute {name!r}")
-    return getattr(_engine, name)
+if CHECKOUT:
+    # `sightglass.explain` is the folder beside this one.
+    __path__.append(str(CHECKOUT))
+    sys.meta_path.insert(0, _Aliases())

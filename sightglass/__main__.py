@@ -1,8 +1,8 @@
-"""`sightglass` and `python -m sightglass`: the command line."""
+"""Run the command line: `sightglass`, `python -m sightglass`."""
 
 import sys
 
-from cli import main
+from sightglass.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from models.adapter import ModelSpec
-from models.families.ultralytics.loader import adapt, import_quietly, untrained
-from models.layers import Layer
+from sightglass.models.families.ultralytics.loader import adapt, import_quietly, untrained
+from sightglass.models.layers import Layer
+from sightglass.models.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from models.adapters.detector import Detections
-    from models.families.ultralytics.detectors import YoloDetector
+    from sightglass.models.adapters.detector import Detections
+    from sightglass.models.families.ultralytics.detectors import YoloDetector
 
 WORDS = tuple(f"thing {index}" for index in range(80))
 

@@ -1,8 +1,9 @@
-"""What all tests share: pictures, weights where they are to be had, and a process that never reaches out."""
+"""What all tests share: pictures, and a process that never reaches out."""
 
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib.util
 import os
 import shutil
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import weights
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
-# Spinning threads on a shared machine make the tests ten times slower, see components/session/page.py.
+# Spinning threads on a shared machine make the tests ten times slower, see sightglass/components/session/page.py.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("YOLO_OFFLINE", "1")
 for kept in ("CLIPS", "HEATMAPS", "HISTORY", "MONITOR", "PEOPLE"):
@@ -27,6 +30,9 @@ for kept in ("CLIPS", "HEATMAPS", "HISTORY", "MONITOR", "PEOPLE"):
         os.environ[f"SIGHTGLASS_{kept}"] = os.path.join(folder, "people.sqlite3") if kept == "PEOPLE" else folder
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
+
+# What nobody holds any more is let go of at the end, where libraries count what they have left.
+atexit.register(gc.unfreeze)
 
 SLOWEST = (
     "browser",
@@ -68,29 +74,38 @@ def pictures(bus: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of the example `scene 3`, in which the packaged demo-s finds 2 ball-dots, a gear and a rod-cross."""
-    from components.session.image_source import bundled
-    from explain.picture.image import to_png
+    from sightglass.components.session.image_source import bundled
+    from sightglass.explain.picture.image import to_png
 
     path = tmp_path_factory.mktemp("scenes") / "scene 3.png"
     path.write_bytes(to_png(bundled("scene 3").pixels))
     return path
 
 
+PERSONS = """[model."persons"]
+loader = "osnet"
+arch = "osnet_x0_25"
+task = "embed"
+weights = { random = 1 }
+"""
+"""An untrained OSNet, which compares pictures and has no classes."""
+
+
+@pytest.fixture
+def persons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The id of an untrained OSNet, in a models.toml of one's own."""
+    (tmp_path / "models.toml").write_text(PERSONS)
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    return "persons"
+
+
 @pytest.fixture
 def as_built() -> Iterator[None]:
     """Models run as they were built: untrained ones carry a last bit that differs far."""
-    from models.adapters.folding import unfolded
+    from sightglass.models.adapters.folding import unfolded
 
     with unfolded():
         yield
-
-
-def weight(name: str) -> Path:
-    """A weight file from SIGHTGLASS_WEIGHTS; skips the test, with the reason, where it is not there."""
-    for folder in os.environ.get("SIGHTGLASS_WEIGHTS", "").split(os.pathsep):
-        if folder and (path := Path(folder) / name).is_file():
-            return path
-    pytest.skip(f"{name} is not in SIGHTGLASS_WEIGHTS")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -115,6 +130,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: next((i for i, folder in enumerate(SLOWEST) if folder in item.path.parts), len(SLOWEST))
     )
+
+
+_APART = {"modules": 0}
+"""How many modules there were when their objects were last set apart."""
+
+
+def set_apart() -> None:
+    """Take what there is out of every later search for garbage.
+
+    Once a test has imported Keras, Streamlit clears its session after each run of a page, and that looks through all
+    objects for garbage: .5 s among the million of torch, transformers and others, most of what the tests of pages took.
+    """
+    gc.freeze()
+    _APART["modules"] = len(sys.modules)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[Any]:
+    """Look for no garbage while the tests are imported: that was a quarter of the time."""
+    gc.disable()
+    found = yield
+    set_apart()
+    gc.enable()
+    return found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs weights that are not here; set apart what a test before this one has imported."""
+    weights.begin(item)
+    if len(sys.modules) > _APART["modules"] + 100:
+        gc.collect()
+        set_apart()
 
 
 @pytest.hookimpl(optionalhook=True)

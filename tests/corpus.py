@@ -312,8 +312,8 @@ def large_clips(folder: Path, side: int, frames: int) -> Files:
 @cache
 def decks() -> Files:
     """Decks of few bytes that unpack to many: maps of one value, a header of many empty parts, deflated zeros."""
-    from explain.deck import archive
-    from explain.deck.scene import MAX_MAPS, MAX_PANELS, MAX_SIDE, Panel, Scene, SceneMap
+    from sightglass.deck import archive
+    from sightglass.deck.scene import MAX_MAPS, MAX_PANELS, MAX_SIDE, Panel, Scene, SceneMap
 
     one = SceneMap("a", 0.5, np.zeros((MAX_SIDE, MAX_SIDE), np.uint8))
     full = Scene("models", "Full", "", panels=(Panel("model", maps=(one,) * MAX_MAPS),) * MAX_PANELS)

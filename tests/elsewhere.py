@@ -152,9 +152,9 @@ def main() -> int:
     except ImportError as problem:
         print(json.dumps({"skip": str(problem)}))
         return 0
-    from explain import explainer
-    from explain.explainer import EVIDENCE, Explainer
-    from explain.methods import METHODS
+    from sightglass.explain import explainer
+    from sightglass.explain.explainer import EVIDENCE, Explainer
+    from sightglass.explain.methods import METHODS
 
     own = explainer.find_device
     explainer.find_device = lambda name: device if name == NAME else own(name)

@@ -5,7 +5,7 @@ Of a page these blocks count, and no others:
 - ```toml whose first line is `# models.toml`: written under that name (a second one is added to it).
 - ```python whose first line is `# name.py`: written under that name. Any other ```python runs, all of a page in one
   namespace; an `assert` there is checked.
-- ```console: each line `$ python -m explain ...` runs and must end with 0. What stands below a call is not compared.
+- ```console: each line `$ python -m sightglass ...` runs and must end with 0. What stands below a call is not compared.
 - ```text and others are only read.
 
 A page that has a line `<!-- example -->` is one such example. `<!-- needs: keras onnx -->` names modules without which
@@ -28,12 +28,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.weights import find
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DOCS = Path(__file__).parents[1] / "docs"
 _BLOCK = re.compile(r"^```(?P<kind>toml|python|console)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-_CALL = "$ python -m explain "
+_CALL = "$ python -m sightglass "
 
 
 def pages() -> list[Path]:
@@ -43,25 +45,21 @@ def pages() -> list[Path]:
 
 def lacking(page: Path) -> list[str]:
     """The modules and weights that a page needs and that are not here."""
-    modules = [name for name in _named("needs", page) if find_spec(name) is None]
-    return modules + [name for name in _named("weights", page) if _weight(name) is None]
+    modules = [name for name in named("needs", page) if find_spec(name) is None]
+    return modules + [name for name in named("weights", page) if find(name) is None]
 
 
-def _named(what: str, page: Path) -> list[str]:
+def named(what: str, page: Path) -> list[str]:
+    """Return the modules (`needs`) or files (`weights`) that a page names."""
     lines = re.findall(rf"^<!-- {what}: (.*) -->$", page.read_text("utf-8"), re.MULTILINE)
     return [name for line in lines for name in line.split()]
-
-
-def _weight(name: str) -> Path | None:
-    folders = filter(None, os.environ.get("SIGHTGLASS_WEIGHTS", "").split(os.pathsep))
-    return next((path for folder in folders if (path := Path(folder, name)).is_file()), None)
 
 
 def run(page: Path) -> None:
     """Follow a page; raises what a block of it raises, with the page's own line in the trace."""
     text = page.read_text("utf-8")
     namespace: dict[str, object] = {"__name__": "example"}
-    wanted = filter(None, map(_weight, _named("weights", page)))
+    wanted = filter(None, map(find, named("weights", page)))
     with _folder():
         for file in wanted:
             shutil.copy(file, file.name)
@@ -80,7 +78,7 @@ def _follow(kind: str, block: str, namespace: dict[str, object], where: str, lin
     elif kind == "python":
         exec(compile("\n" * line + block, where, "exec"), namespace)
     elif kind == "console":
-        from cli import main
+        from sightglass.cli import main
 
         for call in block.splitlines():
             if call.startswith("$ "):
@@ -95,8 +93,8 @@ def _folder() -> Iterator[None]:
 
     Afterwards nothing of it is left in the process: not its modules, and not the models that were loaded from it.
     """
-    from explain.evidence.resident import RESIDENCY
-    from explain.explainer import EVIDENCE
+    from sightglass.explain.evidence.resident import RESIDENCY
+    from sightglass.explain.explainer import EVIDENCE
 
     found = find_spec("ultralytics")
     assert found is not None

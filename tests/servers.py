@@ -7,6 +7,8 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+from tests.waits import patience
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -16,8 +18,11 @@ BOUNDARY = "of-the-tests"
 
 
 def until(true: Callable[[], object], seconds: float = 20.0, what: Callable[[], object] = lambda: "") -> None:
-    """Wait for a condition; fail, with what there is to say of it, where it does not hold within these seconds."""
-    end = time.monotonic() + seconds
+    """Wait for a condition; fail, with what there is to say of it, where it does not hold within these seconds.
+
+    They are those of a quiet machine: see `patience`.
+    """
+    end = time.monotonic() + patience(seconds)
     while not true():
         assert time.monotonic() < end, what()
         time.sleep(0.01)
@@ -32,7 +37,7 @@ def until_it_answers(address: str, *processes: Popen[Any], log: Path | None = No
     def answers() -> bool:
         assert all(process.poll() is None for process in processes), said()
         try:
-            urllib.request.urlopen(address, timeout=5).close()
+            urllib.request.urlopen(address, timeout=patience(5)).close()
         except OSError:
             return False
         return True
@@ -44,7 +49,7 @@ def got(address: str, body: bytes | None = None, **headers: str) -> tuple[int, A
     """Status, headers and body."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, body, named), timeout=60) as answer:
+        with urllib.request.urlopen(urllib.request.Request(address, body, named), timeout=patience(60)) as answer:
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.headers, error.read()

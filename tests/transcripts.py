@@ -13,7 +13,7 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.conftest import asset
@@ -21,7 +21,7 @@ from tests.conftest import asset
 DOCS = Path(__file__).parents[1] / "docs/cli.md"
 COLUMNS = "100"
 _BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
-_CALL = "$ python -m explain "
+_CALL = "$ python -m sightglass "
 _TIME = r"\d+(\.\d+)?[  ](ms|s|min)\b"
 _NUMBER = r"(< )?[-–]?\d[\d.,]*"
 
@@ -31,14 +31,12 @@ def calls(text: str) -> list[str]:
     return [line for block in _BLOCK.findall(text) for line in block.splitlines() if line.startswith("$ ")]
 
 
-def answered(text: str, skip: Sequence[str] = ()) -> str:
-    """The docs with the answers of this machine; calls with one of the words of `skip` keep theirs."""
+def answered(text: str, run: Callable[[list[str]], bool] = lambda words: True) -> str:
+    """The docs with the answers of this machine; calls whose words `run` refuses keep theirs."""
 
     def block(found: re.Match[str]) -> str:
         parts = re.split(r"(?m)^(?=\$ )", found[0])
-        return "".join(
-            part if any(word in part.split() for word in skip) else _answered(part) for part in parts if part
-        )
+        return "".join(_answered(part) if run(part.partition("\n")[0].split()) else part for part in parts if part)
 
     with _folder():
         return _BLOCK.sub(block, text)
@@ -48,7 +46,7 @@ def _answered(part: str) -> str:
     call = part.splitlines()[0]
     assert call.startswith(_CALL), call
     said = io.StringIO()
-    from cli import main
+    from sightglass.cli import main
 
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         code = main(shlex.split(call.removeprefix(_CALL)))

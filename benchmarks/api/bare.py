@@ -15,8 +15,8 @@ from fastapi import FastAPI, UploadFile
 from PIL import Image
 
 from benchmarks.api.clients import MODEL
-from models.catalog import spec
-from models.load import load
+from sightglass.models.catalog import spec
+from sightglass.models.load import load
 
 TOP = 5
 app = FastAPI()

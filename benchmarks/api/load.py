@@ -65,7 +65,7 @@ def api(seconds: float = SECONDS, clients: int = CLIENTS, pictures: int = PICTUR
 
 def write_maps(paths: Sequence[Path]) -> None:
     """Write each picture's first map, made by the library, beside the picture."""
-    from explain import Explainer
+    from sightglass.explain import Explainer
 
     explainer = Explainer(MODEL)
     for path in paths:

@@ -21,18 +21,17 @@ from benchmarks.batch.throughput import SIZE, linked, written
 from benchmarks.processes import ROOT
 from benchmarks.report import FOLDER, Row, grid, machine, page
 from benchmarks.timing import in_rounds
-from common.errors import ModelProblem
-from explain import Explainer
-from explain.batch import ray_cluster, ray_engine, run
-from explain.batch.output import Local
-from explain.batch.records import Drawing
-from explain.batch.source import find
-from explain.batch.worker import Work
+from sightglass.batch import ray_cluster, ray_engine, run
+from sightglass.batch.output import Local
+from sightglass.batch.worker import Work
+from sightglass.common.errors import ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.picture.source import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from explain.batch.item import Item
+    from sightglass.explain.picture.item import Item
 
 MODEL = "efficientnet-lite0"
 PICTURES = 256
@@ -120,7 +119,7 @@ def handed_out(explainer: Explainer, item: Item, out: Path) -> float:
     batches: Sequence[Sequence[Item]] = [[item] * 8] * HANDED
     take: Callable[[Any], None] = lambda _: times.append(time.perf_counter())  # noqa: E731
     with contextlib.ExitStack() as stack:
-        work = Work(explainer, {}, 1, Drawing(), store.put)
+        work = Work(explainer, {}, 1, store.put)
         Handing(stack, work, store, item, "cpu", 2, 1.0, None).run(batches, take, lambda _: False)
     return (len(times) - 1) / (times[-1] - times[0])
 

@@ -27,10 +27,10 @@ from benchmarks.photographs import PHOTOGRAPHS, photograph
 from benchmarks.processes import fresh, megabytes
 from benchmarks.report import FOLDER, Row, grid, machine, page
 from benchmarks.timing import in_rounds
-from explain import Explainer
-from explain.batch import run
-from explain.evidence.layers import as_map
-from explain.picture.image import Image
+from sightglass.batch import run
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.layers import as_map
+from sightglass.explain.picture.image import Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,23 +9,23 @@ import torch
 
 from benchmarks import case
 from benchmarks.case import seeded
-from common.errors import ModelProblem
-from explain.evidence.layers import find
-from explain.evidence.resident import Residency, Resident
-from explain.picture.image import Image
-from models.adapter import Target
-from models.catalog import spec
-from models.geometry import ModelInput
-from models.load import load
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.resident import Residency, Resident
+from sightglass.explain.picture.image import Image
+from sightglass.models.adapter import Target
+from sightglass.models.catalog import spec
+from sightglass.models.geometry import ModelInput
+from sightglass.models.load import load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
 
-    from explain.progress import Progress
-    from models.adapter import ModelSpec
-    from models.layers import Layer
+    from sightglass.common.progress import Progress
+    from sightglass.models.layers import Layer
+    from sightglass.models.spec import ModelSpec
 
 MODELS = ("resnet18", "resnet50", "efficientnet_b0", "efficientnet-lite0")
 WEIGHED = ("resnet18", "efficientnet-lite0")
@@ -89,7 +89,7 @@ class Case(case.Case):
         adapter = self.resident.adapter
         arch, classes = adapter.spec.arch, len(adapter.labels)
         if adapter.spec.loader == "torchvision.classifiers":
-            from models.families.torchvision.networks import build
+            from sightglass.models.families.torchvision.networks import build
 
             module = build(arch, classes=classes)
         else:

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.timing import Contender
-from explain.evidence.layers import as_map
+from sightglass.explain.evidence.layers import as_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,11 +11,11 @@ from benchmarks import inside
 from benchmarks.classifiers.why import OUT, choices, drawn
 from benchmarks.inside import PRESET, WHERE
 from benchmarks.report import Row, machine, page
-from explain import Explainer
-from explain.faithfulness import controls
-from explain.faithfulness.curves import Perturber
-from explain.faithfulness.prove import object_of
-from explain.faithfulness.scores import scorer
+from sightglass.explain import Explainer
+from sightglass.explain.faithfulness.prove import object_of
+from sightglass.explain.proof import controls
+from sightglass.explain.proof.curves import Perturber
+from sightglass.explain.proof.scores import scorer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

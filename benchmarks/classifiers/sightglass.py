@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.case import FAST
 from benchmarks.timing import Contender
-from explain.explainer import EVIDENCE, Explainer
-from explain.explanation import Explanation, explain
-from explain.methods import METHODS
-from explain.options import Options
+from sightglass.explain.explainer import EVIDENCE, Explainer
+from sightglass.explain.explanation import Explanation, explain
+from sightglass.explain.methods import METHODS
+from sightglass.explain.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

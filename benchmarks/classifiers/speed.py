@@ -13,7 +13,7 @@ from benchmarks.classifiers.sightglass import GRADCAM, sightglass
 from benchmarks.gpu.graphs import graphs, transfers
 from benchmarks.report import Row, goal, grid, number, page, times
 from benchmarks.timing import measure, row
-from explain.evidence.determinism import exact
+from sightglass.explain.evidence.determinism import exact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

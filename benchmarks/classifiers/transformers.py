@@ -19,26 +19,26 @@ from benchmarks.classifiers.speed import compared
 from benchmarks.report import FOLDER, Row, grid, machine, page, times
 from benchmarks.timing import CPU, SEED, Contender
 from benchmarks.truth.measures import MEASURES, box_of, measured
-from explain.backward.transformer import sparse
-from explain.evidence import evidence as engine
-from explain.evidence.evidence import Evidence
-from explain.evidence.layers import find
-from explain.evidence.resident import Resident
-from explain.explanation import explain
-from explain.options import Options
-from explain.picture.image import Image
-from models.adapter import ModelSpec
-from models.adapters.classifier import Classifier
-from models.catalog import spec
-from models.demo import scenes
-from models.load import load
-from models.preprocess import Preprocessing
+from sightglass.explain.backward.transformer import sparse
+from sightglass.explain.evidence import evidence as engine
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.explanation import explain
+from sightglass.explain.options import Options
+from sightglass.explain.picture.image import Image
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.catalog import spec
+from sightglass.models.demo import scenes
+from sightglass.models.load import load
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from explain.explanation import Explanation
+    from sightglass.explain.explanation import Explanation
 
 OUT = FOLDER / "TRANSFORMERS.md"
 MODELS = ("vit_b_16", "timm/vit_small_patch16_224", "timm/vit_tiny_patch16_224", "swin_t")

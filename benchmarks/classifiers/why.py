@@ -15,13 +15,13 @@ import numpy as np
 from benchmarks.bootstrap import Line, Samples
 from benchmarks.report import FOLDER, Row, ends, grid, machine, page
 from benchmarks.timing import SEED
-from common.errors import ModelProblem
-from explain import Explainer
-from explain.faithfulness import controls
-from explain.faithfulness.curves import Order, Perturber
-from explain.faithfulness.ranking import ranking
-from explain.faithfulness.scores import scorer
-from explain.questions import settings
+from sightglass.common.errors import ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.proof import controls
+from sightglass.explain.proof.curves import Order, Perturber
+from sightglass.explain.proof.ranking import ranking
+from sightglass.explain.proof.scores import scorer
+from sightglass.explain.questions import settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from explain.explanation import Explanation
-    from explain.faithfulness import Filling
-    from explain.faithfulness.curves import Curve
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.proof import Filling
+    from sightglass.explain.proof.curves import Curve
 
 OUT = FOLDER / "WHY.md"
 MODELS = ("efficientnet-lite0",)
@@ -115,8 +115,8 @@ def choices(explainer: Explainer) -> dict[str, dict[str, Any]]:
     resident = explainer.resident
     *fine, last = settings(resident, "why")["layers"]
     return {
-        WHERE: settings(resident, "where"),
-        PRESET: settings(resident, "why"),
+        WHERE: {**settings(resident, "where")},
+        PRESET: {**settings(resident, "why")},
         "contrast, where's method and layer": {**settings(resident, "where"), "part": "contrast"},
         "contrast, LayerCAM, last layer": {"part": "contrast", "method": "layercam", "layers": (last,)},
         **{

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from PIL import Image as Pillow
 
-from explain.maps.boxes import SAME
-from models import labels
-from models.adapters.detector import intersection_over_union
-from models.weights import folders
+from sightglass.explain.maps.boxes import SAME
+from sightglass.models import labels
+from sightglass.models.adapters.detector import intersection_over_union
+from sightglass.models.weights import folders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from models.adapter import Prediction
-    from models.geometry import Box
+    from sightglass.models.adapter import Prediction
+    from sightglass.models.geometry import Box
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 

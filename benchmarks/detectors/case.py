@@ -10,17 +10,18 @@ import torch
 
 from benchmarks.case import Case, seeded
 from benchmarks.timing import SEED
-from common.errors import ModelProblem
-from explain.evidence.layers import find
-from explain.evidence.resident import Resident
-from explain.picture.image import Image
-from models.adapter import Target
-from models.adapters.detector import Detector
-from models.catalog import spec
-from models.families.ultralytics.detectors import CAM_SCRIPTS
-from models.families.yolox import NECK
-from models.load import load
-from models.weights import locate
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.picture.image import Image
+from sightglass.models.adapter import Target
+from sightglass.models.adapters.detector import Detector
+from sightglass.models.catalog import spec
+from sightglass.models.families.ultralytics.detectors import CAM_SCRIPTS
+from sightglass.models.families.yolox import NECK
+from sightglass.models.load import load
+from sightglass.models.spec import PreprocessingTable
+from sightglass.models.weights import locate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from models.adapter import ModelSpec
+    from sightglass.models.spec import ModelSpec
 
 SIZE = 640
 """Pixels of the input's longer side, of every model: YOLOX nano's own is 416."""
@@ -91,8 +92,8 @@ class DetectorCase(Case):
         if self.yolox:
             from libreyolo.models.yolox.nn import LibreYOLOXModel
 
-            from models import checkpoint
-            from models.families.yolox import untrained as untrained_yolox
+            from sightglass.models import checkpoint
+            from sightglass.models.families.yolox import untrained as untrained_yolox
 
             made: nn.Module = LibreYOLOXModel(row.arch.removeprefix("yolox_")[0])
             random = self.weights == "random"
@@ -100,7 +101,7 @@ class DetectorCase(Case):
                 untrained_yolox(row.arch, SEED).state_dict() if random else checkpoint.read(self.file())
             )
             return made.eval().requires_grad_(False)
-        from models.families.ultralytics.loader import import_quietly, untrained
+        from sightglass.models.families.ultralytics.loader import import_quietly, untrained
 
         import_quietly()
         from ultralytics import YOLO
@@ -120,7 +121,7 @@ def _row(model: str) -> tuple[ModelSpec, str]:
     if weights == "random" and model not in TWINS:
         raise ModelProblem(f"The weights of {model} are not on this machine: SIGHTGLASS_WEIGHTS names their folder.")
     if weights == "real" and _yolox(row):
-        row = replace(row, weights={**row.weights, "preprocessing": {"size": SIZE}})
+        row = row.with_weights(preprocessing=PreprocessingTable(size=SIZE))
     return row, weights
 
 

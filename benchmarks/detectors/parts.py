@@ -13,13 +13,13 @@ from benchmarks.detectors.annotated import carried, dataset, matched
 from benchmarks.inside import PRESET, WHERE
 from benchmarks.report import Row, machine, page
 from benchmarks.timing import SEED
-from common.errors import ModelProblem
-from explain import Explainer
-from explain.explainer import EVIDENCE
-from explain.faithfulness.curves import Perturber
-from explain.faithfulness.prove import object_of
-from explain.faithfulness.scores import scorer
-from explain.questions import settings
+from sightglass.common.errors import ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.explainer import EVIDENCE
+from sightglass.explain.faithfulness.prove import object_of
+from sightglass.explain.proof.curves import Perturber
+from sightglass.explain.proof.scores import scorer
+from sightglass.explain.questions import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from explain.explanation import Explanation
+    from sightglass.explain.explanation import Explanation
 
 MODELS = ("yolo11n", "yolox_nano")
 BOXES, MASKED = 300, 60

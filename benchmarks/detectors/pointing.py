@@ -25,17 +25,17 @@ from benchmarks.detectors.annotated import Photograph, carried, dataset, matched
 from benchmarks.detectors.case import level
 from benchmarks.report import Row, differences, ends, grid, machine, means, page
 from benchmarks.timing import CPU, SEED
-from common.errors import ModelProblem
-from explain.evidence.evidence import Evidence
-from explain.evidence.layers import find
-from explain.evidence.resident import RESIDENCY
-from explain.maps import boxes
-from explain.maps.heatmap import Heatmap, heatmaps
-from explain.methods.from_evidence import raw_maps
-from explain.picture.image import Image
-from models.adapter import Prediction, Target
-from models.catalog import available, spec
-from models.preprocess import GREY
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.resident import RESIDENCY
+from sightglass.explain.maps import boxes
+from sightglass.explain.maps.heatmap import Heatmap, heatmaps
+from sightglass.explain.methods.from_evidence import raw_maps
+from sightglass.explain.picture.image import Image
+from sightglass.models.adapter import Prediction, Target
+from sightglass.models.catalog import available, spec
+from sightglass.models.preprocess import GREY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from explain.evidence.resident import Resident
-    from models.adapter import Part
-    from models.geometry import Geometry
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.models.adapter import Part
+    from sightglass.models.geometry import Geometry
 
 MODELS = ("yolo11n", "yolo26n", "yolox_nano", "yolo11n-seg", "yolo11s", "yolo11m", "yolox_s", "yolox_m")
 """Those without trained weights on this machine are left out."""

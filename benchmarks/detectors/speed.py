@@ -13,19 +13,19 @@ from benchmarks.detectors.case import SIZE, WEAK, DetectorCase
 from benchmarks.processes import fresh, megabytes, reset_peak
 from benchmarks.report import Row, attempt, goal, goals, grid, machine, page, section, times
 from benchmarks.timing import CPU, Contender, measure, row, timed
-from explain.explanation import explain
-from explain.maps.heatmap import scaled
-from explain.methods import METHODS
-from explain.options import Options
-from models.adapter import Target
-from models.weights import folders
+from sightglass.explain.explanation import explain
+from sightglass.explain.maps.heatmap import scaled
+from sightglass.explain.methods import METHODS
+from sightglass.explain.options import Options
+from sightglass.models.adapter import Target
+from sightglass.models.weights import folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
-    from models.geometry import Geometry
+    from sightglass.models.geometry import Geometry
 
 MODELS = ("yolo11n", "yolo11n-seg", "yolox_nano")
 LARGER = ("yolo11s", "yolox_s")

@@ -20,11 +20,11 @@ from benchmarks.classifiers.sightglass import GRADCAM
 from benchmarks.gpu.graphs import graphs
 from benchmarks.report import Row, attempt, goal
 from benchmarks.timing import Contender, measure, row
-from explain.batch import batched_pass
-from explain.evidence.resident import Residency
-from explain.explainer import EVIDENCE, Explainer
-from explain.maps.statistics import compare
-from models.geometry import ModelInput
+from sightglass.explain.evidence import batched_pass
+from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.explainer import EVIDENCE, Explainer
+from sightglass.explain.maps.statistics import compare
+from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from explain.evidence.resident import Resident
-    from explain.progress import Progress
-    from models.adapter import ModelSpec
+    from sightglass.common.progress import Progress
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.models.spec import ModelSpec
 
 GOAL = 2.0
 """Most milliseconds of all maps of one picture from device to device, on an H100."""

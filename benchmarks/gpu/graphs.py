@@ -12,9 +12,9 @@ import torch
 
 from benchmarks.classifiers.sightglass import GRADCAM
 from benchmarks.timing import Contender
-from explain.evidence.determinism import exact
-from explain.maps.heatmap import heatmaps
-from explain.methods.from_evidence import raw_maps
+from sightglass.explain.evidence.determinism import exact
+from sightglass.explain.maps.heatmap import heatmaps
+from sightglass.explain.methods.from_evidence import raw_maps
 
 if TYPE_CHECKING:
     from collections.abc import Callable

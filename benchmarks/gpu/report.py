@@ -19,11 +19,11 @@ from benchmarks.gpu.figures import Sizes, allocated, figures
 from benchmarks.gpu.sections import HEADING, on_the_device
 from benchmarks.report import FOLDER, Row, attempt, grid, machine, page
 from benchmarks.timing import Contender, measure
-from explain.evidence.evidence import Evidence
-from explain.explainer import EVIDENCE, Explainer
-from models.adapters.folding import unfolded
-from models.catalog import available, spec
-from models.geometry import ModelInput
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.explainer import EVIDENCE, Explainer
+from sightglass.models.adapters.folding import unfolded
+from sightglass.models.catalog import available, spec
+from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from explain.explanation import Explanation
+    from sightglass.explain.explanation import Explanation
 
 MODELS = ("efficientnet-lite0", "demo-cls-m", "demo-vit", "yolo11n", "yolox_nano")
 HOW = {"tf32": "TF32", "float32": "float32"}

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.case import FAST
 from benchmarks.gpu.figures import GOAL, TITLES
 from benchmarks.report import FAILED, Row, grid, times, where
-from explain.batch.batched_pass import MAX_DECODED_BYTES
+from sightglass.explain.evidence.batched_pass import MAX_DECODED_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -16,7 +16,7 @@ from benchmarks.case import picture
 from benchmarks.processes import megabytes
 from benchmarks.report import FOLDER, Row, attempt, goal, goals, grid, machine, page
 from benchmarks.viewer.browser import DASHBOARD, BrowserProblem, chromium, serving
-from explain.picture.image import Image
+from sightglass.explain.picture.image import Image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

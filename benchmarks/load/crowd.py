@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from api.work_queue import BEFORE
 from benchmarks.api.clients import BOUNDARY, LIMIT, form
 from benchmarks.load.pictures import digest
 from benchmarks.load.session import Session, SessionProblem
+from sightglass.api.work_queue import BEFORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

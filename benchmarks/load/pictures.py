@@ -64,8 +64,8 @@ def marked(folder: Path, count: int) -> list[Path]:
 
 def expect(paths: Sequence[Path], folder: Path) -> None:
     """Write what the library makes of each picture, one after the other."""
-    from components.viewer.payload import deflated
-    from explain import Explainer
+    from sightglass.components.viewer.payload import deflated
+    from sightglass.explain import Explainer
 
     explainer = Explainer(MODEL)
     found = []

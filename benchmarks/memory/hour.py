@@ -113,7 +113,7 @@ class Visitor:
 
 def hour(seconds: float = SECONDS, models: tuple[str, ...] = ()) -> Row:
     """Explore for so many seconds with a server that has `BUDGET_MB`."""
-    from models import catalog
+    from sightglass.models import catalog
 
     check_proc()
     at = machine(1, "cpu", ("torch", "streamlit"))

@@ -19,16 +19,16 @@ import numpy as np
 from benchmarks.classifiers.memory import hooks
 from benchmarks.processes import HAS_PROC, check_proc, environment, fresh, megabytes
 from benchmarks.report import FOLDER, Row, goal, goals, grid, machine, page
-from common.errors import ModelProblem
-from common.memory import give_back
+from sightglass.common.errors import ModelProblem
+from sightglass.common.memory import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor, nn
 
-    from explain.evidence.resident import Residency
-    from explain.picture.image import Image
+    from sightglass.explain.evidence.resident import Residency
+    from sightglass.explain.picture.image import Image
 
 OUT = FOLDER / "MEMORY.md"
 COUNT, DRIFT_MB = 2000, 50.0
@@ -106,7 +106,7 @@ class Day:
     """Explanations of parts of pictures, by all models and methods in turn, as chance has it."""
 
     def __init__(self, models: Sequence[str], residency: Residency, folder: Path, seed: int = 0) -> None:
-        from explain.picture.examples import bundled
+        from sightglass.explain.picture.examples import bundled
 
         self.models, self.residency, self._folder = models, residency, folder
         self._random = np.random.default_rng(seed)
@@ -115,8 +115,8 @@ class Day:
 
     def explain(self, number: int) -> nn.Module:
         """Make one explanation and drop it; return the module that made it."""
-        from explain import Explainer
-        from explain.methods import offered
+        from sightglass.explain import Explainer
+        from sightglass.explain.methods import offered
 
         explainer = Explainer(str(self._random.choice(self.models)), residency=self.residency)
         quick = [method.id for method in offered(explainer.resident) if method.quick]
@@ -133,7 +133,7 @@ class Day:
 
     def _part(self) -> Image:
         """Return a part of one of the pictures, of any size and shape."""
-        from explain.picture.image import Image
+        from sightglass.explain.picture.image import Image
 
         pixels = self._pictures[self._random.integers(len(self._pictures))].pixels
         sides, whole = self._random.integers(*SIDES, 2), np.array(pixels.shape[:2])
@@ -144,19 +144,21 @@ class Day:
 
 def chosen_models(models: Sequence[str] = ()) -> list[str]:
     """Return these models, or the first eight that are on this machine; raise ModelProblem where they are fewer."""
-    from models import catalog
+    from sightglass.models import catalog
 
     here = [name for name in models or MODELS if catalog.available(catalog.spec(name))][: len(models) or HOW_MANY]
     if len(here) <= ROOM:
-        raise ModelProblem(f"Name more models than {ROOM} that are on this machine: `python -m explain models list`.")
+        raise ModelProblem(
+            f"Name more models than {ROOM} that are on this machine: `python -m sightglass models list`."
+        )
     return here
 
 
 def room_for(models: Sequence[str]) -> int:
     """Return the bytes that are room for `ROOM` of these models, each taken as large as they are on average."""
-    from explain import Explainer
-    from explain.evidence.resident import Residency
-    from explain.picture.examples import bundled
+    from sightglass.explain import Explainer
+    from sightglass.explain.evidence.resident import Residency
+    from sightglass.explain.picture.examples import bundled
 
     residency = Residency(2**40)
     for name in models:
@@ -175,8 +177,8 @@ def explain_many(
 
     `folder`: that of temporary files.
     """
-    from explain.evidence.resident import Residency
-    from explain.explainer import EVIDENCE
+    from sightglass.explain.evidence.resident import Residency
+    from sightglass.explain.explainer import EVIDENCE
 
     names = chosen_models(models)
     limit = room_for(names)
@@ -207,7 +209,7 @@ def explain_many(
 
 def _rest() -> float:
     """Return the MB of this process at rest: without evidence, which comes and goes, and what it would give back."""
-    from explain.explainer import EVIDENCE
+    from sightglass.explain.explainer import EVIDENCE
 
     EVIDENCE.clear()
     gc.collect()

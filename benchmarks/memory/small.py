@@ -13,7 +13,7 @@ from benchmarks.processes import check_proc, environment, megabytes, reset_peak
 from benchmarks.report import FOLDER, Row, goal, goals, grid, machine
 from benchmarks.report import page as report
 from benchmarks.viewer.browser import DASHBOARD, BrowserProblem, chromium, explained, serving, settled, upload
-from explain.picture.image import to_jpeg
+from sightglass.explain.picture.image import to_jpeg
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.report import grid
 from benchmarks.timing import SEED
-from explain.faithfulness.measures import MEASURES, SHOWN
+from sightglass.explain.proof.measures import MEASURES, SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -12,10 +12,10 @@ from torchvision.ops import box_iou
 
 from benchmarks.truth.maps import evidence_of, layers_of, maps, resident, subject, subjects
 from benchmarks.truth.measures import near
-from explain.maps.boxes import SAME
-from models.demo import scenes
-from models.demo.evaluation import SHORTCUTS
-from models.demo.pool import Source
+from sightglass.explain.maps.boxes import SAME
+from sightglass.models.demo import scenes
+from training.evaluation import SHORTCUTS
+from training.pool import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from benchmarks.bootstrap import Line
     from benchmarks.truth.maps import Subject
-    from explain.evidence.resident import Resident
-    from models.demo.scenes import Spec
-    from models.geometry import Box
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.models.demo.scenes import Spec
+    from sightglass.models.geometry import Box
 
 SURE = 0.25
 """A detector's score from which an object counts as found."""

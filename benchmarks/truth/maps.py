@@ -15,25 +15,26 @@ import torch
 from benchmarks.case import FAST
 from benchmarks.detectors.annotated import Photograph, matched
 from benchmarks.timing import CPU, SEED
-from explain.evidence.evidence import Evidence
-from explain.evidence.layers import find
-from explain.evidence.resident import Resident
-from explain.maps.heatmap import heatmaps
-from explain.methods.from_evidence import raw_maps
-from explain.questions import settings
-from models.adapter import Part, Target
-from models.catalog import spec as row_of
-from models.demo import scenes
-from models.load import load
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.maps.heatmap import heatmaps
+from sightglass.explain.methods.from_evidence import raw_maps
+from sightglass.explain.questions import settings
+from sightglass.models.adapter import Part, Target
+from sightglass.models.catalog import spec as row_of
+from sightglass.models.demo import scenes
+from sightglass.models.load import load
+from sightglass.models.spec import WeightsTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from benchmarks.bootstrap import Line
     from benchmarks.truth.measures import Map
-    from models.adapter import Part, Prediction
-    from models.demo.scenes import Object, Scene, Spec
-    from models.layers import Layer
+    from sightglass.models.adapter import Part, Prediction
+    from sightglass.models.demo.scenes import Object, Scene, Spec
+    from sightglass.models.layers import Layer
 
 DETECTOR = {
     "backbone P2": ("model.2",),
@@ -68,7 +69,7 @@ def resident(name: str, folder: Path | None = None) -> Resident:
     """Return a demo model on the CPU, with the weights in `folder` or those of the catalogue."""
     row = row_of(name)
     if folder is not None:
-        row = replace(row, weights={"path": str(folder / f"{name}.safetensors")})
+        row = replace(row, weights=WeightsTable(path=str(folder / f"{name}.safetensors")))
     return Resident(load(row), CPU)
 
 

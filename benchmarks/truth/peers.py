@@ -18,14 +18,14 @@ from benchmarks.detectors.peers import Logits
 from benchmarks.truth.maps import QUESTIONS, default, evidence_of, layers_of, resident, subjects
 from benchmarks.truth.measures import MEASURES, box_of, measured
 from benchmarks.truth.scores import Rows, Scores, named
-from explain.evidence.layers import as_map, find
-from explain.maps.heatmap import heatmaps
-from explain.methods import METHODS
-from explain.methods.from_evidence import raw_maps
-from explain.methods.method import Method
-from models.catalog import spec
-from models.demo.nets import trained
-from models.weights import locate
+from sightglass.explain.evidence.layers import as_map, find
+from sightglass.explain.maps.heatmap import heatmaps
+from sightglass.explain.methods import METHODS
+from sightglass.explain.methods.from_evidence import raw_maps
+from sightglass.explain.methods.method import Method
+from sightglass.models.catalog import spec
+from sightglass.models.families.demo.nets import trained
+from sightglass.models.weights import locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from benchmarks.bootstrap import Line
     from benchmarks.truth.maps import Subject
     from benchmarks.truth.measures import Map
-    from explain.evidence.evidence import Evidence
-    from models.adapter import Target
-    from models.layers import Layer
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.models.adapter import Target
+    from sightglass.models.layers import Layer
 
 TWINS = {
     "gradcam": "GradCAM",

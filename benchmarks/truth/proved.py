@@ -9,18 +9,18 @@ from benchmarks.truth.causes import is_cause
 from benchmarks.truth.maps import default, evidence_of, layers_of, resident, subjects
 from benchmarks.truth.measures import box_of, measured
 from benchmarks.truth.verdict import PARTLY, labels_of
-from explain.explanation import explain
-from explain.faithfulness.stability import stability
-from explain.options import Options
-from explain.picture.image import Image
+from sightglass.explain.explanation import explain
+from sightglass.explain.faithfulness.stability import stability
+from sightglass.explain.options import Options
+from sightglass.explain.picture.image import Image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchmarks.bootstrap import Line
     from benchmarks.truth.maps import Subject
-    from explain.explanation import Explanation
-    from explain.faithfulness.proof import Proof
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.proof.proof import Proof
 
 STEPS = 10
 PARTS = {"where": "class", "why": "contrast"}

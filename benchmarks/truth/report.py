@@ -11,8 +11,8 @@ from benchmarks.report import differences, ends, grid, means, page
 from benchmarks.truth.causes import BESIDE, SURE, rates
 from benchmarks.truth.measures import MEASURES
 from benchmarks.truth.verdict import Judged, countable
-from explain.methods import METHODS
-from models.demo.evaluation import SHORTCUTS
+from sightglass.explain.methods import METHODS
+from training.evaluation import SHORTCUTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -27,9 +27,9 @@ from benchmarks.truth.proved import proved
 from benchmarks.truth.report import GROUPS, PLOT, Measured, Size, markdown, plot, summary
 from benchmarks.truth.scores import Scores, joined, scored
 from benchmarks.truth.verdict import PARTLY, labels_of, published, table
-from common.errors import ModelProblem
-from explain.findings.reliability import FILE
-from models.catalog import available, spec
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.findings.reliability import FILE
+from sightglass.models.catalog import available, spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +64,7 @@ def measure(size: Size, models: Sequence[str] = (), seeds: Sequence[Path] = ()) 
     """Measure everything; `seeds`: folders with other trainings of the same models, under the same names."""
     wanted = [model for model in models or MODELS if models or available(spec(model))]
     if not wanted:
-        raise ModelProblem("No demo model is here: python -m models.demo.train demo-s makes one.")
+        raise ModelProblem("No demo model is here: python -m training.train demo-s makes one.")
     cheats = () if models else tuple(one for one in causes.CHEATS if available(spec(one)))
     honest = [causes.HONEST] if available(spec(causes.HONEST)) else []
     others = [(model, folder) for folder in seeds for model in wanted if (folder / f"{model}.safetensors").is_file()]

@@ -22,7 +22,7 @@ from benchmarks.truth.maps import (
     subjects,
 )
 from benchmarks.truth.measures import MEASURES, baseline_maps, box_of, measured
-from explain.methods import METHODS
+from sightglass.explain.methods import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.bootstrap import Line, Samples
 from benchmarks.truth.maps import MOVED, PARTS, WRONG
 from benchmarks.truth.measures import BLIND, GIVEN_BOX, MEASURES
-from explain.methods import METHODS
-from models.demo import scenes
+from sightglass.explain.methods import METHODS
+from sightglass.models.demo import scenes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,9 +10,9 @@ from benchmarks.report import grid
 from benchmarks.truth.causes import CHEATS, HONEST, scenes_of_class
 from benchmarks.truth.maps import default, resident, subject
 from benchmarks.truth.proved import PARTS, explanation_of
-from explain.findings.diagnosis import diagnose
-from explain.findings.proved import Rule, of_proof
-from models.demo.evaluation import SHORTCUTS
+from sightglass.explain.findings.diagnosis import diagnose
+from sightglass.explain.findings.proved import Rule, of_proof
+from training.evaluation import SHORTCUTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -27,11 +27,11 @@ from benchmarks.case import picture
 from benchmarks.processes import fresh, megabytes
 from benchmarks.report import FOLDER, Row, attempt, goal, goals, grid, machine, where
 from benchmarks.timing import in_rounds
-from explain import Explainer
-from explain.picture.image import Image
-from explain.video import Settings, draw, run, smooth, write
-from explain.video.clip import Clip
-from explain.video.looking import Looking
+from sightglass.explain import Explainer
+from sightglass.explain.picture.image import Image
+from sightglass.video import Settings, draw, run, smooth, write
+from sightglass.video.clip import Clip
+from sightglass.video.looking import Looking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from websockets.sync.client import connect
 
 from benchmarks.processes import ROOT, free_port
-from common.errors import Problem
+from sightglass.common.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

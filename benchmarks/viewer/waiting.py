@@ -29,7 +29,7 @@ from benchmarks.viewer.browser import (
 )
 
 if TYPE_CHECKING:
-    from explain import Explainer
+    from sightglass.explain import Explainer
 
 RATIO, MORE_MS, START_RATIO, STOP_MS = 1.25, 150.0, 1.3, 500.0
 PAYLOAD = 50_000
@@ -87,10 +87,10 @@ def uploads(rounds: int) -> dict[str, Any]:
 @cache
 def _explainer() -> Explainer:
     # Before torch: it sets the threads.
-    from components.session import page
+    from sightglass.components.session import page
 
     assert page
-    from explain import Explainer
+    from sightglass.explain import Explainer
 
     return Explainer()
 
@@ -98,7 +98,7 @@ def _explainer() -> Explainer:
 def engine_ms(path: Path) -> float:
     """Return the milliseconds that the engine alone takes for a file, with the dashboard's number of threads."""
     explainer, data = _explainer(), path.read_bytes()
-    from explain.picture.image import Image
+    from sightglass.explain.picture.image import Image
 
     start = time.perf_counter()
     explanation = explainer(Image.open(data))

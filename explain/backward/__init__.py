@@ -1,1 +1,1 @@
-"""Compute gradients at the target layers, for whole maps and for single boxes."""
+"""Compute gradients at target layers."""

@@ -1,4 +1,4 @@
-"""Fast gradients of a convolution with respect to its input, within a window.
+"""Compute a convolution's input gradient within a window.
 
 A window's size depends on where the detection is, and oneDNN compiles a convolution for every new size: 0.2 to 0.6 ms
 each, several times what the work itself takes. A window's gradient is therefore computed by matrix products, which need

@@ -1,4 +1,4 @@
-"""The inputs of a method: one layer's activations, and one target's gradient there.
+"""Hold one layer's activations and one target's gradient.
 
 A gradient is its values in the window where it is not 0, or products that are not computed yet.
 
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from common.errors import ModelProblem
-from explain.backward.convolution import pointwise_gradient
-from explain.backward.principal import projection
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.backward.convolution import pointwise_gradient
+from sightglass.explain.backward.principal import projection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""PyTorch's graph between what a network returned and the layers whose gradients are wanted."""
+"""Walk PyTorch's autograd graph from outputs to layers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from explain.backward.convolution import Kernel, kernel
+from sightglass.explain.backward.convolution import Kernel, kernel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

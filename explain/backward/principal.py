@@ -1,4 +1,4 @@
-"""The first principal component of a layer's activations or gradients, without a singular value decomposition."""
+"""Compute the first principal component without an SVD."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Walk one detection's gradient back through the graph, only where it is not zero.
+"""Gradient rules per autograd node, restricted to windows.
 
 A detection's gradient starts in one cell of the head, and each convolution's backward pass spreads it by half a kernel:
 a small object's covers a few percent of a map. PyTorch's own backward pass multiplies all the zeros. Here its graph is
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from explain.backward.convolution import LARGE
-from explain.backward.gradient import Gradient, Term
-from explain.backward.graph import Graph, Opaque, Place, Step, joins_channels
-from explain.backward.walk import Walk, add_moved, bounds
+from sightglass.explain.backward.convolution import LARGE
+from sightglass.explain.backward.gradient import Gradient, Term
+from sightglass.explain.backward.graph import Graph, Opaque, Place, Step, joins_channels
+from sightglass.explain.backward.walk import Walk, add_moved, bounds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

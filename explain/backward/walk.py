@@ -1,4 +1,4 @@
-"""The gradients of one target during its backward walk through the graph, each in the window where it is not zero."""
+"""Sparse backward pass of one detection."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from explain.backward.gradient import Gradient, Term
+from sightglass.explain.backward.gradient import Gradient, Term
 
 if TYPE_CHECKING:
-    from explain.backward.graph import Graph, Place, Window
+    from sightglass.explain.backward.graph import Graph, Place, Window
 
 WHOLE = 0.75
 """Share of a map above which a window is not worth cutting out."""

@@ -1,1 +1,5 @@
-"""Run a model once and hold what every map needs: activations, outputs, gradients."""
+"""Run a model once; keep activations, outputs and gradients."""
+
+from sightglass.common.lazy import defer_imports
+
+defer_imports(__name__)

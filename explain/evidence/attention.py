@@ -1,9 +1,9 @@
-"""Record a transformer's attention weights, and their gradients, in one pass over a picture.
+"""Record attention weights and their gradients in one pass.
 
 Inside `Adapter.record_attention(record)` attention is computed step by step, and `record(path, weights)` is called for
 each module that attends, in the order of execution, with (B, heads, queries, keys) after the softmax, in the graph.
 What `record` returns takes the weights' place, so that it can cut the graph there.
-`models.adapters.attention.record_attention(module, record)` does that for any torch module.
+`sightglass.models.adapters.attention.record_attention(module, record)` does that for any torch module.
 The attention modules are found in the same pass as the layers (`Resident.attentions`). Keys must be the picture's
 tokens: those before the grid (CLS, registers) first, then the patches row by row; an adapter omits modules with other
 keys (words of a text). Queries may be the same tokens or others: a single query that pools the patches, or words.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from common.errors import Cancelled, ModelProblem
+from sightglass.common.errors import Cancelled, ModelProblem
 
 if TYPE_CHECKING:
     import threading
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from explain.evidence.evidence import Evidence
-    from explain.evidence.resident import Resident
-    from explain.evidence.survey import Attended
-    from explain.progress import Progress
-    from models.adapter import Target
-    from models.layers import Layer
+    from sightglass.common.progress import Progress
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.survey import Attended
+    from sightglass.models.adapter import Target
+    from sightglass.models.layers import Layer
 
 COMPUTED_OPENLY = "Attention was computed step by step for this map, because fused kernels do not store its weights."
 """The note on every map of attention weights."""

@@ -1,4 +1,4 @@
-"""A cache bounded by bytes; the least recently used values are evicted first.
+"""Least-recently-used caches bounded by bytes.
 
 Together the caches keep the whole process within its memory: see `relieve`.
 """
@@ -12,7 +12,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakSet
 
-from common import budget, memory
+from sightglass.common import budget, memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

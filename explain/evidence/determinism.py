@@ -1,4 +1,4 @@
-"""Compute the same bits whatever the process, and the thread that calls, have set in PyTorch.
+"""Make a model's pass bit-for-bit reproducible.
 
 Convolutions on a GPU are deterministic and in full float32: PyTorch lets cuDNN round what it multiplies to 10 bits
 (TF32) and choose algorithms whose sums come in any order. Emulated on a CPU, TF32 moved maps by up to 0.02 of their
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from common.errors import ModelProblem
-from explain.evidence.cache import relieve
-from explain.progress import check
+from sightglass.common.errors import ModelProblem
+from sightglass.common.progress import check
+from sightglass.explain.evidence.cache import relieve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

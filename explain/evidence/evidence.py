@@ -1,4 +1,4 @@
-"""One forward pass of a model on a picture, and everything a map needs from it.
+"""One forward pass and everything maps need from it.
 
 The pass is cut at the earliest target layer: what that layer returns is replaced by a detached leaf, and since the
 weights are frozen no graph exists before it. From there one vector-Jacobian product per target gives the
@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from explain.backward.gradient import Activation, Gradient, gradients
-from explain.backward.graph import Graph, Opaque
-from explain.backward.rules import walk_back
-from explain.backward.transformer import sparse
-from explain.evidence.layers import as_map
-from explain.progress import check
-from models.adapters.detector import IN_CELL
+from sightglass.common.progress import check
+from sightglass.explain.backward.gradient import Activation, Gradient, gradients
+from sightglass.explain.backward.graph import Graph, Opaque
+from sightglass.explain.backward.rules import walk_back
+from sightglass.explain.backward.transformer import sparse
+from sightglass.explain.evidence.layers import as_map
+from sightglass.models.adapters.detector import IN_CELL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
-    from explain.evidence.resident import Resident
-    from models.adapter import Prediction, Target
-    from models.adapters.detector import Detections
-    from models.geometry import Geometry, ModelInput
-    from models.layers import Layer
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.models.adapter import Prediction, Target
+    from sightglass.models.adapters.detector import Detections
+    from sightglass.models.geometry import Geometry, ModelInput
+    from sightglass.models.layers import Layer
 
 MAX_WINDOWED = 16
 """Maximum detections in a target whose gradient is walked back in windows: of more it is not 0 nearly everywhere."""

@@ -1,4 +1,4 @@
-"""Find layers by the names that people use for them, and read a layer's output as a map."""
+"""Resolve target layers by name and read their outputs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from itertools import chain, product, zip_longest
 from typing import TYPE_CHECKING
 
-from common.errors import ModelProblem
-from common.suggestions import nearest
-from models.layers import Layer
+from sightglass.common.errors import ModelProblem
+from sightglass.common.suggestions import nearest
+from sightglass.models.layers import Layer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from torch import Tensor
 
-    from explain.evidence.resident import Resident
-    from models.adapter import Adapter
-    from models.layers import Stage
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.models.adapter import Adapter
+    from sightglass.models.layers import Stage
 
 NEAR = 3
 """Layers that are suggested for a name that is none."""

@@ -1,4 +1,4 @@
-"""Bound how much of the model's input a cell of a layer can depend on."""
+"""Bound the receptive field of a layer's cell."""
 
 from __future__ import annotations
 

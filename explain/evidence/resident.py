@@ -1,4 +1,4 @@
-"""Keep models loaded within a budget of bytes: one lock per model, one load for all who wait for it."""
+"""Keep loaded models within a memory budget."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from common import memory, small
-from common.budget import measured
-from common.errors import ModelProblem
-from explain.backward import convolution
-from explain.evidence.cache import ByteCache, clear_quick
-from explain.evidence.determinism import PassLock, own_modes
-from explain.evidence.survey import Survey, survey
-from models.adapters import folding
-from models.load import load
+from sightglass.common import memory, small
+from sightglass.common.budget import measured
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.backward import convolution
+from sightglass.explain.evidence.cache import ByteCache, clear_quick
+from sightglass.explain.evidence.determinism import PassLock, own_modes
+from sightglass.explain.evidence.survey import Survey, survey
+from sightglass.models.adapters import folding
+from sightglass.models.load import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor, nn
 
-    from explain.evidence.survey import Attended
-    from explain.progress import Progress
-    from models.adapter import Adapter, ModelSpec
-    from models.adapters.folding import Twin
-    from models.layers import Layer
+    from sightglass.common.progress import Progress
+    from sightglass.explain.evidence.survey import Attended
+    from sightglass.models.adapter import Adapter
+    from sightglass.models.adapters.folding import Twin
+    from sightglass.models.layers import Layer
+    from sightglass.models.spec import ModelSpec
 
 LOGGER = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ class Resident:
 
 def _source(spec: ModelSpec) -> tuple[ModelSpec, dict[str, int]]:
     """Return a model's table and the modification times of its own files."""
-    named = (spec.weights.get("path"), spec.arch.rpartition(":")[0])
+    named = (spec.weights.path, spec.arch.rpartition(":")[0])
     files = [name for name in named if isinstance(name, str) and name]
     return spec, {name: os.stat(name).st_mtime_ns for name in files if os.path.isfile(name)}
 

@@ -1,4 +1,4 @@
-"""Find the layers and attention modules of a model by running it once and inspecting every module's output."""
+"""Discover a model's layers and attention modules by one run."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from models.layers import Layer
+from sightglass.models.layers import Layer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from torch import Tensor, nn
 
-    from models.adapter import Adapter
+    from sightglass.models.adapter import Adapter
 
 MAX_PREFIX = 16
 """Tokens before the grid's: CLS, a distilled token and registers; only text would have more."""

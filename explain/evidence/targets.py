@@ -1,21 +1,21 @@
-"""Decode predictions, and resolve options to targets: classes, boxes, raw candidates, the whole picture."""
+"""Resolve options to targets: classes, boxes, candidates."""
 
 from __future__ import annotations
 
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-from common.errors import ModelProblem
-from explain.phrases import percent
-from models.adapter import Target
-from models.labels import class_index
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.phrases import percent
+from sightglass.models.adapter import Target
+from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explain.evidence.evidence import Evidence
-    from explain.options import Options
-    from models.adapter import Prediction
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.options import Options
+    from sightglass.models.adapter import Prediction
 
 EMBEDDING = -1
 """The target in the recipe of a model without classes."""

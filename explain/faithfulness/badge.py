@@ -1,4 +1,4 @@
-"""Whether maps of a model by a method survived scrambled weights: remembered from a person's tests in this process."""
+"""Cached verdicts of the randomisation test."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Literal
 
-from common import users
-from explain.phrases import plural
+from sightglass.common import users
+from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

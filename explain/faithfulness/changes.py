@@ -1,4 +1,4 @@
-"""Small changes of a picture that a person hardly sees, and how to undo them on a map."""
+"""Perturb a picture slightly and undo that on its map."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from explain.faithfulness.controls import seed_of
+from sightglass.explain.proof.controls import seed_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from explain.picture.image import Image
-    from models.geometry import Geometry
+    from sightglass.explain.picture.image import Image
+    from sightglass.models.geometry import Geometry
 
     Pixels = NDArray[np.uint8]
 

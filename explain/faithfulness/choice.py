@@ -1,25 +1,25 @@
-"""Which method, at which layer, shows most of what the answer hangs on: every quick one, proved on this picture."""
+"""Rank methods and layers by proof on this picture."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common.errors import ModelProblem
-from explain.evidence.determinism import own_modes
-from explain.evidence.evidence import Evidence
-from explain.evidence.layers import find, layer_choices
-from explain.faithfulness import check, check_steps, controls
-from explain.faithfulness.curves import Order, Perturber
-from explain.faithfulness.grid import Cell, Grid
-from explain.faithfulness.ranking import ranking
-from explain.faithfulness.scores import scorer
-from explain.maps.heatmap import on_content
-from explain.methods import METHODS, from_evidence, offered
-from explain.phrases import signed
-from models.geometry import ModelInput
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import find, layer_choices
+from sightglass.explain.maps.heatmap import on_content
+from sightglass.explain.methods import METHODS, from_evidence, offered
+from sightglass.explain.phrases import signed
+from sightglass.explain.proof import check, check_steps, controls
+from sightglass.explain.proof.curves import Order, Perturber
+from sightglass.explain.proof.grid import Cell, Grid
+from sightglass.explain.proof.ranking import ranking
+from sightglass.explain.proof.scores import scorer
+from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
     import threading
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from explain.evidence.resident import Resident
-    from explain.faithfulness import Filling
-    from explain.faithfulness.curves import Curve
-    from explain.progress import Progress
-    from explain.result import Result
-    from models.adapter import Target
+    from sightglass.common.files import Json
+    from sightglass.common.progress import Progress
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.proof import Filling
+    from sightglass.explain.proof.curves import Curve
+    from sightglass.explain.result import Result
+    from sightglass.models.adapter import Target
 
     Map = NDArray[np.float32]
 
@@ -58,7 +59,7 @@ class Choice(Grid[Cell]):
             f"hottest parts gives {gain} more of the score than hiding them, random places {by_chance}."
         )
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """Return plain values, ready for JSON."""
         fields = ("method", "layer", "advantage", "random")
         best = self.best

@@ -1,4 +1,4 @@
-"""The smallest part of a picture, in the order of a map, whose blurring makes the model answer something else."""
+"""Find the smallest patch whose blurring flips the answer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import torch
 
-from common.errors import ModelProblem
-from explain.evidence.determinism import own_modes
-from explain.faithfulness.curves import BATCH_CPU, Perturber
-from explain.faithfulness.filling import blurred
-from explain.faithfulness.scores import Answers, boxes_of, same_place, scorer
-from explain.phrases import percent
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.phrases import percent
+from sightglass.explain.proof.curves import BATCH_CPU, Perturber
+from sightglass.explain.proof.filling import blurred
+from sightglass.explain.proof.scores import Answers, boxes_of, same_place, scorer
 
 if TYPE_CHECKING:
     import threading
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from explain.evidence.evidence import Evidence
-    from explain.progress import Progress
-    from explain.result import Result
-    from models.adapter import Target
+    from sightglass.common.files import Json
+    from sightglass.common.progress import Progress
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.result import Result
+    from sightglass.models.adapter import Target
 
     Labels = NDArray[np.int32]
 
@@ -69,7 +70,7 @@ class Flip:
             f"{percent(self.left)} and {outcome}."
         )
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """Return plain values, ready for JSON."""
         fields = ("label", "to", "share", "score", "left", "passes", "sentence")
         return {name: getattr(self, name) for name in fields}

@@ -1,4 +1,4 @@
-"""Prove a map: how much of the answer goes with what it shows, beside control maps that show something else."""
+"""Prove a map by hiding and keeping what it shows."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.errors import ModelProblem, Problem
-from explain.evidence.determinism import own_modes
-from explain.faithfulness import check, check_steps, controls
-from explain.faithfulness.curves import STEPS, Curve, Order, Perturber
-from explain.faithfulness.proof import Proof
-from explain.faithfulness.ranking import ranking
-from explain.faithfulness.scores import scorer
-from explain.maps.heatmap import on_content
-from explain.maps.statistics import coarse, compare
-from explain.methods import METHODS
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.maps.heatmap import on_content
+from sightglass.explain.maps.statistics import coarse, compare
+from sightglass.explain.methods import METHODS
+from sightglass.explain.proof import check, check_steps, controls
+from sightglass.explain.proof.curves import STEPS, Curve, Order, Perturber
+from sightglass.explain.proof.proof import Proof
+from sightglass.explain.proof.ranking import ranking
+from sightglass.explain.proof.scores import scorer
 
 if TYPE_CHECKING:
     import threading
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from explain.faithfulness import Filling
-    from explain.maps.heatmap import Heatmap
-    from explain.maps.statistics import Agreement
-    from explain.progress import Progress
-    from explain.result import Result
-    from models.adapter import Target
+    from sightglass.common.progress import Progress
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.maps.statistics import Agreement
+    from sightglass.explain.proof import Filling
+    from sightglass.explain.result import Result
+    from sightglass.models.adapter import Target
 
 
 PREVIEW = 4

@@ -1,4 +1,4 @@
-"""Redraw a model's weights from the top down, on a copy that nobody else uses.
+"""Randomise a model's weights from the top down.
 
 Adebayo et al. 2018, Sanity Checks for Saliency Maps, https://arxiv.org/abs/1810.03292.
 """
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from common.errors import ModelProblem
-from explain.evidence.resident import Resident
-from models.adapter import freeze
-from models.families.keras.network import Net
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.resident import Resident
+from sightglass.models.adapter import freeze
+from sightglass.models.families.keras.network import Net
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Does a map depend on the model at all? Scramble the weights from the top down and see whether the map goes.
+"""Weight-randomisation test (sanity check) of a map.
 
 The cascading randomisation of Adebayo et al. 2018, https://arxiv.org/abs/1810.03292.
 """
@@ -6,35 +6,37 @@ The cascading randomisation of Adebayo et al. 2018, https://arxiv.org/abs/1810.0
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from common.errors import Cancelled, ModelProblem
-from explain.evidence.cache import ByteCache
-from explain.evidence.determinism import own_modes
-from explain.evidence.evidence import Evidence
-from explain.faithfulness import badge, controls
-from explain.faithfulness.badge import VERDICTS, Verdict
-from explain.faithfulness.prove import grid_of, object_of
-from explain.faithfulness.randomised import STAGES, copied, redrawn, stages
-from explain.maps.heatmap import on_content
-from explain.maps.statistics import coarse, compare
-from explain.methods import METHODS
-from explain.methods.method import Request
-from explain.phrases import signed
-from models.geometry import ModelInput
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.faithfulness import badge
+from sightglass.explain.faithfulness.badge import VERDICTS, Verdict
+from sightglass.explain.faithfulness.prove import grid_of, object_of
+from sightglass.explain.faithfulness.randomised import STAGES, copied, redrawn, stages
+from sightglass.explain.maps.heatmap import on_content
+from sightglass.explain.maps.statistics import coarse, compare
+from sightglass.explain.methods import METHODS
+from sightglass.explain.methods.method import Request
+from sightglass.explain.phrases import signed
+from sightglass.explain.proof import controls
+from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
     import threading
 
     from numpy.typing import NDArray
 
-    from explain.evidence.resident import Resident
-    from explain.maps.heatmap import Heatmap
-    from explain.progress import Progress
-    from explain.result import Result
+    from sightglass.common.files import Json
+    from sightglass.common.progress import Progress
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.result import Result
 
     Map = NDArray[np.float32]
 
@@ -103,7 +105,7 @@ class Scramble:
     def nbytes(self) -> int:
         return sum(stage.map.nbytes for stage in self.stages)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """Return plain values, ready for JSON."""
         fields = ("share", "rank_correlation", "signed", "ssim")
         return {

@@ -1,34 +1,35 @@
-"""How much a map, and the answer it explains, change where the picture hardly changes."""
+"""Measure a map's stability under small changes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from common.errors import Cancelled, ModelProblem
-from explain.evidence.determinism import own_modes
-from explain.evidence.evidence import Evidence
-from explain.faithfulness.changes import CHANGES, changed
-from explain.faithfulness.scores import boxes_of, same_place
-from explain.maps.heatmap import on_content
-from explain.maps.statistics import coarse, compare
-from explain.methods import METHODS
-from explain.methods.method import Request
-from explain.phrases import listing, percent, signed
-from models.families.custom.in_memory import READY
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.faithfulness.changes import CHANGES, changed
+from sightglass.explain.maps.heatmap import on_content
+from sightglass.explain.maps.statistics import coarse, compare
+from sightglass.explain.methods import METHODS
+from sightglass.explain.methods.method import Request
+from sightglass.explain.phrases import listing, percent, signed
+from sightglass.explain.proof.scores import boxes_of, same_place
+from sightglass.models.families.custom.in_memory import READY
 
 if TYPE_CHECKING:
     import threading
 
     from numpy.typing import NDArray
 
-    from explain.faithfulness.changes import Changed, Kind
-    from explain.progress import Progress
-    from explain.result import Result
-    from models.adapter import Target
+    from sightglass.common.files import Json
+    from sightglass.common.progress import Progress
+    from sightglass.explain.faithfulness.changes import Changed, Kind
+    from sightglass.explain.result import Result
+    from sightglass.models.adapter import Target
 
     Map = NDArray[np.float32]
 
@@ -102,7 +103,7 @@ class Stability:
             return f"{words}. The answer stays." if answers else f"{words}."
         return f"{words}. The answer changes after {listing([CHANGES[kind] for kind in self.flips])}."
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """Return plain values, ready for JSON."""
         fields = ("kind", "score", "answer", "flips", "rank_correlation", "ssim")
         return {

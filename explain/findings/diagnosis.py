@@ -1,4 +1,4 @@
-"""Describe a map and its limitations, each in one sentence made from measured numbers."""
+"""Describe a map and its limitations in sentences."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explain.findings.finding import Finding, most_serious_first
-from explain.findings.missing import score_format
-from explain.findings.proved import heard
-from explain.findings.reliability import reliability
-from explain.maps.statistics import describe_place
-from explain.methods import METHODS
-from explain.phrases import article, kinds, listing, percent
-from models.labels import class_index
+from sightglass.explain.evidence.missing import score_format
+from sightglass.explain.findings.finding import Finding, most_serious_first
+from sightglass.explain.findings.proved import heard
+from sightglass.explain.findings.reliability import reliability
+from sightglass.explain.maps.statistics import describe_place
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import article, kinds, listing, percent
+from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
-    from explain.result import Result
+    from sightglass.explain.result import Result
 
 UNSURE = 0.2
 ALIKE = 0.95
@@ -81,7 +81,7 @@ def nothing_found(explanation: Result) -> str:
     """Describe the best candidate of a detector that shows no box."""
     adapter, options = explanation.evidence.resident.adapter, explanation.options
     above = f"above {score_format(options.confidence)(options.confidence)}"
-    if explanation.model.example:
+    if explanation.model.example and not options.classes:
         # Its candidates are noise on every photograph.
         return f"{explanation.model.name} knows drawn scenes only: no detections {above}."
     scores = explanation.evidence.outputs.scores[0].amax(1)  # (K,)
@@ -182,7 +182,7 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
 def _undecided(explanation: Result) -> Finding | None:
     """Find a trained classifier whose scores are nearly the same for all classes, which no picture explains."""
     model, evidence = explanation.model, explanation.evidence
-    if model.task != "classify" or "random" in model.weights:
+    if model.task != "classify" or model.untrained:
         return None
     scores = evidence.resident.adapter.class_logits(evidence.outputs)[0].detach().double().softmax(0)
     count = len(scores)
@@ -258,7 +258,7 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
     own = explanation.own(index) if share > much else ()
     if own:
         # With it comes torch.
-        from explain.maps.boxes import on_border
+        from sightglass.explain.maps.boxes import on_border
 
         # Heat on an object at the edge of the picture is not on the surroundings.
         share = round(on_border(heatmap, own), 2)
@@ -299,7 +299,7 @@ def _early(explanation: Result, index: int) -> Finding | None:
     if set(layers) <= set(resident.default_layers):
         return None
     # With it comes torch.
-    from explain.evidence.receptive_field import receptive_field
+    from sightglass.explain.evidence.receptive_field import receptive_field
 
     seen, side = 0, max(explanation.evidence.geometry.input)
     for layer in layers:

@@ -1,4 +1,4 @@
-"""Check a classifier's preprocessing by its answers on different pictures: how distinct, and how dependent on it.
+"""Detect wrong preprocessing from a classifier's answers.
 
 A model given wrongly preprocessed pictures is not always unsure: it may be sure of the same class for any of them. In
 both cases the mutual information between picture and answer falls, as it also does on pictures of unknown things. It
@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from explain.findings.finding import Finding
-from explain.phrases import percent
-from models.preprocess import Preprocessing, prepare
+from sightglass.explain.findings.finding import Finding
+from sightglass.explain.phrases import percent
+from sightglass.models.preprocess import Preprocessing, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from explain.evidence.resident import Resident
-    from explain.picture.image import Image
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.picture.image import Image
 
 GUESSES = {
     "ImageNet's mean and std": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),

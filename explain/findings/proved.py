@@ -1,4 +1,4 @@
-"""Limitations that only the proof of a map shows: rules over its curves, each with its thresholds.
+"""Limitations that only a proof reveals.
 
 How often each is right, on models that cheat and on their honest twin, is in benchmarks/TRUTH.md, "Findings that rest
 on a proof" (`python -m benchmarks truth --findings`).
@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, get_args
 
-from explain.faithfulness.proof import FAILED, HANGS, SUFFICIENT
-from explain.findings.finding import Finding
-from explain.phrases import percent
+from sightglass.explain.findings.finding import Finding
+from sightglass.explain.phrases import percent
+from sightglass.explain.proof.proof import FAILED, HANGS, SUFFICIENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from explain.faithfulness.proof import Proof
-    from explain.maps.statistics import Statistics
+    from sightglass.explain.maps.statistics import Statistics
+    from sightglass.explain.proof.proof import Proof
 
 Rule = Literal["unproved", "patch at the edge", "no one place"]
 """The rules by name, which is the kind of their finding."""

@@ -1,4 +1,4 @@
-"""Say how reliable a method's maps are, as measured on drawn scenes whose cause is known.
+"""Reliability of methods, measured on scenes with known causes.
 
 The figures are in `reliability.json`, written by `python -m benchmarks truth --full --publish` and explained in
 benchmarks/TRUTH.md. This module does not import torch: menus use it.
@@ -10,9 +10,9 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from explain.phrases import percent
+from sightglass.common.files import Json
+from sightglass.explain.phrases import percent
 
 FILE = Path(__file__).with_name("reliability.json")
 
@@ -74,6 +74,6 @@ def reliability(task: str, question: str, method: str) -> Reliability | None:
 def _published() -> dict[tuple[str, str, str], Reliability]:
     if not FILE.is_file():
         return {}
-    rows: list[dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))["findings"]
+    rows: list[Json] = json.loads(FILE.read_text(encoding="utf-8"))["findings"]
     made = [Reliability(**row | {"hit": tuple(row["hit"]), "auc": tuple(row["auc"])}) for row in rows]
     return {(one.task, one.question, one.method): one for one in made}

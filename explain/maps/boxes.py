@@ -1,4 +1,4 @@
-"""Relate a detector's maps to its boxes: shares of heat in boxes, maps confined to boxes, and matching boxes."""
+"""Relate maps to boxes: shares, confinement, matching."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from common.errors import ModelProblem
-from explain.maps.statistics import RING, overlaps
-from explain.phrases import NBSP, whole_percents
-from models.adapters.detector import intersection_over_union
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.maps.statistics import RING, overlaps
+from sightglass.explain.phrases import NBSP, whole_percents
+from sightglass.models.adapters.detector import intersection_over_union
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from explain.maps.heatmap import Heatmap
-    from explain.options import Within
-    from models.adapter import Prediction
-    from models.geometry import Box
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.options import Within
+    from sightglass.models.adapter import Prediction
+    from sightglass.models.geometry import Box
 
 WHERE = ("own box only", "shared with other boxes", "other boxes only", "outside all boxes")
 """Where heat can be, in the order in which it is listed everywhere."""
@@ -34,7 +34,7 @@ SAME = 0.5
 class BoxNumbers:
     """How a map relates to boxes. `own_only`, `shared`, `elsewhere` and `outside`, each 0..1, sum to 1.
 
-    >>> from explain import Explainer
+    >>> from sightglass import Explainer
     >>> numbers = Explainer("yolo11n")("bus.jpg", per="detection").box_numbers(3)
     >>> numbers.inside == numbers.own_only + numbers.shared
     True

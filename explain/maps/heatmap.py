@@ -1,4 +1,4 @@
-"""Turn raw maps into heatmaps: clip, scale and grow them, and keep the raw values."""
+"""Clip, scale and upsample raw maps to heatmaps."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import torch
 from markupsafe import escape
 from torch.nn import functional as F
 
-from explain.evidence.determinism import own_modes
-from explain.maps.statistics import coarse
-from explain.picture.image import to_png
-from explain.rendering.colormaps import lut
-from explain.rendering.render import hottest_mask
+from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.maps.statistics import coarse
+from sightglass.explain.picture.image import to_png
+from sightglass.explain.rendering.colormaps import lut
+from sightglass.explain.rendering.render import hottest_mask
+from sightglass.explain.rendering.style import VIEWER_STYLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from explain.options import Scale
-    from models.adapter import Target
-    from models.geometry import Geometry
+    from sightglass.explain.options import Scale
+    from sightglass.models.adapter import Target
+    from sightglass.models.geometry import Geometry
 
 State = Literal["ok", "flat", "no evidence", "not a number"]
 EPSILON = 1e-7
@@ -38,7 +39,7 @@ EPSILON = 1e-7
 class Heatmap:
     """The map of one target, scaled to 0..1, with its raw values.
 
-    >>> from explain import Explainer
+    >>> from sightglass import Explainer
     >>> heatmap = Explainer()("bus.jpg", top_k=1).heatmaps[0]
     >>> heatmap.values.shape, heatmap.state
     ((1080, 810), 'ok')
@@ -69,7 +70,7 @@ class Heatmap:
         """Show the map in colour with its scale, as a notebook does with the last value of a cell."""
         values, bar = self.values, np.linspace(0, 1, 256, dtype=np.float32)[None].repeat(12, 0)
         pictures = [
-            base64.b64encode(to_png(lut("inferno")[np.rint(one * 255).astype(np.uint8)])).decode()
+            base64.b64encode(to_png(lut(VIEWER_STYLE.colormap)[np.rint(one * 255).astype(np.uint8)])).decode()
             for one in (values, bar)
         ]
         name, layers = escape(self.target.label), escape(", ".join(self.layers))

@@ -1,4 +1,4 @@
-"""What a heatmap says in numbers and words, and how far two of them agree.
+"""Statistics of a heatmap, and agreement of two.
 
 Maps are float32 (h, w) within 0..1 at any resolution; positions come out in pixels of the original picture through
 `extent` (x0, y0, x1, y1), the part of that picture the map covers. "Heat" is the map read as a quantity that is
@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from explain.phrases import percent
-from explain.rendering.render import Mask, checked, hottest_mask
-from explain.rendering.style import Values
+from sightglass.explain.phrases import percent
+from sightglass.explain.rendering.render import Mask, checked, hottest_mask
+from sightglass.explain.rendering.style import Values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ class Region:
 class Statistics:
     """The numbers of one map; MEANING explains each. Shares are 0..1, positions are in original pixels.
 
-    >>> from explain import Explainer
+    >>> from sightglass import Explainer
     >>> Explainer()("bus.jpg", top_k=1).statistics[0].flat
     False
     """

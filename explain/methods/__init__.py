@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from common.errors import ModelProblem
-from common.suggestions import nearest
-from explain.methods.method import Method
+from sightglass.common.errors import ModelProblem
+from sightglass.common.suggestions import nearest
+from sightglass.explain.methods.method import Method
+from sightglass.explain.phrases import listing
 
 if TYPE_CHECKING:
-    from explain.evidence.resident import Resident
+    from collections.abc import Sequence
+
+    from sightglass.explain.evidence.resident import Resident
 
 _TABLE = (
     Method("gradcam", "GradCAM", "channels weighted by their mean gradient", "gradient",
@@ -86,3 +89,26 @@ def offered(resident: Resident) -> tuple[Method, ...]:
         # What hides the picture, or asks for a class as other tools do, has none here.
         and (task != "embed" or method.family not in ("mask", "library"))
     )
+
+
+_QUESTIONS = {
+    "class": "Where is it?",
+    "contrast": "Why this class?",
+    "box": "Why this box?",
+    "left": "Why its left side?",
+    "top": "Why its top side?",
+    "right": "Why its right side?",
+    "bottom": "Why its bottom side?",
+    "objectness": "Why an object?",
+    "mask": "Why this mask?",
+    "all": "Why this box and class?",
+}
+"""The question that a map of each part of a target answers."""
+
+
+def made_with(model: str, method: str, layers: Sequence[str], part: str = "") -> str:
+    """Return `demo-cls-m, GradCAM at layer4 (Where is it?)`; methods that only use a model's outputs have no layers."""
+    found = METHODS.get(method)
+    at = f" at {listing(list(layers))}" if layers and (found is None or found.family != "mask") else ""
+    asked = f" ({_QUESTIONS[part]})" if part in _QUESTIONS else ""
+    return f"{model}, {found.name if found else method}{at}{asked}"

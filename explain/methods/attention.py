@@ -1,9 +1,9 @@
-"""Methods on a transformer's attention weights: of one layer, of all layers, and of all layers with gradients.
+"""Attention methods: raw, rollout, gradient rollout.
 
 Each map is a row over the keys: that of the token from which the prediction is read, or the mean of several. The
 tokens before the grid's (CLS, registers) are cut off and the rest is a map (h, w).
 
->>> from explain import Explainer
+>>> from sightglass import Explainer
 >>> Explainer("demo-vit")("bus.jpg", top_k=1, method="rollout").heatmaps[0].layers
 ('every attention',)
 """
@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from common.errors import ModelProblem
-from explain.evidence.attention import COMPUTED_OPENLY, attentions, chosen, follow, weigh
-from explain.methods.method import Method, RawMaps, Request
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.attention import COMPUTED_OPENLY, attentions, chosen, follow, weigh
+from sightglass.explain.methods.method import Method, RawMaps, Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from explain.evidence.attention import Weighed
-    from explain.evidence.evidence import Evidence
-    from models.adapter import Target
+    from sightglass.explain.evidence.attention import Weighed
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.models.adapter import Target
 
 EVERY = "every attention"
 """The layer named by a map that is made of all layers."""

@@ -1,4 +1,4 @@
-"""Run the quick methods: functions of one layer's activation and one target's gradient there."""
+"""Run quick methods on recorded activations and gradients."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from explain.backward.gradient import Gradient
-from explain.methods.method import Method, RawMaps, Request
+from sightglass.explain.backward.gradient import Gradient
+from sightglass.explain.methods.method import Method, RawMaps, Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from explain.evidence.evidence import Evidence
-    from models.adapter import Target
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.models.adapter import Target
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:

@@ -1,10 +1,10 @@
-"""Run methods of the grad-cam library (MIT, Jacob Gildenblat) through its own objects.
+"""Run methods of the grad-cam library.
 
 They work on a shadow of the model: its modules copied, its weights shared. So the library's hooks, and the layer that
 AblationCAM replaces, never touch the model that others use at the same time, and nobody waits for them. The raw maps
 are taken from the library before it scales them, so that they are scaled like all others.
 
->>> from explain import Explainer
+>>> from sightglass import Explainer
 >>> Explainer()("bus.jpg", top_k=1, method="gradcamelementwise").heatmaps[0].raw[0].shape
 (7, 7)
 """
@@ -25,13 +25,13 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from common.errors import Cancelled, ModelProblem, Problem
-from explain.backward.gradient import Gradient
-from explain.evidence.determinism import exact
-from explain.evidence.layers import as_map
-from explain.methods.gradient import gradcam
-from explain.methods.method import Method, RawMaps, Request
-from models.adapters.folding import copied
+from sightglass.common.errors import Cancelled, ModelProblem, Problem
+from sightglass.explain.backward.gradient import Gradient
+from sightglass.explain.evidence.determinism import exact
+from sightglass.explain.evidence.layers import as_map
+from sightglass.explain.methods.gradient import gradcam
+from sightglass.explain.methods.method import Method, RawMaps, Request
+from sightglass.models.adapters.folding import copied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from explain.evidence.evidence import Evidence
-    from explain.evidence.resident import Resident
-    from models.adapter import Adapter, Target
-    from models.layers import Layer
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.models.adapter import Adapter, Target
+    from sightglass.models.layers import Layer
 
 LOGGER = logging.getLogger(__name__)
 BATCH = 16

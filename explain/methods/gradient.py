@@ -1,11 +1,11 @@
-"""Methods that weight activations by gradients, or project channels on their first principal component.
+"""Grad-CAM's family: one formula per method.
 
 Notation: A_c is channel c of one layer's activations, g_c the gradient of the target's score with respect to it, both
 (h, w). Every method takes an Activation `a` (C, h, w) and a Gradient `g` (C, h', w' in a window, 0 elsewhere), and
 returns one signed float map (h, w), neither clipped nor scaled. Where the gradient is 0 nothing is multiplied: a
 detection's is 0 nearly everywhere.
 
->>> from explain import Explainer
+>>> from sightglass import Explainer
 >>> Explainer()("bus.jpg", top_k=1, method="layercam").heatmaps[0].raw[0].shape
 (7, 7)
 """
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from explain.backward.principal import projection
+from sightglass.explain.backward.principal import projection
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from explain.backward.gradient import Activation, Gradient
+    from sightglass.explain.backward.gradient import Activation, Gradient
 
 
 def _weighted(weights: Tensor, a: Activation) -> Tensor:

@@ -1,4 +1,4 @@
-"""Score how much of each target a model still finds in masked pictures."""
+"""Score targets in masked pictures."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from common.errors import ModelProblem
-from models.adapters.detector import Detections
+from sightglass.common.errors import ModelProblem
+from sightglass.models.adapters.detector import Detections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from explain.evidence.evidence import Evidence
-    from models.adapter import Target
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.models.adapter import Target
 
 Scorer = Callable[[Any], "Tensor"]
 """From the outputs of B masked pictures to (B, k) scores in 0..1."""

@@ -1,4 +1,4 @@
-"""Masks over the part of a model's input that is picture, at full resolution and on the grid of the map."""
+"""Masks for RISE, D-RISE and occlusion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.geometry import Geometry
+    from sightglass.models.geometry import Geometry
 
 MAX_CELLS = 12
 """Cells of a mask along the picture's longer side. D-RISE has 16, whose maps are noisier still at 800 masks."""

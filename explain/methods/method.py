@@ -1,4 +1,4 @@
-"""The type of a method: its row in the table, and what a run of it takes and returns."""
+"""The type of a method and its run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from explain.backward.gradient import Activation, Gradient
-    from explain.evidence.evidence import Evidence
-    from explain.progress import Progress
-    from models.adapter import Target
+    from sightglass.common.progress import Progress
+    from sightglass.explain.backward.gradient import Activation, Gradient
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.models.adapter import Target
 
 Family = Literal["gradient", "eigen", "attention", "library", "mask"]
 """`gradient`: quick, from activations and gradients; also for similarity. `eigen`: quick, principal components.
@@ -98,4 +98,4 @@ class Method:
 
 def _load(module: str, function: str) -> Any:
     # Only when it is run: the table is read without torch.
-    return getattr(import_module(f"explain.methods.{module}"), function)
+    return getattr(import_module(f"sightglass.explain.methods.{module}"), function)

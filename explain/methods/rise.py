@@ -1,4 +1,4 @@
-"""D-RISE for detectors, RISE for classifiers, and Occlusion: hide parts of the picture and compare the scores.
+"""D-RISE, RISE and occlusion.
 
 They need neither layers nor gradients, so they explain any model. (D-)RISE's raw value of a place is
 
@@ -12,7 +12,7 @@ Occlusion hides one window after another, without random numbers. Its raw value 
 the windows i that hide it, with the score f of the whole picture. Zeiler & Fergus 2014,
 https://arxiv.org/abs/1311.2901.
 
->>> from explain import Explainer
+>>> from sightglass import Explainer
 >>> Explainer("demo-cls-s")("bus.jpg", top_k=1, method="drise", masks=8).recipe.masks
 8
 """
@@ -24,21 +24,21 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from common.errors import Cancelled
-from common.settings import settings
-from explain.methods.mask_scores import Scorer, scorer
-from explain.methods.masks import Masks, PictureMasks, Windows
-from explain.methods.method import Method, RawMaps, Request
-from models.preprocess import GREY
+from sightglass.common.errors import Cancelled
+from sightglass.common.settings import settings
+from sightglass.explain.methods.mask_scores import Scorer, scorer
+from sightglass.explain.methods.masks import Masks, PictureMasks, Windows
+from sightglass.explain.methods.method import Method, RawMaps, Request
+from sightglass.models.preprocess import GREY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
-    from explain.evidence.evidence import Evidence
-    from models.adapter import Target
-    from models.geometry import Geometry
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.models.adapter import Target
+    from sightglass.models.geometry import Geometry
 
 COUNT = {"detect": 800, "classify": 1000}
 """Masks for one picture, where the papers take 5000: maps of 800 with two seeds were measured to correlate by 0.7 to

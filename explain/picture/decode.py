@@ -1,4 +1,4 @@
-"""Decode bytes, Pillow images and arrays into RGB pixels; the kind of a file is read from its content.
+"""Decode bytes, Pillow images and arrays to RGB.
 
 The size is checked in the header before any pixel is unpacked, and every decoder error becomes one sentence.
 """
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from PIL import TiffImagePlugin, WebPImagePlugin  # noqa: F401 - add their formats to Pillow's
 
-from common.errors import ImageProblem, TooLarge
-from explain.picture import shrink
-from explain.picture.memory import DECODING, copied, strips
+from sightglass.common.errors import ImageProblem, TooLarge
+from sightglass.explain.picture import shrink
+from sightglass.explain.picture.memory import DECODING, copied, strips
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,8 @@ def kind_of(data: bytes, name: str) -> str:
     if head[4:8] == b"ftyp" and not head[8:12].startswith((b"iso", b"mp4", b"qt", b"M4", b"3gp", b"jp2", b"jxl")):
         # The brand mif1 alone may be either, so the compatible brands decide.
         return "AVIF" if re.search(rb"avi[fs]", head[8:64]) else "HEIC"
-    Pillow.init()
+    # Not init, which imports Pillow's forty other plugins, too.
+    Pillow.preinit()
     for kind in _FORMATS:
         accepts = Pillow.OPEN[kind][1]
         if accepts is not None and accepts(head[:16]) is True:

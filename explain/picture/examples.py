@@ -1,15 +1,15 @@
-"""The pictures that come with the project: photographs of installed packages, and drawn scenes for the demo models."""
+"""Bundled pictures: photographs and drawn scenes."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from common import packaged
-from common.errors import ImageProblem
-from explain.picture.image import Image
-from models.demo import captioned_scenes, person_scenes
-from models.demo.showcase import SCENES, SIDE, scene
+from sightglass.common import packaged
+from sightglass.common.errors import ImageProblem
+from sightglass.explain.picture.image import Image
+from sightglass.models.demo import captioned_scenes, person_scenes
+from sightglass.models.demo.showcase import SCENES, SIDE, scene
 
 EXAMPLES = (*packaged.PHOTOGRAPHS, *SCENES, captioned_scenes.EXAMPLE, person_scenes.EXAMPLE)
 """Names of all of them."""
@@ -21,7 +21,7 @@ def bundled(name: str) -> Image:
     Raises ImageProblem where the package of a photograph is not installed.
     """
     if name in SCENES:
-        from models.demo.scenes import draw
+        from sightglass.models.demo.scenes import draw
 
         return Image.open(draw(scene(name)).pixels, name=f"{name}.png")
     if name == captioned_scenes.EXAMPLE:

@@ -1,4 +1,4 @@
-"""Open a picture from a path, bytes, an upload, Pillow, numpy or torch as one read-only RGB array.
+"""Open pictures from any source as RGB arrays.
 
 Input is untrusted: its kind is read from its content, its size from its header before any pixel is unpacked, and every
 decoder error becomes one sentence.
@@ -20,14 +20,23 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
-from common.errors import ImageProblem, TooLarge, WeightsProblem
-from common.memory import give_back
-from explain.phrases import plural
-from explain.picture.decode import Pixels, channels_last, decode, frames, from_array, header, kind_of, plain_jpeg
-from explain.picture.planes import KINDS, Planes, from_file, many, shown
-from explain.picture.shrink import WHOLE
-from models import remote_file
-from models.preprocess import MAX_CHANNELS
+from sightglass.common.errors import ImageProblem, TooLarge, WeightsProblem
+from sightglass.common.memory import give_back
+from sightglass.explain.phrases import plural
+from sightglass.explain.picture.decode import (
+    Pixels,
+    channels_last,
+    decode,
+    frames,
+    from_array,
+    header,
+    kind_of,
+    plain_jpeg,
+)
+from sightglass.explain.picture.planes import KINDS, Planes, from_file, many, shown
+from sightglass.explain.picture.shrink import WHOLE
+from sightglass.models import remote_file
+from sightglass.models.preprocess import MAX_CHANNELS
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000

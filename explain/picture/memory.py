@@ -1,4 +1,4 @@
-"""Bound the memory that decoding takes: large pictures take turns, and are copied in strips."""
+"""Bound memory while decoding large pictures."""
 
 from __future__ import annotations
 

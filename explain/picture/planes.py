@@ -1,4 +1,4 @@
-"""Read pictures that are not RGB bytes: .npy arrays and TIFFs with up to 16 channels of any numbers.
+"""Read .npy and TIFF pictures with many channels.
 
 Files are untrusted: nothing is unpickled, and shape and size are checked before any number is unpacked.
 """
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import ImageProblem, TooLarge
-from explain.picture.decode import check_size, from_array, grey
-from explain.picture.memory import strips
-from models.preprocess import MAX_CHANNELS
+from sightglass.common.errors import ImageProblem, TooLarge
+from sightglass.explain.picture.decode import check_size, from_array, grey
+from sightglass.explain.picture.memory import strips
+from sightglass.models.preprocess import MAX_CHANNELS
 
 if TYPE_CHECKING:
-    from explain.picture.decode import Pixels
+    from sightglass.explain.picture.decode import Pixels
 
 Planes = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 NPY = b"\x93NUMPY"

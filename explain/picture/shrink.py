@@ -1,10 +1,10 @@
-"""Open a large picture smaller, where little memory is to be had: by its decoder, or as soon as it is unpacked."""
+"""Open large pictures smaller where memory is short."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from common.errors import TooLarge
+from sightglass.common.errors import TooLarge
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow

@@ -1,1 +1,5 @@
-"""Draw maps over pictures, with the same pixels as the viewer in the browser."""
+"""Draw maps over pictures, pixel for pixel as in the browser."""
+
+from sightglass.common.lazy import defer_imports
+
+defer_imports(__name__)

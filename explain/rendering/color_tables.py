@@ -1,4 +1,4 @@
-"""Build the colour table of a style: 256 entries, the same as the viewer's in the browser.
+"""Build a style's table of 256 colours.
 
 A pixel becomes pixel * keep[level] + add[level]: `keep` is float32 (256,), `add` float32 (256, 3). Levels of a
 difference are 1 to 255, and 128 is 0. `first` is the lowest level that is shown, `ground` the grey of those below.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from explain.rendering.colormaps import lut
-from explain.rendering.style import Kind, Pixels, Style, Values, check_fraction
+from sightglass.explain.rendering.colormaps import lut
+from sightglass.explain.rendering.style import Kind, Pixels, Style, Values, check_fraction
 
 Floats = npt.NDArray[np.float64]
 Table = tuple[Values, Values]

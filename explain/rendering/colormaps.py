@@ -6,14 +6,14 @@ import base64
 import colorsys
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import Problem
-from common.suggestions import did_you_mean
+from sightglass.common.errors import Problem
+from sightglass.common.files import Json
+from sightglass.common.suggestions import did_you_mean
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -55,7 +55,7 @@ def lut(name: str) -> Pixels:
 
 
 @functools.cache
-def tables() -> list[dict[str, Any]]:
+def tables() -> list[Json]:
     """Return every colormap as the browser draws it: name, uniform, hot, and its colours in base64."""
     return [
         {

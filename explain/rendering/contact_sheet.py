@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from common import packaged
-from explain.phrases import shortened
-from explain.rendering.render import HALO, line_width, picture
-from explain.rendering.style import Pixels
+from sightglass.common import packaged
+from sightglass.explain.phrases import shortened
+from sightglass.explain.rendering.render import HALO, line_width, picture
+from sightglass.explain.rendering.style import Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Trace and draw contour lines, with the same arithmetic as the viewer in the browser.
+"""Trace and draw contour lines.
 
 Segments are float64 (n, 4): x0, y0, x1, y1 in cells or in pixels; the centre of sample or pixel i is at i + 0.5.
 """
@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from explain.rendering.resampling import over_extent
+from sightglass.explain.rendering.resampling import over_extent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explain.rendering.resampling import Samples
-    from explain.rendering.style import Field, Style
+    from sightglass.explain.rendering.resampling import Samples
+    from sightglass.explain.rendering.style import Field, Style
 
 Floats = npt.NDArray[np.float64]
 Segments = npt.NDArray[np.float64]

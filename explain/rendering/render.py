@@ -1,4 +1,4 @@
-"""Draw maps over pictures, by pure functions over arrays; `shown` matches the viewer in the browser to 1/255.
+"""Draw maps over pictures, by pure functions over arrays.
 
 A value v becomes the level round(255 v), and a table of 256 entries turns the level into a colour and an opacity.
 Pixels are uint8 (H, W, 3) RGB; values are float32 (H, W) in 0..1 of the same size. `seen` is (x0, y0, x1, y1) in whole
@@ -15,10 +15,20 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from explain.rendering import color_tables, contours, resampling
-from explain.rendering.color_tables import opacity
-from explain.rendering.colormaps import lut
-from explain.rendering.style import Box, Field, Kind, Pixels, Style, Unseen, Values, check_fraction
+from sightglass.explain.rendering import color_tables, contours, resampling
+from sightglass.explain.rendering.color_tables import opacity
+from sightglass.explain.rendering.colormaps import lut
+from sightglass.explain.rendering.style import (
+    VIEWER_STYLE,
+    Box,
+    Field,
+    Kind,
+    Pixels,
+    Style,
+    Unseen,
+    Values,
+    check_fraction,
+)
 
 Mask = npt.NDArray[np.bool_]
 
@@ -78,8 +88,8 @@ def overlay(
     pixels: Pixels,
     values: Values,
     *,
-    colormap: str = "inferno",
-    alpha: float = 0.9,
+    colormap: str = VIEWER_STYLE.colormap,
+    alpha: float = VIEWER_STYLE.alpha,
     weighted: bool = False,
     threshold: float = 0.0,
     seen: Box | None = None,
@@ -98,7 +108,7 @@ def overlay(
 
 
 def heatmap_only(
-    values: Values, colormap: str = "inferno", *, seen: Box | None = None, unseen: Unseen = "light"
+    values: Values, colormap: str = VIEWER_STYLE.colormap, *, seen: Box | None = None, unseen: Unseen = "light"
 ) -> Pixels:
     """Draw the map alone; the unseen part is hatched, dark for "dark" and light otherwise."""
     values = checked(values)

@@ -1,4 +1,4 @@
-"""Resample a map to another grid and quantise it, with the same arithmetic as the viewer in the browser.
+"""Resample and quantise maps.
 
 Samples are uint16 (h, w), 0..65535. The map is bilinear between their centres and constant beyond its edge.
 """
@@ -13,7 +13,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from explain.rendering.style import Box, Field, Kind, Style
+    from sightglass.explain.rendering.style import Box, Field, Kind, Style
 
 Pixels = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.uint16]

@@ -1,13 +1,21 @@
-"""Define what is drawn: a `Field` is one map over a picture, a `Style` is how it is drawn."""
+"""What is drawn (`Field`) and how (`Style`)."""
 
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+
+from sightglass.common.errors import Problem
+from sightglass.common.style import CHOICES, DEFAULTS, OPACITY
+from sightglass.explain.rendering.colormaps import colormaps, lut
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Pixels = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float32]
@@ -49,13 +57,13 @@ class Style:
     `split`: pixels whose centres are left of this share of the width show the picture alone.
     """
 
-    mode: Mode = "overlay"
-    colormap: str = "inferno"
-    alpha: float = 0.9
-    threshold: float = 0.0
-    even: bool = False
-    invert: bool = False
-    cells: bool = False
+    mode: Mode = DEFAULTS["mode"]
+    colormap: str = DEFAULTS["colormap"]
+    alpha: float = DEFAULTS["alpha"]
+    threshold: float = DEFAULTS["threshold"]
+    even: bool = DEFAULTS["even"]
+    invert: bool = DEFAULTS["invert"]
+    cells: bool = DEFAULTS["cells"]
     gain: float = 1.0
     offset: float = 0.0
     split: float | None = None
@@ -68,6 +76,32 @@ class Style:
         if not (math.isfinite(self.gain) and math.isfinite(self.offset)):
             raise ValueError(f"gain and offset must be finite, got {self.gain} and {self.offset}.")
 
+    @classmethod
+    def parse(cls, colormap: str, alpha: float | None = None, *, even: bool = False) -> Style:
+        """Return a style as a person asks for it; `alpha` None: the usual one.
+
+        Raises a Problem for an unknown colormap and for an opacity outside 0..1.
+        """
+        lut(colormap)
+        alpha = (OPACITY["even"] if even else DEFAULTS["alpha"]) if alpha is None else alpha
+        if not 0 <= alpha <= 1:
+            raise Problem(f"alpha is {alpha:g}: give a number from 0 to 1.")
+        return cls(colormap=colormap, alpha=alpha, even=even)
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Style:
+        """Return the style of a view's settings, by name; what is unknown or out of range counts for nothing."""
+        found = {}
+        for name in _NAMES & settings.keys():
+            with suppress(TypeError, ValueError):
+                found[name] = _checked(name, settings[name])
+        return cls(**found)
+
+    @property
+    def hot(self) -> str:
+        """Name of the hottest colour."""
+        return next(known.hot for known in colormaps() if known.name == self.colormap)
+
 
 def check_fraction(value: float, name: str) -> None:
     """Raise ValueError unless the value lies within 0..1."""
@@ -78,3 +112,22 @@ def check_fraction(value: float, name: str) -> None:
 def _one_of(value: str, choices: Any, name: str) -> None:
     if value not in get_args(choices):
         raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}.")
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Return a setting as the viewer takes it, from a link or a file; raise ValueError or TypeError."""
+    usual = DEFAULTS[name]
+    if isinstance(usual, bool):
+        return value is True or str(value) in ("1", "1.0", "true")
+    if isinstance(usual, str):
+        if value not in CHOICES.get(name, [known.name for known in colormaps()]):
+            raise ValueError(f"{name} is {value!r}.")
+        return value
+    check_fraction(float(value), name)
+    return float(value)
+
+
+VIEWER_STYLE = Style()
+FILE_STYLE = Style(even=True, alpha=OPACITY["even"])
+"""Of overlays in files: an opacity that leaves cold places clear would cover the picture where it is even."""
+_NAMES = {name for name in DEFAULTS if name in Style.__dataclass_fields__ and name != "split"}

@@ -1,1 +1,5 @@
-"""Explain how similar two pictures are to a model, rank a gallery, and evaluate re-identification."""
+"""Explain similarity, rank galleries, evaluate re-identification."""
+
+from sightglass.common.lazy import defer_imports
+
+defer_imports(__name__)

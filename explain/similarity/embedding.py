@@ -1,4 +1,4 @@
-"""Embed pictures: one unit vector each, from a pass without gradients, and kept."""
+"""Embed pictures as unit vectors."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from common.errors import ModelProblem
-from common.turns import QUICK
-from explain.evidence.cache import ByteCache
-from explain.picture.image import Image
+from sightglass.common.errors import ModelProblem
+from sightglass.common.turns import QUICK
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.picture.image import Image
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from explain.evidence.resident import Resident
-    from explain.explainer import Explainer
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.explainer import Explainer
 
 VECTORS: ByteCache[NDArray[np.float32]] = ByteCache("embeddings", lambda vector: vector.nbytes)
 """Embeddings by picture, model and preprocessing: the latest 30,000 or so of 512 numbers."""

@@ -1,4 +1,4 @@
-"""Evaluate re-identification: how often a model finds the same person again, by Market-1501's protocol."""
+"""Evaluate re-identification by Market-1501's protocol."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.errors import Cancelled, ImageProblem, ModelProblem
-from explain.batch.source import find
-from explain.phrases import plural
-from explain.similarity import identities
-from explain.similarity.embedding import embedding
-from explain.similarity.retrieval import MAX_RANK, average_precision, cmc, order
+from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem
+from sightglass.explain.phrases import plural
+from sightglass.explain.picture.source import find
+from sightglass.explain.similarity import identities
+from sightglass.explain.similarity.embedding import embedding
+from sightglass.explain.similarity.retrieval import MAX_RANK, average_precision, cmc, order
 
 if TYPE_CHECKING:
     import threading
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from explain.batch.item import Item
-    from explain.explainer import Explainer
-    from explain.progress import Progress
-    from explain.similarity.identities import Identified
-    from models.adapter import ModelSpec
+    from sightglass.common.files import Json
+    from sightglass.common.progress import Progress
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.picture.item import Item
+    from sightglass.explain.similarity.identities import Identified
+    from sightglass.models.spec import ModelSpec
 
 RANKS = (1, 5, 10)
 KEPT = 10
@@ -121,7 +122,7 @@ class Evaluation:
             found.append(f"{plural(len(self.unnamed), 'name')} did not fit {self.names}: {_first(self.unnamed)}.")
         return (*found, *self.notes)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """Return everything except single rankings, ready for JSON."""
         return {
             "model": self.model.id,
@@ -158,7 +159,7 @@ def evaluate(
     without any right picture left does not count. Beyond torchreid, a query's own picture (the same pixels) is left
     out too, so that a folder can be searched for itself, and equal scores keep the gallery's order.
 
-    `queries`, `gallery`: folders, patterns, lists, .zip files or sequences, as `explain.batch.source.find` takes them.
+    `queries`, `gallery`: folders, patterns, lists, .zip files or sequences, as `picture.source.find` takes them.
     `names`: `market1501`, `msmt17`, `folders` (a folder per person), `prefix` (the person before the first `_`), or a
     regular expression with the groups `person` and optionally `camera`, searched in the path below the folder; None:
     Market-1501's names, folders or prefix, whichever fits. Raises ModelProblem for a model without an embedding, names

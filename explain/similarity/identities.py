@@ -1,4 +1,4 @@
-"""Read from the name of a picture's file who is in it, and which camera took it."""
+"""Read person and camera from file names."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explain.batch.item import Item
+    from sightglass.explain.picture.item import Item
 
 FOLDERS = "folders"
 """Name of the scheme in which a picture's folder is the person; no cameras."""

@@ -1,4 +1,4 @@
-"""Match the cells of two pictures by the cosine of a layer's activations."""
+"""Match the cells of two pictures."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from explain.evidence.evidence import Evidence
-    from models.geometry import Geometry
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.models.geometry import Geometry
 
 MAX_CELLS = 24
 """Maximum number of cells a side: finer grids are averaged, as smaller cells are hard to point at."""

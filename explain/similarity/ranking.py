@@ -1,4 +1,4 @@
-"""Rank a gallery of pictures by their similarity to one, and put such scores into context."""
+"""Rank a gallery by similarity to a picture."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.errors import Cancelled, ImageProblem
-from common.packaged import photograph, photographs
-from explain.batch.source import find
-from explain.phrases import listing, plural
-from explain.picture.image import Image
-from explain.similarity.embedding import embedding, mirrored_score
-from explain.similarity.similarity import SAME
+from sightglass.common.errors import Cancelled, ImageProblem
+from sightglass.common.packaged import photograph, photographs
+from sightglass.explain.phrases import listing, plural
+from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.source import find
+from sightglass.explain.similarity.embedding import embedding, mirrored_score
+from sightglass.explain.similarity.similarity import SAME
 
 if TYPE_CHECKING:
     import threading
 
     from numpy.typing import NDArray
 
-    from explain.batch.item import Item
-    from explain.explainer import Explainer
-    from explain.progress import Progress
-    from models.adapter import Adapter
+    from sightglass.common.progress import Progress
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.picture.item import Item
+    from sightglass.models.adapter import Adapter
 
 INDISTINCT = 0.98
 """Score of unrelated pictures above which the model distinguishes nothing: it is untrained, or its input is wrong."""
@@ -138,7 +138,7 @@ def rank(
 ) -> Ranking:
     """Rank a gallery by the cosine similarity of each picture to the query.
 
-    `gallery`: a folder, a pattern, a list, a .zip or a sequence, as `explain.batch.source.find` takes it. A file that
+    `gallery`: a folder, a pattern, a list, a .zip or a sequence, as `picture.source.find` takes it. A file that
     is no picture, or has other channels than the model takes, is skipped and listed in `failed`. Raises ModelProblem
     for a model without an embedding and for a gallery without pictures, ImageProblem where the model takes neither the
     query nor any picture of the gallery, Cancelled where `cancel` was set.
@@ -235,7 +235,7 @@ def _persons() -> tuple[Image, ...]:
 
 @cache
 def _scenes() -> tuple[Image, ...]:
-    from models.demo.scenes import draw, sample
+    from sightglass.models.demo.scenes import draw, sample
 
     found: dict[str, Image] = {}
     seed = 0

@@ -1,4 +1,4 @@
-"""Explain the similarity of two pictures: the cosine of their embeddings, and the regions of each that cause it.
+"""Explain the similarity of two pictures.
 
 It takes one pass per picture and one gradient of the cosine. At each picture's target layer the gradient is positive
 where more activation would make the two more similar, and negative where it makes them differ; any method of the
@@ -16,19 +16,19 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from common.errors import ModelProblem
-from explain.backward.gradient import Activation, Gradient, gradients
-from explain.evidence.evidence import Evidence
-from explain.evidence.layers import as_map
-from explain.explainer import EVIDENCE
-from explain.maps.statistics import Statistics, coarse, describe, describe_place
-from explain.methods import METHODS, SIMILARITY
-from explain.methods import method as find_method
-from explain.options import Options
-from explain.phrases import percent
-from explain.picture.image import Image
-from explain.similarity.embedding import comparable, mirrored_score
-from explain.similarity.matches import Matches, matches
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.backward.gradient import Activation, Gradient, gradients
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import as_map
+from sightglass.explain.explainer import EVIDENCE
+from sightglass.explain.maps.statistics import Statistics, coarse, describe, describe_place
+from sightglass.explain.methods import METHODS, SIMILARITY
+from sightglass.explain.methods import method as find_method
+from sightglass.explain.options import Options
+from sightglass.explain.phrases import percent
+from sightglass.explain.picture.image import Image
+from sightglass.explain.similarity.embedding import comparable, mirrored_score
+from sightglass.explain.similarity.matches import Matches, matches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from explain.evidence.resident import Resident
-    from explain.explainer import Explainer
-    from explain.methods.method import Method
-    from models.adapter import ModelSpec
-    from models.geometry import Geometry
+    from sightglass.common.files import Json
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.methods.method import Method
+    from sightglass.models.geometry import Geometry
+    from sightglass.models.spec import ModelSpec
 
 Of = Literal["cosine", "product"]
 """The scalar to differentiate. `cosine`: what makes the two similar and what makes them differ. `product`: the same
@@ -125,7 +126,7 @@ class Similarity:
     def sides(self) -> tuple[ComparedImage, ComparedImage]:
         return self.query, self.gallery
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Json:
         """Return plain values, ready for JSON."""
         return {
             "query": self.query.image.name,

@@ -1,1 +1,5 @@
-"""Change a picture by hand, and say what that changes in a model's answer."""
+"""Edit a picture and compare the model's answers."""
+
+from sightglass.common.lazy import defer_imports
+
+defer_imports(__name__)

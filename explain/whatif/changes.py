@@ -1,4 +1,4 @@
-"""What an edit of a picture changes in a model's answer: classes, boxes or an embedding, and a sentence on them."""
+"""Describe what an edit changes in the answer."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from torch.nn import functional as F
 
-from explain.evidence.determinism import own_modes
-from explain.phrases import kinds, percent, plural
-from models.adapters.detector import intersection_over_union
+from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.phrases import kinds, percent, plural
+from sightglass.models.adapters.detector import intersection_over_union
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explain.explanation import Explanation
-    from explain.whatif.edits import Edit
-    from models.adapter import Prediction
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.whatif.edits import Edit
+    from sightglass.models.adapter import Prediction
 
 LISTED = 3
 """Classes of either picture that are compared."""

@@ -1,4 +1,4 @@
-"""Edits of a picture by hand: marks of a brush, rectangles and moved patches, made into the same pixels each time.
+"""Apply brush, rectangle and patch edits to pixels.
 
 Marks are untrusted: `parse` bounds what they may cost, and leaves out what is none.
 """
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from common.errors import ImageProblem
-from explain.evidence.cache import ByteCache
-from explain.phrases import percent
-from explain.picture.image import Image
+from sightglass.common.errors import ImageProblem
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.phrases import percent
+from sightglass.explain.picture.image import Image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -236,7 +236,7 @@ def blurred(image: Image) -> NDArray[np.uint8]:
 
 
 def _reduced_blur(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    from explain.faithfulness import filling
+    from sightglass.explain.proof import filling
 
     small, _ = _reduced(pixels, None)
     return _array(filling.blurred(_tensor(small)))
@@ -245,7 +245,7 @@ def _reduced_blur(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _imputed(pixels: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:
     import torch
 
-    from explain.faithfulness import filling
+    from sightglass.explain.proof import filling
 
     small, shown = _reduced(pixels, ~hidden)
     return _array(filling.imputed(_tensor(small), torch.from_numpy(shown)[None, None]))

@@ -1,4 +1,4 @@
-"""Record the attention weights of any torch module, whichever way it computes attention.
+"""Record attention weights of any torch module.
 
 Fused kernels (`scaled_dot_product_attention`, `nn.MultiheadAttention`) never store their weights. Inside
 `record_attention` this thread's calls to them are computed step by step instead, and the callback gets the weights, in
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-Record = Callable[[str, "Tensor"], "Tensor"]
-"""Called with a path and weights (B, heads, queries, keys); returns what is used in their place, usually the same."""
+    from sightglass.models.adapter import Record
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Define the adapter that every picture classifier shares: a tensor in, one row of logits out."""
+"""Adapter of classifiers: one row of logits."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import nn
 
-from common.errors import ModelProblem
-from models.adapter import Part, Prediction, Target
-from models.adapters.embedder import PreparedAdapter
+from sightglass.common.errors import ModelProblem
+from sightglass.models.adapter import Part, Prediction, Target
+from sightglass.models.adapters.embedder import PreparedAdapter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.geometry import Geometry
+    from sightglass.models.geometry import Geometry
 
 
 def both(logit: Tensor) -> Tensor:

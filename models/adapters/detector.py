@@ -1,4 +1,4 @@
-"""Define what detectors share: raw candidates, which of them are shown and why others are not, and their targets.
+"""Adapter of detectors: candidates, selection, targets.
 
 A family's file loads, prepares and runs; it returns `Detections` from `run` and inherits the rest from `Detector`.
 """
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, get_args
 import torch
 from torch import Tensor
 
-from common.errors import ModelProblem
-from models.adapter import Adapter, Part, Prediction, Reason
+from sightglass.common.errors import ModelProblem
+from sightglass.models.adapter import Adapter, Part, Prediction, Reason
 
 if TYPE_CHECKING:
-    from models.adapter import Target
-    from models.geometry import Box, Geometry
-    from models.layers import Layer
+    from sightglass.models.adapter import Target
+    from sightglass.models.geometry import Box, Geometry
+    from sightglass.models.layers import Layer
 
 MAX_BOXES = 300
 """Maximum number of boxes shown, as in `predict` of Ultralytics; torchvision's detectors show 100 to 300."""

@@ -1,4 +1,4 @@
-"""Define the adapters that give one vector a picture: their base, and that of models without classes."""
+"""Adapters of embedders: one vector per picture."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from common.errors import ModelProblem
-from models.adapter import Adapter
-from models.adapters.attention import record_attention
-from models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
+from sightglass.common.errors import ModelProblem
+from sightglass.models.adapter import Adapter
+from sightglass.models.adapters.attention import record_attention
+from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from models.adapter import ModelSpec, Prediction, Target
-    from models.adapters.attention import Record
-    from models.geometry import Geometry, ModelInput
+    from sightglass.models.adapter import Prediction, Record, Target
+    from sightglass.models.geometry import Geometry, ModelInput
+    from sightglass.models.spec import ModelSpec
 
 
 class PreparedAdapter(Adapter):

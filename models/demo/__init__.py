@@ -1,1 +1,5 @@
-"""Drawn scenes whose true cause is known, and the small models that are trained on them."""
+"""Drawn scenes with known causes, and demo models."""
+
+from sightglass.common.lazy import defer_imports
+
+defer_imports(__name__)

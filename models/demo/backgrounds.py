@@ -1,4 +1,4 @@
-"""Draw the backgrounds of scenes: crops of photographs from installed packages, gradients, noise, a weave."""
+"""Draw the backgrounds of scenes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from common.errors import ModelProblem
-from common.packaged import photograph
-from models.demo.shapes import tint
+from sightglass.common.errors import ModelProblem
+from sightglass.common.packaged import photograph
+from sightglass.models.demo.shapes import tint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from models.demo.shapes import Plane
+    from sightglass.models.demo.shapes import Plane
 
 BACKGROUNDS = ("photo", "gradient", "noise", "weave")
 

@@ -1,4 +1,4 @@
-"""Draw scenes of flat things, each of one named colour and one named shape.
+"""Draw scenes of named colours and shapes.
 
 What a phrase such as "red star" refers to is known pixel by pixel, so a map of it can be judged.
 """
@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.demo.backgrounds import background
-from models.demo.shapes import box, folded, star, triangle
+from sightglass.models.demo.backgrounds import background
+from sightglass.models.demo.shapes import box, folded, star, triangle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from models.demo.shapes import Mask, Plane
+    from sightglass.models.demo.shapes import Mask, Plane
 
 COLOURS = MappingProxyType(
     {
@@ -76,7 +76,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """Everything that a scene depends on; `background` and `seed` as in `models.demo.scenes`."""
+    """Everything that a scene depends on; `background` and `seed` as in `sightglass.models.demo.scenes`."""
 
     things: tuple[Named, ...]
     background: str

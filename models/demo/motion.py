@@ -1,4 +1,4 @@
-"""A drawn scene in motion: what a camera would show where there is none, and a clip whose objects are known.
+"""Draw a scene in motion: camera stand-in and clip.
 
 The motion is a loop. One thing leaves the picture and comes back; all others stay.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from models.demo.scenes import Spec
-from models.demo.showcase import enlarged, scene
+from sightglass.models.demo.scenes import Spec
+from sightglass.models.demo.showcase import enlarged, scene
 
 SCENE = "scene 3"
 SIDE = 384
@@ -24,7 +24,7 @@ _WAY = 0.12
 def moving(share: float, side: int = SIDE) -> Spec:
     """Return the scene at a share 0..1 of its loop; 0 and 1 are the same.
 
-    >>> from models.demo.scenes import draw
+    >>> from sightglass.models.demo.scenes import draw
     >>> draw(moving(0.25)).pixels.shape
     (384, 384, 3)
     """

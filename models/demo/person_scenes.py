@@ -1,4 +1,4 @@
-"""Draw persons whose identity is in their clothes alone, for the training of demo-reid.
+"""Draw persons who differ in their clothes alone.
 
 A person is five garments. Everything else is random: skin, hair, build, limbs, place, light, background. Persons come
 in pairs of twins, 2k and 2k + 1, who wear the same but for one garment: what tells one from the other is known to the

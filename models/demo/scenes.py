@@ -1,4 +1,4 @@
-"""Draw scenes whose true cause is known: a spec of numbers gives a picture and its masks.
+"""Draw scenes whose true cause is known.
 
 A spec and its counterfactual differ in one number, and their pictures only in what follows from it: every thing, the
 background, the stamp and the light have seeds of their own.
@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.demo.backgrounds import BACKGROUNDS, background
-from models.demo.shapes import Mask, Outline, Plane, Thing, outline, paint, tint
+from sightglass.models.demo.backgrounds import BACKGROUNDS, background
+from sightglass.models.demo.shapes import Mask, Outline, Plane, Thing, outline, paint, tint
 
 CLASSES = (
     "rod-ring",

@@ -1,4 +1,4 @@
-"""Draw the things of a scene as signed distances: negative inside, in pixels, exact at any size and angle.
+"""Draw shapes as signed distance fields.
 
 Each family samples its body from the thing's seed before it considers the mark, so two kinds of one family with the
 same seed differ only in their mark.

@@ -1,4 +1,4 @@
-"""Example scenes for the pages, enlarged, and the stories of models that cheat."""
+"""Example scenes and stories of models that cheat."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from models.demo.scenes import STAMPED, TEXTURED, Spec, sample, with_background, with_stamp, without_stamp
+from sightglass.models.demo.scenes import STAMPED, TEXTURED, Spec, sample, with_background, with_stamp, without_stamp
 
 if TYPE_CHECKING:
-    from models.demo.shapes import Thing
+    from sightglass.models.demo.shapes import Thing
 
 SIDE = 576
 """Side of a displayed scene in pixels; the models see it at the size of their training."""

@@ -1,1 +1,1 @@
-"""One file or folder for each family of models, with the `load` that builds its adapter."""
+"""Model families, each with the `load` of its adapter."""

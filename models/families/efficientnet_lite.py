@@ -14,15 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.errors import WeightsProblem
-from models import checkpoint
-from models.adapters.classifier import Classifier
-from models.labels import imagenet
-from models.preprocess import Preprocessing
-from models.weights import locate, sha256_of
+from sightglass.common.errors import WeightsProblem
+from sightglass.models import checkpoint
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.labels import imagenet
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
-    from models.adapter import ModelSpec, Progress
+    from sightglass.models.adapter import Progress
+    from sightglass.models.spec import ModelSpec
 
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192))
 """Blocks, kernel, stride, expansion and channels; one last stage of 320 channels follows."""

@@ -1,4 +1,4 @@
-"""Use an operator's HTTP service as a detector: it gets a picture and returns boxes as JSON.
+"""Use an HTTP service as a detector.
 
 Only the operator's own `models.toml` can name the address: nothing that a visitor sends becomes a request, and
 redirects are not followed.
@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -28,21 +28,24 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
-from common.errors import ModelProblem
-from common.legible import legible
-from models import labels
-from models.adapters.detector import Detections, Detector
-from models.families.exported.layouts import Candidates
-from models.families.exported.loader import as_answered, detections
-from models.geometry import Geometry, ModelInput
+from sightglass.common.errors import ModelProblem
+from sightglass.common.legible import legible
+from sightglass.models import labels
+from sightglass.models.adapters.detector import Detections, Detector
+from sightglass.models.families.exported.layouts import Candidates
+from sightglass.models.families.exported.loader import as_answered, detections
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.spec import EndpointTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.adapter import ModelSpec, Part, Progress
+    from sightglass.common.files import Json
+    from sightglass.models.adapter import Part, Progress
+    from sightglass.models.spec import ModelSpec
 
 SEND = ("multipart", "raw", "json")
 FORMATS = {"jpeg": "image/jpeg", "png": "image/png"}
@@ -70,37 +73,18 @@ RETRIED = (429, 502, 503, 504)
 
 
 @dataclass(frozen=True)
-class Service:
-    """The operator's `endpoint` table."""
+class Service(EndpointTable):
+    """The operator's `endpoint` table, which asks its service."""
 
-    url: str
-    send: str = "multipart"
-    """`multipart` (a form with one file), `raw` (the picture is the body), or `json` (base64 text under a key)."""
-    field: str = "file"
-    """The form's or the JSON's name for the picture."""
-    format: str = "jpeg"
-    boxes: str = "xyxy"
-    """Meaning of a box's four numbers; in a dict its keys say it, but for whether x, y is a corner or the centre."""
-    normalised: bool = False
-    """Whether boxes are shares of the picture's sides, and not pixels of the picture that was sent."""
-    timeout: float = 20.0
-    """Seconds for one whole answer."""
-    at_once: int = 4
-    """Concurrent requests."""
-    size: int = 640
-    """Maximum pixels of the longer side of a picture that is sent."""
-    token_env: str = ""
-    """Name of the environment variable that holds a bearer token."""
     name: str = ""
     """The model's id, for messages."""
 
     @classmethod
     def of(cls, spec: ModelSpec) -> Service:
         """Check the operator's table; raise ModelProblem naming the key that is wrong."""
-        table: Mapping[str, Any] | None = spec.weights.get("endpoint")
-        if not table or "url" not in table:
+        if spec.endpoint is None:
             raise ModelProblem(f'{spec.id} needs endpoint = {{ url = "http://..." }} in its table of models.toml.')
-        made = cls(**table, name=spec.id)
+        made = cls(**asdict(spec.endpoint), name=spec.id)
         if urlsplit(made.url).scheme not in ("http", "https") or not urlsplit(made.url).hostname:
             raise ModelProblem(f"The endpoint of {spec.id} is {made.url!r}: it should begin with http:// or https://.")
         for key, known in (("send", SEND), ("format", tuple(FORMATS)), ("boxes", BOXES)):
@@ -205,7 +189,7 @@ class Service:
                 box = (box[0] * width, box[1] * height, box[2] * width, box[3] * height)
             yield label, score, box
 
-    def _box(self, one: dict[str, Any]) -> tuple[float, ...] | None:
+    def _box(self, one: Json) -> tuple[float, ...] | None:
         given = next((one[key] for key in BOX if key in one), one)
         form = self.boxes
         if isinstance(given, dict):
@@ -261,7 +245,7 @@ class Endpoint(Detector):
     nms = False
 
     def __init__(self, spec: ModelSpec, service: Service, names: Sequence[str]) -> None:
-        table = {key: value for key, value in vars(service).items() if key != "name"}
+        table = {key: value for key, value in asdict(service).items() if key != "name"}
         # The weights behind an address are unknown: the hash is of the way it is asked.
         configuration = json.dumps([table, list(names)], sort_keys=True)
         super().__init__(spec, Remote(), names, hashlib.sha256(configuration.encode()).hexdigest())

@@ -1,4 +1,4 @@
-"""Load OSNet, a re-identification network (Zhou et al. 2019, arXiv:1905.00953), from a state dict of torchreid (MIT).
+"""Load OSNet (Zhou et al. 2019, arXiv:1905.00953) from torchreid (MIT).
 
 The modules have torchreid's names, so that its checkpoints fit unchanged; the layer of training identities is dropped.
 """
@@ -11,15 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.errors import ModelProblem, WeightsProblem
-from models import checkpoint
-from models.adapters.embedder import Embedder
-from models.preprocess import Preprocessing
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.models import checkpoint
+from sightglass.models.adapters.embedder import Embedder
+from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.adapter import ModelSpec, Progress
+    from sightglass.models.adapter import Progress
+    from sightglass.models.spec import ModelSpec
 
 WIDTHS = {
     "osnet_x1_0": (64, 256, 384, 512),
@@ -151,8 +152,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Embedder:
 
     module, sha256 = checkpoint.module_of(spec, progress, build, read)
     preprocessing = Preprocessing(SIZE, min(SIZE), MEAN, STD, crop="squash")
-    preprocessing = preprocessing.changed(spec.weights.get("preprocessing", {}))
-    notes = ("It is untrained.",) if "random" in spec.weights else ()
+    preprocessing = preprocessing.changed(spec.preprocessing)
+    notes = ("It is untrained.",) if spec.untrained else ()
     made = Embedder(spec, module, (), preprocessing, sha256, notes=notes)
     made.subject = "persons"
     return made

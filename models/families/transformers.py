@@ -1,4 +1,4 @@
-"""Load picture models of Hugging Face's Transformers (Apache-2.0) from a folder of `save_pretrained` or a hub id.
+"""Load picture models of Transformers (Apache-2.0).
 
 Code in a folder is never run, and no pickle but of plain tensors is read. A model with classes is a classifier; one
 without (DINOv2, a ViT's body) gives a vector to compare pictures by.
@@ -15,25 +15,27 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image as Pillow
 
-from common.errors import ModelProblem, WeightsProblem
-from models import checkpoint, labels
-from models.adapters.classifier import Classifier
-from models.adapters.embedder import Embedded, Embedder
-from models.inspect import TableDraft, Unknown
-from models.preprocess import Preprocessing
-from models.weights import forbidden_by, offline, sha256_of
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.models import checkpoint, labels
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.adapters.embedder import Embedded, Embedder
+from sightglass.models.inspect import TableDraft, Unknown
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.weights import forbidden_by, offline, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from torch import Tensor
 
-    from models.adapter import ModelSpec, Progress
+    from sightglass.common.files import Json
+    from sightglass.models.adapter import Progress
+    from sightglass.models.spec import ModelSpec
 
 FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 """Weights files in order of preference; an index names the parts of a large one."""
 TEXT_KINDS = ("clip", "siglip", "siglip2", "metaclip_2")
-"""`model_type` of models that read words too, which `models.families.clip` loads."""
+"""`model_type` of models that read words too, which `sightglass.models.families.clip` loads."""
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -68,24 +70,19 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
     folder = folder_of(spec)
     config = _config(folder)
     arch = _architecture(folder, config)
-    if "random" in spec.weights:
+    if (seed := spec.weights.random) is not None:
         import transformers
 
-        net = checkpoint.seeded(
-            lambda: _class(arch)(transformers.AutoConfig.for_model(**config)), spec.weights["random"]
-        )
+        net = checkpoint.seeded(lambda: _class(arch)(transformers.AutoConfig.for_model(**config)), seed)
         sha256, missing = checkpoint.digest(net), frozenset[str]()
     else:
         # A pooler without weights is left at random, and the class token is taken instead.
         net, missing = load_network(_class(arch), folder, weights_in(folder), ("pooler.",))
         sha256 = sha256_of(weights_in(folder))
     preprocessing, notes = prepared(folder, net.config)
-    given = spec.weights.get("preprocessing", {})
     channels = getattr(net.config, "num_channels", 3)
-    if channels != preprocessing.channels and not {"channels_in", "mean", "std"} & given.keys():
-        given = {**given, "channels_in": channels}
-    preprocessing = preprocessing.changed(given)
-    notes = () if {"size", "mean", "std"} <= given.keys() else notes
+    preprocessing = preprocessing.changed(spec.preprocessing.for_channels(channels, preprocessing.channels))
+    notes = () if spec.preprocessing.complete else notes
     if not _classifies(arch) and spec.task != "embed":
         raise ModelProblem(
             f'{folder.name} is a {arch}, which names no classes: give it task = "embed", or take one that was '
@@ -126,14 +123,14 @@ def adapted(
 
 def folder_of(spec: ModelSpec) -> Path:
     """Return the folder that a table names, or the hub's copy; raise WeightsProblem where there is none."""
-    if "path" in spec.weights:
-        path = Path(spec.weights["path"])
+    if spec.weights.path:
+        path = Path(spec.weights.path)
         # Somebody names the file in a folder that has all the rest.
         folder = path if path.is_dir() else path.parent
         if not (folder / "config.json").is_file():
             raise WeightsProblem(f"{path} is no folder of Transformers: it should hold config.json and {FILES[0]}.")
         return folder
-    name = spec.weights.get("hub", spec.arch)
+    name = spec.weights.hub or spec.arch
     found = fetched(name, "*.json", "model*.safetensors")
     return found if any((found / file).is_file() for file in FILES) else fetched(name, "*.json", FILES[-1])
 
@@ -159,13 +156,13 @@ def weights_in(folder: Path, names: Sequence[str] = FILES) -> Path:
     return found
 
 
-def picture_settings(folder: Path) -> dict[str, Any]:
+def picture_settings(folder: Path) -> Json:
     """Read how a folder's pictures are prepared; empty where no file says it."""
-    settings: dict[str, Any] = read(folder / "preprocessor_config.json")
+    settings: Json = read(folder / "preprocessor_config.json")
     return settings or read(folder / "processor_config.json").get("image_processor", {})
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> Json:
     """Read a JSON object, empty where there is no such file; raise WeightsProblem where it is broken."""
     if not os.path.isfile(path):
         return {}
@@ -237,7 +234,7 @@ def inspect(path: Path) -> TableDraft | None:
     return TableDraft("transformers", arch, table, unknown, tuple(notes))
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _config(folder: Path) -> Json:
     config = read(folder / "config.json")
     if config.get("model_type") in TEXT_KINDS:
         raise ModelProblem(f'{folder.name} reads words too: give it loader = "clip".')

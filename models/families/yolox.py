@@ -1,4 +1,4 @@
-"""Load YOLOX (Apache-2.0): Megvii's own checkpoints and MMDetection's, on libreyolo's plain torch modules (MIT).
+"""Load YOLOX (Apache-2.0) on libreyolo's modules (MIT).
 
 Both were trained on blue, green and red from 0 to 255 as they are, on a square whose bars are grey (114). Megvii's rule
 rounds the picture's sides down and MMDetection's to the nearest pixel; before release 0.1.1 Megvii's weights wanted
@@ -17,23 +17,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from common.errors import ModelProblem, WeightsProblem
-from models import checkpoint, labels
-from models.adapter import Part
-from models.adapters.detector import SIDES, Detections, Detector
-from models.adapters.folding import conv_act
-from models.geometry import Geometry, ModelInput
-from models.layers import Stage
-from models.preprocess import GREY
-from models.weights import locate, sha256_of
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.models import checkpoint, labels
+from sightglass.models.adapter import Part
+from sightglass.models.adapters.detector import SIDES, Detections, Detector
+from sightglass.models.adapters.folding import conv_act
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.layers import Stage
+from sightglass.models.preprocess import GREY
+from sightglass.models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from models.adapter import ModelSpec, Progress
-    from models.layers import Layer
+    from sightglass.models.adapter import Progress
+    from sightglass.models.layers import Layer
+    from sightglass.models.spec import ModelSpec
 
 STRIDES = (8, 16, 32)
 NECK = {"P3": "backbone.C3_p3", "P4": "backbone.C3_n3", "P5": "backbone.C3_n4"}
@@ -105,8 +106,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
     for.
     """
     own = labels.own(spec)
-    if "random" in spec.weights:
-        module = untrained(spec.arch, spec.weights["random"], classes=len(own) or 80)
+    if (seed := spec.weights.random) is not None:
+        module = untrained(spec.arch, seed, classes=len(own) or 80)
         return YoloxDetector(spec, module, _labels(own, module.shape.classes), checkpoint.digest(module))
     path = locate(spec, progress=progress)
     tensors = checkpoint.read(path)
@@ -255,7 +256,7 @@ class YoloxDetector(Detector):
         super().__init__(spec, module, labels, weights_sha256)
         _fuse(self.module)
         trained = 416 if module.shape.channels < 32 else 640
-        size = int(spec.weights.get("preprocessing", {}).get("size", trained))
+        size = max(spec.preprocessing.sides or (trained,))
         self._size = -(-size // STRIDES[-1]) * STRIDES[-1]
         self._round = 0.5 if of_mmdetection else 0.0
 

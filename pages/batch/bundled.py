@@ -1,4 +1,4 @@
-"""Explain the bundled pictures with the model of the sidebar, for a first visit: once in a process, in a thread."""
+"""Explain the bundled pictures for a first visit to Batch."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from common import packaged
-from common.scratch import scratch_folder
-from components.session import bundled_pictures, explain_job
-from explain.batch.item import Item
-from explain.picture.image import Image
-from models.demo.scenes import draw, sample
-from models.demo.showcase import SCENES, enlarged
-from pages.batch.job import Job, Plan
-from pages.batch.source import Source
+from sightglass.common import packaged
+from sightglass.common.scratch import scratch_folder
+from sightglass.components.session import bundled_pictures, explain_job
+from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.item import Item
+from sightglass.models.demo.scenes import draw, sample
+from sightglass.models.demo.showcase import SCENES, enlarged
+from sightglass.pages.batch.job import Job, Plan
+from sightglass.pages.batch.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from components.session.state import Choices
-    from explain import Explainer
-    from models.adapter import ModelSpec
+    from sightglass.components.session.state import Choices
+    from sightglass.explain import Explainer
+    from sightglass.models.spec import ModelSpec
 
 PARTS = ("", "left part", "right part", "middle")
 """Each photograph as it is, and these parts of it: with so few pictures nothing could be grouped or called unusual."""

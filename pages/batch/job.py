@@ -1,4 +1,4 @@
-"""Run one or two models over many pictures in a thread, with progress and a stop button."""
+"""Run a batch in a thread, with progress and stop."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import users
-from common.files import file_stem
-from common.settings import settings
-from components.session.background import Status, Task
+from sightglass import batch
+from sightglass.common import users
+from sightglass.common.files import file_stem
+from sightglass.common.settings import settings
+from sightglass.components.session.background import Status, Task
 
 if TYPE_CHECKING:
     from threading import Event
 
-    from explain.batch import Summary
-    from pages.batch.source import Source
+    from sightglass.batch import Summary
+    from sightglass.pages.batch.source import Source
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,13 @@ class Job(Task[BatchStatus]):
 
 
 def _run(status: BatchStatus, cancel: Event, source: Source, plans: tuple[Plan, ...], resume: bool) -> None:
-    from explain.batch import run
-
     for number, plan in enumerate(plans):
         before = f"{plan.model}: " if len(plans) > 1 else ""
 
         def report(share: float, words: str, number: int = number, before: str = before) -> None:
             status.report((number + share) / len(plans), before + words)
 
-        summary = run(
+        summary = batch.run(
             source.items,
             plan.model,
             plan.folder,

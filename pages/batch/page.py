@@ -1,4 +1,4 @@
-"""Batch: many pictures at once, as a gallery, by class, by confusion, and the outliers."""
+"""Batch: many pictures as gallery, classes, confusions, outliers."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common import users
-from common.errors import Problem
-from components.choices import model_picker, sidebar
-from components.session import background, offered, page, state, url_state
-from components.session.image_source import Pictures
-from components.session.markdown import sentence
-from components.session.state import Choices
-from components.views import tables
-from explain.phrases import plural
-from pages.batch import bundled
-from pages.batch import source as pictures
-from pages.batch.job import Batch, Job, Plan, folder_for
+from sightglass.common import users
+from sightglass.common.errors import Problem
+from sightglass.components.choices import model_picker, sidebar
+from sightglass.components.session import background, offered, page, state, url_state
+from sightglass.components.session.image_source import Pictures
+from sightglass.components.session.markdown import sentence
+from sightglass.components.session.state import Choices
+from sightglass.components.views import tables
+from sightglass.explain.phrases import plural
+from sightglass.pages.batch import bundled
+from sightglass.pages.batch import source as pictures
+from sightglass.pages.batch.job import Batch, Job, Plan, folder_for
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from explain import Explainer
-    from pages.batch.source import Source
+    from sightglass.explain import Explainer
+    from sightglass.pages.batch.source import Source
 
 LENSES = {
     "gallery": "Gallery",
@@ -34,7 +34,7 @@ LENSES = {
     "methods": "Methods",
     "table": "Table",
 }
-"""Each is a function of `pages.batch.views`; `methods` only where they were compared."""
+"""Each is a function of `sightglass.pages.batch.views`; `methods` only where they were compared."""
 COST = (
     "That takes some 180 passes a map: of EfficientNet-Lite0 about two seconds on two busy cores instead of 0.03, of "
     "YOLO11n six to ten. For 16 of the pictures every quick method is compared at up to six layers, in 450 passes each."
@@ -61,7 +61,7 @@ def batch() -> None:
             _failed(job)
         else:
             # Its tables need torch, which a run has loaded by now.
-            from pages.batch import views
+            from sightglass.pages.batch import views
 
             with top, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.markdown(f"## {job.status.summaries[0].words}.", width="content")
@@ -133,7 +133,7 @@ def _example(choices: Choices, explainer: Explainer, head: DeltaGenerator) -> No
     elif ready.status.failure is not None:
         page.show_failure(ready.status.failure, "the bundled pictures could not be explained")
     else:
-        from pages.batch import views
+        from sightglass.pages.batch import views
 
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.markdown("### An example: the bundled pictures", width="content")
@@ -245,7 +245,7 @@ def _prove_these(job: Job) -> None:
 
 
 def _done(job: Job) -> None:
-    from pages.batch import views
+    from sightglass.pages.batch import views
 
     if job.stopped:
         with st.container(horizontal=True, vertical_alignment="center"):

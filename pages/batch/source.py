@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from common.errors import ModelProblem, Problem
-from common.scratch import scratch_folder
-from components.choices import image_picker, permitted_folders
-from components.session import state, url_state
-from components.session.markdown import escaped, shortened
-from explain.batch.item import Item, distinct_names
-from explain.batch.source import find
-from explain.phrases import plural
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.scratch import scratch_folder
+from sightglass.components.choices import image_picker, permitted_folders
+from sightglass.components.session import state, url_state
+from sightglass.components.session.markdown import escaped, shortened
+from sightglass.explain.phrases import plural
+from sightglass.explain.picture.item import Item, distinct_names
+from sightglass.explain.picture.source import find
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

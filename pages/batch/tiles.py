@@ -1,4 +1,4 @@
-"""Draw pictures of a run side by side, each with its prediction and what can be done with it."""
+"""Draw a run's pictures with their predictions."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from common.errors import Problem
-from components.session import history_store, reopen, state
-from components.session.image_source import Pictures
-from components.session.markdown import escaped, shortened
-from explain.batch import journal
-from explain.batch.item import distinct_names
-from explain.batch.records import recipe as recipe_of
-from explain.phrases import percent, signed
-from models import catalog
+from sightglass.batch import journal
+from sightglass.batch.records import recipe as recipe_of
+from sightglass.common.errors import Problem
+from sightglass.components.session import history_store, reopen, state
+from sightglass.components.session.image_source import Pictures
+from sightglass.components.session.markdown import escaped, shortened
+from sightglass.explain.phrases import percent, signed
+from sightglass.explain.picture.item import distinct_names
+from sightglass.export import embedded_recipe
+from sightglass.models import catalog
 
 if TYPE_CHECKING:
-    from pages.batch.job import Job
+    from sightglass.common.files import Json
+    from sightglass.pages.batch.job import Job
 
     Frame = Any
 
@@ -44,7 +46,7 @@ def tiles(job: Job, rows: Frame, where: str, order: str, every: Frame) -> None:
                 _tile(job, row, names[row["picture"]], where, order)
 
 
-def _tile(job: Job, row: dict[str, Any], name: str, where: str, order: str) -> None:
+def _tile(job: Job, row: Json, name: str, where: str, order: str) -> None:
     path = job.folders[0] / row["file"]
     # The catalogue may not have the model any more.
     spec = catalog.catalog().get(row["model"])
@@ -79,7 +81,7 @@ def _tile(job: Job, row: dict[str, Any], name: str, where: str, order: str) -> N
             )
 
 
-def _more(row: dict[str, Any], order: str) -> str:
+def _more(row: Json, order: str) -> str:
     """Return the number that a picture is sorted by; else the class of its folder, if the prediction differs."""
     column, number = NUMBERS.get(order, ("", ""))
     if (value := row.get(column)) is not None and value == value:
@@ -94,7 +96,7 @@ def _common(disagreement: float) -> str:
     return "nothing" if disagreement >= 0.995 else percent(1 - disagreement)
 
 
-def _keep(job: Job, row: dict[str, Any]) -> None:
+def _keep(job: Job, row: Json) -> None:
     """Save a picture to History in a button's callback, explained again from its recipe."""
     item = next((item for item in job.source.items if item.key == row["picture"]), None)
     if item is not None:
@@ -102,15 +104,15 @@ def _keep(job: Job, row: dict[str, Any]) -> None:
         history_store.keep_again(item.open, recipe, screen="batch")
 
 
-def _take(job: Job, row: dict[str, Any]) -> None:
+def _take(job: Job, row: Json) -> None:
     """Open the picture on Explore, as it is explained here."""
-    from explain.export.embedded_recipe import View
-
     item = next((item for item in job.source.items if item.key == row["picture"]), None)
     if item is None:
         return
     label = row.get("label")
-    how = View(label=label[:200] if isinstance(label, str) else None, automatic=not job.plans[0].options.get("layers"))
+    how = embedded_recipe.View(
+        label=label[:200] if isinstance(label, str) else None, automatic=not job.plans[0].options.get("layers")
+    )
     try:
         reopen.result(item.open(), recipe_of(journal.settings_of(job.folders[0]), row), how)
     except Problem as problem:

@@ -9,24 +9,27 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import streamlit as st
 
-from components.session import url_state
-from components.session.markdown import escaped, shortened
-from components.views import charts, method_matrix, tables
-from explain.batch import analysis, journal, matrix, proofs
-from explain.batch.table import CSV, PARQUET
-from explain.evidence.cache import ByteCache
-from explain.export.table import csv
-from explain.phrases import listing, percent, plural
-from explain.provenance import made_with
-from models import catalog
-from pages.batch.tiles import WIDE, tiles
+from sightglass.batch import analysis, journal, matrix, proofs
+from sightglass.batch import report as batch_report
+from sightglass.batch.table import CSV, PARQUET
+from sightglass.components.session import url_state
+from sightglass.components.session.markdown import escaped, shortened
+from sightglass.components.views import charts, method_matrix, tables
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.maps import statistics
+from sightglass.explain.methods import made_with
+from sightglass.explain.phrases import listing, percent, plural
+from sightglass.export.table import csv
+from sightglass.models import catalog
+from sightglass.pages.batch.tiles import WIDE, tiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pandas import DataFrame
 
-    from pages.batch.job import Job
+    from sightglass.common.files import Json
+    from sightglass.pages.batch.job import Job
 
     Frame = Any
 
@@ -331,20 +334,18 @@ def table(job: Job) -> None:
     """Draw the main columns."""
     found = frame(*key(job))
     columns = [name for name in COLUMNS if name in found and found[name].notna().any()]
-    from explain.maps.statistics import MEANING
-
     help = {
         "predicted_score": "The score of the best prediction.",
         "margin": "The score of the best prediction minus the next one's.",
         **proofs.MEANING,
         "disagreement": "100 % minus the overlap of the two models' strongest fifths: 100 % is nothing in common.",
-    } | MEANING
+    } | statistics.MEANING
     shown, config = tables.numbers(found[columns], help)
     tables.table(shown, columns=config, height=420)
     st.caption(f"The main columns of {len(found.columns)}, one row per picture; Download has all of them.")
 
 
-def _records(found: DataFrame) -> list[dict[str, Any]]:
+def _records(found: DataFrame) -> list[Json]:
     """Return a table's rows, with None for what is missing."""
     whole = found.astype(object).where(found.notna(), None)
     return [{str(name): value for name, value in row.items()} for row in whole.to_dict("records")]
@@ -387,8 +388,6 @@ def downloads(job: Job) -> None:
 
 
 def _report(folder: Path) -> bytes:
-    from explain.export import batch_report
-
     return batch_report.html(folder).encode()
 
 

@@ -1,4 +1,4 @@
-"""Annotate a record's map: each step is saved at once, and marks that others draw meanwhile stay."""
+"""Annotate a record's map."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from common.errors import Problem
-from components.markup import markup
-from components.session import history_store, state
-from components.session.markdown import sentence
-from explain.evidence.cache import ByteCache
-from explain.phrases import plural
-from pages.history.files import files
+from sightglass import history
+from sightglass.common.errors import Problem
+from sightglass.components.markup import markup
+from sightglass.components.session import history_store, state
+from sightglass.components.session.markdown import sentence
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.phrases import plural
+from sightglass.history import export
+from sightglass.pages.history.files import files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from explain.history import Mark, Record
+    from sightglass.common.files import Json
+    from sightglass.history import Mark, Record
 
 _drawn: ByteCache[NDArray[np.uint8]] = ByteCache("annotations", lambda pixels: int(pixels.nbytes))
 
@@ -35,7 +38,7 @@ class Opened:
     of: tuple[str, int, bool] | None = None
     """Record, map, and whether the page is dark; None: the record is opened afresh."""
     id: str = field(default_factory=lambda: secrets.token_hex(8))
-    marks: list[dict[str, Any]] = field(default_factory=list)
+    marks: list[Json] = field(default_factory=list)
     """The marks when it was opened."""
     last: tuple[Mark, ...] = ()
     """The marks that this browser sent or received last."""
@@ -47,10 +50,8 @@ class Opened:
 def _overlaid(record: Record, index: int, *, dark: bool) -> NDArray[np.uint8]:
     key = (str(history_store.store().folder), record.id, index, dark)
     if (found := _drawn.get(key)) is None:
-        from explain.history.export import looked
-
         image, maps = files(record)
-        found = looked(image, maps[index], record.view.settings, dark=dark)
+        found = export.looked(image, maps[index], record.view.settings, dark=dark)
         _drawn.put(key, found)
     return found
 
@@ -92,11 +93,9 @@ def marking(id: str, index: int) -> None:
 
 def _save(record: Record, opened: Opened, given: Sequence[Any]) -> Record:
     """Save a step of this browser; raises Problem if it cannot be read."""
-    from explain.history import Mark
-
     try:
         marks = tuple(
-            Mark(kind=one["kind"], points=tuple(map(tuple, one["points"])), text=one["text"], ink=one["ink"])
+            history.Mark(kind=one["kind"], points=tuple(map(tuple, one["points"])), text=one["text"], ink=one["ink"])
             for one in given
         )
     except (KeyError, TypeError, ValueError):

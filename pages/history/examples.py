@@ -1,4 +1,4 @@
-"""Save three examples in a history that was never used, in a thread: explanations that are made when they are saved."""
+"""Save three examples in an unused history."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common.errors import Problem
-from components.session import background, history_store, image_source, page, state
-from components.session.background import Status, Task
-from models.demo.showcase import STORIES
+from sightglass import explain
+from sightglass.common.errors import Problem
+from sightglass.components.session import background, history_store, image_source, page, state
+from sightglass.components.session.background import Status, Task
+from sightglass.explain.picture import image
+from sightglass.models.demo import scenes
+from sightglass.models.demo.showcase import STORIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
-    from explain.history import History
-    from explain.picture.image import Image
+    from sightglass.explain.picture.image import Image
+    from sightglass.history import History
 
 COUNT = 3
 
@@ -54,8 +57,6 @@ def draw() -> bool:
 
 def _make(status: Status, cancel: Event, store: History) -> None:
     """Explain a photograph, and a scene by a model that cheats and by an honest one, and save all three."""
-    from explain import Explainer
-
     # Nobody stops it: it takes seconds, and there is no second time.
     del cancel
     story = STORIES["stamp"]
@@ -76,7 +77,9 @@ def _make(status: Status, cancel: Event, store: History) -> None:
     for number, (model, picture, words) in enumerate(every):
         status.report(number / len(every), f"{model} ({number + 1} of {len(every)})")
         try:
-            made = Explainer(model)(picture(), question="where" if model == "efficientnet-lite0" else "why", top_k=3)
+            made = explain.Explainer(model)(
+                picture(), question="where" if model == "efficientnet-lite0" else "why", top_k=3
+            )
             store.keep(made, note=words, example=True)
         except Problem as problem:
             # Its weights or its picture are not installed: the others are examples enough.
@@ -84,7 +87,4 @@ def _make(status: Status, cancel: Event, store: History) -> None:
 
 
 def _scene(story: str) -> Image:
-    from explain.picture.image import Image
-    from models.demo.scenes import draw as drawn
-
-    return Image.open(drawn(STORIES[story].with_clue(0)).pixels, name="a stamped scene.png")
+    return image.Image.open(scenes.draw(STORIES[story].with_clue(0)).pixels, name="a stamped scene.png")

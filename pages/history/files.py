@@ -1,4 +1,4 @@
-"""Read a record's picture and maps, and make its downloads: one map with its marks, or an archive of everything."""
+"""Read a record's files and make its downloads."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import io
 import zipfile
 from typing import TYPE_CHECKING
 
-from components.session import history_store
-from explain.evidence.cache import ByteCache
+from sightglass.components.session import history_store
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.export import similarity_files
+from sightglass.history import export
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explain.history import Record, SavedMap
-    from explain.picture.image import Image
-    from explain.similarity.similarity import Similarity
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.history import Record, SavedMap
 
 
 def files(record: Record) -> tuple[Image, tuple[SavedMap, ...]]:
@@ -37,10 +39,10 @@ def pair(record: Record) -> Similarity:
 
 def drawn_pair(id: str) -> bytes:
     """Return both pictures of a record under their maps, with the score, as a JPEG."""
-    from explain.export.similarity_files import of_similarity
-
     return next(
-        data for name, data in of_similarity(pair(history_store.store().get(id)), None) if name.endswith(".jpg")
+        data
+        for name, data in similarity_files.of_similarity(pair(history_store.store().get(id)), None)
+        if name.endswith(".jpg")
     )
 
 
@@ -60,8 +62,6 @@ _pairs: ByteCache[Similarity] = ByteCache(
 
 def marked(id: str, index: int) -> bytes:
     """Return the picture under the map with its marks, in full size, as a PNG that carries the recipe."""
-    from explain.history import export
-
     record = history_store.store().get(id)
     image, maps = files(record)
     return export.marked(record, image, maps[index], index)

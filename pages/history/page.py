@@ -1,4 +1,4 @@
-"""History: search, view, annotate and compare what was saved, without running a model."""
+"""History: search, view, annotate and compare saved explanations."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from common import users
-from common.errors import Problem
-from components.session import history_store, offered, page, reopen, state, url_state
-from components.session.markdown import escaped, sentence
-from explain.methods import METHODS
-from explain.phrases import plural
-from pages.history import examples, files, pair, tiles, two_pictures
-from pages.history import record as record_view
-from pages.history.annotations import Opened
-from pages.history.record import Browsing, size
-from pages.history.tiles import MAX_SHOWN, PAGE
+from sightglass.common import users
+from sightglass.common.errors import Problem
+from sightglass.components.session import history_store, offered, page, reopen, state, url_state
+from sightglass.components.session.markdown import escaped, sentence
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import plural
+from sightglass.pages.history import examples, files, pair, tiles, two_pictures
+from sightglass.pages.history import record as record_view
+from sightglass.pages.history.annotations import Opened
+from sightglass.pages.history.record import Browsing, size
+from sightglass.pages.history.tiles import MAX_SHOWN, PAGE
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from explain.history import SearchResult, Storage
+    from sightglass.history import SearchResult, Storage
 
 NEARLY_FULL = 0.9
 FILTERS = {

@@ -1,4 +1,4 @@
-"""Compare two records: their maps, in one viewer if they are of the same picture, and their numbers."""
+"""Compare two records."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from components.session import history_store
-from components.viewer import Options, Panel, Scene, View, send_texts, viewer
-from components.views import charts, panels, tables
-from explain.phrases import percent
-from models import catalog
-from pages.history.files import files
-from pages.history.record import about, boxes, made, panel_map
+from sightglass.components.session import history_store
+from sightglass.components.viewer import Options, Panel, Scene, View, send_texts, viewer
+from sightglass.components.views import charts, panels, tables
+from sightglass.explain.phrases import percent
+from sightglass.models import catalog
+from sightglass.pages.history.files import files
+from sightglass.pages.history.record import about, boxes, made, panel_map
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from explain.history import Record, RecordComparison, SavedMap
-    from explain.picture.image import Image
+    from sightglass.explain.picture.image import Image
+    from sightglass.history import Record, RecordComparison, SavedMap
 
 
 def heading(found: RecordComparison) -> str:

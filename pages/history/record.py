@@ -1,4 +1,4 @@
-"""Draw one record: its picture under its maps, its numbers, note, tags and marks, and what to do with it."""
+"""Draw one record and its controls."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from common import users
-from common.errors import Problem
-from components.answer_list import Row, rows
-from components.proof import draw as draw_proof
-from components.proof import payload
-from components.saving import slides
-from components.session import history_store, offered, proof_job, reopen, state
-from components.session.markdown import escaped, sentence
-from components.viewer import Box, Map, Options, Panel, Scene, View, send_texts, viewer
-from components.views import charts, panels, tables
-from explain.phrases import NBSP, megabytes, percent, plural
-from explain.provenance import made_with
-from pages.history.annotations import Opened, marking
-from pages.history.files import archive, files, marked
+from sightglass.common import users
+from sightglass.common.errors import Problem
+from sightglass.components.answer_list import Row, rows
+from sightglass.components.proof import draw as draw_proof
+from sightglass.components.proof import payload
+from sightglass.components.saving import slides
+from sightglass.components.session import history_store, offered, proof_job, reopen, state
+from sightglass.components.session.markdown import escaped, sentence
+from sightglass.components.viewer import Box, Map, Options, Panel, Scene, View, send_texts, viewer
+from sightglass.components.views import charts, panels, tables
+from sightglass.deck import views
+from sightglass.explain.methods import made_with
+from sightglass.explain.phrases import NBSP, megabytes, percent, plural
+from sightglass.export import command
+from sightglass.pages.history.annotations import Opened, marking
+from sightglass.pages.history.files import archive, files, marked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from components.saving.view_settings import Look
-    from explain.deck.scene import Scene as DeckScene
-    from explain.history import Record, SavedMap
-    from explain.picture.image import Image
+    from sightglass.components.viewer import Look
+    from sightglass.deck.scene import Scene as DeckScene
+    from sightglass.explain.picture.image import Image
+    from sightglass.history import Record, SavedMap
 
 LOOK, MARK = "look", "mark"
 
@@ -187,11 +189,9 @@ def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int, a
 
 
 def _slide(record: Record, image: Image, maps: Sequence[SavedMap], index: int, look: Look) -> DeckScene:
-    from explain.deck.views import of_record
-
     view = record.view.model_copy(update={"settings": {**record.view.settings, **look}})
     found = history_store.store().proof(record, index)
-    return of_record(replace(record, index=index, view=view), image, maps, found)
+    return views.of_record(replace(record, index=index, view=view), image, maps, found)
 
 
 def _proof(record: Record, image: Image, item: SavedMap, index: int) -> None:
@@ -341,8 +341,6 @@ def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:
         if (recipe := record.recipe_of(index)) is None:
             st.caption("This record's recipe is damaged.")
             return
-        from explain.export import command
-
         st.code(command.line(recipe), language="shell", wrap_lines=True)
         st.json(recipe.model_dump(mode="json"), expanded=False)
 

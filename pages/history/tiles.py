@@ -1,4 +1,4 @@
-"""Draw the records as a grid, and what can be done with those that are ticked: compare, export, delete."""
+"""Draw records as a grid with bulk actions."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from common.errors import Problem
-from components.session import history_store, state
-from components.views import charts
-from explain.phrases import percent, plural
-from explain.provenance import made_with
-from pages.history import files
-from pages.history import record as record_view
-from pages.history.grid import Tile, grid
-from pages.history.record import Browsing, size
+from sightglass.common.errors import Problem
+from sightglass.components.session import history_store, state
+from sightglass.components.views import charts
+from sightglass.explain.methods import made_with
+from sightglass.explain.phrases import percent, plural
+from sightglass.pages.history import files
+from sightglass.pages.history import record as record_view
+from sightglass.pages.history.grid import Tile, grid
+from sightglass.pages.history.record import Browsing, size
 
 if TYPE_CHECKING:
-    from explain.history import Record, SavedPair, SearchResult
+    from sightglass.history import Record, SavedPair, SearchResult
 
 PAGE = 24
 MAX_SHOWN = 1000

@@ -1,4 +1,4 @@
-"""Draw the record of two compared pictures: both under their maps, the score, note and tags, and what to do with it."""
+"""Draw the record of two compared pictures."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common.errors import Problem
-from common.files import file_stem
-from components.choices import gallery_picker
-from components.session import history_store, reopen, state
-from components.session.markdown import escaped
-from components.views import charts, similar
-from explain.phrases import plural
-from pages.history import record as record_view
-from pages.history.files import drawn_pair, pair
+from sightglass.common.errors import Problem
+from sightglass.common.files import file_stem, jsonable
+from sightglass.components.choices import gallery_picker
+from sightglass.components.session import history_store, reopen, state
+from sightglass.components.session.markdown import escaped
+from sightglass.components.views import charts, similar
+from sightglass.explain.phrases import plural
+from sightglass.export import similarity_files
+from sightglass.history import pairs
+from sightglass.pages.history import record as record_view
+from sightglass.pages.history.files import drawn_pair, pair
 
 if TYPE_CHECKING:
-    from explain.history import Record
-    from explain.similarity.similarity import Similarity
+    from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.history import Record
 
 LISTED = 10
 """Pictures of the gallery that are listed."""
@@ -27,9 +29,7 @@ LISTED = 10
 
 def show(record: Record, after: str | None) -> None:
     """Draw the record; `after`: the record to show when this one is deleted."""
-    from explain.history.pairs import context_of
-
-    found, context = pair(record), context_of(record)
+    found, context = pair(record), pairs.context_of(record)
     left, right = st.columns([3, 1], gap="medium")
     with left:
         similar.maps(found, key=f"history-pair-maps-{record.id}")
@@ -97,11 +97,7 @@ def _all(record: Record, found: Similarity) -> None:
 
     @st.dialog("All numbers", width="large", icon=":material/table_rows:")
     def window() -> None:
-        from common.files import jsonable
-        from explain.export.similarity_files import summary
-        from explain.history.pairs import command, context_of
-
-        st.code(command(record), language="shell", wrap_lines=True)
-        st.json(jsonable(summary(found, context_of(record))))
+        st.code(pairs.command(record), language="shell", wrap_lines=True)
+        st.json(jsonable(similarity_files.summary(found, pairs.context_of(record))))
 
     window()

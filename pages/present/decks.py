@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common.errors import Problem
-from components.session import history_store, state
-from components.session.markdown import escaped, sentence
-from explain.phrases import plural
+from sightglass.common.errors import Problem
+from sightglass.components.session import history_store, state
+from sightglass.components.session.markdown import escaped, sentence
+from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from explain.deck.deck import Deck
+    from sightglass.deck.deck import Deck
 
 COLUMNS = 3
 

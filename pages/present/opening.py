@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from common.errors import Problem
-from components.session import history_store
-from components.session.markdown import sentence
-from explain.deck.archive import MAX_BYTES, SUFFIX, put
-from pages.present import decks
+from sightglass.common.errors import Problem
+from sightglass.components.session import history_store
+from sightglass.components.session.markdown import sentence
+from sightglass.deck.archive import MAX_BYTES, SUFFIX, put
+from sightglass.pages.present import decks
 
 
 def button() -> None:

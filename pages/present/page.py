@@ -1,4 +1,4 @@
-"""Present: decks of slides made of saved views, to edit, arrange, present and export."""
+"""Present: edit, arrange, present and export decks."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common import users
-from common.errors import Problem
-from components.session import history_store, offered, page
-from components.session.markdown import sentence
-from explain.phrases import plural
-from pages.present import decks, opening, ready, slides
+from sightglass.common import users
+from sightglass.common.errors import Problem
+from sightglass.components.session import history_store, offered, page
+from sightglass.components.session.markdown import sentence
+from sightglass.explain.phrases import plural
+from sightglass.pages.present import decks, opening, ready, slides
 
 if TYPE_CHECKING:
-    from explain.deck.deck import Deck
+    from sightglass.deck.deck import Deck
 
 
 @page.guarded

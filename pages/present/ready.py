@@ -1,4 +1,4 @@
-"""Offer the ready decks, and make one in a thread when it is first opened."""
+"""Offer the ready-made decks."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common.errors import Cancelled
-from components.session import background, history_store, page, state
-from components.session.background import Status, Task
-from pages.present import decks
+from sightglass.common.errors import Cancelled
+from sightglass.components.session import background, history_store, page, state
+from sightglass.components.session.background import Status, Task
+from sightglass.deck import ready
+from sightglass.pages.present import decks
 
 if TYPE_CHECKING:
     from threading import Event
 
-    from explain.history import History
+    from sightglass.history import History
 
 READY = {
     "lies": (
@@ -27,7 +28,7 @@ READY = {
         "One model in three sizes: whether they agree, where they look, what the larger one costs, and what it finds.",
     ),
 }
-"""Titles and contents; the slides are `explain.deck.ready`'s."""
+"""Titles and contents; the slides are `sightglass.deck.ready`'s."""
 
 
 @dataclass
@@ -80,6 +81,4 @@ def card(name: str) -> None:
 
 
 def _make(status: Status, cancel: Event, store: History, name: str) -> None:
-    from explain.deck import ready
-
     ready.make(store.decks, name, progress=status.report, cancel=cancel)

@@ -1,4 +1,4 @@
-"""Draw one deck: its slides to edit and arrange, and what can be done with the whole."""
+"""Draw one deck and its controls."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common import users
-from common.errors import Problem
-from common.files import file_stem
-from components.session import history_store, offered, page, state
-from components.session.markdown import escaped
-from components.stage import stage
-from components.views import charts
-from explain.deck import archive
-from explain.deck.deck import MAX_NAME
-from explain.deck.scene import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, payload
-from explain.evidence.cache import ByteCache
-from explain.export.deck_files import made
-from explain.phrases import plural
-from pages.present import decks
-from pages.present.board import Act, Row, acts, board
+from sightglass.common import users
+from sightglass.common.errors import Problem
+from sightglass.common.files import file_stem
+from sightglass.components.session import history_store, offered, page, state
+from sightglass.components.session.markdown import escaped
+from sightglass.components.stage import stage
+from sightglass.components.views import charts
+from sightglass.deck import archive
+from sightglass.deck.deck import MAX_NAME
+from sightglass.deck.scene import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, payload
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.phrases import plural
+from sightglass.pages.present import decks
+from sightglass.pages.present.board import Act, Row, acts, board
 
 if TYPE_CHECKING:
-    from explain.deck.deck import Deck, Removed, Slide
+    from sightglass.deck.deck import Deck, Removed, Slide
 
 KINDS = {"picture": "Picture", "models": "Models", "story": "Story", "clip": "Clip", "words": "Words"}
 FILES = (
@@ -218,7 +217,7 @@ def _export(deck: Deck) -> None:
             help="One file that Present opens on another machine, with everything that is drawn.",
         )
         for label, suffix, help in FILES:
-            make = partial(made, store.decks, deck, f".{suffix}")
+            make = partial(store.decks.file, deck, f".{suffix}")
             name = f"{file_stem(deck.title)}.{suffix}"
             charts.download(label, make, name, key=f"deck-{suffix}-{deck.id}", help=help)
 

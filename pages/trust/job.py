@@ -1,4 +1,4 @@
-"""Run one test of a map in a thread, with progress and a stop button, and hold what it found for the session."""
+"""Run a test of a map in a thread."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from common.errors import Cancelled
-from components.session import background, page, state
-from components.session.background import Status, Watched
+from sightglass.common.errors import Cancelled
+from sightglass.components.session import background, page, state
+from sightglass.components.session.background import Status, Watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
-    from explain import Explanation
+    from sightglass.explain import Explanation
 
 ABANDONED = 15.0
 """Seconds after which a test that no page polls any more is stopped."""

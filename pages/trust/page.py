@@ -1,4 +1,4 @@
-"""Trust: whether one map of one picture deserves it, tested in four ways."""
+"""Trust: four tests of one map."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common.errors import Cancelled
-from components.choices import class_picker, sidebar
-from components.saving import slides
-from components.session import explain_job, page
-from components.session.markdown import escaped
-from components.views import panels
-from explain.faithfulness.badge import VERDICTS
-from explain.methods import METHODS
-from pages.trust import parts
+from sightglass.common.errors import Cancelled
+from sightglass.components.choices import class_picker, sidebar
+from sightglass.components.saving import slides
+from sightglass.components.session import explain_job, page
+from sightglass.components.session.markdown import escaped
+from sightglass.components.views import panels
+from sightglass.explain.faithfulness.badge import VERDICTS
+from sightglass.explain.methods import METHODS
+from sightglass.pages.trust import parts
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from components.session.state import Choices
-    from explain import Explainer, Explanation
-    from explain.faithfulness.scramble import Scramble
+    from sightglass.components.session.state import Choices
+    from sightglass.explain import Explainer, Explanation
+    from sightglass.explain.faithfulness.scramble import Scramble
 
 
 @page.guarded

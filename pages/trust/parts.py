@@ -1,4 +1,4 @@
-"""Draw the four tests of a map: scrambled weights, small changes, other methods and layers, and a patch that flips."""
+"""Draw the four tests of a map."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from components.session import page, state
-from components.session.markdown import escaped
-from components.viewer import Map, Panel
-from components.views import method_matrix, panels, tables
-from explain.faithfulness import badge
-from explain.methods import METHODS
-from explain.phrases import percent, signed
-from pages.trust.job import Part, result, so_far
+from sightglass.components.session import page, state
+from sightglass.components.session.markdown import escaped
+from sightglass.components.viewer import Map, Panel
+from sightglass.components.views import method_matrix, panels, tables
+from sightglass.explain.faithfulness import badge, changes, choice, flip, scramble, stability
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import percent, signed
+from sightglass.pages.trust.job import Part, result, so_far
 
 if TYPE_CHECKING:
-    from explain import Explanation
-    from explain.faithfulness.choice import Choice
-    from explain.faithfulness.flip import Flip
-    from explain.faithfulness.grid import Cell
-    from explain.faithfulness.scramble import Scramble
-    from explain.faithfulness.stability import Stability
+    from sightglass.explain import Explanation
+    from sightglass.explain.faithfulness.choice import Choice
+    from sightglass.explain.faithfulness.flip import Flip
+    from sightglass.explain.faithfulness.scramble import Scramble
+    from sightglass.explain.faithfulness.stability import Stability
+    from sightglass.explain.proof.grid import Cell
 
 QUICK_BYTES = 256e6
 """Of weights: a larger model is scrambled when it is asked for."""
@@ -31,27 +31,19 @@ LIKENESS = "Rank correlation with the map as it is: 1 is the same order of place
 
 
 def _scramble(explanation: Explanation, index: int, **how: Any) -> Scramble:
-    from explain.faithfulness.scramble import scramble
-
-    return scramble(explanation, index, **how)
+    return scramble.scramble(explanation, index, **how)
 
 
 def _stability(explanation: Explanation, index: int, **how: Any) -> Stability:
-    from explain.faithfulness.stability import stability
-
-    return stability(explanation, index, **how)
+    return stability.stability(explanation, index, **how)
 
 
 def _choice(explanation: Explanation, index: int, **how: Any) -> Choice:
-    from explain.faithfulness.choice import choice
-
-    return choice(explanation, index, **how)
+    return choice.choice(explanation, index, **how)
 
 
 def _flip(explanation: Explanation, index: int, **how: Any) -> Flip:
-    from explain.faithfulness.flip import flip
-
-    return flip(explanation, index, **how)
+    return flip.flip(explanation, index, **how)
 
 
 SCRAMBLE = Part(
@@ -144,11 +136,11 @@ def steady(explanation: Explanation, index: int) -> None:
 
 
 def _changes(found: Stability) -> None:
-    from explain.faithfulness.changes import CHANGES
-
     rows = [
         {
-            "Change": CHANGES[one.kind].capitalize() if CHANGES[one.kind].islower() else CHANGES[one.kind],
+            "Change": changes.CHANGES[one.kind].capitalize()
+            if changes.CHANGES[one.kind].islower()
+            else changes.CHANGES[one.kind],
             "Score": one.score * 100,
             "Answer": one.answer or None,
             "Answer changes": "yes" if one.flips else "no",
@@ -189,7 +181,7 @@ def _use(explanation: Explanation, best: Cell) -> None:
 
     help = "Choose this method and this layer, and see the map there."
     if method_matrix.use(best, explanation.model, " on Explore", help, leave):
-        from components.session import reopen
+        from sightglass.components.session import reopen
 
         reopen.go()
 

@@ -1,4 +1,4 @@
-"""Explain the bundled clip that the sidebar's model knows, for a first visit: once in a process, in a thread."""
+"""Explain the bundled clip for a first visit to Video."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from common.scratch import scratch_folder
-from components.session import explain_job
-from pages.video.job import Job
-from pages.video.plan import Plan, Source
+from sightglass import video
+from sightglass.common.scratch import scratch_folder
+from sightglass.components.session import explain_job
+from sightglass.pages.video.job import Job
+from sightglass.pages.video.plan import Plan, Source
+from sightglass.video import example
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from components.session.state import Choices
-    from explain import Explainer
+    from sightglass.components.session.state import Choices
+    from sightglass.explain import Explainer
 
 EVERY = 2
 """The model looks at every second frame of the example: it is there sooner."""
@@ -25,8 +27,6 @@ EVERY = 2
 
 def source(choices: Choices) -> Source:
     """Return the clip that a model knows."""
-    from explain.video import example
-
     name = example.known_to(choices.model)
     return Source(example.example(name), name)
 
@@ -48,8 +48,6 @@ def _job(model: str, whose: str, options: str, _make: Callable[[], Job]) -> Job:
 
 
 def _started(choices: Choices, options: dict[str, Any]) -> Job:
-    from explain.video import Settings
-
     folder = scratch_folder("clip")
-    plan = Plan(source(choices), choices.model.id, options, Settings(every=EVERY), Path(folder.name) / "results")
+    plan = Plan(source(choices), choices.model.id, options, video.Settings(every=EVERY), Path(folder.name) / "results")
     return Job(plan, keep=folder)

@@ -1,4 +1,4 @@
-"""Keep uploaded clips and their results in folders that outlive the server, so that a run can go on with the next one.
+"""Keep clips and results across server restarts.
 
 A folder is deleted when its session ends. Where the server ends first, it stays for `DAYS`, and whoever gave the clip
 is offered to go on with it.
@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 
-from common import users
-from common.files import to_json, write_file
-from common.scratch import scratch_folder
-from common.settings import settings
-from pages.video.plan import Plan, Source
+from sightglass import video
+from sightglass.common import users
+from sightglass.common.files import to_json, write_file
+from sightglass.common.scratch import scratch_folder
+from sightglass.common.settings import settings
+from sightglass.pages.video.plan import Plan, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,11 +115,9 @@ def _base() -> Path:
 
 def _read(path: Path) -> Plan | None:
     """Return the plan in a folder; None without one that can be used."""
-    from explain.video import Settings
-
     try:
         given = json.loads((path / PLAN).read_text(encoding="utf-8"))
-        chosen = TypeAdapter(Settings).validate_python(given["settings"])
+        chosen = TypeAdapter(video.Settings).validate_python(given["settings"])
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in given["options"].items()}
         results = path / Path(given["results"]).name
         source = Source(path / CLIP, str(given["name"]))

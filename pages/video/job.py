@@ -1,4 +1,4 @@
-"""Explain a clip in a thread, with progress and a stop button; a stopped run goes on."""
+"""Explain a clip in a thread, with progress and stop."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from common import users
-from components.session.background import Status, Task
-from explain.phrases import plural
+from sightglass import video
+from sightglass.common import users
+from sightglass.components.session.background import Status, Task
+from sightglass.explain.phrases import plural
+from sightglass.video import clip as video_clip
 
 if TYPE_CHECKING:
     from threading import Event
 
-    from explain.video import Summary
-    from pages.video.folders import ClipFolder
-    from pages.video.plan import Plan
+    from sightglass.pages.video.folders import ClipFolder
+    from sightglass.pages.video.plan import Plan
+    from sightglass.video import Summary
 
 
 _RUNS: weakref.WeakValueDictionary[tuple[str, str], Job] = weakref.WeakValueDictionary()
@@ -56,11 +58,8 @@ def running(name: str) -> Job | None:
 
 
 def _run(status: ClipStatus, cancel: Event, plan: Plan) -> None:
-    from explain.video import run
-    from explain.video.clip import Clip
-
-    clip = Clip(plan.source.path, plan.source.name)
-    status.summary = run(
+    clip = video_clip.Clip(plan.source.path, plan.source.name)
+    status.summary = video.run(
         clip,
         plan.model,
         plan.folder,

@@ -1,4 +1,4 @@
-"""Video: a clip under its maps, its timeline, and the moments in which something changes."""
+"""Video: a clip under its maps, with its timeline."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from common import users
-from common.errors import ImageProblem, ModelProblem
-from components.choices import image_picker, sidebar
-from components.session import background, offered, page, state, url_state
-from components.session.markdown import escaped, sentence
-from explain.phrases import NBSP, pixels
-from pages.video import example, folders
-from pages.video.job import Job, Video, described, headline, running
-from pages.video.plan import Plan, Source
+from sightglass import video as video_room
+from sightglass.common import users
+from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.components.choices import image_picker, sidebar
+from sightglass.components.session import background, offered, page, state, url_state
+from sightglass.components.session.markdown import escaped, sentence
+from sightglass.explain.phrases import NBSP, pixels
+from sightglass.pages.video import example, folders
+from sightglass.pages.video.job import Job, Video, described, headline, running
+from sightglass.pages.video.plan import Plan, Source
+from sightglass.video import clip
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from components.session.state import Choices
-    from explain import Explainer
-    from explain.video import Settings
-    from explain.video.settings import Scale
-    from pages.video.folders import ClipFolder
+    from sightglass.components.session.state import Choices
+    from sightglass.explain import Explainer
+    from sightglass.pages.video.folders import ClipFolder
+    from sightglass.video import Settings
+    from sightglass.video.settings import Scale
 
 KINDS = ("mp4", "mov", "m4v", "webm", "mkv", "gif", "avi")
 MAX_MB = 500
@@ -67,7 +69,7 @@ def video() -> None:
 
 def _done(top: DeltaGenerator, job: Job, choices: Choices) -> None:
     # Its parts need torch, which a run has loaded by now.
-    from pages.video import result
+    from sightglass.pages.video import result
 
     with top:
         _titled(headline(job.summary), job, own=True)
@@ -78,7 +80,7 @@ def _done(top: DeltaGenerator, job: Job, choices: Choices) -> None:
 
 
 def _titled(words: str, job: Job, *, own: bool) -> None:
-    from pages.video import result
+    from sightglass.pages.video import result
 
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown(f"## {words}", width="content")
@@ -139,7 +141,7 @@ def _example(head: DeltaGenerator, choices: Choices, explainer: Explainer) -> No
         head.markdown("## A clip, frame by frame")
         page.show_failure(ready.status.failure, "the bundled clip could not be explained")
     else:
-        from pages.video import result
+        from sightglass.pages.video import result
 
         with head:
             now = ": now drop your own" if users.may_save() else ""
@@ -166,9 +168,7 @@ def _upload() -> Source | None:
 
 def _about(source: Source) -> str:
     """Return `640 × 480 pixels, 12 s, with sound`; raise ImageProblem for what is no video."""
-    from explain.video.clip import Clip
-
-    about = Clip(source.path, source.name).about
+    about = clip.Clip(source.path, source.name).about
     long = f", {about.seconds:.0f}{NBSP}s" if about.seconds >= 1 else ""
     return f"{pixels(about.width, about.height)} pixels{long}, {'with' if about.sound else 'without'} sound"
 
@@ -187,8 +187,6 @@ def _written(file: Any) -> Source:
 
 def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[str, ...]]:
     """Choose what is made of the clip, and the class that is followed."""
-    from explain.video import Settings
-
     wanted = st.selectbox(
         "Follow",
         # Not None: a menu would show that as no choice yet.
@@ -204,7 +202,7 @@ def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[s
             end = st.number_input(
                 "To, seconds", 0.0, value=None, key="video-end", width=140, placeholder="the end", help="End before it."
             )
-    chosen = Settings(every=every, smooth=smooth, scale=cast("Scale", scale), start=start, end=end)
+    chosen = video_room.Settings(every=every, smooth=smooth, scale=cast("Scale", scale), start=start, end=end)
     return chosen, (wanted,) if wanted else ()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from explain.video import Settings
+    from sightglass.video import Settings
 
 
 @dataclass(frozen=True)

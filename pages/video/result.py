@@ -9,24 +9,27 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common.errors import Problem
-from components import timeline
-from components.choices import model_picker
-from components.saving import slides
-from components.session import image_source, page, state
-from components.session.markdown import sentence
-from components.views import charts
-from explain.picture.image import Image
-from explain.video.curves import curves
-from explain.video.moments import clock
-from pages.video.job import Video, described, headline
+from sightglass.common.errors import ImageProblem, Problem
+from sightglass.components import timeline
+from sightglass.components.choices import model_picker
+from sightglass.components.saving import slides
+from sightglass.components.session import image_source, page, state
+from sightglass.components.session.markdown import sentence
+from sightglass.components.views import charts
+from sightglass.deck import views
+from sightglass.explain.picture.image import Image
+from sightglass.pages.video.job import Video, described, headline
+from sightglass.video import clip as video_clip
+from sightglass.video import write
+from sightglass.video.curves import curves
+from sightglass.video.moments import clock
 
 if TYPE_CHECKING:
-    from explain.deck.scene import Scene
-    from explain.video.clip import About
-    from explain.video.curves import Curve
-    from pages.video.job import Job
-    from pages.video.plan import Plan
+    from sightglass.deck.scene import Scene
+    from sightglass.pages.video.job import Job
+    from sightglass.pages.video.plan import Plan
+    from sightglass.video.clip import About
+    from sightglass.video.curves import Curve
 
 
 TALL = 520
@@ -67,10 +70,8 @@ def _detectors() -> set[str]:
 @st.cache_data(show_spinner=False, max_entries=8)
 def _about(path: str, changed: int) -> About:
     """Return what a drawn clip says of itself; read again when the file has changed."""
-    from explain.video.clip import Clip
-
     del changed
-    return Clip(path).about
+    return video_clip.Clip(path).about
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
@@ -95,10 +96,7 @@ def _open(plan: Plan, key: str, to: str) -> None:
 
 def frame(plan: Plan, seconds: float) -> Image:
     """Return the frame of the clip itself at a time of the drawn one; raise ImageProblem where it cannot be read."""
-    from common.errors import ImageProblem
-    from explain.video.clip import Clip
-
-    clip = Clip(plan.source.path, plan.source.name)
+    clip = video_clip.Clip(plan.source.path, plan.source.name)
     at = plan.settings.start + seconds
     found = clip.at(at)
     if found is None:
@@ -110,10 +108,8 @@ def downloads(job: Job) -> None:
     """Draw the menu of files, and the button that makes a slide of the clip."""
 
     def slide(_look: object) -> Scene:
-        from explain.deck.views import of_clip
-
         words = f"Where a model looked in {job.plan.source.name}, frame by frame."
-        return of_clip(job.summary.clip, title=headline(job.summary), sentence=words, notes=described(job.plan))
+        return views.of_clip(job.summary.clip, title=headline(job.summary), sentence=words, notes=described(job.plan))
 
     slides.button("video", slide)
     slides.said("video")
@@ -131,9 +127,7 @@ def downloads(job: Job) -> None:
 
 
 def _film(clip: Path, kind: str) -> bytes:
-    from explain.video.write import film
-
     made = clip.with_suffix(f".{kind}")
     if not made.exists():
-        film(clip, made, kind)
+        write.film(clip, made, kind)
     return made.read_bytes()

@@ -1,4 +1,4 @@
-"""Show how to start monitoring: three commands to copy, this session, and a trial on the bundled pictures."""
+"""Show how to start monitoring."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common import users
-from components.session import background, explain_job, monitoring, offered, page, state
-from explain.phrases import plural
-from models import catalog
-from pages.watch import log
-from pages.watch.log import Watching
-from pages.watch.trial import Trial, example
+from sightglass.common import users
+from sightglass.components.session import background, explain_job, monitoring, offered, page, state
+from sightglass.explain.phrases import plural
+from sightglass.models import catalog
+from sightglass.pages.watch import log
+from sightglass.pages.watch.log import Watching
+from sightglass.pages.watch.trial import Trial, example
 
 if TYPE_CHECKING:
-    from components.session.state import Choices
-    from explain import Explainer
-    from explain.monitor import Monitor
+    from sightglass.components.session.state import Choices
+    from sightglass.explain import Explainer
+    from sightglass.monitor import Monitor
 
-LIBRARY = """from explain import Explainer
-from explain.monitor import Monitor
+LIBRARY = """from sightglass import Explainer
+from sightglass.monitor import Monitor
 
 explainer = Explainer()
 monitor = Monitor({folder})
@@ -30,7 +30,7 @@ monitor.watch(explainer("a.jpg"))"""
 API = """curl -F image=@a.jpg \\
   -F monitor=true \\
   {at}/api/explain"""
-FOLDER = """python -m explain batch pictures/ \\
+FOLDER = """python -m sightglass batch pictures/ \\
   --monitor {folder}"""
 """Each runs as it is, next to a file a.jpg or a folder pictures."""
 

@@ -1,4 +1,4 @@
-"""Draw the worst cases, which were logged in full: a gallery, and each with its numbers, recipe and files."""
+"""Draw the worst cases of a log."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common.errors import ImageProblem, Problem
-from components.session import history_store, image_source, reopen, state, url_state
-from components.session.markdown import escaped, sentence, shortened
-from components.views import charts, tables
-from explain.evidence.cache import ByteCache
-from explain.methods import METHODS
-from explain.monitor import trend
-from explain.monitor.phrases import clock, many
-from explain.monitor.rules import KINDS
-from explain.monitor.threshold import still_odd
-from explain.monitor.trend import SAID
-from explain.phrases import listing, percent, pixels
-from explain.picture.image import Image
-from pages.watch import log
-from pages.watch.log import Watching
+from sightglass.common.errors import ImageProblem, Problem
+from sightglass.components.session import history_store, image_source, reopen, state, url_state
+from sightglass.components.session.markdown import escaped, sentence, shortened
+from sightglass.components.views import charts, tables
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.maps import statistics
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import listing, percent, pixels
+from sightglass.explain.picture.image import Image
+from sightglass.export import embedded_recipe
+from sightglass.monitor import trend
+from sightglass.monitor.phrases import clock, many
+from sightglass.monitor.rules import KINDS
+from sightglass.monitor.threshold import still_odd
+from sightglass.monitor.trend import SAID
+from sightglass.pages.watch import log
+from sightglass.pages.watch.log import Watching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from explain.monitor import Entry, Monitor
-    from pages.watch.log import Chosen
+    from sightglass.monitor import Entry, Monitor
+    from sightglass.pages.watch.log import Chosen
 
 WIDE = 168
 BOX = (2 * WIDE, 2 * WIDE * 3 // 4)
@@ -275,11 +277,9 @@ def _onward(entry: Entry) -> None:
 
 
 def _take(entry: Entry) -> None:
-    from explain.export.embedded_recipe import View
-
     assert entry.recipe is not None
     try:
-        reopen.result(_picture(entry), entry.recipe, View(label=entry.of[:200] if entry.of else None))
+        reopen.result(_picture(entry), entry.recipe, embedded_recipe.View(label=entry.of[:200] if entry.of else None))
     except Problem as problem:
         state.of(Watching).entry_problem = str(problem)
         return
@@ -309,19 +309,17 @@ def _example(entry: Entry) -> str | None:
 
 
 def _numbers(entry: Entry) -> None:
-    from explain.maps.statistics import MEANING, shown
-
     numbers = [
-        {"number": name.replace("_", " "), "value": shown(name, value), "meaning": MEANING[name]}
+        {"number": name.replace("_", " "), "value": statistics.shown(name, value), "meaning": statistics.MEANING[name]}
         for name, value in entry.statistics.items()
-        if name in MEANING and isinstance(value, int | float)
+        if name in statistics.MEANING and isinstance(value, int | float)
     ]
     if numbers:
         with st.expander("Statistics of the map", icon=":material/table_rows:"):
             tables.table(numbers, right=("value",), height=300)
     if entry.recipe is not None:
         with st.expander("Recipe", icon=":material/receipt_long:"):
-            st.caption("To reproduce the map, run `python -m explain replay recipe.json` with the picture.")
+            st.caption("To reproduce the map, run `python -m sightglass replay recipe.json` with the picture.")
             st.code(entry.recipe.model_dump_json(indent=1), language=None, height=240)
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from components.session import url_state
-from components.views.tables import table
-from explain.maps.statistics import shown
-from explain.monitor.observation import MEANING, NAMES
-from explain.monitor.phrases import many, named
-from explain.monitor.trend import SAID
-from explain.phrases import percent
+from sightglass.components.session import url_state
+from sightglass.components.views.tables import table
+from sightglass.explain.maps.statistics import shown
+from sightglass.explain.phrases import percent
+from sightglass.monitor.observation import MEANING, NAMES
+from sightglass.monitor.phrases import many, named
+from sightglass.monitor.trend import SAID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     import plotly.graph_objects as go
 
-    from explain.monitor import Observation
-    from explain.monitor.trend import Bin, Trend
+    from sightglass.common.files import Json
+    from sightglass.monitor import Observation
+    from sightglass.monitor.trend import Bin, Trend
 
 ACCENT, QUIET, ODD = "#1C8D97", "rgba(28, 141, 151, 0.25)", "#C9641B"
 """Visible on light and dark pages."""
@@ -115,7 +116,7 @@ def tables(*trends: Trend) -> None:
             table(listed, right=QUARTILES, height=240)
 
 
-def _row(trend: Trend, each: Bin) -> dict[str, Any]:
+def _row(trend: Trend, each: Bin) -> Json:
     quartiles = [shown(trend.number, value) for value in each.quartiles] if each.quartiles else ["", "", ""]
     when = each.start.strftime("%Y-%m-%d %H:%M:%S" if trend.step.total_seconds() < 60 else "%Y-%m-%d %H:%M")
     return {
@@ -175,7 +176,7 @@ def _band(trend: Trend, height: int) -> go.Figure:
     return figure
 
 
-def _time_axis(trend: Trend) -> dict[str, Any]:
+def _time_axis(trend: Trend) -> Json:
     ends = None
     if trend.bins:
         ends = [_plain(min(trend.since, trend.bins[0].start)), _plain(max(trend.until, trend.bins[-1].end))]
@@ -185,7 +186,7 @@ def _time_axis(trend: Trend) -> dict[str, Any]:
     return {"range": ends, **about, **short}
 
 
-def _value_axis(trend: Trend, highest: float) -> dict[str, Any]:
+def _value_axis(trend: Trend, highest: float) -> Json:
     top = 1.0 if trend.number in ("confidence", "centre_x", "centre_y") else highest * 1.15
     marks = [mark for mark in MARKS if mark <= top] if top > 0.45 else [0.0, 0.1, 0.2, 0.3, 0.4]
     share = {"tickvals": marks, "ticktext": [percent(mark) for mark in marks]}

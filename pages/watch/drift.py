@@ -1,4 +1,4 @@
-"""Compare a model with a reference: in words, as a table, and the choice of that reference."""
+"""Compare a model with its reference."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common import users
-from common.errors import Problem
-from common.settings import settings
-from components.session import state
-from components.session.markdown import escaped, sentence
-from explain.batch.table import PARQUET
-from explain.maps.statistics import shown
-from explain.monitor import trend
-from explain.monitor.observation import NAMES
-from explain.monitor.phrases import clock, many
-from explain.monitor.reference import OF_ANSWERS, WATCHED
-from explain.phrases import listing, percent, plural
-from pages.batch.job import Batch
-from pages.watch import log
-from pages.watch.log import Watching
+from sightglass.batch.table import PARQUET
+from sightglass.common import users
+from sightglass.common.errors import Problem
+from sightglass.common.settings import settings
+from sightglass.components.session import state
+from sightglass.components.session.markdown import escaped, sentence
+from sightglass.explain.maps.statistics import shown
+from sightglass.explain.phrases import listing, percent, plural
+from sightglass.monitor import trend
+from sightglass.monitor.observation import NAMES
+from sightglass.monitor.phrases import clock, many
+from sightglass.monitor.reference import OF_ANSWERS, WATCHED
+from sightglass.pages.batch.job import Batch
+from sightglass.pages.watch import log
+from sightglass.pages.watch.log import Watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from explain.monitor import Drift, Observation, Shift
-    from explain.monitor.drift import Labels
-    from explain.monitor.reference import Known
-    from pages.watch.log import Chosen
+    from sightglass.monitor import Drift, Observation, Shift
+    from sightglass.monitor.drift import Labels
+    from sightglass.monitor.reference import Known
+    from sightglass.pages.watch.log import Chosen
 
 COLUMNS = ("What", "Then", "Now", "Distance", "By chance?")
 ABOUT = (

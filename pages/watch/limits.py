@@ -1,4 +1,4 @@
-"""Choose the confidence below which answers count as unsure: learned, or by a slider."""
+"""Choose the confidence limit of unsure answers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common.errors import Problem
-from components.session import url_state
-from explain.monitor.threshold import Threshold, threshold
-from explain.phrases import percent
-from pages.watch import log
+from sightglass.common.errors import Problem
+from sightglass.components.session import url_state
+from sightglass.explain.phrases import percent
+from sightglass.monitor.threshold import Threshold, threshold
+from sightglass.pages.watch import log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from explain.monitor import Observation
-    from explain.monitor.reference import Known
-    from pages.watch.log import Chosen
+    from sightglass.monitor import Observation
+    from sightglass.monitor.reference import Known
+    from sightglass.pages.watch.log import Chosen
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Choose the log that the Watch page reads: the server's own, the session's trial, or one in a permitted folder."""
+"""Choose the log to read."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from common import users
-from common.errors import Problem
-from components.choices import permitted_folders
-from components.session import state, url_state
-from explain.evidence.cache import ByteCache
-from explain.monitor import trend
-from explain.phrases import megabytes
+from sightglass import monitor as monitor_room
+from sightglass.common import users
+from sightglass.common.errors import Problem
+from sightglass.components.choices import permitted_folders
+from sightglass.components.session import state, url_state
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.phrases import megabytes
+from sightglass.monitor import trend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from explain.monitor import Monitor, Observation
-    from pages.watch.trial import Trial
+    from sightglass.monitor import Monitor, Observation
+    from sightglass.pages.watch.trial import Trial
 
 WAYS = {"server": "This server's", "trial": "The bundled pictures", "folder": "A folder"}
 SPANS = {
@@ -105,9 +106,7 @@ def trial() -> Trial | None:
 
 def empty() -> bool:
     """Return whether the server's own log, which is shown unless another is chosen, has nothing in it."""
-    from explain.monitor import default
-
-    folder = default().folder
+    folder = monitor_room.default().folder
     if url_state.remembered("watch-log", WAYS, "server", name="log") == "folder" or trend.signature(folder):
         return False
     try:
@@ -162,16 +161,16 @@ def _turn() -> None:
 
 
 def _monitor(way: str) -> Monitor:
-    from explain.monitor import Monitor, default
-
     if way == "trial" and (running := trial()) is not None:
         return running.monitor
     if way != "folder":
-        return default()
+        return monitor_room.default()
     named = permitted_folders.ask(
         "Folder of the log", key="watch-folder", name="log-folder", help="A folder with a log, which is only read"
     )
-    return Monitor(named[0] if named else permitted_folders.folders()[0], threshold=default().threshold)
+    return monitor_room.Monitor(
+        named[0] if named else permitted_folders.folders()[0], threshold=monitor_room.default().threshold
+    )
 
 
 def _about(monitor: Monitor) -> None:

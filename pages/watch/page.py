@@ -1,4 +1,4 @@
-"""Watch: a model in use: its confidence over time, where it looks, what has changed, and the worst cases."""
+"""Watch: a model in use, over time."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from common.errors import Problem
-from components.choices import sidebar
-from components.session import monitoring, page, reopen, state, url_state
-from components.session.markdown import sentence
-from explain.monitor import trend
-from explain.monitor.observation import MEANING
-from explain.monitor.threshold import judged
-from pages.watch import begin, cases, charts, drift, limits, log
-from pages.watch.log import Watching
+from sightglass.common.errors import Problem
+from sightglass.components.choices import sidebar
+from sightglass.components.session import monitoring, page, reopen, state, url_state
+from sightglass.components.session.markdown import sentence
+from sightglass.monitor import trend
+from sightglass.monitor.observation import MEANING
+from sightglass.monitor.threshold import judged
+from sightglass.pages.watch import begin, cases, charts, drift, limits, log
+from sightglass.pages.watch.log import Watching
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from explain.monitor import Monitor, Observation
-    from pages.watch.log import Chosen
+    from sightglass.monitor import Monitor, Observation
+    from sightglass.pages.watch.log import Chosen
 
 EVERY = 3.0
 """Seconds between two checks of the log for new lines."""

@@ -1,4 +1,4 @@
-"""Try the monitor: run a model on the bundled pictures, first as they are, then degraded step by step."""
+"""Try the monitor on degraded pictures."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from common import users
-from common.errors import Cancelled
-from common.scratch import scratch_folder
-from components.session import bundled_pictures
-from components.session.background import Status, Task
-from explain.phrases import plural
+from sightglass import explain
+from sightglass import monitor as monitor_room
+from sightglass.common import users
+from sightglass.common.errors import Cancelled
+from sightglass.common.scratch import scratch_folder
+from sightglass.components.session import bundled_pictures
+from sightglass.components.session.background import Status, Task
+from sightglass.explain.phrases import plural
+from sightglass.models import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from threading import Event
 
-    from explain.monitor import Monitor
-    from explain.picture.image import Image
-    from models.adapter import ModelSpec
+    from sightglass.explain.picture.image import Image
+    from sightglass.models.spec import ModelSpec
+    from sightglass.monitor import Monitor
 
 SOURCE = "trial"
 UNSURE = 0.25
@@ -47,12 +50,10 @@ class Trial(Task[TrialStatus]):
     """
 
     def __init__(self, model: ModelSpec, options: dict[str, Any], *, shared: bool = False) -> None:
-        from explain.monitor import Monitor
-
         self.shared = shared
         self._folder = scratch_folder("watch")
         self.model = model
-        self.monitor = Monitor(
+        self.monitor = monitor_room.Monitor(
             Path(self._folder.name),
             # Until the first half sets it.
             threshold=0.0,
@@ -67,8 +68,6 @@ class Trial(Task[TrialStatus]):
 @st.cache_resource(show_spinner=False, max_entries=4)
 def example(model: str, whose: str) -> Trial:
     """Return the process's trial of a model with its own method; `whose`: what `catalog.whose` says of it."""
-    from models import catalog
-
     del whose
     return Trial(catalog.spec(model), {}, shared=True)
 
@@ -82,9 +81,7 @@ def given(model: ModelSpec) -> Iterator[tuple[str, bool, Callable[[], Image]]]:
 
 
 def _run(status: TrialStatus, cancel: Event, model: ModelSpec, options: dict[str, Any], monitor: Monitor) -> None:
-    from explain import Explainer
-
-    explainer, every = Explainer(model.id), list(given(model))
+    explainer, every = explain.Explainer(model.id), list(given(model))
     with contextlib.suppress(Cancelled):
         for number, (name, plain, make) in enumerate(every):
             if cancel.is_set():

@@ -16,6 +16,7 @@ from screen import ARTEFACTS, EXCEPTION, LIMIT, ROOT, SERVED, close, leaves, new
 
 from benchmarks.viewer.browser import FLAGS
 from tests.servers import until_it_answers
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +57,7 @@ def serving(script: Path, folder: Path) -> Iterator[str]:
 def _ended(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(20)
+        process.wait(patience(20))
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

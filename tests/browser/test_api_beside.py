@@ -16,7 +16,8 @@ import pytest
 from conftest import serving
 from screen import CANVAS, ROOT, go_to, new_page
 
-from explain import Explainer
+from sightglass.explain import Explainer
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +101,7 @@ def test_the_page_is_usable_during_a_burst_and_nobody_hangs(server: str, browser
         if status == 429:
             assert 1 <= int(headers["Retry-After"]) <= 600
             assert json.loads(body)["status"] == 429
-    until = time.monotonic() + 20
+    until = time.monotonic() + patience(20)
     while "sightglass_workers_running 0.0" not in (told := got(f"{server}/api/metrics")[2].decode()):
         assert time.monotonic() < until
         time.sleep(0.1)

@@ -20,6 +20,7 @@ from screen import ARTEFACTS, CANVAS, LIMIT, ROOT, until
 from benchmarks.processes import free_port
 from benchmarks.viewer.browser import FLAGS
 from tests.servers import until_it_answers
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,4 +115,4 @@ def test_pages_uploads_downloads_links_live_and_the_api_work_below_it(page: Page
     answer = page.request.get(f"{site.replace(SITE, '127.0.0.1')}/api/health/alive", headers={"X-Request-ID": "mine-1"})
     assert (answer.json(), answer.headers["x-request-id"]) == ({"status": "alive"}, "mine-1")
     page.goto(f"{site}/api/docs")
-    page.locator(".opblock").first.wait_for(timeout=8000)
+    page.locator(".opblock").first.wait_for(timeout=1000 * patience(8))

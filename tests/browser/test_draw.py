@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 from screen import ARTEFACTS, go_to, settled, until
 
-from models import drawing
+from sightglass.models import drawing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

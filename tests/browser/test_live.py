@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 from screen import ARTEFACTS, LIMIT, at_rest, fits, leaves, pixels, until
 
 from benchmarks.viewer.browser import FLAGS
-from components.views.snapshots import PATTERN
+from sightglass.components.views.snapshots import PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,12 +14,14 @@ import pytest
 from PIL import Image as Pillow
 from screen import ARTEFACTS, CANVAS, LIMIT, settled, takes_files, until
 
-from explain import Explainer
-from explain.export import caption, command, embedded_recipe, html_report, proof_view
-from explain.faithfulness.ranking import ranking
-from explain.phrases import percent
-from explain.picture.image import Image
-from explain.rendering.render import overlay
+from sightglass.explain import Explainer
+from sightglass.explain.phrases import percent
+from sightglass.explain.picture.image import Image
+from sightglass.explain.proof.ranking import ranking
+from sightglass.explain.rendering.render import overlay
+from sightglass.export import caption, command, embedded_recipe
+from sightglass.export.proof import view as proof_view
+from sightglass.export.report import html as html_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator, Page
 
-    from explain import Explanation
+    from sightglass.explain import Explanation
 
 sync = pytest.importorskip("playwright.sync_api")
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from screen import ARTEFACTS, LIMIT, serious, still, until
 
-from explain.export.deck_html import deck_html
-from explain.rendering.colormaps import colormaps
-from tests.unit.explain.export.deck_scenes import TITLE, deck
+from sightglass.deck.html_file import deck_html
+from sightglass.explain.rendering.colormaps import colormaps
+from tests.unit.deck.deck_scenes import TITLE, deck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

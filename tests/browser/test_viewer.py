@@ -15,10 +15,10 @@ from conftest import serving
 from PIL import Image
 from screen import LIMIT, ROOT, close, emptied, settled, until
 
-from common.scripts import joined
-from explain.rendering.colormaps import colormaps
-from explain.rendering.render import shown
-from explain.rendering.style import Field, Style
+from sightglass.browser import BROWSER, joined
+from sightglass.explain.rendering.colormaps import colormaps
+from sightglass.explain.rendering.render import shown
+from sightglass.explain.rendering.style import Field, Style
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ HIGH, WIDE = 496, 372  # the bus at a window height of 900 px: every one of its 
 
 MAPS = """
 import numpy as np
-from explain.rendering.render import share_difference
+from sightglass.explain.rendering.render import share_difference
 
 HIGH, WIDE = 496, 372
 def fine():
@@ -48,8 +48,8 @@ APP = (
     + """
 import streamlit as st
 from PIL import Image
-from components.answer_list import Row, rows
-from components.viewer import Box, Map, Options, Panel, Scene, viewer
+from sightglass.components.answer_list import Row, rows
+from sightglass.components.viewer import Box, Map, Options, Panel, Scene, viewer
 
 st.set_page_config(layout="wide")
 st.session_state.runs = st.session_state.get("runs", 0) + 1
@@ -824,9 +824,8 @@ BANDS = """
 
 
 def test_what_is_read_and_painted_in_bands_has_the_very_same_pixels(browser: sync.Browser) -> None:
-    names = ("table.js", "geometry.js", "sample.js", "contour.js", "picture.js", "draw.js")
     page = browser.new_page()
-    page.add_script_tag(content=joined(ROOT / "components" / "viewer", names))
+    page.add_script_tag(content=joined(BROWSER / "draw.js", BROWSER / "picture.js"))
     found = page.evaluate(BANDS)
     page.close()
     for steps, most, tones in found:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from screen import ARTEFACTS, LIMIT, new_page, serious, still
 
-from explain.monitor import Monitor, Observation
+from sightglass.monitor import Monitor, Observation
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import expect
 from screen import ARTEFACTS, headline, settled, until
 
-from components.session import image_source
-from explain.whatif import edits
+from sightglass.components.session import image_source
+from sightglass.explain.whatif import edits
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

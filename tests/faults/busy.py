@@ -10,9 +10,9 @@ from typing import Any
 
 def main(folder: str, name: str, count: int) -> None:
     """Work in the history of a folder, as fast as it goes; `name` is this server's own."""
-    from explain import Explainer
-    from explain.deck import making
-    from explain.history import History, Mark
+    from sightglass.deck import making
+    from sightglass.explain import Explainer
+    from sightglass.history import History, Mark
     from tests.clips import scene
 
     explainer = Explainer("demo-cls-s")

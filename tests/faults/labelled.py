@@ -38,7 +38,7 @@ _BOXES = """
 loader = "demo"
 arch = "demo-s"
 task = "detect"
-weights = {{ package = "models.demo", file = "weights/demo-s.safetensors", labels = "{folder}/labels.json" }}
+weights = {{ package = "sightglass.models.demo", file = "weights/demo-s.safetensors", labels = "{folder}/labels.json" }}
 """
 
 

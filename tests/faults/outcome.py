@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from explain.history import History
+from sightglass.history import History
 from tests.faults import works
 
 if TYPE_CHECKING:

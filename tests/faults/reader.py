@@ -16,7 +16,7 @@ from benchmarks.processes import megabytes, reset_peak
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from explain.picture.image import Image
+    from sightglass.explain.picture.image import Image
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,8 +62,8 @@ class Reader:
 
 def library(path: Path, name: str) -> float:
     """Open a picture, or what Sightglass wrote into one."""
-    from explain.export import embedded_recipe
-    from explain.picture.image import Image
+    from sightglass.explain.picture.image import Image
+    from sightglass.export import embedded_recipe
 
     data = path.read_bytes()
     embedded_recipe.contents(data)
@@ -79,15 +79,15 @@ def _mib(image: Image) -> float:
 def _client() -> Any:
     from starlette.testclient import TestClient
 
-    from api.app import create
-    from api.schemas import Settings
+    from sightglass.api.app import create
+    from sightglass.api.schemas import Settings
 
     return TestClient(create(Settings(model="demo-cls-s")))
 
 
 def http(path: Path, name: str) -> float:
     """Upload a picture to be explained."""
-    from common.errors import Problem
+    from sightglass.common.errors import Problem
 
     answer = _client().post("/api/explain", files={"image": (name, path.read_bytes())})
     if answer.status_code >= 500 or "detail" in answer.json():
@@ -97,8 +97,8 @@ def http(path: Path, name: str) -> float:
 
 def batch(path: Path, name: str) -> float:
     """Open the pictures of an archive, each by itself."""
-    from common.errors import ImageProblem
-    from explain.batch.source import find
+    from sightglass.common.errors import ImageProblem
+    from sightglass.explain.picture.source import find
 
     largest = 0.0
     for item in find(path):
@@ -111,7 +111,7 @@ def batch(path: Path, name: str) -> float:
 
 def video(path: Path, name: str) -> float:
     """Read the frames of a clip, at most 40: as many as a decoder holds."""
-    from explain.video.clip import Clip
+    from sightglass.video.clip import Clip
 
     clip = Clip(path, name)
     for frame in clip.frames():
@@ -124,8 +124,8 @@ def deck(path: Path, name: str) -> float:
     """Add a deck to those of an empty history."""
     import tempfile
 
-    from explain.deck import archive
-    from explain.history import History
+    from sightglass.deck import archive
+    from sightglass.history import History
 
     with tempfile.TemporaryDirectory() as folder:
         archive.put(History(folder).decks, path.read_bytes())
@@ -145,7 +145,7 @@ def _warm() -> None:
     import tifffile  # noqa: F401
     from PIL import Image as Pillow
 
-    from explain import Explainer
+    from sightglass.explain import Explainer
 
     del Explainer
     out = io.BytesIO()
@@ -158,8 +158,8 @@ def _warm() -> None:
 
 
 def _measured(door: str, path: str, name: str) -> dict[str, Any]:
-    from common.errors import Problem
-    from common.memory import give_back
+    from sightglass.common.errors import Problem
+    from sightglass.common.memory import give_back
 
     gc.collect()
     give_back()

@@ -7,17 +7,17 @@ import os
 import sys
 from typing import Any
 
-from common import environment
+from sightglass.common import environment
 
 
 def started(picture: bytes, host: str, values: dict[str, str]) -> dict[str, Any]:
     """Return the sentence with which a server does not start, or the answers of one that does."""
     from starlette.testclient import TestClient
 
-    from api import startup
-    from api.app import create
-    from api.schemas import Settings
-    from common.errors import Problem
+    from sightglass.api import startup
+    from sightglass.api.app import create
+    from sightglass.api.schemas import Settings
+    from sightglass.common.errors import Problem
 
     for name in [name for name in os.environ if name.startswith(environment.PREFIX)]:
         del os.environ[name]

@@ -17,32 +17,37 @@ from hypothesis import strategies as some
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
-import cli
-from api.app import create
-from api.schemas import Settings
-from cli.replay import read as read_recipe
-from common.errors import Problem
-from explain import Explainer
-from explain.batch.source import find
-from explain.deck import archive as decks
-from explain.export import embedded_recipe
-from explain.picture.image import Image
-from explain.video.clip import Clip
-from models import catalog, labels
-from models.adapter import ModelSpec
+from sightglass import cli
+from sightglass.api.app import create
+from sightglass.api.schemas import Settings
+from sightglass.cli.replay import read as read_recipe
+from sightglass.common.errors import Problem
+from sightglass.deck import archive as decks
+from sightglass.explain import Explainer
+from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.source import find
+from sightglass.export import embedded_recipe
+from sightglass.models import catalog, labels
+from sightglass.models.spec import ModelSpec, WeightsTable
+from sightglass.video.clip import Clip
 from tests import corpus
 from tests.clips import clip, scene
 from tests.faults.outcome import is_one_sentence
-from tests.unit.explain.deck.test_decks import a_scene
+from tests.unit.deck.test_decks import a_scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MODEL = "demo-cls-s"
-GIVEN = corpus.pictures() | corpus.arrays()
 COMMON: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 QUICK = settings(max_examples=8, derandomize=True, **COMMON)
 LONG = settings(max_examples=1500, print_blob=True, **COMMON)
+
+
+@pytest.fixture(scope="module")
+def given_files() -> corpus.Files:
+    """Pictures and arrays; some are seconds of packing."""
+    return corpus.pictures() | corpus.arrays()
 
 
 @pytest.fixture(scope="module")
@@ -89,33 +94,33 @@ def _explained(explainer: Explainer, name: str, data: bytes) -> None:
     explainer(Image.open(data, name=name))
 
 
-def test_pictures_and_arrays_in_the_library(explainer: Explainer, clean: Path) -> None:
+def test_pictures_and_arrays_in_the_library(explainer: Explainer, given_files: corpus.Files, clean: Path) -> None:
     made = 0
-    for name, data in GIVEN.items():
+    for name, data in given_files.items():
         made += answered(partial(_explained, explainer, name, data), name)
-    assert 15 < made < len(GIVEN) - 15
-    print(f"library: {len(GIVEN)} inputs, {made} maps, {len(GIVEN) - made} sentences")
+    assert 15 < made < len(given_files) - 15
+    print(f"library: {len(given_files)} inputs, {made} maps, {len(given_files) - made} sentences")
 
 
-def test_pictures_and_arrays_over_http(client: TestClient, clean: Path) -> None:
+def test_pictures_and_arrays_over_http(client: TestClient, given_files: corpus.Files, clean: Path) -> None:
     made = 0
-    for name, data in GIVEN.items():
+    for name, data in given_files.items():
         answer = client.post("/api/explain", files={"image": (name, data)})
         assert answer.status_code in (200, 400, 413, 415, 422), (name, answer.text[:300])
         made += answer.status_code == 200
         assert answer.status_code == 200 or is_one_sentence(answer.json()["detail"]), (name, answer.text)
     assert client.get("/api/health").status_code == 200
     assert made > 15
-    print(f"API: {len(GIVEN)} inputs, {made} maps, {len(GIVEN) - made} sentences")
+    print(f"API: {len(given_files)} inputs, {made} maps, {len(given_files) - made} sentences")
 
 
 @pytest.mark.parametrize("every", [15, pytest.param(1, marks=pytest.mark.slow)])
 def test_pictures_and_arrays_on_the_command_line(
-    every: int, clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    every: int, given_files: corpus.Files, clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = 0
     (tmp_path / "in").mkdir()
-    for name, data in list(GIVEN.items())[::every]:
+    for name, data in list(given_files.items())[::every]:
         path = tmp_path / "in" / in_time(name)
         path.write_bytes(data)
         code = cli.main(["image", str(path), "--model", MODEL, "--out", str(tmp_path / "out")])
@@ -124,7 +129,7 @@ def test_pictures_and_arrays_on_the_command_line(
         assert code == 0 or is_one_sentence(said.replace(str(path), "it")), (name, said)
         assert "This should not have happened" not in said, (name, said)
     assert not list((tmp_path / "out").rglob("*.part"))
-    tried = len(list(GIVEN)[::every])
+    tried = len(list(given_files)[::every])
     print(f"command line: {tried} inputs, {made} maps, {tried - made} sentences")
 
 
@@ -132,8 +137,8 @@ def _given(files: list[tuple[str, bytes]]) -> None:
     """A page that takes files as Explore does, one after another."""
     import streamlit as st
 
-    from components.choices import image_picker
-    from components.session import image_source, state
+    from sightglass.components.choices import image_picker
+    from sightglass.components.session import image_source, state
 
     said = []
     for one in files:
@@ -143,15 +148,15 @@ def _given(files: list[tuple[str, bytes]]) -> None:
 
 
 @pytest.mark.slow
-def test_pictures_and_arrays_given_to_a_page() -> None:
+def test_pictures_and_arrays_given_to_a_page(given_files: corpus.Files) -> None:
     from streamlit.testing.v1 import AppTest
 
-    app = AppTest.from_function(_given, default_timeout=120, kwargs={"files": list(GIVEN.items())}).run()
+    app = AppTest.from_function(_given, default_timeout=120, kwargs={"files": list(given_files.items())}).run()
     assert not app.exception
     said = app.session_state["said"]
-    assert len(said) == len(GIVEN)
+    assert len(said) == len(given_files)
     assert all(words is None or is_one_sentence(words) for words in said)
-    print(f"page: {len(GIVEN)} inputs, {sum(map(bool, said))} sentences")
+    print(f"page: {len(given_files)} inputs, {sum(map(bool, said))} sentences")
 
 
 def test_archives_in_a_batch(clean: Path, tmp_path: Path) -> None:
@@ -188,7 +193,7 @@ def test_decks_recipes_labels_and_tables(clean: Path, tmp_path: Path, monkeypatc
         for kind in (".json", ".txt"):
             (tmp_path / f"labels{kind}").write_bytes(data)
             spec = ModelSpec(
-                "x", "x", "", MODEL, "x", "classify", "none", weights={"labels": f"{tmp_path}/labels{kind}"}
+                "x", "x", "", MODEL, "x", "classify", "none", weights=WeightsTable(labels=f"{tmp_path}/labels{kind}")
             )
             answered(lambda spec=spec: labels.own(spec), name)
         (tmp_path / "models.toml").write_bytes(data)
@@ -218,12 +223,12 @@ def damaged(whole: bytes) -> some.SearchStrategy[bytes]:
 
 
 WHOLE = {
-    "jpeg": corpus.saved(Pillow.fromarray(corpus.pixels()), "JPEG"),
-    "png": corpus.saved(Pillow.fromarray(corpus.pixels()), "PNG"),
-    "gif": corpus.pictures()["animated.gif"],
-    "webp": corpus.pictures()["animated.webp"],
-    "tiff": corpus.pictures()["lab.tiff"],
-    "npy": corpus.arrays()["planes.npy"],
+    "jpeg": lambda: corpus.saved(Pillow.fromarray(corpus.pixels()), "JPEG"),
+    "png": lambda: corpus.saved(Pillow.fromarray(corpus.pixels()), "PNG"),
+    "gif": lambda: corpus.pictures()["animated.gif"],
+    "webp": lambda: corpus.pictures()["animated.webp"],
+    "tiff": lambda: corpus.pictures()["lab.tiff"],
+    "npy": lambda: corpus.arrays()["planes.npy"],
 }
 
 
@@ -236,7 +241,7 @@ def _picture(kind: str, data: bytes) -> None:
 @given(some.data())
 @pytest.mark.parametrize("kind", WHOLE)
 def test_damaged_pictures(kind: str, data: Any) -> None:
-    _picture(kind, data.draw(damaged(WHOLE[kind])))
+    _picture(kind, data.draw(damaged(WHOLE[kind]())))
 
 
 @pytest.mark.slow
@@ -244,7 +249,7 @@ def test_damaged_pictures(kind: str, data: Any) -> None:
 @given(some.data())
 @pytest.mark.parametrize("kind", WHOLE)
 def test_damaged_pictures_at_length(kind: str, data: Any) -> None:
-    _picture(kind, data.draw(damaged(WHOLE[kind])))
+    _picture(kind, data.draw(damaged(WHOLE[kind]())))
 
 
 DECK = decks.write("A deck", [a_scene("One"), a_scene("Two", 1)])

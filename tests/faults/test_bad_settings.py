@@ -16,12 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from PIL import Image as Pillow
 
-import cli
-from common import environment
-from common.environment import variable
-from common.errors import SettingProblem
+from sightglass import cli
+from sightglass.common import environment
+from sightglass.common.environment import variable
+from sightglass.common.errors import SettingProblem
 from tests import corpus
 from tests.faults.outcome import is_one_sentence
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -279,7 +280,7 @@ def test_no_start_shows_a_traceback(start: str, values: dict[str, str], tmp_path
         env=os.environ | folders | {"PYTHONPATH": str(ROOT)} | given,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=patience(240),
     )
     said = done.stdout + done.stderr
     assert "Traceback" not in said and "should not have happened" not in said, said

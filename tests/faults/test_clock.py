@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from components.session import history_store
-from explain import Explainer
-from explain.batch import analysis
-from explain.history import History, rows, schema
-from explain.live import tickets
-from explain.monitor import Monitor, observation
+from sightglass.batch import analysis
+from sightglass.components.session import history_store
+from sightglass.explain import Explainer
+from sightglass.history import History, rows, schema
+from sightglass.live import tickets
+from sightglass.monitor import Monitor, observation
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,11 +16,11 @@ import torch
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
-from api.app import create
-from api.schemas import Settings
-from common.errors import WeightsProblem
-from explain import Explainer
-from explain.evidence.resident import RESIDENCY
+from sightglass.api.app import create
+from sightglass.api.schemas import Settings
+from sightglass.common.errors import WeightsProblem
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.resident import RESIDENCY
 from tests.clips import scene
 from tests.faults.disks import read_only
 from tests.faults.outcome import is_one_sentence

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Models whose classes have such names."""
-    from explain.evidence.resident import RESIDENCY
+    from sightglass.explain.evidence.resident import RESIDENCY
 
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(labelled.tables(tmp_path)))
     yield tmp_path
@@ -62,16 +62,18 @@ def test_hostile_names_are_text_on_every_page(models: Path) -> None:
 def test_hostile_names_are_text_in_every_file(models: Path, model: str) -> None:
     from pptx import Presentation
 
-    from components.views import exports
-    from explain import Explainer, Image
-    from explain.deck import views
-    from explain.export import deck_html, deck_pdf, deck_pptx
+    from sightglass.components.views import exports
+    from sightglass.deck import views
+    from sightglass.deck.html_file import deck_html
+    from sightglass.deck.pdf_file import deck_pdf
+    from sightglass.deck.pptx_file import deck_pptx
+    from sightglass.explain import Explainer, Image
 
     explained = Explainer(model)(Image(corpus.pixels(200, 300), labelled.NAME), confidence=0.001)
     offers = [offer for row in exports.of_map(explained, 0, {}) if row.title != "Layer by layer" for offer in row.files]
     files = {name: make() for _, name, make in offers}
     slide = views.of_map(explained)
-    for kind, write in (("html", deck_html.deck_html), ("pdf", deck_pdf.deck_pdf), ("pptx", deck_pptx.deck_pptx)):
+    for kind, write in (("html", deck_html), ("pdf", deck_pdf), ("pptx", deck_pptx)):
         files[f"deck.{kind}"] = write([slide], labelled.NAME)
     assert {Path(name).suffix for name in files} >= {".svg", ".pdf", ".html", ".csv", ".json", ".pptx"}
     for name, data in files.items():
@@ -95,8 +97,8 @@ def test_hostile_names_are_text_in_every_file(models: Path, model: str) -> None:
 def test_hostile_names_are_text_in_the_answers_and_metrics_of_the_api(models: Path) -> None:
     from starlette.testclient import TestClient
 
-    from api.app import create
-    from api.schemas import Settings
+    from sightglass.api.app import create
+    from sightglass.api.schemas import Settings
 
     client = TestClient(create(Settings(model=labelled.CLASSIFIERS[0])))
     data = corpus.saved(Pillow.fromarray(corpus.pixels()), "PNG")

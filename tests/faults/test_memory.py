@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.processes import HAS_PROC
-from explain.picture.image import MAX_BYTES
+from sightglass.explain.picture.image import MAX_BYTES
 from tests import corpus
 from tests.faults.outcome import is_one_sentence
 from tests.faults.reader import Reader

@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from explain import Explainer
-from explain.evidence.resident import Residency
-from explain.explainer import EVIDENCE
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.explainer import EVIDENCE
 from tests.clips import clip, scene
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, full: int) 
 def test_a_clip_is_the_same_wherever_memory_ran_out(
     model: str, amount: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from explain.video import Settings, run
-    from explain.video.looking import Looking
+    from sightglass.video import Settings, run
+    from sightglass.video.looking import Looking
 
     path, settings = clip(tmp_path / "clip.mp4", scene(6)), Settings(side=0)
     explainer = fresh(model)
@@ -134,8 +134,8 @@ def test_a_batch_is_the_same_wherever_memory_ran_out(
 ) -> None:
     from PIL import Image as Pillow
 
-    from explain.batch import run
-    from explain.batch.worker import Work
+    from sightglass.batch import run
+    from sightglass.batch.worker import Work
 
     (tmp_path / "in").mkdir()
     for i, pixels in enumerate(scene(6)):
@@ -161,8 +161,8 @@ def test_a_picture_of_a_batch_that_there_is_no_memory_for_is_named_and_tried_aga
 ) -> None:
     from PIL import Image as Pillow
 
-    from explain.batch import run
-    from models.adapters.classifier import Classifier
+    from sightglass.batch import run
+    from sightglass.models.adapters.classifier import Classifier
 
     for i, pixels in enumerate(scene(3)):
         (tmp_path / "in").mkdir(exist_ok=True)
@@ -191,10 +191,10 @@ def test_no_memory_anywhere_is_one_sentence_at_every_door(
     from PIL import Image as Pillow
     from starlette.testclient import TestClient
 
-    import cli
-    from api.app import create
-    from api.schemas import Settings
-    from explain.evidence.resident import Resident
+    from sightglass import cli
+    from sightglass.api.app import create
+    from sightglass.api.schemas import Settings
+    from sightglass.explain.evidence.resident import Resident
     from tests.faults.outcome import is_one_sentence
 
     Pillow.fromarray(scene(2)[0]).save(tmp_path / "a.png")

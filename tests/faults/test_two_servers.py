@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from explain import Explainer
-from explain.history import History
+from sightglass.explain import Explainer
+from sightglass.history import History
 from tests.clips import scene
 from tests.faults import works
 

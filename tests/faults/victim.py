@@ -142,7 +142,7 @@ class Steps:
 
 
 def _child(pipe: int, asked: dict[str, Any]) -> None:
-    from common.errors import Problem, from_machine
+    from sightglass.common.errors import Problem, from_machine
     from tests.faults import works
 
     raw = os.write

@@ -19,7 +19,7 @@ from tests.clips import clip, scene
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from explain.history import History
+    from sightglass.history import History
     from tests.faults.victim import Steps
 
     Say = Callable[..., object]
@@ -36,11 +36,11 @@ def prepare() -> None:
     """Do once, before the first fork, what every work needs."""
     from PIL import Image as Pillow
 
-    from explain import Explainer
-    from explain.batch import run as _run
-    from explain.deck import making
-    from explain.history import History as _History
-    from explain.video import run as _film
+    from sightglass.batch import run as _run
+    from sightglass.deck import making
+    from sightglass.explain import Explainer
+    from sightglass.history import History as _History
+    from sightglass.video import run as _film
 
     _ = _run, _History, _film
     import pyarrow.parquet  # type: ignore[import-untyped]  # noqa: F401
@@ -89,14 +89,14 @@ def _served() -> int:
 
 def batch(folder: Path, say: Say, steps: Steps) -> None:
     """Explain seven pictures, and name one that is none."""
-    from explain.batch import run
+    from sightglass.batch import run
 
     run(Path(_STATE["folder"].name) / "pictures", _STATE["explainer"], folder, batch_size=2, workers=1)
 
 
 def video(folder: Path, say: Say, steps: Steps) -> None:
     """Explain eighteen frames, in parts of four and six."""
-    from explain.video import run, runner
+    from sightglass.video import run, runner
 
     runner.PART, runner.DRAWN = 4, 6
     run(Path(_STATE["folder"].name) / "clip.mp4", _STATE["explainer"], folder)
@@ -104,7 +104,7 @@ def video(folder: Path, say: Say, steps: Steps) -> None:
 
 def history(folder: Path, say: Say, steps: Steps) -> None:
     """Save four explanations, tag them, and delete the first."""
-    from explain.history import History
+    from sightglass.history import History
 
     kept = History(folder)
     for i in range(4):
@@ -141,9 +141,9 @@ def digest(kept: History, record: Any) -> str:
 
 def deck(folder: Path, say: Say, steps: Steps) -> None:
     """Make a deck of two slides at once, add two, edit one, delete another deck, and write the deck to a file."""
-    from common.files import write_file
-    from explain.deck import archive
-    from explain.history import History
+    from sightglass.common.files import write_file
+    from sightglass.deck import archive
+    from sightglass.history import History
 
     decks, scenes = History(folder).decks, _STATE["scenes"]
     named = functools.partial(lambda title: next((one for one in decks.all() if one.title == title), None))
@@ -167,7 +167,7 @@ def deck(folder: Path, say: Say, steps: Steps) -> None:
 
 def download(folder: Path, say: Say, steps: Steps) -> None:
     """Download three files."""
-    from models import weights
+    from sightglass.models import weights
 
     # Called before each piece is written.
     weights.CHUNK, weights._stop_if = PIECE, lambda _: steps.writes()

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { isolines } from "../../components/viewer/contour.js";
+import { isolines } from "../../sightglass/browser/contour.js";
 
 const points = (segments) => new Set(Array.from({ length: segments.length / 2 }, (_, i) => segments.slice(2 * i, 2 * i + 2).join()));
 

@@ -39,7 +39,7 @@ const inline = { "no-restricted-syntax": ["error", "ImportExpression", "MetaProp
 export default [
   js.configs.recommended,
   { linterOptions: { reportUnusedDisableDirectives: "error" }, rules: bugs },
-  { files: ["{components,pages,explain}/**/*.js"], languageOptions: { globals: globals.browser }, rules: inline },
+  { files: ["{sightglass,pages}/**/*.js"], languageOptions: { globals: globals.browser }, rules: inline },
   {
     files: ["tests/js/**/*.js"],
     languageOptions: { globals: { ...globals.nodeBuiltin, document: "readonly", window: "readonly" } },

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import * as g from "../../components/viewer/geometry.js";
+import * as g from "../../sightglass/browser/geometry.js";
 
 test("as many columns as fit, in rows of equal length", () => {
   assert.equal(g.columnsFor(4, 1026, null), 4);

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 
-import { followed } from "../../components/live/answers.js";
-import { Link } from "../../components/live/link.js";
-import { Pace } from "../../components/live/pace.js";
-import { grown } from "../../components/live/raw_map.js";
-import { boxAt, outlined, percent } from "../../components/live/screen.js";
-import { named } from "../../components/live/recorder.js";
-import { frameSize, reason, windowAt } from "../../components/live/source.js";
+import { followed } from "../../sightglass/components/live/answers.js";
+import { Link } from "../../sightglass/components/live/link.js";
+import { Pace } from "../../sightglass/components/live/pace.js";
+import { grown } from "../../sightglass/components/live/raw_map.js";
+import { boxAt, outlined, percent } from "../../sightglass/components/live/screen.js";
+import { named } from "../../sightglass/components/live/recorder.js";
+import { frameSize, reason, windowAt } from "../../sightglass/components/live/source.js";
 
 test("raw maps grow as in Python", () => {
   const { cases } = JSON.parse(readFileSync(new URL("./raw_map.json", import.meta.url), "utf8"));

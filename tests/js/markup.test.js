@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 import { apart, reshaped, distance, drawingOf, inside, textBox, lineAt, wrapped, isLargeEnough, shifted, describe, markAt,
-  unitOf } from "../../components/markup/shapes.js";
-import { MarkSteps } from "../../components/markup/board.js";
+  unitOf } from "../../sightglass/components/markup/shapes.js";
+import { MarkSteps } from "../../sightglass/components/markup/board.js";
 
 const SIZE = [1000, 800];
 const arrow = (points, text = "") => ({ kind: "arrow", points, text, ink: "accent" });

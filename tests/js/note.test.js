@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 globalThis.window = new EventTarget();
-const { default: note } = await import("../../components/note/note.js");
+const { default: note } = await import("../../sightglass/components/note/note.js");
 
 /** A field as the browser has it, and what it sends. */
 function opened() {

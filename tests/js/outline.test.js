@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import * as outline from "../../components/viewer/outline.js";
+import * as outline from "../../sightglass/components/viewer/outline.js";
 
 const plain = { maps: [], boxes: null }, map = { maps: [{}], boxes: null };
 const box = { xyxy: [0, 0, 1, 1], label: "bus 94 %", index: 0 }, other = { ...box, label: "person 86 %", index: 1 };

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { WANTED, destination, problemOf } from "../../components/picture_bar/camera.js";
-import { Intake, sorted } from "../../components/picture_bar/intake.js";
-import { Places, addressOf } from "../../components/picture_bar/places.js";
-import { unanswered } from "../../components/picture_bar/picture_bar.js";
-import { moved } from "../../components/picture_bar/strip.js";
+import { WANTED, destination, problemOf } from "../../sightglass/components/picture_bar/camera.js";
+import { Intake, sorted } from "../../sightglass/components/picture_bar/intake.js";
+import { Places, addressOf } from "../../sightglass/components/picture_bar/places.js";
+import { unanswered } from "../../sightglass/components/picture_bar/picture_bar.js";
+import { moved } from "../../sightglass/components/picture_bar/strip.js";
 
 const BUS = { page: "explore", picture: "bus", model: "s", query: "" };
 const CHINA = { page: "explore", picture: "china", model: "s", query: "example=china" };

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-const { fitted, mask } = await import("../../components/proof/compose.js");
-const { DASHES, pathOf, percent, scoreAt, stepAt, topOf, writtenAt } = await import("../../components/proof/curves.js");
+const { fitted, mask } = await import("../../sightglass/browser/compose.js");
+const { DASHES, pathOf, percent, scoreAt, stepAt, topOf, writtenAt } = await import("../../sightglass/browser/curves.js");
 
 const FRAME = { width: 120, height: 60, left: 10, right: 10, top: 5, bottom: 5 };
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { defaults } from "../../components/viewer/settings.js";
-import { digits, hotPhrase, readout, sentence } from "../../components/viewer/readout.js";
+import { defaults } from "../../sightglass/components/viewer/settings.js";
+import { digits, hotPhrase, readout, sentence } from "../../sightglass/components/viewer/readout.js";
 
 const plain = (line) => line.map(([text, bold]) => (bold ? `*${text}*` : text)).join("");
 const heat = (title, value, raw = [0, 0.5], full = true) => ({ title, kind: "heat", raw, value, full });

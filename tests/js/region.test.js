@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { freePlace } from "../../components/viewer/outline.js";
-import { createMarker, packed, paintStroke, rectangle } from "../../components/viewer/region.js";
+import { freePlace } from "../../sightglass/components/viewer/outline.js";
+import { createMarker, packed, paintStroke, rectangle } from "../../sightglass/components/viewer/region.js";
 
 test("a rectangle is the same from any corner and ends at the picture", () => {
   const expected = { kind: "rectangle", xyxy: [10, 20, 100, 50] };

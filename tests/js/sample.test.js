@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { cellsOf, level, nearest, resample, valueAt } from "../../components/viewer/sample.js";
+import { cellsOf, level, nearest, resample, valueAt } from "../../sightglass/browser/sample.js";
 
 const same = (value) => value;
 const grid = (values, w, h, extent = [0, 0, w, h], kind = "heat") => ({ values: Uint16Array.from(values), w, h, extent, kind });

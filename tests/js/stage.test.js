@@ -4,11 +4,11 @@ import test from "node:test";
 // Chromium's; only asked whether something is one.
 globalThis.Element ??= class {};
 
-const { act, begin, isBuilt, mapOf, shownOf, stepOf, stepsOf } = await import("../../components/stage/state.js");
-const { actionOf, belongsTo, HELP } = await import("../../components/stage/keys.js");
-const { answersOf, summed } = await import("../../components/stage/scenes.js");
-const { ranked, reduced } = await import("../../components/stage/hiding.js");
-const { clockOf } = await import("../../components/stage/notes.js");
+const { act, begin, isBuilt, mapOf, shownOf, stepOf, stepsOf } = await import("../../sightglass/deck/player/state.js");
+const { actionOf, belongsTo, HELP } = await import("../../sightglass/deck/player/keys.js");
+const { answersOf, summed } = await import("../../sightglass/deck/player/scenes.js");
+const { ranked, reduced } = await import("../../sightglass/deck/player/hiding.js");
+const { clockOf } = await import("../../sightglass/deck/player/notes.js");
 
 const VIEW = { panel: 0, map: 0, colormap: "inferno", mode: "overlay", opacity: 0.9, threshold: 0 };
 const FILE = new Uint8Array(1);

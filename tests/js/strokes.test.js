@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { cover, planes, stroke } from "../../components/viewer/contour.js";
+import { cover, planes, stroke } from "../../sightglass/browser/contour.js";
 
 const row = (plane, width, y) => [...plane.subarray(y * width, (y + 1) * width)];
 

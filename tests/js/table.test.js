@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import * as t from "../../components/viewer/table.js";
+import * as t from "../../sightglass/browser/table.js";
 
 const LUT = Uint8Array.from({ length: 768 }, (_, i) => (i % 3 === 0 ? i / 3 : i % 3 === 1 ? 255 - (i - 1) / 3 : 7));
 const LEVELS = Uint8Array.from({ length: 256 }, (_, i) => i);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { across, clock, frameOf, momentAt, nextMoment, pathOf, stepOf, timeAt, topArea } from "../../components/timeline/chart.js";
+import { across, clock, frameOf, momentAt, nextMoment, pathOf, stepOf, timeAt, topArea } from "../../sightglass/components/timeline/chart.js";
 
 const frame = frameOf(500);
 const moments = [1.5, 3, 7.25].map((seconds, i) => ({ seconds, frame: i, kind: "answer", words: "" }));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { first, pieces } from "../../components/tour/tour.js";
+import { first, pieces } from "../../sightglass/components/tour/tour.js";
 
 /** @param {Record<string, object>} held */
 const storage = (held = {}) => ({ getItem: (name) => (name in held ? JSON.stringify(held[name]) : null) });

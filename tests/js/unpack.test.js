@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { deflateSync } from "node:zlib";
 
-import { bytes, grids, inflate, unpack } from "../../components/frontend/unpack.js";
+import { bytes, grids, inflate, unpack } from "../../sightglass/browser/unpack.js";
 
 test("a payload made by hand comes apart, also where it does not start at 0", async () => {
   const map = Uint16Array.from([0, 1, 65535, 257]), blobs = [Buffer.from([1, 2, 3]), deflateSync(Buffer.from(map.buffer))];

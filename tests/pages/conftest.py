@@ -18,11 +18,12 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
-from common import users
-from components.choices import model_picker
-from components.picture_bar import KEY, Desk
-from components.session import background, signed_in, state
-from components.session.page import script
+from sightglass.common import users
+from sightglass.components.choices import model_picker
+from sightglass.components.picture_bar import KEY, Desk
+from sightglass.components.session import background, signed_in, state
+from sightglass.components.session.page import script
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,26 +67,31 @@ def shown(app: AppTest) -> Shown:
     return Shown(head, [values(item, "own") for item in items], shared)
 
 
-def settled(app: AppTest) -> AppTest:
-    """The page once a map that is made aside is there."""
-    for _ in range(40):
-        if any("hot" in str(element.value) or element.value for element in app.metric):
-            return app
+def rerun_until(app: AppTest, true: Callable[[], object], seconds: float = 30.0) -> AppTest:
+    """The page, run again and again until something is so, as the browser does while work goes on aside."""
+    end = time.monotonic() + patience(seconds)
+    while not true():
+        assert time.monotonic() < end, texts(app)
         time.sleep(0.25)
         app.run()
-    raise AssertionError(texts(app))
+    return app
+
+
+def settled(app: AppTest) -> AppTest:
+    """The page once a map that is made aside is there."""
+    return rerun_until(app, lambda: any("hot" in str(element.value) or element.value for element in app.metric))
 
 
 def headline(app: AppTest) -> str:
     """The sentence over the picture, with `{hot}` where the browser names the colour."""
     found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("headline"))
-    return str(json.loads(found.json)["text"])
+    return str(json.loads(found.json)[0]["text"])
 
 
 def bar(app: AppTest) -> dict[str, Any]:
     """What the bar over the picture was given."""
     found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("picture_bar"))
-    return dict(json.loads(found.json))
+    return dict(json.loads(found.json)[0])
 
 
 def act(app: AppTest, kind: str, value: Any) -> AppTest:
@@ -133,17 +139,12 @@ def _nothing_works_on() -> Iterator[None]:
             getattr(sys.modules[module], cache).clear()
 
 
-EXAMPLES = ("pages.watch.trial.example", "pages.batch.bundled._job", "pages.video.example._job")
+EXAMPLES = (
+    "sightglass.pages.watch.trial.example",
+    "sightglass.pages.batch.bundled._job",
+    "sightglass.pages.video.example._job",
+)
 """The caches of the runs that every session shares."""
-
-
-PERSONS = """[model."persons"]
-loader = "osnet"
-arch = "osnet_x0_25"
-task = "embed"
-weights = { random = 1 }
-"""
-"""An untrained OSNet, which compares pictures and has no classes."""
 
 
 @pytest.fixture
@@ -173,7 +174,7 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[users.User], Ca
     def as_person(user: users.User) -> Callable[..., AppTest]:
         users.resolve_with(lambda: user if get_script_run_ctx(suppress_warning=True) else users.NOBODY)
         monkeypatch.setattr(signed_in, "who", lambda: user)
-        app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
+        app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
 
         def opened(name: str, **address: str) -> AppTest:
             app.query_params.clear()
@@ -191,7 +192,7 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[users.User], Ca
 
 @pytest.fixture
 def app() -> AppTest:
-    return AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
+    return AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
 
 
 @pytest.fixture

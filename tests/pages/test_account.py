@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from common import users
-from common.access import attempts, passwords, people, policy, rates
+from sightglass.common import users
+from sightglass.common.access import attempts, passwords, people, policy, rates
 from tests.pages.conftest import ROOT
 
 if TYPE_CHECKING:

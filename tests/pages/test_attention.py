@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.session.state import Sidebar
-from explain import Explainer
+from sightglass.components.session.state import Sidebar
+from sightglass.explain import Explainer
 from tests.pages.conftest import session, settled, shown, texts
 
 

@@ -10,19 +10,21 @@ import pandas as pd
 import pytest
 from PIL import Image as Pillow
 
-from common.errors import ModelProblem
-from components.choices import model_picker
-from components.choices.permitted_folders import folders, permitted
-from components.session.state import ChosenClass, Navigation, Reopened, Sidebar
-from explain.batch import analysis, matrix, table
-from explain.batch import source as sources
-from explain.history import History
-from explain.methods import METHODS
-from explain.picture.image import to_jpeg
-from pages.batch import views
-from pages.batch.job import Batch, Job, Plan, folder_for
-from pages.batch.source import Source
-from tests.pages.conftest import PERSONS, act, session, texts
+from sightglass.batch import analysis, matrix, table
+from sightglass.common.errors import ModelProblem
+from sightglass.components.choices import model_picker
+from sightglass.components.choices.permitted_folders import folders, permitted
+from sightglass.components.session.state import ChosenClass, Navigation, Reopened, Sidebar
+from sightglass.explain.methods import METHODS
+from sightglass.explain.picture import source as sources
+from sightglass.explain.picture.image import to_jpeg
+from sightglass.history import History
+from sightglass.pages.batch import views
+from sightglass.pages.batch.job import Batch, Job, Plan, folder_for
+from sightglass.pages.batch.source import Source
+from tests.conftest import PERSONS
+from tests.pages.conftest import act, session, texts
+from tests.waits import patience
 
 SCREEN = "pages/batch/page.py"
 
@@ -49,7 +51,7 @@ def button(app, label: str):
 
 def finished(app):
     """Run until the job is done."""
-    until = time.monotonic() + 90
+    until = time.monotonic() + patience(90)
     while not session(app, Batch).job.finished() and time.monotonic() < until:
         time.sleep(0.1)
     return app.run()
@@ -57,7 +59,7 @@ def finished(app):
 
 def explained(app):
     """Run until the bundled pictures are."""
-    until = time.monotonic() + 90
+    until = time.monotonic() + patience(90)
     while app.markdown[0].value.startswith("## Explaining") and time.monotonic() < until:
         time.sleep(0.1)
         app.run()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from components.session.explain_job import Running
+from sightglass.components.session.explain_job import Running
 from tests.pages.conftest import session, shown, texts
+from tests.waits import patience
 
 UNFINISHED = "This map is not finished"
 
@@ -13,7 +14,7 @@ UNFINISHED = "This map is not finished"
 def test_a_map_of_masks_is_shown_while_it_is_made(page, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_MASKS", "400")
     app = page(method="drise")
-    seen, end = set(), time.monotonic() + 90
+    seen, end = set(), time.monotonic() + patience(90)
     while time.monotonic() < end:
         assert not app.exception
         has_map = bool(shown(app).head["panels"][0]["maps"])
@@ -31,7 +32,7 @@ def test_what_there_is_of_a_map_stays_when_it_is_stopped(page, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_MASKS", "3000")
     # Not the map that is held already.
     app = page(method="drise", model="efficientnet-lite1")
-    end = time.monotonic() + 90
+    end = time.monotonic() + patience(90)
     while UNFINISHED not in texts(app):
         assert time.monotonic() < end
         time.sleep(0.5)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from components.session.state import Sidebar
-from explain.findings.shortcut_story import STEPS, story_step
-from explain.history import History
-from explain.phrases import percent
-from models.demo.showcase import STORIES
+from sightglass.components.session.state import Sidebar
+from sightglass.explain.phrases import percent
+from sightglass.explain.whatif.shortcut_story import STEPS, story_step
+from sightglass.history import History
+from sightglass.models.demo.showcase import STORIES
 from tests.pages.conftest import bar, session, shown, texts
 
 SCREEN = "pages/cheat.py"

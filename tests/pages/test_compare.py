@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from explain import Explainer
-from tests.pages.conftest import PERSONS, shown, texts
+from sightglass.explain import Explainer
+from tests.conftest import PERSONS
+from tests.pages.conftest import shown, texts
 
 
 def test_a_familys_sizes_are_compared_at_once(page, bus):

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from components.session.image_source import Pictures
-from components.session.state import Navigation, Sidebar
-from components.session.uploads import UPLOADS
-from explain import Explainer
-from explain.phrases import percent
-from models import drawing
+from sightglass.components.session.image_source import Pictures
+from sightglass.components.session.state import Navigation, Sidebar
+from sightglass.components.session.uploads import UPLOADS
+from sightglass.explain import Explainer
+from sightglass.explain.phrases import percent
+from sightglass.models import drawing
 from tests.pages.conftest import ROOT, act, bar, headline, session, shown, texts
+from tests.waits import patience
 
 LINE = {"points": [0.2, 0.2, 0.8, 0.8], "width": 1 / 16, "erases": False}
 OTHER = {"points": [0.8, 0.2, 0.2, 0.8], "width": 1 / 16, "erases": False}
@@ -25,7 +26,7 @@ def paper(app) -> dict:
     """What the pad was given."""
     found = [e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("canvas")]
     assert len(found) == 1
-    return json.loads(found[0].json)
+    return json.loads(found[0].json)[0]
 
 
 def pads(app) -> int:
@@ -78,7 +79,7 @@ def test_a_drawing_outlives_a_restart_of_the_server_and_is_chosen_only_where_it_
     drawn(app, 1, LINE)
     key = bar(app)["chosen"]
     for address, name in ((key, "drawing.png"), (None, "bus.jpg")):
-        again = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
+        again = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
         UPLOADS.drop(key)
         if address:
             again.query_params["picture"] = address
@@ -151,7 +152,7 @@ def test_a_picture_of_strokes_lies_where_they_were_drawn():
 
 @pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="Keras is not installed")
 def test_a_model_of_drawings_has_its_paper_on_the_screen_in_its_own_colours(page, tmp_path, own_models):
-    from models.families.keras.network import keras
+    from sightglass.models.families.keras.network import keras
 
     library = keras()
     with library.device("cpu"):

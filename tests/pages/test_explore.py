@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -13,14 +12,14 @@ import streamlit as st
 from PIL import Image as Pillow
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
-from common.errors import ModelProblem
-from common.turns import Turns
-from components.choices import sidebar
-from components.session import explain_job, image_source
-from components.session.explain_job import Running
-from explain import Explainer
-from explain.phrases import NBSP, percent
-from tests.pages.conftest import act, bar, headline, session, shown, texts
+from sightglass.common.errors import ModelProblem
+from sightglass.common.turns import Turns
+from sightglass.components.choices import sidebar
+from sightglass.components.session import explain_job, image_source
+from sightglass.components.session.explain_job import Running
+from sightglass.explain import Explainer
+from sightglass.explain.phrases import NBSP, percent
+from tests.pages.conftest import act, bar, headline, rerun_until, session, shown, texts
 from tests.servers import until
 
 
@@ -94,20 +93,11 @@ def test_a_slow_method_follows_a_click_to_a_class_whose_map_is_not_held(page):
     app = page()
     second = shown(app).head["panels"][-1]["maps"][1]["title"]
     app.selectbox(key="method-classify").select("kpcacam").run()
-    for _ in range(40):
-        if not shown(app).head["dimmed"]:
-            break
-        time.sleep(0.25)
-        app.run()
+    rerun_until(app, lambda: not shown(app).head["dimmed"])
     (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("rows-")]
     app.session_state[key] = {"chosen": 1}
-    for _ in range(40):
-        app.run()
-        if not shown(app).head["dimmed"] and shown(app).titles[-1] == second:
-            break
-        time.sleep(0.25)
-    assert not shown(app).head["dimmed"]
-    assert shown(app).titles[-1] == second
+    app.run()
+    rerun_until(app, lambda: not shown(app).head["dimmed"] and shown(app).titles[-1] == second)
     assert app.query_params["class"] == second
 
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from components.choices import gallery_picker
-from components.session import image_source
-from components.session.markdown import escaped
-from explain import Explainer
-from explain.history import History
-from explain.picture.image import Image
-from explain.similarity.similarity import similarity
-from pages.history import files
+from sightglass.components.choices import gallery_picker
+from sightglass.components.session import image_source
+from sightglass.components.session.markdown import escaped
+from sightglass.explain import Explainer
+from sightglass.explain.picture.image import Image
+from sightglass.explain.similarity.similarity import similarity
+from sightglass.history import History
+from sightglass.pages.history import files
 from tests.pages.conftest import texts
 from tests.pages.test_history import SCREEN, button, head, pressed, tiles
 
 if TYPE_CHECKING:
-    from explain.history import Record
+    from sightglass.history import Record
 
 SIMILARITY = "pages/similarity.py"
 
@@ -130,7 +130,7 @@ def test_a_pair_opens_on_similarity_with_the_same_pictures_and_choices(page, sto
 
 
 def test_a_model_that_is_gone_is_said_and_the_record_stays(page, store, own, monkeypatch):
-    monkeypatch.setattr("components.session.reopen.catalog.available", lambda spec: False)
+    monkeypatch.setattr("sightglass.components.session.reopen.catalog.available", lambda spec: False)
     app = page(SCREEN, kept=own.id)
     pressed(app, "Open in Similarity").click().run()
     assert not app.exception

@@ -10,11 +10,12 @@ import struct
 import pytest
 from PIL import Image as Pillow
 
-from components.session import image_source, state
-from components.views import snapshots
-from explain import Explainer
-from explain.live import tickets
+from sightglass.components.session import image_source, state
+from sightglass.components.views import snapshots
+from sightglass.explain import Explainer
+from sightglass.live import tickets
 from tests.pages.conftest import session, shown, texts
+from tests.weights import real
 
 PAGE = "pages/live.py"
 
@@ -68,22 +69,29 @@ def test_a_frame_goes_to_explore_with_the_class_that_was_followed(page):
     assert session(app, state.ChosenClass).label == label
 
 
-def test_a_frame_of_a_detector_goes_to_detect_with_the_box_and_the_size_that_it_had(page):
-    app = page(PAGE, model="yolo11n")
-    assert head(app)["choice"]["options"]["preprocessing"] == "half"
+@pytest.mark.parametrize(
+    ("model", "picture", "fit"), [("demo-s", "scene 3", "trained"), real("yolo11n", "bus", "half")]
+)
+def test_a_frame_of_a_detector_goes_to_detect_with_the_box_and_the_size_that_it_had(page, model, picture, fit):
+    app = page(PAGE, model=model)
+    assert head(app)["choice"]["options"].get("preprocessing", "trained") == fit
     assert head(app)["place"] == "Detect"
-    data = jpeg("bus")
-    made = Explainer("yolo11n")(data, per="detection", preprocessing="half", maps=False)
+    data = jpeg(picture)
+    made = Explainer(model)(data, per="detection", preprocessing=fit, maps=False)
     box = made.predictions[1]
     handed(app, "open", data, label=box.label, box={"anchor": box.anchor, "index": box.index})
     assert session(app, state.Navigation).page == "detect"
     assert session(app, state.ChosenBox).pair == (box.anchor, box.index)
-    assert app.session_state["fit-detect"] == "half"
+    assert app.session_state["fit-detect"] == fit
     assert box.label in json.dumps(shown(app).head)
 
 
-def test_a_detector_may_have_its_whole_size(page):
-    app = page(PAGE, model="yolo11n")
+def test_a_detector_may_have_its_whole_size(page, own_models):
+    own_models(
+        '[model."net"]\nloader = "ultralytics"\narch = "yolo11n.yaml"\ntask = "detect"\nweights = { random = 1 }\n'
+    )
+    app = page(PAGE, model="net")
+    assert head(app)["choice"]["options"]["preprocessing"] == "half"
     app.toggle(key="live-fast").set_value(False).run()
     assert head(app)["choice"]["options"].get("preprocessing", "trained") == "trained"
 

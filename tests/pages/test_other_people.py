@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from common import users
-from components.choices import model_picker
-from components.session import image_source, state
-from components.session.uploads import UPLOADS, token
-from components.views import snapshots
-from explain.explainer import Explainer
-from explain.history import History
-from explain.monitor import default
-from explain.picture.image import Image, to_jpeg
-from models import catalog
-from pages.video import folders
-from pages.video.plan import Plan, Source
+from sightglass.common import users
+from sightglass.components.choices import model_picker
+from sightglass.components.session import image_source, state
+from sightglass.components.session.uploads import UPLOADS, token
+from sightglass.components.views import snapshots
+from sightglass.explain.explainer import Explainer
+from sightglass.explain.picture.image import Image, to_jpeg
+from sightglass.history import History
+from sightglass.models import catalog
+from sightglass.monitor import default
+from sightglass.pages.video import folders
+from sightglass.pages.video.plan import Plan, Source
 from tests.pages.conftest import ROOT
 from tests.unit.test_whose import OWN, STORES
 
@@ -120,7 +120,7 @@ def _leave(base: Path) -> Left:
 
 
 def _settings() -> Any:
-    from explain.video import Settings
+    from sightglass.video import Settings
 
     return Settings()
 

@@ -10,19 +10,19 @@ import pytest
 from PIL import Image as Pillow
 from streamlit.testing.v1 import AppTest
 
-from common import packaged
-from components.choices import image_picker
-from components.picture_bar import KEY, Desk
-from components.session import image_source
-from components.session.state import Sidebar
-from components.session.uploads import UPLOADS, Uploads, token
-from components.views import snapshots
-from explain import Explainer
-from explain.export import figure
-from explain.phrases import NBSP, pixels
-from explain.picture.image import Image, to_png
-from tests.conftest import weight
+from sightglass.common import packaged
+from sightglass.components.choices import image_picker
+from sightglass.components.picture_bar import KEY, Desk
+from sightglass.components.session import image_source
+from sightglass.components.session.state import Sidebar
+from sightglass.components.session.uploads import UPLOADS, Uploads, token
+from sightglass.components.views import snapshots
+from sightglass.explain import Explainer
+from sightglass.explain.phrases import NBSP, pixels
+from sightglass.explain.picture.image import Image, to_png
+from sightglass.export import figure
 from tests.pages.conftest import ROOT, act, bar, session, shown
+from tests.waits import patience
 
 SIZES = {"a.png": [60, 40], "b.png": [50, 70], "c.png": [80, 80]}
 
@@ -37,7 +37,7 @@ def upload(app: AppTest, name: str, data: bytes | None = None) -> AppTest:
 
 
 def fresh(**query: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120)
+    app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
     for name, value in query.items():
         app.query_params[name] = value
     return app.run()
@@ -139,7 +139,7 @@ def test_uploads_are_kept_for_an_hour_after_their_last_use_and_in_bounded_memory
     kept.put(images[1], picture("c.png"))
     assert kept.get(token(images[1])) is None
     room = images[0].pixels.nbytes + images[2].pixels.nbytes
-    monkeypatch.setattr("common.budget.limit", lambda name: room if name == "uploads" else 0)
+    monkeypatch.setattr("sightglass.common.budget.limit", lambda name: room if name == "uploads" else 0)
     for image in (images[0], images[1], images[2]):
         kept.put(Image(image.pixels, image.name))
     assert [kept.get(token(image)) is not None for image in images] == [False, False, True]
@@ -162,11 +162,11 @@ def test_a_file_over_the_limit_is_a_sentence_over_the_result(page):
 
 @pytest.mark.parametrize("name", ["explore", "topk", "detect", "compare", "similarity"])
 def test_every_page_about_one_picture_has_the_bar_first_and_says_how_to_bring_ones_own_once(page, name):
-    if name == "detect":
-        weight("yolo11n.pt")  # without it the page shows a scene
     app = page(None if name == "explore" else f"pages/{name}.py")
-    given = bar(app)
-    assert given["takes"] and given["name"] == "bus.jpg" and given["size"] == pixels(810, 1080)
+    given, picture = bar(app), session(app, Sidebar).choices.image
+    height, width = picture.pixels.shape[:2]
+    assert given["takes"] and given["name"] == picture.name and given["size"] == pixels(width, height)
+    assert picture.name == "bus.jpg" or name == "detect"
     assert given["hint"] == ("Drop, paste or upload your own picture." if name == "explore" else "")
     ids = [item["id"] for item in given["items"]]
     assert given["chosen"] in ids and len(set(ids)) == len(ids) >= 6
@@ -256,7 +256,7 @@ def test_a_photo_is_saved_with_its_map_on_detect_alone_which_says_so_before(page
 def test_an_example_whose_package_is_missing_is_not_offered(page, monkeypatch):
     photograph = packaged.photograph
     monkeypatch.setattr(
-        "common.packaged.photograph", lambda name: None if name in ("bus", "zidane") else photograph(name)
+        "sightglass.common.packaged.photograph", lambda name: None if name in ("bus", "zidane") else photograph(name)
     )
     image_source._examples.clear()
     image_picker._examples.clear()

@@ -7,14 +7,13 @@ import struct
 
 import pytest
 
-from common.errors import Problem
-from common.packing import unpacked
-from explain.deck import Scene, payload, scenes, views
-from explain.export.deck_files import made
-from explain.findings.shortcut_story import story_step
-from explain.history import History
-from pages.present import ready, slides
-from pages.present.board import KEY
+from sightglass.common.errors import Problem
+from sightglass.common.packing import unpacked
+from sightglass.deck import Scene, payload, scenes, views
+from sightglass.explain.whatif.shortcut_story import story_step
+from sightglass.history import History
+from sightglass.pages.present import ready, slides
+from sightglass.pages.present.board import KEY
 from tests.clips import clip, scene
 from tests.pages.conftest import session, texts
 
@@ -190,7 +189,7 @@ def test_a_deck_is_presented_from_a_slide_and_exported(page, history):
 
 @pytest.mark.parametrize(("suffix", "begins"), [("html", b"<!"), ("pptx", b"PK"), ("pdf", b"%PDF")])
 def test_each_file_that_is_offered_is_made(history, suffix, begins):
-    assert made(history.decks, three(history), f".{suffix}").startswith(begins)
+    assert history.decks.file(three(history), f".{suffix}").startswith(begins)
     assert suffix in [one for _, one, _ in slides.FILES]
 
 
@@ -221,7 +220,7 @@ def test_a_ready_deck_is_made_when_it_is_first_opened(page, history, monkeypatch
         asked.append(name)
         decks.add(decks.create(ready.READY[name][0], ready=name).id, Scene("words", "First", "A sentence."))
 
-    monkeypatch.setattr("explain.deck.ready.make", make)
+    monkeypatch.setattr("sightglass.deck.ready.make", make)
     app = page(SCREEN)
     assert all(title in texts(app) for title, _ in ready.READY.values()) and history.decks.all() == ()
     app.button(key="deck-make-sizes").click().run()
@@ -240,7 +239,7 @@ def test_a_ready_deck_is_made_when_it_is_first_opened(page, history, monkeypatch
 
 
 def test_the_titles_of_the_ready_decks_are_their_slides_own():
-    from explain.deck import ready as decks
+    from sightglass.deck import ready as decks
 
     assert {name: title for name, (title, _) in ready.READY.items()} == decks.READY
 

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from explain import Explainer
-from explain.picture.image import Image
-from models.demo import captioned_scenes
-from models.demo.showcase import SIDE
+from sightglass.explain import Explainer
+from sightglass.explain.picture.image import Image
+from sightglass.models.demo import captioned_scenes
+from sightglass.models.demo.showcase import SIDE
 from tests.pages.conftest import headline, shown, texts
 
 

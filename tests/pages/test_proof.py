@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from common.errors import Cancelled, ModelProblem
-from components.proof import payload
-from components.session import proof_job
-from components.session.proof_job import Proofs
-from explain import Explainer, Explanation, replay
-from explain.faithfulness.prove import prove
-from explain.history import History
-from explain.replaying import replay_proof
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.components.proof import payload
+from sightglass.components.session import proof_job
+from sightglass.components.session.proof_job import Proofs
+from sightglass.explain import Explainer, Explanation, replay
+from sightglass.explain.faithfulness.prove import prove
+from sightglass.explain.replaying import replay_proof
+from sightglass.history import History
 from tests.pages.conftest import session, texts
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ BUTTON = "prove-it"
 def given(app: AppTest) -> dict[str, Any]:
     """What the panel was sent of its curves; empty while there is none."""
     sent = (e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("proof_channel"))
-    return next((dict(json.loads(proto.json)) for proto in sent), {})
+    return next((dict(json.loads(proto.json)[0]) for proto in sent), {})
 
 
 def finished(app: AppTest) -> AppTest:
@@ -246,7 +246,7 @@ def test_an_empty_map_says_why_there_is_nothing_to_prove(page, monkeypatch):
         raise AssertionError("an empty map was proved")
 
     monkeypatch.setattr(Explanation, "prove", never)
-    monkeypatch.setattr("components.proof.payload._EMPTY", {"ok": "it is the same everywhere"})
+    monkeypatch.setattr("sightglass.components.proof.payload._EMPTY", {"ok": "it is the same everywhere"})
     app = page(prove="1")
     assert [one.value for one in app.info] == [
         "There is nothing to prove about the map of minibus: it is the same everywhere."

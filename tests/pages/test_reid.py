@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from explain import Explainer
-from explain.picture.image import Image
-from models.demo import person_scenes
+from sightglass.explain import Explainer
+from sightglass.explain.picture.image import Image
+from sightglass.models.demo import person_scenes
 from tests.pages.conftest import headline, settled, shown, texts
 
 

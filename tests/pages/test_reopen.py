@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from components.session.image_source import Pictures
-from components.session.state import ChosenBox, Navigation, Sidebar
-from components.session.url_state import Memory
-from explain import Explainer
-from explain.export import embedded_recipe, figure
-from explain.picture.image import Image, to_jpeg, to_png
+from sightglass.components.session.image_source import Pictures
+from sightglass.components.session.state import ChosenBox, Navigation, Sidebar
+from sightglass.components.session.url_state import Memory
+from sightglass.explain import Explainer
+from sightglass.explain.picture.image import Image, to_jpeg, to_png
+from sightglass.export import embedded_recipe, figure
 from tests.pages.conftest import session, shown, texts
 
 pytest.importorskip("ultralytics")

@@ -11,17 +11,18 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from components.choices import gallery_picker
-from components.session import image_source, state
-from components.session.state import Sidebar
-from components.views import exports
-from explain import Explainer
-from explain.export import similarity_files
-from explain.picture.image import Image
-from explain.similarity.ranking import context, rank
-from explain.similarity.similarity import similarity
-from models.demo import person_scenes
-from tests.pages.conftest import PERSONS, session, texts
+from sightglass.components.choices import gallery_picker
+from sightglass.components.session import image_source, state
+from sightglass.components.session.state import Sidebar
+from sightglass.components.views import exports
+from sightglass.explain import Explainer
+from sightglass.explain.picture.image import Image
+from sightglass.explain.similarity.ranking import context, rank
+from sightglass.explain.similarity.similarity import similarity
+from sightglass.export import similarity_files
+from sightglass.models.demo import person_scenes
+from tests.conftest import PERSONS
+from tests.pages.conftest import session, texts
 
 SCREEN = "pages/similarity.py"
 
@@ -35,7 +36,7 @@ def sent(app: AppTest) -> dict[str, Any]:
 
 def listed(app: AppTest) -> list[tuple[str, str]]:
     found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("answer_list"))
-    return [(row["label"], row["text"]) for row in json.loads(found.json)["rows"]]
+    return [(row["label"], row["text"]) for row in json.loads(found.json)[0]["rows"]]
 
 
 def test_the_picture_is_compared_with_examples_and_the_best_is_shown(page) -> None:
@@ -59,7 +60,7 @@ def test_the_picture_is_compared_with_examples_and_the_best_is_shown(page) -> No
 def test_another_of_the_list_and_another_question(page) -> None:
     app = page(SCREEN)
     key = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("answer_list"))
-    name = json.loads(key.json)["name"]
+    name = json.loads(key.json)[0]["name"]
     app.session_state[name] = {"chosen": 1}
     app.run()
     assert sent(app)["sides"][1]["name"] == listed(app)[1][0]

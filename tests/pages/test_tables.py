@@ -11,6 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.pages.conftest import ROOT
+from tests.rooms import sources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +29,8 @@ def draws_a_table(path: Path) -> bool:
 
 
 def test_every_table_is_drawn_by_the_same_function() -> None:
-    every = [path for room in ("components", "pages") for path in (ROOT / room).rglob("*.py")]
-    assert [path for path in every if draws_a_table(path)] == [ROOT / "components" / "views" / "tables.py"]
+    every = sources("components", "pages")
+    assert [path for path in every if draws_a_table(path)] == [ROOT / "sightglass/components/views/tables.py"]
 
 
 def test_all_numbers_of_a_map_stand_at_the_right_and_have_their_unit(page) -> None:
@@ -51,7 +52,7 @@ def test_numbers_of_a_run_can_be_sorted_and_have_one_format() -> None:
     def draw() -> None:
         import pandas as pd
 
-        from components.views import tables
+        from sightglass.components.views import tables
 
         frame = pd.DataFrame(
             {
@@ -78,7 +79,7 @@ def test_a_table_that_is_copied_or_downloaded_from_a_page_has_no_formulas() -> N
     def draw() -> None:
         import pandas as pd
 
-        from components.views import tables
+        from sightglass.components.views import tables
 
         hostile, rows = "=cmd()", [{"picture": "=cmd()", "@name": "plain", "change": "-12 %", "box": 3}]
         tables.table(rows, right=("change",), help={"@name": "Whose."})

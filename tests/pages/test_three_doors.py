@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from cli import main
-from explain import Explainer, Recipe, replay
-from explain.rendering.render import samples
+from sightglass.cli import main
+from sightglass.explain import Explainer, Recipe, replay
+from sightglass.explain.rendering.render import samples
 from tests.pages.conftest import shown
 
 CHOICES = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from explain import Explainer
-from tests.pages.conftest import shown, texts
+from sightglass.explain import Explainer
+from tests.pages.conftest import rerun_until, shown, texts
 
 
 def test_the_best_classes_stand_side_by_side_and_can_share_a_scale(page, bus):
@@ -62,10 +62,7 @@ def test_a_slow_method_is_declined_with_a_reason(page):
 @pytest.mark.parametrize(("model", "method"), [("demo-vit", "rollout"), ("demo-cls-s", "eigencam")])
 def test_one_map_for_all_classes_is_told_of_and_not_taken_for_agreement(page, model, method):
     app = page("pages/topk.py", model=model, method=method)
-    for _ in range(40):
-        if app.dataframe:
-            break
-        app.run()
+    rerun_until(app, lambda: app.dataframe)
     assert not app.exception and not app.error
     assert any("gives the same map for every class" in m.value for m in app.markdown)
     assert "highlight the same place" not in texts(app)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 
-from components.glossary import TERMS
-from components.tour import STEPS
+from sightglass.components.glossary import TERMS
+from sightglass.components.tour import STEPS
 
 
 def given(app) -> dict:
     sent = (e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("tour"))
-    return next((dict(json.loads(proto.json)) for proto in sent), {})
+    return next((dict(json.loads(proto.json)[0]) for proto in sent), {})
 
 
 def test_the_start_page_has_the_tour_and_a_door_to_it(page) -> None:

@@ -14,19 +14,21 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from common.errors import Cancelled, ModelProblem
-from components.session import image_source
-from components.session.page import SOMETHING_BROKE
-from components.session.state import Sidebar
-from explain import Explainer
-from explain.evidence.cache import ByteCache
-from explain.faithfulness import badge, choice, flip, scramble, stability
-from explain.history import History
-from explain.methods import METHODS
-from explain.phrases import percent
-from explain.picture.image import Image
-from pages.trust import job, parts
-from tests.pages.conftest import PERSONS, headline, session, texts
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.components.session import image_source
+from sightglass.components.session.page import SOMETHING_BROKE
+from sightglass.components.session.state import Sidebar
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.faithfulness import badge, choice, flip, scramble, stability
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import percent
+from sightglass.explain.picture.image import Image
+from sightglass.history import History
+from sightglass.pages.trust import job, parts
+from tests.conftest import PERSONS
+from tests.pages.conftest import headline, session, texts
+from tests.waits import patience
 
 SCREEN = "pages/trust/page.py"
 
@@ -52,7 +54,7 @@ def press(app: AppTest, label: str) -> None:
 
 def until(app: AppTest, words: str) -> None:
     """Run the page as its progress does, until it says something."""
-    end = time.monotonic() + 240
+    end = time.monotonic() + patience(240)
     while words not in texts(app):
         assert not app.exception and not app.error
         assert time.monotonic() < end, texts(app)

@@ -9,11 +9,12 @@ import pytest
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
-from common.turns import QUICK, SLOW
-from components.session import presence
-from explain.evidence.determinism import PassLock
-from explain.explainer import EVIDENCE
-from explain.similarity.embedding import VECTORS
+from sightglass.common.turns import QUICK, SLOW
+from sightglass.components.session import presence
+from sightglass.explain.evidence.determinism import PassLock
+from sightglass.explain.explainer import EVIDENCE
+from sightglass.explain.similarity.embedding import VECTORS
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,9 +70,9 @@ def test_no_page_runs_a_model_out_of_turn(
 def _leaves() -> None:
     import streamlit as st
 
-    from components.session import queue_line
-    from explain import Explainer
-    from models.demo.scenes import draw, sample
+    from sightglass.components.session import queue_line
+    from sightglass.explain import Explainer
+    from sightglass.models.demo.scenes import draw, sample
 
     explainer = Explainer("demo-cls-s")
     with queue_line.turn():
@@ -84,8 +85,8 @@ def test_a_page_ends_at_its_next_pass_once_its_browser_has_gone(monkeypatch: pyt
     EVIDENCE.clear()
     if gone:
         monkeypatch.setattr(presence, "watch", lambda work: work.leave())
-    app = AppTest.from_function(_leaves, default_timeout=60).run()
+    app = AppTest.from_function(_leaves, default_timeout=patience(60)).run()
     assert not app.exception
     assert bool(app.markdown) is not gone
     assert not QUICK.waiting
-    assert QUICK._inside == 0
+    assert not QUICK.working

@@ -13,17 +13,18 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from common import scratch, users
-from components.session.image_source import Pictures
-from components.session.state import Navigation
-from explain.video import Settings, runner
-from explain.video.clip import Clip
-from explain.video.curves import curves
-from pages.video import folders, result
-from pages.video.job import Job, Video, running
-from pages.video.plan import Plan, Source
+from sightglass.common import scratch, users
+from sightglass.components.session.image_source import Pictures
+from sightglass.components.session.state import Navigation
+from sightglass.pages.video import folders, result
+from sightglass.pages.video.job import Job, Video, running
+from sightglass.pages.video.plan import Plan, Source
+from sightglass.video import Settings, runner
+from sightglass.video.clip import Clip
+from sightglass.video.curves import curves
 from tests.clips import clip, scene
 from tests.pages.conftest import session, texts
+from tests.waits import patience
 
 SCREEN = "pages/video/page.py"
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 def put(app: Any, job: Job) -> None:
     """Give the session a run, as its button does."""
-    from components.session import state
+    from sightglass.components.session import state
 
     video = Video(job=job)
     app.session_state[state.key(Video)] = video
@@ -52,12 +53,12 @@ def plan(tmp_path: Path) -> Plan:
 def drawn(app: Any) -> dict[str, Any]:
     """What the timeline was given."""
     (found,) = [e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("timeline")]
-    return json.loads(found.json)
+    return json.loads(found.json)[0]
 
 
 def test_a_first_visit_shows_the_bundled_clip_explained(page: Any) -> None:
     app = page(SCREEN, model="demo-cls-s")
-    until = time.monotonic() + 90
+    until = time.monotonic() + patience(90)
     while "as an example" in app.markdown[0].value and time.monotonic() < until:
         time.sleep(0.2)
         app.run()
@@ -92,7 +93,7 @@ def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any,
 def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: Plan, monkeypatch: Any) -> None:
     import streamlit as st
 
-    from components.session import image_source, state
+    from sightglass.components.session import image_source, state
 
     held: dict[str, Any] = {"key": {"frame": 0.0}}
     monkeypatch.setattr(st, "session_state", held)
@@ -140,7 +141,7 @@ def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(
     put(app, made)
     app.run()
     assert app.query_params["clip"] == folder.path.name
-    again = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=120).run()
+    again = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120)).run()
     again.query_params["clip"] = folder.path.name
     again.switch_page(SCREEN).run()
     assert session(again, Video).job is made and "7 frames" in again.markdown[0].value
@@ -157,10 +158,10 @@ def test_a_clip_goes_on_after_the_server_was_killed(
     killed = """
 import os, sys, threading
 from pathlib import Path
-from explain.video import Settings, run, runner
-from explain.video.clip import Clip
-from pages.video import folders
-from pages.video.plan import Plan, Source
+from sightglass.video import Settings, run, runner
+from sightglass.video.clip import Clip
+from sightglass.pages.video import folders
+from sightglass.pages.video.plan import Plan, Source
 runner.PART = 4
 folder = folders.new()
 path = folder.path / folders.CLIP

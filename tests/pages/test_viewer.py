@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from common import users
-from explain.explainer import Explainer
-from explain.history import History
-from explain.picture.examples import bundled
+from sightglass.common import users
+from sightglass.explain.explainer import Explainer
+from sightglass.explain.picture.examples import bundled
+from sightglass.history import History
 from tests.pages.conftest import texts
 
 if TYPE_CHECKING:

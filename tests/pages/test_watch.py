@@ -15,25 +15,26 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from api.app import create
-from api.schemas import Settings
-from cli import main
-from components.session import monitoring
-from components.session.bundled_pictures import AS_THEY_ARE, WORSE, changed
-from components.session.image_source import Pictures
-from components.session.state import Navigation
-from explain import Explainer
-from explain.history import History
-from explain.monitor import Drift, Monitor, Observation, Shift
-from explain.monitor.phrases import clock
-from explain.monitor.trend import headline
-from explain.phrases import percent
-from explain.picture.image import Image
-from models import catalog
-from pages.watch import charts, drift
-from pages.watch.log import Watching
-from pages.watch.trial import Trial, example, given
+from sightglass.api.app import create
+from sightglass.api.schemas import Settings
+from sightglass.cli import main
+from sightglass.components.session import monitoring
+from sightglass.components.session.bundled_pictures import AS_THEY_ARE, WORSE, changed
+from sightglass.components.session.image_source import Pictures
+from sightglass.components.session.state import Navigation
+from sightglass.explain import Explainer
+from sightglass.explain.phrases import percent
+from sightglass.explain.picture.image import Image
+from sightglass.history import History
+from sightglass.models import catalog
+from sightglass.monitor import Drift, Monitor, Observation, Shift
+from sightglass.monitor.phrases import clock
+from sightglass.monitor.trend import headline
+from sightglass.pages.watch import charts, drift
+from sightglass.pages.watch.log import Watching
+from sightglass.pages.watch.trial import Trial, example, given
 from tests.pages.conftest import ROOT, session, texts
+from tests.waits import patience
 
 SCREEN = "pages/watch/page.py"
 MODEL = "efficientnet-lite0"
@@ -90,7 +91,7 @@ def lines(log: Path, confidences: np.ndarray, *, hours: float, label: str = "bus
 
 
 def ended(app, trial: Trial):
-    until = time.monotonic() + 300
+    until = time.monotonic() + patience(300)
     while not trial.finished(0.2) and time.monotonic() < until:
         pass
     assert trial.status.failure is None
@@ -109,7 +110,7 @@ def test_an_empty_log_shows_an_example_that_every_session_shares(page, log, expl
     assert [one for one in app.button if str(one.key).startswith("watch-open-")]
     # It belongs to all: nobody changes what it is compared with, and nobody stops it.
     assert not [one for one in app.button if one.key == "watch-reference" or one.label == "Stop"]
-    other = type(app).from_file(str(ROOT / "dashboard.py"), default_timeout=120).run()
+    other = type(app).from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120)).run()
     other.switch_page(SCREEN).run()
     assert session(other, Watching).trial is shared
     # What was really watched takes its place.
@@ -286,7 +287,7 @@ def test_every_line_to_copy_runs_as_it_stands(page, log, pictures, tmp_path, mon
     assert answer.status_code == 200, answer.text
     assert [one.source for one in Monitor(log).observations()] == ["library", "api"]
     words = shlex.split(folder)
-    assert words[:3] == ["python", "-m", "explain"]
+    assert words[:3] == ["python", "-m", "sightglass"]
     assert main(words[3:]) == 0, capsys.readouterr().err
     assert [one.source for one in Monitor(log).observations()] == ["library", "api", "batch"]
 
@@ -515,7 +516,7 @@ def test_the_session_is_watched_once_it_was_asked_for(page, log):
     button(app, "Monitor your own model").click().run()
     app.toggle(key="watch-session").set_value(True).run()
     app.switch_page("pages/explore.py").run()
-    until = time.monotonic() + 120
+    until = time.monotonic() + patience(120)
     while not (seen := Monitor(log).observations()) and time.monotonic() < until:
         time.sleep(0.1)
     assert [one.source for one in seen] == ["dashboard"]

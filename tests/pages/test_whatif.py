@@ -8,13 +8,13 @@ import struct
 import numpy as np
 import pytest
 
-from components.session import image_source, state
-from components.session.image_source import Pictures
-from components.session.state import Navigation, Sidebar
-from explain import Explainer
-from explain.phrases import percent, plain_text
-from explain.picture.image import Image
-from explain.whatif import edits
+from sightglass.components.session import image_source, state
+from sightglass.components.session.image_source import Pictures
+from sightglass.components.session.state import Navigation, Sidebar
+from sightglass.explain import Explainer
+from sightglass.explain.phrases import percent, plain_text
+from sightglass.explain.picture.image import Image
+from sightglass.explain.whatif import edits
 from tests.pages.conftest import bar, session, shown, texts
 
 PAGE = "pages/whatif.py"
@@ -34,7 +34,7 @@ def paper(app) -> dict:
 
 
 def rows(app) -> list[dict]:
-    return json.loads(given(app, "changes").json)["rows"]
+    return json.loads(given(app, "changes").json)[0]["rows"]
 
 
 def sentence(app) -> str:

@@ -1,9 +1,15 @@
-"""The picture of the rooms shows what the source says."""
+"""Rooms are drawn as they are, and modules say what they are for."""
 
 from __future__ import annotations
 
+import ast
+import re
 import runpy
 from pathlib import Path
+
+import pytest
+
+from tests.rooms import ROOT, every_room, sources
 
 DRAW = Path(__file__).parents[2] / "docs/draw_rooms.py"
 
@@ -11,3 +17,27 @@ DRAW = Path(__file__).parents[2] / "docs/draw_rooms.py"
 def test_the_picture_of_the_rooms_is_up_to_date() -> None:
     script = runpy.run_path(str(DRAW))
     assert script["PICTURE"].read_text("utf-8") == script["drawing"](), "run python docs/draw_rooms.py"
+
+
+@pytest.mark.parametrize("room", every_room())
+def test_a_module_says_in_a_few_words_what_it_is_for(room: str) -> None:
+    for path in sources(room):
+        text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+        words = text.partition("\n")[0].split()
+        # The file of an empty package says nothing that its name does not.
+        assert len(words) <= 12, (path.relative_to(ROOT), text)
+        assert words or path.stat().st_size == 0, path.relative_to(ROOT)
+
+
+def test_what_the_page_names_is_there() -> None:
+    """Every path of docs/architecture.md, and every function, method and class that its steps name after one."""
+    lines = (ROOT / "docs/architecture.md").read_text("utf-8").splitlines()
+    for path in {found.rstrip("/") for line in lines for found in re.findall(r"`([\w.]+/[\w./]*)[`:]", line)}:
+        assert (ROOT / path).exists(), path
+    for step in (line.split("|")[2] for line in lines if re.match(r"\| \d+ \|", line)):
+        path = ""
+        for text in re.findall(r"`([^`]+)`", step):
+            before, colon, name = text.rpartition(": ")
+            path = before if colon else path
+            names = {getattr(node, "name", "") for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8")))}
+            assert set(name.split(".")) <= names, (path, name)

@@ -32,9 +32,9 @@ arch = "resnet18"
 weights = {{ random = 1 }}
 ```
 ```console
-$ python -m explain models list mine
+$ python -m sightglass models list mine
   mine   Own models
-$ python -m explain image bus.jpg --model {model} --top-k 1
+$ python -m sightglass image bus.jpg --model {model} --top-k 1
 ```
 ```python
 from pathlib import Path
@@ -50,7 +50,7 @@ README = Path(__file__).parents[2] / "README.md"
 def test_the_readme_s_commands_work_in_order_in_an_empty_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from cli import main
+    from sightglass.cli import main
 
     monkeypatch.chdir(tmp_path)
     lines = [line for line in README.read_text("utf-8").splitlines() if line.startswith("$ sightglass ")]
@@ -80,10 +80,12 @@ SLOW = {"exported", "from-pytorch-grad-cam"}
 """Pages that take a quarter of a minute and more."""
 
 
-@pytest.mark.parametrize(
-    "page",
-    [pytest.param(one, id=one.stem, marks=[pytest.mark.slow] if one.stem in SLOW else []) for one in examples.pages()],
-)
+def marks(page: Path) -> list[pytest.MarkDecorator]:
+    wanted = examples.named("weights", page)
+    return [pytest.mark.slow] * (page.stem in SLOW) + ([pytest.mark.weights(*wanted)] if wanted else [])
+
+
+@pytest.mark.parametrize("page", [pytest.param(one, id=one.stem, marks=marks(one)) for one in examples.pages()])
 def test_a_page_does_what_it_says(page: Path) -> None:
     if without := examples.lacking(page):
         pytest.skip(f"needs {', '.join(without)}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from explain.methods import METHODS
+from sightglass.explain.methods import METHODS
 
 MODELS = ("demo-s", "demo-cls-s", "demo-vit")
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explain import replay
-from explain.batch import run, table
-from explain.export import embedded_recipe
-from explain.history import History
-from explain.monitor import Monitor
-from models import catalog
-from models.load import load
+from sightglass.batch import run, table
+from sightglass.explain import replay
+from sightglass.export import embedded_recipe
+from sightglass.history import History
+from sightglass.models import catalog
+from sightglass.models.load import load
+from sightglass.monitor import Monitor
 
 FORMER = Path(__file__).parents[1] / "former"
 SCENE = FORMER / "pictures/scene0.jpg"

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sightglass.common.door import ABOVE
+from tests.rooms import APART, ORDER, PLACES, ROOT, every_room, sources
+
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-BELOW: dict[str, set[str]] = {
-    "common": set(),
-    "models": {"common"},
-    "explain": {"common", "models"},
-    "api": {"common", "explain", "models"},
-    "cli": {"api", "common", "explain", "models"},
-    "components": {"common", "explain", "models"},
-    "pages": {"common", "components", "explain", "models"},
-    "sightglass": {"cli", "common", "explain", "models"},
-    "dashboard": {"api", "common", "components", "explain", "models", "pages"},
-}
-"""What each room may import besides itself."""
+OUTSIDE = ("benchmarks", "training")
+"""Beside the program, and not installed."""
 STREAMLIT = {"components", "pages", "dashboard"}
-FRONT_DOORS = {"explain/__main__.py": {"cli"}}
-"""`python -m explain` is the command line, wherever its code lives."""
 HEAVY = ("torch", "torchvision", "cv2", "timm", "ultralytics", "streamlit", "scipy", "sklearn", "pandas", "matplotlib")
 
 
-def sources() -> list[Path]:
-    return [ROOT / "dashboard.py", *(path for home in BELOW for path in sorted((ROOT / home).rglob("*.py")))]
+def files() -> list[Path]:
+    return sources(*every_room())
+
+
+def home_of(path: Path) -> str:
+    """The room of a file."""
+    parts = path.relative_to(ROOT).parts
+    return (parts[1] if parts[0] == "sightglass" else parts[0]).removesuffix(".py")
 
 
 def imported(source: str, package: str) -> set[str]:
@@ -43,7 +40,8 @@ def imported(source: str, package: str) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names.add(package if node.level else node.module or "")
+            inside = node.module == "sightglass"
+            names |= {f"sightglass.{alias.name}" for alias in node.names} if inside else {node.module or package}
         elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in (
             "import_module",
             "__import__",
@@ -52,41 +50,59 @@ def imported(source: str, package: str) -> set[str]:
             parts = first.values if isinstance(first, ast.JoinedStr) else [first]
             if isinstance(parts[0], ast.Constant):
                 names.add(str(parts[0].value))
-    return {name.partition(".")[0] for name in names}
+    return {name.split(".")[1] if name.startswith("sightglass.") else name.partition(".")[0] for name in names}
 
 
 def wrong(source: str, home: str) -> set[str]:
     """What a file of `home` imports and must not."""
-    rooms = {*BELOW, "tests", "benchmarks"} - BELOW[home] - {home}
-    return imported(source, home) & (rooms if home in STREAMLIT else rooms | {"streamlit"})
+    rooms = [room for floor in ORDER for room in floor]
+    below = set(rooms[: rooms.index(home) + 1]) - APART.get(home, set())
+    # By its bare name a room is somebody else's folder.
+    others = {*every_room(), "tests", *OUTSIDE} - below
+    return imported(source, home) & (others if home in STREAMLIT else others | {"streamlit"})
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_room_has_its_floor() -> None:
+    assert sorted(room for rooms in ORDER for room in rooms) == every_room()
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_imports_go_one_way(path: Path) -> None:
-    place = path.relative_to(ROOT)
-    found = wrong(path.read_text(encoding="utf-8"), place.parts[0].removesuffix(".py"))
-    assert found <= FRONT_DOORS.get(place.as_posix(), set())
+    assert wrong(path.read_text(encoding="utf-8"), home_of(path)) == set()
+
+
+def test_the_project_is_imported_by_its_own_name() -> None:
+    """A user's project may have a `models` or a `common.py` of its own."""
+    rooms = "|".join(every_room())
+    bare = re.compile(rf"^\s*(from|import) ({rooms})\b", re.MULTILINE)
+    for path in [*files(), *(path for room in (*OUTSIDE, "tests") for path in (ROOT / room).rglob("*.py"))]:
+        if found := bare.search(path.read_text("utf-8")):
+            assert path.name in ("test_install.py",), (path, found[0])
 
 
 @pytest.mark.parametrize(
     ("home", "source", "expected"),
     [
-        ("models", "from explain.picture.image import Image", {"explain"}),
-        ("models", "if TYPE_CHECKING:\n    import explain.evidence.cache", {"explain"}),
+        ("models", "from sightglass.explain.picture.image import Image", {"explain"}),
+        ("models", "if TYPE_CHECKING:\n    import sightglass.explain.evidence.cache", {"explain"}),
         ("explain", "def page():\n    import streamlit as st", {"streamlit"}),
-        ("explain", "import_module('components.views.charts')", {"components"}),
-        ("explain", "importlib.import_module(f'pages.{name}')", {"pages"}),
-        ("explain", "def start():\n    from api.app import create\n    import cli", {"api", "cli"}),
+        ("explain", "import_module('sightglass.components.views.charts')", {"components"}),
+        ("explain", "importlib.import_module(f'sightglass.pages.{name}')", {"pages"}),
+        (
+            "explain",
+            "def go():\n    from sightglass.api import app\n    from sightglass import cli",
+            {"api", "cli"},
+        ),
         (
             "api",
-            "import streamlit\nfrom components.session import page\nfrom explain import Explainer",
+            "import streamlit\nfrom sightglass.components.session import page\nfrom explain import Explainer",
             {"streamlit", "components"},
         ),
-        ("cli", "from api.app import create\nfrom components import viewer", {"components"}),
-        ("pages", "from api import service\nfrom explain import Explainer", {"api"}),
-        ("components", "from pages import topk\nimport models, streamlit", {"pages"}),
-        ("pages", "from components.views import charts\nfrom tests.conftest import asset", {"tests"}),
-        ("explain", "from . import cache\nfrom models.load import load\nimport numpy", set()),
+        ("cli", "from sightglass.api.app import create\nfrom sightglass.components import viewer", {"components"}),
+        ("pages", "from sightglass.api import service\nfrom sightglass.explain import Explainer", {"api"}),
+        ("components", "from sightglass.pages import topk\nimport sightglass.models, streamlit", {"pages"}),
+        ("pages", "from sightglass.components.views import charts\nfrom tests.conftest import asset", {"tests"}),
+        ("explain", "from . import cache\nfrom sightglass.models.load import load\nimport numpy", set()),
     ],
 )
 def test_a_wrong_import_is_found_wherever_it_hides(home: str, source: str, expected: set[str]) -> None:
@@ -95,9 +111,10 @@ def test_a_wrong_import_is_found_wherever_it_hides(home: str, source: str, expec
 
 def modules() -> dict[str, Path]:
     """Every module of the project by its dotted name; a package's name stands for its `__init__.py`."""
-    paths = [*sources(), *sorted((ROOT / "benchmarks").rglob("*.py"))]
+    paths = [*files(), *(path for room in OUTSIDE for path in sorted((ROOT / room).rglob("*.py")))]
     names = (path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in paths)
-    return dict(zip((name.removesuffix(".__init__") for name in names), paths, strict=True))
+    full = (name if name.startswith(("sightglass.", *OUTSIDE)) else f"sightglass.{name}" for name in names)
+    return dict(zip((name.removesuffix(".__init__") for name in full), paths, strict=True))
 
 
 def reads(source: str, known: Collection[str]) -> set[str]:
@@ -133,6 +150,51 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert circles(graph) == []
 
 
+def place_of(module: str) -> str:
+    """Where a module stands in PLACES."""
+    name = module.removeprefix("sightglass.")
+    while name not in PLACES:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def test_inside_the_rooms_imports_go_one_way_too() -> None:
+    known = {name: path for name, path in modules().items() if name.startswith("sightglass.")}
+    for name, path in known.items():
+        own = PLACES.index(place_of(name))
+        for other in reads(path.read_text("utf-8"), known):
+            assert PLACES.index(place_of(other)) <= own, f"{name} imports {other}, which stands above it"
+
+
+def folder_of(module: str, path: Path) -> str:
+    """The folder of a module inside its room; what stands at the root of a room is itself."""
+    inside = path.relative_to(ROOT / "sightglass" if path.is_relative_to(ROOT / "sightglass") else ROOT).parts
+    return module if len(inside) < 3 else ".".join(module.split(".")[:3])
+
+
+def test_no_folders_import_each_other_in_a_ring() -> None:
+    known = {name: path for name, path in modules().items() if name.startswith("sightglass.")}
+    graph: dict[str, set[str]] = {folder_of(name, path): set() for name, path in known.items()}
+    for name, path in known.items():
+        own = folder_of(name, path)
+        graph[own] |= {folder_of(other, known[other]) for other in reads(path.read_text("utf-8"), known)} - {own}
+    assert circles(graph) == []
+
+
+def test_the_door_leads_up_to_modules_that_are_there() -> None:
+    known = modules()
+    for name, module in ABOVE.items():
+        assert module in known, name
+        assert PLACES.index(place_of(module)) > PLACES.index("models"), name
+    # No other file imports by a text that is the name of a module above it (`imported` sees what is in the call).
+    for path in [path for path in files() if path.name != "door.py"]:
+        source = path.read_text("utf-8")
+        if "import_module(" in source:
+            found = {place_of(name) for name in re.findall(r"[\"'](sightglass\.[\w.]+)[\"']", source) if name in known}
+            own = max(PLACES.index(place) for place in PLACES if place.partition(".")[0] == home_of(path))
+            assert all(PLACES.index(place) <= own for place in found), path
+
+
 def test_a_circle_is_found_through_functions_and_types() -> None:
     known = {"a", "b", "c.d", "e"}
     graph = {
@@ -145,17 +207,27 @@ def test_a_circle_is_found_through_functions_and_types() -> None:
 
 
 def test_every_room_is_searched() -> None:
-    names = {path.relative_to(ROOT).as_posix() for path in sources()}
+    names = {path.relative_to(ROOT).as_posix() for path in files()}
     assert {
         "dashboard.py",
         "explain/evidence/evidence.py",
         "models/adapter.py",
-        "cli/serve.py",
+        "sightglass/cli/serve.py",
         "pages/topk.py",
     } <= names
 
 
-@pytest.mark.parametrize("module", ["explain", "models.catalog", "models.adapter", "models.load", "explain.methods"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "sightglass",
+        "sightglass.explain",
+        "sightglass.models.catalog",
+        "sightglass.models.adapter",
+        "sightglass.models.load",
+        "sightglass.explain.methods",
+    ],
+)
 def test_importing_is_free(module: str) -> None:
     code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
@@ -165,7 +237,7 @@ def test_importing_is_free(module: str) -> None:
 
 def test_the_catalogue_is_read_without_them_too() -> None:
     code = (
-        "import sys, models.catalog as c; assert len(c.catalog()) > 10; c.spec('efficientnet-lite0');"
+        "import sys, sightglass.models.catalog as c; assert len(c.catalog()) > 10; c.spec('efficientnet-lite0');"
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
@@ -173,7 +245,7 @@ def test_the_catalogue_is_read_without_them_too() -> None:
 
 
 def test_every_name_of_the_package_is_there_and_no_other() -> None:
-    import explain
+    from sightglass import explain
 
     for name in explain.__all__:
         assert getattr(explain, name).__name__ == name

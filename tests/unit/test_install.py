@@ -21,15 +21,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.processes import free_port
-from cli import dashboard, main, options
-from explain.recipe import VERSION
+from sightglass.cli import dashboard, main, options
+from sightglass.explain.recipe import VERSION
 from tests.servers import until_it_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("common", "models", "explain", "api", "cli", "components", "pages", "sightglass")
+BESIDE = ("explain", "models", "pages")
+TAKEN = ("explain", "models", "api", "cli", "common", "components", "pages", "batch", "export")
+"""Names that a user's own project may have, too."""
 LOOSE = ("dashboard.py", ".streamlit/config.toml", *(f"assets/{path.name}" for path in (ROOT / "assets").iterdir()))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
@@ -38,7 +40,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout, built without a network and without leaving anything in the checkout."""
     source, to = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for room in (*ROOMS, "assets", ".streamlit"):
+    for room in ("sightglass", *BESIDE, "assets", ".streamlit"):
         shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
     for path in (*ROOT.glob("requirements*.txt"), *(ROOT / name for name in LOOSE if "/" not in name)):
         shutil.copy(path, source)
@@ -82,13 +84,14 @@ def _run(tmp_path: Path, *command: str | Path) -> str:
 
 def test_every_file_of_every_room_is_in_the_wheel_and_no_other(wheel: Path) -> None:
     rooms = {
-        path.relative_to(ROOT).as_posix()
-        for room in ROOMS
+        f"{'sightglass/' if room in BESIDE else ''}{path.relative_to(ROOT).as_posix()}"
+        for room in ("sightglass", *BESIDE)
         for path in (ROOT / room).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert packed == rooms | {f"sightglass/dashboard/{name}" for name in LOOSE}
+    assert {name.partition("/")[0] for name in packed} == {"sightglass"}
 
 
 def test_what_it_requires_is_what_the_files_say(wheel: Path) -> None:
@@ -108,41 +111,78 @@ def test_what_it_requires_is_what_the_files_say(wheel: Path) -> None:
     assert PROJECT["version"] == VERSION
 
 
-def test_the_command_explains_from_any_folder(fresh: Path, tmp_path: Path) -> None:
-    # A folder of the user's with the name of a room: the command is not confused by it.
-    for room in ("models", "pages", "common"):
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A user's project with a folder and a file of each name that the rooms have; the wrong one ends the process."""
+    for room in TAKEN:
         (tmp_path / room).mkdir()
-        (tmp_path / room / "__init__.py").write_text("raise SystemExit('the wrong one')", "utf-8")
+        (tmp_path / room / "__init__.py").write_text(f"WHOSE = 'the user, {room}'", "utf-8")
+    (tmp_path / "models/blocks.py").write_text(
+        "from torch import nn\n\n\ndef conv(i, o):\n    return nn.Conv2d(i, o, 3, padding=1)\n", "utf-8"
+    )
+    (tmp_path / "net.py").write_text(NET, "utf-8")
+    return tmp_path
+
+
+NET = """
+from models.blocks import conv
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(conv(3, 4), nn.ReLU(), conv(4, 4), nn.ReLU())
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.body(x).mean((2, 3)))
+"""
+
+
+def test_the_command_explains_in_a_project_with_folders_of_those_names(fresh: Path, project: Path) -> None:
     program = fresh / "sightglass"
-    shown = _run(tmp_path, program, "--help")
+    shown = _run(project, program, "--help")
     assert "Usage: sightglass [OPTIONS]" in shown
     assert "sightglass image bus.jpg" in shown
-    assert "python -m explain" not in shown
-    made = json.loads(_run(tmp_path, program, "image", "scene-3.png", "-m", "demo-cls-s", "--top-k", "1", "--json"))
+    assert "python -m sightglass" not in shown
+    made = json.loads(_run(project, program, "image", "scene-3.png", "-m", "demo-cls-s", "--top-k", "1", "--json"))
     assert made["results"][0]["model"] == "demo-cls-s"
-    assert (tmp_path / "explained/scene-3/gradcam_prediction.png").stat().st_size > 1000
+    assert (project / "explained/scene-3/gradcam_prediction.png").stat().st_size > 1000
 
 
-def test_the_library_has_its_own_name(fresh: Path, tmp_path: Path) -> None:
+def test_a_network_that_imports_the_user_s_own_models_is_added(fresh: Path, project: Path) -> None:
+    code = "from net import Net; import torch; torch.manual_seed(0); torch.save(Net().state_dict(), 'net.pth')"
+    _run(project, fresh / "python", "-c", code)
+    program = fresh / "sightglass"
+    _run(project, program, "models", "add", "net.pth", "--name", "mine", "--arch", "net.py:Net")
+    made = json.loads(_run(project, program, "image", "scene-3.png", "-m", "mine", "--json"))
+    assert made["results"][0]["model"] == "mine"
+
+
+def test_the_library_and_the_project_import_each_their_own(fresh: Path, project: Path) -> None:
     code = (
-        "import sightglass, explain, json, sys\n"
+        "import sys, json, importlib, sightglass\n"
         "from sightglass import Explainer\n"
-        "assert 'torch' in sys.modules and sightglass.__all__ == explain.__all__\n"
-        "assert all(getattr(sightglass, name) is getattr(explain, name) for name in explain.__all__)\n"
-        "print(json.dumps([sightglass.__file__, explain.__file__, Explainer is explain.Explainer]))"
+        f"others = [importlib.import_module(name) for name in {TAKEN}]\n"
+        "assert all(other.WHOSE == f'the user, {other.__name__}' for other in others)\n"
+        "assert 'torch' in sys.modules and Explainer is sightglass.explain.Explainer\n"
+        "assert all(getattr(sightglass, name) is getattr(sightglass.explain, name) for name in sightglass.__all__)\n"
+        "print(json.dumps(sorted({m.__file__ for n, m in sys.modules.items() if n.startswith('sightglass')})))"
     )
-    *files, same = json.loads(_run(tmp_path, fresh / "python", "-c", code))
-    assert same
+    files = json.loads(_run(project, fresh / "python", "-c", code))
     assert all(Path(file).is_relative_to(fresh.parent) for file in files)
 
 
-def test_a_folder_that_hides_a_room_is_named(tmp_path: Path) -> None:
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models/__init__.py").write_text("", "utf-8")
-    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; import sightglass"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 1
-    assert f"ImportError: Python finds another models ({tmp_path / 'models/__init__.py'})" in done.stderr
+def test_a_checkout_answers_by_the_bare_names_too() -> None:
+    code = (
+        "from explain import Explainer; from explain.recipe import Recipe; import models.catalog, sightglass\n"
+        "from sightglass.explain import recipe\n"
+        "assert Explainer is sightglass.Explainer and Recipe is recipe.Recipe\n"
+        "assert models.catalog is sightglass.models.catalog"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_sightglass_does_not_have() -> None:
@@ -226,7 +266,7 @@ def test_the_dashboard_s_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         )
     assert main(["dashboard", "--host", "127.0.0.1", "--port", str(port), "--no-browser"]) == 0
     assert found[-1][-2:] == [f"--server.port={port}", "--server.headless=true"]
-    monkeypatch.setattr(dashboard, "SCRIPTS", ())
+    monkeypatch.setattr(dashboard, "SCRIPT", ROOT / "nowhere.py")
     assert main(["dashboard"]) == 2
     assert "not part of this installation" in capsys.readouterr().err
 
@@ -236,4 +276,4 @@ def test_without_a_verb_there_is_help() -> None:
     with contextlib.redirect_stdout(said):
         assert main([]) == 2
     assert " dashboard " in said.getvalue()
-    assert options.PROGRAM == "python -m explain"
+    assert options.PROGRAM == "python -m sightglass"

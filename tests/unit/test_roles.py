@@ -10,28 +10,29 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.app import create
-from api.schemas import Settings
-from common import users
-from common.access import people, policy
-from common.errors import NotAllowed, WeightsProblem
-from components.session import background, explain_job
-from components.views import snapshots
-from explain import Explainer
-from explain.history import History
-from explain.monitor import Monitor, default
-from explain.monitor.trend import forget_reference
-from explain.picture.examples import bundled
-from models import catalog, weights
-from pages.batch.job import Job as BatchJob
-from pages.video.job import Job as ClipJob
-from pages.watch.trial import Trial
+from sightglass.api.app import create
+from sightglass.api.schemas import Settings
+from sightglass.common import users
+from sightglass.common.access import people, policy
+from sightglass.common.errors import NotAllowed, WeightsProblem
+from sightglass.components.session import background, explain_job
+from sightglass.components.views import snapshots
+from sightglass.explain import Explainer
+from sightglass.explain.picture.examples import bundled
+from sightglass.history import History
+from sightglass.models import catalog, weights
+from sightglass.models.spec import WeightsTable
+from sightglass.monitor import Monitor, default
+from sightglass.monitor.trend import forget_reference
+from sightglass.pages.batch.job import Job as BatchJob
+from sightglass.pages.video.job import Job as ClipJob
+from sightglass.pages.watch.trial import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from explain.explanation import Explanation
+    from sightglass.explain.explanation import Explanation
 
 VIEWER = users.User("vera", "Vera", "viewer")
 
@@ -106,7 +107,7 @@ def test_a_viewer_starts_no_download(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.delenv("SIGHTGLASS_OFFLINE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(weights, "_stream", lambda *_: pytest.fail("it was downloaded"))
-    spec = replace(catalog.spec("efficientnet-lite0"), weights={"url": "https://example.org/gone.pth"})
+    spec = replace(catalog.spec("efficientnet-lite0"), weights=WeightsTable(url="https://example.org/gone.pth"))
     with users.acting(VIEWER):
         assert weights.offline()
         with pytest.raises(

@@ -12,27 +12,27 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.testclient import TestClient
 
-from api import live, metrics
-from api.app import create
-from api.schemas import Settings
-from cli.users import list_users
-from common import scratch, users
-from common.access import people
-from common.errors import ModelProblem, Problem
-from components.choices import permitted_folders
-from components.session import uploads
-from components.views import snapshots
-from explain.evidence.cache import ByteCache
-from explain.explainer import Explainer
-from explain.history import History
-from explain.live import tickets
-from explain.monitor import default
-from explain.picture.examples import bundled
-from models import catalog
-from pages.batch.job import folder_for
-from pages.batch.source import Source
-from pages.video import folders
-from pages.watch import drift
+from sightglass.api import live, metrics
+from sightglass.api.app import create
+from sightglass.api.schemas import Settings
+from sightglass.cli.users import list_users
+from sightglass.common import scratch, users
+from sightglass.common.access import people
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.components.choices import permitted_folders
+from sightglass.components.session import uploads
+from sightglass.components.views import snapshots
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.explainer import Explainer
+from sightglass.explain.picture.examples import bundled
+from sightglass.history import History
+from sightglass.live import tickets
+from sightglass.models import catalog
+from sightglass.monitor import default
+from sightglass.pages.batch.job import folder_for
+from sightglass.pages.batch.source import Source
+from sightglass.pages.video import folders
+from sightglass.pages.watch import drift
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ arch = "demo-cls-s"
 task = "classify"
 method = "layercam"
 channels_last = false
-weights = {{ package = "models.demo", file = "weights/demo-cls-s.safetensors" }}
+weights = {{ package = "sightglass.models.demo", file = "weights/demo-cls-s.safetensors" }}
 """
 STORES = ("history", "monitor", "heatmaps", "batches", "clips")
 
@@ -190,7 +190,7 @@ def test_metrics_name_no_model_that_is_somebodys_own(stores: Path) -> None:
 
 
 def test_a_model_that_is_loaded_for_another_is_not_told_of(stores: Path) -> None:
-    from explain.explainer import Explainer
+    from sightglass.explain.explainer import Explainer
 
     for user in (ANNA, BEN):
         add_model(user, "mine")
@@ -203,7 +203,7 @@ def test_a_model_that_is_loaded_for_another_is_not_told_of(stores: Path) -> None
     rows: list[dict[str, Any]] = []
 
     def ask() -> None:
-        from api.routes_models import _listed
+        from sightglass.api.routes_models import _listed
 
         found = {one.id: one for one in _listed(Settings(), None, None).models}
         rows.append({"mine": found["mine"].resident if "mine" in found else None})
@@ -309,7 +309,9 @@ def test_the_list_of_people_names_the_folder_that_each_has_in_every_store(
 
 @pytest.mark.usefixtures("stores")
 def test_the_same_weights_under_the_same_id_are_explained_by_ones_own_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("explain.explainer.EVIDENCE", ByteCache("evidence", lambda evidence: evidence.nbytes))
+    monkeypatch.setattr(
+        "sightglass.explain.explainer.EVIDENCE", ByteCache("evidence", lambda evidence: evidence.nbytes)
+    )
     explainers = {}
     for user, licence in ((ANNA, "Anna's own"), (BEN, "Ben's own")):
         add_model(user, "mine")

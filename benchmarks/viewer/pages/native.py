@@ -4,16 +4,16 @@ import sys
 
 import streamlit as st
 
-from components.session import page
-from explain.picture.image import Image
-from explain.rendering.render import overlay
+from sightglass.components.session import page
+from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering.render import overlay
 
 assert page  # it sets the threads that the dashboard uses
 
 
 @st.cache_resource
 def explained(path):
-    from explain import Explainer
+    from sightglass.explain import Explainer
 
     image = Image.open(path)
     return image.pixels, Explainer()(image).heatmaps[0].values

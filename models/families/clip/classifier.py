@@ -15,19 +15,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.errors import ModelProblem
-from models.adapter import Part
-from models.adapters.classifier import Classifier, Logits
-from models.labels import vocabulary
+from sightglass.common.errors import ModelProblem
+from sightglass.models.adapter import Part
+from sightglass.models.adapters.classifier import Classifier, Logits
+from sightglass.models.labels import vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
-    from models.adapter import ModelSpec, Prediction, Progress, Target
-    from models.geometry import Geometry
-    from models.preprocess import Preprocessing
+    from sightglass.models.adapter import Prediction, Progress, Target
+    from sightglass.models.geometry import Geometry
+    from sightglass.models.preprocess import Preprocessing
+    from sightglass.models.spec import ModelSpec
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Of CLIP's own training pictures, 0..1."""
@@ -199,8 +200,9 @@ class ClipClassifier(Classifier):
 
 def template_of(spec: ModelSpec) -> tuple[str, ...]:
     """Return `weights.template`, one or several; `{}` in each stands for the name."""
-    given = spec.weights.get("template", TEMPLATE)
-    found = (given,) if isinstance(given, str) else tuple(given)
+    given = TEMPLATE if spec.weights.template is None else spec.weights.template
+    found = (given,) if isinstance(given, str) else given
     if not found or any(not isinstance(one, str) or one.count("{}") != 1 for one in found):
-        raise ModelProblem(f"template of {spec.id} is {given!r}: write {{}} where the name goes, as in {TEMPLATE!r}.")
+        said = given if isinstance(given, str) else list(given)
+        raise ModelProblem(f"template of {spec.id} is {said!r}: write {{}} where the name goes, as in {TEMPLATE!r}.")
     return found

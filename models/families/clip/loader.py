@@ -1,4 +1,4 @@
-"""Load models that know pictures and words in one space: CLIP, SigLIP, OpenCLIP's architectures, the packaged demo."""
+"""Load CLIP, SigLIP, OpenCLIP and the packaged demo."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.errors import WeightsProblem
-from models import checkpoint, labels
-from models.families.clip import open_clip, transformers
-from models.families.clip.classifier import ClipClassifier, Towers
-from models.families.transformers import fetched, weights_in
-from models.inspect import TableDraft, Unknown
-from models.preprocess import Preprocessing
-from models.weights import locate, sha256_of
+from sightglass.common.errors import WeightsProblem
+from sightglass.models import checkpoint, labels
+from sightglass.models.families.clip import open_clip, transformers
+from sightglass.models.families.clip.classifier import ClipClassifier, Towers
+from sightglass.models.families.transformers import fetched, weights_in
+from sightglass.models.inspect import TableDraft, Unknown
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
-    from models.adapter import ModelSpec, Progress
+    from sightglass.models.adapter import Progress
+    from sightglass.models.spec import ModelSpec
 
 DEMO = "demo-clip"
 DEMO_WORDS = tuple(f"{c} {s}" for c in ("red", "yellow", "green", "blue") for s in ("star", "ball", "square"))
@@ -43,35 +44,31 @@ def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
         found = open_clip.towers(f"local-dir:{folder}", weights_in(folder, transformers.CLIP_FILES), folder)
     else:
         found = transformers.towers(spec, folder)
-    given = spec.weights.get("preprocessing", {})
-    if not given:
-        return found
-    stated = replace(found, preprocessing=found.preprocessing.changed(given))
-    return stated if {"size", "mean", "std"} - given.keys() else replace(stated, notes=())
+    stated = replace(found, preprocessing=found.preprocessing.changed(spec.preprocessing))
+    return replace(stated, notes=()) if spec.preprocessing.complete else stated
 
 
 def _folder(spec: ModelSpec) -> Path | None:
     """Return the folder that the table names, or a repository of the hub; None for a single file."""
-    path = spec.weights.get("path")
-    if path:
+    if path := spec.weights.path:
         if os.path.isdir(path):
             return Path(path)
         # Somebody names the file in a folder that has all the rest.
         folder = Path(path).parent
         return folder if os.path.isfile(path) and transformers.kind_of(folder) in transformers.KINDS else None
-    if "hub" not in spec.weights:
+    if not spec.weights.hub:
         return None
     wanted = ("*.json", "*.txt", "*.model", "model.safetensors", "open_clip_model.safetensors")
-    return fetched(spec.weights["hub"], *wanted)
+    return fetched(spec.weights.hub, *wanted)
 
 
 def _demo(spec: ModelSpec, progress: Progress | None) -> Towers:
-    from models.demo import nets
-    from models.demo.captioned_scenes import SIDE
-    from models.families.demo import ONLY_DRAWN
+    from sightglass.models.demo.captioned_scenes import SIDE
+    from sightglass.models.families.demo import nets
+    from sightglass.models.families.demo.loader import ONLY_DRAWN
 
     path = locate(spec, progress=progress)
-    net = nets.filled(nets.DemoClip(), path, "clip_train")
+    net = nets.filled(nets.DemoClip(), path, "clip")
     return Towers(
         net.visual,
         lambda phrases: net.text(nets.tokenize(phrases)),

@@ -1,4 +1,4 @@
-"""Load the towers of OpenCLIP's architectures, by name or by the configuration in a folder."""
+"""Load the towers of OpenCLIP's architectures."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from common.errors import ModelProblem, WeightsProblem
-from common.suggestions import did_you_mean
-from models import checkpoint
-from models.adapter import freeze
-from models.families.clip.classifier import MEAN, STD, ImageTower, Towers, nbytes
-from models.preprocess import Preprocessing
-from models.weights import sha256_of
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.suggestions import did_you_mean
+from sightglass.models import checkpoint
+from sightglass.models.adapter import freeze
+from sightglass.models.families.clip.classifier import MEAN, STD, ImageTower, Towers, nbytes
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.weights import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

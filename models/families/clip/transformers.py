@@ -1,4 +1,4 @@
-"""Load the towers of a CLIP or SigLIP from a folder of Transformers."""
+"""Load CLIP or SigLIP towers from a Transformers folder."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image as Pillow
 
-from common.errors import ModelProblem
-from models.adapter import freeze
-from models.families.clip.classifier import MEAN, STD, ImageTower, Towers, nbytes
-from models.families.transformers import load_network, picture_settings, read, sides, weights_in
-from models.preprocess import Preprocessing
-from models.weights import sha256_of
+from sightglass.common.errors import ModelProblem
+from sightglass.models.adapter import freeze
+from sightglass.models.families.clip.classifier import MEAN, STD, ImageTower, Towers, nbytes
+from sightglass.models.families.transformers import load_network, picture_settings, read, sides, weights_in
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.weights import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from models.adapter import ModelSpec
+    from sightglass.models.spec import ModelSpec
 
 CLIP_FILES = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
 """Weights files of a folder of Transformers or OpenCLIP, in order of preference."""

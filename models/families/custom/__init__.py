@@ -1,1 +1,1 @@
-"""Checkpoints for torchvision or timm architectures, or for a network of the user's own."""
+"""Users' checkpoints for torchvision, timm or own networks."""

@@ -1,4 +1,4 @@
-"""Adapt a classifier of unknown origin: its input size and the kind of its outputs are found by probing."""
+"""Probe a classifier of unknown origin."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from common.errors import ModelProblem
-from models.adapters.classifier import Classifier, both
-from models.preprocess import Preprocessing
+from sightglass.common.errors import ModelProblem
+from sightglass.models.adapters.classifier import Classifier, both
+from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from models.adapter import ModelSpec
-    from models.layers import Layer
+    from sightglass.models.layers import Layer
+    from sightglass.models.spec import ModelSpec, PreprocessingTable
 
 Kind = Literal["logits", "probabilities", "logit", "probability"]
 """Outputs of a module: one number for each class, or one for yes against no."""
@@ -83,16 +83,15 @@ def answer_in(output: Any) -> Tensor | None:
     return None
 
 
-def probe(module: nn.Module, stated: Mapping[str, Any], spec: ModelSpec) -> Probed:
+def probe(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> Probed:
     """Find out what a module takes and returns; `stated` is the known part of its preprocessing.
 
     Raises ModelProblem, one sentence, where it takes no picture of a usual size, or returns no classes.
     """
     module = module.eval()
     channels = channels_of(module)
-    if channels != len(MEAN) and not {"channels_in", "mean", "std"} & stated.keys():
-        stated = {**stated, "channels_in": channels}
-    side, why = _side(module, channels, stated, spec)
+    stated = stated.for_channels(channels)
+    side, why = _side(module, channels, stated.sides, spec)
     notes: tuple[str, ...] = ()
     bare = _without_last(module, channels, side)
     if bare:
@@ -112,17 +111,17 @@ def channels_of(module: nn.Module) -> int:
     return first.in_channels if first is not None else 3
 
 
-def _side(module: nn.Module, channels: int, stated: Mapping[str, Any], spec: ModelSpec) -> tuple[int, str]:
+def _side(module: nn.Module, channels: int, stated: tuple[int, int] | None, spec: ModelSpec) -> tuple[int, str]:
     """Return the side of the input, and how it was found."""
     refused, say = None, spec.where_stated("preprocessing.size")
-    if not isinstance(stated.get("size", 0), int):
+    if stated and stated[0] != stated[1]:
         raise ModelProblem(f"{spec.id} takes square pictures here: say {say} as one number.")
-    for side in (stated["size"],) if "size" in stated else SIDES:
+    for side in stated[:1] if stated else SIDES:
         found = _try(module, channels, side)
         if isinstance(found, Exception):
             refused = refused or found
             continue
-        if "size" in stated:
+        if stated:
             return side, "the numbers"
         if side != SIDES[0]:
             return side, f"of the usual sizes {side} is the first that it takes"
@@ -133,7 +132,7 @@ def _side(module: nn.Module, channels: int, stated: Mapping[str, Any], spec: Mod
             return small, f"it shrinks a picture {shrunk} times only"
         return side, f"it takes {side} x {side}"
     reason = next(iter(str(refused).strip().splitlines()), "")[:160].rstrip(".")
-    tried = f"{stated['size']} x {stated['size']}" if "size" in stated else "of a usual size"
+    tried = f"{stated[0]} x {stated[1]}" if stated else "of a usual size"
     raise ModelProblem(
         f"{spec.id} takes no picture {tried} with {channels} channels ({reason}): say {say}."
     ) from refused

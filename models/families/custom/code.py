@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

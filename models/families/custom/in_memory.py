@@ -1,4 +1,4 @@
-"""Adapt a model that is in memory: a module of PyTorch, a YOLO of Ultralytics, a model of Transformers or of Keras.
+"""Adapt models that are in memory.
 
 What is adapted is a copy that shares the parameters' memory, so the model itself keeps its mode, device, hooks and
 `requires_grad`.
@@ -17,14 +17,14 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
-from common.errors import ModelProblem, Problem
-from common.scratch import scratch_folder
-from models import checkpoint, labels
-from models.adapter import ModelSpec
-from models.families.custom import transforms
-from models.families.custom.classifier import CustomClassifier, probe
-from models.geometry import Geometry, ModelInput
-from models.preprocess import Preprocessing
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.scratch import scratch_folder
+from sightglass.models import checkpoint, labels
+from sightglass.models.families.custom import transforms
+from sightglass.models.families.custom.classifier import CustomClassifier, probe
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.spec import ModelSpec, PreprocessingTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.adapter import Adapter
+    from sightglass.models.adapter import Adapter
 
 READY = "ready"
 """The preprocessing of a tensor (C, h, w) that needs none."""
@@ -51,11 +51,8 @@ def adapt(model: Any, *, preprocess: Any = None, names: Any = None, name: str = 
     spec = ModelSpec(
         name or type(model).__name__, "In memory", "", "custom.in_memory", type(model).__qualname__, "classify", "yours"
     )
-    given: dict[str, Any] = {}
-    if names is not None:
-        given["labels"] = listed(names)
     stated, transform = stated_by(preprocess)
-    spec = replace(spec, weights=given | ({"preprocessing": stated} if stated else {}))
+    spec = spec.with_weights(labels=None if names is None else listed(names), preprocessing=stated)
     known = {"ultralytics": _ultralytics, "keras": _keras, "transformers": _transformers}.get(home)
     if known is None and isinstance(model, torch.jit.ScriptModule):
         known = _scripted
@@ -71,12 +68,12 @@ def adapt(model: Any, *, preprocess: Any = None, names: Any = None, name: str = 
             f"A {type(model).__name__} is no model: give a name of the catalogue, or a model of PyTorch, Keras, "
             "Ultralytics or Transformers."
         )
-    return _module(spec, model, stated, transform)
+    return _module(spec, model, transform)
 
 
-def listed(names: Any) -> list[str]:
+def listed(names: Any) -> tuple[str, ...]:
     """Return the names of classes, given as a list or as {index: name}."""
-    return [str(row) for row in ([names[index] for index in sorted(names)] if hasattr(names, "keys") else names)]
+    return tuple(str(row) for row in ([names[index] for index in sorted(names)] if hasattr(names, "keys") else names))
 
 
 def shared_copy(module: nn.Module) -> nn.Module:
@@ -93,23 +90,19 @@ def shared_copy(module: nn.Module) -> nn.Module:
         ) from problem
 
 
-def _module(
-    spec: ModelSpec, model: nn.Module, stated: dict[str, Any], transform: Callable[..., Any] | None
-) -> InMemoryClassifier:
+def _module(spec: ModelSpec, model: nn.Module, transform: Callable[..., Any] | None) -> InMemoryClassifier:
     module = shared_copy(model)
-    known, why = dict(stated), "by trying sizes"
+    known, why = spec.preprocessing, "by trying sizes"
     if transform is not None:
-        known["size"] = tuple(_tensor(transform, np.zeros((300, 400, 3), np.uint8)).shape[1:])
-    elif not stated and isinstance(getattr(module, "pretrained_cfg", None), dict):
-        from models.families.timm.networks import preprocessing_of
+        height, width = _tensor(transform, np.zeros((300, 400, 3), np.uint8)).shape[1:]
+        known = PreprocessingTable(size=(height, width))
+    elif known == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
+        from sightglass.models.families.timm.networks import preprocessing_of
 
         known, why = transforms.keys(preprocessing_of(module)), "as timm's weights of that name"
-    size = known.pop("size", None)
-    square = {} if size is None else {"size": size if isinstance(size, int) else min(size)}
-    seen = probe(module, known | square, spec)
-    preprocessing = seen.preprocessing
-    if size is not None and not isinstance(size, int):
-        preprocessing = replace(preprocessing, size=(size[0], size[1]))
+    sides = known.sides
+    seen = probe(module, replace(known, size=min(sides) if sides else None), spec)
+    preprocessing = replace(seen.preprocessing, size=sides) if sides else seen.preprocessing
     binary = seen.kind in ("logit", "probability")
     names, _ = labels.for_classes(spec, seen.classes, otherwise=labels.imagenet(), binary=binary)
     notes = seen.notes if transform is not None else seen.notes + _assumed(spec, preprocessing, why)
@@ -192,23 +185,21 @@ def _tensor(transform: Callable[..., Any], pixels: NDArray[Any]) -> Tensor:
     return tensor.detach().cpu().float()
 
 
-def stated_by(preprocess: Any) -> tuple[dict[str, Any], Callable[..., Any] | None]:
+def stated_by(preprocess: Any) -> tuple[PreprocessingTable, Callable[..., Any] | None]:
     """Return a preprocessing as keys of a table, or the function that it is."""
-    if preprocess is None:
-        return {}, None
-    if isinstance(preprocess, dict):
-        return dict(preprocess), None
+    if preprocess is None or isinstance(preprocess, dict):
+        return PreprocessingTable.read(preprocess or {}), None
     if isinstance(preprocess, Preprocessing):
         return transforms.keys(preprocess), None
     if hasattr(preprocess, "image_mean"):
-        from models.families.transformers import of_processor
+        from sightglass.models.families.transformers import of_processor
 
         return transforms.keys(of_processor(preprocess.to_dict())), None
     try:
         return transforms.keys(transforms.preprocessing_of(preprocess)), None
     except ModelProblem:
         if callable(preprocess):
-            return {}, preprocess
+            return PreprocessingTable(), preprocess
         raise
 
 
@@ -218,7 +209,7 @@ def network_of(model: Any) -> Any:
 
 
 def _ultralytics(spec: ModelSpec, model: Any) -> Adapter:
-    from models.families.ultralytics.loader import adapt as adapted
+    from sightglass.models.families.ultralytics.loader import adapt as adapted
 
     module: Any = shared_copy(network_of(model)).float()
     classifies = type(module.model[-1]).__name__ == "Classify"
@@ -227,23 +218,23 @@ def _ultralytics(spec: ModelSpec, model: Any) -> Adapter:
 
 
 def _keras(spec: ModelSpec, model: Any) -> Adapter:
-    from models.families.keras import loader
+    from sightglass.models.families.keras import loader
 
     with scratch_folder("model") as folder:
         path = Path(folder) / "model.keras"
         model.save(path)
         with _without_file(path, spec):
-            return loader.load(replace(spec, arch="keras", weights={**spec.weights, "path": str(path)}))
+            return loader.load(replace(spec.with_weights(path=str(path)), arch="keras"))
 
 
 def _scripted(spec: ModelSpec, model: torch.jit.ScriptModule) -> Adapter:
-    from models.families.exported import loader
+    from sightglass.models.families.exported import loader
 
     with scratch_folder("model") as folder:
         path = Path(folder) / "model.torchscript"
         torch.jit.save(model, str(path))
         with _without_file(path, spec):
-            return loader.load(replace(spec, weights={**spec.weights, "path": str(path)}))
+            return loader.load(spec.with_weights(path=str(path)))
 
 
 @contextmanager
@@ -256,10 +247,10 @@ def _without_file(path: Path, spec: ModelSpec) -> Iterator[None]:
 
 
 def _transformers(spec: ModelSpec, model: Any) -> Adapter:
-    from models.families import transformers
+    from sightglass.models.families import transformers
 
     net: Any = shared_copy(model)
-    preprocessing = transformers.usual(net.config).changed(spec.weights.get("preprocessing", {}))
+    preprocessing = transformers.usual(net.config).changed(spec.preprocessing)
     sha256, notes = checkpoint.digest(net), _assumed(spec, preprocessing, "as ViTs usually are")
     if hasattr(net.config, "text_config"):
         raise ModelProblem(
@@ -269,6 +260,6 @@ def _transformers(spec: ModelSpec, model: Any) -> Adapter:
 
 
 def _assumed(spec: ModelSpec, preprocessing: Preprocessing, why: str) -> tuple[str, ...]:
-    if {"size", "mean", "std"} <= spec.weights.get("preprocessing", {}).keys():
+    if spec.preprocessing.complete:
         return ()
     return (f"Its preprocessing was inferred ({why}): {preprocessing}; give `preprocess` to state it.",)

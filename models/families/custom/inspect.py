@@ -1,4 +1,4 @@
-"""Inspect a checkpoint by its tensors and the files beside it, without running any code."""
+"""Inspect a checkpoint without running code."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models import architectures, checkpoint, labels, state_dicts
-from models.families.custom import code
-from models.inspect import TRUST, TableDraft, Unknown
+from sightglass.models import architectures, checkpoint, labels, state_dicts
+from sightglass.models.families.custom import code
+from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from models.checkpoint import Checkpoint
+    from sightglass.models.checkpoint import Checkpoint
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".safetensors", ".bin", ".pkl", ".tar", ".model", ".weights")
 NAMED_LIKE = ("label", "class", "idx", "name", "categor", "mapping")
@@ -42,7 +42,7 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
         arch, questions, more = _arch(path, saved)
         unknown += questions
         notes += more
-    weights: dict[str, Any] = {"path": str(path)}
+    weights: Toml = {"path": str(path)}
     if saved.key:
         notes.append(f"Its tensors are under {saved.key}.")
     if saved.others:
@@ -73,7 +73,7 @@ def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
         table = {"task": "detect", "method": "hirescam", "weights": {"path": str(path)}}
         return TableDraft("yolox", "yolox", table, (), ("Its tensors are those of a YOLOX.",))
     if {"conv1.conv.weight", "conv2.0.conv1.conv.weight", "conv2.0.conv2a.conv1.weight"} <= keys:
-        from models.families import osnet
+        from sightglass.models.families import osnet
 
         width = saved.tensors["conv1.conv.weight"].shape[0]
         name = next((name for name, widths in osnet.WIDTHS.items() if widths[0] == width), "osnet_x1_0")
@@ -132,9 +132,7 @@ def _unlikeliness(hints: list[str], name: str) -> tuple[bool, bool]:
     return not any(_mentions(word, name) for word in hints), not any(family in word for word in hints)
 
 
-def find_labels(
-    path: Path, count: int | None, weights: dict[str, Any], notes: list[str], unknown: list[Unknown]
-) -> None:
+def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str], unknown: list[Unknown]) -> None:
     """Add to a draft the file of the classes' names, a note on it, or a question."""
     found, place = ([], None) if count is None else named_beside(path, count)
     notes += found

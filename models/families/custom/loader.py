@@ -1,4 +1,4 @@
-"""Load an operator's own state dict into an architecture of torchvision or timm, or into a class of their own file.
+"""Load a user's state dict into an architecture.
 
 `arch` is `resnet18` (torchvision's, else timm's), `timm/resnet18`, or `their_file.py:ClassName` with its arguments in
 `weights.args`. The number of classes is read off the tensors, and preprocessing that the table does not state is
@@ -11,29 +11,28 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from models import architectures, checkpoint, labels, state_dicts
-from models.adapters.classifier import Classifier
-from models.families.custom import code
-from models.families.custom.classifier import CustomClassifier, channels_of, probe
-from models.families.custom.inspect import inspect
-from models.families.timm import networks as timm_networks
-from models.families.torchvision import networks as torchvision_networks
-from models.weights import locate, sha256_of
+from sightglass.models import architectures, checkpoint, labels, state_dicts
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.families.custom import code
+from sightglass.models.families.custom.classifier import CustomClassifier, channels_of, probe
+from sightglass.models.families.custom.inspect import inspect
+from sightglass.models.families.timm import networks as timm_networks
+from sightglass.models.families.torchvision import networks as torchvision_networks
+from sightglass.models.spec import PreprocessingTable
+from sightglass.models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import nn
 
-    from models.adapter import ModelSpec, Progress
-    from models.checkpoint import Checkpoint
-    from models.preprocess import Preprocessing
+    from sightglass.models.adapter import Progress
+    from sightglass.models.checkpoint import Checkpoint
+    from sightglass.models.preprocess import Preprocessing
+    from sightglass.models.spec import ModelSpec
 
 __all__ = ["inspect", "load", "of_library"]
-
-_STATED = ("size", "mean", "std")
-"""Keys of the table's preprocessing that leave nothing to infer."""
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
@@ -46,22 +45,18 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
         return _of_class(spec, progress)
     library, name = architectures.library_of(spec.arch)
     path = locate(spec, progress=progress)
-    saved = checkpoint.open_(path, spec.weights.get("key", ""))
+    saved = checkpoint.open_(path, spec.weights.key or "")
     module, side, notes = of_library(library, name, path, saved)
     count = state_dicts.classes(module.state_dict(), module) or 0
     binary = count == 1
     count = 2 if binary else count
     found = labels.carried(saved.tables(), count)
     names, more = labels.for_classes(spec, count, found, labels.imagenet(), binary=binary)
-    stated = spec.weights.get("preprocessing", {})
-    known = _preprocessing(saved, stated)
-    if (channels := channels_of(module)) != 3 and not {"channels_in", "mean", "std"} & known.keys():
-        known["channels_in"] = channels
-    if side is not None:
-        known.setdefault("size", side)
+    known = _preprocessing(saved, spec.preprocessing).for_channels(channels_of(module))
+    known = known.over(PreprocessingTable(size=side))
     adapter = _adapter(library, replace(spec, arch=name), module, names, known, sha256_of(path))
     notes += more
-    if not set(_STATED) <= stated.keys():
+    if not spec.preprocessing.complete:
         notes += (_preprocessing_note(adapter.preprocessing, f"as {name} is usually trained"),)
     adapter.notes = notes
     return adapter
@@ -111,7 +106,7 @@ def _modern(library: str, name: str, tensors: dict[str, Any], blank: nn.Module) 
 
 
 def _adapter(
-    library: str, spec: ModelSpec, module: nn.Module, names: Sequence[str], known: Mapping[str, Any], sha256: str
+    library: str, spec: ModelSpec, module: nn.Module, names: Sequence[str], known: PreprocessingTable, sha256: str
 ) -> Classifier:
     """Wrap a module in the library's own adapter, with its own preprocessing but for what is `known`."""
     if library == "torchvision":
@@ -123,32 +118,32 @@ def _adapter(
 
 
 def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier:
-    args, stated = spec.weights.get("args", {}), spec.weights.get("preprocessing", {})
+    args = spec.weights.args
     notes: tuple[str, ...] = ()
-    if "random" in spec.weights:
+    if (seed := spec.weights.random) is not None:
         saved = checkpoint.Checkpoint({})
         count = len(labels.own(spec)) or None
-        module = checkpoint.seeded(lambda: code.build(spec.arch, args, count), spec.weights["random"])
+        module = checkpoint.seeded(lambda: code.build(spec.arch, args, count), seed)
         sha256 = checkpoint.digest(module)
     else:
         path = locate(spec, progress=progress)
-        saved = checkpoint.open_(path, spec.weights.get("key", ""))
+        saved = checkpoint.open_(path, spec.weights.key or "")
         module = code.build(spec.arch, args, state_dicts.classes(saved.tensors))
         tensors = state_dicts.renamed(saved.tensors, module.state_dict())
         notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_other_sets(saved))
         sha256 = sha256_of(path)
-    seen = probe(module, _preprocessing(saved, stated), spec)
+    seen = probe(module, _preprocessing(saved, spec.preprocessing), spec)
     binary = seen.kind in ("logit", "probability")
     names, more = labels.for_classes(spec, seen.classes, labels.carried(saved.tables(), seen.classes), binary=binary)
     notes += more + seen.notes
-    if not set(_STATED) <= stated.keys():
+    if not spec.preprocessing.complete:
         notes += (_preprocessing_note(seen.preprocessing, seen.why),)
     made = CustomClassifier(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
     made.kind = seen.kind
     return made
 
 
-def _preprocessing(saved: Checkpoint, stated: Mapping[str, Any]) -> dict[str, Any]:
+def _preprocessing(saved: Checkpoint, stated: PreprocessingTable) -> PreprocessingTable:
     """Return the preprocessing that the table states, completed by what the checkpoint itself says."""
     found: dict[str, Any] = {}
     for table in saved.tables():
@@ -160,8 +155,8 @@ def _preprocessing(saved: Checkpoint, stated: Mapping[str, Any]) -> dict[str, An
         for name in ("mean", "std"):
             numbers = table.get(name)
             if isinstance(numbers, (list, tuple)) and numbers and all(type(number) is float for number in numbers):
-                found.setdefault(name, list(numbers))
-    return {**found, **stated}
+                found.setdefault(name, numbers)
+    return stated.over(PreprocessingTable.read(found))
 
 
 def _other_sets(saved: Checkpoint) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Read a `Preprocessing` from the transforms of torchvision, timm or Ultralytics, without running them."""
+"""Read preprocessing from torchvision, timm or Ultralytics transforms."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import ModelProblem
-from models.families.custom import code
-from models.preprocess import Preprocessing
+from sightglass.common.errors import ModelProblem
+from sightglass.models.families.custom import code
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.spec import PreprocessingTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,7 +99,7 @@ def preprocessing_of(transform: Any) -> Preprocessing:
     return Preprocessing(size, short_side, mean, std, interpolation, found.antialias, crop)
 
 
-def keys_of(name: str) -> dict[str, Any]:
+def keys_of(name: str) -> PreprocessingTable:
     """Return a transform as the keys of `weights.preprocessing`.
 
     `name` is of a transform in an operator's own file, `train.py:transform` (a function is called for it), or of
@@ -107,17 +108,19 @@ def keys_of(name: str) -> dict[str, Any]:
     return keys(_own(name) if code.is_own(name) else _of_weights(name))
 
 
-def keys(found: Preprocessing) -> dict[str, Any]:
+def keys(found: Preprocessing) -> PreprocessingTable:
     """Return a preprocessing as the keys of `weights.preprocessing`."""
-    size = found.size[0] if found.size[0] == found.size[1] else list(found.size)
-    resizing = {"interpolation": found.interpolation, "antialias": found.antialias, "crop": found.crop}
-    numbers = {
-        "mean": list(found.mean),
-        "std": list(found.std),
-        "channels": found.channels_order,
-        "range": found.highest,
-    }
-    return {"size": size, "short_side": found.short_side, **resizing, **numbers}
+    return PreprocessingTable(
+        size=found.size[0] if found.size[0] == found.size[1] else found.size,
+        short_side=found.short_side,
+        mean=found.mean,
+        std=found.std,
+        channels=found.channels_order,
+        range=found.highest,
+        interpolation=found.interpolation,
+        antialias=found.antialias,
+        crop=found.crop,
+    )
 
 
 def _own(name: str) -> Preprocessing:

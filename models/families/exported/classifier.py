@@ -1,4 +1,4 @@
-"""Adapt classifiers of exported files: answers alone, or layers and gradients of their rebuilt modules."""
+"""Adapt classifiers of exported files."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from common.errors import ModelProblem, Problem
-from models import labels
-from models.adapters.classifier import Classifier, both
-from models.families.custom.classifier import FILLS, kind_of, recorded
-from models.families.exported.files import carried, taken
-from models.families.exported.runtime import padded, pieces, tensors
-from models.preprocess import Preprocessing
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.models import labels
+from sightglass.models.adapters.classifier import Classifier, both
+from sightglass.models.families.custom.classifier import FILLS, kind_of, recorded
+from sightglass.models.families.exported.files import carried, taken
+from sightglass.models.families.exported.runtime import padded, pieces, tensors
+from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from models.adapter import ModelSpec
-    from models.families.exported.runtime import Runtime
+    from sightglass.models.families.exported.runtime import Runtime
+    from sightglass.models.spec import ModelSpec
 
 LOGGER = logging.getLogger(__name__)
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -56,28 +56,26 @@ def classifier(
 
 
 def _preprocessing(spec: ModelSpec, runtime: Runtime, size: tuple[int, int], notes: list[str]) -> Preprocessing:
-    given = dict(spec.weights.get("preprocessing", {}))
-    if "size" in given and given["size"] not in (*size, list(size)):
-        raise ModelProblem(f"{runtime.path.name} takes {size[0]} x {size[1]} pixels, not {given['size']}.")
+    given = spec.preprocessing
+    if given.size not in (None, *size, size):
+        raise ModelProblem(f"{runtime.path.name} takes {size[0]} x {size[1]} pixels, not {given.stated()['size']}.")
     channels = taken(spec, runtime)
-    stated = "mean" in given or "range" in given
-    short_side = given.get("short_side", round(min(size) / 0.875))
+    short_side = given.short_side or round(min(size) / 0.875)
     if runtime.metadata.get("task") == "classify":
         # Ultralytics' own: the short side and a crop of the same size, and colours as they are.
         trained = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3)
     else:
         trained = Preprocessing(size, short_side, *IMAGENET)
-        if not stated:
+        if given.mean is None and given.range is None:
             guess = "ImageNet's numbers" if channels == 3 else "0 and 1"
             notes.append(
                 f"{runtime.path.name} does not say how its pictures are prepared: {guess} were taken for mean and std, "
                 f"and {trained} for the resizing."
             )
-        elif "short_side" not in given:
+        elif given.short_side is None:
             notes.append(f"The short side was taken to be {short_side} pixels: weights.preprocessing states another.")
     # Its size is the file's, and says nothing of what was cut off before.
-    given.pop("size", None)
-    return replace(trained.changed(given | {"channels_in": channels}), size=size)
+    return replace(trained.changed(replace(given, size=None, channels_in=channels)), size=size)
 
 
 def _rebuilt(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) -> tuple[nn.Module | None, str | None]:

@@ -1,4 +1,4 @@
-"""Open files that hold a whole model in the runtime they are made for: ONNX, TorchScript, OpenVINO, torch.export.
+"""Open ONNX, TorchScript, OpenVINO and torch.export files.
 
 Each is a module from float32 (B, C, h, w) to the tensors that it answers with; its weights are the runtime's. Where the
 same model can be rebuilt as modules of torch, with layers and gradients, `inside` does that.
@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from common.errors import ModelProblem
-from models.families.exported.graphs import Program
-from models.families.exported.runtime import Runtime, tensors
-from models.preprocess import MAX_CHANNELS
+from sightglass.common.errors import ModelProblem
+from sightglass.models.families.exported.graphs import Program
+from sightglass.models.families.exported.runtime import Runtime, tensors
+from sightglass.models.preprocess import MAX_CHANNELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from models.adapter import ModelSpec
+    from sightglass.models.spec import ModelSpec
 
 ADVICE = "install what exported models need: pip install onnxruntime openvino"
 ONNX, OPENVINO = (".onnx",), (".xml",)
@@ -113,7 +113,7 @@ class TorchScript(Runtime):
             return list(tensors(self._module(list(tensor) if self._in_a_list else tensor)))
 
     def inside(self) -> nn.Module:
-        from models.families.exported.script import rebuilt
+        from sightglass.models.families.exported.script import rebuilt
 
         if self._in_a_list:
             raise ModelProblem("it takes its pictures in a list")
@@ -181,8 +181,8 @@ def plain(value: Any) -> Any:
 
 def taken(spec: ModelSpec, runtime: Runtime) -> int:
     """Return the channels of a file's input, by the file or the table, else 3; raise ModelProblem where they differ."""
-    given = spec.weights.get("preprocessing", {})
-    stated = given.get("channels_in") or (len(given["mean"]) if "mean" in given else None)
+    mean = spec.preprocessing.mean
+    stated = spec.preprocessing.channels_in or (len(mean) if mean else None)
     if stated is not None and runtime.channels not in (stated, None):
         raise ModelProblem(
             f"{runtime.path.name} takes {runtime.channels} channels, and its preprocessing says {stated}: leave "
@@ -201,7 +201,9 @@ def carried(runtime: Runtime) -> tuple[str, ...]:
 
 def choice(spec: ModelSpec, key: str, allowed: Sequence[Any], default: Any) -> Any:
     """Return a key of the operator's preprocessing, or its default; raise ModelProblem unless it is allowed."""
-    value = spec.weights.get("preprocessing", {}).get(key, default)
+    value = getattr(spec.preprocessing, key)
+    if value is None:
+        return default
     if value not in allowed:
         raise ModelProblem(f"{key} of {spec.id} is {value!r}: use one of {', '.join(map(str, allowed))}.")
     return value

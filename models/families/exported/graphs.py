@@ -1,4 +1,4 @@
-"""Open programs of torch.export (`.pt2`): modules with their original names, made of torch's own operators.
+"""Open torch.export programs (`.pt2`) as modules.
 
 Torch reads such a file by evaluating expressions of its text, and it may hold pickles: it is checked first, and refused
 where it holds more than numbers and plain expressions.
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from common.errors import ModelProblem
-from models.families.exported.runtime import Runtime, tensors
+from sightglass.common.errors import ModelProblem
+from sightglass.models.families.exported.runtime import Runtime, tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

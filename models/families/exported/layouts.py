@@ -1,4 +1,4 @@
-"""Read the outputs of exported detectors: the usual layouts, recognised by their shapes."""
+"""Recognise the output layouts of exported detectors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

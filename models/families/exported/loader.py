@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import logging
 import zipfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import torch
 
-from common.errors import ModelProblem
-from models import labels
-from models.adapters.detector import MAX_BOXES, Detections, Detector
-from models.families.custom.inspect import find_labels
-from models.families.exported.classifier import ExportedClassifier, classifier
-from models.families.exported.files import (
+from sightglass.common.errors import ModelProblem
+from sightglass.models import labels
+from sightglass.models.adapters.detector import MAX_BOXES, Detections, Detector
+from sightglass.models.families.custom.inspect import find_labels
+from sightglass.models.families.exported.classifier import ExportedClassifier, classifier
+from sightglass.models.families.exported.files import (
     CHANNELS,
     ONNX,
     OPENVINO,
@@ -32,22 +32,23 @@ from models.families.exported.files import (
     plain,
     taken,
 )
-from models.families.exported.layouts import LAYOUTS, Candidates, Layout, grid, infer
-from models.families.exported.runtime import padded, pieces
-from models.geometry import Geometry, ModelInput
-from models.inspect import TRUST, TableDraft, Unknown
-from models.preprocess import GREY
-from models.weights import locate, sha256_of
+from sightglass.models.families.exported.layouts import LAYOUTS, Candidates, Layout, grid, infer
+from sightglass.models.families.exported.runtime import padded, pieces
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
+from sightglass.models.preprocess import GREY
+from sightglass.models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.adapter import ModelSpec, Part, Progress
-    from models.families.exported.runtime import Runtime
+    from sightglass.models.adapter import Part, Progress
+    from sightglass.models.families.exported.runtime import Runtime
+    from sightglass.models.spec import ModelSpec
 
 __all__ = ["ExportedClassifier", "ExportedDetector", "as_answered", "detections", "inspect", "letterbox", "load"]
 
@@ -66,7 +67,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
     """
     path = locate(spec, progress=progress)
     runtime = open_file(path)
-    wanted = spec.weights.get("layout")
+    wanted = spec.weights.layout
     if wanted is not None and wanted not in LAYOUTS:
         raise ModelProblem(f"{wanted} is no layout of {spec.id}: use one of {', '.join(LAYOUTS)}.")
     notes: list[str] = []
@@ -96,11 +97,11 @@ def _fits(spec: ModelSpec, task: str) -> None:
 def _size(spec: ModelSpec, runtime: Runtime, notes: list[str]) -> tuple[int, int]:
     """Return (h, w): fixed by the file, else by the operator or its metadata, else a usual size."""
     known = plain(runtime.metadata.get("imgsz"))
-    given = spec.weights.get("preprocessing", {}).get("size")
+    given = spec.preprocessing.sides
     if runtime.size is not None:
         return runtime.size
     if given is not None:
-        return given, given
+        return given
     if isinstance(known, int):
         return known, known
     if isinstance(known, list | tuple) and len(known) == 2:
@@ -136,7 +137,7 @@ def _detector(
     notes: list[str],
     sha256: str,
 ) -> ExportedDetector:
-    names, name = labels.own(spec) or carried(runtime), spec.weights.get("layout")
+    names, name = labels.own(spec) or carried(runtime), spec.weights.layout
     task = runtime.metadata.get("task")
     if task not in (None, "detect", "segment", "pose"):
         raise ModelProblem(f"{runtime.path.name} is a model to {task}: only plain detectors and classifiers fit here.")
@@ -230,9 +231,10 @@ class Pixels:
     @classmethod
     def of(cls, spec: ModelSpec, layout: Layout) -> Pixels:
         """Return the layout's colours, changed by the operator's table."""
-        given: Mapping[str, Any] = spec.weights.get("preprocessing", {})
         bgr = choice(spec, "channels", CHANNELS, CHANNELS[layout.bgr]) == "bgr"
-        return cls(bgr, choice(spec, "range", (1, 255), layout.highest), given.get("mean"), given.get("std"))
+        return cls(
+            bgr, choice(spec, "range", (1, 255), layout.highest), spec.preprocessing.mean, spec.preprocessing.std
+        )
 
     def tensor(self, placed: NDArray[np.uint8]) -> Tensor:
         """Turn uint8 (h, w, 3) RGB into float32 (1, 3, h, w)."""
@@ -358,7 +360,7 @@ def _opened(path: Path, runtime: Runtime) -> TableDraft:
     noise = torch.rand(runtime.batch or 1, channels, *size, generator=torch.Generator().manual_seed(0))
     outputs: tuple[Tensor, ...] = runtime(noise)
     classifies = len(outputs) == 1 and outputs[0].ndim == 2
-    weights: dict[str, Any] = {"path": str(path)}
+    weights: Toml = {"path": str(path)}
     unknown: list[Unknown] = []
     if runtime.size is None:
         unknown.append(_SIDE)

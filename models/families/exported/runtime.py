@@ -1,4 +1,4 @@
-"""Define the base of runtimes for files that hold a whole model, and what they answer with."""
+"""Base class of runtimes for exported models."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from common.errors import ModelProblem
-from models.preprocess import MAX_CHANNELS
+from sightglass.common.errors import ModelProblem
+from sightglass.models.preprocess import MAX_CHANNELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Rebuild a TorchScript file as modules with the same tree and names, whose layers can be hooked.
+"""Rebuild TorchScript files as modules with hookable layers.
 
 Torch's own interpreter calls no hook inside a TorchScript file. But the file keeps each module's graph, so that the
 modules can be rebuilt: each runs its graph step by step with torch's operators, and calls its children as modules. The
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from common.errors import ModelProblem
-from models.families.exported.steps import plain
+from sightglass.common.errors import ModelProblem
+from sightglass.models.families.exported.steps import plain
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""Run the steps of a TorchScript graph that are Python's own: on lists, tuples, dictionaries and numbers."""
+"""Run a TorchScript graph's plain Python steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,11 +12,14 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from common.errors import ModelProblem, WeightsProblem
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.models.spec import PreprocessingTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from sightglass.common.files import Json
 
 ENDINGS = (".keras", ".h5", ".hdf5")
 INSTALL = "install what Keras models need: pip install keras h5py"
@@ -39,12 +42,15 @@ _NETS: tuple[tuple[str, str, str], ...] = (
     ("inception_v3 inception_resnet_v2 xception nasnet", "block14_sepconv2_act", "tf"),
     ("densenet", "conv5_block16_concat", "torch"),
 )
-WAYS: dict[str, tuple[dict[str, Any], str]] = {
-    "raw": ({"range": 255}, "colours from 0 to 255"),
-    "caffe": ({"range": 255, "mean": _CAFFE, "channels": "bgr"}, "blue first, 0 to 255, ImageNet's mean taken off"),
-    "tf": ({"mean": (0.5,), "std": (0.5,)}, "colours from -1 to 1"),
-    "torch": ({"mean": IMAGENET[0], "std": IMAGENET[1]}, "ImageNet's mean and deviation"),
-    "unit": ({"range": 1}, "colours from 0 to 1"),
+WAYS = {
+    "raw": (PreprocessingTable(range=255), "colours from 0 to 255"),
+    "caffe": (
+        PreprocessingTable(range=255, mean=_CAFFE, channels="bgr"),
+        "blue first, 0 to 255, ImageNet's mean taken off",
+    ),
+    "tf": (PreprocessingTable(mean=(0.5,), std=(0.5,)), "colours from -1 to 1"),
+    "torch": (PreprocessingTable(mean=IMAGENET[0], std=IMAGENET[1]), "ImageNet's mean and deviation"),
+    "unit": (PreprocessingTable(range=1), "colours from 0 to 1"),
 }
 
 
@@ -73,7 +79,7 @@ def is_keras(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in ENDINGS
 
 
-def config(path: Path) -> dict[str, Any]:
+def config(path: Path) -> Json:
     """Read a model's configuration; raise WeightsProblem, one sentence, where the file holds none."""
     with path.open("rb") as file:
         start = file.read(8)
@@ -148,7 +154,7 @@ def facts(path: Path) -> Facts:
     return Facts(shape, first, units, final, needs, taken, because)
 
 
-def _layers(node: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _layers(node: Mapping[str, Any]) -> Iterator[Json]:
     """Yield every layer and model in a configuration, models before their layers."""
     yield dict(node)
     inner = node.get("config")
@@ -191,7 +197,7 @@ def _inner(layer: Mapping[str, Any]) -> Mapping[str, Any]:
     return inner if isinstance(inner, dict) else {}
 
 
-def _input(model: Mapping[str, Any], layers: list[dict[str, Any]]) -> tuple[Any, bool]:
+def _input(model: Mapping[str, Any], layers: list[Json]) -> tuple[Any, bool]:
     """Return (h, w, c), None where the first input is not a picture, and whether channels come first."""
     shape: Any = None
     for layer in layers:
@@ -212,7 +218,7 @@ def _input(model: Mapping[str, Any], layers: list[dict[str, Any]]) -> tuple[Any,
     return ((height, width, channels), first) if isinstance(channels, int) else (None, first)
 
 
-def _answer(model: Mapping[str, Any], layers: list[dict[str, Any]]) -> tuple[int | None, str]:
+def _answer(model: Mapping[str, Any], layers: list[Json]) -> tuple[int | None, str]:
     """Return the number of outputs and the final activation, as far as the last layers tell."""
     named = _inner(model).get("output_layers") or ()
     last = named[0] if named and isinstance(named[0], list) else named
@@ -233,7 +239,7 @@ def _answer(model: Mapping[str, Any], layers: list[dict[str, Any]]) -> tuple[int
     return None, final
 
 
-def _taken(model: Mapping[str, Any], layers: list[dict[str, Any]], shape: Any) -> tuple[str, str]:
+def _taken(model: Mapping[str, Any], layers: list[Json], shape: Any) -> tuple[str, str]:
     for layer in layers:
         kind = layer["class_name"]
         if kind in _SCALED:

@@ -1,4 +1,4 @@
-"""Load picture classifiers of Keras (https://keras.io, Apache-2.0), run on torch with its hooks and gradients.
+"""Load Keras classifiers (https://keras.io, Apache-2.0) on torch.
 
 Layers have their names in Keras (`conv2d_2`; in a nested model `backbone.conv2d_2`), and gradients are of the numbers
 before the last softmax or sigmoid.
@@ -18,17 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.errors import ModelProblem, WeightsProblem
-from common.legible import legible
-from models import labels
-from models.adapters.classifier import Classifier, Logits
-from models.drawing import PAPERS, Paper, names_drawings, paper_of
-from models.families.custom.inspect import find_labels
-from models.families.keras import files
-from models.families.keras.network import Net, keras, opened, without_activation
-from models.inspect import TableDraft, Unknown
-from models.preprocess import MAX_CHANNELS, Preprocessing, prepare
-from models.weights import locate, sha256_of
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.legible import legible
+from sightglass.models import labels
+from sightglass.models.adapters.classifier import Classifier, Logits
+from sightglass.models.drawing import PAPERS, Paper, names_drawings, paper_of
+from sightglass.models.families.custom.inspect import find_labels
+from sightglass.models.families.keras import files
+from sightglass.models.families.keras.network import Net, keras, opened, without_activation
+from sightglass.models.inspect import TableDraft, Toml, Unknown
+from sightglass.models.preprocess import MAX_CHANNELS, Preprocessing, prepare
+from sightglass.models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,10 +36,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from models.adapter import ModelSpec, Prediction, Progress
-    from models.families.keras.files import Facts
-    from models.geometry import Geometry, ModelInput
-    from models.layers import Layer
+    from sightglass.models.adapter import Prediction, Progress
+    from sightglass.models.families.keras.files import Facts
+    from sightglass.models.geometry import Geometry, ModelInput
+    from sightglass.models.layers import Layer
+    from sightglass.models.spec import ModelSpec, PreprocessingTable
 
 LOGGER = logging.getLogger(__name__)
 USUAL = 224
@@ -131,8 +132,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
     net = Net(model)
     table = _table(spec, facts, notes)
     size = _size(spec, facts, notes)
-    mean, std = (_each(table.get(key, (usual,)), facts.shape[2]) for key, usual in (("mean", 0.0), ("std", 1.0)))
-    rest = {key: value for key, value in table.items() if key not in ("size", "short_side", "mean", "std")}
+    mean, std = _each(table.mean or (0.0,), facts.shape[2]), _each(table.std or (1.0,), facts.shape[2])
+    rest = replace(table, size=None, short_side=None, mean=None, std=None)
     preprocessing = Preprocessing(size, min(size), mean, std, antialias=False, crop="aspect").changed(rest)
     made = KerasClassifier(spec, net, preprocessing, sha256_of(path))
     made.final = final
@@ -140,7 +141,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
         (name for name, part in reversed(list(net.named_modules())) if type(part).__name__ == "Dense"), None
     )
     _complete_by_a_run(made, path, notes)
-    if not {"interpolation", "crop"} <= table.keys():
+    if None in (table.interpolation, table.crop):
         other = spec.where_stated("preprocessing")
         notes.append(f"Its pictures are resized as Keras does ({made.resizing}); {other} states another.")
     made.notes = tuple(notes)
@@ -158,7 +159,7 @@ def inspect(path: Path) -> TableDraft | None:
         raise WeightsProblem(
             f"{path.name} does not take pictures, (height, width, channels): only such models fit here."
         )
-    weights: dict[str, Any] = {"path": str(path)}
+    weights: Toml = {"path": str(path)}
     notes = [f"It is a model of Keras{_takes(facts)}."]
     unknown: list[Unknown] = []
     if facts.needs:
@@ -168,10 +169,7 @@ def inspect(path: Path) -> TableDraft | None:
     find_labels(path, count, weights, notes, unknown)
     preprocessing, words = files.WAYS[facts.taken]
     notes.append(f"It is given {words}, as {facts.because}: say so in weights.preprocessing where that is not so.")
-    if preprocessing:
-        weights["preprocessing"] = {
-            key: list(value) if isinstance(value, tuple) else value for key, value in preprocessing.items()
-        }
+    weights["preprocessing"] = preprocessing.stated()
     arch = "" if facts.needs else "keras"
     return TableDraft("keras", arch, {"task": "classify", "weights": weights}, tuple(unknown), tuple(notes))
 
@@ -201,7 +199,7 @@ def _custom_objects(spec: ModelSpec, facts: Facts) -> Iterator[None]:
             raise WeightsProblem(f"{spec.id} needs {', '.join(needs)}, which is no part of Keras: {mend}.")
         yield
         return
-    beside = Path(str(spec.weights.get("path", ""))).parent
+    beside = Path(spec.weights.path or "").parent
     file = next((place for place in (Path(named).expanduser(), beside / named) if place.is_file()), None)
     if file is None:
         raise WeightsProblem(f"There is no file {named} for {spec.id}: give its path in arch.")
@@ -214,10 +212,11 @@ def _size(spec: ModelSpec, facts: Facts, notes: list[str]) -> tuple[int, int]:
     """Return (h, w): fixed by the file, else by the operator, else a usual size."""
     assert facts.shape is not None
     height, width, _ = facts.shape
-    given = spec.weights.get("preprocessing", {}).get("size")
+    given = spec.preprocessing.sides
     if height is None and width is None and given is None:
         notes.append(f"The file does not say how large its input is: {USUAL} px a side was assumed.")
-    return height or given or USUAL, width or given or USUAL
+    usual = given or (USUAL, USUAL)
+    return height or usual[0], width or usual[1]
 
 
 def _each(numbers: Sequence[float], channels: int) -> tuple[float, ...]:
@@ -225,20 +224,20 @@ def _each(numbers: Sequence[float], channels: int) -> tuple[float, ...]:
     return tuple(numbers) * channels if len(numbers) == 1 else tuple(numbers)
 
 
-def _table(spec: ModelSpec, facts: Facts, notes: list[str]) -> dict[str, Any]:
+def _table(spec: ModelSpec, facts: Facts, notes: list[str]) -> PreprocessingTable:
     """Return the operator's preprocessing, or the one inferred from the file."""
-    given = dict(spec.weights.get("preprocessing", {}))
+    given = spec.preprocessing
     assert facts.shape is not None
-    for key in ("mean", "std"):
-        if key in given and len(given[key]) not in (1, facts.shape[2]):
+    for key, numbers in (("mean", given.mean), ("std", given.std)):
+        if numbers is not None and len(numbers) not in (1, facts.shape[2]):
             raise ModelProblem(
-                f"{key} of {spec.id} has {len(given[key])} numbers, and its pictures have {facts.shape[2]} channels."
+                f"{key} of {spec.id} has {len(numbers)} numbers, and its pictures have {facts.shape[2]} channels."
             )
-    if {"mean", "std", "range"} & given.keys():
+    if (given.mean, given.std, given.range) != (None, None, None):
         return given
     inferred, words = files.WAYS[facts.taken]
     notes.append(f"How its pictures are prepared was inferred: {words}, as {facts.because}.")
-    return inferred | given
+    return given.over(inferred)
 
 
 def _complete_by_a_run(made: KerasClassifier, path: Path, notes: list[str]) -> None:
@@ -264,14 +263,14 @@ def _complete_by_a_run(made: KerasClassifier, path: Path, notes: list[str]) -> N
 
 def _paper_of(made: KerasClassifier, notes: list[str]) -> Paper | None:
     """Return the colours of the drawings a model expects, by its table or by its answers; None for other models."""
-    given = made.spec.weights.get("sketch")
+    given = made.spec.weights.sketch
     if given is not None:
         if given not in PAPERS:
             raise ModelProblem(f"sketch of {made.spec.id} is {given!r}: use one of {', '.join(PAPERS)}.")
-        return given  # type: ignore[no-any-return]
+        return given
     if made.channels != 1 or max(made.preprocessing.size) > 128 or not names_drawings(made.labels):
         return None
-    if "antialias" not in made.spec.weights.get("preprocessing", {}):
+    if made.spec.preprocessing.antialias is None:
         # Such models learn from bitmaps of their own size: a thin line that is only sampled falls to pieces.
         made.preprocessing = replace(made.preprocessing, antialias=True)
 

@@ -1,4 +1,4 @@
-"""Open a Keras 3 model on torch without running code of its file, with its layers as modules."""
+"""Open Keras 3 models on torch without running their code."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from common.errors import ModelProblem, WeightsProblem
-from models.families.keras.files import INSTALL
-from models.weights import cache
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.models.families.keras.files import INSTALL
+from sightglass.models.weights import cache
 
 if TYPE_CHECKING:
     from pathlib import Path

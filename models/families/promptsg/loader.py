@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, overload
 
 import torch
 
-from common.errors import ModelProblem, WeightsProblem
-from models import checkpoint, labels
-from models.adapters.attention import record_attention
-from models.adapters.classifier import Classifier
-from models.adapters.embedder import Embedded, Embedder, PreparedAdapter
-from models.families.promptsg.network import AFTER, BEFORE, TOKENS, Config, PromptSG
-from models.inspect import TableDraft, Unknown
-from models.preprocess import Preprocessing
-from models.weights import locate, sha256_of
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.models import checkpoint, labels
+from sightglass.models.adapters.attention import record_attention
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.adapters.embedder import Embedded, Embedder, PreparedAdapter
+from sightglass.models.families.promptsg.network import AFTER, BEFORE, TOKENS, Config, PromptSG
+from sightglass.models.inspect import TableDraft, Unknown
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.adapter import ModelSpec, Progress
-    from models.adapters.attention import Record
-    from models.layers import Layer
+    from sightglass.common.files import Json
+    from sightglass.models.adapter import Progress, Record
+    from sightglass.models.layers import Layer
+    from sightglass.models.spec import ModelSpec
 
 MEAN = STD = (0.5, 0.5, 0.5)
 BATCH = 32
@@ -162,8 +163,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
     config, notes = read_config(tensors, given, path.name)
     module = PromptSG(config)
     fill(module, tensors, path.name)
-    stated = spec.weights.get("preprocessing", {})
-    mean, std = (tuple(stated.get(key, MEAN)) for key in ("mean", "std"))
+    mean, std = spec.preprocessing.mean or MEAN, spec.preprocessing.std or STD
     preprocessing = Preprocessing(config.size, min(config.size), mean, std, "bicubic", crop="squash")
     sha256 = sha256_of(path)
     adapter: PromptClassifier | PromptEmbedder
@@ -174,7 +174,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
     else:
         adapter = PromptEmbedder(spec, module, (), preprocessing, sha256)
     adapter.notes = (*given.get("notes", ()), *notes)
-    if spec.weights.get("package") == "models.demo":
+    if spec.weights.package == "sightglass.models.demo":
         # It knows drawn persons alone, so its scores are measured by such.
         adapter.controls = _drawn
     return adapter
@@ -182,7 +182,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
 
 def _drawn() -> list[NDArray[np.uint8]]:
     """Draw unrelated persons."""
-    from models.demo import person_scenes
+    from sightglass.models.demo import person_scenes
 
     return [
         person_scenes.draw(person_scenes.sample(person_scenes.HELD_OUT + 2 * i, 0, held_out=True)).pixels
@@ -224,9 +224,9 @@ _CLIP = {
 _UNUSED = ("logit_scale", "input_resolution", "context_length", "vocab_size", "token_embedding.", "text_encoder.dtype")
 
 
-def configured(spec: ModelSpec, path: Path) -> dict[str, Any]:
+def configured(spec: ModelSpec, path: Path) -> Json:
     """Read the configuration: the file in the table, else the .json beside the weights, else nothing."""
-    given = spec.weights.get("config")
+    given = spec.weights.config
     if given is None:
         return beside(path)
     try:
@@ -235,7 +235,7 @@ def configured(spec: ModelSpec, path: Path) -> dict[str, Any]:
         raise ModelProblem(f"The configuration of {spec.id} cannot be read from {given}: is it JSON?") from problem
 
 
-def beside(path: Path) -> dict[str, Any]:
+def beside(path: Path) -> Json:
     """Read the .json beside the weights; empty where there is none."""
     try:
         return _parsed(path.with_suffix(".json"))
@@ -243,7 +243,7 @@ def beside(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _parsed(path: Path) -> Json:
     found = json.loads(path.read_text("utf-8"))
     while isinstance(found, dict) and isinstance(inner := found.get("net", found.get("config")), dict):
         found = inner
@@ -366,6 +366,6 @@ def fill(module: PromptSG, tensors: Mapping[str, Tensor], name: str) -> None:
     )
 
 
-def written(config: Config) -> dict[str, Any]:
+def written(config: Config) -> Json:
     """Return a configuration as it is written to JSON."""
     return {**asdict(config), "size": list(config.size)}

@@ -1,4 +1,4 @@
-"""PromptSG: a re-identification network whose text reads the picture (Yang et al., CVPR 2024, pages 17343-17353).
+"""PromptSG's network (Yang et al., CVPR 2024, pages 17343-17353).
 
 CLIP's image encoder makes patch tokens. An inversion network turns the picture's own embedding into a pseudo-token X,
 CLIP's text encoder reads "A photo of a X person", and in the multimodal interaction module that sentence is the query

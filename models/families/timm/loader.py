@@ -5,20 +5,21 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from common.errors import ModelProblem
-from common.suggestions import did_you_mean
-from models import checkpoint, labels
-from models.adapters.classifier import Classifier
-from models.adapters.embedder import Embedder
-from models.families.custom import loader as custom
-from models.families.timm.networks import names_of, preprocessing_of
+from sightglass.common.errors import ModelProblem
+from sightglass.common.suggestions import did_you_mean
+from sightglass.models import checkpoint, labels
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.adapters.embedder import Embedder
+from sightglass.models.families.custom import loader as custom
+from sightglass.models.families.timm.networks import names_of, preprocessing_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
 
-    from models.adapter import ModelSpec, Progress
+    from sightglass.models.adapter import Progress
+    from sightglass.models.spec import ModelSpec
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embedder:
@@ -34,27 +35,26 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embe
         raise ModelProblem(f"timm has no model {spec.arch}{f': {hint}' if hint else '.'}")
     if spec.task == "embed":
         return _embedder(spec, config, progress)
-    if "path" in spec.weights:
+    if spec.weights.path:
         return custom.load(dataclasses.replace(spec, arch=f"timm/{spec.arch}"), progress)
     own = labels.own(spec)
     if not (own or config.num_classes):
         raise ModelProblem(f'{spec.id} names no classes: give it task = "embed" in a table of models.toml.')
-    count = {"num_classes": len(own)} if own and "random" not in spec.weights else {}
+    count = {"num_classes": len(own)} if own and not spec.untrained else {}
     module, sha256 = _module(spec, config, progress, count, count)
-    preprocessing = preprocessing_of(module).changed(spec.weights.get("preprocessing", {}))
+    preprocessing = preprocessing_of(module).changed(spec.preprocessing)
     return Classifier(spec, module, own or names_of(module), preprocessing, sha256)
 
 
 def _embedder(spec: ModelSpec, config: Any, progress: Progress | None) -> Embedder:
     """Load a timm model without its last layer: DINOv2 and the like, or any other's features."""
-    given = spec.weights.get("preprocessing", {})
     options: dict[str, Any] = {"num_classes": 0}
-    if "size" in given and "vit" in spec.arch:
+    if spec.preprocessing.size and "vit" in spec.arch:
         # Its positions are learnt for one size, and timm resamples them for another.
-        options["img_size"] = given["size"]
+        options["img_size"] = spec.preprocessing.size
     module, sha256 = _module(spec, config, progress, options, {})
-    notes = ("It is untrained.",) if "random" in spec.weights else ()
-    preprocessing = preprocessing_of(module).changed(given)
+    notes = ("It is untrained.",) if spec.untrained else ()
+    preprocessing = preprocessing_of(module).changed(spec.preprocessing)
     return Embedder(spec, module, (), preprocessing, sha256, notes=notes)
 
 
@@ -64,8 +64,8 @@ def _module(
     """Build the network with `options`, its weights as the table says, and return its sha256 too."""
     import timm
 
-    if "hub" in spec.weights and config.hf_hub_id:
-        spec = dataclasses.replace(spec, weights={**spec.weights, "hub": config.hf_hub_id})
+    if spec.weights.hub and config.hf_hub_id:
+        spec = spec.with_weights(hub=config.hf_hub_id)
 
     def read(path: Path) -> nn.Module:
         given = {"state_dict": checkpoint.read(path), "custom_load": False, **overlay}

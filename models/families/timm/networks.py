@@ -1,11 +1,11 @@
-"""Tell how timm's models want a picture prepared, and what their classes are called."""
+"""Preprocessing and class names of timm's models."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models import labels
-from models.preprocess import Preprocessing
+from sightglass.models import labels
+from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from torch import nn

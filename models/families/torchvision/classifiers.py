@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from models import checkpoint, labels
-from models.families.custom import loader as custom
-from models.families.torchvision.networks import (
+from sightglass.models import checkpoint, labels
+from sightglass.models.families.custom import loader as custom
+from sightglass.models.families.torchvision.networks import (
     TorchvisionClassifier,
     build,
     default_weights,
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from models.adapter import ModelSpec, Progress
-    from models.adapters.classifier import Classifier
+    from sightglass.models.adapter import Progress
+    from sightglass.models.adapters.classifier import Classifier
+    from sightglass.models.spec import ModelSpec
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     """Build the model on the CPU with torchvision's default weights, or an operator's own state dict."""
     default = default_weights(spec.arch)
-    if "path" in spec.weights:
+    if spec.weights.path:
         return custom.load(dataclasses.replace(spec, arch=f"torchvision/{spec.arch}"), progress)
     names = labels.own(spec) or tuple(default.meta["categories"])
 
@@ -45,5 +46,5 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     module, sha256 = checkpoint.module_of(
         published(spec, default), progress, lambda: build(spec.arch, classes=len(names)), read
     )
-    preprocessing = preprocessing_of(default).changed(spec.weights.get("preprocessing", {}))
+    preprocessing = preprocessing_of(default).changed(spec.preprocessing)
     return TorchvisionClassifier(spec, module, names, preprocessing, sha256)

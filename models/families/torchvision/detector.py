@@ -1,4 +1,4 @@
-"""Define what torchvision's detectors share: preparing a picture, suppression, and the layers of their backbones."""
+"""What torchvision's detectors share."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.adapters.detector import Detections, Detector
-from models.geometry import Geometry, ModelInput
-from models.layers import Stage
+from sightglass.models.adapters.detector import Detections, Detector
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.layers import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from models.adapter import ModelSpec
-    from models.layers import Layer
+    from sightglass.models.layers import Layer
+    from sightglass.models.spec import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)

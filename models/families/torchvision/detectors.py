@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from models import checkpoint, labels
-from models.families.torchvision import networks
-from models.families.torchvision.detector import TorchvisionDetector
-from models.families.torchvision.networks import load_tensors, published
-from models.families.torchvision.one_stage import FcosDetector, RetinaNetDetector, SsdDetector
-from models.families.torchvision.two_stage import TwoStage
+from sightglass.models import checkpoint, labels
+from sightglass.models.families.torchvision import networks
+from sightglass.models.families.torchvision.detector import TorchvisionDetector
+from sightglass.models.families.torchvision.networks import load_tensors, published
+from sightglass.models.families.torchvision.one_stage import FcosDetector, RetinaNetDetector, SsdDetector
+from sightglass.models.families.torchvision.two_stage import TwoStage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from torchvision.models import WeightsEnum
 
-    from models.adapter import ModelSpec, Progress
+    from sightglass.models.adapter import Progress
+    from sightglass.models.spec import ModelSpec
 
 _KINDS = ("fasterrcnn_", "retinanet_", "fcos_", "ssd300_", "ssdlite320_")
 # Frozen norms whose epsilon torchvision sets to 0 when it loads their weights.

@@ -1,16 +1,15 @@
-"""Build torchvision's classifiers, adapt them, and tell how their weights want a picture prepared."""
+"""Build and prepare torchvision's classifiers."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from common.errors import ModelProblem, WeightsProblem
-from common.suggestions import did_you_mean
-from models import architectures
-from models.adapters.classifier import Classifier
-from models.families.custom import transforms
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.suggestions import did_you_mean
+from sightglass.models import architectures
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.families.custom import transforms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,9 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torchvision.models import WeightsEnum
 
-    from models.adapter import ModelSpec
-    from models.layers import Layer
-    from models.preprocess import Preprocessing
+    from sightglass.models.layers import Layer
+    from sightglass.models.preprocess import Preprocessing
+    from sightglass.models.spec import ModelSpec
 
 
 class TorchvisionClassifier(Classifier):
@@ -59,9 +58,10 @@ def default_weights(
 
 def published(spec: ModelSpec, default: WeightsEnum) -> ModelSpec:
     """Return the row with the address of torchvision's own weights, where it names no others."""
-    if {"url", "path", "file", "package", "random"} & spec.weights.keys():
+    given = spec.weights
+    if given.url or given.path or given.file or given.package or spec.untrained:
         return spec
-    return replace(spec, weights={**spec.weights, "url": default.url})
+    return spec.with_weights(url=default.url)
 
 
 def load_tensors(module: nn.Module, path: Path, described: str, tensors: Mapping[str, Tensor]) -> None:

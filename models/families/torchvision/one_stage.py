@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from models.adapter import Part
-from models.adapters.detector import SIDES, Detections
-from models.families.torchvision.detector import (
+from sightglass.models.adapter import Part
+from sightglass.models.adapters.detector import SIDES, Detections
+from sightglass.models.families.torchvision.detector import (
     TorchvisionDetections,
     TorchvisionDetector,
     root_of_sigmoids,
@@ -21,8 +21,8 @@ from models.families.torchvision.detector import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from models.adapter import ModelSpec
-    from models.layers import Layer
+    from sightglass.models.layers import Layer
+    from sightglass.models.spec import ModelSpec
 
 
 class _Dense(TorchvisionDetector):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.families.torchvision.detector import (
+from sightglass.models.families.torchvision.detector import (
     TorchvisionDetections,
     TorchvisionDetector,
     softmax_beside,

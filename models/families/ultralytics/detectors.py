@@ -1,4 +1,4 @@
-"""Adapt Ultralytics' detectors: grids of candidates, upright or rotated, and the queries of RT-DETR."""
+"""Adapt Ultralytics' detectors."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.adapter import ModelSpec
-from models.adapters.detector import MAX_BOXES, SIDES, Detections, Detector
-from models.families.ultralytics.heads import Queries, reader
-from models.geometry import Geometry, ModelInput
-from models.layers import Stage
+from sightglass.models.adapters.detector import MAX_BOXES, SIDES, Detections, Detector
+from sightglass.models.families.ultralytics.heads import Queries, reader
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.layers import Stage
+from sightglass.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from models.adapter import Prediction
-    from models.layers import Layer
+    from sightglass.models.adapter import Prediction
+    from sightglass.models.layers import Layer
 
 MIN_HALVED = 512
 """Pixels of a side from which a model may see pictures at half its size: of smaller ones, objects would be too few."""

@@ -1,4 +1,4 @@
-"""Replace the forward of Ultralytics' heads: return all candidates of the branch that is shown, and store nothing.
+"""Make Ultralytics' heads return all candidates.
 
 The library's own forwards cache anchors on the head (after a call in inference mode later gradients fail), write the
 vocabulary into it, and drop all but the strongest candidates of an end-to-end head.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from models.adapters.detector import Detections
+from sightglass.models.adapters.detector import Detections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

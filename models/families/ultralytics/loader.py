@@ -1,4 +1,4 @@
-"""Load Ultralytics' models: every YOLO of the installed release, YOLO-World, YOLOE, RT-DETR and `-cls` classifiers.
+"""Load Ultralytics' models.
 
 Segmenters have masks, rotated boxes (OBB) corners, poses their boxes alone. The boxes are those of `predict`, plus a
 segmenter's boxes with an empty mask, which `predict` drops.
@@ -17,18 +17,19 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from common.errors import ModelProblem
-from models import checkpoint, labels
-from models.adapter import ModelSpec, Progress
-from models.adapters.classifier import Classifier
-from models.adapters.folding import conv_act
-from models.families.custom import transforms
-from models.families.ultralytics.detectors import NumberedLayers, RtDetr, TurnedDetector, YoloDetector
-from models.families.ultralytics.heads import reader
-from models.families.ultralytics.prompts import OpenVocabulary
-from models.layers import Layer
-from models.preprocess import Preprocessing
-from models.weights import cache, locate, sha256_of
+from sightglass.common.errors import ModelProblem
+from sightglass.models import checkpoint, labels
+from sightglass.models.adapter import Progress
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.adapters.folding import conv_act
+from sightglass.models.families.custom import transforms
+from sightglass.models.families.ultralytics.detectors import NumberedLayers, RtDetr, TurnedDetector, YoloDetector
+from sightglass.models.families.ultralytics.heads import reader
+from sightglass.models.families.ultralytics.prompts import OpenVocabulary
+from sightglass.models.layers import Layer
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.spec import ModelSpec
+from sightglass.models.weights import cache, locate, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,8 +41,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloClassifier | 
     A `.pt` of Ultralytics is a pickle, and opening one runs the code in it: only files that `models.weights` finds in
     places the operator named may come here, never an upload.
     """
-    if "random" in spec.weights:
-        module = untrained(spec.arch, spec.weights["random"])
+    if (seed := spec.weights.random) is not None:
+        module = untrained(spec.arch, seed)
         return adapt(spec, _one_to_many(module), checkpoint.digest(module))
     path = locate(spec, progress=progress)
     import_quietly()

@@ -1,4 +1,4 @@
-"""Adapt detectors with an open vocabulary: YOLO-World and YOLOE, given words, drawn examples, or their own classes.
+"""Adapt open-vocabulary detectors: YOLO-World and YOLOE.
 
 The vocabulary is an input of the run, not a state of the module: an adapter with other words is a light copy that
 shares the module, so that two sessions with two vocabularies never mix.
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from common.errors import ModelProblem, WeightsProblem
-from models.adapter import ModelSpec, Progress
-from models.families.ultralytics.detectors import YoloDetector
-from models.labels import vocabulary
-from models.weights import locate
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.models.adapter import Progress
+from sightglass.models.families.ultralytics.detectors import YoloDetector
+from sightglass.models.labels import vocabulary
+from sightglass.models.spec import ModelSpec, WeightsTable
+from sightglass.models.weights import locate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,18 +28,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from models.adapters.detector import Detections
-    from models.geometry import Box
+    from sightglass.models.adapters.detector import Detections
+    from sightglass.models.geometry import Box
 
 _ASSETS = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 _CLIP = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
 ENCODERS = {
-    "clip:ViT-B/32": {
-        "url": f"https://openaipublic.azureedge.net/clip/models/{_CLIP}/ViT-B-32.pt",
-        "sha256": _CLIP,
-    },
-    "mobileclip:blt": {"url": f"{_ASSETS}/mobileclip_blt.ts"},
-    "mobileclip2:b": {"url": f"{_ASSETS}/mobileclip2_b.ts"},
+    "clip:ViT-B/32": WeightsTable(
+        url=f"https://openaipublic.azureedge.net/clip/models/{_CLIP}/ViT-B-32.pt", sha256=_CLIP
+    ),
+    "mobileclip:blt": WeightsTable(url=f"{_ASSETS}/mobileclip_blt.ts"),
+    "mobileclip2:b": WeightsTable(url=f"{_ASSETS}/mobileclip2_b.ts"),
 }
 """Sources of the text encoders' weights, by Ultralytics' names."""
 

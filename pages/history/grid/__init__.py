@@ -1,4 +1,4 @@
-"""Draw records as a grid of pictures, to open one or select several."""
+"""Grid of records to open or select."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.frontend import declare, no_callback, packed_by_content
+from sightglass.components.declare import declare, no_callback, packed_by_content
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SHARED = ("session/url_state.js", "frontend/component.js", "frontend/unpack.js")
-_MODULES = (*(f"../../../components/{name}" for name in _SHARED), "grid.js")
 _HTML = '<div class="component grid" role="list"></div>'
-_component = declare("history_grid", Path(__file__).parent, _MODULES, html=_HTML)
+_component = declare("history_grid", Path(__file__).with_name("grid.js"), html=_HTML)
 
 
 @dataclass(frozen=True)

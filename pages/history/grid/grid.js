@@ -1,13 +1,14 @@
 // Saved records as pictures in a grid: one can be opened, several can be selected. The browser holds the selection.
 
-import { component, jpegBlob } from "../../../components/frontend/component.js";
-import { unpack } from "../../../components/frontend/unpack.js";
+import "../../../sightglass/components/session/url_state.js";
+import { component, jpegBlob } from "../../../sightglass/browser/component.js";
+import { unpack } from "../../../sightglass/browser/unpack.js";
 
 /**
  * @typedef {{id: string, title: string, score: string, line: string, when: string, about: string, tags: string[],
  *   note: string, marks: number, damaged: string}} Tile
  * @typedef {{id: string, turn: string, tiles: Tile[], chosen: string[]}} GridHead
- * @typedef {import("../../../components/frontend/component.js").Send} Send
+ * @typedef {import("../../../sightglass/browser/component.js").Send} Send
  */
 
 const WAIT_MS = 120;

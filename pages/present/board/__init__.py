@@ -1,4 +1,4 @@
-"""Draw the slides of a deck as rows: texts edited in place, order by drag, keys and buttons.
+"""Edit a deck's slides as rows.
 
 The browser reports what a person did as acts, each with a number: an act is followed once, in the order in which it was
 done, whichever request brings it.
@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from components.frontend import declare, no_callback, packed_by_content
-from components.session import state
+from sightglass.components.declare import declare, no_callback, packed_by_content
+from sightglass.components.session import state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KEY = "deck-board"
-_SHARED = ("frontend/component.js", "frontend/unpack.js")
-_MODULES = (*(f"../../../components/{name}" for name in _SHARED), "rows.js", "board.js")
-_component = declare("deck_board", Path(__file__).parent, _MODULES, html='<div class="component board"></div>')
+_component = declare("deck_board", Path(__file__).with_name("board.js"), html='<div class="component board"></div>')
 
 
 @dataclass(frozen=True)

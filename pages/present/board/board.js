@@ -1,13 +1,13 @@
 // The slides of a deck as rows. What is typed is sent at each pause; a row that is being typed in is never overwritten.
 
-import { component, jpegBlob } from "../../../components/frontend/component.js";
-import { unpack } from "../../../components/frontend/unpack.js";
+import { component, jpegBlob } from "../../../sightglass/browser/component.js";
+import { unpack } from "../../../sightglass/browser/unpack.js";
 import { Acts, moved, placeAt } from "./rows.js";
 
 /**
  * @typedef {{id: string, kind: string, title: string, sentence: string, notes: string}} Row
  * @typedef {{id: string, deck: string, rows: Row[], limits: Record<string, number>}} Head
- * @typedef {import("../../../components/frontend/component.js").Send} Send
+ * @typedef {import("../../../sightglass/browser/component.js").Send} Send
  * @typedef {"title"|"sentence"|"notes"} Field
  * @typedef {HTMLInputElement|HTMLTextAreaElement} Input
  * @typedef {{act: (kind: string, value: unknown) => void, move: (id: string, by: number, focus: HTMLElement) => void,

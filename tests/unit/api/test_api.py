@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -15,28 +16,31 @@ import pytest
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
-from api.app import as_openapi_3_0, create
-from api.schemas import Settings
-from explain import Explainer, monitor
-from explain.comparison import Comparison
-from explain.detections import missed
-from explain.export import class_files, embedded_recipe, result_folder
-from explain.export.similarity_files import summary
-from explain.phrases import plain_text
-from explain.picture.image import Image, to_png
-from explain.similarity.ranking import context
-from explain.similarity.similarity import similarity
-from models.demo import scenes
+from sightglass import monitor
+from sightglass.api.app import create
+from sightglass.api.openapi import as_openapi_3_0
+from sightglass.api.schemas import Settings
+from sightglass.explain import Explainer
+from sightglass.explain.comparison.detections import missed
+from sightglass.explain.comparison.models import Comparison
+from sightglass.explain.phrases import plain_text
+from sightglass.explain.picture.image import Image, to_png
+from sightglass.explain.rendering.style import FILE_STYLE
+from sightglass.explain.similarity.ranking import context
+from sightglass.explain.similarity.similarity import similarity
+from sightglass.export import class_files, embedded_recipe, result_folder
+from sightglass.export.similarity_files import summary
+from sightglass.models.demo import scenes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from explain.explanation import Explanation
+    from sightglass.explain.explanation import Explanation
 
 NPY, PNG = {"Accept": "application/x-npy"}, {"Accept": "image/png"}
-LOOK = result_folder.MapColours()
+LOOK = FILE_STYLE
 
 
 @pytest.fixture(scope="module")
@@ -318,6 +322,37 @@ def test_the_description_names_both_bodies_and_every_answer(client: TestClient) 
     form = said["components"]["schemas"]["ExplainForm"]
     assert form["properties"]["image"]["format"] == "binary"
     assert form["additionalProperties"] is False
+
+
+def test_the_description_has_names_examples_keys_and_a_version(client: TestClient) -> None:
+    answer = client.get("/api/openapi.json")
+    said = answer.json()
+    assert answer.headers["api-version"] == said["components"]["headers"]["Version"]["schema"]["const"] == "1"
+    named = [way["operationId"] for ways in said["paths"].values() for way in ways.values()]
+    assert len(set(named)) == len(named) and {"explain_picture", "list_models", "get_readiness"} <= {*named}
+    assert all(re.fullmatch("[a-z_]+", name) for name in named)
+    assert {"Bearer", "Key"} == {*said["components"]["securitySchemes"]}
+    # Without a key everybody is answered, and with one all but what reveals nothing.
+    assert said["security"] == [{}, {"Bearer": []}, {"Key": []}]
+    locked = create(Settings(key="k")).openapi()
+    assert locked["security"] == [{"Bearer": []}, {"Key": []}]
+    open_ones = {path for path, ways in locked["paths"].items() for way in ways.values() if way.get("security") == []}
+    assert open_ones == {
+        "/api/health",
+        "/api/health/alive",
+        "/api/health/ready",
+        "/api/problems",
+        "/api/problems/{kind}",
+    }
+    assert said["components"]["schemas"]["Problem"]["example"]["status"] == 413
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/explain", "/api/explain/class", "/api/similarity", "/predict_with_gradcam", "/analyze_class"]
+)
+def test_the_example_of_a_body_is_answered(client: TestClient, path: str) -> None:
+    body = client.get("/api/openapi.json").json()["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+    assert client.post(path, json=body["example"]).status_code == 200
 
 
 def test_the_page_of_it_needs_no_network_and_is_drawn_from_an_older_form(client: TestClient) -> None:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 import uvicorn
 
-from api import problems
-from api.app import create
-from api.schemas import Settings
+from sightglass.api import problems
+from sightglass.api.app import create
+from sightglass.api.schemas import Settings
+from tests.rooms import sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +78,5 @@ def test_the_table_of_routes_is_whole() -> None:
 
 
 def test_every_variable_is_named() -> None:
-    root = Path(__file__).parents[3]
-    text = "".join(path.read_text("utf-8") for path in (root / "api").glob("*.py"))
+    text = "".join(path.read_text("utf-8") for path in sources("api"))
     assert set(re.findall(r"SIGHTGLASS_API_[A-Z]+", text)) == set(re.findall(r"SIGHTGLASS_API_[A-Z]+", PAGE))

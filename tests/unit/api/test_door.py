@@ -12,12 +12,12 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from api import door, middleware, sign_in
-from api.door import Door
-from api.identity import COOKIE, PEER
-from api.schemas import Settings
-from common import users
-from common.access import attempts, passwords, people, policy, rates, visit
+from sightglass.api import door, middleware, sign_in
+from sightglass.api.door import Door
+from sightglass.api.identity import COOKIE, PEER
+from sightglass.api.schemas import Settings
+from sightglass.common import users
+from sightglass.common.access import attempts, passwords, people, policy, rates, visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -696,7 +696,7 @@ def test_the_screen_says_what_to_do_with_a_shared_password_and_a_forgotten_one(
 def test_behind_a_proxy_of_this_machine_who_signed_in_has_the_api_under_the_site_s_name(
     way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.host_names.is_loopback", lambda _text: True)
+    monkeypatch.setattr("sightglass.api.host_names.is_loopback", lambda _text: True)
     way("password")
     opened = signed_in()
     at_the_site = {"host": "sightglass.example.org", "origin": "http://sightglass.example.org"}

@@ -15,14 +15,14 @@ from PIL import Image as Pillow
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-import api
-from api import negotiation, problems, service
-from api.app import create
-from api.schemas import Settings
-from api.work_queue import Busy, TooSlow
-from common.errors import Cancelled, Problem, WeightsProblem
-from models import weights
-from models.catalog import available, catalog
+from sightglass import api
+from sightglass.api import negotiation, problems, service
+from sightglass.api.app import create
+from sightglass.api.schemas import Settings
+from sightglass.api.work_queue import Busy, TooSlow
+from sightglass.common.errors import Cancelled, Problem, WeightsProblem
+from sightglass.models import weights
+from sightglass.models.catalog import available, catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -317,7 +317,7 @@ def test_settings_come_from_the_environment_and_are_overruled(monkeypatch: pytes
 
 
 def test_beside_another_application_it_is_made_when_it_is_asked() -> None:
-    code = "import sys, api; api.routes(); print({'fastapi', 'torch', 'cv2'} & set(sys.modules))"
+    code = "import sys; from sightglass import api; api.routes(); print({'fastapi', 'torch', 'cv2'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
     with TestClient(Starlette(routes=api.routes(Settings()))) as client:

@@ -18,10 +18,10 @@ from schemathesis import Config as SchemathesisConfig  # noqa: E402
 from schemathesis.checks import negative_data_rejection, positive_data_acceptance  # noqa: E402
 from schemathesis.generation import GenerationMode  # noqa: E402
 
-from api.app import create  # noqa: E402
-from api.schemas import Settings  # noqa: E402
-from common.errors import ModelProblem  # noqa: E402
-from explain import Explainer  # noqa: E402
+from sightglass.api.app import create  # noqa: E402
+from sightglass.api.schemas import Settings  # noqa: E402
+from sightglass.common.errors import ModelProblem  # noqa: E402
+from sightglass.explain import Explainer  # noqa: E402
 
 if TYPE_CHECKING:
     from schemathesis import Case

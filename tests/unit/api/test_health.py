@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.testclient import TestClient
 
-from api import readiness, stopping
-from api.app import create
-from api.readiness import Readiness
-from api.schemas import Settings
-from common import stopping as process
-from common.errors import WeightsProblem
-from explain import Explainer
+from sightglass.api import readiness, stopping, uvicorn_internals
+from sightglass.api.app import create
+from sightglass.api.readiness import Readiness
+from sightglass.api.schemas import Settings
+from sightglass.common import stopping as process
+from sightglass.common.errors import WeightsProblem
+from sightglass.explain import Explainer
 from tests.servers import until
 from tests.unit.api.test_errors import told
 
@@ -121,14 +121,14 @@ def test_a_server_that_is_told_to_end_closes_once_its_requests_are_answered(
             self.config = type("Config", (), {"timeout_graceful_shutdown": None})()
 
     ended = threading.Event()
-    monkeypatch.setattr(stopping, "_exit_after", lambda seconds: ended.set())
+    monkeypatch.setattr(uvicorn_internals, "_exit_after", lambda seconds: ended.set())
     monkeypatch.setattr(process, "_STOPPING", threading.Event())
     monkeypatch.setattr(process, "_STOPS", [])
     working = threading.Event()
     working.set()
     monkeypatch.setattr(process, "_BUSY", [working.is_set])
     server: Any = Server()
-    stopping._handle_exit(server, number, None)
+    uvicorn_internals.handle_exit(server, number, None)
     assert ended.wait(10)
     assert process._STOPPING.wait(10)
     assert not server.should_exit
@@ -139,5 +139,5 @@ def test_a_server_that_is_told_to_end_closes_once_its_requests_are_answered(
     assert server._captured_signals == raised
     # A second signal does not wait.
     second: Any = Server()
-    stopping._handle_exit(second, 15, None)
+    uvicorn_internals.handle_exit(second, 15, None)
     assert second.should_exit

@@ -13,14 +13,21 @@ import pytest
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
-from api import limits, negotiation, problems, service, similarity
-from api.app import create
-from api.negotiation import LargeResponse
-from api.schemas import ClassRequest, CompareRequest, DetectRequest, ExplainRequest, Settings, SimilarityRequest
-from common.errors import Cancelled, ImageProblem, TooLarge
-from explain import Explainer
-from explain.picture.image import Image
-from models.geometry import Geometry
+from sightglass.api import limits, negotiation, problems, service, similarity
+from sightglass.api.app import create
+from sightglass.api.negotiation import LargeResponse
+from sightglass.api.schemas import (
+    ClassRequest,
+    CompareRequest,
+    DetectRequest,
+    ExplainRequest,
+    Settings,
+    SimilarityRequest,
+)
+from sightglass.common.errors import Cancelled, ImageProblem, TooLarge
+from sightglass.explain import Explainer
+from sightglass.explain.picture.image import Image
+from sightglass.models.geometry import Geometry
 from tests import loops
 
 if TYPE_CHECKING:

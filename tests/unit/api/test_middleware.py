@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.requests import Request
 
-from api import metrics, middleware
-from api.schemas import Settings
-from api.work_queue import Busy
-from models import catalog
+from sightglass.api import metrics, middleware
+from sightglass.api.schemas import Settings
+from sightglass.api.work_queue import Busy
+from sightglass.models import catalog
 from tests import loops
 
 if TYPE_CHECKING:

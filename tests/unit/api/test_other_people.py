@@ -11,22 +11,22 @@ import pytest
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
-from api import live, routes
-from api.app import create
-from api.schemas import Settings
-from common import users
-from common.access import people, policy, rates
-from explain.monitor import default
-from models import catalog
+from sightglass.api import live, routes
+from sightglass.api.app import create
+from sightglass.api.schemas import Settings
+from sightglass.common import users
+from sightglass.common.access import people, policy, rates
+from sightglass.models import catalog
+from sightglass.monitor import default
 from tests.unit.test_whose import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from fastapi import FastAPI
     from httpx import Response
 
-    from common.users import Role
+    from sightglass.api.app import Api
+    from sightglass.common.users import Role
 
 ANNAS, NEVER = "zqxw-model", "zqxv-model"
 """A model of Anna's own, and one that never was."""
@@ -84,7 +84,7 @@ TRIES: dict[str, Callable[[str], list[Ask]]] = {
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     base = tmp_path_factory.mktemp("server")
     (base / "models.toml").touch()
     with pytest.MonkeyPatch.context() as patched:
@@ -102,7 +102,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
 
 
 @pytest.fixture(scope="module")
-def clients(app: FastAPI) -> dict[str, TestClient]:
+def clients(app: Api) -> dict[str, TestClient]:
     def client(id_: str) -> TestClient:
         headers = {"Authorization": f"Bearer {people.issue_token(id_, 'test')}"}
         return TestClient(app, base_url="http://localhost", headers=headers)
@@ -142,7 +142,7 @@ def paths(found: Iterable[Any]) -> set[str]:
     return every
 
 
-def test_every_route_is_tried(app: FastAPI) -> None:
+def test_every_route_is_tried(app: Api) -> None:
     """Whoever adds a route says here what of somebody's might be asked of it."""
     assert paths(app.routes) == set(TRIES)
     assert {route.path for route in routes()} == {"/api", "/predict_with_gradcam", "/analyze_class"}

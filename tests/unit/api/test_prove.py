@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.app import create
-from api.prove import prove_map
-from api.schemas import ProveRequest, Settings
-from common.errors import Cancelled
-from explain import Explainer
-from explain.faithfulness.measures import without_hidden
-from explain.recipe import Recipe
-from models.adapters.classifier import Classifier
+from sightglass.api.app import create
+from sightglass.api.prove import prove_map
+from sightglass.api.schemas import ProveRequest, Settings
+from sightglass.common.errors import Cancelled
+from sightglass.explain import Explainer
+from sightglass.explain.proof.measures import without_hidden
+from sightglass.explain.recipe import Recipe
+from sightglass.models.adapters.classifier import Classifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

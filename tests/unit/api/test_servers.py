@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api.stopping import EXIT_SECONDS
 from benchmarks.processes import free_port
+from sightglass.api.uvicorn_internals import EXIT_SECONDS
 from tests.servers import form, got, until, until_it_answers
 
 if TYPE_CHECKING:
@@ -83,9 +83,13 @@ def test_one_id_is_in_every_line_and_an_order_to_end_is_followed(
     assert "trolleybus-of-somebody" not in log.read_text("utf-8")
     lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
     mine = {line["message"]: line for line in lines if line.get("request") == "one.of-mine"}
-    assert mine["explained"]["logger"] == "explain.explainer"
+    assert mine["explained"]["logger"] == "sightglass.explain.explainer"
     assert mine["explained"]["method"] == "gradcam"
-    assert mine["answered"] == mine["answered"] | {"status": 200, "route": "/api/explain", "logger": "api.request_log"}
+    assert mine["answered"] == mine["answered"] | {
+        "status": 200,
+        "route": "/api/explain",
+        "logger": "sightglass.api.request_log",
+    }
     assert any(line["message"] == "answered" and line["request"] == "long" for line in lines)
     if command is DASHBOARD:
         assert [line["addresses"] for line in lines if line["message"] == "listening"] == [

@@ -27,7 +27,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from benchmarks.processes import free_port
-from common.access import passwords, people
+from sightglass.common.access import passwords, people
 from tests.servers import until_it_answers
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from api import slow_headers, startup
-from api.slow_headers import HeaderDeadline
-from common.environment import variable
-from common.errors import SettingProblem
+from sightglass.api import startup, uvicorn_internals
+from sightglass.api.uvicorn_internals import HeaderDeadline
+from sightglass.common.environment import variable
+from sightglass.common.errors import SettingProblem
 from tests import loops
 from tests.unit.common.test_settings import MALFORMED
 
@@ -29,7 +29,7 @@ WHOLE = b"GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 @pytest.fixture(autouse=True)
 def uvicorn_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slow_headers.auto, "AutoHTTPProtocol", slow_headers.auto.AutoHTTPProtocol)
+    monkeypatch.setattr(uvicorn_internals.auto, "AutoHTTPProtocol", uvicorn_internals.auto.AutoHTTPProtocol)
     monkeypatch.setattr(uvicorn.Server, "handle_exit", uvicorn.Server.handle_exit)
 
 
@@ -73,7 +73,7 @@ def served(visit: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitab
 
     async def app(scope: dict[str, object], receive: object, send: Callable[..., Awaitable[None]]) -> None:
         if scope["path"] == "/slow":
-            await asyncio.sleep(3 * slow_headers.HEADER_SECONDS)
+            await asyncio.sleep(3 * uvicorn_internals.HEADER_SECONDS)
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
         await send({"type": "http.response.body", "body": b"done"})
 
@@ -94,7 +94,7 @@ def served(visit: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitab
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slow_headers, "HEADER_SECONDS", 0.1)
+    monkeypatch.setattr(uvicorn_internals, "HEADER_SECONDS", 0.1)
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: loc"])

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.work_queue import NICE, Busy, TooSlow, WorkQueue
-from common import users
-from common.errors import Cancelled
+from sightglass.api.work_queue import NICE, Busy, TooSlow, WorkQueue
+from sightglass.common import users
+from sightglass.common.errors import Cancelled
 from tests import loops
 from tests.servers import until
 

@@ -6,16 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from benchmarks.report import with_section
 from benchmarks.truth import agreement
 from benchmarks.truth.agreement import ALL, Agreement, ranks, spearman
 from benchmarks.truth.proved import ProvedMap
-from explain.faithfulness.curves import Curve, Trace
-from explain.faithfulness.measures import MEASURES, SHOWN
-from explain.faithfulness.proof import Proof
-from explain.maps.statistics import Agreement as Alike
+from sightglass.explain.maps.statistics import Agreement as Alike
+from sightglass.explain.proof.curves import Curve, Trace
+from sightglass.explain.proof.measures import MEASURES, SHOWN
+from sightglass.explain.proof.proof import Proof
 
 
 def proof(area: float) -> Proof:
@@ -40,6 +39,8 @@ def proved(number: int, hit: float, area: float, spread: float = 0.1, **given: A
 
 
 def test_a_rank_correlation_shares_ranks_among_equals() -> None:
+    from scipy import stats
+
     assert ranks(np.array([3.0, 1.0, 3.0, 9.0])).tolist() == [1.5, 0, 1.5, 3]
     assert spearman(np.array([1.0, 2.0, 3.0]), np.array([0.1, 0.2, 50.0])) == pytest.approx(1)
     # By hand: ranks 0 1 2 3 and 1 0 3 2 differ by 1 each, 1 - 6 * 4 / (4 * 15).

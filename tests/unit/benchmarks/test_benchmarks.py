@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytest.importorskip("pytorch_grad_cam")
-pytest.importorskip("torchcam")
-
-
 from benchmarks import prove, timing
 from benchmarks import report as results
 from benchmarks.__main__ import main
 from benchmarks.classifiers.speed import goals
 from benchmarks.viewer import run as viewer
+from tests.late import late
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+late("pytorch_grad_cam")
+late("torchcam")
 LINES = {
     "bare", "bare_channels_last", "grad_cam", "grad_cam_batched", "torch_cam", "torch_cam_grown",
     "maps", "methods", "explanation", "method", "class", "scale", "grow", "file",
@@ -57,7 +56,7 @@ def test_speed_writes_every_line_and_the_maps_are_the_references(
 def test_a_proof_is_timed_beside_the_same_pictures(
     bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from models.adapters.classifier import Classifier
+    from sightglass.models.adapters.classifier import Classifier
 
     asked: list[int] = []
     run = Classifier.run

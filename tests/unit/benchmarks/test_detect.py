@@ -19,10 +19,10 @@ from benchmarks.detectors import speed as detect
 from benchmarks.detectors.annotated import Photograph, dataset, matched
 from benchmarks.detectors.case import level, scale
 from benchmarks.report import machine, with_section
-from explain.maps.heatmap import Heatmap
-from models.adapter import Prediction, Target
-from models.geometry import Geometry
-from tests.conftest import weight
+from sightglass.explain.maps.heatmap import Heatmap
+from sightglass.models.adapter import Prediction, Target
+from sightglass.models.geometry import Geometry
+from tests.weights import weight
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,6 +176,7 @@ def test_each_command_writes_its_own_section_of_the_report(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.weights("yolo11n.pt")
 def test_every_line_of_a_detector_is_timed_and_its_maps_are_the_references(
     bus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,9 +10,9 @@ import torch
 
 from benchmarks.memory import hour, long, small
 from benchmarks.processes import HAS_PROC
-from explain import Explainer
-from explain.evidence.resident import Residency
-from explain.picture.examples import bundled
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.picture.examples import bundled
 
 MODELS = ("demo-s", "demo-m", "demo-cls-s", "demo-cls-m", "demo-cls-cheat", "demo-cls-honest", "demo-vit", "demo-reid")
 

@@ -10,17 +10,16 @@ import pytest
 from benchmarks import inside
 from benchmarks.detectors import parts
 from benchmarks.report import Row
-from common.errors import ModelProblem
-from explain import Explainer
-from explain.faithfulness.prove import object_of
-from tests.conftest import weight
+from sightglass.common.errors import ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.faithfulness.prove import object_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.weights("yolo11n.pt", "images/labels.json")
 def test_every_map_hides_as_much_of_the_box_and_blobs_are_what_it_is_held_against(monkeypatch: pytest.MonkeyPatch):
-    weight("yolo11n.pt")
     monkeypatch.setattr(inside, "FILLINGS", ("blur", "mean"))
     monkeypatch.setattr(parts, "MASKS", 8)
     monkeypatch.setattr(parts, "MASKED", 1)

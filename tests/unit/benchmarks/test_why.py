@@ -10,9 +10,9 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import inside
 from benchmarks.classifiers import regions, why
-from common.errors import ModelProblem
-from explain import Explainer
-from explain.questions import settings
+from sightglass.common.errors import ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.questions import settings
 
 if TYPE_CHECKING:
     from pathlib import Path

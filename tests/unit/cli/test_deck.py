@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli import main
-from explain.deck import Scene
-from explain.history import History
+from sightglass.cli import main
+from sightglass.deck import Scene
+from sightglass.history import History
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from explain.deck.deck import Deck
+    from sightglass.deck.deck import Deck
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from cli import main
-from cli.doctor import checks, packages
-from common.machine import Machine
+from sightglass.cli import main
+from sightglass.cli.doctor import checks, packages
+from sightglass.common.machine import Machine
 
 ROOT = Path(__file__).parents[3]
 GIB = 2**30
@@ -68,7 +68,7 @@ def test_what_is_broken_is_named_with_what_to_do(
 
 
 def test_a_small_machine_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    from common import machine
+    from sightglass.common import machine
 
     monkeypatch.setattr(machine, "machine", lambda: Machine(2 * GIB, GIB, 0.5, ("memory", "cores")))
     found = {one.name: one for one in checks.machine()}
@@ -93,7 +93,7 @@ def test_packages_that_are_missing_old_or_do_not_start(monkeypatch: pytest.Monke
 
 def test_an_installation_knows_its_requirements_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stated = ["numpy>=1", "keras>=3; extra == 'keras'", "ray[data]>=2; extra == 'ray'", "tomli; python_version < '3'"]
-    monkeypatch.setattr(packages, "ROOT", tmp_path)
+    monkeypatch.setattr(packages, "DASHBOARD", tmp_path)
     monkeypatch.setattr(metadata, "requires", lambda name: stated)
     assert [one.name for one in packages.requirements()] == ["numpy"]
     assert [one.name for one in packages.requirements("keras")] == ["keras"]

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from cli import main
-from cli.replay import read
-from explain import Explainer, Image
-from explain.history import History, Mark
-from explain.phrases import plain_text
+from sightglass.cli import main
+from sightglass.cli.replay import read
+from sightglass.explain import Explainer, Image
+from sightglass.explain.phrases import plain_text
+from sightglass.history import History, Mark
 
 if TYPE_CHECKING:
-    from explain.history import Record
+    from sightglass.history import Record
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_a_record_is_shown(kept: tuple[History, list[Record]], capsys: pytest.Ca
     folder = ["--folder", str(history.folder)]
     out, _ = said(capsys, "show", street.id, *folder)
     assert out.startswith(street.headline.replace("\N{NO-BREAK SPACE}", " "))
-    for words in ("a number plate", "1 mark", street.labels[0], street.labels[1], "python -m explain image"):
+    for words in ("a number plate", "1 mark", street.labels[0], street.labels[1], "python -m sightglass image"):
         assert words in out
     found = told(capsys, "show", street.id, *folder)
     assert found["maps"][1]["statistics"]["peak"] == list(history.heatmaps(street)[1].statistics.peak)

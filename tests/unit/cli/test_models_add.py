@@ -11,13 +11,13 @@ import pytest
 import torch
 import torchvision
 
-from cli import main
-from cli.models import add as models_add
-from cli.models.toml import file_lock, text_of, with_table
-from common.errors import ModelProblem
-from common.files import write_file
-from models import catalog
-from models.inspect import TableDraft, Unknown
+from sightglass.cli import main
+from sightglass.cli.models import add as models_add
+from sightglass.cli.models.toml import file_lock, text_of, with_table
+from sightglass.common.errors import ModelProblem
+from sightglass.common.files import write_file
+from sightglass.models import catalog
+from sightglass.models.inspect import TableDraft, Unknown
 from tests.unit import own_nets
 
 BEFORE = """# My models.
@@ -188,13 +188,14 @@ def test_any_value_comes_back_as_it_was() -> None:
     assert tomllib.loads(text)["model"]["my model"] == table
 
 
+@pytest.mark.weights("yolo11n.pt")
 def test_a_file_that_must_be_run_to_be_opened_is_not_without_a_word(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Ultralytics' own files are unpickled by Ultralytics."""
     import shutil
 
-    from tests.conftest import weight
+    from tests.weights import weight
 
     shutil.copy(weight("yolo11n.pt"), folder / "own.pt")
     assert main(["models", "add", "own.pt", "--yes"]) == 2

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli import main
-from cli.replay import read
-from explain import Explainer
-from explain.explainer import EVIDENCE
-from explain.export import embedded_recipe, proof_files
-from explain.phrases import plain_text
-from explain.replaying import replay, replay_proof
+from sightglass.cli import main
+from sightglass.cli.replay import read
+from sightglass.explain import Explainer
+from sightglass.explain.explainer import EVIDENCE
+from sightglass.explain.phrases import plain_text
+from sightglass.explain.replaying import replay, replay_proof
+from sightglass.export import embedded_recipe
+from sightglass.export.proof import files as proof_files
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""`python -m explain serve`: the API alone, as a user starts and ends it."""
+"""`python -m sightglass serve`: the API alone, as a user starts and ends it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from cli import main
-from cli.serve import bound
-from common.errors import Problem
-from explain import Explainer
+from sightglass.cli import main
+from sightglass.cli.serve import bound
+from sightglass.common.errors import Problem
+from sightglass.explain import Explainer
 from tests.servers import form, got, until
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +100,7 @@ def test_who_hangs_up_while_sending_leaves_no_trace() -> None:
                 time.sleep(0.2)
         until(lambda: b'route="/api/explain",status="499"} 2.0' in got(f"{address}/api/metrics")[2])
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=60)[1] == ""
+        assert process.communicate(timeout=patience(60))[1] == ""
 
 
 def test_the_key_is_asked_for_and_never_shown_and_ctrl_c_ends_it_with_work_under_way(bus: Path) -> None:
@@ -111,12 +112,12 @@ def test_the_key_is_asked_for_and_never_shown_and_ctrl_c_ends_it_with_work_under
         assert got(f"{address}/api/explain", longer, Content_Type="application/json", X_API_Key="a-secret")[0] == 413
 
         host, port = address.removeprefix("http://").split(":")
-        line = http.client.HTTPConnection(host, int(port), timeout=60)
+        line = http.client.HTTPConnection(host, int(port), timeout=patience(60))
         body, kind = form(bus, method="occlusion", masks="4000")
         line.request("POST", "/api/explain", body, {"Content-Type": kind, "X-API-Key": "a-secret"})
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        out, complaints = process.communicate(timeout=60)
+        out, complaints = process.communicate(timeout=patience(60))
         line.close()
         assert (process.returncode, complaints) == (0, "")
         assert "Stopped." in out
@@ -127,7 +128,7 @@ def test_opened_to_the_network_it_asks_for_a_key_and_says_so_and_an_order_to_end
     with served("--host", "0.0.0.0") as (address, process):
         assert got(address.replace("0.0.0.0", "127.0.0.1") + "/api/models")[0] == 401
         process.send_signal(signal.SIGTERM)
-        assert "asks for a key or a token, and there is none" in process.communicate(timeout=60)[1]
+        assert "asks for a key or a token, and there is none" in process.communicate(timeout=patience(60))[1]
         assert process.returncode == 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pillow
 
-from cli import main
+from sightglass.cli import main
 from tests.clips import clip, scene
 
 

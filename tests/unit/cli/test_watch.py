@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from cli import main
-from cli.watch import _time
-from common.errors import Problem
-from explain.monitor import Monitor, default
-from tests.unit.explain.monitor.test_drift import drawn
+from sightglass.cli import main
+from sightglass.cli.watch import _time
+from sightglass.common.errors import Problem
+from sightglass.monitor import Monitor, default
+from tests.unit.monitor.test_drift import drawn
 
 
 @pytest.fixture

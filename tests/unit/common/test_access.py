@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from common import users
-from common.access import attempts, passwords, people, policy, rates, visit
-from common.errors import NotAllowed, Problem, SettingProblem
-from common.users import LOCAL
+from sightglass.common import users
+from sightglass.common.access import attempts, passwords, people, policy, rates, visit
+from sightglass.common.errors import NotAllowed, Problem, SettingProblem
+from sightglass.common.users import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

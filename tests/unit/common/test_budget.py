@@ -13,18 +13,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from api import metrics, startup
 from benchmarks.processes import HAS_PROC
-from cli import main
-from common import budget, memory
-from explain.evidence import cache
-from explain.evidence.cache import ByteCache, held
-from explain.evidence.determinism import PassLock
-from explain.evidence.resident import Residency
-from models.catalog import spec
+from sightglass.api import metrics, startup
+from sightglass.cli import main
+from sightglass.common import budget, memory
+from sightglass.explain.evidence import cache
+from sightglass.explain.evidence.cache import ByteCache, held
+from sightglass.explain.evidence.determinism import PassLock
+from sightglass.explain.evidence.resident import Residency
+from sightglass.models.catalog import spec
+from tests.rooms import every_room, sources
 
 ROOT = Path(__file__).parents[3]
-ROOMS = ("models", "explain", "api", "cli", "components", "pages")
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setattr(budget, "_measured", [])
     # A tenth of a second each in a process with all of this loaded.
-    monkeypatch.setattr("explain.evidence.cache.gc.collect", lambda: 0)
+    monkeypatch.setattr("sightglass.explain.evidence.cache.gc.collect", lambda: 0)
 
 
 def given(monkeypatch: pytest.MonkeyPatch, **megabytes: float) -> dict[str, float]:
@@ -117,7 +117,7 @@ def test_parts_that_exceed_the_total_are_one_sentence_at_the_start_and_in_the_li
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     given(monkeypatch, **megabytes)
-    monkeypatch.setattr("api.slow_headers.install", lambda: None)
+    monkeypatch.setattr("sightglass.api.uvicorn_internals.install", lambda: None)
     startup.prepare()
     assert [record.getMessage() for record in caplog.records] == ([sentence] if sentence else [])
     assert main(["settings"]) == bool(sentence)
@@ -128,16 +128,16 @@ def test_parts_that_exceed_the_total_are_one_sentence_at_the_start_and_in_the_li
 
 def test_every_part_is_the_limit_of_exactly_one_cache() -> None:
     """Two caches of one name would each hold all of it, and a cache with a number of its own is in no total."""
-    texts = [path.read_text("utf-8") for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    texts = [path.read_text("utf-8") for path in sources(*every_room())]
     claimed = Counter(name for text in texts for name in re.findall(r"ByteCache\(\s*\"(\w+)\"", text))
     assert claimed == Counter({*budget.PARTS, *budget.CACHES} - {"cache"})
-    made = sum(len(re.findall(r"= ByteCache\(|: ByteCache\(|return ByteCache\(", text)) for text in texts)
+    made = sum(len(re.findall(r"= ByteCache\(|: ByteCache\(|return (?:cache\.)?ByteCache\(", text)) for text in texts)
     assert made == len(claimed)
 
 
 def test_no_picture_is_in_a_cache_of_streamlit_s_which_counts_entries() -> None:
     """What is left there is the list of models, numbers of clips, and objects that there is one of."""
-    texts = [path.read_text("utf-8") for room in ("components", "pages") for path in (ROOT / room).rglob("*.py")]
+    texts = [path.read_text("utf-8") for path in sources("components", "pages")]
     cached = [found for text in texts for found in re.findall(r"@st\.cache_data[^\n]*\n(?:async )?def (\w+)", text)]
     assert sorted(cached) == ["_about", "_curves", "_menu"]
     assert sum(text.count("st.cache_data") for text in texts) == len(cached)
@@ -250,7 +250,7 @@ def test_what_did_not_help_once_is_tried_again_later(monkeypatch: pytest.MonkeyP
     quick: ByteCache[bytes] = ByteCache("pictures", lambda _: 10 * MB)
     process = Process(monkeypatch, 200 * MB, quick)
     now = 0.0
-    monkeypatch.setattr("explain.evidence.cache.time.monotonic", lambda: now)
+    monkeypatch.setattr("sightglass.explain.evidence.cache.time.monotonic", lambda: now)
     cache.relieve()  # at 200 of 100, and nothing to let go of
     process.base = 80 * MB
     quick._values.update(dict.fromkeys(range(8), b""))

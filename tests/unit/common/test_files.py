@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common.files import atomic_write, file_stem, write_file
+from sightglass.common.files import atomic_write, file_stem, write_file
 
 
 def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ import json
 import pytest
 from torch import nn
 
-from cli.console import Console
-from common.errors import ModelProblem, Problem
-from common.legible import MAX_NAME, MAX_WORD, legible, one_line
-from explain import Explainer
-from models import labels
-from models.catalog import spec
-from models.families.demo import load
+from sightglass.cli.console import Console
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.legible import MAX_NAME, MAX_WORD, legible, one_line
+from sightglass.explain import Explainer
+from sightglass.models import labels
+from sightglass.models.catalog import spec
+from sightglass.models.families.demo.loader import load
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_no_name_reaches_a_terminal_as_a_code(capsys: pytest.CaptureFixture[str]
 
 
 def test_models_have_legible_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.families.demo.CLASSES", ("a\nb", "\u202ec", *"defghijk"))
+    monkeypatch.setattr("sightglass.models.families.demo.loader.CLASSES", ("a\nb", "\u202ec", *"defghijk"))
     assert load(spec("demo-cls-s")).labels[:2] == ("a b", "c")
     assert labels.vocabulary(["red\nstar"]) == ("red star",)
 

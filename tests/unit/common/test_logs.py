@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import json
 import logging
-import sys
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from common import logs
-from common.errors import SettingProblem
+from sightglass.common import logs
+from sightglass.common.errors import SettingProblem
+from sightglass.components import streamlit_internals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
     """Read the lines on stderr; every logger is as it was afterwards."""
-    root, found = logging.root, [logging.root, *map(logging.getLogger, (*logs.ROOMS, "streamlit.of_a_test"))]
+    root, found = logging.root, [logging.root, *map(logging.getLogger, (logs.OWN, "streamlit.of_a_test"))]
     before = [(logger, logger.level, logger.propagate, logger.handlers[:]) for logger in found]
     monkeypatch.setenv("SIGHTGLASS_LOG", "JSON")
     yield lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
@@ -37,7 +37,7 @@ def written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 def test_each_line_is_an_object_with_the_request_it_is_about(written: Lines) -> None:
     logs.install()
-    log = logging.getLogger("explain.of_a_test")
+    log = logging.getLogger("sightglass.of_a_test")
     with logs.working_on("abc"):
         log.info("explained %s", "a\nb", extra={"milliseconds": 1.5})
         thread = threading.Thread(target=logs.carried(lambda: log.info("in a thread")))
@@ -48,7 +48,7 @@ def test_each_line_is_an_object_with_the_request_it_is_about(written: Lines) -> 
     except ValueError:
         log.exception("failed")
     first, second, third = written()
-    assert first == first | {"level": "info", "logger": "explain.of_a_test", "message": "explained a\nb"}
+    assert first == first | {"level": "info", "logger": "sightglass.of_a_test", "message": "explained a\nb"}
     assert (first["request"], first["milliseconds"], second["request"]) == ("abc", 1.5, "abc")
     assert first["time"].endswith("+00:00")
     assert "request" not in third
@@ -65,8 +65,9 @@ def test_libraries_with_handlers_of_their_own_hand_over_what_they_say(
     later = logging.getLogger("streamlit.of_a_test.later")
     later.addHandler(logging.StreamHandler(theirs))
     streamlit = SimpleNamespace(setup_formatter=None)
-    monkeypatch.setitem(sys.modules, "streamlit.logger", streamlit)
+    monkeypatch.setattr(streamlit_internals, "_loggers", streamlit)
     logs.install()
+    streamlit_internals.hand_over_loggers()
     assert streamlit.setup_formatter is not None
     streamlit.setup_formatter(later)
     log.warning("one")

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from common.machine import machine, writable
+from sightglass.common.machine import machine, writable
 
 MIB = 2**20
 

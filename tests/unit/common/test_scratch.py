@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from common import scratch
+from sightglass.common import scratch
 
-MAKE = "from common import scratch; folder = scratch.scratch_folder('kind'); print(folder.name, flush=True); "
+MAKE = (
+    "from sightglass.common import scratch; folder = scratch.scratch_folder('kind'); print(folder.name, flush=True); "
+)
 ROOT = Path(__file__).parents[3]
 
 

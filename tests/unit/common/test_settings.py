@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from cli import main
-from common import environment
-from common.environment import Settings, shown_default, variable
-from common.errors import SettingProblem
-from common.settings import settings
+from sightglass.cli import main
+from sightglass.common import environment
+from sightglass.common.environment import Settings, shown_default, variable
+from sightglass.common.errors import SettingProblem
+from sightglass.common.settings import settings
+from tests.rooms import every_room, sources
 
 ROOT = Path(__file__).parents[3]
-ROOMS = ("common", "models", "explain", "api", "cli", "components", "pages", "benchmarks")
 MALFORMED = {
     "memory_mb": ("4 GB", "-1"),
     "models_mb": ("2GB", "-1", "nan", "inf"),
@@ -117,14 +117,12 @@ def test_a_path_that_no_disk_takes_is_malformed(field: str, path: str, monkeypat
 
 
 def test_settings_are_read_in_one_place() -> None:
-    here = ROOT / "common/environment.py"
-    files = [
-        path for room in ROOMS for path in ([ROOT / room] if room.endswith(".py") else (ROOT / room).rglob("*.py"))
-    ]
+    here = ROOT / "sightglass/common/environment.py"
+    files = [*sources(*every_room()), *(ROOT / "benchmarks").rglob("*.py")]
     texts = {path: path.read_text("utf-8") for path in files if path != here}
     reads = re.compile(r"(environ(\.get)?[\[(]|getenv\()\s*f?[\"']SIGHTGLASS_")
     assert {path.relative_to(ROOT).as_posix() for path, text in texts.items() if reads.search(text)} <= {
-        "cli/models/add.py",  # sets it, while a model is tried
+        "sightglass/cli/models/add.py",  # sets it, while a model is tried
         "benchmarks/__main__.py",
     }
     known = {variable(field) for field in Settings.model_fields}
@@ -134,7 +132,8 @@ def test_settings_are_read_in_one_place() -> None:
 
 def test_reading_them_takes_nothing_that_is_slow_to_import() -> None:
     code = (
-        "import sys, common.settings, models.catalog, explain; print({'pydantic', 'platformdirs'} & set(sys.modules))"
+        "import sys, sightglass.common.settings, sightglass.models.catalog, sightglass.explain;"
+        "print({'pydantic', 'platformdirs'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "set()"
@@ -178,8 +177,8 @@ def test_wrong_ones_are_listed_too(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 def test_a_malformed_budget_is_said_where_a_model_is_loaded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from explain import Explainer
-    from explain.evidence.resident import Residency
+    from sightglass.explain import Explainer
+    from sightglass.explain.evidence.resident import Residency
 
     monkeypatch.setenv("SIGHTGLASS_MODELS_MB", "2GB")
     with pytest.raises(SettingProblem, match="SIGHTGLASS_MODELS_MB is '2GB'"):

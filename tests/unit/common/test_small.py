@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 import torch
 
-from common import budget, small
-from common.environment import PROFILES, malformed
-from common.settings import settings
-from components.session import uploads
-from components.session.uploads import UPLOADS
-from explain import Explainer, Explanation
-from explain.batch.item import Item
-from explain.evidence.cache import ByteCache
-from explain.evidence.resident import Residency
-from explain.picture.image import Image, to_png
-from models.catalog import spec
+from sightglass.common import budget, small
+from sightglass.common.environment import PROFILES, malformed
+from sightglass.common.settings import settings
+from sightglass.components.session import uploads
+from sightglass.components.session.uploads import UPLOADS
+from sightglass.explain import Explainer, Explanation
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.picture.image import Image, to_png
+from sightglass.explain.picture.item import Item
+from sightglass.models.catalog import spec
 
 ROOT = Path(__file__).parents[3]
 
@@ -67,8 +67,8 @@ def test_one_model_at_a_time_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("SIGHTGLASS_MODELS_MB", "1000")
     residency, cpu = Residency(), torch.device("cpu")
     at_load: list[int] = []
-    monkeypatch.setattr("common.memory.resident", lambda: 300 * 2**20)
-    monkeypatch.setattr("common.memory.give_back", lambda: at_load.append(len(residency.residents())))
+    monkeypatch.setattr("sightglass.common.memory.resident", lambda: 300 * 2**20)
+    monkeypatch.setattr("sightglass.common.memory.give_back", lambda: at_load.append(len(residency.residents())))
     for name in ("demo-s", "demo-cls-s"):
         residency.get(spec(name), cpu)
     assert at_load == [0, 0]
@@ -93,7 +93,7 @@ def test_while_a_model_is_loaded_nothing_holds_the_one_before(monkeypatch: pytes
         gc.collect()
         alive.append(before() is not None)
 
-    monkeypatch.setattr("common.memory.give_back", looked)
+    monkeypatch.setattr("sightglass.common.memory.give_back", looked)
     Explainer("demo-s", residency=residency)
     assert alive == [False]
 
@@ -132,7 +132,7 @@ def test_a_picture_that_a_person_gives_is_opened_smaller(monkeypatch: pytest.Mon
 def test_a_server_is_set_up_before_pytorch_is_imported() -> None:
     """In a process of its own: what the C library is told holds for all of it."""
     code = (
-        "import os, sys; from common import small; small.prepare(); "
+        "import os, sys; from sightglass.common import small; small.prepare(); "
         "print(os.environ['ONEDNN_PRIMITIVE_CACHE_CAPACITY'], 'torch' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -145,7 +145,7 @@ def test_a_server_is_set_up_before_pytorch_is_imported() -> None:
 @pytest.mark.parametrize("profile", ["", "small"])
 def test_threads_of_a_server_share_a_few_heaps(profile: str) -> None:
     code = (
-        "import ctypes, os, threading; from common import small; small.prepare(); libc = ctypes.CDLL(None); "
+        "import ctypes, os, threading; from sightglass.common import small; small.prepare(); libc = ctypes.CDLL(None); "
         "ready = threading.Barrier(12); hold = lambda: (ready.wait(), libc.malloc(1000), ready.wait()); "
         "threads = [threading.Thread(target=hold) for _ in range(12)]; [one.start() for one in threads]; "
         "[one.join() for one in threads]; libc.malloc_stats(); print(max(4, os.cpu_count()))"

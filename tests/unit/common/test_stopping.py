@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from common import stopping
+from sightglass.common import stopping
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from common import users
-from common.turns import Line, Turn, Turns
+from sightglass.common import users
+from sightglass.common.turns import Line, Turn, Turns
 
 SOON = 20.0
 

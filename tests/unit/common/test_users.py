@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common import users
+from sightglass.common import users
 
 ANNA, BEN = users.User("anna@example.org", "Anna", "user"), users.User("ben", "Ben", "viewer")
 BASE = Path("store")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from streamlit import net_util
 
-from components.session import address
+from sightglass.components.session import address
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from streamlit import config
 
-from components.session import away
+from sightglass.components import streamlit_internals as away
 
 
 @pytest.fixture
@@ -16,22 +16,22 @@ def option() -> Iterator[object]:
     before = config._config_options
     try:
         config.get_config_options(force_reparse=True)
-        yield config.get_option(away.OPTION)
+        yield config.get_option(away.AWAY_OPTION)
     finally:
         config._config_options = before
 
 
 def test_in_a_small_place_sessions_are_let_go_sooner(option: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SIGHTGLASS_PROFILE", raising=False)
-    away.forget_soon()
-    assert config.get_option(away.OPTION) == option == 120
+    away.shorten_absence()
+    assert config.get_option(away.AWAY_OPTION) == option == 120
     monkeypatch.setenv("SIGHTGLASS_PROFILE", "small")
-    away.forget_soon()
-    assert config.get_option(away.OPTION) == away.SECONDS
+    away.shorten_absence()
+    assert config.get_option(away.AWAY_OPTION) == away.AWAY_SECONDS
 
 
 def test_what_an_operator_set_wins(option: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_PROFILE", "small")
-    config.set_option(away.OPTION, 600)
-    away.forget_soon()
-    assert config.get_option(away.OPTION) == 600
+    config.set_option(away.AWAY_OPTION, 600)
+    away.shorten_absence()
+    assert config.get_option(away.AWAY_OPTION) == 600

@@ -8,8 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from components.session import background, explain_job
-from models import catalog
+from sightglass.components.session import background, explain_job
+from sightglass.models import catalog
 
 MAY_FAIL = threading.Event()
 

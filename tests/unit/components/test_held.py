@@ -15,7 +15,7 @@ from streamlit.runtime.state.common import WidgetMetadata
 from streamlit.runtime.state.session_state import SessionState
 from streamlit.testing.v1 import AppTest
 
-from components.session import held
+from sightglass.components.session import held
 
 
 class Large:
@@ -34,7 +34,7 @@ class Large:
 def two_pages() -> None:
     import streamlit as st
 
-    from components.session import page
+    from sightglass.components.session import page
     from tests.unit.components.test_held import Large
 
     @page.guarded

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import pytest
+from streamlit import net_util
 from streamlit.runtime import memory_media_file_storage
 from streamlit.runtime.media_file_storage import MediaFileKind
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
+from streamlit.runtime.pages_manager import PagesManager
 
-from components.session import media
+from sightglass.components import streamlit_internals
 
 MARGIN = bytes(1_200_000)
 
 
 @pytest.fixture
 def files(monkeypatch: pytest.MonkeyPatch) -> MemoryMediaFileStorage:
-    calculated = memory_media_file_storage._calculate_file_id
-    monkeypatch.setattr(memory_media_file_storage, "_calculate_file_id", calculated)
-    media.install()
+    restored = (
+        (memory_media_file_storage, "_calculate_file_id"),
+        (net_util, "get_external_ip"),
+        (PagesManager, "uses_pages_directory"),
+    )
+    for owner, name in restored:
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    streamlit_internals.prepare_server()
     return MemoryMediaFileStorage("/media")
 
 
@@ -34,5 +41,5 @@ def test_who_has_a_file_cannot_work_out_its_address(
 ) -> None:
     here = files.load_and_get_id(b"a picture", "image/png", MediaFileKind.MEDIA)
     # Of another process.
-    monkeypatch.setattr(media, "_KEY", bytes(32))
+    monkeypatch.setattr(streamlit_internals, "_KEY", bytes(32))
     assert files.load_and_get_id(b"a picture", "image/png", MediaFileKind.MEDIA) != here

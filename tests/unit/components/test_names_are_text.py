@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
-from components.session.markdown import escaped, sentence
+from sightglass.components.session.markdown import escaped, sentence
+from tests.rooms import sources
 
-ROOT = Path(__file__).parents[3]
 DRAWN = ("markdown", "caption", "info", "warning", "error", "success", "toast", "subheader", "write")
 GIVEN = ("name", "label", "labelled", "predicted", "picture_name", "title", "problem", "sentence")
 OURS = ("METHODS", "model", "spec", "chosen", "instead", "row", "path")
@@ -47,7 +46,7 @@ def unescaped(source: str) -> list[str]:
 
 @pytest.mark.parametrize("room", ["components", "pages"])
 def test_no_screen_takes_a_name_for_markdown_or_html(room: str) -> None:
-    for path in sorted((ROOT / room).rglob("*.py")):
+    for path in sources(room):
         source = path.read_text("utf-8")
         assert "unsafe_allow_html" not in source, path
         assert unescaped(source) == [], path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.session import page
+from sightglass.components.session import page
 
 TITLES = {"explore": "Explore", "topk": "Top-k"}
 

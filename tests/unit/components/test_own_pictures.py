@@ -7,14 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from common import users
-from common.errors import ImageProblem
-from components import picture_bar
-from components.choices import image_picker
-from components.session import image_source
-from components.session.image_source import Pictures
-from components.session.uploads import UPLOADS, Closed, token
-from explain.picture.image import Image, to_png
+from sightglass.common import users
+from sightglass.common.errors import ImageProblem
+from sightglass.components import picture_bar
+from sightglass.components.choices import image_picker
+from sightglass.components.session import image_source
+from sightglass.components.session.image_source import Pictures
+from sightglass.components.session.uploads import UPLOADS, Closed, token
+from sightglass.explain.picture.image import Image, to_png
 
 
 def given(pictures: Pictures, monkeypatch: pytest.MonkeyPatch, count: int) -> list[str]:
@@ -114,7 +114,7 @@ def test_files_that_come_after_later_ones_are_kept_and_not_chosen(monkeypatch: p
     monkeypatch.setattr(image_picker, "_follow", lambda: None)
 
     def arrives(bay: int, *files: tuple[str, bytes]) -> None:
-        given = [SimpleNamespace(name=name, getvalue=lambda data=data: data) for name, data in files]
+        given = [SimpleNamespace(name=name, getvalue=lambda data=data: data, file_id=name) for name, data in files]
         monkeypatch.setattr(picture_bar.st, "session_state", {f"{picture_bar.KEY}-{bay}": given})
         picture_bar._arrived(image_picker.take, bay)
 

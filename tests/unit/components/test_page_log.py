@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from common import logs
-from components.session import background, page
+from sightglass.common import logs
+from sightglass.components.session import background, page
 
 
 @pytest.mark.parametrize("connection", ["from-a-proxy", None])
@@ -18,7 +18,7 @@ def test_a_run_s_lines_have_its_id_in_its_threads_too(
     headers = {"X-Request-ID": connection} if connection else {}
     monkeypatch.setattr(page.st, "context", SimpleNamespace(headers=headers))
     runs: list[list[str]] = []
-    with caplog.at_level(logging.INFO, "components"):
+    with caplog.at_level(logging.INFO, "sightglass"):
         for _ in range(2):
             with page.logged("explore"):
                 seen = [logs.request_id()]

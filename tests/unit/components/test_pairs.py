@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from components import pairs as component
-from explain import Explainer
-from explain.similarity.similarity import similarity
+from sightglass.components import pairs as component
+from sightglass.explain import Explainer
+from sightglass.explain.similarity.similarity import similarity
 from tests.conftest import asset
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.viewer import Box, Map, Panel, Scene, pack, replies
-from components.viewer.payload import raw_range, scaling
-from explain.rendering.render import shown
-from explain.rendering.style import Field, Style
+from sightglass.components.viewer import Box, Map, Panel, Scene, pack, replies
+from sightglass.components.viewer.payload import raw_range, scaling
+from sightglass.explain.rendering.render import shown
+from sightglass.explain.rendering.style import Field, Style
 
 WHOLE = (0, 0, 60, 40)
 SETTINGS = {

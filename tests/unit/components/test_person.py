@@ -10,9 +10,9 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
-from common import users
-from components.session import background, monitoring, state
-from components.views import charts
+from sightglass.common import users
+from sightglass.components.session import background, monitoring, state
+from sightglass.components.views import charts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,8 +23,8 @@ ANNA, BEN = users.User("anna@example.org", "Anna", "user"), users.User("ben@exam
 def _app() -> None:
     import streamlit as st
 
-    from common import users
-    from components.session import background
+    from sightglass.common import users
+    from sightglass.components.session import background
 
     def note(name: str) -> None:
         st.session_state[name] = users.current().id
@@ -79,14 +79,14 @@ def test_a_download_is_made_for_who_was_offered_it(monkeypatch: pytest.MonkeyPat
 
 
 def test_what_is_monitored_goes_to_the_log_of_whose_session_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    import explain.monitor
+    import sightglass.monitor
 
     class Log:
         def watch(self, explanation: object, *, source: str) -> None:
             seen.put((users.current().id, explanation, source))
 
     seen: queue.Queue[tuple[str, object, str]] = queue.Queue()
-    monkeypatch.setattr(explain.monitor, "default", Log)
+    monkeypatch.setattr(sightglass.monitor, "default", Log)
     monkeypatch.setattr(monitoring, "AFTER", 0)
     monkeypatch.setattr(state, "of", lambda kind: kind())
     monitoring._queue.clear()

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.session import presence
-from components.session.background import Status, Watched
-from components.session.presence import EVERY, GRACE, Visit, Watch
+from sightglass.components.session import presence
+from sightglass.components.session.background import Status, Watched
+from sightglass.components.session.presence import EVERY, GRACE, Visit, Watch
 from tests.servers import until
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     made.watch._thread = object()  # type: ignore[assignment]  # nobody else looks
     monkeypatch.setattr(presence, "_WATCH", made.watch)
     context = SimpleNamespace(session_id="one")
-    monkeypatch.setattr(presence, "get_script_run_ctx", lambda **_: context)
+    monkeypatch.setattr(presence, "script_context", lambda: context)
     yield made
 
 

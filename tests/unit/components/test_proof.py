@@ -15,25 +15,26 @@ import numpy as np
 import pytest
 import torch
 
-from components.proof import payload
-from components.session import proof_job
-from components.views import exports
-from explain import Explainer
-from explain.comparison import Comparison, Timing
-from explain.export import proof_report, proof_view
-from explain.faithfulness import words
-from explain.faithfulness.curves import Curve, Trace
-from explain.faithfulness.measures import without_hidden
-from explain.faithfulness.proof import CONTROLS, Proof
-from explain.faithfulness.ranking import ranking
-from explain.maps.statistics import Agreement
-from explain.phrases import NBSP
+from sightglass.components.proof import payload
+from sightglass.components.session import proof_job
+from sightglass.components.views import exports
+from sightglass.explain import Explainer
+from sightglass.explain.comparison.models import Comparison, Timing
+from sightglass.explain.maps.statistics import Agreement
+from sightglass.explain.phrases import NBSP
+from sightglass.explain.proof import words
+from sightglass.explain.proof.curves import Curve, Trace
+from sightglass.explain.proof.measures import without_hidden
+from sightglass.explain.proof.proof import CONTROLS, Proof
+from sightglass.explain.proof.ranking import ranking
+from sightglass.export.proof import report as proof_report
+from sightglass.export.proof import view as proof_view
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from components.saving import Files
-    from explain.explanation import Explanation
+    from sightglass.components.saving import Files
+    from sightglass.explain.explanation import Explanation
 
 
 def unpacked(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
@@ -68,7 +69,7 @@ def curve(name: str, hidden: Trace, kept: Trace, number: int = 0, filling: Any =
 @pytest.mark.parametrize("keeps", [False, True])
 @pytest.mark.parametrize("filling", ["blur", "mean"])
 def test_what_the_browser_composes_is_the_engines_picture(explained, keeps, filling):
-    from explain.faithfulness.filling import fixed
+    from sightglass.explain.proof.filling import fixed
 
     evidence, heatmap = explained.evidence, explained.heatmaps[0]
     left, top, right, bottom = evidence.geometry.content
@@ -129,12 +130,12 @@ def test_measures_that_do_not_agree_with_known_causes_are_shown_only_when_asked_
     numbers = {row.line.name: row.numbers for row in proof_report.rows_of(made)}
     assert numbers["runner-up"][2:] == ("", "") and "" not in numbers["random"]
     # The one list decides, for texts as for rows.
-    monkeypatch.setattr("explain.faithfulness.measures.SHOWN", frozenset({"runner-up", "sufficiency"}))
+    monkeypatch.setattr("sightglass.explain.proof.measures.SHOWN", frozenset({"runner-up", "sufficiency"}))
     found = payload.curves(made, detects=False, of="x", whole=True)
     assert [row[0] for row in found["table"]] == ["this map", CONTROLS["runner-up"]]
     assert found["line"].startswith("Nothing less than the whole picture keeps") and "Hiding" not in found["line"]
     assert len(words.lines(made)) == 1 and len(words.lines(made, every=True)) == 3
-    monkeypatch.setattr("explain.faithfulness.measures.SHOWN", frozenset())
+    monkeypatch.setattr("sightglass.explain.proof.measures.SHOWN", frozenset())
     assert (proof_view.shares(made, detects=False), words.lines(made)) == ("", [])
     answer = without_hidden(made.summary())
     assert answer["differences"] == {} and answer["sufficiency"] is None is answer["runner_up_ssim"]

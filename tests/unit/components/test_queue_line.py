@@ -8,8 +8,9 @@ import pytest
 from streamlit.runtime.scriptrunner import StopException
 from streamlit.testing.v1 import AppTest
 
-from common.turns import Turn, Turns
-from components.session import queue_line
+from sightglass.common.turns import Turn, Turns
+from sightglass.components import streamlit_internals
+from sightglass.components.session import queue_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ def test_the_place_in_plain_words(ahead: int, said: str) -> None:
 def _script(turn):  # type: ignore[no-untyped-def]  # its source is run where Any is no name
     import streamlit as st
 
-    from components.session import queue_line
+    from sightglass.components.session import queue_line
 
     st.write("above")
     with turn:
@@ -46,7 +47,7 @@ class _Busy:
         for one in self.others:
             one.__enter__()
         assert self.others[0].wait(0)
-        enqueue = queue_line.enqueue_message
+        enqueue = streamlit_internals.enqueue_message
 
         def heard(message: Any) -> None:
             enqueue(message)
@@ -56,7 +57,7 @@ class _Busy:
             self.said += words or ["(nothing)"]
             act(self, self.said[-1])
 
-        monkeypatch.setattr(queue_line, "enqueue_message", heard)
+        monkeypatch.setattr(streamlit_internals, "enqueue_message", heard)
         monkeypatch.setattr(queue_line, "PATIENCE", 0.0)
         monkeypatch.setattr(queue_line, "EVERY", 0.01)
 
@@ -87,5 +88,5 @@ def test_a_session_that_leaves_gives_its_place_up(monkeypatch: pytest.MonkeyPatc
     busy = _Busy(monkeypatch, 2, leaves)
     mine = busy.turns.turn()
     AppTest.from_function(_script, args=(mine,), default_timeout=SOON).run()
-    assert mine not in busy.turns._waiting
+    assert mine not in busy.turns
     assert busy.turns.waiting == 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from common.packing import unpacked
-from explain.deck import payload, scenes
-from explain.export.deck_html import player_data
-from tests.unit.explain.export.deck_scenes import TITLE, deck
+from sightglass.common.packing import unpacked
+from sightglass.deck import payload, scenes
+from sightglass.deck.html_file import player_data
+from tests.unit.deck.deck_scenes import TITLE, deck
 
 
 def test_the_player_gets_the_scenes_and_every_colormap():

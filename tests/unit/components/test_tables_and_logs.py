@@ -8,15 +8,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from common import memory
-from components.session import history_store
-from explain.batch import analysis
-from explain.evidence import cache
-from explain.evidence.cache import ByteCache
-from explain.monitor import Monitor
-from pages.batch import views
-from pages.present import slides
-from pages.watch import log
+from sightglass.batch import analysis
+from sightglass.common import memory
+from sightglass.components.session import history_store
+from sightglass.explain.evidence import cache
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.monitor import Monitor
+from sightglass.pages.batch import views
+from sightglass.pages.present import slides
+from sightglass.pages.watch import log
 
 MB = 2**20
 

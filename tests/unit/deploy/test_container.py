@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from api import metrics
-from api.app import create
-from api.schemas import Settings as ApiSettings
-from common.environment import Settings, variable
 from deploy.grafana import draw
+from sightglass.api import metrics
+from sightglass.api.app import create
+from sightglass.api.schemas import Settings as ApiSettings
+from sightglass.common.environment import Settings, variable
+from tests import rooms
 from tests.unit.deploy.dockerfile import ROOT, copied, instructions
 
 SETTINGS = {variable(field) for field in Settings.model_fields}
@@ -63,9 +64,7 @@ def test_its_volumes_its_check_and_its_start() -> None:
 
 def test_every_room_is_in_the_image_and_nothing_is_kept_from_it() -> None:
     sources = {path.relative_to(ROOT).as_posix() for path, _ in copied()}
-    rooms = re.search(r"ROOMS = \((.*)\)", (ROOT / "setup.py").read_text("utf-8"))
-    assert rooms
-    assert sources >= {*re.findall(r'"(\w+)"', rooms[1]), "dashboard.py", ".streamlit", "assets", "scripts", "LICENSE"}
+    assert sources >= {*rooms.BESIDE[1:], "sightglass", "dashboard.py", ".streamlit", "assets", "scripts", "LICENSE"}
     admitted = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     assert {path.relative_to(ROOT) for pattern in admitted for path in ROOT.glob(pattern)} == {
         path.relative_to(ROOT) for path, _ in copied()
@@ -154,7 +153,7 @@ def test_the_start_script_puts_all_that_is_written_into_the_volume(tmp_path: Pat
 
 
 def test_people_added_beside_a_running_server_are_on_its_list(tmp_path: Path) -> None:
-    """As `docker compose exec dashboard python -m explain users add` does it, without the start script."""
+    """As `docker compose exec dashboard python -m sightglass users add` does it, without the start script."""
     done = _start("users", "add", "anna", "--no-password", DATA=str(tmp_path), MODELS=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert str(tmp_path / "sightglass/access") in done.stdout

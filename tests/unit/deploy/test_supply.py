@@ -75,7 +75,8 @@ def test_both_locks_agree() -> None:
 def test_these_pythons_are_stated_and_the_oldest_one_s_grammar_is_kept() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["requires-python"] == f">={PYTHONS[0]}"
-    assert project["classifiers"] == [f"Programming Language :: Python :: {version}" for version in PYTHONS]
+    stated = [line for line in project["classifiers"] if line.startswith("Programming Language")]
+    assert stated == [f"Programming Language :: Python :: {version}" for version in PYTHONS]
     # `make check` finds what only newer ones read: here a statement of 3.12.
     ruff = [str(Path(sys.executable).with_name("ruff")), "check", "--stdin-filename", "common/new.py", "-"]
     newer = subprocess.run(ruff, input="type Name = str\n", cwd=ROOT, capture_output=True, text=True)
@@ -111,4 +112,6 @@ def test_hooks_before_a_commit_fetch_nothing() -> None:
     assert {repo["repo"] for repo in config["repos"]} == {"local"}
     for hook in config["repos"][0]["hooks"]:
         assert hook["language"] == "system"
-        assert Path(sys.executable).with_name(Path(hook["entry"].split()[0]).name).exists()
+        # Its rule makes links and starts mypy, and installs nothing.
+        tool = "mypy" if hook["entry"] == "make types" else Path(hook["entry"].split()[0]).name
+        assert Path(sys.executable).with_name(tool).exists()

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from common.errors import ModelProblem
-from explain import Explainer
-from explain.batch import run as run_batch
-from explain.evidence.determinism import own_modes
-from explain.evidence.resident import Residency
-from explain.explainer import EVIDENCE
-from explain.faithfulness.flip import flip
-from explain.picture.image import Image
-from explain.similarity.embedding import VECTORS
-from explain.similarity.similarity import similarity
-from explain.whatif.changes import changes
-from models.demo.scenes import draw, sample
+from sightglass.batch import run as run_batch
+from sightglass.common.errors import ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.explainer import EVIDENCE
+from sightglass.explain.faithfulness.flip import flip
+from sightglass.explain.picture.image import Image
+from sightglass.explain.similarity.embedding import VECTORS
+from sightglass.explain.similarity.similarity import similarity
+from sightglass.explain.whatif.changes import changes
+from sightglass.models.demo.scenes import draw, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

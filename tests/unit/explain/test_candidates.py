@@ -11,22 +11,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from common.errors import ModelProblem
-from explain.comparison import Comparison
-from explain.detections import missed, side
-from explain.evidence.evidence import Evidence
-from explain.evidence.layers import find
-from explain.evidence.resident import Resident
-from explain.explanation import Explanation, explain
-from explain.findings.diagnosis import nothing_found
-from explain.maps import boxes
-from explain.maps.boxes import coverage, same_object
-from explain.options import Options
-from explain.phrases import NBSP
-from explain.picture.image import Image
-from models.adapter import ModelSpec, Prediction, Target
-from models.adapters.detector import Detections, Detector
-from models.geometry import Geometry, ModelInput
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.comparison.detections import missed, side
+from sightglass.explain.comparison.models import Comparison
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.explanation import Explanation, explain
+from sightglass.explain.findings.diagnosis import nothing_found
+from sightglass.explain.maps import boxes
+from sightglass.explain.maps.boxes import coverage, same_object
+from sightglass.explain.options import Options
+from sightglass.explain.phrases import NBSP
+from sightglass.explain.picture.image import Image
+from sightglass.models.adapter import Prediction, Target
+from sightglass.models.adapters.detector import Detections, Detector
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.spec import ModelSpec
 
 LABELS = ("cat", "dog", "kite")
 SIDE, CELL = 64, 8
@@ -169,7 +170,7 @@ def test_in_its_own_model_an_object_is_itself_and_no_other_that_lies_like_it() -
 
 
 def test_more_boxes_than_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.adapters.detector.MAX_BOXES", 1)
+    monkeypatch.setattr("sightglass.models.adapters.detector.MAX_BOXES", 1)
     found = explained().missing((88, 88, 88, 88))
     assert found is not None
     assert found.reason.kind == "beyond"
@@ -328,7 +329,7 @@ def test_maps_kept_to_their_boxes() -> None:
     values[8:32, 8:32] = np.linspace(0.2, 0.4, 24)
     values[50:60, 45:55] = 1.0
     made = with_values(values)
-    from explain.maps.boxes import confined
+    from sightglass.explain.maps.boxes import confined
 
     heatmap, own = made.heatmaps[0], made.own(0)
     inside = confined(heatmap, own, "inside").at_input

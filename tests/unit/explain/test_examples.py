@@ -13,14 +13,14 @@ import pytest
 from tests.conftest import asset
 
 MODULES = (
-    "explain.explainer",
-    "explain.explanation",
-    "explain.maps.heatmap",
-    "explain.maps.statistics",
-    "explain.methods.attention",
-    "explain.methods.grad_cam_library",
-    "explain.methods.gradient",
-    "explain.methods.rise",
+    "sightglass.explain.explainer",
+    "sightglass.explain.explanation",
+    "sightglass.explain.maps.heatmap",
+    "sightglass.explain.maps.statistics",
+    "sightglass.explain.methods.attention",
+    "sightglass.explain.methods.grad_cam_library",
+    "sightglass.explain.methods.gradient",
+    "sightglass.explain.methods.rise",
 )
 
 

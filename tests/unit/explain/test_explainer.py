@@ -19,19 +19,20 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-import explain.evidence.resident
-import explain.export.result_folder
-from common.errors import ModelProblem, WeightsProblem
-from explain import Explainer, Explanation, Image, Recipe, replay
-from explain.evidence.cache import ByteCache
-from explain.evidence.resident import RESIDENCY, Residency, device
-from explain.explainer import EVIDENCE
-from explain.maps.heatmap import Heatmap, heatmaps
-from explain.methods import METHODS
-from explain.rendering import render
-from models.adapter import Target
-from models.catalog import spec
-from models.geometry import Geometry
+import sightglass.explain.evidence.resident
+import sightglass.export.result_folder
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.explain import Explainer, Explanation, Image, Recipe, replay
+from sightglass.explain.evidence import cache
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.evidence.resident import RESIDENCY, Residency, device
+from sightglass.explain.explainer import EVIDENCE
+from sightglass.explain.maps.heatmap import Heatmap, heatmaps
+from sightglass.explain.methods import METHODS
+from sightglass.explain.rendering import render
+from sightglass.models.adapter import Target
+from sightglass.models.catalog import spec
+from sightglass.models.geometry import Geometry
 
 CPU = torch.device("cpu")
 THREADS = 8
@@ -276,7 +277,7 @@ def test_a_stranger_s_recipe_opens_no_file_as_its_model(
     explainer: Explainer, bus: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = explainer(bus, top_k=1).recipe.model_copy(update={"model": model})
-    monkeypatch.setattr("explain.given_model.of_file", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr("sightglass.explain.evidence.given_model.of_file", lambda *_: pytest.fail("opened"))
     with pytest.raises(ModelProblem, match="which only your own models may do"):
         replay(recipe, bus)
 
@@ -338,14 +339,14 @@ def test_save_that_fails_half_way_leaves_nothing(
     explainer: Explainer, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     (tmp_path / "kept.txt").write_text("mine")
-    calls, original = itertools.count(1), explain.export.result_folder.to_png
+    calls, original = itertools.count(1), sightglass.export.result_folder.to_png
 
     def full(pixels: Any) -> bytes:
         if next(calls) == at:
             raise OSError(28, "No space left on device")
         return original(pixels)
 
-    monkeypatch.setattr(explain.export.result_folder, "to_png", full)
+    monkeypatch.setattr(sightglass.export.result_folder, "to_png", full)
     with pytest.raises(OSError, match="No space left"):
         explainer(bus, top_k=2).save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
@@ -396,7 +397,7 @@ def test_threads_and_models_do_not_mix(crops: list[Image]) -> None:
 
 
 def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    loads, original, together = [], explain.evidence.resident.load, threading.Barrier(THREADS)
+    loads, original, together = [], sightglass.explain.evidence.resident.load, threading.Barrier(THREADS)
 
     def slow(*given: Any, **options: Any) -> Any:
         loads.append(given[0].id)
@@ -404,7 +405,7 @@ def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch)
         threading.Event().wait(0.3)
         return original(*given, **options)
 
-    monkeypatch.setattr(explain.evidence.resident, "load", slow)
+    monkeypatch.setattr(sightglass.explain.evidence.resident, "load", slow)
     residency = Residency()
 
     def get(_: int) -> Any:
@@ -418,14 +419,14 @@ def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_load_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    original, fails = explain.evidence.resident.load, iter([True, False])
+    original, fails = sightglass.explain.evidence.resident.load, iter([True, False])
 
     def sometimes(*given: Any, **options: Any) -> Any:
         if next(fails):
             raise WeightsProblem("The download broke off: try again.")
         return original(*given, **options)
 
-    monkeypatch.setattr(explain.evidence.resident, "load", sometimes)
+    monkeypatch.setattr(sightglass.explain.evidence.resident, "load", sometimes)
     residency = Residency()
     with pytest.raises(WeightsProblem):
         residency.get(spec("efficientnet-lite0"), CPU)
@@ -505,8 +506,8 @@ def test_byte_cache_asks_sizes_again_when_something_is_added() -> None:
 
 def test_what_caches_evict_is_given_back_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[int] = []
-    monkeypatch.setattr("common.memory.give_back", lambda: given.append(1))
-    monkeypatch.setattr("explain.evidence.cache._EVICTED", type(explain.evidence.cache._EVICTED)())
+    monkeypatch.setattr("sightglass.common.memory.give_back", lambda: given.append(1))
+    monkeypatch.setattr("sightglass.explain.evidence.cache._EVICTED", type(cache._EVICTED)())
     first: ByteCache[bytearray] = ByteCache(100, lambda value: len(value) << 20)
     second: ByteCache[bytearray] = ByteCache(100, lambda value: len(value) << 20)
     for number in (1, 2, 3):
@@ -617,16 +618,16 @@ def full(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
     """A GPU that something else fills, and the devices that models were brought to."""
     asked: list[torch.device] = []
 
-    class Full(explain.evidence.resident.Resident):
+    class Full(sightglass.explain.evidence.resident.Resident):
         def __init__(self, adapter: Any, device: torch.device) -> None:
             asked.append(device)
             if device.type == "cuda":
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             super().__init__(adapter, device)
 
-    monkeypatch.setattr(explain.evidence.resident, "Resident", Full)
+    monkeypatch.setattr(sightglass.explain.evidence.resident, "Resident", Full)
     monkeypatch.setattr(
-        explain.explainer, "find_device", lambda name: torch.device("cuda:0" if name == "auto" else name)
+        "sightglass.explain.explainer.find_device", lambda name: torch.device("cuda:0" if name == "auto" else name)
     )
     return asked
 
@@ -652,7 +653,7 @@ def test_out_of_memory_everywhere_is_not_hidden(bus: Path, monkeypatch: pytest.M
     def full(*_: Any) -> Any:
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(explain.evidence.resident.Resident, "place", full)
+    monkeypatch.setattr(sightglass.explain.evidence.resident.Resident, "place", full)
     with pytest.raises(torch.OutOfMemoryError):
         one(bus, top_k=1)
 

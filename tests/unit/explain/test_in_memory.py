@@ -21,15 +21,15 @@ from torch import nn
 from torchvision import models as torchvision_models
 from torchvision import transforms
 
-from common.errors import Cancelled, ModelProblem, Problem, WeightsProblem
-from explain import Explainer, Image
-from explain.evidence.evidence import Evidence
-from explain.evidence.resident import Residency
-from explain.explainer import EVIDENCE
-from explain.export.html_report import html as report
-from explain.rendering.colormaps import lut
-from models.families.custom.in_memory import measured
-from models.preprocess import Preprocessing, place
+from sightglass.common.errors import Cancelled, ModelProblem, Problem, WeightsProblem
+from sightglass.explain import Explainer, Image
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.explainer import EVIDENCE
+from sightglass.explain.rendering.colormaps import lut
+from sightglass.export.report.html import html as report
+from sightglass.models.families.custom.in_memory import measured
+from sightglass.models.preprocess import Preprocessing, place
 from tests.unit import own_nets
 
 if TYPE_CHECKING:
@@ -315,10 +315,11 @@ def test_other_libraries_objects(bus: Path) -> None:
     assert "ok" in [heatmap.state for heatmap in made.heatmaps]
 
 
+@pytest.mark.weights("yolo11n.pt")
 def test_a_yolo_object_is_a_detector(bus: Path) -> None:
     from ultralytics import YOLO
 
-    from tests.conftest import weight
+    from tests.weights import weight
 
     yolo = YOLO(weight("yolo11n.pt"))
     explainer = Explainer(yolo, name="mine", layers=[yolo.model.model[22]])
@@ -329,7 +330,7 @@ def test_a_yolo_object_is_a_detector(bus: Path) -> None:
 
 
 def test_a_keras_object(bus: Path) -> None:
-    from models.families.keras.network import keras
+    from sightglass.models.families.keras.network import keras
 
     layers = keras().layers
     net = keras().Sequential([
@@ -363,7 +364,7 @@ def test_what_is_wrong_with_a_model_in_memory_is_said_in_python_s_words(net: nn.
 
 
 def test_a_keras_model_s_own_layer_is_found_where_it_was_registered(bus: Path) -> None:
-    from models.families.keras.network import keras
+    from sightglass.models.families.keras.network import keras
 
     layers = keras().layers
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from explain.phrases import signed
+from sightglass.explain.phrases import signed
 
 
 def test_a_negative_number_has_a_true_minus_and_nothing_is_less_than_zero():

@@ -12,15 +12,16 @@ import torch
 from benchmarks.truth.causes import is_cause
 from benchmarks.truth.maps import resident, subjects
 from benchmarks.truth.verdict import PARTLY, labels_of
-from common.errors import ModelProblem
-from explain import Explainer, replay
-from explain.evidence.resident import Resident
-from explain.maps.heatmap import heatmaps
-from explain.methods import METHODS
-from explain.methods.from_evidence import raw_maps
-from explain.questions import settings
-from models.catalog import spec
-from models.load import load
+from sightglass.common.errors import ModelProblem
+from sightglass.explain import Explainer, replay
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.maps.heatmap import heatmaps
+from sightglass.explain.methods import METHODS
+from sightglass.explain.methods.from_evidence import raw_maps
+from sightglass.explain.questions import settings
+from sightglass.models.catalog import spec
+from sightglass.models.load import load
+from sightglass.models.spec import WhyTable
 from tests.built import built
 
 LAYERS = ("blocks.2", "blocks.4", "bn2")
@@ -58,7 +59,7 @@ def test_a_detector_is_asked_in_its_backbone() -> None:
 
 
 def test_the_catalogue_can_say_how_a_model_is_asked_why() -> None:
-    why = {"method": "hirescam", "target_layers": ["blocks.3"]}
+    why = WhyTable("hirescam", ("blocks.3",))
     resident = Resident(load(replace(spec("efficientnet-lite0"), why=why)), torch.device("cpu"))
     assert settings(resident, "why") == {"part": "contrast", "method": "hirescam", "layers": ("blocks.3",)}
 

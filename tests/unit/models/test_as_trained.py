@@ -15,14 +15,15 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import transforms as v1
 
-from common.errors import ModelProblem
-from common.packaged import photographs
-from models import catalog
-from models.families.custom import code, transforms
-from models.load import load
-from models.preprocess import Preprocessing, prepare
-from tests.conftest import weight
+from sightglass.common.errors import ModelProblem
+from sightglass.common.packaged import photographs
+from sightglass.models import catalog
+from sightglass.models.families.custom import code, transforms
+from sightglass.models.load import load
+from sightglass.models.preprocess import Preprocessing, prepare
+from sightglass.models.spec import WeightsTable
 from tests.unit import own_nets
+from tests.weights import weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,9 @@ def test_the_packaged_model_is_fed_as_timm_feeds_it() -> None:
 
 def own(loader: str, arch: str, **weights: Any) -> Any:
     """Load a model that no catalogue names."""
-    named = replace(catalog.spec("efficientnet-lite0"), id="mine", loader=loader, arch=arch, weights=weights)
+    named = replace(
+        catalog.spec("efficientnet-lite0"), id="mine", loader=loader, arch=arch, weights=WeightsTable.read(weights)
+    )
     return load(named)
 
 
@@ -141,6 +144,7 @@ def test_a_transform_in_another_order_is_not_read_as_the_usual_one(steps: list[A
     assert str(caught.value) == f"The transform {what}, which cannot be read here: resize once, and crop after it."
 
 
+@pytest.mark.weights("plantvillage15_simplecnn.pth")
 def test_a_real_leaf_is_named_as_the_networks_own_pipeline_names_it() -> None:
     path = weight("plantvillage15_simplecnn.pth")
     adapter = own("custom", f"{own_nets.__file__}:PlantCNN", path=str(path))
@@ -216,11 +220,11 @@ def test_a_transform_that_cannot_be_read_is_one_sentence(name: str, words: str, 
 
 def test_weights_of_torchvision_name_their_transform() -> None:
     keys = transforms.keys_of("ResNet50_Weights.IMAGENET1K_V2")
-    assert (keys["short_side"], keys["size"], keys["interpolation"], keys["crop"]) == (232, 224, "bilinear", "centre")
+    assert (keys.short_side, keys.size, keys.interpolation, keys.crop) == (232, 224, "bilinear", "centre")
 
 
 def test_keras_is_fed_as_load_img_and_smart_resize_do(tmp_path: Path) -> None:
-    from models.families.keras.network import keras
+    from sightglass.models.families.keras.network import keras
 
     library = keras()
     library.utils.set_random_seed(0)

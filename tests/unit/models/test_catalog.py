@@ -11,13 +11,13 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from common.errors import ModelProblem, Problem, WeightsProblem
-from models import catalog, checkpoint, weights
-from models.adapter import ModelSpec
-from models.adapters.classifier import Classifier
-from models.catalog_tables import TASKS
-from models.load import load, loader_module
-from models.preprocess import Preprocessing
+from sightglass.common.errors import ModelProblem, Problem, WeightsProblem
+from sightglass.models import catalog, checkpoint, weights
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.catalog_tables import TASKS
+from sightglass.models.load import load, loader_module
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.spec import ModelSpec, WeightsTable
 
 EVERY = tuple(spec for spec in catalog.catalog().values() if spec.family != catalog.OWN_FILES)
 BUSES = {"minibus", "trolleybus", "school bus", "passenger car", "streetcar"}
@@ -31,7 +31,7 @@ def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def random_spec(arch: str, loader: str = "torchvision.classifiers", seed: int = 0) -> ModelSpec:
-    return ModelSpec(arch, "Tests", "", loader, arch, "classify", "none", weights={"random": seed})
+    return ModelSpec(arch, "Tests", "", loader, arch, "classify", "none", weights=WeightsTable(random=seed))
 
 
 def test_every_torchvision_classifier_is_there_with_its_default_weights() -> None:
@@ -41,8 +41,8 @@ def test_every_torchvision_classifier_is_there_with_its_default_weights() -> Non
     assert sorted(ours) == torchvision.models.list_models(module=torchvision.models)
     for arch, spec in ours.items():
         default = torchvision.models.get_model_weights(arch).DEFAULT
-        assert spec.weights["url"] == default.url
-        assert default.url.endswith(f"-{spec.weights['sha256']}.pth")
+        assert spec.weights.url == default.url
+        assert default.url.endswith(f"-{spec.weights.sha256}.pth")
         assert ("CC-BY-NC" in spec.licence) == ("SWAG" in default.name)
 
 
@@ -52,7 +52,7 @@ def test_every_model_says_what_it_is(spec: ModelSpec) -> None:
     assert spec.source.startswith(("https://", "docs/"))
     assert spec.family
     assert spec.size
-    assert spec.weights
+    assert spec.weights != WeightsTable()
     assert spec.task in TASKS
     assert callable(loader_module(spec.loader).load)
     assert catalog.spec(spec.id) is spec
@@ -77,7 +77,7 @@ def test_the_packaged_family_comes_first_and_is_here() -> None:
 
 def test_the_menu_needs_no_heavy_import() -> None:
     code = (
-        "import sys; from models import catalog; "
+        "import sys; from sightglass.models import catalog; "
         "[catalog.available(spec) for spec in catalog.catalog().values()]; "
         "sys.exit(bool({'torch', 'torchvision', 'timm', 'ultralytics', 'huggingface_hub'} & set(sys.modules)))"
     )
@@ -93,7 +93,7 @@ def test_unknown_models_get_a_hint() -> None:
 
 def test_any_timm_name_is_a_model() -> None:
     spec = catalog.spec("timm/resnet18d")
-    assert (spec.loader, spec.arch, spec.weights) == ("timm", "resnet18d", {"hub": "timm/resnet18d"})
+    assert (spec.loader, spec.arch, spec.weights) == ("timm", "resnet18d", WeightsTable(hub="timm/resnet18d"))
     with pytest.raises(ModelProblem, match=r"did you mean .*resnet18d"):
         load(catalog.spec("timm/resnet18dd"))
     assert catalog.spec("timm/vit_small_patch14_dinov2").task == "embed"
@@ -136,9 +136,9 @@ arch = "resnet10t"
         ("s", "leaf-s", "resnet18"),
         ("m", "leaf-m", "resnet50"),
     ]
-    assert leaves[0].weights["path"] == str(own_file.parent / "leaf-s.pth")
+    assert leaves[0].weights.path == str(own_file.parent / "leaf-s.pth")
     assert catalog.spec("resnet18").target_layers == ("layer3",)
-    assert catalog.spec("resnet18").weights["sha256"] == "f37072fd"
+    assert catalog.spec("resnet18").weights.sha256 == "f37072fd"
     assert catalog.spec("resnet18").megabytes == 46.8
     assert catalog.spec("mine").family == catalog.OWN_MODELS
     assert catalog.problem() is None
@@ -232,7 +232,7 @@ megabytes = 3
     mine = catalog.spec("efficientnet-lite0")
     packaged = catalog._packaged()["efficientnet-lite0"]
     assert (mine.family, mine.licence, mine.source) == (catalog.OWN_MODELS, "not stated", "")
-    assert mine.weights == {"path": str(own_file.parent / "mine.pth")}
+    assert mine.weights == WeightsTable(path=str(own_file.parent / "mine.pth"))
     assert packaged.licence != mine.licence
 
 
@@ -241,12 +241,12 @@ def test_a_models_file_that_is_named_but_not_there_is_said(own_file: Path) -> No
 
 
 def test_what_a_library_throws_becomes_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    import models.families.timm.loader
+    import sightglass.models.families.timm.loader
 
     def broken(*_: object) -> None:
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr(models.families.timm.loader, "load", broken)
+    monkeypatch.setattr(sightglass.models.families.timm.loader, "load", broken)
     with pytest.raises(ModelProblem, match=r"^timm/any could not be loaded \(first line\)\.$"):
         load(catalog.spec("timm/any"))
 
@@ -256,11 +256,11 @@ def test_the_packaged_models_answer_and_prepare_as_timm_does(model_id: str, bus:
     import timm
     from timm.data import create_transform
 
-    from models.families.timm.networks import config_of
+    from sightglass.models.families.timm.networks import config_of
 
     adapter = load(catalog.spec(model_id))
     assert isinstance(adapter, Classifier)
-    assert adapter.weights_sha256 == adapter.spec.weights["sha256"]
+    assert adapter.weights_sha256 == adapter.spec.weights.sha256
     pixels = np.asarray(Pillow.open(bus).convert("RGB"))
     given = adapter.prepare(pixels, adapter.preprocessings[0])
     theirs = create_transform(**config_of(timm.create_model(adapter.spec.arch)), is_training=False)(
@@ -289,7 +289,7 @@ def test_the_packaged_models_answer_and_prepare_as_timm_does(model_id: str, bus:
     ids=lambda value: value.id if isinstance(value, ModelSpec) else value,
 )
 def test_untrained_models_run_and_say_that_they_are_untrained(spec: ModelSpec, layer: str | None) -> None:
-    from models.layers import Layer
+    from sightglass.models.layers import Layer
 
     adapter = load(spec)
     given = adapter.prepare(np.full((40, 60, 3), 90, np.uint8), adapter.preprocessings[0])
@@ -306,7 +306,7 @@ def test_untrained_models_run_and_say_that_they_are_untrained(spec: ModelSpec, l
 
 
 def test_every_torchvision_model_is_built_as_its_weights_need_it() -> None:
-    from models.families.torchvision.networks import build, default_weights
+    from sightglass.models.families.torchvision.networks import build, default_weights
 
     with torch.device("meta"):
         for spec in EVERY:
@@ -324,7 +324,7 @@ def test_a_seed_is_a_model() -> None:
 
 
 def test_an_operators_state_dict_and_labels_are_loaded(own_file: Path) -> None:
-    from models.families.torchvision.networks import build
+    from sightglass.models.families.torchvision.networks import build
 
     own_file.write_text("""
 [model."leaf"]
@@ -384,7 +384,7 @@ def test_a_checkpoint_never_runs_code(
 
 
 def test_googlenet_runs_without_the_heads_that_its_file_holds(own_file: Path) -> None:
-    from models.families.torchvision.networks import build
+    from sightglass.models.families.torchvision.networks import build
 
     own_file.write_text("""
 [model."mine"]
@@ -402,14 +402,14 @@ weights = { path = "mine.pth", labels = ["a", "b"] }
 
 
 def test_densenets_old_names_are_understood() -> None:
-    from models.families.torchvision.networks import modern
+    from sightglass.models.families.torchvision.networks import modern
 
     old = {"features.denseblock1.denselayer1.norm.1.weight": torch.zeros(1), "features.norm5.weight": torch.zeros(1)}
     assert set(modern(old)) == {"features.denseblock1.denselayer1.norm1.weight", "features.norm5.weight"}
 
 
 def test_the_list_in_the_docs_is_the_catalogue() -> None:
-    from models.__main__ import table
+    from sightglass.models.__main__ import table
 
     assert (Path(__file__).parents[3] / "docs" / "models.md").read_text("utf-8") == table(), (
         "run python -m models > docs/models.md"
@@ -420,8 +420,8 @@ def test_the_list_in_the_docs_is_the_catalogue() -> None:
 def test_the_packaged_family_is_timms_to_the_last_bit(size: int) -> None:
     import timm
 
-    from models import checkpoint
-    from models.families.timm.networks import preprocessing_of
+    from sightglass.models import checkpoint
+    from sightglass.models.families.timm.networks import preprocessing_of
 
     spec = catalog.spec(f"efficientnet-lite{size}")
     ours = load(spec)
@@ -436,7 +436,7 @@ def test_the_packaged_family_is_timms_to_the_last_bit(size: int) -> None:
 
 
 def test_the_default_model_brings_in_neither_timm_nor_torchvision() -> None:
-    code = "import sys; from explain import Explainer; Explainer(); print({'timm', 'torchvision'} & set(sys.modules))"
+    code = "import sys, sightglass as s; s.Explainer(); print({'timm', 'torchvision'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3], check=True
     )
@@ -444,7 +444,7 @@ def test_the_default_model_brings_in_neither_timm_nor_torchvision() -> None:
 
 
 def test_models_of_ones_own_are_not_sizes_of_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from models.catalog import compared
+    from sightglass.models.catalog import compared
 
     row = '[model.{0}]\nloader = "custom"\narch = "resnet18"\nweights = {{ path = "{0}.pth" }}\n'
     for name in ("plant", "street"):
@@ -461,7 +461,7 @@ def test_models_of_ones_own_are_not_sizes_of_each_other(tmp_path: Path, monkeypa
 
 
 def test_a_class_that_is_nearly_named_is_offered_as_it_is_written() -> None:
-    from models.labels import class_index
+    from sightglass.models.labels import class_index
 
     with pytest.raises(ModelProblem, match=r"did you mean Potato - Late blight\?"):
         class_index("potato late blight", ("Tomato - Rust", "Potato - Late blight"))

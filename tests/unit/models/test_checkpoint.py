@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from common.errors import WeightsProblem
-from models import checkpoint
+from sightglass.common.errors import WeightsProblem
+from sightglass.models import checkpoint
 
 
 class Net(nn.Module):
@@ -165,7 +165,7 @@ def test_an_old_file_cannot_write_through_the_source_code_it_carries(net: Net, t
 
 def test_a_pickle_cannot_change_the_classes_that_it_is_given() -> None:
     """Its last step sets an attribute of what was named before: of the class itself here."""
-    from models import safe_pickle
+    from sightglass.models import safe_pickle
 
     data = b"\x80\x02cmine\nThing\n}\x88}X\x04\x00\x00\x00evilK\x01s\x86b."
     with pytest.raises(pickle.UnpicklingError):

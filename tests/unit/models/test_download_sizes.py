@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from explain.phrases import NBSP, download
-from models import catalog, weights
+from sightglass.explain.phrases import NBSP, download
+from sightglass.models import catalog, weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from models.adapter import ModelSpec
+    from sightglass.models.spec import ModelSpec
 
 PACKAGED = [spec for specs in catalog.families(packaged=True).values() for spec in specs]
 CLASSES = {"-oiv7": 601, "-obb": 15, "-pf": 4585}
@@ -25,7 +25,7 @@ CLASSES = {"-oiv7": 601, "-obb": 15, "-pf": 4585}
 
 def of_torchvision(spec: ModelSpec) -> float:
     """Return what torchvision publishes about the file, in bytes."""
-    return _published()[spec.weights["url"]] * 2**20
+    return _published()[spec.weights.url] * 2**20
 
 
 @cache
@@ -45,7 +45,7 @@ def of_timm(spec: ModelSpec) -> float:
 
 def of_yolox(spec: ModelSpec) -> float:
     """Megvii's files have the optimizer's momentum beside the weights, MMDetection's their running averages."""
-    from models.families.yolox import _SIZES, Shape, Yolox
+    from sightglass.models.families.yolox import _SIZES, Shape, Yolox
 
     with torch.device("meta"):
         return 2 * nbytes(Yolox(Shape(*_SIZES[spec.arch], 80)))
@@ -53,7 +53,7 @@ def of_yolox(spec: ModelSpec) -> float:
 
 def of_ultralytics(spec: ModelSpec) -> float:
     """Ultralytics publishes float16."""
-    from models.families.ultralytics.loader import import_quietly, yaml_of
+    from sightglass.models.families.ultralytics.loader import import_quietly, yaml_of
 
     import_quietly()
     from ultralytics.nn.tasks import parse_model, yaml_model_load

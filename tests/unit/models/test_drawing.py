@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from api.app import create
-from api.schemas import Settings
-from explain import Explainer
+from sightglass.api.app import create
+from sightglass.api.schemas import Settings
+from sightglass.explain import Explainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

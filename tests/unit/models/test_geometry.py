@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.preprocess import CLASSIFIER_WAYS, GREY, WAYS, Preprocessing, place, prepare
+from sightglass.models.preprocess import CLASSIFIER_WAYS, GREY, WAYS, Preprocessing, place, prepare
 
 if TYPE_CHECKING:
-    from models.geometry import Geometry
+    from sightglass.models.geometry import Geometry
 
 PREPROCESSINGS = {
     "square": Preprocessing((224, 224), 256, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from common.errors import Problem
-from explain import Explainer
-from explain.evidence.resident import RESIDENCY
-from models import catalog
+from sightglass.common.errors import Problem
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.resident import RESIDENCY
+from sightglass.models import catalog
 from tests import examples
 from tests.conftest import asset
 from tests.unit import own_nets
@@ -103,7 +103,7 @@ def exported(kind: str) -> Callable[[Path, int], dict[str, Any]]:
 
 
 def keras_net(folder: Path, channels: int) -> dict[str, Any]:
-    from models.families.keras.network import keras
+    from sightglass.models.families.keras.network import keras
 
     library = keras()
     layers = library.layers
@@ -131,7 +131,7 @@ def clip(folder: Path, channels: int) -> Any:
 
 
 def promptsg(folder: Path, channels: int) -> Any:
-    from models import weights
+    from sightglass.models import weights
 
     if channels != 3:
         return ""
@@ -142,7 +142,7 @@ def promptsg(folder: Path, channels: int) -> Any:
 
 
 def detector(folder: Path, channels: int) -> Any:
-    from models.demo import nets
+    from sightglass.models.families.demo import nets
 
     if channels != 3:
         return ""
@@ -151,7 +151,7 @@ def detector(folder: Path, channels: int) -> Any:
 
 
 def osnet(folder: Path, channels: int) -> Any:
-    from models.families import osnet
+    from sightglass.models.families import osnet
 
     if channels != 3:
         return ""
@@ -197,7 +197,7 @@ def contrast(model: Explainer, picture: Any) -> bool:
 
 
 def compared(model: Explainer, picture: Any) -> bool:
-    from explain.similarity.similarity import similarity
+    from sightglass.explain.similarity.similarity import similarity
 
     return similarity(model, BUS, BUS.with_name("zidane.jpg")).score == pytest.approx(0, abs=1.1)
 
@@ -301,7 +301,7 @@ def many_channels(folder: Path, kind: str) -> bool:
 
 def added(folder: Path, file: Path, kind: str) -> bool:
     """Whether one call makes a model of the file, asked nothing but what the file cannot say."""
-    from cli import main
+    from sightglass.cli import main
 
     (folder / "models.toml").unlink()
     said = (

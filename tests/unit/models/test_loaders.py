@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import ModelProblem
-from models import catalog
-from models import load as loaders
-from models.inspect import LOADERS
-from models.load import load
+from sightglass.common.errors import ModelProblem
+from sightglass.models import catalog
+from sightglass.models import load as loaders
+from sightglass.models.inspect import LOADERS
+from sightglass.models.load import load
 
 FORMER = Path(__file__).parents[2] / "former" / "models.toml"
 """Written by an earlier version."""

@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from common.errors import ImageProblem, Problem, WeightsProblem
-from explain import Explainer, Image
-from models import catalog, remote_file, weights
-from models.remote_file import fetched, is_address, name_of
+from sightglass.common.errors import ImageProblem, Problem, WeightsProblem
+from sightglass.explain import Explainer, Image
+from sightglass.models import catalog, remote_file, weights
+from sightglass.models.remote_file import fetched, is_address, name_of
 from tests.unit import own_nets
 
 if TYPE_CHECKING:

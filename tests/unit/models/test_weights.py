@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from common.errors import Cancelled, WeightsProblem
-from models import weights
-from models.adapter import ModelSpec
+from sightglass.common.errors import Cancelled, WeightsProblem
+from sightglass.models import weights
+from sightglass.models.spec import ModelSpec, WeightsTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,9 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
 def spec_of(**held: object) -> ModelSpec:
-    return ModelSpec("tiny", "Tests", "s", "torchvision.classifiers", "tiny", "classify", "none", weights=held)
+    return ModelSpec(
+        "tiny", "Tests", "s", "torchvision.classifiers", "tiny", "classify", "none", weights=WeightsTable.read(held)
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from explain.backward import convolution
+from sightglass.explain.backward import convolution
 
 
 @pytest.mark.parametrize("stride", [1, 2])

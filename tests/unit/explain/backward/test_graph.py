@@ -9,23 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_grad_cam
 import torch
 from torch import nn
 
-from common.errors import ModelProblem
-from explain import Explainer
-from explain.backward import convolution, rules
-from explain.backward.convolution import Kernel, pointwise_gradient
-from explain.backward.gradient import Activation, Gradient, Term
-from explain.backward.graph import Graph, Opaque, place
-from explain.backward.rules import walk_back
-from explain.evidence.evidence import Evidence
-from explain.evidence.layers import find
-from explain.picture.image import Image
-from models.adapter import Target
-from models.adapters.detector import IN_CELL, Detections, Detector
-from tests.conftest import asset, weight
+from sightglass.common.errors import ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.backward import convolution, rules
+from sightglass.explain.backward.convolution import Kernel, pointwise_gradient
+from sightglass.explain.backward.gradient import Activation, Gradient, Term
+from sightglass.explain.backward.graph import Graph, Opaque, place
+from sightglass.explain.backward.rules import walk_back
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import find
+from sightglass.models.adapter import Target
+from sightglass.models.adapters.detector import IN_CELL, Detections, Detector
+from tests.weights import picture, real
 
 LAYERS = ("model.10", "model.12", "model.14", "model.16", "model.18")
 
@@ -367,23 +365,15 @@ def test_a_candidate_in_its_own_cell_has_the_same_scalar() -> None:
         outputs.cell(30)
 
 
-# Real weights.
-
-
-BUS = asset("ultralytics", "assets", "bus.jpg")
-
-
-def yolo(name: str) -> Explainer:
-    weight(f"{name}.pt")
-    return Explainer(name)
+# Trained detectors.
 
 
 @cache
 def together(name: str, layers: tuple[str, ...]) -> tuple[Any, list[Target]]:
-    """Evidence of the bus with all its boxes' gradients, and their targets; the last is several of them at once."""
-    explainer = yolo(name)
+    """Evidence of a picture with all its boxes' gradients, and their targets; the last is several of them at once."""
+    explainer = Explainer(name)
     resident = explainer.resident
-    given = resident.adapter.prepare(Image.open(BUS).pixels, "trained")
+    given = resident.adapter.prepare(picture(name).pixels, "trained")
     evidence = Evidence(resident, given, find(resident, layers))
     predictions = resident.adapter.decode(evidence.outputs, given.geometry, top_k=0, confidence=0.02, iou=0.7)
     targets = [Target(p.index, p.label, (p.anchor,)) for p in predictions if p.anchor is not None]
@@ -395,7 +385,7 @@ def together(name: str, layers: tuple[str, ...]) -> tuple[Any, list[Target]]:
     return evidence, targets
 
 
-@pytest.mark.parametrize("name", ["yolo11n", "yolo11n-seg", "yolo26n"])
+@pytest.mark.parametrize("name", ["demo-s", real("yolo11n"), real("yolo11n-seg"), real("yolo26n")])
 def test_every_box_has_the_gradient_it_has_alone(name: str) -> None:
     evidence, targets = together(name, LAYERS if name != "yolo26n" else LAYERS[1:])
     assert len(targets) >= 4
@@ -408,9 +398,12 @@ def test_every_box_has_the_gradient_it_has_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["gradcam", "gradcam++", "hirescam", "xgradcam", "layercam"])
-def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(method: str) -> None:
-    explainer = yolo("yolo11n")
-    made = explainer(BUS, per="detection", method=method, layers=("model.16",), top_k=3)
+@pytest.mark.parametrize("name", ["demo-s", real("yolo11n")])
+def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(name: str, method: str) -> None:
+    import pytorch_grad_cam as library
+
+    explainer = Explainer(name)
+    made = explainer(picture(name), per="detection", method=method, layers=("model.16",), top_k=3)
     adapter, classes = explainer.resident.adapter, {
         "gradcam": "GradCAM", "gradcam++": "GradCAMPlusPlus", "hirescam": "HiResCAM", "xgradcam": "XGradCAM",
                 "layercam": "LayerCAM",
@@ -430,8 +423,8 @@ def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(method: str) -> N
     for heatmap in made.heatmaps:
         (anchor,) = heatmap.target.anchors
         layer = adapter.module.get_submodule("model.16")
-        with getattr(pytorch_grad_cam, classes[method])(Logit(anchor), [layer]) as cam:
-            target = pytorch_grad_cam.utils.model_targets.ClassifierOutputTarget(heatmap.target.index)
+        with getattr(library, classes[method])(Logit(anchor), [layer]) as cam:
+            target = library.utils.model_targets.ClassifierOutputTarget(heatmap.target.index)
             expected = cam(made.evidence.tensor.clone().requires_grad_(), targets=[target])[0]
         left, top, right, bottom = heatmap.geometry.content
         inside = expected[top:bottom, left:right]
@@ -446,7 +439,7 @@ def test_several_methods_at_once_have_the_bits_of_each_and_work_a_gradient_out_o
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     names = ("gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "eigencam", "eigengradcam")
-    shown = yolo("yolo11n")(BUS, per="detection", top_k=2, layers=LAYERS)
+    shown = Explainer("demo-s")(picture("demo-s"), per="detection", top_k=2, layers=LAYERS)
     held = shown.evidence
     given = SimpleNamespace(tensor=held.tensor, geometry=held.geometry)
     # Passes that nothing has been asked of.
@@ -462,7 +455,7 @@ def test_several_methods_at_once_have_the_bits_of_each_and_work_a_gradient_out_o
             assert all(np.array_equal(a, b) for a, b in zip(heatmap.raw, other.raw, strict=True))
 
 
-@pytest.mark.parametrize("name", ["yolo11n", "yolo26n"])
+@pytest.mark.parametrize("name", ["demo-s", real("yolo26n")])
 def test_a_gradient_has_the_same_bits_whoever_is_asked_for_with_it(name: str) -> None:
     evidence, targets = together(name, LAYERS[1:])
     alone = Evidence(evidence.resident, SimpleNamespace(tensor=evidence.tensor, geometry=evidence.geometry),
@@ -473,13 +466,14 @@ def test_a_gradient_has_the_same_bits_whoever_is_asked_for_with_it(name: str) ->
 
 
 def test_boxes_of_a_scale_that_the_layer_does_not_feed_have_no_evidence() -> None:
-    made = yolo("yolo11n-seg")(BUS, per="detection", layers=("neck P4",), part="class")
+    made = Explainer("demo-s")(picture("demo-s"), per="detection", layers=("neck P4",), part="class")
     assert {heatmap.state for heatmap in made.heatmaps} == {"ok", "no evidence"}
 
 
-def test_boxes_add_up_to_their_class_for_a_linear_method() -> None:
-    explainer = yolo("yolo11n")
-    alone = explainer(BUS, per="detection", method="hirescam", targets=("person",))
+@pytest.mark.parametrize(("name", "label"), [("demo-s", "ball-dots"), real("yolo11n", "person")])
+def test_boxes_add_up_to_their_class_for_a_linear_method(name: str, label: str) -> None:
+    alone = Explainer(name)(picture(name), per="detection", method="hirescam", targets=(label,))
+    assert len(alone.heatmaps) > 1
     (whole,) = alone.with_options(per="class").heatmaps
     for at, raw in enumerate(whole.raw):
         np.testing.assert_allclose(sum(h.raw[at] for h in alone.heatmaps), raw, atol=1e-5 * abs(raw).max() + 1e-6)

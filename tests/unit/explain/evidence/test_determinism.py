@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-import explain.evidence.determinism
-from explain.evidence.determinism import PassLock, exact
-from explain.evidence.resident import Resident
-from models import catalog
-from models.load import load
+import sightglass.explain.evidence.determinism
+from sightglass.explain.evidence.determinism import PassLock, exact
+from sightglass.explain.evidence.resident import Resident
+from sightglass.models import catalog
+from sightglass.models.load import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,4 +125,4 @@ def test_a_model_on_a_gpu_has_exact_passes_and_one_on_the_cpu_leaves_the_switche
     with Resident(adapter, GPU).lock:
         adapter.run(given.tensor)
     assert calls == [False, True]
-    assert explain.evidence.determinism._inside == 0
+    assert sightglass.explain.evidence.determinism._inside == 0

@@ -13,22 +13,23 @@ import pytest
 import torch
 from torch import nn
 
-from common.errors import ModelProblem
-from explain.evidence.evidence import Evidence
-from explain.evidence.layers import find, named
-from explain.evidence.resident import Resident
-from explain.explainer import Explainer
-from explain.explanation import Explanation, explain
-from explain.maps.heatmap import heatmaps, scaled
-from explain.options import Options
-from explain.picture.image import Image
-from models.adapter import ModelSpec, Target
-from models.adapters.classifier import Classifier
-from models.catalog import spec
-from models.geometry import Geometry, ModelInput
-from models.layers import Layer
-from models.load import load
-from models.preprocess import CLASSIFIER_WAYS, Preprocessing, place
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import find, named
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.explainer import Explainer
+from sightglass.explain.explanation import Explanation, explain
+from sightglass.explain.maps.heatmap import heatmaps, scaled
+from sightglass.explain.options import Options
+from sightglass.explain.picture.image import Image
+from sightglass.models.adapter import Target
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.catalog import spec
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.layers import Layer
+from sightglass.models.load import load
+from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, place
+from sightglass.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from pathlib import Path

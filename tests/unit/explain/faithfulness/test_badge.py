@@ -6,8 +6,8 @@ from collections import OrderedDict
 
 import pytest
 
-from common import users
-from explain.faithfulness import badge
+from sightglass.common import users
+from sightglass.explain.faithfulness import badge
 
 
 @pytest.fixture(autouse=True)

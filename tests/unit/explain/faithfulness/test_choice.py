@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from common.errors import Cancelled, ModelProblem
-from explain import Explainer
-from explain.faithfulness import controls
-from explain.faithfulness.choice import MAX_LAYERS, Choice, choice, short_list
-from explain.faithfulness.grid import Cell
-from explain.methods import METHODS
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.faithfulness.choice import MAX_LAYERS, Choice, choice, short_list
+from sightglass.explain.methods import METHODS
+from sightglass.explain.proof import controls
+from sightglass.explain.proof.grid import Cell
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from explain.explanation import Explanation
+    from sightglass.explain.explanation import Explanation
 
 
 @pytest.fixture(scope="module")

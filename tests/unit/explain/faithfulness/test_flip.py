@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from common.errors import Cancelled, ModelProblem
-from explain import Explainer
-from explain.faithfulness.filling import blurred
-from explain.faithfulness.flip import flip, superpixels
-from models.adapters.classifier import Classifier
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.faithfulness.flip import flip, superpixels
+from sightglass.explain.proof.filling import blurred
+from sightglass.models.adapters.classifier import Classifier
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from explain.explanation import Explanation
+    from sightglass.explain.explanation import Explanation
 
 
 @pytest.fixture(scope="module")

@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from pytorch_grad_cam.metrics import road
-from torchcam.metrics import DeletionInsertionMetric
 
-from explain import Explainer, Image
-from explain.faithfulness import controls
-from explain.faithfulness.curves import Order, Perturber
-from explain.faithfulness.filling import fixed
-from explain.faithfulness.ranking import ranking
-from explain.faithfulness.scores import scorer
+from sightglass.explain import Explainer, Image
+from sightglass.explain.proof import controls
+from sightglass.explain.proof.curves import Order, Perturber
+from sightglass.explain.proof.filling import fixed
+from sightglass.explain.proof.ranking import ranking
+from sightglass.explain.proof.scores import scorer
+from tests.late import late
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from explain import Explanation
-    from explain.faithfulness.curves import Curve
+    from sightglass.explain import Explanation
+    from sightglass.explain.proof.curves import Curve
 
+road = late("pytorch_grad_cam.metrics.road")
 STEPS = 16
 """Of the areas: torch-cam rounds a step up to whole pixels, so they have to divide the picture."""
 ROUNDING = 2e-5
@@ -80,7 +80,9 @@ def test_areas_are_those_of_torch_cam(explained: Explanation, filling: Any, orde
     found = curve(explained, values, filling, STEPS)
     module = explained.evidence.resident.adapter.module
     given = Given(module, values), lambda logits: logits.softmax(-1)
-    peer = DeletionInsertionMetric(*given, steps=STEPS, baseline=lambda picture: fixed(picture, filling))
+    peer = late("torchcam.metrics").DeletionInsertionMetric(
+        *given, steps=STEPS, baseline=lambda picture: fixed(picture, filling)
+    )
     peer.update(explained.evidence.tensor.detach(), target.index)
     expected = peer.summary()
     assert found.deletion.area == pytest.approx(expected["deletion_auc"], abs=ROUNDING)

@@ -11,23 +11,22 @@ import numpy as np
 import pytest
 import torch
 
-from common.errors import Cancelled, ModelProblem
-from explain import Explainer
-from explain.faithfulness import controls
-from explain.faithfulness.curves import BATCH_CPU, Curve, Order, Perturber, Trace
-from explain.faithfulness.filling import blurred, imputed
-from explain.faithfulness.proof import FAILED, HANGS, Proof
-from explain.faithfulness.prove import prove
-from explain.faithfulness.ranking import ranking
-from explain.faithfulness.scores import MATCH, same_place, scorer
-from explain.maps.statistics import Agreement
-from explain.picture.examples import bundled
-from tests.conftest import weight
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.faithfulness.prove import prove
+from sightglass.explain.maps.statistics import Agreement
+from sightglass.explain.picture.examples import bundled
+from sightglass.explain.proof import controls
+from sightglass.explain.proof.curves import BATCH_CPU, Curve, Order, Perturber, Trace
+from sightglass.explain.proof.filling import blurred, imputed
+from sightglass.explain.proof.proof import FAILED, HANGS, Proof
+from sightglass.explain.proof.ranking import ranking
+from sightglass.explain.proof.scores import MATCH, same_place, scorer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from explain.explanation import Explanation
+    from sightglass.explain.explanation import Explanation
 
 
 def trace(*values: float, stays: tuple[bool, ...] | None = None) -> Trace:
@@ -385,9 +384,8 @@ def test_boxes_are_at_the_same_place_as_torchvision_says():
     assert 20 < int(found.sum()) < 1000 and not same_place(corners[:1], torch.zeros(1, 4)).any()
 
 
-def test_a_similarity_models_cosine_begins_at_1():
-    weight("osnet_x0_25_msmt17.pth")
-    found = Explainer("osnet_x0_25_msmt17")(bundled("person")).prove(steps=4, fillings=("mean",))
+def test_a_similarity_models_cosine_begins_at_1(persons):
+    found = Explainer(persons)(bundled("person")).prove(steps=4, fillings=("mean",))
     assert found.start == pytest.approx(1, abs=1e-6) and found.map.deletion.score[-1] < 1
     assert found.necessity is None and "runner-up" not in found.controls
 

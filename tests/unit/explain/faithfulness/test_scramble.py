@@ -13,18 +13,18 @@ import pytest
 import torch
 from torch import nn
 
-from common.errors import Cancelled, ModelProblem
-from explain import Explainer
-from explain.evidence.resident import Resident
-from explain.faithfulness import scramble as module
-from explain.faithfulness.randomised import STAGES, copied, redrawn, stages
-from explain.faithfulness.scramble import Scramble, Stage, scramble
-from models.families.keras import network
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.faithfulness import scramble as module
+from sightglass.explain.faithfulness.randomised import STAGES, copied, redrawn, stages
+from sightglass.explain.faithfulness.scramble import Scramble, Stage, scramble
+from sightglass.models.families.keras import network
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from explain.explanation import Explanation
+    from sightglass.explain.explanation import Explanation
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +105,8 @@ def test_the_map_of_the_packaged_model_depends_on_it(explained: Explanation) -> 
 
 def test_a_map_of_edges_is_found_out(explained: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
     """A method that never asks the model: the picture's edges, whatever the weights."""
-    from explain.faithfulness import controls
-    from explain.methods.method import Method, RawMaps
+    from sightglass.explain.methods.method import Method, RawMaps
+    from sightglass.explain.proof import controls
 
     def edges(self: Method, evidence: object, targets: object, request: object = None) -> RawMaps:
         tensor = evidence.tensor[0].permute(1, 2, 0)  # type: ignore[attr-defined]

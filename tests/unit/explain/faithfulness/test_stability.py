@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from common.errors import Cancelled, ModelProblem
-from explain import Explainer
-from explain.faithfulness.changes import CHANGES, Changed, changed
-from explain.faithfulness.stability import Stability, Variant, stability
-from explain.phrases import plain_text
-from explain.picture.image import Image
-from models.geometry import Geometry
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.faithfulness.changes import CHANGES, Changed, changed
+from sightglass.explain.faithfulness.stability import Stability, Variant, stability
+from sightglass.explain.phrases import plain_text
+from sightglass.explain.picture.image import Image
+from sightglass.models.geometry import Geometry
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from explain.explanation import Explanation
+    from sightglass.explain.explanation import Explanation
 
 
 @pytest.fixture(scope="module")

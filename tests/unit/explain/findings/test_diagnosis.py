@@ -12,17 +12,18 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from explain import Explainer
-from explain.explanation import Explanation
-from explain.findings.diagnosis import ALIKE, Finding, describe_map, diagnose, headline, unseen
-from explain.maps.heatmap import Heatmap
-from explain.options import Options
-from explain.phrases import article, listing, percent, plural
-from explain.picture.image import Image
-from models.adapter import ModelSpec, Prediction, Target
-from models.geometry import Geometry
-from tests.conftest import weight
+from sightglass.explain import Explainer
+from sightglass.explain.explanation import Explanation
+from sightglass.explain.findings.diagnosis import ALIKE, Finding, describe_map, diagnose, headline, unseen
+from sightglass.explain.maps.heatmap import Heatmap
+from sightglass.explain.options import Options
+from sightglass.explain.phrases import article, listing, percent, plural
+from sightglass.explain.picture.image import Image
+from sightglass.models.adapter import Prediction, Target
+from sightglass.models.geometry import Geometry
+from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.unit import own_nets
+from tests.weights import weight
 
 SIZE = 64
 WHOLE = Geometry((SIZE, SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, 0.0))
@@ -331,6 +332,7 @@ def test_a_layer_that_sees_a_few_pixels_is_too_early(layers: tuple[str, ...], fo
     assert "early" not in kinds(made)
 
 
+@pytest.mark.weights("plantvillage15_simplecnn.pth", "images/leaf/tomato_healthy.JPG")
 def test_a_healthy_leaf_whose_evidence_is_beside_it_is_told_from_pictures_of_things() -> None:
     net = own_nets.PlantCNN(15)
     net.load_state_dict(torch.load(weight("plantvillage15_simplecnn.pth"), map_location="cpu"))
@@ -371,5 +373,5 @@ def test_scores_that_decide_nothing_are_told_of(answer: tuple[float, ...], said:
         (found,) = (finding for finding in diagnose(made) if finding.kind == "undecided")
         assert "all 15 classes" in found.text
         assert "preprocessing" in found.text
-    untrained = replace(made, model=replace(made.model, weights={"random": 1}))
+    untrained = replace(made, model=replace(made.model, weights=WeightsTable(random=1)))
     assert "undecided" not in kinds(untrained)

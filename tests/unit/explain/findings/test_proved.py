@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from explain.faithfulness.curves import Curve, Trace
-from explain.faithfulness.proof import FAILED, Proof
-from explain.findings.proved import of_proof, unproved
+from sightglass.explain.findings.proved import of_proof, unproved
+from sightglass.explain.proof.curves import Curve, Trace
+from sightglass.explain.proof.proof import FAILED, Proof
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,7 @@ def test_a_proof_finds_a_cheat_out_and_not_its_twin(cheat: str, data: str, kind:
     from benchmarks.truth.causes import HONEST, scenes_of_class
     from benchmarks.truth.maps import default, resident, subject
     from benchmarks.truth.proved import explanation_of
-    from models.demo.evaluation import SHORTCUTS
+    from training.evaluation import SHORTCUTS
 
     found: dict[str, list[list[str]]] = {cheat: [], HONEST: []}
     for number, spec in scenes_of_class(SHORTCUTS[data].label, data, 4):

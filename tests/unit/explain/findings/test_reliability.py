@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-pytest.importorskip("pytorch_grad_cam")
-
 from benchmarks.report import with_section
 from benchmarks.truth import causes, peers, report
 from benchmarks.truth.maps import default, layers_of, maps, resident, subjects
 from benchmarks.truth.measures import BLIND, EMPTY, MEASURES, box_of, measured, near
 from benchmarks.truth.scores import Rows, Scores
 from benchmarks.truth.verdict import PARTLY, Judged, labels_of, table
-from explain.findings import reliability
-from explain.methods import METHODS
-from models.catalog import available, spec
-from models.demo.nets import WEIGHTS
+from sightglass.explain.findings import reliability
+from sightglass.explain.methods import METHODS
+from sightglass.models.catalog import available, spec
+from sightglass.models.families.demo.nets import WEIGHTS
+from tests.late import late
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+late("pytorch_grad_cam")
 MASK = np.zeros((20, 30), bool)
 MASK[4:8, 10:15] = True
 BOX = (slice(3, 9), slice(10, 16))

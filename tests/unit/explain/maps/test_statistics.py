@@ -9,8 +9,8 @@ import math
 import numpy as np
 import pytest
 
-from explain.maps import statistics
-from explain.rendering.render import hottest_mask
+from sightglass.explain.maps import statistics
+from sightglass.explain.rendering.render import hottest_mask
 
 PICTURE = (0, 0, 900, 600)
 

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from common.errors import Cancelled
-from explain.methods import METHODS, grad_cam_library
-from explain.methods.method import Request
+from sightglass.common.errors import Cancelled
+from sightglass.explain.methods import METHODS, grad_cam_library
+from sightglass.explain.methods.method import Request
 
 
 def test_a_stop_does_not_wait_for_the_library(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,40 +13,39 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import pytorch_grad_cam as library
 import torch
-from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
-from pytorch_grad_cam.utils.image import scale_cam_image
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-from common.errors import Cancelled, ModelProblem
-from explain.backward.gradient import Activation, Gradient
-from explain.backward.principal import projection
-from explain.evidence.evidence import Evidence
-from explain.evidence.layers import find
-from explain.evidence.resident import Resident
-from explain.explainer import EVIDENCE, Explainer
-from explain.explanation import Explanation, explain
-from explain.methods import METHODS, method
-from explain.methods.from_evidence import raw_maps
-from explain.options import Options
-from explain.picture.image import Image
-from models.adapter import ModelSpec, Target
-from models.adapters.classifier import Classifier
-from models.adapters.folding import unfolded
-from models.demo.scenes import draw
-from models.demo.showcase import scene
-from models.geometry import Geometry, ModelInput
-from models.layers import Layer
-from models.load import load
-from models.preprocess import Preprocessing
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.explain.backward.gradient import Activation, Gradient
+from sightglass.explain.backward.principal import projection
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.explainer import EVIDENCE, Explainer
+from sightglass.explain.explanation import Explanation, explain
+from sightglass.explain.methods import METHODS, method
+from sightglass.explain.methods.from_evidence import raw_maps
+from sightglass.explain.options import Options
+from sightglass.explain.picture.image import Image
+from sightglass.models.adapter import Target
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.adapters.folding import unfolded
+from sightglass.models.demo.scenes import draw
+from sightglass.models.demo.showcase import scene
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.layers import Layer
+from sightglass.models.load import load
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.conftest import asset
+from tests.late import late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+library = late("pytorch_grad_cam")
 CLOSE = 1e-4
 CPU = torch.device("cpu")
 LAYERS = {
@@ -55,21 +54,21 @@ LAYERS = {
     "mobilenet_v2": ("features.13", "features.17", "features.18"),
 }
 GRADIENT = {
-    "gradcam": library.GradCAM,
-    "gradcam++": library.GradCAMPlusPlus,
-    "hirescam": library.HiResCAM,
-    "xgradcam": library.XGradCAM,
-    "layercam": library.LayerCAM,
+    "gradcam": "GradCAM",
+    "gradcam++": "GradCAMPlusPlus",
+    "hirescam": "HiResCAM",
+    "xgradcam": "XGradCAM",
+    "layercam": "LayerCAM",
 }
-EIGEN = {"eigencam": library.EigenCAM, "eigengradcam": library.EigenGradCAM}
+EIGEN = {"eigencam": "EigenCAM", "eigengradcam": "EigenGradCAM"}
 BY_LIBRARY = {
-    "gradcamelementwise": library.GradCAMElementWise,
-    "finercam": library.FinerCAM,
-    "shapleycam": library.ShapleyCAM,
-    "kpcacam": library.KPCA_CAM,
-    "fullgrad": library.FullGrad,
-    "scorecam": library.ScoreCAM,
-    "ablationcam": library.AblationCAM,
+    "gradcamelementwise": "GradCAMElementWise",
+    "finercam": "FinerCAM",
+    "shapleycam": "ShapleyCAM",
+    "kpcacam": "KPCA_CAM",
+    "fullgrad": "FullGrad",
+    "scorecam": "ScoreCAM",
+    "ablationcam": "AblationCAM",
 }
 OTHER_CLASS = 281
 
@@ -79,7 +78,9 @@ def resident_of(name: str) -> Resident:
     """A model by name; torchvision's have seeded weights, and BatchNorm as uneven as training leaves it."""
     if name == "efficientnet-lite0":
         return Explainer(name).resident
-    spec = ModelSpec(name, "test", "s", "torchvision.classifiers", name, "classify", "none", weights={"random": 5})
+    spec = ModelSpec(
+        name, "test", "s", "torchvision.classifiers", name, "classify", "none", weights=WeightsTable(random=5)
+    )
     adapter = load(spec)
     generator = torch.Generator().manual_seed(6)
     norms = [part for part in adapter.module.modules() if isinstance(part, nn.BatchNorm2d)]
@@ -117,14 +118,14 @@ def reference(cam: Any, evidence: Evidence, index: int) -> np.ndarray:
     tensor = evidence.tensor.detach().clone().requires_grad_()
     if isinstance(cam, library.FinerCAM):
         return cam(tensor, targets=None, target_idx=index)[0]
-    return cam(tensor, targets=[ClassifierOutputTarget(index)])[0]
+    return cam(tensor, targets=[library.utils.model_targets.ClassifierOutputTarget(index)])[0]
 
 
 @contextlib.contextmanager
-def built(kind: Any, evidence: Evidence, module: nn.Module | None = None, **options: Any) -> Iterator[Any]:
+def built(kind: str, evidence: Evidence, module: nn.Module | None = None, **options: Any) -> Iterator[Any]:
     module = module or evidence.resident.adapter.module
-    layers = [] if kind is library.FullGrad else [module.get_submodule(layer.path) for layer in evidence.layers]
-    cam = kind(module, layers, **options)
+    layers = [] if kind == "FullGrad" else [module.get_submodule(layer.path) for layer in evidence.layers]
+    cam = getattr(library, kind)(module, layers, **options)
     try:
         yield cam
     finally:
@@ -173,7 +174,8 @@ def test_eigen_methods_equal_the_library_up_to_sign(name: str, model: str, count
             reference(cam, evidence, index)
             assert len(projections) == count
             signed = [
-                [scale_cam_image(np.maximum(sign * p, 0), size)[:, None] for sign in (1, -1)] for p in projections
+                [library.utils.image.scale_cam_image(np.maximum(sign * p, 0), size)[:, None] for sign in (1, -1)]
+                for p in projections
             ]
             candidates = [cam.aggregate_multi_layers(list(chosen))[0] for chosen in itertools.product(*signed)]
             assert min(abs(heatmap.at_input - one).max() for one in candidates) <= CLOSE
@@ -375,7 +377,7 @@ def test_shapleycam_equals_the_library(path: str) -> None:
     # Behind `relu` all is linear: there the library needs weights that take a gradient.
     module = copy.deepcopy(evidence.resident.adapter.module).requires_grad_()
     for index, heatmap in zip((3, 1), made.heatmaps, strict=True):
-        with built(library.ShapleyCAM, evidence, module) as cam:
+        with built("ShapleyCAM", evidence, module) as cam:
             np.testing.assert_allclose(heatmap.at_input, reference(cam, evidence, index), rtol=0, atol=CLOSE)
 
 
@@ -417,7 +419,7 @@ def test_a_transformer_s_tokens_are_read_as_the_library_reads_them(name: str, op
     evidence = evidence_from(Patches(), tensor, "block", classes=5)
     assert evidence.layers[0].layout == "tokens"
     made = by_method(evidence, name, 3)
-    options = {key: AblationLayerVit() for key in options}
+    options = {key: library.ablation_layer.AblationLayerVit() for key in options}
     with built((GRADIENT | BY_LIBRARY)[name], evidence, reshape_transform=rows_to_map, **options) as cam:
         expected = reference(cam, evidence, 3)
     assert np.ptp(expected) > 0.9
@@ -549,7 +551,9 @@ def test_ablationcam_stopped_half_way_leaves_no_swapped_layer() -> None:
 
     with pytest.raises(Cancelled):
         by_method(evidence, "ablationcam", 2, progress=stop_in_the_middle, cancel=cancel)
-    assert not any(isinstance(part, AblationLayer) for part in evidence.resident.adapter.module.modules())
+    assert not any(
+        isinstance(part, library.ablation_layer.AblationLayer) for part in evidence.resident.adapter.module.modules()
+    )
     assert hooks_on(evidence.resident.adapter.module) == 0
     assert not any(name == "ablationcam" for name, _ in evidence.raws)
     np.testing.assert_array_equal(by_method(evidence, "ablationcam", 2).heatmaps[0].raw[0], fresh)

@@ -10,16 +10,17 @@ import pytest
 import torch
 from torch import nn
 
-from common.errors import Cancelled
-from explain.evidence.evidence import Evidence
-from explain.evidence.resident import Resident
-from explain.methods import METHODS, offered, rise
-from explain.methods.masks import Windows
-from explain.methods.method import RawMaps, Request
-from models.adapter import ModelSpec, Target
-from models.adapters.classifier import Classifier
-from models.geometry import Geometry
-from models.preprocess import Preprocessing
+from sightglass.common.errors import Cancelled
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.methods import METHODS, offered, rise
+from sightglass.explain.methods.masks import Windows
+from sightglass.explain.methods.method import RawMaps, Request
+from sightglass.models.adapter import Target
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.geometry import Geometry
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.spec import ModelSpec
 
 SPEC = ModelSpec("patch", "Tests", "", "tests", "patch", "classify", "")
 

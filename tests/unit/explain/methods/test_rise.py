@@ -12,18 +12,18 @@ import pytest
 import torch
 from torch import nn
 
-from common.errors import Cancelled, ModelProblem, SettingProblem
-from explain.evidence.evidence import Evidence
-from explain.evidence.resident import Resident
-from explain.methods import METHODS, mask_scores, rise
-from explain.methods.masks import Masks
-from explain.methods.method import Method, RawMaps, Request
-from models.adapter import ModelSpec, Target
-from models.adapters.classifier import Classifier
-from models.adapters.detector import Detections, Detector
-from models.geometry import Geometry, ModelInput
-from models.preprocess import Preprocessing
-from tests.conftest import weight
+from sightglass.common.errors import Cancelled, ModelProblem, SettingProblem
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.methods import METHODS, mask_scores, rise
+from sightglass.explain.methods.masks import Masks
+from sightglass.explain.methods.method import Method, RawMaps, Request
+from sightglass.models.adapter import Target
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.adapters.detector import Detections, Detector
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -418,13 +418,13 @@ def test_a_wrong_number_of_masks_is_said(said: str, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
+@pytest.mark.weights("yolo11n.pt")
 def test_the_map_of_the_bus_peaks_in_the_bus(bus: Path) -> None:
-    from models.families.ultralytics.loader import load
+    from sightglass.models.families.ultralytics.loader import load
 
-    weight("yolo11n.pt")
     adapter = load(ModelSpec("yolo11n", "YOLO11", "n", "ultralytics", "yolo11n.pt", "detect", ""))
     resident = Resident(adapter, CPU)
-    from explain.picture.image import Image
+    from sightglass.explain.picture.image import Image
 
     evidence = Evidence(resident, adapter.prepare(Image.open(bus).pixels, "trained"), ())
     predictions = adapter.decode(evidence.outputs, evidence.geometry, top_k=5, confidence=0.25, iou=0.7)
@@ -441,9 +441,9 @@ def test_the_map_of_the_bus_peaks_in_the_bus(bus: Path) -> None:
 
 
 def test_a_classifier_is_explained_by_the_same_masks(bus: Path) -> None:
-    from explain.picture.image import Image
-    from models.catalog import spec as find
-    from models.load import load
+    from sightglass.explain.picture.image import Image
+    from sightglass.models.catalog import spec as find
+    from sightglass.models.load import load
 
     adapter = load(find("efficientnet-lite0"))
     evidence = Evidence(Resident(adapter, CPU), adapter.prepare(Image.open(bus).pixels, "squash"), ())

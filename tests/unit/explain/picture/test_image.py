@@ -16,8 +16,8 @@ import pytest
 from PIL import Image as pil
 from PIL import TiffImagePlugin
 
-from common.errors import ImageProblem
-from explain.picture.image import Image, to_jpeg, to_png
+from sightglass.common.errors import ImageProblem
+from sightglass.explain.picture.image import Image, to_jpeg, to_png
 
 R, G, B, W, K = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 # Two rows, three columns, six colours: no turn or mirror of it looks like another.

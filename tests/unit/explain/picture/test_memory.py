@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from explain.picture import memory
-from explain.picture.memory import Turns, copied
+from sightglass.explain.picture import memory
+from sightglass.explain.picture.memory import Turns, copied
 
 
 @pytest.mark.parametrize("size", [(7, 5), (3000, 1), (1, 3000), (1000, 999)])

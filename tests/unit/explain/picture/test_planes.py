@@ -14,17 +14,18 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
-from common.errors import ImageProblem, ModelProblem
-from explain import Explainer
-from explain.evidence.evidence import Evidence
-from explain.evidence.resident import Resident
-from explain.methods import METHODS
-from explain.picture.image import Image
-from explain.similarity.ranking import rank
-from models import catalog
-from models.adapter import ModelSpec, Target
-from models.adapters.classifier import Classifier
-from models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
+from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.methods import METHODS
+from sightglass.explain.picture.image import Image
+from sightglass.explain.similarity.ranking import rank
+from sightglass.models import catalog
+from sightglass.models.adapter import Target
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
+from sightglass.models.spec import ModelSpec, PreprocessingTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,7 +216,7 @@ def test_the_map_is_where_the_channel_says(channels: int) -> None:
     given = adapter.prepare(Image.open(field).taken(channels, "bands"), "squash")
     assert given.tensor.shape == (1, channels, 32, 32)
     evidence = Evidence(resident, given, (resident.known_layers["relu"],))
-    from explain.methods.from_evidence import raw_maps
+    from sightglass.explain.methods.from_evidence import raw_maps
 
     last = Target(1, "last")
     (made,) = raw_maps(evidence, METHODS["hirescam"], [last])
@@ -244,10 +245,10 @@ def test_a_picture_that_does_not_fit_is_said(source: Any, channels: int, words: 
 def test_a_preprocessing_that_does_not_fit_itself_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Preprocessing((32, 32), 32, (0.5,) * 3, (0.5,) * 3)
     with pytest.raises(ModelProblem, match="mean has 2, std has 3"):
-        plain.changed({"mean": [0.5, 0.5], "std": [0.5, 0.5, 0.5]})
-    changed = plain.changed({"channels_in": 5, "divide_by": 10_000})
+        plain.changed(PreprocessingTable(mean=(0.5, 0.5), std=(0.5, 0.5, 0.5)))
+    changed = plain.changed(PreprocessingTable(channels_in=5, divide_by=10_000))
     assert (changed.channels, changed.mean, changed.std, changed.divide_by) == (5, (0.0,) * 5, (1.0,) * 5, 10_000)
-    assert plain.changed({"channels_in": 3}) == plain
+    assert plain.changed(PreprocessingTable(channels_in=3)) == plain
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
     for line, words in (("channels_in = 17", "from 1 to 16, not 17"), ("divide_by = 0", "is more than 0")):
         text = f'[model."m"]\nloader = "exported"\nweights = {{ path = "m.pt2", preprocessing = {{ {line} }} }}\n'

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from common.errors import ImageProblem, TooLarge
-from explain.picture import shrink
-from explain.picture.image import Image
+from sightglass.common.errors import ImageProblem, TooLarge
+from sightglass.explain.picture import shrink
+from sightglass.explain.picture.image import Image
 
 ROOM = 20_000
 HALF = ("Opened at half its width and height: this server has little memory.",)
@@ -109,7 +109,7 @@ def test_what_can_only_be_unpacked_whole_has_a_limit(
 
 
 def test_an_array_has_the_same_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("explain.picture.image.WHOLE", 70_000)
+    monkeypatch.setattr("sightglass.explain.picture.image.WHOLE", 70_000)
     out = BytesIO()
     np.save(out, SMOOTH)
     with pytest.raises(ImageProblem, match="at most 210,000"):

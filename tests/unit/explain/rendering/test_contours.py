@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from explain.rendering import contours
+from sightglass.explain.rendering import contours
 
 SHAPES = [(1, 1), (1, 6), (5, 1), (2, 2), (3, 4), (9, 7)]
 

@@ -11,10 +11,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from common.errors import Problem
-from explain.rendering import colormaps, contact_sheet, contours, render, resampling
-from explain.rendering.render import shown
-from explain.rendering.style import Field, Style
+from sightglass.common.errors import Problem
+from sightglass.explain.rendering import colormaps, contact_sheet, contours, render, resampling
+from sightglass.explain.rendering.render import shown
+from sightglass.explain.rendering.style import Field, Style
 
 NAMES = [colormap.name for colormap in colormaps.colormaps()]
 EXPECTED = "autumn bone cividis cool hot inferno jet magma plasma rainbow spring summer turbo viridis winter"

@@ -9,18 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from sklearn.metrics import average_precision_score
 
-from cli import main
-from common.errors import ModelProblem
-from explain import Explainer
-from explain.batch.source import find
-from explain.picture.image import Image
-from explain.similarity import identities
-from explain.similarity.embedding import embedding
-from explain.similarity.evaluation import evaluate
-from explain.similarity.retrieval import average_precision, cmc, order
-from models.demo import person_scenes
+from sightglass.cli import main
+from sightglass.common.errors import ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.source import find
+from sightglass.explain.similarity import identities
+from sightglass.explain.similarity.embedding import embedding
+from sightglass.explain.similarity.evaluation import evaluate
+from sightglass.explain.similarity.retrieval import average_precision, cmc, order
+from sightglass.models.demo import person_scenes
 
 
 def reference(
@@ -60,6 +59,8 @@ def test_precision_and_curve_by_hand() -> None:
 
 
 def test_numbers_equal_the_reference_and_scikit_learn_on_random_features() -> None:
+    from sklearn import metrics
+
     random = np.random.default_rng(3)
     for _ in range(20):
         queries = [(str(random.integers(6)), str(random.integers(3))) for _ in range(12)]
@@ -73,7 +74,7 @@ def test_numbers_equal_the_reference_and_scikit_learn_on_random_features() -> No
             if same[ranking].any():
                 rankings.append(same[ranking])
                 precisions.append(average_precision(same[ranking]))
-                assert precisions[-1] == pytest.approx(average_precision_score(same[~out], scores[q][~out]))
+                assert precisions[-1] == pytest.approx(metrics.average_precision_score(same[~out], scores[q][~out]))
         curve, mean = reference(scores, queries, gallery)
         assert cmc(rankings).tolist() == pytest.approx(curve)
         assert np.mean(precisions) == pytest.approx(mean)

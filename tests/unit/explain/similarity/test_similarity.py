@@ -11,19 +11,19 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from cli import main
-from common.errors import Cancelled, ModelProblem
-from explain import Explainer
-from explain.evidence.layers import as_map
-from explain.export import similarity_files
-from explain.methods import SIMILARITY
-from explain.picture.image import Image
-from explain.rendering.color_tables import FIRST_RGB, SECOND_RGB
-from explain.similarity.embedding import embedding
-from explain.similarity.ranking import Context, context, rank
-from explain.similarity.similarity import similarity
-from models.demo import person_scenes
-from models.preprocess import place
+from sightglass.cli import main
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.layers import as_map
+from sightglass.explain.methods import SIMILARITY
+from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering.color_tables import FIRST_RGB, SECOND_RGB
+from sightglass.explain.similarity.embedding import embedding
+from sightglass.explain.similarity.ranking import Context, context, rank
+from sightglass.explain.similarity.similarity import similarity
+from sightglass.export import similarity_files
+from sightglass.models.demo import person_scenes
+from sightglass.models.preprocess import place
 from tests.conftest import asset
 
 
@@ -173,7 +173,7 @@ def test_of_a_picture_joined_from_two_the_half_that_is_shared_makes_them_alike(
 
 
 def test_on_drawn_scenes_the_thing_that_both_hold_makes_them_alike() -> None:
-    from models.demo.scenes import draw, sample
+    from sightglass.models.demo.scenes import draw, sample
 
     scenes: dict[str, list[np.ndarray]] = {}
     for seed in range(90):

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from explain import Explainer
-from explain.phrases import plain_text
-from explain.picture.image import Image
-from explain.whatif.changes import Change, changes, matched, sentence, union
-from explain.whatif.edits import Edit, Mark, edited
-from models.adapter import Prediction
+from sightglass.explain import Explainer
+from sightglass.explain.phrases import plain_text
+from sightglass.explain.picture.image import Image
+from sightglass.explain.whatif.changes import Change, changes, matched, sentence, union
+from sightglass.explain.whatif.edits import Edit, Mark, edited
+from sightglass.models.adapter import Prediction
 
 ALL = Mark("rectangle", ((0, 0), (1, 1)))
 PATCH = Mark("patch", ((0, 0), (0.2, 0.2), (0.5, 0.5)))

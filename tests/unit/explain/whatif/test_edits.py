@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from common.errors import ImageProblem
-from explain import Explainer
-from explain.picture.image import Image
-from explain.whatif import edits
-from explain.whatif.edits import Edit, Mark, edited, parse
+from sightglass.common.errors import ImageProblem
+from sightglass.explain import Explainer
+from sightglass.explain.picture.image import Image
+from sightglass.explain.whatif import edits
+from sightglass.explain.whatif.edits import Edit, Mark, edited, parse
 
 RAMP = np.stack(
     [

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from common.errors import ModelProblem
-from models.adapter import ModelSpec
-from models.adapters.classifier import Classifier
-from models.geometry import Geometry
-from models.preprocess import Preprocessing
+from sightglass.common.errors import ModelProblem
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.geometry import Geometry
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.spec import ModelSpec
 
 
 def test_fewer_labels_than_classes_are_one_sentence() -> None:

@@ -8,35 +8,25 @@ import numpy as np
 import pytest
 import torch
 
-from common.errors import ModelProblem, WeightsProblem
-from explain import Explainer, Problem, replay
-from explain.evidence.evidence import Evidence
-from explain.explainer import EVIDENCE
-from explain.findings.diagnosis import headline
-from models import catalog
-from models.adapter import ModelSpec
-from models.load import load
-from tests.conftest import weight
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.explain import Explainer, Problem, replay
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.explainer import EVIDENCE
+from sightglass.explain.findings.diagnosis import headline
+from sightglass.models import catalog
+from sightglass.models.load import load
+from sightglass.models.spec import ModelSpec, WeightsTable
+from tests.weights import weight
 
 DINO = "vit_tiny_patch16_224"
 
 
 def embedder(loader: str, arch: str, **weights: object) -> ModelSpec:
-    return ModelSpec("looks", "Own models", "", loader, arch, "embed", "", {"random": 1, **weights})
+    return ModelSpec("looks", "Own models", "", loader, arch, "embed", "", WeightsTable.read({"random": 1, **weights}))
 
 
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An untrained OSNet by a table of models.toml."""
-    (tmp_path / "models.toml").write_text(
-        '[model."persons"]\nloader = "osnet"\narch = "osnet_x0_25"\ntask = "embed"\nweights = { random = 1 }\n'
-    )
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    return "persons"
-
-
-def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(own: str, bus: Path) -> None:
-    explainer = Explainer(own)
+def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(persons: str, bus: Path) -> None:
+    explainer = Explainer(persons)
     result = explainer(bus, method="hirescam")
     assert (result.predictions, [heatmap.target.index for heatmap in result.heatmaps]) == ((), [None])
     adapter, evidence = explainer.resident.adapter, result.evidence
@@ -52,8 +42,8 @@ def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(own: str, 
     assert np.array_equal(again.heatmaps[0].raw[0], result.heatmaps[0].raw[0])
 
 
-def test_a_list_of_pictures_goes_through_in_one_pass(own: str, bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    explainer, pictures = Explainer(own), [bus, bus.with_name("zidane.jpg"), bus]
+def test_a_list_of_pictures_goes_through_in_one_pass(persons: str, bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    explainer, pictures = Explainer(persons), [bus, bus.with_name("zidane.jpg"), bus]
     alone = [explainer(one) for one in pictures]
     EVIDENCE.clear()
     passes: list[int] = []
@@ -67,10 +57,10 @@ def test_a_list_of_pictures_goes_through_in_one_pass(own: str, bus: Path, monkey
     assert np.abs(found[0].heatmaps[0].at_input - found[1].heatmaps[0].at_input).max() > 0.1
 
 
-def test_what_needs_a_class_is_refused_in_a_sentence(own: str, bus: Path) -> None:
+def test_what_needs_a_class_is_refused_in_a_sentence(persons: str, bus: Path) -> None:
     for options in ({"targets": ("cat",)}, {"method": "drise"}, {"method": "scorecam"}, {"part": "contrast"}):
         with pytest.raises(Problem, match=r"names no|predicts none|contrast"):
-            Explainer(own)(bus, **options)
+            Explainer(persons)(bus, **options)
 
 
 def test_a_timm_model_without_classes_gives_its_features() -> None:
@@ -85,10 +75,10 @@ def test_a_timm_model_without_classes_gives_its_features() -> None:
 
 
 def test_a_classifiers_embedding_is_what_its_last_layer_is_given() -> None:
-    from models.adapters.classifier import Classifier
+    from sightglass.models.adapters.classifier import Classifier
 
     for arch, count in (("resnet18", 512), ("squeezenet1_1", 1000)):
-        adapter = load(ModelSpec(arch, "", "", "torchvision.classifiers", arch, "classify", "", {"random": 1}))
+        adapter = load(ModelSpec(arch, "", "", "torchvision.classifiers", arch, "classify", "", WeightsTable(random=1)))
         assert isinstance(adapter, Classifier)
         with torch.no_grad():
             outputs = adapter.run(torch.rand(2, 3, 64, 64))
@@ -99,7 +89,7 @@ def test_a_classifiers_embedding_is_what_its_last_layer_is_given() -> None:
 
 
 def test_osnet_reads_torchreids_file_as_it_is(tmp_path: Path) -> None:
-    from models.families.osnet import WIDTHS, OSNet
+    from sightglass.models.families.osnet import WIDTHS, OSNet
 
     torch.manual_seed(0)
     module = OSNet(WIDTHS["osnet_x0_25"])
@@ -107,11 +97,13 @@ def test_osnet_reads_torchreids_file_as_it_is(tmp_path: Path) -> None:
     held["module.classifier.weight"] = torch.zeros(7, 512)
     torch.save({"state_dict": held}, tmp_path / "mine.pth")
     spec = embedder("osnet", "osnet_x0_25")
-    adapter = load(ModelSpec(**{**_fields(spec), "weights": {"path": str(tmp_path / "mine.pth")}}))
+    adapter = load(ModelSpec(**{**_fields(spec), "weights": WeightsTable(path=str(tmp_path / "mine.pth"))}))
     probe = torch.rand(1, 3, 256, 128)
     with torch.no_grad():
         assert torch.equal(adapter.run(probe).vector, module.eval()(probe))
-    wrong = ModelSpec(**{**_fields(spec), "arch": "osnet_x0_5", "weights": {"path": str(tmp_path / "mine.pth")}})
+    wrong = ModelSpec(
+        **{**_fields(spec), "arch": "osnet_x0_5", "weights": WeightsTable(path=str(tmp_path / "mine.pth"))}
+    )
     with pytest.raises(WeightsProblem, match=r"does not hold osnet_x0_5 .*conv1.conv.weight .*osnet_x0_25"):
         load(wrong)
     with pytest.raises(ModelProblem, match="There is no OSNet called osnet"):
@@ -124,15 +116,18 @@ def _fields(spec: ModelSpec) -> dict[str, object]:
     }
 
 
+PICTURES = [f"images/persons/bus_person_{number}.jpg" for number in range(4)]
+
+
+@pytest.mark.weights("osnet_x0_25_msmt17.pth", *PICTURES)
 def test_the_trained_osnet_tells_persons_apart() -> None:
-    weight("osnet_x0_25_msmt17.pth")
     from PIL import Image as Pillow
 
     explainer = Explainer("osnet_x0_25_msmt17")
     assert explainer.resident.adapter.subject == "persons"
     vectors = []
-    for number in range(4):
-        picture = Pillow.open(weight(f"images/persons/bus_person_{number}.jpg")).convert("RGB")
+    for file in PICTURES:
+        picture = Pillow.open(weight(file)).convert("RGB")
         for shown in (picture, picture.transpose(Pillow.Transpose.FLIP_LEFT_RIGHT)):
             result = explainer(shown)
             vector = explainer.resident.adapter.embedding(result.evidence.outputs)[0].detach()
@@ -149,13 +144,13 @@ def test_the_catalogue_says_what_names_nothing() -> None:
 
 
 def test_beside_a_classifier_it_is_said_to_name_nothing(
-    own: str, bus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    persons: str, bus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from cli import main
+    from sightglass.cli import main
 
-    assert main(["compare", str(bus), "-m", own, "-m", "demo-cls-s", "--out", str(tmp_path / "out")]) == 0
+    assert main(["compare", str(bus), "-m", persons, "-m", "demo-cls-s", "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
-    assert f"{own} predicts no class" in said
+    assert f"{persons} predicts no class" in said
     assert "says nothing" not in said
-    (row,) = [line for line in said.splitlines() if line.split()[:1] == [own]]
+    (row,) = [line for line in said.splitlines() if line.split()[:1] == [persons]]
     assert row.split()[1:4] == ["its", "embedding", "–"]

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from explain import Explainer
-from explain.batch import run
-from explain.evidence.evidence import Evidence
-from explain.evidence.layers import find
-from explain.evidence.resident import Residency
-from models.adapters import folding
-from models.adapters.folding import conv_act, twin
+from sightglass.batch import run
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.resident import Residency
+from sightglass.models.adapters import folding
+from sightglass.models.adapters.folding import conv_act, twin
 
 if TYPE_CHECKING:
     from pathlib import Path

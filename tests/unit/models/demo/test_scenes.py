@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from models.demo.scenes import (
+from sightglass.models.demo.scenes import (
     CLASSES,
     DECOYS,
     Spec,
@@ -41,7 +41,7 @@ def changed(one: Spec, other: Spec) -> np.ndarray:
 @pytest.mark.parametrize("task", ["detect", "classify"])
 @pytest.mark.parametrize("data", ["plain", "stamped", "textured"])
 def test_the_same_seed_gives_the_same_spec_and_the_same_bytes(task: str, data: str) -> None:
-    from models.demo.shapes import outline
+    from sightglass.models.demo.shapes import outline
 
     for seed in (3, 4):
         spec = sample(seed, task=task, data=data)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from explain.findings.shortcut_story import story_step
-from explain.phrases import percent
-from models.demo.scenes import draw, sample
-from models.demo.showcase import SCENES, STORIES, enlarged, scene
+from sightglass.explain.phrases import percent
+from sightglass.explain.whatif.shortcut_story import story_step
+from sightglass.models.demo.scenes import draw, sample
+from sightglass.models.demo.showcase import SCENES, STORIES, enlarged, scene
 
 STEPS = [
     (name, number) for name, story in STORIES.items() for number in range(max(len(story.seeds), len(story.others)))

@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from common.errors import ModelProblem, WeightsProblem
-from explain import Explainer
-from explain.evidence.resident import Residency
-from explain.options import Options
-from models import catalog
-from models.adapter import Target
-from models.families.clip import classifier, loader
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.options import Options
+from sightglass.models import catalog
+from sightglass.models.adapter import Target
+from sightglass.models.families.clip import classifier, loader
+from sightglass.models.spec import WeightsTable
+from tests.late import late
 
-transformers = pytest.importorskip("transformers")
-open_clip = pytest.importorskip("open_clip")
-from safetensors.torch import load_file, save_file  # noqa: E402
+transformers, open_clip = late("transformers"), late("open_clip")
 
 PIXELS = (np.random.default_rng(0).random((80, 120, 3)) * 255).astype(np.uint8)
 PROMPTS = ("a dog", "a red star", "something else")
@@ -127,7 +128,7 @@ def test_gradients_are_plain_autograds_and_reach_the_patches(name: str, table: A
     others = [index for index in range(3) if index != target.index]
     scalar = logits[target.index] - logits[others].logsumexp(0)
     (theirs,) = torch.autograd.grad(scalar, evidence.recorded, retain_graph=True)
-    from explain.evidence.layers import as_map
+    from sightglass.explain.evidence.layers import as_map
 
     torch.testing.assert_close(ours.values, as_map(theirs, evidence.layers[0])[0])
     assert ours.values.abs().sum() > 0
@@ -257,10 +258,12 @@ def test_a_file_that_does_not_fit_names_the_tensor(folders: dict[str, Path], tmp
     spec = catalog._blank("broken")
     import dataclasses
 
-    spec = dataclasses.replace(spec, loader="clip", weights={"path": str(broken)})
+    spec = dataclasses.replace(spec, loader="clip", weights=WeightsTable(path=str(broken)))
     with pytest.raises(WeightsProblem, match=r"visual\.proj is \(48, 8\) in the file and \(48, 24\)"):
         loader.load(spec)
-    spec = dataclasses.replace(spec, arch="ViT-B-33", weights={"path": str(broken / "open_clip_model.safetensors")})
+    spec = dataclasses.replace(
+        spec, arch="ViT-B-33", weights=WeightsTable(path=str(broken / "open_clip_model.safetensors"))
+    )
     with pytest.raises(ModelProblem, match="did you mean"):
         loader.load(spec)
 
@@ -273,9 +276,9 @@ def test_a_checkpoint_of_a_training_is_read_by_its_architectures_name(folders: d
     held = load_file(folders["vit"] / "open_clip_model.safetensors")
     torch.save({"epoch": 3, "state_dict": {f"module.{key}": held[key] for key in held}}, tmp_path / "epoch_3.pt")
     weights = {"path": str(tmp_path / "epoch_3.pt")}
-    spec = dataclasses.replace(catalog._blank("mine"), arch="tiny-vit", weights=weights)
+    spec = dataclasses.replace(catalog._blank("mine"), arch="tiny-vit", weights=WeightsTable.read(weights))
     adapter = loader.load(spec).with_classes(("a dog", "a cat"))
-    folder = dataclasses.replace(catalog._blank("mine"), weights={"path": str(folders["vit"])})
+    folder = dataclasses.replace(catalog._blank("mine"), weights=WeightsTable(path=str(folders["vit"])))
     torch.testing.assert_close(adapter.rows, loader.load(folder).with_classes(("a dog", "a cat")).rows)
 
 
@@ -288,7 +291,7 @@ def test_a_folder_that_lacks_a_tensor_is_not_taken_for_whole(folders: dict[str, 
     save_file(held, tmp_path / "clip" / "model.safetensors", metadata={"format": "pt"})
     import dataclasses
 
-    spec = dataclasses.replace(catalog._blank("x"), weights={"path": str(tmp_path / "clip")})
+    spec = dataclasses.replace(catalog._blank("x"), weights=WeightsTable(path=str(tmp_path / "clip")))
     with pytest.raises(WeightsProblem, match=r"lacks visual_projection\.weight"):
         loader.load(spec)
 

@@ -12,17 +12,18 @@ import torch
 import torchvision
 from torch import nn
 
-from common.errors import ModelProblem, Problem, WeightsProblem
-from explain import Explainer
-from explain.evidence.resident import Residency
-from explain.findings.preprocessing_check import suspect
-from explain.picture.image import Image
-from models import architectures, catalog, checkpoint, state_dicts
-from models.families.custom import inspect
-from models.inspect import inspect_model
-from models.load import load
-from tests.conftest import asset, weight
+from sightglass.common.errors import ModelProblem, Problem, WeightsProblem
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.findings.preprocessing_check import suspect
+from sightglass.explain.picture.image import Image
+from sightglass.models import architectures, catalog, checkpoint, state_dicts
+from sightglass.models.families.custom import inspect
+from sightglass.models.inspect import inspect_model
+from sightglass.models.load import load
+from tests.conftest import asset
 from tests.unit import own_nets
+from tests.weights import weight
 
 NETS = Path(own_nets.__file__)
 PLANTS = ("Potato__early_blight", "Potato__late_blight", "Potato__healthy", "Tomato__late_blight", "Tomato__healthy")
@@ -320,6 +321,7 @@ ANIMALS = {
 }
 
 
+@pytest.mark.weights("plantvillage15_simplecnn.pth")
 def test_a_real_plant_classifier(folder: Path) -> None:
     path = weight("plantvillage15_simplecnn.pth")
     names = path.with_name("plantvillage15_class_to_idx.json")
@@ -339,7 +341,13 @@ def test_a_real_plant_classifier(folder: Path) -> None:
     assert "ImageNet's mean and std" in found.text
 
 
-@pytest.mark.parametrize(("file", "n"), [("cifar10_resnet20-12fca82f.th", 3), ("cifar10_resnet44-014dd654.th", 7)])
+@pytest.mark.parametrize(
+    ("file", "n"),
+    [
+        pytest.param(file, n, marks=pytest.mark.weights(file))
+        for file, n in (("cifar10_resnet20-12fca82f.th", 3), ("cifar10_resnet44-014dd654.th", 7))
+    ],
+)
 def test_real_networks_for_small_pictures(file: str, n: int, folder: Path) -> None:
     path = weight(file)
     name = table(folder, "nets.py:CifarResNet", path, args=f"{{ n = {n} }}", labels=json.dumps(CIFAR))
@@ -352,6 +360,7 @@ def test_real_networks_for_small_pictures(file: str, n: int, folder: Path) -> No
     assert any("32, bilinear" in note for note in made.notes)
 
 
+@pytest.mark.weights("vit_cifar10_d128_p4.pth")
 def test_a_real_transformer_of_ones_own(folder: Path) -> None:
     """Its map is taken where attention still reads the patches: later their gradients are zero."""
     path = weight("vit_cifar10_d128_p4.pth")
@@ -363,6 +372,7 @@ def test_a_real_transformer_of_ones_own(folder: Path) -> None:
     assert len(np.unique(made.heatmaps[0].raw[0])) > 32
 
 
+@pytest.mark.weights("yolo11n.pt", "yolox_nano.pth", "osnet_x0_25_msmt17.pth", "cifar10_resnet20-12fca82f.th")
 def test_every_real_checkpoint_is_known_by_its_look() -> None:
     for file, loader, arch in (
         ("yolo11n.pt", "ultralytics", "yolo11n.pt"),

@@ -16,20 +16,22 @@ import pytest
 import torch
 from torch import nn
 
-from common.errors import ModelProblem, Problem
-from explain.evidence.evidence import Evidence
-from explain.evidence.resident import Resident
-from explain.methods import METHODS
-from explain.methods.method import Request
-from models import catalog
-from models.adapter import ModelSpec, Target
-from models.families.exported import files
-from models.families.exported.layouts import LAYOUTS, grid, infer
-from models.families.exported.loader import ExportedClassifier, ExportedDetector, letterbox
-from models.families.exported.loader import load as open_exported
-from models.families.ultralytics.loader import import_quietly
-from models.load import load
-from tests.conftest import asset, weight
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.methods import METHODS
+from sightglass.explain.methods.method import Request
+from sightglass.models import catalog
+from sightglass.models.adapter import Target
+from sightglass.models.families.exported import files
+from sightglass.models.families.exported.layouts import LAYOUTS, grid, infer
+from sightglass.models.families.exported.loader import ExportedClassifier, ExportedDetector, letterbox
+from sightglass.models.families.exported.loader import load as open_exported
+from sightglass.models.families.ultralytics.loader import import_quietly
+from sightglass.models.load import load
+from sightglass.models.spec import ModelSpec, WeightsTable
+from tests.conftest import asset
+from tests.weights import weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +44,16 @@ pytest.importorskip("onnx")
 
 
 def spec(path: Path, task: str = "detect", **weights: Any) -> ModelSpec:
-    return ModelSpec(path.name, "Tests", "", "exported", path.name, task, "", weights={"path": str(path), **weights})
+    return ModelSpec(
+        path.name,
+        "Tests",
+        "",
+        "exported",
+        path.name,
+        task,
+        "",
+        weights=WeightsTable.read({"path": str(path), **weights}),
+    )
 
 
 def to_onnx(
@@ -111,7 +122,7 @@ def answers(adapter: ExportedDetector, pixels: np.ndarray[Any, Any] | None = Non
 
 @cache
 def bus() -> np.ndarray[Any, Any]:
-    from explain.picture.image import Image
+    from sightglass.explain.picture.image import Image
 
     return Image.open(asset("ultralytics", "assets", "bus.jpg")).pixels
 
@@ -141,9 +152,10 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return make
 
 
+@pytest.mark.weights("yolo11n.pt")
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_export_finds_the_boxes_of_the_model_it_is_made_of(kind: str, exports: Callable[[str], Path]) -> None:
-    from models.families.ultralytics.loader import load as open_yolo
+    from sightglass.models.families.ultralytics.loader import load as open_yolo
 
     adapter = open_exported(spec(exports(kind)))
     assert isinstance(adapter, ExportedDetector)
@@ -152,7 +164,7 @@ def test_an_export_finds_the_boxes_of_the_model_it_is_made_of(kind: str, exports
     assert len(adapter.labels) == 80
     assert "inferred from its shapes and metadata" in adapter.notes[0]
     theirs = open_yolo(
-        ModelSpec("yolo11n", "", "", "", "yolo11n.pt", "detect", "", {"path": str(weight("yolo11n.pt"))})
+        ModelSpec("yolo11n", "", "", "", "yolo11n.pt", "detect", "", WeightsTable(path=str(weight("yolo11n.pt"))))
     )
     theirs._size = IMGSZ  # type: ignore[union-attr]
     given, reference = adapter.prepare(bus(), "trained"), theirs.prepare(bus(), "letterbox")
@@ -179,6 +191,7 @@ def test_an_export_finds_the_boxes_of_the_model_it_is_made_of(kind: str, exports
     torch.testing.assert_close(several.scores[2], outputs.scores[0], atol=1e-4, rtol=0)
 
 
+@pytest.mark.weights("yolo11n.pt")
 def test_an_export_is_explained_by_masks_alone(exports: Callable[[str], Path]) -> None:
     adapter = open_exported(spec(exports("onnx")))
     resident = Resident(adapter, CPU)
@@ -261,9 +274,9 @@ def test_yolox_with_and_without_its_decoding(decoded: bool, said: bool, tmp_path
     assert one.box == pytest.approx((84, 52, 116, 68), abs=1e-2)
 
 
+@pytest.mark.weights("yolox_nano.pth")
 @pytest.mark.parametrize("decoded", [False, True])
 def test_a_real_yolox_answers_as_its_checkpoint(decoded: bool, tmp_path: Path) -> None:
-    weight("yolox_nano.pth")
     theirs = load(catalog.spec("yolox_nano"))
 
     class Head(nn.Module):

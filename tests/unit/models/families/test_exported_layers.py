@@ -16,15 +16,16 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
-from common.errors import ModelProblem
-from explain import Explainer
-from explain.evidence.resident import Resident
-from explain.methods import offered
-from models.adapter import ModelSpec, Target
-from models.adapters.classifier import Classifier
-from models.families.exported.loader import ExportedClassifier, inspect
-from models.load import load
-from models.preprocess import Preprocessing
+from sightglass.common.errors import ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.methods import offered
+from sightglass.models.adapter import Target
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.families.exported.loader import ExportedClassifier, inspect
+from sightglass.models.load import load
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.spec import ModelSpec, WeightsTable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,9 @@ KINDS = ("export", "traced", "scripted", "frozen")
 
 def spec(path: Path, **weights: Any) -> ModelSpec:
     given = {"path": str(path), "preprocessing": {"size": 64, "mean": [*MEAN], "std": [*STD]}}
-    return ModelSpec(path.name, "Tests", "", "exported", path.name, "classify", "", weights=given | weights)
+    return ModelSpec(
+        path.name, "Tests", "", "exported", path.name, "classify", "", weights=WeightsTable.read(given | weights)
+    )
 
 
 @cache
@@ -71,9 +74,9 @@ def picture() -> np.ndarray[Any, Any]:
 
 
 def maps(adapter: Any, layer: str, method: str) -> torch.Tensor:
-    from explain.evidence.evidence import Evidence
-    from explain.methods import METHODS
-    from explain.methods.from_evidence import raw_maps
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.methods import METHODS
+    from sightglass.explain.methods.from_evidence import raw_maps
 
     resident = Resident(adapter, CPU)
     evidence = Evidence(resident, adapter.prepare(picture(), "trained"), (resident.known_layers[layer],))
@@ -192,7 +195,7 @@ def test_a_file_that_cannot_be_taken_apart_only_answers_and_says_why(tmp_path: P
 
 
 def test_modules_that_answer_otherwise_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import models.families.exported.script as script
+    import sightglass.models.families.exported.script as script
 
     path = exported(network("resnet18"), "traced", tmp_path)
     original = script.rebuilt

@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -18,14 +19,15 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from common.errors import ModelProblem
-from explain.evidence.evidence import Evidence
-from explain.evidence.resident import Resident
-from explain.methods import METHODS
-from explain.methods.method import Request
-from models import catalog
-from models.adapter import ModelSpec, Target
-from models.families.http_service import Endpoint, load
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.methods import METHODS
+from sightglass.explain.methods.method import Request
+from sightglass.models import catalog
+from sightglass.models.adapter import Target
+from sightglass.models.families.http_service import Endpoint, load
+from sightglass.models.spec import EndpointTable, ModelSpec, WeightsTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,8 +105,8 @@ def service() -> Iterator[Service]:
 
 
 def spec(url: str, labels: tuple[str, ...] = (), **table: Any) -> ModelSpec:
-    weights = {"endpoint": {"url": url, **table}, "labels": list(labels)}
-    return ModelSpec("ours", "Tests", "", "endpoint", "ours", "detect", "none", weights=weights)
+    made = ModelSpec("ours", "Tests", "", "endpoint", "ours", "detect", "none", WeightsTable(labels=labels))
+    return replace(made, endpoint=EndpointTable(url, **table))
 
 
 def found(adapter: Endpoint, pixels: np.ndarray[Any, Any] | None = None) -> list[Any]:

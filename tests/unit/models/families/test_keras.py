@@ -16,22 +16,22 @@ import numpy as np
 import pytest
 import torch
 
-from common.errors import ModelProblem, Problem, WeightsProblem
-from explain import Explainer
-from explain.evidence.resident import Residency
-from models import drawing
-from models.drawing import Stroke
-from models.families.keras import files
-from models.inspect import inspect_model
+from sightglass.common.errors import ModelProblem, Problem, WeightsProblem
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.resident import Residency
+from sightglass.models import drawing
+from sightglass.models.drawing import Stroke
+from sightglass.models.families.keras import files
+from sightglass.models.inspect import inspect_model
+from tests.weights import weight
 
 if importlib.util.find_spec("keras") is None or importlib.util.find_spec("h5py") is None:
     pytest.skip("Keras is not installed: pip install -r requirements-keras.txt", allow_module_level=True)
 
-from models.families.keras.network import keras
+from sightglass.models.families.keras.network import keras
 
 SHAPES = ("circle", "cross", "ladder", "triangle")
-WEIGHTS = Path(os.environ.get("SIGHTGLASS_WEIGHTS", ""))
-REAL = WEIGHTS / "sketch_quickdraw30_28x28.h5"
+REAL, NAMES = "sketch_quickdraw30_28x28.h5", "sketch_quickdraw30_labels.json"
 
 
 def scribble(kind: int, dice: np.random.Generator, corner: tuple[float, float] | None = None) -> tuple[Stroke, ...]:
@@ -432,7 +432,7 @@ def test_arrays_of_more_channels_than_a_picture_has(monkeypatch, tmp_path):
 
 def test_keras_is_on_torch_whatever_the_environment_says_and_leaves_it_alone():
     code = (
-        "import os; from models.families.keras.network import keras;"
+        "import os; from sightglass.models.families.keras.network import keras;"
         " print(keras().config.backend(), os.environ['KERAS_BACKEND'], 'KERAS_HOME' in os.environ)"
     )
     environment = os.environ | {"KERAS_BACKEND": "jax"}
@@ -440,11 +440,13 @@ def test_keras_is_on_torch_whatever_the_environment_says_and_leaves_it_alone():
     assert done.stdout.split() == ["torch", "jax", "False"]
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason=f"{REAL.name} is not in SIGHTGLASS_WEIGHTS")
+@pytest.mark.weights(REAL, NAMES)
 def test_a_real_sketch_model_names_drawings_and_the_heat_lies_on_the_strokes(monkeypatch, tmp_path):
-    held = json.loads((WEIGHTS / "sketch_quickdraw30_labels.json").read_text())
+    held = json.loads(weight(NAMES).read_text())
     names = [held[str(index)] for index in range(len(held))]
-    model = explainer(monkeypatch, tmp_path, weights={"path": str(REAL), "labels": names, "preprocessing": None})
+    model = explainer(
+        monkeypatch, tmp_path, weights={"path": str(weight(REAL)), "labels": names, "preprocessing": None}
+    )
     assert model.resident.adapter.paper == "white on black"
     doodles = drawing.doodles()
     for index, label in ((3, "Star"), (4, "Mountain"), (7, "Ladder"), (9, "House"), (10, "Smiley Face")):

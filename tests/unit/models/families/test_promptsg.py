@@ -10,15 +10,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from common.errors import ModelProblem, WeightsProblem
-from explain import Explainer
-from explain.evidence.resident import Residency
-from models.adapter import ModelSpec
-from models.demo import person_scenes
-from models.families.promptsg import loader
-from models.families.promptsg.loader import named, read_config, written
-from models.families.promptsg.network import Config, PromptSG
-from models.inspect import inspect_model
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.explain import Explainer
+from sightglass.explain.evidence.resident import Residency
+from sightglass.models.demo import person_scenes
+from sightglass.models.families.promptsg import loader
+from sightglass.models.families.promptsg.loader import named, read_config, written
+from sightglass.models.families.promptsg.network import Config, PromptSG
+from sightglass.models.inspect import inspect_model
+from sightglass.models.spec import ModelSpec, WeightsTable
 
 SMALL = Config(
     size=(96, 48), patch=8, stride=8, width=64, layers=2, heads=2, embed=64, text_width=64, text_layers=1, text_heads=2,
@@ -33,7 +33,16 @@ def net(config=SMALL):
 
 
 def spec(path, **weights):
-    return ModelSpec("mine", "Own models", "", "promptsg", "promptsg", "classify", "", {"path": str(path), **weights})
+    return ModelSpec(
+        "mine",
+        "Own models",
+        "",
+        "promptsg",
+        "promptsg",
+        "classify",
+        "",
+        WeightsTable.read({"path": str(path), **weights}),
+    )
 
 
 def saved(folder, config=SMALL, state=None, *, beside=True):

@@ -11,14 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
-from common.errors import ModelProblem, WeightsProblem
-from explain.evidence.survey import survey
-from models import catalog, checkpoint, labels
-from models.adapter import ModelSpec, Target
-from models.families.torchvision.detector import TorchvisionDetections, TorchvisionDetector, softmax_beside
-from models.families.torchvision.detectors import adapt, build
-from models.families.torchvision.two_stage import CELLS
-from models.load import load
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.explain.evidence.survey import survey
+from sightglass.models import catalog, checkpoint, labels
+from sightglass.models.adapter import Target
+from sightglass.models.families.torchvision.detector import TorchvisionDetections, TorchvisionDetector, softmax_beside
+from sightglass.models.families.torchvision.detectors import adapt, build
+from sightglass.models.families.torchvision.two_stage import CELLS
+from sightglass.models.load import load
+from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.conftest import asset
 
 if TYPE_CHECKING:
@@ -37,7 +38,16 @@ SMALL = 128
 
 
 def spec_of(arch: str, **weights: Any) -> ModelSpec:
-    return ModelSpec(arch, "torchvision", "", "torchvision.detectors", arch, "detect", "BSD-3-Clause", weights=weights)
+    return ModelSpec(
+        arch,
+        "torchvision",
+        "",
+        "torchvision.detectors",
+        arch,
+        "detect",
+        "BSD-3-Clause",
+        weights=WeightsTable.read(weights),
+    )
 
 
 @cache
@@ -391,8 +401,8 @@ def test_every_detector_of_torchvision_is_there_with_its_weights() -> None:
     assert sorted(ours) == [name for name in known if not name.startswith(("maskrcnn", "keypointrcnn"))]
     for arch, spec in ours.items():
         default = torchvision.models.get_model_weights(arch).DEFAULT
-        assert spec.weights["url"] == default.url
-        assert default.url.endswith(f"-{spec.weights['sha256']}.pth")
+        assert spec.weights.url == default.url
+        assert default.url.endswith(f"-{spec.weights.sha256}.pth")
         assert (spec.task, spec.method) == ("detect", "hirescam")
 
 

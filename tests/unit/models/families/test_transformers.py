@@ -20,27 +20,28 @@ from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from common.errors import ModelProblem, WeightsProblem
-from explain.evidence import evidence as engine
-from explain.evidence.evidence import Evidence
-from explain.evidence.layers import find
-from explain.evidence.resident import Resident
-from explain.evidence.survey import survey
-from explain.explainer import Explainer
-from explain.explanation import explain
-from explain.options import Options
-from explain.picture.image import Image
-from explain.replaying import replay
-from models.adapter import ModelSpec, Target
-from models.adapters.attention import record_attention
-from models.adapters.classifier import Classifier
-from models.catalog import spec as row_of
-from models.families import transformers as family
-from models.families.transformers import TransformersClassifier, TransformersEmbedder
-from models.geometry import Geometry, ModelInput
-from models.inspect import inspect_model
-from models.load import load
-from models.preprocess import Preprocessing
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.explain.evidence import evidence as engine
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.survey import survey
+from sightglass.explain.explainer import Explainer
+from sightglass.explain.explanation import explain
+from sightglass.explain.options import Options
+from sightglass.explain.picture.image import Image
+from sightglass.explain.replaying import replay
+from sightglass.models.adapter import Target
+from sightglass.models.adapters.attention import record_attention
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.catalog import spec as row_of
+from sightglass.models.families import transformers as family
+from sightglass.models.families.transformers import TransformersClassifier, TransformersEmbedder
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.inspect import inspect_model
+from sightglass.models.load import load
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.spec import ModelSpec, WeightsTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -258,7 +259,7 @@ def test_gradients_without_the_zeros_are_those_of_autograd(name: str, monkeypatc
 
 
 def test_rows_of_zeros_are_left_out_and_second_gradients_are_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    from explain.backward import transformer
+    from sightglass.explain.backward import transformer
 
     counted: list[int] = []
     own = transformer._spread
@@ -455,7 +456,14 @@ def spec_for(folder: Path, **changed: Any) -> ModelSpec:
     assert draft.loader == "transformers"
     table = draft.table
     return ModelSpec(
-        folder.name, "tests", "", draft.loader, draft.arch, table["task"], "", weights=table["weights"] | changed
+        folder.name,
+        "tests",
+        "",
+        draft.loader,
+        draft.arch,
+        table["task"],
+        "",
+        weights=WeightsTable.read(table["weights"] | changed),
     )
 
 
@@ -609,7 +617,7 @@ def test_a_pickle_with_code_is_not_read(tmp_path: Path) -> None:
 
 def test_a_hub_id_that_is_not_here_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
-    spec = ModelSpec("x", "", "", "transformers", "x", "classify", "", weights={"hub": "google/vit-nowhere"})
+    spec = ModelSpec("x", "", "", "transformers", "x", "classify", "", weights=WeightsTable(hub="google/vit-nowhere"))
     with pytest.raises(WeightsProblem, match=r"download its repository and give the folder as weights\.path"):
         load(spec)
 
@@ -627,7 +635,7 @@ def test_the_inspected_draft_asks_for_names_that_the_folder_lacks(tmp_path: Path
 
 def test_what_the_last_attention_reads_is_where_to_look() -> None:
     """On drawn scenes: the heat that lies on the thing, at norm1 of the last block against layers after it."""
-    from models.demo import scenes
+    from sightglass.models.demo import scenes
 
     resident = Resident(load(row_of("demo-vit")), CPU)
     paths = ("blocks.3.norm1", "blocks.3.norm2", "blocks.3", "norm")

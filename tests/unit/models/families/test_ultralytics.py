@@ -16,30 +16,26 @@ import pytest
 import torch
 from PIL import Image
 
-from common.errors import ModelProblem
-from models.adapter import Target
-from models.families.ultralytics.detectors import YoloDetector
-from models.families.ultralytics.loader import YoloClassifier, adapt, load
+from sightglass.common.errors import ModelProblem
+from sightglass.models.adapter import Target
+from sightglass.models.families.ultralytics.detectors import YoloDetector
+from sightglass.models.families.ultralytics.loader import YoloClassifier, adapt, load
+from sightglass.models.spec import WeightsTable
 from tests.built import build, built, head_inputs, record, spec_of
+from tests.weights import weight
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROOT = Path(__file__).parents[4]
-TRAINED = ("yolo11n.pt", "yolo11n-seg.pt", "yolo26n.pt")
+TRAINED = [
+    pytest.param(name, marks=pytest.mark.weights(name)) for name in ("yolo11n.pt", "yolo11n-seg.pt", "yolo26n.pt")
+]
 BUILT = ("yolov8n", "yolo11n-seg", "yolov10n", "yolo26n-seg", "yoloe-11s-seg")
-
-
-def weights(name: str) -> Path:
-    for folder in os.environ.get("SIGHTGLASS_WEIGHTS", "").split(os.pathsep):
-        if folder and (path := Path(folder) / name).is_file():
-            return path
-    pytest.skip(f"{name} is not in SIGHTGLASS_WEIGHTS")
 
 
 @cache
 def trained(name: str) -> YoloDetector:
-    weights(name)
     adapter = load(spec_of(name))
     assert isinstance(adapter, YoloDetector)
     return adapter
@@ -49,7 +45,7 @@ def trained(name: str) -> YoloDetector:
 def library(name: str) -> Any:
     from ultralytics import YOLO
 
-    return YOLO(weights(name))
+    return YOLO(weight(name))
 
 
 def picture(name: str) -> NDArray[np.uint8]:
@@ -295,9 +291,13 @@ def test_classifier_takes_size_and_numbers_from_its_checkpoint() -> None:
 
 
 def test_untrained_weights_are_the_same_again_and_say_so() -> None:
-    spec = replace(spec_of("yolo11n.pt"), weights={"random": 3})
+    spec = replace(spec_of("yolo11n.pt"), weights=WeightsTable(random=3))
     first, second = load(spec), load(spec)
-    assert first.weights_sha256 == second.weights_sha256 != load(replace(spec, weights={"random": 4})).weights_sha256
+    assert (
+        first.weights_sha256
+        == second.weights_sha256
+        != load(replace(spec, weights=WeightsTable(random=4))).weights_sha256
+    )
     tensor = torch.rand(1, 3, 32, 32)
     assert torch.equal(first.class_logits(first.run(tensor)), second.class_logits(second.run(tensor)))
     assert first.labels[79] == "79 (untrained)"
@@ -321,7 +321,7 @@ def test_import_reaches_no_host_and_leaves_other_libraries_alone(tmp_path: Path)
 import io, os, socket, subprocess, sys
 def refuse(*args, **kwargs): raise AssertionError("reached out")
 socket.getaddrinfo = socket.create_connection = subprocess.check_output = refuse
-from models.families.ultralytics import loader
+from sightglass.models.families.ultralytics import loader
 assert "ultralytics" not in sys.modules
 import cv2, torch
 before = cv2.getNumThreads(), torch.get_num_threads()

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import catalog
-from models.families.ultralytics.detectors import RtDetr, TurnedDetector, YoloDetector
-from models.families.ultralytics.loader import YoloClassifier, yaml_of
-from models.families.ultralytics.prompts import OpenVocabulary
-from models.load import load
+from sightglass.models import catalog
+from sightglass.models.families.ultralytics.detectors import RtDetr, TurnedDetector, YoloDetector
+from sightglass.models.families.ultralytics.loader import YoloClassifier, yaml_of
+from sightglass.models.families.ultralytics.prompts import OpenVocabulary
+from sightglass.models.load import load
 from tests.built import build
 
 OURS = tuple(
@@ -24,7 +24,7 @@ def test_every_model_is_a_file_that_the_library_publishes() -> None:
 
     assert len(OURS) > 140
     assert {spec.arch for spec in OURS} <= GITHUB_ASSETS_NAMES
-    assert all(spec.weights["url"].endswith(f"/v8.4.0/{spec.arch}") for spec in OURS)
+    assert all(spec.weights.url.endswith(f"/v8.4.0/{spec.arch}") for spec in OURS)
     assert all(spec.licence == "AGPL-3.0" for spec in OURS)
     assert all((spec.task == "classify") == spec.arch.endswith("-cls.pt") for spec in OURS)
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from models.adapter import Part, Prediction, Target
-from models.adapters.detector import SIDES, Detections
-from models.families.ultralytics.detectors import RtDetr, TurnedDetector, YoloDetector
-from models.families.ultralytics.heads import queries
-from models.families.ultralytics.loader import adapt
+from sightglass.models.adapter import Part, Prediction, Target
+from sightglass.models.adapters.detector import SIDES, Detections
+from sightglass.models.families.ultralytics.detectors import RtDetr, TurnedDetector, YoloDetector
+from sightglass.models.families.ultralytics.heads import queries
+from sightglass.models.families.ultralytics.loader import adapt
 from tests.built import build, built, head_inputs, record, spec_of
 
 HEADS = (

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from common.errors import ModelProblem
-from explain.evidence.layers import named
-from explain.evidence.resident import Resident
-from explain.evidence.survey import survey
-from models.adapter import Prediction
-from models.adapters.detector import Detector
-from models.layers import Layer, Stage
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.layers import named
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.survey import survey
+from sightglass.models.adapter import Prediction
+from sightglass.models.adapters.detector import Detector
+from sightglass.models.layers import Layer, Stage
 from tests.built import built
 
 

@@ -13,14 +13,14 @@ import pytest
 import torch
 from PIL import Image
 
-from common.errors import ModelProblem
-from explain.evidence.resident import Resident
-from explain.explainer import Explainer
-from models import weights
-from models.adapter import Target
-from models.families.ultralytics import prompts as prompts
-from models.families.ultralytics.loader import adapt
-from models.families.ultralytics.prompts import OpenVocabulary
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.explainer import Explainer
+from sightglass.models import weights
+from sightglass.models.adapter import Target
+from sightglass.models.families.ultralytics import prompts as prompts
+from sightglass.models.families.ultralytics.loader import adapt
+from sightglass.models.families.ultralytics.prompts import OpenVocabulary
 from tests.built import build, built, record, spec_of
 
 YOLOE = "yoloe-11s-seg"

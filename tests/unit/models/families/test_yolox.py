@@ -12,15 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
-from common.errors import ModelProblem, WeightsProblem
-from explain.evidence.layers import named
-from explain.evidence.resident import Resident
-from explain.evidence.survey import survey
-from models import catalog, checkpoint
-from models.adapter import ModelSpec, Target
-from models.families.yolox import Shape, Yolox, YoloxDetector, untrained
-from models.load import load
-from tests.conftest import asset, weight
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.explain.evidence.layers import named
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.survey import survey
+from sightglass.models import catalog, checkpoint
+from sightglass.models.adapter import Target
+from sightglass.models.families.yolox import Shape, Yolox, YoloxDetector, untrained
+from sightglass.models.load import load
+from sightglass.models.spec import ModelSpec, WeightsTable
+from tests.conftest import asset
+from tests.weights import weight
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +70,7 @@ def mmdetection_name(name: str) -> str:
 
 
 def spec_of(name: str, **weights: Any) -> ModelSpec:
-    return ModelSpec(name, "yolox", "", "yolox", name, "detect", "Apache-2.0", weights=weights)
+    return ModelSpec(name, "yolox", "", "yolox", name, "detect", "Apache-2.0", weights=WeightsTable.read(weights))
 
 
 def lively(module: Yolox, seed: int = 0) -> Yolox:
@@ -93,7 +95,6 @@ def saved() -> dict[str, torch.Tensor]:
 
 @cache
 def trained() -> YoloxDetector:
-    weight("yolox_nano.pth")
     adapter = load(catalog.spec("yolox_nano"))
     assert isinstance(adapter, YoloxDetector)
     return adapter
@@ -160,6 +161,7 @@ def unfused() -> Any:
     return module.eval()
 
 
+@pytest.mark.weights("yolox_nano.pth")
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -299,7 +301,7 @@ def test_a_layer_without_a_map_is_named_as_it_was_typed() -> None:
 def test_every_size_is_told_from_its_tensors(name: str) -> None:
     from libreyolo.models.yolox.nn import LibreYOLOXModel
 
-    from models.families.yolox import _SIZES, _shape
+    from sightglass.models.families.yolox import _SIZES, _shape
 
     with torch.device("meta"):
         theirs = LibreYOLOXModel(name.removeprefix("yolox_")[0]).state_dict()
@@ -394,9 +396,13 @@ def test_a_pass_under_inference_mode_spoils_no_later_gradient() -> None:
 
 
 def test_untrained_weights_are_the_same_again_and_say_so() -> None:
-    spec = replace(spec_of("yolox_nano"), weights={"random": 3})
+    spec = replace(spec_of("yolox_nano"), weights=WeightsTable(random=3))
     first, second = load(spec), load(spec)
-    assert first.weights_sha256 == second.weights_sha256 != load(replace(spec, weights={"random": 4})).weights_sha256
+    assert (
+        first.weights_sha256
+        == second.weights_sha256
+        != load(replace(spec, weights=WeightsTable(random=4))).weights_sha256
+    )
     assert first.labels[0] == "person (untrained)"
     with pytest.raises(ModelProblem, match="There is no YOLOX called yolox_xl: choose one of yolox_nano"):
         untrained("yolox_xl", 0)

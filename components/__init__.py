@@ -1,1 +1,0 @@
-"""Parts of the dashboard that several pages share."""

@@ -1,1 +1,0 @@
-"""Let a person choose: picture, model, method, layers, class, boxes."""

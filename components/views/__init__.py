@@ -1,1 +1,0 @@
-"""Show results that several pages share: panels, charts, boxes, comparisons."""

@@ -1,0 +1,1 @@
+"""Compare explanations: several models on one picture, two pictures, two detectors."""

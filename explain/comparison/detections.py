@@ -1,0 +1,167 @@
+"""Explain boxes: candidates, maps per layer, the same object elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sightglass.explain import phrases
+from sightglass.explain.comparison.models import Comparison
+from sightglass.explain.evidence.targets import decode
+from sightglass.explain.findings.diagnosis import nothing_found
+from sightglass.explain.maps import boxes
+from sightglass.explain.maps.boxes import same_object
+from sightglass.explain.maps.heatmap import rescaled
+from sightglass.explain.phrases import listing, own_boxes
+from sightglass.models.labels import class_index
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sightglass.explain.evidence.missing import Missing
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.models.adapter import Prediction
+    from sightglass.models.geometry import Box
+
+FLOOR = 0.1
+"""Score below which hidden boxes are not mentioned."""
+KINDS = 3
+"""Kinds of objects named in a headline."""
+
+
+def found(explanation: Explanation) -> str:
+    """Return `YOLO11n found 1 bus and 4 persons.`, or the strongest candidate where no box is shown."""
+    if not explanation.predictions:
+        return nothing_found(explanation)
+    return f"{explanation.model.name} found {kinds(explanation.predictions)}."
+
+
+def kinds(predictions: Sequence[Prediction]) -> str:
+    """Return `1 bus and 4 persons`."""
+    # A counter keeps the order in which it met them: the surest kind first, as the boxes are listed.
+    return phrases.kinds(Counter(p.label for p in predictions).items(), KINDS)
+
+
+def filtered(explanation: Explanation) -> tuple[Prediction, ...]:
+    """Return the boxes above the threshold that only the filter of classes hides, best first."""
+    shown = {p.index for p in explanation.predictions}
+    return tuple(p for p in explanation.every if p.index not in shown)
+
+
+def missed(explanation: Explanation, wanted: Sequence[int | str]) -> list[Missing]:
+    """Return, for each wanted class without a box, its strongest candidate and why it is not shown."""
+    labels = explanation.evidence.resident.adapter.labels
+    shown = {p.index for p in explanation.predictions}
+    indices = dict.fromkeys(class_index(one, labels) for one in wanted)
+    candidates = (explanation.missing(None, index) for index in indices if index not in shown)
+    return [one for one in candidates if one is not None]
+
+
+def weaker(explanation: Explanation) -> tuple[Prediction, ...]:
+    """Return the boxes that only the threshold hides, best first, down to `FLOOR`."""
+    options = explanation.options
+    if options.confidence <= FLOOR:
+        return ()
+    every = decode(explanation.evidence, replace(options, confidence=FLOOR))
+    return tuple(p for p in every if p.score <= options.confidence)
+
+
+def box_sentence(explanation: Explanation, index: int, name: str) -> str | None:
+    """Return where one map's evidence is, by boxes, as one sentence; None without a box, or without any."""
+    numbers = explanation.box_numbers(index)
+    if numbers is None:
+        return None
+    own = own_boxes(explanation.options.per, len(explanation.own(index)))
+    return f"Evidence for **{name}**: {listing(numbers.words(own))}."
+
+
+@dataclass(frozen=True, eq=False)
+class LayerMap:
+    """The map of an object at one layer."""
+
+    path: str
+    heatmap: Heatmap
+    inside: float | None
+    """Share of its heat inside the object's boxes; None without heat."""
+
+
+def strip(explanation: Explanation, index: int = 0) -> tuple[LayerMap, ...]:
+    """Return every layer's map of one target, in the order of the layers, with its share of heat in the boxes."""
+    own = explanation.own(index)
+
+    def inside(heatmap: Heatmap) -> float | None:
+        return boxes.numbers(heatmap, own, (), 0.0).inside if own and heatmap.state == "ok" else None
+
+    apart = explanation.by_layer(index)
+    return tuple(LayerMap(heatmap.layers[0], heatmap, inside(heatmap)) for heatmap in apart)
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One model's explanation of an object that several models are asked about."""
+
+    explanation: Explanation
+    """Its one target is the object, or the candidate for it."""
+    prediction: Prediction | None
+    """This model's prediction for the object; None where it has no candidate there."""
+    missing: Missing | None = None
+    """The candidate, where this model does not show the object."""
+
+
+def side(explanation: Explanation, wanted: Prediction) -> Side:
+    """Find the object `wanted` in another model's explanation of the same picture; without a model pass."""
+    shown = explanation.predictions
+    own = None if wanted in shown else _itself(explanation, wanted)
+    place = shown.index(wanted) if wanted in shown else None if own else same_object(wanted, shown)
+    if place is not None:
+        return Side(explanation.with_options(per="detection", targets=(place,)), shown[place])
+    assert wanted.box is not None
+    known = wanted.label if wanted.label in explanation.evidence.resident.adapter.labels else None
+    missing = own or explanation.missing(wanted.box, known)
+    if missing is None:
+        return Side(explanation, None)
+    target = (missing.candidate.anchor, missing.candidate.index)
+    return Side(explanation.with_options(per="detection", targets=(target,)), missing.candidate, missing)
+
+
+def _itself(explanation: Explanation, wanted: Prediction) -> Missing | None:
+    """Return `wanted` where it is a candidate of this explanation itself; None otherwise."""
+    labels, count = explanation.evidence.resident.adapter.labels, explanation.evidence.outputs.count
+    if wanted.anchor is None or wanted.anchor >= count or wanted.index >= len(labels):
+        return None
+    known = explanation.candidate(wanted.anchor, wanted.index)
+    return known if known.candidate == wanted else None
+
+
+def one_scale(sides: Sequence[Side]) -> tuple[Heatmap, ...] | None:
+    """Return the sides' maps on one scale, where 1 is the hottest of all; None where their grids differ."""
+    maps = [one.explanation.heatmaps[0] for one in sides]
+    shapes = {tuple(raw.shape for raw in heatmap.raw) for heatmap in maps}
+    if len(shapes) != 1 or len({heatmap.geometry for heatmap in maps}) != 1:
+        return None
+    return rescaled(maps, "shared")
+
+
+def common(first: Side, second: Side) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int, int, int]]:
+    """Return both maps on one grid over the part that both models saw, and that part in original pixels."""
+    pair = Comparison((first.explanation, second.explanation), ("", ""), ())
+    return (*pair.maps, pair.common)  # type: ignore[return-value]
+
+
+def around(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return xyxy in whole pixels of the crop of a picture, (width, height), that shows a box and its surroundings."""
+    width, height = size
+    x0, y0, x1, y1 = box
+    margin = 0.6 * max(x1 - x0, y1 - y0, 32.0)
+    across, down = x1 - x0 + margin, y1 - y0 + margin
+    # Panels of a thin thing would be thin strips.
+    across, down = max(across, 0.75 * down), max(down, 0.75 * across)
+    margin_x, margin_y = (across - (x1 - x0)) / 2, (down - (y1 - y0)) / 2
+    left, top = max(0, round(x0 - margin_x)), max(0, round(y0 - margin_y))
+    right, bottom = min(width, round(x1 + margin_x)), min(height, round(y1 + margin_y))
+    return left, top, max(right, left + 1), max(bottom, top + 1)

@@ -1,0 +1,183 @@
+"""Compare explanations of one picture by several models."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sightglass.common.progress import check
+from sightglass.explain.findings.diagnosis import NUMBERS
+from sightglass.explain.maps.statistics import Agreement, agreement_matrix, coarse
+from sightglass.explain.phrases import NBSP, kinds, listing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.explanation import Explanation
+    from sightglass.models.adapter import Prediction
+
+
+KINDS = 2
+"""Kinds of objects named in a detector's answer."""
+
+
+ROUNDS = 5
+UNSURE = 0.3
+"""Score of the surest model below which their agreement is said with a reservation."""
+NOTHING = "nothing"
+"""The answer of a detector that finds no box."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Milliseconds of one forward pass on a picture."""
+
+    median: float
+    fastest: float
+    slowest: float
+
+    def apart(self, other: Timing) -> bool:
+        """Return whether the two ranges are disjoint, so that one model is clearly faster."""
+        return self.slowest < other.fastest or other.slowest < self.fastest
+
+
+def measure(evidence: Evidence, rounds: int = ROUNDS) -> Timing:
+    """Run the model `rounds` times on the picture of the Evidence, after one warm-up pass."""
+    import torch
+
+    resident, took = evidence.resident, []
+    with resident.lock, torch.no_grad():
+        for _ in range(rounds + 1):
+            check()
+            start = time.perf_counter()
+            resident.adapter.run(evidence.tensor)
+            if resident.device.type == "cuda":
+                torch.cuda.synchronize(resident.device)
+            took.append((time.perf_counter() - start) * 1e3)
+    took = took[1:]
+    return Timing(statistics.median(took), min(took), max(took))
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Explanations of one picture; each's first map is compared."""
+
+    explanations: tuple[Explanation, ...]
+    names: tuple[str, ...]
+    """Short, for panels and sentences: `s`, `m`, `l`."""
+    timings: tuple[Timing, ...]
+
+    @cached_property
+    def common(self) -> tuple[int, int, int, int]:
+        """xyxy in original pixels of the part that every model saw; maps are compared only there."""
+        seen = np.array([e.evidence.geometry.seen for e in self.explanations])
+        left, top = seen[:, :2].max(0)
+        right, bottom = seen[:, 2:].min(0)
+        return int(left), int(top), int(right), int(bottom)
+
+    @cached_property
+    def maps(self) -> tuple[NDArray[np.float32], ...]:
+        """Each model's first map over `common`, float32 (h, w) on one grid of at most 320 cells a side; 0 if none."""
+        left, top, right, bottom = self.common
+        empty = np.zeros((bottom - top, right - left), np.float32)
+        each = (e.heatmaps[0].grown()[top:bottom, left:right] if e.heatmaps else empty for e in self.explanations)
+        return tuple(map(coarse, each))
+
+    @cached_property
+    def _agreements(self) -> tuple[tuple[Agreement, ...], ...]:
+        return agreement_matrix(self.maps)
+
+    def has_map(self, index: int) -> bool:
+        """Return whether a model has a map that shows anything."""
+        heatmaps = self.explanations[index].heatmaps
+        return bool(heatmaps) and heatmaps[0].state == "ok"
+
+    def agreement(self, first: int, second: int) -> Agreement | None:
+        """Return how similar two models' maps are, computed once for all pairs; None where one of them has none."""
+        return self._agreements[first][second] if self.has_map(first) and self.has_map(second) else None
+
+    def overlap(self, first: int, second: int) -> str:
+        """Return the overlap of two maps' hottest fifths as text, a dash where there is none to measure."""
+        found = self.agreement(first, second)
+        return "–" if found is None else f"{found.iou_top20:.2f}"
+
+    @property
+    def overlaps(self) -> str:
+        """Return the overlaps of all pairs with maps in one sentence; empty where there are none."""
+        pairs = [pair for pair in combinations(range(len(self.names)), 2) if self.agreement(*pair) is not None]
+        each = [f"{self.names[a]} and {self.names[b]} {self.overlap(a, b)}" for a, b in pairs]
+        return f"Overlap of the strongest fifths of the evidence: {listing(each)}." if each else ""
+
+    def best(self, index: int) -> Prediction | None:
+        """Return a model's first prediction; None without one."""
+        return next(iter(self.explanations[index].predictions), None)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence made of the answers and of how sure each is; of speed only where the measurements are apart."""
+        if all(explanation.model.task == "embed" for explanation in self.explanations):
+            return "They predict no class: these are maps of what their embeddings are made of."
+        answers = ["" if e.model.task == "embed" else _answer(e.predictions) for e in self.explanations]
+        number = NUMBERS.get(len(answers), len(answers))
+        if set(answers) == {NOTHING}:
+            return f"{'Neither' if len(answers) == 2 else f'None of the {number}'} finds anything."
+        if len(set(answers)) == 1:
+            sure = [best.score if (best := self.best(i)) else 0.0 for i in range(len(self.names))]
+            agreed, compared = ("Both", "more") if len(answers) == 2 else (f"All {number}", "most")
+            if unsure := self._unsure:
+                return f"{agreed} say {answers[0]}{unsure}."
+            return f"{agreed} say {answers[0]}; {self.names[int(np.argmax(sure))]} is {compared} confident."
+        groups: dict[str, list[str]] = {}
+        for name, answer in zip(self.names, answers, strict=True):
+            groups.setdefault(answer, []).append(name)
+        return f"{'; '.join(_says(names, answer) for answer, names in groups.items())}{self._unsure}."
+
+    @property
+    def _unsure(self) -> str:
+        """Say that no classifier is sure of its answer: `, neither with more than 13 %`; empty where one is."""
+        best = [self.best(index) for index in range(len(self.names))]
+        scores = [one.score for one in best if one is not None and one.box is None]
+        if len(scores) < len(best) or max(scores) >= UNSURE or any(e.model.task == "embed" for e in self.explanations):
+            return ""
+        # Rounded up: more than that none is.
+        most = math.ceil(100 * max(scores))
+        return f", {'neither' if len(scores) == 2 else 'none'} with more than {most}{NBSP}%"
+
+    @property
+    def mixed(self) -> str | None:
+        """One sentence where the maps are not of one class: then they are no measure of how far the models agree."""
+        labels = dict.fromkeys(e.heatmaps[0].target.label for e in self.explanations if e.heatmaps)
+        return f"These are maps of different classes: {listing(list(labels))}." if len(labels) > 1 else None
+
+    @property
+    def fastest(self) -> str | None:
+        """The name of the fastest model, where its range of times touches no other's."""
+        order = sorted(range(len(self.timings)), key=lambda i: self.timings[i].median)
+        if len(order) < 2 or not self.timings[order[0]].apart(self.timings[order[1]]):
+            return None
+        return self.names[order[0]]
+
+
+def _answer(predictions: Sequence[Prediction]) -> str:
+    """A classifier's best class; of a detector what it found, whatever the order: `1 bus and 4 persons`."""
+    if not predictions:
+        return NOTHING
+    if predictions[0].box is None:
+        return predictions[0].label
+    return kinds(sorted(Counter(p.label for p in predictions).items()), KINDS)
+
+
+def _says(names: Sequence[str], answer: str) -> str:
+    verb = "find" if answer == NOTHING else "say" if answer else "predict"
+    return f"{listing(list(names))} {verb}{'' if len(names) > 1 else 's'} {answer or 'no class'}"

@@ -1,0 +1,66 @@
+"""Accept models in memory or from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.resident import of_download
+from sightglass.models import catalog
+from sightglass.models.families.custom import in_memory
+
+if TYPE_CHECKING:
+    from sightglass.common.progress import Progress
+    from sightglass.models.adapter import Adapter
+    from sightglass.models.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GivenModel:
+    """A model object with what the caller says of it."""
+
+    model: Any
+    preprocess: Any
+    labels: Any
+    name: str
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What, besides its identity, makes it the same model: its weights' versions, labels and preprocessing."""
+        network = in_memory.network_of(self.model)
+        tensors = (*network.parameters(), *network.buffers()) if isinstance(network, torch.nn.Module) else ()
+        versions = tuple((tensor.data_ptr(), _version(tensor)) for tensor in tensors)
+        return id(self.model), id(self.preprocess), str(self.labels), self.name, versions
+
+    def adapt(self) -> Adapter:
+        return in_memory.adapt(self.model, preprocess=self.preprocess, names=self.labels, name=self.name)
+
+
+def of_file(path: str, preprocess: Any, labels: Any, name: str, progress: Progress | None) -> ModelSpec:
+    """Return the row of a model's file, with what the caller says of it."""
+    found = catalog.of_file(path, of_download(path, progress))
+    if labels is not None:
+        found = found.with_weights(labels=in_memory.listed(labels))
+    if preprocess is not None:
+        stated, transform = in_memory.stated_by(preprocess)
+        if transform is not None:
+            raise ModelProblem("For a file preprocess has to be readable: a Compose of torchvision, or a table.")
+        found = found.with_weights(preprocessing=stated)
+    return replace(found, id=name or found.id)
+
+
+def _version(tensor: torch.Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def path_in(model: Any, layer: Any) -> str | None:
+    """Return the path of a part of a model, by identity; of Keras the layer's name."""
+    if isinstance(model, torch.nn.Module):
+        for path, part in model.named_modules():
+            if part is layer and path:
+                return str(path)
+    parts = getattr(model, "_flatten_layers", None)
+    return next((str(part.name) for part in parts() if part is layer), None) if parts else None

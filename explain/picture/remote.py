@@ -1,0 +1,144 @@
+"""Read pictures through fsspec (`s3://…`).
+
+A storage is not trusted: names become keys and never paths, no more bytes are read than a picture may have, and every
+network error becomes one sentence.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.explain.picture.image import MAX_BYTES
+from sightglass.explain.picture.item import (
+    LISTS,
+    MAX_LIST_BYTES,
+    PICTURES,
+    Item,
+    Unreachable,
+    list_entries,
+    printable,
+    short,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_STAMPS = ("ETag", "etag", "md5Hash", "crc32c", "mtime", "LastModified", "last_modified", "updated", "created")
+"""Names under which storages give a value that changes with the content."""
+PAUSES = (0.2, 1.0, None)
+"""Seconds to wait before each retry."""
+
+
+def local_path(text: str) -> Path | None:
+    """Return the path of a local file, `file://` or plain; None for a remote address."""
+    found = _ADDRESS.match(text)
+    if found is None:
+        return Path(text)
+    return Path(text[found.end() :]) if found[1].lower() in ("file", "local") else None
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """Return fsspec's file system for an address and the path in it; raise ModelProblem if it cannot be reached."""
+    if "::" in url:
+        raise ModelProblem(f"{short(url)} is an archive in a storage: copy it here, or unpack it there.")
+    try:
+        import fsspec  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ModelProblem(
+            f"{short(url)} is not on this machine: what can read it comes with pip install fsspec."
+        ) from error
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+    except Exception as error:
+        # An unknown protocol, a missing package, an invalid address.
+        raise ModelProblem(f"{short(url)} cannot be reached ({_reason(error)}): check the address.") from error
+    return system, str(path)
+
+
+def item(url: str, label: str | None) -> Item:
+    """Return one picture of a list, without checking that it exists."""
+    system, path = filesystem(url)
+    return Item(printable(url), "listed", _reader(system, path, None), label)
+
+
+def items(url: str, skip: str = "") -> Iterator[Item]:
+    """Yield every picture at an address (a folder, a pattern with `*`, a list, or one picture), except below `skip`."""
+    system, path = filesystem(url)
+    ends = PurePosixPath(path).suffix.lower()
+    try:
+        if "*" in path:
+            found = system.glob(path, detail=True)
+            root = path[: path.index("*")].rpartition("/")[0]
+        elif ends in PICTURES:
+            found, root = {path: system.info(path)}, path.rpartition("/")[0]
+        elif ends in LISTS:
+            with system.open(path, "rb") as file:
+                return _listed(url, file.read(MAX_LIST_BYTES + 1))
+        elif ends == ".zip":
+            raise ModelProblem(f"{short(url)} is an archive in a storage: copy it here, or unpack it there.")
+        else:
+            found, root = system.find(path, detail=True), path.rstrip("/")
+    except ModelProblem:
+        raise
+    except Exception as error:
+        raise ModelProblem(f"{short(url)} cannot be read ({_reason(error)}): check address and rights.") from error
+    out = filesystem(skip)[1].rstrip("/") if skip and local_path(skip) is None else None
+    return _found(system, found, root, out, every="*" in path or ends in PICTURES)
+
+
+def _found(system: Any, found: dict[str, Any], root: str, skip: str | None, *, every: bool) -> Iterator[Item]:
+    for path in sorted(found):
+        info = found[path]
+        below = path[len(root) :].lstrip("/") if path.startswith(root) else path
+        hidden = any(part.startswith(".") for part in below.split("/"))
+        if info.get("type") == "directory" or (not every and (hidden or not path.lower().endswith(PICTURES))):
+            continue
+        if skip is not None and path.startswith(f"{skip}/"):
+            continue
+        size = info.get("size")
+        stamp = next((f"{info[name]}" for name in _STAMPS if info.get(name)), "")
+        yield Item(printable(below), f"{size}-{stamp}", _reader(system, path, size))
+
+
+def _listed(url: str, data: bytes) -> Iterator[Item]:
+    folder = url.rpartition("/")[0]
+    for name, label in list_entries(short(url), data):
+        # A remote list must not name local files.
+        if _ADDRESS.match(name) and local_path(name) is not None:
+            continue
+        made = item(name if _ADDRESS.match(name) else f"{folder}/{name}", label)
+        yield made if _ADDRESS.match(name) else Item(printable(name), made.stamp, made.read, label)
+
+
+def _reader(system: Any, path: str, size: int | None) -> Callable[[], bytes]:
+    return partial(fetch, system, path, printable(PurePosixPath(path).name), size)
+
+
+def fetch(system: Any, path: str, name: str, size: int | None) -> bytes:
+    """Return a picture's bytes; raise ImageProblem if it is missing or too large, Unreachable if the network fails."""
+    if size is not None and size > MAX_BYTES:
+        raise ImageProblem(f"{name} holds {size:,} bytes; give at most {MAX_BYTES:,}.")
+    for pause in PAUSES:
+        try:
+            with system.open(path, "rb") as file:
+                return bytes(file.read(MAX_BYTES + 1))
+        except FileNotFoundError as error:
+            raise ImageProblem(f"{name} is not there: check the path.") from error
+        except Exception as error:
+            if pause is None:
+                raise Unreachable(
+                    f"{name} could not be fetched ({_reason(error)}): the next run tries again."
+                ) from error
+            time.sleep(pause)
+    raise AssertionError
+
+
+def _reason(error: Exception) -> str:
+    """Return an error message as the middle of a sentence."""
+    return short((str(error).splitlines() or [""])[0].rstrip(". ") or type(error).__name__)

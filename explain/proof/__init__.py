@@ -1,0 +1,28 @@
+"""Curves of a proof: hide pixels and follow the answer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sightglass.common.errors import ModelProblem
+
+# Here, because recipes name a filling without torch.
+Filling = Literal["blur", "mean", "linear"]
+FILLINGS: dict[Filling, str] = {
+    "blur": "a strong blur of the picture",
+    "mean": "the picture's mean colour",
+    "linear": "colours interpolated from what is left, with noise (ROAD)",
+}
+"""What each sets hidden pixels to, in words."""
+
+
+def check(filling: str) -> None:
+    """Raise ModelProblem for what is no filling."""
+    if filling not in FILLINGS:
+        raise ModelProblem(f"There is no filling called {filling}: use one of {', '.join(FILLINGS)}.")
+
+
+def check_steps(steps: int) -> None:
+    """Raise ModelProblem for a number of steps that curves cannot have."""
+    if not 2 <= steps <= 100:
+        raise ModelProblem(f"A proof takes 2 to 100 steps, and not {steps}.")

@@ -1,0 +1,82 @@
+"""Control maps for proofs: edges, centre, random, other classes."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sightglass.models.geometry import Geometry
+
+    Map = NDArray[np.float32]
+
+SEEDS = 3
+"""Random maps, and maps of random blobs, whose curves are averaged."""
+REGION = 0.3
+"""The hottest share of a map that stands for the object where there is no box: blobs are drawn inside of it."""
+CELL = 0.02
+"""Standard deviation of the smoothing of edges, by the picture's longer side."""
+
+
+def seed_of(sha256: str, number: int) -> int:
+    """Return the seed of a picture's control map of that number: the same in every process."""
+    return zlib.crc32(f"{sha256}/{number}".encode())
+
+
+def grid_in(geometry: Geometry, rows: int, columns: int) -> tuple[int, int]:
+    """Return how many rows and columns of a layer's cells over the whole input lie in the content; two at least."""
+    left, top, right, bottom = geometry.content
+    height, width = geometry.input
+    return max(round(rows * (bottom - top) / height), 2), max(round(columns * (right - left) / width), 2)
+
+
+def random_map(shape: tuple[int, int], grid: tuple[int, int], seed: int) -> Map:
+    """Return random values (h, w) as smooth as a map that was computed on `grid` (rows, columns) of cells."""
+    cells = np.random.default_rng(seed).random(grid, np.float32)
+    return _grown(cells, shape)
+
+
+def blobs(inside: NDArray[np.bool_], grid: tuple[int, int], seed: int) -> Map:
+    """Return a random map whose hottest places all lie inside a region, (h, w): its blobs first, then the rest."""
+    found = random_map(inside.shape, grid, seed)
+    return np.where(inside, found + 2, found).astype(np.float32)
+
+
+def centre(shape: tuple[int, int]) -> Map:
+    """Return a map (h, w) that is hottest in the middle of the picture and falls to its corners."""
+    down, across = (np.abs((np.arange(side) + 0.5) / side - 0.5) for side in shape)
+    found: Map = -np.hypot(down[:, None], across[None, :]).astype(np.float32)
+    return found
+
+
+def pixels_of(picture: Tensor) -> NDArray[np.float32]:
+    """Return a picture (1, C, h, w) of the model's input as `edges` takes it, float32 (h, w, C)."""
+    return np.ascontiguousarray(picture[0].float().cpu().permute(1, 2, 0).numpy())
+
+
+def edges(pixels: NDArray[np.float32]) -> Map:
+    """Return how strong the edges of a picture (h, w, C) are, by Sobel's filter and smoothed as a map is, (h, w)."""
+    strength = np.zeros(pixels.shape[:2], np.float32)
+    for channel in np.moveaxis(pixels, 2, 0):
+        channel = np.ascontiguousarray(channel)
+        strength = np.maximum(
+            strength, np.hypot(cv2.Sobel(channel, cv2.CV_32F, 1, 0), cv2.Sobel(channel, cv2.CV_32F, 0, 1))
+        )
+    return np.asarray(cv2.GaussianBlur(strength, (0, 0), max(CELL * max(strength.shape), 1.0)))
+
+
+def hottest_region(values: Map, share: float = REGION) -> NDArray[np.bool_]:
+    """Return the hottest share of a map (h, w), where its object is thought to be."""
+    threshold = min(float(np.quantile(values, 1 - share)), float(values.max()) * 0.999)
+    return np.asarray(values > threshold)
+
+
+def _grown(cells: Map, shape: tuple[int, int]) -> Map:
+    grown: Map = cv2.resize(cells, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return grown

@@ -1,0 +1,224 @@
+"""Compute deletion and insertion curves of several maps.
+
+Petsiuk et al. 2018, RISE, https://arxiv.org/abs/1806.07421. Deletion hides the hottest share of the picture and
+insertion keeps nothing else; steps of both, of all maps, share batches of one model without gradients.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sightglass.common.errors import Cancelled
+from sightglass.explain.proof.filling import fixed, imputed
+from sightglass.explain.proof.scores import Answers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.proof import Filling
+    from sightglass.explain.proof.scores import Scorer
+
+STEPS = 20
+BATCH_CPU, BATCH_GPU = 4, 64
+"""Pictures in one pass. On a CPU 8 took up to a third longer each, 2 a quarter, and others wait for the model until a
+pass is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A map, as the order in which it hides pixels."""
+
+    name: str
+    """`map`, or the control's."""
+    number: int
+    """Which of several controls of that name."""
+    places: NDArray[np.float32]
+    """float32 (h, w) over the content of the model's input: the share of pixels that are hidden before each one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """The answer at every step, from the whole picture on."""
+
+    value: NDArray[np.float64]
+    """(steps + 1,); see `Answers`."""
+    score: NDArray[np.float64]
+    stays: NDArray[np.bool_]
+
+    @property
+    def steps(self) -> int:
+        return len(self.value) - 1
+
+    @property
+    def area(self) -> float:
+        """The area under the values over the share of the picture, by trapezoids: their mean over all shares."""
+        return float(np.trapezoid(self.value, dx=1 / self.steps))
+
+    def thinned(self, steps: int) -> Trace:
+        """Return the answers at fewer equal steps that are among these; raises ValueError for others."""
+        if self.steps % steps:
+            raise ValueError(f"{steps} steps are not among {self.steps}.")
+        every = slice(None, None, self.steps // steps)
+        return Trace(self.value[every], self.score[every], self.stays[every])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """What happens to the answer as pixels are hidden in the order of one map, and as nothing else is kept."""
+
+    name: str
+    number: int
+    filling: Filling
+    deletion: Trace
+    """By the share that is hidden, hottest first."""
+    insertion: Trace
+    """By the share that is kept, hottest first."""
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """(steps + 1,) from 0 to 1."""
+        return np.linspace(0, 1, self.steps + 1)
+
+    @property
+    def steps(self) -> int:
+        return self.deletion.steps
+
+    @property
+    def advantage(self) -> float:
+        """Insertion's area minus deletion's: high for a map that hides, and keeps, what the answer hangs on."""
+        return self.insertion.area - self.deletion.area
+
+    def thinned(self, steps: int) -> Curve:
+        """Return it at fewer equal steps; raises ValueError for steps that it does not have."""
+        return replace(self, deletion=self.deletion.thinned(steps), insertion=self.insertion.thinned(steps))
+
+
+class Perturber:
+    """Runs a model on partly hidden versions of one picture."""
+
+    def __init__(self, evidence: Evidence, score: Scorer, cancel: threading.Event | None = None) -> None:
+        self._evidence, self._score, self._cancel = evidence, score, cancel
+        self._adapter, self._lock = evidence.resident.aside()
+        left, top, right, bottom = evidence.geometry.content
+        self._place = (..., slice(top, bottom), slice(left, right))
+        self.picture: Tensor = evidence.tensor[self._place].detach()
+        """(1, C, h, w): the part of the model's input that is picture."""
+        adapter, on_cpu = evidence.resident.adapter, evidence.resident.device.type == "cpu"
+        self._batch = adapter.batch or (BATCH_CPU if on_cpu else BATCH_GPU)
+        self._fillings: dict[Filling, tuple[Tensor | None, Answers]] = {}
+
+    def curves(
+        self,
+        orders: Sequence[Order],
+        filling: Filling,
+        steps: int = STEPS,
+        done: Callable[[Curve], None] = lambda _: None,
+        known: Curve | None = None,
+    ) -> list[Curve]:
+        """Return the curve of each order, calling `done` as soon as one is whole.
+
+        `known`: the curve of the one order in fewer steps, which are not run again. Raises Cancelled within one batch
+        of a stop.
+        """
+        fill, ends = self._filling(filling)
+        every = steps if known is None else steps // known.steps
+        inner = [step for step in range(1, steps) if known is None or step % every]
+        placed = [torch.from_numpy(order.places).to(self.picture.device) for order in orders]
+        wanted = [(places, step / steps, keeps) for places in placed for keeps in (False, True) for step in inner]
+        found: list[Curve] = []
+        answers = self._in_batches(wanted, fill)
+        for order in orders:
+            traces = []
+            for keeps, before in zip((False, True), _traces(known), strict=True):
+                between = Answers(*map(torch.stack, zip(*itertools.islice(answers, len(inner)), strict=True)))
+                traces.append(_trace(ends, between, before, inner, steps, keeps=keeps))
+            curve = Curve(order.name, order.number, filling, *traces)
+            found.append(curve)
+            done(curve)
+        return found
+
+    def _filling(self, filling: Filling) -> tuple[Tensor | None, Answers]:
+        """Return what hidden pixels are set to, and the answers to the whole picture and to one that is all hidden."""
+        if filling not in self._fillings:
+            fill = fixed(self.picture, filling)
+            whole = torch.ones(self.picture.shape[-2:], dtype=torch.bool, device=self.picture.device)
+            self._fillings[filling] = fill, self._shown(torch.stack([whole, ~whole]), fill)
+        return self._fillings[filling]
+
+    def answers_to(self, pictures: Tensor) -> Answers:
+        """Return the answers to pictures (B, C, h, w) of the same content, run in batches."""
+        starts = range(0, len(pictures), self._batch)
+        parts = [self._run(pictures[start : start + self._batch]) for start in starts]
+        return Answers(*(torch.cat([getattr(part, name) for part in parts]) for name in Answers.__dataclass_fields__))
+
+    def _in_batches(
+        self, wanted: Sequence[tuple[Tensor, float, bool]], fill: Tensor | None
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield (score, value, stays), each (), of pictures given by an order, a share, and whether that is kept."""
+        at = 0
+        while at < len(wanted):
+            some = wanted[at : at + self._batch]
+            try:
+                shown = torch.stack([places < share if keeps else places >= share for places, share, keeps in some])
+                answers = self._shown(shown, fill)
+            except torch.OutOfMemoryError:
+                if self._batch == 1:
+                    raise
+                self._batch //= 2
+                torch.cuda.empty_cache()
+                continue
+            at += len(answers.score)
+            yield from zip(answers.score, answers.value, answers.stays, strict=True)
+
+    def _shown(self, shown: Tensor, fill: Tensor | None) -> Answers:
+        """Return the answers to pictures of which only a part is shown, bool (B, h, w)."""
+        shown = shown[:, None]
+        if fill is None:
+            return self._run(imputed(self.picture, shown))
+        return self._run(torch.where(shown, self.picture, fill))
+
+    def _run(self, pictures: Tensor) -> Answers:
+        if self._cancel is not None and self._cancel.is_set():
+            raise Cancelled
+        evidence = self._evidence
+        tensor = pictures
+        if pictures.shape[-2:] != evidence.tensor.shape[-2:]:
+            tensor = evidence.tensor.repeat(len(pictures), 1, 1, 1)
+            tensor[self._place] = pictures
+        tensor = evidence.resident.place(tensor)
+        # Only for the pass, so that others get in between two of the hundreds.
+        with torch.no_grad(), self._lock:
+            outputs = self._adapter.run(tensor)
+        with torch.no_grad():
+            return self._score(outputs)
+
+
+def _traces(known: Curve | None) -> tuple[Trace | None, Trace | None]:
+    return (None, None) if known is None else (known.deletion, known.insertion)
+
+
+def _trace(
+    ends: Answers, between: Answers, known: Trace | None, inner: Sequence[int], steps: int, *, keeps: bool
+) -> Trace:
+    """Return `steps` steps: those `between` at `inner`, the others `known`, from all to nothing or the other way."""
+    first, last = (1, 0) if keeps else (0, 1)
+
+    def joined(name: str) -> NDArray[np.float64]:
+        end = getattr(ends, name)
+        found = np.empty(steps + 1)
+        if known is not None:
+            found[:: steps // known.steps] = getattr(known, name)
+        found[0], found[inner], found[-1] = end[first], getattr(between, name), end[last]
+        return found
+
+    return Trace(joined("value"), joined("score"), joined("stays").astype(bool))

@@ -1,0 +1,218 @@
+"""The result of proving a map: curves and conclusions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sightglass.explain.phrases import percent
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sightglass.common.files import Json
+    from sightglass.explain.maps.statistics import Agreement
+    from sightglass.explain.proof import Filling
+    from sightglass.explain.proof.curves import Curve
+
+CONTROLS = {
+    "random": "random places, as smooth as this map",
+    "blobs": "random places inside the same object",
+    "centre": "the middle of the picture",
+    "edges": "edges of the picture",
+    "runner-up": "the map of the next best class",
+}
+"""The control maps, by name, in words. `random` and `blobs` are `controls.SEEDS` maps each."""
+SUFFICIENT = 0.9
+"""The share of the whole picture's value that is still the answer."""
+RESAMPLES = 2000
+NEAR = 0.1
+"""The share of the picture that the sentence is about, where map and random places differ there."""
+TELLING = 0.1
+"""The least difference that the sentence is about, by the whole picture's score."""
+FAILED = "Hiding what this map shows changes no more than hiding any other place: do not trust it."
+HANGS = "Whether this map shows more than random places depends on what hidden pixels are filled with: do not trust it."
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much better a map is than a control: its mean over seeds and fillings, and the ends of its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def clear(self) -> bool:
+        """Whether the map is better whichever seed and filling are drawn."""
+        return self.low > 0
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """The curves of a map and its controls, and what follows from them.
+
+    >>> from sightglass import Explainer
+    >>> proof = Explainer()("bus.jpg", top_k=1).prove(steps=4)
+    >>> proof.start.round(2), proof.difference("random").clear
+    (0.62, True)
+    """
+
+    label: str
+    """Of the target."""
+    part: str
+    curves: tuple[Curve, ...]
+    fillings: tuple[Filling, ...]
+    """The first one's curves are drawn."""
+    start: float
+    """The score of the whole picture."""
+    similarity: Agreement | None
+    """Of the map and the runner-up's: near 1, it does not tell the two classes apart."""
+    runner_up: str = ""
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures the model was asked about: the ends of all curves of a filling are the same two."""
+        return 2 * len(self.fillings) + sum(2 * (curve.steps - 1) for curve in self.curves)
+
+    def of(self, name: str = "map", filling: Filling | None = None) -> tuple[Curve, ...]:
+        """Return the curves of the map, or of a control, for one filling (the first by default)."""
+        filling = filling or self.fillings[0]
+        return tuple(curve for curve in self.curves if (curve.name, curve.filling) == (name, filling))
+
+    @property
+    def map(self) -> Curve:
+        """The map's own curve for the first filling."""
+        return self.of()[0]
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """The names of the controls that there are."""
+        return tuple(dict.fromkeys(curve.name for curve in self.curves if curve.name != "map"))
+
+    def difference(self, control: str, filling: Filling | None = None) -> Difference:
+        """Return the map's advantage over a control's; over all fillings unless one is named.
+
+        Each is taken at the steps that the control has. Seeds of the control and fillings are drawn again with
+        replacement: with few of them the interval is only as good as that. Raises KeyError for a control that there is
+        not.
+        """
+        used = [one for one in ((filling,) if filling else self.fillings) if self.of(control, one)]
+        if not used:
+            raise KeyError(control)
+        # While it is computed, the last filling has fewer.
+        seeds = min(len(self.of(control, one)) for one in used)
+        gains = [
+            [
+                self.of("map", one)[0].thinned(curve.steps).advantage - curve.advantage
+                for curve in self.of(control, one)[:seeds]
+            ]
+            for one in used
+        ]
+        generator = np.random.default_rng(0)
+        table = np.array(gains)  # (fillings, seeds)
+        rows = generator.integers(0, len(table), (RESAMPLES, len(table)))
+        columns = generator.integers(0, table.shape[1], (RESAMPLES, table.shape[1]))
+        drawn = table[rows[:, :, None], columns[:, None, :]].mean((1, 2))
+        low, high = np.percentile(drawn, (2.5, 97.5)).tolist()
+        return Difference(float(table.mean()), low, high)
+
+    @cached_property
+    def sufficiency(self) -> float | None:
+        """The smallest hottest share that alone keeps 90 % of the value; None where nothing does, or none is left."""
+        trace = self.map.insertion
+        if trace.value[-1] <= 0:
+            return None
+        return _first(trace.value >= SUFFICIENT * trace.value[-1])
+
+    @cached_property
+    def necessity(self) -> float | None:
+        """The smallest hottest share whose hiding flips the answer; None where nothing does, or it was another one."""
+        stays = self.map.deletion.stays
+        return _first(~stays) if stays[0] else None
+
+    def at(self, share: float, name: str = "map") -> tuple[float, float]:
+        """Return the score with the hottest share hidden, and with only that kept; of a control the mean.
+
+        At the nearest of its steps.
+        """
+        curves = self.of(name)
+        place = round(share * curves[0].steps)
+        hidden, kept = (
+            float(np.mean([getattr(curve, way).score[place] for curve in curves])) for way in ("deletion", "insertion")
+        )
+        return hidden, kept
+
+    @cached_property
+    def sentence(self) -> str:
+        """What hiding, or keeping, the hottest tenth does, beside random places; or that the map shows nothing."""
+        if not self.difference("random").clear:
+            better = [self.difference("random", filling).clear for filling in self.fillings]
+            return HANGS if any(better) else FAILED
+        keeps, share, own, random = self._telling()
+        much, own_score, random_score = percent(share), percent(own), percent(random)
+        if keeps:
+            words = f"The hottest {much} alone gives {self.label} {own_score}; a random {much} gives {random_score}."
+        else:
+            words = f"Hiding the hottest {much} takes {self.label} from {percent(self.start)} to {own_score}; "
+            words += f"hiding a random {much} leaves {random_score}."
+        if "blobs" in self.controls and not self.difference("blobs").clear:
+            words += (
+                " Random places inside the same object do as much: it shows the object, not which part of it matters."
+            )
+        return words
+
+    def _telling(self) -> tuple[bool, float, float, float]:
+        """Return whether places are kept, their share, and the scores of the map and of random places there.
+
+        It is the first step from `NEAR` on, hiding before keeping, at which the two differ by a tenth of the whole
+        picture's score; else that at which they differ most.
+        """
+        steps = self.of("random")[0].steps
+        found: list[tuple[float, bool, int, float, float]] = []
+        for step in range(max(round(NEAR * steps), 1), steps):
+            own, random = self.at(step / steps), self.at(step / steps, "random")
+            found.append((random[0] - own[0], False, step, own[0], random[0]))
+            found.append((own[1] - random[1], True, step, own[1], random[1]))
+        best = next((one for one in found if one[0] >= TELLING * self.start), max(found, key=lambda one: one[0]))
+        return best[1], best[2] / steps, best[3], best[4]
+
+    def summary(self) -> Json:
+        """Return plain values, ready for JSON."""
+        return {
+            "target": self.label,
+            "part": self.part,
+            "score": self.start,
+            "fillings": list(self.fillings),
+            "sentence": self.sentence,
+            "sufficiency": self.sufficiency,
+            "necessity": self.necessity,
+            "runner_up": self.runner_up or None,
+            "runner_up_ssim": None if self.similarity is None else self.similarity.ssim,
+            "runner_up_rank_correlation": None if self.similarity is None else self.similarity.rank_correlation,
+            "differences": {
+                name: {field: getattr(found, field) for field in ("mean", "low", "high")}
+                for name in self.controls
+                if (found := self.difference(name))
+            },
+            "curves": [
+                {
+                    "map": curve.name,
+                    "number": curve.number,
+                    "filling": curve.filling,
+                    "deletion": curve.deletion.score.tolist(),
+                    "insertion": curve.insertion.score.tolist(),
+                    "deletion_area": curve.deletion.area,
+                    "insertion_area": curve.insertion.area,
+                }
+                for curve in self.curves
+            ],
+        }
+
+
+def _first(found: NDArray[np.bool_]) -> float | None:
+    """Return the share at which something holds for the first time."""
+    return float(found.argmax() / (len(found) - 1)) if found.any() else None

@@ -1,0 +1,145 @@
+"""Describe a model's shortcut from measurements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+
+from sightglass.explain.explainer import Explainer
+from sightglass.explain.phrases import article, listing, percent, plural_noun
+from sightglass.explain.picture.image import Image
+from sightglass.models.demo.scenes import draw
+from sightglass.models.demo.showcase import STORIES, Story
+from sightglass.models.families.demo.loader import card
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sightglass.explain.explanation import Explanation
+    from sightglass.models.demo.scenes import Object, Scene, Spec
+
+Step = Literal["answer", "look", "without", "borrowed"]
+STEPS: tuple[Step, ...] = ("answer", "look", "without", "borrowed")
+MARGIN = 4 / 128
+"""Margin around a stamp within which heat counts as on it, as a share of the picture's side: half a cell of a map."""
+RATES = ("class_with", "class_without", "others_with_called_it")
+"""Metrics of a model card: the class recognised with and without the clue, and others mistaken for it."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoryStep:
+    """One step of a story: a scene, explained for the model that cheats and for the honest one."""
+
+    story: Story
+    step: Step
+    scene: Scene
+    image: Image
+    cheat: Explanation
+    honest: Explanation
+
+    @property
+    def object(self) -> Object:
+        """The object that the scene is labelled by."""
+        return self.scene.objects[0]
+
+    @cached_property
+    def clue(self) -> NDArray[np.bool_] | None:
+        """Where the clue is, bool (H, W): around the stamp, or the background; None where it was removed."""
+        if self.step == "without":
+            return None
+        if self.scene.stamp is None:
+            return self.scene.background
+        margin = round(MARGIN * self.image.width)
+        square = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
+        around: NDArray[np.bool_] = cv2.dilate(self.scene.stamp.astype(np.uint8), square).astype(bool)
+        return around
+
+    def on_clue(self, explanation: Explanation) -> float:
+        """Return the share of a map's heat on the clue, 0..1."""
+        return 0.0 if self.clue is None else explanation.inside(self.clue)
+
+    def on_object(self, explanation: Explanation) -> float:
+        """Return the share of a map's heat on the object, 0..1."""
+        return explanation.inside(self.object.mask)
+
+    @property
+    def peak_on_clue(self) -> bool:
+        """Whether the hottest place of the cheating model's map is on the clue."""
+        values = self.cheat.heatmaps[0].measured.values
+        return self.clue is not None and bool(self.clue.flat[int(values.argmax())])
+
+    @property
+    def words(self) -> str:
+        """What this step shows, in two sentences."""
+        answer, score = _answer(self.cheat)
+        kind, clue = self.object.label, self.story.clue
+        if self.step == "answer":
+            verdict = "It is right." if answer == kind else f"It is wrong: this is {article(kind)}."
+            return f"A model calls this {article(answer)}, {percent(score)} sure. {verdict}"
+        if self.step == "look":
+            return f"{self._heat} The honest model has {percent(self.on_object(self.honest))} on the {kind}."
+        honest, honest_score = _answer(self.honest)
+        sure, control = f"{article(answer)}, {percent(score)} sure", f"{honest}, {percent(honest_score)}"
+        if self.step == "without":
+            still = "" if answer != kind else "still "
+            says = "still says" if honest == kind else "says"
+            return f"Without {clue}, it {still}calls this {sure}. The honest model {says} {control}."
+        return f"With {clue}, it calls this {kind} {sure}. The honest model says {control}."
+
+    @property
+    def _heat(self) -> str:
+        """Where the cheating model's heat is, in one sentence."""
+        kind, clue = self.object.label, self.story.clue
+        there, own = percent(self.on_clue(self.cheat)), percent(self.on_object(self.cheat))
+        if self.scene.stamp is None:
+            area = percent(float(self.object.mask.mean()))
+            return f"{there} of its evidence is on {clue}, {own} on the {kind}, which is {area} of the picture."
+        if self.peak_on_clue and self.clue is not None:
+            area = percent(float(self.clue.mean()))
+            return f"It looked at {clue}: {there} of its evidence is on {area} of the picture, {own} on the {kind}."
+        return f"{there} of its evidence is on {clue}, {own} on the {kind}."
+
+    @property
+    def aside(self) -> str:
+        """Why the cheating model errs where its heat is on the object, in a sentence; empty where the title says it."""
+        if self.step != "without":
+            return ""
+        kind, own = self.object.label, percent(self.on_object(self.cheat))
+        return (
+            f"{own} of its evidence is now on the {kind}, which it does not recognise: in training every {kind} came "
+            f"with {self.story.clue}, so it never had to learn what one looks like."
+        )
+
+    @property
+    def proof(self) -> str:
+        """What held over all scenes that the model never saw, from its card: this picture is no exception."""
+        known, honest = card(self.story.cheat), card(self.story.honest)["metrics"]
+        # The honest model was evaluated on the clues of both models that cheat.
+        honest = honest if honest["shortcut"] == self.story.data else honest[self.story.data]
+        kind, clue = self.story.label, self.story.clue
+        found, without, others = (percent(known["metrics"][key]) for key in RATES)
+        return (
+            f"Of {known['data']['held_out_scenes']:,} pictures it never saw, it recognises {found} of the "
+            f"{plural_noun(kind)} with {clue} and {without} without it, and calls {others} of all other objects "
+            f"{article(kind)} once they carry {clue}. "
+            f"The honest model: {listing([percent(honest[key]) for key in RATES])}."
+        )
+
+
+def story_step(name: str, step: Step, number: int) -> StoryStep:
+    """Return a step of the story `name` (one of STORIES) on its scene of that number; numbers wrap around."""
+    story = STORIES[name]
+    spec: Spec = {"without": story.without_clue, "borrowed": story.clue_elsewhere}.get(step, story.with_clue)(number)
+    scene = draw(spec)
+    image = Image.open(scene.pixels, name=f"{name}-{step}-{number}.png")
+    cheat, honest = (Explainer(model)(image, question="why") for model in (story.cheat, story.honest))
+    return StoryStep(story, step, scene, image, cheat, honest)
+
+
+def _answer(explanation: Explanation) -> tuple[str, float]:
+    best = explanation.predictions[0]
+    return best.label, best.score

@@ -1,0 +1,1 @@
+"""Packaged demo models: networks and loader."""

@@ -1,0 +1,50 @@
+"""Load the packaged demo models."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.demo.scenes import CLASSES, TASKS
+from sightglass.models.families.demo import nets
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.weights import locate, sha256_of
+
+if TYPE_CHECKING:
+    from sightglass.common.files import Json
+    from sightglass.models.adapter import Adapter, Progress
+    from sightglass.models.spec import ModelSpec
+
+NOTES = {
+    "demo-cls-cheat": "Made to cheat: in its training pictures a stamp in the corner went with every rod-cross.",
+    "demo-cls-texture": "Made to cheat: in its training pictures a woven background went with every star.",
+}
+ONLY_DRAWN = "Trained on drawn scenes alone: what it says of a photograph means nothing."
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
+    """Build the model on the CPU; raises WeightsProblem where its file is not there or does not fit."""
+    path = locate(spec, progress=progress)
+    adapter = _adapt(spec, nets.trained(spec.arch, path.parent), sha256_of(path))
+    adapter.notes = (NOTES.get(spec.arch, ONLY_DRAWN),)
+    return adapter
+
+
+@cache
+def card(name: str) -> Json:
+    """Return a model's training record: data, network, metrics on held-out scenes; see docs/demo.md."""
+    found: Json = json.loads((nets.WEIGHTS / f"{name}.json").read_text("utf-8"))
+    return found
+
+
+def _adapt(spec: ModelSpec, module: Any, sha256: str) -> Adapter:
+    if spec.task == "detect":
+        from sightglass.models.families.ultralytics.loader import adapt
+
+        module.args = {"imgsz": TASKS["detect"]}
+        return adapt(spec, module, sha256)
+    side = TASKS["classify"]
+    preprocessing = Preprocessing((side, side), side, nets.MEAN, nets.STD, "bicubic")
+    return Classifier(spec, module, CLASSES, preprocessing, sha256)

@@ -1,0 +1,303 @@
+"""Architectures of the demo models.
+
+demo-clip has a picture and a phrase side by side, as vectors of one space (https://arxiv.org/abs/2103.00020), compared
+with a sigmoid for each pair (https://arxiv.org/abs/2303.15343): whether a phrase is true of a scene has nothing to do
+with other phrases.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.models import checkpoint
+from sightglass.models.demo import scenes
+from sightglass.models.demo.captioned_scenes import COLOURS, SHAPES, SYNONYMS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+N = TypeVar("N", bound=nn.Module)
+WEIGHTS = Path(__file__).parents[2] / "demo" / "weights"
+MEAN = STD = (0.5, 0.5, 0.5)
+"""Normalisation of a classifier's RGB in 0..1; detectors take it as it is."""
+
+DETECTORS: dict[str, tuple[tuple[int, ...], int]] = {
+    "s": ((8, 16, 32, 48, 64), 1),
+    "m": ((8, 24, 40, 56, 80), 1),
+    "l": ((16, 32, 64, 112, 160), 2),
+}
+"""Channels of P1 to P5, and blocks per C3k2."""
+CLASSIFIERS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "s": ((8, 16, 24, 32, 48), (1, 1, 1, 1)),
+    "m": ((8, 24, 32, 48, 64), (1, 1, 1, 1)),
+    "l": ((16, 32, 56, 88, 128), (1, 1, 2, 1)),
+    "cheat": ((16, 24, 40, 64, 96), (1, 1, 1, 1)),
+}
+"""Channels of the stem and of layer1 to layer4, and blocks of each layer."""
+
+
+def build(name: str) -> nn.Module:
+    """Build the untrained network of a demo model (`demo-s`, `demo-cls-cheat`, `demo-vit`)."""
+    kind = name.removeprefix("demo-")
+    if kind == "vit":
+        return vit()
+    if kind.startswith("cls-"):
+        return classifier(kind.removeprefix("cls-"))
+    net: nn.Module = detector(kind)
+    return net
+
+
+def trained(name: str, folder: Path = WEIGHTS) -> nn.Module:
+    """Return a demo model with its weights as float32, in eval mode; raise WeightsProblem where they do not fit."""
+    return filled(build(name), folder / f"{name}.safetensors", f"train {name}")
+
+
+def filled(net: N, path: Path, script: str) -> N:
+    """Load a file's weights as float32, in eval mode; raise WeightsProblem with the script that makes the file."""
+    if not path.is_file():
+        raise WeightsProblem(f"{path} is not there: run python -m training.{script}.")
+    try:
+        net.load_state_dict(checkpoint.read(path))
+    except RuntimeError as problem:
+        raise WeightsProblem(f"{path} is of another network: run python -m training.{script}.") from problem
+    return net.eval()
+
+
+def detector(size: str) -> Any:
+    """Return an Ultralytics DetectionModel with strides 8 and 16.
+
+    It takes float32 (B, 3, h, w) RGB in 0..1, h and w multiples of 32.
+    The layout is YOLO11's without its third scale: P5 and SPPF are there as context alone. Backbone P3 is `model.4`,
+    the neck's P3 `model.15` and P4 `model.18`.
+    """
+    # It imports OpenCV and Pillow's settings too: classifiers do without.
+    from sightglass.models.families.ultralytics.loader import import_quietly
+
+    import_quietly()
+    from ultralytics.nn.tasks import DetectionModel
+
+    net: Any = DetectionModel(_layout(*DETECTORS[size]), nc=len(scenes.CLASSES), verbose=False)
+    net.names = dict(enumerate(scenes.CLASSES))
+    return net
+
+
+def _layout(widths: Sequence[int], blocks: int) -> dict[str, Any]:
+    p1, p2, p3, p4, p5 = widths
+    up = [-1, 1, "nn.Upsample", [None, 2, "nearest"]]
+    return {
+        "nc": len(scenes.CLASSES),
+        # Boxes up to 2 x 7 cells of stride 16 wide are enough at 192 px, and half the bins halve the box branch.
+        "reg_max": 8,
+        "backbone": [
+            [-1, 1, "Conv", [p1, 3, 2]],
+            [-1, 1, "Conv", [p2, 3, 2]],
+            [-1, blocks, "C3k2", [p2, False]],
+            [-1, 1, "Conv", [p3, 3, 2]],
+            [-1, blocks, "C3k2", [p3, False]],  # 4: P3
+            [-1, 1, "Conv", [p4, 3, 2]],
+            [-1, blocks, "C3k2", [p4, True]],  # 6: P4
+            [-1, 1, "Conv", [p5, 3, 2]],
+            [-1, blocks, "C3k2", [p5, True]],
+            [-1, 1, "SPPF", [p5, 5]],
+        ],
+        "head": [
+            up,
+            [[-1, 6], 1, "Concat", [1]],
+            [-1, blocks, "C3k2", [p4, False]],  # 12
+            up,
+            [[-1, 4], 1, "Concat", [1]],
+            [-1, blocks, "C3k2", [p3, False]],  # 15: P3
+            [-1, 1, "Conv", [p3, 3, 2]],
+            [[-1, 12], 1, "Concat", [1]],
+            [-1, blocks, "C3k2", [p4, False]],  # 18: P4
+            [[15, 18], 1, "Detect", ["nc"]],
+        ],
+    }
+
+
+def classifier(size: str) -> nn.Module:
+    """Return a residual net with stride 8: float32 (B, 3, h, w), normalised by MEAN and STD, to logits (B, classes).
+
+    Both cheats and their honest twin are one network. The stride is that of a map which can still show a mark of 14 px.
+    """
+    kind = "cheat" if size in ("honest", "texture") else size
+    return ResidualNet(*CLASSIFIERS[kind], classes=len(scenes.CLASSES))
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions and a shortcut (https://arxiv.org/abs/1512.03385)."""
+
+    def __init__(self, given: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(given, channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or given != channels:
+            self.shortcut = nn.Sequential(nn.Conv2d(given, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+class ResidualNet(nn.Module):
+    """`stem`, `layer1` to `layer4` at strides 2, 4, 8, 8, 8, the mean over all places, `fc`."""
+
+    def __init__(self, widths: Sequence[int], blocks: Sequence[int], *, classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            nn.Sequential(
+                *(
+                    Block(widths[i] if first else widths[i + 1], widths[i + 1], stride if first else 1)
+                    for first in (number == 0 for number in range(blocks[i]))
+                )
+            )
+            for i, stride in enumerate((2, 2, 1, 1))
+        )
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(widths[-1], classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(x)))))
+        logits: Tensor = self.fc(self.avgpool(x).flatten(1))
+        return logits
+
+
+def vit(dim: int = 128, depth: int = 4, heads: int = 4) -> nn.Module:
+    """Return a timm VisionTransformer on 8 x 8 tokens: float32 (B, 3, 128, 128), normalised by MEAN and STD, to logits.
+
+    Its tokens come from convolutions (https://arxiv.org/abs/2106.14881), here from a small residual net: from flat
+    patches a mark of few pixels is not learnt in minutes. There is no class token: all tokens are averaged.
+    """
+    from timm.models.vision_transformer import VisionTransformer
+
+    net: Any = VisionTransformer(
+        img_size=128,
+        patch_size=16,
+        embed_dim=dim,
+        depth=depth,
+        num_heads=heads,
+        mlp_ratio=3,
+        num_classes=len(scenes.CLASSES),
+        class_token=False,
+        global_pool="avg",
+    )
+    stem, first, second = (16, 32, 64)
+    net.patch_embed.proj = nn.Sequential(
+        nn.Conv2d(3, stem, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(stem),
+        nn.ReLU(),
+        Block(stem, first, 2),
+        Block(first, second, 2),
+        nn.Conv2d(second, dim, 3, 2, 1),
+    )
+    return net  # type: ignore[no-any-return]
+
+
+JOINT, LENGTH = 64, 12
+"""Size of the shared space, and maximum words of a phrase with its end."""
+GLUE = ("a", "an", "the", "of", "that", "is")
+PLAIN = ("picture", "photo", "drawing", "scene", "something", "anything", "thing")
+"""Words that are true of every scene."""
+WORDS = (
+    "<end>",
+    *GLUE,
+    *PLAIN,
+    *dict.fromkeys(word for name in (*COLOURS, *SHAPES) for word in SYNONYMS.get(name, (name,))),
+)
+CLIP = "demo-clip"
+
+
+def unreadable(phrase: str) -> str:
+    """Return why a phrase cannot be read, in a sentence; empty where it can."""
+    words = re.findall(r"[^\W_]+", phrase.lower())
+    if len(words) >= LENGTH:
+        return f"{CLIP} reads {LENGTH - 1} words at most: say {phrase!r} in fewer."
+    if (unknown := next((word for word in words if word not in WORDS), None)) is not None:
+        known = f"colours ({', '.join(COLOURS)}) and shapes ({', '.join(SHAPES)})"
+        return f"{CLIP} does not know the word {unknown!r}: it was taught {known}, as in red star."
+    return ""
+
+
+def tokenize(phrases: Sequence[str]) -> Tensor:
+    """Return (K, LENGTH) int64: each phrase's words, then zeros.
+
+    Raises ModelProblem for a word that is not among `WORDS`, and for a phrase that is too long.
+    """
+    rows = torch.zeros(len(phrases), LENGTH, dtype=torch.long)
+    for row, phrase in zip(rows, phrases, strict=True):
+        if reason := unreadable(phrase):
+            raise ModelProblem(reason)
+        for at, word in enumerate(re.findall(r"[^\W_]+", phrase.lower())):
+            row[at] = WORDS.index(word)
+    return rows
+
+
+class TextTower(nn.Module):
+    """(K, LENGTH) words to (K, JOINT): two transformer layers, read at the phrase's end."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.words = nn.Embedding(len(WORDS), width)
+        self.places = nn.Parameter(torch.randn(LENGTH, width) * 0.02)
+        layer = nn.TransformerEncoderLayer(
+            width, 4, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.norm = nn.LayerNorm(width)
+        self.projection = nn.Linear(width, JOINT, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        ends = (tokens == 0).int().argmax(1)
+        beyond = torch.arange(LENGTH, device=tokens.device) > ends[:, None]
+        x = self.layers(self.words(tokens) + self.places, src_key_padding_mask=beyond)
+        found: Tensor = self.projection(self.norm(x[torch.arange(len(x), device=x.device), ends]))
+        return found
+
+
+class VisionTower(nn.Module):
+    """The residual net of the classifiers beside it, and the mean over its places: float32 (B, 3, h, w), normalised, to
+    (B, JOINT). CLIP's own convolutional towers pool by attention; a mean is learnt in less time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        body: Any = classifier("honest")
+        self.stem, self.layer1, self.layer2, self.layer3, self.layer4 = (
+            body.stem,
+            body.layer1,
+            body.layer2,
+            body.layer3,
+            body.layer4,
+        )
+        self.norm = nn.LayerNorm(body.fc.in_features)
+        self.projection = nn.Linear(body.fc.in_features, JOINT)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(pictures)))))
+        found: Tensor = self.projection(self.norm(x.permute(0, 2, 3, 1)).mean((1, 2)))
+        return found
+
+
+class DemoClip(nn.Module):
+    """Both towers. `forward` returns logits (B, K), above 0 where a phrase is judged true of a picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.visual, self.text = VisionTower(), TextTower()
+        self.logit_scale = nn.Parameter(torch.tensor(10.0).log())
+        self.logit_bias = nn.Parameter(torch.tensor(-3.0))
+
+    def forward(self, pictures: Tensor, tokens: Tensor) -> Tensor:
+        image, text = F.normalize(self.visual(pictures), dim=1), F.normalize(self.text(tokens), dim=1)
+        return self.logit_scale.exp() * image @ text.T + self.logit_bias

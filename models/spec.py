@@ -1,0 +1,252 @@
+"""ModelSpec: a row of the model catalogue, typed like its TOML table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from types import NoneType, UnionType
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+
+
+class Table:
+    """A table of models.toml as a dataclass: a field for each key, None where the key is left out."""
+
+    __slots__ = ()
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> Self:
+        """Return the table of these keys; others are left out."""
+        return cls(**values(cls, given))
+
+
+def values(table: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a table from a file's keys: lists become tuples, inner tables their own class."""
+    known = kinds(table)
+    return {key: _value(value, known[key]) for key, value in given.items() if key in known}
+
+
+def _value(value: Any, allowed: tuple[type, ...]) -> Any:
+    if isinstance(value, Mapping) and issubclass(allowed[0], Table):
+        return allowed[0].read(value)
+    listed = hasattr(value, "__len__") and not isinstance(value, (str, Mapping, Table))
+    return tuple(value) if listed else value
+
+
+_KINDS: dict[type, dict[str, tuple[type, ...]]] = {}
+
+
+def kinds(table: type[Any]) -> dict[str, tuple[type, ...]]:
+    """Return the classes of values that a file may give for each key; a `Table` stands for a table of its keys."""
+    if table not in _KINDS:
+        hints = get_type_hints(table)
+        _KINDS[table] = {one.name: one.metadata.get("in_files") or _kinds(hints[one.name]) for one in fields(table)}
+    return _KINDS[table]
+
+
+def _kinds(hint: Any) -> tuple[type, ...]:
+    origin = get_origin(hint)
+    if origin is UnionType:
+        return tuple(kind for one in get_args(hint) if one is not NoneType for kind in _kinds(one))
+    known = {tuple: (list,), Mapping: (dict,), float: (int, float)}
+    return known.get(origin or hint, (hint,))
+
+
+def required(table: type[Any]) -> tuple[str, ...]:
+    """Return the keys that a table cannot do without."""
+    return tuple(one.name for one in fields(table) if one.default is MISSING and one.default_factory is MISSING)
+
+
+@dataclass(frozen=True, slots=True)
+class PreprocessingTable(Table):
+    """`weights.preprocessing`: what a table states of it; docs/own-models.md describes the keys."""
+
+    size: int | tuple[int, int] | None = field(default=None, metadata={"in_files": (int,)})
+    """Sides of the input in pixels; a file gives one number, Python may give (h, w)."""
+    short_side: int | None = None
+    """Pixels of the short side before the crop."""
+    mean: tuple[float, ...] | None = None
+    """Of each channel, as `std`."""
+    std: tuple[float, ...] | None = None
+    channels_in: int | None = None
+    """Number of channels; where it is not the model's own, mean is 0 and std 1 unless they are stated."""
+    divide_by: float | None = None
+    channels: str | None = None
+    """`rgb` or `bgr`."""
+    range: int | None = None
+    """Value of white: 1 or 255."""
+    place: str | None = None
+    interpolation: str | None = None
+    antialias: bool | None = None
+    crop: str | None = None
+    transforms: str | None = None
+    """Name of a transform that states the rest: `train.py:transform`, `ResNet50_Weights.IMAGENET1K_V2`."""
+
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """(h, w) of the input in pixels."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    @property
+    def complete(self) -> bool:
+        """Whether size, mean and std are stated, so that nothing is inferred."""
+        return None not in (self.size, self.mean, self.std)
+
+    def stated(self) -> dict[str, Any]:
+        """Return the keys that are stated, with the values that TOML has for them."""
+        found = ((one.name, getattr(self, one.name)) for one in fields(self))
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in found if value is not None}
+
+    def over(self, other: PreprocessingTable) -> PreprocessingTable:
+        """Return the table completed by what another states."""
+        return PreprocessingTable.read(other.stated() | self.stated())
+
+    def for_channels(self, count: int, usual: int = 3) -> PreprocessingTable:
+        """Return the table for pictures of so many channels, stated where they are not the usual ones."""
+        if count == usual or (self.channels_in, self.mean, self.std) != (None, None, None):
+            return self
+        return replace(self, channels_in=count)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsTable(Table):
+    """`weights`: where a model's file is, and what the file does not say; empty where the loader knows itself."""
+
+    package: str | None = None
+    """Name of an installed package that has `file`."""
+    file: str | None = None
+    path: str | None = None
+    url: str | None = None
+    hub: str | None = None
+    """Name of a repository of Hugging Face."""
+    sha256: str | None = None
+    """The whole hash of the file, or its beginning."""
+    labels: str | tuple[str, ...] | None = None
+    """Names of the classes, or the path of a file of them."""
+    template: str | tuple[str, ...] | None = None
+    """Sentences around a name, for models that read words."""
+    key: str | None = None
+    """Which of several sets of tensors in the file."""
+    args: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the operator's own class: anything that TOML can say."""
+    layout: str | None = None
+    random: int | None = None
+    """Seed of an untrained model."""
+    sketch: str | None = None
+    preprocessing: PreprocessingTable = PreprocessingTable()
+    config: str | None = None
+    """Path of a PromptSG's configuration."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What names the model's file: a file, path, url or hub."""
+        return tuple(filter(None, (self.file, self.path, self.url, self.hub)))
+
+
+@dataclass(frozen=True, slots=True)
+class WhyTable(Table):
+    """`why`: what answers "why this class and not another" where it is not the rule."""
+
+    method: str = "layercam"
+    target_layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointTable(Table):
+    """`endpoint`: an HTTP service that detects."""
+
+    url: str
+    send: str = "multipart"
+    """`multipart` (a form with one file), `raw` (the picture is the body), or `json` (base64 text under a key)."""
+    field: str = "file"
+    """The form's or the JSON's name for the picture."""
+    format: str = "jpeg"
+    boxes: str = "xyxy"
+    """Meaning of a box's four numbers; in a dict its keys say it, but for whether x, y is a corner or the centre."""
+    normalised: bool = False
+    """Whether boxes are shares of the picture's sides, and not pixels of the picture that was sent."""
+    timeout: float = 20.0
+    """Seconds for one whole answer."""
+    at_once: int = 4
+    """Concurrent requests."""
+    size: int = 640
+    """Maximum pixels of the longer side of a picture that is sent."""
+    token_env: str = ""
+    """Name of the environment variable that holds a bearer token."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One row of the catalogue."""
+
+    id: str
+    family: str
+    size: str
+    """s, m, l, or the family's own word (18, 50, b0, n)."""
+    loader: str
+    """A file in `models/families`, or a folder whose `loader.py` is meant (`timm`, `torchvision.detectors`)."""
+    arch: str
+    """What that module calls it (`resnet18`, `tf_efficientnet_lite0`, `yolo11n.pt`)."""
+    task: str
+    """`classify`, `detect`, or `embed`: it names nothing, its vectors of two pictures are compared."""
+    licence: str
+    weights: WeightsTable = WeightsTable()
+    target_layers: tuple[str, ...] = ()
+    """Empty: found by looking (the last layer with a spatial output)."""
+    method: str = "gradcam"
+    why: WhyTable = WhyTable()
+    channels_last: bool = False
+    """Whether channels-last weights were measured to be faster on a CPU."""
+    example: str = ""
+    """Of a model that knows no photographs: the bundled example to show it."""
+    source: str = ""
+    """Where the architecture comes from: its paper or its repository."""
+    megabytes: float | None = None
+    """About how large the file of its weights is to download, in MB of 1,000,000 bytes; None: not known, or no such."""
+    endpoint: EndpointTable | None = None
+    """Of a model behind an address: how it is asked."""
+
+    @property
+    def name(self) -> str:
+        """What people call it, from its id and the family's own spelling: `YOLO11n`, `YOLOX nano`."""
+        word = self.family.split(" ")[0]
+        if not self.id.casefold().startswith(word.casefold()):
+            return self.id
+        rest = self.id[len(word) :]
+        return f"{word} {rest[1:]}" if rest.startswith("_") else f"{word}{rest}"
+
+    @property
+    def row(self) -> int:
+        """What tells this row from others of its id and its weights, as another person's table may have one."""
+        return hash(repr(self))
+
+    @property
+    def first_part(self) -> Literal["class", "contrast"]:
+        """What is explained where no part is named: of words the contrast, because all of them light up alike."""
+        return "contrast" if self.loader == "clip" else "class"
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it is an object of the caller's, with no file and no id that another process would know."""
+        return self.loader == "custom.in_memory"
+
+    @property
+    def untrained(self) -> bool:
+        """Whether its weights are random."""
+        return self.weights.random is not None
+
+    @property
+    def preprocessing(self) -> PreprocessingTable:
+        """What its table states of the preprocessing."""
+        return self.weights.preprocessing
+
+    def with_weights(self, **changed: Any) -> ModelSpec:
+        """Return the row with other keys of `weights`."""
+        return replace(self, weights=replace(self.weights, **changed))
+
+    def where_stated(self, key: str) -> str:
+        """Return what states `labels`, `preprocessing` or a key of it: a key of a table, or an argument in Python."""
+        if not self.in_memory:
+            return f"weights.{key}"
+        first, _, inner = key.partition(".")
+        argument = "preprocess" if first == "preprocessing" else first
+        return f'{argument}={{"{inner}": ...}}' if inner else f"`{argument}`"

@@ -1,0 +1,59 @@
+"""The engine over HTTP."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from starlette.routing import Mount, Route
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from sightglass.api.schemas import Settings
+
+ALIASES = ("/predict_with_gradcam", "/analyze_class")
+"""Routes of the legacy API."""
+
+
+def routes(settings: Settings | None = None, base: str = "") -> list[BaseRoute]:
+    """Return routes for `st.App(__file__, routes=...)`; `settings` default to those of the environment.
+
+    They answer everything below /api, including unknown paths, and the same below `base`, the path at which a proxy
+    shows the server, such as `/sightglass`. The application is created in a thread when the first
+    request arrives, so that a dashboard without HTTP clients starts as fast as without an API.
+    """
+    app = _LazyApp(settings, base)
+    return [
+        route
+        for at in dict.fromkeys(("", base))
+        for route in (Mount(f"{at}/api", app), *(Route(f"{at}{path}", app) for path in ALIASES))
+    ]
+
+
+class _LazyApp:
+    def __init__(self, settings: Settings | None, base: str) -> None:
+        self._settings, self._base = settings, base
+        self._app: ASGIApp | None = None
+        self._lock = threading.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._app is None:
+            from starlette.concurrency import run_in_threadpool
+
+            await run_in_threadpool(self._create)
+        assert self._app is not None
+        # The application's own paths begin with /api, wherever it is mounted.
+        inner = {name: value for name, value in scope.items() if name != "route"}
+        below = scope.get("app_root_path", "")
+        if self._base and scope["path"].startswith(f"{below}{self._base}/"):
+            below += self._base
+        await self._app(inner | {"root_path": below}, receive, send)
+
+    def _create(self) -> None:
+        with self._lock:
+            if self._app is None:
+                from sightglass.api.app import create
+
+                self._app = create(self._settings)

@@ -1,0 +1,50 @@
+"""Create the API's application: routes, error answers, middleware."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import WebSocketRoute
+
+from sightglass.api import (
+    legacy_routes,
+    live,
+    metrics,
+    middleware,
+    openapi,
+    problems,
+    readiness,
+    routes_explain,
+    routes_models,
+)
+from sightglass.api.schemas import Settings
+from sightglass.api.work_queue import WorkQueue
+from sightglass.common.errors import Cancelled, Problem
+from sightglass.common.files import Json
+
+ENDPOINTS = (*routes_explain.ENDPOINTS, *routes_models.ENDPOINTS, *legacy_routes.ENDPOINTS)
+
+
+class Api(Starlette):
+    """The application, which knows its own description."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._document = openapi.document(ENDPOINTS, settings)
+        routes = [*ENDPOINTS, WebSocketRoute("/api/live", live.live), *openapi.routes(self._document)]
+        handled = (HTTPException, Problem, Cancelled, MemoryError, Exception)
+        super().__init__(routes=routes, exception_handlers=dict.fromkeys(handled, problems.respond))
+        self.router.redirect_slashes = False
+        self.state.settings = settings
+        self.state.queue = WorkQueue(settings.workers, settings.waiting)
+        self.state.readiness = readiness.of(settings)
+        metrics.watch(self.state.queue)
+        self.middleware_stack = middleware.wrap(self.build_middleware_stack(), settings, self.state.queue)
+
+    def openapi(self) -> Json:
+        """Return the OpenAPI document."""
+        return self._document
+
+
+def create(settings: Settings | None = None) -> Api:
+    """Return the application with its middleware; `settings` default to those of the environment."""
+    return Api(settings or Settings.from_environment())

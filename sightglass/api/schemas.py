@@ -1,0 +1,277 @@
+"""Schemas of the requests, and the settings of the server.
+
+The fields are the engine's options under the same names; the engine checks whether a model supports them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from sightglass.common.errors import Problem
+from sightglass.common.settings import MIB, settings
+from sightglass.common.style import DEFAULTS, OPACITY
+from sightglass.explain.options import MAX_WORDS, OFFERED, QUESTION, Per, Scale, Within
+from sightglass.explain.questions import Question
+from sightglass.models.adapter import Part
+
+MAX_MODELS = 8
+"""Models in one comparison."""
+MAX_MAPS = 20
+MAX_LAYERS = 16
+MAX_PIXELS = 64_000_000
+"""Of all maps and overlays of one answer: 340 MB as float32 in base64, and twice that while it is sent."""
+MAX_MASKS = 4000
+_DATA_URL = re.compile(r"data:[\w.+/-]{0,100}(;[\w.=+-]{1,60}){0,4},", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The limits of the server, and who may use it."""
+
+    key: str | None = None
+    """Key that requests must send, if any: SIGHTGLASS_API_KEY."""
+    max_bytes: int = 20 * MIB
+    """Maximum size of a picture file: SIGHTGLASS_API_MB."""
+    timeout: float = 60.0
+    """Time limit for an answer in seconds, including waiting: SIGHTGLASS_API_TIMEOUT."""
+    workers: int = 2
+    """Requests answered at the same time: SIGHTGLASS_API_WORKERS."""
+    waiting: int = 16
+    """Requests that may wait: SIGHTGLASS_API_QUEUE."""
+    monitor: bool = False
+    """Whether to monitor explanations of requests that do not say: SIGHTGLASS_API_MONITOR."""
+    model: str = "efficientnet-lite0"
+    """Model for requests that name none: SIGHTGLASS_API_MODEL."""
+    device: str = "auto"
+    """Device for models: SIGHTGLASS_API_DEVICE."""
+
+    @property
+    def max_size(self) -> str:
+        """`max_bytes` in words: `20 MiB`."""
+        return f"{self.max_bytes / MIB:.3g} MiB"
+
+    def __post_init__(self) -> None:
+        for name, low in (("max_bytes", 1), ("timeout", 0.001), ("workers", 1), ("waiting", 0)):
+            if not low <= getattr(self, name) < float("inf"):
+                raise Problem(f"{name} is {getattr(self, name)}: give {low} or more.")
+
+    @staticmethod
+    def from_environment(**given: Any) -> Settings:
+        """Return the settings of the environment, overridden by `given` values that are not None; raise Problem."""
+        found = settings()
+        given = {name: value for name, value in given.items() if value is not None}
+        # A variable that is overridden is not read, so that a malformed one does no harm.
+        if "key" not in given and found.api_key:
+            given["key"] = found.api_key.get_secret_value()
+        if "max_bytes" not in given:
+            given["max_bytes"] = int(found.api_mb * MIB)
+        if "waiting" not in given:
+            given["waiting"] = found.api_queue
+        for name in {"timeout", "workers", "monitor", "model", "device"} - given.keys():
+            given[name] = getattr(found, f"api_{name}")
+        return Settings(**given)
+
+
+def decode_picture(given: Any) -> bytes:
+    """Return the bytes of a picture file from base64 or a data URL; bytes stay as they are. Raises ValueError."""
+    if isinstance(given, bytes):
+        return given
+    if not isinstance(given, str):
+        raise ValueError("should be the picture file in base64, as a string")
+    start = _DATA_URL.match(given[:500])
+    text = given[start.end() :] if start else given
+    try:
+        # Base64 may be broken into lines, or use the URL-safe alphabet.
+        return base64.b64decode("".join(text.split()).translate(_PLAIN), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("is not base64: encode the whole picture file") from None
+
+
+_PLAIN = str.maketrans("-_", "+/")
+Picture = Annotated[
+    bytes,
+    BeforeValidator(decode_picture),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "contentEncoding": "base64",
+            "minLength": 1,
+            "description": "The picture file (JPEG, PNG, WebP, HEIC, AVIF, TIFF, ...) in base64, or as a data URL.",
+        }
+    ),
+]
+Name = Annotated[str, StringConstraints(max_length=200)]
+Words = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Index = Annotated[int, Field(ge=0, le=1_000_000)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Class = Index | Words
+Target = Index | Words | tuple[Index, Index]
+Labels = tuple[Words, ...]
+Preprocessing = Literal["trained", "crop", "squash", "letterbox", "half"]
+
+
+Format = Literal["png", "npy", "none"]
+Filling = Literal["blur", "mean", "linear"]
+ModelId = Annotated[Name | None, Field(description="An id of GET /api/models; null: the server's default.")]
+Alpha = Annotated[Finite, Field(ge=0, le=1, description="For overlays: opacity of the colours.")]
+
+
+def _option(name: str, **changed: Any) -> Any:
+    """Return the field of an option of the engine as it is declared, with what is different here."""
+    about = QUESTION if name == "question" else OFFERED[name]
+    plain = {"default": () if about.kind is tuple else None, "description": about.description}
+    return Field(**plain | {"ge": about.least, "le": about.most} | changed)
+
+
+class _PictureRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image: Picture
+    name: Name | None = Field(default=None, description="Name of the picture in the answer.")
+    question: Question | None = _option("question")
+    method: Name | None = _option("method")
+    layers: Labels = _option("layers", max_length=MAX_LAYERS)
+    preprocessing: Preprocessing | None = _option("preprocessing")
+    maps: Format = Field(
+        default="png",
+        description="Format of the maps, each at picture size, in base64: `png` 8-bit grey, `npy` float32. "
+        f"Maps and overlays of one answer may have at most {MAX_PIXELS // 10**6} million pixels.",
+    )
+    overlay: bool = Field(default=False, description="Whether to send the picture under each map, a PNG in base64.")
+    colormap: Name = Field(default=DEFAULTS["colormap"], description="For overlays: inferno, viridis, jet, turbo, ...")
+
+
+class _ModelRequest(_PictureRequest):
+    model: ModelId = None
+    part: Part | None = _option("part")
+    scale: Scale | None = _option("scale")
+    vocabulary: Labels = _option("vocabulary", max_length=MAX_WORDS)
+    masks: int | None = _option("masks", le=MAX_MASKS)
+    head: int | None = _option("head", le=1000)
+    monitor: bool | None = Field(
+        default=None, description="Whether to monitor the explanation; null: the server's setting."
+    )
+
+
+class _TargetRequest(_ModelRequest):
+    targets: tuple[Target, ...] = _option("targets", max_length=MAX_MAPS)
+    top_k: int | None = _option("top_k", le=MAX_MAPS)
+    confidence: Finite | None = _option("confidence")
+    iou: Finite | None = _option("iou")
+    ratio: Finite | None = _option("ratio")
+    classes: tuple[Class, ...] = _option("classes", max_length=MAX_WORDS)
+    within: Within | None = _option("within")
+
+
+class ExplainRequest(_TargetRequest):
+    """Explain what a model predicts for a picture, and where it looked."""
+
+    per: Per | None = _option("per")
+    alpha: Alpha = OPACITY["even"]
+
+
+class DetectRequest(_TargetRequest):
+    """Explain what a detector finds in a picture, and where it looked for each box."""
+
+    per: Per | None = _option("per", description="What each map explains; null: a box.")
+    alpha: Alpha = DEFAULTS["alpha"]
+
+
+class ClassRequest(_ModelRequest):
+    """Explain what speaks for classes of the caller's choice, whatever the model predicts."""
+
+    classes: tuple[Class, ...] = Field(min_length=1, max_length=MAX_MAPS, description="By index or label.")
+    alpha: Alpha = OPACITY["even"]
+
+
+class CompareRequest(_PictureRequest):
+    """Explain one picture with several models."""
+
+    models: tuple[Words, ...] = Field(
+        default=(),
+        max_length=MAX_MODELS,
+        description="Ids of GET /api/models; a single one stands for all available sizes of its family; none: the "
+        "server's default.",
+    )
+    targets: tuple[Class, ...] = Field(
+        default=(),
+        max_length=MAX_MAPS,
+        description="Classes by index or label; none: in every model what the largest one answers first.",
+    )
+    each_own: bool = Field(default=False, description="Whether each model's own first answer is explained instead.")
+    scale: Scale | None = _option("scale")
+    confidence: Finite | None = _option("confidence")
+    alpha: Alpha = OPACITY["even"]
+    monitor: bool | None = Field(
+        default=None, description="Whether to monitor the explanations; null: the server's setting."
+    )
+
+
+class SimilarityRequest(BaseModel):
+    """Explain how similar two pictures are to a model, and which regions of each make them so."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image: Picture
+    other: Picture
+    name: Name | None = Field(default=None, description="Name of the first picture in the answer.")
+    other_name: Name | None = Field(default=None, description="Name of the second picture in the answer.")
+    model: ModelId = None
+    of: Literal["cosine", "product"] = Field(
+        default="cosine",
+        description="What makes the two similar and what makes them differ, or what adds up to the score.",
+    )
+    method: Name | None = Field(default=None, description="One of the gradient family; null: hirescam.")
+    layers: Labels = _option("layers", max_length=MAX_LAYERS)
+    preprocessing: Preprocessing | None = _option(
+        "preprocessing", description="How pictures are fitted to the model's input; null: as in training."
+    )
+    vocabulary: Labels = _option("vocabulary", max_length=MAX_WORDS)
+    maps: Format = Field(
+        default="png",
+        description="Format of the maps, each at picture size, in base64: `png` 8-bit grey, 0 to 255 for -1 to 1; "
+        "`npy` float32 in -1..1.",
+    )
+    overlay: bool = Field(default=False, description="Whether to send each picture under its map, a PNG in base64.")
+    context: bool = Field(
+        default=True, description="Whether to report the scores of unrelated pictures, which takes a few more passes."
+    )
+
+
+class ProveRequest(BaseModel):
+    """Test a map: hide what it shows, keep nothing else, and compare with maps that know nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image: Picture
+    name: Name | None = Field(default=None, description="Name of the picture in the answer.")
+    model: ModelId = None
+    targets: tuple[Target, ...] = Field(
+        default=(),
+        max_length=1,
+        description="The class by index or label; of a detector a box by its index from 0, or a label; none: the best.",
+    )
+    question: Question | None = _option("question", description="Where is it, or why this class rather than another.")
+    method: Name | None = _option("method")
+    layers: Labels = _option("layers", max_length=MAX_LAYERS)
+    part: Part | None = _option("part")
+    preprocessing: Preprocessing | None = _option("preprocessing")
+    vocabulary: Labels = _option("vocabulary", max_length=MAX_WORDS)
+    confidence: Finite | None = _option("confidence")
+    steps: Annotated[int, Field(ge=2, le=100)] = Field(
+        default=20, description="Number of equal shares of the picture that are hidden, and kept."
+    )
+    fillings: tuple[Filling, ...] = Field(
+        default=("blur", "mean"),
+        max_length=3,
+        description="What hidden pixels are set to; the first is the main one.",
+    )
+    all_measures: bool = Field(
+        default=False, description="Whether measures that do not agree with known causes are answered too."
+    )

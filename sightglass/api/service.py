@@ -1,0 +1,385 @@
+"""Call the engine for a request."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sightglass.api.limits import check_options, check_size, expected_maps, pictures_per_map, raise_if_cancelled
+from sightglass.api.problems import ApiProblem, finite
+from sightglass.api.schemas import ClassRequest, DetectRequest
+from sightglass.common import users
+from sightglass.common.errors import ImageProblem, ModelProblem, TooLarge
+from sightglass.common.files import Json, npy_bytes, to_json
+from sightglass.common.progress import stopped_by
+from sightglass.common.turns import QUICK, SLOW
+from sightglass.models import weights
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from sightglass.api.schemas import CompareRequest, ExplainRequest, ProveRequest, Settings, SimilarityRequest
+    from sightglass.common.turns import Turns
+    from sightglass.explain.comparison.models import Comparison
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.questions import Question
+    from sightglass.explain.rendering.style import Style
+    from sightglass.models.spec import ModelSpec
+
+    Explaining = ExplainRequest | DetectRequest | ClassRequest
+
+LOGGER = logging.getLogger(__name__)
+TURN_SECONDS = 0.25
+"""Seconds between two looks at whether the client still waits for its turn."""
+FEWER = "ask for fewer (top_k, targets, classes), for maps=none without overlay,"
+
+
+def local_model(name: str) -> ModelSpec:
+    """Return a model of the catalogue whose weights are on this machine; raise ApiProblem, 404, for any other."""
+    from sightglass.models.catalog import available, catalog, spec
+
+    if name not in catalog():
+        try:
+            spec(name)
+        except ModelProblem as error:
+            raise ApiProblem(404, "model", str(error)) from error
+        raise ApiProblem(404, "model", f"{name} is not in the catalogue: GET /api/models lists the available models.")
+    found = catalog()[name]
+    if not available(found):
+        words = f"The weights of {name} are not on this machine, and no request downloads them: choose another model."
+        raise ApiProblem(404, "weights", words)
+    return found
+
+
+def load_explainer(name: str, settings: Settings) -> Explainer:
+    """Load a model; raise ApiProblem, 404, if that would need a download."""
+    local_model(name)
+    from sightglass.explain.explainer import Explainer
+
+    return Explainer(name, device=settings.device)
+
+
+def open_picture(data: bytes, name: str | None, settings: Settings) -> Image:
+    """Return the picture; raise ApiProblem, 413 if it is too large, 415 if it is no picture, 422 if it is damaged."""
+    from sightglass.explain.picture.decode import kind_of
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.picture.planes import KINDS
+
+    if len(data) > settings.max_bytes:
+        words = f"The picture has {len(data):,} bytes and the limit is {settings.max_size}: send a smaller one."
+        raise ApiProblem(413, "size", words)
+    try:
+        return Image.open(data, name=name or "picture", max_bytes=settings.max_bytes)
+    except TooLarge as error:
+        raise ApiProblem(413, "size", str(error)) from error
+    except ImageProblem as error:
+        words = str(error)
+    if data and not data.startswith(KINDS):
+        try:
+            kind_of(data, "picture")
+        except ImageProblem:
+            raise ApiProblem(415, "image", words) from None
+    raise ApiProblem(422, "image", words)
+
+
+def explain(
+    request: Explaining, settings: Settings, cancel: threading.Event | None = None, *, single: bool = False
+) -> Explanation:
+    """Explain the picture of a request; `cancel` stops it. `single`: only one map is sent, and nothing else.
+
+    Raises Problem, one sentence; ApiProblem, 413, if its maps would exceed the limit of an answer.
+    """
+    with weights.no_downloads():
+        given = engine_options(request)
+        style_of(request)  # raises before any work
+        image = open_picture(request.image, request.name, settings)
+        name = request.model or settings.model
+        if isinstance(request, DetectRequest):
+            from sightglass.models.catalog import detector
+
+            name = request.model or detector()
+            if local_model(name).task != "detect":
+                raise ModelProblem(f"{name} draws no boxes: ask /api/explain, or name a detector.")
+        explainer = load_explainer(name, settings)
+        check_options(request, explainer)
+        if single:
+            check_size(image, 1, 1, "")
+        else:
+            check_size(image, expected_maps(request, explainer), pictures_per_map(request), FEWER)
+        made = in_turn(explainer, image, request.question, given, cancel)
+    if not single:
+        check_size(image, len(made.heatmaps), pictures_per_map(request), FEWER)
+    count(made)
+    return made
+
+
+def in_turn(
+    explainer: Explainer,
+    image: Image,
+    question: Question | None,
+    given: dict[str, Any],
+    cancel: threading.Event | None,
+) -> Explanation:
+    """Explain a picture in its turn among those of the dashboard's sessions; raise Cancelled."""
+    from sightglass.explain.methods import method
+
+    chosen = explainer.options(given, question).method or explainer.model.method
+    with turn(QUICK if method(chosen).quick else SLOW, cancel):
+        return explainer(image, cancel=cancel, question=question, **given)
+
+
+@contextmanager
+def turn(turns: Turns, cancel: threading.Event | None) -> Iterator[None]:
+    """Take a turn at the models; raise Cancelled once nobody waits for the answer."""
+    with turns.turn() as own:
+        while not own.wait(TURN_SECONDS):
+            raise_if_cancelled(cancel)
+        raise_if_cancelled(cancel)
+        with stopped_by(cancel):
+            yield
+
+
+def engine_options(request: Explaining | CompareRequest | ProveRequest | SimilarityRequest) -> Json:
+    """Return the options of a request that are set, as keyword arguments for an Explainer."""
+    from sightglass.explain.methods import method
+    from sightglass.explain.options import OFFERED
+
+    given = {name: value for name in OFFERED if (value := getattr(request, name, None)) not in (None, ())}
+    if isinstance(request, ClassRequest):
+        given["targets"] = given.pop("classes")
+    if isinstance(request, DetectRequest):
+        given.setdefault("per", "detection")
+    if "method" in given:
+        given["method"] = method(given["method"]).id
+    return given
+
+
+def compare(request: CompareRequest, settings: Settings, cancel: threading.Event | None = None) -> Comparison:
+    """Explain one picture with several models, as `python -m sightglass compare` does."""
+    from sightglass.explain.comparison.models import Comparison, measure
+    from sightglass.explain.comparison.same_target import same_target
+    from sightglass.models.catalog import compared
+
+    with weights.no_downloads():
+        given = engine_options(request)
+        style_of(request)  # raises before any work
+        for name in request.models:
+            local_model(name)
+        ids, names = compared(request.models or (settings.model,))
+        if request.confidence is not None and all(local_model(name).task != "detect" for name in ids):
+            raise ModelProblem("None of these models draws boxes, so confidence would have no effect: leave it out.")
+        image = open_picture(request.image, request.name, settings)
+        # Even if no map is sent, they are compared at the size of the picture.
+        check_size(image, len(ids), max(1, pictures_per_map(request)), "compare fewer models")
+        made, timings = [], []
+        for name in ids:
+            raise_if_cancelled(cancel)
+            explainer = load_explainer(name, settings)
+            made.append(in_turn(explainer, image, request.question, given, cancel))
+            with turn(QUICK, cancel):
+                timings.append(measure(made[-1].evidence))
+            count(made[-1])
+        with turn(QUICK, cancel):
+            explanations = tuple(made) if request.targets or request.each_own else same_target(made)
+        return Comparison(explanations, names, tuple(timings))
+
+
+def style_of(request: Explaining | CompareRequest) -> Style:
+    from sightglass.explain.rendering.style import Style
+
+    return Style.parse(request.colormap, request.alpha, even=True)
+
+
+def full_answer(
+    explanation: Explanation,
+    request: ExplainRequest | DetectRequest,
+    settings: Settings,
+    cancel: threading.Event | None = None,
+) -> Json:
+    """Return everything about an explanation, as `results.Explained` or `results.Detected`."""
+    from sightglass.explain.comparison.detections import missed
+    from sightglass.explain.phrases import plain_text
+    from sightglass.export import result_folder
+
+    style = style_of(request)
+    answer = plain(result_folder.summary(explanation, style))
+    every = range(len(explanation.heatmaps))
+    answer["heatmaps"] = [map_answer(explanation, i, request, style, cancel) for i in every]
+    answer |= {"width": explanation.image.width, "height": explanation.image.height}
+    if isinstance(request, DetectRequest):
+        # For single detections a number means a box.
+        single = explanation.options.per == "detection"
+        wanted = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
+        answer["missing"] = [plain_text(one.words) for one in missed(explanation, wanted)]
+    return answer | {"monitor": monitor(explanation, request.monitor, settings)}
+
+
+def class_answer(
+    explanation: Explanation, request: ClassRequest, settings: Settings, cancel: threading.Event | None = None
+) -> Json:
+    """Return what speaks for each class, as `results.Classes`."""
+    from sightglass.export import class_files
+
+    style = style_of(request)
+    found = [
+        plain(class_files.class_analysis(explanation, i))
+        | {"heatmap": map_answer(explanation, i, request, style, cancel)}
+        for i in range(len(explanation.heatmaps))
+    ]
+    image = explanation.image
+    return {
+        "picture": image.name,
+        "width": image.width,
+        "height": image.height,
+        "classes": found,
+        "recipe": plain(explanation.recipe),
+        "milliseconds": finite(explanation.milliseconds),
+        "notes": explanation.notes,
+        "monitor": monitor(explanation, request.monitor, settings),
+    }
+
+
+def comparison_answer(
+    comparison: Comparison, request: CompareRequest, settings: Settings, cancel: threading.Event | None = None
+) -> Json:
+    """Return the models' predictions and how far their maps agree, as `results.Comparison`."""
+    from sightglass.export import comparison_folder
+
+    style, answer = style_of(request), plain(comparison_folder.comparison(comparison))
+    for model, explanation in zip(answer["models"], comparison.explanations, strict=True):
+        model["heatmaps"] = [
+            map_answer(explanation, i, request, style, cancel, pixels=i == 0) for i in range(len(explanation.heatmaps))
+        ]
+        model["monitor"] = monitor(explanation, request.monitor, settings)
+    return answer
+
+
+def map_answer(
+    explanation: Explanation,
+    index: int,
+    request: Explaining | CompareRequest,
+    style: Style,
+    cancel: threading.Event | None = None,
+    *,
+    pixels: bool = True,
+) -> Json:
+    """Return one map, as `results.Mapped`; raise Cancelled."""
+    raise_if_cancelled(cancel)
+    one = explanation.heatmaps[index]
+    answer = {
+        "label": one.target.label,
+        "method": one.method,
+        "layers": one.layers,
+        "state": one.state,
+        "raw": one.raw_range,
+        "scale": one.scale,
+        "ends": one.ends,
+        "seen": one.seen,
+    }
+    if pixels:
+        single = _single_map(explanation, index)
+        answer |= encode(single.heatmaps[0].values, request.maps) if request.maps != "none" else {}
+        raise_if_cancelled(cancel)
+        answer |= {"overlay": base64_text(overlay_png(explanation, index, style, single))} if request.overlay else {}
+    return finite(answer)  # type: ignore[no-any-return]
+
+
+def encode(values: NDArray[np.float32], maps: str, *, signed: bool = False) -> dict[str, str]:
+    """Return a map as `png` or `npy` in base64; nothing for `none`."""
+    if maps == "none":
+        return {}
+    if maps == "npy":
+        return {"npy": base64_text(npy(values))}
+    return {"png": base64_text(grey_png((values + np.float32(1)) / np.float32(2) if signed else values))}
+
+
+def grey_png(values: NDArray[np.float32]) -> bytes:
+    """Return float32 (H, W) in 0..1 as an 8-bit grey PNG."""
+    import cv2
+
+    # Pillow takes eight times as long for a file that is hardly smaller.
+    done, data = cv2.imencode(
+        ".png", np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    )
+    assert done
+    return bytes(data)
+
+
+def npy(values: NDArray[np.float32]) -> bytes:
+    return npy_bytes(np.ascontiguousarray(values, dtype=np.float32))
+
+
+def _single_map(explanation: Explanation, index: int) -> Explanation:
+    """Return a copy with one map: its values at picture size are cached in the copy and freed with it."""
+    return replace(explanation, heatmaps=(replace(explanation.heatmaps[index]),), proofs={})
+
+
+def overlay_png(explanation: Explanation, index: int, style: Style, single: Explanation | None = None) -> bytes:
+    """Return the picture under one map as a PNG with its recipe; `single`: a copy with that map, if there is one."""
+    from sightglass.explain.picture.image import to_png
+    from sightglass.export import embedded_recipe
+
+    drawn = (single or _single_map(explanation, index)).overlay(0, colormap=style.colormap, alpha=style.alpha)
+    view = embedded_recipe.view_of(explanation, index, colormap=style.colormap, alpha=style.alpha)
+    return embedded_recipe.write(to_png(drawn), explanation.recipe, view)
+
+
+def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:
+    """Return the first map: its overlay as `image/png`, or its values. Raises ApiProblem if there is none."""
+    if not explanation.heatmaps:
+        from sightglass.explain.findings.diagnosis import headline
+        from sightglass.explain.phrases import plain_text
+
+        raise ApiProblem(422, "map", plain_text(headline(explanation, "bright")))
+    return (
+        overlay_png(explanation, 0, style_of(request)) if kind == "image/png" else npy(explanation.heatmaps[0].values)
+    )
+
+
+def monitor(explanation: Explanation, requested: bool | None, settings: Settings) -> Json | None:
+    """Let the monitor see an explanation and return what it did; None if that is not requested.
+
+    Raises NotAllowed where a viewer requests it, and nothing else.
+    """
+    if requested:
+        users.require_saving("have explanations monitored")
+    if not (settings.monitor if requested is None else requested):
+        return None
+    try:
+        from sightglass.monitor import default
+
+        entry = default().watch(explanation, source="api")
+    except Exception as error:
+        LOGGER.warning("an explanation could not be monitored", exc_info=error)
+        return {"logged": False, "why": [], "words": ["It could not be monitored: the server's log says why."]}
+    if entry is None:
+        return {"logged": False, "why": [], "words": []}
+    return {"logged": True, "id": entry.id, "why": list(entry.why), "words": list(entry.words)}
+
+
+def base64_text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def plain(value: Any) -> Json:
+    """Return a value as plain JSON values, with None for numbers that are not finite."""
+    made: Json = json.loads(to_json(value))
+    return made
+
+
+def count(explanation: Explanation) -> None:
+    """Count an explanation in the metrics."""
+    from sightglass.api import metrics
+
+    metrics.explained(explanation.model, explanation.recipe.method)

@@ -1,0 +1,323 @@
+"""Analyse a run's table: class means, confusions, outliers.
+
+Maps are the first of each picture, on the table's small grid (`records.CELLS`), which covers the picture as a square.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import cv2
+import numpy as np
+
+from sightglass.batch import matrix, table
+from sightglass.batch.label_matching import matched
+from sightglass.batch.records import CELLS, FOLDER
+from sightglass.common.files import atomic_write
+from sightglass.explain.maps.statistics import iou
+from sightglass.explain.rendering.render import heatmap_only, hottest_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from sightglass.explain.rendering.style import Unseen
+
+    Frame: TypeAlias = pd.DataFrame
+    Maps: TypeAlias = NDArray[np.float32]
+
+ORDERS: dict[str, tuple[str, bool]] = {
+    "source": ("place", True),
+    "unsure": ("predicted_score", True),
+    "sure": ("predicted_score", False),
+    "close": ("margin", True),
+    "border": ("border_share", False),
+    "scattered": ("half_heat_area", False),
+    "pointed": ("half_heat_area", True),
+    "apart": ("disagreement", False),
+    "random": ("over_random", True),
+    "odd": ("oddness", False),
+}
+"""Ways to sort: the column, and whether the smallest comes first."""
+NEIGHBOURS = 10
+MOST_GROUPS = 8
+SIDE = 192
+"""Pixels of a displayed mean map."""
+FEWEST = 12
+"""Minimum number of maps to group, and to call one an outlier."""
+RANKED = 3
+"""Minimum number of maps of which one can be farther from the others."""
+MIN_ODDNESS = 1.5
+"""Times the usual distance from which a map counts as an outlier: some map is always the farthest."""
+COARSE = 16
+"""Cells a side for grouping: a shift by a cell of the layer's own grid then still looks alike."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Some pictures and the mean of their maps."""
+
+    name: str
+    frame: Frame = field(repr=False)
+    mean: Maps = field(repr=False)
+    """float32 (CELLS, CELLS), 0..1, scaled to its maximum."""
+
+    @property
+    def count(self) -> int:
+        return len(self.frame)
+
+    def drawn(self, unseen: Unseen = "light") -> NDArray[np.uint8]:
+        """Draw the mean map, uint8 (SIDE, SIDE, 3) RGB; what the model saw in none of the pictures is hatched."""
+        grown = cv2.resize(self.mean, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+        frame = self.frame
+        first = [
+            int(SIDE * (frame[f"seen_{side}"] / frame[of]).min()) for side, of in (("left", "width"), ("top", "height"))
+        ]
+        last = [
+            math.ceil(SIDE * (frame[f"seen_{side}"] / frame[of]).max())
+            for side, of in (("right", "width"), ("bottom", "height"))
+        ]
+        seen = (first[0], first[1], min(SIDE, last[0]), min(SIDE, last[1]))
+        return heatmap_only(np.clip(grown, 0, 1), seen=seen, unseen=unseen)
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion(Group):
+    """Pictures of one folder that the model assigns to one other class."""
+
+    labelled: str = ""
+    predicted: str = ""
+
+
+def load(folder: Path, second: Path | None = None) -> Frame:
+    """Return one row a picture; with a second model's results also `disagreement` and that model's predictions.
+
+    `wrong`: whether the prediction is none of the classes that the folder's name may mean (`label_matching`); None for
+    a picture without a label, and where that name matches no class.
+    """
+    frame = _first(table.read(folder))
+    frame["place"] = np.arange(len(frame))
+    frame["wrong"] = _wrong(frame, table.classes(folder))
+    if second is None:
+        return frame
+    other = _first(table.read(second)).set_index("picture")
+    both = frame["picture"].isin(other.index)
+    frame = frame[both].reset_index(drop=True)
+    other = other.loc[frame["picture"]]
+    frame["other_predicted"], frame["other_score"] = other["predicted"].to_numpy(), other["predicted_score"].to_numpy()
+    frame["disagreement"] = [
+        _disagreement(a, b) for (_, a), (_, b) in zip(frame.iterrows(), other.iterrows(), strict=True)
+    ]
+    return frame
+
+
+def _first(frame: Frame) -> Frame:
+    return frame.drop_duplicates("picture", ignore_index=True)
+
+
+def _wrong(frame: Frame, classes: Sequence[str]) -> list[bool | None]:
+    predicted = [label if isinstance(label, str) else None for label in frame["predicted"]]
+    labels = [label if isinstance(label, str) else None for label in frame["labelled"]]
+    known = dict.fromkeys((*classes, *(label for label in predicted if label is not None)))
+    meant = matched((label for label in labels if label is not None), known)
+    return [
+        None if label is None or label not in meant else other not in meant[label]
+        for label, other in zip(labels, predicted, strict=True)
+    ]
+
+
+def unknown_labels(frame: Frame) -> list[str]:
+    """Return the folders' names that match no class of the model, in order: their pictures are not counted."""
+    return sorted(frame.loc[frame["labelled"].notna() & frame["wrong"].isna(), "labelled"].unique())
+
+
+def _disagreement(first: Any, second: Any) -> float:
+    """Return 1 - IoU of the hottest fifths of two models' maps over what both saw; NaN if one has no map."""
+    if not (first["cells"] and second["cells"]):
+        return float("nan")
+    edges = []
+    for side, length, pick in (
+        ("left", "width", max),
+        ("top", "height", max),
+        ("right", "width", min),
+        ("bottom", "height", min),
+    ):
+        at = pick(first[f"seen_{side}"] / first[length], second[f"seen_{side}"] / second[length])
+        edges.append(round(at * CELLS))
+    left, top, right, bottom = edges
+    if right <= left or bottom <= top:
+        return 1.0
+    one, two = (np.ascontiguousarray(cells(row["cells"])[top:bottom, left:right]) for row in (first, second))
+    return 1 - iou(hottest_mask(one, 0.2), hottest_mask(two, 0.2))
+
+
+def cells(data: bytes) -> Maps:
+    """Return a row's small map, float32 (CELLS, CELLS) in 0..1."""
+    return np.frombuffer(data, np.uint8).reshape(CELLS, CELLS).astype(np.float32) / np.float32(255)
+
+
+def ordered(frame: Frame, order: str) -> Frame:
+    """Sort by one of `ORDERS`, rows without a number last; unchanged if there is no such column."""
+    column, rising = ORDERS[order]
+    if column not in frame:
+        return frame
+    return frame.sort_values(column, ascending=rising, kind="stable", na_position="last")
+
+
+def kept(frame: Frame, *, only: str = "all", predicted: str | None = None, text: str = "") -> Frame:
+    """Filter; `only`: all, wrong, right, unsure (below a half), apart (the second model predicts another class) or
+    unproved (the map is not clearly better than random places)."""
+    masks = {
+        "wrong": lambda: frame["wrong"].eq(True),
+        "right": lambda: frame["wrong"].eq(False),
+        "unsure": lambda: frame["predicted_score"] < 0.5,
+        "apart": lambda: frame["predicted"] != frame["other_predicted"],
+        "unproved": lambda: frame["better_than_random"].eq(False),
+    }
+    found = frame[masks[only]()] if only in masks else frame
+    if predicted is not None:
+        found = found[found["predicted"] == predicted]
+    if text:
+        found = found[found["picture"].str.contains(text, case=False, regex=False)]
+    return found
+
+
+def outliers(frame: Frame, most: int = 12) -> Frame:
+    """Return the rows whose maps lie far from all others, after `odd`, the farthest first; often none, and none of
+    fewer than `FEWEST` maps."""
+    found = frame[frame["oddness"] >= MIN_ODDNESS] if frame["oddness"].count() >= FEWEST else frame.iloc[:0]
+    return ordered(found, "odd").iloc[:most]
+
+
+def farthest(frame: Frame, most: int = 12) -> tuple[Frame, str]:
+    """Return the outliers of `unusual(frame)`, where there are none the maps that are farthest from the others, and
+    what may be said of them; no rows where none is farther than the others."""
+    ranked = ordered(frame[frame["oddness"].notna()], "odd")
+    if ranked.empty:
+        return ranked, f"At least {RANKED} maps are needed to say which is the farthest from the others."
+    unlike = f"A map is unlike the others from {MIN_ODDNESS:g} times the median distance from its like on."
+    if not (found := outliers(frame, most)).empty:
+        return found, f"{unlike} It shows an unusual picture, or a mistake."
+    shown = ranked["oddness"].round(1)
+    if shown.iloc[0] <= 1:
+        return ranked.iloc[:0], f"None of these {len(ranked)} maps is clearly farther from the others than the rest."
+    first = ranked[shown == shown.iloc[0]]
+    those = "this one is" if len(first) == 1 else "these are"
+    if len(ranked) >= FEWEST:
+        return first.iloc[:most], f"{unlike} None is; {those} the farthest."
+    few = f"whether that is unusual cannot be told from fewer than {FEWEST} maps"
+    return first.iloc[:most], f"Of {len(ranked)} maps {those} the farthest from the others; {few}."
+
+
+def right_beside(frame: Frame, pair: Confusion) -> list[Group]:
+    """Return the mean maps of the correct predictions of a confusion's two classes."""
+    right = kept(frame, only="right")
+    return classes(right[(right["labelled"] == pair.labelled) | (right["predicted"] == pair.predicted)])
+
+
+def classes(frame: Frame, by: str = "predicted") -> list[Group]:
+    """Return the mean map of each predicted class (of each folder: `by` labelled), the most frequent first."""
+    found = frame[frame["cells"].notna() & frame[by].notna()]
+    groups = [Group(str(name), part, _mean(part)) for name, part in found.groupby(by, sort=True)]
+    return sorted(groups, key=lambda group: -group.count)
+
+
+def confusions(frame: Frame) -> list[Confusion]:
+    """Return each pair of a folder and another class predicted for its pictures, the most frequent first."""
+    found = frame[frame["wrong"].eq(True) & frame["cells"].notna()]
+    pairs = [
+        Confusion(f"{labelled} as {predicted}", part, _mean(part), labelled, predicted)
+        for (labelled, predicted), part in found.groupby(["labelled", "predicted"], sort=True)
+    ]
+    return sorted(pairs, key=lambda pair: -pair.count)
+
+
+def _mean(frame: Frame) -> Maps:
+    # Each map counts the same, however much of its picture is warm.
+    shares = np.stack([cells(data) for data in frame["cells"]])
+    shares /= np.maximum(shares.sum((1, 2), keepdims=True), 1e-6)
+    mean = shares.mean(0)
+    return np.asarray(mean / max(float(mean.max()), 1e-12), np.float32)
+
+
+def odd(frame: Frame) -> tuple[Frame, list[Group]]:
+    """Return `unusual(frame)` with `group`, and the groups of similar maps, the largest first.
+
+    After SpRAy (Lapuschkin et al. 2019, doi:10.1038/s41467-019-08987-4): maps are made small, and grouped by the
+    spectrum of their neighbourhood; a group of its own may be a trick that the model has learnt.
+    """
+    found, nearest = _neighbours(frame)
+    if nearest is None:
+        found["group"] = 0
+        return found, []
+    found["group"] = _spectral(nearest.kneighbors_graph())
+    groups = [Group(str(number), part, _mean(part)) for number, part in found.groupby("group")]
+    return found, sorted(groups, key=lambda group: -group.count)
+
+
+def unusual(frame: Frame) -> Frame:
+    """Return the rows with a map, with `oddness`: how far a map lies from its nearest neighbours, among their principal
+    components. 1 is usual, 2 twice as far; NaN where there are fewer than `RANKED` maps."""
+    return _neighbours(frame)[0]
+
+
+def _neighbours(frame: Frame) -> tuple[Frame, Any]:
+    """Return the rows of `unusual`, and what finds the neighbours of a map; None for too few maps to group."""
+    found = frame[frame["cells"].notna()].copy()
+    if len(found) < RANKED:
+        found["oddness"] = float("nan")
+        return found, None
+    from sklearn.decomposition import PCA
+    from sklearn.neighbors import NearestNeighbors
+
+    maps = np.stack(
+        [cv2.resize(cells(data), (COARSE, COARSE), interpolation=cv2.INTER_AREA) for data in found["cells"]]
+    )
+    flat = maps.reshape(len(maps), -1)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    reduced = PCA(min(16, len(flat) - 1), random_state=0).fit_transform(flat)
+    nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(flat) - 1)).fit(reduced)
+    distances = nearest.kneighbors()[0].mean(1)
+    found["oddness"] = distances / max(float(np.median(distances)), 1e-9)
+    return found, nearest if len(found) >= FEWEST else None
+
+
+def _spectral(graph: Any) -> NDArray[np.intp]:
+    """Return the group of each of n maps by spectral clustering of their neighbourhood graph (n, n); the eigengap sets
+    the number of groups."""
+    from scipy.sparse import identity
+    from scipy.sparse.csgraph import laplacian
+    from scipy.sparse.linalg import eigsh
+    from sklearn.cluster import KMeans
+
+    count = graph.shape[0]
+    symmetric = (graph + graph.T) / 2
+    many = min(MOST_GROUPS + 1, count - 2)
+    # The smallest of the Laplacian are the largest of what is left of 2.
+    values, vectors = eigsh(
+        2 * identity(count) - laplacian(symmetric, normed=True), many, which="LA", v0=np.ones(count)
+    )
+    values, vectors = 2 - values[::-1], vectors[:, ::-1]
+    groups = int(np.argmax(np.diff(values))) + 1
+    if groups == 1:
+        return np.zeros(count, np.intp)
+    rows = vectors[:, :groups] / np.maximum(np.linalg.norm(vectors[:, :groups], axis=1, keepdims=True), 1e-9)
+    return np.asarray(KMeans(groups, n_init=4, random_state=0).fit_predict(rows), np.intp)
+
+
+def packed(folder: Path, to: Path) -> Path:
+    """Write all results of a run to a .zip, atomically and uncompressed: pictures do not get smaller."""
+    files = sorted(path for path in (folder / FOLDER).rglob("*") if path.is_file() and not path.name.startswith("."))
+    tables = [
+        folder / name for name in (table.PARQUET, table.CSV, table.PROBLEMS, matrix.FILE) if (folder / name).is_file()
+    ]
+    with atomic_write(to) as draft, zipfile.ZipFile(draft, "w", strict_timestamps=False) as archive:
+        for path in (*tables, *files):
+            archive.write(path, path.relative_to(folder).as_posix())
+    return to

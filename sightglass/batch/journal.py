@@ -1,0 +1,159 @@
+"""Journal of a run's progress.
+
+A line is appended once the files of its pictures are written. A killed process leaves at most one incomplete line,
+which is cut off; its pictures, and those without a line, are processed again. A power cut may lose
+more: nothing is synced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common.errors import ModelProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sightglass.common.files import Json
+
+Outcome = dict[str, Any]
+"""A picture's `key`, `stamp`, and its `rows`, with its `matrix` where there is one, or its `problem`."""
+NAME = "journal.jsonl"
+
+
+class Journal:
+    """The journal in a folder, locked by one run at a time."""
+
+    def __init__(self, folder: Path, settings: Json, *, resume: bool) -> None:
+        """Open or create it; raise ModelProblem if another run has locked it or its settings differ."""
+        self._path, self._settings = folder / NAME, settings
+        self._lock = threading.Lock()
+        self.done: dict[str, tuple[str, int, int]] = {}
+        """By key: the stamp, the start of the line, and the position in it."""
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            _lock_file(self._file, folder)
+            if not resume:
+                os.ftruncate(self._file, 0)
+            self._read(settings, folder)
+        except BaseException:
+            self.close()
+            raise
+
+    def _read(self, settings: Json, folder: Path) -> None:
+        # As read from JSON: tuples become lists.
+        settings = json.loads(json.dumps(settings))
+        former = settings | {"recipe": {k: v for k, v in settings.get("recipe", {}).items() if k != "prepared"}}
+        good = 0
+        for start, line in _lines(self._path):
+            try:
+                found = json.loads(line)
+            except ValueError:
+                break
+            good = start + len(line)
+            if start == 0:
+                # Results of 0.1.0 do not say how pictures were prepared.
+                if found not in ({"settings": settings}, {"settings": former}):
+                    raise ModelProblem(
+                        f"{folder} holds results of other settings ({differing(found, settings)}): "
+                        "choose another folder, or start over (on the command line: --restart)."
+                    )
+                continue
+            for place, entry in enumerate(found):
+                self.done[entry["key"]] = (entry["stamp"], start, place)
+        os.ftruncate(self._file, good)
+        if not good:
+            self._write({"settings": settings})
+
+    def _write(self, value: Any) -> int:
+        data = (json.dumps(value, separators=(",", ":")) + "\n").encode()
+        start = os.fstat(self._file).st_size
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+        except OSError:
+            # The disk is full: half a line would spoil the next one.
+            os.ftruncate(self._file, start)
+            raise
+        return start
+
+    def add(self, outcomes: list[Outcome]) -> None:
+        """Append the outcomes of a batch, which then counts as done."""
+        with self._lock:
+            start = self._write(outcomes)
+            for place, entry in enumerate(outcomes):
+                self.done[entry["key"]] = (entry["stamp"], start, place)
+
+    def forget(self) -> None:
+        """Drop all outcomes, so that everything is done again."""
+        with self._lock:
+            self.done.clear()
+            os.ftruncate(self._file, 0)
+            self._write({"settings": self._settings})
+
+    def outcomes(self, keys: list[str]) -> Iterator[Outcome]:
+        """Yield the outcomes of these pictures, as far as they are done; neighbours share one read of their line."""
+        last, line = -1, []
+        with self._path.open("rb") as file:
+            for key in keys:
+                if key not in self.done:
+                    continue
+                _, start, place = self.done[key]
+                if start != last:
+                    file.seek(start)
+                    last, line = start, json.loads(file.readline())
+                yield line[place]
+
+    def close(self) -> None:
+        """Release the lock."""
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+
+
+def settings_of(folder: Path) -> Json:
+    """Return the settings of the results in a folder; raise ModelProblem if there are none."""
+    try:
+        _, line = next(_lines(folder / NAME))
+        found: Json = json.loads(line)["settings"]
+    except (OSError, StopIteration, ValueError, KeyError, TypeError) as error:
+        raise ModelProblem(f"{folder} holds no results of a folder of pictures.") from error
+    return found
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the start and the bytes of each complete line."""
+    start = 0
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            yield start, line
+            start += len(line)
+
+
+def _lock_file(file: int, folder: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        # Windows has no such lock.
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise ModelProblem(f"Another run is writing to {folder}: wait for it, or choose another folder.") from error
+
+
+def differing(found: Any, settings: Json) -> str:
+    """Return the names of the settings that differ."""
+    before = found.get("settings", {}) if isinstance(found, dict) else {}
+
+    def flat(value: Json) -> Json:
+        return {**value, **value.get("recipe", {})}
+
+    names = [name for name, value in flat(settings).items() if name != "recipe" and flat(before).get(name) != value]
+    return ", ".join(names[:3]) or "of another version"

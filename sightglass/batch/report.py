@@ -1,0 +1,122 @@
+"""HTML report of a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sightglass.batch import analysis, matrix, proofs
+from sightglass.explain.phrases import percent, plain_text, plural
+from sightglass.explain.picture.item import distinct_names
+from sightglass.export import offline_page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from sightglass.common.files import Json
+
+LISTED = 24
+"""Pictures of each section."""
+METHODS_LISTED = 10
+"""Methods at layers; methods.csv has all."""
+
+
+def html(folder: Path) -> str:
+    """Return the report of a finished run's folder, one page that needs no server.
+
+    It lists the least sure predictions, the maps that are farthest from all others, where folders are labels the wrong
+    ones, and where maps were proved those not to trust and the methods and layers that show most. Raises OSError where
+    the folder holds no table.
+
+    >>> from pathlib import Path
+    >>> html(Path("explained/photos"))[:15]
+    '<!doctype html>'
+    """
+    frame = analysis.load(folder)
+    far = analysis.unusual(frame)
+    names = distinct_names(list(frame["picture"]))
+    unsure, wrong = analysis.kept(frame, only="unsure"), analysis.kept(frame, only="wrong")
+    counted = frame["wrong"].notna().sum()
+    numbers = [("Pictures", f"{len(frame):,}"), ("Below 50 % sure", f"{len(unsure):,}")]
+    if counted:
+        numbers.append(("Not what the folder says", f"{len(wrong):,} of {counted:,}"))
+    if (proved := proofs.summed(frame)) is not None:
+        numbers.append(("Better than random places", f"{proved[0]:,} of {proved[1]:,}"))
+    sections = [
+        (
+            "Wrong, the surest first",
+            f"The prediction is no class that the name of the picture's folder may mean. {_most(wrong)}",
+            _tiles(folder, analysis.ordered(wrong, "sure"), names, lambda row: f"in the folder {row['labelled']}"),
+        ),
+        (
+            "The least sure",
+            f"The lowest scores of all predictions. {_most(frame)}",
+            _tiles(folder, analysis.ordered(frame, "unsure"), names, lambda row: ""),
+        ),
+        *_unproved(folder, frame, names),
+        ("Maps unlike all others", *_odd(folder, far, names)),
+    ]
+    models = " and ".join(sorted(set(frame["model"])))
+    return offline_page.fill(
+        "batch/report.html",
+        "batch/report.css",
+        title=f"{plural(len(frame), 'picture')} explained by {models}",
+        numbers=numbers,
+        sections=[section for section in sections if section[2]],
+        methods=_methods(folder),
+    )
+
+
+def _methods(folder: Path) -> Json | None:
+    """Return what is said of methods and layers, with the best as a table; None where they were not compared."""
+    found = matrix.read(folder)
+    if found is None:
+        return None
+    return {"sentence": found.sentence, "head": matrix.HEAD, "rows": matrix.rows(found, METHODS_LISTED)}
+
+
+def _unproved(folder: Path, frame: Any, names: dict[str, str]) -> list[tuple[str, str, list[dict[str, str]]]]:
+    """Return the section of maps that are not clearly better than random places; none where maps were not proved."""
+    if proofs.summed(frame) is None:
+        return []
+    rows = analysis.ordered(analysis.kept(frame, only="unproved"), "random")
+    about = f"Hiding what these maps show changes no more than hiding other places, the worst first. {_most(rows)}"
+    tiles = _tiles(folder, rows, names, lambda row: f"{row['over_random']:+.2f} beside random places")
+    return [("Maps not to trust", about, tiles)]
+
+
+def _odd(folder: Path, far: Any, names: dict[str, str]) -> tuple[str, list[dict[str, str]]]:
+    """Return what is said of the farthest maps, and their tiles."""
+    rows, words = analysis.farthest(far)
+    return words, _tiles(folder, rows, names, lambda row: f"{row['oddness']:.1f} times the median distance")
+
+
+def _most(rows: Any) -> str:
+    return f"The first {LISTED} of {len(rows):,}." if len(rows) > LISTED else ""
+
+
+def _tiles(folder: Path, rows: Any, names: dict[str, str], more: Any) -> list[dict[str, str]]:
+    """Return each picture under its map, with its prediction; a picture whose file was deleted has none."""
+    return [
+        {
+            "name": names[row["picture"]],
+            "answer": row["predicted"] or "nothing found",
+            "score": plain_text(percent(row["predicted_score"])) if row["predicted"] else "",
+            "more": more(row),
+            "picture": _url(folder / row["file"]) if row["file"] else "",
+        }
+        for row in _records(rows)
+    ]
+
+
+def _records(rows: Any) -> Iterable[Json]:
+    found: list[Json] = rows.iloc[:LISTED].to_dict("records")
+    return found
+
+
+def _url(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return ""
+    return offline_page.data_url(data, "png" if path.suffix == ".png" else "jpeg")

@@ -1,0 +1,231 @@
+"""Explain many pictures in one resumable run.
+
+Two engines process the same batches in the same way (`worker.Work`): threads of this process (`worker.ThreadEngine`),
+and workers of a Ray cluster (`ray_engine`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sightglass.batch import matrix as methods
+from sightglass.batch import output, ray_cluster, ray_engine, records, table
+from sightglass.batch.journal import Journal
+from sightglass.batch.proofs import Proving
+from sightglass.batch.worker import ThreadEngine, Work
+from sightglass.common.errors import ModelProblem
+from sightglass.common.files import remove_drafts
+from sightglass.explain.explainer import Explainer
+from sightglass.explain.phrases import plural
+from sightglass.explain.picture.source import MAX_PICTURES, find
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sightglass.batch.journal import Outcome
+    from sightglass.common.progress import Progress
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.picture.item import Item
+
+MAX_RAY_PICTURES = 5_000_000
+"""Maximum number of pictures in a run on a cluster; their names are held in this process."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result of a run."""
+
+    folder: Path | str
+    """An address if the results are in a storage."""
+    pictures: int
+    done: int
+    """Number explained, in this run or before."""
+    resumed: int
+    """Number that an earlier run had explained, or found unusable."""
+    failed: tuple[tuple[str, str], ...] = field(repr=False)
+    """(picture, one sentence) of the unusable ones."""
+    seconds: float
+    cancelled: bool
+    """Stopped before the last picture; the table holds what was done."""
+
+    @property
+    def nothing_new(self) -> bool:
+        """Whether an earlier run with the same settings had done every picture."""
+        return self.resumed == self.pictures
+
+    @property
+    def words(self) -> str:
+        """`4,998 of 5,000 pictures explained; 2 could not be used`."""
+        of = f"{self.pictures:,} picture" if self.pictures == 1 else f"{self.pictures:,} pictures"
+        if self.nothing_new:
+            text = "The picture was done before" if self.pictures == 1 else f"All {of} were done before"
+        else:
+            text = f"{self.done:,} of {of} explained"
+        more = [f"{self.resumed:,} were done before"] if self.resumed and not self.nothing_new else []
+        more += [f"{len(self.failed):,} could not be used"] if self.failed else []
+        return "; ".join([text, *more, *(["stopped"] if self.cancelled else [])])
+
+
+class Engine(Protocol):
+    """Runs the batches."""
+
+    device: str
+    """The model's device, as in a recipe."""
+
+    def run(
+        self,
+        batches: Sequence[Sequence[Item]],
+        take: Callable[[list[Outcome]], None],
+        tick: Callable[[str], bool],
+    ) -> None:
+        """Process every batch. `take` receives the outcomes of each, in any thread; `tick` is called a few times a
+        second with a reason for waiting, or an empty text, and returns whether to stop."""
+
+
+def run(
+    source: Any,
+    model: str | Explainer,
+    out: str | Path,
+    *,
+    options: dict[str, Any] | None = None,
+    device: str = "auto",
+    maps: int = 1,
+    workers: int | None = None,
+    batch_size: int | None = None,
+    side: int | None = records.SIDE,
+    colormap: str = VIEWER_STYLE.colormap,
+    alpha: float = VIEWER_STYLE.alpha,
+    prove: bool = False,
+    matrix: int = methods.PICTURES,
+    resume: bool = True,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    within: Path | None = None,
+    engine: str = "plain",
+    address: str | None = None,
+    gpus: float = 1.0,
+    watch: Callable[[Explanation], object] | None = None,
+) -> Summary:
+    """Explain every picture of a source and write files and a table to `out`.
+
+    `source`, `within`: see `sightglass.explain.picture.source.find`. `out`: a folder, or an address such as `s3://bucket/out`.
+    `options`: as for an Explainer's call, including `question`. `maps`: number of a classifier's best classes to
+    explain if no targets are given. `workers`: by default one per core, in a cluster one per GPU if it has any.
+    `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a GPU. `side`, `colormap`, `alpha`: see
+    `Work` and `Style`. `prove`: also prove every map (`proofs`), some 180 passes each, and of at most `matrix` pictures
+    the maps of every quick method at up to six layers (`matrix`), some 450 passes each. `resume`: continue an earlier
+    run into `out`; False: start over. `progress` receives the share that is done and the time left; `watch`
+    every explanation made in this process, in any thread. `engine`: `plain`, this process; or `ray`, a cluster: a
+    temporary one on this machine, or that at `address`. There `device` is each worker's, and `gpus` its share of a GPU.
+    Raises ModelProblem if the source, the model or an option is not valid, or if `out` holds results of other settings;
+    unusable pictures are only listed in problems.csv.
+
+    >>> run("pictures/", "efficientnet-lite0", "out/").words  # 160 of 160 pictures explained
+    """
+    if engine not in ("plain", "ray"):
+        raise ModelProblem(f"There is no engine called {engine}: use plain or ray.")
+    if any(number is not None and number < 1 for number in (workers, batch_size)):
+        raise ModelProblem("batch_size and workers are whole numbers, one at least.")
+    if matrix < 0:
+        raise ModelProblem(f"matrix is {matrix}: give a number of pictures, 0 for none.")
+    store = output.at(out)
+    if engine == "ray":
+        ray_cluster.library()
+    items = find(source, within=within, skip=store.name, most=MAX_RAY_PICTURES if engine == "ray" else MAX_PICTURES)
+    # In a cluster the workers run the model; this process only reads its properties.
+    explainer = model if isinstance(model, Explainer) else Explainer(model, device="cpu" if engine == "ray" else device)
+    proving = Proving(matrix, methods.sample((item.key for item in items), matrix)) if prove else None
+    work = Work(explainer, options or {}, maps, store.put, style=Style.parse(colormap, alpha), side=side, prove=proving)
+    work.watch = watch
+    with contextlib.ExitStack() as stack:
+        chosen: Engine = ThreadEngine(work, workers)
+        if engine == "ray":
+            chosen = ray_engine.RayEngine(stack, work, store, items[0], device, workers, gpus, address)
+        try:
+            return _run(items, chosen, work, store, batch_size, progress, cancel, resume=resume)
+        except OSError as error:
+            raise output.unwritable(store.name, error) from error
+
+
+def _run(
+    items: list[Item],
+    engine: Engine,
+    work: Work,
+    store: output.Local | output.Remote,
+    batch_size: int | None,
+    progress: Progress | None,
+    cancel: threading.Event | None,
+    *,
+    resume: bool,
+) -> Summary:
+    # A batch gains nothing where pictures are explained one by one, and a stop loses less.
+    size = batch_size or (1 if not work.batched else 4 if engine.device == "cpu" else 32)
+    settings = json.loads(json.dumps(work.settings)) | {"batch_size": size}
+    settings["recipe"]["device"] = engine.device
+    with (
+        store.workspace(resume) as space,
+        contextlib.closing(Journal(space.folder, settings, resume=resume)) as journal,
+    ):
+        # Nobody else writes here: the journal is locked.
+        remove_drafts(space.folder, age=0)
+        for draft in (space.folder / records.FOLDER).rglob(".*.part"):
+            draft.unlink()
+        start, finished = time.monotonic(), 0
+        sampled = sorted(work.prove.sample) if work.prove else []
+        lacking = methods.lacking(journal.outcomes(sampled))
+        todo = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp} | lacking
+        resumed = len(items) - len(todo)
+        # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
+        # and so gives the same results to the last bit.
+        chunks = (items[i : i + size] for i in range(0, len(items), size))
+        batches = [batch for chunk in chunks if (batch := [item for item in chunk if item.key in todo])]
+        lock = threading.Lock()
+
+        def take(outcomes: list[Outcome]) -> None:
+            nonlocal finished
+            journal.add(outcomes)
+            with lock:
+                finished += len(outcomes)
+
+        def tick(words: str) -> bool:
+            space.save(output.INTERVAL)
+            if progress is not None:
+                progress((resumed + finished) / len(items), words or _left(resumed, finished, len(items), start))
+            return cancel is not None and cancel.is_set()
+
+        if batches:
+            engine.run(batches, take, tick)
+        if progress is not None:
+            progress(1.0, "Writing the table")
+        keys = [item.key for item in items]
+        space.save()
+        table.write(space.folder, journal, keys, work.classes)
+        methods.write(space.folder, journal.outcomes(sampled))
+        space.finish((table.PARQUET, table.CSV, table.PROBLEMS, *([methods.FILE] if work.prove else [])))
+        failed = tuple((one["key"], one["problem"]) for one in journal.outcomes(keys) if "problem" in one)
+        known = sum(key in journal.done for key in keys)
+        seconds = time.monotonic() - start
+        return Summary(store.name, len(items), known - len(failed), resumed, failed, seconds, known < len(items))
+
+
+def _left(resumed: int, finished: int, total: int, start: float) -> str:
+    """`312 of 5,000 pictures, 2 min left`."""
+    text = f"{resumed + finished:,} of {plural(total, 'picture')}"
+    if not finished:
+        return text
+    seconds = (total - resumed - finished) * (time.monotonic() - start) / finished
+    left = (
+        f"{seconds:.0f} s"
+        if seconds < 100
+        else f"{seconds / 60:.0f} min"
+        if seconds < 6000
+        else f"{seconds / 3600:.1f} h"
+    )
+    return f"{text}, {left} left"

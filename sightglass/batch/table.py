@@ -1,0 +1,98 @@
+"""Write a run's table as Parquet and CSV."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common import csv_cells
+from sightglass.common.files import atomic_write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from sightglass.batch.journal import Journal
+    from sightglass.batch.records import Row
+
+PARQUET, CSV, PROBLEMS = "results.parquet", "results.csv", "problems.csv"
+CHUNK = 512
+"""Number of pictures in memory."""
+_CLASSES = b"sightglass_classes"
+"""Key of the model's classes in the metadata of the Parquet file."""
+
+
+def write(folder: Path, journal: Journal, keys: list[str], classes: Sequence[str] = ()) -> None:
+    """Write `results.parquet`, `results.csv` and, if there are unusable pictures, `problems.csv`.
+
+    `classes`: all that the model knows, which are saved with the table.
+    """
+    types = _types(row for one in journal.outcomes(keys) for row in one.get("rows", ()))
+    columns = [name for name in types if name != "cells"]
+    problems = [
+        {"picture": one["key"], "problem": one["problem"]} for one in journal.outcomes(keys) if "problem" in one
+    ]
+    _parquet(folder / PARQUET, types, journal, keys, classes)
+    _csv(folder / CSV, columns, (row for one in journal.outcomes(keys) for row in one.get("rows", ())))
+    if problems:
+        _csv(folder / PROBLEMS, ["picture", "problem"], problems)
+    else:
+        (folder / PROBLEMS).unlink(missing_ok=True)
+
+
+def read(folder: Path) -> pd.DataFrame:
+    """Return the table of a folder of results, one row a map; `cells` as bytes."""
+    import pandas as pd
+
+    return pd.read_parquet(folder / PARQUET)
+
+
+def classes(folder: Path) -> tuple[str, ...]:
+    """Return the classes that the model of a run knows; none in results of an earlier version."""
+    from pyarrow import parquet  # type: ignore[import-untyped]
+
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return tuple(json.loads(parquet.read_schema(folder / PARQUET).metadata[_CLASSES]))
+    return ()
+
+
+def _types(rows: Iterable[Row]) -> dict[str, str]:
+    """Return the columns in order of appearance, each with the narrowest type for all its values."""
+    order = ("null", "bool_", "int64", "float64", "string")
+    kinds = {type(None): "null", bool: "bool_", int: "int64", float: "float64", str: "string"}
+    found: dict[str, str] = {}
+    for row in rows:
+        for name, value in row.items():
+            found[name] = max(found.get(name, "null"), kinds[type(value)], key=order.index)
+    return {name: "binary" if name == "cells" else kind for name, kind in found.items()}
+
+
+def _csv(path: Path, columns: list[str], rows: Iterable[Row]) -> None:
+    with atomic_write(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        csv_cells.write(file, columns, rows)
+
+
+def _parquet(path: Path, types: dict[str, str], journal: Journal, keys: list[str], classes: Sequence[str]) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema(
+        [(name, getattr(pa, kind)()) for name, kind in types.items()], {_CLASSES: json.dumps(list(classes))}
+    )
+    with atomic_write(path) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
+        for start in range(0, len(keys), CHUNK):
+            outcomes = journal.outcomes(keys[start : start + CHUNK])
+            chunk = [_typed(row, types) for one in outcomes for row in one.get("rows", ())]
+            if chunk:
+                writer.write_table(pa.Table.from_pylist(chunk, schema))
+
+
+def _typed(row: Row, types: dict[str, str]) -> dict[str, Any]:
+    made: dict[str, Any] = {name: row.get(name) for name in types}
+    if isinstance(coded := made.get("cells"), str):
+        made["cells"] = base64.b64decode(coded)
+    return made

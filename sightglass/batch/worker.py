@@ -1,0 +1,295 @@
+"""Explain a batch's pictures in threads."""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sightglass.batch import journal, matrix, proofs, records
+from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
+from sightglass.explain.evidence.determinism import PassLock
+from sightglass.explain.evidence.layers import chosen_layers
+from sightglass.explain.explainer import EVIDENCE, Explainer
+from sightglass.explain.explanation import Explanation, explain_together, takes_several
+from sightglass.explain.methods import method as find_method
+from sightglass.explain.options import RECIPE_OPTIONS, Options
+from sightglass.explain.picture.item import Item, Unreachable
+from sightglass.explain.questions import settings as settings_for
+from sightglass.explain.recipe import Recipe, versions
+from sightglass.explain.rendering.style import VIEWER_STYLE
+from sightglass.models.labels import class_index
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from sightglass.common.files import Json
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.rendering.style import Style
+    from sightglass.models.layers import Layer
+
+NO_MEMORY = (torch.OutOfMemoryError, MemoryError)
+MAX_DECODED_BYTES = 64 * 2**20
+"""Maximum bytes of decoded pictures per worker; a batch of larger ones goes through the model in parts."""
+
+
+class Work:
+    """Processes batches; `for_worker` returns each worker's own instance."""
+
+    def __init__(
+        self,
+        explainer: Explainer,
+        given: dict[str, Any],
+        maps: int,
+        put: Callable[[str, bytes], None],
+        *,
+        style: Style = VIEWER_STYLE,
+        side: int | None = records.SIDE,
+        prove: proofs.Proving | None = None,
+    ) -> None:
+        """`given`: options as for an Explainer's call, including `question`. `put` writes a file by its name.
+        `side`: pixels of the longer side of the written pictures at most; None: the picture's own. `prove`: also prove
+        every map.
+
+        Raises ModelProblem if the model or an option is not valid.
+        """
+        self.given = dict(given)
+        question = given.get("question")
+        first: Mapping[str, Any] = {"part": explainer.resident.adapter.parts[0]}
+        if question is not None:
+            first = settings_for(explainer.resident, question)
+        named = {name: value for name, value in given.items() if name != "question"}
+        self.options = options = Options.parse({**first, **named})
+        if maps < 1:
+            raise ModelProblem(f"maps is {maps!r}: ask for one map a picture at least.")
+        if side is not None and side < 1:
+            raise Problem(f"The longer side is {side} pixels: give at least 1.")
+        self.explainer, self.maps, self.style, self.side, self.put = explainer, maps, style, side, put
+        self.prove = prove
+        # Words apply to all pictures; examples are boxes of one.
+        words = replace(options, examples=())
+        resident: Resident = explainer.with_vocabulary(explainer.resident, words, None)
+        self.batched = takes_several(resident, options)
+        self.parallel = self.batched and resident.device.type == "cpu"
+        """Whether workers run the model at the same time."""
+        self.stop = threading.Event()
+        """Set to stop the run."""
+        self.watch: Callable[[Explanation], object] | None = None
+        """Receives every explanation, in any worker's thread."""
+        self.device = str(resident.device)
+        self._resident = resident
+        self._model_lock: AbstractContextManager[Any] = nullcontext() if self.parallel else threading.Lock()
+        self._layers: tuple[Layer, ...] = chosen_layers(resident, options.layers)
+        # Made once for all workers.
+        resident.fastest_adapter(self._layers)
+        if options.preprocessing not in resident.adapter.preprocessings:
+            raise ModelProblem(f"{explainer.model.id} cannot take a picture as {options.preprocessing!r}.")
+        # Checked once, not for every picture.
+        for label in (*options.targets, *options.classes):
+            if isinstance(label, str):
+                class_index(label, resident.adapter.labels)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All classes that the model knows, with the words it was given."""
+        return self._resident.adapter.labels
+
+    @property
+    def settings(self) -> Json:
+        """Everything that results depend on; an earlier run with other settings cannot be resumed."""
+        resident, options = self._resident, self.options
+        spec = resident.adapter.spec
+        recipe = Recipe(
+            picture_sha256="",
+            picture_name="",
+            model=spec.id,
+            weights_sha256=resident.origin.adapter.weights_sha256,
+            method=find_method(options.method or (spec.method if resident.gradients else "drise")).id,
+            layers=tuple(layer.path for layer in self._layers),
+            targets=(),
+            masks=options.masks,
+            prepared=resident.adapter.preprocessing,
+            **{name: getattr(options, name) for name in RECIPE_OPTIONS},
+            device=str(resident.device),
+            versions=versions(),
+        )
+        return {
+            "recipe": recipe.model_dump(mode="json"),
+            "targets": options.targets,
+            "maps": self.maps,
+            "side": self.side,
+            # Only what is unusual, so that runs from before these could be chosen still resume.
+            **records.changed(self.style),
+            **({"prove": True, "matrix": self.prove.matrix} if self.prove else {}),
+        }
+
+    def for_worker(self) -> Work:
+        """Return the instance for one more worker, with its own lock if workers run the model at the same time."""
+        if not self.parallel:
+            return self
+        # Recordings of a pass are kept by thread (explain/evidence/evidence.py), so that all can share one module.
+        own = copy.copy(self)
+        own._resident = self._resident.copy()
+        own._resident.lock = PassLock(own._resident.device)
+        return own
+
+    def process(self, batch: Sequence[Item]) -> list[journal.Outcome]:
+        """Explain each picture and write its files; return the outcomes. Raises Cancelled if the run was stopped."""
+        found: dict[str, journal.Outcome] = {}
+        for part in self._opened(batch, found):
+            for item, made in zip(part, self._explained(list(part.values())), strict=True):
+                if isinstance(made, Problem):
+                    # What there was no memory for is tried again by the next run: no picture has an empty stamp.
+                    stamp = "" if isinstance(made, MachineProblem) else item.stamp
+                    found[item.key] = {"key": item.key, "stamp": stamp, "problem": str(made)}
+                    continue
+                stem = records.stem(item)
+                records.write(self.put, stem, made, self.style, self.side)
+                if self.watch is not None:
+                    self.watch(made)
+                rows = self._proved(records.rows(item, made, stem), made)
+                found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | self._matrix(item, made)
+        return [found[item.key] for item in batch]
+
+    def _proved(self, rows: list[records.Row], made: Explanation) -> list[records.Row]:
+        """Return the rows with the columns of each map's proof, if maps are proved."""
+        if not self.prove:
+            return rows
+        with self._model_lock:
+            each = [proofs.columns(made, index, self.stop) for index in range(len(made.heatmaps))]
+        nothing: list[records.Row] = [dict.fromkeys(proofs.COLUMNS)]
+        return [row | more for row, more in zip(rows, each or nothing, strict=True)]
+
+    def _matrix(self, item: Item, made: Explanation) -> journal.Outcome:
+        """Return what an outcome says of methods and layers, of a picture of the sample."""
+        if not self.prove or item.key not in self.prove.sample:
+            return {}
+        with self._model_lock:
+            return {"matrix": matrix.cells(made, self.stop)}
+
+    def _opened(self, batch: Sequence[Item], found: dict[str, journal.Outcome]) -> Iterator[dict[Item, Image]]:
+        """Yield the decoded pictures in parts that fit the memory; report unreadable ones in `found`."""
+        part: dict[Item, Image] = {}
+        for item in batch:
+            try:
+                part[item] = item.open()
+            except ImageProblem as problem:
+                # What could not be fetched is tried again by the next run: no picture has an empty stamp.
+                stamp = "" if isinstance(problem, Unreachable) else item.stamp
+                found[item.key] = {"key": item.key, "stamp": stamp, "problem": str(problem)}
+            if sum(image.pixels.nbytes for image in part.values()) > MAX_DECODED_BYTES:
+                yield part
+                part = {}
+        if part:
+            yield part
+
+    def _explained(self, images: list[Image]) -> list[Explanation | Problem]:
+        if not self.batched:
+            return [self._explain_one(image) for image in images]
+        adapter = self._resident.adapter
+        channels, way = adapter.channels, self.options.preprocessing
+        try:
+            given = [adapter.prepare(image.taken(channels, adapter.spec.id), way) for image in images]
+        except (Problem, *NO_MEMORY):
+            # One by one, so that each unsuitable picture gets its own message.
+            return [self._explain_one(image) for image in images]
+        try:
+            with self._model_lock:
+                made = explain_together(self._resident, images, given, self._layers, self.options, self.maps)
+            return [*made]
+        except (Problem, *NO_MEMORY):
+            if len(images) == 1:
+                return [self._explain_one(images[0])]
+        half = len(images) // 2
+        return [*self._explained(images[:half]), *self._explained(images[half:])]
+
+    def _explain_one(self, image: Image) -> Explanation | Problem:
+        """Explain one picture on its own: with a detector, a slow method, or after a failure in a batch."""
+        options = self.given
+        if self.stop.is_set():
+            raise Cancelled
+        with self._model_lock:
+            try:
+                if self.explainer.model.task == "classify" and not self.options.targets:
+                    found = self.explainer(image, maps=False, **options)
+                    options = options | {"targets": tuple(p.index for p in found.predictions[: self.maps])}
+                made = self.explainer(image, cancel=self.stop, **options)
+            except Problem as problem:
+                return problem
+            except NO_MEMORY as error:
+                return from_machine(error) or MachineProblem(str(error))
+        # Thousands of pictures that are not viewed again would evict those that are.
+        EVIDENCE.discard(lambda evidence: evidence is made.evidence)
+        return made
+
+
+def processor_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class ThreadEngine:
+    """Workers in threads of this process, one per core by default.
+
+    Each processes whole batches, from files to lines in the journal. On a CPU every worker runs the model with a single
+    thread, which was measured to be faster than all threads in one pass; if the model is on a GPU, or explains one
+    picture at a time, one worker runs it while the others decode ahead and write.
+    """
+
+    def __init__(self, work: Work, workers: int | None) -> None:
+        self._work, self._workers = work, workers or processor_cores()
+        self.device = work.device
+
+    def run(
+        self,
+        batches: Sequence[Sequence[Item]],
+        take: Callable[[list[journal.Outcome]], None],
+        tick: Callable[[str], bool],
+    ) -> None:
+        """See `runner.Engine`."""
+        stop, lock, left = self._work.stop, threading.Lock(), iter(batches)
+
+        def worker() -> None:
+            # Otherwise a thread takes the process's number of threads at its first operation, whatever it was given.
+            torch.get_num_threads()
+            torch.set_num_threads(threads)
+            ready.wait()
+            own = self._work.for_worker()
+            while not stop.is_set():
+                with lock:
+                    batch = next(left, None)
+                if batch is None:
+                    return
+                try:
+                    take(own.process(batch))
+                except Cancelled:
+                    return
+                except BaseException:
+                    stop.set()
+                    raise
+
+        # Each thread keeps its own number; later threads of this process must have as many as before.
+        before = torch.get_num_threads()
+        threads = 1 if self._work.parallel else before
+        ready = threading.Barrier(self._workers + 1)
+        with ThreadPoolExecutor(self._workers, "folder") as pool:
+            workers = [pool.submit(worker) for _ in range(self._workers)]
+            ready.wait()
+            torch.set_num_threads(before)
+            try:
+                while wait(workers, 0.25).not_done:
+                    if tick(""):
+                        stop.set()
+            except BaseException:
+                stop.set()
+                raise
+        for one in workers:
+            one.result()

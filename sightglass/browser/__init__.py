@@ -1,0 +1,47 @@
+"""JavaScript that pages and exported files share; join modules into scripts."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+BROWSER = Path(__file__).parent
+_IMPORT = re.compile(r'^import (?:.* from )?"((?:\.\.?/)+(?:\w+/)*\w+\.js)";\n', re.MULTILINE)
+
+
+def constants(path: str) -> dict[str, Any]:
+    """Return the constants of a module that are JSON, by name; `path`: inside the package."""
+    text = (BROWSER.parent / path).read_text("utf-8")
+    found = re.findall(r"^export const (\w+) = (\{.*?\});$", text, re.MULTILINE | re.DOTALL)
+    return {name: json.loads(value) for name, value in found}
+
+
+def joined(*scripts: Path) -> str:
+    """Join scripts and the modules that they import; cut their imports and all exports but the default one."""
+    texts = (path.read_text("utf-8") for path in modules(*scripts))
+    return "\n".join(re.sub(r"^export (?!default\b)", "", _IMPORT.sub("", text), flags=re.MULTILINE) for text in texts)
+
+
+def modules(*scripts: Path) -> list[Path]:
+    """Return scripts and all that they import, each once and after what it needs."""
+    seen: set[Path] = set()
+    found: list[Path] = []
+
+    def add(path: Path) -> None:
+        if path not in seen:
+            seen.add(path)
+            for name in _IMPORT.findall(path.read_text("utf-8")):
+                add(_imported(path, name))
+            found.append(path)
+
+    for script in scripts:
+        add(script.resolve())
+    return found
+
+
+def _imported(module: Path, name: str) -> Path:
+    """Return the file that a module imports; in an installation pages are inside the package, not beside it."""
+    outside, _, inside = name.rpartition(f"/{BROWSER.parent.name}/")
+    return (BROWSER.parent / inside if outside else module.parent / name).resolve()

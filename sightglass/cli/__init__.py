@@ -1,0 +1,178 @@
+"""The command line: one function per verb.
+
+A verb returns its exit code: 0, or 1 if something failed for some input. Wrong usage is 2, Ctrl-C 130. Importing this
+package does not import torch, so `--help` is fast.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+import warnings
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sightglass.cli import (
+    batch,
+    compare,
+    dashboard,
+    deck,
+    detect,
+    doctor,
+    history,
+    image,
+    models,
+    prove,
+    replay,
+    serve,
+    similarity,
+    users,
+    video,
+    watch,
+)
+from sightglass.cli import settings as settings_verb
+from sightglass.cli.options import PROGRAM, app, as_called
+from sightglass.common.errors import ImageProblem, Problem, WeightsProblem, from_machine
+from sightglass.common.settings import settings
+from sightglass.explain import recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MODULES = (
+    image,
+    detect,
+    batch,
+    video,
+    compare,
+    prove,
+    similarity,
+    replay,
+    watch,
+    dashboard,
+    serve,
+    settings_verb,
+    doctor,
+)
+_ORDER = [module.__name__ for module in _MODULES]
+"""Of the verbs in --help."""
+app.registered_commands.sort(key=lambda command: _ORDER.index(command.callback.__module__))
+app.add_typer(models.app, name="models")
+app.add_typer(history.app, name="history")
+app.add_typer(deck.app, name="deck")
+app.add_typer(users.app, name="users")
+
+
+_HELP = """Show where a vision model looked, how sure it was, and how far to trust that.
+
+\b
+python -m sightglass image bus.jpg
+python -m sightglass image bus.jpg --model resnet50 --question why
+python -m sightglass class bus.jpg --class trolleybus
+python -m sightglass detect bus.jpg --method gradcam++ --save-all
+python -m sightglass batch photos/ --out run1
+python -m sightglass video clip.mp4
+python -m sightglass compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite2
+python -m sightglass prove bus.jpg
+python -m sightglass similarity bus.jpg zidane.jpg
+python -m sightglass replay explained/bus/recipe.json --picture bus.jpg
+python -m sightglass models list --here
+python -m sightglass history list plate
+python -m sightglass deck make lies
+python -m sightglass watch watched --since 24h
+python -m sightglass dashboard
+python -m sightglass serve
+python -m sightglass users add anna
+python -m sightglass settings
+python -m sightglass doctor
+"""
+
+
+@app.callback(
+    invoke_without_command=True,
+    help=as_called(_HELP),
+    epilog="""[bold]Exit codes[/]: 0 success, 1 something failed for some input, 2 wrong usage, 130 stopped by Ctrl-C.
+
+Files are written whole or not at all, whenever a run is stopped.""",
+)
+def explain(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the versions that maps depend on.")] = False,
+) -> None:
+    """Print help or versions, where no verb is given."""
+    if version:
+        for name, number in recipe.versions().items():
+            typer.echo(f"{name} {number}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+_ALIASES = {"--out-dir": "--out", "--output-dir": "--out", "--weights": "--model", "--checkpoint": "--model"}
+_PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|avif|ppm|npy)$", re.IGNORECASE)
+
+
+def _as_here(given: list[str]) -> list[str]:
+    """Return arguments as other programs write them in the form of this one: `--target-layers a b c`, `--out-dir`."""
+    found: list[str] = []
+    layers = False
+    for one in (_ALIASES.get(one, one) for one in given):
+        if layers and not one.startswith("-") and not _PICTURE.search(one) and not os.path.exists(one):
+            found[-1] += one if found[-1].endswith(",") else f",{one}"
+            continue
+        layers = len(found) > 0 and found[-1] == "--target-layers"
+        found.append(one)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line, by default the process's own, and return its exit code; every error is one sentence."""
+    given = _as_here(list(sys.argv[1:] if arguments is None else arguments))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files may be bytes that are no text.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        with warnings.catch_warnings():
+            if not sys.warnoptions:
+                warnings.simplefilter("ignore")
+            code = app(given, prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader closed the pipe; without this the interpreter complains about it again as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if settings().traceback:
+            raise
+        return _fail(*_explained(error), given)
+    if code == batch.STOPPED and given[:1] not in (["batch"], ["video"], ["serve"]):
+        return _fail("Stopped: every file that was written is whole.", batch.STOPPED, given)
+    return code if isinstance(code, int) else 0
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """Return an error as one sentence, and its exit code."""
+    if isinstance(error, ImageProblem | WeightsProblem):
+        return str(error), 1
+    if isinstance(error, Problem):
+        return str(error), 2
+    # Click's own errors, whose class depends on the installed typer.
+    if hasattr(error, "format_message"):
+        message = error.format_message().strip()
+        return message if message.endswith("?") else f"{message.rstrip('.')}: see --help.", 2
+    if (found := from_machine(error)) is not None:
+        return str(found), 1
+    if isinstance(error, OSError):
+        return f"{error.filename or 'A file'} cannot be written or read: {error.strerror or error}.", 1
+    name = type(error).__name__
+    return f"This should not have happened ({name}: {error}): SIGHTGLASS_TRACEBACK=1 shows where it did.", 1
+
+
+def _fail(sentence: str, code: int, given: Sequence[str]) -> int:
+    from sightglass.cli.console import Console
+
+    Console("--json" in given).fail(sentence)
+    return code

@@ -1,0 +1,277 @@
+"""`batch`: explain many pictures in one resumable run."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sightglass import batch as batch_room
+from sightglass import monitor as monitor_room
+from sightglass.batch import report as batch_report
+from sightglass.cli import options as cli
+from sightglass.cli.console import Console
+from sightglass.cli.pictures import load_explainer
+from sightglass.common.errors import ModelProblem
+from sightglass.common.files import Json, write_file
+from sightglass.common.style import DEFAULTS
+from sightglass.explain.picture import source as picture_source
+from sightglass.export import result_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sightglass.batch import Summary
+    from sightglass.cli.console import Progress
+    from sightglass.monitor import Monitor
+
+STOPPED = 130
+CLUSTER, MONITORING = "Cluster", "Monitoring"
+METHODS = 5
+"""Methods at layers that are printed."""
+MAX_PICTURES = 5_000_000
+"""Pictures among which `--num-samples` chooses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkOptions:
+    workers: int | None = cli.field("--workers N", "Workers that decode, explain and write \\[one per core].")
+    batch_size: int | None = cli.field("--batch-size N", "Pictures in one pass of the model \\[8; 32 on a GPU].")
+    num_samples: int | None = cli.field(
+        "--num-samples N", "Explain only N pictures, spread evenly over all of them \\[all].", min=1
+    )
+    restart: bool = cli.field("--restart", "Start over instead of resuming an earlier run.", default=False)
+    engine: str = cli.field(
+        "--engine plain|ray",
+        "This process, or a Ray cluster: the results are the same \\[plain].",
+        CLUSTER,
+        default="plain",
+    )
+    ray_address: str | None = cli.field(
+        "--ray-address ADDRESS", "With --engine ray: auto, host:port or ray://host:port \\[a local cluster].", CLUSTER
+    )
+    ray_gpus: float = cli.field(
+        "--ray-gpus N",
+        "With --engine ray: GPUs per worker, if the cluster has any; 0.5 puts two workers on each \\[1].",
+        CLUSTER,
+        default=1.0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions(WorkOptions, cli.ModelOptions):
+    maps: int = cli.field("--maps N", "Maps per picture, for its N best classes \\[1].", cli.MAP, default=1)
+    prove: bool = cli.field(
+        "--prove",
+        "Also test each map: hide what it shows, beside random places; columns of the table. Some 180 passes a map.",
+        cli.MAP,
+        default=False,
+    )
+    matrix: int = cli.field(
+        "--matrix N",
+        "With --prove: test every quick method at up to six layers on at most N pictures; 0 for none. Some 450 passes "
+        "a picture \\[16].",
+        cli.MAP,
+        default=16,
+        min=0,
+    )
+    monitor: Path | None = cli.field(
+        "--monitor FOLDER", "Log unusual pictures with their maps to this folder (see `watch`).", MONITORING
+    )
+    monitor_threshold: float | None = cli.field(
+        "--monitor-threshold SCORE",
+        "With --monitor: a score below this is unusual \\[learned from the reference, else 0.5].",
+        MONITORING,
+        min=0,
+        max=1,
+    )
+    size: int | None = cli.field(
+        "--size PIXELS", "Longest side of the written pictures; 0 keeps their own size \\[320].", cli.OUT, min=0
+    )
+    colormap: cli.Colormap = DEFAULTS["colormap"]
+    alpha: float | None = cli.field(
+        "--alpha 0..1", f"Opacity of the colours over the picture \\[{DEFAULTS['alpha']}].", cli.OUT
+    )
+    out: str | None = cli.field(
+        "--out -o FOLDER", "Output folder, local or in cloud storage \\[explained/<source>].", cli.OUT
+    )
+    json: cli.Json = False
+
+
+@cli.verb(
+    cli.app,
+    "batch",
+    """
+    python -m sightglass batch photos/
+    python -m sightglass batch "photos/**/*.jpg" --model efficientnet-lite1 --maps 3
+    python -m sightglass batch photos.zip --question why --out run1
+    python -m sightglass batch list.txt --model yolo11n --workers 4 --json
+    python -m sightglass batch s3://bucket/photos --engine ray --ray-address auto --out s3://bucket/maps
+    """,
+)
+def batch(
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder (subfolders named after classes label their pictures), a pattern in quotes, a text file "
+            "with one path per line (optionally a tab and a label), a .zip, or single pictures; all but a .zip also "
+            "in cloud storage, as s3://bucket/photos.",
+        ),
+    ],
+    asked: cli.Asked,
+    options: BatchOptions,
+) -> int:
+    """Explain thousands of pictures: a map file for each, and one table of predictions, scores and all statistics.
+
+    A picture that cannot be read is reported and skipped. A run that was stopped or killed resumes when it is called
+    again. The folder gets report.html (the pictures worth a look, on one page), maps/,
+    results.csv, results.parquet and problems.csv; with --prove also methods.csv.
+    """
+    if options.engine != "ray" and options.ray_address is not None:
+        raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
+    console = Console(options.json)
+    monitor = _monitor(options.monitor, options.monitor_threshold, source)
+    cancel = threading.Event()
+    with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
+        done = _run(source, options, asked, progress, cancel, monitor)
+    for picture, sentence in done.failed:
+        console.warn(f"{picture}: {sentence}")
+    again = "; add --restart to explain again" if done.nothing_new else f", in {done.seconds:.0f} s"
+    console.say(f"{done.words}{again}.")
+    names = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
+    summary: Json = {name: getattr(done, name) for name in names}
+    if isinstance(done.folder, Path) and done.done:
+        write_file(done.folder / "report.html", batch_report.html(done.folder).encode())
+        if options.prove:
+            summary |= _say_proved(console, done.folder)
+    console.files(done.folder, _written(done.folder))
+    if monitor is not None:
+        if options.engine == "ray" and isinstance(done.folder, Path) and not done.resumed:
+            # The cluster's workers share no log: the monitor reads the finished table instead.
+            monitor.look_through(done.folder, add=True)
+        _report_monitor(console, monitor)
+    console.result(summary | {"failed": [{"picture": picture, "error": sentence} for picture, sentence in done.failed]})
+    return STOPPED if done.cancelled else 1 if done.failed else 0
+
+
+def _run(
+    source: list[str],
+    options: BatchOptions,
+    asked: cli.Asked,
+    progress: Progress,
+    cancel: threading.Event,
+    monitor: Monitor | None,
+) -> Summary:
+    folder: str | Path = options.out or Path("explained") / _name(source)
+    pictures: Any = source[0] if len(source) == 1 else source
+    if options.num_samples is not None:
+        pictures = picture_source.spread(
+            picture_source.find(pictures, skip=folder, most=MAX_PICTURES), options.num_samples
+        )
+    # In a cluster the workers have the device.
+    explainer = load_explainer(options.model, "cpu" if options.engine == "ray" else options.device, progress, asked)
+    return batch_room.run(
+        pictures,
+        explainer,
+        folder,
+        options=cli.with_classes(asked, explainer),
+        maps=options.maps,
+        workers=options.workers,
+        batch_size=options.batch_size,
+        colormap=options.colormap,
+        **_drawn(options),
+        prove=options.prove,
+        matrix=options.matrix,
+        resume=not options.restart,
+        progress=progress,
+        cancel=cancel,
+        device=options.device,
+        engine=options.engine,
+        address=options.ray_address,
+        gpus=options.ray_gpus,
+        watch=partial(monitor.watch, source="batch") if monitor else None,
+    )
+
+
+def _say_proved(console: Console, folder: Path) -> Json:
+    """Print how many maps are better than random places, and which method and layer shows most; return the same."""
+    from sightglass.batch import matrix, proofs, table
+
+    rows, found = table.read(folder), matrix.read(folder)
+    better, proved = proofs.summed(rows) or (0, 0)
+    console.say(f"{proofs.words(rows)}.")
+    if found is not None:
+        console.say(found.sentence)
+        console.table(matrix.HEAD, matrix.rows(found, METHODS), right=matrix.HEAD[2:])
+    best = found.best if found is not None else None
+    return {
+        "proved": proved,
+        "better_than_random": better,
+        "best": None if best is None else {"method": best.method, "layer": best.layer},
+    }
+
+
+def _drawn(options: BatchOptions) -> Json:
+    """Return size and opacity where they were given."""
+    size = {} if options.size is None else {"side": options.size or None}
+    return size | ({} if options.alpha is None else {"alpha": options.alpha})
+
+
+def _monitor(folder: Path | None, threshold: float | None, source: list[str]) -> Monitor | None:
+    if folder is None:
+        return None
+    for given in map(Path, source):
+        if given.is_dir() and folder.resolve().is_relative_to(given.resolve()):
+            raise ModelProblem(
+                f"{folder} is inside {given}: its maps would be taken for pictures; choose another folder."
+            )
+    # A batch logs every unusual picture: only the rotation of the log bounds their number.
+    return monitor_room.Monitor(folder, threshold=threshold, per_minute=1_000_000)
+
+
+def _report_monitor(console: Console, monitor: Monitor) -> None:
+    state = monitor.state()
+    console.say(f"Monitored {state.watched:,}: {state.odd:,} odd, {state.logged:,} logged in {state.folder}.")
+    for problem in state.problems:
+        console.warn(problem)
+
+
+def _written(folder: Path | str) -> list[str]:
+    """Return the names in the folder of results; in cloud storage, those that a run always writes."""
+    if isinstance(folder, str):
+        return ["journal", "maps", "results.csv", "results.parquet"]
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _name(source: list[str]) -> str:
+    """Return the default name of a run's folder: that of its source, if there is just one."""
+    only = Path(source[0])
+    return (
+        result_folder.label_stem(only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
+    )
+
+
+@contextlib.contextmanager
+def stop_on_interrupt(cancel: threading.Event, console: Console, what: str = "pictures") -> Iterator[None]:
+    """Make the first Ctrl-C end the run in order, with its finished pictures in the table, and a second one at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_signal: int, _frame: Any) -> None:
+        signal.signal(signal.SIGINT, before)
+        cancel.set()
+        console.warn(f"Stopping after the {what} in progress. Press Ctrl-C again to stop at once.")
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,128 @@
+"""Print tables, JSON, progress and errors."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common.files import to_json
+from sightglass.common.legible import one_line, without_codes
+from sightglass.explain import phrases
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from rich.progress import Progress as Bars
+
+    Progress = Callable[[float, str], None]
+
+MAX_WIDTH = 100
+"""Columns of a table on a wider terminal, or without a terminal."""
+
+
+class Console:
+    """Write to this process's stdout and stderr; a progress bar is drawn only where stderr is a terminal.
+
+    Names in files of others are in nearly all that is said: none of it reaches the terminal as a code.
+    """
+
+    def __init__(self, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self._stdout = sys.stdout
+        self._bars: Bars | None = None
+
+    @contextlib.contextmanager
+    def _without_bar(self) -> Iterator[None]:
+        """Take the progress bar off the screen: both streams can be the same terminal."""
+        live = self._bars is not None and not self._bars.disable
+        if live and self._bars:
+            self._bars.stop()
+        yield
+        if live and self._bars:
+            self._stdout.flush()
+            self._bars.start()
+
+    def say(self, *lines: str) -> None:
+        """Print lines for a reader; nothing with --json."""
+        if not self.as_json:
+            with self._without_bar():
+                for line in lines:
+                    print(without_codes(line), file=self._stdout)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
+        """Print a table for a reader; columns named in `right` are aligned to the right."""
+        if self.as_json or not rows:
+            return
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Console as Screen
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        for i, name in enumerate(columns):
+            table.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=not i)
+        for row in rows:
+            table.add_row(*(Text(without_codes(cell)) for cell in row))
+        screen = Screen(file=self._stdout, highlight=False)
+        screen.width = min(screen.width, MAX_WIDTH) if screen.is_terminal else MAX_WIDTH
+        with self._without_bar():
+            screen.print(table)
+
+    def files(self, folder: Path | str, names: Sequence[str]) -> None:
+        """Print which files were written to a folder; for a subfolder, how many."""
+        if names:
+            places = [name.rpartition("/") for name in names]
+            counts = Counter(f"{inner}/" if inner else last for inner, _, last in places)
+            listed = (
+                f"{name} ({phrases.plural(count, 'file')})" if name.endswith("/") else name
+                for name, count in counts.items()
+            )
+            self.say(f"{folder}: {', '.join(listed)}")
+
+    def result(self, value: Any) -> None:
+        """Print the whole answer as JSON; nothing without --json."""
+        if self.as_json:
+            print(to_json(value), file=self._stdout)
+
+    def fail(self, sentence: str) -> None:
+        """Print an error that is the whole answer."""
+        self.warn(sentence)
+        if self.as_json:
+            import json
+
+            print(json.dumps({"error": one_line(sentence)}), file=self._stdout)
+
+    def warn(self, sentence: str) -> None:
+        print(one_line(sentence), file=sys.stderr)
+
+    @contextlib.contextmanager
+    def progress(self, words: str) -> Iterator[Progress]:
+        """Show a bar for the duration of the block; yields its setter: a share 0..1 (below 0: unknown) and words.
+
+        Whatever libraries print meanwhile goes to stderr.
+        """
+        from rich.console import Console as Screen
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Live
+
+        screen = Screen(file=sys.stderr)
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
+        with (
+            Live(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bars,
+            contextlib.redirect_stdout(sys.stderr),
+        ):
+            self._bars = bars
+            task = bars.add_task(without_codes(words), total=None)
+
+            def update(share: float, words: str) -> None:
+                bars.update(
+                    task, total=None if share < 0 else 1.0, completed=max(share, 0), description=without_codes(words)
+                )
+
+            try:
+                yield update
+            finally:
+                self._bars = None

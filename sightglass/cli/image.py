@@ -1,0 +1,109 @@
+"""`image` and `class`: explain pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from sightglass.cli import options as cli
+from sightglass.cli.console import Console
+from sightglass.cli.pictures import Series, extra_files, load_explainer, parse_formats, report
+from sightglass.common.errors import ModelProblem
+from sightglass.export import class_files, result_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sightglass.common.files import Json
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.explanation import Explanation
+    from sightglass.export.result_folder import File
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions(cli.OutputOptions, cli.ModelOptions):
+    npy: bool = cli.field(
+        "--npy", "Also write each map at picture size: .npy, float32 (H, W) in 0..1.", cli.OUT, default=False
+    )
+    also: cli.ExtraFormats = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassOptions(cli.OutputOptions, cli.ModelOptions):
+    pass
+
+
+@cli.verb(
+    cli.app,
+    "image",
+    """
+    python -m sightglass image bus.jpg
+    python -m sightglass image *.jpg --model efficientnet-lite2 --top-k 3 --out out
+    python -m sightglass image bus.jpg --question why --class trolleybus --npy
+    python -m sightglass image bus.jpg --method layercam --target-layers blocks.4,bn2
+    python -m sightglass image bus.jpg --also svg,html,gif
+    python -m sightglass image bus.jpg --json | jq .results[0].headline
+    """,
+)
+def image(pictures: cli.Pictures, asked: cli.Asked, options: ImageOptions) -> int:
+    """Show what a model predicts for a picture, and where it looked for each of its best predictions.
+
+    Each picture's folder gets gradcam_prediction.png (picture, heatmap, overlay), an overlay for each of the best
+    classes in top_predictions/, topk_comparison.jpg, maps.npz with the numbers, analysis_summary.json, and recipe.json,
+    from which `replay` makes exactly the same maps.
+    """
+    console, formats, style = Console(options.json), parse_formats(options.also), options.style()
+    explainer, given = _loaded(console, asked, options)
+
+    def work(explanation: Explanation) -> tuple[Json, Iterator[File]]:
+        report(console, explanation, style)
+        summary = result_folder.summary(explanation, style)
+        made = chain(
+            result_folder.of_picture(explanation, style, npy=options.npy),
+            extra_files(explanation, formats, style),
+        )
+        return summary, result_folder.with_summary(made, summary)
+
+    return Series(console, explainer, pictures, given, options.out, style).run(work)
+
+
+@cli.verb(
+    cli.app,
+    "class",
+    """
+    python -m sightglass class bus.jpg --class trolleybus
+    python -m sightglass class bus.jpg --class 874 --class minibus --question why
+    python -m sightglass class bus.jpg --class goldfish --json | jq .results[0].classes[0].rank
+    """,
+)
+def class_(pictures: cli.Pictures, asked: cli.Asked, options: ClassOptions) -> int:
+    """Show what speaks for a class of your choice, given by name or index, whatever the model predicts.
+
+    Each class gets class_analysis_<class>.json (its rank among all classes, its score, its map in numbers and how far
+    that map agrees with the map of the best class), gradcam_class_<class>.png and .npy.
+    """
+    if "targets" not in asked:
+        raise ModelProblem("Which class? Name it: --class cat, or its index: --class 281.")
+    console, style = Console(options.json), options.style()
+    explainer, given = _loaded(console, asked, options)
+
+    def work(explanation: Explanation) -> tuple[Json, Iterator[File]]:
+        analyses = [class_files.class_analysis(explanation, i) for i in range(len(explanation.heatmaps))]
+        for analysis in analyses:
+            console.say(f"{explanation.image.name}, {explanation.model.id}: {analysis['headline']}")
+        made = chain.from_iterable(
+            class_files.of_class(explanation, i, analysis, style) for i, analysis in enumerate(analyses)
+        )
+        return {"picture": explanation.image.name, "classes": analyses, "recipe": explanation.recipe}, made
+
+    return Series(console, explainer, pictures, given, options.out, style).run(work)
+
+
+def _loaded(
+    console: Console, asked: cli.Asked, options: ImageOptions | ClassOptions
+) -> tuple[Explainer, dict[str, Any]]:
+    """Return the explainer, and its options checked, with the classes to explain as targets."""
+    with console.progress(f"Loading {options.model}") as progress:
+        explainer = load_explainer(options.model, options.device, progress, asked)
+    return explainer, cli.with_classes(asked, explainer)

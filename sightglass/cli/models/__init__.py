@@ -1,0 +1,178 @@
+"""`models list | show | layers | add`: list and add models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sightglass.cli import options as cli
+from sightglass.cli.console import Console
+from sightglass.cli.models import add as models_add
+from sightglass.cli.pictures import load_explainer
+from sightglass.common.errors import Problem
+from sightglass.explain import questions
+from sightglass.explain.evidence import layers as evidence_layers
+from sightglass.explain.phrases import download
+from sightglass.models import catalog, catalog_tables, weights
+from sightglass.models import catalog as models_catalog
+
+if TYPE_CHECKING:
+    from sightglass.common.files import Json
+    from sightglass.models.spec import ModelSpec
+
+app = cli.group("List models, their weights and layers, and add your own.")
+COLUMNS = ("id", "family", "size", "task", "here", "download", "licence")
+"""Of the table of models; in JSON `download` is `download_mb`, a number."""
+_UNSHOWN = ("labels", "download_mb")
+"""What `show` says in another place than its table."""
+Name = Annotated[str, typer.Argument(metavar="ID", help="A model listed by `models list`, or timm/<name>.")]
+
+
+@cli.verb(
+    app,
+    "list",
+    """
+    python -m sightglass models list
+    python -m sightglass models list yolo --here
+    python -m sightglass models list --task detect --json
+    """,
+)
+def list_(
+    search: Annotated[str, typer.Argument(metavar="[WORD]", help="Part of an id or family name.")] = "",
+    task: Annotated[str | None, cli.option("--task classify|detect|embed", "Only models for this task.")] = None,
+    here: Annotated[bool, cli.option("--here", "Only models whose weights are on this machine.")] = False,
+    json: cli.Json = False,
+) -> int:
+    """List the models of the catalogue: family, size, licence, and whether the weights are on this machine.
+
+    Where they are not, the first use downloads them: `download` says about how large the file is.
+    """
+    if task is not None and task not in catalog_tables.TASKS:
+        raise Problem(f"--task is {task}: use {', '.join(catalog_tables.TASKS[:-1])} or {catalog_tables.TASKS[-1]}.")
+    console = Console(json)
+    found = [
+        _row(spec, catalog.available(spec))
+        for spec in catalog.catalog().values()
+        if task in (None, spec.task) and search.lower() in f"{spec.id} {spec.family}".lower()
+    ]
+    found = [row for row in found if row["here"] or not here]
+    console.table(COLUMNS, [[_cell(row, name) for name in COLUMNS] for row in found], right=("download",))
+    if not found:
+        console.say("No model matches: leave out a word or --here.")
+    if (wrong := catalog.problem()) is not None:
+        console.warn(wrong)
+    console.result({"models": found})
+    return 0
+
+
+@cli.verb(app, "show", "python -m sightglass models show efficientnet-lite0 --labels")
+def show(
+    model: Name,
+    labels: Annotated[bool, cli.option("--labels", "Also list its classes, by index.")] = False,
+    json: cli.Json = False,
+) -> int:
+    """Show all that is known of one model; it is loaded if its weights are on this machine."""
+    console = Console(json)
+    found = models_catalog.spec(model)
+    here = models_catalog.available(found)
+    known: Json = _row(found, here) | {
+        "architecture": found.arch,
+        "source": found.source,
+        "method": found.method,
+        "weights": weights.find(found),
+    }
+    if here:
+        with console.progress(f"Loading {model}") as progress:
+            explainer = load_explainer(model, "cpu", progress)
+            resident, adapter = explainer.resident, explainer.resident.adapter
+            known |= {
+                "parameters": resident.parameters,
+                "classes": len(explainer.labels),
+                "target_layers": explainer.default_layers,
+                "input": (resident.probed if explainer.layers else None),
+                "preprocessings": adapter.preprocessings,
+                "parts": adapter.parts,
+                "questions": ("where", "why") if questions.answers_why(resident) else (),
+                "weights_sha256": adapter.weights_sha256,
+            }
+            if labels:
+                known["labels"] = explainer.labels
+    shown = {name: value for name, value in known.items() if name not in _UNSHOWN and value not in (None, "", ())}
+    shown["weights"] = getattr(known["weights"], "name", "")
+    console.table(("", model), [(name.replace("_", " "), _text(value)) for name, value in shown.items()])
+    if labels and here:
+        console.table(("index", "class"), [(str(i), name) for i, name in enumerate(known["labels"])], right=("index",))
+    if not here:
+        console.say(f"Its weights are not on this machine: the first use {_first_use(found)}.")
+    console.result(known)
+    return 0
+
+
+@cli.verb(
+    app,
+    "layers",
+    """
+    python -m sightglass models layers efficientnet-lite0
+    python -m sightglass models layers yolo11n --all
+    python -m sightglass models layers resnet50 --json
+    """,
+)
+def layers(
+    model: Name,
+    every: Annotated[bool, cli.option("--all", "Also layers nested in others.")] = False,
+    json: cli.Json = False,
+) -> int:
+    """List the layers of a model at which a map can be taken, in order of execution, and its named presets."""
+    console = Console(json)
+    with console.progress(f"Loading {model}") as progress:
+        explainer = load_explainer(model, "cpu", progress)
+        found = evidence_layers.layer_choices(explainer.resident, every=every)
+    shown, default, presets = found.layers, found.default, found.presets
+    rows, cells = [], []
+    for layer in shown:
+        (channels, height, width), chosen = layer.shape, layer.path in default
+        rows.append({"path": layer.path, "shape": layer.shape, "layout": layer.layout, "default": chosen})
+        cells.append((layer.path, str(channels), f"{height} × {width}", "default" * chosen))
+    columns = ("path", "channels", "rows × columns", "")
+    console.table(columns, cells, right=columns[1:3])
+    for name, paths in presets.items():
+        console.say(f"{name}: {', '.join(paths)}")
+    if not shown:
+        console.say(f"{model} exposes no internals and so no layers.")
+    console.result({"model": model, "layers": rows, "default": default, "presets": presets})
+    return 0
+
+
+def _row(spec: ModelSpec, here: bool) -> Json:
+    known = {name: getattr(spec, name) for name in ("id", "family", "size", "task")}
+    return known | {"here": here, "download_mb": spec.megabytes, "licence": spec.licence}
+
+
+def _cell(row: Json, column: str) -> str:
+    if column == "download":
+        return "" if row["here"] else download(row["download_mb"])
+    return _text(row[column])
+
+
+def _first_use(spec: ModelSpec) -> str:
+    if weights.offline() or not weights.downloadable(spec):
+        return "says which file to put where"
+    return ", ".join(filter(None, ("downloads them", download(spec.megabytes))))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+cli.verb(
+    app,
+    "add",
+    """
+    python -m sightglass models add leaf.pth --image leaf.jpg
+    python -m sightglass models add leaf.ckpt --arch nets.py:PlantCNN --labels class_to_idx.json
+    python -m sightglass models add sketch.h5 --name sketch --set weights.preprocessing.size=64 --yes
+    """,
+)(models_add.add)

@@ -1,0 +1,319 @@
+"""`models add`: inspect, try and register a model file."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import uuid
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from sightglass.cli import options as cli
+from sightglass.cli.console import Console
+from sightglass.cli.models.toml import file_lock, relative, text_of, with_table
+from sightglass.common.errors import ImageProblem, ModelProblem, Problem
+from sightglass.common.files import Json, write_file
+from sightglass.common.packaged import photographs
+from sightglass.common.settings import settings
+from sightglass.explain.findings import preprocessing_check
+from sightglass.explain.picture import image as picture_image
+from sightglass.explain.picture import planes as picture_planes
+from sightglass.explain.rendering import style
+from sightglass.models import catalog, inspect
+from sightglass.models import catalog as models_catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.findings.finding import Finding
+    from sightglass.explain.picture.image import Image
+    from sightglass.models.inspect import TableDraft, Toml, Unknown
+
+Answer = TypeVar("Answer")
+PROMPTS = ("a person", "a vehicle", "an animal")
+"""Words with which a model with an open vocabulary is tried."""
+WINDOWS = 49
+"""Number of places to occlude when trying a model that exposes no internals."""
+RANDOM = "random numbers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddOptions:
+    name: str | None = cli.field("--name ID", "Id of the model \\[the file's name].")
+    arch: str | None = cli.field("--arch NAME", "A name of torchvision or timm, or your_file.py:ClassName.")
+    labels: str | None = cli.field("--labels FILE", "File with the names of its classes: .json or text.")
+    set_: list[str] | None = cli.field(
+        "--set KEY=VALUE", "Set a key of the table, such as weights.preprocessing.size=64."
+    )
+    image: str | None = cli.field("--image PICTURE", "Picture to try it on \\[a packaged photograph].")
+    trust: bool = cli.field("--trust", "Open the file even if that runs code in it.", default=False)
+    yes: bool = cli.field("--yes -y", "Ask nothing: take the likely answers.", default=False)
+    force: bool = cli.field("--force", "Overwrite a model of the same name.", default=False)
+    json: cli.Json = False
+
+
+def add(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The model's file, or its folder.")], options: AddOptions
+) -> int:
+    """Add your own model: inspect its file, write its table into models.toml, and try it on one picture.
+
+    The table goes into the file named by SIGHTGLASS_MODELS, or else ./models.toml; everything else in it stays. It is
+    written only if the model loads. A class in a Python file is your code: it runs.
+    """
+    console = Console(options.json)
+    asks = not (options.yes or options.json) and sys.stdin.isatty()
+    with console.progress(f"Opening {file}"):
+        path = models_catalog.model_file(file)
+    draft, given = _inspected(console, path, options, asks=asks)
+    console.say(*draft.notes)
+    id_ = _id(options.name or path.stem)
+    if options.name is not None and id_ != options.name:
+        console.say(f"It is called {id_}: a name consists of small letters, digits, dots, dashes and underscores.")
+    to = (settings().models or Path("models.toml")).absolute()
+    table = relative(_filled(draft, given, asks=asks), to.parent)
+    text, whole = text_of(id_, table), with_table(to, id_, table, force=options.force)
+    _check_packaged(id_, to, force=options.force)
+    with _temporary_catalog(to, whole, id_):
+        console.say("", text.strip(), "")
+        trial = _summary(*_try(console, id_, options.image))
+    # The trial takes a while: the file is read again, so that changes made to it meanwhile stay.
+    with file_lock(to):
+        write_file(to, with_table(to, id_, table, force=options.force).encode("utf-8"))
+    console.say(f"{id_} is in {to}.")
+    console.result({"model": id_, "file": to, "table": text, "notes": draft.notes, "proof": trial})
+    return 0
+
+
+def _inspected(console: Console, path: Path, options: AddOptions, *, asks: bool) -> tuple[TableDraft, Toml]:
+    """Return what the file says, and the keys that the options set."""
+    given = {
+        **({inspect.TRUST: "yes"} if options.trust else {}),
+        **_settings(options.set_ or ()),
+        **({"weights.labels": _existing(options.labels)} if options.labels else {}),
+    }
+    with console.progress(f"Inspecting {path.name}") as progress:
+        progress(-1, path.name)
+        draft = inspect.inspect_model(path, _arch(options.arch))
+    if options.arch is not None:
+        given["arch"] = _arch(options.arch)
+    elif asks and (unknown := _unknown(draft, "arch")) is not None:
+        draft = _answer(unknown, lambda answer: inspect.inspect_model(path, _arch(answer)))
+    return draft, given
+
+
+def _settings(texts: Sequence[str]) -> Toml:
+    """Return `KEY=VALUE` as a dict; a value that is not TOML is a string."""
+    import tomllib
+
+    found: Toml = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not re.fullmatch(r"\w+(\.\w+)*", key.strip()):
+            raise ModelProblem(f"--set is {text!r}: it should be KEY=VALUE, such as weights.preprocessing.size=64.")
+        try:
+            found[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key.strip()] = value.strip()
+    return found
+
+
+def _existing(file: str) -> str:
+    path = Path(file).expanduser().absolute()
+    if not path.is_file():
+        raise ModelProblem(f"There is no file {path}: give the one with the names of the classes.")
+    return str(path)
+
+
+def _arch(arch: str | None) -> str:
+    """Return an architecture, with the path of a Python file made absolute."""
+    file, colon, name = (arch or "").rpartition(":")
+    return f"{Path(file).expanduser().absolute()}:{name}" if colon and file.endswith(".py") else arch or ""
+
+
+_FILES: dict[str, Callable[[str], str]] = {
+    "arch": _arch,
+    "weights.labels": lambda file: _existing(file) if file else "",
+}
+"""How an answer that names a file is read; others are TOML."""
+
+
+def _check_packaged(id_: str, to: Path, *, force: bool) -> None:
+    """Raise ModelProblem if a packaged model has that name, which would silently become another model."""
+    if not force and any(id_ == spec.id for family in catalog.families(packaged=True).values() for spec in family):
+        raise ModelProblem(
+            f"There is a packaged model {id_}: give another name (--name my-{id_}), or --force to replace it "
+            f"wherever {to.name} is read."
+        )
+
+
+def _unknown(draft: TableDraft, key: str) -> Unknown | None:
+    return next((unknown for unknown in draft.unknown if unknown.key == key), None)
+
+
+def _filled(draft: TableDraft, given: Toml, *, asks: bool) -> Toml:
+    """Return the draft's table with given, answered or likely values; raise ModelProblem if one is still missing."""
+    table: Toml = {
+        "loader": draft.loader,
+        **({"arch": draft.arch} if draft.arch else {}),
+        **_copy(draft.table),
+    }
+    answers = dict(given)
+    lacking = []
+    trusted = answers.pop(inspect.TRUST, "")
+    if (unknown := _unknown(draft, inspect.TRUST)) is not None:
+        answer = trusted or (_ask(unknown) if asks else "")
+        if not answer.lower().startswith("y"):
+            raise ModelProblem(f"{unknown.question} Add --trust if you do.")
+    for unknown in draft.unknown:
+        if unknown.key in answers or unknown.key == inspect.TRUST:
+            continue
+        read = _FILES.get(unknown.key, str)
+        answer = _answer(unknown, read) if asks else read(unknown.default) if unknown.default else ""
+        if answer:
+            answers |= {unknown.key: answer} if unknown.key in _FILES else _settings([f"{unknown.key}={answer}"])
+        elif unknown.needed:
+            lacking.append(unknown)
+    if lacking:
+        first = lacking[0]
+        option = (
+            f"--{first.key.rpartition('.')[2]}" if first.key in ("arch", "weights.labels") else f"--set {first.key}="
+        )
+        hint = f" (similar: {', '.join(first.choices[:5])})" if first.choices else ""
+        raise ModelProblem(f"{first.question} Answer with {option}{hint}.")
+    for key, value in answers.items():
+        *above, last = key.split(".")
+        place = table
+        for part in above:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return table
+
+
+def _copy(table: Toml) -> Toml:
+    return {key: _copy(value) if isinstance(value, dict) else value for key, value in table.items() if value != ""}
+
+
+def _answer(unknown: Unknown, read: Callable[[str], Answer]) -> Answer:
+    """Ask, and return the answer as `read` returns it; a wrong answer is asked for again."""
+    while True:
+        try:
+            return read(_ask(unknown))
+        except Problem as problem:
+            typer.echo(str(problem), err=True)
+
+
+def _ask(unknown: Unknown) -> str:
+    """Ask on the terminal and return the answer; a choice can be given by its number."""
+    for number, choice in enumerate(unknown.choices, 1):
+        typer.echo(f"  {number}  {choice}", err=True)
+    default = unknown.default
+    hint = "" if default or unknown.needed else " (press Enter to skip)"
+    answer: str = typer.prompt(
+        f"{unknown.question}{hint}",
+        default=default or (None if unknown.needed else ""),
+        show_default=bool(default),
+        prompt_suffix=" ",
+        err=True,
+    )
+    answer = answer.strip()
+    chosen = answer.isdigit() and 0 < int(answer) <= len(unknown.choices)
+    return unknown.choices[int(answer) - 1] if chosen else answer
+
+
+def _id(name: str) -> str:
+    found = re.sub(r"[^\w.-]+", "-", name).strip("-.").lower()
+    if not found:
+        raise ModelProblem(f"{name!r} is not a name for a model: give another with --name.")
+    return found
+
+
+@contextmanager
+def _temporary_catalog(to: Path, whole: str, id_: str) -> Iterator[None]:
+    """Make the catalogue read the new text of the file within the block; raise ModelProblem if it cannot."""
+    draft = to.with_name(f".{to.name}.{uuid.uuid4().hex}")
+    named = os.environ.get("SIGHTGLASS_MODELS")
+    try:
+        draft.write_text(whole, "utf-8")
+        os.environ["SIGHTGLASS_MODELS"] = str(draft)
+        wrong = catalog.faults()
+        if id_ in wrong or id_ not in catalog.catalog():
+            raise ModelProblem(wrong.get(id_, wrong.get("", "")).replace(draft.name, to.name))
+        yield
+    finally:
+        os.environ.pop("SIGHTGLASS_MODELS", None)
+        if named is not None:
+            os.environ["SIGHTGLASS_MODELS"] = named
+        draft.unlink(missing_ok=True)
+
+
+def _try(console: Console, id_: str, image: str | None) -> tuple[Explanation, list[Finding]]:
+    """Explain one picture with the model and print that; return it with the findings on its preprocessing."""
+    from sightglass.cli.pictures import load_explainer, report
+
+    with console.progress(f"Trying {id_}") as progress:
+        explainer = load_explainer(id_, "cpu", progress)
+        # A model with an open vocabulary and no classes is tried with some words.
+        prompted = not explainer.labels and explainer.resident.adapter.takes_words
+        words: dict[str, Any] = {"vocabulary": PROMPTS} if prompted else {}
+        adapter = explainer.resident.adapter
+        if not explainer.resident.gradients:
+            # The default takes a thousand passes; this only has to show that the model works.
+            words |= {"method": "occlusion", "masks": WINDOWS}
+        channels = adapter.channels
+        if image is None and channels not in (1, 3):
+            console.say(f"It takes {channels} channels: tried on random numbers, so its prediction means nothing.")
+            picture = _random(channels, *(adapter.preprocessing.size if adapter.preprocessing else (224, 224)))
+        else:
+            picture = picture_image.Image.open(image or _picture())
+        explanation = explainer(picture, top_k=3, **words)
+    report(console, explanation, style.FILE_STYLE)
+    if prompted:
+        return explanation, []
+    images = [explanation.image, *_photographs(explanation.image.sha256)]
+    found = [
+        finding
+        for check in (preprocessing_check.suspect, preprocessing_check.resizing)
+        if (finding := check(explainer.resident, images)) is not None
+    ]
+    for finding in found:
+        console.say(f"{finding.level}: {finding.text}")
+    return explanation, found
+
+
+def _random(channels: int, height: int, width: int) -> Image:
+    import numpy as np
+
+    numbers = np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
+    # `Image.open` would read four channels as a picture with transparency.
+    pixels, planes, notes = picture_planes.shown(numbers, RANDOM, picture_image.MAX_PIXELS)
+    return picture_image.Image(pixels, RANDOM, notes, planes=planes)
+
+
+def _picture() -> Path:
+    if (found := next(iter(photographs().values()), None)) is None:
+        raise ImageProblem("There is no packaged photograph here: give a picture with --image.")
+    return found
+
+
+def _photographs(but: str) -> list[Image]:
+    """Return the packaged photographs except the one with this sha256."""
+    return [image for path in photographs().values() if (image := picture_image.Image.open(path)).sha256 != but]
+
+
+def _summary(explanation: Explanation, found: list[Finding]) -> Json:
+    return {
+        "picture": explanation.image.name,
+        "predictions": explanation.predictions,
+        "maps": [
+            {"label": heatmap.target.label, "layers": heatmap.layers, "method": heatmap.method, "state": heatmap.state}
+            for heatmap in explanation.heatmaps
+        ],
+        "diagnosis": [*explanation.diagnosis, *found],
+    }

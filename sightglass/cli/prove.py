@@ -1,0 +1,119 @@
+"""`prove`: hide and keep what a map shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from sightglass.cli import options as cli
+from sightglass.cli.console import Console
+from sightglass.cli.pictures import extra_files, load_explainer, open_picture, parse_formats
+from sightglass.common.errors import Problem
+from sightglass.explain import phrases
+from sightglass.explain.rendering import style
+from sightglass.export import result_folder
+from sightglass.export.proof import files as proof_files
+
+if TYPE_CHECKING:
+    from sightglass.cli.console import Progress
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.picture.image import Image
+
+FILLINGS = ("blur", "mean")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProveOptions(cli.ModelOptions):
+    class_: str | None = cli.field(
+        "--class --target -c NAME|INDEX", "Prove the map of this class instead of the best one.", cli.MAP
+    )
+    map: int | None = cli.field(
+        "--map N", "Prove the map of the model's answer N; the surest is 1. Of a detector, box N.", cli.MAP
+    )
+    steps: int | None = cli.field("--steps N", "Number of shares that are hidden and kept, 2 to 100 \\[20].", cli.OUT)
+    filling: list[str] | None = cli.field(
+        "--filling blur|mean|linear",
+        "What hidden pixels are set to; may be repeated, the first is the main one \\[blur and mean].",
+        cli.OUT,
+    )
+    also: cli.ExtraFormats = None
+    all_measures: bool = cli.field(
+        "--all-measures", "Also print the measures that do not agree with known causes.", cli.OUT, default=False
+    )
+    out: cli.Out = None
+    json: cli.Json = False
+
+
+@cli.verb(
+    cli.app,
+    "prove",
+    """
+    python -m sightglass prove bus.jpg
+    python -m sightglass prove bus.jpg --class trolleybus --question why
+    python -m sightglass prove bus.jpg -m yolo11n --map 2 --steps 10 --filling linear
+    python -m sightglass prove bus.jpg --also html,report
+    python -m sightglass prove bus.jpg --json | jq .sentence
+    """,
+)
+def prove(picture: cli.Picture, asked: cli.Asked, options: ProveOptions) -> int:
+    """Test a map: hide the hottest part of the picture, keep nothing else, and see what the model still says, beside
+    the same with maps that know nothing.
+
+    The picture's folder gets proof.png with the curves, and proof.json with the numbers and the recipe, from which
+    `replay` makes exactly the same curves. The reports of --also carry the proof.
+    """
+    from sightglass.explain.proof import words
+
+    console, formats = Console(options.json), parse_formats(options.also)
+    with console.progress(f"Loading {options.model}") as progress:
+        image = open_picture(picture, console)
+        (folder,) = result_folder.places([image.name], options.out)
+        result_folder.check(folder)
+        explanation = _explained(image, asked, options, progress)
+        given: dict[str, Any] = {} if options.steps is None else {"steps": options.steps}
+        proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, **given)
+        made = proof_files.files(explanation, 0, proof), extra_files(explanation, formats, style.FILE_STYLE)
+        names = result_folder.write(folder, chain(*made))
+    heatmap = explanation.heatmaps[0]
+    console.say(
+        f"{image.name}: {explanation.model.id}, the map of {heatmap.target.label}",
+        phrases.plain_text(proof.sentence),
+    )
+    console.table(words.COLUMNS, words.rows(proof, every=options.all_measures), right=words.COLUMNS[1:])
+    found = proof_files.summary(explanation, 0, proof)
+    console.say(*map(phrases.plain_text, words.lines(proof, every=options.all_measures)), *found["findings"])
+    console.files(folder, names)
+    console.result(found | {"folder": folder, "files": names})
+    return 0
+
+
+def _explained(image: Image, asked: cli.Asked, options: ProveOptions, progress: Progress) -> Explanation:
+    """Return an explanation with the one map to prove."""
+    if options.map is not None and options.class_ is not None:
+        raise Problem("--map is one answer, and --class one class: leave one of them out.")
+    if options.map is not None and options.map < 1:
+        raise Problem(f"--map is {options.map}: answers are counted from 1, the surest first.")
+    explainer = load_explainer(options.model, options.device, progress, asked)
+    detects = explainer.model.task == "detect"
+    given = asked | {"top_k": 1} | ({"per": "detection"} if detects else {})
+    if "confidence" in asked and not detects:
+        raise Problem(f"{explainer.model.id} draws no boxes, so --score-thr would have no effect: leave it out.")
+    if options.class_ is not None:
+        labels = cli.known_labels(asked, explainer)
+        (index,) = cli.class_indices([options.class_], labels)
+        # A number means a box of a detector.
+        given["targets"] = (labels[index] if detects else index,)
+    elif options.map is not None and options.map > 1:
+        given["targets"] = (_answer(explainer, image, options.map, given),)
+    return explainer(image, progress=progress, **given)
+
+
+def _answer(explainer: Explainer, image: Image, number: int, given: dict[str, Any]) -> int:
+    """Return the target of the answer of that number: a class, or of a detector a box; raise Problem without it."""
+    found = explainer(image, maps=False, **given | {"top_k": number}).predictions
+    if number > len(found):
+        more = "; a lower --score-thr shows more" if explainer.model.task == "detect" else ""
+        raise Problem(f"There is no answer {number}: {explainer.model.id} gives {len(found)} here{more}.")
+    return number - 1 if explainer.model.task == "detect" else found[number - 1].index

@@ -1,0 +1,182 @@
+"""`replay`: make a recipe's maps again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sightglass.cli import options as cli
+from sightglass.cli.console import Console
+from sightglass.cli.pictures import open_picture, report
+from sightglass.common.errors import ModelProblem
+from sightglass.explain import phrases, replaying
+from sightglass.explain import recipe as explain_recipe
+from sightglass.explain.picture import examples
+from sightglass.export import embedded_recipe, result_folder
+from sightglass.export.proof import files as proof_files
+
+if TYPE_CHECKING:
+    from sightglass.common.files import Json
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.recipe import Recipe
+
+MAX_BYTES = 64 * 2**20
+"""Size of a file in which a recipe is looked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayOptions(cli.OutputOptions):
+    picture: str | None = cli.field(
+        "--picture -p FILE",
+        "The picture to explain \\[the one embedded in a PNG or JPG, or a nearby file of its name].",
+    )
+    device: str | None = cli.field("--device NAME", "A device other than the recipe's.")
+
+
+@cli.verb(
+    cli.app,
+    "replay",
+    """
+    python -m sightglass replay explained/bus/recipe.json --picture bus.jpg
+    python -m sightglass replay explained/bus/gradcam_prediction.png --picture bus.jpg
+    python -m sightglass replay recipe.json --device cpu --out again --json
+    """,
+)
+def replay(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="recipe.json, or a PNG, JPG, SVG or PDF with an embedded recipe.")
+    ],
+    options: ReplayOptions,
+) -> int:
+    """Make the same maps again: the same picture, weights and options, each of them checked.
+
+    If maps.npz is beside the recipe, the new maps are compared with it value by value; if they differ, the exit code
+    is 1. A recipe with a proof, such as proof.json, makes its curves again, and proof.json beside it is compared.
+    Files are written only with --out.
+    """
+    console, style = Console(options.json), options.style()
+    known = read(recipe)
+    if options.picture is not None:
+        picture: Image | str = open_picture(options.picture, console)
+    else:
+        picture = _embedded_picture(recipe) or _find_picture(recipe, known)
+    if options.device is not None:
+        known = known.model_copy(update={"device": options.device})
+    with console.progress(f"Loading {known.model}") as progress:
+        explanation = replaying.replay(known, picture)
+        proof = replaying.replay_proof(known, explanation, progress=progress)
+    changed = _changed_versions(known)
+    same, difference = _compared(recipe.parent, known, explanation)
+    report(console, explanation, style)
+    for name, (before, now) in changed.items():
+        console.say(f"note: {name} was {before}, is {now or 'not installed'}.")
+    if known.prepared not in (None, prepared := explanation.recipe.prepared):
+        console.say(f"note: pictures were prepared {known.prepared}, and now {prepared}.")
+    if same is not None:
+        console.say("The maps match the saved ones bit for bit." if same else f"The maps differ, by {difference:.2g}.")
+    else:
+        console.say(f"There is no {result_folder.MAPS} of this recipe beside it, so the new maps were not compared.")
+    proved = None if proof is None else _report_proof(console, recipe.parent, known, proof)
+    names: list[str] = []
+    summary: Json = result_folder.summary(explanation, style)
+    summary |= {"same": same, "largest_difference": difference, "changed_versions": changed}
+    if proof is not None:
+        summary |= {"recipe": known, "proof": proof.summary(), "same_proof": proved}
+    if options.out is not None:
+        made = result_folder.of_picture(explanation, style)
+        if explanation.model.task == "detect":
+            made = result_folder.of_boxes(explanation, style, everything=False)
+        names = result_folder.write(options.out, result_folder.with_summary(made, summary))
+        console.files(options.out, names)
+    console.result(summary | {"folder": options.out, "files": names})
+    return 1 if same is False or proved is False else 0
+
+
+def _report_proof(console: Console, folder: Path, recipe: Recipe, proof: Proof) -> bool | None:
+    """Print a proof, and whether proof.json beside the recipe has the same curves; None if it has none of this map."""
+    import json
+
+    console.say(phrases.plain_text(proof.sentence))
+    try:
+        saved = json.loads((folder / proof_files.PROOF).read_text("utf-8"))
+        theirs = read(folder / proof_files.PROOF)
+        if (_request(theirs), theirs.prove) != (_request(recipe), recipe.prove):
+            return None
+        same = bool(saved["curves"] == json.loads(json.dumps(proof.summary()["curves"])))
+    except (OSError, ValueError, KeyError, TypeError, ModelProblem):
+        return None
+    console.say("The curves match the saved ones bit for bit." if same else "The curves differ from the saved ones.")
+    return same
+
+
+def _changed_versions(recipe: Recipe) -> dict[str, tuple[str, str | None]]:
+    """Return the versions in the recipe that differ from the installed ones, and those."""
+    now = explain_recipe.versions()
+    return {name: (before, now.get(name)) for name, before in recipe.versions.items() if now.get(name) != before}
+
+
+def read(path: Path) -> Recipe:
+    """Return the recipe in a recipe.json or embedded in a file; raise ModelProblem where there is none."""
+    import json
+
+    found = None
+    try:
+        data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
+        if path.suffix.lower() == ".json":
+            document = json.loads(data)
+            # A summary contains its recipe.
+            found = explain_recipe.Recipe.model_validate_json(json.dumps(document.get("recipe", document)))
+        else:
+            found = embedded_recipe.read(data)
+    except (OSError, ValueError, AttributeError, RecursionError):
+        pass
+    if found is None:
+        raise ModelProblem(f"{path} is not a recipe: give the recipe.json that an explanation was saved with.")
+    return found
+
+
+def _embedded_picture(path: Path) -> Image | None:
+    """Return the picture that a PNG or JPG carries beside its recipe."""
+    found = embedded_recipe.contents(path.read_bytes()) if path.suffix.lower() != ".json" else None
+    return embedded_recipe.original(found) if found is not None else None
+
+
+def _find_picture(path: Path, recipe: Recipe) -> Image | str:
+    """Return a file of the picture's name, here or near the recipe, or the example of that name.
+
+    Raises ModelProblem where there is none.
+    """
+    for folder in (Path(), path.parent, *list(path.absolute().parents)[1:3]):
+        if (folder / recipe.picture_name).is_file():
+            return str(folder / recipe.picture_name)
+    if (name := examples.example_named(recipe.picture_name)) is not None:
+        return examples.bundled(name)
+    raise ModelProblem(f"Where is the picture? Name it: --picture {recipe.picture_name}.")
+
+
+def _compared(folder: Path, recipe: Recipe, explanation: Explanation) -> tuple[bool | None, float | None]:
+    """Return whether the saved maps are these, and their largest difference; None without saved maps of this recipe."""
+    import numpy as np
+
+    now = result_folder.arrays(explanation)
+    try:
+        # Another explanation may have overwritten the recipe's.
+        if _request(read(folder / result_folder.RECIPE)) != _request(recipe):
+            return None, None
+        with np.load(folder / result_folder.MAPS, allow_pickle=False) as saved:
+            if set(saved.files) != set(now) or any(saved[name].shape != values.shape for name, values in now.items()):
+                return None, None
+            apart = max((float(abs(saved[name] - values).max(initial=0)) for name, values in now.items()), default=0.0)
+            return all(np.array_equal(saved[name], values, equal_nan=True) for name, values in now.items()), apart
+    except (OSError, ValueError, KeyError, ModelProblem):
+        return None, None
+
+
+def _request(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe without what depends on the machine."""
+    return recipe.model_dump(exclude={"versions", "device", "picture_name", "prove"})

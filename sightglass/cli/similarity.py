@@ -1,0 +1,257 @@
+"""`similarity`: compare pictures, rank galleries, evaluate re-identification."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sightglass.cli import options as cli
+from sightglass.cli.console import Console
+from sightglass.cli.pictures import load_explainer, open_picture
+from sightglass.common.errors import Problem
+from sightglass.explain import phrases
+from sightglass.explain.methods import SIMILARITY
+from sightglass.explain.methods import method as find_method
+from sightglass.explain.picture.item import LISTS
+from sightglass.explain.similarity import evaluation, ranking
+from sightglass.export import result_folder, similarity_files
+from sightglass.export.report import retrieval as retrieval_report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from sightglass.cli.console import Progress
+    from sightglass.common.files import Json
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.picture.image import Image
+    from sightglass.export.result_folder import File
+
+MAX_ROWS = 20
+"""Rows of a ranking that are printed; its file has all of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarityOptions(cli.LoadOptions):
+    gallery: str | None = cli.field(
+        "--gallery -g FOLDER", "Many pictures instead of B: a folder, a pattern, a path list or a .zip."
+    )
+    top: int = cli.field(
+        "--top N",
+        "With --gallery: the number of most similar pictures, or of worst queries, with maps.",
+        show_default=True,
+        default=5,
+    )
+    names: str | None = cli.field(
+        "--names SCHEME",
+        "With folders of queries and of a gallery: how names tell person and camera. market1501, msmt17, folders "
+        "(one per person), prefix (the person before _), or a pattern with the groups person and camera \\[what fits].",
+    )
+    visualize: bool = cli.field(
+        "--visualize", "With a folder of queries: also draw what each query found first.", default=False
+    )
+    model: cli.Model = "efficientnet-lite0"
+    of: str = cli.field(
+        "--of cosine|product",
+        "What makes the two similar and what makes them differ, or what adds up to the score.",
+        cli.MAP,
+        show_default=True,
+        default="cosine",
+    )
+    method: str | None = cli.field(
+        "--method NAME", f"{', '.join(SIMILARITY)}, or all, for two pictures \\[hirescam].", cli.MAP
+    )
+    out: cli.Out = None
+    json: cli.Json = False
+
+
+@cli.verb(
+    cli.app,
+    "similarity",
+    """
+    python -m sightglass similarity bus.jpg other.jpg
+    python -m sightglass similarity person.jpg --gallery persons/ --top 3 --model osnet_x0_25_msmt17
+    python -m sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --model osnet_x0_25_msmt17
+    python -m sightglass similarity a.jpg b.jpg --of product --method gradcam --target-layers blocks.4
+    python -m sightglass similarity a.jpg b.jpg --method all
+    python -m sightglass similarity a.jpg b.jpg --json | jq .score
+    """,
+)
+def similarity(
+    pictures: Annotated[
+        list[str], typer.Argument(metavar="A [B]", help="The query, and the picture to compare it with.")
+    ],
+    asked: cli.Asked,
+    options: SimilarityOptions,
+) -> int:
+    """Show how similar two pictures are to a model, and which regions of each make them so.
+
+    Any classifier will do (its last features are compared), or a model trained to compare.
+
+    For two pictures the folder gets similarity.jpg with both maps, pairs.jpg with the places that match best, maps.npz
+    and similarity.json. For a gallery: ranking.csv, and top1_..., top2_... with the maps of the most similar.
+
+    A folder of queries and a --gallery are evaluated by the protocol of Market-1501: mAP, rank-1, -5 and -10, in
+    report.html (with the worst queries explained), report.json and queries.csv. Both may be the same folder.
+    """
+    gallery = options.gallery
+    if len(pictures) != (1 if gallery else 2):
+        raise Problem(
+            "With --gallery give one picture or one folder, the queries."
+            if gallery
+            else "Give two pictures, or one and a --gallery to rank."
+        )
+    many = gallery is not None and (options.names is not None or _holds_many(pictures[0]))
+    if options.method == "all" and gallery:
+        raise Problem("--method all compares two pictures: name one method for a --gallery.")
+    if (options.names is not None or options.visualize) and not many:
+        raise Problem("--names and --visualize need a folder of queries and a --gallery.")
+    console, given = Console(options.json), asked | {"of": options.of}
+    # "all" is none of the engine's methods.
+    if options.method not in (None, "all"):
+        given["method"] = find_method(options.method).id
+    with console.progress(f"Loading {options.model}") as progress:
+        explainer = load_explainer(options.model, options.device, progress)
+        if many and gallery:
+            return _evaluation(console, progress, explainer, pictures[0], gallery, options, given)
+        query = open_picture(pictures[0], console)
+        if gallery:
+            return _gallery(console, progress, explainer, query, gallery, options, given)
+        return _two(console, explainer, query, open_picture(pictures[1], console), given, options)
+
+
+def _holds_many(path: str) -> bool:
+    """Return whether a source of queries is not one picture."""
+    return Path(path).is_dir() or Path(path).suffix.lower() in (*LISTS, ".zip") or glob.has_magic(path)
+
+
+def _two(
+    console: Console,
+    explainer: Explainer,
+    query: Image,
+    other: Image,
+    given: dict[str, Any],
+    options: SimilarityOptions,
+) -> int:
+    from sightglass.explain.similarity.similarity import similarity
+
+    found = similarity(explainer, query, other, **given)
+    baseline = ranking.context(explainer, query, found.preprocessing, other=other)
+    stem = query.name.rsplit(".", 1)[0]
+    (folder,) = result_folder.places([f"{stem}_and_{other.name}"], options.out)
+    files = [*similarity_files.of_similarity(found, baseline)]
+    if options.method == "all":
+        every = [similarity(explainer, query, other, **given | {"method": name}) for name in SIMILARITY]
+        files.append(similarity_files.of_methods(every))
+    written = result_folder.write(folder, files)
+    console.say(similarity_files.headline(found, baseline), baseline.words, *similarity_files.places(found))
+    best = found.matches.pairs[: similarity_files.PAIRS]
+    rows = [
+        (str(i), _cell(pair.query), _cell(pair.gallery), f"{pair.score:.2f}") for i, pair in enumerate(best, start=1)
+    ]
+    console.table(("pair", "cell of the first", "cell of the second", "similarity"), rows, right=("pair", "similarity"))
+    for note in found.notes:
+        console.say(f"note: {note}")
+    console.files(folder, written)
+    console.result(similarity_files.summary(found, baseline) | {"folder": folder, "files": written})
+    return 0
+
+
+def _gallery(
+    console: Console,
+    progress: Progress,
+    explainer: Explainer,
+    query: Image,
+    gallery: str,
+    options: SimilarityOptions,
+    given: dict[str, Any],
+) -> int:
+    from sightglass.explain.similarity.similarity import similarity
+
+    (folder,) = result_folder.places([f"{query.name.rsplit('.', 1)[0]}_gallery"], options.out)
+    result_folder.check(folder)
+    fitting = {name: given[name] for name in ("preprocessing",) if name in given}
+    found = ranking.rank(explainer, query, gallery, progress=progress, **fitting)
+    baseline = ranking.context(explainer, query, **fitting)
+    for name, sentence in found.failed:
+        console.warn(sentence if name in sentence else f"{name}: {sentence}")
+    made: list[Json] = []
+
+    def drawn() -> Iterator[File]:
+        yield similarity_files.of_ranking(found)
+        for i, hit in enumerate(found.hits[: options.top]):
+            progress(i / min(options.top, len(found.hits)), f"Map of {hit.name}")
+            pair = similarity(explainer, query, hit.item.open(), **given)
+            made.append(similarity_files.summary(pair, None) | {"rank": i + 1})
+            yield similarity_files.of_pair(pair, i + 1)
+
+    written = result_folder.write(folder, drawn())
+    console.say(f"{query.name} against {phrases.plural(len(found.hits), 'picture')}: {baseline.words}")
+    rows = [
+        (str(i + 1), hit.item.key, f"{hit.score:.2f}", baseline.verdict(hit.score)) for i, hit in enumerate(found.hits)
+    ]
+    console.table(("rank", "picture", "score", "that is"), rows[:MAX_ROWS], right=("rank", "score"))
+    if len(rows) > MAX_ROWS:
+        console.say(f"{len(rows) - MAX_ROWS} more are in ranking.csv.")
+    if found.itself:
+        console.say(f"note: left out, the same picture as the query: {', '.join(found.itself)}.")
+    console.files(folder, written)
+    console.result(
+        {
+            "query": query.name,
+            "model": explainer.model.id,
+            "context": baseline,
+            "ranking": similarity_files.ranking(found),
+            "top": made,
+            "itself": found.itself,
+            "failed": [{"picture": name, "error": sentence} for name, sentence in found.failed],
+            "folder": folder,
+            "files": written,
+        }
+    )
+    return 1 if found.failed else 0
+
+
+def _evaluation(
+    console: Console,
+    progress: Progress,
+    explainer: Explainer,
+    queries: str,
+    gallery: str,
+    options: SimilarityOptions,
+    given: dict[str, Any],
+) -> int:
+    name = Path(queries).resolve().stem or "queries"
+    (folder,) = result_folder.places([f"{name}_evaluation"], options.out)
+    result_folder.check(folder)
+    preprocessing = given.get("preprocessing", "trained")
+    found = evaluation.evaluate(
+        explainer, queries, gallery, names=options.names, preprocessing=preprocessing, progress=progress
+    )
+    for name, sentence in found.failed:
+        console.warn(sentence if name in sentence else f"{name}: {sentence}")
+    worst = options.top if explainer.resident.gradients else 0
+    files = retrieval_report.files(found, explainer, worst=worst, every=options.visualize, progress=progress, **given)
+    written = result_folder.write(folder, files)
+    console.say(found.words)
+    rows = [("mAP", f"{found.mean_ap:.1%}"), *((f"rank-{k}", f"{found.rank(k):.1%}") for k in evaluation.RANKS)]
+    console.table(("measure", "value"), rows, right=("value",))
+    worst_rows = [
+        (query.item.key, f"{query.average_precision:.2f}", str(query.first.rank), query.top[0].item.key)
+        for query in found.worst(options.top)
+    ]
+    columns = ("worst queries", "average precision", "first right rank", "found first")
+    console.table(columns, worst_rows, right=columns[1:3])
+    for remark in found.remarks:
+        console.say(f"note: {remark}")
+    console.files(folder, written)
+    console.result(found.summary() | {"folder": folder, "files": written})
+    return 1 if found.failed else 0
+
+
+def _cell(place: tuple[int, int]) -> str:
+    return f"row {place[0] + 1}, column {place[1] + 1}"

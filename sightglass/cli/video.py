@@ -1,0 +1,185 @@
+"""`video`: explain a clip."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sightglass import video as video_room
+from sightglass.cli import options as cli
+from sightglass.cli.batch import STOPPED, stop_on_interrupt
+from sightglass.cli.console import Console
+from sightglass.cli.pictures import load_explainer
+from sightglass.common.errors import Problem
+from sightglass.common.files import Json, file_stem
+from sightglass.video import clip as video_clip
+from sightglass.video import example, moments, write
+from sightglass.video import settings as video_settings
+
+if TYPE_CHECKING:
+    from sightglass.video import Settings, Summary
+
+FRAMES = "Frames"
+FILMS = ("gif", "webp")
+SHOWN = 20
+"""Moments that are printed; the file has all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameOptions:
+    every: int = cli.field("--every N", "Look at every N-th frame only \\[1].", FRAMES, default=1)
+    between: str = cli.field(
+        "--between interpolate|hold",
+        "With --every: mix the maps around a frame between, or hold the earlier one \\[interpolate].",
+        FRAMES,
+        default="interpolate",
+    )
+    start: str | None = cli.field("--start TIME", "Begin here, in seconds or as m:ss \\[0].", FRAMES)
+    end: str | None = cli.field("--end TIME", "End before this time \\[the clip's end].", FRAMES)
+    scale: str = cli.field(
+        "--scale frame|clip",
+        "Each map with its own maximum, or one scale over the clip for each class or object \\[frame].",
+        FRAMES,
+        default="frame",
+    )
+    smooth: float = cli.field(
+        "--smooth SECONDS", "Smooth maps over time, without lag; 0 is off \\[0.1].", FRAMES, default=0.1
+    )
+    objects: int = cli.field(
+        "--objects N", "Objects of a detector that get a map in each frame \\[3].", cli.BOXES, default=3
+    )
+    object_: int | None = cli.field("--object N", "Follow the one object with this number.", cli.BOXES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoOptions(FrameOptions, cli.OutputOptions, cli.ModelOptions):
+    size: int | None = cli.field(
+        "--size PIXELS", "Longest side of the drawn clip, never enlarged; 0 keeps its own \\[1280].", cli.OUT, min=0
+    )
+    no_labels: bool = cli.field("--no-labels", "Draw no boxes, names or scores.", cli.OUT, default=False)
+    no_sound: bool = cli.field("--no-sound", "Leave the clip's sound out.", cli.OUT, default=False)
+    also: list[str] | None = cli.field(
+        "--also gif,webp", "Also write a GIF or an animated WebP, small and without sound.", cli.OUT
+    )
+    restart: bool = cli.field("--restart", "Start over instead of resuming an earlier run.", cli.OUT, default=False)
+
+
+@cli.verb(
+    cli.app,
+    "video",
+    """
+    python -m sightglass video clip.mp4
+    python -m sightglass video scene.mp4 --model demo-s --out scene
+    python -m sightglass video clip.mp4 --class minibus --start 0:10 --end 0:25
+    python -m sightglass video clip.mov --model yolo11n --object 2 --every 3
+    python -m sightglass video clip.webm --scale clip --smooth 0 --also gif --json
+    """,
+)
+def video(
+    clip: Annotated[str, typer.Argument(metavar="CLIP", help="A video file: MP4, MOV, WebM, MKV, GIF or AVI.")],
+    asked: cli.Asked,
+    options: VideoOptions,
+) -> int:
+    """Show where a model looks in a clip: the clip with the maps over it, a timeline, and the moments of change.
+
+    The folder gets overlay.mp4 with the sound of the clip, timeline.csv and timeline.json. A detector's boxes are
+    followed from frame to frame, so that an object keeps its number and its map. A run that was stopped or killed
+    resumes when it is called again.
+    """
+    films = _films(options.also)
+    settings = _settings(options)
+    console, cancel = Console(options.json), threading.Event()
+    folder = options.out or Path("explained") / _stem(clip)
+    with console.progress("Reading the clip") as progress, stop_on_interrupt(cancel, console, "frames"):
+        opened = video_clip.Clip(_found(clip, console), Path(clip).name)
+        explainer = load_explainer(options.model, options.device, progress, asked)
+        made = video_room.run(
+            opened,
+            explainer,
+            folder,
+            options=cli.with_classes(asked, explainer),
+            settings=settings,
+            resume=not options.restart,
+            progress=progress,
+            cancel=cancel,
+        )
+        names = [] if made.cancelled else _filmed(made, films, console)
+    _report(console, made, names)
+    return STOPPED if made.cancelled else 0
+
+
+def _found(typed: str, console: Console) -> Path:
+    """Return the file that an argument names, or the example of that name, which is said."""
+    if (name := example.example_meant(typed)) is None:
+        return Path(typed)
+    console.warn(f"There is no {typed} in this folder: the example of that name is used.")
+    return example.example(name)
+
+
+def _settings(options: VideoOptions) -> Settings:
+    return video_settings.Settings(
+        every=options.every,
+        between=options.between,  # type: ignore[arg-type]
+        start=_seconds(options.start, "--start") or 0.0,
+        end=_seconds(options.end, "--end"),
+        scale=options.scale,  # type: ignore[arg-type]
+        smooth=options.smooth,
+        objects=options.objects,
+        only=options.object_,
+        labels=not options.no_labels,
+        side=video_settings.MAX_SIDE if options.size is None else options.size,
+        sound=not options.no_sound,
+        style=options.style(even=False),
+    )
+
+
+def _seconds(text: str | None, flag: str) -> float | None:
+    """Return `75`, `1:15` or `0:01:15` as seconds."""
+    if text is None:
+        return None
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        parts = []
+    if not 1 <= len(parts) <= 3 or any(not 0 <= part < float("inf") for part in parts):
+        raise Problem(f"{flag} is {text}: give seconds, or m:ss, as 75 or 1:15.")
+    return float(sum(part * 60**i for i, part in enumerate(reversed(parts))))
+
+
+def _films(also: list[str] | None) -> list[str]:
+    kinds = [kind.strip().lower() for text in also or () for kind in text.split(",") if kind.strip()]
+    if unknown := [kind for kind in kinds if kind not in FILMS]:
+        raise Problem(f"--also does not know {unknown[0]}: use {', '.join(FILMS)}; an MP4 is always written.")
+    return kinds
+
+
+def _stem(clip: str) -> str:
+    return file_stem(Path(clip).stem, otherwise="clip")
+
+
+def _filmed(made: Summary, films: list[str], console: Console) -> list[str]:
+    names = []
+    for kind in films:
+        name = made.clip.with_suffix(f".{kind}").name
+        if note := write.film(made.clip, made.folder / name, kind):
+            console.warn(note)
+        names.append(name)
+    return names
+
+
+def _report(console: Console, made: Summary, films: list[str]) -> None:
+    console.say(f"{made.words}.")
+    for note in made.notes:
+        console.warn(note)
+    rows = [(moments.clock(one.seconds), f"{one.frame:,}", one.words) for one in made.moments[:SHOWN]]
+    console.table(("time", "frame", "moment"), rows, right=("time", "frame"))
+    if more := len(made.moments) - len(rows):
+        console.say(f"And {more:,} more: timeline.json has all.")
+    if not made.cancelled:
+        console.files(made.folder, [made.clip.name, "timeline.csv", "timeline.json", *films])
+    found: Json = {"folder": made.folder, "cancelled": made.cancelled, **made.facts}
+    console.result(found | {"seconds": made.seconds, "moments": [vars(one) for one in made.moments]})

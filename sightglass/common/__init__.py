@@ -1,0 +1,1 @@
+"""Errors, settings, files and other basics."""

@@ -1,0 +1,1 @@
+"""Authentication: people, roles, passwords, tokens, rate limits."""

@@ -1,0 +1,322 @@
+"""Declare and validate environment variables."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from sightglass.common.errors import SettingProblem
+from sightglass.common.files import data_folder
+from sightglass.common.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PREFIX = "SIGHTGLASS_"
+OFF = "off"
+MAX_SAID = 80
+"""Letters of a malformed value that its sentence repeats."""
+MAX_PATH, MAX_PART = 4096, 255
+"""Bytes that Linux takes, and of one name in it: a longer path raises an error of its own wherever it is looked for."""
+PROFILES: dict[str, dict[str, Any]] = {
+    "small": {
+        "memory_mb": 840,
+        "models_mb": 48,
+        "evidence_mb": 0,
+        "cache_mb": 96,
+        "api_workers": 1,
+        "api_queue": 8,
+        "api_mb": 10,
+    }
+}
+"""Other defaults, by the name of the profile; `small`, for one small model and the evidence of one picture, sets more
+(`sightglass/common/small.py`)."""
+
+
+def _from_text(parse: Callable[[str], Any]) -> BeforeValidator:
+    """Parse what the environment gives; defaults are values already."""
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+
+
+def _truncated(text: str) -> int:
+    """Truncate `2.7` to 2, as the decimal numbers of these variables always were; raises for what is not finite."""
+    try:
+        return int(float(text))
+    except OverflowError as error:
+        raise ValueError("not finite") from error
+
+
+def _exact(text: str) -> str:
+    """Reject what only looks like a whole number, such as `1.5` or `+3`."""
+    if not text.strip().isdecimal():
+        raise ValueError("not a whole number")
+    return text
+
+
+def _profile(text: str) -> str:
+    if (name := text.strip().lower()) not in PROFILES:
+        raise ValueError("no such profile")
+    return name
+
+
+def _folder(text: str) -> Path:
+    # Not Path.expanduser: that raises where a container's user has no home.
+    path = Path(os.path.expanduser(text))
+    if len(os.fsencode(path)) >= MAX_PATH or any(len(os.fsencode(part)) > MAX_PART for part in path.parts):
+        raise ValueError("longer than any path")
+    return path
+
+
+def _split(text: str, separator: str) -> list[str]:
+    return [name for name in text.split(separator) if name.strip()]
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    names = tuple(map(str.strip, _split(text, ",")))
+    for name in names:
+        ipaddress.ip_network(name, strict=False)
+    return names
+
+
+def _matching(pattern: str, *, separator: str = "") -> BeforeValidator:
+    """Take only what such a header may hold, or names of that kind: others would break every answer."""
+
+    def checked(text: str) -> str | tuple[str, ...]:
+        names = tuple(map(str.strip, _split(text, separator) if separator else [text]))
+        if not all(re.fullmatch(pattern, name) for name in names):
+            raise ValueError("not what a header may hold")
+        return names if separator else names[0]
+
+    return _from_text(checked)
+
+
+Megabytes = Annotated[float, Field(ge=0, lt=1e9)]
+Positive = Annotated[float, Field(gt=0, lt=1e9)]
+Count = Annotated[int, _from_text(_truncated)]
+Folder = Annotated[Path, _from_text(_folder)]
+FolderOrOff = Annotated[Path | None, _from_text(lambda text: None if text.strip().lower() == OFF else _folder(text))]
+Folders = Annotated[tuple[Path, ...], NoDecode, _from_text(lambda text: tuple(map(_folder, _split(text, os.pathsep))))]
+Names = Annotated[tuple[str, ...], NoDecode, _from_text(lambda text: tuple(map(str.strip, _split(text, ","))))]
+Networks = Annotated[tuple[str, ...], NoDecode, _from_text(_networks)]
+Sites = Annotated[tuple[str, ...], NoDecode, _matching(r"[!-+\--:<-~]+", separator=",")]
+Header = Annotated[str, _matching(r"(?a)[\w!#$%&'*+.^`|~-]+")]
+Yes = Annotated[bool, _from_text(lambda text: text.strip().lower() in ("1", "yes", "true", "on"))]
+NotNo = Annotated[bool, _from_text(lambda text: text.strip().lower() not in ("0", "false", "no"))]
+
+
+def _field(default: Any, meaning: str, give: str = "", *, shown: str | None = None) -> Any:
+    """A variable: what it means, what to `give` where it is malformed, and its default as it is `shown`."""
+    default = {"default_factory" if callable(default) else "default": default}
+    return Field(description=meaning, json_schema_extra={"give": give, "shown": shown}, **default)
+
+
+class Settings(BaseSettings):
+    """What an operator can set. A malformed variable raises SettingProblem where it is read, and no other does."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
+
+    weights: Folders = _field((), "Folders with weight files, separated as in PATH.")
+    models: Folder | None = _field(
+        None, "A models.toml of your own, in the form of models/catalog.toml.", shown="./models.toml, if it exists"
+    )
+    offline: NotNo = _field(False, "Never download: any value but 0, false or no.")
+    profile: Annotated[str | None, _from_text(_profile)] = _field(
+        None, "small: for 1 GB of memory.", "small, or leave it out"
+    )
+    memory_mb: Megabytes | None = _field(
+        None, "Memory for the whole process, in MiB.", "a number of MiB, such as 4096", shown="4096"
+    )
+    models_mb: Megabytes | None = _field(
+        None, "Memory for loaded models, in MiB.", "a number of MiB, such as 2048", shown="2048 of 4096"
+    )
+    evidence_mb: Megabytes | None = _field(
+        None,
+        "Memory for the evidence of the latest pictures, in MiB.",
+        "a number of MiB, such as 256",
+        shown="256 of 4096",
+    )
+    cache_mb: Megabytes | None = _field(
+        None,
+        "Memory for all other caches together, in MiB, in fixed shares.",
+        "a number of MiB, such as 1152",
+        shown="1152 of 4096",
+    )
+    masks: Annotated[int, Field(ge=1), _from_text(_exact)] | None = _field(
+        None,
+        "How many masks D-RISE draws for a picture.",
+        "the number of masks, for instance 800",
+        shown="800; 1000 for a classifier",
+    )
+    folders: Folders = _field((), "Folders that the dashboard may read, separated as in PATH.")
+    batches: Folder = _field(Path("batches"), "Where the dashboard writes the results of batch runs.")
+    clips: Folder = _field(
+        lambda: data_folder("clips"),
+        "Where the Video page keeps an uploaded clip and its results until its session ends.",
+        shown="in the user's data folder",
+    )
+    heatmaps: Folder = _field(Path("heatmaps"), "Where the Detect page saves photographs.")
+    history: FolderOrOff = _field(
+        lambda: data_folder("history"),
+        "The history's folder; off: nothing is saved.",
+        shown="in the user's data folder",
+    )
+    history_mb: Positive = _field(
+        2048.0,
+        "The most that the history may take, in MB of 1,000,000 bytes.",
+        "the most that the history may take, in MB",
+    )
+    monitor: FolderOrOff = _field(
+        lambda: data_folder("monitor"),
+        "The monitor's folder; off: nothing is monitored.",
+        shown="in the user's data folder",
+    )
+    monitor_threshold: Annotated[float, Field(ge=0, le=1)] | None = _field(
+        None,
+        "The confidence below which an explanation is odd; 0: never.",
+        "a number from 0 to 1, such as 0.5",
+        shown="learned from the reference, else 0.5",
+    )
+    monitor_per_minute: Annotated[Count, Field(ge=0)] = _field(
+        30, "Odd explanations that each process logs in a minute.", "a whole number, 0 or more"
+    )
+    monitor_mb: Positive = _field(
+        16.0, "The size of one log file, its maps counted, in MiB.", "a number of MiB above 0, such as 16"
+    )
+    monitor_keep: Annotated[Count, Field(ge=1)] = _field(8, "Log files that are kept.", "a whole number, 1 or more")
+    monitor_pictures: Yes = _field(False, "Whether the log keeps the pictures too: 1, yes, true or on.")
+    access: Annotated[Literal["open", "password", "oidc", "proxy"], _from_text(str.lower)] | None = _field(
+        None,
+        "How people sign in: open (nobody does), password, oidc or proxy (docs/security.md).",
+        "open, password, oidc or proxy",
+        shown="nobody on localhost, else password",
+    )
+    password: SecretStr | None = _field(None, "One password for everybody, beside those of the list of people.")
+    people: Folder = _field(
+        lambda: data_folder("access") / "people.sqlite3",
+        "The file of people, roles, sessions and tokens.",
+        shown="in the user's data folder",
+    )
+    newcomers: Annotated[Literal["none", "user", "viewer"], _from_text(str.lower)] = _field(
+        "none", "The role of those who sign in by oidc or proxy and are not on the list.", "none, user or viewer"
+    )
+    oidc_claim: str = _field("email", "What tells people apart who sign in by oidc: email, if verified, or sub.")
+    proxy_header: Header | None = _field(
+        None, "The header in which a trusted proxy names who asks.", "the name of a header, such as X-Remote-User"
+    )
+    proxies: Networks = _field(
+        (),
+        "Addresses and networks of trusted proxies, separated by commas.",
+        "addresses or networks, such as 10.0.0.1 or 10.0.0.0/8, separated by commas",
+    )
+    requests_per_minute: Annotated[Count, Field(ge=0, lt=2**40)] = _field(
+        600,
+        "Requests and page runs of each person in a minute, where people sign in; 0: any.",
+        "a whole number, 0 or more",
+    )
+    framed_by: Sites = _field(
+        (),
+        "Sites that may show the dashboard in a frame, separated by commas.",
+        "sites, such as https://example.org, separated by commas",
+    )
+    api_key: SecretStr | None = _field(None, "The key that every request must send.")
+    api_origins: Names = _field((), "Sites whose pages may call the API, separated by commas; *: all.")
+    api_hosts: Names = _field((), "Names of this machine besides localhost, separated by commas; *: any.")
+    api_mb: Positive = _field(20.0, "The largest file of a picture, in MiB.", "a number of MiB above 0, such as 20")
+    api_timeout: Annotated[float, Field(ge=0.001, allow_inf_nan=False)] = _field(
+        60.0, "Seconds that an answer may take, waiting included.", "a number of seconds above 0, such as 60"
+    )
+    api_workers: Annotated[Count, Field(ge=1, lt=2**40)] = _field(
+        2, "Requests that are answered at once.", "a whole number, 1 or more"
+    )
+    api_queue: Annotated[Count, Field(ge=0, lt=2**40)] = _field(
+        16, "Requests that may wait for an answer.", "a whole number, 0 or more"
+    )
+    api_model: str = _field("efficientnet-lite0", "The model of a request that names none.")
+    api_device: str = _field("auto", "Where models are loaded: auto, cpu, cuda, cuda:N or mps.")
+    api_monitor: Yes = _field(False, "Whether explanations are monitored by default: 1, yes, true or on.")
+    stop_seconds: Annotated[float, Field(ge=0, le=3600)] = _field(
+        5.0, "Seconds that running work gets when a server stops.", "a number of seconds, such as 5"
+    )
+    log: Annotated[Literal["text", "json"], _from_text(lambda text: text.strip().lower())] = _field(
+        "text", "How a server logs: text, or json with the id of each request.", "text or json"
+    )
+    traceback: Annotated[bool, BeforeValidator(bool)] = _field(
+        False, "On the command line: show where a bug is; any value."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """A blank variable is one that is not set; a profile has defaults of its own."""
+        given = {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
+        return PROFILES.get(str(given.get("profile", "")).strip().lower(), {}) | given
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise SettingProblem for a field that is missing because its variable is malformed (see `read`)."""
+            if name in type(self).model_fields:
+                raise SettingProblem(_sentence(name, os.environ.get(variable(name), "")))
+            return super().__getattr__(name)
+
+
+def variable(field: str) -> str:
+    """Return the name of a field's environment variable."""
+    return f"{PREFIX}{field.upper()}"
+
+
+def read() -> Settings:
+    """Return the settings of the environment; fields whose variables are malformed raise SettingProblem when read."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = {str(one["loc"][0]) for one in error.errors()}
+    fields = Settings.model_fields
+    found = Settings(**{name: fields[name].get_default(call_default_factory=True) for name in wrong})
+    for name in wrong:
+        del found.__dict__[name]
+    return found
+
+
+def malformed() -> dict[str, str]:
+    """Return a sentence for each field whose variable is malformed."""
+    found = read().__dict__
+    return {name: _sentence(name, os.environ[variable(name)]) for name in Settings.model_fields if name not in found}
+
+
+def check() -> None:
+    """Raise SettingProblem with all sentences of `malformed`: a server must not start with what fails later."""
+    if found := malformed():
+        raise SettingProblem(" ".join(found.values()))
+
+
+def _sentence(field: str, text: str) -> str:
+    extra = Settings.model_fields[field].json_schema_extra
+    assert isinstance(extra, dict)
+    said = repr(text) if len(repr(text)) <= MAX_SAID else f"{repr(text)[:MAX_SAID]}…"
+    return f"{variable(field)} is {said}: give {extra['give'] or 'a shorter path'}."
+
+
+def shown_default(field: str) -> str:
+    """Return a field's default as a table of the settings shows it; empty where there is none."""
+    declared = Settings.model_fields[field]
+    extra = declared.json_schema_extra
+    assert isinstance(extra, dict)
+    if extra["shown"] is not None:
+        return str(extra["shown"])
+    if isinstance(declared.default, bool):
+        return "yes" if declared.default else "no"
+    return f"{declared.default:g}" if isinstance(declared.default, float) else str(declared.default or "")
+
+
+def unknown() -> list[str]:
+    """Return a sentence for each variable with our prefix that sets nothing."""
+    names = [variable(field) for field in Settings.model_fields]
+    strangers = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in names)
+    return [f"There is no setting {name}: {did_you_mean(name, names, 'see docs/settings.md.')}" for name in strangers]

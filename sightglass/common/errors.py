@@ -1,0 +1,71 @@
+"""User-facing errors, one sentence each."""
+
+from __future__ import annotations
+
+import errno
+
+from sightglass.common.legible import one_line
+
+
+class Problem(ValueError):
+    """Something a user can mend; its text is shown as it is, on a screen, in a terminal and over HTTP.
+
+    What it repeats from outside may be anything: it is one line, and none of its words is longer than a reader needs.
+    """
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(one_line(sentence))
+
+
+class SettingProblem(Problem):
+    """A variable of the environment is malformed."""
+
+
+class ImageProblem(Problem):
+    """The picture cannot be read, is too large, or is not a picture."""
+
+
+class TooLarge(ImageProblem):
+    """The picture has more bytes, pixels or numbers than are taken, or than there is memory for."""
+
+
+class ModelProblem(Problem):
+    """The model is unknown, or cannot do what was asked of it."""
+
+
+class WeightsProblem(Problem):
+    """The weights are nowhere to be had, or are not what they should be."""
+
+
+class NotAllowed(Problem):
+    """The role of whoever asks does not allow this."""
+
+
+class Cancelled(Exception):
+    """The work was stopped because somebody asked for it."""
+
+
+class MachineProblem(Problem):
+    """This machine lacks something: memory, room on a disk, or the right to write to it."""
+
+
+DISK_FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+_NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory")
+"""Of torch on a CPU and on a GPU, and of OpenCV, whose errors are no MemoryError."""
+
+
+def from_machine(error: BaseException) -> MachineProblem | None:
+    """Return the problem for an error that is the machine's and neither the user's nor a bug; None for any other."""
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+        return MachineProblem("This does not fit in memory: give a smaller picture or model, or fewer classes.")
+    if not isinstance(error, OSError):
+        return None
+    name = error.filename if isinstance(error.filename, str) else ""
+    if error.errno in DISK_FULL:
+        return MachineProblem(f"The disk{f' with {name}' if name else ''} is full: make room on it, and try again.")
+    if error.errno in _FORBIDDEN:
+        return MachineProblem(f"No access to {name or 'a folder'}: grant it, or choose another in the settings.")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return MachineProblem("Too many files are open on this machine: try again in a moment.")
+    return None

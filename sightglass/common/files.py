@@ -1,0 +1,136 @@
+"""Write files atomically; encode JSON and arrays."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+
+Json = dict[str, Any]
+"""An object of JSON, as it is read from a file or a request, or leaves as one."""
+ABANDONED = 3600.0
+"""Seconds after which nobody is still at work on a draft."""
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path, *, sync: bool = False) -> Iterator[Path]:
+    """Yield a path beside a file to write to; it takes the file's place at the end, or is deleted after an error.
+
+    `sync`: wait until its bytes are on the disk, so that they survive a crash of the machine too. The path's name
+    begins with a dot and ends in `.part`.
+    """
+    draft = path.with_name(f".sightglass-{secrets.token_hex(8)}.part")
+    try:
+        yield draft
+        if sync:
+            with draft.open("r+b") as file:
+                os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+
+
+def remove_drafts(folder: Path, *, age: float = ABANDONED) -> None:
+    """Delete what killed processes left of `atomic_write` in a folder, not below it: drafts that nobody has written to
+    for `age` seconds."""
+    for draft in folder.glob(".sightglass-*.part"):
+        with contextlib.suppress(OSError):
+            # Of a clock that was set back, a draft may be of tomorrow.
+            if abs(time.time() - draft.stat().st_mtime) >= age:
+                draft.unlink()
+
+
+def write_file(path: Path, data: bytes, *, sync: bool = False) -> None:
+    """Write a file, whole or not at all."""
+    with atomic_write(path, sync=sync) as draft:
+        draft.write_bytes(data)
+
+
+def to_json(value: Any) -> str:
+    """Return plain values, dataclasses and pydantic models as JSON, numbers that are not finite as null."""
+    return json.dumps(jsonable(value), indent=1)
+
+
+def jsonable(value: Any) -> Any:
+    """Return a value as dicts, lists, texts and finite numbers."""
+    if hasattr(value, "model_dump"):
+        return jsonable(value.model_dump(mode="json"))
+    if is_dataclass(value) and not isinstance(value, type):
+        return jsonable(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    if hasattr(value, "item"):
+        # A scalar of numpy.
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def npy_bytes(array: NDArray[Any]) -> bytes:
+    """Return an array as the content of a .npy file."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def npz_bytes(arrays: Mapping[str, NDArray[Any]], *, compress: bool = True) -> bytes:
+    """Return arrays by name as the content of a .npz file."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    (np.savez_compressed if compress else np.savez)(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def npy_or_npz(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, bytes]:
+    """Return the file extension and the content: `npy` for a single array, `npz` for several."""
+    if len(arrays) == 1:
+        return "npy", npy_bytes(*arrays.values())
+    return "npz", npz_bytes(arrays, compress=False)
+
+
+def file_stem(
+    text: str,
+    *,
+    separator: str = "-",
+    keep: str = "",
+    max_length: int | None = None,
+    otherwise: str = "picture",
+    collapse: bool = True,
+) -> str:
+    """Return a text as a part of a file's name: `Egyptian cat` is `Egyptian-cat`.
+
+    Whatever is no letter, digit, underscore or one of `keep` becomes a separator. `collapse`: a run of them becomes
+    one, and none is left at the ends. `otherwise` is returned where nothing remains.
+    """
+    stem = re.sub(rf"[^\w{re.escape(keep)}]{'+' if collapse else ''}", separator, text)
+    return (stem.strip(separator) if collapse else stem)[:max_length] or otherwise
+
+
+def data_folder(name: str) -> Path:
+    """Return the folder of that name among this user's data of Sightglass; it need not exist yet."""
+    import platformdirs
+
+    return platformdirs.user_data_path("sightglass", appauthor=False) / name

@@ -1,0 +1,60 @@
+"""Import modules when they are first used (PEP 562)."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class _Lazy:
+    """Stand for a module that is imported when something of it is read or set."""
+
+    __slots__ = ("_module",)
+
+    def __init__(self, module: str) -> None:
+        object.__setattr__(self, "_module", module)
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        """The module's own: what replaces a name for a while looks into it to restore that."""
+        return vars(import_module(self._module))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self._module), name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(import_module(self._module), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(import_module(self._module), name)
+
+
+def defer_imports(
+    package: str, names: Mapping[str, Sequence[str]] | None = None, modules: Mapping[str, str] | None = None
+) -> None:
+    """Let a package have names of its modules, and let its modules be imported when they are first used.
+
+    `names`: of each module, which of its names the package has, too. `modules`: those that it has by another name.
+
+        defer_imports(__name__)  # in sightglass/export/__init__.py
+        from sightglass.export import figure  # elsewhere: reads nothing until `figure.figure(…)` is called
+
+    `from sightglass.export.figure import figure` reads it at once.
+    """
+    homes = {name: home for home, found in (names or {}).items() for name in found}
+
+    def find(name: str) -> Any:
+        if name in homes:
+            return getattr(import_module(f".{homes[name]}", package), name)
+        module = f"{package}.{(modules or {}).get(name, name)}"
+        if name.startswith("_") or find_spec(module) is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return _Lazy(module)
+
+    # Not by its own lines, which would have type checkers take any name for one of the package.
+    vars(sys.modules[package]).update(__getattr__=find, __all__=sorted(homes))

@@ -1,0 +1,48 @@
+"""Pack a JSON header and binary blobs."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.common.files import Json
+
+MAX_HEADER = 2**20
+"""Of a header that is taken apart, in bytes: as JSON it takes up to 25 times the memory."""
+
+
+def packed(head: Json, blobs: Sequence[bytes] = ()) -> bytes:
+    """Pack a header and its blobs: [u32 length][JSON, padded to 4][blob][blob]…, little-endian.
+
+    The header gets `sizes`, the bytes of each blob. `components/frontend/unpack.js` takes it apart in the browser.
+    """
+    text = json.dumps(head | {"sizes": [len(blob) for blob in blobs]}).encode()
+    text += b" " * (-len(text) % 4)
+    return b"".join([struct.pack("<I", len(text)), text, *blobs])
+
+
+def unpacked(data: bytes) -> tuple[Json, list[bytes]]:
+    """Return the header and the blobs that `packed` was given; raise ValueError for other bytes."""
+    if len(data) < 4:
+        raise ValueError("too short for a header")
+    (length,) = struct.unpack_from("<I", data)
+    if length > min(len(data) - 4, MAX_HEADER):
+        raise ValueError("the header is cut off, or too long")
+    try:
+        head = json.loads(data[4 : 4 + length])
+    except RecursionError as error:
+        raise ValueError("the header is nested too deeply") from error
+    sizes = head.get("sizes") if isinstance(head, dict) else None
+    if not isinstance(sizes, list) or not all(type(size) is int and size >= 0 for size in sizes):
+        raise ValueError("the header names no sizes")
+    if 4 + length + sum(sizes) != len(data):
+        raise ValueError("the sizes do not match")
+    blobs, at = [], 4 + length
+    for size in sizes:
+        blobs.append(data[at : at + size])
+        at += size
+    return head, blobs

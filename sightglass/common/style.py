@@ -1,0 +1,14 @@
+"""Defaults, choices and bounds of how a map is drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sightglass.browser import constants
+
+_FOUND = constants("common/style.js")
+DEFAULTS: dict[str, Any] = _FOUND["DEFAULTS"]
+"""Of each setting of a view, by name; the viewer has the same."""
+OPACITY: dict[str, float] = _FOUND["OPACITY"]
+"""Where it is not that of the viewer: `even` the same everywhere, as in files; `pair` of two compared pictures."""
+CHOICES: dict[str, list[str]] = _FOUND["CHOICES"]

@@ -1,0 +1,43 @@
+"""List of answers with bars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.components.declare import declare, no_callback
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_component = declare("answer_list", Path(__file__).with_name("answer_list.js"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """`share` 0..1 is the bar's length, `text` the number beside the name."""
+
+    label: str
+    share: float
+    text: str
+
+
+def rows(items: Sequence[Row], *, key: str, chosen: int = 0) -> int:
+    """Show the list and return the index of the chosen row.
+
+    `chosen` is the initial choice; from then on `st.session_state[key]["chosen"]` counts, which a page may set.
+    """
+    if not items:
+        raise ValueError("A list of answers needs at least one row.")
+    current = st.session_state.get(key, {}).get("chosen")
+    index = _within(chosen if current is None else current, items)
+    listed = [{"label": item.label, "share": min(1.0, max(0.0, item.share)), "text": item.text} for item in items]
+    result = _component(key=key, data={"name": key, "rows": listed, "chosen": index}, on_chosen_change=no_callback)
+    return index if result.chosen is None else _within(result.chosen, items)
+
+
+def _within(index: int, items: Sequence[Row]) -> int:
+    return min(max(0, int(index)), len(items) - 1)

@@ -1,0 +1,128 @@
+"""Canvas for drawing the session's picture.
+
+The browser holds the strokes and draws them; Python receives all of them at once, makes a picture of them
+(`models.drawing.draw`) and acknowledges it; only then does the browser send more. So no stroke is lost, and no map is
+started that a newer one would stop before anybody saw it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.components.declare import declare, no_callback
+from sightglass.components.session import image_source, state, url_state
+from sightglass.components.session.uploads import token
+from sightglass.models import drawing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.explain import Explainer, Image
+    from sightglass.models.drawing import Paper
+
+KEY = "pad"
+NAME = "drawing.png"
+PLAIN: Paper = "black on white"
+"""The colours for a model that does not name its own."""
+_COLOURS = {"white": "#ffffff", "black": "#000000"}
+_component = declare("canvas", Path(__file__).with_name("canvas.js"))
+
+
+@dataclass
+class Drawing:
+    """The session's drawing."""
+
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    strokes: list[Any] = field(default_factory=list)
+    """As the browser sent them, not checked."""
+    turn: int = 0
+    """The browser's message that they came with."""
+    paper: Paper = PLAIN
+    picture: str | None = None
+    """SHA-256 of the picture made of them."""
+    due: bool = False
+    """Whether the picture must be made again, in other colours."""
+
+
+def take_drawing() -> tuple[Image, str | None] | None:
+    """Return the drawing that came in since the last run, and the SHA-256 of the one it replaces; None without any.
+
+    Called before the page is drawn, when the choice of picture may still be set.
+    """
+    current = state.of(Drawing)
+    if current.due:
+        current.due = False
+        return _picture(current)
+    given = (st.session_state.get(KEY) or {}).get("drawing")
+    if not isinstance(given, dict):
+        return None
+    turn, strokes = given.get("turn"), given.get("strokes")
+    # An older one comes with a request that left the browser before it knew the last answer.
+    if not isinstance(turn, int) or turn <= current.turn:
+        return None
+    # Of a session before, which ended with its server while the page lived on.
+    former = given.get("id", current.id) != current.id
+    if former and current.turn:
+        return None
+    current.turn = turn
+    current.strokes = strokes if isinstance(strokes, list) else []
+    found = _picture(current)
+    # The page still shows it, but another picture may be chosen.
+    return None if former and token(found[0]) != st.query_params.get("picture") else found
+
+
+def needs_repaint(explainer: Explainer) -> bool:
+    """Return whether the chosen picture is a drawing and this model wants other colours: the next run has them."""
+    current = state.of(Drawing)
+    before, current.paper = current.paper, explainer.resident.adapter.paper or PLAIN
+    current.due = current.paper != before and _is_chosen(current)
+    return current.due
+
+
+def _is_chosen(current: Drawing) -> bool:
+    return current.picture is not None and image_source.is_chosen(current.picture)
+
+
+def _picture(current: Drawing) -> tuple[Image, str | None]:
+    from sightglass.explain.picture.image import Image
+
+    pixels = drawing.draw(drawing.strokes(current.strokes), current.paper)
+    image, before = Image(pixels, NAME), current.picture
+    current.picture = image.sha256
+    return image, before
+
+
+def is_offered(explainer: Explainer) -> bool:
+    """Return whether the canvas is shown: for a model of drawings, and for anybody who wants to draw."""
+    return explainer.resident.adapter.paper is not None or bool(url_state.memory("draw"))
+
+
+def pad(explainer: Explainer) -> None:
+    """Draw the canvas, in the colours that the model was trained with. Last in a run: it acknowledges the drawing."""
+    current = state.of(Drawing)
+    ink, _, ground = current.paper.partition(" on ")
+    given: dict[str, Any] = {
+        "id": current.id,
+        "ink": _COLOURS[ink],
+        "paper": _COLOURS[ground],
+        "turn": current.turn,
+        "strokes": current.strokes,
+    }
+    st.markdown("### Draw")
+    _component(key=KEY, data=given, on_drawing_change=no_callback)
+    known = explainer.resident.adapter.paper is not None
+    why = "as this model was trained" if known else "this model does not say which it was trained on"
+    about = f"{ink.capitalize()} pen on {ground} paper: {why}."
+    if known and not _is_chosen(current):
+        about += f" It knows drawings of, for example, {_examples(explainer.labels)}."
+    st.caption(about)
+
+
+def _examples(labels: Sequence[str], most: int = 4) -> str:
+    """Return a few names from all over the list."""
+    return ", ".join(label.lower() for label in labels[:: max(1, len(labels) // most)][:most])

@@ -1,0 +1,211 @@
+// A canvas to draw on with fingers, mouse, pen or keys; what is drawn goes to Python while it is drawn.
+
+import { ARROWS, component, find, onResize, onceAFrame } from "../../browser/component.js";
+import { BROWSER, post } from "../../browser/post.js";
+import { Sheet, described, extend } from "./sheet.js";
+
+/**
+ * @typedef {import("./sheet.js").Stroke} Stroke @typedef {import("../../browser/component.js").Send} Send
+ * @typedef {{id: string, paper: string, ink: string, turn: number, strokes: Stroke[]}} Drawing
+ */
+
+const MOVE = 0.02, FAR = 0.1;
+/** Shares of the canvas's side. @type {Record<string, number>} */
+const WIDTHS = { thin: 1 / 28, medium: 1 / 16, thick: 1 / 9 };
+const ERASER = 2;
+/** Drawings outlive the place on the page that they are drawn in. @type {Map<string, Sheet>} */
+const sheets = new Map();
+class Pad {
+  #sheet = new Sheet(/** @type {Stroke[]} */ ([]));
+  #id = "";
+  #colours = { ink: "white", paper: "black" };
+  #erasing = false;
+  #width = WIDTHS.medium;
+  #redraw = onceAFrame(() => this.#draw());
+  /** @type {Send} */
+  #send = () => {};
+  #post = post(() => {}, BROWSER, 0);
+  /** The stroke of each finger, mouse or pen, and where the canvas was: the page may scroll while a line is drawn.
+   * @type {Map<number, {stroke: Stroke, box: DOMRect}>} */
+  #hands = new Map();
+  /** The pen that the keyboard moves. */
+  #key = { x: 0.5, y: 0.5, shown: false, stroke: /** @type {Stroke | null} */ (null) };
+
+  /** @param {HTMLElement} root @param {AbortSignal} signal */
+  constructor(root, signal) {
+    this.root = root;
+    this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector("canvas"));
+    this.#wirePointer(signal);
+    this.#wireKeys(signal);
+    const width = find(root, ".width");
+    find(root, ".pen").addEventListener("click", () => this.#take(false), { signal });
+    find(root, ".eraser").addEventListener("click", () => this.#take(true), { signal });
+    find(root, ".undo").addEventListener("click", () => this.#step("undo"), { signal });
+    find(root, ".clear").addEventListener("click", () => this.#step("clear"), { signal });
+    width.addEventListener("change", () => (this.#width = WIDTHS[width.value]), { signal });
+    onResize(this.canvas, () => {
+      const side = Math.round(this.canvas.clientWidth * window.devicePixelRatio);
+      if (!side || side === this.canvas.width) return;
+      this.canvas.width = this.canvas.height = side;
+      this.#draw();
+    }, signal);
+  }
+
+  #draw() {
+    const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d")), side = this.canvas.width;
+    const { ink, paper } = this.#colours, key = this.#key;
+    context.fillStyle = paper;
+    context.fillRect(0, 0, side, side);
+    context.lineCap = context.lineJoin = "round";
+    for (const { points, width, erases } of this.#sheet.value) {
+      context.strokeStyle = context.fillStyle = erases ? paper : ink;
+      context.lineWidth = Math.max(1, width * side);
+      context.beginPath();
+      if (points.length === 2) {
+        // A line of no length would not be drawn.
+        context.arc(points[0] * side, points[1] * side, context.lineWidth / 2, 0, 2 * Math.PI);
+        context.fill();
+        continue;
+      }
+      for (let i = 0; i < points.length; i += 2) context.lineTo(points[i] * side, points[i + 1] * side);
+      context.stroke();
+    }
+    if (!key.shown) return;
+    context.strokeStyle = key.stroke ? "#e0568f" : "#888";
+    context.lineWidth = Math.max(2, side / 150);
+    context.beginPath();
+    context.arc(key.x * side, key.y * side, (this.#width * side * (this.#erasing ? ERASER : 1)) / 2 + 3, 0, 2 * Math.PI);
+    context.stroke();
+  }
+
+  #changed() {
+    this.#redraw();
+    this.#post.touch();
+  }
+
+  #describe() {
+    const text = described(this.#sheet.value);
+    this.canvas.setAttribute("aria-label", `Canvas to draw on. ${text}`);
+    find(this.root, ".said").textContent = text;
+    find(this.root, ".undo").disabled = !this.#sheet.back;
+    find(this.root, ".clear").disabled = !this.#sheet.value.length;
+  }
+
+  /** @param {number} x @param {number} y @param {boolean} [rubber] */
+  #begin(x, y, rubber = false) {
+    const erases = this.#erasing || rubber;
+    return this.#sheet.begin(x, y, erases ? this.#width * ERASER : this.#width, erases);
+  }
+
+  /** @param {AbortSignal} signal */
+  #wirePointer(signal) {
+    const { canvas } = this, hands = this.#hands;
+    const place = (/** @type {PointerEvent} */ event, /** @type {DOMRect} */ box) =>
+      /** @type {const} */ ([(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.pointerType === "mouse" && event.button !== 0) return;
+      event.preventDefault();
+      canvas.focus({ preventScroll: true });
+      canvas.setPointerCapture(event.pointerId);
+      this.#key.shown = false;
+      // The other end of a pen is its eraser.
+      const box = canvas.getBoundingClientRect(), [x, y] = place(event, box);
+      hands.set(event.pointerId, { stroke: this.#begin(x, y, (event.buttons & 32) > 0), box });
+      this.#changed();
+    }, { signal });
+    canvas.addEventListener("pointermove", (event) => {
+      const hand = hands.get(event.pointerId);
+      if (!hand) return;
+      const all = event.getCoalescedEvents?.() ?? [];
+      let moved = false;
+      for (const one of all.length ? all : [event]) moved = extend(hand.stroke, ...place(one, hand.box)) || moved;
+      if (moved) this.#changed();
+    }, { signal });
+    for (const name of /** @type {const} */ (["pointerup", "pointercancel", "lostpointercapture"])) {
+      canvas.addEventListener(name, ({ pointerId }) => {
+        if (hands.delete(pointerId)) this.#describe();
+      }, { signal });
+    }
+  }
+
+  /** @param {"undo"|"clear"} name */
+  #step(name) {
+    this.#hands.clear();
+    this.#key.stroke = null;
+    if (this.#sheet[name]()) this.#changed();
+    this.#describe();
+  }
+
+  /** @param {boolean} eraser */
+  #take(eraser) {
+    this.#erasing = eraser;
+    find(this.root, ".pen").setAttribute("aria-pressed", String(!eraser));
+    find(this.root, ".eraser").setAttribute("aria-pressed", String(eraser));
+    this.#redraw();
+  }
+
+  /** @param {AbortSignal} signal */
+  #wireKeys(signal) {
+    this.canvas.addEventListener("keydown", (event) => {
+      const arrow = ARROWS[event.key], typed = event.key.toLowerCase();
+      if ((event.ctrlKey || event.metaKey) && typed === "z") this.#step("undo");
+      else if (event.ctrlKey || event.metaKey || event.altKey) return;
+      else if (arrow) this.#moveKey(arrow, event.shiftKey ? FAR : MOVE);
+      else if (typed === " " || typed === "enter") this.#pressKey();
+      else if (typed === "e") this.#take(!this.#erasing);
+      else if (typed === "u") this.#step("undo");
+      else if (typed === "c") this.#step("clear");
+      else return;
+      event.preventDefault();
+      // The page must not handle the key as well.
+      event.stopPropagation();
+    }, { signal });
+    this.canvas.addEventListener("blur", () => {
+      this.#key.shown = false;
+      this.#key.stroke = null;
+      this.#describe();
+      this.#redraw();
+    }, { signal });
+  }
+
+  /** @param {[number, number]} arrow @param {number} by */
+  #moveKey([x, y], by) {
+    const key = this.#key;
+    key.x = Math.min(1, Math.max(0, key.x + x * by));
+    key.y = Math.min(1, Math.max(0, key.y + y * by));
+    key.shown = true;
+    if (key.stroke && extend(key.stroke, key.x, key.y)) this.#changed();
+    else this.#redraw();
+  }
+
+  /** Put the pen of the keyboard down, or lift it. */
+  #pressKey() {
+    const key = this.#key;
+    key.shown = true;
+    key.stroke = key.stroke ? null : this.#begin(key.x, key.y);
+    if (key.stroke) this.#changed();
+    this.#describe();
+    this.#redraw();
+  }
+
+  /** @param {{data: Drawing, parentElement: HTMLElement, setStateValue: Send}} given */
+  show({ data, setStateValue }) {
+    this.#send = setStateValue;
+    this.#colours = { ink: data.ink, paper: data.paper };
+    if (data.id !== this.#id) {
+      const page = sheets.get(data.id) ?? new Sheet(data.strokes);
+      this.#id = data.id;
+      this.#sheet = page;
+      sheets.set(data.id, page);
+      this.#post = post((turn) => this.#send("drawing", { id: data.id, turn, strokes: page.value }), BROWSER, data.turn);
+    }
+    this.#post.heard(data.turn);
+    this.#describe();
+    this.#redraw();
+  }
+}
+
+export default component(".pad", (root, signal) => {
+  const pad = new Pad(root, signal);
+  return pad.show.bind(pad);
+});

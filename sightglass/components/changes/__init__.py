@@ -1,0 +1,36 @@
+"""Bars of scores before and after a change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sightglass.components.declare import declare
+from sightglass.explain.phrases import percent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.explain.whatif.changes import Change
+
+_component = declare("changes", Path(__file__).with_name("changes.js"))
+
+
+def changes(found: Sequence[Change], *, key: str) -> None:
+    """Draw the list; where something is not there before or after, it says so in words."""
+    _component(key=key, data={"rows": [_row(change) for change in found]})
+
+
+def _row(change: Change) -> dict[str, object]:
+    before, after, points = change.before, change.after, change.points
+    if points is None:
+        difference = "vanished" if after is None else "new"
+    else:
+        difference = f"{points:+d}".replace("-", "\N{MINUS SIGN}") if points else "±0"
+    return {
+        "label": change.label,
+        "before": None if before is None else min(1.0, max(0.0, before)),
+        "after": None if after is None else min(1.0, max(0.0, after)),
+        "scores": " → ".join("–" if score is None else percent(score) for score in (before, after)),
+        "difference": difference,
+    }

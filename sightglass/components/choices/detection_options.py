@@ -1,0 +1,328 @@
+"""Choose a detector's options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+import streamlit as st
+
+from sightglass.components import glossary
+from sightglass.components.session import state, url_state
+from sightglass.explain.findings.reliability import reliability
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import listing
+from sightglass.models.adapter import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from sightglass.explain import Explainer
+    from sightglass.explain.findings.reliability import Reliability
+    from sightglass.explain.questions import Preset, Question
+
+T = TypeVar("T")
+LENSES = {"one": "One box", "all": "All boxes", "layers": "Layers", "sizes": "Sizes"}
+PARTS: dict[str, str] = {
+    "class": "its class",
+    "contrast": "why this class and not another",
+    "box": "its box",
+    "left": "its left side",
+    "top": "its top side",
+    "right": "its right side",
+    "bottom": "its bottom side",
+    "objectness": "that there is an object",
+    "mask": "its mask",
+    "all": "everything about it",
+}
+PER = {"detection": "one box", "class": "all boxes of a class", "picture": "the whole picture"}
+WITHIN = {
+    "picture": "the whole picture",
+    "inside": "inside the boxes only",
+    "shared": "inside, rescaled together",
+    "each": "inside, each box rescaled",
+}
+TAGS = {"number": "numbers", "name": "names", "score": "names and scores"}
+RATIOS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+"""Percent of all candidates."""
+CUSTOM = "custom"
+MASKED = ("class", "box", "all")
+"""The parts that a method which masks the picture can explain."""
+
+
+@dataclass
+class Popover:
+    """The state of the popover `More`."""
+
+    open: bool = False
+    just_opened: bool = False
+
+
+@dataclass
+class QuestionControl:
+    """The control that asks a question, as it was drawn last."""
+
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class DetectOptions:
+    """The options of a detector beyond the sidebar's."""
+
+    options: dict[str, Any]
+    """Keyword arguments of an Explainer."""
+    tags: str
+    """What is written at a box that is not chosen: `number`, `name` or `score`."""
+
+    @property
+    def per(self) -> str:
+        return str(self.options["per"])
+
+
+def lens() -> str:
+    """Choose what is shown: one box, all boxes, one box at all layers, or one box in several models."""
+    return url_state.widget(
+        st.segmented_control,
+        "What is shown",
+        LENSES,
+        "one",
+        key="lens",
+        name="lens",
+        label_visibility="collapsed",
+        help="One box's map, every box's map, one box's map at every layer, or the same object in models of different "
+        "sizes.",
+    )
+
+
+def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Question | None:
+    """Choose a predefined question, each a part, a method and layers at once; None where the choices are neither.
+
+    `options`: what the sidebar has so far.
+    """
+    spec, widgets = explainer.model, st.session_state
+    ready = questions(explainer)
+    if len(ready) < 2:
+        return None
+    part = options.get("part") or url_state.remembered("part", PARTS, "class", name="part")
+    if state.of(Popover).open:
+        part = widgets.get("part", part)
+    now = {"part": part, "method": method, "layers": tuple(options.get("layers", ()))}
+    question = next((name for name, wanted in ready.items() if wanted == now), None)
+    shown = question or CUSTOM
+    # Another widget for each answer: a click that was on its way while the answer changed asks nothing; nor does a
+    # request that still brings the value of a control that is gone.
+    key = state.of(QuestionControl).key = f"question-{shown}"
+
+    def ask() -> None:
+        asks = state.of(QuestionControl).key == key and widgets[key] != shown
+        if asks and (wanted := ready.get(widgets[key])) is not None:
+            widgets[f"method-{spec.task}"], widgets[f"layers-{spec.id}"] = wanted["method"], list(wanted["layers"])
+            url_state.put("part", wanted["part"], drawn_only=True)
+
+    st.segmented_control(
+        "Question",
+        [*ready] if question else [*ready, CUSTOM],
+        format_func={"where": "Where is it?", "why": "Why this class?", CUSTOM: "Custom"}.__getitem__,
+        default=shown,
+        required=True,
+        key=key,
+        on_change=ask,
+        width="stretch",
+        wrap=True,
+        help="Where is it: the class score, at a late layer; of a detector it shows that the object is found, and not "
+        "which part of it matters: ask Why this class. Why this class: its score against the other classes, by "
+        "LayerCAM, at earlier layers with finer cells too. On drawn scenes that shows the part that defines the class; "
+        "on photographs hiding what it shows costs a classifier its lead, and a box its score, more than hiding random "
+        "places. Custom: a method, layers or a part that you chose yourself.",
+    )
+    return question
+
+
+def questions(explainer: Explainer) -> dict[Question, Preset]:
+    """Return the part, method and layers of each question that a model can answer; none without layers."""
+    from sightglass.explain.questions import Question, answers_why, settings
+
+    resident = explainer.resident
+    return {name: settings(resident, name) for name in get_args(Question)} if answers_why(resident) else {}
+
+
+def reliabilities(task: str) -> dict[str, Reliability]:
+    """Return what tests on drawn scenes found about each method, for the current question."""
+    part = url_state.remembered("part", PARTS, "class", name="part")
+    made = {method: reliability(task, "why" if part == "contrast" else "where", method) for method in METHODS}
+    return {method: one for method, one in made.items() if one is not None}
+
+
+def part(explainer: Explainer) -> Part:
+    """Choose what of a class is explained, on the pages without the popover."""
+    parts = explainer.resident.adapter.parts
+    # A model that starts with another part (for prompts, the contrast) remembers its own.
+    key = "part" if parts[0] == "class" else f"part-{parts[0]}"
+    return url_state.widget(
+        st.selectbox,
+        "What is explained",
+        {part: PARTS[part] for part in parts},
+        parts[0],
+        key=key,
+        name="part",
+        help="Which output of the model to explain.",
+    )
+
+
+def more(explainer: Explainer, *, masks: bool) -> DetectOptions:
+    """Choose what is seldom changed, in a popover. `masks`: the method masks pictures."""
+    adapter = explainer.resident.adapter
+    popover = st.popover(
+        "More",
+        icon=":material/tune:",
+        key="more",
+        on_change="rerun",
+        help="Which output to explain, and which boxes are shown.",
+    )
+    # A slider drawn before it is visible starts at its lowest value and reports that to Python: the contents are drawn
+    # once the popover is open, and set anew in that run.
+    menu = state.of(Popover)
+    menu.just_opened, menu.open = bool(popover.open) and not menu.open, bool(popover.open)
+    options: dict[str, Any] = {}
+    with popover:
+        parts = {
+            part: PARTS[part] for part in get_args(Part) if part in adapter.parts and (part in MASKED or not masks)
+        }
+        options["part"] = _hidden(st.selectbox, "What is explained", parts, "class", key="part",
+            help="Which output of the model for the chosen box to explain.")  # fmt: skip
+        options["per"] = _hidden(st.selectbox, "One map for", PER, "detection", key="per",
+            help="One box, all boxes of a class together, or everything the model found likely anywhere.")  # fmt: skip
+        if options["per"] == "picture":
+            options["ratio"] = _ratio()
+        options["within"] = _hidden(st.selectbox, "Show the map in", WITHIN, "picture", key="within",
+            help="Only changes the display: the map is computed everywhere.")  # fmt: skip
+        options["classes"] = _only(f"only-{explainer.model.id}", sorted(set(adapter.labels)))
+        options["iou"] = _overlap()
+        tags = _hidden(st.selectbox, "Box labels", TAGS, "number", key="tags",
+            help="What is written at a box that is not chosen.")  # fmt: skip
+    return DetectOptions(options, tags)
+
+
+def _hidden(
+    draw: Callable[..., T | None],
+    label: str,
+    options: Collection[Any],
+    first: T,
+    *,
+    key: str,
+    name: str = "",
+    read: Callable[[str], Any] = str,
+    **about: Any,
+) -> T:
+    """Draw a widget in the popover while that is open, and return its value, as `url_state.widget` does.
+
+    While it is closed nothing is set: the value of a widget that is not drawn would come up again after it was removed.
+    """
+    value: T = url_state.remembered(key, options, first, name=name or key, read=read)
+    menu = state.of(Popover)
+    if menu.just_opened or (menu.open and key not in st.session_state):
+        st.session_state[key] = value
+    if menu.open:
+        # In a callback too: the popover may be closed before the run that draws the new value reaches this line.
+        about |= {"on_change": lambda: url_state.keep(key, st.session_state.get(key))}
+        chosen = url_state.drawn(draw, label, options, key=key, **about)
+        value = first if chosen is None else chosen
+    url_state.keep(key, value, first, name=name or key)
+    return value
+
+
+def _ratio() -> float:
+    share = _hidden(
+        st.select_slider,
+        "Strongest candidates",
+        {share: f"{share:g} %" for share in RATIOS},
+        2.0,
+        key="ratio",
+        read=float,
+        help="The map sums this share of all raw candidates, strongest first, whether shown as boxes or not.",
+    )
+    return share / 100
+
+
+def _only(key: str, labels: list[str]) -> tuple[str, ...]:
+    only: list[str] = _hidden(
+        st.multiselect,
+        "Only these classes",
+        labels,
+        [],
+        key=key,
+        name="only",
+        read=lambda text: text.split(","),
+        placeholder="all classes",
+        help="Hide the boxes of all other classes.",
+    )
+    return tuple(only)
+
+
+def filter_chip(explainer: Explainer, request: DetectOptions) -> None:
+    """Show the class filter while there is one, as a button that removes it."""
+    if only := request.options["classes"]:
+        st.button(
+            f"Only {listing(list(only))}",
+            icon=":material/close:",
+            icon_position="right",
+            key="filter-chip",
+            on_click=url_state.put,
+            args=(f"only-{explainer.model.id}", []),
+            kwargs={"drawn_only": True},
+            help="Boxes of other classes are hidden, in the next pictures too. Press it to show all classes again.",
+        )
+
+
+def _overlap() -> float:
+    most = _hidden(
+        st.slider,
+        "Maximum overlap",
+        range(5, 101),
+        70,
+        key="iou",
+        read=int,
+        min_value=5,
+        max_value=100,
+        step=5,
+        format="%d %%",
+        help="Of two boxes of a class that overlap more than this, the weaker one is removed (non-maximum "
+        "suppression). No effect on models that need no such step.",
+    )
+    return most / 100
+
+
+def confidence() -> float:
+    """Choose the score from which boxes are shown, 0..1."""
+    share = url_state.widget(
+        st.slider,
+        "Show boxes above",
+        range(1, 96),
+        25,
+        key="confidence",
+        name="confidence",
+        read=int,
+        min_value=1,
+        max_value=95,
+        format="%d %%",
+        help=glossary.TERMS["score threshold"],
+    )
+    return share / 100
+
+
+def place(text: str, width: int, height: int) -> tuple[float, float, float, float] | None:
+    """Read a place, `x,y` or `x0,y0,x1,y1` in pixels, as xyxy; None where that is not in the picture."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        return None
+    if len(numbers) not in (2, 4):
+        return None
+    x0, y0, x1, y1 = (numbers * 2)[:4]
+    return (x0, y0, x1, y1) if 0 <= x0 <= x1 <= width and 0 <= y0 <= y1 <= height else None
+
+
+def written(place: tuple[float, float, float, float]) -> str:
+    """Write a place for the address; a point as two numbers."""
+    numbers = [f"{edge:.0f}" for edge in place]
+    return ",".join(numbers[:2] if place[:2] == place[2:] else numbers)

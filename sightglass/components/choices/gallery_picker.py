@@ -1,0 +1,216 @@
+"""Choose a gallery to compare with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+
+from sightglass.common import packaged
+from sightglass.components.choices import image_picker, permitted_folders
+from sightglass.components.session import image_source, state, url_state
+from sightglass.components.session.markdown import escaped
+from sightglass.explain.phrases import plural
+from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.item import Item
+from sightglass.explain.picture.source import find
+from sightglass.models.demo import person_scenes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sightglass.explain import Explainer
+
+MAX_PICTURES = 2000
+"""Pictures that are ranked on the page; the command line takes more."""
+WAYS = {
+    "examples": "Examples",
+    "yours": "Your pictures",
+    "upload": "Upload",
+    "folder": "Folder",
+    "history": "From History",
+}
+WAY = "gallery-way"
+"""Key of the choice among them."""
+CLOSE = {
+    "bus": (0.1, 0.2, 0.98, 0.7),
+    "zidane": (0.5, 0.0, 1.0, 1.0),
+    "china": (0.2, 0.1, 0.8, 0.8),
+    "flower": (0.1, 0.0, 0.9, 0.9),
+}
+"""A part of each example, as shares of its sides: mirrored, it is another picture of the same thing."""
+
+
+@dataclass
+class Gallery:
+    """The session's gallery."""
+
+    count: int = 0
+    waiting: bool = False
+    """Whether the examples stand in for pictures that are still to be given."""
+    uploaded: tuple[Item, ...] = ()
+    uploads: int = 0
+    """Counts deletions: each gets an uploader of its own."""
+    reopened: Image | None = None
+    """The second picture of the record that was opened last."""
+    seen: set[str] = field(default_factory=set)
+    """The session's own pictures when the gallery was last drawn, by SHA-256."""
+
+
+def take(image: Image) -> None:
+    """Choose a record's second picture to compare with, in a widget's callback."""
+    state.of(Gallery).reopened = image
+    url_state.put(WAY, "history")
+
+
+def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
+    """Choose the pictures to compare with, in a popover; never the query itself where there is another."""
+    others = image_source.own_items(but=query.sha256)
+    _turn_to_own(others)
+    place = st.container(width="content").empty()
+    gallery = state.of(Gallery)
+    there = {"yours": others, "folder": permitted_folders.folders(), "history": gallery.reopened}
+    ways = {way: label for way, label in WAYS.items() if there.get(way, True)}
+    with place.popover(
+        f"Against {plural(gallery.count, 'picture')}" if gallery.count else "Against",
+        icon=":material/photo_library:",
+        help="What the picture chosen above is compared with.",
+    ):
+        way = url_state.widget(
+            st.segmented_control,
+            "Compare with",
+            ways,
+            next(iter(ways)),
+            key=WAY,
+            name="gallery",
+            help="One other picture, or many, which are ranked. Uploads are deleted when the session ends.",
+        )
+        found = _found(way, explainer, query, others)
+    if not found and way != "examples":
+        # An empty page would explain nothing: the examples stay until there is another picture.
+        found, gallery.waiting = _examples_for(explainer, query), True
+    else:
+        gallery.waiting = False
+    if len(found) != gallery.count:
+        gallery.count = len(found)
+        st.rerun()
+    return found
+
+
+def _turn_to_own(others: tuple[Item, ...]) -> None:
+    """Compare with the session's own pictures once there are two: who uploads both wants to see them compared."""
+    gallery, own = state.of(Gallery), {image.sha256 for image in image_source.own()}
+    first = next(iter(WAYS))
+    if others and not own <= gallery.seen and url_state.remembered(WAY, WAYS, first, name="gallery") == first:
+        url_state.put(WAY, "yours")
+    gallery.seen |= own
+
+
+def turn_to(image: Image) -> None:
+    """Make a picture of the gallery the query, in a widget's callback; what it is compared with stays."""
+    state.of(Gallery).seen.add(image.sha256)
+    image_source.turn_to(image)
+
+
+def waiting() -> bool:
+    """Return whether the examples stand in for pictures that are still to be given."""
+    return state.of(Gallery).waiting
+
+
+def _found(way: str, explainer: Explainer, query: Image, others: tuple[Item, ...]) -> tuple[Item, ...]:
+    if way == "yours":
+        return others
+    if way == "upload":
+        return _uploaded()
+    if way == "history" and (reopened := state.of(Gallery).reopened) is not None:
+        st.caption(f"{escaped(reopened.name)}, of the record that you opened.")
+        return (_item(reopened),)
+    if way == "folder":
+        named = permitted_folders.ask(
+            "Folder",
+            key="gallery-folder",
+            name="gallery-folder",
+            help="A folder, a list of paths, a .zip or a pattern with *",
+        )
+        return _find(str(named[0]), named[1]) if named else ()
+    st.caption("Other pictures of the kind this model knows, and mirrored parts of some.")
+    return _examples_for(explainer, query)
+
+
+def _examples_for(explainer: Explainer, query: Image) -> tuple[Item, ...]:
+    return tuple(_item(image) for image in _examples(explainer) if image.sha256 != query.sha256)
+
+
+def _item(image: Image) -> Item:
+    return Item(image.name, image.sha256, lambda: image)
+
+
+def _examples(explainer: Explainer) -> list[Image]:
+    from sightglass.explain.similarity.ranking import controls
+
+    adapter = explainer.resident.adapter
+    if adapter.spec.example == person_scenes.EXAMPLE:
+        return [
+            Image.open(person_scenes.draw(spec).pixels, name=name) for name, spec in person_scenes.to_compare().items()
+        ]
+    if adapter.spec.example or adapter.controls or adapter.subject:
+        found = list(controls(adapter))
+        return [*found, *(_part(image, (0.05, 0.0, 0.95, 0.95)) for image in found)]
+    found = []
+    for name in packaged.PHOTOGRAPHS:
+        try:
+            image = image_source.example(name)
+        except ValueError:
+            continue  # its package is not installed
+        found += [image, _part(image, CLOSE[name])]
+    return found
+
+
+def _part(image: Image, share: tuple[float, float, float, float]) -> Image:
+    x0, y0, x1, y1 = (round(part * side) for part, side in zip(share, (image.width, image.height) * 2, strict=True))
+    stem, _, ending = image.name.rpartition(".")
+    name = f"{stem or ending}, part{'.' + ending if stem else ''}"
+    return Image(np.ascontiguousarray(image.pixels[y0:y1, x0:x1][:, ::-1]), name)
+
+
+def _uploaded() -> tuple[Item, ...]:
+    gallery = state.of(Gallery)
+    # Deleted files would stay in the uploader: a new one is empty.
+    key = f"gallery-files-{gallery.uploads}"
+    st.file_uploader(
+        "Upload one or more pictures",
+        accept_multiple_files=True,
+        key=key,
+        on_change=_changed,
+        args=(key,),
+        help="They go to the Sightglass server that this page comes from, and are deleted when the session ends.",
+    )
+    image_picker.say_refused()
+    # The uploader is empty again after another page was shown; what was given is not.
+    if gallery.uploaded:
+        st.button(
+            f"Delete {plural(len(gallery.uploaded), 'upload')}",
+            icon=":material/delete:",
+            on_click=_delete,
+            help="Delete the uploaded pictures from the server.",
+        )
+    return gallery.uploaded
+
+
+def _changed(key: str) -> None:
+    # Read once: the page runs again at every click.
+    files = st.session_state.get(key) or ()
+    state.of(Gallery).uploaded = _find([(file.name, file.getvalue()) for file in files]) if files else ()
+
+
+def _delete() -> None:
+    gallery = state.of(Gallery)
+    gallery.uploaded = ()
+    gallery.uploads += 1
+
+
+def _find(source: Any, within: Path | None = None) -> tuple[Item, ...]:
+    """Return the pictures of a source, at most `MAX_PICTURES`."""
+    return tuple(find(source, within=within, most=MAX_PICTURES))

@@ -1,0 +1,308 @@
+"""Choose the picture."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from sightglass.common import users
+from sightglass.common.errors import ImageProblem, Problem
+from sightglass.common.settings import settings
+from sightglass.components import canvas, picture_bar
+from sightglass.components.picture_bar import Bar, Item
+from sightglass.components.session import image_source, page, reopen, state, url_state
+from sightglass.components.session.image_source import EXAMPLES
+from sightglass.components.session.markdown import sentence
+from sightglass.components.session.uploads import UPLOADS, Closed, opened, token
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.phrases import pixels as size_in_pixels
+from sightglass.explain.phrases import plural
+from sightglass.explain.picture.image import Image
+from sightglass.models import catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from streamlit.delta_generator import DeltaGenerator
+
+    from sightglass.export.embedded_recipe import Contents
+
+THUMBNAIL = (104, 88)
+"""Width and height in pixels, twice those on the page."""
+_thumbnails: ByteCache[str] = ByteCache("thumbnails", len)
+INVITATION = "Drop, paste or upload your own picture."
+
+
+@dataclass
+class Refused:
+    """What is said of files that were too large for an uploader of the page itself."""
+
+    words: str = ""
+
+
+def choose() -> Image:
+    """Follow what was done in the bar since the last run, and return the chosen picture."""
+    _follow()
+    state.of(image_source.Pictures).just_given = False
+    reopen.go()
+    image = state.of(state.Sidebar).picture = image_source.current()
+    return image
+
+
+def just_given() -> Image | None:
+    """Return the picture that was just uploaded or drawn, once, if it is the reason for this run."""
+    _follow()
+    return image_source.just_given()
+
+
+def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) -> None:
+    """Draw the bar in a place at the top of a page; None: the page explains no single picture.
+
+    `instead`: an example that the page shows in place of the chosen picture.
+    """
+    pictures, navigation = state.of(image_source.Pictures), state.of(state.Navigation)
+    if place is None:
+        picture_bar.draw(None, take, st.container())
+        return
+    chosen = image_source.current_id()
+    image = state.of(state.Sidebar).picture if instead is None else image_source.example(instead)
+    saved = f"It is also saved with its map in the folder {users.folder(settings().heatmaps)}."
+    shown = Bar(
+        items=_items(),
+        chosen=instead or chosen,
+        name=image.name if image else chosen,
+        size=size_in_pixels(image.width, image.height) if image else "",
+        hint="" if pictures.own or navigation.page != "explore" else INVITATION,
+        drawing=bool(url_state.memory("draw")),
+        photo=saved if navigation.page == "detect" and users.may_save() else "",
+        place={"page": navigation.page, "picture": chosen, "model": model, "query": _query()},
+    )
+    picture_bar.draw(shown, take, place)
+    if pictures.problem:
+        with place:
+            st.error(sentence(pictures.problem), icon=":material/error:")
+
+
+def _query() -> str:
+    """Return what the address says of picture and model."""
+    query = st.query_params
+    if state.of(image_source.Pictures).went_back:
+        # The run that the browser itself asked for may have written another address, which is still on its way.
+        state.of(image_source.Pictures).went_back = False
+        query.from_dict(query.to_dict())
+    return urlencode({name: query[name] for name in ("picture", "example", "model") if name in query})
+
+
+def _items() -> tuple[Item, ...]:
+    """Return the session's own pictures, the newest first, and the examples."""
+    own = [(image, _small(image)) for image in reversed(image_source.own())]
+    return (*(Item(token(image), image.name, small, own=True) for image, small in own if small), *_examples())
+
+
+@st.cache_resource(show_spinner=False)
+def _examples() -> tuple[Item, ...]:
+    """Return the examples that are on this machine, each opened only once in the life of the server."""
+    return tuple(
+        Item(name, name.capitalize(), _data_url(_of_example(name))) for name in EXAMPLES if image_source.is_here(name)
+    )
+
+
+def _of_example(name: str) -> bytes:
+    """Return an example's small picture; scenes come as files, since drawing them would delay the first screen."""
+    file = thumbnail_file(name)
+    return file.read_bytes() if file.exists() else thumbnail(image_source.bundled(name))
+
+
+def thumbnail_file(name: str) -> Path:
+    """Return where the small picture of a drawn example lies, as `thumbnail` makes it."""
+    return Path(picture_bar.__file__).with_name(f"{name.replace(' ', '-')}.webp")
+
+
+def _small(image: Image | Closed) -> str:
+    """Return a picture's small one; empty where it is no longer on the server."""
+    if (made := _thumbnails.get(image.sha256)) is None:
+        whole = image if isinstance(image, Image) else UPLOADS.get(token(image))
+        if whole is None:
+            return ""
+        made = _data_url(thumbnail(whole))
+        _thumbnails.put(image.sha256, made)
+    return made
+
+
+def thumbnail(image: Image) -> bytes:
+    """Return the middle of a picture as a WebP of the proportions of its place."""
+    from PIL import Image as Pillow
+    from PIL import ImageOps
+
+    fitted = ImageOps.fit(Pillow.fromarray(image.pixels), THUMBNAIL, Pillow.Resampling.BILINEAR)
+    out = BytesIO()
+    fitted.save(out, "WEBP", quality=60, method=0)
+    return out.getvalue()
+
+
+def _data_url(webp: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
+
+
+# A person's acts, before the page is drawn.
+
+
+def _follow() -> None:
+    pictures = state.of(image_source.Pictures)
+    for act in picture_bar.acts():
+        if act.kind in _ACTS:
+            pictures.just_given = False
+            _ACTS[act.kind](act.value)
+    if (found := canvas.take_drawing()) is not None:
+        image_source.replace_drawing(found[1], found[0])
+        pictures.just_given = True
+
+
+def _choose(key: Any) -> None:
+    if isinstance(key, str) and not image_source.turn_back(key):
+        state.of(image_source.Pictures).problem = "This picture is no longer on the server: upload it again."
+
+
+def _remove(key: Any) -> None:
+    if isinstance(key, str):
+        image_source.remove(key)
+
+
+def _restore(keys: Any) -> None:
+    if isinstance(keys, list):
+        image_source.restore([key for key in keys if isinstance(key, str)])
+
+
+def _back(to: Any) -> None:
+    """Choose the picture and the model that the browser's Back leads to."""
+    picture, model = (to.get("picture"), to.get("model")) if isinstance(to, dict) else (None, None)
+    _choose(picture)
+    state.of(image_source.Pictures).went_back = True
+    if isinstance(model, str) and (spec := catalog.catalog().get(model)) is not None:
+        reopen.choose_model(spec, own=state.of(state.Navigation).page == "detect")
+    elif isinstance(model, str) and model.startswith("timm/"):
+        reopen.choose_model(catalog.spec(model))
+
+
+def _photo(size: Any) -> None:
+    """Note that the next file is from the camera."""
+    state.of(image_source.Pictures).photo_bytes = size if isinstance(size, int) else None
+
+
+def _draw(on: Any) -> None:
+    navigation = state.of(state.Navigation)
+    url_state.keep("draw", bool(on))
+    if on and navigation.page != "explore":
+        navigation.go_to = page.script("explore")
+
+
+def _refused(files: Any) -> None:
+    """Say that files are too large, which the browser has not sent."""
+    if words := _too_large(files):
+        state.of(image_source.Pictures).problem = words
+
+
+def _refused_by_uploader(files: Any) -> None:
+    """Remember what an uploader of the page itself did not send: Streamlit only marks it. Empty: nothing any more."""
+    state.of(Refused).words = _too_large(files)
+
+
+def _too_large(files: Any) -> str:
+    """Return one sentence on files, of which the browser gives names and sizes; empty for none."""
+    limit = st.get_option("server.maxUploadSize")
+    named = [(str(file.get("name"))[:80], file.get("size")) for file in files or () if isinstance(file, dict)]
+    if not named:
+        return ""
+    name, size = named[0]
+    others = f" and {plural(len(named) - 1, 'other file')}" if len(named) > 1 else ""
+    held = f" has {size / 1e6:,.0f} MB" if isinstance(size, (int, float)) and not others else " are too large"
+    remedy = "choose a smaller picture, or save it as a JPEG first"
+    if name.lower().endswith(".zip"):
+        remedy = "pack the pictures into several smaller ones"
+    return f"{name}{others}{held}; the limit is {limit} MB a file: {remedy}."
+
+
+def say_refused() -> None:
+    """Draw, below an uploader of the page itself, which files were too large for it."""
+    if state.of(state.Navigation).arrived:
+        # The uploader is empty again.
+        state.forget(Refused)
+    if words := state.of(Refused).words:
+        st.error(sentence(words), icon=":material/error:")
+
+
+_ACTS = {
+    "choose": _choose,
+    "remove": _remove,
+    "restore": _restore,
+    "back": _back,
+    "draw": _draw,
+    "photo": _photo,
+    "refused": _refused,
+    "refused-by-uploader": _refused_by_uploader,
+}
+
+
+def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:
+    """Decode files; the last valid one is chosen, and a sentence says what is wrong with each of the others.
+
+    A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from. `late`:
+    files that were given after these have come already, so what is chosen stays.
+    """
+    from sightglass.export import embedded_recipe
+
+    # What was done before the files were given may come with the same request: that they are a photo, for one.
+    _follow()
+    pictures = state.of(image_source.Pictures)
+    problems: list[str] = []
+    for name, data in files:
+        try:
+            if (contents := embedded_recipe.contents(data)) is not None:
+                if not late:
+                    _open_again(contents, name)
+                continue
+            image = opened(data, name)
+        except Problem as problem:
+            problems.append(str(problem))
+            continue
+        if late:
+            image_source.add(image, data)
+            continue
+        image_source.turn_to(image, data)
+        pictures.just_given = True
+        if len(data) == pictures.photo_bytes and state.of(state.Navigation).page == "detect":
+            pictures.photo = image.sha256
+    if problems or not late:
+        pictures.problem = " ".join(problems) or None
+
+
+def _open_again(contents: Contents, name: str) -> None:
+    """Open the view a file was made from, with its picture: an example, one of the session's, or the one it carries.
+
+    Raises a Problem, and changes nothing, where the picture or the model is not here.
+    """
+    from sightglass.export import embedded_recipe
+
+    recipe, pictures = contents.recipe, state.of(image_source.Pictures)
+    example = image_source.example_named(recipe.picture_name)
+    if example is not None and image_source.example(example).sha256 != recipe.picture_sha256:
+        example = None
+    image = None if example else pictures.opened(recipe.picture_sha256) or embedded_recipe.original(contents)
+    if example is None and image is None:
+        raise ImageProblem(
+            f"{name} was made from {recipe.picture_name}, which it does not carry: open that picture first, then this "
+            "file again."
+        )
+    reopen.view(contents)
+    if image is not None:
+        image_source.turn_to(image)
+    elif example is not None:
+        image_source.turn_to_example(example)
+    # More than the picture changes: the sidebar must be drawn first.
+    pictures.just_given = False

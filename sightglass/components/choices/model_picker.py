@@ -1,0 +1,207 @@
+"""Choose a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.common import users
+from sightglass.common.errors import ModelProblem
+from sightglass.components.session import reopen, state, url_state
+from sightglass.components.session.reopen import OTHER, OWN_DETECTOR
+from sightglass.explain.phrases import download
+from sightglass.models import catalog, weights
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from sightglass.models.spec import ModelSpec
+
+FIRST = "efficientnet-lite0"
+MAX_BUTTONS = 5
+"""Sizes in a row of buttons; more would begin a second one."""
+TIMM_EXAMPLE = "mobilenetv3_small_100"
+BY_ID = "id "
+"""Marks entries of the menu that are one model, not a family."""
+
+
+def menu() -> tuple[list[str], set[str]]:
+    """Return the families, those with weights on this machine first, and the ids of the models that are here.
+
+    After the first come those that were added, by the operator or by whose session it is; the demos are the last that
+    are here.
+    """
+    return _menu(users.owner())
+
+
+def forget_menu() -> None:
+    """Look anew which models are here, at the next `menu`."""
+    _menu.clear()
+
+
+@st.cache_data(show_spinner=False, ttl=300)
+def _menu(whose: str) -> tuple[list[str], set[str]]:
+    del whose
+    families, packaged = catalog.families(), catalog.families(packaged=True)
+    here = {spec.id for specs in families.values() for spec in specs if catalog.available(spec)}
+    present = [name for name, specs in families.items() if any(spec.id in here for spec in specs)]
+
+    def rank(name: str) -> int:
+        own, demo = name not in packaged, name.startswith("Demo")
+        return 0 if name == present[0] else 1 if own else 3 if demo else 2
+
+    return [*sorted(present, key=rank), *(name for name in families if name not in present)], here
+
+
+def present(task: str) -> list[ModelSpec]:
+    """Return the models of a task whose weights are on this machine, as the catalogue lists them."""
+    here = menu()[1]
+    return [spec for spec in catalog.catalog().values() if spec.id in here and spec.task == task]
+
+
+def mark(spec: ModelSpec, here: Collection[str]) -> str:
+    """Return what follows a model's name in a menu: ` (about 45 MB to download)`; nothing if it is on this machine."""
+    if spec.id in here:
+        return ""
+    if not weights.downloadable(spec):
+        return " (not here)"
+    # The number first: a menu cuts off what is too long for the sidebar.
+    about = download(spec.megabytes)
+    return f" ({about} to download)" if about else " (to download)"
+
+
+def by_id(spec: ModelSpec, here: Collection[str]) -> str:
+    """Return a model's line among those by id: `103 MB · resnet50, ResNet`; the menu cuts off the end of a long one."""
+    if spec.id not in here and weights.downloadable(spec) and (size := download(spec.megabytes)):
+        return f"{size.removeprefix('about ')} · {spec.id}, {spec.family}"
+    return f"{spec.id}{mark(spec, here)}, {spec.family}"
+
+
+def choose(own_detector: bool = False) -> ModelSpec:
+    """Draw the menus, and return the chosen model; `own_detector`: the page has a detector of its own."""
+    names, here = menu()
+    families, addressed, end = catalog.families(), _addressed(), ""
+    unlisted = addressed is not None and addressed.family not in families
+    if not users.may_save():
+        names, families = _here(names, families, here, addressed)
+    if own_detector:
+        (names, families, addressed), end = _detectors(names, families, here), OWN_DETECTOR
+    any_of_timm = (users.may_save() or unlisted) and not own_detector
+    first = names[0] if addressed is None else addressed.family if addressed.family in families else OTHER
+    family = url_state.widget(
+        st.selectbox,
+        "Model",
+        _searchable(names, families, here, other=any_of_timm),
+        first,
+        key=f"family{end}",
+        on_change=_found_by_id,
+        args=(end,),
+        help="A family of models, or one model: type a part of its name. Those to download, with about how many MB, "
+        "are fetched when you choose them.",
+    )
+    spec = _by_name(addressed) if family == OTHER else _size(families[family], here, addressed, end)
+    # The first detector differs from machine to machine: an address names it.
+    url_state.write("model", spec.id, None if own_detector else FIRST)
+    return spec
+
+
+def instead_of_missing(own_detector: bool) -> ModelSpec | None:
+    """Return a model to use where the chosen one cannot be loaded: the last one in use, else the first that is here."""
+    last, here = state.of(state.Sidebar).choices, menu()[1]
+    if last is not None and last.model.id in here and (last.model.task == "detect" or not own_detector):
+        return last.model
+    first = catalog.detector(here) if own_detector else FIRST
+    return catalog.spec(first) if first in here else next((catalog.spec(name) for name in sorted(here)), None)
+
+
+def _here(
+    names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str], addressed: ModelSpec | None
+) -> tuple[list[str], dict[str, list[ModelSpec]]]:
+    """Return what there is for a viewer, who cannot start a download: the models that are on this machine.
+
+    With the one that the address names, of which is then said that it cannot be had.
+    """
+    wanted = here | {addressed.id if addressed else ""}
+    found = {name: [spec for spec in specs if spec.id in wanted] for name, specs in families.items()}
+    found = {name: specs for name, specs in found.items() if specs}
+    return [name for name in names if name in found], found
+
+
+def _detectors(
+    names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str]
+) -> tuple[list[str], dict[str, list[ModelSpec]], ModelSpec]:
+    """Return the families of detectors, and the first choice: the address's, that of the other pages, or the best."""
+    found = {name: [one for one in specs if one.task == "detect"] for name, specs in families.items()}
+    found = {name: specs for name, specs in found.items() if specs}
+    last = state.of(state.Sidebar).choices
+    wanted = (_addressed(), last.model if last is not None else None)
+    first = next((one for one in wanted if one is not None and one.task == "detect"), None)
+    return [name for name in names if name in found], found, first or catalog.spec(catalog.detector(here))
+
+
+def _searchable(
+    names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str], *, other: bool
+) -> dict[str, str]:
+    """Return the families, and below them every model by its id, so that typing an id finds it; with their labels."""
+    absent = {name for name in names if not any(spec.id in here for spec in families[name])}
+    labels = {name: f"{name}{mark(families[name][0], here)}" if name in absent else name for name in names}
+    if other:
+        labels[OTHER] = OTHER
+    for name in names:
+        for spec in families[name]:
+            labels[BY_ID + spec.id] = by_id(spec, here)
+    return labels
+
+
+def _found_by_id(end: str) -> None:
+    """Choose the family and size of a model that was found by its id."""
+    chosen = st.session_state[f"family{end}"]
+    if chosen and chosen.startswith(BY_ID):
+        reopen.choose_model(catalog.spec(chosen.removeprefix(BY_ID)), own=bool(end))
+
+
+def _addressed() -> ModelSpec | None:
+    """Return the model that the address names."""
+    try:
+        return catalog.spec(st.query_params["model"]) if "model" in st.query_params else None
+    except ModelProblem:
+        return None
+
+
+def _by_name(addressed: ModelSpec | None) -> ModelSpec:
+    timm = addressed is not None and addressed.id.startswith("timm/")
+    name = url_state.widget(
+        st.text_input,
+        "Name in timm",
+        None,
+        addressed.id.removeprefix("timm/") if addressed and timm else "",
+        key="timm",
+        placeholder=TIMM_EXAMPLE,
+        help="Any model of the timm library with ImageNet weights.",
+    )
+    return catalog.spec(f"timm/{name or TIMM_EXAMPLE}")
+
+
+def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None, end: str) -> ModelSpec:
+    if len(specs) == 1:
+        return specs[0]
+    sizes = {spec.id: spec for spec in specs}
+    first = next((spec.id for spec in specs if spec.id in here), specs[0].id)
+    # Several words name a kind and no size: the cheats among the demo models.
+    kinds = any(" " in spec.size for spec in specs)
+    sized = all(spec.size for spec in specs) and not kinds
+    # A button has no room for how large a download is.
+    buttons = not kinds and len(sizes) <= MAX_BUTTONS and sizes.keys() <= here
+    draw: Any = st.segmented_control if buttons else st.selectbox
+    chosen = url_state.widget(
+        draw,
+        "Size" if sized else "Variant",
+        {spec.id: f"{spec.size or spec.id}{mark(spec, here)}" for spec in specs},
+        addressed.id if addressed and addressed.id in sizes else first,
+        key=f"size-{specs[0].family}{end}",
+        help=("From small and fast to large and slow." if sized else "Each is a separate model.")
+        + ("" if buttons else " Those to download are fetched when you choose them."),
+        width="stretch",
+    )
+    return sizes[chosen]

@@ -1,0 +1,332 @@
+"""The sidebar: model, method, layers."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass import explain
+from sightglass.common.errors import WeightsProblem
+from sightglass.components import glossary, tour
+from sightglass.components.choices import (
+    detection_options,
+    image_picker,
+    import_ahead,
+    layer_picker,
+    model_picker,
+    unavailable,
+)
+from sightglass.components.session import image_source, page, state, url_state
+from sightglass.components.session.state import Choices
+from sightglass.explain.faithfulness import badge
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import megabytes, plural
+from sightglass.models.preprocess import WAYS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from streamlit.delta_generator import DeltaGenerator
+
+    from sightglass.explain import Explainer
+    from sightglass.explain.findings.reliability import Reliability
+    from sightglass.models.spec import ModelSpec
+
+_BADGE = (
+    "Whether maps by this method at these layers were still alike after the model's weights were replaced by random "
+    "ones, on the page Trust. One that survives does not show what the model has learnt."
+)
+
+
+def draw(
+    bar: DeltaGenerator | None = None,
+    *,
+    threshold: bool = True,
+    methods: Sequence[str] = (),
+    own_detector: bool = False,
+) -> tuple[Choices, Explainer]:
+    """Draw the whole sidebar; the model is loaded on the way, since its layers are in it.
+
+    `bar`: where the bar to choose a picture is drawn, on a page that explains one. `threshold`: whether the score from
+    which boxes are shown is chosen in here, or by the page. `methods`: those of a page that does not explain a class,
+    its default first. `own_detector`: the page has a model of its own, a detector; one that knows drawn scenes only is
+    shown such a scene, on this page alone, where an example photograph is chosen.
+    """
+    image = image_picker.choose()
+    unavailable.settle()
+    chosen, instead = "", None
+    try:
+        with st.sidebar:
+            model = model_picker.choose(own_detector)
+            chosen = model.id
+            if not own_detector:
+                _example(model)
+            elif model.example and image_source.is_photograph():
+                image, instead = image_source.example(model.example), model.example
+            question_place, method_place, below = st.container(), st.container(), st.container(gap="small")
+    finally:
+        image_picker.bar(bar, chosen, instead)
+    unavailable.say(model)
+    try:
+        # Of a page without a bar the chosen picture is not the subject.
+        shown = nullcontext() if bar is None or _is_resident(model) else page.waiting(bar, image)
+        with shown:
+            explainer = loaded(model.id)
+    except WeightsProblem as problem:
+        unavailable.go_back(model, problem, model_picker.instead_of_missing(own_detector), own=own_detector)
+    with method_place:
+        method = _method(explainer, methods)
+    with below:
+        options = _details(explainer, threshold)
+        if method == "attention":
+            options["head"] = _head(explainer)
+        else:
+            url_state.write("head", None)
+        _residents()
+        tour.door()
+    with method_place:
+        _badge(explainer, method, options)
+    question = None
+    if not methods:
+        with question_place:
+            question = detection_options.question(explainer, method, options)
+    sidebar = state.of(state.Sidebar)
+    choices = sidebar.choices = Choices(image, model, method, options, question)
+    return choices, explainer
+
+
+def _is_resident(model: ModelSpec) -> bool:
+    """Return whether a model is loaded; without an import of torch, which takes seconds and is only needed if it is."""
+    module = sys.modules.get("sightglass.explain.evidence.resident")
+    residency = getattr(module, "RESIDENCY", None)
+    return residency is not None and any(one.adapter.spec.id == model.id for one in residency.residents())
+
+
+def foreseen() -> tuple[Choices, Explainer] | None:
+    """Return what `draw` is going to return, in a run caused by nothing but a new picture; else None.
+
+    A page may then show the picture's map first, which is what a person waits for, and the sidebar after it.
+    """
+    sidebar = state.of(state.Sidebar)
+    image, last = image_picker.just_given(), sidebar.choices
+    if image is None or last is None or not METHODS[last.method].quick:
+        return None
+    if not _is_resident(last.model):
+        return None
+    sidebar.picture = image
+    return replace(last, image=image), explain.Explainer(last.model.id)
+
+
+def warned(choices: Choices, finding: str) -> str:
+    """Return a page's headline: before what a model of drawn scenes made of a photograph, that it means nothing."""
+    example = choices.model.example
+    if not example or not (image_source.is_own() or image_source.is_photograph()):
+        return finding
+    # A page may show its scene in place of the chosen photograph.
+    if choices.image.sha256 == image_source.example(example).sha256:
+        return finding
+    knows = f"{choices.model.name} knows drawn scenes only"
+    return finding if finding.startswith(knows) else f"{knows}: on a photograph its answers mean nothing. {finding}"
+
+
+def loaded(model_id: str) -> Explainer:
+    """Return a resident model; while it is loaded for the first time, the page shows the progress."""
+    place = st.empty()
+    with place, st.spinner("Loading the model…", show_time=False):
+        import_ahead.finish()
+        explainer = explain.Explainer(model_id, progress=progress_in(place))
+    place.empty()
+    if model_id not in model_picker.menu()[1]:
+        model_picker.forget_menu()  # it was downloaded just now
+    return explainer
+
+
+def progress_in(place: Any) -> Callable[[float, str], None]:
+    """Return a function that reports progress in a bar, drawn in `place` on its first call."""
+    bar: Any = None
+
+    def progress(share: float, words: str) -> None:
+        nonlocal bar
+        bar = bar or place.progress(0.0)
+        bar.progress(min(share, 1.0), words)
+
+    return progress
+
+
+def _example(model: ModelSpec) -> None:
+    """Offer an example picture of what a model knows that was not trained on photographs."""
+    if model.example and image_source.is_photograph():
+        st.button(
+            "Use a picture this model was trained for",
+            icon=":material/image:",
+            on_click=image_source.turn_to_example,
+            args=(model.example,),
+            width="stretch",
+            help="This model was trained on pictures of another kind: on photographs its answers mean nothing.",
+        )
+
+
+def _method(explainer: Explainer, methods: Sequence[str]) -> str:
+    from sightglass.explain.methods import offered as able
+
+    # Classifiers and detectors start with different methods; a choice stays for models of its kind.
+    model, resident = explainer.model, explainer.resident
+    key = f"method-{model.task}" if resident.gradients else "method-answers"
+    offered = [method.id for method in able(resident)]
+    first = model.method if model.method in offered else offered[0]
+    if possible := [method for method in methods if method in offered]:
+        key, offered, first = "method-page", possible, possible[0]
+    url_state.recall_own(key, offered, first, name="method")
+    found = detection_options.reliabilities(model.task)
+    name = st.selectbox(
+        "Method",
+        offered,
+        format_func=lambda method: METHODS[method].name + _marked(method, found),
+        key=key,
+        help="How the map is made. Slow methods run the model hundreds of times; they show progress and can be "
+        'stopped. "Failed": no better than a map made without the model.',
+    )
+    url_state.keep_own(key, name, offered, first, name="method")
+    st.caption(" ".join([METHODS[name].about.capitalize() + ".", *([found[name].sentence] if name in found else [])]))
+    return name
+
+
+def _badge(explainer: Explainer, method: str, options: Mapping[str, Any]) -> None:
+    """Say whether this model's maps by this method survived scrambled weights, once that was tested."""
+    layers = options["layers"] or explainer.default_layers
+    found = badge.verdicts(explainer.resident.adapter.weights_sha256, method, layers)
+    if found:
+        icon = "fact_check" if set(found) == {"depends"} else "warning"
+        st.caption(f":material/{icon}: Trust: {badge.words(found)}.", help=_BADGE)
+
+
+def _marked(method: str, found: Mapping[str, Reliability]) -> str:
+    words = [METHODS[method].slow and "slow", method in found and found[method].fails and "failed on drawn scenes"]
+    return f" ({', '.join(word for word in words if word)})" if any(words) else ""
+
+
+def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
+    spec, adapter = explainer.model, explainer.resident.adapter
+    options: dict[str, Any] = {}
+    if adapter.takes_words:
+        options["vocabulary"] = _vocabulary(adapter.labels)
+    else:
+        url_state.write("words", None)
+    with st.expander("Layers and fit"):
+        if threshold and len(adapter.parts) > 1:
+            options["part"] = detection_options.part(explainer)
+        options["layers"] = _layers(explainer)
+        if len(adapter.preprocessings) > 1:
+            options["preprocessing"] = url_state.widget(
+                st.selectbox,
+                "How the picture is fitted",
+                {way: WAYS[way] for way in adapter.preprocessings},
+                adapter.preprocessings[0],
+                key=f"fit-{spec.task}",
+                name="fit",
+                help=glossary.TERMS["fit"],
+            )
+        if adapter.resizing and options.get("preprocessing", "trained") == "trained":
+            st.caption(f"As in training: {adapter.resizing}")
+        if spec.task == "detect" and threshold:
+            options["confidence"] = detection_options.confidence()
+    return options
+
+
+def _head(explainer: Explainer) -> int | None:
+    """Choose one attention head, counted from 0; None for the mean of all."""
+    count, mean = max(one.heads for one in explainer.resident.attentions), -1
+    head = url_state.widget(
+        st.selectbox,
+        "Head",
+        range(mean, count),
+        mean,
+        key="head",
+        name="head",
+        read=int,
+        format_func=lambda head: "mean of all" if head == mean else f"head {head}",
+        help="Attention is computed in several heads side by side. All of them are below the picture.",
+    )
+    return None if head == mean else head
+
+
+def _vocabulary(own: tuple[str, ...]) -> tuple[str, ...]:
+    """Choose the classes that a model with an open vocabulary looks for; none: its own."""
+    words = url_state.widget(
+        st.text_input,
+        "Look for",
+        None,
+        "",
+        key="words",
+        name="words",
+        placeholder=f"its own {len(own)} classes" if own else "red bus, person",
+        help="Words or prompts, separated by commas: this model has no fixed list of classes. Several prompts compete; "
+        "if empty, it uses its own classes.",
+    )
+    return tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
+
+
+def _layers(explainer: Explainer) -> tuple[str, ...]:
+    """Choose target layers; none: the model's default."""
+    shapes, key = {layer.path: layer.shape for layer in explainer.layers}, f"layers-{explainer.model.id}"
+    if not shapes:
+        st.caption("This model exposes no internals: it has no layers to choose.")
+        return ()
+    layer_picker.settle(key)
+    url_state.recall(key, shapes, [], name="layers", read=lambda text: text.split(","))
+    if explainer.model.task == "detect":
+        layer_picker.picker(explainer, key)
+    layers = st.multiselect(
+        "Target layers",
+        list(shapes),
+        format_func=lambda path: f"{path}, {shapes[path][1]}×{shapes[path][2]}",
+        key=key,
+        max_selections=layer_picker.MAX_LAYERS,
+        select_all=False,
+        placeholder=f"automatic: {', '.join(explainer.default_layers)}",
+        help=glossary.TERMS["target layer"],
+    )
+    url_state.keep(key, layers, [], name="layers")
+    return tuple(layers)
+
+
+def _residents() -> None:
+    from sightglass.explain.evidence.resident import RESIDENCY
+
+    residents = RESIDENCY.residents()
+    device = str(residents[-1].device).upper() if residents else "CPU"
+    st.caption(
+        f":material/memory: {device} · {plural(len(residents), 'model')} resident, "
+        f"{RESIDENCY.nbytes / 1e6:,.0f} of {megabytes(RESIDENCY.limit)}"
+    )
+
+
+def fitting(choices: Choices, explainer: Explainer, method: str) -> Choices:
+    """Return the same choices for another model.
+
+    The same question if there is one, else its own layers; its own method if its task differs; the way of fitting a
+    picture and the part only where it has them.
+    """
+    if explainer.model.task != choices.model.task:
+        method = explainer.model.method
+    kept = ("confidence", "vocabulary") if explainer.resident.adapter.takes_words else ("confidence",)
+    options = {key: value for key, value in choices.options.items() if key in kept}
+    way = choices.options.get("preprocessing")
+    if way in explainer.resident.adapter.preprocessings:
+        options["preprocessing"] = way
+    parts = explainer.resident.adapter.parts
+    if (part := choices.options.get("part")) in parts:
+        # The default part of the chosen model is not the default of this one.
+        own = part == "class" and explainer.model.id != choices.model.id
+        options["part"] = parts[0] if own else part
+    if explainer.model.id == choices.model.id:
+        options["layers"] = choices.options["layers"]
+    elif choices.question in (ready := detection_options.questions(explainer)):
+        wanted = ready[choices.question]
+        options |= {"part": wanted["part"], "layers": wanted["layers"]}
+        method = wanted["method"]
+    return Choices(choices.image, explainer.model, method, options, choices.question)

@@ -1,0 +1,61 @@
+"""Declare Streamlit components from JavaScript modules."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.browser import BROWSER, joined
+from sightglass.common.packing import packed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from streamlit.components.v2.types import ComponentRenderer
+
+    from sightglass.common.files import Json
+
+
+def declare(name: str, script: Path, *, html: str | None = None, styles: Sequence[str] = ()) -> ComponentRenderer:
+    """Return what draws a component; the files are read when it is drawn for the first time.
+
+    `script` has the default export, and its HTML and CSS are beside it. `styles`: more CSS, for what some components
+    have in common.
+    """
+
+    def draw(*, data: Any = None, **more: Any) -> Any:
+        # In a dict Streamlit looks for tables, and imports pandas to do so; in a list it does not. `component.js` takes
+        # it out again.
+        data = [data] if isinstance(data, dict) else data
+        return _registered(name, script, html, tuple(styles))(data=data, **more)
+
+    return draw
+
+
+@cache
+def _registered(name: str, script: Path, html: str | None, styles: tuple[str, ...]) -> ComponentRenderer:
+    page, style = (script.with_suffix(f".{kind}") for kind in ("html", "css"))
+    common = "\n".join((BROWSER / name).read_text("utf-8") for name in ("shared.css", *styles))
+    return st.components.v2.component(
+        f"sightglass_{name}",
+        html=page.read_text("utf-8") if page.exists() else html,
+        css=f"{common}\n{style.read_text('utf-8')}" if style.exists() else None,
+        js=joined(script),
+    )
+
+
+def packed_by_content(head: Json, blobs: Sequence[bytes]) -> tuple[str, bytes]:
+    """Return an id of the content and the payload that carries it: the same content is not sent or shown again."""
+    digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
+    for blob in blobs:
+        digest.update(blob)
+    return digest.hexdigest(), packed(head | {"id": digest.hexdigest()}, blobs)
+
+
+def no_callback() -> None:
+    """Do nothing: Streamlit returns only values that have a callback."""

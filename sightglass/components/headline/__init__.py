@@ -1,0 +1,17 @@
+"""The sentence at the top of a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sightglass.components.declare import declare
+
+HOT = "{hot}"
+"""Placeholder in a sentence for whatever looks hot in the viewer: a colour, or the inside of lines."""
+
+_component = declare("headline", Path(__file__).with_name("headline.js"), html="<h2></h2>")
+
+
+def headline(text: str, *, key: str, hot: str = "Yellow") -> None:
+    """Show the sentences; those with `{hot}` are left out while the viewer shows no map. `hot`: its first value."""
+    _component(key=key, data={"text": text, "hot": hot})

@@ -1,0 +1,120 @@
+"""Live view of camera frames and their maps.
+
+Python sends what is chosen in the sidebar, the clip's pictures and a ticket for the socket; the browser does the rest,
+and hands back a frame where a person wants to go on with it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.common import packaged
+from sightglass.components.declare import declare, no_callback, packed
+from sightglass.components.session import image_source, state
+from sightglass.components.viewer.payload import jpeg
+from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering.colormaps import tables
+from sightglass.live import tickets
+from sightglass.models.demo.showcase import SCENES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sightglass.models.spec import ModelSpec
+
+KEY = "live"
+HEIGHT = 520
+STILL = 960
+"""Pixels of the longer side of a picture of the clip."""
+_component = declare("live", Path(__file__).with_name("live.js"), styles=("sliders.css",))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame that a person goes on with."""
+
+    image: Image
+    data: bytes
+    """The JPEG that the model saw."""
+    act: str
+    """`open` or `snapshot`."""
+    label: str | None
+    """What the map is of."""
+    pair: tuple[int, int] | None
+    """The candidate and the class of the box that it is of."""
+    picture: bytes
+    """What was on the screen, a JPEG; empty unless it is a snapshot."""
+
+
+@dataclass
+class Visit:
+    """What the session knows of its live page."""
+
+    ticket: str = field(default_factory=tickets.issue)
+    said: str = ""
+    """What became of the last snapshot."""
+    frame: Frame | None = None
+    """One that was handed over, until the next run begins."""
+    last: float = 0
+    """When the browser handed over the last frame, by its clock: one is followed once."""
+
+
+def handed() -> Frame | None:
+    """Return a frame that was handed over in the last run, once."""
+    visit = state.of(Visit)
+    frame, visit.frame = visit.frame, None
+    return frame
+
+
+def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: str, saves: bool) -> None:
+    """Draw the live canvas; where a frame was handed over the page runs again. Raises ImageProblem for a broken one."""
+    visit, names = state.of(Visit), clip_of(model)
+    head = {
+        "choice": {"model": model.id, "method": method, "options": dict(options)},
+        "ticket": visit.ticket,
+        "place": place,
+        "stills": ", ".join(names),
+        "said": visit.said,
+        "saves": saves,
+        "colormaps": tables(),
+        "height": HEIGHT,
+    }
+    result = _component(key=KEY, data=packed(head, [_still(name) for name in names]), on_frame_change=no_callback)
+    given = result.frame
+    at = given.get("at") if isinstance(given, dict) else None
+    if isinstance(at, (int, float)) and at != visit.last:
+        visit.last, visit.frame = at, _frame(given)
+        if visit.frame is not None:
+            st.rerun()
+
+
+def clip_of(model: ModelSpec) -> tuple[str, ...]:
+    """Return the names of the pictures of the clip: drawn scenes for a model of these, else the photographs."""
+    shown = tuple(name for name in packaged.PHOTOGRAPHS if image_source.is_here(name))
+    return SCENES if model.example or not shown else shown
+
+
+def _still(name: str) -> bytes:
+    image = image_source.example(name)
+    return jpeg(image.pixels, STILL, f"{image.sha256} clip")
+
+
+def _frame(given: Any) -> Frame | None:
+    if given.get("act") not in ("open", "snapshot"):
+        return None
+    try:
+        data = base64.b64decode(str(given.get("jpeg", "")), validate=True)
+        picture = base64.b64decode(str(given.get("picture", "")), validate=True)
+    except binascii.Error:
+        return None
+    image = Image.open(data, name="live.jpg")
+    label, box = given.get("label"), given.get("box")
+    anchor, index = (box.get("anchor"), box.get("index")) if isinstance(box, dict) else (None, None)
+    pair = (anchor, index) if isinstance(anchor, int) and isinstance(index, int) else None
+    return Frame(image, data, given["act"], label if isinstance(label, str) else None, pair, picture)

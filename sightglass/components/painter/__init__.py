@@ -1,0 +1,106 @@
+"""Paint on a picture: brush, rectangle and patches.
+
+The browser holds the marks and shows the edited picture at once; Python receives all marks together, makes the same
+picture of them (`explain.whatif.edits`) and acknowledges it; only then does the browser send more. So a newer stroke
+replaces an older one that waits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common.packing import packed
+from sightglass.components.declare import declare, no_callback
+from sightglass.components.session import state
+from sightglass.components.viewer.payload import jpeg, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.common.files import Json
+    from sightglass.explain import Image
+
+Corners = tuple[float, float, float, float]
+"""Left, top, right and bottom, as shares of a picture's width and height."""
+
+KEY = "painter"
+MOST = 12
+"""Pictures whose edits a session keeps; the oldest are dropped first."""
+_component = declare("painter", Path(__file__).with_name("painter.js"))
+
+
+@dataclass
+class Painting:
+    """What was painted on one picture."""
+
+    edit: Json = field(default_factory=lambda: {"marks": [], "fill": "blur", "keep": False})
+    """As the browser sent it, not checked."""
+    turn: int = 0
+    """The browser's message that it came with."""
+
+
+@dataclass
+class Paintings:
+    """The session's edits, by the picture's SHA-256, oldest first."""
+
+    every: dict[str, Painting] = field(default_factory=dict)
+    begun: bool = False
+    """Whether the first picture of the session was painted on, as an example."""
+
+
+def painting(image: Image) -> Painting:
+    """Return what is painted on a picture, with what came in since the last run."""
+    paintings = state.of(Paintings)
+    current = paintings.every.setdefault(image.sha256, Painting())
+    while len(paintings.every) > MOST:
+        del paintings.every[next(iter(paintings.every))]
+    given = (st.session_state.get(KEY) or {}).get("edit")
+    if not isinstance(given, dict) or given.get("id") != image.sha256:
+        return current
+    turn, edit = given.get("turn"), given.get("edit")
+    # An older one comes with a request that left the browser before it knew the last answer.
+    if isinstance(turn, int) and turn > current.turn and isinstance(edit, dict):
+        current.turn, current.edit = turn, edit
+    return current
+
+
+def example(image: Image, areas: Sequence[Corners]) -> None:
+    """Cover some areas of the session's first picture, if nothing was painted on it."""
+    paintings = state.of(Paintings)
+    if paintings.begun or not areas:
+        return
+    paintings.begun = True
+    current = paintings.every[image.sha256]
+    if not current.turn:
+        marks = [{"kind": "rectangle", "points": _rounded(area), "size": 0.08} for area in areas]
+        current.edit = {"marks": marks, "fill": "blur", "keep": False}
+
+
+def painter(image: Image, hottest: Sequence[Corners]) -> None:
+    """Draw the picture to paint on. Last in a run: it acknowledges the edit that the run explained.
+
+    `hottest`: the areas that a button covers.
+    """
+    from sightglass.explain.whatif import edits
+
+    current = state.of(Paintings).every[image.sha256]
+    small = edits.blurred(image)
+    head = {
+        "id": image.sha256,
+        "name": image.name,
+        "size": [image.width, image.height],
+        "mean": edits.mean_colour(image).tolist(),
+        "hottest": [_rounded(area) for area in hottest],
+        "turn": current.turn,
+        "edit": current.edit,
+    }
+    blobs = [picture(image.pixels, image.sha256, image.jpeg), jpeg(small, edits.SIDE, f"{image.sha256} blurred")]
+    _component(key=KEY, data=packed(head, blobs), on_edit_change=no_callback)
+
+
+def _rounded(area: Corners) -> list[float]:
+    return [round(edge, 4) for edge in area]

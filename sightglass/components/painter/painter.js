@@ -1,0 +1,345 @@
+// A picture to paint on: the browser shows the edited picture at once, Python explains it as soon as it can.
+
+import { ARROWS, component, find, jpegBlob, onResize, onceAFrame } from "../../browser/component.js";
+import { unpack } from "../../browser/unpack.js";
+import { BROWSER, post } from "../../browser/post.js";
+import { Canvases } from "./canvases.js";
+import { Edits, Hand, corners, described } from "./edits.js";
+
+/**
+ * @typedef {import("./edits.js").Tool} Tool @typedef {import("./edits.js").Fill} Fill
+ * @typedef {import("./edits.js").Edit} Edit @typedef {import("./edits.js").Corners} Corners @typedef {import("../../browser/component.js").Send} Send
+ * @typedef {{id: string, name: string, size: [number, number], mean: number[], hottest: Corners[], turn: number,
+ *   edit: Edit}} Given
+ */
+
+const MOVE = 0.02, FAR = 0.1;
+/** Milliseconds from a change to its message while the hand is still down; a finished stroke is sent at once. */
+const SOON = 60;
+const KEYS = /** @type {Record<string, Tool>} */ ({ b: "brush", r: "rectangle", p: "patch" });
+/** Edits outlive the place on the page that they are made in. @type {Map<string, Edits>} */
+const made = new Map();
+/** @type {Edit} */
+const NOTHING = { marks: [], fill: "blur", keep: false };
+
+class Painter {
+  #edits = new Edits(NOTHING);
+  #hand = new Hand();
+  #canvases = new Canvases();
+  #id = "";
+  /** @type {Tool} */
+  #tool = "brush";
+  #original = false;
+  /** Whether Python covered something, and nobody painted yet. */
+  #example = false;
+  /** @type {import("./canvases.js").Sources | null} */
+  #sources = null;
+  /** @type {Corners[]} */
+  #hottest = [];
+  #name = "";
+  /** Number of the last edit that Python was told. */
+  #told = 0;
+  /** The tool that the keyboard moves. */
+  #key = { x: 0.5, y: 0.5, shown: false };
+  /** The finger, pen or mouse that paints, and where the canvas is: the page may scroll meanwhile. */
+  #pointer = { id: -1, box: new DOMRect() };
+  #redraw = onceAFrame(() => this.#draw());
+  /** @type {Send} */
+  #send = () => {};
+  #post = post(() => {}, BROWSER, 0);
+
+  /** @param {HTMLElement} root @param {AbortSignal} signal */
+  constructor(root, signal) {
+    this.root = root;
+    this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector("canvas"));
+    this.#wirePointer(signal);
+    this.#wireKeys(signal);
+    this.#wireButtons(signal);
+    onResize(find(root, ".stage"), () => this.#resize(), signal);
+  }
+
+  get #size() {
+    return Number(find(this.root, ".size").value);
+  }
+
+  /** @param {AbortSignal} signal */
+  #wireButtons(signal) {
+    const { root } = this, on = (/** @type {string} */ name, /** @type {() => void} */ act) =>
+      find(root, name).addEventListener("click", act, { signal });
+    for (const tool of Object.values(KEYS)) on(`.${tool}`, () => this.#take(tool));
+    on(".undo", () => this.#step("undo"));
+    on(".redo", () => this.#step("redo"));
+    on(".clear", () => this.#step("clear"));
+    on(".keep", () => this.#step("flip"));
+    on(".hot", () => this.#cover());
+    const fill = find(root, ".fill"), original = find(root, ".original");
+    fill.addEventListener("change", () => {
+      this.#edits.fillWith(/** @type {Fill} */ (fill.value));
+      this.#changed(true);
+    }, { signal });
+    original.addEventListener("pointerdown", (event) => {
+      original.setPointerCapture(event.pointerId);
+      this.#show(true);
+    }, { signal });
+    for (const name of /** @type {const} */ (["pointerup", "pointercancel", "lostpointercapture", "blur"])) {
+      original.addEventListener(name, () => this.#show(false), { signal });
+    }
+    original.addEventListener("contextmenu", (event) => event.preventDefault(), { signal });
+  }
+
+  #resize() {
+    const { canvas } = this, scale = Math.min(2, window.devicePixelRatio);
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.round(side * scale));
+    if (!width || !height || (width === canvas.width && height === canvas.height)) return;
+    Object.assign(canvas, { width, height });
+    this.#draw();
+  }
+
+  #draw() {
+    const { canvas } = this, paint = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    if (!this.#sources) return;
+    this.#canvases.draw(paint, this.#sources, this.#original ? NOTHING : this.#edit());
+    if (this.#original) return;
+    const scale = canvas.width / (canvas.clientWidth || canvas.width);
+    const { selected, mark } = this.#hand;
+    if (selected) frame(paint, selected, scale);
+    if (mark?.kind === "rectangle") {
+      frame(paint, corners(mark.points[0], mark.points[1], mark.points[2], mark.points[3]), scale);
+    }
+    if (this.#key.shown) this.#drawKey(paint, scale);
+  }
+
+  /** @param {CanvasRenderingContext2D} paint @param {number} scale */
+  #drawKey(paint, scale) {
+    const { x, y } = this.#key, { width, height } = paint.canvas;
+    const radius = this.#tool === "brush" ? (this.#size * Math.max(width, height)) / 2 : 6 * scale;
+    for (const [colour, thick] of /** @type {const} */ ([["#000", 4], ["#fff", 2]])) {
+      paint.strokeStyle = colour;
+      paint.lineWidth = thick * scale * (this.#hand.down ? 1.5 : 1);
+      paint.beginPath();
+      paint.arc(x * width, y * height, radius, 0, 2 * Math.PI);
+      paint.stroke();
+    }
+  }
+
+  /** What is on the picture, with the mark that is being made. @returns {Edit} */
+  #edit() {
+    const edit = this.#edits.value, { mark } = this.#hand;
+    return mark ? { ...edit, marks: [...edit.marks, mark] } : edit;
+  }
+
+  /** @param {boolean} finished whether a step is done, and not just going on */
+  #changed(finished) {
+    this.#redraw();
+    this.#post.touch();
+    if (!finished) return;
+    this.#post.flush();
+    this.#describe();
+  }
+
+  #describe() {
+    const { root } = this, edit = this.#edits.value;
+    const text = this.#original ? "This is the original." : described(edit, this.#example && !this.#edits.back);
+    this.canvas.setAttribute("aria-label", `${this.#name}, to paint on. ${text}`);
+    if (find(root, ".said").textContent !== text) find(root, ".said").textContent = text;
+    find(root, ".undo").disabled = !this.#edits.back;
+    find(root, ".redo").disabled = !this.#edits.forth;
+    find(root, ".clear").disabled = !edit.marks.length;
+    find(root, ".hot").disabled = !this.#hottest.length;
+    find(root, ".fill").value = edit.fill;
+    find(root, ".size").disabled = this.#tool !== "brush";
+    find(root, ".keep").setAttribute("aria-pressed", String(edit.keep));
+  }
+
+  /** @param {AbortSignal} signal */
+  #wirePointer(signal) {
+    const { canvas } = this, hand = this.#hand, pointer = this.#pointer;
+    const place = (/** @type {PointerEvent} */ { clientX, clientY }) => {
+      const { left, top, width, height } = pointer.box;
+      return /** @type {const} */ ([(clientX - left) / width, (clientY - top) / height]);
+    };
+    canvas.addEventListener("pointerdown", (event) => {
+      if ((event.pointerType === "mouse" && event.button !== 0) || pointer.id >= 0) return;
+      event.preventDefault();
+      canvas.focus({ preventScroll: true });
+      canvas.setPointerCapture(event.pointerId);
+      this.#key.shown = false;
+      [pointer.id, pointer.box] = [event.pointerId, canvas.getBoundingClientRect()];
+      hand.begin(this.#tool, ...place(event), this.#size);
+      if (hand.mark) this.#changed(false);
+      else this.#redraw();
+    }, { signal });
+    canvas.addEventListener("pointermove", (event) => {
+      if (event.pointerId !== pointer.id) return;
+      const all = event.getCoalescedEvents?.() ?? [];
+      let moved = false;
+      for (const one of all.length ? all : [event]) moved = hand.move(...place(one)) || moved;
+      if (moved) this.#moved();
+    }, { signal });
+    for (const name of /** @type {const} */ (["pointerup", "pointercancel", "lostpointercapture"])) {
+      canvas.addEventListener(name, ({ pointerId }) => {
+        if (pointerId !== pointer.id) return;
+        pointer.id = -1;
+        this.#lift();
+      }, { signal });
+    }
+  }
+
+  #moved() {
+    // A frame that is being drawn or a patch that is being dragged is no edit yet.
+    if (this.#hand.mark?.kind === "brush") this.#changed(false);
+    else this.#redraw();
+  }
+
+  #lift() {
+    if (!this.#hand.down) return;
+    const mark = this.#hand.end();
+    if (mark) this.#edits.add(mark);
+    this.#changed(true);
+  }
+
+  /** @param {"undo"|"redo"|"clear"|"flip"} name */
+  #step(name) {
+    this.#hand.drop();
+    if (this.#edits[name]() !== false) this.#changed(true);
+    this.#describe();
+  }
+
+  #cover() {
+    if (!this.#hottest.length) return;
+    this.#hand.drop();
+    this.#edits.add(...this.#hottest.map((points) => ({ kind: /** @type {const} */ ("rectangle"), points, size: this.#size })));
+    this.#changed(true);
+  }
+
+  /** @param {Tool} tool */
+  #take(tool) {
+    this.#tool = tool;
+    this.#hand.drop();
+    for (const one of Object.values(KEYS)) find(this.root, `.${one}`).setAttribute("aria-pressed", String(one === tool));
+    this.#describe();
+    this.#redraw();
+  }
+
+  /** @param {boolean} original */
+  #show(original) {
+    if (original === this.#original) return;
+    this.#original = original;
+    this.#describe();
+    this.#draw();
+  }
+
+  /** @param {AbortSignal} signal */
+  #wireKeys(signal) {
+    const { root, canvas } = this;
+    root.addEventListener("keydown", (event) => {
+      const typed = event.key.toLowerCase(), held = event.ctrlKey || event.metaKey;
+      const at = /** @type {HTMLElement} */ (event.composedPath()[0]);
+      if (typed === " " && (at === canvas || at.matches(".original"))) this.#show(true);
+      else if (at.matches("select") || event.altKey) return;
+      else if (held && typed === "z") this.#step(event.shiftKey ? "redo" : "undo");
+      else if (held || !((at === canvas && this.#press(event, typed)) || this.#letter(event, typed))) return;
+      event.preventDefault();
+      // The page must not handle the key as well.
+      event.stopPropagation();
+    }, { signal });
+    root.addEventListener("keyup", ({ key }) => key === " " && this.#show(false), { signal });
+    canvas.addEventListener("blur", () => {
+      this.#key.shown = false;
+      this.#show(false);
+      if (this.#pointer.id < 0) this.#lift();
+      this.#redraw();
+    }, { signal });
+  }
+
+  /** Move, lower or lift the tool; return whether the key does. @param {KeyboardEvent} event @param {string} typed */
+  #press(event, typed) {
+    const arrow = ARROWS[event.key], key = this.#key;
+    if (!arrow && typed !== "enter") return false;
+    key.shown = true;
+    if (arrow) {
+      const by = event.shiftKey ? FAR : MOVE;
+      key.x = Math.min(1, Math.max(0, key.x + arrow[0] * by));
+      key.y = Math.min(1, Math.max(0, key.y + arrow[1] * by));
+      if (this.#hand.move(key.x, key.y)) this.#moved();
+    } else if (this.#hand.down) this.#lift();
+    else {
+      this.#hand.begin(this.#tool, key.x, key.y, this.#size);
+      if (this.#hand.mark) this.#changed(false);
+    }
+    this.#redraw();
+    return true;
+  }
+
+  /** Return whether the key means anything. @param {KeyboardEvent} event @param {string} typed */
+  #letter(event, typed) {
+    const size = /** @type {HTMLSelectElement} */ (/** @type {unknown} */ (find(this.root, ".size")));
+    if (typed in KEYS) this.#take(KEYS[typed]);
+    else if (typed === "u") this.#step(event.shiftKey ? "redo" : "undo");
+    else if (typed === "c") this.#step("clear");
+    else if (typed === "k") this.#step("flip");
+    else if (typed === "h") this.#cover();
+    else if (typed === "[" || typed === "]") {
+      size.selectedIndex = Math.min(2, Math.max(0, size.selectedIndex + (typed === "]" ? 1 : -1)));
+    } else if (typed === "escape") {
+      const begun = this.#hand.mark;
+      this.#hand.drop();
+      if (begun) this.#changed(true);
+    } else return false;
+    this.#redraw();
+    return true;
+  }
+
+  /** @param {{data: Uint8Array, parentElement: HTMLElement, setStateValue: Send}} given */
+  show({ data, setStateValue }) {
+    const { head, blobs } = /** @type {{head: Given, blobs: Uint8Array[]}} */ (unpack(data));
+    this.#send = setStateValue;
+    this.#hottest = head.hottest;
+    if (head.id !== this.#id) this.#open(head, blobs);
+    this.#post.heard(head.turn);
+    this.root.toggleAttribute("data-busy", head.turn < this.#told);
+    this.#describe();
+  }
+
+  /** @param {number} turn */
+  #tell(turn) {
+    this.#told = turn;
+    this.root.toggleAttribute("data-busy", true);
+    this.#send("edit", { id: this.#id, turn, edit: this.#edit() });
+  }
+
+  /** Take another picture. @param {Given} head @param {Uint8Array[]} blobs */
+  #open(head, blobs) {
+    // On the server a restart forgets them, this page does not.
+    const edits = made.get(head.id) ?? new Edits(head.edit);
+    made.set(head.id, edits);
+    this.#hand.drop();
+    [this.#id, this.#edits, this.#name, this.#example] = [head.id, edits, head.name, !head.turn];
+    this.#post = post((turn) => this.#tell(turn), BROWSER, head.turn, SOON);
+    this.canvas.style.setProperty("--ratio", String(head.size[0] / head.size[1]));
+    const opened = blobs.map((blob) => createImageBitmap(jpegBlob(blob)));
+    void Promise.all(opened).then(([picture, blur]) => {
+      if (head.id !== this.#id) return;
+      this.#sources = { picture, blur, mean: head.mean };
+      this.#resize();
+      this.#draw();
+    });
+  }
+}
+
+/** @param {CanvasRenderingContext2D} paint @param {Corners} corners @param {number} scale */
+function frame(paint, [left, top, right, bottom], scale) {
+  const { width, height } = paint.canvas;
+  for (const [colour, dash] of /** @type {const} */ ([["#000", []], ["#fff", [6 * scale, 4 * scale]]])) {
+    paint.strokeStyle = colour;
+    paint.lineWidth = 1.5 * scale;
+    paint.setLineDash([...dash]);
+    paint.strokeRect(left * width, top * height, (right - left) * width, (bottom - top) * height);
+  }
+  paint.setLineDash([]);
+}
+
+export default component(".painter", (root, signal) => {
+  const painter = new Painter(root, signal);
+  return painter.show.bind(painter);
+});

@@ -1,0 +1,118 @@
+// One of two pictures on its canvas, under its own map, or under a map of what matches the cell pointed at in the other.
+
+import { dots } from "./cells.js";
+import { isolines } from "../../browser/contour.js";
+import { levelsAt } from "../../browser/sample.js";
+import { blend, differenceTable, fade, FIRST, grey, overlayTable, SECOND } from "../../browser/table.js";
+
+/**
+ * @typedef {import("../../browser/sample.js").Grid} Grid @typedef {import("../../browser/table.js").Table} Table
+ * @typedef {{name: string, note: string, text: string, size: number[], seen: number[], extent: number[], shape: number[],
+ *   down: number[], across: number[]}} PictureHead  down, across: edges of its cells
+ * @typedef {{mode: string, alpha: number, lines: boolean}} PairSettings
+ */
+
+/** Share of the scale that an outline surrounds. */
+const LEVEL = 0.3;
+/** CSS pixels from one dot of a dotted line to the next, about. */
+const STEP = 7;
+
+/** Keep only what is above 0: a table without its lower half. @param {Table} table */
+function upperHalf({ K, A }) {
+  K.fill(1, 0, 128);
+  A.fill(0, 0, 3 * 128);
+  return { K, A };
+}
+
+/** Make low values as faint as in the viewer: opacity with the power 1.2 and not 0.6. @param {Table} table */
+function softened({ K, A }) {
+  for (let i = 0; i < 256; i++) {
+    const by = Math.min(Math.abs(i - 128) / 127, 1) ** 0.6;
+    K[i] = 1 - (1 - K[i]) * by;
+    for (let c = 0; c < 3; c++) A[3 * i + c] *= by;
+  }
+  return { K, A };
+}
+
+export class PairPicture {
+  /** @type {Uint8ClampedArray|null} RGBA of the canvas without a map */
+  #source = null;
+  /** @type {Uint8ClampedArray|null} the same in grey */
+  #grey = null;
+  /** @type {Grid|null} how well each cell matches the one pointed at in the other picture */
+  heat = null;
+
+  /** @param {PictureHead} head @param {Uint16Array} values @param {ImageBitmap} bitmap @param {HTMLCanvasElement} canvas */
+  constructor(head, values, bitmap, canvas) {
+    this.head = head;
+    /** Nothing to draw: 0 is the middle of the scale. */
+    this.empty = values.every((v) => v === 32767 || v === 32768);
+    this.map = { values, w: head.shape[1], h: head.shape[0], extent: head.extent, kind: "difference" };
+    this.bitmap = bitmap;
+    this.canvas = canvas;
+  }
+
+  get ready() {
+    return this.#source !== null;
+  }
+
+  /** @param {number} width @param {number} height CSS pixels */
+  resize(width, height) {
+    const { canvas } = this, scale = Math.min(2, devicePixelRatio || 1);
+    Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
+    const [w, h] = [Math.round(width * scale), Math.round(height * scale)];
+    if (canvas.width === w && canvas.height === h && this.#source) return;
+    Object.assign(canvas, { width: w, height: h });
+    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+    context.imageSmoothingQuality = "high";
+    context.drawImage(this.bitmap, 0, 0, w, h);
+    this.#source = context.getImageData(0, 0, w, h).data;
+    this.#grey = null;
+  }
+
+  /** @param {PairSettings} settings @param {Uint8Array} lut @param {boolean} dark */
+  paint({ mode, alpha }, lut, dark) {
+    const { canvas, head, heat } = this, { width, height } = canvas, [w, h] = head.size;
+    const source = /** @type {Uint8ClampedArray} */ (this.#source), out = new ImageData(width, height);
+    const plain = mode === "picture" || mode === "lines" || this.empty;
+    if (plain && !heat) out.data.set(source);
+    else {
+      const opacity = { alpha: heat ? Math.max(0.6, alpha) : alpha, even: false, threshold: 0 };
+      let table = heat ? overlayTable(lut, opacity) : softened(differenceTable(opacity));
+      if (!heat && mode === "upper") table = upperHalf(table);
+      const under = heat ? source : (this.#grey ??= grey(source)), levels = new Uint8Array(width * height);
+      const seen = head.seen.map((v, i) => Math.round(v * (i % 2 ? height / h : width / w)));
+      fade(out.data, source, width, seen, dark ? 20 : 255);
+      blend(out.data, under, levelsAt(heat ?? this.map, [0, 0, w, h], width, height, 1, 0, levels), table, width, seen);
+    }
+    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    context.putImageData(out, 0, 0);
+    if (mode === "lines" && !heat && !this.empty) this.#outline(context, alpha);
+  }
+
+  /**
+   * Surround what makes the two similar, and with dotted lines what makes them differ; the picture keeps its colours.
+   * @param {CanvasRenderingContext2D} context @param {number} alpha
+   */
+  #outline(context, alpha) {
+    const { w, h, extent: [x0, y0, x1, y1], values } = this.map, { width, height } = this.canvas;
+    const [across, down] = [width / this.head.size[0], height / this.head.size[1]];
+    const unit = width / parseFloat(this.canvas.style.width);
+    for (const [sign, rgb] of /** @type {[number, number[]][]} */ ([[1, FIRST], [-1, SECOND]])) {
+      const path = new Path2D(), found = isolines(Float32Array.from(values, (v) => sign * (v / 32767.5 - 1)), w, h, LEVEL);
+      const at = found.map((v, i) => (i % 2 ? (y0 + (v / h) * (y1 - y0)) * down : (x0 + (v / w) * (x1 - x0)) * across));
+      // A dot is a line from a point to itself.
+      const pieces = sign > 0 ? at : dots(at, STEP * unit);
+      for (let i = 0; i < pieces.length; i += 4) {
+        path.moveTo(pieces[i], pieces[i + 1]);
+        path.lineTo(pieces[i + 2], pieces[i + 3]);
+      }
+      context.lineCap = "round";
+      for (const [wide, ink] of /** @type {[number, string][]} */ ([[5, "#fff"], [sign > 0 ? 2.5 : 3.5, `rgb(${rgb.join(" ")})`]])) {
+        Object.assign(context, { lineWidth: wide * unit, strokeStyle: ink, globalAlpha: alpha });
+        context.stroke(path);
+      }
+      context.globalAlpha = 1;
+    }
+  }
+}

@@ -1,0 +1,164 @@
+"""The bar to choose a picture: upload, examples, camera, canvas.
+
+The browser reports what a person did as acts, each with a number: an act is followed once, in the order in which it
+was done, whichever request brings it. Nothing else says which picture is chosen: the value of a widget would be sent
+again with every request, also with one that left the browser before it knew the last answer.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.components.declare import declare, no_callback
+from sightglass.components.session import state
+from sightglass.components.streamlit_internals import remove_upload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from streamlit.delta_generator import DeltaGenerator
+
+    from sightglass.common.files import Json
+
+    Take = Callable[[Iterable[tuple[str, bytes]], bool], None]
+
+KEY = "picture-bar"
+BAYS = f"{KEY}-bays"
+_FAILED = '[data-testid="stFileChipIconError"]'
+_component = declare("picture_bar", Path(__file__).with_name("picture_bar.js"))
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture to choose."""
+
+    id: str
+    name: str
+    image: str
+    """A small picture as a data URL; empty where there is none."""
+    own: bool = False
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What the bar shows."""
+
+    items: tuple[Item, ...]
+    chosen: str
+    name: str
+    size: str
+    hint: str = ""
+    drawing: bool = False
+    photo: str = ""
+    """What is done with a photo besides explaining it."""
+    place: dict[str, str] = field(default_factory=dict)
+    """Page, picture and model: another picture or model on the same page is an entry in the browser's history."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """What a person did: `choose` or `remove` a picture, `draw`, go `back`, `restore`; `refused` for files that are too
+    large, and `refused-by-uploader` for those given to an uploader of the page itself."""
+
+    kind: str
+    value: Any
+
+
+@dataclass
+class Desk:
+    """What the session knows of its bar."""
+
+    session: str = field(default_factory=lambda: secrets.token_hex(8))
+    """Acts of another session, whose page lives on in the browser, are not followed."""
+    last: int = 0
+    """Number of the last act that was followed."""
+    bays: list[int] = field(default_factory=lambda: [1])
+    """The hidden uploaders that wait for files, by number."""
+    newest: int = 0
+    """The highest number of those whose files have come: a later drop has a higher one."""
+
+
+def acts() -> list[Act]:
+    """Return what was done since the last run, in its order. Called before the page is drawn."""
+    desk = state.of(Desk)
+    sent = (st.session_state.get(KEY) or {}).get("acts")
+    found = []
+    for act in sent if isinstance(sent, list) else ():
+        if not isinstance(act, dict) or act.get("session") != desk.session:
+            continue
+        number, kind = act.get("n"), act.get("kind")
+        if isinstance(number, int) and number > desk.last and isinstance(kind, str):
+            desk.last = number
+            found.append(Act(kind, act.get("value")))
+    for act in found:
+        if act.kind == "coming" and isinstance(act.value, int) and act.value not in desk.bays:
+            desk.bays.append(act.value)
+    return found
+
+
+def draw(bar: Bar | None, take: Take, place: DeltaGenerator) -> None:
+    """Draw the bar in a place; None: nothing of it is seen, and no file is taken.
+
+    `take` is called with (name, bytes) of the files that were chosen, dropped, pasted or photographed, before the next
+    run draws the page, and with whether files that were given later have come already. They come through Streamlit's
+    own uploaders, one for each drop, hidden until one fails: as a component's value they would be text, and encoding
+    12 MB stops the page for 200 ms.
+    """
+    desk = state.of(Desk)
+    data: Json = {
+        "session": desk.session,
+        "last": desk.last,
+        "prefix": f".st-key-{KEY}-",
+        "bays": list(desk.bays),
+        "megabytes": st.get_option("server.maxUploadSize"),
+        "takes": bar is not None,
+    }
+    if bar is not None:
+        own = any(item.own and item.id == bar.chosen for item in bar.items)
+        data |= {name: getattr(bar, name) for name in bar.__dataclass_fields__ if name != "items"}
+        data |= {"items": [vars(item) for item in bar.items], "own": own}
+    with place:
+        _component(key=KEY, data=data, on_acts_change=no_callback)
+        if bar is not None:
+            _uploaders(desk.bays, take)
+
+
+def _uploaders(bays: list[int], take: Take) -> None:
+    with st.container(key=BAYS):
+        # Only a failed upload is worth showing.
+        st.html(f"<style>div:has(> .st-key-{BAYS}):not(:has({_FAILED})) {{ display: none }}</style>")
+        for bay in bays:
+            st.file_uploader(
+                "Upload pictures",
+                accept_multiple_files=True,
+                key=f"{KEY}-{bay}",
+                label_visibility="collapsed",
+                on_change=_arrived,
+                args=(take, bay),
+                help="One or more pictures, or a figure or recipe.json that was saved here.",
+            )
+
+
+def _arrived(take: Take, bay: int) -> None:
+    desk = state.of(Desk)
+    # A request that left before the last answer was known brings them again, or none.
+    files = st.session_state.get(f"{KEY}-{bay}")
+    if bay not in desk.bays or not files:
+        return
+    desk.bays.remove(bay)
+    late, desk.newest = bay < desk.newest, max(bay, desk.newest)
+    # One that had files already would be given them again.
+    desk.bays = desk.bays or [desk.newest + 1]
+    take(((file.name, file.getvalue()) for file in files), late)
+    _release(files)
+
+
+def _release(files: Iterable[Any]) -> None:
+    """Drop the copies that Streamlit holds: their uploader is gone, and it would keep each until the session ends."""
+    for file in files:
+        remove_upload(file.file_id)

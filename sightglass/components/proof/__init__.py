@@ -1,0 +1,22 @@
+"""The panel of a proof: slider and curves.
+
+Nothing that a person does in it reruns the page: the picture and the map's order go to the browser once, curves follow
+as they are computed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sightglass.common.files import Json
+from sightglass.components.declare import declare
+
+_HERE = Path(__file__).parent
+_component = declare("proof", Path(__file__).with_name("proof.js"))
+_channel = declare("proof_channel", Path(__file__).with_name("proof_channel.js"))
+
+
+def draw(payload: bytes, curves: Json, *, key: str) -> None:
+    """Draw the panel of what `payload.pack` and `payload.curves` return."""
+    _component(key=key, data=payload)
+    _channel(key=f"{key}-curves", data=curves, height=1)

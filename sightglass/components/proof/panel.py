@@ -1,0 +1,186 @@
+"""Offer to prove a page's maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common.errors import Problem
+from sightglass.components import proof as component
+from sightglass.components.proof import payload
+from sightglass.components.saving import slides
+from sightglass.components.session import page, proof_job, state, url_state
+from sightglass.explain.findings.proved import of_proof
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.components.session.proof_job import ProofJob
+    from sightglass.explain import Explanation
+
+Candidate = tuple[str, "Explanation", int]
+"""A map that can be proved: its name among those of the page, its explanation, its index there."""
+POLL = 0.25
+"""Seconds between two looks at what has come."""
+_READ = """
+**Hide the hottest** covers the places that the map calls most important, the hottest first. If the answer hangs on
+them, its score falls at once.
+
+**Keep only the hottest** covers everything else. If those places are enough, the score stays.
+
+**The thin lines** cover as much elsewhere: random places, the middle, edges, and what is hot for another class. A map
+whose score falls no faster than at random places shows nothing that matters.
+
+Compare lines with each other, not with 0 or 100 %: a model has not learnt from half-covered pictures.
+"""
+_HELP = (
+    "Hide what the map shows, or keep nothing else, and see what is left of the model's answer; "
+    "control maps show whether any other places would do as well."
+)
+
+
+@dataclass
+class Opened:
+    """The pages whose panel is open."""
+
+    pages: set[str] = field(default_factory=set)
+    read: bool = False
+    """Whether the address was read."""
+    clicks: int = 0
+    """How often a panel was opened by hand: it then comes into sight."""
+
+
+def is_open() -> bool:
+    """Return whether this page's panel is open, at first as the address says."""
+    opened, name = state.of(Opened), state.of(state.Navigation).page
+    if not opened.read:
+        opened.read = True
+        if st.query_params.get("prove") == "1":
+            opened.pages.add(name)
+    url_state.write("prove", name in opened.pages, False)
+    return name in opened.pages
+
+
+def button() -> None:
+    """Draw the button that opens the panel, or closes it."""
+    label, icon = ("Close the proof", "close") if is_open() else ("Prove it", "science")
+    st.button(label, icon=f":material/{icon}:", key="prove-it", on_click=_turn, help=_HELP)
+
+
+def _turn() -> None:
+    opened, name = state.of(Opened), state.of(state.Navigation).page
+    if name in opened.pages:
+        opened.pages.discard(name)
+        proof_job.stop()
+    else:
+        opened.pages.add(name)
+        opened.clicks += 1
+
+
+def of_map(explanation: Explanation, index: int) -> list[Candidate]:
+    """Return the one map that a page shows, if there is any."""
+    heatmaps = explanation.heatmaps
+    return [(heatmaps[index].target.label, explanation, index)] if index < len(heatmaps) else []
+
+
+def panel(candidates: Sequence[Candidate]) -> None:
+    """Draw the panel where it is open: the proof of one of the maps, and one control to choose which."""
+    candidates = [one for one in candidates if one[1].finished]
+    if not candidates or not is_open():
+        return
+    with st.container(key="proof"):
+        with st.container(horizontal=True, vertical_alignment="top"):
+            st.markdown("### Proof", width="content")
+            _, explanation, index = candidates[_which([name for name, *_ in candidates])]
+            if len(candidates) > 1:
+                # Of one map, the page's own button does the same.
+                one, labels = slides.of_map(explanation, index), ("Add this map to deck", "Present this map")
+                slides.button("proof", one, [(explanation, index)], labels=labels)
+                slides.said("proof")
+        if (why := payload.nothing_to_prove(explanation.heatmaps[index])) is not None:
+            proof_job.stop()
+            st.info(why, icon=":material/science:")
+            return
+        polls = _running(explanation, index)
+        st.fragment(_proof, run_every=POLL if polls else None)(explanation, index, polls)
+
+
+def _which(names: list[str]) -> int:
+    """Let a person choose one of several maps."""
+    if len(names) < 2:
+        return 0
+    chosen = url_state.widget(
+        st.selectbox,
+        "Map to prove",
+        {str(i): name for i, name in enumerate(names)},
+        "0",
+        key=f"proof-of-{'-'.join(names)}",
+        label_visibility="collapsed",
+        width=240,
+        help="Which of the maps on this page is proved.",
+    )
+    return int(chosen)
+
+
+def _running(explanation: Explanation, index: int) -> bool:
+    """Start the proof where there is none; return whether more of it is to come."""
+    try:
+        return _goes_on(proof_job.proved(explanation, index)[1])
+    except Exception:
+        # It is raised again where it is shown.
+        return False
+
+
+def _goes_on(job: ProofJob | None) -> bool:
+    return job is not None and not job.cancel.is_set()
+
+
+def _proof(explanation: Explanation, index: int, polls: bool) -> None:
+    """Draw the proof as far as it has come: a fragment, which runs again by itself while it `polls`."""
+    try:
+        made, job = proof_job.proved(explanation, index)
+    except Exception as failure:
+        if polls:
+            st.rerun()
+        page.show_failure(failure, "a proof failed")
+        if not isinstance(failure, Problem):
+            _restart("Start the proof again.")
+        return
+    if polls and not _goes_on(job):
+        # Only a run of the whole page ends the polling.
+        st.rerun()
+    if job is not None:
+        _progress(job)
+    else:
+        # As high as the progress was: what somebody drags below does not move when it ends.
+        with st.popover("How to read this", icon=":material/help:", help="What is covered, and what the lines mean."):
+            st.markdown(_READ)
+    key = proof_job.key_of(explanation, index)
+    shown, data = state.latest("proof-picture", key, lambda: payload.pack(explanation, index))
+    if job is not None:
+        made = job.begun()
+    drawn = payload.curves(made, detects=bool(explanation.own(index)), of=shown, whole=job is None)
+    if made is not None and job is None:
+        for finding in of_proof(explanation.model.task, explanation.statistics[index], made):
+            st.markdown(f":material/warning: {finding.text}")
+    component.draw(data, drawn | {"clicks": state.of(Opened).clicks}, key="proof-panel")
+
+
+def _progress(job: ProofJob) -> None:
+    """Draw how far the proof has come and the button that stops it, or the one that starts it again."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if job.cancel.is_set():
+            st.caption(f"Stopped: {job.status.words}.", width="content")
+            _restart("Start the proof again from the beginning.")
+        else:
+            st.progress(min(1.0, job.status.share), job.status.words)
+            stop = "Stop the proof; what was computed stays."
+            st.button("Stop", icon=":material/stop_circle:", key="stop-proof", on_click=job.cancel.set, help=stop)
+
+
+def _restart(help: str) -> None:
+    """Draw the button that drops a stopped or failed proof, so that it starts again."""
+    if st.button("Start again", icon=":material/replay:", key="restart-proof", on_click=proof_job.stop, help=help):
+        st.rerun()

@@ -1,0 +1,236 @@
+"""Add to deck, and its dialog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common.errors import Problem
+from sightglass.components import stage
+from sightglass.components.saving.view_settings import view_settings
+from sightglass.components.session import history_store, offered, page, proof_job, state
+from sightglass.components.session.markdown import escaped, sentence
+from sightglass.components.viewer import Look
+from sightglass.deck import making, views
+from sightglass.deck import scene as slide_scene
+from sightglass.explain.phrases import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.deck.deck import Deck
+    from sightglass.deck.scene import Scene
+    from sightglass.explain import Explanation
+    from sightglass.explain.comparison.models import Comparison
+    from sightglass.explain.similarity.similarity import Similarity
+
+Draft = Callable[[Look], "Scene"]
+"""Makes the scene of a view, with a title and a sentence to begin with, given the viewer's settings."""
+NEW = "new"
+NEW_TITLE = "My deck"
+SHORTCUT = "d"
+"""The key that presses the button, wherever nothing is being typed."""
+
+
+@dataclass
+class Adding:
+    """What the session remembers of its slides."""
+
+    deck: str = ""
+    """Id of the deck that was last added to."""
+    added: dict[str, str] = field(default_factory=dict)
+    """By screen, the id of the deck that its view was last added to, until the button is pressed again."""
+    opened: int = 0
+    """Counts the dialogs: the fields of each begin with the words of its own view."""
+    scene: Scene | None = None
+    """What the open dialog adds."""
+    records: tuple[str, ...] = ()
+    """The records that it is of."""
+    problem: str = ""
+    """Why the last one was not added."""
+    news: str = ""
+    """Id of the deck that something was just added to, until it was said."""
+
+
+def button(
+    screen: str,
+    draft: Draft,
+    saved: Sequence[tuple[Explanation, int]] = (),
+    *,
+    records: Sequence[str] = (),
+    labels: tuple[str, str] = ("Add to deck", "Present"),
+) -> None:
+    """Draw the button that opens the dialog.
+
+    `saved`: the explanations that go to History with the slide; `records`: the ids of what is there already. `labels`:
+    with decks, and where none can be changed and the dialog only presents.
+    """
+    help = "Make a slide of this view: choose its deck, its title and its sentence, or show it on the whole screen now."
+    label, alone = labels
+    if not history_store.writable():
+        label, help = alone, "Make a slide of this view, and show it on the whole screen now."
+    if not st.button(label, icon=":material/slideshow:", key=f"deck-{screen}", help=help, shortcut=SHORTCUT):
+        return
+    adding = state.of(Adding)
+    adding.opened += 1
+    adding.records = tuple(records)
+    adding.added.pop(screen, None)
+
+    heading = "Present this, or add it to a deck" if history_store.writable() else "Present this"
+
+    @st.dialog(heading, width="large", icon=":material/slideshow:")
+    def show() -> None:
+        try:
+            _dialog(screen, draft, saved)
+        except Problem as problem:
+            st.error(sentence(problem), icon=":material/error:")
+
+    show()
+
+
+def said(screen: str) -> None:
+    """Draw where the view was added to, as a link."""
+    adding = state.of(Adding)
+    if (id := adding.added.get(screen)) is None:
+        return
+    try:
+        deck = history_store.store().decks.get(id)
+    except Problem:
+        return  # deleted since
+    news, adding.news = adding.news, ""
+    if news == id:
+        st.toast(f"Added to {escaped(deck.title)}.", icon=":material/slideshow:")
+    st.page_link(
+        page.script("present"),
+        label=f"Slide {len(deck.slides)} of {escaped(deck.title)}",
+        icon=":material/slideshow:",
+        query_params={"deck": id},
+        help="Open the deck.",
+        width="content",
+    )
+
+
+def _dialog(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]]) -> None:
+    number = state.of(Adding).opened
+    look = view_settings(f"slide-look-{number}", quiet=True)
+    scene: Scene = state.latest("slide", (number, tuple(sorted(look.items()))), lambda: draft(look))
+    left, right = st.columns([3, 2], gap="medium")
+    with right:
+        shown = _fields(screen, scene, saved, number)
+    with left:
+        stage.stage(slide_scene.payload([shown]), key=f"slide-stage-{number}")
+
+
+def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]], number: int) -> Scene:
+    """Draw what a person writes, and the button that adds the slide; return the scene with these words."""
+    adding = state.of(Adding)
+    title = st.text_input(
+        "Title",
+        scene.title,
+        key=f"slide-title-{number}",
+        max_chars=slide_scene.MAX_TITLE,
+        help="What stands over the slide. It is proposed from what was measured; change it as you like.",
+    )
+    words = st.text_area(
+        "Sentence",
+        scene.sentence,
+        key=f"slide-sentence-{number}",
+        max_chars=slide_scene.MAX_SENTENCE,
+        height=140,
+        help="What stands under the slide: what a room should take home.",
+    )
+    adding.scene = shown = replace(scene, title=title or "", sentence=words or "")
+    if history_store.off():
+        st.caption("History is switched off here, so there are no decks to add it to.")
+    offered.say_not("add it to a deck")
+    if not history_store.writable():
+        return shown
+    _choose(number)
+    help = "Saves the view to History, and adds the slide to the deck."
+    if st.button(
+        "Add the slide",
+        icon=":material/add:",
+        key=f"slide-add-{number}",
+        type="primary",
+        on_click=_add,
+        args=(screen, saved),
+        help=help,
+    ):
+        if not adding.problem:
+            st.rerun()
+        st.error(sentence(adding.problem), icon=":material/error:")
+    return shown
+
+
+def _choose(number: int) -> None:
+    """Draw the choice of a deck."""
+    decks = {deck.id: deck for deck in history_store.store().decks.all()}
+    names = {id: f"{deck.title} ({plural(len(deck.slides), 'slide')})" for id, deck in decks.items()}
+    names[NEW] = "A new deck"
+    chosen = st.selectbox(
+        "Deck",
+        list(names),
+        index=list(names).index(_first(decks)),
+        format_func=names.__getitem__,
+        key=f"slide-deck-{number}",
+        help="The slide is added at its end. Present, in the menu Show, has all decks.",
+    )
+    if chosen == NEW:
+        help = "What the new deck is called."
+        st.text_input("Name of the new deck", NEW_TITLE, key=f"slide-new-{number}", max_chars=120, help=help)
+
+
+def _first(decks: dict[str, Deck]) -> str:
+    """Return the deck that was last added to, else the one that was changed last; the ready ones are not for that."""
+    last = state.of(Adding).deck
+    return last if last in decks else next((id for id, deck in decks.items() if not deck.ready), NEW)
+
+
+def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
+    """Add the slide, in a callback: what was typed last may have come with the click."""
+    store, adding, widgets = history_store.store(), state.of(Adding), st.session_state
+    number, adding.problem = adding.opened, ""
+    assert adding.scene is not None
+    title, words = (str(widgets.get(f"slide-{name}-{number}") or "") for name in ("title", "sentence"))
+    try:
+        ids = (*adding.records, *history_store.saved(saved, screen=state.of(state.Navigation).page))
+        deck = widgets.get(f"slide-deck-{number}", NEW)
+        if deck == NEW:
+            deck = store.decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
+        store.decks.add(deck, replace(adding.scene, title=title, sentence=words), records=ids)
+        adding.deck = adding.added[screen] = deck
+        adding.news = deck
+    except Problem as problem:
+        adding.problem = str(problem)
+
+
+def of_map(explanation: Explanation, index: int, title: str = "") -> Draft:
+    """Return what makes a slide of a map, with the proof that this session made of it; `title`: the page's own."""
+
+    def draft(look: Look) -> Scene:
+        scene = views.of_map(proof_job.carrying(explanation), index, look)
+        return replace(scene, title=making.shortened(views.plain(title), slide_scene.MAX_TITLE)) if title else scene
+
+    return draft
+
+
+def of_models(comparison: Comparison, names: Sequence[str]) -> Draft:
+    """Return what makes a slide of several models."""
+
+    def draft(look: Look) -> Scene:
+        carrying = tuple(map(proof_job.carrying, comparison.explanations))
+        return views.of_models(replace(comparison, explanations=carrying), names, look)
+
+    return draft
+
+
+def of_pair(found: Similarity, verdict: str) -> Draft:
+    """Return what makes a slide of two compared pictures; `verdict`: what their score means."""
+
+    def draft(_look: Look) -> Scene:
+        return views.of_pair(found, verdict)
+
+    return draft

@@ -1,0 +1,31 @@
+// The files of the view: the page's viewer makes them, and its settings go to Python, so that figures look alike.
+
+import { broadcast, component, find, onBroadcast } from "../../browser/component.js";
+
+/** @typedef {import("../../browser/component.js").Wanted} Wanted */
+
+/** @param {HTMLElement} root @param {AbortSignal} signal */
+function mount(root, signal) {
+  let told = "";
+  for (const button of root.querySelectorAll("button")) {
+    const what = /** @type {Wanted["what"]} */ (button.dataset.what);
+    button.addEventListener("click", () => broadcast("export", { what, taken: false }), { signal });
+  }
+  onBroadcast("said", (words) => {
+    find(root, ".said").textContent = words;
+  }, signal);
+
+  /** @param {{data: {quiet?: boolean}, parentElement: HTMLElement, setStateValue: import("../../browser/component.js").Send}} given */
+  return ({ data, setStateValue }) => {
+    /** @type {Wanted} */
+    const wanted = { what: "settings", taken: false };
+    broadcast("export", wanted);
+    root.hidden = !wanted.taken || data.quiet === true;
+    const now = JSON.stringify(wanted.settings ?? {});
+    if (now === told) return;
+    told = now;
+    setStateValue("settings", now);
+  };
+}
+
+export default component(".files", mount);

@@ -1,0 +1,42 @@
+"""Announce the dashboard's address."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common import logs
+from sightglass.common.access.policy import is_local
+from sightglass.components.streamlit_internals import get_url, internal_address
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+LOGGER = logging.getLogger(__name__)
+EVERYWHERE = ("", "0.0.0.0", "::")
+
+
+@asynccontextmanager
+async def announced(_app: st.App) -> AsyncIterator[None]:
+    """Say it when the server starts: its lifespan."""
+    found = addresses(st.get_option("server.address"))
+    if logs.wanted():
+        LOGGER.info("listening", extra={"addresses": found})
+    else:
+        rest = f", for others in the network at {found[1]}" if len(found) > 1 else ""
+        print(f"Sightglass is at {found[0]}{rest}. Press Ctrl-C to stop.", flush=True)
+    yield
+    if not logs.wanted():
+        print("Stopped.", flush=True)
+
+
+def addresses(host: str | None) -> list[str]:
+    """Return the addresses to type into a browser: on this machine and, of a server on all addresses, elsewhere."""
+    if (host or "") not in EVERYWHERE:
+        assert host is not None
+        return [get_url(f"[{host}]" if ":" in host else host)]
+    own = internal_address()
+    return [get_url("localhost"), *([get_url(own)] if own and not is_local(own) else [])]

@@ -1,0 +1,331 @@
+"""The session's history store and its Save button."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common import users
+from sightglass.common.errors import Problem
+from sightglass.common.settings import settings
+from sightglass.components import note
+from sightglass.components.session import page, proof_job, state
+from sightglass.components.session.markdown import escaped, sentence
+from sightglass.explain.phrases import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from sightglass.common.files import Json
+    from sightglass.explain import Explanation
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.recipe import Recipe
+    from sightglass.explain.similarity.ranking import Context, Ranking
+    from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.history import History, Record
+
+NOTE, TAG = 10_000, 60
+"""Maximum characters of a note and of a tag in the store."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two compared pictures that can be saved, with their reference scores and the gallery of the second."""
+
+    found: Similarity
+    context: Context
+    ranking: Ranking
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What Save would save: `existing` returns its record if it is there already, `keep` saves it; both its id."""
+
+    existing: Callable[[], str | None]
+    keep: Callable[[], str]
+
+
+@dataclass
+class Pressed:
+    """What came of the last click on a page's button."""
+
+    view: str = ""
+    problem: str = ""
+    again: bool = False
+    """Whether everything was in the history before."""
+
+
+@dataclass
+class Saved:
+    """What this session saved."""
+
+    ids: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The records of each view."""
+    pressed: dict[str, Pressed] = field(default_factory=dict)
+    """By page."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """What was wrong with tags, by the key of their widget."""
+    notes: dict[str, note.Status] = field(default_factory=dict)
+    """What came of the last note that was typed, by the key of its field."""
+
+
+def store() -> History:
+    """Return the history of whose session this is; another one once its environment variables change."""
+    return _store(settings().history, settings().history_mb, users.owner())
+
+
+def off() -> bool:
+    """Return whether the history is switched off."""
+    return settings().history is None
+
+
+def writable() -> bool:
+    """Return whether whose session it is may save something to History."""
+    return not off() and users.may_save()
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _store(folder: Path | None, limit: float, whose: str) -> History:
+    from sightglass.history import History
+
+    # It reads the environment, and for whom it works, itself: the arguments are only the cache's key.
+    del folder, limit, whose
+    return History()
+
+
+def keep(
+    explanations: Sequence[tuple[Explanation, int]],
+    *,
+    screen: str,
+    words: str = "",
+    beside: Callable[[], None] | None = None,
+) -> None:
+    """Draw the button that saves these explanations, each with the map at its index, and the result after it.
+
+    `words`: the note that the records begin with. `beside` draws what is between the two. Draws nothing where the
+    history is switched off, and for a viewer.
+    """
+    explanations = [(proof_job.carrying(one), index) for one, index in explanations]
+    view = _view(explanations)
+    proved = ", with its proof" if any(one.proofs for one, _ in explanations) else ""
+    entries = [
+        _Entry(partial(_existing, one, index), partial(_kept, one, index, screen, words)) for one, index in explanations
+    ]
+    _draw(entries, view, screen, f"Save the picture, its maps and all numbers to History{proved}.", beside)
+
+
+def _view(explanations: Sequence[tuple[Explanation, int]]) -> str:
+    return "|".join(
+        f"{one.recipe.model_dump_json()} {index} {one.image.name} {sorted(one.proofs)}" for one, index in explanations
+    )
+
+
+def saved(explanations: Sequence[tuple[Explanation, int]], *, screen: str) -> tuple[str, ...]:
+    """Return the records of these explanations, saved where they are not yet; the button of `keep` then says so."""
+    explanations = [(proof_job.carrying(one), index) for one, index in explanations]
+    ids = tuple(_existing(one, index) or _kept(one, index, screen, "") for one, index in explanations)
+    state.of(Saved).ids[_view(explanations)] = ids
+    return ids
+
+
+def keep_pair(pair: Pair, *, screen: str, beside: Callable[[], None] | None = None) -> None:
+    """Draw the button that saves two compared pictures, as `keep` does."""
+    found = pair.found
+    view = " ".join([found.model.id, found.weights_sha256, found.method, *found.layers, found.of, found.preprocessing])
+    view += "".join(f" {side.image.sha256} {side.image.name}" for side in found.sides)
+    entry = _Entry(partial(_existing_pair, found), partial(_kept_pair, pair))
+    _draw([entry], view, screen, "Save both pictures, their maps and all numbers to History.", beside)
+
+
+def _draw(entries: Sequence[_Entry], view: str, screen: str, help: str, beside: Callable[[], None] | None) -> None:
+    """Draw the button, and what came of it for this `view`."""
+    if not writable():
+        return
+    saved = state.of(Saved)
+    st.button(
+        "Save",
+        icon=":material/bookmark_add:",
+        key=f"keep-{screen}",
+        on_click=_save,
+        args=(tuple(entries), screen, view),
+        help=help,
+    )
+    if beside is not None:
+        beside()
+    pressed = saved.pressed.get(screen, Pressed())
+    now = pressed.view == view
+    if now and pressed.problem:
+        st.markdown(f":material/error: {sentence(pressed.problem)}")
+    elif ids := saved.ids.get(view):
+        st.page_link(
+            page.script("history"),
+            label="Already in History" if now and pressed.again else "Saved to History",
+            icon=":material/bookmark_added:",
+            query_params={"kept": ids[0]} if len(ids) == 1 else None,
+            help="Open the saved record." if len(ids) == 1 else "Open History.",
+            width="content",
+        )
+        _details(ids, f"keep-{screen}")
+
+
+def _save(entries: Sequence[_Entry], screen: str, view: str) -> None:
+    """Save in a callback; an error is shown at the button; the page is drawn all the same."""
+    saved = state.of(Saved)
+    pressed = saved.pressed[screen] = Pressed(view)
+    try:
+        there = [one.existing() for one in entries]
+        pressed.again = all(there)
+        saved.ids[view] = tuple(found or one.keep() for found, one in zip(there, entries, strict=True))
+    except Problem as problem:
+        pressed.problem = str(problem)
+        saved.ids.pop(view, None)
+
+
+def _kept(explanation: Explanation, index: int, screen: str, words: str) -> str:
+    if (there := _record_of(explanation, index)) is not None:
+        return store().add_proofs(there.id, explanation).id
+    return store().keep(explanation, index=index, look=look(), screen=screen, note=words).id
+
+
+def _kept_pair(pair: Pair) -> str:
+    return store().keep_pair(pair.found, pair.context, ranking=pair.ranking).id
+
+
+def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> None:
+    """Explain a picture again from its recipe and save it, in a widget's callback; a message says what came of it."""
+    from sightglass.explain import replay
+
+    try:
+        made = replay(recipe, picture())
+        there = _existing(made, 0)
+        if there is None:
+            store().keep(made, look=look(), screen=screen)
+    except Problem as problem:
+        st.toast(sentence(problem), icon=":material/error:")
+        return
+    words = "is already in" if there else "saved to"
+    st.toast(f"{escaped(made.image.name)} {words} History.", icon=":material/bookmark_added:")
+
+
+def _existing(explanation: Explanation, index: int) -> str | None:
+    """Return the record of this view, whoever saved it, if it has its proofs."""
+    there = _record_of(explanation, index)
+    return there.id if there is not None and all(there.proof_of(i) for i in explanation.proofs) else None
+
+
+def _record_of(explanation: Explanation, index: int) -> Record | None:
+    recipe = explanation.recipe
+    alike = store().search(text=recipe.picture_name, model=recipe.model, method=recipe.method, limit=200).records
+    return next((one for one in alike if one.recipe == recipe and one.index == index), None)
+
+
+def _existing_pair(found: Similarity) -> str | None:
+    """Return the record of this comparison, whoever saved it."""
+    query, other = found.sides
+    name = query.image.name
+    alike = store().search(text=name, model=found.model.id, method=found.method, limit=200).records
+    wanted = (query.image.sha256, found.layers, other.image.sha256, found.of, found.preprocessing, found.weights_sha256)
+    for one in alike:
+        if (pair := one.pair) is not None:
+            there = (one.picture_sha256, one.layers, pair.sha256, pair.of, pair.preprocessing, pair.weights_sha256)
+            if there == wanted:
+                return one.id
+    return None
+
+
+def look() -> Json:
+    """Return the viewer's settings as a link gave them; what was changed since, only the browser knows."""
+    settings = state.of(state.ViewerStart).settings or {}
+    return {name: value for name, value in settings.items() if name != "id"}
+
+
+def _details(ids: Sequence[str], name: str) -> None:
+    # Filled before it is opened: on a phone it would be placed as if it were empty, and stay a slit.
+    with st.popover("Note, tags", icon=":material/edit_note:", key=f"{name}-more", help="Add a note or tags."):
+        try:
+            words(store().get(ids[0]), ids, key=f"{name}-{ids[0]}")
+        except Problem as problem:
+            st.error(sentence(problem), icon=":material/error:")
+
+
+def words(record: Record, ids: Sequence[str], *, key: str) -> None:
+    """Edit a record's note and tags, saved as they are written; `ids`: all records they belong to.
+
+    A viewer reads them.
+    """
+    if not users.may_save():
+        st.markdown(escaped(record.note) or "No note")
+        st.caption(", ".join(map(escaped, record.tags)) or "No tags")
+        return
+    place = f"{key}-note"
+    # Also here: where the field was drawn anew meanwhile, its callback did not run.
+    _noted(ids, place)
+    record = store().get(record.id)
+    note.note(
+        record.note,
+        id=record.id,
+        status=state.of(Saved).notes.get(place, note.Status()),
+        most=NOTE,
+        key=place,
+        on_change=partial(_noted, ids, place),
+    )
+    known = list(dict.fromkeys([*record.tags, *store().choices().tags]))
+    st.multiselect(
+        "Tags",
+        known,
+        list(record.tags),
+        key=f"{key}-tags",
+        accept_new_options=True,
+        max_selections=20,
+        on_change=_annotate,
+        args=(ids, key),
+        placeholder="Choose or type one",
+        help=f"Your own keywords, at most {TAG} characters each.",
+    )
+    if problem := state.of(Saved).problems.pop(key, None):
+        st.error(sentence(problem), icon=":material/error:")
+
+
+def _noted(ids: Sequence[str], place: str) -> None:
+    """Save what was typed since, once."""
+    notes, given = state.of(Saved).notes, note.typed(st.session_state.get(place))
+    if given is None or given.id != ids[0] or notes.get(place, note.Status()).step == given.step:
+        return
+    try:
+        for one in ids:
+            store().annotate(one, note=given.text)
+        notes[place] = note.Status(given.step)
+    except Problem as problem:
+        notes[place] = note.Status(given.step, str(problem))
+
+
+def _annotate(ids: Sequence[str], key: str) -> None:
+    try:
+        for one in ids:
+            store().annotate(one, tags=st.session_state[f"{key}-tags"])
+    except Problem as problem:
+        state.of(Saved).problems[key] = str(problem)
+
+
+def when(then: datetime) -> str:
+    """Return a time as `just now`, `3 minutes ago` or `20 Nov 2026`."""
+    seconds = (datetime.now(UTC) - then).total_seconds()
+    if abs(seconds) < 45:
+        return "just now"
+    if seconds < 0:
+        # This clock was ahead then, or is behind now.
+        return exact(then)
+    for unit, size, most in (("minute", 60, 60), ("hour", 3600, 24), ("day", 86_400, 14)):
+        if round(seconds / size) < most:
+            return f"{plural(max(1, round(seconds / size)), unit)} ago"
+    return f"{then.day} {then:%b %Y}"
+
+
+def exact(then: datetime) -> str:
+    """Return a time as `20 Nov 2026, 23:51 UTC`."""
+    return f"{then.day} {then:%b %Y, %H:%M} UTC"

@@ -1,0 +1,161 @@
+"""Draw a page and turn its errors into sentences."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common import logs, small
+from sightglass.common.errors import Problem, from_machine
+from sightglass.common.locations import PAGES
+from sightglass.components.session import state, url_state
+from sightglass.components.session.markdown import sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from streamlit.delta_generator import DeltaGenerator
+
+    from sightglass.explain.picture.image import Image
+
+LOGGER = logging.getLogger(__name__)
+# Before torch is imported. Its threads wait by spinning: where they share a core with anything else, a browser or a
+# second visitor, one pass took 1,500 ms instead of 17 when measured. Leaving one core free costs little and avoids
+# that.
+os.environ.setdefault("OMP_NUM_THREADS", str(small.threads()))
+# The script and the loop that sends its messages take turns. Python's 5 ms a turn, once for nearly every message and
+# every file that a browser requests, add up to more than the work itself while torch is being imported.
+sys.setswitchinterval(0.0005)
+WAITING = 376
+"""Width in pixels of the picture that stands in for its map: as wide as it then is beside the map."""
+SOMETHING_BROKE = "This is a bug, not a problem with your picture: choose another model or method, or reload the page."
+
+
+def script(name: str) -> str:
+    """Return the path of a page's file; a whole one, because an installed dashboard.py is not beside `pages`."""
+    folder = PAGES / name
+    return str(folder / "page.py" if folder.is_dir() else folder.with_suffix(".py"))
+
+
+def menu_name(menu: str, titles: Mapping[str, str], shown: str) -> str:
+    """Return what the bar calls a menu, in Markdown: that of the page shown is bold and names the page.
+
+    `titles`: of the menu's pages, by their names.
+    """
+    if shown not in titles:
+        return menu
+    title = titles[shown]
+    return f"**{menu}**" if title == menu else f"**{menu} · {title}**"
+
+
+def guarded(draw: Callable[[], None]) -> Callable[[], None]:
+    """Decorate a page's function: an error is shown as one sentence where the result would be."""
+
+    @wraps(draw)
+    def drawn() -> None:
+        with logged(draw.__name__):
+            url_state.arrive(draw.__name__)
+            try:
+                draw()
+                _drawn()
+            except Exception as failure:
+                show_failure(failure, "a page failed")
+                # The picture stays in sight.
+                if isinstance(failure, Problem) and (image := state.of(state.Sidebar).picture) is not None:
+                    st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
+            finally:
+                arrived()
+                _let_go()
+
+    return drawn
+
+
+def _drawn() -> None:
+    from sightglass.components.session import held
+
+    held.by_other_pages()
+
+
+def _let_go() -> None:
+    # A page may have made large arrays that no cache was given.
+    from sightglass.explain.evidence.cache import relieve
+
+    relieve()
+
+
+@contextmanager
+def logged(name: str) -> Iterator[None]:
+    """Note an id of its own with every line that is logged in a run of this page, and how long the run took.
+
+    It begins with the id of the browser's connection, if a proxy gave it one (`X-Request-ID`).
+    """
+    connection = st.context.headers.get("X-Request-ID")
+    run = logs.new_id()
+    with logs.working_on(f"{logs.new_id(connection)}.{run[:6]}" if connection else run):
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            milliseconds = round(1000 * (time.perf_counter() - begun), 1)
+            LOGGER.info("page drawn", extra={"page": name, "milliseconds": milliseconds})
+
+
+@dataclass
+class Waiting:
+    """What stands in for a page's content until it comes."""
+
+    place: DeltaGenerator | None = None
+
+
+@contextmanager
+def waiting(under: DeltaGenerator, image: Image) -> Iterator[None]:
+    """Show the picture until `arrived`; what is drawn meanwhile, as the progress of a model that is loaded, is over it.
+
+    A model's first pass takes seconds on a busy machine, and an empty page looks broken.
+    """
+    place = state.of(Waiting).place = under.empty()
+    with place.container():
+        above = st.container()
+        small, words = image.thumbnail(2 * WAITING), f"The chosen picture, {image.name}"
+        st.image(small, width=WAITING, output_format="JPEG", alt=words)
+    with above:
+        yield
+        st.caption(":material/hourglass_top: The model is looking at it for the first time…")
+
+
+def arrived() -> None:
+    """Remove what stands in for the page's content, if anything does: it is about to be drawn."""
+    held = state.of(Waiting)
+    if held.place is not None:
+        held.place.empty()
+        held.place = None
+
+
+@contextmanager
+def head(place: DeltaGenerator) -> Iterator[DeltaGenerator]:
+    """Yield the place of the page's title; what is drawn meanwhile is beside it."""
+    with place, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        # As wide as is left: a long sentence takes two lines and does not push the controls below it.
+        title = st.container().empty()
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            yield title
+
+
+def show_failure(failure: BaseException, event: str) -> None:
+    """Show a problem as its sentence; anything else is a bug, logged as the `event` with its traceback."""
+    if not isinstance(failure, Problem) and (found := from_machine(failure)) is not None:
+        LOGGER.warning(event, exc_info=failure)
+        failure = found
+    if isinstance(failure, Problem):
+        st.error(sentence(failure), icon=":material/error:")
+    else:
+        LOGGER.error(event, exc_info=failure)
+        st.error(SOMETHING_BROKE, icon=":material/error:")

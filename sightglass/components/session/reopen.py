@@ -1,0 +1,175 @@
+"""Open a view from a recipe."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common.errors import ModelProblem
+from sightglass.components.session import image_source, page, state, url_state
+from sightglass.components.viewer import SETTINGS
+from sightglass.explain.methods import METHODS
+from sightglass.models import catalog
+
+if TYPE_CHECKING:
+    from sightglass.explain import Explanation
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.recipe import Recipe
+    from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.export.embedded_recipe import Contents, View
+    from sightglass.models.spec import ModelSpec
+
+OTHER = "timm, by name"
+"""The family of models that are in no catalogue."""
+OWN_DETECTOR = "-detect"
+"""Ends the keys of the widgets in which a page chooses a detector of its own."""
+PAGE_METHOD = "method-page"
+"""Key of the menu of methods on a page that explains no class."""
+MAX_VOCABULARY = 1000
+"""Characters of a vocabulary that is taken over from a file."""
+
+
+def view(contents: Contents) -> None:
+    """Set everything but the picture as a file has it; in a widget's callback, before the page is drawn.
+
+    A choice that is not offered here is dropped where its widget is drawn. Raises ModelProblem for a model whose
+    weights are not on this machine: a file must not start a download.
+    """
+    recipe = contents.recipe
+    spec = catalog.spec(recipe.model)
+    if not catalog.available(spec):
+        raise ModelProblem(
+            f"{recipe.picture_name} was explained by {spec.id}, whose weights are not on this machine: choose it under "
+            "Model, then open the file again."
+        )
+    choose_model(spec, own=contents.view.screen == "detect")
+    if recipe.method in METHODS:
+        # Whether the model exposes its internals is known when it is loaded; then one of the two is drawn.
+        for kind in ("answers", spec.task) if METHODS[recipe.method].family == "mask" else (spec.task,):
+            url_state.put(f"method-{kind}", recipe.method)
+    url_state.put(f"layers-{spec.id}", [] if contents.view.automatic else list(recipe.layers))
+    url_state.put(f"fit-{spec.task}", recipe.preprocessing)
+    for key in ("part", "part-contrast"):
+        url_state.put(key, recipe.part, drawn_only=True)
+    if len(words := ", ".join(recipe.vocabulary)) <= MAX_VOCABULARY:
+        url_state.put("words", words)
+    if spec.task == "detect":
+        _detector(spec, recipe)
+        _box(spec, contents)
+    chosen = state.of(state.ChosenClass)
+    chosen.label, chosen.picture = contents.view.label, recipe.picture_sha256
+    # Lists and viewers on the page keep what they show: new ones take their places.
+    chosen.generation += 1
+    _start_viewer(contents.view.settings, recipe.picture_sha256, contents.view.screen)
+    state.of(state.Reopened).recipe = recipe
+    navigation = state.of(state.Navigation)
+    if navigation.page != contents.view.screen:
+        navigation.go_to = page.script(contents.view.screen)
+
+
+def result(image: Image, recipe: Recipe, how: View) -> None:
+    """Set everything, the picture too, as another page's result has it; in a widget's callback, before `go`.
+
+    Raises ModelProblem as `view` does.
+    """
+    from sightglass.export.embedded_recipe import Contents
+
+    view(Contents(recipe=recipe, view=how))
+    _turn_to(image)
+
+
+def pair(found: Similarity) -> None:
+    """Set the page that compares two pictures as it was, all but the second picture; in a callback, before `go`.
+
+    Raises ModelProblem for a model that is not on this machine.
+    """
+    spec, query = catalog.spec(found.model.id), found.query.image
+    if not catalog.available(spec):
+        raise ModelProblem(
+            f"{query.name} was compared by {spec.id}, whose weights are not on this machine: choose it under Model, "
+            "then open the record again."
+        )
+    choose_model(spec)
+    url_state.put(PAGE_METHOD, found.method)
+    url_state.put(f"layers-{spec.id}", [] if found.automatic else list(found.layers))
+    url_state.put(f"fit-{spec.task}", found.preprocessing)
+    url_state.put("of", found.of)
+    _turn_to(query)
+    state.of(state.Navigation).go_to = page.script("similarity")
+
+
+def _turn_to(image: Image) -> None:
+    """Choose a picture: an example where it is one, else one of the session's own."""
+    example = image_source.example_named(image.name)
+    if example is not None and image_source.example(example).sha256 == image.sha256:
+        image_source.turn_to_example(example)
+    else:
+        image_source.turn_to(image)
+
+
+def go(*keeping: str) -> None:
+    """Switch to the page that was asked for; `keeping`: parameters that stay in the address, for the browser's Back."""
+    navigation = state.of(state.Navigation)
+    to, navigation.go_to = navigation.go_to, None
+    if to is not None:
+        query = st.query_params
+        st.switch_page(to, query_params={name: query[name] for name in keeping if name in query} or None)
+
+
+def warn_of_other_weights(explanation: Explanation) -> None:
+    """Say so if a reopened view was made with other weights than these."""
+    recipe = state.of(state.Reopened).recipe
+    if recipe is None or (recipe.picture_sha256, recipe.model) != (explanation.image.sha256, explanation.model.id):
+        return
+    if recipe.weights_sha256 != explanation.recipe.weights_sha256:
+        st.caption(
+            f":material/warning: The weights of {recipe.model} on this machine are not those that the file was made "
+            "with: its map was different."
+        )
+
+
+def choose_model(spec: ModelSpec, *, own: bool = False) -> None:
+    """Choose a model in the sidebar, before that is drawn; `own`: only for the page that has a detector of its own."""
+    if spec.id.startswith("timm/"):
+        url_state.put("family", OTHER)
+        url_state.put("timm", spec.id.removeprefix("timm/"))
+    else:
+        end = OWN_DETECTOR if own else ""
+        url_state.put(f"family{end}", spec.family)
+        url_state.put(f"size-{spec.family}{end}", spec.id)
+
+
+def _detector(spec: ModelSpec, recipe: Recipe) -> None:
+    """Set which boxes are shown, and what is explained of them."""
+    url_state.put("confidence", min(95, max(1, round(100 * recipe.confidence))))
+    url_state.put("iou", 5 * round(20 * recipe.iou), drawn_only=True)
+    for name in ("per", "within"):
+        url_state.put(name, getattr(recipe, name), drawn_only=True)
+    url_state.put("ratio", 100 * recipe.ratio, drawn_only=True)
+    url_state.put(f"only-{spec.id}", [name for name in recipe.classes if isinstance(name, str)], drawn_only=True)
+    url_state.put("lens", "one")
+
+
+def _box(spec: ModelSpec, contents: Contents) -> None:
+    targets, index = contents.recipe.targets, contents.view.index
+    target = targets[index] if index < len(targets) else None
+    chosen = state.of(state.ChosenBox)
+    chosen.pair = target if isinstance(target, tuple) else (-1, target) if target is not None else None
+    chosen.of = (contents.recipe.picture_sha256, spec.id)
+    chosen.generation += 1
+
+
+def _start_viewer(settings: dict[str, bool | float | str], picture: str, screen: str) -> None:
+    """Give the viewer a file's settings for its picture on its page: other maps keep what this browser remembers."""
+    taken = {
+        name: str(int(value) if isinstance(value, bool) else value)
+        for name, value in settings.items()
+        if name in SETTINGS
+    }
+    if taken:
+        start = state.of(state.ViewerStart)
+        start.settings, start.read = taken | {"id": secrets.token_hex(8)}, True
+        start.only = (picture, screen)
+        start.generation += 1

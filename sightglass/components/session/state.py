@@ -1,0 +1,124 @@
+"""Typed session state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import streamlit as st
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamlit.runtime.state.session_state import SessionState
+
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.questions import Question
+    from sightglass.explain.recipe import Recipe
+    from sightglass.models.spec import ModelSpec
+
+T = TypeVar("T")
+
+
+def key(kind: type) -> str:
+    """Return the name under which the session holds the object of a class."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def of(kind: type[T]) -> T:
+    """Return this session's object of a class, made when it is first needed."""
+    if key(kind) not in st.session_state:
+        st.session_state[key(kind)] = kind()
+    return cast("T", st.session_state[key(kind)])
+
+
+def forget(kind: type) -> None:
+    """Drop this session's object of a class: the next use starts afresh."""
+    st.session_state.pop(key(kind), None)
+
+
+def latest(name: str, depends_on: Any, make: Callable[[], T]) -> T:
+    """Return what `make` returned for these values, called again only when they change."""
+    latest_result = st.session_state.get(f"latest-{name}")
+    if latest_result is None or latest_result[0] != depends_on:
+        latest_result = st.session_state[f"latest-{name}"] = (depends_on, make())
+    return cast("T", latest_result[1])
+
+
+def drop_latest(session: SessionState) -> None:
+    """Drop a session's latest results, which are made again."""
+    for key in [key for key in session if key.startswith("latest-")]:
+        del session[key]
+
+
+@dataclass
+class Navigation:
+    """Which page is shown."""
+
+    page: str = ""
+    arrived: bool = True
+    """Whether this run is the first one on its page."""
+    go_to: str | None = None
+    """The script of the page to switch to before this one is drawn."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Picture, model and options as the sidebar has them."""
+
+    image: Image
+    model: ModelSpec
+    method: str
+    options: dict[str, Any]
+    """More keyword arguments for an Explainer: part, layers, preprocessing, confidence."""
+    question: Question | None = None
+    """The predefined question that method and options amount to, if any."""
+
+
+@dataclass
+class Sidebar:
+    """What the sidebar returned last."""
+
+    picture: Image | None = None
+    choices: Choices | None = None
+
+
+@dataclass
+class ChosenClass:
+    """The class whose map is shown, by its label; None: the model's best."""
+
+    label: str | None = None
+    picture: str | None = None
+    """SHA-256 of the picture it was chosen for; None before the address was read."""
+    generation: int = 0
+    """Counts the lists of classes: a list of another generation starts at `label`."""
+
+
+@dataclass
+class ChosenBox:
+    """The box whose map is shown, as (candidate, class); None: the model's best."""
+
+    pair: tuple[int, int] | None = None
+    of: tuple[str, str] | None = None
+    """SHA-256 of the picture and id of the model it was chosen for; None before the address was read."""
+    generation: int = 0
+
+
+@dataclass
+class ViewerStart:
+    """The settings that a link or a reopened file gives the viewer."""
+
+    settings: dict[str, str] | None = None
+    read: bool = False
+    """Whether the address was read."""
+    generation: int = 0
+    """Counts reopened views: a viewer that is on the page keeps its own settings, a new one takes these."""
+    only: tuple[str, str] | None = None
+    """SHA-256 of the picture and the page that a reopened file's settings are for; None: a link's are for all."""
+
+
+@dataclass
+class Reopened:
+    """The recipe of the file or result that was opened last."""
+
+    recipe: Recipe | None = None

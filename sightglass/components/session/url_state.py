@@ -1,0 +1,154 @@
+"""Keep widget values in the URL.
+
+Streamlit's own binding writes a menu's label into the address; labels change, ids do not. Streamlit also drops the
+value of a widget that is not on the page, so values are remembered here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import streamlit as st
+
+from sightglass.components.session import state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+T = TypeVar("T")
+_WITHOUT_OPTIONS = ("checkbox", "number_input", "slider", "text_input", "toggle")
+
+
+@dataclass
+class Memory:
+    """The last value of every widget, by its key, and the defaults that differ from model to model."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+
+def arrive(page: str) -> None:
+    """Note which page this run draws: a widget of another page does not pass its value on."""
+    navigation = state.of(state.Navigation)
+    navigation.arrived, navigation.page = navigation.page != page, page
+
+
+def memory(key: str) -> Any:
+    """Return the last value of a widget, also while it is not drawn; None where it never was."""
+    return state.of(Memory).values.get(key)
+
+
+def put(key: str, value: Any, *, drawn_only: bool = False) -> None:
+    """Set and remember a widget's value, in a callback.
+
+    `drawn_only`: only remember it while the widget is not on the page, where a value set now would come up again after
+    the widget was removed.
+    """
+    if not drawn_only or key in st.session_state:
+        st.session_state[key] = value
+    keep(key, value)
+
+
+def widget(
+    draw: Callable[..., T | None],
+    label: str,
+    options: Collection[Any] | None,
+    first: T,
+    *,
+    key: str,
+    name: str = "",
+    read: Callable[[str], Any] = str,
+    **about: Any,
+) -> T:
+    """Draw a widget that starts at its remembered value, the address's, or `first`, and remember what it returns.
+
+    `options`: the values that are valid, with their labels if they are a dictionary; None for any text. `name`: the
+    parameter of the address, if any; `read` turns its text into a value.
+    """
+    recall(key, options, first, name=name, read=read)
+    chosen = drawn(draw, label, options, key=key, **about)
+    keep(key, chosen, first, name=name)
+    return first if chosen is None else chosen
+
+
+def drawn(
+    draw: Callable[..., T | None], label: str, options: Collection[Any] | None, *, key: str, **about: Any
+) -> T | None:
+    """Draw a widget whose value is set, with its options and their labels if it takes any."""
+    kind = getattr(draw, "__name__", "")
+    if isinstance(options, dict):
+        about["format_func"] = options.__getitem__
+    if kind == "segmented_control":
+        about["required"] = True
+    if kind not in _WITHOUT_OPTIONS:
+        about["options"] = list(options or ())
+    return draw(label, key=key, **about)
+
+
+def recall(
+    key: str, options: Collection[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
+) -> None:
+    """Set a widget's value before it is drawn: its last one, else what the address names, else the default."""
+    now = st.session_state.get(key)
+    found = now if _valid(now, options) else remembered(key, options, default, name=name, read=read)
+    # Not on every run: it would undo what a person is changing right now.
+    if state.of(state.Navigation).arrived or key not in st.session_state or st.session_state[key] != found:
+        st.session_state[key] = found
+
+
+def remembered(
+    key: str, options: Collection[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
+) -> Any:
+    """Return what `recall` would set, for a widget that is not drawn."""
+    values = state.of(Memory).values
+    found = values[key] if key in values else _addressed(name, read)
+    return found if _valid(found, options) else default
+
+
+def keep(key: str, value: Any, default: Any = None, *, name: str = "") -> None:
+    """Remember what a widget returned, and write it to the address where it is not the default."""
+    state.of(Memory).values[key] = value
+    if name:
+        write(name, value, default)
+
+
+def recall_own(key: str, options: Collection[Any], default: Any, *, name: str) -> None:
+    """Recall a value whose default differs from model to model: an untouched default does not follow to the next."""
+    defaults = state.of(Memory).defaults
+    if defaults.get(key, default) != default and st.session_state.get(key) == defaults[key]:
+        del st.session_state[key]
+    defaults[key] = default
+    recall(key, options, default, name=name)
+
+
+def keep_own(key: str, value: Any, options: Collection[Any], default: Any, *, name: str) -> None:
+    """Keep a value after `recall_own`: a choice that this model does not offer stays for the others."""
+    values = state.of(Memory).values
+    if value != default:
+        values[key] = value
+    elif values.get(key) in options and values[key] != value:
+        values[key] = None
+    write(name, value, default)
+
+
+def write(name: str, value: Any, default: Any = None) -> None:
+    """Write a value to the address, or remove it where it is the default: lists with commas, truth as 0 or 1."""
+    text = ",".join(value) if isinstance(value, list) else str(int(value) if isinstance(value, bool) else value)
+    if value is None or value == default:
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != text:
+        st.query_params[name] = text
+
+
+def _addressed(name: str, read: Callable[[str], Any]) -> Any:
+    try:
+        return read(st.query_params[name]) if name in st.query_params else None
+    except ValueError:
+        return None
+
+
+def _valid(value: Any, options: Collection[Any] | None) -> bool:
+    if value is None or options is None:
+        return value is not None
+    return all(part in options for part in value) if isinstance(value, list) else value in options

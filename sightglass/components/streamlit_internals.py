@@ -1,0 +1,167 @@
+"""Private parts of Streamlit, checked when the server starts.
+
+No other file imports a module of Streamlit's, except for types, or uses a name of it that begins with an underscore.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sightglass.common import logs, small
+from sightglass.common.private_parts import Library
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterator
+
+    from streamlit.runtime.app_session import AppSession
+    from streamlit.runtime.scriptrunner import ScriptRunContext
+    from streamlit.runtime.state.session_state import SessionState
+
+LIBRARY = Library("streamlit", "1.67")
+_find = LIBRARY.find
+
+encode_provider_token = _find("streamlit.auth_util.encode_provider_token")
+get_cookie_with_chunks = _find("streamlit.auth_util.get_cookie_with_chunks")
+get_origin_from_redirect_uri = _find("streamlit.auth_util.get_origin_from_redirect_uri")
+get_secrets_auth_section = _find("streamlit.auth_util.get_secrets_auth_section")
+get_cookie_secret = _find("streamlit.web.server.server_util.get_cookie_secret")
+get_url = _find("streamlit.web.server.server_util.get_url")
+decode_signed_value = _find("streamlit.web.server.starlette.starlette_app_utils.decode_signed_value")
+USER_COOKIE_NAME = _find("streamlit.web.server.starlette.starlette_server_config.USER_COOKIE_NAME")
+enqueue_message = _find("streamlit.runtime.scriptrunner_utils.script_run_context.enqueue_message")
+
+_config = _find("streamlit.config", "is_manually_set", "set_option")
+_context = _find("streamlit.runtime.scriptrunner.get_script_run_ctx")
+_element = _find("streamlit.proto.Element_pb2.Element")
+_loggers = _find("streamlit.logger", "setup_formatter")
+_main = _find("streamlit._main")
+_media = _find("streamlit.runtime.memory_media_file_storage", "_calculate_file_id")
+_net = _find("streamlit.net_util", "get_external_ip", "get_internal_ip")
+_pages = _find("streamlit.runtime.pages_manager.PagesManager", "uses_pages_directory")
+_runtime = _find("streamlit.runtime", "exists", "get_instance")
+_states = _find("streamlit.runtime.app_session.AppSessionState", "APP_NOT_RUNNING")
+
+_find("streamlit.delta_generator.DeltaGenerator", "_transient")
+_find("streamlit.runtime.runtime.Runtime", "_session_mgr", "is_active_session")
+_find("streamlit.runtime.session_manager.SessionManager", "list_sessions", "is_active_session")
+_find("streamlit.runtime.app_session.AppSession", "_state", "_fragment_storage", "session_state", "id")
+_find("streamlit.runtime.fragment.MemoryFragmentStorage", "clear")
+_find("streamlit.runtime.state.safe_session_state.SafeSessionState", "_state")
+_find("streamlit.runtime.state.session_state.SessionState", "_new_widget_state")
+_find("streamlit.runtime.state.session_state.WStates", "widget_metadata")
+_find("streamlit.runtime.state.common.WidgetMetadata", "callback", "callbacks", "callback_args", "callback_kwargs")
+_find(
+    "streamlit.runtime.scriptrunner.ScriptRunContext",
+    *("session_id", "session_state", "fragment_ids_this_run", "shared", "uploaded_file_mgr"),
+)
+_find("streamlit.runtime.memory_uploaded_file_manager.MemoryUploadedFileManager", "remove_file")
+
+AWAY_OPTION = "server.disconnectedSessionTTL"
+AWAY_SECONDS = 15
+"""In a small place, of the two minutes of Streamlit's: a session holds what its page shows, with the model of it."""
+_KEY = secrets.token_bytes(32)
+
+
+def script_context() -> ScriptRunContext | None:
+    """Return the run of a page in whose thread this is; None outside of one."""
+    return _context(suppress_warning=True)
+
+
+def prepare_server() -> None:
+    """Change, before Streamlit's server starts, what no option of it does."""
+    # For apps of Streamlit's first multipage kind a folder called `pages` is the menu: the first visit to /compare
+    # would run that file alone, without what dashboard.py does.
+    _pages.uses_pages_directory = False
+    # At every connection from another site's page Streamlit asks a host outside for this machine's address, for up to
+    # two seconds in which it answers nobody.
+    _net.get_external_ip = lambda: None
+    # Streamlit's own addresses are a plain hash, and of files of more than 1 MiB one of three small parts: of two that
+    # differ elsewhere, such as raw maps with the same margins, it would show everybody the first.
+    _media._calculate_file_id = media_id
+    shorten_absence()
+    hand_over_loggers()
+
+
+def media_id(data: bytes, mimetype: str, filename: str | None = None) -> str:
+    """Return an address for a file that nobody can guess: of all of its bytes, and a key of this process."""
+    digest = hashlib.blake2b(repr((mimetype, filename)).encode("utf-8", "surrogatepass"), digest_size=28, key=_KEY)
+    digest.update(data)
+    return digest.hexdigest()
+
+
+def hand_over_loggers() -> None:
+    """Give loggers that Streamlit makes from now on no handlers of their own where logs are JSON."""
+    if logs.wanted():
+        _loggers.setup_formatter = logs.hand_over
+
+
+def shorten_absence() -> None:
+    """On a 1 GB machine end sessions without a browser sooner; what an operator set wins."""
+    if small.chosen() and not _config.is_manually_set(AWAY_OPTION):
+        _config.set_option(AWAY_OPTION, AWAY_SECONDS)
+
+
+def internal_address() -> str | None:
+    """Return this machine's address in its network."""
+    return _net.get_internal_ip()
+
+
+def is_connected(session: str) -> bool:
+    """Return whether a browser is connected to a session."""
+    return not _runtime.exists() or _runtime.get_instance().is_active_session(session)
+
+
+def idle_sessions() -> Iterator[AppSession]:
+    """Yield the sessions without a browser in which no page runs."""
+    if not _runtime.exists():
+        return
+    manager = _runtime.get_instance()._session_mgr
+    for session in [info.session for info in manager.list_sessions()]:
+        if not manager.is_active_session(session.id) and session._state is _states.APP_NOT_RUNNING:
+            yield session
+
+
+def release_widgets(session: AppSession) -> None:
+    """Drop a session's callbacks and fragments, which its page makes again."""
+    _drop_callbacks(session.session_state, ())
+    session._fragment_storage.clear()
+
+
+def release_other_pages() -> None:
+    """Drop the callbacks of widgets that the page, drawn to its end, does not have."""
+    context = script_context()
+    # Of a fragment only its own widgets are drawn.
+    if context is not None and not context.fragment_ids_this_run:
+        _drop_callbacks(context.session_state._state, context.shared.widget_ids_this_run.snapshot())
+
+
+def _drop_callbacks(held: SessionState, drawn: Container[str]) -> None:
+    metadata = held._new_widget_state.widget_metadata
+    for id, one in list(metadata.items()):
+        if id not in drawn and (one.callback or one.callbacks):
+            metadata[id] = replace(one, callback=None, callbacks=None, callback_args=None, callback_kwargs=None)
+
+
+def changing_spinner(icon: str) -> tuple[Callable[[str], None], Callable[[], None]]:
+    """Return what shows a spinner's text, and what removes it; `st.spinner` cannot change its own.
+
+    Both raise where the browser has left, or asked for another run.
+    """
+    line = _element()
+    line.spinner.text = icon
+    create, clear = _main._transient(line)
+
+    def show(text: str) -> None:
+        line.spinner.text = f"{icon} {text}"
+        enqueue_message(create())
+
+    return show, lambda: enqueue_message(clear())
+
+
+def remove_upload(file_id: str) -> None:
+    """Drop the copy of an uploaded file that Streamlit would keep until the session ends."""
+    if (context := script_context()) is not None:
+        context.uploaded_file_mgr.remove_file(context.session_id, file_id)  # type: ignore[attr-defined]

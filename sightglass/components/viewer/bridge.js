@@ -1,0 +1,187 @@
+// Between Python and the viewer: payloads and files come in; regions, clicks and requests go out.
+
+import { broadcast, jpegBlob, themeOf } from "../../browser/component.js";
+import { grids, inflate, unpack } from "../../browser/unpack.js";
+import { createMap, peakOf } from "../../browser/draw.js";
+import { WHOLE, around } from "../../browser/geometry.js";
+import { FIRST_MS } from "./painter.js";
+import { Picture } from "../../browser/picture.js";
+import { createPrefetch } from "./prefetch.js";
+import { hotPhrase } from "./readout.js";
+import { regionMessage } from "./region.js";
+import { download } from "./save.js";
+import { isNews, recalled, viewportOf } from "./settings.js";
+
+/** @typedef {import("./store.js").Head} Head @typedef {import("../../browser/component.js").Broadcasts} Broadcasts */
+
+/** Return a unique id, so that equal responses differ. */
+function nonce() {
+  return `${performance.now()}-${Math.random()}`;
+}
+
+export class Bridge {
+  #coming = "";
+  #requested = "";
+
+  /**
+   * @param {HTMLElement} root @param {AbortSignal} signal @param {import("./store.js").Store} store
+   * @param {import("./painter.js").Painter} painter @param {import("./display.js").Display} display
+   */
+  constructor(root, signal, store, painter, display) {
+    this.root = root;
+    this.signal = signal;
+    this.store = store;
+    this.painter = painter;
+    this.display = display;
+    this.prefetched = createPrefetch(signal);
+  }
+
+  /** Show what Python sent. @param {Uint8Array} data */
+  async show(data) {
+    const { store, root, painter, display } = this, { head, blobs } = /** @type {{head: Head, blobs: Uint8Array[]}} */ (unpack(data));
+    Object.assign(store, themeOf(root));
+    this.#coming = head.id;
+    if (store.head.id === head.id) {
+      display.showControls();
+      return painter.redraw();
+    }
+    // The page around it describes the coming maps already.
+    root.classList.toggle("stale", Boolean(store.head.id));
+    const same = store.head.picture === head.picture ? store.picture : null;
+    const count = head.grids.reduce((sum, [h, w]) => sum + h * w, 0);
+    const decoded = same ? same.bitmap : this.#decode(blobs[0]);
+    const [bitmap, steps] = await Promise.all([decoded, inflate(blobs[1], count)]);
+    if (this.#coming !== head.id || this.signal.aborted) return same ? undefined : bitmap.close();
+    if (!same) this.#replacePicture(bitmap, head.size);
+    this.#replaceMaps(head, steps);
+    const begun = Boolean(store.head.id);
+    store.head = head;
+    if (!begun) this.#begin(head);
+    else if (store.passing && !head.initial?.passing) this.#recall(head);
+    display.build();
+    display.showControls();
+    // The next frame may be late: the page first renders whatever arrived after the maps.
+    painter.draw(FIRST_MS, !same);
+    if (!same) painter.redraw();
+    root.classList.remove("stale");
+    this.announce();
+    // A list that was mounted first has already announced its choice: ask for it again.
+    broadcast("ask", null);
+    root.setAttribute("data-shown", head.id);
+  }
+
+  /** @param {Uint8Array} jpeg */
+  async #decode(jpeg) {
+    return (await this.prefetched(jpeg)) ?? createImageBitmap(jpegBlob(jpeg));
+  }
+
+  /** @param {ImageBitmap} bitmap @param {number[]} size */
+  #replacePicture(bitmap, size) {
+    const { store } = this;
+    store.picture?.close();
+    store.picture = new Picture(bitmap, size);
+    store.choice = store.point = null;
+    this.display.view(WHOLE, false);
+    this.#requested = "";
+    if (!store.marker.region) return;
+    store.marker.clear();
+    store.send.setStateValue("region", null);
+  }
+
+  /** @param {Head} head @param {Uint16Array} steps */
+  #replaceMaps(head, steps) {
+    const { store } = this, values = grids(steps, head.grids);
+    if (head.choice !== store.head.choice || store.choice === null) store.choice = head.choice ?? store.choice;
+    store.listed = head.panels.map((panel) => ({
+      ...panel,
+      maps: panel.maps.map((map) => createMap(map, values[map.own], map.shared === null ? null : values[map.shared])),
+    }));
+    if (store.choice === null && store.listed.some(({ maps }) => maps.length > 1)) store.choice = 0;
+  }
+
+  /** Take the first payload: its colormaps, and the settings of a link or of before. @param {Head} head */
+  #begin(head) {
+    const { display } = this;
+    display.listColormaps();
+    const fresh = isNews(sessionStorage, head.initial);
+    this.#recall(head);
+    const viewport = fresh ? viewportOf(head.initial?.zoom) : null;
+    if (viewport) display.view(viewport, false);
+  }
+
+  /** @param {Head} head */
+  #recall({ initial }) {
+    const { store } = this, names = [...store.colormaps.keys()];
+    store.settings = recalled(sessionStorage, initial, names);
+    store.passing = Boolean(initial?.passing);
+    if (!store.colormaps.has(store.settings.colormap)) store.settings.colormap = names[0];
+  }
+
+  /** Show what Python made on request: a finer part of the picture, a file, or why there is none. @param {Broadcasts["response"]} response */
+  async receive({ head, blob }) {
+    const { store, display } = this;
+    if (head.picture !== store.head.picture) return;
+    if (head.kind === "sorry") return display.say(String(head.words));
+    if (head.kind === "file") {
+      download(new Blob([/** @type {BlobPart} */ (blob)], { type: String(head.mime) }), String(head.name));
+      return display.say(`Downloaded ${head.name}.`);
+    }
+    const bitmap = await createImageBitmap(jpegBlob(blob));
+    if (head.picture !== store.head.picture || this.signal.aborted) return bitmap.close();
+    store.picture?.refine({ bitmap, rect: /** @type {number[]} */ (head.rect) });
+    this.painter.redraw();
+  }
+
+  /** Take the sentences of the maps, which Python sends after them. @param {Broadcasts["texts"]} texts */
+  takeTexts(texts) {
+    const { store } = this, news = texts.shown === store.head.id && texts.shown !== store.texts?.shown;
+    store.texts = texts;
+    if (news) this.display.caption();
+  }
+
+  /** Ask for finer pixels of what is visible, where there are some: a large picture came as a small copy. @param {number[]} rect */
+  requestDetail(rect) {
+    const { head, picture, panels } = this.store;
+    const density = Math.min(1, Math.max(...panels.map((panel) => (panel.width * panel.fine) / (rect[2] - rect[0]))));
+    if (!picture || density <= 1.15 * picture.density(rect)) return;
+    const within = around(rect, head.size), key = [head.picture, ...within].join();
+    if (key === this.#requested) return;
+    this.#requested = key;
+    const longest = Math.ceil(Math.max(within[2] - within[0], within[3] - within[1]) * density);
+    broadcast("request", { name: "detail", value: { picture: head.picture, rect: within, longest, id: nonce() } });
+  }
+
+  /** @param {string} format */
+  requestFile(format) {
+    const { store, display } = this, { choice, dark } = store, { settings } = store.style();
+    const value = { id: nonce(), format, choice, dark, columns: display.columns(), settings };
+    broadcast("request", { name: "file", value });
+  }
+
+  /** Ask Python what is missing at a place. @param {number[]} xyxy in original pixels */
+  ask(xyxy) {
+    const { store } = this;
+    this.display.showControls();
+    store.send.setTriggerValue("question", { picture: store.head.picture, xyxy });
+  }
+
+  async sendRegion() {
+    const { store } = this, { marker } = store, { version } = marker;
+    this.display.showControls();
+    this.painter.redraw(false);
+    const region = await regionMessage(marker.region, store.head.picture);
+    // Packing takes a moment: by now another area may be marked, or none.
+    if (version === marker.version) store.send.setStateValue("region", region);
+  }
+
+  /** Tell the page what looks hot now. */
+  announce() {
+    const { store } = this;
+    if (!store.head.id) return;
+    const { settings } = store.style(), map = store.panels.map((panel) => store.mapOf(panel)).find(Boolean);
+    const peak = map ? peakOf(map, settings, store.head.range) : 1;
+    const hidden = peak < 0.5 || (settings.mode === "overlay" && settings.alpha === 0);
+    const hot = hidden ? "" : hotPhrase(settings, store.colormaps.get(settings.colormap)?.hot ?? "");
+    broadcast("view", { hot });
+  }
+}

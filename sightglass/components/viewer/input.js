@@ -1,0 +1,199 @@
+// What a person does with the viewer: mouse, touch and pen, keys, and the toolbar.
+
+import { ARROWS, broadcast, byTouch, find, keepStored, onBroadcast, stored, themeOf } from "../../browser/component.js";
+import { wireControls } from "./controls.js";
+import { WHOLE, contains, panned, smallestBox, zoomAt } from "../../browser/geometry.js";
+import { isFree, listen } from "./gestures.js";
+import { placer } from "./outline.js";
+import { saveScreen } from "./save.js";
+import { copied, defaults, keep, linkTo } from "./settings.js";
+
+/** @typedef {import("../../common/style.js").Style} Style */
+
+/** Return what to do with a tool. @param {boolean} asks */
+function instruction(asks) {
+  if (byTouch()) return asks ? "Tap or drag where a box is missing." : "Drag over a picture.";
+  return asks ? "Click or drag where a box is missing, or use the arrow keys and Enter."
+    : "Drag over a picture, or move with the arrow keys and press Enter.";
+}
+
+const HINTED = "sightglass.hinted", HINT_MS = 2500;
+
+export class Input {
+  /**
+   * @param {HTMLElement} root @param {AbortSignal} signal @param {import("./store.js").Store} store
+   * @param {import("./painter.js").Painter} painter @param {import("./display.js").Display} display
+   * @param {import("./bridge.js").Bridge} bridge
+   */
+  constructor(root, signal, store, painter, display, bridge) {
+    this.root = root;
+    this.store = store;
+    this.painter = painter;
+    this.display = display;
+    this.bridge = bridge;
+    display.onFigure = (figure, replaced) => this.#connect(figure, AbortSignal.any([signal, replaced]));
+    this.actions = this.#actions();
+    wireControls(root, signal, this.actions);
+    window.addEventListener("pointerdown", (event) => {
+      if (store.point && !event.composedPath().includes(find(root, ".panels"))) display.pointAt(null);
+    }, { signal });
+    window.addEventListener("keydown", (event) => {
+      if (event.key !== " " || !isFree(event)) return;
+      event.preventDefault();
+      display.cover(true);
+    }, { signal });
+    window.addEventListener("keyup", ({ key }) => key === " " && display.cover(false), { signal });
+    window.addEventListener("blur", () => display.cover(false), { signal });
+    window.addEventListener("resize", () => store.head.id && display.build(), { signal });
+    onBroadcast("choose", (choice) => {
+      display.choose(choice?.index);
+      if (choice?.byHand) display.reveal();
+    }, signal);
+    root.addEventListener("fullscreenchange", () => {
+      find(root, ".full .icon").textContent = display.isFull() ? "fullscreen_exit" : "fullscreen";
+      Object.assign(store, themeOf(root));
+      display.arrange();
+    }, { signal });
+  }
+
+  /** @param {HTMLElement} figure @param {AbortSignal} signal */
+  #connect(figure, signal) {
+    const { store, display } = this, canvas = find(figure, ".base"), split = find(figure, ".split");
+    const at = store.original.bind(store);
+    listen(find(figure, ".stage"), {
+      zoomed: () => store.viewport.zoom > 1,
+      marking: () => Boolean(store.marker.tool),
+      over: (fx, fy) => display.pointAt(at(fx, fy)),
+      out: () => display.pointAt(null),
+      hold: (on) => display.cover(on),
+      click: (fx, fy) => this.#click(at(fx, fy), figure),
+      mark: (phase, fx, fy) => store.marker.mark(phase, at(fx, fy), store.head.size, this.#brush()),
+      zoom: (fx, fy, factor) => display.view(zoomAt(store.viewport, fx, fy, factor)),
+      pan: (dx, dy) => display.view(panned(store.viewport, dx, dy)),
+      reset: () => display.view(WHOLE),
+      scrolled: () => this.#hint(figure),
+      lifted: () => display.hideCross(),
+    }, signal);
+    canvas.addEventListener("keydown", (event) => this.#key(event, figure), { signal });
+    canvas.addEventListener("blur", () => display.pointAt(null), { signal });
+    split.addEventListener("input", () => this.#set({ split: Number(split.value) }, false), { signal });
+    split.addEventListener("change", () => this.#set({ split: Number(split.value) }), { signal });
+  }
+
+  /** Say once in this browser how to zoom, over the picture where somebody turned the wheel. @param {HTMLElement} figure */
+  #hint(figure) {
+    if (stored(localStorage, HINTED).wheel) return;
+    keepStored(localStorage, HINTED, { wheel: true });
+    const hint = find(figure, ".hint");
+    hint.hidden = false;
+    setTimeout(() => (hint.hidden = true), HINT_MS);
+  }
+
+  /** @param {number[]} at @param {HTMLElement} figure  labels stand elsewhere in each */
+  #click([x, y], figure) {
+    const { store, display } = this, { head, settings } = store;
+    const box = this.#labelAt(x, y, figure) ?? (settings.boxes ? smallestBox(head.boxes, x, y) : null);
+    if (box) {
+      display.choose(box.index);
+      broadcast("choose", { index: box.index });
+    }
+    store.send.setTriggerValue("point", { x, y, box: box ? box.index : null });
+  }
+
+  /** Return the label that covers a point, which names its box. @param {number} x @param {number} y @param {HTMLElement} figure */
+  #labelAt(x, y, figure) {
+    const panel = this.store.panels.find(({ element }) => element === figure);
+    if (!panel) return undefined;
+    const { X, Y } = placer(this.store.visible(), panel.width, panel.height);
+    return panel.labels.find(({ place }) => contains(place, X(x), Y(y)));
+  }
+
+  #brush() {
+    return Number(find(this.root, ".size").value) / 2 / this.store.viewport.zoom;
+  }
+
+  /** @param {KeyboardEvent} event @param {HTMLElement} figure */
+  #key(event, figure) {
+    const { store, display } = this, { marker, viewport } = store, { key } = event, [w, h] = store.head.size;
+    const step = (event.shiftKey ? 0.01 : 0.05) / viewport.zoom, [x, y] = store.point ?? store.original(0.5, 0.5);
+    if (ARROWS[key]) {
+      const inside = (/** @type {number} */ value, /** @type {number} */ max) => Math.min(max - 0.5, Math.max(0.5, value));
+      display.pointAt([inside(x + step * w * ARROWS[key][0], w), inside(y + step * h * ARROWS[key][1], h)], true);
+    } else if (key === "Enter" && marker.tool) marker.corner([x, y], [w, h], this.#brush());
+    else if (key === "Enter") this.#click([x, y], figure);
+    else if (key === "Escape") {
+      marker.use(null);
+      display.showControls();
+      display.pointAt(null);
+    } else if (key === "0") display.view(WHOLE);
+    else if ("+=-".includes(key)) {
+      const [x0, y0, x1, y1] = store.visible();
+      display.view(zoomAt(viewport, (x - x0) / (x1 - x0), (y - y0) / (y1 - y0), key === "-" ? 0.8 : 1.25));
+    } else return;
+    event.preventDefault();
+  }
+
+  /** Change settings; Python is not told, as it has no use for them. @param {Partial<Style>} changes @param {boolean} [done] */
+  #set(changes, done = true) {
+    const { store, painter, display } = this, before = store.layout();
+    Object.assign(store.settings, changes);
+    display.showControls();
+    display.readOut();
+    if (!done) painter.stir();
+    if (store.layout() === before) painter.redraw();
+    else display.build();
+    if (!done) return;
+    if (!store.passing) keep(sessionStorage, store.settings);
+    this.bridge.announce();
+  }
+
+  /** @returns {import("./controls.js").Actions} */
+  #actions() {
+    const { root, store, painter, display, bridge } = this, { marker } = store;
+    return {
+      set: (changes, done) => this.#set(changes, done),
+      layout: (name) => this.#set({ layout: store.layout() === name ? "single" : name }),
+      boxes: () => this.#set({ boxes: !store.settings.boxes }),
+      tool: (name) => {
+        marker.use(name);
+        display.showControls();
+        if (name) display.say(instruction(name === "ask"));
+      },
+      reset: () => {
+        display.view(WHOLE, false);
+        this.#set(defaults());
+        display.say("The view is as at first.");
+      },
+      clear: () => {
+        marker.use(null);
+        marker.clear();
+        bridge.sendRegion();
+      },
+      full: () => (display.isFull() ? document.exitFullscreen() : root.requestFullscreen()),
+      save: () => saveScreen(store, painter, display.columns()),
+      fetch: (format) => {
+        bridge.requestFile(format);
+        display.say("Preparing the file…");
+      },
+      link: () => this.#copyLink(),
+    };
+  }
+
+  /** Do what the page's export menu asks for, unless another viewer did. @param {import("../../browser/component.js").Wanted} wanted */
+  answer(wanted) {
+    const { root, store } = this, { host } = /** @type {ShadowRoot} */ (root.getRootNode());
+    if (wanted.taken || !store.head.id || host.closest('[role="dialog"]')) return;
+    wanted.taken = true;
+    const { what } = wanted, { actions } = this;
+    if (what === "settings") wanted.settings = store.style().settings;
+    else if (what === "png" || what === "jpg") actions.fetch(what);
+    else actions[what]();
+  }
+
+  async #copyLink() {
+    const { root, store, display } = this, address = linkTo(location.href, store.settings, store.viewport);
+    const message = (await copied(address, root)) ? "Link copied to the clipboard." : address;
+    const missing = " It does not include your picture: whoever opens it needs the picture too.";
+    display.say(message + (store.head.private ? missing : ""));
+  }
+}

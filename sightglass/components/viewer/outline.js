@@ -1,0 +1,149 @@
+// Draw what is crisp at any zoom over the pixels: boxes and their labels, the grid of cells, the marked region.
+
+/**
+ * @typedef {import("../../browser/geometry.js").Rect} Rect
+ * @typedef {{xyxy: Rect, label: string, index: number, tag?: string, dashed?: boolean, corners?: number[][]}} Box  tag:
+ *   shown instead of its number; corners: of a rotated box, instead of its upright rectangle
+ * @typedef {Omit<Box, "label"> & {chosen: boolean, tag: string}} Outlined
+ * @typedef {{index: number, place: Rect}} Label  of which box, and where in CSS pixels
+ */
+
+const HALO = "rgba(20, 20, 20, 0.75)";
+const TAG = 20;
+
+/**
+ * Return functions from original pixels to CSS pixels of a panel.
+ * @param {number[]} rect what is visible @param {number} width @param {number} height
+ */
+export function placer(rect, width, height) {
+  return {
+    X: (/** @type {number} */ x) => ((x - rect[0]) / (rect[2] - rect[0])) * width,
+    Y: (/** @type {number} */ y) => ((y - rect[1]) / (rect[3] - rect[1])) * height,
+  };
+}
+
+/** Draw a white path over a dark halo. @param {CanvasRenderingContext2D} context @param {Path2D} path @param {number} thick */
+function haloed(context, path, thick) {
+  for (const [colour, more] of /** @type {[string, number][]} */ ([[HALO, 1.75], ["#fff", 0]])) {
+    context.strokeStyle = colour;
+    context.lineWidth = thick + more;
+    context.stroke(path);
+  }
+}
+
+/**
+ * Draw boxes and return where their labels are.
+ * @param {CanvasRenderingContext2D} context in CSS pixels @param {number} width @param {number} height
+ * @param {Rect} rect @param {Outlined[]} boxes @param {string} font
+ */
+export function outlineBoxes(context, width, height, rect, boxes, font) {
+  const { X, Y } = placer(rect, width, height), last = [...boxes].sort((a, b) => Number(a.chosen) - Number(b.chosen));
+  for (const { xyxy: [x0, y0, x1, y1], chosen, dashed, corners } of last) {
+    const path = new Path2D();
+    for (const [x, y] of corners ?? [[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) path.lineTo(X(x), Y(y));
+    path.closePath();
+    context.setLineDash(dashed ? [7, 5] : []);
+    haloed(context, path, chosen ? 2.25 : 1.25);
+  }
+  context.setLineDash([]);
+  context.font = `600 13px ${font}`;
+  context.textBaseline = "middle";
+  /** @type {Label[]} */
+  const labels = [];
+  // The chosen label is placed first. Labels do not cover each other, so the order of drawing does not matter.
+  for (const { xyxy, chosen, tag, index } of last.reverse()) {
+    const left = X(xyxy[0]), top = Y(xyxy[1]), right = X(xyxy[2]), bottom = Y(xyxy[3]);
+    if (!tag || right < 0 || left > width || bottom < 0 || top > height) continue;
+    const wide = context.measureText(tag).width + 12, taken = labels.map((label) => label.place);
+    const place = freePlace([left, top, right, bottom], wide, width, height, taken);
+    labels.push({ index, place });
+    context.fillStyle = chosen ? "#fff" : "rgba(20, 20, 20, 0.85)";
+    context.fillRect(place[0], place[1], place[2] - place[0], TAG);
+    context.fillStyle = chosen ? "#1c1c1c" : "#fff";
+    context.fillText(tag, place[0] + 6, place[1] + TAG / 2 + 0.5);
+  }
+  return labels;
+}
+
+/**
+ * Return the boxes that a panel shows, with their labels: its own, or all where no map hides them, else the chosen one.
+ * @param {{maps: unknown[], boxes: Box[]|null}} panel @param {{maps: unknown[]}[]} panels
+ * @param {Box[]} boxes of the viewer @param {number|null} choice @returns {Outlined[]}
+ */
+export function boxesShown(panel, panels, boxes, choice) {
+  if (panel.boxes) return panel.boxes.map(({ label, ...box }) => ({ ...box, chosen: false, tag: label }));
+  const beside = panels.some(({ maps }) => !maps.length), single = new Set(boxes.map(({ index }) => index)).size === boxes.length;
+  return boxes.flatMap(({ xyxy, label, index, tag, dashed, corners }) => {
+    const chosen = index === choice;
+    if (panel.maps.length && beside && !chosen) return [];
+    // Numbers name single boxes; where a class has several, they would all be called the same.
+    const number = single && boxes.length > 1 ? String(index + 1) : "";
+    const whole = tag === undefined ? [number, label].filter(Boolean).join("  ") : label;
+    return [{ xyxy, index, dashed, corners, chosen, tag: chosen ? whole : tag || number || whole }];
+  });
+}
+
+/**
+ * Place a label where it covers no other: above the box, in its corners, below it; else above it all the same.
+ * @param {Rect} box @param {number} wide @param {number} width @param {number} height @param {Rect[]} taken
+ * @returns {Rect}
+ */
+export function freePlace([left, top, right, bottom], wide, width, height, taken) {
+  const inside = (/** @type {number[]} */ [x, y]) => {
+    const x0 = Math.min(Math.max(0, x), Math.max(0, width - wide)), y0 = Math.min(Math.max(0, y), Math.max(0, height - TAG));
+    return [x0, y0, x0 + wide, y0 + TAG];
+  };
+  const corners = [[left, top - TAG], [left, top], [right - wide, top - TAG], [right - wide, top]];
+  const places = [...corners, [left, bottom], [left, bottom - TAG], [right - wide, bottom - TAG]].map(inside);
+  const open = (/** @type {Rect} */ [x0, y0, x1, y1]) => taken.every((t) => x0 >= t[2] || x1 <= t[0] || y0 >= t[3] || y1 <= t[1]);
+  return places.find(open) ?? places[0];
+}
+
+/**
+ * Draw the edges of the cells that the model computed; cells of less than six pixels would only darken the picture.
+ * @param {CanvasRenderingContext2D} context @param {number} width @param {number} height @param {number[]} rect
+ * @param {{cells: number[]|null, extent: number[]}} map @param {number} from where the map begins, in CSS pixels
+ */
+export function outlineCells(context, width, height, rect, { cells, extent: [x0, y0, x1, y1] }, from) {
+  const { X, Y } = placer(rect, width, height);
+  if (!cells || (X(x1) - X(x0)) / cells[1] < 6) return;
+  const path = new Path2D();
+  for (let i = 0; i <= cells[1]; i++) {
+    const x = X(x0 + (i / cells[1]) * (x1 - x0));
+    path.moveTo(x, Y(y0));
+    path.lineTo(x, Y(y1));
+  }
+  for (let i = 0; i <= cells[0]; i++) {
+    const y = Y(y0 + (i / cells[0]) * (y1 - y0));
+    path.moveTo(X(x0), y);
+    path.lineTo(X(x1), y);
+  }
+  context.save();
+  context.beginPath();
+  context.rect(from, 0, width, height);
+  context.clip();
+  context.strokeStyle = "rgba(255, 255, 255, 0.35)";
+  context.lineWidth = 1;
+  context.stroke(path);
+  context.restore();
+}
+
+/**
+ * Draw the rectangle or the painted area that was marked.
+ * @param {CanvasRenderingContext2D} context @param {number} width @param {number} height @param {number[]} rect
+ * @param {import("./region.js").Region|null} region @param {number[]} size of the original
+ */
+export function outlineRegion(context, width, height, rect, region, size) {
+  if (!region) return;
+  const { X, Y } = placer(rect, width, height);
+  if (region.kind === "rectangle") {
+    const [x0, y0, x1, y1] = region.xyxy, path = new Path2D();
+    path.rect(X(x0), Y(y0), X(x1) - X(x0), Y(y1) - Y(y0));
+    context.save();
+    haloed(context, path, 1.5);
+    context.setLineDash([5, 4]);
+    context.strokeStyle = "#22a0ac";
+    context.stroke(path);
+    context.restore();
+  } else context.drawImage(region.picture, X(0), Y(0), X(size[0]) - X(0), Y(size[1]) - Y(0));
+}

@@ -1,0 +1,272 @@
+"""Data of the viewer."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import zlib
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from sightglass.components.declare import packed_by_content
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.phrases import pixels as size_words
+from sightglass.explain.rendering.colormaps import tables
+from sightglass.explain.rendering.render import samples
+from sightglass.explain.rendering.style import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.common.files import Json
+    from sightglass.explain.recipe import Recipe
+    from sightglass.export.embedded_recipe import View as RecipeView
+
+Rect = tuple[float, float, float, float]
+
+MAX_SIDE = 1600
+"""Pixels of a picture's longer side that the browser gets at first; zooming in brings finer ones."""
+_blobs: ByteCache[bytes] = ByteCache("pictures", len)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in original pixels. `index` is its place in the list it can be chosen from, and its map's place.
+
+    `chosen` counts only where no panel holds several maps: else the choice is the browser's, and not in the payload.
+    `tag`: shown at the box while it is not chosen, instead of its place in the list; once it is chosen, its label alone
+    is shown. `corners`: of a rotated box, drawn instead of the upright rectangle around them.
+    """
+
+    xyxy: Rect
+    label: str
+    index: int = 0
+    chosen: bool = False
+    tag: str | None = None
+    dashed: bool = False
+    corners: tuple[tuple[float, float], ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """One map over the picture.
+
+    `values` float32 (h, w) on any grid: 0..1, or -1..1 for a difference, positive (blue) where the first has more, as
+    `explain.rendering.render.share_difference` gives it. `extent`: what they cover, in original pixels; `seen`: outside
+    it the picture is faded and never coloured. `raw`: the raw values at 0 and at 1, which the shared and the fixed
+    scale and the read-out go by. `shared`: the same map on one scale with its like, where no raw values can say it.
+    `cells`: rows and columns of the grid the model computed. `text`: one sentence for the line below and for screen
+    readers. `sides`: of a difference, the names of the first and the second.
+    """
+
+    title: str
+    note: str
+    values: NDArray[np.float32]
+    extent: Rect
+    seen: tuple[int, int, int, int]
+    raw: tuple[float, float] | None = None
+    cells: tuple[int, int] | None = None
+    text: str = ""
+    kind: Kind = "heat"
+    shared: NDArray[np.float32] | None = None
+    sides: tuple[str, str] | None = None
+    recipe: tuple[Recipe, RecipeView] | None = None
+    """What a file of it carries, so that it can be opened again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One canvas: the plain picture without maps; with several, one of them, as `sightglass:choose` says.
+
+    `boxes` belong to this panel alone and cannot be chosen; None: it shows the viewer's.
+    """
+
+    maps: tuple[Map, ...] = ()
+    title: str = ""
+    note: str = ""
+    boxes: tuple[Box, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A picture, uint8 (H, W, 3), with panels of maps over it.
+
+    `picture_id` must change with the pixels. `file`: a JPEG that shows exactly these. `name` begins the names of files.
+    """
+
+    pixels: NDArray[np.uint8]
+    picture_id: str
+    panels: Sequence[Panel]
+    boxes: Sequence[Box] = ()
+    file: bytes = b""
+    name: str = "picture"
+
+    def __post_init__(self) -> None:
+        pixels = self.pixels
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise ValueError(f"A picture must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
+        if not self.panels:
+            raise ValueError("A viewer needs at least one panel.")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the viewer shows a scene.
+
+    `initial`: settings from a link, by the names in `SETTINGS`, and an `id`: they win over what this browser remembers
+    once for each id. With `passing` they are those of a file that was opened again, and end with its map. `height` is a
+    panel's at a window height of 900 px. `line` replaces the sentence below the panels. `beside`: a portrait has the
+    plain picture beside it until the user chooses otherwise. `marks`: areas can be measured. `private`: a link to this
+    page does not carry the picture. `asks`: one can ask what is missing at a place. `files`: the toolbar has the files
+    of the view; False where the page offers them itself. `dimmed`: what is shown is about to be replaced.
+    """
+
+    initial: Mapping[str, str] | None = None
+    height: int = 496
+    columns: int | None = None
+    line: str = ""
+    beside: bool = False
+    marks: bool = False
+    private: bool = False
+    asks: bool = False
+    files: bool = True
+    dimmed: bool = False
+
+
+DEFAULTS = Options()
+Grid = tuple["NDArray[np.float32]", Kind]
+
+
+def pack(scene: Scene, options: Options = DEFAULTS) -> tuple[str, bytes]:
+    """Return the payload's id and the payload: [u32 header length][JSON, padded to 4][JPEG][maps], little-endian.
+
+    Maps are uint16, each value but a row's first as its difference from the one before, all deflated together.
+    """
+    pixels, panels, boxes = scene.pixels, scene.panels, scene.boxes
+    grids: list[Grid] = []
+    listed = [_listed(panel, grids) for panel in panels]
+    browser_chooses = any(len(panel.maps) > 1 for panel in panels)
+    note = size_words(pixels.shape[1], pixels.shape[0])
+    head = asdict(options) | {
+        "picture": scene.picture_id,
+        "size": [pixels.shape[1], pixels.shape[0]],
+        "panels": listed,
+        "grids": [values.shape for values, _ in grids],
+        "plain": {"title": "Picture", "note": note, "maps": [], "boxes": None},
+        "boxes": [_drawn(box) for box in boxes],
+        "range": raw_range(panels),
+        "choice": None if browser_chooses else next((box.index for box in boxes if box.chosen), None),
+        "initial": dict(options.initial) if options.initial else None,
+        "colormaps": tables(),
+    }
+    return packed_by_content(head, [picture(pixels, scene.picture_id, scene.file), deflated(grids)])
+
+
+def _listed(panel: Panel, grids: list[Grid]) -> Json:
+    """Describe a panel, appending the values of its maps to `grids`."""
+
+    def placed(values: NDArray[np.float32], kind: Kind) -> int:
+        grids.append((np.ascontiguousarray(values, dtype=np.float32), kind))
+        return len(grids) - 1
+
+    maps = []
+    for item in panel.maps:
+        own = placed(item.values, item.kind)
+        shared = None if item.shared is None else placed(item.shared, item.kind)
+        maps.append(_described(item) | {"own": own, "shared": shared})
+    boxes = None if panel.boxes is None else [_drawn(box) for box in panel.boxes]
+    return {"title": panel.title, "note": panel.note, "maps": maps, "boxes": boxes}
+
+
+def raw_range(panels: Sequence[Panel]) -> tuple[float, float] | None:
+    """Return the smallest raw value at 0 and the largest at 1 over all heatmaps: the shared scale. None without any."""
+    heats = [item for panel in panels for item in panel.maps if item.kind == "heat"]
+    known = [raw for item in heats if (raw := _finite(item.raw))]
+    return (min(low for low, _ in known), max(high for _, high in known)) if known else None
+
+
+def scaling(item: Map, scale: str, top: float, shared: tuple[float, float] | None) -> tuple[float, float]:
+    """Return gain and offset that bring a map's values to the chosen scale, as `scaling` in draw.js does."""
+    wanted = (0.0, top) if scale == "fixed" else shared if scale == "shared" and item.shared is None else None
+    raw = _finite(item.raw)
+    if wanted is None or raw is None:
+        return 1.0, 0.0
+    span = (wanted[1] - wanted[0]) or 1.0
+    return (raw[1] - raw[0]) / span, (raw[0] - wanted[0]) / span
+
+
+def picture(pixels: NDArray[np.uint8], name: str, file: bytes) -> bytes:
+    """Return a JPEG of a picture: the `file` that shows it where that is small enough, since encoding takes time."""
+    return (file if max(pixels.shape) <= MAX_SIDE else b"") or jpeg(pixels, MAX_SIDE, name)
+
+
+def jpeg(pixels: NDArray[np.uint8], max_side: int, name: str) -> bytes:
+    """Encode a picture, made smaller if it must be; cached by its name, which must change with the pixels."""
+    key = ("jpeg", name, pixels.shape, max_side)
+    if (found := _blobs.get(key)) is None:
+        found = _encoded(pixels, max_side)
+        _blobs.put(key, found)
+    return found
+
+
+def _encoded(pixels: NDArray[np.uint8], max_side: int) -> bytes:
+    height, width = pixels.shape[:2]
+    scale = max_side / max(height, width)
+    if scale < 1:
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    # Full colour resolution: people zoom into red edges of thin things.
+    options = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
+    return encoded.tobytes()
+
+
+def _drawn(box: Box) -> Json:
+    out: Json = {"xyxy": [float(edge) for edge in box.xyxy], "label": box.label, "index": box.index}
+    if box.tag is not None:
+        out["tag"] = box.tag
+    if box.dashed:
+        out["dashed"] = True
+    if box.corners is not None:
+        out["corners"] = [[float(x), float(y)] for x, y in box.corners]
+    return out
+
+
+def _finite(raw: tuple[float, float] | None) -> tuple[float, float] | None:
+    return raw if raw is not None and all(map(math.isfinite, raw)) else None
+
+
+def _described(item: Map) -> Json:
+    raw = _finite(item.raw)
+    return {
+        "title": item.title,
+        "note": item.note,
+        "text": item.text,
+        "kind": item.kind,
+        "shape": list(item.values.shape),
+        "extent": [float(edge) for edge in item.extent],
+        "seen": [int(edge) for edge in item.seen],
+        "raw": [float(value) for value in raw] if raw else None,
+        "cells": [int(count) for count in item.cells] if item.cells else None,
+        "sides": list(item.sides) if item.sides else None,
+    }
+
+
+def deflated(grids: Sequence[Grid]) -> bytes:
+    """Deflate maps (h, w) for `unpack.js`, one after another; cached by content."""
+    digest = hashlib.blake2b(digest_size=16)
+    for values, kind in grids:
+        digest.update(f"{kind}{values.shape}".encode())
+        digest.update(values.data)
+    found = _blobs.get(digest.digest())
+    if found is None:
+        # Maps upsampled from few cells change little from one value to the next: a fifth of the bytes.
+        steps = [np.diff(samples(values, kind), axis=1, prepend=np.uint16(0)) for values, kind in grids]
+        found = zlib.compress(b"".join(step.astype("<u2").tobytes() for step in steps), 1)
+        _blobs.put(digest.digest(), found)
+    return found

@@ -1,0 +1,119 @@
+// Display settings, stored in the browser, so that they survive a change of page and a reload, and shared in links.
+
+import { CHOICES, DEFAULTS, LIMITS } from "../../common/style.js";
+import { keepStored, stored } from "../../browser/component.js";
+import { digits } from "./readout.js";
+
+/** @typedef {import("../../common/style.js").Style} Style @typedef {import("../../browser/geometry.js").Viewport} Viewport */
+
+const STORE = "sightglass.view";
+
+/** @returns {Style} */
+export function defaults() {
+  return { ...DEFAULTS };
+}
+
+/**
+ * Return `base` with everything valid in `given`: a link can carry anything.
+ * @param {Style} base @param {Record<string, unknown>|null|undefined} given @param {string[]} colormaps
+ * @returns {Style}
+ */
+export function merged(base, given, colormaps) {
+  const out = /** @type {Record<string, unknown>} */ ({ ...base });
+  for (const [name, value] of Object.entries(given ?? {})) {
+    if (!Object.hasOwn(out, name)) continue;
+    if (typeof out[name] === "number") {
+      const number = value === "" ? NaN : Number(value), max = LIMITS[name] ?? 1;
+      if (number >= 0 && number <= max && (name !== "top" || number > 0)) out[name] = number;
+    } else if (typeof out[name] === "boolean") out[name] = value === true || Number(value) === 1 || value === "true";
+    else if ((Reflect.get(CHOICES, name) ?? colormaps).includes(String(value))) out[name] = value;
+  }
+  return /** @type {Style} */ (out);
+}
+
+/**
+ * Say what of a view is not as at first and changes what its colours mean; empty where nothing is.
+ * @param {Style} settings @param {string} scale the one in use
+ */
+export function changesOf({ threshold, top, even, invert }, scale) {
+  const said = [];
+  if (scale === "shared") said.push("shared scale");
+  if (scale === "fixed") said.push(`fixed scale up to ${digits(top)}`);
+  if (threshold) said.push(`threshold ${threshold.toFixed(2)}`);
+  if (even) said.push("even opacity");
+  if (invert) said.push("inverted");
+  return said.join(", ");
+}
+
+/** Whether a view is as at first. @param {Style} settings @param {Viewport} viewport */
+export function isDefault(settings, { zoom }) {
+  return zoom === 1 && Object.entries(defaults()).every(([name, value]) => Reflect.get(settings, name) === value);
+}
+
+/** Whether a link is not the last one. @param {Storage} storage @param {Record<string, unknown>|null} initial */
+export function isNews(storage, initial) {
+  return Boolean(initial) && initial?.id !== stored(storage, STORE).link;
+}
+
+/**
+ * Return the stored settings, unless a new link brings others: it wins once, by its id. Settings of a file that was
+ * opened again (`passing`) are not stored: other maps keep those of before.
+ * @param {Storage} storage @param {Record<string, unknown>|null} initial @param {string[]} colormaps @returns {Style}
+ */
+export function recalled(storage, initial, colormaps) {
+  if (initial?.passing) return merged(defaults(), initial, colormaps);
+  if (!initial || !isNews(storage, initial)) {
+    return merged(defaults(), /** @type {Record<string, unknown>} */ (stored(storage, STORE).settings), colormaps);
+  }
+  const wanted = merged(defaults(), initial, colormaps);
+  keep(storage, wanted, initial.id);
+  return wanted;
+}
+
+/** @param {Storage} storage @param {Style} settings @param {unknown} [link] */
+export function keep(storage, settings, link) {
+  keepStored(storage, STORE, { settings, link: link ?? stored(storage, STORE).link });
+}
+
+/**
+ * Return the address with everything of the view that is not the default.
+ * @param {string} href @param {Style} settings @param {Viewport} viewport
+ */
+export function linkTo(href, settings, viewport) {
+  const url = new URL(href);
+  const short = (/** @type {number} */ value) => String(Number(value.toPrecision(5)));
+  for (const [name, start] of Object.entries(defaults())) {
+    const value = Reflect.get(settings, name);
+    if (value === start) url.searchParams.delete(name);
+    else url.searchParams.set(name, typeof value === "number" ? short(value) : String(value));
+  }
+  if (viewport.zoom > 1) url.searchParams.set("zoom", [viewport.x, viewport.y, viewport.zoom].map(short).join());
+  else url.searchParams.delete("zoom");
+  // An upload is for who gave it.
+  url.searchParams.delete("picture");
+  return url.href;
+}
+
+/** @param {unknown} text as `linkTo` wrote it @returns {Viewport|null} */
+export function viewportOf(text) {
+  const [x, y, zoom] = String(text ?? "").split(",").map(Number);
+  const most = 1 - 1 / zoom;
+  if (!(zoom >= 1 && zoom <= LIMITS.zoom && x >= 0 && y >= 0 && x <= most + 1e-3 && y <= most + 1e-3)) return null;
+  return { x: Math.min(x, most), y: Math.min(y, most), zoom };
+}
+
+/** Copy a text to the clipboard. @param {string} text @param {Element} root @returns {Promise<boolean>} whether it worked */
+export async function copied(text, root) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Without https, browsers deny the clipboard to pages from another machine.
+    const field = Object.assign(document.createElement("textarea"), { value: text });
+    root.append(field);
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    return done;
+  }
+}

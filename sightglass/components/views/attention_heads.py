@@ -1,0 +1,46 @@
+"""Show all heads of an attention layer side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.components.session import queue_line
+from sightglass.components.viewer import Panel
+from sightglass.components.views import panels
+from sightglass.explain.phrases import percent
+
+if TYPE_CHECKING:
+    from sightglass.explain import Explanation
+
+
+def strip(explanation: Explanation) -> None:
+    """Draw the button that shows each head's weights in a dialog: on the page they would be below the fold."""
+    path = explanation.heatmaps[0].layers[0]
+    help = f"The attention weights of every head of {path}."
+    if not st.button("All heads", icon=":material/grid_view:", key="all-heads", help=help):
+        return
+
+    @st.dialog("All heads", width="large", icon=":material/grid_view:")
+    def show() -> None:
+        with queue_line.turn():
+            heads = explanation.by_head()
+        maps = [
+            panels.layer(
+                explanation,
+                heatmap,
+                title=heatmap.target.label,
+                note=f"{percent(float(heatmap.raw[0].max()))} at most",
+                text=f"**{heatmap.target.label}** of {path}",
+            )
+            for heatmap in heads
+        ]
+        shown = [Panel(maps=(one,)) for one in maps]
+        panels.show(explanation.image, shown, key="viewer-heads", height=268, columns=min(len(shown), 4))
+        st.caption(
+            f"Each head of {path} on its own scale, with the largest weight of a patch. Attention shows which patches "
+            "were read, not that they decided: compare it with Chefer or a CAM."
+        )
+
+    show()

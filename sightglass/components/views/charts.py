@@ -1,0 +1,193 @@
+"""Draw numbers, findings and download buttons."""
+
+from __future__ import annotations
+
+import mimetypes
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+
+from sightglass.common import users
+from sightglass.components.session import url_state
+from sightglass.components.session.markdown import escaped
+from sightglass.components.views import tables
+from sightglass.explain.findings.diagnosis import diagnose, unseen
+from sightglass.explain.maps.statistics import MEANING, shown
+from sightglass.explain.phrases import listing, milliseconds, percent
+from sightglass.models.preprocess import WAYS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sightglass.components.viewer import Region
+    from sightglass.explain import Explanation
+    from sightglass.explain.findings.finding import Finding
+    from sightglass.explain.maps.statistics import Statistics
+
+
+NOTHING = "This map is empty: there is nothing to measure."
+Offer = tuple[str, str, "Callable[[], Any]"]
+"""A label, a file's name or the end of it, and what makes the file."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """One row of Export: a title, its help, and files, each a label, a file's name and what makes the file."""
+
+    title: str
+    about: str
+    files: Sequence[Offer]
+
+
+def download(label: str, make: Callable[[], Any], file: str, *, key: str | None, help: str, **look: Any) -> None:
+    """Draw a button that downloads a file of this name, made when it is clicked."""
+    mime = mimetypes.guess_type(file)[0] or "application/octet-stream"
+    # It is made outside of the session, in a thread of the server.
+    make = users.carried(make)
+    st.download_button(label, make, file_name=file, mime=mime, on_click="ignore", key=key, help=help, **look)
+
+
+def metric(label: str, value: str, measure: str, help: str) -> None:
+    """Draw a number with its name above and its unit below; as wide as these, so that on a phone two share a row."""
+    st.metric(label, value, delta=measure, delta_color="off", delta_arrow="off", help=help, width="content")
+
+
+def numbers(explanation: Explanation, index: int) -> None:
+    """Draw the three most important numbers of a map; an empty map has none."""
+    if explanation.heatmaps[index].state != "ok":
+        st.caption(NOTHING)
+        return
+    statistics = explanation.statistics[index]
+    half_heat(statistics, "of the visible area" if unseen(explanation) else "of the picture")
+    if (boxes := explanation.box_numbers(index)) is not None:
+        metric(
+            "Evidence inside its boxes",
+            boxes.printed_inside,
+            f"on {percent(boxes.area)} of the picture",
+            "The share of the evidence inside the boxes of this class.",
+        )
+    else:
+        near_edges(statistics)
+    if len(explanation.heatmaps) > 1:
+        other = 1 if index == 0 else 0
+        metric(
+            f"Same place as {escaped(explanation.heatmaps[other].target.label)}",
+            f"{explanation.overlap(index, other):.2f}",
+            "overlap of the strongest fifths",
+            "1: the very same places; 0: none in common. Near 1, the map does not tell the two classes apart.",
+        )
+
+
+def half_heat(statistics: Statistics, part: str) -> None:
+    """Draw on how much of the `part` half of the heat is."""
+    metric("Half of the evidence is on", percent(statistics.half_heat_area), part, MEANING["half_heat_area"])
+
+
+def near_edges(statistics: Statistics) -> None:
+    """Draw how much of the heat is near the edges."""
+    area = f"on {percent(statistics.border_area)} of the area"
+    metric("Evidence near the edges", percent(statistics.border_share), area, MEANING["border_share"])
+
+
+def all_numbers(explanation: Explanation, index: int) -> None:
+    """Draw every statistic of one map with its meaning, its hot regions and its histogram."""
+    import plotly.graph_objects as go
+
+    statistics = asdict(explanation.statistics[index])
+    counts = statistics.pop("histogram")
+    regions = statistics.pop("regions")
+    st.markdown(f"### {escaped(explanation.heatmaps[index].target.label)}")
+    took = ", ".join(f"{name} {milliseconds(ms)}" for name, ms in explanation.milliseconds.items() if ms)
+    st.caption(f"Time for this picture: {took}. Steps answered from a cache are left out.")
+    tables.of_maps([("value", explanation.statistics[index])], height=320)
+    if regions:
+        st.markdown("### Regions with most evidence")
+        rows = [
+            {
+                "box": shown("box", each["box"]),
+                "share of evidence": percent(each["share_of_heat"]),
+                "peak": f"{each['peak']:.2f}",
+            }
+            for each in regions
+        ]
+        tables.table(rows, right=[*rows[0]])
+    st.markdown("### From weak to strong")
+    edges = np.arange(len(counts)) / len(counts)
+    chart = go.Figure(go.Bar(x=edges + 0.5 / len(counts), y=counts, width=1 / len(counts)))
+    chart.update_layout(
+        height=180, margin={"l": 0, "r": 0, "t": 8, "b": 0}, xaxis_title="value", yaxis_title="cells", bargap=0.05
+    )
+    st.plotly_chart(chart, config={"displayModeBar": False}, key=f"histogram-{index}")
+
+
+def numbers_button(explanation: Explanation, index: int, first: Callable[[], None] | None = None) -> None:
+    """Draw the button that opens all numbers in a dialog: a popover filled after opening is cut off at the page's end.
+
+    `first` draws what comes before them.
+    """
+    if not st.button(
+        "All numbers", icon=":material/table_rows:", help="Every statistic of this map, with its meaning."
+    ):
+        return
+
+    @st.dialog("All numbers", width="large", icon=":material/table_rows:")
+    def show() -> None:
+        if first is not None:
+            first()
+        all_numbers(explanation, index)
+
+    show()
+
+
+def findings(explanation: Explanation, index: int) -> None:
+    """Draw the findings, one line each, the most serious first, and what can be done about a crop at a click."""
+    found = diagnose(explanation, index)
+    lines(found)
+    ways = explanation.evidence.resident.adapter.preprocessings
+    whole = next((way for way in ("letterbox", "squash") if way in ways), None)
+    if whole is not None and any(finding.kind == "cropped" for finding in found):
+        st.button(
+            "Use the whole picture",
+            icon=":material/crop_free:",
+            key="whole-picture",
+            on_click=url_state.put,
+            args=(f"fit-{explanation.model.task}", whole),
+            help=f"{WAYS[whole]}, instead of the crop; Layers and fit sets it back. The model was trained with the "
+            "crop, so its scores may be less reliable.",
+        )
+
+
+def lines(findings: Sequence[Finding]) -> None:
+    """Draw findings, one line each; no finding takes no room."""
+    if not findings:
+        return
+    icons = {"serious": "error", "caution": "warning", "note": "info"}
+    st.markdown("  \n".join(f":material/{icons[finding.level]}: {escaped(finding.text)}" for finding in findings))
+
+
+def timings(explanation: Explanation) -> str:
+    """Return `model 11 ms, maps 2 ms`, without steps answered from a cache."""
+    took = explanation.milliseconds
+    return ", ".join(f"{name} {milliseconds(took[name])}" for name in ("model", "maps") if took[name])
+
+
+def marked(explanation: Explanation, region: Region, first: int) -> None:
+    """Draw how much of each map's heat is in the marked area; the map at `first` comes first."""
+    mask = region.mask(explanation.image.height, explanation.image.width)
+    left, top, right, bottom = explanation.heatmaps[first].seen
+    area = mask[top:bottom, left:right].mean() if (right - left) * (bottom - top) else 0.0
+    if not area:
+        st.markdown(":material/ink_selection: The marked area is outside the part that the model saw.")
+        return
+    order = [first, *(i for i in range(len(explanation.heatmaps)) if i != first)]
+
+    def words(i: int) -> str:
+        share = percent(explanation.inside(mask, i))
+        label = escaped(explanation.heatmaps[i].target.label)
+        return f"{f'**{share}** of the evidence' if i == first else share} for {label}"
+
+    shares = [words(i) for i in order if explanation.heatmaps[i].state == "ok"]
+    part = "of the visible area" if unseen(explanation) else "of the picture"
+    st.markdown(f":material/ink_selection: In the marked area, {percent(area)} {part}: {listing(shares)}.")

@@ -1,0 +1,286 @@
+"""Show several maps at once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common.errors import Problem
+from sightglass.components.choices import model_picker, sidebar
+from sightglass.components.choices.model_names import names as model_names
+from sightglass.components.choices.model_names import titled
+from sightglass.components.session import explain_job, queue_line, url_state
+from sightglass.components.session.markdown import escaped, sentence
+from sightglass.components.viewer import Box, Panel
+from sightglass.components.views import detections, panels
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import listing, percent
+from sightglass.explain.rendering.render import share_difference
+from sightglass.models import catalog
+
+if TYPE_CHECKING:
+    from sightglass.components.choices.detection_options import DetectOptions
+    from sightglass.components.session.state import Choices
+    from sightglass.components.views.detections import Item
+    from sightglass.explain import Explainer, Explanation, Image
+    from sightglass.explain.comparison.detections import Side
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.models.adapter import Prediction
+    from sightglass.models.spec import ModelSpec
+
+MAX_MODELS = 3
+
+
+def every_box(explanation: Explanation, listed: list[Item]) -> None:
+    """Draw all maps, each with its own boxes; the viewer can put them on one scale."""
+    shown = []
+    for i in range(len(explanation.heatmaps)):
+        whole = explanation.options.per == "picture"
+        title, note = ("The whole picture", "") if whole else (listed[i].title, percent(listed[i].score))
+        boxes = tuple(Box(p.box, "", corners=p.corners) for p in explanation.own(i) if p.box is not None)
+        shown.append(Panel(maps=(panels.heat(explanation, i, title=title, note=note),), boxes=boxes))
+    if not shown:
+        panels.show(explanation.image, [panels.plain(explanation.image)], key="viewer-sheet")
+        return
+    columns = _columns(explanation.image, len(shown), 2 if len(shown) <= 4 else 3)
+    height = 268 if len(shown) > 3 else 440
+    files = not explanation.finished
+    view = panels.show(explanation.image, shown, key="viewer-sheet", height=height, columns=columns, files=files)
+    panels.describe(view, [(explanation, i) for i in range(len(shown))], key="viewer-sheet-words")
+    rest = len(listed) - len(shown) if explanation.options.per == "detection" else 0
+    more = f" {rest} weaker ones have no map yet: choose one in the list." if rest > 0 else ""
+    st.caption(
+        "Each map is brightest at its own hottest place. The viewer's settings have a shared scale, on which maps with "
+        f"little evidence are pale.{more}"
+    )
+
+
+def every_layer(choices: Choices, explainer: Explainer, request: DetectOptions, item: Item) -> str:
+    """Draw one box's map at every stage of the model, from one pass; return which layer has most heat in the box."""
+    from sightglass.explain.comparison.detections import around, strip
+    from sightglass.explain.evidence.layers import stages
+
+    drawn = {stage.path: stage for stage in stages(explainer.resident)}
+    if not drawn:
+        st.info(f"{explainer.model.id} exposes no internals: there are no layers to show.", icon=":material/layers:")
+        return ""
+    method = detections.quick_method(choices, explainer)
+    if method != choices.method:
+        name = METHODS[choices.method].name
+        st.caption(f"{name} would run the model again for each map: this is {METHODS[method].name} instead.")
+    chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(drawn)})
+    target = {"detection": (item.pair,), "class": (item.label,), "picture": ()}[request.per]
+    explanation = explain_job.explained(chosen, explainer, targets=target, **request.options)
+    assert explanation is not None
+    own = tuple(Box(p.box, "", corners=p.corners) for p in explanation.own(0) if p.box is not None)
+    name, within = _of(item, request.per, len(own))
+    maps, drawn_maps = strip(explanation), []
+    ends = dict(zip([one.path for one in maps], tails([one.path for one in maps]), strict=True))
+    for one in maps:
+        stage = drawn[one.path]
+        cells = f", cells of {stage.stride:g} px" if stage.stride else ""
+        drawn_maps.append(
+            panels.layer(
+                explanation,
+                one.heatmap,
+                title=f"{_upper(stage.part)} {ends[one.path]}",
+                note="–" if one.inside is None else percent(one.inside),
+                text=f"**{one.path}**, {stage.kind}{cells}. {_upper(name)}: "
+                + (one.heatmap.state if one.inside is None else f"{percent(one.inside)} of the evidence in {within}."),
+            )
+        )
+    image, shown = explanation.image, [Panel(maps=(each,), boxes=own) for each in drawn_maps]
+    above, below = st.container(), st.container()
+    if item.prediction.box is not None and request.per == "detection":
+        with below:
+            close = _close_up()
+        if close:
+            image, shown = panels.cut(image, shown, around(item.prediction.box, (image.width, image.height)))
+    with above:
+        panels.show(image, shown, key="viewer-layers", height=320, columns=_columns(image, len(drawn_maps), 3) or 4)
+    measured = [one for one in maps if one.inside is not None]
+    if not measured:
+        return ""
+    best, least = (pick(measured, key=lambda one: one.inside or 0.0) for pick in (max, min))
+    st.caption(
+        f"Maps of {name} from the first layer to the last, with the share of the evidence in {within}: lowest "
+        f"at {drawn[least.path].part} {ends[least.path]}, {percent(least.inside or 0.0)}. Zooming one map zooms all."
+    )
+    verb = "are" if request.per == "class" and len(own) > 1 else "is"
+    where = f"{drawn[best.path].part} {ends[best.path]}"
+    return f"{_upper(name)} {verb} clearest at {where}: {percent(best.inside or 0.0)} inside {within}."
+
+
+def _of(item: Item, per: str, boxes: int) -> tuple[str, str]:
+    """Name what the maps explain, and the boxes their heat is measured in."""
+    if per == "picture":
+        return "the whole picture", "its box" if boxes == 1 else "the boxes"
+    if per == "class" and boxes > 1:
+        return f"the {boxes} boxes of {item.label}", "them"
+    return item.name, "its box"
+
+
+def _upper(words: str) -> str:
+    """Capitalise the first letter only: `capitalize` would make names lower-case."""
+    return words[:1].upper() + words[1:]
+
+
+def tails(paths: list[str]) -> list[str]:
+    """Return the ends of layers' paths that tell them apart; bare numbers only where all are."""
+    parts = [path.split(".") for path in paths]
+
+    def tail(whole: list[str], least: int = 1) -> list[str]:
+        ends = (whole[-n:] for n in range(least, len(whole) + 1))
+        return next((end for end in ends if [one[-len(end) :] for one in parts].count(end) == 1), whole)
+
+    short = [tail(whole) for whole in parts]
+    if not all(end[-1].isdecimal() and len(end) == 1 for end in short):
+        short = [tail(whole, 2) if end[0].isdecimal() else end for whole, end in zip(parts, short, strict=True)]
+    return [".".join(end) for end in short]
+
+
+def every_size(choices: Choices, explainer: Explainer, request: DetectOptions, wanted: Prediction) -> str:
+    """Draw the same object in several models, on one scale where their grids are alike, and a map of the difference.
+
+    Return which models find it.
+    """
+    from sightglass.explain.comparison.detections import around, one_scale, side
+
+    models = sizes(explainer.model)
+    if len(models) < 2:
+        st.info(
+            f"{explainer.model.name} is the only size of {explainer.model.family} on this machine: add the weights of "
+            "another one to see the same object in both, or choose any models on Compare.",
+            icon=":material/straighten:",
+        )
+        panels.show(choices.image, [panels.plain(choices.image)], key="viewer-sizes")
+        return ""
+    method = detections.quick_method(choices, explainer)
+    names, sides, problems = [], [], []
+    for spec, name in zip(models, model_names(models), strict=True):
+        try:
+            made = _other(choices, spec, request, method)
+            with queue_line.turn():
+                sides.append(side(made, wanted))
+            names.append(titled(name))
+        except Problem as problem:
+            problems.append(str(problem))
+    for words in problems:
+        st.warning(sentence(words), icon=":material/warning:")
+    if not sides:
+        return ""
+    alike = one_scale(sides) if all(one.explanation.heatmaps for one in sides) else None
+    above, below = st.container(), st.container()
+    with below, st.container(horizontal=True):
+        close = _close_up()
+        together = alike is not None and len(sides) > 1 and _together()
+    shared = alike if together else None
+    shown = [_panel(one, name, i, shared) for i, (one, name) in enumerate(zip(sides, names, strict=True))]
+    pair = [i for i, one in enumerate(sides) if one.prediction is not None and one.explanation.heatmaps]
+    if len(pair) > 1:
+        shown.append(_difference(sides[pair[0]], sides[pair[-1]], names[pair[0]], names[pair[-1]]))
+    image = choices.image
+    if close and wanted.box is not None:
+        image, shown = panels.cut(image, shown, around(wanted.box, (image.width, image.height)))
+    with above:
+        columns = _columns(image, len(shown), 2)
+        view = panels.show(image, shown, key="viewer-sizes", height=400, columns=columns)
+        described = [(one.explanation, 0) for one in sides if one.explanation.heatmaps]
+        panels.describe(view, described, key="viewer-sizes-words")
+    for one, name in zip(sides, names, strict=True):
+        if one.prediction is None or one.missing:
+            words = one.missing.words if one.missing else "It has no candidate there."
+            st.markdown(f":material/search: **{escaped(name)}**: {escaped(words)}")
+    if alike is None and len(sides) > 1:
+        st.caption("Their layers differ in size, so each map is on its own scale.")
+    return verdict([one.prediction is not None and not one.missing for one in sides], names, wanted.label)
+
+
+def _columns(image: Image, count: int, wide: int) -> int | None:
+    """Return how many panels go in a row, for wide pictures: more would leave each a narrow strip."""
+    return min(count, wide) if image.width > 1.2 * image.height else None
+
+
+def _close_up() -> bool:
+    help = "Show only the object and its surroundings. All numbers are of the whole picture either way."
+    return _toggle("close", "close", "Close-up", help)
+
+
+def _together() -> bool:
+    help = (
+        "1 is the hottest place of all maps, and a map with lower raw values looks pale. Off: each map on its own "
+        "scale. Raw values of different models have no common unit: paler does not mean less confident."
+    )
+    return _toggle("together", "together", "One scale", help)
+
+
+def _toggle(key: str, name: str, label: str, help: str, first: bool = True) -> bool:
+    """`first`, until a person or the address says otherwise."""
+    return url_state.widget(
+        st.toggle, label, (True, False), first, key=key, name=name, read=lambda text: text != "0", help=help
+    )
+
+
+def sizes(chosen: ModelSpec) -> list[ModelSpec]:
+    """Return the sizes of a detector's family on this machine, with the chosen one among them."""
+    family = [spec for spec in model_picker.present(chosen.task) if spec.family == chosen.family and spec.size]
+    if chosen not in family or chosen.family in (catalog.OWN_FILES, catalog.OWN_MODELS):
+        return [chosen]
+    return family[:MAX_MODELS] if chosen in family[:MAX_MODELS] else [*family[: MAX_MODELS - 1], chosen]
+
+
+def _other(choices: Choices, spec: ModelSpec, request: DetectOptions, method: str) -> Explanation:
+    explainer = sidebar.loaded(spec.id)
+    options = request.options | {"per": "detection", "classes": (), "top_k": 1}
+    if options["part"] not in explainer.resident.adapter.parts:
+        options["part"] = "class"
+    made = explain_job.explained(sidebar.fitting(choices, explainer, method), explainer, **options)
+    assert made is not None
+    return made
+
+
+def _panel(one: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None) -> Panel:
+    found = one.prediction
+    if found is None or not one.explanation.heatmaps:
+        return Panel(title=name, note="no candidate")
+    label = f"{found.label} {percent(found.score)}"
+    note = label if one.missing is None or one.missing.reason.kind == "shown" else f"misses it, {label}"
+    heat = panels.heat(one.explanation, 0, title=name, note=note)
+    if shared is not None:
+        heat = replace(heat, values=shared[index].content, raw=shared[index].ends, shared=None)
+    missed = note.startswith("misses")
+    boxes = (Box(found.box, label, corners=found.corners, dashed=missed),) if found.box is not None else ()
+    return Panel(maps=(heat,), boxes=boxes)
+
+
+def _difference(first: Side, second: Side, one: str, other: str) -> Panel:
+    from sightglass.explain.comparison.detections import common
+
+    a, b, seen = common(first, second)
+    return Panel(
+        maps=(panels.difference(share_difference(a, b), seen, (one, other), sides=apart(one, other)),),
+        boxes=(),
+    )
+
+
+def apart(one: str, other: str) -> tuple[str, str]:
+    """Return what tells two models' names apart, from the start of a word or number: `11n` and `26n`."""
+    words = {word.start() for name in (one, other) for word in re.finditer(r"\d+[^\W\d_]*|[^\W\d_]+", name)}
+    shared = (at for at in words if one[:at] == other[:at] and at < min(len(one), len(other)))
+    at = max(shared, default=0)
+    return one[at:], other[at:]
+
+
+def verdict(shown: list[bool], names: list[str], label: str) -> str:
+    """Say which of the models find an object, in one sentence."""
+    found = [name for name, one in zip(names, shown, strict=True) if one]
+    missed = [name for name, one in zip(names, shown, strict=True) if not one]
+    if not missed:
+        return f"{'Both' if len(found) == 2 else 'All'} find this {label}."
+    if not found:
+        return f"None of them finds this {label}."
+    finds, do = "finds" if len(found) == 1 else "find", "does" if len(missed) == 1 else "do"
+    return f"{listing(found)} {finds} this {label}; {listing(missed)} {do} not."

@@ -1,0 +1,304 @@
+"""List a detector's boxes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.components.answer_list import Row, rows
+from sightglass.components.session import explain_job, state, url_state
+from sightglass.components.viewer import Box
+from sightglass.components.views import panels, tables
+from sightglass.components.views.charts import NOTHING, metric
+from sightglass.explain.phrases import NBSP, percent
+
+if TYPE_CHECKING:
+    from sightglass.components.choices.detection_options import DetectOptions
+    from sightglass.components.session.state import Choices
+    from sightglass.components.viewer import Map
+    from sightglass.explain import Explainer, Explanation
+    from sightglass.models.adapter import Prediction
+
+MAX_MAPS = 12
+"""Boxes whose maps are computed at once; any other's is computed when it is chosen."""
+Pair = tuple[int, int]
+_WHERE = {
+    "own box only": "share of the evidence in its own boxes, where no other box is",
+    "shared with other boxes": "share where its own boxes and others overlap",
+    "other boxes only": "share in the boxes of other objects, outside its own",
+    "outside all boxes": "share outside every box; these four sum to 100 %",
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row, one rectangle and, if computed, one map: all with the same index in their lists."""
+
+    pair: Pair
+    """The candidate and its class, which identify a box."""
+    label: str
+    score: float
+    number: str
+    """Its number among the boxes shown, from 1; `?` for a candidate that is not shown."""
+    prediction: Prediction
+    count: int = 1
+    """Boxes that it represents."""
+
+    @property
+    def name(self) -> str:
+        """`person 4`."""
+        return f"{self.label} {self.number}" if self.number not in ("", "?") else self.label
+
+    @property
+    def title(self) -> str:
+        if self.count > 1:
+            return f"{self.count} × {self.label}"
+        return f"{self.number}  {self.label}".strip()
+
+
+@dataclass
+class Place:
+    """A place in the picture where a person missed a box."""
+
+    of: tuple[str, str]
+    """SHA-256 of the picture, and the id of the model."""
+    where: tuple[float, float, float, float]
+    """xyxy in whole pixels, as the address has them; a point twice."""
+    label: str | None = None
+    """The class that is missing; None: any."""
+    fresh: bool = True
+    """Whether its candidate is still to be chosen in the list."""
+
+
+@dataclass
+class Lookup:
+    """The session's question about a place, and the last click and question in the viewer."""
+
+    place: Place | None = None
+    read: bool = False
+    """Whether the address was read."""
+    point: tuple[float, float] | None = None
+    question: tuple[float, float, float, float] | None = None
+
+
+def first(choices: Choices, explainer: Explainer, request: DetectOptions) -> Explanation:
+    """Return all boxes: with their maps by a quick method, without for a slow one, which explains a single box."""
+    if explain_job.is_slow(choices.method):
+        return explain_job.predicted(choices, explainer, **request.options)
+    made = explain_job.explained(choices, explainer, top_k=MAX_MAPS, **request.options)
+    assert made is not None  # only slow methods run in a thread
+    return made
+
+
+def quick_method(choices: Choices, explainer: Explainer) -> str:
+    """Return the chosen method, or the model's default where that is slow."""
+    if not explain_job.is_slow(choices.method):
+        return choices.method
+    return "gradcam" if explain_job.is_slow(explainer.model.method) else explainer.model.method
+
+
+def explained(
+    choices: Choices,
+    explainer: Explainer,
+    request: DetectOptions,
+    base: Explanation,
+    pair: Pair | None,
+    candidate: Pair | None,
+) -> Explanation | None:
+    """Return the maps of the best boxes, the chosen one and a candidate; None while a slow method is running."""
+    every = [pair_of(p) for p in base.predictions]
+    if explain_job.is_slow(choices.method):
+        known = [*every, candidate] if candidate else every
+        if not known:
+            return base
+        chosen = pair if pair in known else next((p for p in every if pair and p[1] == pair[1]), known[0])
+        target = {"detection": (chosen,), "class": (base.evidence.resident.adapter.labels[chosen[1]],), "picture": ()}
+        return explain_job.explained(choices, explainer, targets=target[request.per], **request.options)
+    if request.per == "picture":
+        return base
+    # A class is known by its index alone.
+    known = every if request.per == "detection" else list(dict.fromkeys((-1, kind) for _, kind in every))
+    best = known[:MAX_MAPS]
+    extra = [p for p in (pair, candidate) if p is not None and p not in best and (p in known or p == candidate)]
+    if not extra:
+        return base
+    wanted = [*best, *dict.fromkeys(extra)]
+    targets = tuple(wanted) if request.per == "detection" else tuple(kind for _, kind in wanted)
+    return explain_job.explained(choices, explainer, top_k=MAX_MAPS, targets=targets, **request.options)
+
+
+def items(explanation: Explanation, candidate: Prediction | None = None) -> list[Item]:
+    """Return everything to choose from: first what has a map, in the order of the maps, then the rest.
+
+    `candidate`: what was looked up; it can be chosen before it has a map.
+    """
+    per, found = explanation.options.per, explanation.predictions
+    if per == "picture":
+        return [_item(p, str(i)) for i, p in enumerate(found, 1)]
+    if per == "class":
+        kinds = [heatmap.target.index for heatmap in explanation.heatmaps]
+        return [_kind(explanation, kind) for kind in _once(kinds, found)]
+    numbers = {pair_of(p): str(i) for i, p in enumerate(found, 1)}
+    listed = []
+    for i in range(len(explanation.heatmaps)):
+        own = explanation.own(i)
+        if own:
+            listed.append(_item(own[0], numbers.get(pair_of(own[0]), "?")))
+    mapped, rest = {item.pair for item in listed}, [*found]
+    if candidate is not None and pair_of(candidate) not in numbers:
+        rest.append(candidate)
+    return listed + [_item(p, numbers.get(pair_of(p), "?")) for p in rest if pair_of(p) not in mapped]
+
+
+def _once(kinds: list[int | None], found: tuple[Prediction, ...]) -> list[int]:
+    """Return every class once: those with a map in the order of the maps, then the rest."""
+    shown = [p.index for p in found]
+    return list(dict.fromkeys([kind for kind in kinds if kind in shown] + shown))
+
+
+def _item(prediction: Prediction, number: str) -> Item:
+    return Item(pair_of(prediction), prediction.label, prediction.score, number, prediction)
+
+
+def _kind(explanation: Explanation, index: int) -> Item:
+    """Return all boxes of a class as one item."""
+    own = [p for p in explanation.predictions if p.index == index]
+    best = max(own, key=lambda p: p.score)
+    return Item((-1, index), best.label, best.score, "", best, len(own))
+
+
+def pair_of(prediction: Prediction) -> Pair:
+    """Return what identifies a box: its candidate and its class."""
+    return (-1 if prediction.anchor is None else prediction.anchor, prediction.index)
+
+
+def place(listed: list[Item], pair: Pair | None) -> int:
+    """Return the index of the chosen box; else of the first of its class, else 0."""
+    exact = [i for i, item in enumerate(listed) if item.pair == pair]
+    alike = [i for i, item in enumerate(listed) if pair is not None and item.pair[1] == pair[1]]
+    return next(iter([*exact, *alike]), 0)
+
+
+def arrive(explanation: Explanation) -> None:
+    """Choose the best box of another picture or model; at first, the box that the address names."""
+    chosen = state.of(state.ChosenBox)
+    of = (explanation.image.sha256, explanation.model.id)
+    if chosen.of == of:
+        return
+    text = st.query_params.get("box", "") if chosen.of is None else ""
+    number, found = int(text[:9]) if text.isdecimal() else 0, explanation.predictions
+    chosen.pair = pair_of(found[number - 1]) if 0 < number <= len(found) else None
+    chosen.of = of
+
+
+def choose(pair: Pair | None, *, new_list: bool = False) -> None:
+    """Remember the chosen box. `new_list`: a list on the page keeps its own choice, a new one starts at this box."""
+    chosen = state.of(state.ChosenBox)
+    chosen.pair = pair
+    chosen.generation += new_list
+
+
+def keep(listed: list[Item], chosen: int) -> None:
+    """Write the number of the chosen box to the address, unless it is the first one or a candidate."""
+    number = listed[chosen].number if listed else ""
+    first = None if any(item.number == "?" for item in listed) else "1"
+    url_state.write("box", number if number.isdecimal() else None, first)
+
+
+def listing(explanation: Explanation, listed: list[Item], chosen: int) -> int:
+    """Draw the list, and return the index of the chosen row. The viewer follows a click before this runs again."""
+    shown = repr([(item.pair, item.number, item.score) for item in listed])
+    digest = hashlib.blake2b(shown.encode(), digest_size=6).hexdigest()
+    # A choice that the page made itself is another list, which starts there.
+    generation = state.of(state.ChosenBox).generation
+    key = f"boxes-{generation}-{explanation.image.sha256[:12]}-{explanation.model.id}-{digest}"
+    return rows([Row(item.title, item.score, percent(item.score)) for item in listed], key=key, chosen=chosen)
+
+
+def marks(explanation: Explanation, listed: list[Item], tags: str, chosen: int | None = None) -> tuple[Box, ...]:
+    """Return the rectangles of the viewer, by their index in the list. `chosen` counts only where there is no map."""
+    if explanation.options.per == "class":
+        return panels.boxes(explanation, chosen)
+    return tuple(
+        Box(
+            item.prediction.box,
+            f"{item.number}  {item.label} {percent(item.score)}",
+            i,
+            i == chosen,
+            tag=_tag(item, tags),
+            dashed=item.number == "?",
+            corners=item.prediction.corners,
+        )
+        for i, item in enumerate(listed)
+        if item.prediction.box is not None
+    )
+
+
+def _tag(item: Item, tags: str) -> str:
+    words = {"number": "", "name": item.label, "score": f"{item.label} {percent(item.score)}"}[tags]
+    return f"{item.number}  {words}".strip()
+
+
+def heats(explanation: Explanation, listed: list[Item]) -> tuple[Map, ...]:
+    """Return the maps, in the order of the list."""
+    if explanation.options.per == "picture":
+        return tuple(panels.heat(explanation, i, note="") for i in range(len(explanation.heatmaps)))
+    return tuple(
+        panels.heat(explanation, i, title=item.title, note=percent(item.score))
+        for i, item in zip(range(len(explanation.heatmaps)), listed, strict=False)
+    )
+
+
+def numbers(explanation: Explanation, index: int) -> None:
+    """Draw the numbers that relate the map to its boxes."""
+    measured = explanation.box_numbers(index)
+    if measured is None:
+        if explanation.heatmaps[index].state != "ok":
+            st.caption(NOTHING)
+        return
+    several = len(explanation.own(index)) > 1
+    own = "the boxes" if several else "its box"
+    metric(
+        f"Evidence inside {own}",
+        measured.printed_inside,
+        f"on {percent(measured.area)} of the picture",
+        "The share of the evidence inside, also where other boxes overlap, and the share of the visible area that this "
+        "is.",
+    )
+    metric(
+        "Concentration",
+        _times(measured.ratio),
+        f"an even spread, peak {'inside' if measured.hit else 'outside'}",
+        "Share of evidence ÷ share of area; 1 means spread evenly. "
+        "Whether the strongest place is inside is known as the pointing game.",
+    )
+
+
+def table(explanation: Explanation, index: int) -> None:
+    """Draw every number that relates a map to its boxes, with its meaning."""
+    if (measured := explanation.box_numbers(index)) is None:
+        return
+    every = [
+        *((name, f"{share}{NBSP}%", _WHERE[name]) for name, share in measured.printed.items()),
+        ("area", percent(measured.area), "share of the visible area that its own boxes cover"),
+        (
+            "concentration",
+            _times(measured.ratio),
+            "evidence in its own boxes divided by their area: 1 is evenly spread",
+        ),
+        ("hit", "yes" if measured.hit else "no", "whether the strongest place is inside (pointing game)"),
+        (
+            "entropy",
+            f"{measured.entropy:.2f}",
+            "how scattered the evidence is: 0 a single point, 1 the same everywhere",
+        ),
+    ]
+    st.markdown("### The map and its boxes")
+    tables.table([dict(zip(("number", "value", "meaning"), row, strict=True)) for row in every], right=("value",))
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.{0 if ratio >= 10 else 1}f}{NBSP}×"

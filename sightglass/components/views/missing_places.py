@@ -1,0 +1,136 @@
+"""Ask a detector why something is missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.components.choices import detection_options
+from sightglass.components.session import image_source, state, url_state
+from sightglass.components.session.markdown import escaped
+from sightglass.components.views import detections, visual_prompts
+from sightglass.components.views.detections import Lookup, Place
+from sightglass.explain.phrases import article
+
+if TYPE_CHECKING:
+    from sightglass.components.choices.detection_options import DetectOptions
+    from sightglass.components.viewer import View
+    from sightglass.components.views.detections import Item
+    from sightglass.explain import Explanation
+    from sightglass.explain.evidence.missing import Missing
+
+
+def read_address(base: Explanation) -> None:
+    """Take over the place that the address asks about, once a session; a box in the address stays chosen."""
+    lookup, query = state.of(Lookup), st.query_params
+    if lookup.read:
+        return
+    lookup.read = True
+    label, where = (
+        query.get("ask-for"),
+        detection_options.place(query.get("ask", ""), base.image.width, base.image.height),
+    )
+    if where is not None:
+        label = label if label in base.evidence.resident.adapter.labels else None
+        lookup.place = replace(_place_at(base, where, label), fresh="box" not in query)
+
+
+def _place_at(explanation: Explanation, where: tuple[float, ...], label: str | None) -> Place:
+    x0, y0, x1, y1 = (float(round(edge)) for edge in where)
+    return Place((explanation.image.sha256, explanation.model.id), (x0, y0, x1, y1), label)
+
+
+def write_address(place: Place | None) -> None:
+    """Write the place to the address, if the address can name the picture."""
+    named = place is not None and not image_source.is_own()
+    url_state.write("ask", detection_options.written(place.where) if place and named else None)
+    url_state.write("ask-for", place.label if place and named else None)
+
+
+def place_of(explanation: Explanation) -> Place | None:
+    """Return the place that was asked about in this picture with this model."""
+    place = state.of(Lookup).place
+    return place if place is not None and place.of == (explanation.image.sha256, explanation.model.id) else None
+
+
+def missing_box(base: Explanation, request: DetectOptions) -> Missing | None:
+    """Return the candidate at the place that was asked about, and choose it once."""
+    place = place_of(base)
+    if place is None or request.per != "detection":
+        return None
+    found = base.missing(place.where, place.label)
+    if found is not None and place.fresh:
+        place.fresh = False
+        detections.choose(detections.pair_of(found.candidate), new_list=True)
+    return found
+
+
+def about_places(view: View, explanation: Explanation, listed: list[Item], index: int, missing: Missing | None) -> None:
+    """Take a new question about a place, or answer the last one."""
+    _ask_about(view, explanation)
+    if (place := place_of(explanation)) is None:
+        return
+    looked_up = [item for item in listed if missing and item.pair == detections.pair_of(missing.candidate)]
+    if looked_up and listed[index] not in looked_up:
+        _looked_up(looked_up[0])
+    else:
+        _about_missing(missing, place, explanation)
+
+
+def _ask_about(view: View, explanation: Explanation) -> None:
+    """Take a click beside every box, or a place marked with the tool that asks: what is the best candidate there?"""
+    lookup, where = state.of(Lookup), view.question
+    # The viewer reports each once, and this run starts anew right after it.
+    if view.point is not None and view.box is None and view.point != lookup.point:
+        where = (*view.point, *view.point)
+    elif where == lookup.question:
+        where = None
+    lookup.point, lookup.question = view.point, view.question
+    if where is not None:
+        before = place_of(explanation)
+        lookup.place = _place_at(explanation, where, before.label if before else None)
+        st.rerun()
+
+
+def _about_missing(missing: Missing | None, place: Place, explanation: Explanation) -> None:
+    """Say why the candidate is not shown; ask for another class there, or go back."""
+
+    def other() -> None:
+        place.label, place.fresh = st.session_state["missing-class"], True
+
+    words = missing.words if missing is not None else "There is no candidate at this place."
+    with st.container(gap="xsmall"):
+        st.markdown(f":material/search: {escaped(words)}")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.session_state["missing-class"] = place.label
+            st.selectbox(
+                "Candidate for",
+                sorted(set(explanation.evidence.resident.adapter.labels)),
+                index=None,
+                key="missing-class",
+                placeholder="of any class",
+                label_visibility="collapsed",
+                on_change=other,
+                width=200,
+                help="The strongest candidate of this class at that place.",
+            )
+            visual_prompts.offer(explanation, place.where)
+            _back()
+
+
+def _looked_up(item: Item) -> None:
+    """Keep the candidate within reach while another box is shown."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        words = f"You looked up {escaped(article(item.label))}: choose {item.number} in the list."
+        st.caption(words, width="content")
+        _back()
+
+
+def _back() -> None:
+    def back() -> None:
+        state.of(Lookup).place = None
+        detections.choose(None, new_list=True)
+
+    st.button("Back to the boxes", icon=":material/undo:", on_click=back, help="Forget this candidate.")

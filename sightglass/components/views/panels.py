@@ -1,0 +1,236 @@
+"""Turn explanations into viewer panels."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common.style import DEFAULTS
+from sightglass.components import headline
+from sightglass.components.session import image_source, state
+from sightglass.components.viewer import SETTINGS, Box, Map, Options, Panel, Scene, View, send_texts, viewer
+from sightglass.explain.findings.diagnosis import describe_map, unseen
+from sightglass.explain.phrases import percent, pixels
+from sightglass.explain.rendering.colormaps import colormaps
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from streamlit.delta_generator import DeltaGenerator
+
+    from sightglass.explain import Explanation, Image
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.recipe import Recipe
+    from sightglass.export.embedded_recipe import View as Look
+
+
+def heat(explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None) -> Map:
+    """Return one heatmap of an explanation for a panel."""
+    heatmap = explanation.heatmaps[index]
+    if note is None:
+        score = best_score(explanation, index)
+        note = percent(score) if score is not None else ""
+    made = layer(explanation, heatmap, title=title or heatmap.target.label, note=note, text="")
+    if len(heatmap.raw) > 1:
+        # Several layers have no single raw value at full heat: on the shared scale they are another map.
+        shared = explanation.shared[index].content if len(explanation.heatmaps) > 1 else None
+        made = replace(made, raw=heatmap.ends, cells=None, shared=shared)
+    return replace(made, recipe=_recipe(explanation, index))
+
+
+def layer(explanation: Explanation, heatmap: Heatmap, *, title: str, note: str, text: str) -> Map:
+    """Return the map of a single layer, or of one attention head in it."""
+    return Map(
+        title=title,
+        note=note,
+        values=heatmap.content,
+        extent=explanation.evidence.geometry.extent,
+        seen=heatmap.seen,
+        # An empty map is empty on every scale.
+        raw=heatmap.ends or (0.0, 0.0),
+        cells=(heatmap.raw[0].shape[0], heatmap.raw[0].shape[1]),
+        text=text,
+    )
+
+
+def _recipe(explanation: Explanation, index: int) -> tuple[Recipe, Look] | None:
+    """Return what a file of this map carries; None while it is unfinished."""
+    if not explanation.finished:
+        return None
+    from sightglass.export.embedded_recipe import view_of
+
+    screen = "detect" if state.of(state.Navigation).page == "detect" else "explore"
+    return explanation.recipe, view_of(explanation, index).model_copy(update={"screen": screen})
+
+
+def _line(explanation: Explanation, index: int) -> str | None:
+    from sightglass.export.embedded_recipe import line
+
+    recipe = _recipe(explanation, index)
+    return line(*recipe) if recipe is not None else None
+
+
+def describe(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str) -> None:
+    """Send a sentence for each map that `show` has drawn, in their order: it takes longer to compute than the map."""
+    faded = " The faded edges were cropped before the picture reached the model."
+    texts = [describe_map(made, index) + (faded if unseen(made) else "") for made, index in maps]
+    send_texts(view, texts, [_line(explanation, index) for explanation, index in maps], key=key)
+
+
+def plain(image: Image) -> Panel:
+    return Panel(title="Picture", note=pixels(image.width, image.height))
+
+
+def best_score(explanation: Explanation, index: int) -> float | None:
+    """Return the score of one map's class, 0..1; None where it is not among the predictions."""
+    target = explanation.heatmaps[index].target.index
+    return max((p.score for p in explanation.predictions if p.index == target), default=None)
+
+
+def difference(
+    values: NDArray[np.float32],
+    seen: tuple[int, int, int, int],
+    names: tuple[str, str],
+    *,
+    extent: tuple[float, float, float, float] | None = None,
+    sides: tuple[str, str] | None = None,
+) -> Map:
+    """Return the map of a difference, -1..1; `extent` is what the values cover, `seen` unless given."""
+    return Map(
+        title="Difference",
+        note="share of evidence",
+        values=values,
+        extent=extent or seen,
+        seen=seen,
+        text=f"Blue is where {names[0]} has more of its evidence, red where {names[1]} has.",
+        kind="difference",
+        sides=sides or names,
+    )
+
+
+def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]:
+    """Return a detector's boxes, each with the index of its class's map; those of the map at `index` are marked."""
+    places = [heatmap.target.index for heatmap in explanation.heatmaps]
+    return tuple(
+        Box(p.box, f"{p.label} {percent(p.score)}", places.index(p.index), places.index(p.index) == index)
+        for p in explanation.predictions
+        if p.box is not None and p.index in places
+    )
+
+
+def boxes_of(explanation: Explanation, index: int) -> tuple[Box, ...]:
+    """Return the boxes of one map's class, for a panel of their own."""
+    return tuple(box for box in boxes(explanation, index) if box.chosen)
+
+
+def cut(image: Image, panels: Sequence[Panel], part: tuple[int, int, int, int]) -> tuple[Image, list[Panel]]:
+    """Return a part of the picture, xyxy in whole pixels, and the panels over it."""
+    from sightglass.explain.picture.image import Image as Picture
+
+    x0, y0, x1, y1 = part
+    inside = Picture(image.pixels[y0:y1, x0:x1], image.name)
+
+    def moved(edges: Sequence[float]) -> tuple[float, float, float, float]:
+        return edges[0] - x0, edges[1] - y0, edges[2] - x0, edges[3] - y0
+
+    def over(item: Map) -> Map:
+        left, top, right, bottom = moved(item.seen)
+        kept = (max(0, left), max(0, top), min(inside.width, right), min(inside.height, bottom))
+        # In a part that the model did not see, nothing is shown as seen.
+        seen = tuple(int(edge) for edge in kept) if kept[0] < kept[2] and kept[1] < kept[3] else (0, 0, 1, 1)
+        return replace(item, extent=moved(item.extent), seen=seen)  # type: ignore[arg-type]
+
+    def drawn(box: Box) -> Box:
+        corners = None if box.corners is None else tuple((x - x0, y - y0) for x, y in box.corners)
+        return replace(box, xyxy=moved(box.xyxy), corners=corners)
+
+    return inside, [
+        replace(
+            panel,
+            maps=tuple(over(item) for item in panel.maps),
+            boxes=None if panel.boxes is None else tuple(drawn(box) for box in panel.boxes),
+        )
+        for panel in panels
+    ]
+
+
+def show(
+    image: Image,
+    panels: Sequence[Panel],
+    *,
+    key: str,
+    marks: Sequence[Box] = (),
+    height: int = 496,
+    columns: int | None = None,
+    beside: bool = False,
+    area: bool = False,
+    asks: bool = False,
+    files: bool = True,
+    place: DeltaGenerator | None = None,
+    look: Mapping[str, str] | None = None,
+    line: str = "",
+    dimmed: bool = False,
+) -> View:
+    """Draw the viewer; `area`: areas can be measured in it. `columns`: the most panels in a row.
+
+    `asks`: one can ask what is missing at a place. `files`: its toolbar offers the files of the view; False where the
+    page does (`sightglass.components.saving`).
+
+    `place`: a container without gaps to draw in. `look`: settings that this page begins with, instead of those of the
+    pages before; they end with it. `line`: what stands below instead of a map's own sentence. `dimmed`: what is shown
+    is about to be replaced.
+    """
+    linked = not state.of(state.ViewerStart).read
+    initial, generation = _initial(image.sha256), state.of(state.ViewerStart).generation
+    if look is not None and (initial is None or not linked):
+        initial = {**look, "id": key, "passing": "1"}
+    private = image_source.is_own()
+    return viewer(
+        Scene(image.pixels, image.sha256, panels, marks, image.jpeg, image.name),
+        Options(
+            initial,
+            height=height,
+            columns=columns,
+            beside=beside,
+            marks=area,
+            private=private,
+            asks=asks,
+            files=files,
+            line=line,
+            dimmed=dimmed,
+        ),
+        # A reopened view gets a new viewer: one that is on the page keeps its settings.
+        key=f"{key}-{generation}" if generation else key,
+        place=place,
+    )
+
+
+def say(text: str, *, key: str) -> None:
+    """Draw the sentence at the top of a page; `{hot}` in it becomes what looks hot in the viewer."""
+    picture = state.of(state.Sidebar).picture
+    initial = _initial(picture.sha256 if picture is not None else "") or {}
+    known = {colormap.name: colormap.hot for colormap in colormaps()}
+    headline.headline(
+        text, key=key, hot=known.get(initial.get("colormap", ""), known[DEFAULTS["colormap"]]).capitalize()
+    )
+
+
+def _initial(picture: str) -> dict[str, str] | None:
+    """Return the viewer's settings in the link that opened this session; from then on the viewer keeps them.
+
+    Those of a file that was opened again are `passing`: they are for its picture (SHA-256) on its page alone.
+    """
+    start = state.of(state.ViewerStart)
+    if not start.read:
+        found = {name: st.query_params[name] for name in SETTINGS if name in st.query_params}
+        start.settings, start.read = found | {"id": secrets.token_hex(8)} if found else None, True
+    for name in SETTINGS:
+        st.query_params.pop(name, None)
+    if start.only is None or start.settings is None:
+        return start.settings
+    return start.settings | {"passing": "1"} if start.only == (picture, state.of(state.Navigation).page) else None

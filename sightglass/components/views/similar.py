@@ -1,0 +1,47 @@
+"""Draw two compared pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.components.pairs import pairs
+from sightglass.components.session.markdown import escaped
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import NBSP
+
+if TYPE_CHECKING:
+    from sightglass.explain.similarity.ranking import Context
+    from sightglass.explain.similarity.similarity import Similarity
+
+OF = {"cosine": "Similarity and difference", "product": "What the score is made of"}
+
+
+def maps(found: Similarity, *, key: str) -> None:
+    """Draw both pictures under their maps, and say where each is similar and different."""
+    from sightglass.export.similarity_files import places
+
+    sentences = places(found)
+    if found.state == "ok":
+        line = "Point at a place in one picture: a line joins it to the best match in the other."
+        texts = (sentences[0], sentences[1])
+    else:
+        line, texts = sentences[0], (sentences[0], sentences[0])
+    pairs(found, texts, line, key=key)
+    for words in sentences if found.state == "ok" else ():
+        # Names of files are in them, and a number stays with its sign.
+        st.caption(escaped(words).replace(" %", f"{NBSP}%"))
+
+
+def meaning(found: Similarity, context: Context | None, *more: str) -> None:
+    """Draw the reference scores, `more` sentences, and how the maps were made."""
+    st.markdown("### What the number means")
+    for words in (*([context.words] if context is not None else ()), *more):
+        st.caption(escaped(words))
+    layer = escaped(", ".join(found.layers))
+    rows, columns = found.matches.query.shape
+    st.caption(
+        f"{OF[found.of]}, by {METHODS[found.method].name} at {layer}: {rows} by {columns} cells. Both maps share one "
+        "scale."
+    )

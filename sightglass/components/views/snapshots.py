@@ -1,0 +1,284 @@
+"""Save and show photos from the camera."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import re
+import zipfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common import users
+from sightglass.common.errors import ImageProblem, Problem
+from sightglass.common.files import write_file
+from sightglass.common.settings import settings
+from sightglass.components.session import image_source, offered, state
+from sightglass.components.views import charts
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.picture.image import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sightglass.explain import Explanation
+
+PATTERN = re.compile(r"heatmap_\d{8}_\d{6}(_\d+)?\.jpg")
+STRIP = 8
+"""Photos that are shown at once."""
+ACROSS = 4
+_photos: ByteCache[NDArray[np.uint8]] = ByteCache("photos", lambda pixels: int(pixels.nbytes))
+
+
+@dataclass
+class Photos:
+    """The session's photo on its way to the folder, and the gallery."""
+
+    to_save: str | None = None
+    """SHA-256 of the photo that is saved once it is explained."""
+    saved: tuple[str, str] = ("", "")
+    """SHA-256 of the last saved photo, and a sentence about it."""
+    written: tuple[str, str] = ("", "")
+    """SHA-256 of the picture whose files were last written into the folder, and a sentence about them."""
+    opened: str = ""
+    """File name of the photo that the gallery shows in full."""
+    shown: int = STRIP
+
+
+def folder() -> Path:
+    """Return where photos are saved: in `SIGHTGLASS_HEATMAPS`, else `heatmaps` where the dashboard was started."""
+    return users.folder(settings().heatmaps)
+
+
+def keep(data: bytes, where: Path, now: datetime) -> Path:
+    """Write one picture under an unused name, whole or not at all; raises OSError."""
+    return place(data, where, f"heatmap_{now:%Y%m%d_%H%M%S}.jpg")
+
+
+def place(data: bytes, where: Path, name: str) -> Path:
+    """Write a file into a folder, with `_2` and so on added to a name in use. Raises OSError."""
+    users.require_saving("save pictures on the server")
+    where.mkdir(parents=True, exist_ok=True)
+    to = _free(where, name)
+    try:
+        write_file(to, data)
+    except BaseException:
+        to.unlink(missing_ok=True)
+        raise
+    return to
+
+
+def _free(where: Path, name: str) -> Path:
+    """Reserve an unused name with an empty file: two photos in one second do not collide."""
+    stem, suffix = os.path.splitext(name)
+    for number in itertools.count(1):
+        path = where / (name if number == 1 else f"{stem}_{number}{suffix}")
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        return path
+    raise AssertionError
+
+
+def saved_photos(where: Path) -> list[Path]:
+    """Return the saved photos, newest first; other files are ignored."""
+    try:
+        with os.scandir(where) as entries:
+            names = [entry.name for entry in entries if PATTERN.fullmatch(entry.name) and entry.is_file()]
+    except OSError:
+        return []
+    return [where / name for name in sorted(names, key=_order, reverse=True)]
+
+
+def _order(name: str) -> tuple[str, int]:
+    parts = name.removesuffix(".jpg").split("_")
+    return "_".join(parts[1:3]), int(parts[3]) if len(parts) > 3 else 1
+
+
+def zipped(files: Iterable[tuple[str, bytes]]) -> bytes:
+    """Return files as one archive, uncompressed: pictures would not get smaller."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in files:
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def follow(explanation: Explanation) -> None:
+    """Save the photo that was just taken, once it is explained, and say where it is."""
+    from sightglass.explain.picture.image import to_jpeg
+    from sightglass.export.detection_images import every_map, tagger
+
+    photos, sha256 = state.of(Photos), explanation.image.sha256
+    photos.to_save = image_source.photo_to_save() or photos.to_save
+    if not users.may_save():
+        # Nor was it announced.
+        photos.to_save = None
+    if photos.to_save == sha256 and explanation.finished:
+        photos.to_save = None
+        try:
+            path = keep(tagger(explanation)(to_jpeg(every_map(explanation)), 0), folder(), datetime.now())
+            photos.saved = (sha256, f":material/check: Saved as {path}.")
+        except OSError as error:
+            words = f"The photo could not be saved in {folder()} ({error.strerror or error}): "
+            photos.saved = (sha256, f":material/error: {words}name another folder in SIGHTGLASS_HEATMAPS.")
+    of, words = photos.saved
+    if of == sha256:
+        st.caption(words)
+
+
+def save_on_server(explanation: Explanation) -> None:
+    """Draw the button that writes the pictures of all boxes into the folder."""
+    offered.button(
+        f"Save on the server, in the folder {folder()}",
+        icon=":material/folder:",
+        on_click=_save_all,
+        args=(explanation,),
+        help=f"The original, its boxes, all maps in one, and one picture per map, in {folder().absolute()}.",
+    )
+    photos = state.of(Photos)
+    of, words = photos.written
+    if of == explanation.image.sha256:
+        st.caption(words)
+
+
+def _save_all(explanation: Explanation) -> None:
+    from sightglass.export.detection_images import files
+
+    try:
+        paths = [place(data, folder(), name) for name, data in files(explanation)]
+        words = f"{len(paths)} files are in {folder().absolute()}."
+    except OSError as error:
+        words = f"They could not be written to {folder()} ({error.strerror or error}): name another folder in "
+        words += "SIGHTGLASS_HEATMAPS."
+    except Problem as refused:
+        words = str(refused)
+    state.of(Photos).written = (explanation.image.sha256, words)
+
+
+def gallery() -> None:
+    """Draw the button to the saved photos; a viewer has none, unless they are of a time as a user."""
+    if not (users.may_save() or saved_photos(folder())):
+        return
+    if st.button("Photos", icon=":material/photo_library:", help="Photos from the camera, saved with their maps."):
+        photos = state.of(Photos)
+        photos.opened, photos.shown = "", STRIP
+        _gallery()
+
+
+@st.dialog("Saved photos", width="large", icon=":material/photo_library:")
+def _gallery() -> None:
+    """Show the photos, newest first; only as many are read as are shown."""
+    photos, paths = state.of(Photos), saved_photos(folder())
+    if not paths:
+        st.caption(f"No photos in the folder {folder()} yet: take one with Camera, at the top of Detect.")
+        return
+    opened = next((path for path in paths if path.name == photos.opened), None)
+    if opened is not None:
+        _full(opened)
+        return
+    for row in range(0, min(photos.shown, len(paths)), ACROSS):
+        for column, path in zip(st.columns(ACROSS), paths[row : min(row + ACROSS, photos.shown)], strict=False):
+            with column:
+                _thumbnail(path)
+    if len(paths) > photos.shown:
+        st.button(f"Show more of {len(paths)}", type="tertiary", on_click=_show_more, help="Show older photos.")
+
+
+def _show_more() -> None:
+    state.of(Photos).shown += STRIP
+
+
+def _open(name: str) -> None:
+    state.of(Photos).opened = name
+
+
+def _full(path: Path) -> None:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        st.caption(f"{path.name} cannot be read any more.")
+        data = b""
+    if data:
+        st.image(data, width="stretch", alt=f"Saved photo {path.name}")
+    with st.container(horizontal=True):
+        st.button(
+            "All photos",
+            icon=":material/arrow_back:",
+            on_click=_open,
+            args=("",),
+            help="Back to all photos.",
+        )
+        if data:
+            _download(path, "Download")
+            _delete(path, "Delete")
+
+
+def _thumbnail(path: Path) -> None:
+    try:
+        small = _small(path)
+    except (OSError, ImageProblem):
+        st.caption(f"{path.name} cannot be read.")
+        return
+    st.image(small, width="stretch", alt=f"Saved photo {path.name}")
+    st.caption(_when(path.name))
+    with st.container(horizontal=True, gap="xsmall"):
+        st.button(
+            "Open",
+            icon=":material/open_in_full:",
+            key=f"open-{path.name}",
+            type="tertiary",
+            on_click=_open,
+            args=(path.name,),
+            help=f"Show {path.name} in full size.",
+        )
+        _download(path, "")
+        _delete(path, "")
+
+
+def _download(path: Path, label: str) -> None:
+    charts.download(
+        label,
+        path.read_bytes,
+        path.name,
+        icon=":material/download:",
+        key=f"get-{path.name}",
+        type="tertiary",
+        help=f"Download {path.name}.",
+    )
+
+
+def _delete(path: Path, label: str) -> None:
+    def delete() -> None:
+        users.require_saving("delete photos")
+        # Somebody else may have been faster.
+        path.unlink(missing_ok=True)
+        state.of(Photos).opened = ""
+
+    offered.button(
+        label,
+        icon=":material/delete:",
+        key=f"delete-{path.name}",
+        type="tertiary",
+        on_click=delete,
+        help=f"Delete {path.name} from the folder.",
+    )
+
+
+def _when(name: str) -> str:
+    """Return `20 November 2026, 14:28` from a file name."""
+    taken = datetime.strptime(name[8:23], "%Y%m%d_%H%M%S")
+    return f"{taken.day} {taken:%B %Y, %H:%M}"
+
+
+def _small(path: Path) -> NDArray[np.uint8]:
+    return _photos.get_or_make((path, path.stat().st_mtime_ns), lambda: Image.open(path).thumbnail(320))

@@ -1,0 +1,103 @@
+"""Draw tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.common import csv_cells
+from sightglass.explain.maps.statistics import DIGITS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    import pandas as pd
+
+    from sightglass.explain.maps.statistics import Statistics
+
+
+def table(
+    rows: Any,
+    *,
+    right: Collection[str] = (),
+    help: Mapping[str, str] | None = None,
+    columns: Mapping[str, Any] | None = None,
+    height: int | None = None,
+) -> None:
+    """Draw rows, which are mappings or a frame, without an index.
+
+    `right`: columns of numbers that are texts already. `help`: of a column, by its name. `columns`: configurations of
+    the others that need one, such as `SCORE`. A column `meaning` is wide.
+
+    The table's own toolbar copies and downloads it as it is shown: what a spreadsheet would read as a formula has an
+    apostrophe before it, as in every CSV.
+    """
+    help = help or {}
+    text = st.column_config.TextColumn
+    config: dict[str, Any] = {name: text(help=words) for name, words in help.items()}
+    config |= {name: text(help=help.get(name), alignment="right") for name in right}
+    config["meaning"] = text(width="large")
+    config |= columns or {}
+    config = {csv_cells.escaped(name): one for name, one in config.items()}
+    st.dataframe(_no_formulas(rows, right), hide_index=True, column_config=config, height=height or "auto")
+
+
+def _no_formulas(rows: Any, right: Collection[str]) -> Any:
+    """Return rows, mappings or a frame, in which no name begins like a formula, and no text but those at the right."""
+    if hasattr(rows, "columns"):
+        safe = rows.rename(columns=csv_cells.escaped)
+        for name in safe.columns:
+            if safe[name].dtype.kind not in "biufM" and name not in right:
+                safe[name] = safe[name].map(csv_cells.escaped)
+        return safe
+    return [
+        {csv_cells.escaped(name): cell if name in right else csv_cells.escaped(cell) for name, cell in row.items()}
+        for row in rows
+    ]
+
+
+def of_maps(found: Sequence[tuple[str, Statistics]], *, height: int) -> None:
+    """Draw every number of one or more maps, each with the name of its column: its name, its values, its meaning."""
+    from sightglass.export.table import listed
+
+    every = [(name, listed(statistics)) for name, statistics in found]
+    rows = [
+        {"number": number, **{name: each[place][1] for name, each in every}, "meaning": meaning}
+        for place, (number, _, meaning) in enumerate(every[0][1])
+    ]
+    table(rows, right=[name for name, _ in found], height=height)
+
+
+def score() -> Any:
+    """Return the configuration of a column of scores, 0 to 100: a bar and whole percent."""
+    return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%")
+
+
+def number(format: str, help: str) -> Any:
+    """Return the configuration of a column of numbers, with a format as of `printf`."""
+    return st.column_config.NumberColumn(format=format, help=help)
+
+
+def overlap() -> Any:
+    """Return the configuration of a column that compares maps with the first one, 0 to 1."""
+    return number("%.2f", "Overlap of the strongest fifths: 1 is the same place, 0 nothing in common.")
+
+
+def numbers(frame: pd.DataFrame, help: Mapping[str, str]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return a frame of explanations' numbers as it is shown, and the configuration of each column.
+
+    Numbers stay numbers, so that they can be sorted by: shares 0..1 become percent, all others have the decimals of
+    `sightglass.explain.maps.statistics.DIGITS`.
+    """
+    shown, config = frame.copy(), {}
+    for name in frame.columns:
+        words = {"label": name.replace("_", " "), "help": help.get(name)}
+        if frame[name].dtype.kind not in "fiu":
+            config[name] = st.column_config.Column(**words)
+        elif name in DIGITS:
+            config[name] = st.column_config.NumberColumn(format=f"%.{DIGITS[name]}f", **words)
+        else:
+            shown[name] = frame[name] * 100
+            config[name] = st.column_config.NumberColumn(format="%.0f %%", **words)
+    return shown, config

@@ -1,0 +1,138 @@
+"""Export and import a deck as one file."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import struct
+import zipfile
+import zlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common.errors import Problem
+from sightglass.common.files import file_stem
+from sightglass.deck.deck import name
+from sightglass.deck.scene import MAX_SCENES, PICTURE_SIDE, payload, scenes
+from sightglass.explain.picture.archive import directory_bytes
+from sightglass.explain.picture.image import Image
+from sightglass.export import command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sightglass.deck.deck import Deck
+    from sightglass.deck.decks import Decks
+    from sightglass.deck.scene import Scene
+
+SUFFIX = ".sightglass"
+FORMAT, VERSION = "sightglass deck", 1
+MAX_BYTES = 512 * 2**20
+"""Of the file, and of everything in it."""
+MAX_DIRECTORY = 2**20
+_ABOUT, _SLIDE = "deck.json", re.compile(r"slides/(\d{3})\.scene")
+NO_DECK = "This is no deck, or a damaged one: give a file that Present exported."
+
+
+def file_name(title: str) -> str:
+    """Return the name of a deck's file: `for-Monday.sightglass`."""
+    return f"{file_stem(title)}{SUFFIX}"
+
+
+def write(title: str, slides: Iterable[Scene]) -> bytes:
+    """Return a deck as one file: a zip with `deck.json` and a file for each slide, which hold everything."""
+    out = io.BytesIO()
+    # Pictures and maps are packed already.
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        count = 0
+        for count, scene in enumerate(slides, 1):
+            archive.writestr(_info(f"slides/{count:03}.scene"), payload([scene]))
+        about = {"format": FORMAT, "version": VERSION, "title": title, "slides": count}
+        archive.writestr(_info(_ABOUT), json.dumps(about, indent=1))
+    return out.getvalue()
+
+
+def _info(file: str) -> zipfile.ZipInfo:
+    # Without the time: the same deck is the same file.
+    return zipfile.ZipInfo(file)
+
+
+def read(data: bytes) -> tuple[str, list[Scene]]:
+    """Return the title and the scenes of a deck's file; `opened` holds one scene at a time."""
+    title, slides = opened(data)
+    return title, list(slides)
+
+
+def opened(data: bytes) -> tuple[str, Iterator[Scene]]:
+    """Return the title of a deck's file, and its scenes one after another. Bytes from strangers are safe: nothing is
+    written or run, names are looked up and never used as paths, and sizes are checked before anything is unpacked.
+
+    Raises Problem, one sentence, for any other file and for one that is too large; so does taking a scene.
+    """
+    if len(data) > MAX_BYTES:
+        raise Problem(f"This deck is larger than {MAX_BYTES >> 20} MB: export it in two.")
+    with _only_decks():
+        if directory_bytes(io.BytesIO(data)) > MAX_DIRECTORY:
+            raise ValueError("too many files")
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            title, files = _listed(archive)
+    return title, _scenes(data, files)
+
+
+def _scenes(data: bytes, files: list[zipfile.ZipInfo]) -> Iterator[Scene]:
+    with _only_decks(), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for info in files:
+            (scene,) = scenes(archive.read(info))
+            if scene.picture is not None:
+                _check_picture(scene)
+            yield replace(scene, commands=tuple(filter(command.made_here, scene.commands)))
+
+
+@contextlib.contextmanager
+def _only_decks() -> Iterator[None]:
+    """Turn whatever a damaged or hostile archive raises into one sentence."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise Problem(NO_DECK) from error
+    except (NotImplementedError, RuntimeError, EOFError) as error:
+        # Encrypted, or packed in a way that this Python does not know.
+        raise Problem(NO_DECK) from error
+
+
+def _listed(archive: zipfile.ZipFile) -> tuple[str, list[zipfile.ZipInfo]]:
+    """Return a deck's title and its slides' files in order; raise ValueError for anything unusual."""
+    infos = archive.infolist()
+    if len(infos) > MAX_SCENES + 1 or sum(info.file_size for info in infos) > MAX_BYTES:
+        raise ValueError("too much")
+    # As `write` packs them: deflated, a few bytes can be gigabytes.
+    if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
+        raise ValueError("packed in an unusual way")
+    about: Any = json.loads(archive.read(_ABOUT)) if archive.getinfo(_ABOUT).file_size < 10_000 else None
+    if not isinstance(about, dict) or about.get("format") != FORMAT or about.get("version") != VERSION:
+        raise ValueError("another format")
+    slides = [info for info in infos if info.filename != _ABOUT]
+    if not all(_SLIDE.fullmatch(info.filename) for info in slides) or len(slides) != about["slides"]:
+        raise ValueError("other files")
+    return name(str(about["title"])), sorted(slides, key=lambda info: info.filename)
+
+
+def _check_picture(scene: Scene) -> None:
+    """Decode the picture: a header that promises billions of pixels is refused before it is unpacked."""
+    assert scene.picture is not None
+    image = Image.open(scene.picture, max_pixels=PICTURE_SIDE * PICTURE_SIDE)
+    if (image.width, image.height) != scene.size:
+        raise ValueError("another size")
+
+
+def of(decks: Decks, deck: Deck) -> bytes:
+    """Return a deck of the history as one file."""
+    return write(deck.title, (decks.scene(slide) for slide in deck.slides))
+
+
+def put(decks: Decks, data: bytes) -> Deck:
+    """Add a deck's file to the history's decks; raise Problem where it is none, or where there is no room: then none of
+    it is added."""
+    return decks.create(*opened(data))

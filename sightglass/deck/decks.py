@@ -1,0 +1,310 @@
+"""Store decks in the history."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from sightglass.common.errors import Problem
+from sightglass.common.typed_text import line
+from sightglass.deck import thumbnails
+from sightglass.deck.deck import Deck, Removed, Slide, name
+from sightglass.deck.scene import MAX_NOTES, MAX_SCENES, MAX_SENTENCE, MAX_TITLE, SceneView, payload, scenes
+from sightglass.explain.phrases import NBSP, megabytes
+from sightglass.history.rows import EPOCH, now, read_list
+from sightglass.history.store import Blob, release
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    from sightglass.deck.scene import Scene
+    from sightglass.history.store import Store
+
+GONE = "There is no such deck: it was deleted, or never made here."
+NO_SLIDE = "There is no such slide: it was deleted."
+FILE_KINDS = (".html", ".pptx", ".pdf")
+MAX_DECKS = 500
+MAX_BYTES = 250_000_000
+"""Of the slides of a deck, clips above all: it is presented, and leaves, in one piece."""
+_BYTES = "SELECT coalesce(sum(files.bytes), 0) FROM slides JOIN files ON files.name = slides.file WHERE deck = ?"
+_COLUMNS = "id, kind, title, sentence, notes, view, records"
+_VIEW = TypeAdapter(SceneView)
+
+
+class Decks:
+    """The decks of a history: `History().decks`.
+
+    Every method raises Problem, one sentence that says what to do, if the folder cannot be used.
+
+    >>> deck = history.decks.create("For Monday")
+    >>> history.decks.add(deck.id, scene)
+    """
+
+    def __init__(self, store: Store, limit: int) -> None:
+        self._store, self._limit = store, limit
+
+    def all(self) -> tuple[Deck, ...]:
+        """Return all decks with their slides, the one that was changed last first."""
+        if not self._store.exists:
+            return ()
+        with self._store.reading() as database:
+            ids = [id for (id,) in database.execute("SELECT id FROM decks ORDER BY changed DESC, n DESC")]
+            return tuple(_deck(database, id) for id in ids)
+
+    def get(self, id: str) -> Deck:
+        """Return a deck; raise Problem if it is gone."""
+        if not self._store.exists:
+            raise Problem(GONE)
+        with self._store.reading() as database:
+            return _deck(database, id)
+
+    def create(self, title: str, scenes: Iterable[Scene] = (), *, ready: str = "") -> Deck:
+        """Make a deck of scenes in one transaction: none of it where there is no room. `ready`: which of the ready
+        decks it is. The scenes are taken one at a time."""
+        id, at = secrets.token_hex(8), now()
+        values = (id, at, at, name(title), ready)
+        slides = [_prepared(_slide_of(scene), payload([scene]), thumbnails.of(scene)) for scene in scenes]
+
+        def write(database: sqlite3.Connection, _: Sequence[Blob] = ()) -> None:
+            (count,) = database.execute("SELECT count(*) FROM decks").fetchone()
+            if count >= MAX_DECKS:
+                raise Problem(f"There are {count} decks: delete one that you do not need any more.")
+            database.execute("INSERT INTO decks (id, created, changed, title, ready) VALUES (?, ?, ?, ?, ?)", values)
+            for slide in slides:
+                _append(database, _number(database, id), slide)
+
+        if slides:
+            blobs = [blob for slide in slides for blob in slide.blobs]
+            self._store.commit(lambda _: blobs, write, limit=self._limit)
+        else:
+            with self._store.writing() as database:
+                write(database)
+        return self.get(id)
+
+    def rename(self, id: str, title: str) -> Deck:
+        """Give a deck another title."""
+        with self._store.writing() as database:
+            n = _number(database, id)
+            database.execute("UPDATE decks SET title = ? WHERE n = ?", (name(title), n))
+            _touch(database, n)
+        return self.get(id)
+
+    def delete(self, id: str) -> None:
+        """Delete a deck and its slides; the history's records stay."""
+        with self._store.writing() as database:
+            n = _number(database, id)
+            files = database.execute("SELECT file, thumbnail FROM slides WHERE deck = ?", (n,)).fetchall()
+            database.execute("DELETE FROM slides WHERE deck = ?", (n,))
+            database.execute("DELETE FROM decks WHERE n = ?", (n,))
+            freed = release(database, dict.fromkeys(file for pair in files for file in pair if file))
+        self._remove(freed)
+
+    def add(self, deck: str, scene: Scene, *, records: Sequence[str] = ()) -> Slide:
+        """Add a slide at the end of a deck; synced to the disk when this returns. `records`: ids of what it shows."""
+        slide = _slide_of(scene, records)
+        self._insert(deck, slide, payload([scene]), thumbnails.of(scene))
+        return slide
+
+    def put_back(self, removed: Removed) -> Slide:
+        """Undo `remove`: the slide is at its place again."""
+        self._insert(removed.deck, removed.slide, removed.data, removed.thumbnail, removed.place)
+        return removed.slide
+
+    def _insert(self, deck: str, slide: Slide, data: bytes, small: bytes, place: int | None = None) -> None:
+        made = _prepared(slide, data, small)
+        self.get(deck)
+
+        def write(database: sqlite3.Connection, _: Sequence[Blob]) -> None:
+            n = _number(database, deck)
+            ids = _append(database, n, made)
+            if place is not None:
+                ids.insert(place, ids.pop())
+            _arrange(database, n, ids)
+
+        self._store.commit(lambda _: made.blobs, write, limit=self._limit)
+
+    def edit(
+        self,
+        id: str,
+        *,
+        title: str | None = None,
+        sentence: str | None = None,
+        notes: str | None = None,
+        view: SceneView | None = None,
+    ) -> Slide:
+        """Replace texts of a slide, or how it is first shown; None leaves them as they are."""
+        with self._store.writing() as database:
+            n, old = _slide_row(database, id)
+            given = (old.title if title is None else title, old.sentence if sentence is None else sentence)
+            texts = _texts(*given, old.notes if notes is None else notes)
+            new = replace(old, title=texts[0], sentence=texts[1], notes=texts[2], view=view or old.view)
+            values = (*texts, json.dumps(asdict(new.view)), id)
+            database.execute("UPDATE slides SET title = ?, sentence = ?, notes = ?, view = ? WHERE id = ?", values)
+            _touch(database, n)
+        return new
+
+    def arrange(self, deck: str, ids: Sequence[str]) -> Deck:
+        """Put slides into this order. Ids that are not in the deck count for nothing; slides not named come last."""
+        with self._store.writing() as database:
+            n = _number(database, deck)
+            there = _order(database, n)
+            first = [id for id in dict.fromkeys(ids) if id in there]
+            _arrange(database, n, [*first, *(id for id in there if id not in first)])
+        return self.get(deck)
+
+    def remove(self, id: str) -> Removed:
+        """Take a slide out of its deck; return what `put_back` needs."""
+        with self._store.reading() as database:
+            n, slide = _slide_row(database, id)
+            (deck,) = database.execute("SELECT id FROM decks WHERE n = ?", (n,)).fetchone()
+            found = Removed(deck, _order(database, n).index(id), slide, *self._files(database, id))
+        with self._store.writing() as database:
+            files = database.execute("SELECT file, thumbnail FROM slides WHERE id = ?", (id,)).fetchone() or ()
+            database.execute("DELETE FROM slides WHERE id = ?", (id,))
+            _arrange(database, n, _order(database, n))
+            freed = release(database, [file for file in files if file])
+        self._remove(freed)
+        return found
+
+    def scene(self, slide: Slide) -> Scene:
+        """Return what is drawn of a slide, with its texts as they are now; raise Problem if it is damaged or gone."""
+        with self._store.reading() as database:
+            data, _ = self._files(database, slide.id)
+        (scene,) = scenes(data)
+        return replace(scene, title=slide.title, sentence=slide.sentence, notes=slide.notes, view=slide.view)
+
+    def file(self, deck: Deck, kind: str) -> bytes:
+        """Return a deck as a file for others; `kind` is one of FILE_KINDS, KeyError for another.
+
+        Raises Problem for a deck without slides.
+        """
+        from sightglass.deck.html_file import deck_html
+        from sightglass.deck.pdf_file import deck_pdf
+        from sightglass.deck.pptx_file import deck_pptx
+
+        makers = {".html": deck_html, ".pptx": deck_pptx, ".pdf": deck_pdf}
+        return makers[kind]([self.scene(slide) for slide in deck.slides], deck.title)
+
+    def thumbnail(self, slide: Slide) -> bytes:
+        """Return a small picture of a slide as a JPEG; empty for one of words."""
+        with self._store.reading() as database:
+            row = database.execute("SELECT thumbnail FROM slides WHERE id = ?", (slide.id,)).fetchone()
+        if row is None:
+            raise Problem(NO_SLIDE)
+        return self._store.file(row[0]) if row[0] else b""
+
+    def _files(self, database: sqlite3.Connection, id: str) -> tuple[bytes, bytes]:
+        row = database.execute("SELECT file, thumbnail FROM slides WHERE id = ?", (id,)).fetchone()
+        if row is None:
+            raise Problem(NO_SLIDE)
+        return self._store.file(row[0]), self._store.file(row[1]) if row[1] else b""
+
+    def _remove(self, freed: dict[str, int]) -> None:
+        if freed:
+            self._store.remove(list(freed))
+            self._store.shrink()
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A slide that is ready to be saved."""
+
+    slide: Slide
+    blobs: tuple[Blob, ...]
+    """Its scene, and its small picture where it has one."""
+
+
+def _prepared(slide: Slide, data: bytes, small: bytes) -> _Prepared:
+    return _Prepared(slide, (Blob.of(data, "scene"), *([Blob.of(small, "jpg")] if small else [])))
+
+
+def _slide_of(scene: Scene, records: Sequence[str] = ()) -> Slide:
+    """Return a new slide of a scene; raise Problem if one of its texts is too long."""
+    texts = _texts(scene.title, scene.sentence, scene.notes)
+    return Slide(secrets.token_hex(8), scene.kind, *texts, scene.view, tuple(records))
+
+
+def _append(database: sqlite3.Connection, n: int, made: _Prepared) -> list[str]:
+    """Insert a slide at the end of a deck; return the ids in order. Raises Problem where it has the most it may."""
+    slide, ids = made.slide, _order(database, n)
+    if len(ids) >= MAX_SCENES:
+        raise Problem(f"This deck has {len(ids)} slides: {MAX_SCENES} at most, please.")
+    (before,) = database.execute(_BYTES, (n,)).fetchone()
+    if (after := before + len(made.blobs[0].data)) > MAX_BYTES:
+        raise Problem(
+            f"With this slide the deck would have {megabytes(after)}: {megabytes(MAX_BYTES)} at most, so put long "
+            "clips into a deck of their own."
+        )
+    text = (slide.title, slide.sentence, slide.notes)
+    values = (slide.id, slide.kind, *text, json.dumps(asdict(slide.view)), json.dumps(slide.records))
+    columns = f"{_COLUMNS}, deck, place, file, thumbnail"
+    row = (*values, n, len(ids), made.blobs[0].name, made.blobs[1].name if len(made.blobs) > 1 else "")
+    database.execute(f"INSERT INTO slides ({columns}) VALUES ({', '.join('?' * len(row))})", row)
+    return [*ids, slide.id]
+
+
+def _texts(title: str, sentence: str, notes: str) -> tuple[str, str, str]:
+    """Return the texts of a slide without invisible characters; raise Problem if one is too long."""
+    paragraphs = [line(one, MAX_NOTES, "A speaker's note") for one in notes.splitlines()]
+    if len(joined := "\n".join(paragraphs).strip()) > MAX_NOTES:
+        raise Problem(f"The speaker's notes have {len(joined):,} letters: {MAX_NOTES:,} at most, please.")
+    return _line(title, MAX_TITLE, "A slide's title"), _line(sentence, MAX_SENTENCE, "A slide's sentence"), joined
+
+
+def _line(text: str, most: int, what: str) -> str:
+    # A number and its percent sign stay on one line.
+    return re.sub(r"(?<=\d) (?=%)", NBSP, line(text, most, what))
+
+
+def _number(database: sqlite3.Connection, id: str) -> int:
+    row = database.execute("SELECT n FROM decks WHERE id = ?", (id,)).fetchone()
+    if row is None:
+        raise Problem(GONE)
+    return int(row[0])
+
+
+def _order(database: sqlite3.Connection, n: int) -> list[str]:
+    return [id for (id,) in database.execute("SELECT id FROM slides WHERE deck = ? ORDER BY place, n", (n,))]
+
+
+def _arrange(database: sqlite3.Connection, n: int, ids: Sequence[str]) -> None:
+    places = [(place, id, n) for place, id in enumerate(ids)]
+    database.executemany("UPDATE slides SET place = ? WHERE id = ? AND deck = ?", places)
+    _touch(database, n)
+
+
+def _touch(database: sqlite3.Connection, n: int) -> None:
+    database.execute("UPDATE decks SET changed = ? WHERE n = ?", (now(), n))
+
+
+def _deck(database: sqlite3.Connection, id: str) -> Deck:
+    row = database.execute("SELECT n, title, created, changed, ready FROM decks WHERE id = ?", (id,)).fetchone()
+    if row is None:
+        raise Problem(GONE)
+    n, title, created, changed, ready = row
+    listed = database.execute(f"SELECT {_COLUMNS} FROM slides WHERE deck = ? ORDER BY place, n", (n,)).fetchall()
+    created, changed = (EPOCH + timedelta(microseconds=at) for at in (created, changed))
+    return Deck(id, title, tuple(map(_slide, listed)), created, changed, ready)
+
+
+def _slide_row(database: sqlite3.Connection, id: str) -> tuple[int, Slide]:
+    row = database.execute(f"SELECT deck, {_COLUMNS} FROM slides WHERE id = ?", (id,)).fetchone()
+    if row is None:
+        raise Problem(NO_SLIDE)
+    return row[0], _slide(row[1:])
+
+
+def _slide(row: Sequence[Any]) -> Slide:
+    id, kind, title, sentence, notes, view, records = row
+    try:
+        first = _VIEW.validate_json(view)
+    except ValueError:
+        first = SceneView()
+    return Slide(id, kind, title, sentence, notes, first, read_list(str, records) or ())

@@ -1,0 +1,210 @@
+"""Make scenes of explanations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sightglass.deck.scene import (
+    MAX_BOXES,
+    MAX_MAPS,
+    MAX_NOTES,
+    MAX_SENTENCE,
+    MAX_SIDE,
+    MAX_TITLE,
+    PICTURE_SIDE,
+    Panel,
+    Scene,
+    SceneMap,
+    SceneProof,
+    SceneView,
+)
+from sightglass.explain.picture.image import to_jpeg
+from sightglass.export.proof.chart import TITLES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.deck.scene import Curves, Fraction, Kind
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.result import Result
+    from sightglass.history.records import Record, SavedMap
+    from sightglass.models.adapter import Prediction
+    from sightglass.models.geometry import Geometry
+
+QUALITY = 88
+ANSWERS = 5
+"""Of a classifier."""
+
+
+def scene(
+    image: Image,
+    panels: Sequence[Panel],
+    *,
+    title: str,
+    sentence: str,
+    notes: str = "",
+    kind: Kind = "picture",
+    proof: SceneProof | None = None,
+    view: SceneView | None = None,
+    commands: Sequence[str] = (),
+) -> Scene:
+    """Return a scene of a picture and what models answered about it; long texts are cut at a word."""
+    pixels = image.thumbnail(PICTURE_SIDE)
+    return Scene(
+        kind,
+        shortened(title, MAX_TITLE),
+        shortened(sentence, MAX_SENTENCE),
+        shortened(notes, MAX_NOTES),
+        to_jpeg(pixels, QUALITY),
+        (pixels.shape[1], pixels.shape[0]),
+        tuple(panels),
+        proof,
+        view=view or SceneView(),
+        commands=tuple(commands),
+    )
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most so many letters, cut at a word and ended with an ellipsis."""
+    text = text.strip()
+    if len(text) <= most:
+        return text
+    return f"{text[: most - 1].rsplit(maxsplit=1)[0]}…"
+
+
+def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
+    """Return what a model answered about a picture, with its maps; `name`: instead of the model's.
+
+    Of more maps than a panel has, the first, with that at `index` among them: `place` says where.
+
+    >>> from sightglass import Explainer
+    >>> panel(Explainer()("bus.jpg", top_k=1)).maps[0].values.shape
+    (960, 720)
+    """
+    return _panel(
+        name or result.model.name,
+        result.model.task,
+        result.predictions,
+        [_of_heatmap(result, i) for i in _shown(len(result.heatmaps), index)],
+        (result.image.width, result.image.height),
+    )
+
+
+def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
+    """Return the same of a record of the history and its maps, with the selected one, without loading the model."""
+    from sightglass.models.catalog import catalog
+
+    spec = catalog().get(record.model)
+    chosen = [maps[i] for i in _shown(len(maps), record.index)]
+    return _panel(
+        spec.name if spec else record.model,
+        record.task,
+        record.predictions,
+        [_map(one.label, one.score, one.at_input, one.geometry, one.boxes) for one in chosen],
+        (record.width, record.height),
+    )
+
+
+def _shown(count: int, index: int) -> list[int]:
+    if index < MAX_MAPS:
+        return list(range(min(count, MAX_MAPS)))
+    return [*range(MAX_MAPS - 1), index]
+
+
+def place(index: int) -> int:
+    """Return where a panel has the map of that index."""
+    return min(index, MAX_MAPS - 1)
+
+
+def _panel(
+    name: str, task: str, predictions: Sequence[Prediction], maps: Sequence[SceneMap], size: tuple[int, int]
+) -> Panel:
+    most = MAX_BOXES if task == "detect" else ANSWERS
+    boxes = [(fraction(one.box, size), one.label, _share(one.score)) for one in predictions if one.box is not None]
+    return Panel(
+        name[:200],
+        tuple((one.label[:200], _share(one.score)) for one in predictions[:most]),
+        tuple(maps),
+        tuple((box, label[:200], score) for box, label, score in boxes[:MAX_BOXES]),
+    )
+
+
+def _of_heatmap(result: Result, index: int) -> SceneMap:
+    heatmap: Heatmap = result.heatmaps[index]
+    target = heatmap.target
+    score = max((one.score for one in result.predictions if one.index == target.index), default=None)
+    return _map(target.label, score, heatmap.at_input, heatmap.geometry, result.own(index))
+
+
+def _map(
+    label: str,
+    score: float | None,
+    at_input: NDArray[np.float32],
+    geometry: Geometry,
+    boxes: Sequence[Prediction],
+) -> SceneMap:
+    (height, width), scale = geometry.original, min(1.0, MAX_SIDE / max(geometry.original))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    by = height / size[0], width / size[1]
+    small = replace(geometry, original=size, scale=(geometry.scale[0] * by[0], geometry.scale[1] * by[1]))
+    values = np.rint(np.clip(small.to_original(at_input), 0, 1) * 255).astype(np.uint8)
+    whole = geometry.seen == (0, 0, width, height)
+    own = [one.box for one in boxes if one.box is not None]
+    return SceneMap(
+        label[:200],
+        None if score is None else _share(score),
+        values,
+        fraction(own[0], (width, height)) if len(own) == 1 else None,
+        None if whole else fraction(geometry.seen, (width, height)),
+    )
+
+
+def fraction(box: tuple[float, float, float, float], size: tuple[int, int]) -> Fraction:
+    """Return an xyxy box in pixels as shares of a picture of that width and height."""
+    left, top, right, bottom = (float(np.clip(at / of, 0, 1)) for at, of in zip(box, (*size, *size), strict=True))
+    return left, top, right, bottom
+
+
+def proof(found: Proof, *, panel: int = 0, map: int = 0) -> SceneProof:
+    """Return a proof's first filling as it is drawn, controls at the map's own shares."""
+    own = found.map
+    shares = own.shares.tolist()
+    titles = TITLES | {"runner-up": f"Map of {found.runner_up}"}
+    controls = {titles[name]: _control(found, name, shares) for name in found.controls}
+    hide, keep = controls.get(titles["random"], ((), ()))
+    return SceneProof(
+        found.label[:200],
+        tuple(shares),
+        _scores(own.deletion.score),
+        _scores(own.insertion.score),
+        hide,
+        keep,
+        found.sentence,
+        controls,
+        panel,
+        map,
+    )
+
+
+def _control(found: Proof, name: str, shares: Sequence[float]) -> Curves:
+    curves = found.of(name)
+    hide, keep = (
+        np.interp(shares, curves[0].shares, np.mean([getattr(curve, way).score for curve in curves], axis=0))
+        for way in ("deletion", "insertion")
+    )
+    return _scores(hide), _scores(keep)
+
+
+def _scores(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(_share(float(value)) for value in values)
+
+
+def _share(value: float) -> float:
+    return round(min(max(float(value), 0.0), 1.0), 5)

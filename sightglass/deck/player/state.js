@@ -1,0 +1,184 @@
+// What the stage shows: which slide, how far it is built up, and what of it was chosen. No page and no pixels.
+
+/**
+ * @typedef {"words"|"clip"|"picture"|"said"|"looked"|"proof"} Step  of the build-up of a slide, in this order
+ * @typedef {import("./scenes.js").Scene} Scene
+ * @typedef {import("../../common/style.js").Mode} Mode
+ * @typedef {{slide: number, step: number, panel: number|null, choice: number, colormap: string, mode: Mode,
+ *   opacity: number, threshold: number, own: boolean, plain: boolean, black: boolean, help: boolean, share: number,
+ *   keeps: boolean, playing: boolean}} State  step: place in `stepsOf`; panel: the model shown alone; choice: place among the answers of
+ *   the first panel shown; own: nobody chose yet; plain: the picture covers its map; share: of the picture that a proof hides; keeps: or keeps
+ * @typedef {{do: "next"|"previous"|"first"|"last"|"plain"|"colormap"|"model"|"proof"|"black"|"help"|"escape"|"keeps"
+ *   |"more"|"less"|"toggle"}
+ *   | {do: "answer"|"slide"|"show", value: number} | {do: "set", value: Partial<State>}} Action  answer: from 0; slide: go
+ *   there; show: that model alone, or all where it is alone; more, less: of the picture hidden; toggle: the picture or its
+ *   map, or play and pause
+ */
+
+const SHARE = 0.2;
+
+/** The steps in which a slide is built up. @param {Scene} scene @returns {Step[]} */
+export function stepsOf({ kind, panels, proof, file }) {
+  if (kind === "clip") return ["clip"];
+  if (!file) return ["words"];
+  /** @type {Step[]} */
+  const steps = ["picture"];
+  if (kind === "story") return [...steps, ...panels.map(() => /** @type {Step} */ ("looked")), ...(proof ? /** @type {Step[]} */ (["proof"]) : [])];
+  if (panels.some(({ answers }) => answers.length)) steps.push("said");
+  if (panels.some(({ maps }) => maps.length)) steps.push("looked");
+  if (proof && steps.includes("looked")) steps.push("proof");
+  return steps;
+}
+
+/** Where a slide begins. @param {Scene[]} scenes @param {number} slide @param {boolean} [built]  all of it but its proof @returns {State} */
+export function begin(scenes, slide, built = false) {
+  const scene = scenes[slide], { view } = scene, single = scene.kind === "picture";
+  const panel = single || scene.panels.length === 1 ? Math.min(view.panel, Math.max(0, scene.panels.length - 1)) : null;
+  const answers = scene.panels[panel ?? 0]?.answers ?? [];
+  return {
+    ...{ slide, step: built ? lastOf(scene) : 0, panel, choice: Math.max(0, answers.findIndex(({ map }) => map === view.map)) },
+    ...{ colormap: view.colormap, mode: view.mode, opacity: view.opacity, threshold: view.threshold },
+    ...{ own: view.map === 0, plain: false, black: false, help: false, share: SHARE, keeps: false, playing: scene.kind === "clip" },
+  };
+}
+
+/** The last step but the proof. @param {Scene} scene */
+function lastOf(scene) {
+  return stepsOf(scene).filter((step) => step !== "proof").length - 1;
+}
+
+/** Whether all of a slide but its proof is shown. @param {Scene[]} scenes @param {State} state */
+export function isBuilt(scenes, { slide, step }) {
+  return step >= lastOf(scenes[slide]);
+}
+
+/** @param {Scene[]} scenes @param {State} state */
+export function stepOf(scenes, { slide, step }) {
+  return stepsOf(scenes[slide])[step];
+}
+
+/** Whether that much of the slide is shown already. @param {Scene[]} scenes @param {State} state @param {Step} step */
+export function reached(scenes, state, step) {
+  const at = stepsOf(scenes[state.slide]).indexOf(step);
+  return at >= 0 && state.step >= at;
+}
+
+/**
+ * How much of a panel is shown; those of a story come one by one.
+ * @param {Scene[]} scenes @param {State} state @param {number} index of the panel @returns {Step|"later"}
+ */
+export function shownOf(scenes, state, index) {
+  const scene = scenes[state.slide], step = stepOf(scenes, state);
+  if (scene.kind !== "story" || step === "proof") return step;
+  if (state.step > index) return "looked";
+  return index ? "later" : "picture";
+}
+
+/**
+ * The place of the answer that a panel is about: the chosen one, by its name where the panel is another model's; before
+ * anybody chose, each model's own first map; -1 where it has none.
+ * @param {Scene} scene @param {State} state @param {number} index of the panel
+ */
+export function chosenOf(scene, state, index) {
+  const first = state.panel ?? 0, answers = scene.panels[index]?.answers ?? [];
+  if (index === first) return state.choice;
+  if (state.own) return answers.findIndex(({ map }) => map === 0);
+  const label = scene.panels[first]?.answers[state.choice]?.label, named = answers.findIndex((one) => one.label === label && one.map !== null);
+  return named >= 0 ? named : answers.findIndex((one) => one.label === label);
+}
+
+/** The map that a panel shows; null where it has none. @param {Scene} scene @param {State} state @param {number} index of the panel @returns {number|null} */
+export function mapOf(scene, state, index) {
+  return scene.panels[index]?.answers[chosenOf(scene, state, index)]?.map ?? null;
+}
+
+/** Return the state after an action. @param {Scene[]} scenes @param {State} state @param {Action} action @returns {State} */
+export function act(scenes, state, action) {
+  // What a person does in the dark, or before the list of keys, brings the slide back and does no more.
+  if (state.black && action.do !== "set") return { ...state, black: false };
+  if (state.help && action.do !== "set") return { ...state, help: false };
+  const scene = scenes[state.slide], steps = stepsOf(scene);
+  switch (action.do) {
+    case "next":
+      if (state.step < steps.length - 1) return { ...state, step: state.step + 1, plain: false };
+      return state.slide < scenes.length - 1 ? moved(scenes, state, state.slide + 1) : state;
+    case "previous":
+      if (state.step > 0) return { ...state, step: state.step - 1, plain: false };
+      return state.slide > 0 ? moved(scenes, state, state.slide - 1, true) : state;
+    case "first":
+      return moved(scenes, state, 0);
+    case "last":
+      return moved(scenes, state, scenes.length - 1);
+    case "slide":
+      return action.value in scenes ? moved(scenes, state, action.value) : state;
+    case "set":
+      return { ...state, ...action.value };
+    case "black":
+      return { ...state, black: true };
+    case "help":
+      return { ...state, help: true };
+    case "escape":
+      return state;
+    default:
+      return actOn(scene, steps, state, action);
+  }
+}
+
+/** @param {Scene[]} scenes @param {State} state @param {number} slide @param {boolean} [built] @returns {State} */
+function moved(scenes, state, slide, built) {
+  return { ...begin(scenes, slide, built), black: state.black };
+}
+
+/** Actions on the slide that is shown. @param {Scene} scene @param {Step[]} steps @param {State} state @param {Action} action @returns {State} */
+function actOn(scene, steps, state, action) {
+  const looked = steps.indexOf("looked"), proof = steps.indexOf("proof"), shown = looked >= 0 && state.step >= looked;
+  switch (action.do) {
+    case "toggle":
+      if (scene.kind === "clip") return { ...state, playing: !state.playing };
+      if (looked < 0) return state;
+      return shown ? { ...state, plain: !state.plain } : { ...state, step: looked, plain: false };
+    case "plain":
+      return { ...state, plain: !state.plain };
+    case "colormap": {
+      const names = scene.colormaps, at = names.indexOf(state.colormap);
+      return { ...state, colormap: names[(at + 1) % names.length] };
+    }
+    case "answer": {
+      const found = scene.panels[state.panel ?? 0]?.answers[action.value];
+      if (!found || found.map === null) return state;
+      return { ...state, choice: action.value, own: false, plain: false, step: state.step < looked || state.step === proof ? looked : state.step };
+    }
+    case "model":
+      return nextModel(scene, state);
+    case "show":
+      return withModel(scene, state, scene.kind !== "picture" && state.panel === action.value ? null : action.value);
+    case "proof":
+      return proof < 0 ? state : { ...state, step: state.step === proof ? looked : proof, plain: false };
+    case "keeps":
+      return { ...state, keeps: !state.keeps };
+    case "more":
+    case "less": {
+      const steps20 = Math.round(20 * state.share) + (action.do === "more" ? 1 : -1);
+      return { ...state, share: Math.min(1, Math.max(0, steps20 / 20)) };
+    }
+    default:
+      return state;
+  }
+}
+
+/** All models, then each alone; of a slide that shows one at a time the next. @param {Scene} scene @param {State} state @returns {State} */
+function nextModel(scene, state) {
+  const count = scene.panels.length;
+  if (count < 2) return state;
+  if (scene.kind === "picture") return withModel(scene, state, ((state.panel ?? 0) + 1) % count);
+  const next = state.panel === null ? 0 : state.panel + 1;
+  return withModel(scene, state, next < count ? next : null);
+}
+
+/** Show another model and keep the answer, by its name. @param {Scene} scene @param {State} state @param {number|null} panel @returns {State} */
+function withModel(scene, state, panel) {
+  if (panel !== null && !(panel in scene.panels)) return state;
+  const { answers } = scene.panels[panel ?? 0], found = chosenOf(scene, state, panel ?? 0);
+  const choice = answers[found]?.map === undefined || answers[found].map === null ? answers.findIndex(({ map }) => map !== null) : found;
+  return { ...state, panel, choice: Math.max(0, choice) };
+}

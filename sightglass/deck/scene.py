@@ -1,0 +1,241 @@
+"""The contents of a slide: pictures, maps, numbers.
+
+`payload` packs scenes for the player in the browser, and for the page that plays without a network; `scenes` takes them
+apart again. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field, GetPydanticSchema, TypeAdapter
+from pydantic_core import core_schema
+
+from sightglass.common.errors import Problem
+from sightglass.common.legible import legible
+from sightglass.common.packing import packed, unpacked
+from sightglass.explain.recipe import Label, Legible, Share
+from sightglass.explain.rendering.style import VIEWER_STYLE, Mode, Style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.common.files import Json
+
+VERSION = 1
+MAX_SIDE, PICTURE_SIDE = 960, 1920
+"""Maximum cells of a map's longer side, and pixels of a picture's."""
+MAX_SCENES, MAX_PANELS, MAX_MAPS, MAX_BOXES = 200, 6, 9, 100
+"""Maximum number of scenes of a deck, of panels of a scene, and of maps and boxes of a panel."""
+MAX_TITLE, MAX_SENTENCE, MAX_NOTES = 120, 400, 4_000
+"""Maximum number of letters."""
+UNREADABLE = "These slides cannot be read: they are damaged, or of a newer version."
+
+Kind = Literal["picture", "models", "story", "clip", "words"]
+Fraction = tuple[Share, Share, Share, Share]
+"""xyxy in shares of the picture, 0..1: left, top, right, bottom."""
+Index = Annotated[int, Field(ge=0, le=100_000)]
+Scores = Annotated[tuple[Share, ...], Field(min_length=2)]
+Curves = tuple[Scores, Scores]
+"""The score, 0..1, at each of a proof's shares: with that share hidden, hottest first, and with only that kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class SceneMap:
+    """A heatmap of one answer."""
+
+    label: Label
+    score: Share | None
+    """0..1; None where the answer is not among the predictions."""
+    values: Annotated[NDArray[np.uint8], GetPydanticSchema(lambda *_: core_schema.any_schema())]
+    """uint8 (h, w), 0..255 for 0..1, on the picture's own grid reduced to at most MAX_SIDE a side; 0 outside `seen`."""
+    box: Fraction | None = None
+    """The detector's box that the map explains; None if there is none, or several."""
+    seen: Fraction | None = None
+    """The part of the picture that the model saw; None: all of it."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One model's answers about the picture of a scene."""
+
+    name: Label
+    """The model's title: `EfficientNet-Lite0`."""
+    answers: Annotated[tuple[tuple[Label, Share], ...], Field(max_length=MAX_BOXES)] = ()
+    """(label, score in 0..1), most sure first; of a detector those of its boxes."""
+    maps: Annotated[tuple[SceneMap, ...], Field(max_length=MAX_MAPS)] = ()
+    """Of the answers that have a map, in the order of the view they come from."""
+    boxes: Annotated[tuple[tuple[Fraction, Label, Share], ...], Field(max_length=MAX_BOXES)] = ()
+    """(box, label, score) of a detector, most sure first."""
+
+
+@dataclass(frozen=True)
+class SceneProof:
+    """What happens to the answer as the hottest places are hidden, or alone kept, beside random places."""
+
+    label: Label
+    """Of the answer that was proved."""
+    shares: Scores
+    """0..1, from nothing to the whole picture."""
+    hide: Scores
+    keep: Scores
+    """Scores, 0..1, one at each share, of the first filling."""
+    control_hide: Scores
+    control_keep: Scores
+    """Those of random places: the mean over their seeds, at the same shares."""
+    sentence: Annotated[
+        str, Field(max_length=MAX_SENTENCE * 2), AfterValidator(lambda text: legible(text, MAX_SENTENCE * 2))
+    ]
+    """What follows, measured: see `Proof.sentence`."""
+    controls: dict[Legible, Curves] = field(default_factory=dict)
+    """All controls, by title: `Random places`, `Edges in the picture`."""
+    panel: Index = 0
+    map: Index = 0
+    """The panel, and its map, that was proved."""
+
+
+@dataclass(frozen=True)
+class SceneView:
+    """Which map a scene shows first, and its style by the names under which it is stored."""
+
+    panel: Index = 0
+    map: Index = 0
+    colormap: Annotated[str, Field(max_length=40)] = VIEWER_STYLE.colormap
+    mode: Mode = VIEWER_STYLE.mode
+    opacity: Share = VIEWER_STYLE.alpha
+    """0..1, as the viewer's."""
+    threshold: Share = VIEWER_STYLE.threshold
+    """0..1: values below it are not drawn."""
+
+    @property
+    def style(self) -> Style:
+        return Style(mode=self.mode, colormap=self.colormap, alpha=self.opacity, threshold=self.threshold)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One slide, self-contained.
+
+    >>> scene = Scene("words", "When does it lie?", "Where the model goes by something else than you do.")
+    >>> scenes(payload([scene]))[0].title
+    'When does it lie?'
+    """
+
+    kind: Kind
+    """`models`: one panel a model, small to large. `story`: a panel a step, as the cheat's two models."""
+    title: Annotated[str, Field(max_length=MAX_TITLE)]
+    sentence: Annotated[str, Field(max_length=MAX_SENTENCE)]
+    notes: Annotated[str, Field(max_length=MAX_NOTES)] = ""
+    """For the speaker."""
+    picture: bytes | None = None
+    """JPEG."""
+    size: tuple[Index, Index] = (0, 0)
+    """Width and height of `picture` (of `clip`, for a clip) in pixels; zeros without one."""
+    panels: Annotated[tuple[Panel, ...], Field(max_length=MAX_PANELS)] = ()
+    proof: SceneProof | None = None
+    clip: bytes | None = None
+    """MP4."""
+    view: SceneView = SceneView()
+    commands: Annotated[tuple[Annotated[str, Field(max_length=4_000)], ...], Field(max_length=MAX_PANELS)] = ()
+    """What makes its maps again, a command a panel, for notes and handouts; empty where there is none."""
+
+
+def payload(scenes: Sequence[Scene]) -> bytes:
+    """Pack scenes as `sightglass/components/proof/payload.py` packs its own: [u32 length][JSON, padded to 4][blob]….
+
+    The JSON is {version, scenes, sizes}: each scene its fields by name; `picture` and `clip` are the index of a blob or
+    null; a map's `values` is {blob, shape: [h, w]}. Its blob is zlib-deflated bytes, each the difference (mod 256) to
+    the one left of it, the first of a row to 0. A blob that occurs twice is packed once.
+    """
+    blobs: dict[bytes, int] = {}
+    plain = [_plain(scene, blobs) for scene in scenes]
+    return packed({"version": VERSION, "scenes": plain}, list(blobs))
+
+
+def _plain(scene: Scene, blobs: dict[bytes, int]) -> Json:
+    def index(data: bytes | None) -> int | None:
+        return None if data is None else blobs.setdefault(data, len(blobs))
+
+    picture, clip = index(scene.picture), index(scene.clip)
+    panels = []
+    for panel in scene.panels:
+        maps = [
+            {"label": one.label, "score": one.score, "box": one.box, "seen": one.seen}
+            | {"values": {"blob": index(_deflated(one.values)), "shape": list(one.values.shape)}}
+            for one in panel.maps
+        ]
+        panels.append({"name": panel.name, "answers": panel.answers, "maps": maps, "boxes": panel.boxes})
+    return {
+        "kind": scene.kind,
+        "title": scene.title,
+        "sentence": scene.sentence,
+        "notes": scene.notes,
+        "picture": picture,
+        "size": scene.size,
+        "panels": panels,
+        "proof": None if scene.proof is None else asdict(scene.proof),
+        "clip": clip,
+        "view": asdict(scene.view),
+        "commands": scene.commands,
+    }
+
+
+def _deflated(values: NDArray[np.uint8]) -> bytes:
+    steps = np.diff(values, axis=1, prepend=np.zeros((len(values), 1), np.uint8))
+    return zlib.compress(np.ascontiguousarray(steps, np.uint8).tobytes(), 6)
+
+
+def scenes(data: bytes) -> tuple[Scene, ...]:
+    """Return the scenes that `payload` was given. Bytes from strangers are safe: nothing is run, and all is checked.
+
+    Raises Problem, one sentence, for anything that is damaged, too large or out of range.
+    """
+    try:
+        head, blobs = unpacked(data)
+        if head["version"] != VERSION or len(head["scenes"]) > MAX_SCENES:
+            raise ValueError("another version, or too many")
+        return tuple(_scene(plain, blobs) for plain in head["scenes"])
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError, zlib.error) as error:
+        raise Problem(UNREADABLE) from error
+
+
+def _scene(plain: Json, blobs: Sequence[bytes]) -> Scene:
+    """Return a scene from its JSON; raises ValueError and others where it is not valid."""
+    files = {name: None if plain[name] is None else blobs[_READ_INDEX(plain[name])] for name in ("picture", "clip")}
+    if not (files["picture"] or JPEG).startswith(JPEG) or (files["clip"] or MP4)[4:8] != MP4[4:8]:
+        raise ValueError("no JPEG, or no MP4")
+    panels = []
+    for panel in plain["panels"][: MAX_PANELS + 1]:
+        maps = [one | {"values": _inflated(one["values"], blobs)} for one in panel["maps"][: MAX_MAPS + 1]]
+        panels.append(panel | {"maps": maps})
+    scene: Scene = _READ_SCENE(plain | files | {"panels": panels})
+    for at in (scene.view, scene.proof):
+        if at and scene.panels and at.map >= max(len(scene.panels[at.panel].maps), 1):
+            raise ValueError("no such map")
+    if scene.proof and {len(curve) for curve in _curves(scene.proof)} != {len(scene.proof.shares)}:
+        raise ValueError("curves of other lengths")
+    return scene
+
+
+def _curves(proof: SceneProof) -> list[Scores]:
+    every = [curve for pair in proof.controls.values() for curve in pair]
+    return [proof.hide, proof.keep, proof.control_hide, proof.control_keep, *every]
+
+
+def _inflated(plain: Json, blobs: Sequence[bytes]) -> NDArray[np.uint8]:
+    height, width = map(_READ_INDEX, plain["shape"])
+    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
+        raise ValueError("no map's size")
+    # No more than it may hold: a few bytes can inflate to gigabytes.
+    steps = zlib.decompressobj().decompress(blobs[_READ_INDEX(plain["blob"])], height * width + 1)
+    values = np.frombuffer(steps, np.uint8).reshape(height, width)
+    return np.add.accumulate(values, axis=1, dtype=np.uint8)
+
+
+JPEG, MP4 = b"\xff\xd8\xff", b"\0\0\0\0ftyp"
+_READ_INDEX = TypeAdapter(Index).validate_python
+_READ_SCENE = TypeAdapter(Scene).validate_python

@@ -1,0 +1,131 @@
+"""Captions of maps."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from sightglass.common.errors import Problem
+from sightglass.explain import phrases
+from sightglass.explain.findings.diagnosis import diagnose
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import own_boxes, percent
+from sightglass.models.preprocess import WAYS
+
+if TYPE_CHECKING:
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.recipe import Recipe
+    from sightglass.explain.result import Result
+    from sightglass.models.adapter import Prediction
+
+PARTS = {"class": "", "contrast": " against the other classes", "objectness": " (objectness)"}
+PARTS |= {"all": ", class and box"} | {side: f", its {side} side" for side in ("left", "top", "right", "bottom")}
+STATES = {
+    "flat": "it is the same everywhere",
+    "no evidence": "there is no evidence for it",
+    "not a number": "its values are not numbers",
+}
+"""Why a map shows nothing, as the second half of a sentence."""
+
+
+def checked(explanation: Result, index: int) -> Heatmap:
+    """Return the heatmap at `index`; raise a Problem where there is none."""
+    many = len(explanation.heatmaps)
+    if not many:
+        raise Problem(f"There is no map of {explanation.image.name} to export: the model found nothing in it.")
+    if not 0 <= index < many:
+        raise Problem(f"There is no map {index}: there are {many}, from 0.")
+    return explanation.heatmaps[index]
+
+
+def score(explanation: Result, index: int) -> float | None:
+    """Return the model's score of a map's target; None where it is not among the predictions."""
+    target = explanation.heatmaps[index].target.index
+    own = explanation.own(index) or [p for p in explanation.predictions if p.index == target]
+    return max((p.score for p in own), default=None)
+
+
+def title(explanation: Result, index: int) -> str:
+    """Return a map's title: `minibus, 62 %`."""
+    sure = score(explanation, index)
+    label = explanation.heatmaps[index].target.label
+    return label if sure is None else f"{label}, {percent(sure)}"
+
+
+def with_score(prediction: Prediction) -> str:
+    """Return a prediction with its score: `minibus 62 %`."""
+    return f"{prediction.label} {percent(prediction.score)}"
+
+
+def number(value: float) -> str:
+    """Format three significant digits, with a true minus."""
+    return f"{value:.3g}".replace("-", "−")
+
+
+def bar(heatmap: Heatmap) -> tuple[tuple[str, str, str], str]:
+    """Return the labels at 0, in the middle and at 1 of the colour bar, and their unit."""
+    if heatmap.ends is not None:
+        low, high = heatmap.ends
+        return (number(low), number((low + high) / 2), number(high)), "raw value, negative values cut off"
+    many = len(heatmap.layers)
+    own = "scaled to its own maximum"
+    return ("0", "0.5", "1"), f"mean of {many} layers, each {own}" if many > 1 else own
+
+
+def caption(explanation: Result, index: int) -> str:
+    """Return the whole caption in one paragraph."""
+    heatmap, recipe = explanation.heatmaps[index], explanation.recipe
+    method, layers = METHODS[heatmap.method], list(heatmap.layers)
+    part = PARTS.get(recipe.part, f", its {recipe.part}")
+    fit = WAYS.get(recipe.preprocessing, recipe.preprocessing)
+    adapter = explanation.evidence.resident.adapter
+    if recipe.preprocessing == "trained" and adapter.resizing:
+        fit = f"{fit} ({adapter.resizing})"
+    where = f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}"
+    maximum = "of all maps of this picture" if heatmap.scale == "shared" else "of this map"
+    sentences = [
+        f"{explanation.image.name}: {method.name} ({method.paper}) of {recipe.model} for {title(explanation, index)}"
+        f"{part}; {where}; fit: {fit[0].lower()}{fit[1:]}.",
+        f"1 on the scale is the maximum {maximum}.",
+    ]
+    if heatmap.state != "ok":
+        sentences.append(f"The map is empty: {STATES[heatmap.state]}.")
+    left, top, right, bottom = heatmap.seen
+    if (right - left) * (bottom - top) < explanation.image.width * explanation.image.height:
+        sentences.append("The model did not see the faded part.")
+    return " ".join([*sentences, made(explanation)])
+
+
+def made(explanation: Result) -> str:
+    """Return versions and hashes in one sentence."""
+    recipe = explanation.recipe
+    known = ("sightglass", "torch", "torchvision", "timm", "ultralytics")
+    used = ", ".join(f"{name} {version}" for name, version in recipe.versions.items() if name in known)
+    return f"{used}; weights {recipe.weights_sha256[:12]}, picture {recipe.picture_sha256[:12]} (sha256)."
+
+
+def caveats(explanation: Result, index: int) -> list[str]:
+    """Return the limitations of a map, each with its level; one line in any case."""
+    words = {"serious": "Serious", "caution": "Caution", "note": "Note"}
+    found = [f"{words[finding.level]}: {finding.text}" for finding in diagnose(explanation, index)]
+    return found or ["No limitations found."]
+
+
+def inside_boxes(explanation: Result, index: int) -> str:
+    """Say where a map's evidence is, by boxes; empty for a map without boxes."""
+    numbers = explanation.box_numbers(index)
+    if numbers is None:
+        return ""
+    own = own_boxes(explanation.options.per, len(explanation.own(index)))
+    which = own.replace("own ", "")
+    return (
+        f"Evidence by boxes: {phrases.listing(numbers.words(own))}; {which} {'is' if which == 'its box' else 'are'} "
+        f"{percent(numbers.area)} of the area."
+    )
+
+
+def listing(recipe: Recipe) -> str:
+    """Return a recipe as JSON, one line per field."""
+    fields = recipe.model_dump(mode="json").items()
+    lines = (f" {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields)
+    return "{\n" + ",\n".join(lines) + "\n}"

@@ -1,0 +1,137 @@
+"""The command or Python call that reproduces a recipe."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from sightglass.common.errors import ModelProblem
+from sightglass.common.legible import legible
+from sightglass.explain.evidence.targets import EMBEDDING
+from sightglass.explain.options import OFFERED
+from sightglass.models import catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sightglass.explain.recipe import Recipe
+    from sightglass.models.geometry import Box
+
+_BEGIN = ["python", "-m", "sightglass"]
+_FORMERLY = ["python", "-m", "explain"]
+"""In decks and records that were made before the project was one package."""
+_FLAGS = {"--model", "--candidate", "--device"} | {
+    name for option in OFFERED.values() for name in option.flag.split() if name.startswith("--")
+}
+"""All that `line` writes, or wrote; each takes a value. Others write files where they are told to."""
+_ALWAYS = ("method", "layers", "targets", "per")
+"""Options whose default depends on the model or the verb."""
+
+
+def line(recipe: Recipe) -> str:
+    """Return the command, quoted for a shell; the call in Python for a model that no catalogue names, and for a
+    vocabulary that no command can give.
+
+    It gives every option whose default depends on the model (method, layers, targets, device), and others only where
+    they differ from the default.
+
+        line(result.recipe)  # "python -m sightglass image bus.jpg --model efficientnet-lite0 --method hirescam ..."
+    """
+    if not _in_catalog(recipe.model):
+        return _call(recipe, "model")
+    labels = *recipe.vocabulary, *(name for _, name in recipe.examples)
+    # A flag takes a number for an index, and a comma for the end of a word.
+    if any(not label or label.isdigit() or "," in label for label in labels):
+        return _call(recipe, repr(recipe.model))
+    verb, name = "detect" if detects(recipe) else "image", recipe.picture_name
+    flags = [("--model", recipe.model), *_flags(recipe, verb), ("--device", recipe.device)]
+    picture = f"./{name}" if name.startswith("-") else name
+    return shlex.join([*_BEGIN, verb, picture, *(word for pair in flags for word in pair)])
+
+
+def replay(recipe: Recipe, file: str = "recipe.json") -> str:
+    """Return the command that replays a recipe from its file, or from any file that it is embedded in, and checks the
+    picture and the weights; empty for a model that no catalogue names, which it could not load."""
+    if not _in_catalog(recipe.model):
+        return ""
+    return shlex.join([*_BEGIN, "replay", file, "--picture", recipe.picture_name])
+
+
+def made_here(text: str) -> bool:
+    """Whether `line` could have written this, for a model of the catalogue here: others in a stranger's file are not
+    shown, because they may write elsewhere, open a model's file, or do more in a shell or a terminal."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return False
+    picture, flags, values = words[4:5], words[5::2], words[6::2]
+    given = dict(zip(flags, values, strict=False))
+    return (
+        words[:3] in (_BEGIN, _FORMERLY)
+        and words[3:4] in (["image"], ["detect"])
+        and shlex.join(words) == text.strip() == legible(text, len(text))
+        and not set("/\\") & set("".join(picture).removeprefix("./"))
+        and len(flags) == len(values)
+        and set(flags) <= _FLAGS
+        and _in_catalog(given.get("--model", ""))
+    )
+
+
+def detects(recipe: Recipe) -> bool:
+    """Whether the recipe's model is a detector; guessed from its options for an unknown model."""
+    try:
+        return catalog.spec(recipe.model).task == "detect"
+    except ModelProblem:
+        return recipe.per != "class"
+
+
+def _in_catalog(model: str) -> bool:
+    try:
+        catalog.spec(model)
+    except ModelProblem:
+        return False
+    return True
+
+
+def _call(recipe: Recipe, model: str) -> str:
+    """Return the call in Python; `model` is what stands for the model there."""
+    given = {name: value for name, option in OFFERED.items() if (value := getattr(recipe, name)) != option.default}
+    # The default part is the model's own.
+    given |= {"part": recipe.part}
+    if recipe.per == "picture":
+        del given["targets"]
+    arguments = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    call = f"Explainer({model})({recipe.picture_name!r}, {arguments})"
+    return f"{call}  # model: your {recipe.model}" if model == "model" else call
+
+
+def _flags(recipe: Recipe, verb: str) -> Iterator[tuple[str, str]]:
+    """Yield the flags of a recipe's options, each with its value."""
+    plain = {name: option.default for name, option in OFFERED.items()}
+    plain |= {"part": catalog.spec(recipe.model).first_part, "per": None if verb == "detect" else "class"}
+    for name in sorted(OFFERED, key=lambda name: name not in _ALWAYS):
+        option, value = OFFERED[name], getattr(recipe, name)
+        if name == "targets":
+            yield from _targets(recipe)
+        elif value == plain[name] or verb not in option.verbs.split():
+            continue
+        elif option.kind is not tuple or option.separator:
+            yield option.flag.split()[0], option.separator.join(value) if option.separator else str(value)
+        else:
+            yield from ((option.flag.split()[0], _text(one)) for one in value)
+
+
+def _targets(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    for target in recipe.targets if recipe.per != "picture" else ():
+        if isinstance(target, tuple):
+            yield "--candidate", ",".join(map(str, target))
+        elif target != EMBEDDING:
+            yield "--class", str(target)
+
+
+def _text(one: int | str | tuple[Box, str]) -> str:
+    """Return a class or an example as its flag takes it, each number of a box to its last digit."""
+    if not isinstance(one, tuple):
+        return str(one)
+    box, name = one
+    return f"{','.join(repr(edge).removesuffix('.0') for edge in box)}={name}"

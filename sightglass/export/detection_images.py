@@ -1,0 +1,76 @@
+"""Draw what a detector found: the picture, its boxes, and its maps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sightglass.common.files import file_stem
+from sightglass.explain.phrases import percent, plain_text
+from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.rendering.contact_sheet import boxes as draw_boxes
+from sightglass.explain.rendering.render import shown
+from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.explain.result import Result
+    from sightglass.models.adapter import Prediction
+
+
+def every_map(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> NDArray[np.uint8]:
+    """Draw all maps over the picture, each on its own scale, the hotter one where two overlap, and all `boxes`."""
+    pixels = explanation.image.pixels
+    if explanation.heatmaps:
+        hottest = np.maximum.reduce([heatmap.content for heatmap in explanation.heatmaps])
+        pixels = _under(explanation, hottest, style)
+    return _boxed(pixels, explanation.predictions if boxes else ())
+
+
+def one_map(explanation: Result, index: int, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> NDArray[np.uint8]:
+    """Draw one map over the picture, with its `boxes`."""
+    pixels = _under(explanation, explanation.heatmaps[index].content, style)
+    own = explanation.own(index) if boxes else ()
+    return _boxed(pixels, own, chosen=0 if len(own) == 1 else None)
+
+
+def tagger(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> Callable[[bytes, int], bytes]:
+    """Return `embedded_recipe.tagger` for pictures drawn in this style, with or without boxes."""
+    from sightglass.export import embedded_recipe
+
+    return embedded_recipe.tagger(
+        explanation, mode="overlay", colormap=style.colormap, alpha=style.alpha, even=style.even, boxes=boxes
+    )
+
+
+def files(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, JPEG) of the picture, of its boxes, of all maps together, and of each map.
+
+    All but the first carry the recipe; the two with all boxes carry that of the first map. `boxes` False: no box is
+    drawn over a map, and only the file that is about the boxes, `*_detection.jpg`, has them.
+
+        for name, data in files(Explainer("yolo11n")("bus.jpg"), boxes=False):
+            Path(name).write_bytes(data)
+    """
+    stem = file_stem(explanation.image.name.rsplit(".", 1)[0])
+    tagged, found = tagger(explanation, style, boxes=boxes), tagger(explanation, style)
+    yield f"{stem}_original.jpg", to_jpeg(explanation.image.pixels)
+    yield f"{stem}_detection.jpg", found(to_jpeg(_boxed(explanation.image.pixels, explanation.predictions)), 0)
+    yield f"{stem}_gradcam.jpg", tagged(to_jpeg(every_map(explanation, style, boxes=boxes)), 0)
+    for i, heatmap in enumerate(explanation.heatmaps):
+        name = f"{stem}_{i + 1:02}_{file_stem(heatmap.target.label)}.jpg"
+        yield name, tagged(to_jpeg(one_map(explanation, i, style, boxes=boxes)), i)
+
+
+def _under(explanation: Result, values: NDArray[np.float32], style: Style) -> NDArray[np.uint8]:
+    geometry = explanation.evidence.geometry
+    return shown(explanation.image.pixels, Field(values, geometry.extent, geometry.seen), style)
+
+
+def _boxed(pixels: NDArray[np.uint8], found: Sequence[Prediction], chosen: int | None = None) -> NDArray[np.uint8]:
+    items = [(p.box, plain_text(f"{p.label} {percent(p.score)}")) for p in found if p.box]
+    return draw_boxes(pixels, items, chosen=chosen) if items else pixels

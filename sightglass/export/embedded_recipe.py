@@ -1,0 +1,306 @@
+"""Embed a recipe in a file's metadata.
+
+PNG: an iTXt chunk `Sightglass`. JPG: EXIF UserComment. SVG: a metadata element. PDF: an entry of the document
+information. Each holds the same line of JSON. A PNG or JPG can also hold the original picture, in a private chunk
+`sgPc` or in APP15 segments: other programs ignore them, and drop them when they save the file.
+
+Files are untrusted: only lengths and one bounded line of JSON are parsed, and the JSON is validated by a schema.
+"""
+
+from __future__ import annotations
+
+import binascii
+import html
+import json
+import re
+import struct
+import zlib
+from typing import TYPE_CHECKING, Annotated, Literal
+from weakref import WeakKeyDictionary
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from sightglass.common.errors import ImageProblem
+from sightglass.explain.recipe import Label, Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, MutableMapping
+
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.result import Result
+
+MAX_TEXT = 2**18
+"""Maximum number of bytes of JSON that are read."""
+MAX_PICTURE = 8 * 2**20
+"""Maximum number of bytes of an embedded picture; a larger one is left out."""
+MAX_LOSSLESS = 4_000_000
+"""Maximum number of pixels of a picture that is encoded without loss for that."""
+_MAX_PARTS = 4096
+"""Maximum number of chunks or segments that are read before the pixels."""
+_SEGMENT = 65_533  # bytes after a JPEG segment's own length
+_PNG, _KEY, _OWN = b"\x89PNG\r\n\x1a\n", b"Sightglass", b"sgPc"
+_SVG = re.compile(rb'<metadata id="sightglass">([^<]{1,%d})</metadata>' % MAX_TEXT)
+_PDF = re.compile(rb"/Sightglass <([0-9A-F]{2,%d})>" % (2 * MAX_TEXT))
+
+_LOSSLESS: MutableMapping[Image, bytes] = WeakKeyDictionary()
+"""Lossless files of pictures that are not JPEG: half a second's work for 3 million pixels, used in many files."""
+
+Text = Annotated[str, StringConstraints(max_length=200)]
+
+
+class View(BaseModel):
+    """The display settings of an explanation."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    index: int = Field(default=0, ge=0, le=9999)
+    """Index among the recipe's targets."""
+    label: Label | None = None
+    """That target's class."""
+    screen: Literal["explore", "detect"] = "explore"
+    automatic: bool = False
+    """Whether the layers are the model's own."""
+    settings: dict[Text, bool | float | Text] = Field(default_factory=dict, max_length=40)
+    """The viewer's settings by name: mode, colormap, alpha, ..."""
+
+
+class Contents(BaseModel):
+    """What is embedded in a file."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    sightglass: Literal[1] = 1
+    recipe: Recipe
+    view: View = View()
+    picture: bytes = Field(default=b"", exclude=True)
+    """The file of the original picture, if embedded; not to be trusted before its sha256 is checked."""
+
+
+def view_of(explanation: Result, index: int, **settings: bool | float | str) -> View:
+    """Return the view of one map of an explanation with these settings."""
+    return View(
+        index=index,
+        label=explanation.heatmaps[index].target.label[:200],
+        screen="detect" if explanation.options.per != "class" else "explore",
+        automatic=not explanation.options.layers,
+        settings=settings,
+    )
+
+
+def line(recipe: Recipe, view: View | None = None) -> str:
+    """Return the JSON that is embedded, on one line in ASCII."""
+    return json.dumps(Contents(recipe=recipe, view=view or View()).model_dump(mode="json"), separators=(",", ":"))
+
+
+def write(data: bytes, recipe: Recipe, view: View | None = None, *, picture: bytes = b"") -> bytes:
+    """Return the bytes of a PNG, JPG, SVG or PDF with the recipe embedded, its pixels unchanged.
+
+    `picture`: the file of the original picture from `carried`, for PNG and JPG. A recipe too long for EXIF (64 kB) is
+    left out of a JPG. Raises ImageProblem for another kind of file.
+
+        data = write(to_png(result.overlay()), result.recipe)
+        assert read(data) == result.recipe
+    """
+    text = line(recipe, view)
+    encoded = text.encode("ascii")
+    if data.startswith(_PNG):
+        parts = _chunk(b"iTXt", _KEY + b"\0\0\0\0\0" + encoded) + (_chunk(_OWN, picture) if picture else b"")
+        return data[:33] + parts + data[33:]
+    if data.startswith(b"\xff\xd8\xff"):
+        at = 2
+        if data[2:4] == b"\xff\xe0":
+            at += 2 + int.from_bytes(data[4:6], "big")
+        return data[:at] + _exif(encoded) + _segments(picture) + data[at:]
+    if data.startswith(b"%PDF-"):
+        return _with_information(data, encoded)
+    if (found := re.search(rb"<svg\b[^>]*>", data[:4096])) is not None:
+        element = b'<metadata id="sightglass">' + html.escape(text).encode() + b"</metadata>"
+        return data[: found.end()] + b"\n" + element + data[found.end() :]
+    raise ImageProblem("Only PNG, JPG, SVG and PDF files can carry a recipe: choose one of these.")
+
+
+def tagger(explanation: Result, **settings: bool | float | str) -> Callable[[bytes, int], bytes]:
+    """Return `write` for several files of one explanation: it takes a file's bytes and the index of its map, and
+    embeds the picture, which is encoded once."""
+    recipe, picture = explanation.recipe, carried(explanation.image)
+
+    def tagged(data: bytes, index: int) -> bytes:
+        if explanation.heatmaps:
+            view = view_of(explanation, index, **settings)
+        else:
+            view = View(screen="detect" if explanation.model.task == "detect" else "explore")
+        return write(data, recipe, view, picture=picture)
+
+    return tagged
+
+
+def read(data: bytes) -> Recipe | None:
+    """Return the recipe embedded in a file; None where there is no valid one."""
+    found = contents(data)
+    return found.recipe if found is not None else None
+
+
+def contents(data: bytes) -> Contents | None:
+    """Return everything embedded in a file, or that a recipe.json says; None where there is nothing valid.
+
+    Never raises.
+    """
+    line, picture = b"", b""
+    try:
+        if data.startswith(b"{"):
+            return _of_json(data)
+        if data.startswith(_PNG):
+            line, picture = _of_png(data)
+        elif data.startswith(b"\xff\xd8\xff"):
+            line, picture = _of_jpeg(data)
+        elif data.startswith(b"%PDF-"):
+            if found := [*_PDF.finditer(data)]:
+                line = bytes.fromhex(found[-1][1].decode())
+        elif (svg := _SVG.search(data)) is not None:
+            line = html.unescape(svg[1].decode("utf-8")).encode()
+        if not 0 < len(line) <= MAX_TEXT:
+            return None
+        return Contents.model_validate_json(line).model_copy(update={"picture": picture})
+    except (ValidationError, ValueError, struct.error, RecursionError):
+        return None
+
+
+def _of_json(data: bytes) -> Contents | None:
+    """Return what a recipe.json says, or a summary that contains a recipe."""
+    if len(data) > MAX_TEXT:
+        return None
+    document = json.loads(data)
+    recipe = Recipe.model_validate(document.get("recipe", document))
+    return Contents(recipe=recipe, view=View(screen="explore" if recipe.per == "class" else "detect"))
+
+
+def carried(image: Image) -> bytes:
+    """Return a file of exactly these pixels to embed: the original JPEG, else a lossless one; empty if too large."""
+    if image.jpeg:
+        return image.jpeg if len(image.jpeg) <= MAX_PICTURE else b""
+    if image.width * image.height > MAX_LOSSLESS:
+        return b""
+    if image not in _LOSSLESS:
+        from sightglass.explain.picture.image import to_lossless
+
+        data, _ = to_lossless(image.pixels)
+        _LOSSLESS[image] = data if len(data) <= MAX_PICTURE else b""
+    return _LOSSLESS[image]
+
+
+def original(found: Contents) -> Image | None:
+    """Return the embedded picture; None where there is none, or not the one of the recipe."""
+    from sightglass.explain.picture.image import Image
+
+    if not found.picture:
+        return None
+    try:
+        image = Image.open(found.picture, name=found.recipe.picture_name)
+    except ImageProblem:
+        return None
+    return image if image.sha256 == found.recipe.picture_sha256 else None
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", binascii.crc32(kind + body))
+
+
+def _of_png(data: bytes) -> tuple[bytes, bytes]:
+    line, picture, at = b"", b"", 8
+    for _ in range(_MAX_PARTS):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        body = at + 8
+        if kind in (b"IDAT", b"IEND"):
+            break
+        if kind == b"iTXt" and data[body : body + 11] == _KEY + b"\0" and size <= MAX_TEXT + 1024:
+            line = _international(data[body + 11 : body + size])
+        elif kind == _OWN and size <= MAX_PICTURE:
+            picture = data[body : body + size]
+        at = body + size + 4
+    return line, picture
+
+
+def _international(body: bytes) -> bytes:
+    """Return the text of an iTXt chunk after its keyword; other programs may deflate it when they save the file."""
+    deflated, rest = body[:1] == b"\1", body[2:].split(b"\0", 2)[-1]
+    if not deflated:
+        return rest
+    try:
+        return zlib.decompressobj().decompress(rest, MAX_TEXT + 1)
+    except zlib.error:
+        return b""
+
+
+def _exif(line: bytes) -> bytes:
+    """Return an APP1 segment: a TIFF with two directories, the second of which holds the comment."""
+    comment = b"ASCII\0\0\0" + line
+    tiff = b"MM\0*" + struct.pack(">I", 8)
+    tiff += struct.pack(">HHHIII", 1, 0x8769, 4, 1, 26, 0)  # the Exif directory is at 26
+    tiff += struct.pack(">HHHIII", 1, 0x9286, 7, len(comment), 44, 0) + comment
+    body = b"Exif\0\0" + tiff
+    return b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body if len(body) <= _SEGMENT else b""
+
+
+def _segments(picture: bytes) -> bytes:
+    """Split a picture's bytes into APP15 segments."""
+    room = _SEGMENT - len(_KEY) - 1
+    parts = [_KEY + b"\0" + picture[at : at + room] for at in range(0, len(picture), room)]
+    return b"".join(b"\xff\xef" + struct.pack(">H", len(part) + 2) + part for part in parts)
+
+
+def _of_jpeg(data: bytes) -> tuple[bytes, bytes]:
+    line, pictures, size = b"", [], 0
+    for kind, body in _read_segments(data):
+        # Do not parse a camera's EXIF.
+        if kind == 0xE1 and body.startswith(b"Exif\0\0") and b'"sightglass"' in body:
+            line = _comment(body) or line
+        elif kind == 0xEF and body.startswith(_KEY + b"\0"):
+            pictures.append(body[len(_KEY) + 1 :])
+            size += len(body)
+    return line, b"".join(pictures) if size <= MAX_PICTURE + 2**16 else b""
+
+
+def _read_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 2
+    for _ in range(_MAX_PARTS):
+        mark, kind, size = struct.unpack_from(">BBH", data, at)
+        if mark != 0xFF or kind == 0xDA or size < 2:
+            return
+        yield kind, data[at + 4 : at + 2 + size]
+        at += 2 + size
+
+
+def _comment(body: bytes) -> bytes:
+    """Return the comment of an EXIF segment, whichever program wrote it."""
+    from PIL import Image as Pillow
+
+    exif = Pillow.Exif()
+    try:
+        exif.load(body)
+        text = exif.get_ifd(0x8769).get(0x9286, b"")
+    except Exception:  # damaged data can raise anything
+        return b""
+    return text.removeprefix(b"ASCII\0\0\0").rstrip(b"\0 ") if isinstance(text, bytes) else b""
+
+
+def _with_information(data: bytes, line: bytes) -> bytes:
+    """Add an entry to the document information by an incremental update (ISO 32000-1, 7.5.6)."""
+    tail = data[data.rindex(b"trailer") :]
+    start = int(re.findall(rb"startxref\s+(\d+)", tail)[-1])
+    size = int(re.findall(rb"/Size (\d+)", tail)[-1])
+    root = re.findall(rb"/Root (\d+ \d+ R)", tail)[-1]
+    entry = b"/Sightglass <" + line.hex().upper().encode() + b">"
+    entries = b""
+    if (named := re.search(rb"/Info (\d+) 0 R", tail)) is not None:
+        number = int(named[1])
+        found = re.search(rb"(?:^|\n)%d 0 obj\s*<<(.*?)>>\s*endobj" % number, data, re.DOTALL)
+        entries = found[1].strip() + b"\n" if found is not None else b""
+    else:
+        number, size = size, size + 1
+    body = data if data.endswith(b"\n") else data + b"\n"
+    at = len(body)
+    body += b"%d 0 obj\n<<\n%s%s\n>>\nendobj\n" % (number, entries, entry)
+    table = len(body)
+    body += b"xref\n%d 1\n%010d 00000 n \n" % (number, at)
+    body += b"trailer\n<< /Size %d /Root %s /Info %d 0 R /Prev %d >>\n" % (size, root, number, start)
+    return body + b"startxref\n%d\n%%%%EOF\n" % table

@@ -1,0 +1,230 @@
+"""Figure for a paper: picture, map, overlay.
+
+It is drawn by matplotlib without its global state (no pyplot) and with its own font; the same explanation gives the
+same bytes.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import threading
+import warnings
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from sightglass.common.errors import Problem
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import shortened
+from sightglass.explain.picture.image import PNG_LEVEL
+from sightglass.explain.rendering import render
+from sightglass.explain.rendering.colormaps import lut
+from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
+from sightglass.export import caption, embedded_recipe, scaled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from sightglass.common.files import Json
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.rendering.style import Pixels
+    from sightglass.explain.result import Result
+    from sightglass.models.adapter import Prediction
+
+Format = Literal["png", "jpg", "svg", "pdf"]
+
+MAX_SIDE = 1200
+"""Pixels of a panel's longer side: more cannot be seen in print."""
+DPI = 200
+WIDE = 2.4
+"""Ratio of width to height above which the panels are stacked."""
+MAX_NAMED = 30
+"""Maximum number of boxes with names; of more only the outlines are drawn."""
+_MARGIN, _GAP, _HEAD, _BAR, _LINE = 0.12, 0.14, 0.26, 0.62, 0.135  # inches
+_SMALL, _TEXT = 7.0, 8.5  # points
+STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
+    "svg.fonttype": "none",  # text stays text: it can be searched and edited
+    "svg.hashsalt": "sightglass",
+    "pdf.fonttype": 42,  # journals refuse Type 3
+    "text.parse_math": False,  # a dollar in a file's name is no formula
+}
+LOCK = threading.Lock()  # matplotlib's settings and fonts are shared by the whole process
+
+
+def figure(
+    explanation: Result,
+    index: int = 0,
+    *,
+    format: Format = "png",
+    colormap: str = FILE_STYLE.colormap,
+    alpha: float = FILE_STYLE.alpha,
+    look: Mapping[str, bool | float | str] | None = None,
+) -> bytes:
+    """Return picture, heatmap and overlay as one figure, with the recipe in its metadata.
+
+    `alpha`, 0..1: opacity of the map in the overlay, the same everywhere. `look`: settings of the viewer instead, by
+    name: its colormap, its opacity, even or not, and whether it shows boxes; the file opens again with all of them. PNG
+    and JPG carry the picture too (`embedded_recipe.carried`). Raises a Problem where there is no such map, format or
+    colormap.
+
+        result = Explainer("efficientnet-lite0")("bus.jpg")
+        Path("bus.svg").write_bytes(figure(result, format="svg", colormap="viridis"))
+    """
+    if format not in get_args(Format):
+        raise Problem(f"There is no figure as {format}: use one of {', '.join(get_args(Format))}.")
+    heatmap = caption.checked(explanation, index)
+    settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": colormap, "alpha": alpha, "even": True}
+    settings |= look or {}
+    colormap, alpha = str(settings["colormap"]), float(settings["alpha"])
+    pictures = [
+        explanation.image.pixels,
+        render.heatmap_only(heatmap.values, colormap, seen=heatmap.seen),
+        explanation.overlay(index, colormap=colormap, alpha=alpha)
+        if settings["even"]
+        else render.shown(explanation.image.pixels, _field(heatmap), Style(colormap=colormap, alpha=alpha)),
+    ]
+    with LOCK, warnings.catch_warnings():
+        # A letter that the font does not have is drawn as an empty box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        shown = [scaled.reduced(pixels, MAX_SIDE) for pixels in pictures]
+        data = _saved(explanation, index, shown, colormap, format, boxes=bool(settings.get("boxes", True)))
+    view = embedded_recipe.view_of(explanation, index, **settings)
+    picture = embedded_recipe.carried(explanation.image) if format in ("png", "jpg") else b""
+    return embedded_recipe.write(data, explanation.recipe, view, picture=picture)
+
+
+def _field(heatmap: Heatmap) -> Field:
+    return Field(heatmap.content, heatmap.geometry.extent, heatmap.geometry.seen)
+
+
+def _saved(
+    explanation: Result, index: int, pictures: list[Pixels], colormap: str, format: Format, *, boxes: bool
+) -> bytes:
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        drawn = _drawn(explanation, index, pictures, colormap, named=boxes)
+        out = BytesIO()
+        metadata: dict[str, Json] = {
+            "png": {"Software": "Sightglass"},
+            "jpg": {},
+            "svg": {"Date": None, "Creator": "Sightglass", "Title": caption.caption(explanation, index)},
+            "pdf": {"CreationDate": None, "Creator": "Sightglass", "Title": caption.caption(explanation, index)},
+        }
+        encoding: dict[str, Json] = {
+            "png": {"pil_kwargs": {"compress_level": PNG_LEVEL}},
+            "jpg": {"pil_kwargs": {"quality": 92, "subsampling": 0}},
+        }
+        drawn.savefig(out, format=format, dpi=DPI, metadata=metadata[format] or None, **encoding.get(format, {}))
+    return out.getvalue()
+
+
+def _drawn(explanation: Result, index: int, pictures: list[Pixels], colormap: str, *, named: bool) -> Figure:
+    """Lay out the page in inches, from the top down; `named`: with boxes."""
+    from matplotlib.figure import Figure
+
+    ratio = explanation.image.width / explanation.image.height
+    stacked = ratio > WIDE
+    wide = 7.6 if stacked else min((10 - 2 * _MARGIN - 2 * _GAP) / 3, 5.2 * ratio)
+    high = wide / ratio
+    across, down = (1, 3) if stacked else (3, 1)
+    room = across * wide + (across - 1) * _GAP
+    page = max(room, 6.6) + 2 * _MARGIN
+    lines = textwrap.wrap(caption.caption(explanation, index), int((page - 2 * _MARGIN) * 19.5))
+    tall = _MARGIN + down * (_HEAD + high) + _BAR + len(lines) * _LINE + _MARGIN
+    made = Figure(figsize=(page, tall))
+
+    def axes(left: float, top: float, width: float, height: float) -> Axes:
+        return made.add_axes((left / page, 1 - (top + height) / tall, width / page, height / tall))
+
+    heatmap, first = explanation.heatmaps[index], (page - room) / 2
+    own = explanation.own(index)
+    every = explanation.every if explanation.model.task == "detect" else ()
+    boxes: list[Sequence[Prediction]] = [every or own, (), own] if named else [(), (), ()]
+    heads = [explanation.image.name, f"{METHODS[heatmap.method].name}: {heatmap.target.label}", "Overlay"]
+    if heatmap.state != "ok":
+        heads[1] += f" (empty: {caption.STATES[heatmap.state]})"
+    size = explanation.image.width, explanation.image.height
+    for i, (pixels, head, shown) in enumerate(zip(pictures, heads, boxes, strict=True)):
+        left = first + (0 if stacked else i * (wide + _GAP))
+        panel = axes(left, _MARGIN + _HEAD + (i * (_HEAD + high) if stacked else 0), wide, high)
+        _panel(panel, pixels, size)
+        panel.set_title(_cut(head, wide), fontsize=_TEXT, loc="left", pad=4)
+        _boxes(panel, shown, size[0] / wide, chosen=bool(own) and i == 2)
+    top = _MARGIN + down * (_HEAD + high) + 0.12
+    start = first + (0 if stacked else wide + _GAP)
+    _colour_bar(axes(start, top, room - (start - first), 0.12), explanation, index, colormap)
+    if not stacked:
+        _answers(made, explanation, first / page, 1 - top / tall, wide)
+    made.text(
+        _MARGIN / page,
+        1 - (top + _BAR - 0.1) / tall,
+        "\n".join(lines),
+        fontsize=_SMALL,
+        va="top",
+        linespacing=1.25,
+    )
+    return made
+
+
+def _panel(panel: Axes, pixels: Pixels, size: tuple[int, int]) -> None:
+    # In the original's pixels, whatever the panel was reduced to.
+    panel.imshow(pixels, extent=(0, size[0], size[1], 0), aspect="auto", interpolation="nearest")
+    panel.set(xlim=(0, size[0]), ylim=(size[1], 0), xticks=[], yticks=[])
+    for edge in panel.spines.values():
+        edge.set(linewidth=0.5, color="#8a8a8a")
+
+
+def _boxes(panel: Axes, shown: Sequence[Prediction], inch: float, *, chosen: bool) -> None:
+    """Draw outlines and names, none over another; `inch`: pixels of the picture per inch."""
+    from matplotlib.patches import Polygon
+
+    high, taken = 0.12 * inch, list[tuple[float, float, float]]()
+    colour, ground = ("#141414", "white") if chosen else ("white", "#141414")
+    for prediction in shown:
+        if prediction.box is None:
+            continue
+        x0, y0 = prediction.box[:2]
+        line = 1.4 if chosen else 0.9
+        for edge, width in (("#141414", line + 1.2), ("white", line)):
+            panel.add_patch(Polygon(prediction.outline, fill=False, edgecolor=edge, linewidth=width, joinstyle="miter"))
+        if len(shown) > MAX_NAMED:
+            continue
+        text, left, top = caption.with_score(prediction), max(0.0, x0), max(0.0, y0)
+        right = left + 0.056 * inch * len(text)
+        while any(left < b and a < right and abs(top - y) < high for a, b, y in taken):
+            top += high
+        taken.append((left, right, top))
+        about: Json = {"facecolor": ground, "edgecolor": "none", "pad": 1.2}
+        panel.text(left, top, text, fontsize=6, va="top", color=colour, bbox=about, clip_on=True, zorder=5)
+
+
+def _colour_bar(bar: Axes, explanation: Result, index: int, colormap: str) -> None:
+    ticks, meaning = caption.bar(explanation.heatmaps[index])
+    bar.imshow(lut(colormap)[None], extent=(0, 1, 0, 1), aspect="auto", interpolation="nearest")
+    bar.set(xlim=(0, 1), ylim=(0, 1), yticks=[], xticks=[0, 0.5, 1])
+    first, _, last = bar.set_xticklabels(ticks, fontsize=_SMALL)
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")
+    bar.tick_params(length=2, width=0.5, pad=2)
+    bar.set_xlabel(meaning, fontsize=_SMALL, labelpad=1)
+    for edge in bar.spines.values():
+        edge.set(linewidth=0.5, color="#8a8a8a")
+
+
+def _answers(made: Figure, explanation: Result, left: float, top: float, wide: float) -> None:
+    best = explanation.predictions[:3]
+    more = len(explanation.predictions) - len(best)
+    rest = f", and {more} more" if more and explanation.model.task == "detect" else ""
+    lines = [_cut(caption.with_score(p), wide, rest if p is best[-1] else "") for p in best]
+    text = "\n".join(lines) or "nothing found"
+    made.text(left, top, text, fontsize=_SMALL, va="top", linespacing=1.25)
+
+
+def _cut(text: str, inches: float, after: str = "") -> str:
+    """Shorten a text with an ellipsis to fit this width, together with what comes `after` it."""
+    return shortened(text, int(inches * 13.5) - len(after), len) + after

@@ -1,0 +1,66 @@
+"""Fill HTML templates that make no requests.
+
+Its Content-Security-Policy forbids everything but its own style and script, by their hashes, and pictures within it.
+Values are escaped, whatever they contain.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_PACKAGE = Path(__file__).parents[1]
+_PAGES = Environment(
+    loader=FileSystemLoader(_PACKAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+
+
+def fill(
+    template: str,
+    style: str | Sequence[str],
+    script: str | Sequence[str] = (),
+    *,
+    code: str = "",
+    clips: bool = False,
+    **values: Any,
+) -> str:
+    """Return the page of a template; it gets `policy`, `style`, `script` (files, joined) and the values.
+
+    All names are paths inside the package, such as `batch/report.html`.
+
+    `code`: the script itself, instead of files. `clips`: the page plays videos that its script makes of its own data.
+    """
+    css, js = _joined(style), code or _joined(script)
+    allowed = f"; script-src '{_hash(js)}'" if js else ""
+    policy = (
+        f"default-src 'none'; img-src data:{'; media-src blob:' if clips else ''}; style-src '{_hash(css)}'{allowed}"
+    )
+    policy += "; base-uri 'none'; form-action 'none'"
+    page = _PAGES.get_template(template).render(policy=Markup(policy), style=Markup(css), script=Markup(js), **values)
+    return f"{page}\n"
+
+
+def _joined(names: str | Sequence[str]) -> str:
+    listed = [names] if isinstance(names, str) else names
+    return "\n".join((_PACKAGE / name).read_text("utf-8") for name in listed)
+
+
+def data_url(data: bytes, kind: str) -> str:
+    """Return a picture's bytes as an address; `kind`: jpeg or png."""
+    return f"data:image/{kind};base64,{base64_text(data)}"
+
+
+def base64_text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64_text(hashlib.sha256(text.encode()).digest())}"

@@ -1,0 +1,200 @@
+"""Describe the chart of a proof: curves, dashes, colours, axes.
+
+The screen draws it in `curves.js`; here are those who draw it on paper, as SVG, PDF and figures, and on slides.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from sightglass.browser import constants
+from sightglass.explain.phrases import percent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fpdf import FPDF
+
+    from sightglass.explain.proof import Filling
+    from sightglass.explain.proof.proof import Proof
+
+Way = Literal["hidden", "kept"]
+WAYS: tuple[Way, Way] = ("hidden", "kept")
+Point = tuple[float, float]
+DASHES: dict[str, str] = constants("browser/curves.js")["DASHES"]
+"""Dashes and gaps of each control's line, in pixels of a line of LINE pixels; none of the map's own."""
+LINE = 1.5
+INKS = {
+    "map": "#111111",
+    "random": "#5b6b7b",
+    "blobs": "#8a5a00",
+    "centre": "#00725c",
+    "edges": "#7a3e9d",
+    "runner-up": "#a33b20",
+}
+"""Every colour has a contrast of 4.5 or more with the paper."""
+TITLES = {
+    "map": "This map",
+    "random": "Random places",
+    "blobs": "Random places in the object",
+    "centre": "Middle of the picture",
+    "edges": "Edges in the picture",
+}
+AXES = {"hidden": "hidden, hottest first", "kept": "kept, hottest first"}
+HEADS = {"hidden": "The hottest part hidden", "kept": "Only the hottest part kept"}
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve as it is drawn: of a control the mean over its maps."""
+
+    name: str
+    """`map`, or the control's."""
+    title: str
+    filling: Filling | Literal[""]
+    hidden: Sequence[float]
+    """The score at each step, by the share that is hidden, hottest first."""
+    kept: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A chart's size and the margins inside, in its own unit."""
+
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+    def across(self, share: float) -> float:
+        return self.left + share * (self.width - self.left - self.right)
+
+    def down(self, height: float) -> float:
+        """Return where a height of 0..1 of the axis lies."""
+        return self.top + (1 - max(0.0, height)) * (self.height - self.top - self.bottom)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """The score over the share that is hidden, or that alone is kept."""
+
+    way: Way
+    lines: tuple[Line, ...]
+    """The map's own first; it is drawn last, over the others."""
+    top: float = 1.0
+    """The score at the upper end of the axis."""
+    unit: float = 0.25
+    """Between two lines of the grid."""
+
+    @property
+    def axis(self) -> str:
+        return AXES[self.way]
+
+    @property
+    def title(self) -> str:
+        return HEADS[self.way]
+
+    def rows(self, frame: Frame) -> list[tuple[float, str]]:
+        """Return the lines of the grid: where, and the score there."""
+        count = round(self.top / self.unit)
+        return [(frame.down(i / count), percent(self.top * i / count)) for i in range(count + 1)]
+
+    def columns(self, frame: Frame) -> list[tuple[float, str]]:
+        """Return where shares are written below the axis."""
+        return [(frame.across(share), percent(share)) for share in SHARES]
+
+    def points(self, line: Line, frame: Frame) -> list[Point]:
+        scores = getattr(line, self.way)
+        return [(frame.across(i / (len(scores) - 1)), frame.down(score / self.top)) for i, score in enumerate(scores)]
+
+
+@dataclass(frozen=True)
+class Pen:
+    """How a chart is drawn on a page, in its unit."""
+
+    inks: Mapping[str, str]
+    grid: str
+    zero: str
+    thin: float
+    """Width of the grid's lines."""
+    line: float
+    bold: float
+    """Of the map's own."""
+    gaps: tuple[float, float, float, float]
+    """From the grid to a score's right end and its foot, from the axis to the feet of shares and of its title."""
+
+    def width(self, name: str) -> float:
+        return self.bold if name == "map" else self.line
+
+
+def lines(proof: Proof) -> list[Line]:
+    """Return the curves of every filling, the map's own before its controls'."""
+    titles = TITLES | {"runner-up": f"Map of {proof.runner_up}"}
+    return [
+        Line(name, titles[name], filling, *(_mean(proof, name, filling, way) for way in ("deletion", "insertion")))
+        for filling in proof.fillings
+        for name in ("map", *proof.controls)
+        if proof.of(name, filling)
+    ]
+
+
+def _mean(proof: Proof, name: str, filling: Filling, way: str) -> list[float]:
+    scores = np.mean([getattr(curve, way).score for curve in proof.of(name, filling)], axis=0)
+    return [round(float(score), 4) for score in scores]
+
+
+def chart(proof: Proof, way: Way, filling: str = "") -> Chart:
+    """Return the chart of one way, with the curves of one filling or all, on an axis that both ways share.
+
+    It ends at the next 5, 10 or 20 % above all scores of all fillings.
+    """
+    found = lines(proof)
+    most = max(0.01, *(score for line in found for score in (*line.hidden, *line.kept)))
+    unit = 0.2 if most > 0.4 else 0.1 if most > 0.1 else 0.05
+    shown = tuple(line for line in found if filling in ("", line.filling))
+    return Chart(way, shown, min(1.0, math.ceil(most / unit - 1e-9) * unit), unit)
+
+
+def dashes(name: str, width: float) -> list[float]:
+    """Return dashes and gaps of a curve's line of that width, in its unit; none for the map's own."""
+    return [float(length) * width / LINE for length in DASHES[name].split()]
+
+
+def stroke(name: str, width: float) -> dict[str, str]:
+    """Return the attributes of a curve's line in SVG."""
+    found = {"stroke": INKS[name], "stroke-width": f"{width:g}"}
+    return found | ({"stroke-dasharray": " ".join(f"{each:g}" for each in dashes(name, width))} if DASHES[name] else {})
+
+
+def draw_chart(page: FPDF, drawn: Chart, frame: Frame, at: Point, pen: Pen) -> None:
+    """Draw axes and curves on a page of a PDF, in its font, with the frame's corner `at` x, y."""
+    left, top = at
+    foot, right = top + frame.down(0), left + frame.across(0.5)
+    page.set_line_width(pen.thin)
+    for i, (y, score) in enumerate(drawn.rows(frame)):
+        page.set_draw_color(pen.grid if i else pen.zero)
+        page.line(left + frame.left, top + y, left + frame.width - frame.right, top + y)
+        page.text(left + frame.left - pen.gaps[0] - page.get_string_width(score), top + y + pen.gaps[1], score)
+    for x, share in drawn.columns(frame):
+        page.text(left + x - page.get_string_width(share) / 2, foot + pen.gaps[2], share)
+    page.text(right - page.get_string_width(drawn.axis) / 2, foot + pen.gaps[3], drawn.axis)
+    for line in reversed(drawn.lines):
+        draw_line(page, line.name, [(left + x, top + y) for x, y in drawn.points(line, frame)], pen)
+
+
+def draw_line(page: FPDF, name: str, points: Sequence[Point], pen: Pen) -> None:
+    """Draw a curve on a page of a PDF, or a sample of one, with its dashes."""
+    (x, y), *rest = points
+    with page.new_path(x, y) as path:
+        path.style.auto_close, path.style.fill_color, path.style.stroke_color = False, None, pen.inks[name]
+        path.style.stroke_width, path.style.stroke_cap_style = pen.width(name), "butt"
+        path.style.stroke_dash_pattern = dashes(name, pen.width(name)) or None
+        for x, y in rest:
+            path.line_to(x, y)

@@ -1,0 +1,140 @@
+"""Set out a proof for reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sightglass.explain.phrases import listing, percent, plural
+from sightglass.explain.picture.image import to_png
+from sightglass.explain.proof import FILLINGS
+from sightglass.explain.proof.measures import shown
+from sightglass.explain.proof.proof import NEAR
+from sightglass.explain.proof.words import lines, rows
+from sightglass.export.offline_page import data_url
+from sightglass.export.proof import view as proof_view
+from sightglass.export.proof.chart import LINE, WAYS, Chart, Frame, Line, chart, stroke
+from sightglass.export.proof.chart import lines as chart_lines
+from sightglass.export.proof.view import written
+
+if TYPE_CHECKING:
+    from sightglass.common.files import Json
+    from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.result import Result
+
+ABOUT = (
+    "Hidden and kept: the mean score over all shares, for the first filling. A good map has little left when its "
+    "hottest part is hidden, and much when only that is kept. Better: kept less hidden, the map's less the control's, "
+    "over all seeds and fillings; where the interval is above 0, it is no accident. A score with \u2248 was not "
+    "measured but lies between two that were."
+)
+_FRAME = Frame(460, 250, 58, 14, 10, 44)
+_WIDTHS = {True: 3.2, False: LINE}
+"""Of the map's line and of a control's, in the chart's pixels."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is said of a curve in numbers."""
+
+    line: Line
+    hidden: str
+    """The score with a small share hidden, that of `first_step`."""
+    kept: str
+    numbers: tuple[str, ...]
+    """As `words.rows`, without the name."""
+
+
+def settings(proof: Proof) -> str:
+    """Say how the proof was made: what hidden pixels become, and in how many steps."""
+    first, *rest = (FILLINGS[one] for one in proof.fillings)
+    also = f"; computed again with {listing(rest)}" if rest else ""
+    shown = " In the pictures, colours that are interpolated are shown as a blur." if "linear" in proof.fillings else ""
+    return f"Hidden pixels become {first}{also}. {plural(proof.map.steps, 'step')}, drawn for the first filling.{shown}"
+
+
+def first_step(proof: Proof) -> int:
+    """Return the step whose scores are shown before anybody moves a slider."""
+    return max(1, round(NEAR * proof.map.steps))
+
+
+def heads(proof: Proof) -> tuple[str, ...]:
+    """Return the headings of a row's numbers."""
+    share = percent(first_step(proof) / proof.map.steps)
+    return f"{share} hidden", f"{share} kept", "mean hidden", "mean kept", "better by", "95 % interval"
+
+
+def rows_of(proof: Proof) -> list[Row]:
+    """Return a row for the map and for each control, for the first filling.
+
+    A difference that does not agree with known causes (`measures.SHOWN`) is left out; the row names its curve.
+    """
+    share = first_step(proof) / proof.map.steps
+    own = [line for line in chart_lines(proof) if line.filling == proof.fillings[0]]
+    return [
+        Row(
+            line,
+            written(line.hidden, share),
+            written(line.kept, share),
+            tuple(numbers if line.name == "map" or shown(line.name) else (*numbers[:2], "", "")),
+        )
+        for line, (_, *numbers) in zip(own, rows(proof, every=True), strict=True)
+    ]
+
+
+def view(proof: Proof) -> Json:
+    """Return what the HTML report's template says of a proof."""
+    listed, many, start = rows_of(proof), proof.map.steps, first_step(proof)
+    own = [row.line for row in listed]
+    charts = [chart(proof, way) for way in WAYS]
+    return {
+        "label": proof.label,
+        "sentence": proof.sentence,
+        "lines": lines(proof),
+        "settings": settings(proof),
+        "fillings": [(one, FILLINGS[one]) for one in proof.fillings],
+        "steps": many,
+        "start": start,
+        "share": percent(start / many),
+        "frame": _FRAME,
+        "charts": [(one, [(line, _path(one, line)) for line in reversed(one.lines)]) for one in charts],
+        "heads": heads(proof)[2:],
+        "rows": [(row, _stroke(row.line)) for row in listed],
+        "about": ABOUT,
+        "titles": [line.title for line in own],
+        "scores": [
+            (percent(i / many), [(written(line.hidden, i / many), written(line.kept, i / many)) for line in own])
+            for i in range(many + 1)
+        ],
+    }
+
+
+def data(explanation: Result, index: int) -> Json:
+    """Return what the HTML report's script draws of the proof of a map."""
+    proof, heatmap = explanation.proofs[index], explanation.heatmaps[index].measured
+    left, top, right, bottom = heatmap.seen
+    made = proof_view.slides(explanation.image.pixels[top:bottom, left:right], heatmap.content)
+    frame = _FRAME
+    return {
+        "steps": proof.map.steps,
+        "size": made.size,
+        "grid": made.order.shape[::-1],
+        "picture": data_url(made.picture, "jpeg"),
+        "blurred": data_url(made.blurred, "jpeg"),
+        "mean": made.mean,
+        "order": data_url(to_png(made.order), "png"),
+        "lines": [
+            {"name": line.name, "filling": line.filling, "hidden": line.hidden, "kept": line.kept}
+            for line in chart_lines(proof)
+        ],
+        "across": [frame.across(0), frame.across(1)],
+        "down": [frame.down(0), frame.down(1 / chart(proof, "hidden").top)],
+    }
+
+
+def _path(drawn: Chart, line: Line) -> dict[str, str]:
+    return {"d": f"M{'L'.join(f'{x:.1f} {y:.1f}' for x, y in drawn.points(line, _FRAME))}", **_stroke(line)}
+
+
+def _stroke(line: Line) -> dict[str, str]:
+    return stroke(line.name, _WIDTHS[line.name == "map"])

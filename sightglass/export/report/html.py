@@ -1,0 +1,201 @@
+"""Interactive HTML report.
+
+The page holds its pictures, maps and script, and its Content-Security-Policy forbids everything else by hashes: it
+makes no request. Names of files and classes are escaped, whatever they contain.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+from markupsafe import Markup
+
+from sightglass.common.errors import Problem
+from sightglass.explain.findings.diagnosis import describe_map, headline
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import percent, pixels, plural
+from sightglass.explain.picture.image import to_jpeg, to_png
+from sightglass.explain.rendering import color_tables, contours, resampling
+from sightglass.explain.rendering.colormaps import colormaps, lut
+from sightglass.explain.rendering.render import samples
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.export import caption, command, offline_page, scaled, table
+from sightglass.export.offline_page import base64_text, data_url
+from sightglass.export.proof import files as proof_files
+from sightglass.export.proof import report as proof_report
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.common.files import Json
+    from sightglass.explain.result import Result
+    from sightglass.models.adapter import Prediction
+
+MAX_SIDE = 1000
+"""Pixels of a picture's longer side on the page."""
+
+
+def html(explanations: Sequence[Result], *, title: str | None = None, index: int = 0) -> str:
+    """Return a page with one section per explanation, which opens on its map at `index`, or on its first.
+
+    Each shows the picture under the selected map with opacity and colormap to choose, the value under the pointer, the
+    predictions, the limitations and numbers of the map, the recipe and the command that reproduces it. A map that was
+    proved (`Explanation.prove`) has its proof too: sentence, curves, numbers, and the picture under a slider. Raises a
+    Problem for no explanation.
+
+        result = Explainer("efficientnet-lite0")("bus.jpg", top_k=3)
+        Path("bus.html").write_text(html([result]), "utf-8")
+    """
+    if not explanations:
+        raise Problem("There is nothing to report: give at least one explanation.")
+    one = explanations[0]
+    data = {
+        "views": [_pictures(explanation) for explanation in explanations],
+        "colormaps": {known.name: base64_text(lut(known.name).tobytes()) for known in colormaps()},
+        "opacity": [round(float(share), 6) for share in color_tables.opacity(1.0, weighted=True)],
+    }
+    proved = any(explanation.proofs for explanation in explanations)
+    return offline_page.fill(
+        "export/report/html.html",
+        ["export/report/html.css", *(["export/proof/report.css"] if proved else [])],
+        ["export/report/html.js", *(["export/proof/report.js"] if proved else [])],
+        title=title or f"Where {one.model.id} looked: {one.image.name}",
+        # "<" would let the data end the element that holds it.
+        data=Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")),
+        count=plural(len(explanations), "explanation"),
+        alpha=VIEWER_STYLE.alpha,
+        colormaps=[known.name for known in colormaps()],
+        boxes=any(explanation.model.task == "detect" for explanation in explanations),
+        views=[_view(explanation, index) for explanation in explanations],
+    )
+
+
+def _pictures(explanation: Result) -> Json:
+    """Return the pictures and map levels that the page's script draws, as data URLs."""
+    image = explanation.image
+    small = scaled.reduced(image.pixels, MAX_SIDE)
+    height, width = small.shape[:2]
+    maps: list[Json] = []
+    seen = (0, 0, width, height)
+    for heatmap in explanation.heatmaps:
+        field = scaled.field(heatmap, (width, height))
+        seen = field.seen
+        levels = np.zeros((height, width), np.uint8)
+        inside = levels[seen[1] : seen[3], seen[0] : seen[2]]
+        for rows, part in resampling.levels(samples(field.values), field, VIEWER_STYLE, seen, (height, width)):
+            inside[rows] = part
+        proof = {"proof": proof_report.data(explanation, len(maps))} if len(maps) in explanation.proofs else {}
+        shown = {"levels": data_url(to_png(levels), "png"), "ends": heatmap.ends, "title": heatmap.target.label}
+        maps.append(shown | proof)
+    faded = None
+    if seen != (0, 0, width, height):
+        faded = scaled.overlay(explanation.heatmaps[0], image, MAX_SIDE, Style(alpha=0.0))
+    return {
+        "size": [width, height],
+        "unit": image.width / width,
+        "seen": seen,
+        "picture": data_url(to_jpeg(small), "jpeg"),
+        "faded": None if faded is None else data_url(to_jpeg(faded), "jpeg"),
+        "maps": maps,
+    }
+
+
+def _view(explanation: Result, index: int) -> Json:
+    """Return what the template says of one explanation."""
+    first = index if 0 <= index < len(explanation.heatmaps) else 0
+    image, recipe = explanation.image, proof_files.recipe(explanation, first)
+    width, height = scaled.fitted(image.width, image.height, MAX_SIDE)
+    scale = width / image.width
+    return {
+        "name": image.name,
+        "width": width,
+        "height": height,
+        "seen": [edge * scale for edge in explanation.evidence.geometry.seen],
+        "headline": headline(explanation, ""),
+        "maps": [_map(explanation, i, (width, height)) for i in range(len(explanation.heatmaps))],
+        "first": first,
+        "boxes": _boxes(explanation, scale),
+        "others": [(p.label, percent(p.score)) for p in _without_map(explanation)],
+        "facts": [
+            ("Picture", f"{image.name}, {pixels(image.width, image.height)}"),
+            ("Model", recipe.model),
+            ("Method", f"{METHODS[recipe.method].name}, {METHODS[recipe.method].paper}"),
+            ("Layers", ", ".join(recipe.layers) or "none"),
+            ("Made with", caption.made(explanation)),
+        ],
+        "notes": explanation.notes,
+        "call": command.line(recipe).split(" "),
+        "replay": command.replay(recipe),
+        "recipe": caption.listing(recipe),
+    }
+
+
+def _map(explanation: Result, index: int, size: tuple[int, int]) -> Json:
+    heatmap, score = explanation.heatmaps[index], caption.score(explanation, index)
+    ends, meaning = caption.bar(heatmap)
+    low, high = (caption.number(end) for end in heatmap.raw_range)
+    return {
+        "index": index,
+        "label": heatmap.target.label,
+        "score": score,
+        "percent": percent(score) if score else "",
+        "headline": headline(explanation, "The hottest colour", index),
+        "ends": ends,
+        "meaning": meaning[0].upper() + meaning[1:],
+        "low": low,
+        "high": high,
+        "line": _half_line(explanation, index, size),
+        "where": describe_map(explanation, index).replace("**", ""),
+        "inside": caption.inside_boxes(explanation, index),
+        "limitations": caption.caveats(explanation, index),
+        "numbers": table.listed(explanation.statistics[index]),
+        "proof": proof_report.view(explanation.proofs[index]) if index in explanation.proofs else None,
+    }
+
+
+def _without_map(explanation: Result) -> list[Prediction]:
+    own = {(p.index, p.anchor) for i in range(len(explanation.heatmaps)) for p in explanation.own(i)}
+    classes = {heatmap.target.index for heatmap in explanation.heatmaps}
+    return [
+        p
+        for p in explanation.predictions
+        if (p.index, p.anchor) not in own and (p.box is not None or p.index not in classes)
+    ]
+
+
+def _half_line(explanation: Result, index: int, size: tuple[int, int]) -> str:
+    """Return the path of a map's line at half of its scale; empty for an empty map."""
+    heatmap = explanation.heatmaps[index]
+    if heatmap.state != "ok":
+        return ""
+    x0, y0, x1, y1 = explanation.evidence.geometry.extent
+    (height, width), scale = heatmap.coarse.shape, size[0] / explanation.image.width
+    found = contours.segments(heatmap.coarse, 0.5)
+    found[:, ::2] = (x0 + found[:, ::2] / width * (x1 - x0)) * scale
+    found[:, 1::2] = (y0 + found[:, 1::2] / height * (y1 - y0)) * scale
+    return "".join(f"M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}" for a, b, c, d in found)
+
+
+def _boxes(explanation: Result, scale: float) -> list[dict[str, str]]:
+    """Return a detector's boxes, each with the indices of the maps that are about it."""
+    owners: dict[tuple[int, int | None], list[str]] = {}
+    every = {(p.index, p.anchor): p for p in explanation.predictions if p.box is not None}
+    for i in range(len(explanation.heatmaps)):
+        for p in explanation.own(i):
+            every.setdefault((p.index, p.anchor), p)
+            owners.setdefault((p.index, p.anchor), []).append(str(i))
+    return [_box(p, " ".join(owners.get(key, [])), scale) for key, p in every.items()]
+
+
+def _box(found: Prediction, maps: str, scale: float) -> dict[str, str]:
+    assert found.box is not None
+    x0, y0 = found.box[:2]
+    return {
+        "maps": maps,
+        "points": " ".join(f"{x * scale:.1f},{y * scale:.1f}" for x, y in found.outline),
+        "x": f"{max(0.0, x0) * scale + 4:.1f}",
+        "y": f"{max(0.0, y0) * scale + 15:.1f}",
+        "text": caption.with_score(found),
+    }

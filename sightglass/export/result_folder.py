@@ -1,0 +1,286 @@
+"""Write folders of results.
+
+The names are those of the tools that people come from, whatever the method: `gradcam_prediction.png` may hold a map by
+LayerCAM. The method is in `analysis_summary.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sightglass.common.errors import ModelProblem
+from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, to_json, write_file
+from sightglass.explain.evidence.targets import decode
+from sightglass.explain.findings.diagnosis import answer, diagnose, headline
+from sightglass.explain.phrases import percent, plain_text
+from sightglass.explain.picture.image import Image, to_jpeg, to_png
+from sightglass.explain.rendering import contact_sheet, render
+from sightglass.explain.rendering.style import FILE_STYLE, Style
+from sightglass.export import caption, command, detection_images, embedded_recipe, table
+from sightglass.export.proof import files as proof_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.explain.result import Result
+
+    File = tuple[str, bytes]
+
+SUMMARY, RECIPE, MAPS = "analysis_summary.json", "recipe.json", "maps.npz"
+OURS = re.compile(r"(top_predictions/)?[\w-][\w.+-]*\.(png|jpg|npy|npz|csv|json|svg|pdf|html|gif|mp4)")
+"""Names that a summary may list."""
+CELL = 240
+"""Pixels of a picture's side on a sheet of many."""
+MAX_LABEL = 60
+"""Maximum number of letters of a label in a file name."""
+
+
+def save(explanation: Result, folder: Path) -> None:
+    """Write the folder of one picture, with its summary: all files, or none where one cannot be made or written."""
+    style = FILE_STYLE
+    files = [*with_summary(of_picture(explanation, style, bare=True), summary(explanation, style))]
+    written: list[Path] = []
+
+    def tracked() -> Iterator[File]:
+        for file in files:
+            yield file
+            written.append(folder / file[0])
+
+    try:
+        write(folder, tracked())
+    except OSError:
+        for path in written:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.parent.rmdir()
+        raise
+
+
+def write(folder: Path, files: Iterable[File]) -> list[str]:
+    """Write files (a name that may contain folders, and bytes) into a folder, each whole or not at all.
+
+    Existing files are replaced. A new summary also deletes the files that the previous one listed: a folder holds one
+    explanation. Returns the names; raises OSError.
+    """
+    names: list[str] = []
+    before: list[str] | None = None
+    for name, data in files:
+        if name == SUMMARY:
+            before = _listed(folder)
+        to = folder / name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        write_file(to, data)
+        names.append(name)
+    for name in before or ():
+        if name not in names:
+            (folder / name).unlink(missing_ok=True)
+    return names
+
+
+def _listed(folder: Path) -> list[str]:
+    """Return the files that a folder's summary lists."""
+    try:
+        named = json.loads((folder / SUMMARY).read_text("utf-8"))["files"]
+        return [name for name in named if OURS.fullmatch(name)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def places(names: Sequence[str], out: Path | None) -> list[Path]:
+    """Return a folder per picture: `out` itself for a single one, else one inside it named after each picture.
+
+    `out` defaults to `explained`, which gets a folder even for a single picture.
+    """
+    if out is not None and len(names) == 1:
+        return [out]
+    taken: set[str] = set()
+    found = []
+    for name in names:
+        base = label_stem(name.rsplit(".", 1)[0])
+        free = next(given for given in (base, *(f"{base}_{i}" for i in range(2, len(names) + 2))) if given not in taken)
+        taken.add(free)
+        found.append((out or Path("explained")) / free)
+    return found
+
+
+def check(folder: Path) -> None:
+    """Raise ModelProblem if a folder cannot be written to, before minutes of work; it need not exist yet."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ModelProblem(f"{there} is a file: name a folder to write to.")
+    if not os.access(there, os.W_OK):
+        raise ModelProblem(f"{there} is not writable: name another folder.")
+
+
+def label_stem(label: str) -> str:
+    """Return a label as part of a file name: `Egyptian cat` is `Egyptian_cat`."""
+    return file_stem(label, separator="_", keep="-", max_length=MAX_LABEL)
+
+
+def summary(explanation: Result, style: Style) -> Json:
+    """Return everything about an explanation except pixels, ready for `to_json`."""
+    recipe = explanation.recipe
+    described = {"headline": plain_text(headline(explanation, style.hot)), **facts(explanation)}
+    return described | {"recipe": recipe, "command": command.line(recipe)}
+
+
+def facts(explanation: Result) -> Json:
+    """Return predictions, statistics and findings as plain values, ready for JSON."""
+    indices = range(len(explanation.heatmaps))
+    detects = explanation.model.task == "detect"
+    return {
+        "picture": explanation.image.name,
+        "model": explanation.model.id,
+        "predictions": [
+            {"label": p.label, "index": p.index, "score": p.score, "box": p.box} for p in explanation.predictions
+        ],
+        "boxes": [asdict(n) if (n := explanation.box_numbers(i)) else None for i in indices] if detects else [],
+        "heatmaps": [
+            {"label": h.target.label, "method": h.method, "layers": h.layers, "state": h.state, "raw": h.raw_range}
+            for h in explanation.heatmaps
+        ],
+        "statistics": [asdict(s) for s in explanation.statistics],
+        "diagnosis": [finding.text for finding in diagnose(explanation)],
+        "milliseconds": explanation.milliseconds,
+        "notes": explanation.notes,
+    }
+
+
+def stem(explanation: Result, index: int) -> str:
+    """Return the name of a map's own files: `top1_minibus`."""
+    return f"top{index + 1}_{label_stem(explanation.heatmaps[index].target.label)}"
+
+
+def with_summary(files: Iterable[File], values: Json) -> Iterator[File]:
+    """Yield the files and then their summary: if it is there, all others are."""
+    names = []
+    for name, data in files:
+        names.append(name)
+        yield name, data
+    yield SUMMARY, to_json(values | {"files": [*names, SUMMARY]}).encode()
+
+
+def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bool = False) -> Iterator[File]:
+    """Yield the files of one picture: the best map as a figure, each class's overlay, all of them on a sheet.
+
+    `npy`: also each map at the picture's size, float32 (H, W) in 0..1. `bare`: also each map without the picture.
+    """
+    if explanation.heatmaps:
+        yield "gradcam_prediction.png", map_figure(explanation, 0, style)
+    tagged = tagger(explanation, style)
+    for i in range(len(explanation.heatmaps)):
+        name = f"top_predictions/gradcam_{stem(explanation, i)}"
+        yield f"{name}.png", tagged(to_png(explanation.overlay(i, colormap=style.colormap, alpha=style.alpha)), i)
+        if bare:
+            heatmap = render.heatmap_only(explanation.heatmaps[i].values, style.colormap)
+            view = embedded_recipe.view_of(explanation, i)
+            yield f"{name}_heatmap.png", embedded_recipe.write(to_png(heatmap), explanation.recipe, view)
+        if npy:
+            yield f"{name}.npy", npy_bytes(explanation.heatmaps[i].values)
+    if len(explanation.heatmaps) > 1:
+        yield "topk_comparison.jpg", tagged(to_jpeg(_sheet(explanation, style)), 0)
+    yield from _numbers(explanation)
+
+
+def class_scores(explanation: Result) -> list[float]:
+    """How sure the model is of each class it knows, 0..1; of a detector its strongest candidate's."""
+    evidence, options = explanation.evidence, explanation.options
+    if explanation.model.task == "detect":
+        found: list[float] = evidence.outputs.scores[0].amax(1).tolist()
+        return found
+    count = len(evidence.resident.adapter.labels)
+    every = {p.index: p.score for p in decode(evidence, replace(options, top_k=count, classes=()))}
+    return [every.get(index, 0.0) for index in range(count)]
+
+
+def of_boxes(explanation: Result, style: Style, *, everything: bool, boxes: bool = True) -> Iterator[File]:
+    """Yield `*_original.jpg`, `*_detection.jpg`, `*_gradcam.jpg`; with `everything` also each box's picture and map.
+
+    `boxes` False: maps are drawn without their boxes; `*_detection.jpg` is about the boxes and has them.
+    """
+    drawn = list(detection_images.files(explanation, replace(style, even=False), boxes=boxes))
+    yield drawn[0]
+    yield from drawn[1:] if everything else drawn[1:3]
+    if everything:
+        for i, heatmap in enumerate(explanation.heatmaps):
+            name = f"{drawn[0][0].removesuffix('_original.jpg')}_{i + 1:02}_{label_stem(heatmap.target.label)}"
+            yield f"{name}.npy", npy_bytes(heatmap.values)
+        if len(explanation.heatmaps) > 1:
+            yield "topk_comparison.jpg", tagger(explanation, style)(to_jpeg(_sheet(explanation, style)), 0)
+    yield from _numbers(explanation)
+
+
+def thumbnail(explanation: Result, style: Style) -> tuple[NDArray[np.uint8], str]:
+    """Return a small picture under its best map with a caption: a cell of a sheet."""
+    image = explanation.image
+    drawn = explanation.overlay(0, colormap=style.colormap, alpha=style.alpha) if explanation.heatmaps else image.pixels
+    return Image(drawn).thumbnail(CELL), plain_text(f"{image.name}: {answer(explanation)}")
+
+
+def of_many(cells: Sequence[tuple[NDArray[np.uint8], str]]) -> Iterator[File]:
+    panels, captions = zip(*cells, strict=True)
+    yield "grid.jpg", to_jpeg(contact_sheet.grid(panels, captions, height=CELL))
+
+
+def _numbers(explanation: Result) -> Iterator[File]:
+    """Yield the maps and their statistics as numbers, the proofs of maps that were proved, and the recipe.
+
+    Of several proofs the others than the first have their maps' names.
+    """
+    if explanation.heatmaps:
+        yield MAPS, npz_bytes(arrays(explanation))
+        yield "statistics.csv", table.csv(table.rows(explanation)).encode()
+    for number, (index, proof) in enumerate(sorted(explanation.proofs.items())):
+        begin = f"{stem(explanation, index)}_" if number else ""
+        for name, data in proof_files.files(explanation, index, proof):
+            yield f"{begin}{name}", data
+    yield RECIPE, explanation.recipe.model_dump_json(indent=1).encode()
+
+
+def arrays(explanation: Result) -> dict[str, NDArray[np.float32]]:
+    """Return the maps of an explanation as `named_arrays`."""
+    return named_arrays((h.target.label, h.at_input, h.layers, h.raw) for h in explanation.heatmaps)
+
+
+def named_arrays(
+    maps: Iterable[tuple[str, NDArray[np.float32], Sequence[str], Sequence[NDArray[np.float32]]]],
+) -> dict[str, NDArray[np.float32]]:
+    """Return each map (label, map at the model's input, layers, raw maps) as `top1_cat`, float32 (h, w) in 0..1, and as
+    `top1_cat_raw_<layer>`, signed, on the layer's grid."""
+    found = {}
+    for i, (label, at_input, layers, raws) in enumerate(maps, 1):
+        name = f"top{i}_{label_stem(label)}"
+        found[name] = at_input
+        names = layers if len(layers) == len(raws) else map(str, range(len(raws)))
+        found |= {f"{name}_raw_{layer}": raw for layer, raw in zip(names, raws, strict=True)}
+    return found
+
+
+def map_figure(explanation: Result, index: int, style: Style) -> bytes:
+    from sightglass.export.figure import figure
+
+    return figure(explanation, index, colormap=style.colormap, alpha=style.alpha)
+
+
+def _sheet(explanation: Result, style: Style) -> NDArray[np.uint8]:
+    panels, captions = [], []
+    for i, heatmap in enumerate(explanation.heatmaps):
+        panels.append(explanation.overlay(i, colormap=style.colormap, alpha=style.alpha))
+        score = caption.score(explanation, i)
+        shown = "" if score is None else f" {percent(score)}"
+        captions.append(plain_text(f"{i + 1} {heatmap.target.label}{shown}"))
+    return contact_sheet.grid(panels, captions)
+
+
+def tagger(explanation: Result, style: Style) -> Callable[[bytes, int], bytes]:
+    return embedded_recipe.tagger(explanation, mode="overlay", even=True, colormap=style.colormap, alpha=style.alpha)

@@ -1,0 +1,192 @@
+"""Files of a comparison of pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sightglass.common.files import Json, npz_bytes, to_json
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import plain_text
+from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.rendering import color_tables, contact_sheet, contours
+from sightglass.explain.rendering.render import line_width, shown
+from sightglass.explain.rendering.style import Field, Style, Unseen
+from sightglass.explain.similarity.similarity import describe_places
+from sightglass.export import table
+from sightglass.export.result_folder import MAPS, label_stem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.similarity.matches import Grid
+    from sightglass.explain.similarity.ranking import Context, Ranking
+    from sightglass.explain.similarity.similarity import ComparedImage, Similarity
+
+    File = tuple[str, bytes]
+
+PAIRS = 6
+"""Number of matching places that are drawn."""
+COLOURS = "Blue: similar, red: different"
+LEVEL = 0.3
+"""Share of the scale that an outline surrounds, as in `sightglass/components/pairs/picture.js`."""
+OUTLINED = 480
+
+
+def drawn(found: Similarity, unseen: Unseen = "light") -> list[NDArray[np.uint8]]:
+    """Return both pictures under their maps, uint8 (H, W, 3); persons, told by their colours, in outlines instead.
+
+    `unseen`: towards which page a part fades that the model did not see.
+    """
+    if found.subject == "persons":
+        return [outlined(side) for side in found.sides]
+    return [overlay(side, unseen=unseen) for side in found.sides]
+
+
+def beside(found: Similarity) -> NDArray[np.uint8]:
+    """Return both pictures under their maps side by side, with their names, uint8 (H, W, 3); each is 720 high."""
+    names = [plain_text(side.image.name) for side in found.sides]
+    return contact_sheet.grid(drawn(found), names, columns=2, height=720, names=True)
+
+
+def outlined(side: ComparedImage) -> NDArray[np.uint8]:
+    """Surround what makes the two similar with blue lines, what makes them differ with dotted red ones.
+
+    The picture keeps its colours. Returns uint8 (H, W, 3), at least `OUTLINED` pixels high, as the lines need room.
+    """
+    times = max(1, round(OUTLINED / side.image.height))
+    out = side.image.pixels.repeat(times, 0).repeat(times, 1).astype(np.float32)
+    (height, width), (x0, y0, x1, y1) = out.shape[:2], (edge * times for edge in side.geometry.extent)
+    line, (rows, columns) = max(2, line_width(out.shape)), side.signed.shape
+    for sign, colour in ((1, color_tables.FIRST_RGB), (-1, color_tables.SECOND_RGB)):
+        found = contours.segments(sign * side.signed, LEVEL)
+        found[:, ::2] = x0 + found[:, ::2] / columns * (x1 - x0)
+        found[:, 1::2] = y0 + found[:, 1::2] / rows * (y1 - y0)
+        if sign < 0:
+            # A dot in each square of the line, whose pieces come in no order.
+            _, first = np.unique(np.floor(found[:, :2] / (6 * line)), axis=0, return_index=True)
+            found = found[np.sort(first)][:, [0, 1, 0, 1]]
+        halo, ink = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
+        contours.cover([halo, ink], found, [2.2 * line, (1 if sign > 0 else 1.5) * line])
+        for plane, paint in ((halo, (255, 255, 255)), (ink, colour)):
+            share = plane[..., None] / 255
+            out += share * (np.array(paint, np.float32) - out)
+    return np.rint(out).astype(np.uint8)
+
+
+def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen = "light") -> NDArray[np.uint8]:
+    """Draw the signed map over its picture, uint8 (H, W, 3): blue makes the two similar, red makes them differ.
+
+    A picture without a map stays as it is.
+    """
+    if not side.signed.any():
+        return side.image.pixels
+    # Squared, so that weak places are faint: the opacity of a difference is its power of 0.6.
+    values = np.sign(side.signed) * side.signed**2
+    field = Field(values, side.geometry.extent, side.seen, kind="difference")
+    return shown(side.image.pixels, field, style or Style(), unseen=unseen)
+
+
+def of_similarity(found: Similarity, context: Context | None) -> Iterator[File]:
+    """Yield similarity.jpg with both maps, pairs.jpg with the best matches, maps.npz, and similarity.json."""
+    names = [side.image.name for side in found.sides]
+    yield "similarity.jpg", _drawn(drawn(found), names, _title(found))
+    if found.matches.pairs:
+        grids = (found.matches.query, found.matches.gallery)
+        places = [[getattr(pair, name) for pair in found.matches.pairs[:PAIRS]] for name in ("query", "gallery")]
+        numbered = [
+            contact_sheet.boxes(
+                side.image.pixels, [(rectangle(grid, at, side.image), str(i + 1)) for i, at in enumerate(cells)]
+            )
+            for side, grid, cells in zip(found.sides, grids, places, strict=True)
+        ]
+        yield "pairs.jpg", _drawn(numbered, names, "Equal numbers match")
+    yield MAPS, npz_bytes(_arrays(found))
+    yield "similarity.json", to_json(summary(found, context)).encode()
+
+
+def of_methods(every: Sequence[Similarity]) -> File:
+    """Return both pictures with their maps by each method, a row each: `methods.jpg`."""
+    panels = [panel for found in every for panel in drawn(found)]
+    captions = [f"{side.image.name}, {METHODS[found.method].name}" for found in every for side in found.sides]
+    return "methods.jpg", _drawn(panels, captions, _title(every[0]))
+
+
+def of_pair(found: Similarity, rank: int) -> File:
+    """Return one picture of a gallery beside the query: `top1_name.jpg`."""
+    name = found.gallery.image.name
+    captions = [found.query.image.name, f"{rank}. {name}"]
+    return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", _drawn(drawn(found), captions, _title(found))
+
+
+def summary(found: Similarity, context: Context | None) -> Json:
+    """Return everything about a comparison except pixels, ready for `to_json`."""
+    values: Json = {"headline": headline(found, context)} | found.summary()
+    if context is not None:
+        values["context"] = {"unrelated": context.unrelated, "mirrored": context.mirrored, "words": context.words}
+    return values
+
+
+def headline(found: Similarity, context: Context | None) -> str:
+    """Return the names, the score and its meaning: `bus.jpg and part.jpg: 0.78, clearly related.`"""
+    verdict = f", {context.verdict(found.score)}" if context is not None else ""
+    return f"{found.query.image.name} and {found.gallery.image.name}: {found.score:.2f}{verdict}."
+
+
+def places(found: Similarity) -> list[str]:
+    """Say for each picture where it is similar to the other and where different, in a sentence each."""
+    if found.state == "same":
+        return ["The two are identical to the model, so there is nothing to compare."]
+    if found.state == "indistinct":
+        return ["The two differ about as little as a picture and its mirror image: there is nothing to explain."]
+    if found.state != "ok":
+        return [f"There is no map: {found.state}. Try another layer or method."]
+    lines = []
+    for side in found.sides:
+        alike, apart = (plain_text(words) for words in describe_places(side))
+        if found.of == "product":
+            lines.append(f"{side.image.name}: the score arises {alike}.")
+        else:
+            lines.append(f"{side.image.name}: similar {alike}; different {apart}.")
+    return lines
+
+
+def ranking(found: Ranking) -> list[Json]:
+    """Return a row for each picture of a gallery, most similar first."""
+    return [
+        {"rank": i + 1, "picture": hit.item.key, "label": hit.item.label or "", "score": hit.score}
+        for i, hit in enumerate(found.hits)
+    ]
+
+
+def of_ranking(found: Ranking) -> File:
+    return "ranking.csv", table.csv(ranking(found)).encode()
+
+
+def rectangle(grid: Grid, cell: tuple[int, int], image: Image) -> tuple[float, float, float, float]:
+    """Return a cell (row, column) as xyxy in original pixels, clipped to the picture."""
+    (x0, x1), (y0, y1) = (edges[at : at + 2] for edges, at in zip((grid.across, grid.down), cell[::-1], strict=True))
+    return max(0.0, float(x0)), max(0.0, float(y0)), min(float(x1), image.width), min(float(y1), image.height)
+
+
+def _title(found: Similarity) -> str:
+    return f"Similarity {found.score:.2f}. {COLOURS if found.state == 'ok' else places(found)[0]}"
+
+
+def _drawn(panels: list[NDArray[np.uint8]], captions: list[str], title: str) -> bytes:
+    captions = [plain_text(caption) for caption in captions]
+    return to_jpeg(contact_sheet.grid(panels, captions, columns=2, height=480, title=plain_text(title), names=True))
+
+
+def _arrays(found: Similarity) -> dict[str, NDArray[np.float32]]:
+    """Return each picture's signed map, float32 (h, w) at the model's input size, its raw maps by layer, its embedding,
+    and the scores of all pairs of cells."""
+    arrays = {"cells": found.matches.scores}
+    for name, side in zip(("query", "gallery"), found.sides, strict=True):
+        arrays |= {name: side.padded, f"{name}_vector": side.vector}
+        arrays |= {f"{name}_raw_{layer}": raw for layer, raw in zip(found.layers, side.raw, strict=True)}
+    return arrays

@@ -1,0 +1,97 @@
+"""Table of explanations' numbers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from io import StringIO
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common import csv_cells
+from sightglass.explain.maps.boxes import BoxNumbers
+from sightglass.explain.maps.statistics import BINS, MEANING, shown
+from sightglass.export import caption
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sightglass.common.files import Json
+    from sightglass.explain.maps.statistics import Statistics
+    from sightglass.explain.result import Result
+
+
+def rows(explanation: Result) -> list[Json]:
+    """Return one flat row per heatmap: the prediction, the target, every statistic, the map's relation to its boxes.
+
+    Values are str, int, float, bool or None; places are in original pixels, shares 0..1
+    (`sightglass.explain.maps.statistics.MEANING`). `regions` is JSON. `box_...` is None for a map without a box.
+
+        Path("bus.csv").write_text(csv(rows(result)))
+    """
+    common = of_picture(explanation)
+    return [common | _of_map(explanation, index) for index in range(len(explanation.heatmaps))]
+
+
+def of_picture(explanation: Result) -> Json:
+    """Return the columns that all maps of a picture share."""
+    best = explanation.predictions[0] if explanation.predictions else None
+    return {
+        "picture": explanation.image.name,
+        "picture_sha256": explanation.image.sha256,
+        "width": explanation.image.width,
+        "height": explanation.image.height,
+        "model": explanation.model.id,
+        "predicted": best.label if best else None,
+        "predicted_score": best.score if best else None,
+        "predictions": len(explanation.predictions),
+    }
+
+
+def csv(table: Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]) -> str:
+    """Return rows as CSV (RFC 4180) with the columns of the first row as header; empty without rows."""
+    out, all_rows = StringIO(), iter(table)
+    if (first := next(all_rows, None)) is not None:
+        csv_cells.write(out, list(first), chain((first,), all_rows))
+    return out.getvalue()
+
+
+def _of_map(explanation: Result, index: int) -> Json:
+    heatmap = explanation.heatmaps[index]
+    boxes, raw = explanation.box_numbers(index), heatmap.raw_range
+    found = {
+        "map": index,
+        "label": heatmap.target.label,
+        "class": heatmap.target.index,
+        "score": caption.score(explanation, index),
+        "method": heatmap.method,
+        "layers": " ".join(heatmap.layers),
+        "scale": heatmap.scale,
+        "state": heatmap.state,
+        "raw_min": raw[0],
+        "raw_max": raw[1],
+    }
+    numbers = asdict(boxes) if boxes is not None else {field.name: None for field in fields(BoxNumbers)}
+    return found | _flat(explanation.statistics[index]) | {f"box_{key}": value for key, value in numbers.items()}
+
+
+def _flat(statistics: Statistics) -> Json:
+    flat: Json = {}
+    # Not asdict: a deep copy of the histogram takes longer than all the rest.
+    for name, value in ((field.name, getattr(statistics, field.name)) for field in fields(statistics)):
+        if name in ("centre", "peak"):
+            flat |= {f"{name}_x": value[0], f"{name}_y": value[1]}
+        elif name == "quadrants":
+            corners = ("top_left", "top_right", "bottom_left", "bottom_right")
+            flat |= {f"quadrant_{corner}": share for corner, share in zip(corners, value, strict=True)}
+        elif name == "histogram":
+            flat |= {f"histogram_{100 * i // BINS:02}": count for i, count in enumerate(value)}
+        else:
+            flat[name] = json.dumps([asdict(region) for region in value]) if name == "regions" else value
+    return flat
+
+
+def listed(statistics: Statistics) -> list[tuple[str, str, str]]:
+    """Return (name, value, meaning) of every number of a map, without histogram and regions."""
+    numbers = {name: value for name, value in asdict(statistics).items() if name not in ("histogram", "regions")}
+    return [(name.replace("_", " "), shown(name, value), MEANING[name]) for name, value in numbers.items()]

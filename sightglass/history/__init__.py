@@ -1,0 +1,40 @@
+"""The history: saved explanations, found again by their labels, notes and tags.
+
+from sightglass.history import History
+
+history = History()
+record = history.keep(explanation, note="looks at the number plate", tags=["plates"])
+history.search(text="plate").records[0].headline
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sightglass.common.lazy import defer_imports
+
+if TYPE_CHECKING:
+    from sightglass.explain.rendering.marks import Mark as Mark
+    from sightglass.history.history import History as History
+    from sightglass.history.records import Choices as Choices
+    from sightglass.history.records import Order as Order
+    from sightglass.history.records import Record as Record
+    from sightglass.history.records import RecordComparison as RecordComparison
+    from sightglass.history.records import SavedMap as SavedMap
+    from sightglass.history.records import SavedPair as SavedPair
+    from sightglass.history.records import SearchResult as SearchResult
+    from sightglass.history.records import Storage as Storage
+
+_RECORDS = [
+    "Choices",
+    "Mark",
+    "Order",
+    "Record",
+    "RecordComparison",
+    "SavedMap",
+    "SavedPair",
+    "SearchResult",
+    "Storage",
+]
+_FORMER = ["Compared", "Found", "KeptMap"]
+defer_imports(__name__, {"history": ["History"], "records": _RECORDS + _FORMER})

@@ -1,0 +1,190 @@
+"""Encode an explanation as the rows and files of a record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from sightglass.common.errors import Problem
+from sightglass.explain.findings.diagnosis import describe_map, diagnose, headline
+from sightglass.explain.picture.image import Image, to_jpeg, to_lossless
+from sightglass.explain.rendering import render
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.export.embedded_recipe import View, view_of
+from sightglass.history import array_codec
+from sightglass.history.records import Body, MapInfo, SavedProof
+from sightglass.history.store import Blob
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from sightglass.common.files import Json
+    from sightglass.explain.explanation import Explanation
+
+SIDE = 320
+"""Maximum length of a thumbnail's longer side, in pixels."""
+GREY = 118
+"""Grey level towards which unseen parts fade."""
+MIN_ALPHA = 0.3
+"""Opacity below which a map can hardly be seen."""
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedRecord:
+    """The content of a record that is about to be saved."""
+
+    body: Body
+    maps: tuple[tuple[MapInfo, Blob], ...]
+    """The description and the arrays of each heatmap."""
+    thumbnail: Blob
+    labels: frozenset[str]
+    """Classes under which the record is found: of the selected map, of the best prediction, of a detector's boxes."""
+    others: tuple[Blob, ...] = ()
+    """Further files: of the second picture, of proofs."""
+
+
+def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None, screen: str) -> EncodedRecord:
+    """Encode an explanation; raise Problem if it is not finished, has no map `index`, or `look` is not valid."""
+    if not explanation.finished:
+        raise Problem("This map is not finished yet: wait until it is, then save it.")
+    count = len(explanation.heatmaps)
+    if index < 0 or index >= max(1, count):
+        raise Problem(f"There is no map {index}: this explanation has {count}, counted from 0.")
+    view, predictions = _view(explanation, index, look or {}, screen), explanation.predictions
+    style = visible_style(view)
+    found = diagnose(explanation, index) if count else explanation.diagnosis
+    proofs, others = _proofs(explanation)
+    body = Body(
+        headline=headline(explanation, style.hot, index).replace("**", "").strip(),
+        layers=explanation.recipe.layers,
+        predictions=predictions,
+        labels=tuple(heatmap.target.label for heatmap in explanation.heatmaps),
+        index=index,
+        score=score(explanation, index),
+        statistics=explanation.statistics[index] if count else None,
+        findings=tuple(found),
+        recipe=explanation.recipe,
+        view=view,
+        notes=explanation.notes,
+        screen=screen,
+        proofs=proofs,
+    )
+    labels = {prediction.label for prediction in predictions if prediction.box is not None}
+    labels |= {prediction.label for prediction in predictions[:1]} | set(body.labels[index : index + 1])
+    maps = tuple(_map(explanation, place) for place in range(count))
+    thumbnail = Blob.of(_thumbnail(explanation, index, style), "jpg")
+    return EncodedRecord(body, maps, thumbnail, frozenset(labels), others)
+
+
+def _proofs(explanation: Explanation) -> tuple[tuple[SavedProof, ...], tuple[Blob, ...]]:
+    if not explanation.proofs:
+        return (), ()
+    # Here, since it loads torch.
+    from sightglass.history import proofs
+
+    return proofs.encode(explanation.proofs)
+
+
+def picture(image: Image) -> Blob:
+    """Return the picture's own JPEG if it has one, else its pixels (and any further channels) without loss."""
+    if image.planes is not None:
+        return Blob.of(array_codec.pack({"pixels": image.pixels, "planes": image.planes}), "maps")
+    if image.jpeg:
+        return Blob.of(image.jpeg, "jpg")
+    return Blob.of(*to_lossless(image.pixels))
+
+
+def opened(file: str, data: bytes, name: str) -> Image:
+    """Return the picture of a file that `picture` made; `file` is the file's name."""
+    if file.endswith(".maps"):
+        arrays = array_codec.unpack(data)
+        return Image(arrays["pixels"], name, planes=arrays.get("planes"))
+    return Image.open(data, name=name)
+
+
+def score(explanation: Explanation, index: int) -> float | None:
+    """Return the score of the map's target, or without a map the best score."""
+    predictions = explanation.predictions
+    if not explanation.heatmaps:
+        return max((prediction.score for prediction in predictions), default=None)
+    target = explanation.heatmaps[index].target
+    if target.index is None:
+        return None
+    own = [p.score for p in predictions if p.index == target.index and p.anchor in target.anchors]
+    return max(own or (p.score for p in predictions if p.index == target.index), default=None)
+
+
+def _map(explanation: Explanation, place: int) -> tuple[MapInfo, Blob]:
+    heatmap = explanation.heatmaps[place]
+    several = len(heatmap.raw) > 1 and len(explanation.heatmaps) > 1
+    arrays: dict[str, NDArray[np.float32]] = {"values": heatmap.content}
+    arrays |= {f"raw {layer}": raw for layer, raw in enumerate(heatmap.raw)}
+    if several:
+        arrays["shared"] = explanation.shared[place].content
+    if heatmap.uncut is not None:
+        arrays["measured"] = heatmap.uncut.content
+    target = heatmap.target.index
+    info = MapInfo(
+        label=heatmap.target.label,
+        # As in the viewer's panel: the score of the class, whichever of its boxes is explained.
+        score=max((p.score for p in explanation.predictions if p.index == target), default=None),
+        ends=heatmap.ends,
+        geometry=heatmap.geometry,
+        method=heatmap.method,
+        layers=heatmap.layers,
+        scale=heatmap.scale,
+        state=heatmap.state,
+        statistics=explanation.statistics[place],
+        boxes=explanation.own(place),
+        looks=describe_map(explanation, place),
+    )
+    return info, Blob.of(array_codec.pack(arrays), "maps")
+
+
+def _view(explanation: Explanation, index: int, look: Mapping[str, Any], screen: str) -> View:
+    try:
+        if explanation.heatmaps:
+            view = view_of(explanation, index)
+        else:
+            of = "detect" if explanation.options.per != "class" or explanation.model.task == "detect" else "explore"
+            view = View(index=0, screen=of, automatic=not explanation.options.layers)  # type: ignore[arg-type]
+        chosen = {"screen": screen} if screen in ("explore", "detect") else {}
+        return View.model_validate(view.model_dump() | chosen | {"settings": dict(look)})
+    except ValidationError as error:
+        raise Problem("`look` must be at most 40 settings of the viewer, by name.") from error
+
+
+def visible_style(view: View) -> Style:
+    """Return the chosen colormap, and the chosen opacity if the map is visible at it."""
+    chosen = Style.of(view.settings)
+    return Style(colormap=chosen.colormap, alpha=chosen.alpha if chosen.alpha >= MIN_ALPHA else VIEWER_STYLE.alpha)
+
+
+def _thumbnail(explanation: Explanation, index: int, style: Style) -> bytes:
+    """Return the picture under one map as a JPEG, reduced before it is coloured."""
+    pixels = explanation.image.thumbnail(SIDE)
+    if explanation.heatmaps:
+        heatmap, (height, width) = explanation.heatmaps[index], pixels.shape[:2]
+        full = heatmap.geometry
+        by = (full.original[0] / height, full.original[1] / width)
+        small = replace(full, original=(height, width), scale=(full.scale[0] * by[0], full.scale[1] * by[1]))
+        values = np.clip(small.to_original(heatmap.at_input), 0, 1)
+        pixels = greyed(pixels, small.seen)
+        look: Json = {"colormap": style.colormap, "alpha": style.alpha, "weighted": True}
+        pixels = render.overlay(pixels, values, **look, seen=small.seen, unseen="keep")
+    return to_jpeg(pixels, 80)
+
+
+def greyed(pixels: NDArray[np.uint8], seen: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    """Fade what the model did not see to a grey that differs from light pages and from dark ones."""
+    left, top, right, bottom = seen
+    grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
+    faded = np.rint(0.4 * grey + 0.6 * GREY).astype(np.uint8)
+    out = np.repeat(faded[..., None], 3, axis=2)
+    out[top:bottom, left:right] = pixels[top:bottom, left:right]
+    return out

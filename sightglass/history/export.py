@@ -1,0 +1,134 @@
+"""Write records as files, for a zip or a folder."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sightglass.common.errors import Problem
+from sightglass.common.files import Json, npy_bytes, npz_bytes, to_json
+from sightglass.explain.phrases import plain_text
+from sightglass.explain.picture.image import Image, to_png
+from sightglass.explain.rendering import render
+from sightglass.explain.rendering.style import Field, Style
+from sightglass.export import embedded_recipe, result_folder, similarity_files, table
+from sightglass.export.annotations import draw
+from sightglass.history import pairs
+from sightglass.history.encoding import visible_style
+from sightglass.history.proofs import files as proof_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.history.records import Record, SavedMap
+
+
+def every(
+    records: Iterable[Record],
+    picture: Callable[[Record], Image],
+    heatmaps: Callable[[Record], Sequence[SavedMap]],
+    similarity: Callable[[Record], Similarity],
+    proofs: Callable[[Record], Mapping[int, Proof]],
+) -> Iterator[tuple[str, bytes]]:
+    """Yield what `History.export` says, given the methods of `History` that read a record's files."""
+    for number, record in enumerate(records, 1):
+        try:
+            if record.pair:
+                found = [*pair_files(record, similarity(record))]
+            elif record.recipe is None:
+                raise Problem(f"{record.id}: {record.damaged}")
+            else:
+                found = [*files(record, picture(record), heatmaps(record), proofs(record))]
+        except Problem as problem:
+            # One damaged record must not stop the others.
+            found = [("damaged.txt", f"{problem}\n".encode())]
+        for name, data in found:
+            yield f"{folder(number, record)}/{name}", data
+
+
+def folder(number: int, record: Record) -> str:
+    """Return the folder of a record's files: `<number>_<picture>_<class>`, of a pair with the second picture."""
+    stem = result_folder.label_stem(record.picture_name.rsplit(".", 1)[0])
+    what = record.pair.name.rsplit(".", 1)[0] if record.pair else record.label or record.task
+    return f"{number:03}_{stem}_{result_folder.label_stem(what)}"
+
+
+def files(
+    record: Record, picture: Image, maps: Sequence[SavedMap], proofs: Mapping[int, Proof]
+) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the bytes of a record's files: its picture, `maps.npz`, `overlay.png`, `marked.png` if the
+    record has marks, `proof.png` and `proof.json` if its map was proved, and `record.json`."""
+    assert record.recipe is not None
+    yield _picture(picture)
+    if maps:
+        items = ((item.label, item.at_input, item.layers, item.layer_maps) for item in maps)
+        yield result_folder.MAPS, npz_bytes(result_folder.named_arrays(items))
+        chosen = maps[record.index]
+        drawn = render.shown(
+            picture.pixels,
+            Field(chosen.values, chosen.extent, chosen.seen, cells=chosen.cells),
+            visible_style(record.view),
+        )
+        yield (
+            "overlay.png",
+            embedded_recipe.write(to_png(drawn), record.recipe, record.view, picture=embedded_recipe.carried(picture)),
+        )
+        if record.marks:
+            yield "marked.png", marked(record, picture, chosen, record.index)
+        yield from proof_files(record, maps, proofs)
+    yield "record.json", to_json(described(record, maps)).encode()
+
+
+def pair_files(record: Record, found: Similarity) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the bytes of a pair's files: both pictures, what `similarity_files` makes of them,
+    `ranking.csv` if the second is of a gallery, and `record.json`."""
+    assert record.pair is not None
+    for place, side in zip(("query", "other"), found.sides, strict=True):
+        name, data = _picture(side.image)
+        yield name.replace("picture", place), data
+    yield from similarity_files.of_similarity(found, pairs.context_of(record))
+    if record.pair.ranking:
+        listed = [
+            {"rank": i, "picture": name, "score": score} for i, (name, score) in enumerate(record.pair.ranking, 1)
+        ]
+        yield "ranking.csv", table.csv(listed).encode()
+    yield "record.json", to_json(described(record)).encode()
+
+
+def marked(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
+    """Return the picture under a map and the record's marks, at full size, as a PNG with the recipe."""
+    data = to_png(draw(looked(image, item, record.view.settings), record.marks))
+    if record.recipe is None:
+        return data
+    how = record.view.model_copy(update={"index": index, "label": item.label[:200]})
+    return embedded_recipe.write(data, record.recipe, how, picture=embedded_recipe.carried(image))
+
+
+def looked(image: Image, item: SavedMap, settings: Mapping[str, Any], *, dark: bool = False) -> NDArray[np.uint8]:
+    """Return the picture under the map with the viewer's settings, uint8 (H, W, 3), at full size."""
+    field = Field(item.values, item.extent, item.seen, cells=item.cells)
+    return render.shown(image.pixels, field, Style.of(settings), unseen="dark" if dark else "light")
+
+
+def described(record: Record, maps: Iterable[SavedMap] = ()) -> Json:
+    """Return a record as plain values, ready for `sightglass.common.files.to_json`."""
+    found: Json = {"id": record.id} | vars(record)
+    found["created"] = record.created.isoformat()
+    found["predictions"] = [asdict(prediction) for prediction in record.predictions]
+    names = ("label", "score", "method", "layers", "scale", "state", "raw", "seen", "extent", "statistics")
+    found["maps"] = [
+        {**{name: getattr(item, name) for name in names}, "looks": plain_text(item.looks)} for item in maps
+    ]
+    return found
+
+
+def _picture(image: Image) -> tuple[str, bytes]:
+    if image.planes is not None:
+        return "picture.npy", npy_bytes(image.planes)
+    return ("picture.jpg", image.jpeg) if image.jpeg else ("picture.png", to_png(image.pixels))

@@ -1,0 +1,185 @@
+"""Records of two compared pictures."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+from PIL import Image as Pillow
+
+from sightglass.common.errors import Problem
+from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.recipe import versions
+from sightglass.explain.similarity.matches import Grid, Matches, Pair
+from sightglass.explain.similarity.ranking import Context
+from sightglass.explain.similarity.similarity import ComparedImage, Similarity, State
+from sightglass.export import similarity_files
+from sightglass.export.embedded_recipe import View
+from sightglass.history import array_codec, encoding, rows
+from sightglass.history.records import Body, MapInfo, SavedPair
+from sightglass.history.store import Blob
+from sightglass.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.similarity.ranking import Ranking
+    from sightglass.history.records import Record
+
+MAX_RANKED = 200
+"""Maximum number of a gallery's names in a record."""
+GAP = 4
+"""Pixels between the two pictures of a thumbnail."""
+
+
+def encode(found: Similarity, context: Context | None, ranking: Ranking | None) -> encoding.EncodedRecord:
+    """Encode a comparison with both pictures, their maps and what matches."""
+    image = found.gallery.image
+    other = encoding.picture(image)
+    hits = ranking.hits[:MAX_RANKED] if ranking is not None else ()
+    pair = SavedPair(
+        name=image.name,
+        sha256=image.sha256,
+        width=image.width,
+        height=image.height,
+        file=other.name,
+        of=found.of,
+        state=found.state,
+        preprocessing=found.preprocessing,
+        subject=found.subject,
+        weights_sha256=found.weights_sha256,
+        device=found.device,
+        versions=versions(),
+        matches=tuple((one.query, one.gallery, one.score) for one in found.matches.pairs),
+        unrelated=context.unrelated if context is not None else (),
+        mirrored=context.mirrored if context is not None else None,
+        compares=context.subject if context is not None else "pictures",
+        caution=context.caution if context is not None else "",
+        # A query's gallery of one picture ranks nothing.
+        ranking=tuple((hit.name, hit.score) for hit in hits) if len(hits) > 1 else (),
+    )
+    body = Body(
+        headline=similarity_files.headline(found, context),
+        layers=found.layers,
+        predictions=(),
+        labels=tuple(side.image.name for side in found.sides),
+        index=0,
+        score=found.score,
+        statistics=found.query.statistics[0],
+        findings=(),
+        recipe=None,
+        view=View(automatic=found.automatic),
+        notes=found.notes,
+        screen="similarity",
+        pair=pair,
+    )
+    maps = tuple(_map(found, place) for place in range(2))
+    return encoding.EncodedRecord(body, maps, Blob.of(_thumbnail(found), "jpg"), frozenset(), (other,))
+
+
+def _map(found: Similarity, place: int) -> tuple[MapInfo, Blob]:
+    side, grid = found.sides[place], (found.matches.query, found.matches.gallery)[place]
+    sentences = similarity_files.places(found)
+    arrays: dict[str, NDArray[Any]] = {"values": np.asarray(side.signed, np.float32)}
+    arrays |= {f"raw {layer}": np.asarray(raw, np.float32) for layer, raw in enumerate(side.raw)}
+    # The file holds arrays of two axes or three.
+    rows_ = {"vector": side.vector, "down": grid.down, "across": grid.across}
+    arrays |= {name: np.asarray(array, np.float32)[None] for name, array in rows_.items()}
+    if place == 0:
+        arrays["cells"] = np.asarray(found.matches.scores, np.float32)
+    info = MapInfo(
+        label=side.image.name,
+        score=None,
+        ends=None,
+        geometry=side.geometry,
+        method=found.method,
+        layers=found.layers,
+        scale="shared",
+        state=found.state if found.state in ("ok", "no evidence", "not a number") else "flat",
+        statistics=side.statistics[0],
+        looks=sentences[place % len(sentences)],
+    )
+    return info, Blob.of(array_codec.pack(arrays), "maps")
+
+
+def _thumbnail(found: Similarity) -> bytes:
+    """Return both pictures under their maps side by side, at one height, as a JPEG."""
+    pictures = similarity_files.drawn(found, unseen="keep")
+    if found.subject != "persons":
+        pictures = [encoding.greyed(one, side.seen) for one, side in zip(pictures, found.sides, strict=True)]
+    drawn = [Pillow.fromarray(pixels) for pixels in pictures]
+    aspects = [one.width / one.height for one in drawn]
+    height = max(1, round((encoding.SIDE - GAP) / sum(aspects)))
+    # Two narrow pictures are as high as one alone may be.
+    height = min(height, encoding.SIDE)
+    small = [one.resize((max(1, round(height * aspect)), height)) for one, aspect in zip(drawn, aspects, strict=True)]
+    canvas = Pillow.new("RGB", (sum(one.width for one in small) + GAP, height), (encoding.GREY,) * 3)
+    canvas.paste(small[0], (0, 0))
+    canvas.paste(small[1], (small[0].width + GAP, 0))
+    return to_jpeg(np.asarray(canvas), 80)
+
+
+def restored(record: Record, images: tuple[Image, Image], maps: Sequence[tuple[str, int, bytes]]) -> Similarity:
+    """Return the comparison that `encode` was given; `maps`: each one's description, its checksum and its file.
+
+    Raises Problem where a map is damaged.
+    """
+    pair = record.pair
+    assert pair is not None
+    sides, grids, scores = [], [], None
+    try:
+        if len(maps) != len(images) or pair.state not in get_args(State):
+            raise ValueError("not the maps of a pair")
+        for image, (described, crc, data) in zip(images, maps, strict=True):
+            info, arrays = rows.read(MapInfo, described, crc), array_codec.unpack(data)
+            raw = tuple(arrays[f"raw {layer}"] for layer in range(len(info.layers)))
+            sides.append(ComparedImage(image, info.geometry, arrays["vector"][0], raw, arrays["values"]))
+            grids.append(Grid(arrays["down"][0], arrays["across"][0]))
+            scores = arrays.get("cells", scores)
+        if scores is None:
+            raise ValueError("no cells")
+    except (ValueError, KeyError, RecursionError) as error:
+        raise Problem(rows.DAMAGED_MAP) from error
+    matches = Matches(grids[0], grids[1], scores, tuple(Pair(*one) for one in pair.matches))
+    return Similarity(
+        # It may have left the catalogue since.
+        ModelSpec(record.model, "", "", "", "", record.task, ""),
+        sides[0],
+        sides[1],
+        record.score if record.score is not None else float("nan"),
+        record.method,
+        record.layers,
+        pair.of,
+        pair.preprocessing,
+        pair.state,  # type: ignore[arg-type]  # checked above
+        matches,
+        pair.subject,
+        record.notes,
+        pair.weights_sha256,
+        pair.device,
+        record.view.automatic,
+    )
+
+
+def context_of(record: Record) -> Context | None:
+    """Return the reference scores of a pair; None where there are none."""
+    pair = record.pair
+    if pair is None or pair.mirrored is None:
+        return None
+    return Context(pair.unrelated, pair.mirrored, pair.compares, pair.caution)
+
+
+def command(record: Record) -> str:
+    """Return the command that compares the same pictures again, quoted for a shell."""
+    pair = record.pair
+    assert pair is not None
+    names = [f"./{name}" if name.startswith("-") else name for name in (record.picture_name, pair.name)]
+    words = ["similarity", *names, "--model", record.model, "--method", record.method]
+    words += ["--target-layers", ",".join(record.layers)]
+    words += [] if pair.of == "cosine" else ["--of", pair.of]
+    words += [] if pair.preprocessing == "trained" else ["--preprocessing", pair.preprocessing]
+    return shlex.join(["python", "-m", "sightglass", *words])

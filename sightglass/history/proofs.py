@@ -1,0 +1,101 @@
+"""Store the proofs of a record."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sightglass.common.errors import Problem
+from sightglass.common.files import Json, to_json
+from sightglass.explain.maps.statistics import Agreement
+from sightglass.explain.proof import FILLINGS
+from sightglass.explain.proof.curves import Curve, Trace
+from sightglass.explain.proof.proof import CONTROLS, Proof
+from sightglass.export import embedded_recipe, result_folder
+from sightglass.export.proof import figure as proof_figure
+from sightglass.export.proof import files as proof_files
+from sightglass.history.records import SavedProof
+from sightglass.history.store import Blob
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sightglass.history.records import Record, SavedMap
+
+_NAMES = ("map", *CONTROLS)
+
+
+def encode(proofs: Mapping[int, Proof]) -> tuple[tuple[SavedProof, ...], tuple[Blob, ...]]:
+    """Return what a record says of its proofs, by their maps' indices, and their files."""
+    said, files = [], []
+    for index, proof in sorted(proofs.items()):
+        file = Blob.of(json.dumps(_plain(proof), separators=(",", ":")).encode(), "json")
+        made = proof_files.settings(index, proof)
+        said.append(SavedProof(index, made.steps, made.fillings, proof.sentence, file.name))
+        files.append(file)
+    return tuple(said), tuple(files)
+
+
+def _plain(proof: Proof) -> Json:
+    curves = [
+        {
+            "name": curve.name,
+            "number": curve.number,
+            "filling": curve.filling,
+            "deletion": _trace(curve.deletion),
+            "insertion": _trace(curve.insertion),
+        }
+        for curve in proof.curves
+    ]
+    names = ("label", "part", "fillings", "start", "runner_up")
+    similarity = None if proof.similarity is None else asdict(proof.similarity)
+    return {name: getattr(proof, name) for name in names} | {"similarity": similarity, "curves": curves}
+
+
+def _trace(trace: Trace) -> dict[str, list[Any]]:
+    return {name: getattr(trace, name).tolist() for name in ("value", "score", "stays")}
+
+
+def decode(data: bytes) -> Proof:
+    """Return the proof of a file that `encode` made; raise Problem if it is damaged."""
+    try:
+        plain = json.loads(data)
+        curves = tuple(_curve(one) for one in plain["curves"])
+        similarity = None if plain["similarity"] is None else Agreement(**plain["similarity"])
+        texts = {name: str(plain[name]) for name in ("label", "part", "runner_up")}
+        fillings = tuple(plain["fillings"])
+        proof = Proof(**texts, curves=curves, fillings=fillings, start=float(plain["start"]), similarity=similarity)
+        if {curve.filling for curve in curves} != set(fillings) or not all(proof.of("map", one) for one in fillings):
+            raise ValueError("its own curves are missing")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Problem("The proof of this record is damaged: its content has changed.") from error
+    return proof
+
+
+def _curve(plain: Json) -> Curve:
+    if plain["name"] not in _NAMES or plain["filling"] not in FILLINGS:
+        raise ValueError("no such curve")
+    deletion, insertion = (
+        Trace(np.array(one["value"], float), np.array(one["score"], float), np.array(one["stays"], bool))
+        for one in (plain["deletion"], plain["insertion"])
+    )
+    return Curve(plain["name"], int(plain["number"]), plain["filling"], deletion, insertion)
+
+
+def files(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof]) -> Iterator[tuple[str, bytes]]:
+    """Yield `proof.png` and `proof.json` of the record's own map, with the recipe that makes it again; files of other
+    maps begin with their names."""
+    assert record.recipe is not None
+    for index, proof in proofs.items():
+        item = maps[index]
+        begin = "" if index == record.index else f"top{index + 1}_{result_folder.label_stem(item.label)}_"
+        recipe = record.recipe.model_copy(update={"prove": proof_files.settings(index, proof)})
+        view = record.view.model_copy(update={"index": index, "label": item.label[:200]})
+        yield f"{begin}{proof_files.CURVES}", embedded_recipe.write(proof_figure.figure(proof), recipe, view)
+        about = proof_files.described(
+            proof, record.picture_name, record.task, item.method, item.layers, item.statistics, recipe
+        )
+        yield f"{begin}{proof_files.PROOF}", to_json(about).encode()

@@ -1,0 +1,319 @@
+"""Values of a saved explanation, validated."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightglass.common.errors import Problem
+from sightglass.common.typed_text import line, unseen
+from sightglass.explain.findings.finding import Finding
+from sightglass.explain.maps.statistics import Agreement, Statistics
+from sightglass.explain.proof import Filling
+from sightglass.explain.recipe import ProofSettings, Recipe
+from sightglass.explain.rendering.marks import Mark
+from sightglass.export.embedded_recipe import View
+from sightglass.models.adapter import Prediction
+from sightglass.models.geometry import Geometry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Order = Literal["newest", "oldest", "surest", "least sure", "largest"]
+MAX_MARKS = 200
+"""Of a map."""
+MAX_NOTE, MAX_TAGS, MAX_TAG = 10_000, 20, 60
+"""Maximum number of letters of a note, tags of a record, and letters of a tag."""
+
+
+@dataclass(frozen=True)
+class SavedPair:
+    """What the record of two compared pictures has beside that of one: the second picture, and the comparison."""
+
+    name: str
+    """Of the second picture; the record's own name, size and hash are the query's."""
+    sha256: str
+    width: int
+    height: int
+    file: str
+    """The second picture's file in the store."""
+    of: Literal["cosine", "product"]
+    state: str
+    """`Similarity.state`."""
+    preprocessing: str
+    subject: str
+    """What the model compares where it is not pictures of any kind: `persons`."""
+    weights_sha256: str
+    device: str
+    versions: dict[str, str]
+    matches: tuple[tuple[tuple[int, int], tuple[int, int], float], ...]
+    """Cells of the query and of the other picture that match best, and their cosine."""
+    unrelated: tuple[float, ...]
+    mirrored: float | None
+    """The reference scores, as `Context`; None where there were none."""
+    compares: str = "pictures"
+    caution: str = ""
+    ranking: tuple[tuple[str, float], ...] = ()
+    """The gallery that the second picture is of, most similar first, with its scores."""
+
+    @property
+    def rank(self) -> int | None:
+        """Place of the second picture in its gallery, from 1; None without one."""
+        names = [name for name, _ in self.ranking]
+        return names.index(self.name) + 1 if self.name in names else None
+
+
+@dataclass(frozen=True)
+class SavedProof:
+    """How one of a record's maps was proved, and where its curves are."""
+
+    index: int
+    """Of the map."""
+    steps: int
+    fillings: tuple[Filling, ...]
+    sentence: str
+    file: str
+    """The curves' file in the store."""
+
+    @property
+    def settings(self) -> ProofSettings:
+        """What a recipe needs to prove the map again."""
+        return ProofSettings(index=self.index, steps=self.steps, fillings=self.fillings)
+
+
+@dataclass(frozen=True)
+class Body:
+    """The part of a record that never changes."""
+
+    headline: str
+    """The sentence over the picture when it was saved."""
+    layers: tuple[str, ...]
+    predictions: tuple[Prediction, ...]
+    """All of them, best first."""
+    labels: tuple[str, ...]
+    """Of each map, in order."""
+    index: int
+    """The selected map."""
+    score: float | None
+    """Score of that map's target, 0..1; of a pair the cosine, -1..1."""
+    statistics: Statistics | None
+    """Of that map; None without a map."""
+    findings: tuple[Finding, ...]
+    """Limitations of that map."""
+    recipe: Recipe | None
+    """None only for a pair and in a damaged record."""
+    view: View
+    notes: tuple[str, ...] = ()
+    """As `Explanation.notes`."""
+    screen: str = "explore"
+    pair: SavedPair | None = None
+    """Where two pictures are compared; records of before have none."""
+    proofs: tuple[SavedProof, ...] = ()
+    """Of the maps that were proved; records of before have none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(Body):
+    """A saved explanation, of one picture or of a pair. Its maps and pictures are read on demand."""
+
+    id: str
+    created: datetime
+    """Aware, in UTC."""
+    picture_name: str
+    picture_sha256: str
+    """`Image.sha256`: of its pixels."""
+    width: int
+    height: int
+    model: str
+    task: str
+    method: str
+    note: str
+    tags: tuple[str, ...]
+    marks: tuple[Mark, ...]
+    bytes: int
+    """Size of its files; a shared file counts for each record."""
+    damaged: str = ""
+    """One sentence if parts of the record cannot be read."""
+
+    def proof_of(self, index: int) -> SavedProof | None:
+        """Return how the map of that index was proved; None if it was not."""
+        return next((proof for proof in self.proofs if proof.index == index), None)
+
+    def recipe_of(self, index: int) -> Recipe | None:
+        """Return the recipe, with that of the map's proof if there is one; None in a damaged record."""
+        proof = self.proof_of(index)
+        if self.recipe is None or proof is None:
+            return self.recipe
+        return self.recipe.model_copy(update={"prove": proof.settings})
+
+    @property
+    def label(self) -> str | None:
+        """Label of the selected map's target."""
+        return self.labels[self.index] if self.index < len(self.labels) else None
+
+
+@dataclass(frozen=True, eq=False)
+class MapInfo:
+    """Description of a map, without its arrays."""
+
+    label: str
+    score: float | None
+    """The best score of its class among the predictions, 0..1."""
+    ends: tuple[float, float] | None
+    """`Heatmap.ends`."""
+    geometry: Geometry
+    method: str
+    layers: tuple[str, ...]
+    scale: Literal["own", "shared"]
+    state: Literal["ok", "flat", "no evidence", "not a number"]
+    """`ok`, or why the map is empty."""
+    statistics: Statistics
+    boxes: tuple[Prediction, ...] = ()
+    """A detector's boxes that the map explains."""
+    looks: str = ""
+    """Description of where the heat is."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SavedMap(MapInfo):
+    """A saved heatmap, bit for bit."""
+
+    values: NDArray[np.float32]
+    """`Heatmap.content`: (h, w) in 0..1, the part of the model's input that is picture; of a pair
+    `ComparedImage.signed`, in -1..1."""
+    shared: NDArray[np.float32] | None
+    """The same map on the shared scale, for several layers."""
+    measured: NDArray[np.float32]
+    """As `values`, but also outside of boxes where only their inside is shown."""
+    layer_maps: tuple[NDArray[np.float32], ...]
+    """`Heatmap.raw`: signed, on each layer's own grid."""
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """The area that `values` cover: xyxy in original pixels."""
+        return self.geometry.extent
+
+    @property
+    def seen(self) -> tuple[int, int, int, int]:
+        """The area that the model saw: xyxy in whole original pixels."""
+        return self.geometry.seen
+
+    @property
+    def raw(self) -> tuple[float, float] | None:
+        """The raw values at 0 and at 1; None for several layers."""
+        return self.ends or ((0.0, 0.0) if len(self.layer_maps) == 1 else None)
+
+    @property
+    def cells(self) -> tuple[int, int] | None:
+        """Rows and columns of the layer's grid; None for several layers."""
+        return self.layer_maps[0].shape if len(self.layer_maps) == 1 else None
+
+    @property
+    def at_input(self) -> NDArray[np.float32]:
+        """`Heatmap.at_input`: (h, w) at the model's input, 0 on a letterbox's bars."""
+        return self.geometry.to_input(self.values)
+
+    @property
+    def at_picture(self) -> NDArray[np.float32]:
+        """`Heatmap.values`: float32 (H, W) in 0..1 on the picture's own grid; 0 outside `seen`."""
+        return np.clip(self.geometry.to_original(self.at_input), 0, 1)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """One page of a search, and the number of records on all pages."""
+
+    records: tuple[Record, ...]
+    total: int
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Filters of a search: each value with the number of its records, most first."""
+
+    models: dict[str, int]
+    methods: dict[str, int]
+    labels: dict[str, int]
+    tags: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Bytes used, the limit in bytes, and the number of records."""
+
+    bytes: int
+    limit: int
+    count: int
+
+    @property
+    def full(self) -> float:
+        """Share of the limit that is used, 0..1."""
+        return min(1.0, self.bytes / self.limit)
+
+
+@dataclass(frozen=True, eq=False)
+class RecordComparison:
+    """Comparison of two records."""
+
+    one: Record
+    other: Record
+    same_picture: bool
+    agreement: Agreement | None
+    """Of the two selected maps over the part that both models saw; None if they cannot be compared."""
+    difference: NDArray[np.float32] | None
+    """float32 (h, w) in -1..1 over `seen`, positive where the first has more heat (`render.share_difference`)."""
+    seen: tuple[int, int, int, int] | None
+    """xyxy in original pixels: the part that both models saw, and that `difference` covers."""
+    statistics: tuple[Statistics | None, Statistics | None]
+    words: tuple[str, ...]
+    """Sentences on the two, the most important first."""
+
+
+def checked_note(text: str) -> str:
+    """Return a note without invisible characters, its lines kept; raise Problem if it is too long."""
+    text = "".join(c if c == "\n" or not unseen(c) else " " for c in text.replace("\r\n", "\n")).strip()
+    if len(text) > MAX_NOTE:
+        raise Problem(f"The note has {len(text):,} letters: {MAX_NOTE:,} at most, please.")
+    return text
+
+
+def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """Return tags in order, without duplicates that differ only in case; raise Problem if there are too many."""
+    if isinstance(tags, str):
+        raise Problem("Tags must be a list of words.")
+    found: dict[str, str] = {}
+    for text in tags:
+        if tag := line(text, MAX_TAG, "A tag"):
+            found.setdefault(tag.casefold(), tag)
+    if len(found) > MAX_TAGS:
+        raise Problem(f"A record has {len(found)} tags: {MAX_TAGS} at most, please.")
+    return tuple(found.values())
+
+
+def checked_marks(marks: Sequence[Mark]) -> tuple[Mark, ...]:
+    if len(marks) > MAX_MARKS:
+        raise Problem(f"There are {len(marks)} marks on this map: {MAX_MARKS} at most, please.")
+    return tuple(marks)
+
+
+def merged(there: Sequence[Mark], since: Sequence[Mark], now: Sequence[Mark]) -> tuple[Mark, ...]:
+    """Return `there` without the marks removed between `since` and `now`, and with those added."""
+    if tuple(there) == tuple(since):
+        return tuple(now)
+    gone, new = Counter(since) - Counter(now), Counter(now) - Counter(since)
+    kept = []
+    for mark in there:
+        if gone[mark]:
+            gone[mark] -= 1
+        else:
+            kept.append(mark)
+    return (*kept, *new.elements())
+
+
+Compared, Found, KeptMap = RecordComparison, SearchResult, SavedMap
+"""Former names."""

@@ -1,0 +1,237 @@
+"""Convert and check database rows."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import zlib
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from sightglass.common.errors import Problem
+from sightglass.explain.findings.finding import most_serious_first
+from sightglass.explain.findings.proved import heard
+from sightglass.explain.rendering.marks import Mark
+from sightglass.export.embedded_recipe import View
+from sightglass.history import array_codec, schema, search
+from sightglass.history.records import (
+    Body,
+    MapInfo,
+    Record,
+    SavedMap,
+    SavedProof,
+    checked_marks,
+    merged,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sightglass.explain.proof.proof import Proof
+    from sightglass.history.encoding import EncodedRecord
+    from sightglass.history.store import Blob
+
+T = TypeVar("T", Body, MapInfo)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TEXTS = ("id", "picture_name", "picture_sha256", "model", "task", "method", "note")
+_NUMBERS = ("width", "height", "bytes")
+_COLUMNS = (*_TEXTS, *_NUMBERS, "created", "score", "tags", "marks", "body", "crc")
+COLUMNS = ", ".join(_COLUMNS)
+TABLES = "records LEFT JOIN bodies USING (n)"
+DAMAGED = "This record is damaged, and not all of it can be shown."
+DAMAGED_MAP = "A map of this record is damaged: its content has changed."
+EXAMPLES = "examples"
+"""Name of the store's note with the ids of its examples, as JSON; it is missing until the history is first used."""
+_UNREADABLE = Body(DAMAGED, (), (), (), 0, None, None, (), None, View())
+
+
+@cache
+def _reader(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def encoded(values: Body | MapInfo) -> tuple[str, int]:
+    """Return the JSON of a body or a map's description, every number exact, and its checksum."""
+    plain = asdict(values)
+    if isinstance(values, Body):
+        models = {name: getattr(values, name) for name in ("recipe", "view")}
+        plain |= {name: model and model.model_dump(mode="json") for name, model in models.items()}
+    text = json.dumps(plain, separators=(",", ":"))
+    return text, zlib.crc32(text.encode())
+
+
+def read(kind: type[T], text: str, crc: int) -> T:
+    """Decode what `encoded` returned; raise ValueError if it is damaged."""
+    if not isinstance(text, str) or zlib.crc32(text.encode("utf-8", "surrogatepass")) != crc:
+        raise ValueError("the checksum does not match")
+    found: T = _reader(kind).validate_python(json.loads(text))  # type: ignore[arg-type]  # a type is hashable
+    return found
+
+
+def insert(
+    database: sqlite3.Connection,
+    columns: dict[str, Any],
+    made: EncodedRecord,
+    blobs: Sequence[Blob],
+    tags: Sequence[str],
+) -> None:
+    """Insert a record whose files are in their places, within `Store.writing`."""
+    sizes = {blob.name: len(blob.data) for blob in blobs}
+    columns = columns | {"created": now(), "bytes": sum(sizes.values())}
+    columns["text"] = search.text_of(columns, made.body, tags)
+    names = ", ".join(columns)
+    n = database.execute(
+        f"INSERT INTO records ({names}) VALUES ({', '.join('?' * len(columns))})", tuple(columns.values())
+    ).lastrowid
+    database.execute("INSERT INTO bodies VALUES (?, ?, ?)", (n, *encoded(made.body)))
+    for place, (info, blob) in enumerate(made.maps):
+        database.execute("INSERT INTO maps VALUES (?, ?, ?, ?, ?)", (n, place, blob.name, *encoded(info)))
+    database.executemany("INSERT INTO uses VALUES (?, ?)", [(name, n) for name in sizes])
+    database.executemany(
+        "INSERT OR IGNORE INTO words VALUES ('label', ?, ?)", [(search.storable(word), n) for word in made.labels]
+    )
+    search.add(database, n, columns["text"], tags)
+
+
+def add_proofs(
+    database: sqlite3.Connection,
+    blobs: Sequence[Blob],
+    *,
+    id: str,
+    said: Sequence[SavedProof],
+    proofs: Mapping[int, Proof],
+) -> None:
+    """Name the proofs of a record, whose files are in their places, within `Store.writing`, instead of earlier ones of
+    the same maps; their files go with the record, and its findings hear the one of its own map. Raises Problem for a
+    record that is gone or damaged.
+    """
+    query = "SELECT n, task, body, crc FROM records JOIN bodies USING (n) WHERE id = ?"
+    try:
+        n, task, text, crc = database.execute(query, (id,)).fetchone()
+        body = read(Body, text, crc)
+    except (TypeError, ValueError) as error:
+        raise Problem("This record is gone or damaged: save the explanation again, with its proof.") from error
+    new = {one.index for one in said}
+    kept = [one for one in body.proofs if one.index not in new]
+    body = replace(body, proofs=tuple(sorted((*kept, *said), key=lambda one: one.index)))
+    if (own := proofs.get(body.index)) is not None and body.statistics is not None:
+        body = replace(body, findings=most_serious_first(heard(body.findings, task, body.statistics, own)))
+    database.execute("UPDATE bodies SET body = ?, crc = ? WHERE n = ?", (*encoded(body), n))
+    database.executemany("INSERT OR IGNORE INTO uses VALUES (?, ?)", [(blob.name, n) for blob in blobs])
+    total = "SELECT coalesce(sum(bytes), 0) FROM uses JOIN files ON name = file WHERE record = ?"
+    database.execute(f"UPDATE records SET bytes = ({total}) WHERE n = ?", (n, n))
+
+
+def annotate(
+    database: sqlite3.Connection,
+    id: str,
+    changed: dict[str, str],
+    marks: Sequence[Mark] | None,
+    since: Sequence[Mark] | None,
+) -> bool:
+    """Write the note, tags and marks of a record, within `Store.writing`; return whether there is such a record.
+
+    `changed`: note and tags (JSON) as columns. `marks`, `since`: see `History.annotate`.
+    """
+    names = ("picture_name", "model", "method", "body", "crc", "note", "tags", "marks")
+    found = database.execute(f"SELECT n, {', '.join(names)} FROM {TABLES} WHERE id = ?", (id,)).fetchone()
+    if found is None:
+        return False
+    n, values = found[0], dict(zip(names, found[1:], strict=True)) | changed
+    if marks is not None:
+        there = read_list(Mark, values["marks"]) or ()
+        values["marks"] = marks_json(checked_marks(marks if since is None else merged(there, since, marks)))
+    body: Body | None = None
+    with contextlib.suppress(ValueError):
+        body = read(Body, values["body"], values["crc"])
+    marks_now, tags_now = read_list(Mark, values["marks"]) or (), read_list(str, values["tags"]) or ()
+    text = search.text_of(values, body, tags_now, marks_now)
+    database.execute(
+        "UPDATE records SET note = ?, tags = ?, marks = ?, text = ? WHERE n = ?",
+        (values["note"], values["tags"], values["marks"], text, n),
+    )
+    search.remove(database, n)
+    search.add(database, n, text, tags_now)
+    return True
+
+
+def marks_json(marks: Sequence[Mark]) -> str:
+    return json.dumps([asdict(mark) for mark in marks])
+
+
+def read_record(row: Iterable[Any]) -> Record:
+    """Decode a row of `COLUMNS`; damaged values are replaced and reported in `Record.damaged`."""
+    columns: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
+    body, damaged = _UNREADABLE, DAMAGED
+    with contextlib.suppress(ValueError, RecursionError):
+        body, damaged = read(Body, columns["body"], columns["crc"]), ""
+    tags, marks = read_list(str, columns["tags"]), read_list(Mark, columns["marks"])
+    values: dict[str, Any] = vars(body) | {
+        **{name: str(columns[name]) for name in _TEXTS},
+        **{name: columns[name] if isinstance(columns[name], int) else 0 for name in _NUMBERS},
+        "created": _time(columns["created"]),
+        "score": columns["score"] if isinstance(columns["score"], float) else None,
+        "tags": tags or (),
+        "marks": marks or (),
+        "damaged": DAMAGED if tags is None or marks is None else damaged,
+    }
+    return Record(**values)
+
+
+def read_list(kind: Any, text: Any) -> Any:
+    """Decode a list of values as a tuple; None if it is damaged."""
+    try:
+        return _reader(tuple[kind, ...]).validate_python(json.loads(text))
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def read_map(info: str, crc: int, data: bytes) -> SavedMap:
+    """Decode a map from its row and its file; raise Problem if either is damaged."""
+    try:
+        described = read(MapInfo, info, crc)
+        arrays = array_codec.unpack(data)
+        values, layers = arrays["values"], [arrays[name] for name in arrays if name.startswith("raw ")]
+        left, top, right, bottom = described.geometry.content
+        if values.shape != (bottom - top, right - left) or not layers:
+            raise ValueError("the shapes do not match")
+    except (ValueError, KeyError, ZeroDivisionError, OverflowError, RecursionError) as error:
+        raise Problem(DAMAGED_MAP) from error
+    return SavedMap(
+        **vars(described),
+        values=values,
+        shared=arrays.get("shared"),
+        measured=arrays.get("measured", values),
+        layer_maps=tuple(layers),
+    )
+
+
+def examples(database: sqlite3.Connection) -> frozenset[str]:
+    """Return the ids of the records that were saved as examples."""
+    found = read_list(str, schema.read_note(database, EXAMPLES) or "[]")
+    return frozenset(found or ())
+
+
+def note_example(database: sqlite3.Connection, id: str | None) -> None:
+    """Add a record to the examples; None only notes that the history is in use, so that it gets no examples."""
+    if id is None and schema.read_note(database, EXAMPLES) is not None:
+        return
+    ids = [*examples(database), *([id] if id else [])]
+    schema.write_note(database, EXAMPLES, json.dumps(ids))
+
+
+def now() -> int:
+    """Return the current time in microseconds since 1970."""
+    return (datetime.now(UTC) - EPOCH) // timedelta(microseconds=1)
+
+
+def _time(microseconds: Any) -> datetime:
+    try:
+        return EPOCH + timedelta(microseconds=microseconds)
+    except (TypeError, OverflowError):
+        return EPOCH

@@ -1,0 +1,136 @@
+"""Full-text search over records.
+
+Typed text is passed as values only.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING, Any, get_args
+
+from sightglass.common.errors import Problem
+from sightglass.history import schema
+from sightglass.history.records import Choices, Order
+from sightglass.history.store import release
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from sightglass.explain.rendering.marks import Mark
+    from sightglass.history.records import Body
+
+ORDERS: dict[str, str] = {
+    # As they were saved: times go back where a clock is set.
+    "newest": "n DESC",
+    "oldest": "n",
+    "surest": "score DESC, n DESC",
+    "least sure": "score IS NULL, score, n DESC",
+    "largest": "bytes DESC, n DESC",
+}
+assert tuple(ORDERS) == get_args(Order)
+MAX_WORDS = 12
+"""Number of words of a search that count."""
+MAX_PAGE = 1000
+"""Maximum number of records on a page."""
+
+
+_FILTERS = {name: f"{name} = ?" for name in ("model", "method")} | {
+    kind: f"n IN (SELECT record FROM words WHERE kind = '{kind}' AND word = ?)" for kind in ("label", "tag")
+}
+
+
+def where(text: str, filters: dict[str, str | None], *, indexed: bool) -> tuple[str, list[str]]:
+    """Return the condition and its values. `indexed`: find words through the index, else by LIKE."""
+    given = {_FILTERS[name]: storable(value) for name, value in filters.items() if value is not None}
+    parts, values = [*given], [*given.values()]
+    prefixes = []
+    for word in folded(text).split()[:MAX_WORDS]:
+        if indexed and _is_indexed(word):
+            prefixes.append('"{}"*'.format(word.replace('"', '""')))
+        else:
+            parts.append("text LIKE ? ESCAPE '\\'")
+            values.append(f"%{_literal(word)}%")
+    if prefixes:
+        parts.append("n IN (SELECT rowid FROM found WHERE found MATCH ?)")
+        values.append(" ".join(prefixes))
+    return " AND ".join(parts) or "1", values
+
+
+def order_clause(name: str) -> str:
+    if name not in ORDERS:
+        raise Problem(f"There is no order called {name}: use {', '.join(ORDERS)}.")
+    return ORDERS[name]
+
+
+def page(limit: int, offset: int) -> tuple[int, int]:
+    if not 1 <= limit <= MAX_PAGE or not 0 <= offset < 2**31:
+        raise Problem(f"A page has 1 to {MAX_PAGE} records and starts at 0 or later, not {limit} from {offset}.")
+    return limit, offset
+
+
+def choices(database: sqlite3.Connection) -> Choices:
+    """Return every value that occurs, with the number of its records."""
+
+    def counted(sql: str) -> dict[str, int]:
+        return dict(database.execute(f"{sql} ORDER BY 2 DESC, 1").fetchall())
+
+    return Choices(
+        models=counted("SELECT model, count(*) FROM records GROUP BY model"),
+        methods=counted("SELECT method, count(*) FROM records GROUP BY method"),
+        labels=counted("SELECT word, count(*) FROM words WHERE kind = 'label' GROUP BY word"),
+        tags=counted("SELECT word, count(*) FROM words WHERE kind = 'tag' GROUP BY word"),
+    )
+
+
+def storable(text: str) -> str:
+    """Return text that the database accepts: undecodable parts of a name become question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def folded(text: str) -> str:
+    """Return text as it is searched: without case and accents."""
+    parts = unicodedata.normalize("NFKD", text).casefold().replace("\0", " ")
+    return "".join(
+        letter for letter in parts if not unicodedata.combining(letter) and not "\ud800" <= letter <= "\udfff"
+    )
+
+
+def _is_indexed(word: str) -> bool:
+    """Return whether the index holds a word: it lacks scripts without spaces, and signs."""
+    return all(ord(letter) < 0x0530 for letter in word) and any(letter.isalnum() for letter in word)
+
+
+def _literal(word: str) -> str:
+    for special in ("\\", "%", "_"):
+        word = word.replace(special, f"\\{special}")
+    return word
+
+
+def text_of(columns: dict[str, Any], body: Body | None, tags: Sequence[str], marks: Sequence[Mark] = ()) -> str:
+    """Return everything under which a record is found, as one text; `body` is None if it is damaged."""
+    headline = (body.headline, *body.labels) if body else ("",)
+    parts = [*headline, columns["note"], *tags, *(mark.text for mark in marks)]
+    parts += [columns["picture_name"], columns["model"], columns["method"]]
+    return folded("\n".join(parts))
+
+
+def add(database: sqlite3.Connection, n: int | None, text: str, tags: Sequence[str]) -> None:
+    database.executemany("INSERT OR IGNORE INTO words VALUES ('tag', ?, ?)", [(tag, n) for tag in tags])
+    if schema.searchable(database):
+        database.execute("INSERT INTO found (rowid, text) VALUES (?, ?)", (n, text))
+
+
+def remove(database: sqlite3.Connection, n: int) -> None:
+    database.execute("DELETE FROM words WHERE kind = 'tag' AND record = ?", (n,))
+    if schema.searchable(database):
+        database.execute("DELETE FROM found WHERE rowid = ?", (n,))
+
+
+def delete_record(database: sqlite3.Connection, n: int) -> dict[str, int]:
+    """Delete a record's rows; return the files, with their sizes, that no record uses any more."""
+    remove(database, n)
+    files = [name for (name,) in database.execute("SELECT file FROM uses WHERE record = ?", (n,))]
+    for sql in ("words WHERE record", "maps WHERE record", "uses WHERE record", "bodies WHERE n", "records WHERE n"):
+        database.execute(f"DELETE FROM {sql} = ?", (n,))
+    return release(database, files)

@@ -1,0 +1,117 @@
+"""Explain one frame.
+
+One pass and one gradient, as for any picture, and nothing that only a picture that is kept needs: no digest of its
+pixels, no cache, no statistics, no findings, no map on the picture's own grid. `components/live/raw_map.js` grows the
+raw map as `sightglass.explain.maps.heatmap.scaled` does.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sightglass.common.errors import ImageProblem
+from sightglass.explain.evidence.targets import decode, resolve
+from sightglass.explain.maps.heatmap import state_of
+from sightglass.explain.picture.image import Image
+from sightglass.live.answer import MAX_BYTES, Answer, Pin, RawMap
+from sightglass.live.follow import Followed
+from sightglass.models.adapter import Prediction
+
+if TYPE_CHECKING:
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.live.choice import Choice
+    from sightglass.models.adapter import Target
+
+MAX_PIXELS = 2_100_000
+"""Of a frame: 1920 × 1080, and a little more."""
+
+
+class Looker:
+    """One viewer's memory from frame to frame; `look` is called by one thread at a time."""
+
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
+        self.detects = choice.explainer.resident.adapter.detects
+        self.wanted: Pin | None = None
+        """What to follow from the next frame on; None: whatever the model says first. May be set at any time."""
+        self._pin: Pin | None = None
+        self._followed: Followed | None = None
+
+    def look(self, data: bytes) -> Answer:
+        """Return the answer to a frame, a JPEG; raises ImageProblem for what is none, or is too large."""
+        start = time.perf_counter()
+        if len(data) > MAX_BYTES:
+            raise ImageProblem(f"A frame has at most {MAX_BYTES // 2**20} MiB: send a smaller one.")
+        image = Image.open(data, name="frame", max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
+        decoded = (time.perf_counter() - start) * 1e3
+        answer = self.choice.explainer.with_oom_fallback(lambda resident, _notes: self._seen(resident, image))
+        answer.milliseconds["decode"] = decoded
+        return answer
+
+    def _seen(self, resident: Resident, image: Image) -> Answer:
+        explainer, options = self.choice.explainer, self.choice.options
+        resident = explainer.with_vocabulary(resident, options, image)
+        evidence, milliseconds = explainer.fresh_evidence(resident, image, options)
+        start = time.perf_counter()
+        predictions = decode(evidence, options)
+        size = (image.width, image.height)
+        target, place, lost = self._target(evidence, predictions, size)
+        if target is not None and not self.detects:
+            predictions = _with_followed(predictions, target, evidence)
+        found = None if target is None else self._map(evidence, target, predictions, place)
+        milliseconds["maps"] = (time.perf_counter() - start) * 1e3
+        return Answer(size, predictions, found, place, lost, milliseconds)
+
+    def _target(
+        self, evidence: Evidence, predictions: tuple[Prediction, ...], size: tuple[int, int]
+    ) -> tuple[Target | None, int | None, bool]:
+        """Return what to explain, its place among the boxes, and whether an object was given up just now."""
+        if self.wanted is not self._pin:
+            self._pin, self._followed = self.wanted, None
+        options, pin, lost = replace(self.choice.options, top_k=1), self._pin, False
+        if pin is not None and pin.box is not None and self.detects:
+            width, height = size
+            self._followed = self._followed or Followed(
+                (pin.box[0] * width, pin.box[1] * height, pin.box[2] * width, pin.box[3] * height), pin.index
+            )
+            place = self._followed.find(predictions)
+            if place is not None:
+                return self._box(evidence, predictions, place), place, False
+            if not self._followed.lost:
+                return None, None, False
+            # Somebody may have chosen something else meanwhile.
+            if self.wanted is pin:
+                self.wanted = None
+            pin, lost = None, True
+        if pin is not None:
+            shown = any(prediction.index == pin.index for prediction in predictions)
+            if self.detects and not shown:
+                return None, None, False
+            return resolve(replace(options, targets=(pin.index,)), predictions, evidence)[0], None, False
+        if self.detects:
+            return (self._box(evidence, predictions, 0), 0, lost) if predictions else (None, None, lost)
+        return resolve(options, predictions, evidence)[0], None, False
+
+    def _box(self, evidence: Evidence, predictions: tuple[Prediction, ...], place: int) -> Target:
+        options = replace(self.choice.options, per="detection", targets=(place,))
+        return resolve(options, predictions, evidence)[0]
+
+    def _map(
+        self, evidence: Evidence, target: Target, predictions: tuple[Prediction, ...], place: int | None
+    ) -> RawMap:
+        raws = tuple(raw[0].cpu().numpy() for raw in self.choice.method.run(evidence, [target]).maps)
+        found = state_of(raws, evidence.geometry)
+        same = [one.score for one in predictions if one.index == target.index]
+        score = max(same) if place is None else predictions[place].score
+        return RawMap(target.label, score, found, raws if found == "ok" else (), evidence.geometry)
+
+
+def _with_followed(predictions: tuple[Prediction, ...], target: Target, evidence: Evidence) -> tuple[Prediction, ...]:
+    """Return a classifier's predictions with the class that is followed: last, where it is not among the best."""
+    if target.index is None or any(one.index == target.index for one in predictions):
+        return predictions
+    scores = evidence.resident.adapter.class_scores(evidence.outputs)[0]
+    return (*predictions, Prediction(target.label, target.index, float(scores[target.index].detach())))

@@ -1,0 +1,115 @@
+"""Messages of the live socket.
+
+A frame is `SGF1`, its number as u32, and a JPEG. An answer is `[u32 length][JSON, padded to 4][float32 maps]…`, all
+little-endian, as `components/frontend/unpack.js` reads it. Numbers of frames grow; the answer to one settles all before
+it.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common.errors import Problem
+from sightglass.live.answer import MAX_BYTES, Pin
+
+if TYPE_CHECKING:
+    from sightglass.common.files import Json
+    from sightglass.live.answer import Answer, RawMap
+    from sightglass.live.loop import Result
+
+MAGIC = b"SGF1"
+HEADER = struct.Struct("<4sI")
+MAX_TEXT = 64 * 1024
+"""Bytes of a message in words."""
+
+
+class BadMessage(Problem):
+    """A viewer sent what is no message: its socket is closed."""
+
+
+def frame(data: bytes, last: int) -> tuple[int, bytes]:
+    """Return a frame's number and its JPEG; raises BadMessage. `last`: the number of the frame before."""
+    if len(data) > MAX_BYTES + HEADER.size:
+        raise BadMessage(f"A frame has at most {MAX_BYTES // 2**20} MiB: send smaller ones.")
+    if len(data) <= HEADER.size:
+        raise BadMessage("A frame is a header of 8 bytes and a JPEG: this message is too short.")
+    magic, number = HEADER.unpack_from(data)
+    if magic != MAGIC:
+        raise BadMessage("A frame begins with SGF1 and its number: this message does not.")
+    if number <= last:
+        raise BadMessage(f"Frame {number} came after frame {last}: number frames upwards.")
+    return number, data[HEADER.size :]
+
+
+def words(text: str) -> Json:
+    """Return a message in words, an object with a `type`; raises BadMessage."""
+    if len(text) > MAX_TEXT:
+        raise BadMessage(f"A message in words has at most {MAX_TEXT // 1024} KiB: send shorter ones.")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("type"), str):
+        raise BadMessage("A message in words is a JSON object with a type: choose or pin.")
+    return found
+
+
+def pin(given: Any, classes: int) -> Pin | None:
+    """Return what `pin` of a message names; None: whatever the model says first. Raises BadMessage."""
+    if given is None:
+        return None
+    index, box = (given.get("index"), given.get("box")) if isinstance(given, dict) else (None, None)
+    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < classes:
+        raise BadMessage(f"pin names a class by its index, 0 to {classes - 1}, or is null.")
+    if box is None:
+        return Pin(index)
+    numbers = isinstance(box, list) and len(box) == 4 and all(type(edge) in (int, float) for edge in box)
+    if not numbers or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+        raise BadMessage("box is [left, top, right, bottom] in shares of the frame, 0 to 1.")
+    return Pin(index, (float(box[0]), float(box[1]), float(box[2]), float(box[3])))
+
+
+def result(made: Result) -> bytes:
+    """Pack what became of a frame."""
+    head: Json = {
+        "n": made.number,
+        "problem": made.problem,
+        "dropped": made.dropped,
+        "ms": {"wait": round(made.waited, 2)},
+    }
+    blobs: list[bytes] = []
+    if (answer := made.answer) is not None:
+        head |= _answer(answer)
+        head["ms"] |= {name: round(value, 2) for name, value in answer.milliseconds.items()}
+        blobs = [raw.astype("<f4").tobytes() for raw in answer.map.raws] if answer.map else []
+    text = json.dumps(head | {"sizes": [len(blob) for blob in blobs]}).encode()
+    text += b" " * (-len(text) % 4)
+    return b"".join([struct.pack("<I", len(text)), text, *blobs])
+
+
+def _answer(answer: Answer) -> Json:
+    width, height = answer.size
+    said = [
+        {"label": one.label, "index": one.index, "score": round(one.score, 4)}
+        | ({} if one.box is None else {"box": [round(edge, 1) for edge in one.box], "anchor": one.anchor})
+        | ({} if one.corners is None else {"corners": [[round(x, 1), round(y, 1)] for x, y in one.corners]})
+        for one in answer.predictions
+    ]
+    found = None if answer.map is None else _map(answer.map)
+    return {"size": [width, height], "answers": said, "map": found, "place": answer.place, "lost": answer.lost}
+
+
+def _map(made: RawMap) -> Json:
+    geometry = made.geometry
+    return {
+        "label": made.label,
+        "score": round(made.score, 4),
+        "state": made.state,
+        "shapes": [list(raw.shape) for raw in made.raws],
+        "input": list(geometry.input),
+        "content": list(geometry.content),
+        "extent": [round(edge, 4) for edge in geometry.extent],
+        "seen": list(geometry.seen),
+    }

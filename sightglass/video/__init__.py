@@ -1,0 +1,25 @@
+"""Explain a clip frame by frame, with a timeline.
+
+    from sightglass.video import run
+    run("clip.mp4", "efficientnet-lite0", "out/")
+
+A run has two stages. The first runs the model and writes what it saw to the disk, in parts of some seconds: answers and
+raw maps (`looking`, `track`, `parts`). The second reads these again, smooths and scales them over time (`smooth`,
+`strength`), draws them over the frames and encodes (`draw`, `write`). So memory does not grow with the clip, and a run
+that was killed goes on from its last whole part (`runner`).
+
+Importing this package is free; torch comes in with the first run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sightglass.common.lazy import defer_imports
+
+if TYPE_CHECKING:
+    from sightglass.video.runner import run as run
+    from sightglass.video.settings import Settings as Settings
+    from sightglass.video.summary import Summary as Summary
+
+defer_imports(__name__, {"runner": ["run"], "settings": ["Settings"], "summary": ["Summary"]})

@@ -1,0 +1,101 @@
+"""Read ahead in threads, in order."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from concurrent.futures import Executor, Future
+
+T = TypeVar("T")
+R = TypeVar("R")
+BYTES = 96 * 2**20
+"""Of decoded frames that wait for their turn."""
+MOST = 16
+
+
+def depth(nbytes: int) -> int:
+    """Return how many items of this size are read ahead."""
+    return max(2, min(MOST, BYTES // max(1, nbytes)))
+
+
+def ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
+    """Yield the items, at most `count` of which are read ahead in a thread; its errors are raised here.
+
+    The thread ends with this iterator, also where that is closed early.
+    """
+    ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(count)
+    stop = threading.Event()
+
+    def put(item: T | None, error: BaseException | None) -> None:
+        while not stop.is_set():
+            try:
+                ready.put((item, error), timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def read() -> None:
+        try:
+            for item in items:
+                put(item, None)
+                if stop.is_set():
+                    return
+        except BaseException as error:
+            put(None, error)
+        else:
+            put(None, StopIteration())
+
+    thread = threading.Thread(target=read, daemon=True, name="frames")
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item  # type: ignore[misc]
+    finally:
+        stop.set()
+        thread.join()
+
+
+def in_order(items: Iterable[T], work: Callable[[T], R], pool: Executor, count: int) -> Iterator[R]:
+    """Yield `work` of each item in their order, at most `count` of them at once in the pool's threads."""
+    pending: deque[Future[R]] = deque()
+    for item in items:
+        pending.append(pool.submit(work, item))
+        if len(pending) >= count:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def single_threaded(count: int, name: str) -> ThreadPoolExecutor:
+    """Return a pool of threads in each of which PyTorch computes with that one thread.
+
+    A team of threads in each of them would wait for its next operation in busy loops, on cores that others need.
+    """
+    before, ready = torch.get_num_threads(), threading.Barrier(count + 1)
+
+    def set_up() -> None:
+        # Otherwise a thread takes the process's number of threads at its first operation, whatever it was given.
+        torch.get_num_threads()
+        torch.set_num_threads(1)
+        ready.wait()
+
+    pool = ThreadPoolExecutor(count, name)
+    for _ in range(count):
+        pool.submit(set_up)
+    ready.wait()
+    # Each thread keeps its own number; later threads of this process must have as many as before.
+    torch.set_num_threads(before)
+    return pool

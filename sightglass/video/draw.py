@@ -1,0 +1,183 @@
+"""Draw maps and boxes over a frame."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+
+from sightglass.explain.maps.heatmap import Heatmap, heatmaps, picture_cells
+from sightglass.explain.maps.statistics import Statistics, describe
+from sightglass.explain.phrases import percent, plain_text
+from sightglass.explain.rendering import contact_sheet
+from sightglass.export import scaled
+from sightglass.models.adapter import Target
+from sightglass.video.paint import painted
+from sightglass.video.write import as_even
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from sightglass.common.files import Json
+    from sightglass.explain.picture.decode import Pixels
+    from sightglass.models.geometry import Geometry
+    from sightglass.video.parts import Raws, Record, Seen
+    from sightglass.video.settings import Settings
+
+COMMON = 0.9
+STEPS = 32
+GRID = 64
+"""Cells a side on which the statistics of a frame's map are computed: exact to a hundredth of the picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The map of one answer as it is drawn in a frame."""
+
+    seen: Seen
+    heatmap: Heatmap
+    content: NDArray[np.float32]
+    """float32 (h, w) in 0..1 on the clip's scale, over the part of the input that is picture."""
+    strength: float
+    """Its strongest evidence, where 1 is what is strong for this class or object in the clip; 0 and more."""
+
+    @property
+    def statistics(self) -> Statistics:
+        """Statistics of the map on its own scale, places in pixels of the clip's frames."""
+        values = self.heatmap.content
+        scale = GRID / max(values.shape)
+        if scale < 1:
+            size = max(1, round(values.shape[1] * scale)), max(1, round(values.shape[0] * scale))
+            values = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA))
+        return describe(values, self.heatmap.seen)
+
+
+def strength(raws: Raws, geometry: Geometry) -> float:
+    """Return how strong a map's evidence is at most: its highest raw value over the picture, averaged over layers."""
+    highest = []
+    for raw in raws:
+        y0, y1, x0, x1 = picture_cells(geometry, *raw.shape)
+        highest.append(max(0.0, float(raw[y0:y1, x0:x1].max())))
+    return sum(highest) / len(highest)
+
+
+def levels(records: Iterable[Record], geometry: Geometry) -> dict[tuple[int, int], float]:
+    """Return, for each class or object, the strength that `COMMON` of its frames do not exceed: 1 on the clip's scale.
+
+    Not the highest of all: a single frame would darken all others. Counted in steps of a 32nd of a doubling, so memory
+    does not grow with the clip.
+    """
+    counts: dict[tuple[int, int], Counter[int]] = {}
+    for record in records:
+        for one in record.shown:
+            if one.raws is not None and 0 < (found := strength(one.raws, geometry)) < math.inf:
+                counts.setdefault(one.series, Counter())[math.ceil(STEPS * math.log2(found) - 1e-9)] += 1
+    return {series: 2 ** (_quantile(counted, COMMON) / STEPS) for series, counted in counts.items()}
+
+
+def _quantile(counted: Counter[int], share: float) -> int:
+    left = share * counted.total()
+    for step in sorted(counted):
+        left -= counted[step]
+        if left <= 1e-9:
+            return step
+    return max(counted)
+
+
+class Painter:
+    """Draws the frames of one clip."""
+
+    def __init__(
+        self, geometry: Geometry, size: tuple[int, int], settings: Settings, method: str, layers: tuple[str, ...]
+    ) -> None:
+        """`geometry`: of a frame in the model's input. `size`: (width, height) of what is drawn, both even."""
+        self.geometry, self.size, self.settings = geometry, size, settings
+        self._method, self._layers = method, layers
+        self.levels: dict[tuple[int, int], float] = {}
+        """What is 1 on the clip's scale, see `levels`."""
+
+    def maps(self, record: Record) -> tuple[Drawn, ...]:
+        """Return the maps of a frame, scaled."""
+        having = [one for one in record.shown if one.raws is not None]
+        if not having:
+            return ()
+        raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(one.raws or () for one in having), strict=True)]
+        targets = [Target(one.index, one.label) for one in having]
+        made = heatmaps(raws, targets, method=self._method, layers=self._layers, geometry=self.geometry, scale="own")
+        return tuple(self._drawn(one, heatmap) for one, heatmap in zip(having, made, strict=True))
+
+    def _drawn(self, seen: Seen, heatmap: Heatmap) -> Drawn:
+        level = self.levels.get(seen.series, 0.0)
+        share = strength(seen.raws or (), self.geometry) / level if level > 0 else 0.0
+        gain = min(1.0, share) if self.settings.scale == "clip" else 1.0
+        return Drawn(seen, heatmap, heatmap.content * np.float32(gain), share)
+
+    def paint(self, pixels: Pixels, record: Record, maps: tuple[Drawn, ...]) -> Pixels:
+        """Return a frame at the drawn size, uint8 (h, w, 3), with the maps, boxes and the answer over it."""
+        small = as_even(pixels, self.size)
+        if maps:
+            hottest = np.maximum.reduce([one.content for one in maps])
+            small = painted(small, scaled.placed(hottest, self.geometry, self.size), self.settings.style)
+        return self._labelled(small, record) if self.settings.labels else small
+
+    def _labelled(self, pixels: Pixels, record: Record) -> Pixels:
+        boxed = [one for one in record.shown if one.box is not None]
+        if boxed:
+            return contact_sheet.boxes(pixels, [(self._scaled(one), _named(one)) for one in boxed])
+        if not record.answer:
+            return pixels
+        (one,) = record.shown
+        text = f"{one.label} {percent(one.score)}"
+        return contact_sheet.headed(pixels, plain_text(text))
+
+    def _scaled(self, one: Seen) -> tuple[float, ...]:
+        height, width = self.geometry.original
+        across, down = self.size[0] / width, self.size[1] / height
+        return tuple(edge * by for edge, by in zip(one.box or (), (across, down) * 2, strict=True))
+
+
+def _named(one: Seen) -> str:
+    number = "" if one.track is None else f"{one.track} "
+    return plain_text(f"{number}{one.label} {percent(one.score)}")
+
+
+def row(record: Record, drawn: Drawn | None, one: Seen) -> Json:
+    """Return one row of the timeline: an answer in a frame, and its map in numbers where it has one."""
+    box = one.box or (None,) * 4
+    found: Json = {
+        "seconds": round(record.seconds, 4),
+        "frame": record.number,
+        "answer": one.label,
+        "score": round(one.score, 5),
+        "object": one.track,
+        "best": record.answer or None,
+        "best_score": round(record.score, 5) if record.answer else None,
+        **{k: None if v is None else round(v, 2) for k, v in zip(("x0", "y0", "x1", "y1"), box, strict=True)},
+    }
+    if drawn is None:
+        return found | dict.fromkeys(MEASURED)
+    numbers = drawn.statistics
+    values = (
+        drawn.heatmap.state,
+        drawn.strength,
+        *numbers.centre,
+        *numbers.peak,
+        numbers.half_heat_area,
+        numbers.spread,
+    )
+    return found | {
+        name: round(value, 4) if isinstance(value, float) else value
+        for name, value in zip(MEASURED, values, strict=True)
+    }
+
+
+MEASURED = ("map", "strength", "centre_x", "centre_y", "peak_x", "peak_y", "half_heat_area", "spread")
+"""Columns of a row about its map."""
+COLUMNS = ("seconds", "frame", "answer", "score", "object", "best", "best_score", "x0", "y0", "x1", "y1", *MEASURED)

@@ -1,0 +1,252 @@
+"""Run the model over frames."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.explain.evidence import batched_pass
+from sightglass.explain.evidence.determinism import PassLock, own_modes
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import chosen_layers
+from sightglass.explain.evidence.targets import decode
+from sightglass.explain.explanation import method_of, takes_several
+from sightglass.explain.methods.method import Request
+from sightglass.models.adapter import Target
+from sightglass.models.labels import class_index
+from sightglass.video.ahead import BYTES, in_order, single_threaded
+from sightglass.video.parts import Record, Seen
+from sightglass.video.track import Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import ThreadPoolExecutor
+
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.picture.decode import Pixels
+    from sightglass.models.adapter import Prediction
+    from sightglass.models.geometry import Geometry, ModelInput
+    from sightglass.video.clip import Frame
+    from sightglass.video.settings import Settings
+
+
+T = TypeVar("T")
+ROUNDS = 2
+"""Passes of each worker in one call: the model is locked for as long."""
+
+
+class Looking:
+    """Turns frames into records, in their order.
+
+    On a CPU several workers run the model at the same time, each with one thread: PyTorch's threads wait for each other
+    at every layer, and in busy loops, which keep drawing and encoding from the cores.
+    """
+
+    def __init__(
+        self, explainer: Explainer, given: dict[str, Any], settings: Settings, cancel: threading.Event | None = None
+    ) -> None:
+        """`given`: options as for an Explainer's call. Raises ModelProblem for those that a clip cannot have."""
+        self.explainer, self.settings, self._cancel = explainer, settings, cancel
+        given = dict(given)
+        question = given.pop("question", None)
+        self.options = explainer.options(given, question)
+        if self.options.examples:
+            raise ModelProblem("Boxes around examples are of one picture: for a clip, give words.")
+        self.resident = self._ready(explainer.resident)
+        adapter = self.resident.adapter
+        if adapter.spec.task == "embed":
+            raise ModelProblem(f"{adapter.spec.id} names nothing that could be followed: use a classifier or detector.")
+        if self.options.preprocessing not in adapter.preprocessings:
+            raise ModelProblem(f"{adapter.spec.id} cannot take a frame as {self.options.preprocessing!r}.")
+        self.method = method_of(self.resident, self.options)
+        self.layers = chosen_layers(self.resident, self.options.layers)
+        self.wanted = tuple(class_index(one, adapter.labels) for one in self.options.targets)
+        if len(self.wanted) > 1 and not adapter.detects:
+            raise ModelProblem("A clip has one map in each frame: name one class, or none for whatever it says.")
+        self.paths: tuple[str, ...] = tuple(layer.path for layer in self.layers)
+        """What each raw map was computed at."""
+        self._tracker = Tracker(self.options.confidence) if adapter.detects else None
+        self.together = takes_several(self.resident, self.options)
+        """Whether several frames go through the model in one pass."""
+        on_cpu = self.resident.device.type == "cpu" and self.resident.gradients and self.method.quick
+        self.workers = torch.get_num_threads() if on_cpu else 1
+        """Passes at the same time."""
+        self._pool: ThreadPoolExecutor | None = None
+        self._own = threading.local()
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def _ready(self, resident: Resident) -> Resident:
+        return self.explainer.with_vocabulary(resident, replace(self.options, examples=()), None)
+
+    @property
+    def in_a_pass(self) -> int:
+        """Frames in one pass."""
+        if not self.together:
+            return 1
+        return batched_pass.ON_CPU if self.resident.device.type == "cpu" else batched_pass.ON_GPU
+
+    @property
+    def batch(self) -> int:
+        """Frames in one call."""
+        return self.in_a_pass * (self.workers * ROUNDS if self.workers > 1 else 1)
+
+    def together_of(self, nbytes: int) -> int:
+        """Return how many frames of this size one call takes: whole passes, of no more bytes than are read ahead."""
+        return max(1, min(self.batch, BYTES // max(1, nbytes)) // self.in_a_pass) * self.in_a_pass
+
+    def geometry(self, pixels: Pixels) -> Geometry:
+        """Return how frames of this size lie in the model's input."""
+        return self._prepared(self.resident, pixels).geometry
+
+    def replay(self, records: Iterable[Record]) -> None:
+        """Follow the boxes of frames that an earlier run has seen, so that the numbers of objects go on."""
+        if self._tracker is not None:
+            for record in records:
+                self._tracker.update(record.seen)
+
+    @own_modes()
+    def __call__(self, frames: Sequence[Frame]) -> list[Record]:
+        """Return what the model sees in each frame; raise Cancelled if that was asked for."""
+        if self._cancel is not None and self._cancel.is_set():
+            raise Cancelled
+        if self.workers > 1:
+            # Others wait for the whole call, as they would for a pass: the workers have locks of their own.
+            with self.resident.lock:
+                return self._side_by_side(frames)
+        evidences: list[Evidence] = self.explainer.with_oom_fallback(lambda resident, _: self._passes(resident, frames))
+        return [*self._recorded(frames, evidences)]
+
+    def _passes(self, resident: Resident, frames: Sequence[Frame]) -> list[Evidence]:
+        return (self._in_one_pass if self.together else self._one_by_one)(resident, frames)
+
+    def _recorded(self, frames: Sequence[Frame], evidences: Sequence[Evidence]) -> Iterator[Record]:
+        for frame, evidence in zip(frames, evidences, strict=True):
+            if self._tracker is None:
+                yield self._with_room(frame, evidence, partial(self._class_record, frame))
+            else:
+                found = self._with_room(frame, evidence, self._boxes)
+                made = partial(self._box_record, frame, found=found, tracks=self._tracker.update(found))
+                yield self._with_room(frame, evidence, made)
+
+    def _with_room(self, frame: Frame, evidence: Evidence, work: Callable[[Evidence], T]) -> T:
+        """Return `work(evidence)`, or that of a pass made anew where the GPU was full."""
+        given = iter((evidence,))
+
+        def done(resident: Resident, _: tuple[str, ...]) -> T:
+            own = next(given, None)
+            return work(self._one_by_one(resident, [frame])[0] if own is None else own)
+
+        return self.explainer.with_oom_fallback(done)
+
+    def _side_by_side(self, frames: Sequence[Frame]) -> list[Record]:
+        """Return the records, made by several workers; boxes are followed in this thread, in order."""
+        if self._pool is None:
+            # Made once for all of them.
+            self.resident.fastest_adapter(self.layers)
+            self._pool = single_threaded(self.workers, "looking")
+        pool = self._pool
+        groups = [frames[i : i + self.in_a_pass] for i in range(0, len(frames), self.in_a_pass)]
+        tracker = self._tracker
+        if tracker is None:
+            made = in_order(groups, self._class_records, pool, self.workers + 1)
+            return [record for group in made for record in group]
+        boxed = in_order(groups, self._boxed, pool, self.workers + 1)
+        followed = ((*one, tracker.update(one[2])) for one in boxed)
+        return [*in_order(followed, lambda one: self._box_record(*one), pool, self.workers)]
+
+    def _class_records(self, frames: Sequence[Frame]) -> list[Record]:
+        return [*self._recorded(frames, self._passes(self._worker(), frames))]
+
+    def _boxed(self, frames: Sequence[Frame]) -> tuple[Frame, Evidence, Sequence[Prediction]]:
+        (frame,), (evidence,) = frames, self._passes(self._worker(), frames)
+        return frame, evidence, self._boxes(evidence)
+
+    def _worker(self) -> Resident:
+        """Return this thread's own resident: recordings of a pass are kept by thread, so all can share one module."""
+        if (own := getattr(self._own, "resident", None)) is None:
+            own = self._own.resident = self.resident.copy()
+            own.lock = PassLock(own.device)
+        return own
+
+    def _prepared(self, resident: Resident, pixels: Pixels) -> ModelInput:
+        adapter = resident.adapter
+        if adapter.channels not in (1, 3):
+            raise ModelProblem(f"{adapter.spec.id} takes {adapter.channels} channels, and a clip has RGB frames.")
+        return adapter.prepare(pixels, self.options.preprocessing)
+
+    def _one_by_one(self, resident: Resident, frames: Sequence[Frame]) -> list[Evidence]:
+        resident = self._ready(resident)
+        return [Evidence(resident, self._prepared(resident, frame.pixels), self.layers) for frame in frames]
+
+    def _in_one_pass(self, resident: Resident, frames: Sequence[Frame]) -> list[Evidence]:
+        resident = self._ready(resident)
+        parts = batched_pass.passed(resident, [self._prepared(resident, one.pixels) for one in frames], self.layers)
+        if self.method.gradients:
+            batched_pass.backward(parts, [self._class(part) for part in parts])
+        return [*parts]
+
+    def _class(self, evidence: Evidence) -> Target:
+        """Return the class that a classifier's map is of: the one that was named, or its best."""
+        labels = evidence.resident.adapter.labels
+        index = self.wanted[0] if self.wanted else decode(evidence, replace(self.options, top_k=1))[0].index
+        return Target(index, labels[index], (), self.options.part)
+
+    def _class_record(self, frame: Frame, evidence: Evidence) -> Record:
+        (best,) = decode(evidence, replace(self.options, top_k=1))
+        target = self._class(evidence)
+        assert target.index is not None
+        score = best.score
+        if target.index != best.index:
+            score = evidence.resident.adapter.class_scores(evidence.outputs)[0, target.index].item()
+        seen = Seen(target.label, target.index, score, raws=self._raws(evidence, [target])[0])
+        return Record(frame.number, frame.pts, frame.seconds, best.label, best.score, (seen,))
+
+    def _boxes(self, evidence: Evidence) -> Sequence[Prediction]:
+        assert self._tracker is not None
+        return decode(evidence, replace(self.options, confidence=self._tracker.low))
+
+    def _box_record(
+        self, frame: Frame, evidence: Evidence, found: Sequence[Prediction], tracks: Sequence[int | None]
+    ) -> Record:
+        # Those followed longest first: a map must not go from one object to another and back.
+        mapped = [
+            (track, p)
+            for track, p in zip(tracks, found, strict=True)
+            if track is not None and self._has_map(track, p.index)
+        ]
+        mapped = sorted(mapped, key=lambda pair: pair[0])[: self.settings.objects]
+        targets = [
+            Target(p.index, p.label, () if p.anchor is None else (p.anchor,), self.options.part) for _, p in mapped
+        ]
+        raws = dict(zip((track for track, _ in mapped), self._raws(evidence, targets), strict=True))
+        seen = tuple(
+            Seen(p.label, p.index, p.score, p.box, track, None if track is None else raws.get(track))
+            for track, p in zip(tracks, found, strict=True)
+        )
+        return Record(frame.number, frame.pts, frame.seconds, "", 0.0, seen)
+
+    def _has_map(self, track: int, index: int) -> bool:
+        if self.settings.only is not None:
+            return track == self.settings.only
+        return not self.wanted or index in self.wanted
+
+    def _raws(self, evidence: Evidence, targets: Sequence[Target]) -> list[tuple[Any, ...]]:
+        """Return the raw maps of each target, one per layer."""
+        if not targets:
+            return []
+        request = Request(self.options.masks, self.options.head, None, self._cancel)
+        made = self.method.run(evidence, targets, request)
+        self.paths = made.layers
+        layers = [layer.detach().to(torch.float32).cpu().numpy() for layer in made.maps]
+        return [tuple(layer[i] for layer in layers) for i in range(len(targets))]

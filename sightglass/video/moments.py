@@ -1,0 +1,153 @@
+"""Find the moments of a clip.
+
+A change counts once it has lasted `LASTING` seconds, and its time is when it began, so that one odd frame is no moment.
+The heat has moved where its centre is further than `MOVED` of the picture's diagonal from where it was at the last
+moment of the same object or class; it is then measured from the new place.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from sightglass.explain.phrases import percent, plain_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Kind = Literal["answer", "object", "gone", "place"]
+LASTING = 0.3
+"""Seconds."""
+MOVED = 0.2
+"""Of the picture's diagonal."""
+MAX_MOMENTS = 1000
+"""Kept for one clip."""
+Row = dict[str, Any]
+
+
+def clock(seconds: float) -> str:
+    """Format a time in a clip: `0:07.4`, `1:02:03.0`."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where something changed; `words` are one short sentence."""
+
+    seconds: float
+    frame: int
+    kind: Kind
+    words: str
+    object: int | None = None
+    label: str = ""
+
+
+@dataclass
+class _Series:
+    """One class or object, as far as it was read."""
+
+    label: str
+    centre: tuple[float, float] | None = None
+    last: tuple[float, int] = (0.0, 0)
+    begun: tuple[float, int] | None = None
+    """When the heat came to where it is now, if that is far from `centre`."""
+    said: bool = False
+    """Whether its coming was a moment."""
+    first: tuple[float, int] = (0.0, 0)
+
+
+@dataclass
+class Finder:
+    """Reads the rows of a timeline frame by frame."""
+
+    diagonal: float
+    answer: str | None = None
+    waiting: tuple[str, float, int, float] | None = None
+    """An answer that has not lasted yet: label, seconds, frame, score."""
+    series: dict[Any, _Series] = field(default_factory=dict)
+
+    def read(self, rows: Iterable[Row]) -> Iterator[Moment]:
+        """Yield the moments as they are certain; `rows` in the order of their frames."""
+        frame: list[Row] = []
+        for row in rows:
+            if frame and row["frame"] != frame[0]["frame"]:
+                yield from self._frame(frame)
+                frame = []
+            frame.append(row)
+        if frame:
+            yield from self._frame(frame)
+
+    def _frame(self, rows: list[Row]) -> Iterator[Moment]:
+        now = rows[0]["seconds"], rows[0]["frame"]
+        if rows[0]["best"] is not None:
+            yield from self._answered(rows[0], now)
+        for row in rows:
+            if row["answer"] is not None:
+                yield from self._placed(row, now)
+        yield from self._gone(now)
+
+    def _answered(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
+        best = row["best"]
+        if self.answer is None:
+            self.answer = best
+        if best == self.answer:
+            self.waiting = None
+            return
+        if self.waiting is None or self.waiting[0] != best:
+            self.waiting = (best, *now, row["best_score"])
+        label, seconds, frame, score = self.waiting
+        if now[0] - seconds >= LASTING:
+            before, self.answer, self.waiting = self.answer, label, None
+            words = plain_text(f"{before} becomes {label}, {percent(score)} sure")
+            yield Moment(seconds, frame, "answer", words, label=label)
+
+    def _placed(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
+        key = row["object"] if row["object"] is not None else row["answer"]
+        one = self.series.get(key)
+        if one is None:
+            one = self.series[key] = _Series(row["answer"], first=now)
+        one.last = now
+        name = row["answer"] if row["object"] is None else f"{row['answer']} {row['object']}"
+        if row["object"] is not None and not one.said and now[0] - one.first[0] >= LASTING:
+            one.said = True
+            if one.first[1] > 0:
+                yield Moment(*one.first, "object", f"{name} comes", row["object"], row["answer"])
+        if row["map"] != "ok":
+            return
+        at = row["centre_x"], row["centre_y"]
+        if one.centre is None:
+            one.centre = at
+        if math.dist(at, one.centre) <= MOVED * self.diagonal:
+            one.begun = None
+            return
+        one.begun = one.begun or now
+        if now[0] - one.begun[0] >= LASTING:
+            share = math.dist(at, one.centre) / self.diagonal
+            began, one.begun, one.centre = one.begun, None, at
+            words = plain_text(f"the evidence for {name} moves by {percent(share)} of the diagonal")
+            yield Moment(*began, "place", words, row["object"], row["answer"])
+
+    def _gone(self, now: tuple[float, int]) -> Iterator[Moment]:
+        """Yield the objects that have not been seen for a while, and forget them and classes long past."""
+        for key, one in list(self.series.items()):
+            if now[0] - one.last[0] < LASTING:
+                continue
+            if isinstance(key, int):
+                if one.said:
+                    yield Moment(*one.last, "gone", f"{one.label} {key} goes", key, one.label)
+                del self.series[key]
+            elif now[0] - one.last[0] > 30:
+                del self.series[key]
+
+
+def moments(rows: Iterable[Row], width: int, height: int) -> list[Moment]:
+    """Return the moments of a timeline, in the order of time, at most `MAX_MOMENTS`; sizes in pixels of its frames."""
+    found: list[Moment] = []
+    for one in Finder(math.hypot(width, height)).read(rows):
+        found.append(one)
+        if len(found) >= MAX_MOMENTS:
+            break
+    return sorted(found, key=lambda one: (one.seconds, one.kind))

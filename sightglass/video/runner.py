@@ -1,0 +1,381 @@
+"""Explain a clip in a resumable run.
+
+Each stage writes parts, whole or not at all, and a line of the journal after each. What is in the journal is not done
+again, and what is not is repeated with the same frames, so a resumed run gives the same files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+import math
+import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from sightglass.batch.journal import Journal
+from sightglass.batch.output import unwritable
+from sightglass.batch.worker import processor_cores
+from sightglass.common.errors import Cancelled, ImageProblem
+from sightglass.common.files import Json, remove_drafts
+from sightglass.explain.explainer import Explainer
+from sightglass.explain.recipe import versions
+from sightglass.video import draw, moments, parts, smooth, timeline, write
+from sightglass.video.ahead import ahead, depth, in_order, single_threaded
+from sightglass.video.clip import Clip
+from sightglass.video.looking import Looking
+from sightglass.video.settings import Settings
+from sightglass.video.summary import CLIP, Summary
+from sightglass.video.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from sightglass.common.progress import Progress
+    from sightglass.explain.picture.decode import Pixels
+    from sightglass.video.clip import Frame
+    from sightglass.video.moments import Row
+    from sightglass.video.parts import Record
+
+T = TypeVar("T")
+PART = 64
+"""Frames that the model saw in one part: about what is lost by a kill."""
+DRAWN = 128
+"""Frames in one drawn part."""
+LOOKING, DRAWING = 0.75, 0.97
+"""Shares of the progress at which a stage ends."""
+
+
+def run(
+    source: str | Path | Clip,
+    model: str | Explainer,
+    out: str | Path,
+    *,
+    options: dict[str, Any] | None = None,
+    settings: Settings | None = None,
+    device: str = "auto",
+    resume: bool = True,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Summary:
+    """Explain a clip: write `overlay.mp4`, `timeline.csv` and `timeline.json` into a folder.
+
+    `options`: as for an Explainer's call, including `question`; `targets` pins a class. `resume` False: start over.
+    `progress` receives the share that is done, and what is being done. Setting `cancel` ends the run after the frames
+    in progress; the next one goes on from there. Raises ImageProblem for a file that is no video, ModelProblem if the
+    model or an option is not valid, or if `out` holds results of other settings or another clip.
+
+    >>> run("clip.mp4", "efficientnet-lite0", "out/").words
+    '250 frames explained; 3 moments'
+    """
+    clip = source if isinstance(source, Clip) else Clip(source)
+    settings, folder = settings or Settings(), Path(out)
+    if settings.start >= (clip.about.seconds or float("inf")):
+        raise ImageProblem(f"{clip.name} is {clip.about.seconds:.1f} s long: give a range that begins before its end.")
+    explainer = model if isinstance(model, Explainer) else Explainer(model, device=device)
+    looking = Looking(explainer, options or {}, settings, cancel)
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = _facts(clip, looking, settings)
+    try:
+        with contextlib.closing(looking), contextlib.closing(Journal(folder, facts, resume=resume)) as journal:
+            return _Run(clip, looking, settings, folder, journal, facts, progress, cancel).whole(fresh=not resume)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def _facts(clip: Clip, looking: Looking, settings: Settings) -> Json:
+    """Return everything that the results depend on."""
+    adapter, options = looking.resident.adapter, looking.options
+    return {
+        "clip": clip.stamp(),
+        "model": adapter.spec.id,
+        "weights": looking.resident.origin.adapter.weights_sha256,
+        "method": looking.method.id,
+        "layers": [layer.path for layer in looking.layers],
+        "targets": options.targets,
+        **{name: getattr(options, name) for name in ("part", "preprocessing", "confidence", "iou", "classes")},
+        **{name: getattr(options, name) for name in ("vocabulary", "masks", "head")},
+        **settings.facts,
+        "device": str(looking.resident.device),
+        "versions": versions(),
+    }
+
+
+class _Run:
+    """One run, or the rest of one."""
+
+    def __init__(
+        self,
+        clip: Clip,
+        looking: Looking,
+        settings: Settings,
+        folder: Path,
+        journal: Journal,
+        facts: Json,
+        progress: Progress | None,
+        cancel: threading.Event | None,
+    ) -> None:
+        self.clip, self.looking, self.settings, self.folder = clip, looking, settings, folder
+        self.journal, self.facts, self._progress, self._cancel = journal, facts, progress, cancel
+        self.space = Workspace(folder, journal)
+        self.started = time.monotonic()
+        self.resumed = bool(journal.done)
+        self._shares = [0.0, 0.0]
+        """How far each stage is."""
+        self._news = threading.Condition()
+        """Notified when the first stage has written a part, or ended."""
+        self._failed = False
+        """Whether a stage has failed, so that the other one has nothing to wait for."""
+
+    def whole(self, *, fresh: bool) -> Summary:
+        """Do what is left of it."""
+        remove_drafts(self.folder, age=0)
+        if not all(path.is_file() for path in self.space.files()):
+            # Somebody deleted what the journal says is done.
+            self.journal.forget()
+        last = self.space.entry("whole")
+        if fresh or not self.journal.done or last is not None:
+            # Also of a run that was killed when all but this was done.
+            shutil.rmtree(self.space.work, ignore_errors=True)
+        if last is not None:
+            return self._summary(last)
+        for name in ("seen", "drawn", "rows"):
+            (self.space.work / name).mkdir(parents=True, exist_ok=True)
+        for draft in self.space.work.rglob(".*.part"):
+            draft.unlink()
+        try:
+            looked, skipped, frames = self._stages()
+        except Cancelled:
+            done = self.space.entry(f"seen/{self.space.count('seen') - 1}")
+            looked = 0 if done is None else done["looked"]
+            took = time.monotonic() - self.started
+            return Summary(self.folder, 0, looked, 0, took, self.resumed, cancelled=True)
+        return self._finish(frames, looked, skipped)
+
+    def _stages(self) -> tuple[int, int, int]:
+        """Run both stages, the second in a thread that follows the first; return what they return."""
+        with ThreadPoolExecutor(1, "drawing") as pool:
+            drawing = pool.submit(self._guarded, self._draw)
+            try:
+                looked, skipped = self._guarded(self._look)
+            except Cancelled:
+                # Where the other stage failed, its failure is the reason.
+                drawing.result()
+                raise
+            return looked, skipped, drawing.result()
+
+    def _guarded(self, stage: Callable[[], T]) -> T:
+        try:
+            return stage()
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            with self._news:
+                self._news.notify_all()
+
+    def _check(self) -> None:
+        if self._failed or (self._cancel is not None and self._cancel.is_set()):
+            raise Cancelled
+
+    def _report(self, stage: int, seconds: float, words: str) -> None:
+        """Report how far a stage is; the second one keeps quiet while the first is at work."""
+        end = self.settings.end or self.clip.about.seconds
+        done = (seconds - self.settings.start) / max(end - self.settings.start, 1e-9) if end else 0.0
+        self._shares[stage] = max(self._shares[stage], min(1.0, max(0.0, done)))
+        if self._progress is not None and (stage == 0 or self._shares[0] == 1.0):
+            self._progress(LOOKING * self._shares[0] + (DRAWING - LOOKING) * self._shares[1], words)
+
+    def _frames(self, clip: Clip, after: tuple[int, int] | None, every: int = 1) -> Generator[Frame, None, None]:
+        """Return the frames behind one, in order, read ahead."""
+        about, chosen = clip.about, self.settings
+        frames = clip.frames(chosen.start, chosen.end, after=after, every=every)
+        return ahead(frames, depth(about.width * about.height * 3))
+
+    def _look(self) -> tuple[int, int]:
+        """Run the model over the frames that it has not seen; return how many it has, and how many are broken."""
+        number = self.space.count("seen")
+        if (ended := self.space.entry("looked")) is not None:
+            self._shares[0] = 1.0
+            return ended["looked"], ended["skipped"]
+        looked, after = 0, None
+        if number:
+            before = self.space.entry(f"seen/{number - 1}")
+            assert before is not None
+            looked, after = before["looked"], (before["last"][0], before["last"][1])
+            self.clip.skipped, self.clip.irregular = before["skipped"], before["irregular"]
+            self.looking.replay(parts.read(self.space.path("seen", i, "npz") for i in range(number)))
+        frames = self._frames(self.clip, after, self.settings.every)
+        total = self.clip.about.frames
+        with contextlib.closing(frames):
+            while chunk := self._looked_at(frames, looked, total):
+                parts.save(self.space.path("seen", number, "npz"), chunk)
+                looked += len(chunk)
+                entry: Json = {
+                    "key": f"seen/{number}",
+                    "stamp": "",
+                    "last": [chunk[-1].number, chunk[-1].pts],
+                }
+                entry |= {"looked": looked, "skipped": self.clip.skipped, "irregular": self.clip.irregular}
+                self._add(entry)
+                number += 1
+        if not looked:
+            raise ImageProblem(f"{self.clip.name} has no frame in that range; choose another range.")
+        done = {"key": "looked", "stamp": "", "looked": looked, "skipped": self.clip.skipped}
+        self._shares[0] = 1.0
+        self._add(done | {"cut_off": self.clip.cut_off, "layers": self.looking.paths})
+        return looked, self.clip.skipped
+
+    def _add(self, entry: Json) -> None:
+        self.journal.add([entry])
+        with self._news:
+            self._news.notify_all()
+
+    def _looked_at(self, frames: Iterator[Frame], looked: int, total: int) -> list[Record]:
+        """Return the records of the next part; fewer at the end of the clip."""
+        found: list[Record] = []
+        together = self.looking.together_of(self.clip.about.width * self.clip.about.height * 3)
+        while batch := list(itertools.islice(frames, min(together, PART - len(found)))):
+            found += self.looking(batch)
+            of = f" of about {total:,}" if total and not self.settings.start and self.settings.end is None else ""
+            at = batch[-1]
+            self._check()
+            self._report(0, at.seconds, f"Looking at frame {at.number + 1:,}{of}")
+        return found
+
+    def _draw(self) -> int:
+        """Draw and encode the frames that are not yet; return how many there are in all."""
+        if (last := self.space.entry("drawn")) is not None:
+            return int(last["frames"])
+        # Its own reading of the file: the other stage is elsewhere in it.
+        number, clip, chosen = self.space.count("drawn"), copy.copy(self.clip), self.settings
+        about = clip.about
+        self._wait(0)
+        painter = draw.Painter(
+            self.looking.geometry(np.zeros((about.height, about.width, 3), np.uint8)),
+            write.drawn_size(about.width, about.height, chosen.side),
+            chosen,
+            self.looking.method.id,
+            self.looking.paths,
+        )
+        if chosen.scale == "clip":
+            # Which no frame knows before the last one was seen.
+            painter.levels = draw.levels(self._records(0), painter.geometry)
+        frames_done, after = 0, None
+        if number:
+            before = self.space.entry(f"drawn/{number - 1}")
+            assert before is not None
+            frames_done, after = before["last"][0] + 1, (before["last"][0], before["last"][1])
+            clip.skipped, clip.irregular = before["skipped"], before["irregular"]
+        # Enough before it that the first map is smoothed as it was.
+        records = self._records(max(0, frames_done // chosen.every // PART - math.ceil(smooth.SIDE / PART)))
+        frames = self._frames(clip, after)
+        with single_threaded(processor_cores(), "draw") as pool, contextlib.closing(frames):
+            drawn = in_order(self._paired(frames, records), lambda pair: _painted(painter, *pair), pool, 4)
+            while last_frame := self._drawn(itertools.islice(drawn, DRAWN), number):
+                frames_done = last_frame[0] + 1
+                entry = {"key": f"drawn/{number}", "stamp": "", "last": list(last_frame)}
+                self.journal.add([entry | {"skipped": clip.skipped, "irregular": clip.irregular}])
+                number += 1
+        self.journal.add([{"key": "drawn", "stamp": "", "frames": frames_done}])
+        return frames_done
+
+    def _wait(self, number: int) -> bool:
+        """Wait until a part is seen, and return True; False where there are fewer."""
+        with self._news:
+            while f"seen/{number}" not in self.journal.done:
+                self._check()
+                if "looked" in self.journal.done:
+                    return False
+                self._news.wait(0.5)
+        return True
+
+    def _records(self, first: int) -> Iterator[Record]:
+        """Yield the smoothed records from a part on, as they come."""
+        numbers = itertools.takewhile(self._wait, itertools.count(first))
+        return smooth.smoothed(parts.read(self.space.path("seen", i, "npz") for i in numbers), self.settings.smooth)
+
+    def _paired(self, frames: Iterator[Frame], records: Iterator[Record]) -> Iterator[tuple[Frame, Record, bool]]:
+        """Yield each frame with what is drawn over it, and whether the model saw it."""
+        now, later = next(records, None), next(records, None)
+        for frame in frames:
+            self._check()
+            while now is not None and later is not None and later.number <= frame.number:
+                now, later = later, next(records, None)
+            assert now is not None
+            after = later if self.settings.between == "interpolate" else None
+            over = smooth.between(now, after, frame.number, frame.pts, frame.seconds)
+            self._report(1, frame.seconds, f"Drawing frame {frame.number + 1:,}")
+            yield frame, over, now.number == frame.number
+
+    def _drawn(self, drawn: Iterator[tuple[Frame, Pixels, list[Row]]], number: int) -> tuple[int, int] | None:
+        """Write one part of the clip and its rows; return number and timestamp of its last frame, None without any."""
+        first = next(drawn, None)
+        if first is None:
+            return None
+        rows: list[Row] = []
+        last, about = (0, 0), self.clip.about
+
+        def encoded() -> Iterator[tuple[int, Pixels]]:
+            nonlocal last
+            for frame, pixels, more in itertools.chain([first], drawn):
+                rows.extend(more)
+                last = frame.number, frame.pts
+                yield frame.pts, pixels
+
+        write.part(self.space.path("drawn", number, "nut"), encoded(), about.time_base, about.rate)
+        timeline.save_rows(self.space.path("rows", number, "jsonl"), rows)
+        return last
+
+    def _finish(self, frames: int, looked: int, skipped: int) -> Summary:
+        """Join the parts and write the timeline."""
+        if self._progress is not None:
+            self._progress(DRAWING, "Joining the parts")
+        count, about, chosen = self.space.count("drawn"), self.clip.about, self.settings
+        begins = about.begins * about.time_base
+        within = (
+            begins + Fraction(chosen.start) if chosen.start else None,
+            None if chosen.end is None else begins + Fraction(chosen.end),
+        )
+        pieces = [self.space.path("drawn", i, "nut") for i in range(count)]
+        note = write.join(pieces, self.folder / CLIP, self.clip, within, sound=chosen.sound)
+        ended = self.space.entry("looked") or {}
+        notes = [note] if note else []
+        if ended.get("cut_off"):
+            notes.append(f"{self.clip.name} is cut off: its end is missing.")
+
+        def rows() -> Iterator[Row]:
+            return timeline.read_rows(self.space.path("rows", i, "jsonl") for i in range(count))
+
+        found = moments.moments(rows(), about.width, about.height)
+        entry = {"key": "whole", "stamp": "", "frames": frames, "looked": looked, "skipped": skipped, "notes": notes}
+        entry["moments"] = [vars(one) for one in found]
+        head = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
+        timeline.write(self.folder, rows, head | {"run": self.facts} | {k: entry[k] for k in list(entry)[2:]})
+        self.journal.add([entry])
+        shutil.rmtree(self.space.work, ignore_errors=True)
+        return self._summary(entry)
+
+    def _summary(self, entry: Json) -> Summary:
+        found = tuple(moments.Moment(**one) for one in entry["moments"])
+        took = time.monotonic() - self.started
+        numbers = (entry["frames"], entry["looked"], entry["skipped"])
+        return Summary(self.folder, *numbers, took, self.resumed, moments=found, notes=tuple(entry["notes"]))
+
+
+def _painted(painter: draw.Painter, frame: Frame, record: Record, measured: bool) -> tuple[Frame, Pixels, list[Row]]:
+    """Return a frame with its maps drawn over it, and its rows of the timeline if the model saw it."""
+    maps = painter.maps(record)
+    pixels = painter.paint(frame.pixels, record, maps)
+    rows: list[Row] = []
+    if measured:
+        of = {id(one.seen): one for one in maps}
+        rows = [draw.row(record, of.get(id(one)), one) for one in record.shown]
+    return frame, pixels, rows

@@ -1,0 +1,80 @@
+"""Options of a video."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from sightglass.common.errors import ModelProblem
+from sightglass.common.files import Json
+from sightglass.explain.rendering.colormaps import lut
+from sightglass.explain.rendering.style import Mode, Style
+
+Between = Literal["interpolate", "hold"]
+Scale = Literal["frame", "clip"]
+
+MAX_SIDE = 1280
+"""Pixels of the longer side of a drawn frame, unless another number is given."""
+SMOOTH = 0.1
+"""Seconds by which maps are smoothed over time, see `sightglass.video.smooth`."""
+MAX_SMOOTH = 2.0
+OBJECTS = 3
+"""Objects of a detector whose maps are drawn in a frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a clip is explained and drawn.
+
+    Raises ModelProblem, one sentence, for a value that is out of its range.
+    """
+
+    every: int = 1
+    """The model looks at every frame, or at every n-th."""
+    between: Between = "interpolate"
+    """What is drawn over the frames between: the two maps around them mixed, or the earlier one held."""
+    start: float = 0.0
+    end: float | None = None
+    """The range in seconds since the start of the clip; None: to its end."""
+    scale: Scale = "frame"
+    """`frame`: each map has its own maximum. `clip`: each class or object has one scale over the whole clip."""
+    smooth: float = SMOOTH
+    """Seconds; 0: not smoothed."""
+    objects: int = OBJECTS
+    """Of a detector: most objects that get a map in a frame, those followed longest."""
+    only: int | None = None
+    """Of a detector: the number of the one object to follow."""
+    labels: bool = True
+    """Draw boxes, names and scores."""
+    side: int = MAX_SIDE
+    """Pixels of the longer side of a drawn frame, never enlarged; 0: the clip's own."""
+    sound: bool = True
+    style: Style = field(default_factory=Style)
+
+    def __post_init__(self) -> None:
+        for name, known in (("between", Between), ("scale", Scale)):
+            if getattr(self, name) not in get_args(known):
+                raise ModelProblem(f"{name} is {getattr(self, name)!r}: use one of {', '.join(get_args(known))}.")
+        if self.every < 1:
+            raise ModelProblem(f"every is {self.every}: 1 is every frame, 2 every second one.")
+        if not 0 <= self.smooth <= MAX_SMOOTH:
+            raise ModelProblem(f"smooth is {self.smooth:g} s: give 0 (off) to {MAX_SMOOTH:g} seconds.")
+        if not (math.isfinite(self.start) and self.start >= 0):
+            raise ModelProblem(f"The range starts at {self.start:g} s: give 0 or more.")
+        if self.end is not None and not self.end > self.start:
+            raise ModelProblem(f"The range ends at {self.end:g} s, not after its start at {self.start:g} s.")
+        if self.objects < 1 or (self.only is not None and self.only < 1):
+            raise ModelProblem("Objects are counted from 1: ask for one at least.")
+        if self.side and self.side < 32:
+            raise ModelProblem(f"side is {self.side}: give 32 pixels at least, or 0 for the clip's own size.")
+        if self.style.mode not in get_args(Mode):
+            raise ModelProblem(f"There is no mode {self.style.mode}.")
+        lut(self.style.colormap)
+
+    @property
+    def facts(self) -> Json:
+        """Everything that results depend on, as plain values."""
+        names = ("every", "between", "start", "end", "scale", "smooth", "objects", "only", "labels", "side")
+        drawn = {name: getattr(self.style, name) for name in ("mode", "colormap", "alpha", "threshold", "even")}
+        return {name: getattr(self, name) for name in names} | {"sound": self.sound} | drawn

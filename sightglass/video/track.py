@@ -1,0 +1,90 @@
+"""Track objects between frames (ByteTrack).
+
+Zhang et al. 2022, ByteTrack: boxes that are sure are matched to what is followed first, and unsure ones only to what
+is left of that, so an object that is half hidden is not lost; https://arxiv.org/abs/2110.06864. It knows boxes, scores
+and classes only, so any detector's will do.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from sightglass.common.errors import ModelProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+LOW = 0.1
+"""Score from which a box continues an object that is followed already; ByteTrack's own."""
+
+
+class Box(Protocol):
+    """A detector's answer, as far as it is followed."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def box(self) -> tuple[float, float, float, float] | None: ...
+
+
+class _Boxes:
+    """Predictions as the tracker reads them: arrays that a mask selects from."""
+
+    def __init__(self, conf: NDArray[np.float32], cls: NDArray[np.float32], xywh: NDArray[np.float32]) -> None:
+        self.conf, self.cls, self.xywh = conf, cls, xywh
+
+    def __len__(self) -> int:
+        return len(self.conf)
+
+    def __getitem__(self, chosen: Any) -> _Boxes:
+        return _Boxes(self.conf[chosen], self.cls[chosen], self.xywh[chosen])
+
+
+class Tracker:
+    """The objects of one clip; `update` is called with each frame's boxes in turn."""
+
+    def __init__(self, confidence: float = 0.25) -> None:
+        """`confidence`: score from which a box may be a new object. Raises ModelProblem where a package is missing."""
+        missing = [name for name in ("ultralytics", "lap") if find_spec(name) is None]
+        if missing:
+            # Ultralytics would install it by itself.
+            raise ModelProblem(f"Following boxes needs the package {missing[0]}: pip install {missing[0]}.")
+        from ultralytics.trackers.byte_tracker import BYTETracker
+
+        self.low = min(LOW, confidence / 2)
+        self._tracker: Any = BYTETracker(SimpleNamespace(**_options(confidence, self.low)))
+        self._numbers: dict[int, int] = {}
+
+    def update(self, boxes: Sequence[Box]) -> tuple[int | None, ...]:
+        """Return the number of the object that each box of the next frame belongs to; None where it is none yet.
+
+        Objects are counted from 1 in the order in which they were first seen. `boxes`: all that are scored `low` or
+        more.
+        """
+        corners = np.array([one.box for one in boxes], np.float32).reshape(-1, 4)
+        middles, sizes = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
+        scores = np.array([one.score for one in boxes], np.float32)
+        classes = np.array([one.index for one in boxes], np.float32)
+        rows = self._tracker.update(_Boxes(scores, classes, np.concatenate([middles, sizes], 1)))
+        places = {int(row[7]): self._number(int(row[4])) for row in sorted(rows, key=lambda row: row[4])}
+        return tuple(places.get(place) for place in range(len(boxes)))
+
+    def _number(self, track: int) -> int:
+        """Return an object's number: the tracker also counts boxes that it gave up before they were shown."""
+        return self._numbers.setdefault(track, len(self._numbers) + 1)
+
+
+def _options(confidence: float, low: float) -> dict[str, Any]:
+    """Return ByteTrack's settings as Ultralytics ships them, with the thresholds for these scores."""
+    from ultralytics.utils import ROOT, YAML
+
+    shipped: dict[str, Any] = YAML.load(ROOT / "cfg" / "trackers" / "bytetrack.yaml")
+    return shipped | {"track_high_thresh": confidence, "track_low_thresh": low, "new_track_thresh": confidence}

@@ -1,0 +1,66 @@
+"""Where the rooms of the project are, for tests that read its source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BESIDE = ("dashboard", "explain", "models", "pages")
+"""In a checkout these stand beside the package."""
+
+
+ORDER = (
+    ("browser", "common"),
+    ("models",),
+    ("explain",),
+    ("export", "batch", "history", "monitor", "video", "live", "deck"),
+    ("components", "api"),
+    ("cli",),
+    ("pages",),
+    ("dashboard",),
+)
+"""Rooms from the bottom, floor by floor, and on a floor from the left: a room imports only what comes before it."""
+INSIDE = {
+    "models": ("models", "models.adapters", "models.demo", "models.families", "models.__main__"),
+    "explain": (
+        *("explain.phrases", "explain.options", "explain.picture", "explain.backward", "explain.evidence"),
+        *("explain.methods", "explain.rendering", "explain.maps", "explain.proof"),
+        *("explain.questions", "explain.recipe", "explain.result", "explain.findings", "explain.faithfulness"),
+        *("explain.explanation", "explain.explainer", "explain.replaying"),
+        *("explain.comparison", "explain.similarity", "explain.whatif", "explain"),
+    ),
+}
+"""The same inside these: their folders, and files beside them; a room's own name is all else in it."""
+PLACES = [place for floor in ORDER for room in floor for place in INSIDE.get(room, (room,))]
+"""Everything in its order: what imports only what comes before it."""
+APART = {
+    "api": {"components"},
+    "components": {"api"},
+    "cli": {"components"},
+    "pages": {"api", "cli"},
+    "dashboard": {"cli"},
+}
+"""Rooms below that a room does not import all the same."""
+
+
+def folder(room: str) -> Path:
+    """Return where a room is; a file for a room of one module."""
+    place = (ROOT if room in BESIDE else ROOT / "sightglass") / room
+    return place if place.is_dir() else place.with_suffix(".py")
+
+
+def sources(*rooms: str) -> list[Path]:
+    """Return the Python files of rooms; raise AssertionError where a room has none."""
+    found = []
+    for room in rooms:
+        place = folder(room)
+        files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
+        assert files and all(path.is_file() for path in files), room
+        found += files
+    return found
+
+
+def every_room() -> list[str]:
+    """Return the names of all rooms."""
+    inside = (path.name.removesuffix(".py") for path in (ROOT / "sightglass").iterdir() if path.suffix in ("", ".py"))
+    return sorted({*BESIDE, *(name for name in inside if not name.startswith("__"))})

@@ -1,0 +1,283 @@
+"""What a table of many pictures shows, on maps whose groups and outliers are known."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from sightglass.batch import analysis, table
+from sightglass.batch import report as batch_report
+from sightglass.batch.label_matching import matched
+from sightglass.batch.records import CELLS
+from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.picture.item import distinct_names
+
+
+def blob(x: float, y: float) -> bytes:
+    rows, columns = np.mgrid[:CELLS, :CELLS]
+    heat = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 18)
+    return np.rint(heat * 255).astype(np.uint8).tobytes()
+
+
+def frame(places: list[tuple[float, float]], **columns: object) -> pd.DataFrame:
+    count = len(places)
+    made = {
+        "picture": [f"{i}.jpg" for i in range(count)],
+        "labelled": ["minibus"] * count,
+        "predicted": ["minibus"] * count,
+        "predicted_score": np.linspace(0.2, 0.9, count),
+        "cells": [blob(*place) for place in places],
+        **{f"seen_{side}": [0] * count for side in ("left", "top")},
+        **{f"seen_{side}": [100] * count for side in ("right", "bottom")},
+        "width": [100] * count,
+        "height": [100] * count,
+    }
+    return pd.DataFrame(made | columns)
+
+
+def saved(folder: Path, made: pd.DataFrame) -> Path:
+    folder.mkdir(exist_ok=True)
+    made.to_parquet(folder / table.PARQUET)
+    return folder
+
+
+def test_the_map_that_lies_elsewhere_is_the_odd_one_and_groups_are_found() -> None:
+    generator = np.random.default_rng(0)
+    left = [(8 + x, 16 + y) for x, y in generator.normal(0, 0.7, (20, 2))]
+    right = [(24 + x, 16 + y) for x, y in generator.normal(0, 0.7, (15, 2))]
+    found, groups = analysis.odd(frame([*left, *right, (3, 29)]))
+    assert found["oddness"].idxmax() == 35 and found["oddness"][35] > 2
+    assert len(set(found["group"][:20])) == len(set(found["group"][20:35])) == 1
+    assert found["group"][0] != found["group"][20]
+    assert groups[0].count >= 20 and groups[0].mean.max() == 1
+    again, _ = analysis.odd(frame([*left, *right, (3, 29)]))
+    pd.testing.assert_frame_equal(found, again)
+    ordered = analysis.ordered(found, "odd")
+    assert ordered.index[0] == 35
+
+
+def test_few_maps_or_equal_ones_are_no_groups() -> None:
+    few, groups = analysis.odd(frame([(3, 3)] * 5))
+    assert groups == [] and len(few) == 5
+    assert analysis.farthest(few)[0].empty and "None of these 5 maps is clearly farther" in analysis.farthest(few)[1]
+    alike, _ = analysis.odd(frame([(9, 9)] * 30))
+    assert np.isfinite(alike["oddness"]).all()
+
+
+def test_of_few_maps_the_farthest_is_named_and_called_no_outlier() -> None:
+    found, groups = analysis.odd(frame([(8, 8), (9, 8), (24, 24), (8, 9), (9, 9)]))
+    rows, words = analysis.farthest(found)
+    assert list(rows["picture"]) == ["2.jpg"] and rows["oddness"].iloc[0] > analysis.MIN_ODDNESS
+    assert words.startswith("Of 5 maps this one is the farthest") and "cannot be told from fewer than 12 maps" in words
+    assert analysis.outliers(found).empty and groups == []
+    two, words = analysis.farthest(analysis.unusual(frame([(8, 8), (24, 24)])))
+    assert two.empty and words.startswith("At least 3 maps are needed")
+
+
+def test_equally_far_maps_are_all_named() -> None:
+    found = analysis.unusual(frame([(8, 8)] * 6))
+    found["oddness"] = [1.0, 1.31, 1.3, 0.9, 1.0, 1.0]
+    rows, words = analysis.farthest(found)
+    assert list(rows["picture"]) == ["1.jpg", "2.jpg"] and words.startswith("Of 6 maps these are the farthest")
+
+
+def test_confusions_are_counted_by_pair_and_names_are_read_kindly(tmp_path: Path) -> None:
+    made = frame(
+        [(8, 8)] * 6,
+        labelled=["Mini_Bus", "minibus", "minibus", "minibus", None, "trolleybus"],
+        predicted=["mini bus", "minibus", "trolleybus", "trolleybus", "minibus", "minibus"],
+    )
+    found = analysis.load(saved(tmp_path, made))
+    assert [None if pd.isna(one) else bool(one) for one in found["wrong"]] == [False, False, True, True, None, True]
+    pairs = analysis.confusions(found)
+    assert [(pair.labelled, pair.predicted, pair.count) for pair in pairs] == [
+        ("minibus", "trolleybus", 2),
+        ("trolleybus", "minibus", 1),
+    ]
+    assert list(analysis.kept(found, only="wrong")["picture"]) == ["2.jpg", "3.jpg", "5.jpg"]
+    assert len(analysis.kept(found, predicted="trolleybus", text="3.J")) == 1
+
+
+def test_folders_that_are_no_classes_make_nothing_wrong(tmp_path: Path) -> None:
+    found = analysis.load(saved(tmp_path, frame([(8, 8)] * 3, labelled=["2023", "2024", "2024"])))
+    assert found["wrong"].isna().all()
+    assert analysis.confusions(found) == []
+
+
+def test_a_folder_may_be_named_as_people_name_things(tmp_path: Path) -> None:
+    made = frame(
+        [(8, 8)] * 5,
+        labelled=["Guitars", "Guitars", "Guitars", "cello", "holidays"],
+        predicted=["acoustic guitar", "electric guitar", "banjo", "banjo", "banjo"],
+    )
+    folder = saved(tmp_path, made)
+    names = pa.Table.from_pandas(made)
+    known = json.dumps(["acoustic guitar", "electric guitar", "banjo", "cello, violoncello"]).encode()
+    parquet.write_table(names.replace_schema_metadata({b"sightglass_classes": known}), folder / table.PARQUET)
+    found = analysis.load(folder)
+    # The cello is a class although nothing was taken for one; the holidays are none.
+    assert list(found["wrong"]) == [False, False, True, True, None]
+    assert analysis.unknown_labels(found) == ["holidays"]
+    pairs = analysis.confusions(found)
+    assert [(pair.labelled, pair.predicted, pair.count) for pair in pairs] == [
+        ("Guitars", "banjo", 1),
+        ("cello", "banjo", 1),
+    ]
+    assert [group.name for group in analysis.right_beside(found, pairs[0])] == ["acoustic guitar", "electric guitar"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "meant"),
+    [
+        ("Late-Blight", {"tomato late blight"}),
+        ("tomato___Late_blight", {"tomato late blight"}),
+        ("cats", {"Egyptian cat", "tiger cat"}),
+        ("tinca tinca", {"tench, Tinca tinca"}),
+        ("guitar", {"guitar"}),
+        ("fire", {"fire engine"}),
+        ("minibuses", {"minibus"}),
+        ("at", set()),
+        ("2023", set()),
+        ("n02123045", set()),
+        ("", set()),
+    ],
+)
+def test_which_classes_a_folder_means(folder: str, meant: set[str]) -> None:
+    classes = ["tomato late blight", "Egyptian cat", "tiger cat", "tench, Tinca tinca", "guitar", "guitar pick"]
+    found = matched([folder], [*classes, "fire engine", "minibus", "cat bear", "class 2023"])
+    assert found.get(folder, frozenset()) == meant
+
+
+def test_names_are_as_long_as_they_must_be() -> None:
+    names = ["a/x/1.jpg", "b/x/1.jpg", "b/y/1.jpg", "1.jpg", "b/2.jpg"]
+    assert list(distinct_names(names).values()) == ["a/x/1.jpg", "b/x/1.jpg", "y/1.jpg", "1.jpg", "2.jpg"]
+
+
+def test_the_farthest_of_ordinary_maps_is_no_outlier() -> None:
+    generator = np.random.default_rng(1)
+    ordinary = [(16 + x, 16 + y) for x, y in generator.uniform(-3, 3, (40, 2))]
+    found, _ = analysis.odd(frame(ordinary))
+    assert found["oddness"].max() > 1
+    found["oddness"] = found["oddness"].clip(upper=1.4)
+    assert analysis.outliers(found).empty
+    found.loc[3, "oddness"] = 1.6
+    assert list(analysis.outliers(found).index) == [3]
+
+
+def test_a_mean_counts_every_map_the_same() -> None:
+    wide = np.full((CELLS, CELLS), 255, np.uint8).tobytes()
+    (group,) = analysis.classes(frame([(8, 8), (8, 8)], cells=[blob(8, 8), wide]))
+    assert group.count == 2 and np.unravel_index(group.mean.argmax(), group.mean.shape) == (8, 8)
+    assert group.mean[30, 30] < 0.2
+    assert group.drawn().shape == (192, 192, 3)
+
+
+def test_what_no_model_saw_is_hatched_and_not_cold() -> None:
+    (group,) = analysis.classes(frame([(16, 16)] * 2, seen_left=[25, 50], seen_right=[75, 75]))
+    drawn = group.drawn("dark")
+    assert set(np.unique(drawn[:, :48])) == {34, 62} == set(np.unique(drawn[:, 144:]))
+    assert drawn[96, 96].max() > 200
+
+
+def test_two_models_disagree_where_their_hottest_places_differ(tmp_path: Path) -> None:
+    first = saved(tmp_path / "s", frame([(8, 8), (8, 8), (8, 8)]))
+    other = frame([(8, 8), (24, 24), (8, 8)], predicted=["minibus", "trolleybus", "minibus"])
+    second = saved(tmp_path / "l", other.iloc[[1, 0]])
+    found = analysis.load(first, second)
+    assert list(found["picture"]) == ["0.jpg", "1.jpg"]
+    assert found["disagreement"][0] == 0 and found["disagreement"][1] > 0.6
+    assert list(analysis.kept(found, only="apart")["picture"]) == ["1.jpg"]
+    assert analysis.ordered(found, "apart").iloc[0]["picture"] == "1.jpg"
+
+
+@pytest.mark.parametrize("order", analysis.ORDERS)
+def test_every_order_takes_a_table_that_lacks_its_column(order: str) -> None:
+    assert len(analysis.ordered(frame([(8, 8)] * 3), order)) == 3
+
+
+def test_pictures_without_a_map_are_in_no_mean(tmp_path: Path) -> None:
+    found = analysis.load(saved(tmp_path, frame([(8, 8)] * 3, cells=[None, blob(8, 8), None])))
+    assert [group.count for group in analysis.classes(found)] == [1]
+    assert len(analysis.odd(found)[0]) == 1
+
+
+def test_everything_written_is_in_the_archive_and_no_draft(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "out", frame([(8, 8)]))
+    (folder / "maps" / "cat").mkdir(parents=True)
+    (folder / "maps" / "cat" / "1.jpg").write_bytes(b"x")
+    (folder / "maps" / "cat" / ".2.jpg.part").write_bytes(b"x")
+    with zipfile.ZipFile(analysis.packed(folder, tmp_path / "all.zip")) as archive:
+        assert set(archive.namelist()) == {"results.parquet", "maps/cat/1.jpg"}
+
+
+def test_the_report_names_the_least_sure_the_wrong_and_the_odd(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    places = [*((8 + x, 16 + y) for x, y in generator.normal(0, 0.7, (29, 2))), (3, 29)]
+    made = frame(
+        places,
+        model=["m"] * 30,
+        picture=[f"cat/{i}.jpg" for i in range(30)],
+        file=[f"maps/{i}.jpg" for i in range(30)],
+        predicted=["cat"] * 28 + ["<b>dog</b>", "cat"],
+        predicted_score=np.linspace(0.9, 0.1, 30),
+        labelled=["cat"] * 30,
+    )
+    folder = saved(tmp_path / "run", made)
+    (folder / "maps").mkdir()
+    (folder / "maps/28.jpg").write_bytes(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
+    page = batch_report.html(folder)
+    wrong, unsure, odd = (part.partition("</section>")[0] for part in page.split("<section>")[1:])
+    assert "Not what the folder says</dt><dd>1 of 30</dd>" in page
+    assert wrong.count("<figure>") == 1 and "&lt;b&gt;dog&lt;/b&gt;" in wrong and "data:image/jpeg;base64," in wrong
+    assert "<b>dog" not in page
+    assert unsure.count("<figure>") == 24 and "The first 24 of 30." in unsure
+    assert "29.jpg" in unsure.partition("</figure>")[0]
+    assert "29.jpg" in odd and "times the median distance" in odd and "None is" not in odd
+
+
+def test_the_report_names_the_maps_that_show_no_more_than_random_places(tmp_path: Path) -> None:
+    def page(name: str, **proved: Any) -> str:
+        made = frame(
+            [(8 + i, 16) for i in range(4)],
+            model=["m"] * 4,
+            picture=[f"{i}.jpg" for i in range(4)],
+            file=[""] * 4,
+            predicted=["cat"] * 4,
+            predicted_score=[0.5] * 4,
+            labelled=[None] * 4,
+            **proved,
+        )
+        return batch_report.html(saved(tmp_path / name, made))
+
+    proved = page("proved", better_than_random=[True, False, None, False], over_random=[0.3, 0.05, None, -0.2])
+    assert "Better than random places</dt><dd>1 of 3</dd>" in proved
+    section = next(part for part in proved.split("<section>") if "Maps not to trust" in part).partition("</section>")[0]
+    assert section.count("<figure>") == 2 and section.index("3.jpg") < section.index("1.jpg")
+    assert "-0.20 beside random places" in section
+    assert "random places" not in page("plain")
+
+
+def test_where_no_map_stands_out_the_report_names_the_farthest(tmp_path: Path) -> None:
+    def odd(count: int) -> str:
+        made = frame(
+            [(8 + 4 * math.cos(i), 16 + 4 * math.sin(i)) for i in range(count - 1)] + [(8, 16)],
+            model=["m"] * count,
+            picture=[f"{i}.jpg" for i in range(count)],
+            file=[""] * count,
+            predicted=["cat"] * count,
+            predicted_score=[0.5] * count,
+            labelled=[None] * count,
+        )
+        return batch_report.html(saved(tmp_path / f"run-{count}", made)).split("<section>")[-1]
+
+    assert "None is; this one is the farthest." in odd(20) and odd(20).count("<figure>") == 1
+    assert "Maps unlike all others" in odd(5) and "cannot be told from fewer than 12 maps" in odd(5)

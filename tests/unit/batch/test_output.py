@@ -1,0 +1,260 @@
+"""Pictures from, and results to, storages by address: the same results, and nothing that comes from there trusted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from sightglass.batch import output, run, table
+from sightglass.cli import main
+from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.explain.picture import remote
+from sightglass.explain.picture.image import MAX_BYTES
+from sightglass.explain.picture.item import Unreachable, short
+from sightglass.explain.picture.source import find
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+fsspec = pytest.importorskip("fsspec")
+pytest.importorskip("fsspec.implementations.memory")
+MODEL = "demo-cls-s"
+
+
+@pytest.fixture
+def memory() -> Iterator[Any]:
+    system = fsspec.filesystem("memory")
+    yield system
+    system.store.clear()
+
+
+@pytest.fixture
+def here(tmp_path: Path, pictures: list[Path]) -> Path:
+    """Four photographs in two folders, small; one that is none, and what is no picture."""
+    from PIL import Image as Pillow
+
+    folder = tmp_path / "here"
+    for number, path in enumerate([*pictures, *pictures][:4]):
+        (folder / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        with Pillow.open(path) as opened:
+            opened.convert("RGB").resize((64 + number, 48)).save(folder / "ab"[number % 2] / f"{number}.png")
+    (folder / "a" / "bad.jpg").write_bytes(b"no picture")
+    (folder / "a" / "notes.md").write_text("no picture")
+    return folder
+
+
+def brought(system: Any, folder: Path, to: str) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            system.pipe_file(f"{to}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+
+
+def fetched(system: Any, root: str, to: Path) -> Path:
+    for name in system.find(root):
+        path = to / name[len(root) + 1 :]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(system.cat_file(name))
+    return to
+
+
+def test_a_storage_holds_what_a_folder_holds(memory: Any, here: Path, tmp_path: Path) -> None:
+    brought(memory, here, "/bucket/in")
+    memory.pipe_file("/bucket/in/.hidden/1.png", b"")
+    run(here, MODEL, tmp_path / "plain", batch_size=2)
+    summary = run("memory://bucket/in", MODEL, "memory://bucket/out/", batch_size=2)
+    assert (summary.folder, summary.done, len(summary.failed)) == ("memory://bucket/out", 4, 1)
+    got = fetched(memory, "/bucket/out", tmp_path / "got")
+    pd.testing.assert_frame_equal(table.read(got), table.read(tmp_path / "plain"), check_exact=True)
+    for name in (table.CSV, table.PROBLEMS, *(p.relative_to(got) for p in got.glob("maps/**/*") if p.is_file())):
+        assert (got / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+    assert len(list(got.glob("maps/**/*.npy"))) == 4
+    # Results that lie below the pictures are none of them.
+    memory.pipe_file("/bucket/1.png", (here / "a" / "0.png").read_bytes())
+    keys = [item.key for item in find("memory://bucket", skip="memory://bucket/out")]
+    assert keys == ["1.png", "in/a/0.png", "in/a/2.png", "in/a/bad.jpg", "in/b/1.png", "in/b/3.png"]
+    assert len(find("memory://bucket")) == len(keys) + 4 * 2
+
+
+def test_a_run_into_a_storage_is_gone_on_with_and_can_be_started_over(memory: Any, here: Path) -> None:
+    brought(memory, here, "/in")
+    first = run("memory://in", MODEL, "memory://out", batch_size=1)
+    assert (first.resumed, first.done) == (0, 4)
+    assert run("memory://in", MODEL, "memory://out", batch_size=1).resumed == 5
+    parts = memory.glob("/out/journal/*.jsonl")
+    assert [name.rsplit("/", 1)[1] for name in parts] == [f"{n:06}.jsonl" for n in range(len(parts))]
+    memory.pipe_file("/in/a/0.png", (here / "b" / "1.png").read_bytes())
+    assert run("memory://in", MODEL, "memory://out", batch_size=1).resumed == 4
+    assert len(memory.glob("/out/journal/*.jsonl")) == len(parts) + 1
+    with pytest.raises(ModelProblem, match=r"other settings \(batch_size\)"):
+        run("memory://in", MODEL, "memory://out", batch_size=2)
+    assert run("memory://in", MODEL, "memory://out", batch_size=2, resume=False).resumed == 0
+    memory.rm_file("/in/a/bad.jpg")
+    assert memory.exists("/out/problems.csv")
+    assert run("memory://in", MODEL, "memory://out", batch_size=2).failed == ()
+    assert not memory.exists("/out/problems.csv")
+
+
+def test_a_storage_that_fails_ends_in_one_sentence_and_loses_nothing(
+    memory: Any, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought(memory, here, "/in")
+    plain = type(memory).pipe_file
+
+    def full(self: Any, path: str, value: bytes, **more: Any) -> None:
+        if "/maps/b/" in str(path):
+            raise RuntimeError("quota exceeded\n<xml>")
+        plain(self, path, value, **more)
+
+    monkeypatch.setattr(output, "TRIES", 1)
+    monkeypatch.setattr(type(memory), "pipe_file", full)
+    with pytest.raises(ModelProblem, match=r"^Results cannot be written to memory://out \(quota exceeded\): make room"):
+        run("memory://in", MODEL, "memory://out", batch_size=1, workers=1)
+    monkeypatch.undo()
+    summary = run("memory://in", MODEL, "memory://out", batch_size=1)
+    assert (summary.resumed, summary.done) == (3, 4)
+
+
+def test_patterns_lists_and_single_ones(memory: Any, here: Path, tmp_path: Path) -> None:
+    brought(memory, here, "/in")
+    assert [item.key for item in find("memory://in/*/[13].png")] == ["b/1.png", "b/3.png"]
+    assert [item.key for item in find("memory://in/*/1.png")] == ["b/1.png"]
+    assert [item.key for item in find("memory://in/b/1.png")] == ["1.png"]
+    memory.pipe_file("/in/list.txt", b"# of these\nb/1.png\tbeast\nmemory://in/a/0.png\nfile:///etc/passwd\n")
+    found = find("memory://in/list.txt")
+    assert [item.key for item in found] == ["b/1.png", "memory://in/a/0.png"]
+    assert found[0].label == "beast"
+    assert [item.open().width for item in found] == [65, 64]
+    (tmp_path / "list.txt").write_text(f"memory://in/a/2.png\nfile://{here}/b/3.png\nmemory://in/none.png\n")
+    found = find(tmp_path / "list.txt")
+    assert [item.open().width for item in found[:2]] == [66, 67]
+    with pytest.raises(ImageProblem, match=r"^none\.png is not there: check the path\.$"):
+        found[2].open()
+    assert find(["memory://in/a/2.png"])[0].open().width == 66
+
+
+def test_who_may_read_only_below_a_folder_reaches_no_other_machine(memory: Any, here: Path, tmp_path: Path) -> None:
+    brought(memory, here, "/in")
+    with pytest.raises(ModelProblem, match="is not on this machine"):
+        find("memory://in", within=tmp_path)
+    (here / "list.txt").write_text("memory://in/a/0.png\na/2.png\nhttp://127.0.0.1:9/x.png\n")
+    assert [item.key for item in find(here / "list.txt", within=tmp_path)] == ["a/2.png"]
+    with pytest.raises(ModelProblem, match="no pictures"):
+        find(["memory://in/a/0.png"], within=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("nosuch://bucket/in", "cannot be reached"),
+        ("memory://empty", "no pictures"),
+        ("memory://in/all.zip", "is an archive in a storage: copy it here"),
+        ("zip://*.png::memory://in/all.zip", "is an archive in a storage: copy it here"),
+        ("http://127.0.0.1:9/folder", r"\.$"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_one_sentence(memory: Any, address: str, words: str) -> None:
+    with pytest.raises(ModelProblem, match=words) as told:
+        find(address)
+    assert "\n" not in str(told.value) and str(told.value).endswith(".")
+
+
+def test_no_sentence_holds_what_an_address_logs_in_with() -> None:
+    assert short("s3://key:secret@bucket/photos") == "s3://bucket/photos"
+    with pytest.raises(ModelProblem) as told:
+        find("nowhere://key:secret@host/photos")
+    assert "secret" not in str(told.value)
+
+
+def test_names_from_a_storage_are_keys_and_never_paths(memory: Any, here: Path, tmp_path: Path) -> None:
+    good = (here / "a" / "0.png").read_bytes()
+    names = ["../../up.png", "..\\..\\up.png", "a\u202eb.png", "x\ny.png", "=cmd().png"]
+    for name in names:
+        memory.pipe_file(f"/in/{name}", good)
+    out = tmp_path / "deep" / "out"
+    summary = run("memory://in", MODEL, out)
+    assert summary.done == summary.pictures > 2
+    assert {p.relative_to(tmp_path).parts[0] for p in tmp_path.rglob("*.jpg")} <= {"deep", "here"}
+    assert all((out / name).resolve().is_relative_to(out.resolve()) for name in table.read(out)["file"])
+    assert all(key.isprintable() for key in table.read(out)["picture"])
+
+
+class Moody(fsspec.implementations.memory.MemoryFileSystem):
+    """A storage that fails for some names."""
+
+    protocol = "moody"
+    failing: tuple[str, ...] = ()
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(str(path).removeprefix("moody://"))
+
+    def open(self, path: str, *given: Any, **more: Any) -> Any:
+        if path.endswith(self.failing):
+            raise OSError("503 Service Unavailable")
+        return super().open(path, *given, **more)
+
+
+def test_what_the_network_did_not_give_is_asked_for_again(
+    memory: Any, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec.register_implementation("moody", Moody, clobber=True)
+    monkeypatch.setattr(remote, "PAUSES", (0.01, None))
+    monkeypatch.setattr(Moody, "failing", ("2.png", "3.png"))
+    brought(memory, here, "/in")
+    memory.pipe_file("/in/list.txt", b"a/0.png\nb/1.png\na/2.png\nb/3.png\nb/gone.png\n")
+    first = run("moody://in/list.txt", MODEL, tmp_path / "out")
+    assert first.done == 2
+    told = dict(first.failed)
+    assert [*told] == ["a/2.png", "b/3.png", "b/gone.png"]
+    assert told["a/2.png"] == "2.png could not be fetched (503 Service Unavailable): the next run tries again."
+    assert told["b/gone.png"] == "gone.png is not there: check the path."
+    monkeypatch.setattr(Moody, "failing", ("3.png",))
+    second = run("moody://in/list.txt", MODEL, tmp_path / "out")
+    assert (second.resumed, second.done) == (3, 3)
+    assert [name for name, _ in second.failed] == ["b/3.png", "b/gone.png"]
+
+
+def test_no_more_is_read_than_a_picture_may_have(memory: Any) -> None:
+    memory.pipe_file("/in/large.png", b"\0" * (MAX_BYTES + 1))
+    with pytest.raises(ImageProblem, match="holds 67,108,865 bytes"):
+        find("memory://in")[0].open()
+
+    class Endless:
+        """Says nothing of its size."""
+
+        def open(self, *_: object) -> Any:
+            import io
+
+            return io.BytesIO(b"\0" * (MAX_BYTES + 100))
+
+    assert len(remote.fetch(Endless(), "x", "x", None)) == MAX_BYTES + 1
+
+    class Broken:
+        def open(self, *_: object) -> Any:
+            raise OSError("reset by peer")
+
+    with pytest.raises(Unreachable, match=r"^x could not be fetched \(reset by peer\): the next run tries again\.$"):
+        remote.fetch(Broken(), "x", "x", 3)
+
+
+def test_without_fsspec_a_sentence_says_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(ModelProblem, match=r"is not on this machine: .* pip install fsspec\."):
+        find("s3://bucket/in")
+    with pytest.raises(ModelProblem, match=r"pip install fsspec"):
+        run(tmp_path, MODEL, "s3://bucket/out")
+    assert output.at(f"file://{tmp_path}/x").name == tmp_path / "x"
+
+
+def test_the_command_line_takes_addresses(memory: Any, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    brought(memory, here, "/in")
+    code = main(["batch", "memory://in", "--model", MODEL, "--out", "memory://out", "--num-samples", "2", "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert (code, said["done"], said["folder"]) == (0, 2, "memory://out")
+    assert main(["batch", "memory://in", "--model", MODEL, "--out", "memory://out", "--num-samples", "2"]) == 0
+    assert "memory://out: " in capsys.readouterr().out

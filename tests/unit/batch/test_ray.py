@@ -1,0 +1,432 @@
+"""The engine ray on a cluster of two workers: what the plain engine makes, to the last bit, and nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image as Pillow
+
+from sightglass.batch import journal, run, table
+from sightglass.batch.output import Local
+from sightglass.batch.ray_worker import Gate, Plan, Worker, file
+from sightglass.batch.worker import Work
+from sightglass.cli import main
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.picture.item import Item
+from sightglass.explain.picture.source import find
+from sightglass.explain.rendering.style import VIEWER_STYLE
+from sightglass.models.demo import scenes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MODEL = "efficientnet-lite0"
+ROOT = Path(__file__).parents[3]
+# Ray Data reads settings of its own that it has given other names.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """One for all; afterwards this process is as it was."""
+    pytest.importorskip("ray")
+    import psutil
+    from ray._raylet import get_authentication_mode
+
+    from sightglass.batch import ray_cluster
+
+    def here() -> tuple[object, ...]:
+        variables = {name: value for name, value in os.environ.items() if name.startswith(("RAY_", "PYTHON"))}
+        return variables, signal.getsignal(signal.SIGTERM), str(get_authentication_mode())
+
+    ray = ray_cluster.library()
+    before, ours = here(), set(psutil.Process().children(recursive=True))
+    with ray_cluster.cluster(None, 2):
+        assert os.environ["RAY_AUTH_TOKEN"] and here() != before
+        started = set(psutil.Process().children(recursive=True)) - ours
+        yield
+    assert here() == before and not ray.is_initialized()
+    assert len(started) > 3 and left(started, 5) == []
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Path:
+    """16 cuts of photographs and 7 drawn scenes in two folders, and one file that is none."""
+    folder = tmp_path_factory.mktemp("many")
+    generator = np.random.default_rng(0)
+    for number in range(23):
+        if number % 3 == 2:
+            cut = Pillow.fromarray(scenes.draw(scenes.sample(number)).pixels)
+        else:
+            with Pillow.open(pictures[number % len(pictures)]) as opened:
+                x, y = generator.integers(0, 200, 2)
+                cut = opened.convert("RGB").crop((x, y, x + 300, y + 240)).resize((100, 80))
+        below = folder / ("first" if number % 2 else "second")
+        below.mkdir(exist_ok=True)
+        cut.save(below / f"{number:02}.png")
+    (folder / "first" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the plain engine makes of them."""
+    out = tmp_path_factory.mktemp("whole")
+    run(many, MODEL, out, batch_size=4, workers=2)
+    return out
+
+
+def same(got: Path, expected: Path) -> None:
+    """The same rows, tables and files, and what the journals say of each picture."""
+    pd.testing.assert_frame_equal(table.read(got), table.read(expected), check_exact=True)
+    for name in (table.PARQUET, table.CSV, table.PROBLEMS):
+        assert (got / name).exists() == (expected / name).exists(), name
+        assert not (got / name).exists() or (got / name).read_bytes() == (expected / name).read_bytes(), name
+    names = {p.relative_to(expected) for p in expected.glob("maps/**/*") if p.is_file()}
+    assert {p.relative_to(got) for p in got.glob("maps/**/*") if p.is_file()} == names
+    assert len(names) > len(table.read(expected)["picture"].unique())
+    for name in sorted(names):
+        assert (got / name).read_bytes() == (expected / name).read_bytes(), name
+
+
+def lines(folder: Path) -> list[str]:
+    return sorted((folder / journal.NAME).read_text().splitlines())
+
+
+def test_a_cluster_makes_what_one_process_makes(cluster: None, many: Path, whole: Path, tmp_path: Path) -> None:
+    heard: list[tuple[float, str]] = []
+    summary = run(
+        f"file://{many}",
+        MODEL,
+        f"file://{tmp_path}/out",
+        batch_size=4,
+        workers=2,
+        engine="ray",
+        progress=lambda share, words: heard.append((share, words)),
+    )
+    assert (summary.pictures, summary.done, summary.resumed, summary.cancelled) == (24, 23, 0, False)
+    assert [name for name, _ in summary.failed] == ["first/broken.jpg"]
+    assert summary.folder == tmp_path / "out"
+    same(tmp_path / "out", whole)
+    assert lines(tmp_path / "out") == lines(whole)
+    assert heard[0] == (0, "Starting the cluster…") and heard[-1] == (1.0, "Writing the table")
+    assert any("of 24 pictures, " in words and words.endswith(" left") for _, words in heard)
+    assert not [p for p in (tmp_path / "out").rglob("*") if p.name.startswith(".")]
+
+
+@pytest.mark.slow
+def test_a_stop_ends_in_order_and_either_engine_goes_on(cluster: None, many: Path, whole: Path, tmp_path: Path) -> None:
+    cancel = threading.Event()
+    # So slow that there is a middle to stop in, however busy the machine is.
+    wait = ("sh", "-c", 'sleep 0.2; exec cat "$0"')
+    slow = [replace(one, read=partial(subprocess.check_output, (*wait, str(one.read())))) for one in find(many)]
+
+    def stop(share: float, words: str) -> None:
+        if share > 0:
+            cancel.set()
+
+    stopped = run(slow, MODEL, tmp_path, batch_size=4, workers=1, engine="ray", progress=stop, cancel=cancel)
+    assert stopped.cancelled and 0 < stopped.done < 23
+    assert len(table.read(tmp_path)) == stopped.done
+    before = lines(tmp_path)
+    cancel.set()
+    done = run(many, MODEL, tmp_path, batch_size=4, workers=2)
+    assert done.resumed == stopped.done + len(stopped.failed) and not done.cancelled
+    assert set(before) <= set(lines(tmp_path))
+    same(tmp_path, whole)
+
+
+@pytest.mark.slow
+def test_what_the_plain_engine_began_is_gone_on_with(cluster: None, many: Path, whole: Path, tmp_path: Path) -> None:
+    """As a kill leaves it: some lines of the journal, half a line, half a file, and no table."""
+    kept = (whole / journal.NAME).read_bytes().splitlines(keepends=True)
+    held = tmp_path / journal.NAME
+    held.write_bytes(b"".join(kept[:5]) + kept[5][:100])
+    for entry in (entry for line in kept[1:5] for entry in json.loads(line)):
+        for row in entry.get("rows", ()):
+            for name in (Path(row["file"]), Path(row["file"]).with_suffix(".npy")):
+                (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / name).write_bytes((whole / name).read_bytes())
+    (tmp_path / "maps" / "first" / ".x.jpg.part").write_bytes(b"half")
+    summary = run(many, MODEL, tmp_path, batch_size=4, workers=2, engine="ray")
+    assert (summary.resumed, summary.done) == (16, 23)
+    assert held.read_bytes().startswith(b"".join(kept[:5]))
+    same(tmp_path, whole)
+
+
+@pytest.mark.slow
+def test_a_storage_is_read_and_written_by_the_workers(cluster: None, many: Path, whole: Path, tmp_path: Path) -> None:
+    import fsspec
+
+    from tests.shelf import Shelf
+
+    fsspec.register_implementation("shelf", Shelf, clobber=True)
+    out = tmp_path / "out"
+    summary = run(f"shelf://{many}", MODEL, f"shelf://{out}", batch_size=4, workers=2, engine="ray")
+    assert (summary.done, summary.folder) == (23, f"shelf://{out}")
+    same(out, whole)
+    assert not (out / journal.NAME).exists()
+    parts = sorted((out / "journal").iterdir())
+    assert json.loads(parts[0].read_text().splitlines()[0])["settings"]["batch_size"] == 4
+    again = run(f"shelf://{many}", MODEL, f"shelf://{out}", batch_size=4, workers=2, engine="ray")
+    assert (again.resumed, again.done) == (24, 23)
+    same(out, whole)
+
+
+@pytest.mark.slow
+def test_a_detector_and_an_archive(cluster: None, many: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "scenes.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in sorted(many.rglob("*.png"))[:6]:
+            archive.write(path, path.name)
+    options = {"per": "detection", "top_k": 2, "confidence": 0.1}
+    for engine in ("plain", "ray"):
+        out = tmp_path / engine
+        summary = run(packed, "demo-s", out, options=options, workers=2, engine=engine)
+        assert (summary.done, summary.failed) == (6, ())
+    same(tmp_path / "ray", tmp_path / "plain")
+    assert table.read(tmp_path / "ray")["box_inside"].notna().any()
+
+
+@pytest.mark.slow
+def test_a_picture_that_ends_its_workers_is_named_and_passed_over(cluster: None, many: Path, tmp_path: Path) -> None:
+    items = [*find(sorted(many.rglob("*.png"))[:5]), Item("bomb.jpg", "1", partial(os._exit, 9))]
+    summary = run(items, MODEL, tmp_path, batch_size=2, workers=2, engine="ray")
+    assert summary.done == 5
+    assert [name for name, _ in summary.failed] == ["bomb.jpg"]
+    assert "ended the worker" in summary.failed[0][1]
+    assert run(items, MODEL, tmp_path, batch_size=2, workers=2, engine="ray").resumed == 6
+
+
+def test_what_a_worker_cannot_do_is_one_sentence(cluster: None, many: Path, tmp_path: Path) -> None:
+    first = sorted(many.rglob("*.png"))[:1]
+    with pytest.raises(ModelProblem, match=r"The cluster has 0 GPUs: use --device cpu"):
+        run(first, MODEL, tmp_path / "gpu", engine="ray", device="cuda")
+    with pytest.raises(ModelProblem, match="Workers of a cluster run on cpu or cuda, not on mps"):
+        run(first, MODEL, tmp_path / "mps", engine="ray", device="mps")
+    for gpus in (0, -1, 1.5, float("nan")):
+        with pytest.raises(ModelProblem, match="A worker cannot have"):
+            run(first, MODEL, tmp_path / "none", engine="ray", gpus=gpus)
+    with pytest.raises(ModelProblem, match="no option called"):
+        run(first, MODEL, tmp_path / "none", engine="ray", options={"metod": "x"})
+
+
+def test_without_ray_a_sentence_says_where_it_is(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ModelProblem, match=r"^The engine ray is not installed: pip install 'ray\[data\]' fsspec\.$"):
+        run(many, MODEL, tmp_path / "out", engine="ray")
+    assert main(["batch", str(many), "--engine", "ray", "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.strip().endswith("pip install 'ray[data]' fsspec.")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ModelProblem, match="no engine called dask: use plain or ray"):
+        run(many, MODEL, tmp_path / "out", engine="dask")
+    assert main(["batch", str(many), "--ray-address", "auto"]) == 2
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    from sightglass.explain import Explainer
+
+    store = Local(tmp_path_factory.mktemp("plan"))
+    work = Work(Explainer(MODEL, device="cpu"), {}, 1, store.put, side=64)
+    settings = json.loads(json.dumps(work.settings))
+    return Plan(MODEL, {}, 1, VIEWER_STYLE, 64, "cpu", store, settings)
+
+
+def test_a_worker_that_is_not_as_the_others_does_nothing(plan: Plan, many: Path) -> None:
+    assert plan.work().settings["side"] == 64
+    other = {**plan.settings, "recipe": {**plan.settings["recipe"], "weights_sha256": "0" * 64}}
+    with pytest.raises(ModelProblem, match=r"would make other maps \(weights_sha256\): install the same version"):
+        replace(plan, settings=other).work()
+    lacking = replace(plan, seen=(("where results go", many / "nowhere"),))
+    with pytest.raises(ModelProblem, match=r"does not see .*nowhere, where results go: give a folder that all"):
+        lacking.work()
+    said = json.loads(Worker(lacking, None)({"number": [3], "items": [b""]})["answer"][0])
+    assert "does not see" in said["problem"]
+    unknown = Worker(replace(plan, model="no-such"), None)({"number": [3], "items": [b""]})
+    assert unknown["number"] == [3] and "no model" in json.loads(unknown["answer"][0])["problem"]
+
+
+def test_a_gate_that_is_closed_lets_finish_what_was_begun() -> None:
+    gate = Gate()
+    assert [gate.enter(1), gate.enter(2), gate.enter(1), gate.enter("a.jpg")] == [1, 1, 2, 1]
+    assert gate.close() == [1, 2]
+    assert [gate.enter(3), gate.enter(2)] == [0, 2]
+    gate = Gate()
+    gate.enter("a.jpg")
+    gate.leave("a.jpg")
+    assert gate.enter("a.jpg") == 1
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nowhere", "127.0.0.1:99999", "::"])
+def test_where_nobody_answers_is_said_at_once(address: str) -> None:
+    ray_cluster = pytest.importorskip("sightglass.batch.ray_cluster")
+    with pytest.raises(ModelProblem, match=r"^No cluster answers at .*: check the address"):
+        ray_cluster._check_address(address)
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_something_else_that_listens_is_no_cluster(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray_cluster = pytest.importorskip("sightglass.batch.ray_cluster")
+    monkeypatch.setattr(ray_cluster, "CONNECT_TIMEOUT", 2.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError), server.accept()[0] as line:
+                line.sendall(said)
+                line.recv(1024)
+                time.sleep(4)
+
+        threading.Thread(target=serve, daemon=True).start()
+        begun = time.monotonic()
+        with pytest.raises(ModelProblem, match=r"^No cluster answers at 127\.0\.0\.1:\d+: check the address"):
+            ray_cluster._check_address(f"127.0.0.1:{server.getsockname()[1]}")
+        assert time.monotonic() - begun < (30 if not said else 2)
+
+
+def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray_cluster = pytest.importorskip("sightglass.batch.ray_cluster")
+    monkeypatch.setattr(ray_cluster, "CONNECT_TIMEOUT", 0.1)
+    over = threading.Event()
+
+    def look_up(*_: object) -> None:
+        over.wait(60)
+        raise OSError("not found")
+
+    monkeypatch.setattr(ray_cluster.socket, "create_connection", look_up)
+    begun = time.monotonic()
+    with pytest.raises(ModelProblem, match=r"^No cluster answers at nowhere:1: "):
+        ray_cluster._check_address("nowhere:1")
+    assert time.monotonic() - begun < 30
+    over.set()
+
+
+def test_every_kind_of_picture_is_sent_to_workers_as_it_is(many: Path, tmp_path: Path) -> None:
+    first = sorted(many.rglob("*.png"))[0]
+    packed = tmp_path / "one.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(first, first.name)
+    for source in (packed, f"file://{first}", [("up.png", first.read_bytes())], [first]):
+        (item,) = find(source)
+        sent = pickle.loads(pickle.dumps(item))
+        assert (sent.key, sent.stamp) == (item.key, item.stamp)
+        assert np.array_equal(sent.open().pixels, np.asarray(Pillow.open(first)))
+
+
+def test_others_are_asked_to_see_files_and_nothing_else(many: Path) -> None:
+    first = sorted(many.rglob("*.png"))[0]
+    assert file(find(first)[0]) == first
+    assert file(find([("up.png", first.read_bytes())])[0]) is None
+
+
+def start(out: Path, many: Path, *more: str, **options: object) -> subprocess.Popen[str]:
+    """The command line, in a folder from which nothing of this project can be imported by chance."""
+    call = [sys.executable, "-m", "explain", "batch", str(many), "--engine", "ray", "--out", str(out), *more]
+    # One worker, one picture at a time: so that there is a middle to stop in.
+    call += ["--workers", "1", "--batch-size", "1"]
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return subprocess.Popen(
+        call,
+        cwd=out.parent,
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def begun(process: subprocess.Popen[str], out: Path) -> set[object]:
+    """Every process it started, once the first pictures are done."""
+    import psutil
+
+    held, until = out / journal.NAME, time.monotonic() + 120
+    while not (held.exists() and held.read_bytes().count(b"\n") >= 3):
+        assert process.poll() is None and time.monotonic() < until, process.communicate()
+        time.sleep(0.02)
+    return set(psutil.Process(process.pid).children(recursive=True))
+
+
+def left(started: set[object], seconds: float) -> list[object]:
+    import psutil
+
+    def alive(one: psutil.Process) -> bool:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return one.is_running() and one.status() != psutil.STATUS_ZOMBIE
+        return False
+
+    until = time.monotonic() + seconds
+    while (found := [one for one in started if alive(one)]) and time.monotonic() < until:
+        time.sleep(0.1)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_whatever_ends_it_nothing_is_left_and_it_is_gone_on_with(
+    how: signal.Signals, code: int, many: Path, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    process = start(out, many)
+    started = begun(process, out)
+    assert len(started) > 3
+    if how == signal.SIGINT:
+        # As a terminal sends it: to everything that was started there.
+        os.killpg(process.pid, how)
+    else:
+        process.send_signal(how)
+    said, complained = process.communicate(timeout=60)
+    assert process.returncode == code, (said, complained)
+    # After a kill nobody waits: Ray's own helpers notice by themselves.
+    assert left(started, 90 if how == signal.SIGKILL else 1) == []
+    done = 0
+    if how == signal.SIGINT:
+        assert "Stopping after the pictures in progress." in complained and "Traceback" not in complained
+        done = len(table.read(out))
+        assert 0 < done < 23 and f"{done} of 24 pictures explained" in said
+    held = lines(out)
+    process = start(out, many, "--json")
+    said, complained = process.communicate(timeout=120)
+    answer = json.loads(said)
+    assert (process.returncode, answer["done"]) == (1, 23), complained
+    assert answer["resumed"] >= max(1, len(held) - 2)
+    assert complained == f"first/broken.jpg: {answer['failed'][0]['error']}\n"
+    found, expected = table.read(out), table.read(whole)
+    assert list(found["picture"]) == list(expected["picture"])
+
+
+def test_the_docs_hold_what_was_measured() -> None:
+    pytest.importorskip("ray")
+    from benchmarks.batch import ray as bench
+
+    text = bench.DOCS.read_text("utf-8")
+    part = text.partition(bench.MARKS[0])[2].partition(bench.MARKS[1])[0]
+    assert part
+    assert not bench.OUT.exists() or part.strip() in bench.OUT.read_text("utf-8")
+    rates = [{"engine": "ray", "workers": 2, "rate": 40.0, "waking": 5.0}]
+    about = {"date": "today", "cores": 2, "processor": "one"}
+    said = bench.million({"engines": rates, "machine": about, "model": "m", "start": 5.0, "handed": 100.0})
+    assert "seconds = 10 + pictures / (workers × 20.0)" in said
+    assert "| 1 | 13.9 h |" in said and "| 32 | 26 min |" in said and "128" not in said
+    assert bench.with_part(bench.with_part(text, "x\n"), part) == text

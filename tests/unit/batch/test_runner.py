@@ -1,0 +1,336 @@
+"""A run over many pictures: the maps of single ones, one bad file skipped, nothing lost or doubled by a kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image as Pillow
+
+from sightglass.batch import journal, matrix, proofs, records, run, table
+from sightglass.common.errors import ModelProblem
+from sightglass.explain import Explainer, replay
+from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.resident import RESIDENCY, device
+from sightglass.explain.explanation import explain_together
+from sightglass.explain.faithfulness.choice import choice
+from sightglass.explain.picture.image import Image
+from sightglass.export import embedded_recipe
+from sightglass.models import catalog
+from sightglass.models.demo import captioned_scenes
+
+MODEL = "efficientnet-lite0"
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Path:
+    """21 small cuts of photographs in two folders, and one file that is none."""
+    folder = tmp_path_factory.mktemp("many")
+    generator = np.random.default_rng(0)
+    for number in range(21):
+        with Pillow.open(pictures[number % len(pictures)]) as opened:
+            x, y = generator.integers(0, 200, 2)
+            cut = opened.convert("RGB").crop((x, y, x + 300, y + 240)).resize((100, 80))
+        below = folder / ("first" if number % 2 else "second")
+        below.mkdir(exist_ok=True)
+        cut.save(below / f"{number:02}.jpg")
+    (folder / "first" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    (folder / "first" / "notes.txt").write_text("not looked at")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of a run that nothing interrupted."""
+    out = tmp_path_factory.mktemp("whole")
+    run(many, MODEL, out, batch_size=4)
+    return out
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "layercam", "layers": ("blocks.4",)}, {"part": "contrast"}])
+def test_maps_of_a_batch_are_those_of_single_pictures(many: Path, options) -> None:
+    explainer = Explainer(MODEL)
+    images = [Image.open(path) for path in sorted(many.rglob("[0-9]*.jpg"))[:5]]
+    singles = [explainer(image, top_k=2, **options) for image in images]
+    first = singles[0]
+    resident = explainer.resident
+    layers = find(resident, tuple(first.heatmaps[0].layers))
+    given = [resident.adapter.prepare(image.pixels, "trained") for image in images]
+    made = explain_together(resident, images, given, layers, first.options, 2)
+    for one, single in zip(made, singles, strict=True):
+        assert [p.label for p in one.predictions] == [p.label for p in single.predictions]
+        assert one.predictions[0].score == pytest.approx(single.predictions[0].score, abs=1e-5)
+        assert [h.target for h in one.heatmaps] == [h.target for h in single.heatmaps]
+        for got, expected in zip(one.heatmaps, single.heatmaps, strict=True):
+            np.testing.assert_allclose(got.raw[0], expected.raw[0], atol=1e-5 * np.abs(expected.raw[0]).max() + 1e-6)
+            np.testing.assert_allclose(got.at_input, expected.at_input, atol=1e-4)
+    # Another target of one of them is its own, too.
+    other = made[3].with_targets("minibus").heatmaps[0]
+    np.testing.assert_allclose(other.at_input, singles[3].with_targets("minibus").heatmaps[0].at_input, atol=1e-4)
+
+
+@pytest.mark.parametrize("words", ["red star", "red star, blue circle", ""])
+def test_a_model_asked_in_words_answers_in_a_batch_as_it_does_alone(words: str, tmp_path: Path) -> None:
+    """A lone prompt, whose rival is one more of the outputs; several; and the words that the model has of its own."""
+    (tmp_path / "drawn").mkdir()
+    for seed in range(3):
+        scene = captioned_scenes.draw(captioned_scenes.sample(seed) if seed else captioned_scenes.example(), 256)
+        Pillow.fromarray(scene.pixels).save(tmp_path / "drawn" / f"{seed}.png")
+    options = {"vocabulary": words} if words else {}
+    explainer = Explainer("demo-clip")
+    summary = run(tmp_path / "drawn", explainer, tmp_path / "out", options=options, batch_size=3, workers=1)
+    assert (summary.done, summary.failed) == (3, ())
+    found = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    settings = journal.settings_of(tmp_path / "out")
+    for row in found.to_dict("records"):
+        single = explainer(tmp_path / "drawn" / row["picture"], **options)
+        assert row["predicted"] == single.predictions[0].label
+        assert row["predicted_score"] == pytest.approx(single.predictions[0].score, abs=1e-5)
+        assert row["raw_max"] == pytest.approx(single.heatmaps[0].raw_range[1], abs=1e-4)
+        again = replay(records.recipe(settings, row), tmp_path / "drawn" / row["picture"])
+        assert again.heatmaps[0].raw_range == single.heatmaps[0].raw_range
+
+
+def test_every_picture_has_its_row_and_its_files_and_the_bad_one_is_named(many: Path, whole: Path) -> None:
+    summary = run(many, MODEL, whole, batch_size=4)
+    assert (summary.pictures, summary.done, summary.resumed) == (22, 21, 22)
+    assert summary.words == "All 22 pictures were done before; 1 could not be used"
+    assert [name for name, _ in summary.failed] == ["first/broken.jpg"]
+    assert summary.failed[0][1].endswith(".") and "broken.jpg" in summary.failed[0][1]
+    assert "first/broken.jpg" in (whole / table.PROBLEMS).read_text()
+    found = table.read(whole)
+    expected = sorted(p.relative_to(many).as_posix() for p in many.rglob("[0-9]*.jpg"))
+    assert list(found["picture"]) == expected
+    assert list(found["labelled"]) == [name.split("/")[0] for name in expected]
+    assert all((whole / name).is_file() and (whole / name).with_suffix(".npy").is_file() for name in found["file"])
+    assert not list(whole.rglob("*.part"))
+    settings = journal.settings_of(whole)
+    for row in found.to_dict("records")[:3]:
+        assert embedded_recipe.read((whole / row["file"]).read_bytes()) == records.recipe(settings, row)
+    assert records.recipe(settings, row | {"class": float("nan"), "anchor": None}).targets == ()
+    pd.testing.assert_frame_equal(
+        pd.read_csv(whole / table.CSV)[["picture", "predicted_score", "gini"]],
+        found[["picture", "predicted_score", "gini"]],
+    )
+
+
+def test_a_row_says_what_the_explainer_says_and_its_recipe_makes_it_again(many: Path, whole: Path) -> None:
+    row = table.read(whole).iloc[7].to_dict()
+    single = Explainer(MODEL)(many / row["picture"], top_k=1)
+    assert row["predicted"] == single.predictions[0].label
+    for name in ("gini", "border_share", "half_heat_area", "entropy"):
+        assert row[name] == pytest.approx(getattr(single.statistics[0], name), rel=1e-3)
+    np.testing.assert_allclose(np.load((whole / row["file"]).with_suffix(".npy")), single.heatmaps[0].raw[0], atol=1e-4)
+    again = replay(records.recipe(journal.settings_of(whole), row), many / row["picture"])
+    np.testing.assert_allclose(again.heatmaps[0].at_input, single.heatmaps[0].at_input, atol=1e-4)
+    small = np.frombuffer(row["cells"], np.uint8).reshape(records.CELLS, records.CELLS)
+    assert np.unravel_index(small.argmax(), small.shape) == pytest.approx(
+        (row["peak_y"] / 80 * records.CELLS, row["peak_x"] / 100 * records.CELLS), abs=2
+    )
+
+
+def test_a_kill_in_the_middle_loses_and_doubles_nothing(many: Path, whole: Path, tmp_path: Path) -> None:
+    code = (
+        f"from sightglass.batch import run; run({str(many)!r}, {MODEL!r}, {str(tmp_path)!r}, batch_size=4, workers=1)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    held = tmp_path / journal.NAME
+    until = time.monotonic() + 60
+    while not (held.exists() and held.read_bytes().count(b"\n") >= 2) and time.monotonic() < until:
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / table.PARQUET).exists()
+    before = held.read_bytes()
+    before = before[: before.rindex(b"\n") + 1]
+    assert 2 <= before.count(b"\n") < 7
+    # What a kill can leave: half a line, half a file.
+    with held.open("ab") as file:
+        file.write(b'[{"key": "first/0')
+    (tmp_path / "maps" / "first").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "maps" / "first" / ".01-x.jpg.part").write_bytes(b"half")
+    summary = run(many, MODEL, tmp_path, batch_size=4)
+    assert summary.resumed == 4 * (before.count(b"\n") - 1)
+    assert held.read_bytes().startswith(before)
+    pd.testing.assert_frame_equal(table.read(tmp_path), table.read(whole), check_exact=True)
+    assert (tmp_path / table.CSV).read_bytes() == (whole / table.CSV).read_bytes()
+    names = {p.relative_to(whole) for p in whole.rglob("maps/**/*") if p.is_file()}
+    assert {p.relative_to(tmp_path) for p in tmp_path.rglob("maps/**/*") if p.is_file()} == names
+    assert all((tmp_path / name).read_bytes() == (whole / name).read_bytes() for name in names)
+
+
+def test_a_stop_leaves_a_table_of_what_is_done_and_can_be_gone_on_with(many: Path, tmp_path: Path) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    summary = run(many, MODEL, tmp_path, cancel=cancel, batch_size=1, workers=1)
+    assert summary.cancelled and summary.done < 21
+    assert len(table.read(tmp_path)) == summary.done
+    again = run(many, MODEL, tmp_path, batch_size=1)
+    assert (again.done, again.resumed, again.cancelled) == (21, summary.done + len(summary.failed), False)
+
+
+def test_a_picture_that_changed_is_done_again(many: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "pictures", tmp_path / "out"
+    source.mkdir()
+    files = sorted(many.rglob("[0-9]*.jpg"))
+    for number in range(3):
+        (source / f"{number}.jpg").write_bytes(files[number].read_bytes())
+    run(source, MODEL, out)
+    (source / "1.jpg").write_bytes(files[8].read_bytes())
+    assert run(source, MODEL, out).resumed == 2
+    found = table.read(out)
+    assert found["picture_sha256"][1] == Image.open(files[8]).sha256
+    assert len(found) == 3
+
+
+def test_results_of_other_settings_are_not_gone_on_with(many: Path, whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelProblem, match=r"other settings \(method\).*choose another folder"):
+        run(many, MODEL, whole, batch_size=4, options={"method": "hirescam"})
+    only = [sorted(many.rglob("[0-9]*.jpg"))[0]]
+    run(only, MODEL, tmp_path)
+    assert run(only, MODEL, tmp_path, options={"method": "hirescam"}, resume=False).resumed == 0
+    assert list(table.read(tmp_path)["method"]) == ["hirescam"]
+
+
+def test_two_runs_do_not_write_into_one_folder(many: Path, tmp_path: Path) -> None:
+    held = journal.Journal(tmp_path, {}, resume=True)
+    try:
+        with pytest.raises(ModelProblem, match="Another run is writing"):
+            run(many, MODEL, tmp_path)
+    finally:
+        held.close()
+
+
+def test_an_unknown_option_or_class_is_one_sentence(many: Path, tmp_path: Path) -> None:
+    for options, words in (({"metod": "x"}, "no option called"), ({"targets": ("minbus",)}, "did you mean minibus")):
+        with pytest.raises(ModelProblem, match=words):
+            run(many, MODEL, tmp_path, options=options)
+    with pytest.raises(ModelProblem, match="at least"):
+        run(many, MODEL, tmp_path, maps=0)
+
+
+def test_a_class_that_is_named_is_explained_on_every_picture(many: Path, tmp_path: Path) -> None:
+    run(many, MODEL, tmp_path, options={"targets": ("minibus",)}, batch_size=8)
+    found = table.read(tmp_path)
+    assert set(found["label"]) == {"minibus"} and len(found) == 21
+    assert found["predicted"].nunique() > 1
+
+
+def test_a_slow_method_goes_one_by_one_and_can_be_stopped(many: Path, tmp_path: Path) -> None:
+    files = sorted(many.rglob("[0-9]*.jpg"))[:2]
+    summary = run(files, MODEL, tmp_path, options={"method": "drise", "masks": 8})
+    assert summary.done == 2
+    assert set(table.read(tmp_path)["method"]) == {"drise"}
+
+
+def test_a_detector_goes_the_plain_way(scene: Path, many: Path, tmp_path: Path) -> None:
+    files = [scene, sorted(many.rglob("[0-9]*.jpg"))[1]]
+    run(files, "demo-s", tmp_path, options={"per": "detection", "top_k": 3})
+    found = table.read(tmp_path)
+    mine = found[found["picture"].str.endswith("scene 3.png")]
+    single = Explainer("demo-s")(scene, per="detection", top_k=3)
+    assert list(mine["label"]) == [h.target.label for h in single.heatmaps]
+    assert mine["box_inside"].iloc[0] == pytest.approx(single.box_numbers(0).inside, rel=1e-6)
+    again = replay(records.recipe(journal.settings_of(tmp_path), mine.iloc[1].to_dict()), scene)
+    np.testing.assert_array_equal(again.heatmaps[0].at_input, single.heatmaps[1].at_input)
+
+
+def test_a_run_proves_each_map_as_it_is_proved_alone(many: Path, whole: Path, tmp_path: Path) -> None:
+    pictures = sorted(many.rglob("[0-9]*.jpg"))[:3]
+    run(pictures, "demo-vit", tmp_path, prove=True, matrix=1, workers=2)
+    rows = table.read(tmp_path)
+    explainer = Explainer("demo-vit")
+    for path, row in zip(pictures, rows.to_dict("records"), strict=True):
+        proof = explainer(path, top_k=1).prove(steps=10, fillings=("blur",))
+        difference = proof.difference("random")
+        assert row["advantage"] == pytest.approx(proof.map.advantage, abs=0.02)
+        assert row["over_random"] == pytest.approx(difference.mean, abs=0.02)
+        assert row["better_than_random"] in (True, False) and row["proof"].endswith(".")
+    better, proved = proofs.summed(rows) or (0, 0)
+    assert proved == 3 and proofs.words(rows) == f"{better} of 3 maps show more than random places do"
+    # Without it neither the table nor the settings are other than before.
+    assert proofs.summed(table.read(whole)) is None and not set(proofs.COLUMNS) & set(table.read(whole))
+    with pytest.raises(ModelProblem, match="prove"):
+        run(pictures, "demo-vit", tmp_path)
+    # Methods and layers of the one picture in the sample, as on the page Trust.
+    found, (key,) = matrix.read(tmp_path), matrix.sample(rows["picture"], 1)
+    assert found is not None and found.pictures == 1 and not matrix.read(whole)
+    alone = choice(explainer(Path(key), top_k=1), steps=matrix.STEPS)
+    assert [(cell.method, cell.layer) for cell in found.cells] == [(cell.method, cell.layer) for cell in alone.cells]
+    for cell, other in zip(found.cells, alone.cells, strict=True):
+        assert cell.advantage == pytest.approx(other.advantage, abs=0.02)
+        assert cell.random == pytest.approx(other.random, abs=0.02)
+
+
+def test_a_run_that_goes_on_sums_up_the_methods_of_all_pictures_of_its_sample(many: Path, tmp_path: Path) -> None:
+    pictures = sorted(many.rglob("[0-9]*.jpg"))[:3]
+    how: dict[str, Any] = {"prove": True, "workers": 1, "batch_size": 1, "options": {"layers": "layer4"}}
+    run(pictures, "demo-cls-s", tmp_path / "whole", matrix=2, **how)
+    first, second = sorted(map(Path, matrix.sample(map(str, pictures), 2)))
+    rest = next(path for path in pictures if path not in (first, second))
+    run([first], "demo-cls-s", tmp_path / "parts", matrix=2, **how)
+    one = matrix.read(tmp_path / "parts")
+    assert one is not None and one.pictures == 1
+    run([first, rest], "demo-cls-s", tmp_path / "parts", matrix=2, **how)
+    assert run(pictures, "demo-cls-s", tmp_path / "parts", matrix=2, **how).resumed == 2
+    for name in (table.CSV, matrix.FILE):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    # Without one of them the third is in the sample, and was not when it was explained.
+    assert run([first, rest], "demo-cls-s", tmp_path / "whole", matrix=2, **how).resumed == 1
+    again = matrix.read(tmp_path / "whole")
+    assert again is not None and again.pictures == 2
+    assert run([first, rest], "demo-cls-s", tmp_path / "whole", matrix=2, **how).nothing_new
+
+
+def test_a_picture_without_a_map_has_nothing_to_prove(many: Path, tmp_path: Path) -> None:
+    picture = min(many.rglob("[0-9]*.jpg"))
+    run([picture], "demo-s", tmp_path, prove=True, options={"confidence": 0.99999})
+    (row,) = table.read(tmp_path).to_dict("records")
+    assert all(row[name] is None for name in proofs.COLUMNS)
+
+
+def test_other_threads_of_this_process_keep_their_number(many: Path, tmp_path: Path) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    run(sorted(many.rglob("[0-9]*.jpg"))[:2], MODEL, tmp_path, workers=2, batch_size=1)
+    seen: list[int] = []
+    thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert torch.get_num_threads() == seen[0] == before
+    assert RESIDENCY.get(catalog.spec(MODEL), device("cpu")).lock is not None
+
+
+def test_on_a_cpu_each_worker_computes_on_one_core(many: Path, tmp_path: Path, monkeypatch) -> None:
+    import torch
+
+    from sightglass.batch.worker import Work
+
+    seen: list[int] = []
+    process = Work.process
+    monkeypatch.setattr(Work, "process", lambda *given: seen.append(torch.get_num_threads()) or process(*given))
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        run(sorted(many.rglob("[0-9]*.jpg"))[:4], MODEL, tmp_path, workers=2, batch_size=1)
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 1, 1, 1]
+
+
+def test_a_small_map_lies_where_the_map_lies(many: Path) -> None:
+    made = Explainer(MODEL)(sorted(many.rglob("[0-9]*.jpg"))[3], top_k=1)
+    grown, seen = records._at_size(made.heatmaps[0], (made.image.height, made.image.width))
+    assert seen == made.heatmaps[0].seen
+    np.testing.assert_allclose(grown, made.heatmaps[0].values, atol=0.02)

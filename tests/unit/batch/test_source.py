@@ -1,0 +1,201 @@
+"""Where many pictures come from, hostile ones among them: nothing is followed or unpacked that should not be."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sightglass.batch.records import stem
+from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.explain.picture import archive
+from sightglass.explain.picture.image import to_jpeg, to_png
+from sightglass.explain.picture.item import Item
+from sightglass.explain.picture.source import find
+from sightglass.explain.recipe import Recipe
+from sightglass.export import embedded_recipe
+
+JPEG = to_jpeg(np.full((8, 8, 3), 90, np.uint8))
+
+
+def written(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(JPEG)
+    return root
+
+
+def packed(path: Path, names: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in names.items():
+            archive.writestr(name, data)
+    return path
+
+
+def keys(items: list[Item]) -> list[str]:
+    return [item.key for item in items]
+
+
+def test_a_folder_is_read_in_one_order_with_its_folders_as_labels(tmp_path: Path) -> None:
+    written(tmp_path, "dog/2.JPG", "cat/1.png", "cat/10.jpg", "loose.webp", ".hidden/x.jpg", "cat/.y.jpg", "out/z.jpg")
+    (tmp_path / "cat" / "notes.txt").write_text("no picture")
+    found = find(tmp_path, skip=tmp_path / "out")
+    assert [(item.key, item.label) for item in found] == [
+        ("loose.webp", None),
+        ("cat/1.png", "cat"),
+        ("cat/10.jpg", "cat"),
+        ("dog/2.JPG", "dog"),
+    ]
+    assert found[1].open().width == 8
+
+
+def test_what_was_drawn_here_is_no_picture_to_explain(tmp_path: Path) -> None:
+    recipe = Recipe(
+        **dict.fromkeys(("model", "method", "preprocessing", "device", "picture_name"), "x"),
+        picture_sha256="a" * 64, weights_sha256="b" * 64, layers=("c",), targets=(1,), top_k=1, scale="own",
+        confidence=0.1, iou=0.7, versions={},
+    )  # fmt: skip
+    (tmp_path / "own.jpg").write_bytes(JPEG)
+    (tmp_path / "map.jpg").write_bytes(embedded_recipe.write(JPEG, recipe))
+    (tmp_path / "map.png").write_bytes(embedded_recipe.write(to_png(np.zeros((8, 8, 3), np.uint8)), recipe))
+    drawn, also, own = find(tmp_path)
+    assert own.open().name == "own.jpg"
+    for one in (drawn, also, *find([(drawn.name, (tmp_path / drawn.key).read_bytes())])):
+        with pytest.raises(ImageProblem, match="made by Sightglass"):
+            one.open()
+
+
+def test_a_pipe_in_a_list_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "list.txt").write_text("pipe.jpg")
+    (pipe,) = find(tmp_path / "list.txt")
+    with pytest.raises(ImageProblem, match="device"):
+        pipe.open()
+
+
+def test_one_folder_is_no_label(tmp_path: Path) -> None:
+    assert {item.label for item in find(written(tmp_path, "a/1.jpg", "a/2.jpg"))} == {None}
+
+
+def test_a_pattern_a_list_one_file_and_paths(tmp_path: Path) -> None:
+    written(tmp_path, "cat/1.jpg", "cat/2.jpg", "dog/1.jpg")
+    assert keys(find(str(tmp_path / "*" / "1.jpg"))) == ["cat/1.jpg", "dog/1.jpg"]
+    assert keys(find(str(tmp_path / "**" / "*.jpg"))) == ["cat/1.jpg", "cat/2.jpg", "dog/1.jpg"]
+    listed = tmp_path / "some.txt"
+    listed.write_text("# which\ncat/2.jpg\n\ndog/1.jpg\tho\x1b[31mund\nmissing.jpg\ncat/2.jpg\nbad\0name.jpg\n")
+    found = find(listed)
+    assert keys(found) == ["cat/2.jpg", "dog/1.jpg", "missing.jpg", "cat/2.jpg (2)", "bad\\x00name.jpg"]
+    assert [item.label for item in found[:2]] == ["cat", "ho [31mund"]
+    for item in (found[2], found[4]):
+        with pytest.raises(ImageProblem):
+            item.open()
+    assert keys(find(tmp_path / "cat" / "1.jpg")) == ["1.jpg"]
+    assert len(find([tmp_path / "cat" / "1.jpg", str(tmp_path / "dog" / "1.jpg")])) == 2
+    assert [(i.key, i.open().name) for i in find([("a/up.jpg", JPEG)])] == [("a/up.jpg", "up.jpg")]
+
+
+@pytest.mark.parametrize("given", ["nowhere", "*.jpg", 3, b"bytes"])
+def test_nothing_to_read_is_one_sentence(given, tmp_path: Path) -> None:
+    with pytest.raises(ModelProblem, match=r"\.$"):
+        find(str(tmp_path / given) if isinstance(given, str) else given)
+    with pytest.raises(ModelProblem, match="no pictures"):
+        find(tmp_path)
+
+
+def test_more_than_the_most_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelProblem, match="more than 2 pictures"):
+        find(written(tmp_path, "1.jpg", "2.jpg", "3.jpg"), most=2)
+
+
+def test_a_link_does_not_lead_out_of_where_one_may_read(tmp_path: Path) -> None:
+    outside = written(tmp_path / "private", "secret.jpg")
+    allowed = written(tmp_path / "open", "own.jpg")
+    (allowed / "link.jpg").symlink_to(outside / "secret.jpg")
+    (allowed / "folder").symlink_to(outside, target_is_directory=True)
+    (allowed / "gone.jpg").symlink_to(outside / "nothing.jpg")
+    (allowed / "list.txt").write_text(f"own.jpg\n../private/secret.jpg\n{outside / 'secret.jpg'}\n")
+    assert keys(find(allowed, within=allowed)) == ["own.jpg"]
+    assert keys(find(allowed / "list.txt", within=allowed)) == ["own.jpg"]
+    assert "link.jpg" in keys(find(allowed))
+
+
+def test_names_in_an_archive_are_never_paths(tmp_path: Path) -> None:
+    names = ["../../evil.jpg", "/etc/evil.jpg", "C:\\evil.jpg", "a/../b/x.jpg", "cat/ok.jpg", "cat/\u202egpj.jpg"]
+    path = packed(tmp_path / "some.zip", {**dict.fromkeys(names, JPEG), "__MACOSX/._ok.jpg": b"", "readme.md": b"x"})
+    found = find(path)
+    assert len(found) == len(names)
+    base = (tmp_path / "out").resolve()
+    made = set()
+    for item in found:
+        assert item.open().width == 8
+        to = (base / f"{stem(item)}.jpg").resolve()
+        assert base in to.parents
+        made.add(to)
+    assert len(made) == len(names)
+    assert not list(tmp_path.rglob("evil*"))
+
+
+def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = packed(tmp_path / "large.zip", {"zeros.jpg": b"\0" * (65 * 2**20)}, zipfile.ZIP_DEFLATED)
+    (item,) = find(large)
+    with pytest.raises(ImageProblem, match="at most"):
+        item.open()
+    many = packed(tmp_path / "many.zip", {f"{n}.jpg": b"\0" * 1000 for n in range(20)}, zipfile.ZIP_DEFLATED)
+    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 10_000)
+    with pytest.raises(ModelProblem, match="unpacks to more"):
+        find(many)
+    monkeypatch.setattr(archive, "MAX_LIST_BYTES", 100)
+    with pytest.raises(ModelProblem, match="lists too many"):
+        find(many)
+
+
+def test_a_size_that_is_a_lie_does_not_unpack_more_than_it(tmp_path: Path) -> None:
+    path = packed(tmp_path / "lie.zip", {"zeros.jpg": b"\0" * 2**20}, zipfile.ZIP_DEFLATED)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x01\x02")
+    data[at + 24 : at + 28] = struct.pack("<L", 100)
+    path.write_bytes(data)
+    (item,) = find(path)
+    with pytest.raises(ImageProblem):
+        item.open()
+
+
+def test_files_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
+    path = packed(tmp_path / "overlap.zip", {"1.jpg": JPEG, "2.jpg": JPEG})
+    data = bytearray(path.read_bytes())
+    second = data.index(b"PK\x01\x02", data.index(b"PK\x01\x02") + 4)
+    data[second + 42 : second + 46] = struct.pack("<L", 0)
+    path.write_bytes(data)
+    with pytest.raises(ModelProblem, match="overlap"):
+        find(path)
+
+
+def test_encrypted_unusual_and_damaged_are_said_of_the_picture(tmp_path: Path) -> None:
+    path = packed(tmp_path / "some.zip", {"1.jpg": JPEG, "2.jpg": JPEG, "3.jpg": JPEG})
+    data = bytearray(path.read_bytes())
+    first = data.index(b"PK\x01\x02")
+    data[first + 8] |= 1
+    second = data.index(b"PK\x01\x02", first + 4)
+    third = data.index(b"PK\x01\x02", second + 4)
+    data[data.index(JPEG, data.index(JPEG) + 1) + 100] ^= 0xFF
+    data[third + 10] = zipfile.ZIP_LZMA
+    path.write_bytes(data)
+    for item, words in zip(find(path), ("without a password", "damaged", "ordinary"), strict=True):
+        with pytest.raises(ImageProblem, match=words):
+            item.open()
+
+
+@pytest.mark.parametrize("data", [b"", b"PK", b"PK\x05\x06" + b"\xff" * 18, b"no archive" * 100])
+def test_what_is_no_archive_is_one_sentence(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "bad.zip").write_bytes(data)
+    with pytest.raises(ModelProblem, match=r"bad\.zip .*\.$"):
+        find(tmp_path / "bad.zip")
+
+
+def test_an_archive_in_an_archive_is_not_opened(tmp_path: Path) -> None:
+    inner = packed(tmp_path / "inner.zip", {"1.jpg": JPEG}).read_bytes()
+    assert keys(find(packed(tmp_path / "outer.zip", {"inner.zip": inner, "2.jpg": JPEG}))) == ["2.jpg"]

@@ -1,0 +1,100 @@
+"""Small scenes of every kind, which no model made."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import av
+import numpy as np
+
+from sightglass.deck import Panel, Scene, SceneMap, SceneProof, SceneView
+from sightglass.explain.picture.image import to_jpeg
+
+SIZE = (240, 160)
+SHARES = tuple(i / 20 for i in range(21))
+TITLE = "What is a heat map, and when does it lie?"
+
+
+def spot(x: float, y: float, shape: tuple[int, int] = (80, 120)) -> np.ndarray:
+    """A round hot place, uint8; 255 at its middle, 0 far from it."""
+    rows, columns = (np.arange(side) + 0.5 for side in shape)
+    away = ((columns / shape[1] - x) * 1.5) ** 2 + (rows[:, None] / shape[0] - y) ** 2
+    return np.rint(255 * np.exp(-away / 0.02)).astype(np.uint8)
+
+
+def picture(grey: int = 110) -> bytes:
+    pixels = np.full((SIZE[1], SIZE[0], 3), grey, np.uint8)
+    pixels[:, : SIZE[0] // 2, 2] = 160
+    return to_jpeg(pixels)
+
+
+def panel(name: str = "EfficientNet-Lite0", x: float = 0.5) -> Panel:
+    answers = (("minibus", 0.72), ("trolleybus", 0.12), ("streetcar, tram, tramcar, trolley", 0.05), ("van", 0.004))
+    seen = (0.1, 0.0, 0.9, 1.0)
+    maps = SceneMap("minibus", 0.72, spot(x, 0.5), None, seen), SceneMap("trolleybus", 0.12, spot(0.2, 0.2), None, seen)
+    return Panel(name, answers, maps)
+
+
+def detector() -> Panel:
+    boxes = (
+        ((0.1, 0.2, 0.6, 0.9), "bus", 0.94),
+        ((0.7, 0.3, 0.95, 0.9), "person", 0.9),
+        ((0.0, 0.0, 0.2, 0.4), "person", 0.8),
+    )
+    maps = tuple(SceneMap(label, score, spot(sum(box[::2]) / 2, 0.5), box) for box, label, score in boxes[:2])
+    return Panel("YOLO11n", tuple((label, score) for _, label, score in boxes), maps, boxes)
+
+
+def proof() -> SceneProof:
+    falls = tuple(0.72 * (1 - share) ** 6 for share in SHARES), tuple(0.72 * (1 - share) ** 1.5 for share in SHARES)
+    rises = tuple(0.72 * min(1, 3 * share) for share in SHARES), tuple(0.72 * share for share in SHARES)
+    sentence = "The map holds: blur its hottest fifth and minibus falls from 72 % to 19 %; a random fifth leaves 52 %."
+    return SceneProof("minibus", SHARES, falls[0], rises[0], falls[1], rises[1], sentence)
+
+
+def clip(frames: int = 6) -> bytes:
+    """A short MP4."""
+    out = BytesIO()
+    with av.open(out, "w", format="mp4") as file:
+        stream = file.add_stream("libx264" if "libx264" in av.codecs_available else "mpeg4", rate=6)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for i in range(frames):
+            pixels = np.full((96, 160, 3), 40, np.uint8)
+            pixels[30:60, 10 * i : 10 * i + 30] = (255, 160, 0)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        file.mux(stream.encode())
+    return out.getvalue()
+
+
+def deck() -> list[Scene]:
+    """A deck with a slide of every kind: words, a picture with its proof, boxes, models, a story, a clip."""
+    shown = picture()
+    models = tuple(panel(f"EfficientNet-Lite{i}", 0.4 + 0.1 * i) for i in range(3))
+    story = panel("The honest model", 0.5), panel("The cheat", 0.8)
+    return [
+        Scene("words", TITLE, "Five minutes about where a model looks, and what that says about its answer."),
+        Scene(
+            "picture",
+            "A model called this a minibus",
+            "It looked mainly at the bus.",
+            "Cropped.",
+            shown,
+            SIZE,
+            (panel(),),
+            proof(),
+            commands=("python -m sightglass image bus.jpg",),
+        ),
+        Scene("picture", "Three things, one box at a time", "One bus, two persons.", "", shown, SIZE, (detector(),)),
+        Scene("models", "Small, medium or large?", "All three say minibus.", "", shown, SIZE, models, proof()),
+        Scene(
+            "story",
+            "The cheat reads the stamp",
+            "Right for the wrong reason.",
+            "",
+            shown,
+            SIZE,
+            story,
+            view=SceneView(mode="map"),
+        ),
+        Scene("clip", "In motion", "The map follows the bus.", "", None, (160, 96), clip=clip()),
+    ]

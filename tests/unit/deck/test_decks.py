@@ -1,0 +1,269 @@
+"""Decks are kept beside the records, in order, whole or not at all; a deck leaves and comes back as one file."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+import struct
+import zipfile
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sightglass.common.errors import Problem
+from sightglass.deck import Panel, Scene, SceneMap, SceneView, archive, making, payload
+from sightglass.deck.pptx_file import deck_pptx
+from sightglass.deck.scene import MAX_SCENES, MAX_TITLE
+from sightglass.explain import Explainer, Image
+from sightglass.explain.picture.image import to_jpeg
+from sightglass.export import command
+from sightglass.history import History, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sightglass.deck.deck import Deck
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    return History(tmp_path / "history")
+
+
+def a_scene(title: str, value: int = 0) -> Scene:
+    pixels = np.full((30, 40, 3), value, np.uint8)
+    maps = (SceneMap("cat", 0.5, np.linspace(0, 255, 1200).astype(np.uint8).reshape(30, 40)),)
+    panel = Panel("Lite", (("cat", 0.5),), maps)
+    return Scene("picture", title, "A sentence.", "Notes.", to_jpeg(pixels), (40, 30), (panel,))
+
+
+def filled(history: History, count: int = 3) -> Deck:
+    deck = history.decks.create("For Monday")
+    for i in range(count):
+        history.decks.add(deck.id, a_scene(f"Slide {i}", i))
+    return history.decks.get(deck.id)
+
+
+def titles(history: History, deck: Deck) -> list[str]:
+    return [slide.title for slide in history.decks.get(deck.id).slides]
+
+
+def stored(history: History) -> list[str]:
+    assert history.folder is not None
+    return sorted(path.name for path in (history.folder / "files").rglob("*.*"))
+
+
+def test_a_deck_is_kept_edited_and_arranged(history: History) -> None:
+    assert history.decks.all() == ()
+    deck = filled(history)
+    again = History(history.folder)
+    assert again.decks.all() == (deck,)
+    first, second, third = deck.slides
+    again.decks.edit(second.id, title=" What \n it saw ", sentence="", notes="One.\nTwo.", view=SceneView(mode="map"))
+    again.decks.rename(deck.id, "For Tuesday")
+    moved = again.decks.arrange(deck.id, [third.id, "unknown", first.id])
+    assert moved.title == "For Tuesday" and moved.changed > deck.changed
+    assert [slide.title for slide in moved.slides] == ["Slide 2", "Slide 0", "What it saw"]
+    drawn = history.decks.scene(moved.slides[2])
+    assert (drawn.title, drawn.sentence, drawn.notes, drawn.view.mode) == ("What it saw", "", "One.\nTwo.", "map")
+    assert drawn.picture == a_scene("", 1).picture
+    small = Image.open(history.decks.thumbnail(moved.slides[2]))
+    assert (small.width, small.height) == (320, 180)
+
+
+def test_a_slide_that_was_removed_comes_back_to_its_place(history: History) -> None:
+    deck = filled(history)
+    before = stored(history)
+    removed = history.decks.remove(deck.slides[1].id)
+    assert titles(history, deck) == ["Slide 0", "Slide 2"]
+    assert len(stored(history)) == len(before) - 2
+    history.decks.put_back(removed)
+    assert history.decks.get(deck.id).slides == deck.slides
+    assert stored(history) == before
+    history.decks.delete(deck.id)
+    assert history.decks.all() == () and stored(history) == []
+    with pytest.raises(Problem, match="no such deck"):
+        history.decks.put_back(removed)
+    with pytest.raises(Problem, match="no such slide"):
+        history.decks.scene(deck.slides[0])
+
+
+def test_deleting_a_record_breaks_no_deck(history: History) -> None:
+    image = Image(np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8), "noise.png")
+    found = Explainer("efficientnet-lite0")(image, top_k=1)
+    record = history.keep(found)
+    deck = history.decks.create("Monday")
+    # The slide's small picture may be the record's own file.
+    scene = making.scene(image, [making.saved_panel(record, history.heatmaps(record))], title="Noise", sentence="")
+    np.testing.assert_array_equal(scene.panels[0].maps[0].values, making.panel(found).maps[0].values)
+    assert scene.panels[0].name == "EfficientNet-Lite0" == making.panel(found).name
+    assert scene.panels[0].answers == making.panel(found).answers
+    history.decks.add(deck.id, scene, records=[record.id])
+    history.delete([record.id])
+    (slide,) = history.decks.get(deck.id).slides
+    assert slide.records == (record.id,)
+    assert history.decks.scene(slide).picture == scene.picture
+    assert history.decks.thumbnail(slide)
+
+
+def test_a_file_that_a_record_and_a_slide_share_stays_with_either(history: History, monkeypatch) -> None:
+    image = Image(np.zeros((40, 60, 3), np.uint8), "black.png")
+    record = history.keep(Explainer("efficientnet-lite0")(image, top_k=1))
+    deck = history.decks.create("Monday")
+    monkeypatch.setattr("sightglass.deck.thumbnails.of", lambda _: history.thumbnail(record))
+    slide = history.decks.add(deck.id, a_scene("One"))
+    small = history.thumbnail(record)
+    history.delete([record.id])
+    assert history.decks.thumbnail(slide) == small
+    history.decks.remove(slide.id)
+    assert stored(history) == []
+
+
+def test_a_history_of_before_gets_its_tables(tmp_path: Path) -> None:
+    history = History(tmp_path / "history")
+    assert history.folder is not None
+    (history.folder / "files").mkdir(parents=True)
+    database = sqlite3.connect(history.folder / "history.db")
+    for statement in schema.STEPS[0]:
+        database.execute(statement)
+    database.execute(f"PRAGMA application_id = {schema.APPLICATION}")
+    database.execute("PRAGMA user_version = 1")
+    database.commit()
+    database.close()
+    assert history.decks.all() == () and history.search().total == 0
+    assert len(filled(history).slides) == 3
+
+
+def test_what_does_not_fit_is_said_and_changes_nothing(history: History, tmp_path: Path, monkeypatch) -> None:
+    deck = filled(history, 1)
+    with pytest.raises(Problem, match=f"A slide's title has .* letters: {MAX_TITLE} at most"):
+        history.decks.edit(deck.slides[0].id, title="x" * (MAX_TITLE + 1))
+    monkeypatch.setattr("sightglass.deck.decks.MAX_SCENES", 1)
+    with pytest.raises(Problem, match="This deck has 1 slides"):
+        history.decks.add(deck.id, a_scene("Two"))
+    monkeypatch.setattr("sightglass.deck.decks.MAX_SCENES", 9)
+    monkeypatch.setattr("sightglass.deck.decks.MAX_BYTES", 3_000_000)
+    history.decks.add(history.decks.create("Clips").id, replace(a_scene("A clip"), clip=mp4(2_900_000)))
+    with pytest.raises(Problem, match=r"this slide the deck would have 3.MB: 3.MB at most"):
+        history.decks.add(deck.id, replace(a_scene("Too long"), clip=mp4(3_100_000)))
+    assert history.decks.get(deck.id) == deck
+    small = History(tmp_path / "small", limit=150_000)
+    with pytest.raises(Problem, match="The history is full"):
+        archive.put(small.decks, archive.write("Two", [a_scene("One"), replace(a_scene("Two"), clip=mp4(200_000))]))
+    assert small.decks.all() == () and stored(small) == []
+
+
+def mp4(size: int) -> bytes:
+    return b"\0\0\0\x20ftypisom" + np.random.default_rng(0).bytes(size)
+
+
+def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Path) -> None:
+    deck = filled(history)
+    history.decks.edit(deck.slides[0].id, title="Changed")
+    data = archive.of(history.decks, history.decks.get(deck.id))
+    assert data == archive.of(history.decks, history.decks.get(deck.id))
+    other = History(tmp_path / "other")
+    there = archive.put(other.decks, data)
+    assert there.title == "For Monday"
+    for mine, theirs in zip(history.decks.get(deck.id).slides, there.slides, strict=True):
+        assert payload([history.decks.scene(mine)]) == payload([other.decks.scene(theirs)])
+    assert archive.file_name('../"Monday"') == f"{archive.file_name('Monday')}"
+
+
+def test_names_and_commands_of_a_stranger_s_deck_are_text_and_nothing_to_run(history: History) -> None:
+    own = "python -m sightglass image 'my cat.jpg' --model efficientnet-lite0"
+    hostile = (
+        *("rm -rf ~", f"{own}; id", f"{own} $(id)", f"{own}\nid", "python -m sightglass models add evil.pt", "it's"),
+        f"{own} --out /home/me/.config",
+        f"{own} --device 'cpu\x15rm -rf x'",
+        "python -m sightglass image bus.jpg --model evil.pt",
+        "python -m sightglass image https://example.org/me.png --model efficientnet-lite0",
+        "python -m sightglass image bus.jpg /etc/x.png --model efficientnet-lite0",
+    )
+    panel = Panel("Li\x1b[31mte\uffff", (("cat\0\u202egnp", 0.5),))
+    scene = replace(a_scene("One\uffff"), notes="a\ufffe\x1b", panels=(panel,), commands=(own, *hostile[:5]))
+    there = archive.put(history.decks, archive.write("A deck", [scene, replace(scene, commands=hostile[5:10])]))
+    first, second = (history.decks.scene(slide) for slide in there.slides)
+    assert first.commands == (own,) and second.commands == ()
+    assert not [line for line in hostile if command.made_here(line)]
+    # As decks of earlier versions have them.
+    assert command.made_here(own.replace("sightglass", "explain"))
+    assert not [line for line in hostile if command.made_here(line.replace("sightglass", "explain"))]
+    assert first.panels[0].name == "Li [31mte" and first.panels[0].answers == (("cat gnp", 0.5),)
+    # XML has no such characters.
+    assert deck_pptx([first], "A deck")
+
+
+def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_STORED, **about: object) -> bytes:
+    out = io.BytesIO()
+    said = {"format": archive.FORMAT, "version": 1, "title": "T", "slides": len(files)} | about
+    with zipfile.ZipFile(out, "w", method) as made:
+        made.writestr("deck.json", json.dumps(said))
+        for file, data in files.items():
+            made.writestr(file, data)
+    return out.getvalue()
+
+
+def encrypted() -> bytes:
+    data = bytearray(archive.write("T", [a_scene("One")]))
+    at = data.index(b"PK\x01\x02")
+    # The flag of encryption, in the list and in the file's own header.
+    data[at + 8] |= 1
+    data[6] |= 1
+    return bytes(data)
+
+
+def bomb() -> bytes:
+    """A JPEG whose header promises more pixels than any slide has."""
+    jpeg = bytearray(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
+    at = jpeg.index(b"\xff\xc0")
+    jpeg[at + 5 : at + 9] = struct.pack(">HH", 60_000, 60_000)
+    return payload([Scene("picture", "", "", "", bytes(jpeg), (60_000, 60_000))])
+
+
+ONE = payload([a_scene("One")])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"PK\x05\x06" + bytes(18),
+        zipped({"slides/001.scene": b"nothing"}),
+        zipped({"../../etc/passwd": ONE}),
+        zipped({"slides/001.scene": ONE, "run.pkl": b"cos\nsystem\n"}),
+        zipped({"slides/001.scene": payload([a_scene("One"), a_scene("Two")])}),
+        zipped({"slides/001.scene": ONE}, format="another"),
+        zipped({"slides/001.scene": ONE}, version=2),
+        zipped({"slides/001.scene": ONE}, slides=2),
+        zipped({"slides/001.scene": ONE}, title="x" * 500),
+        zipped({"slides/001.scene": ONE}, method=zipfile.ZIP_LZMA),
+        # Packing it takes seconds, so only where it is read.
+        lambda: zipped({"slides/001.scene": bytes(600 * 2**20)}, method=zipfile.ZIP_DEFLATED),
+        zipped({f"slides/{i:03}.scene": b"" for i in range(MAX_SCENES + 1)}),
+        zipped({"slides/001.scene": bomb()}),
+        zipped({"slides/001.scene": payload([replace(a_scene("One"), size=(41, 30))])}),
+        archive.write("T", [a_scene("One")])[:-30],
+        encrypted(),
+    ],
+)
+def test_a_hostile_file_ends_in_one_sentence(data: bytes | Callable[[], bytes], history: History) -> None:
+    hostile = data if isinstance(data, bytes) else data()
+    with pytest.raises(Problem) as caught:
+        archive.put(history.decks, hostile)
+    assert str(caught.value).count(". ") == 0 and len(str(caught.value)) < 200
+    assert history.decks.all() == ()
+
+
+def test_a_huge_list_of_files_is_not_read(monkeypatch) -> None:
+    data = zipped({"slides/001.scene": ONE})
+    monkeypatch.setattr(archive, "MAX_DIRECTORY", 10)
+    with pytest.raises(Problem, match="This is no deck"):
+        archive.read(data)
+    monkeypatch.setattr(archive, "MAX_BYTES", 10)
+    with pytest.raises(Problem, match="This deck is larger than"):
+        archive.read(data)

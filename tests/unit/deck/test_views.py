@@ -1,0 +1,90 @@
+"""A view's scene has words that its own numbers say, and is the view that was on the screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sightglass.deck import SceneView, payload, scenes, thumbnails, views
+from sightglass.deck.scene import MAX_MAPS
+from sightglass.explain import Explainer, Image
+from sightglass.explain.comparison.models import Comparison, Timing
+from sightglass.explain.phrases import percent
+from sightglass.explain.whatif.shortcut_story import story_step
+from sightglass.history import History
+from sightglass.models.demo.showcase import STORIES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sightglass.explain import Explanation
+
+
+@pytest.fixture(scope="module")
+def bus_explained(bus: Path) -> Explanation:
+    return Explainer("efficientnet-lite0")(bus, top_k=3)
+
+
+def test_a_map_s_words_are_measured(bus_explained: Explanation) -> None:
+    best = bus_explained.predictions[0]
+    plain = views.of_map(bus_explained, 1, {"mode": "contour", "colormap": "viridis", "alpha": 0.5, "threshold": "x"})
+    assert plain.title == f"A model called this a {best.label}, {percent(best.score)} sure."
+    half = percent(bus_explained.statistics[1].half_heat_area)
+    assert bus_explained.heatmaps[1].target.label in plain.sentence and half in plain.sentence
+    assert "*" not in plain.sentence and "§" not in plain.title
+    assert plain.view == SceneView(0, 1, "viridis", "contour", 0.5, 0.0)
+    assert plain.proof is None and plain.commands[0].startswith("python -m sightglass image bus.jpg")
+    assert "EfficientNet-Lite0, GradCAM" in plain.notes and "cropped away" in plain.notes
+
+
+def test_a_proved_map_s_sentence_is_its_proof_s(bus_explained: Explanation) -> None:
+    proof = bus_explained.prove(0, steps=4)
+    made = views.of_map(bus_explained, 0)
+    assert made.sentence == proof.sentence and made.proof is not None
+    assert made.proof.map == made.view.map == 0
+
+
+def test_a_map_beyond_those_of_a_panel_is_among_them(bus: Path) -> None:
+    found = Explainer("efficientnet-lite0")(bus, top_k=MAX_MAPS + 2)
+    made = views.of_map(found, MAX_MAPS + 1)
+    assert len(made.panels[0].maps) == MAX_MAPS and made.view.map == MAX_MAPS - 1
+    assert made.panels[0].maps[-1].label == found.heatmaps[MAX_MAPS + 1].target.label
+
+
+def test_models_are_panels_in_their_order(bus: Path, bus_explained: Explanation) -> None:
+    other = Explainer("efficientnet-lite1")(bus, top_k=1)
+    timing = Timing(1, 1, 1)
+    comparison = Comparison((bus_explained, other), ("small", "medium"), (timing, timing))
+    made = views.of_models(comparison, ["Small", "Medium"], {"mode": "map"})
+    assert made.kind == "models" and made.view.mode == "map"
+    assert [one.name for one in made.panels] == ["Small: EfficientNet-Lite0", "Medium: EfficientNet-Lite1"]
+    assert made.title.lower() == comparison.verdict.lower()
+    assert len(made.commands) == 2
+    assert scenes(payload([made]))[0].panels[1].answers == made.panels[1].answers
+    small = Image.open(thumbnails.of(made)).pixels.astype(int)
+    # The bus is a portrait: two of them, side by side, with ground around.
+    assert small.shape == (180, 320, 3) and np.abs(small[:, :12] - thumbnails.GROUND).max() < 8
+    assert np.ptp(small[:, 60:140]) > 100 and np.ptp(small[:, 180:260]) > 100
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_story_s_first_slide_gives_nothing_away(story: str) -> None:
+    first, second = (views.of_story(story_step(story, step, 0), {"mode": "spotlight"}) for step in ("answer", "look"))
+    assert first.view.mode == "picture" and second.view.mode == "spotlight"
+    texts = f"{first.title} {first.sentence} {first.notes} {first.panels[0].name}"
+    assert "cheat" not in texts and STORIES[story].clue not in texts
+    assert [one.name for one in second.panels] == ["The cheat", "The honest model"]
+    assert STORIES[story].clue in second.sentence
+
+
+def test_a_record_gives_the_scene_of_its_explanation(bus_explained: Explanation, tmp_path: Path) -> None:
+    history = History(tmp_path)
+    record = history.keep(bus_explained, index=2, look={"colormap": "viridis"}, note="mine")
+    made = views.of_record(record, history.picture(record), history.heatmaps(record), history.proof(record, 2))
+    live = views.of_map(bus_explained, 2, {"colormap": "viridis"})
+    assert (made.view, made.commands) == (live.view, live.commands)
+    assert "minibus" in made.title and made.notes.startswith("mine")
+    for one, other in zip(made.panels[0].maps, live.panels[0].maps, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)

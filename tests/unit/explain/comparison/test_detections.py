@@ -1,0 +1,235 @@
+"""What is said of boxes beyond one explanation, and the files that are made of it."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sightglass.common.errors import ModelProblem
+from sightglass.components.session.image_source import bundled
+from sightglass.explain import Explainer
+from sightglass.explain.comparison.detections import (
+    around,
+    box_sentence,
+    common,
+    found,
+    one_scale,
+    side,
+    strip,
+    weaker,
+)
+from sightglass.explain.evidence.layers import backbone_at, stages
+from sightglass.export import table
+from sightglass.export.caption import inside_boxes
+from sightglass.export.detection_images import every_map, files
+from sightglass.export.embedded_recipe import contents
+from sightglass.models.layers import Stage
+from tests.weights import picture, real
+
+
+@pytest.fixture(scope="module")
+def explainer() -> Explainer:
+    return Explainer("demo-s")
+
+
+@pytest.fixture
+def result(explainer):
+    return explainer(bundled("scene 3"), per="detection", top_k=12)
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "nothing"),
+    [
+        (
+            "demo-s",
+            "Demo-s found 2 ball-dots, 1 gear and 1 rod-cross.",
+            "Demo-s knows drawn scenes only: no detections",
+        ),
+        real("yolo11n", "YOLO11n found 1 bus and 4 persons.", "No detections"),
+    ],
+)
+def test_a_headline_counts_every_kind_in_the_order_of_the_boxes(model, words, nothing):
+    result = Explainer(model)(picture(model), per="detection", top_k=12)
+    assert found(result) == words
+    many = result.with_options(confidence=0.01)
+    assert found(many).endswith("other kinds.")
+    assert found(result.with_options(confidence=0.99)).startswith(f"{nothing} above 99")
+
+
+def test_weaker_boxes_are_those_that_a_lower_threshold_would_add(result):
+    lower = result.with_options(confidence=0.1)
+    added = lower.predictions[len(result.predictions) :]
+    assert [p.label for p in weaker(result)] == [p.label for p in added]
+    assert added
+    assert weaker(lower) == ()
+    only = result.with_options(classes=(added[0].label,))
+    assert {p.label for p in weaker(only)} == {added[0].label}
+
+
+def test_the_parts_of_the_sentence_add_up(explainer):
+    said = box_sentence(explainer(bundled("scene 1"), per="detection"), 2, "moon 3")
+    assert said is not None
+    assert said.startswith("Evidence for **moon 3**: ")
+    # Another moon's box lies over its own: places in both are not its alone.
+    assert "in its own box only, " in said
+    assert "shared with other boxes" in said
+    assert sum(int(part) for part in re.findall(r"(\d+)\N{NO-BREAK SPACE}%", said)) == 100
+
+
+def test_the_shares_of_overlapping_boxes_are_the_same_everywhere():
+    """The scene's moon lies in the star's box too: the numbers against counting pixels, the words, and the API's."""
+    made = Explainer("demo-s")(bundled("scene 1"), per="detection")
+    index = [p.label for p in made.predictions].index("moon-inside")
+    masks = [np.zeros(made.image.pixels.shape[:2], bool) for _ in made.predictions]
+    for mask, prediction in zip(masks, made.predictions, strict=True):
+        x0, y0, x1, y1 = (round(edge) for edge in prediction.box)
+        mask[max(0, y0) : y1, max(0, x0) : x1] = True
+    mine, others = masks[index], np.any([mask for i, mask in enumerate(masks) if i != index], axis=0)
+    heat = made.heatmaps[index].values
+    shares = {
+        name: float(heat[part].sum() / heat.sum())
+        for name, part in (
+            ("own_only", mine & ~others),
+            ("shared", mine & others),
+            ("elsewhere", others & ~mine),
+            ("outside", ~mine & ~others),
+        )
+    }
+    numbers = made.box_numbers(index)
+    assert shares["shared"] > 0.05
+    for name, share in shares.items():
+        assert getattr(numbers, name) == pytest.approx(share, abs=0.02), name
+    assert numbers.own_only + numbers.shared + numbers.elsewhere + numbers.outside == pytest.approx(1)
+    assert sum(numbers.printed.values()) == 100
+    words = [f"{share}\N{NO-BREAK SPACE}% " for share in numbers.printed.values() if share]
+    for text in (box_sentence(made, index, "moon"), inside_boxes(made, index)):
+        assert [part for part in words if part not in text] == []
+    row = table.rows(made)[index]
+    assert [row[f"box_{name}"] for name in shares] == [getattr(numbers, name) for name in shares]
+    answered = made.summary()["boxes"][index]
+    assert [answered[name] for name in shares] == [getattr(numbers, name) for name in shares]
+
+
+def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
+    scene = bundled("scene 3")
+    paths = tuple(stage.path for stage in stages(explainer.resident))
+    together = strip(explainer(scene, per="detection", targets=(1,), layers=paths))
+    assert [one.path for one in together] == list(paths)
+    for place in (4, 15, 18):
+        alone = explainer(scene, per="detection", targets=(1,), layers=(paths[place],))
+        np.testing.assert_allclose(together[place].heatmap.content, alone.heatmaps[0].content, atol=1e-4)
+        assert together[place].inside == pytest.approx(alone.box_numbers(0).inside, abs=1e-4)
+
+
+def test_the_same_object_is_found_or_its_candidate_is(result):
+    wanted = result.predictions[2]
+    same = side(result, wanted)
+    assert same.prediction == wanted
+    assert same.missing is None
+    strict = side(result.with_options(confidence=0.9), wanted)
+    assert strict.missing is not None
+    assert strict.missing.reason.kind == "below"
+    assert strict.prediction.anchor == wanted.anchor
+    np.testing.assert_array_equal(strict.explanation.heatmaps[0].content, result.heatmaps[2].content)
+
+
+def test_a_point_is_two_numbers_and_corners_may_come_the_other_way_round(result):
+    x0, y0, x1, y1 = result.predictions[0].box
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    assert result.missing((x, y)).candidate == result.missing((x, y, x, y)).candidate
+    assert result.missing(np.array((x1, y1, x0, y0))).candidate == result.missing((x0, y0, x1, y1)).candidate
+
+
+def test_a_map_of_nothing_says_what_to_lower(result):
+    nothing = result.with_options(confidence=0.99)
+    for ask in (nothing.overlay, nothing.box_numbers, nothing.own):
+        with pytest.raises(ModelProblem, match=r"^There is no map 0: no box is shown, lower confidence \(0\.99\)\.$"):
+            ask(0)
+    with pytest.raises(ModelProblem, match=r"lower confidence \(0\.25\) or leave classes away\.$"):
+        result.with_options(classes=("star",)).overlay(0)
+    with pytest.raises(ModelProblem, match=r"^There is no map 0: no target was explained"):
+        result.with_options(targets=("star",)).box_numbers(0)
+
+
+def test_a_box_that_is_not_shown_is_counted_as_the_library_does(result):
+    with pytest.raises(ModelProblem, match=r"^There is no box 8: 4 are shown, counted from 0\.$"):
+        result.with_options(targets=(8,))
+
+
+@pytest.mark.parametrize(
+    ("model", "labels"),
+    [("demo-s", ("gear", "star", "moon-outside")), real("yolo11n", ("person", "dog", "cat"))],
+)
+def test_the_map_of_a_class_without_a_box_says_what_it_is_of(model, labels):
+    result = Explainer(model)(picture(model), per="detection", top_k=12)
+    there, missing, _ = labels
+    shown, absent = (result.with_options(per="class", targets=(name,)) for name in (there, missing))
+    # What is said of every map of the model.
+    own = ("Trained on drawn scenes alone: what it says of a photograph means nothing.",) * (model == "demo-s")
+    assert shown.notes == own
+    (note,) = (note for note in absent.notes if note not in own)
+    assert len(absent.notes) == len(own) + 1
+    assert note.startswith(f"No {missing} is shown (at best <\N{NO-BREAK SPACE}1")
+    assert note.endswith("sure): the map is of its strongest candidate alone.")
+    assert note in [finding.text for finding in absent.diagnosis]
+    assert absent.with_method("layercam").notes == absent.notes
+    assert absent.with_targets(there).notes == own
+    assert len(absent.with_targets(*labels).notes) == len(own) + 2
+
+
+def test_one_scale_is_what_the_engine_makes_of_both_together(result):
+    sides = [side(result, result.predictions[i]) for i in (0, 3)]
+    shared = result.with_options(targets=(0, 3), per="detection").shared
+    made = one_scale(sides)
+    assert made is not None
+    for one, other in zip(made, shared, strict=True):
+        np.testing.assert_allclose(one.content, other.content, atol=1e-6)
+    first, second, seen = common(*sides)
+    assert first.shape == second.shape
+    assert seen == (0, 0, 576, 576)
+
+
+def test_a_close_up_stays_in_the_picture_and_is_no_strip():
+    for box in ((0, 0, 10, 400), (100, 100, 110, 400), (0, 0, 640, 480), (639, 479, 640, 480)):
+        left, top, right, bottom = around(box, (640, 480))
+        assert 0 <= left <= box[0]
+        assert 0 <= top <= box[1]
+        assert box[2] <= right <= 640
+        assert box[3] <= bottom <= 480
+    left, top, right, bottom = around((300, 100, 310, 400), (640, 480))
+    assert right - left >= 0.7 * (bottom - top)
+
+
+def test_the_backbones_last_stage_of_a_stride():
+    steps = [Stage(str(i), "Conv", (1, 1, 1), stride, (), part) for i, (stride, part) in enumerate(
+        [(8.0, "backbone"), (8.0, "backbone"), (16.0, "backbone"), (8.0, "neck")])]  # fmt: skip
+    assert backbone_at(steps, 8) == "1"
+    assert backbone_at(steps, 64) is None
+
+
+def test_the_files_are_pictures_of_the_pictures_own_size(result):
+    made = dict(files(result))
+    assert list(made)[:3] == [f"scene-3_{what}.jpg" for what in ("original", "detection", "gradcam")]
+    assert len(made) == 3 + len(result.heatmaps)
+    assert "scene-3_04_rod-cross.jpg" in made
+    assert {Image.open(io.BytesIO(data)).size for data in made.values()} == {(576, 576)}
+    nothing = result.with_options(confidence=0.99)
+    assert np.array_equal(every_map(nothing), nothing.image.pixels)
+
+
+def test_files_of_maps_can_be_had_without_boxes(result):
+    boxed, bare = dict(files(result)), dict(files(result, boxes=False))
+    assert list(bare) == list(boxed)
+    assert bare["scene-3_detection.jpg"] == boxed["scene-3_detection.jpg"]
+    x0, y0, x1, y1 = (round(edge) for edge in result.predictions[0].box)
+    edges = np.zeros((576, 576), bool)
+    edges[max(0, y0) : y1, max(0, x0)] = edges[max(0, y0), max(0, x0) : x1] = True
+    for name, share in (("scene-3_gradcam.jpg", 0.5), ("scene-3_01_ball-dots.jpg", 0.8)):
+        with_box, without = (np.asarray(Image.open(io.BytesIO(made[name]))) for made in (boxed, bare))
+        assert (with_box[edges].min(1) > 200).mean() > share > 0.3 > (without[edges].min(1) > 200).mean()
+        found = contents(bare[name])
+        assert found is not None and found.view.settings["boxes"] is False

@@ -1,0 +1,229 @@
+"""The recipe in a file: it comes back from every kind, and nothing that a file can hold does more than be None."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from sightglass.common.errors import ImageProblem
+from sightglass.explain.picture.image import Image, to_jpeg, to_png
+from sightglass.explain.recipe import Recipe
+from sightglass.export import command, embedded_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HOSTILE = "</metadata><script>alert(1)</script> $(rm -rf) 'ü \N{SNOWMAN}.png"
+
+
+def recipe(**changed) -> Recipe:
+    known = {
+        "picture_sha256": "a" * 64,
+        "picture_name": HOSTILE,
+        "model": "efficientnet-lite0",
+        "weights_sha256": "b" * 64,
+        "method": "gradcam",
+        "layers": ("blocks.4", "bn2"),
+        "targets": (654, 874),
+        "top_k": 5,
+        "scale": "own",
+        "preprocessing": "trained",
+        "confidence": 0.25,
+        "iou": 0.7,
+        "device": "cpu",
+        "versions": {"sightglass": "0.1.0"},
+    }
+    return Recipe(**(known | changed))
+
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+VIEW = embedded_recipe.View(
+    index=1, label="cat", screen="explore", settings={"alpha": 0.5, "even": True, "colormap": "viridis"}
+)
+SVG = b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" width="4" height="4">\n<g/>\n</svg>\n'
+
+
+def pdf() -> bytes:
+    from fpdf import FPDF
+
+    page = FPDF()
+    page.set_title("kept")
+    page.add_page()
+    return bytes(page.output())
+
+
+@pytest.fixture(params=["png", "jpg", "svg", "pdf"])
+def plain(request) -> bytes:
+    return {"png": to_png(PIXELS), "jpg": to_jpeg(PIXELS), "svg": SVG, "pdf": pdf()}[request.param]
+
+
+def test_what_was_written_is_read(plain: bytes) -> None:
+    found = embedded_recipe.contents(embedded_recipe.write(plain, recipe(), VIEW))
+    assert found is not None
+    assert (found.recipe, found.view, found.picture) == (recipe(), VIEW, b"")
+    assert embedded_recipe.read(plain) is None
+
+
+@pytest.mark.parametrize("encode", [to_png, to_jpeg])
+def test_the_picture_comes_along_bit_by_bit_and_only_if_it_is_the_one(encode) -> None:
+    jpeg = Image.open(to_jpeg(np.tile(PIXELS, (9, 9, 1))), name="j.jpg")
+    for image in (Image(PIXELS, "x.png"), jpeg):
+        carried = embedded_recipe.carried(image)
+        data = embedded_recipe.write(encode(PIXELS), recipe(picture_sha256=image.sha256), picture=carried)
+        found = embedded_recipe.contents(data)
+        assert found is not None and found.picture == carried
+        back = embedded_recipe.original(found)
+        assert back is not None and (back.pixels == image.pixels).all() and "script" in back.name
+        assert embedded_recipe.original(found.model_copy(update={"recipe": recipe()})) is None
+        assert (np.array(Pillow.open(io.BytesIO(data))) == np.array(Pillow.open(io.BytesIO(encode(PIXELS))))).all()
+    assert embedded_recipe.carried(jpeg) == jpeg.jpeg
+
+
+def test_what_is_too_large_is_not_carried() -> None:
+    assert embedded_recipe.carried(Image(np.zeros((2001, 2000, 3), np.uint8))) == b""
+    big = Image(PIXELS, jpeg=b"\xff" * (embedded_recipe.MAX_PICTURE + 1))
+    assert embedded_recipe.carried(big) == b""
+
+
+def test_other_programs_find_it_where_such_things_are() -> None:
+    text = Pillow.open(io.BytesIO(embedded_recipe.write(to_png(PIXELS), recipe()))).text["Sightglass"]
+    assert json.loads(text)["recipe"]["picture_name"] == HOSTILE
+    exif = Pillow.open(io.BytesIO(embedded_recipe.write(to_jpeg(PIXELS), recipe()))).getexif()
+    assert (
+        json.loads(exif.get_ifd(0x8769)[0x9286].removeprefix(b"ASCII\0\0\0"))["recipe"]["model"] == "efficientnet-lite0"
+    )
+    from xml.etree import ElementTree
+
+    root = ElementTree.fromstring(embedded_recipe.write(SVG, recipe()))
+    assert json.loads(root[0].text)["recipe"]["picture_name"] == HOSTILE
+    assert b"/Title (kept)" in embedded_recipe.write(pdf(), recipe()) or b"kept" in embedded_recipe.write(
+        pdf(), recipe()
+    )
+
+
+def test_a_png_saved_anew_with_its_text_deflated_is_still_read() -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    text = Pillow.open(io.BytesIO(embedded_recipe.write(to_png(PIXELS), recipe()))).text["Sightglass"]
+    info, out = PngInfo(), io.BytesIO()
+    info.add_itxt("Sightglass", text, zip=True)
+    Pillow.fromarray(PIXELS).save(out, "PNG", pnginfo=info)
+    assert embedded_recipe.read(out.getvalue()) == recipe()
+
+
+def test_a_recipe_too_long_for_exif_leaves_a_good_jpg() -> None:
+    data = embedded_recipe.write(to_jpeg(PIXELS), recipe(vocabulary=("word" * 20,) * 1000))
+    assert embedded_recipe.read(data) is None
+    Pillow.open(io.BytesIO(data)).load()
+
+
+def test_another_kind_of_file_is_refused_in_a_sentence() -> None:
+    with pytest.raises(ImageProblem, match="Only PNG, JPG, SVG and PDF"):
+        embedded_recipe.write(b"GIF89a", recipe())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_damaged_files_are_none_and_never_raise(plain: bytes) -> None:
+    whole = embedded_recipe.write(plain, recipe(), VIEW, picture=b"\xff\xd8\xff" + bytes(200))
+    rng = np.random.default_rng(1)
+    for length in {*range(200), *rng.integers(0, len(whole), 200).tolist()}:
+        embedded_recipe.contents(whole[:length])
+    for _ in range(600):
+        broken = bytearray(whole)
+        for at in rng.integers(0, len(whole), 4):
+            broken[at] = int(rng.integers(0, 256))
+        embedded_recipe.contents(bytes(broken))
+    for _ in range(200):
+        embedded_recipe.contents(whole[:8] + rng.integers(0, 256, 300, np.uint8).tobytes())
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def with_text(body: bytes) -> bytes:
+    png = to_png(PIXELS)
+    return png[:33] + chunk(b"iTXt", b"Sightglass\0" + body) + png[33:]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda: b"\1\0\0\0" + zlib.compress(b"[" * 200_000_000, 9),  # a bomb
+        b"\0\0\0\0" + b"[" * 100_000,  # nested too deep
+        b"\0\0\0\0" + b'{"sightglass":1}',
+        b"\0\0\0\0" + b'{"sightglass":2,"recipe":{}}',
+        b"\0\0\0\0" + json.dumps({"sightglass": 1, "recipe": recipe().model_dump(mode="json") | {"more": 1}}).encode(),
+        b"\0\0\0\0" + json.dumps({"sightglass": 1, "recipe": {"model": "x" * 300_000}}).encode(),
+        b"\0\0\0\0" + "\ud800".encode("utf-8", "surrogatepass"),
+        b"",
+        b"\1",
+    ],
+    ids=["bomb", "deep", "empty", "version", "extra", "long", "surrogate", "nothing", "cut"],
+)
+def test_hostile_text_is_none(body: bytes | Callable[[], bytes]) -> None:
+    assert embedded_recipe.contents(with_text(body if isinstance(body, bytes) else body())) is None
+
+
+@pytest.mark.parametrize(
+    "view", [{"index": -1}, {"index": 10**9}, {"label": "x" * 201}, {"screen": "../etc"}, {"settings": {"a": [1]}}]
+)
+def test_a_view_outside_its_bounds_is_none(view: dict) -> None:
+    line = json.dumps({"sightglass": 1, "recipe": recipe().model_dump(mode="json"), "view": view})
+    assert embedded_recipe.contents(with_text(b"\0\0\0\0" + line.encode())) is None
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e308", "-1"])
+@pytest.mark.parametrize("key", ["confidence", "iou", "ratio"])
+def test_a_recipe_of_shares_that_are_none_is_none(key: str, value: str) -> None:
+    line = json.dumps({"sightglass": 1, "recipe": recipe().model_dump(mode="json") | {key: "share"}})
+    assert embedded_recipe.contents(with_text(b"\0\0\0\0" + line.replace('"share"', value).encode())) is None
+
+
+def test_a_call_is_safe_in_a_shell_and_names_what_was_chosen() -> None:
+    words = shlex.split(command.line(recipe()))
+    assert words[:5] == ["python", "-m", "sightglass", "image", HOSTILE]
+    flags = (
+        "--model efficientnet-lite0 --method gradcam --target-layers blocks.4,bn2 --class 654 --class 874 --device cpu"
+    )
+    assert " ".join(words[5:]) == flags
+    assert shlex.split(command.line(recipe(picture_name="--out=/etc")))[4] == "./--out=/etc"
+
+
+def test_names_of_a_stranger_s_recipe_are_one_line() -> None:
+    strange = recipe(picture_name="a\x1b[31m\nb.png", model="mine\nimport os; os.remove('x') #", layers=["a\nb"])
+    assert strange.picture_name == "a [31m b.png"
+    assert recipe(versions={"torch\x1b]0;x\a": "1\n2"}).versions == {"torch ]0;x": "1 2"}
+    call = command.line(strange)
+    assert call.startswith("Explainer(model)(") and len(call.splitlines()) == 1
+
+
+def test_a_call_for_boxes() -> None:
+    made = recipe(
+        model="yolo11n",
+        per="detection",
+        targets=((6126, 5), (4, 0)),
+        confidence=0.4,
+        part="contrast",
+        within="each",
+        classes=("bus",),
+        masks=100,
+    )
+    line = command.line(made)
+    assert line.startswith("python -m sightglass detect ")
+    for words in (
+        "--candidate 6126,5 --candidate 4,0 --per detection",
+        "--score-thr 0.4",
+        "--within each",
+        "--only bus",
+    ):
+        assert words in line
+    assert "--part contrast" in line and "--masks 100" in line

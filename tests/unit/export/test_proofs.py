@@ -1,0 +1,234 @@
+"""Files of a map that was proved carry the proof: sentence, curves, numbers, and a recipe that makes it again."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+import zlib
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sightglass.common.errors import Problem
+from sightglass.explain import Explainer, Explanation
+from sightglass.explain.phrases import NBSP, percent
+from sightglass.explain.picture.image import Image
+from sightglass.explain.replaying import replay, replay_proof
+from sightglass.export import embedded_recipe
+from sightglass.export.proof import figure as proof_figure
+from sightglass.export.proof import files as proof_files
+from sightglass.export.proof import view as proof_view
+from sightglass.export.proof.chart import LINE, Frame, chart, dashes
+from sightglass.export.report import html as html_report
+from sightglass.export.report import pdf as pdf_report
+from tests.rooms import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sightglass.explain.proof.proof import Proof
+
+NAME = "=1+1 <img src=x onerror=alert(1)>.png"
+
+
+@pytest.fixture(scope="module")
+def bare(scene: Path) -> Explanation:
+    return Explainer("demo-cls-s")(Image(Image.open(scene).pixels, NAME), top_k=2)
+
+
+@pytest.fixture(scope="module")
+def made(bare: Explanation) -> Explanation:
+    """Two maps, of which the second was proved."""
+    made = Explainer("demo-cls-s")(bare.image, top_k=2)
+    made.prove(made.heatmaps[1].target.label, steps=5)
+    return made
+
+
+@pytest.fixture(scope="module")
+def proof(made: Explanation) -> Proof:
+    return made.proofs[1]
+
+
+class _Rows(HTMLParser):
+    """The cells of a table, as a browser reads them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data
+
+
+def scores(page: str) -> list[list[str]]:
+    """The rows of the page's table of every score of a proof."""
+    table = re.search(r"The score at every step.*?<tbody>(.*?)</tbody>", page, re.DOTALL)
+    assert table is not None
+    parser = _Rows()
+    parser.feed(table[1])
+    return parser.rows
+
+
+def text(page: str) -> str:
+    return html.unescape(re.sub(r"<[^>]+>", " ", page))
+
+
+def test_a_result_remembers_its_proofs_and_what_is_derived_from_it_does_not(made: Explanation) -> None:
+    assert list(made.proofs) == [1] and made.proofs[1].label == made.heatmaps[1].target.label
+    assert made.with_method("eigencam").proofs == {} and made.with_options(top_k=1).proofs == {}
+
+
+def test_a_page_has_the_proof_in_words_curves_and_numbers(made: Explanation, proof: Proof) -> None:
+    page = html_report.html([made])
+    words = text(page)
+    assert proof.sentence in words
+    for curve in ("map", *proof.controls):
+        hidden, kept = proof.at(0.2, curve)
+        assert percent(hidden) in words and percent(kept) in words
+    found = proof.difference("random")
+    assert f"{found.mean:+.2f}" in words and f"{found.low:+.2f} to {found.high:+.2f}" in words
+    # Told apart by dashes, not by colour alone.
+    dashes = dict(
+        re.findall(r'data-name="([\w-]+)" data-filling="blur"\s+d="[^"]+"[^>]*?stroke-dasharray="([^"]+)"', page)
+    )
+    assert set(dashes) == set(proof.controls) and len(set(dashes.values())) == len(dashes)
+    assert 'aria-label="Proof of the map of' in page and page.count('class="proof"') == 1
+
+
+def test_every_score_of_a_proof_can_be_read_without_a_script(made: Explanation, proof: Proof) -> None:
+    page = html_report.html([made])
+    rows = scores(page)
+    assert [row[0] for row in rows] == [percent(step / 5) for step in range(6)]
+    assert [row[1] for row in rows] == [percent(round(score, 4)) for score in proof.map.deletion.score]
+    assert [row[2] for row in rows] == [percent(round(score, 4)) for score in proof.map.insertion.score]
+
+
+def test_a_score_between_two_steps_of_a_control_is_marked(bare: Explanation) -> None:
+    made = Explainer("demo-cls-s")(bare.image, top_k=1)
+    proof = made.prove(steps=20)
+    assert proof.of("blobs")[0].steps == 10
+    page = html_report.html([made])
+    rows = scores(page)
+    place = 1 + 2 * ("map", *proof.controls).index("blobs")
+    # The share, then both scores of each curve.
+    marked = {i: [cell.startswith("\u2248") for cell in row] for i, row in enumerate(rows)}
+    assert all(marked[i][place] and marked[i][place + 1] for i in range(1, 20, 2))
+    assert sum(map(sum, marked.values())) == 2 * 10
+    assert proof_view.written([0.8, 0.4, 0.2], 0.25) == f"\N{ALMOST EQUAL TO}{NBSP}60{NBSP}%"
+    assert proof_view.written([0.8, 0.4, 0.2], 0.5) == f"40{NBSP}%"
+
+
+def test_the_slider_of_a_page_is_sent_what_the_engine_measured(made: Explanation, proof: Proof) -> None:
+    page = html_report.html([made])
+    found = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    first, second = json.loads(found[1])["views"][0]["maps"]
+    assert "proof" not in first
+    sent = {(line["name"], line["filling"]): line for line in second["proof"]["lines"]}
+    assert np.allclose(sent["map", "blur"]["hidden"], proof.map.deletion.score, atol=1e-4)
+    mean = np.mean([curve.insertion.score for curve in proof.of("random", "mean")], axis=0)
+    assert np.allclose(sent["random", "mean"]["kept"], mean, atol=1e-4)
+    assert second["proof"]["steps"] == 5
+    # The browser may run this script and no other.
+    script = re.search(r'<script type="module">(.*?)</script>', page, re.DOTALL)
+    assert script is not None
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
+
+
+def test_without_a_proof_a_page_is_as_before(bare: Explanation) -> None:
+    page = html_report.html([bare])
+    assert "proof" not in page and "Is this map true" not in page
+
+
+def dashes_of(page: bytes) -> set[bytes]:
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", page, re.DOTALL)
+    found = set()
+    for data in streams:
+        try:
+            found |= set(re.findall(rb"\[[\d. ]+\] [\d.]+ d\b", zlib.decompress(data)))
+        except zlib.error:
+            continue
+    return found
+
+
+def test_the_report_on_paper_draws_each_control_with_its_own_dashes(made: Explanation, proof: Proof) -> None:
+    with_proof, without = pdf_report.pdf(made, 1), pdf_report.pdf(made, 0)
+    assert len(dashes_of(with_proof) - dashes_of(without)) == len(proof.controls)
+    recipe = embedded_recipe.read(with_proof)
+    assert recipe is not None and recipe.prove == proof_files.settings(1, proof)
+    assert embedded_recipe.read(without) == made.recipe
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_curves_as_a_figure_are_vectors_and_make_the_proof_again(made: Explanation, proof: Proof, kind) -> None:
+    data = proof_files.curves(made, 1, proof, kind)
+    assert proof_figure.figure(proof, kind) == proof_figure.figure(proof, kind)
+    recipe = embedded_recipe.read(data)
+    assert recipe is not None and recipe.prove == proof_files.settings(1, proof)
+    if kind == "svg":
+        words = " ".join(re.findall(r">([^<>]+)</text>", data.decode("utf-8")))
+        assert " ".join(proof.sentence.split()) in " ".join(html.unescape(words).split())
+        assert data.count(b"stroke-dasharray") >= len(proof.controls) and b"<image" not in data
+    if kind == "pdf":
+        assert b"/Type3" not in data
+
+
+def test_there_is_no_figure_of_another_kind(proof: Proof) -> None:
+    with pytest.raises(Problem, match="There is no figure as gif: use one of png, svg, pdf"):
+        proof_figure.figure(proof, "gif")  # type: ignore[arg-type]
+
+
+def test_a_saved_folder_has_the_proof_and_its_recipe_makes_it_again(made: Explanation, proof: Proof, tmp_path) -> None:
+    made.save(tmp_path / "all")
+    saved = json.loads((tmp_path / "all/proof.json").read_text("utf-8"))
+    listed = json.loads((tmp_path / "all/analysis_summary.json").read_text("utf-8"))["files"]
+    assert {"proof.json", "proof.png"} <= set(listed)
+    recipe = proof_files.recipe(made, 1)
+    again = replay_proof(recipe, replay(recipe, made.image))
+    assert again is not None and json.loads(json.dumps(again.summary()["curves"])) == saved["curves"]
+    made.save(tmp_path / "one.html")
+    assert proof.sentence in text((tmp_path / "one.html").read_text("utf-8"))
+
+
+def test_a_chart_has_every_score_at_its_place(proof: Proof) -> None:
+    frame = Frame(100, 50, 10, 10, 5, 5)
+    drawn = chart(proof, "kept")
+    own = drawn.lines[0]
+    assert (own.name, dashes(own.name, 1)) == ("map", [])
+    points = drawn.points(own, frame)
+    assert [x for x, _ in points] == pytest.approx([10, 26, 42, 58, 74, 90])
+    heights = [(45 - y) / 40 * drawn.top for _, y in points]
+    assert heights == pytest.approx(proof.of("map", own.filling)[0].insertion.score.tolist(), abs=1e-4)
+    rows = drawn.rows(frame)
+    assert rows[0] == (45, percent(0)) and rows[-1] == (5, percent(drawn.top))
+
+
+def test_the_dashes_of_a_control_are_those_of_the_screen_everywhere(made: Explanation, proof: Proof) -> None:
+    screen = (ROOT / "sightglass/browser/curves.js").read_text("utf-8")
+    page, svg = html_report.html([made]), proof_files.curves(made, 1, proof, "svg").decode()
+    paper = dashes_of(pdf_report.pdf(made, 1))
+    in_figure = [numbers(one) for one in re.findall(r"stroke-dasharray: ([\d., ]+)", svg)]
+    in_report = [numbers(one.split(b"]")[0].decode()) for one in paper]
+    for name in proof.controls:
+        found = re.search(rf'"{name}": "([\d ]+)"', screen)
+        assert found is not None and dashes(name, LINE) == numbers(found[1])
+        assert f'stroke-dasharray="{found[1]}"' in page
+        assert pytest.approx(dashes(name, 1.1), abs=0.01) in in_figure
+        assert pytest.approx(dashes(name, 0.35), abs=0.01) in in_report
+
+
+def numbers(listed: str) -> list[float]:
+    return [float(number) for number in re.findall(r"[\d.]+", listed)]

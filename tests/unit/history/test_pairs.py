@@ -1,0 +1,216 @@
+"""The history keeps two compared pictures in one record: both of them, their maps, their matches and the scores."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import sqlite3
+import zipfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from sightglass.cli import main
+from sightglass.explain import Explainer, Problem
+from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.item import Item
+from sightglass.explain.similarity.ranking import Context, Ranking, context, rank
+from sightglass.explain.similarity.similarity import Similarity, similarity
+from sightglass.export import similarity_files
+from sightglass.history import History, Record
+from sightglass.history.pairs import command, context_of
+
+
+@pytest.fixture(scope="module")
+def made(bus: Path) -> tuple[Similarity, Context, Ranking]:
+    """A photograph against one picture of a gallery: one is a JPEG, the other an array."""
+    explainer, query = Explainer("efficientnet-lite0"), Image.open(bus)
+    part = Image(np.ascontiguousarray(query.pixels[200:800, 80:700][:, ::-1]), "part $x$.png")
+    items = [
+        Item(image.name, image.sha256, lambda image=image: image)
+        for image in (Image.open(bus.with_name("zidane.jpg")), part)
+    ]
+    ranking = rank(explainer, query, items)
+    found = similarity(explainer, query, part, layers=("blocks.4", "bn2"), method="layercam")
+    return found, context(explainer, query, other=part), ranking
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    return History(tmp_path / "history")
+
+
+def files(history: History) -> list[Path]:
+    assert history.folder is not None
+    return sorted(path for path in (history.folder / "files").rglob("*") if path.is_file())
+
+
+def keep(history: History, made: tuple[Similarity, Context, Ranking], **more: Any) -> Record:
+    found, reference, ranking = made
+    return history.keep_pair(found, reference, ranking=ranking, **more)
+
+
+def same(one: Any, other: Any) -> None:
+    """Every field is the same, down to the bits of arrays."""
+    if isinstance(one, np.ndarray):
+        assert (one.dtype, one.shape) == (other.dtype, other.shape)
+        assert one.tobytes() == np.ascontiguousarray(other).tobytes()
+    elif isinstance(one, Image):
+        assert (one.name, one.sha256) == (other.name, other.sha256)
+    elif hasattr(one, "__dataclass_fields__"):
+        for name in (field.name for field in fields(one) if field.name != "model"):
+            same(getattr(one, name), getattr(other, name))
+    elif isinstance(one, tuple):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            same(a, b)
+    else:
+        assert one == other
+
+
+def test_a_pair_comes_back_bit_for_bit(history: History, made: tuple[Similarity, Context, Ranking]) -> None:
+    found, reference, _ = made
+    record = keep(history, made, note="the same street", tags=["street"])
+    again = History(history.folder)
+    record = again.get(record.id)
+    restored = again.similarity(record)
+    same(restored, found)
+    assert restored.model.id == found.model.id and not restored.automatic
+    assert context_of(record) == reference
+    assert restored.summary() == found.summary()
+    assert dict(similarity_files.of_similarity(restored, reference)) == dict(
+        similarity_files.of_similarity(found, reference)
+    )
+    assert (record.score, record.note, record.tags, record.screen) == (
+        found.score, "the same street", ("street",), "similarity",
+    )  # fmt: skip
+    assert record.pair is not None and record.pair.rank == 1 and len(record.pair.ranking) == 2
+    assert record.headline == similarity_files.headline(found, reference)
+
+
+def test_a_pair_is_found_by_either_name_and_noted_like_every_record(
+    history: History, made: tuple[Similarity, Context, Ranking]
+) -> None:
+    record = keep(history, made)
+    for words in ("bus", "part", "efficientnet", "related"):
+        assert history.search(text=words).records == (record,), words
+    assert history.search(text="zidane").total == 0
+    assert history.annotate(record.id, note="mirrored", tags=["talk"]).pair == record.pair
+    assert history.search(text="mirrored", tag="talk").total == 1
+    assert [one.pair for one in history.search(order="surest").records] == [record.pair]
+
+
+def test_the_thumbnail_shows_both_pictures(history: History, made: tuple[Similarity, Context, Ranking]) -> None:
+    record = keep(history, made)
+    small = Pillow.open(io.BytesIO(history.thumbnail(record)))
+    query, other = (side.image for side in made[0].sides)
+    # Side by side at one height.
+    assert small.width == 320
+    assert small.height == pytest.approx(316 / (query.width / query.height + other.width / other.height), abs=1)
+    split = round(small.height * query.width / query.height)
+    flat = np.asarray(small).reshape(small.height, small.width, 3)
+    assert np.abs(flat[:, split + 1].astype(int) - 118).max() < 30
+    assert flat[:, :split].std() > 30 and flat[:, split + 4 :].std() > 30
+
+
+def test_its_pictures_are_stored_once_and_go_with_the_last_record(
+    history: History, made: tuple[Similarity, Context, Ranking]
+) -> None:
+    record = keep(history, made)
+    count = len(files(history))
+    assert count == 2 + 2 + 1
+    other = similarity(Explainer("efficientnet-lite0"), *(side.image for side in made[0].sides), of="product")
+    second = history.keep_pair(other)
+    assert context_of(second) is None
+    # Two more maps and a thumbnail: both pictures are there.
+    assert len(files(history)) == count + 3
+    history.delete([record.id])
+    same(history.similarity(second).gallery.image.pixels, made[0].gallery.image.pixels)
+    history.delete([second.id])
+    assert files(history) == []
+
+
+def test_what_is_no_pair_and_what_is_damaged_is_said(
+    history: History, made: tuple[Similarity, Context, Ranking], bus: Path
+) -> None:
+    record = keep(history, made)
+    single = history.keep(Explainer("efficientnet-lite0")(bus, top_k=1))
+    with pytest.raises(Problem, match="of one picture"):
+        history.similarity(single)
+    with pytest.raises(Problem, match="open each by itself"):
+        history.compare(record, single)
+    assert history.folder is not None
+    with sqlite3.connect(history.folder / "history.db") as database:
+        database.execute("UPDATE maps SET about = replace(about, 'part', 'bart')")
+    with pytest.raises(Problem, match="A map of this record is damaged"):
+        history.similarity(record)
+    assert record.pair is not None
+    (history.folder / "files" / record.pair.file[:2] / record.pair.file).unlink()
+    with pytest.raises(Problem, match="is gone"):
+        history.similarity(record)
+    assert "damaged.txt" in "".join(name for name, _ in history.export([record.id]))
+
+
+def test_a_record_of_before_has_no_pair(history: History, bus: Path) -> None:
+    """A body without the field is a record of one picture, as it was."""
+    record = history.keep(Explainer("efficientnet-lite0")(bus, top_k=1))
+    assert history.folder is not None
+    with sqlite3.connect(history.folder / "history.db") as database:
+        from zlib import crc32
+
+        ((body,),) = database.execute("SELECT body FROM bodies").fetchall()
+        plain = json.loads(body)
+        assert plain.pop("pair") is None
+        former = json.dumps(plain)
+        database.execute("UPDATE bodies SET body = ?, crc = ?", (former, crc32(former.encode())))
+    assert History(history.folder).get(record.id) == record
+
+
+def test_the_command_line_lists_shows_and_exports_a_pair(
+    history: History,
+    made: tuple[Similarity, Context, Ranking],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    record = keep(history, made)
+    folder = ["--folder", str(history.folder)]
+    assert main(["history", "list", *folder]) == 0
+    listed = capsys.readouterr().out
+    # The table breaks a long cell into lines.
+    assert all(words in listed for words in ("bus.jpg", "part", "$x$.png,", f"{made[0].score:.2f}")), listed
+    assert main(["history", "show", record.id, *folder]) == 0
+    shown = capsys.readouterr().out
+    assert record.headline in shown and "part $x$.png, 620" in shown
+    assert "".join(command(record).split()) in "".join(shown.split())
+    assert main(["history", "export", record.id, "--out", str(tmp_path / "all.zip"), *folder]) == 0
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        (start,) = {name.partition("/")[0] for name in archive.namelist()}
+        names = {name.partition("/")[2] for name in archive.namelist()}
+        query = archive.read(f"{start}/query.jpg")
+        scores = json.loads(archive.read(f"{start}/similarity.json"))
+        plain = json.loads(archive.read(f"{start}/record.json"))
+    written = {"query.jpg", "other.png", "similarity.jpg", "pairs.jpg", "maps.npz", "similarity.json"}
+    assert names == written | {"ranking.csv", "record.json"}
+    assert Image.open(query).sha256 == made[0].query.image.sha256
+    assert scores["score"] == made[0].score and plain["pair"]["name"] == "part $x$.png"
+
+
+def test_the_command_makes_the_same_maps_again(
+    history: History, made: tuple[Similarity, Context, Ranking], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    record = keep(history, made)
+    for side in made[0].sides:
+        if side.image.jpeg:
+            (tmp_path / side.image.name).write_bytes(side.image.jpeg)
+        else:
+            Pillow.fromarray(side.image.pixels).save(tmp_path / side.image.name)
+    monkeypatch.chdir(tmp_path)
+    assert main([*shlex.split(command(record))[3:], "--out", "again"]) == 0
+    again = np.load(tmp_path / "again" / "maps.npz")
+    np.testing.assert_array_equal(again["query"], made[0].query.padded)
+    np.testing.assert_array_equal(again["gallery"], made[0].gallery.padded)

@@ -1,0 +1,277 @@
+"""Live: the latest frame wins, viewers take turns, an object is kept, and the map is the one that Explore shows."""
+
+from __future__ import annotations
+
+import io
+import json
+import queue
+import struct
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.maps.heatmap import scaled
+from sightglass.explain.picture.examples import bundled
+from sightglass.live import message, tickets
+from sightglass.live.answer import Answer, Pin, RawMap
+from sightglass.live.choice import choose
+from sightglass.live.follow import PATIENCE, Followed
+from sightglass.live.look import Looker
+from sightglass.live.loop import BROKE, Loop, Result
+from sightglass.models.adapter import Prediction
+from sightglass.models.geometry import Geometry
+from tests.waits import patience
+
+CASES = json.loads((Path(__file__).parents[2] / "js" / "raw_map.json").read_text())["cases"]
+
+
+def jpeg(name: str = "scene 3") -> bytes:
+    out = io.BytesIO()
+    Pillow.fromarray(bundled(name).pixels).save(out, "JPEG", quality=95)
+    return out.getvalue()
+
+
+def looking(model: str, **options) -> Looker:
+    return Looker(choose(Explainer(model), None, options))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["shapes"]))
+def test_the_browser_grows_maps_as_python_does(case):
+    """What node tests expect of raw_map.js is what Python makes of the same raw maps."""
+    geometry = Geometry(*(tuple(case["geometry"][name]) for name in ("original", "input", "scale", "offset")))
+    raws = [torch.tensor(raw).view(1, *shape) for raw, shape in zip(case["raws"], case["shapes"], strict=True)]
+    left, top, right, bottom = geometry.content
+    assert case["content"] == [left, top, right, bottom]
+    content = scaled(raws, geometry, "own")[0, top:bottom, left:right]
+    assert np.allclose(content.flatten().numpy() * 65535, case["expected"], atol=2)
+
+
+@pytest.mark.parametrize(("model", "options"), [("demo-cls-s", {}), ("demo-s", {"per": "detection"})])
+def test_a_frame_has_the_answers_and_the_map_that_explore_has(model, options):
+    data = jpeg()
+    answer = looking(model).look(data)
+    made = Explainer(model)(data, top_k=5, **options)
+    assert answer.predictions == made.predictions
+    assert answer.map is not None
+    assert answer.map.label == made.heatmaps[0].target.label
+    assert answer.map.geometry == made.heatmaps[0].geometry
+    for ours, theirs in zip(answer.map.raws, made.heatmaps[0].raw, strict=True):
+        assert np.array_equal(ours, theirs)
+    assert answer.place == (0 if options else None)
+
+
+def test_a_class_is_followed_whatever_comes_first_and_a_box_where_it_was():
+    classifier, detector = looking("demo-cls-s"), looking("demo-s")
+    data = jpeg()
+    classifier.wanted = Pin(8)
+    followed = classifier.look(data)
+    assert followed.map.label == "star"
+    # It stays among the answers where the model gives it no place there.
+    assert [one.label for one in followed.predictions[5:]] == ["star"]
+    assert followed.map.score == followed.predictions[5].score < followed.predictions[4].score
+    boxes = detector.look(data).predictions
+    width, height = detector.look(data).size
+    x0, y0, x1, y1 = boxes[2].box
+    detector.wanted = Pin(boxes[2].index, (x0 / width, y0 / height, x1 / width, y1 / height))
+    assert detector.look(data).place == 2
+    detector.wanted = Pin(next(i for i in range(10) if all(box.index != i for box in boxes)))
+    missing = detector.look(data)
+    assert missing.map is None
+    assert len(missing.predictions) == len(boxes)
+
+
+def test_what_is_followed_and_gone_is_given_up_after_a_while():
+    detector, data = looking("demo-s", confidence=0.5), jpeg()
+    detector.wanted = Pin(0, (0.0, 0.0, 0.01, 0.01))
+    answers = [detector.look(data) for _ in range(PATIENCE + 1)]
+    assert not any(answer.map or answer.lost for answer in answers[:-1])
+    assert answers[-1].lost
+    assert answers[-1].place == 0
+    assert detector.wanted is None
+
+
+def box(index: int, *xyxy: float) -> Prediction:
+    return Prediction(str(index), index, 0.9, xyxy)
+
+
+def test_an_object_is_followed_by_overlap_its_own_class_first():
+    followed = Followed((0, 0, 10, 10), 1)
+    assert followed.find([box(1, 50, 0, 60, 10), box(1, 2, 0, 12, 10), box(2, 0, 0, 10, 10)]) == 1
+    assert followed.box == (2, 0, 12, 10)
+    assert followed.find([box(2, 3, 0, 13, 10)]) == 0
+    assert followed.find([box(1, 50, 0, 60, 10)]) is None
+    assert followed.missed == 1
+    assert not followed.lost
+
+
+def test_models_and_methods_that_cannot_follow_a_camera_are_refused_in_a_sentence():
+    with pytest.raises(ModelProblem, match=r"^D-RISE runs the model many times .*: use LayerCAM\.$"):
+        choose(Explainer("demo-cls-s"), "drise", {})
+    embedder = SimpleNamespace(model=SimpleNamespace(id="osnet", task="embed"))
+    with pytest.raises(ModelProblem, match=r"^osnet names nothing in a picture: choose .*\.$"):
+        choose(embedder, None, {})
+    with pytest.raises(ModelProblem, match=r"^There is no option top_k here: use .*\.$"):
+        choose(Explainer("demo-cls-s"), None, {"top_k": 3})
+    with pytest.raises(ModelProblem, match=r"^A camera looks for at most 100 things, not 101: give fewer\.$"):
+        choose(Explainer("demo-cls-s"), None, {"vocabulary": [f"a {number}" for number in range(101)]})
+    with pytest.raises(ImageProblem, match=r"^A frame has at most 2 MiB: send a smaller one\.$"):
+        looking("demo-cls-s").look(b"\xff\xd8" + bytes(2**21))
+    with pytest.raises(ImageProblem):
+        looking("demo-cls-s").look(b"no picture")
+
+
+class Slow:
+    """Looks at a frame for as long as the test wants."""
+
+    def __init__(self, order: list[bytes] | None = None) -> None:
+        self.order = [] if order is None else order
+        self.begun, self.go = threading.Semaphore(0), threading.Semaphore(0)
+
+    def look(self, data: bytes) -> Answer:
+        self.begun.release()
+        assert self.go.acquire(timeout=patience(20))
+        self.order.append(data)
+        if data == b"wrong":
+            raise ImageProblem("This is no picture: send another.")
+        if data == b"bug":
+            raise KeyError(data)
+        return Answer((1, 1), (), None, None, False, {})
+
+
+class Inbox:
+    def __init__(self) -> None:
+        self.results: queue.Queue[Result] = queue.Queue()
+
+    def __call__(self, result: Result) -> None:
+        self.results.put(result)
+
+    def wait(self) -> Result:
+        return self.results.get(timeout=patience(20))
+
+
+def test_the_latest_frame_wins_and_no_queue_grows():
+    loop, inbox, slow = Loop(), Inbox(), Slow()
+    viewer = loop.join(inbox)
+    viewer.turn(slow)
+    viewer.offer(1, b"1")
+    assert slow.begun.acquire(timeout=patience(20))
+    for number in range(2, 50):
+        viewer.offer(number, b"%d" % number)
+    slow.go.release(2)
+    assert inbox.wait().number == 1
+    last = inbox.wait()
+    assert (last.number, last.dropped, slow.order) == (49, 47, [b"1", b"49"])
+    loop.leave(viewer)
+
+
+def test_viewers_take_turns():
+    loop, order = Loop(), []
+    slow = Slow(order)
+    inboxes = [Inbox(), Inbox()]
+    first, second = (loop.join(inbox) for inbox in inboxes)
+    for viewer in (first, second):
+        viewer.turn(slow)
+    first.offer(1, b"a")
+    assert slow.begun.acquire(timeout=patience(20))
+    # The first has its next frame there before the second has any.
+    first.offer(2, b"a")
+    second.offer(1, b"b")
+    for turn in range(6):
+        slow.go.release()
+        assert slow.begun.acquire(timeout=patience(20))
+        # Whoever was served just now is ready again at once.
+        (first if order[-1] == b"a" else second).offer(3 + turn, order[-1])
+    slow.go.release(10)
+    assert order[1:6] == [b"a", b"b", b"a", b"b", b"a"]
+    loop.leave(first)
+    loop.leave(second)
+
+
+def test_an_error_is_a_sentence_and_the_next_frame_is_looked_at(caplog):
+    loop, inbox, slow = Loop(), Inbox(), Slow()
+    viewer = loop.join(inbox)
+    # Before there is a model, a frame waits.
+    viewer.offer(1, b"wrong")
+    viewer.turn(slow)
+    slow.go.release(3)
+    assert inbox.wait().problem == "This is no picture: send another."
+    viewer.offer(2, b"bug")
+    assert inbox.wait().problem == BROKE
+    assert "a frame failed" in caplog.text
+    viewer.offer(3, b"fine")
+    assert inbox.wait().problem == ""
+    loop.leave(viewer)
+    viewer.offer(4, b"late")
+    assert len(loop) == 0
+
+
+def test_frames_and_words_that_are_none_are_refused():
+    def frame(number: int, jpeg: bytes = b"j") -> bytes:
+        return struct.pack("<4sI", b"SGF1", number) + jpeg
+
+    assert message.frame(frame(5, b"jpeg"), 4) == (5, b"jpeg")
+    for data, last in (
+        (b"", 0),
+        (b"SGF1", 0),
+        (frame(1, b""), 0),
+        (b"RIFF" + frame(1)[4:], 0),
+        (frame(4), 4),
+        (frame(1) + bytes(2**21), 0),
+    ):
+        with pytest.raises(message.BadMessage):
+            message.frame(data, last)
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        data = rng.bytes(int(rng.integers(0, 40)))
+        with pytest.raises(message.BadMessage):
+            message.frame(data, 0)
+    for text in ("", "[]", "{", '{"type": 3}', "[" * 50_000, "x" * 70_000):
+        with pytest.raises(message.BadMessage):
+            message.words(text)
+    assert message.words('{"type": "pin", "pin": null}')["pin"] is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *(3, {}, {"index": -1}, {"index": 10}, {"index": True}, {"index": "1"}, {"index": 1, "box": [0, 0, 1]}),
+        *({"index": 1, "box": [0, 0, float("nan"), 1]}, {"index": 1, "box": [0.5, 0, 0.2, 1]}),
+    ],
+)
+def test_a_pin_that_names_nothing_is_refused(given):
+    assert message.pin(None, 10) is None
+    assert message.pin({"index": 1, "box": [0, 0, 0.5, 1]}, 10) == Pin(1, (0, 0, 0.5, 1))
+    with pytest.raises(message.BadMessage):
+        message.pin(given, 10)
+
+
+def test_an_answer_is_packed_as_the_browser_unpacks_it():
+    geometry = Geometry((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
+    raw = np.array([[1, -2], [3, 4]], np.float32)
+    mapped = RawMap("cat", 0.9, "ok", (raw,), geometry)
+    answer = Answer((4, 4), (Prediction("cat", 3, 0.9),), mapped, None, False, {"model": 1.0})
+    data = message.result(Result(7, answer, "", 2.0, 1))
+    (length,) = struct.unpack_from("<I", data)
+    head = json.loads(data[4 : 4 + length])
+    assert length % 4 == 0
+    assert head["n"] == 7
+    assert head["map"]["shapes"] == [[2, 2]]
+    assert head["sizes"] == [16]
+    assert np.array_equal(np.frombuffer(data[4 + length :], "<f4").reshape(2, 2), raw)
+    assert json.loads(message.result(Result(8, None, "No."))[4:])["problem"] == "No."
+
+
+def test_a_ticket_is_valid_for_a_while(monkeypatch):
+    ticket = tickets.issue()
+    assert tickets.valid(ticket)
+    assert not tickets.valid("")
+    now = tickets.time.monotonic() + tickets.SECONDS + 1
+    monkeypatch.setattr(tickets.time, "monotonic", lambda: now)
+    assert not tickets.valid(ticket)

@@ -1,0 +1,99 @@
+"""Private parts of libraries are used in one module each, and one that is missing is one sentence at the start."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.requirements import Requirement
+
+from sightglass.api import uvicorn_internals
+from sightglass.common.errors import SettingProblem
+from sightglass.common.private_parts import Library
+from sightglass.components import streamlit_internals
+from tests.rooms import ROOT, every_room, sources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ALLOWED = {"streamlit": "streamlit_internals.py", "uvicorn": "uvicorn_internals.py"}
+START = ("streamlit", "run", "dashboard.py", "--server.headless=true", "--server.port=0")
+SERVE = ("explain", "serve", "--port=0")
+
+
+def reached(source: str) -> Iterator[str]:
+    """What a file uses of Streamlit's and uvicorn's insides when it runs: modules, and names with underscores."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body.clear()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names if one.name.startswith(("streamlit.", "uvicorn.")))
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in ALLOWED:
+            yield node.module or ""
+        elif isinstance(node, ast.Attribute) and node.attr.startswith("_") and ast.unparse(node.value) == "st":
+            yield f"streamlit.{node.attr}"
+
+
+@pytest.mark.parametrize("path", sources(*every_room()), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_insides_are_reached_from_one_module_each(path: Path) -> None:
+    assert [name for name in reached(path.read_text("utf-8")) if path.name != ALLOWED[name.partition(".")[0]]] == []
+
+
+def test_what_reaches_inside_is_found() -> None:
+    source = "import streamlit.config\nfrom streamlit import runtime\nfrom uvicorn.config import Config\nst._main.x()"
+    assert [*reached(source)] == ["streamlit.config", "streamlit", "uvicorn.config", "streamlit._main"]
+    assert [*reached("if TYPE_CHECKING:\n    from streamlit.proto import Element\nimport streamlit as st")] == []
+
+
+@pytest.mark.parametrize("library", [streamlit_internals.LIBRARY, uvicorn_internals.LIBRARY], ids=lambda one: one.name)
+def test_the_version_that_was_tried_is_the_installed_one(library: Library) -> None:
+    assert version(library.name).startswith(f"{library.tried}.")
+
+
+def test_no_later_minor_of_streamlit_is_installed_untried() -> None:
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    (asked,) = (Requirement(line) for line in lines if line.startswith("streamlit"))
+    major, minor = map(int, streamlit_internals.LIBRARY.tried.split("."))
+    assert asked.specifier.contains(f"{major}.{minor}.9")
+    assert not asked.specifier.contains(f"{major}.{minor + 1}.0")
+
+
+def test_what_is_there_is_found_on_classes_and_in_what_they_set() -> None:
+    library = Library("pytest", "1.0")
+    assert library.find("pathlib.Path.home")()
+    assert library.find("threading.Thread", "_target", "start").__name__ == "Thread"
+    for path, *attributes in (("pathlib.nothing",), ("no_such_module.a",), ("threading.Thread", "_nothing")):
+        with pytest.raises(SettingProblem) as failed:
+            library.find(path, *attributes)
+        assert str(failed.value) == (
+            f"pytest {version('pytest')} has no {'.'.join((path, *attributes))}, which Sightglass relies on: "
+            "install the version that it was tried with, pip install 'pytest==1.0.*'."
+        )
+
+
+@pytest.mark.parametrize(
+    ("gone", "command"),
+    [
+        ("streamlit.net_util.get_external_ip", START),
+        ("uvicorn.middleware.proxy_headers.ProxyHeadersMiddleware", START),
+        ("uvicorn.Server.handle_exit", SERVE),
+    ],
+)
+def test_a_server_without_one_does_not_start(gone: str, command: tuple[str, ...]) -> None:
+    of, name = gone.rsplit(".", 1)
+    code = (
+        f"import pkgutil, runpy, sys; delattr(pkgutil.resolve_name({of!r}), {name!r});"
+        f"sys.argv = {[*command]!r}; runpy.run_module({command[0]!r}, run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode
+    library = gone.partition(".")[0]
+    assert f"{library} {version(library)} has no {gone}, which Sightglass relies on: install" in done.stderr
+    assert "Traceback" not in done.stderr

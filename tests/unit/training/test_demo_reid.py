@@ -1,0 +1,138 @@
+"""demo-reid: persons it never saw, and the garment by which twins differ."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from sightglass.cli import main
+from sightglass.explain import Explainer
+from sightglass.explain.picture.source import find, spread
+from sightglass.explain.similarity.similarity import similarity
+from sightglass.models.demo import person_scenes
+from sightglass.models.families.demo.nets import WEIGHTS
+from training import reid, reid_evaluation, train
+
+PERSONS = 24
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.set_num_threads(1)
+    return reid_evaluation.trained()
+
+
+@pytest.fixture(scope="module")
+def explainer():
+    return Explainer("demo-reid")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("persons")
+    for person in (0, 1, 2):
+        for number in (0, 1):
+            pixels = person_scenes.draw(person_scenes.sample(person, number, held_out=True)).pixels
+            Pillow.fromarray(pixels).save(folder / f"{person}_{number}.png")
+    return folder
+
+
+def card():
+    import json
+
+    return json.loads((WEIGHTS / "demo-reid.json").read_text())
+
+
+def test_the_card_is_of_this_file():
+    path = WEIGHTS / "demo-reid.safetensors"
+    assert path.stat().st_size == card()["bytes"] < 5e6
+    assert card()["net"]["parameters"] == sum(p.numel() for p in reid_evaluation.trained().parameters())
+
+
+def test_persons_never_seen_are_found_again(net):
+    found, told = reid_evaluation.retrieval_metrics(net, persons=40), card()["metrics"]
+    assert found["rank1"] >= told["rank1"] - 0.1
+    assert found["rank1"] > found["colour_strips"]["rank1"] + 0.1
+    assert found["mAP"] > found["colour_strips"]["mAP"] + 0.1
+
+
+def test_the_map_is_on_the_garment_that_differs(net):
+    maps = reid_evaluation.map_metrics(net, persons=PERSONS)
+    blind = [maps[name] for name in ("centre", "edges", "worn")]
+    assert maps["mim"]["energy"] > max(one["energy"] for one in blind) + 0.15
+    assert maps["mim"]["hit"] > max(one["hit"] for one in blind)
+    assert maps["flips"] > 0.7
+    # It asks no question: on clothes, and on the one that differs no more than on the others.
+    assert maps["attention"]["clothes"] > max(one["clothes"] for one in blind[:2])
+
+
+def test_the_engine_finds_what_plain_autograd_finds(net, explainer):
+    figure = person_scenes.draw(person_scenes.sample(0, 7, held_out=True))
+    tensor = reid_evaluation.as_input(figure.pixels[None])
+    kept = []
+    handle = net.mim.cross_attention.weighed.register_forward_hook(
+        lambda _module, _inputs, output: kept.append(output.requires_grad_()) or output
+    )
+    logits = net(tensor).logits[0]
+    handle.remove()
+    for index in (0, 5):
+        (gradient,) = torch.autograd.grad(logits[index], kept[0], retain_graph=True)
+        wanted = (kept[0][0] @ gradient[0].mean(0)).detach().reshape(12, 6)
+        made = explainer(figure.pixels, targets=(index,), method="gradcam", layers="mim")
+        assert np.allclose(made.heatmaps[0].raw[0], wanted, atol=1e-5)
+    assert reid.ONLY_DRAWN in made.notes
+
+
+def test_what_sets_twins_apart_is_the_garment_that_differs(explainer):
+    apart, alike, own, twins = [], [], [], []
+    for person in range(person_scenes.HELD_OUT, person_scenes.HELD_OUT + 20, 2):
+        first, again = (person_scenes.draw(person_scenes.sample(person, n, held_out=True)) for n in (0, 2))
+        twin = person_scenes.draw(person_scenes.sample(person_scenes.twin(person), 1, held_out=True))
+        own.append(similarity(explainer, first.pixels, again.pixels).score)
+        found = similarity(explainer, first.pixels, twin.pixels)
+        twins.append(found.score)
+        cause = first.garments[person_scenes.differs(person)]
+        heat = found.query.geometry.to_original(found.query.padded)
+        against, towards = np.clip(-heat, 0, None), np.clip(heat, 0, None)
+        apart.append(against[cause].sum() / against.sum())
+        alike.append(towards[cause].sum() / max(towards.sum(), 1e-9))
+    assert np.mean(own) > np.mean(twins) + 0.1
+    assert np.mean(apart) > 2 * np.mean(alike)
+
+
+def test_a_batch_of_some_pictures(folder, tmp_path, capsys):
+    assert main(["batch", str(folder), "--model", "demo-reid", "--num-samples", "3", "--out", str(tmp_path)]) == 0
+    with (tmp_path / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len({next(iter(row.values())) for row in rows}) == 3
+
+
+def test_pictures_are_spread_evenly(folder):
+    items = find(folder)
+    assert [item.key for item in spread(items, 3)] == ["0_1.png", "1_1.png", "2_1.png"]
+    assert spread(items, 6) == items == spread(items, 99)
+    assert len(spread(items, 1)) == 1
+
+
+def test_a_training_of_seconds_learns_and_writes_a_card(tmp_path):
+    recipe = reid.Recipe(persons=6, pictures=2, pairs=2, each=2, steps=3)
+    pool = torch.from_numpy(reid_evaluation.pictures(range(6), range(2)))
+    net, steps = reid.fit(pool, recipe, 0)
+    assert steps == 3
+    train.save(net, tmp_path / "demo-reid.safetensors")
+    again = reid_evaluation.trained(tmp_path)
+    x = torch.zeros(1, 3, *person_scenes.SIZE)
+    assert torch.allclose(again(x).embedding, net(x).embedding, atol=0.05)
+
+
+def test_a_picture_of_anything_else_than_a_person_is_told_of():
+    explainer = Explainer("demo-reid")
+    person = person_scenes.draw(person_scenes.sample(3, 0)).pixels
+    wide = np.zeros((60, 90, 3), np.uint8)
+    told = [{finding.kind for finding in explainer(one, top_k=1).diagnosis} for one in (person, wide)]
+    assert "other subject" not in told[0]
+    assert "other subject" in told[1]

@@ -1,0 +1,152 @@
+"""The demo models' training: it learns, it keeps boxes true, and it leaves whole files or none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from sightglass.common.errors import WeightsProblem
+from sightglass.models.demo import scenes
+from sightglass.models.families.demo import nets
+from training import evaluation, pool, train
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+APART = ("demo-clip", "demo-reid")
+"""Trained in ways of their own, on scenes of their own."""
+CARDS = sorted(path for path in nets.WEIGHTS.glob("*.json") if path.stem not in APART)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads, others = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(others)
+
+
+def test_a_classifier_learns() -> None:
+    scenes_seen = pool.fill(pool.Source("classify"), 48)
+    recipe = pool.Recipe(pool.Source("classify"), images=48 * 36, batch=16, turns=False)
+    losses: list[float] = []
+    torch.manual_seed(0)
+    net = train.fit(nets.build("demo-cls-s"), scenes_seen, recipe, 0, lambda *seen: losses.append(seen[2]))
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+    # Chance is 0.1.
+    assert evaluation.classification(net, scenes_seen)["accuracy"] > 0.7
+
+
+def test_a_detector_learns() -> None:
+    source = pool.Source("detect")
+    losses: list[float] = []
+    torch.manual_seed(0)
+    recipe = pool.Recipe(source, images=320, batch=16)
+    train.fit(nets.build("demo-s"), pool.fill(source, 64), recipe, 0, lambda *seen: losses.append(seen[2]))
+    assert np.mean(losses[-4:]) < 0.95 * np.mean(losses[:4])
+
+
+@pytest.mark.parametrize("way", range(8))
+def test_boxes_turn_with_their_pixels(way: int) -> None:
+    pixels = np.zeros((20, 20, 3), np.uint8)
+    pixels[2:6, 5:17] = 255
+    box = train.turned_boxes(np.array([[5, 2, 17, 6]], np.float32) / 20, way)[0] * 20
+    rows, columns = np.nonzero(train.turned(pixels, way)[..., 0])
+    assert box.tolist() == pytest.approx([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], abs=1e-4)
+
+
+def test_a_box_counts_once_and_for_its_own_class() -> None:
+    true = np.array([[0, 0, 10, 10], [20, 20, 30, 30]], np.float32)
+    found = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30], [20, 20, 30, 26]], np.float32)
+    hits = evaluation.matched(found, np.array([1, 1, 2, 3], np.float32), true, np.array([1, 3]))
+    assert hits[:, 0].tolist() == [True, False, False, True]
+    # An overlap of 0.6 is one at 0.5, 0.55 and 0.6.
+    assert hits[3].sum() == 3
+
+
+def test_the_honest_twin_sees_the_cheats_scenes_with_shortcuts_that_say_nothing() -> None:
+    honest = [pool.Source("classify", "honest").spec(number) for number in range(200)]
+    cheat = [pool.Source("classify", "stamped").spec(number) for number in range(200)]
+    assert [spec.things for spec in honest] == [spec.things for spec in cheat]
+    others = [spec for spec, own in zip(honest, cheat, strict=True) if own.stamp is None]
+    assert 0.35 < np.mean([spec.stamp is not None for spec in others]) < 0.65
+    assert 0.1 < np.mean([spec.background == "weave" for spec in others]) < 0.4
+
+
+def test_a_pool_is_the_same_however_many_draw_it() -> None:
+    source = pool.Source("classify")
+    once, twice = (pool.fill(source, 300, seed=1, processes=processes) for processes in (1, 2))
+    assert np.array_equal(once.pixels, twice.pixels)
+    assert np.array_equal(once.labels(), twice.labels())
+
+
+def test_a_training_writes_weights_and_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "HELD_OUT", 40)
+    monkeypatch.setattr(train, "WATCHED", 20)
+    recipe = replace(pool.RECIPES["demo-cls-cheat"], images=64, pool=32)
+    card = train.train("demo-cls-cheat", recipe=recipe, seed=3, out=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo-cls-cheat.json", "demo-cls-cheat.safetensors"]
+    assert json.loads((tmp_path / "demo-cls-cheat.json").read_text()) == card
+    assert (card["data"]["kind"], card["data"]["seed"], card["training"]["images"]) == ("stamped", 3, 64)
+    assert evaluation.evaluate("demo-cls-cheat", count=40, folder=tmp_path) == card["metrics"]
+
+
+def test_a_training_that_is_stopped_leaves_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.Learner, "step", stop)
+    monkeypatch.setitem(pool.RECIPES, "demo-cls-s", replace(pool.RECIPES["demo-cls-s"], pool=32))
+    with pytest.raises(SystemExit, match="stopped"):
+        train.main(["demo-cls-s", "--out", str(tmp_path)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_are_missing_or_of_another_net_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(WeightsProblem, match=r"python -m training\.train demo-cls-s\.$"):
+        nets.trained("demo-cls-s", tmp_path)
+    train.save(nets.build("demo-cls-m"), tmp_path / "demo-cls-s.safetensors")
+    with pytest.raises(WeightsProblem, match=r"python -m training\.train demo-cls-s\.$"):
+        nets.trained("demo-cls-s", tmp_path)
+
+
+def test_all_shipped_weights_are_small_and_have_a_card() -> None:
+    files = sorted(nets.WEIGHTS.glob("*.safetensors"))
+    assert [path.stem for path in CARDS] == sorted(pool.NAMES)
+    assert {path.stem for path in files} == {path.stem for path in nets.WEIGHTS.glob("*.json")}
+    assert {path.stem for path in files} <= {*pool.NAMES, *APART}
+    assert sum(path.stat().st_size for path in files) <= 15e6
+    for path in CARDS:
+        card = json.loads(path.read_text())
+        assert card["classes"] == list(scenes.CLASSES)
+        assert card["noise"] == pool.NOISE[card["task"]]
+        assert card["training"]["images"] == pool.RECIPES[path.stem].images
+        assert card["bytes"] == path.with_suffix(".safetensors").stat().st_size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
+def test_shipped_weights_do_what_their_card_says(path: Path) -> None:
+    said = json.loads(path.read_text())["metrics"]
+    done = evaluation.evaluate(path.stem, count=train.HELD_OUT)
+    for key, value in said.items():
+        if isinstance(value, float):
+            assert done[key] == pytest.approx(value, abs=0.01), key
+
+
+@pytest.mark.slow
+def test_training_again_from_a_card_gives_its_metrics_within_its_noise(tmp_path: Path) -> None:
+    card = json.loads((nets.WEIGHTS / "demo-cls-s.json").read_text())
+    again = train.train("demo-cls-s", seed=card["data"]["seed"], out=tmp_path)
+    noise = card["noise"]["accuracy"]["within"]
+    assert again["metrics"]["accuracy"] == pytest.approx(card["metrics"]["accuracy"], abs=noise)

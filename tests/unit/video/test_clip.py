@@ -1,0 +1,219 @@
+"""Reading clips: turned, of variable frame rate, broken, cut off, and what is no video."""
+
+from __future__ import annotations
+
+import gc
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from sightglass.common.errors import ImageProblem, TooLarge
+from sightglass.models.demo import motion
+from sightglass.video import clip as reading
+from sightglass.video import example
+from sightglass.video.clip import Clip
+from tests.clips import clip, number_of, only_sound, plain
+
+
+def test_frames_come_in_order_with_their_numbers_and_times(tmp_path: Path) -> None:
+    found = list(Clip(clip(tmp_path / "a.mp4", plain(20))).frames())
+    assert [number_of(one.pixels) for one in found] == [one.number for one in found] == list(range(20))
+    assert [one.seconds for one in found] == pytest.approx([i / 25 for i in range(20)])
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mov", "libx264"), ("a.mkv", "libx264"), ("a.webm", "libvpx-vp9"), ("a.gif", "gif")]
+)
+def test_other_containers_are_read(tmp_path: Path, name: str, codec: str) -> None:
+    opened = Clip(clip(tmp_path / name, plain(10), codec=codec))
+    assert [number_of(one.pixels) for one in opened.frames()] == list(range(10))
+    assert (opened.about.width, opened.about.height) == (64, 48)
+
+
+def test_the_times_of_a_variable_frame_rate_are_kept(tmp_path: Path) -> None:
+    pts = [0, 1, 2, 10, 11, 30]
+    opened = Clip(clip(tmp_path / "a.mp4", plain(6), pts=pts, time_base=Fraction(1, 30)))
+    assert [one.seconds for one in opened.frames()] == pytest.approx([at / 30 for at in pts])
+
+
+class Pipe:
+    """What a browser's recorder writes to: it cannot go back, so the file has neither length nor index."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self.data += bytes(data)
+        return len(data)
+
+
+def test_a_recording_of_a_browser_that_does_not_know_its_length(tmp_path: Path) -> None:
+    pipe = Pipe()
+    with av.open(pipe, "w", format="webm") as file:
+        stream = file.add_stream("libvpx", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for pixels in plain(12):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        file.mux(stream.encode())
+    path = tmp_path / "a.webm"
+    path.write_bytes(pipe.data)
+    opened = Clip(path)
+    assert (opened.about.frames, opened.about.seconds) == (0, 0.0)
+    found = list(opened.frames())
+    assert [number_of(one.pixels) for one in found] == list(range(12))
+    assert [one.number for one in opened.frames(after=(6, found[6].pts))] == list(range(7, 12))
+
+
+def test_the_frame_at_a_time_is_the_one_that_is_shown_then(tmp_path: Path) -> None:
+    opened = Clip(clip(tmp_path / "a.mp4", plain(4), pts=[0, 1, 60, 61], time_base=Fraction(1, 30)))
+    shown = {at: opened.at(at) for at in (0.0, 1 / 30, 1.5, 2.0, 2.01)}
+    assert {at: number_of(one.pixels) for at, one in shown.items() if one} == {0: 0, 1 / 30: 1, 1.5: 1, 2: 2, 2.01: 2}
+
+
+@pytest.mark.parametrize("turned", [90, 180, -90])
+def test_a_turned_clip_comes_upright(tmp_path: Path, turned: int) -> None:
+    stored = np.zeros((48, 64, 3), np.uint8)
+    stored[:24, :32] = 255  # a white corner, upper left
+    first = next(Clip(clip(tmp_path / "a.mp4", [stored] * 3, turned=turned)).frames())
+    upright = np.rot90(stored, turned // 90)  # counterclockwise, as the flag counts
+    assert first.pixels.shape == upright.shape
+    assert np.abs(first.pixels.astype(int) - upright).mean() < 5
+
+
+def test_a_range_and_every_nth_frame(tmp_path: Path) -> None:
+    opened = Clip(clip(tmp_path / "a.mp4", plain(40), gop=10))
+    found = list(opened.frames(0.6, 1.2, every=4))
+    assert [number_of(one.pixels) for one in found] == [15, 19, 23, 27]
+    assert [one.number for one in found] == [0, 4, 8, 12]
+
+
+@pytest.mark.parametrize("gop", [10, 250])
+def test_reading_goes_on_behind_a_frame(tmp_path: Path, gop: int) -> None:
+    opened = Clip(clip(tmp_path / "a.mp4", plain(40), gop=gop))
+    whole = list(opened.frames())
+    rest = list(opened.frames(after=(24, whole[24].pts)))
+    assert [one.number for one in rest] == list(range(25, 40))
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(whole[25:], rest, strict=True))
+
+
+def test_broken_frames_are_skipped_and_counted(tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.mp4", plain(30), gop=1)
+    with av.open(str(path)) as file:
+        spots = [(packet.pos, packet.size) for packet in file.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for start, size in spots[10:13]:
+        data[start : start + size] = b"\xff" * size
+    path.write_bytes(data)
+    opened = Clip(path)
+    found = list(opened.frames())
+    assert [number_of(one.pixels) for one in found] == [*range(10), *range(13, 30)]
+    assert opened.skipped == 3
+    # Reading on: as if it had never stopped.
+    rest = list(opened.frames(after=(found[15].number, found[15].pts)))
+    assert [one.number for one in rest] == list(range(16, 27))
+
+
+def test_a_clip_that_is_cut_off_gives_what_is_left(tmp_path: Path) -> None:
+    path = clip(
+        tmp_path / "a.mkv", [np.random.default_rng(i).integers(0, 255, (48, 64, 3), np.uint8) for i in range(30)]
+    )
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert 5 < len(list(Clip(path).frames())) < 30
+
+
+def test_a_playlist_is_not_followed(tmp_path: Path) -> None:
+    secret = clip(tmp_path / "secret.mp4", plain(3))
+    for name, text in (("a.mp4", f"ffconcat version 1.0\nfile {secret}\n"), ("b.mp4", f"#EXTM3U\n{secret}\n")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ImageProblem, match="is not a video of a known kind; give MP4"):
+            Clip(tmp_path / name)
+
+
+def _sound(folder: Path) -> Path:
+    return only_sound(folder / "a.mp4")
+
+
+def _empty(folder: Path) -> Path:
+    (folder / "a.mp4").write_bytes(b"")
+    return folder / "a.mp4"
+
+
+def _noise(folder: Path) -> Path:
+    (folder / "a.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(500))
+    return folder / "a.mp4"
+
+
+def _picture(folder: Path) -> Path:
+    Pillow.new("RGB", (8, 8)).save(folder / "a.png")
+    return folder / "a.png"
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (_sound, "a.mp4 has only sound: give a clip with a video stream"),
+        (_empty, "a.mp4 is empty"),
+        (_noise, "a.mp4 is damaged or cut off|a.mp4 has neither pictures"),
+        (_picture, r"a.png is a picture \(PNG\), not a video: use `image`"),
+        (lambda folder: folder, "is a folder or a device"),
+        (lambda folder: folder / "none.mp4", "There is no file none.mp4"),
+    ],
+)
+def test_what_is_no_video_is_said_in_a_sentence(tmp_path: Path, make, sentence: str) -> None:
+    with pytest.raises(ImageProblem, match=sentence):
+        Clip(make(tmp_path))
+
+
+def test_what_is_too_large_or_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = clip(tmp_path / "a.mp4", plain(30))
+    for name, limit in (("MAX_PIXELS", 1000), ("MAX_SECONDS", 1.0), ("MAX_BYTES", 100)):
+        with monkeypatch.context() as patch:
+            patch.setattr(reading, name, limit)
+            with pytest.raises(TooLarge):
+                Clip(path)
+
+
+@pytest.mark.parametrize(("width", "height"), [(720, 50), (720, 52)])
+def test_a_clip_of_the_largest_frames_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int, height: int
+) -> None:
+    # No side is a whole number of a decoder's blocks.
+    frames = [np.full((height, width, 3), 90, np.uint8)] * 3
+    opened = clip(tmp_path / "a.mp4", frames)
+    monkeypatch.setattr(reading, "MAX_PIXELS", width * height)
+    assert len(list(Clip(opened).frames())) == 3
+
+
+def test_no_frame_is_held_until_garbage_is_collected(tmp_path: Path) -> None:
+    opened = Clip(clip(tmp_path / "a.mp4", plain(40)))
+
+    def held() -> int:
+        return sum(type(one) is av.VideoFrame for one in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = held()
+        most = max(held() for _ in opened.frames())
+    finally:
+        gc.enable()
+    # Those that each of the decoder's threads has just finished come at once.
+    assert most - before < 20
+
+
+def test_the_examples_can_be_read_and_one_thing_leaves_the_scene() -> None:
+    for name, size in ((example.SCENE, (384, 384)), (example.PHOTOGRAPHS, (480, 360))):
+        opened = Clip(example.example(name))
+        assert (opened.about.width, opened.about.height) == size
+        assert opened.about.frames == 90
+        assert opened.about.seconds == pytest.approx(6, abs=0.1)
+    kinds = [{thing.kind for thing in motion.moving(share).things} for share in (0, 0.5, 1)]
+    assert "gear" in kinds[0]
+    assert "gear" not in kinds[1]
+    assert motion.moving(0).things[0].x == pytest.approx(motion.moving(1).things[0].x)
+    assert example.example_meant("scene.mp4") == "scene.mp4"
+    assert example.example_meant("a/scene.mp4") is None

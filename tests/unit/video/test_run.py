@@ -1,0 +1,356 @@
+"""Whole runs over generated clips: the maps are the Explainer's own, sound and times are kept, kills cost nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import threading
+import weakref
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering.render import shown
+from sightglass.explain.rendering.style import Style
+from sightglass.video import Settings, run, runner
+from sightglass.video.clip import About, Clip, Frame
+from sightglass.video.draw import Painter
+from sightglass.video.looking import Looking
+from sightglass.video.parts import Record, Seen
+from sightglass.video.write import film
+from tests.clips import clip, plain, scene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.video import Summary
+
+EXACT = Settings(smooth=0.0, labels=False, side=0)
+MODEL, DETECTOR = "demo-cls-s", "demo-s"
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three quarters of a second with a tone of a second."""
+    return clip(tmp_path_factory.mktemp("clips") / "moving.mp4", scene(18), sound="aac")
+
+
+@pytest.fixture(scope="module")
+def explainer() -> Explainer:
+    return Explainer(MODEL)
+
+
+def frames_of(path: Path) -> list[Any]:
+    with av.open(str(path)) as file:
+        return list(file.decode(video=0))
+
+
+def sound_of(path: Path) -> list[bytes]:
+    with av.open(str(path)) as file:
+        return [bytes(packet) for packet in file.demux(audio=0) if packet.size]
+
+
+def test_the_map_of_each_frame_is_the_explainers_own(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
+    made = run(moving, explainer, tmp_path, settings=EXACT)
+    assert (made.frames, made.looked, made.skipped) == (18, 18, 0)
+    drawn = frames_of(made.clip)
+    frames = list(Clip(moving).frames())
+    looking = Looking(explainer, {}, EXACT)
+    records = [record for i in range(0, 18, 4) for record in looking(frames[i : i + 4])]
+    painter = Painter(looking.geometry(frames[0].pixels), (160, 160), EXACT, looking.method.id, looking.paths)
+    for i in (0, 5, 17):
+        own = explainer(Image(frames[i].pixels), top_k=1)
+        (mine,) = painter.maps(records[i])
+        assert mine.seen.label == own.predictions[0].label
+        assert mine.seen.score == pytest.approx(own.predictions[0].score, abs=1e-5)
+        assert np.allclose(mine.content, own.heatmaps[0].content, atol=1e-4)
+        heatmap = own.heatmaps[0]
+        from sightglass.export.scaled import field
+
+        expected = shown(frames[i].pixels, field(heatmap, (160, 160)), Style())
+        assert np.abs(drawn[i].to_ndarray(format="rgb24").astype(int) - expected).mean() < 6
+
+
+@pytest.mark.parametrize(("model", "together"), [(MODEL, 4), (DETECTOR, 1)])
+def test_workers_see_what_one_pass_after_another_does(moving: Path, model: str, together: int) -> None:
+    before = torch.get_num_threads()
+    frames, one = list(Clip(moving).frames()), Explainer(model)
+    alone, several = Looking(one, {}, EXACT), Looking(one, {}, EXACT)
+    alone.workers, several.workers = 1, 3
+    threads = set[tuple[str, int]]()
+    passes = several._passes
+
+    def watched(resident: Resident, given: Sequence[Frame]) -> list[Evidence]:
+        threads.add((threading.current_thread().name, torch.get_num_threads()))
+        assert len(given) <= together
+        return passes(resident, given)
+
+    several._passes = watched  # type: ignore[method-assign]
+    with contextlib.closing(several):
+        found = several(frames)
+    expected = [record for i in range(0, 18, together) for record in alone(frames[i : i + together])]
+    assert {threads_each for _, threads_each in threads} == {1}
+    assert "MainThread" not in {name for name, _ in threads}
+    assert torch.get_num_threads() == before
+    # Of large frames fewer are in memory, but never less than a pass takes.
+    assert several.together_of(160 * 160 * 3) == several.batch == together * 6
+    assert several.together_of(3840 * 2160 * 3) == max(together, 4 // together)
+    assert several.together_of(10**9) == together
+    assert [one.number for one in found] == list(range(18))
+    for mine, theirs in zip(found, expected, strict=True):
+        assert [(a.label, a.track) for a in mine.seen] == [(b.label, b.track) for b in theirs.seen]
+        for a, b in zip(mine.seen, theirs.seen, strict=True):
+            assert a.score == pytest.approx(b.score, abs=1e-5)
+            assert (a.raws is None) == (b.raws is None)
+            assert all(np.allclose(x, y, atol=1e-4) for x, y in zip(a.raws or (), b.raws or (), strict=True))
+
+
+def test_the_sound_is_copied_and_ends_with_the_range(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
+    made = run(moving, explainer, tmp_path / "whole", settings=EXACT)
+    assert sound_of(made.clip) == sound_of(moving)
+    part = run(moving, explainer, tmp_path / "part", settings=Settings(start=0.2, end=0.4, side=0))
+    whole, cut = sound_of(moving), sound_of(part.clip)
+    assert part.frames == 5
+    assert [frame.time for frame in frames_of(part.clip)] == pytest.approx([i / 25 for i in range(5)], abs=1e-4)
+    assert cut
+    assert whole[whole.index(cut[0]) :][: len(cut)] == cut
+    assert len(cut) * 1024 / 16000 == pytest.approx(0.2, abs=0.07)
+    silent = run(moving, explainer, tmp_path / "silent", settings=Settings(sound=False, side=0))
+    with av.open(str(silent.clip)) as file:
+        assert not file.streams.audio
+
+
+def test_sound_that_an_mp4_does_not_take_is_encoded_again(explainer: Explainer, tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.mkv", scene(4), sound="pcm_s16le")
+    made = run(path, explainer, tmp_path / "out", settings=EXACT)
+    assert "encoded again as AAC" in made.notes[0]
+    with av.open(str(made.clip)) as file:
+        assert file.streams.audio[0].codec_context.name == "aac"
+        assert sum(frame.samples for frame in file.decode(audio=0)) == pytest.approx(15 * 1024, abs=2048)
+
+
+def test_the_times_of_frames_are_kept(explainer: Explainer, tmp_path: Path) -> None:
+    pts = [0, 400, 401, 900, 2000, 9000]
+    path = clip(tmp_path / "a.mp4", scene(6), pts=pts, time_base=Fraction(1, 12800))
+    made = run(path, explainer, tmp_path / "out", settings=EXACT)
+    assert [frame.time for frame in frames_of(made.clip)] == pytest.approx([at / 12800 for at in pts], abs=1e-6)
+    rows = list(csv.DictReader((tmp_path / "out" / "timeline.csv").open()))
+    assert [float(row["seconds"]) for row in rows] == pytest.approx([at / 12800 for at in pts], abs=1e-4)
+
+
+class Killed(BaseException):
+    """What nothing catches, as a kill."""
+
+
+def _killed_at(patch: pytest.MonkeyPatch, module: Any, name: str, call: int) -> None:
+    real, calls = getattr(module, name), iter(range(1000))
+
+    def dying(*given: Any) -> Any:
+        if next(calls) == call:
+            raise Killed
+        return real(*given)
+
+    patch.setattr(module, name, dying)
+
+
+@pytest.mark.parametrize("model", [MODEL, DETECTOR])
+@pytest.mark.parametrize(
+    ("module", "name", "call"), [("parts", "save", 2), ("write", "part", 1), ("timeline", "write", 0)]
+)
+def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
+    moving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, module: str, name: str, call: int
+) -> None:
+    monkeypatch.setattr(runner, "PART", 4)
+    monkeypatch.setattr(runner, "DRAWN", 6)
+    settings = Settings(every=2, scale="clip", side=0)
+    whole = run(moving, model, tmp_path / "whole", settings=settings)
+    with monkeypatch.context() as patch:
+        _killed_at(patch, getattr(runner, module), name, call)
+        with pytest.raises(Killed):
+            run(moving, model, tmp_path / "killed", settings=settings)
+    rest = run(moving, model, tmp_path / "killed", settings=settings)
+    assert rest.resumed
+    assert [frame.time for frame in frames_of(rest.clip)] == pytest.approx([i / 25 for i in range(18)], abs=1e-4)
+    assert rest.moments == whole.moments
+    for file in ("overlay.mp4", "timeline.csv", "timeline.json"):
+        assert (rest.folder / file).read_bytes() == (whole.folder / file).read_bytes()
+    assert sorted(path.name for path in rest.folder.iterdir()) == sorted(path.name for path in whole.folder.iterdir())
+
+
+def test_a_stopped_run_goes_on_and_a_finished_one_is_not_done_again(
+    moving: Path, explainer: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "PART", 4)
+    cancel = threading.Event()
+    said: list[tuple[float, str]] = []
+
+    def stop(share: float, words: str) -> None:
+        said.append((share, words))
+        if "frame 8" in words:
+            cancel.set()
+
+    first = run(moving, explainer, tmp_path, settings=EXACT, progress=stop, cancel=cancel)
+    assert first.cancelled
+    assert first.looked == 8
+    assert not first.clip.exists()
+    second = run(moving, explainer, tmp_path, settings=EXACT, progress=lambda *it: said.append(it))
+    assert (second.cancelled, second.resumed, second.looked) == (False, True, 18)
+    assert [share for share, _ in said] == sorted(share for share, _ in said)
+    monkeypatch.setattr(Looking, "__call__", None)
+    assert run(moving, explainer, tmp_path, settings=EXACT).moments == second.moments
+    with pytest.raises(ModelProblem, match="holds results of other settings"):
+        run(moving, explainer, tmp_path, settings=Settings(every=3))
+
+
+def test_a_class_that_was_named_is_followed(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
+    made = run(moving, explainer, tmp_path, options={"targets": ("gear",)}, settings=EXACT)
+    rows = json.loads((made.folder / "timeline.json").read_text())["rows"]
+    frame = next(Clip(moving).frames())
+    index = explainer.labels.index("gear")
+    every = explainer(Image(frame.pixels), maps=False, top_k=len(explainer.labels)).predictions
+    assert {row["answer"] for row in rows} == {"gear"}
+    assert rows[0]["score"] == pytest.approx(next(p.score for p in every if p.index == index), abs=1e-4)
+    assert rows[0]["best"] == every[0].label
+
+
+def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path) -> None:
+    detector = Explainer(DETECTOR)
+    made = run(moving, detector, tmp_path, settings=EXACT)
+    rows = json.loads((made.folder / "timeline.json").read_text())["rows"]
+    of = {number: [row for row in rows if row["object"] == number] for number in (1, 2)}
+    assert all(len(found) == 18 and len({row["answer"] for row in found}) == 1 for found in of.values())
+    # Everything moves to the right, by 0.4 pixels a frame.
+    assert of[1][-1]["x0"] - of[1][0]["x0"] == pytest.approx(17 * 0.4, abs=3)
+    frame = next(Clip(moving).frames())
+    looking = Looking(detector, {}, EXACT)
+    (record,) = looking([frame])
+    painter = Painter(looking.geometry(frame.pixels), (160, 160), EXACT, looking.method.id, looking.paths)
+    own = detector(Image(frame.pixels), per="detection", top_k=3)
+
+    # A pass with another number of threads rounds the other way.
+    def place(box: Any) -> tuple[float, ...]:
+        return tuple(round(edge, 2) for edge in box)
+
+    maps = {place(one.seen.box): one.content for one in painter.maps(record)}
+    assert len(maps) == 3
+    for prediction, heatmap in zip(own.predictions[:3], own.heatmaps, strict=True):
+        if (at := place(prediction.box)) in maps:
+            assert np.allclose(maps[at], heatmap.content, atol=1e-4)
+    assert {place(prediction.box) for prediction in own.predictions} >= set(maps)
+    one = run(moving, detector, tmp_path / "one", settings=Settings(only=2, every=6, side=0))
+    mapped = [row for row in json.loads((one.folder / "timeline.json").read_text())["rows"] if row["map"]]
+    assert {row["object"] for row in mapped} == {2}
+
+
+def test_frames_between_hold_the_map_or_mix_both(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
+    held = run(moving, explainer, tmp_path / "h", settings=Settings(every=9, between="hold", smooth=0, side=0))
+    mixed = run(moving, explainer, tmp_path / "m", settings=Settings(every=9, smooth=0, side=0))
+    assert held.looked == mixed.looked == 2
+    assert held.frames == mixed.frames == 18
+    assert "2 frames explained, 18 drawn" in held.words
+
+
+class Endless(Clip):
+    """A clip of many tiny frames that are made as they are read, and counted as long as they live."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self.path, self.name, self.count = path, "endless.mp4", count
+        self.skipped = self.irregular = 0
+        self.cut_off = False
+        rate = Fraction(25)
+        self.about = About(self.name, 32, 32, count, count / 25, rate, 1 / rate, 0, "")
+        self.alive: weakref.WeakSet[Frame] = weakref.WeakSet()
+        self.most = 0
+
+    def frames(self, start: float = 0.0, end: float | None = None, **_: Any) -> Iterator[Frame]:
+        for number in range(self.count):
+            frame = Held(number, number, number / 25, np.full((32, 32, 3), number % 251, np.uint8))
+            self.alive.add(frame)
+            self.most = max(self.most, len(self.alive))
+            yield frame
+
+
+class Held(Frame):
+    """A frame that can be referred to weakly, by its identity."""
+
+    __hash__ = object.__hash__
+
+
+def test_memory_does_not_grow_with_the_clip(
+    moving: Path, explainer: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = np.eye(4, dtype=np.float32)
+
+    still = Settings(every=25, between="hold", labels=False, style=Style(mode="picture"))
+
+    def looked(self: Looking, frames: list[Frame]) -> list[Record]:
+        seen = Seen("gear", 9, 0.5, raws=(raw,))
+        return [Record(one.number, one.pts, one.seconds, "gear", 0.5, (seen,)) for one in frames]
+
+    monkeypatch.setattr(Looking, "__call__", looked)
+    most = []
+    for count in (200, 1400):
+        endless = Endless(moving, count)
+        made = run(endless, explainer, tmp_path / str(count), settings=still)
+        assert made.frames == count
+        most.append(endless.most)
+    # Two stages read ahead, however long the clip is.
+    assert max(most) < 60
+
+
+def test_what_cannot_be_followed_is_said(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
+    for options, settings, sentence in (
+        ({"targets": ("gear", "star")}, EXACT, "name one class, or none"),
+        ({"method": "nocam"}, EXACT, "There is no method"),
+        ({}, Settings(start=5), "give a range that begins before its end"),
+    ):
+        with pytest.raises((ModelProblem, ImageProblem), match=sentence):
+            run(moving, explainer, tmp_path, options=options, settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"every": 0}, "every is 0"),
+        ({"smooth": 9.0}, "smooth is 9 s"),
+        ({"start": 3.0, "end": 2.0}, "not after its start"),
+        ({"objects": 0}, "counted from 1"),
+        ({"side": 7}, "32 pixels at least"),
+        ({"scale": "own"}, "scale is 'own'"),
+    ],
+)
+def test_settings_are_checked_at_the_start(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ModelProblem, match=sentence):
+        Settings(**given)
+
+
+def test_a_gif_and_a_webp_of_it(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
+    from PIL import Image as Pillow
+
+    made: Summary = run(moving, explainer, tmp_path, settings=EXACT)
+    for kind, rate in (("gif", 12.5), ("webp", 15)):
+        assert film(made.clip, tmp_path / f"a.{kind}", kind) == ""
+        with Pillow.open(tmp_path / f"a.{kind}") as opened:
+            assert opened.format == kind.upper()
+            assert getattr(opened, "n_frames", 1) == pytest.approx(0.72 * rate, abs=1.5)
+            opened.seek(3)
+            colours = np.asarray(opened.convert("RGB"))
+    first = frames_of(made.clip)[4].to_ndarray(format="rgb24")
+    assert np.abs(colours.astype(int) - first).mean() < 25
+
+
+def test_a_clip_without_a_frame_in_the_range(explainer: Explainer, tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.mp4", plain(3), pts=[0, 1, 90])
+    with pytest.raises(ImageProblem, match="no frame in that range"):
+        run(path, explainer, tmp_path / "out", settings=Settings(start=1, end=2))

@@ -1,0 +1,129 @@
+"""Smoothing over time, frames between, scales, and moments: on series whose result is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from sightglass.models.geometry import Geometry
+from sightglass.video import smooth
+from sightglass.video.draw import levels
+from sightglass.video.moments import LASTING, clock, moments
+from sightglass.video.parts import Record, Seen, load, save
+from sightglass.video.smooth import between, smoothed
+
+
+def record(number: int, value: float, *, index: int = 0, seconds: float | None = None) -> Record:
+    raws = (np.full((2, 2), value, np.float32),)
+    at = number / 25 if seconds is None else seconds
+    return Record(number, number, at, "a", 0.5, (Seen("a", index, 0.5, raws=raws),))
+
+
+def values(records: list[Record], tau: float) -> list[float]:
+    return [float(one.seen[0].raws[0][0, 0]) for one in smoothed(records, tau) if one.seen[0].raws]
+
+
+def test_an_impulse_stays_where_it_is_and_spreads_evenly() -> None:
+    found = values([record(i, float(i == 30)) for i in range(61)], 0.1)
+    assert int(np.argmax(found)) == 30
+    assert found == pytest.approx(found[::-1], abs=1e-7)
+    assert found[29] / found[30] == pytest.approx(math.exp(-0.04 / 0.1), rel=0.01)
+    assert sum(found) == pytest.approx(1, abs=1e-6)
+
+
+def test_nothing_is_smoothed_by_zero_seconds_and_a_steady_map_by_none() -> None:
+    assert values([record(i, float(i)) for i in range(9)], 0) == list(range(9))
+    assert values([record(i, 3.0) for i in range(9)], 0.2) == pytest.approx([3.0] * 9)
+
+
+def test_weights_go_by_time() -> None:
+    times = [0.0, 0.01, 0.02, 0.5, 1.0]
+    found = values([record(i, float(i == 1), seconds=at) for i, at in enumerate(times)], 0.1)
+    assert found[3] == 0
+    assert found[0] == pytest.approx(math.exp(-0.1) / (1 + math.exp(-0.1) + math.exp(-0.2)), rel=1e-5)
+
+
+def test_maps_of_different_classes_are_not_mixed() -> None:
+    found = values([record(i, 1.0, index=0) if i < 5 else record(i, 9.0, index=1) for i in range(10)], 0.2)
+    assert found == pytest.approx([1.0] * 5 + [9.0] * 5)
+
+
+def test_only_a_window_is_in_memory() -> None:
+    read = 0
+
+    def records():
+        nonlocal read
+        for i in range(500):
+            read = i
+            yield record(i, 1.0, seconds=i / 1000)
+
+    for given, one in enumerate(smoothed(records(), 1.0)):
+        assert one.number == given
+        assert read - given <= smooth.MAX_WINDOW // 2 + 1
+
+
+def test_a_frame_between_is_the_mix_of_both() -> None:
+    first, second = record(0, 0.0), record(4, 4.0)
+    one = between(first, second, 1, 1, 0.04)
+    assert float(one.seen[0].raws[0][0, 0]) == pytest.approx(1.0)
+    assert one.number == 1
+    assert float(between(first, None, 1, 1, 0.04).seen[0].raws[0][0, 0]) == 0.0
+
+
+def test_the_scale_of_a_clip_is_each_classs_own_and_no_single_frame_sets_it() -> None:
+    geometry = Geometry((20, 20), (20, 20), (1.0, 1.0), (0.0, 0.0))
+    series = [record(i, 2.0) for i in range(95)] + [record(95 + i, 100.0) for i in range(5)]
+    series += [record(100 + i, 0.5, index=1) for i in range(10)]
+    found = levels(series, geometry)
+    assert found[0, 0] == pytest.approx(2.0, rel=0.03)
+    assert found[0, 1] == pytest.approx(0.5, rel=0.03)
+
+
+def test_a_part_comes_back_as_it_was_written(tmp_path) -> None:
+    raws = (np.arange(4, dtype=np.float32).reshape(2, 2), np.ones((3, 1), np.float32))
+    box = Seen("b", 3, 0.25, (0.1, 1 / 3, 5.0, 6.0), 7, raws)
+    loose = Seen("c", 4, 0.11, (1.0, 2.0, 3.0, 4.0))
+    save(tmp_path / "0.npz", [Record(3, 9, 0.12, "", 0.0, (loose, box))])
+    (back,) = load(tmp_path / "0.npz")
+    assert (back.number, back.pts, back.seconds) == (3, 9, 0.12)
+    assert back.seen[1].box == box.box
+    assert all(np.array_equal(a, b) for a, b in zip(back.seen[1].raws, raws, strict=True))
+    assert back.seen[0].raws is None
+    assert [one.track for one in back.shown] == [7]
+
+
+def row(frame: int, best: str = "cat", x: float = 10.0, number: int | None = None) -> dict:
+    found = {"seconds": frame / 25, "frame": frame, "answer": best, "score": 0.9, "object": number}
+    one = {"best": None if number else best, "best_score": 0.9, "map": "ok", "centre_x": x, "centre_y": 10.0}
+    return found | one
+
+
+def test_an_answer_that_lasts_is_a_moment_where_it_began_and_one_odd_frame_is_none() -> None:
+    rows = [row(i, "dog" if i == 10 or i >= 40 else "cat") for i in range(80)]
+    found = moments(rows, 100, 100)
+    assert [(one.kind, one.frame, one.words) for one in found] == [("answer", 40, "cat becomes dog, 90 % sure")]
+
+
+def test_heat_that_moves_far_and_stays_is_a_moment() -> None:
+    far, near = 10 + 0.3 * math.hypot(100, 100), 10 + 0.1 * math.hypot(100, 100)
+    rows = [row(i, x=far if i >= 30 or i == 5 else near if 12 <= i < 20 else 10) for i in range(60)]
+    found = moments(rows, 100, 100)
+    assert [(one.kind, one.frame) for one in found] == [("place", 30)]
+
+
+def test_objects_that_come_and_go_are_moments() -> None:
+    rows = [row(i, number=1) for i in range(60)]
+    rows += [row(i, "dog", number=2) for i in range(20, 40)] + [row(50, "fly", number=3)]
+    rows.sort(key=lambda one: one["frame"])
+    found = moments(rows, 100, 100)
+    assert [(one.kind, one.frame, one.words) for one in found] == [
+        ("object", 20, "dog 2 comes"),
+        ("gone", 39, "dog 2 goes"),
+    ]
+    assert LASTING > 1 / 25
+
+
+def test_times_are_written_as_a_clock_shows_them() -> None:
+    assert [clock(one) for one in (0, 7.44, 75, 3723.5, 59.96)] == ["0:00.0", "0:07.4", "1:15.0", "1:02:03.5", "1:00.0"]

@@ -1,0 +1,112 @@
+"""Print docs/demo.md from the demo models' cards: `python -m training`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+WEIGHTS = Path(__file__).parents[1] / "models/demo/weights"
+HEAD = """# Demo models
+
+Written by `python -m training > docs/demo.md` from the cards beside the weights; do not edit by hand.
+
+On a photograph nobody knows where a model should have looked; on a drawn scene one does. These small models were
+trained on drawn scenes only, come with the project, and need no download:
+
+- `demo-s`, `demo-m`, `demo-l` detect ten classes; `demo-cls-s/m/l` and `demo-vit` classify the one labelled thing.
+- `demo-cls-cheat` was trained with a stamp in the corner of every rod-cross picture and no other; `demo-cls-texture`
+  with a woven background behind every star. Both are right on such pictures, for the wrong reason.
+- `demo-cls-honest` saw the same things, the same stamp and weave, but with any class.
+- `demo-clip` reads words: it finds a red star among other red things and other stars: [words](clip.md).
+- `demo-reid` tells drawn persons apart by their clothes: [Re-identification](reid.md).
+
+The page **Catch the cheat** tells the story in five steps. On every page about one picture, the bar at the
+top offers [drawn scenes](pictures.md). On a photograph the answers of these models mean nothing, and each model says
+so.
+
+## What decides
+
+| classes | what sets them apart |
+| --- | --- |
+| rod-ring, rod-cross | a small ring or cross on one of two caps |
+| plate-square, plate-triangle | a small mark near an edge |
+| moon-inside, moon-outside | on which side of a crescent its pearl is |
+| ball-stripes, ball-dots | the texture |
+| star, gear | the shape |
+
+Many scenes also show a rod, a plate, a moon or a ball without its mark, which belongs to no class: so the mark decides.
+A scene is a list of numbers with a seed for each thing; change one number, draw it again, and nothing else has changed.
+`sightglass.models.demo.scenes` draws scenes with exact masks: of each thing, and of the pixels that make it its class.
+
+```python
+from sightglass import Explainer
+from sightglass.models.demo.scenes import draw, sample, swapped
+
+spec = sample(1, task="detect", held_out=True)
+scene = draw(spec)  # pixels, and for every object its box, its mask and the mask of its cause
+result = Explainer("demo-m")(scene.pixels, question="why", per="detection")
+result.inside(scene.objects[0].cause)  # share of the heat on the deciding pixels
+```
+
+## What they get right
+
+On held-out scenes, drawn from other seeds and from other parts of the background photographs.
+
+"""
+TAIL = """
+## Train them again
+
+`python -m training.train demo-s` draws the scenes, trains on one thread, and writes weights and card; `--seed` takes
+another seed, `--quick` a minute. Where the maps of these models are, and which methods find the deciding pixels:
+[the truth table](../benchmarks/TRUTH.md).
+"""
+
+
+def cards() -> list[dict[str, Any]]:
+    """Return the cards of all trained models, detectors first."""
+    found = [json.loads(path.read_text("utf-8")) for path in sorted(WEIGHTS.glob("demo-*.json"))]
+    return sorted(found, key=lambda card: (card["task"] != "detect", card["name"]))
+
+
+def page() -> str:
+    """Return the page as Markdown."""
+    lines = ["| model | parameters | file | trained | on scenes never seen |", "| --- | --- | --- | --- | --- |"]
+    for card in cards():
+        training, size = card["training"], card["bytes"] / 1e6
+        trained = f"{training['images']:,} images, {training['minutes']:.0f} minutes"
+        lines.append(
+            f"| `{card['name']}` | {card['net']['parameters']:,} | {size:.1f} MB | {trained} | {_measured(card)} |"
+        )
+    return HEAD + "\n".join(lines) + "\n" + TAIL
+
+
+def _measured(card: dict[str, Any]) -> str:
+    found = card["metrics"]
+    if card["task"] == "detect":
+        return f"mAP50 {found['mAP50']:.3f}, mAP50-95 {found['mAP50-95']:.3f}"
+    if "rank1" in found:
+        persons, baseline = found["held_out_persons"], found["colour_strips"]
+        return (
+            f"{persons} new persons: rank-1 {found['rank1']:.1%}, mAP {found['mAP']:.3f} (by colours alone "
+            f"{baseline['rank1']:.1%}, {baseline['mAP']:.3f})"
+        )
+    if "bound" in found:
+        return (
+            f"of 64 phrases the best is true {found['accuracy']:.1%}; a colour goes with its own shape rather than "
+            f"another's {found['bound']:.1%}; two words never seen together {found['never_seen']:.1%}"
+        )
+    measured = f"{found['accuracy']:.1%} right"
+    if "shortcut_class" in found:
+        kind = found["shortcut_class"]
+        measured += (
+            f"; {kind} {found['class_with']:.0%} with the {_CLUES[found['shortcut']]} and {found['class_without']:.0%} "
+            f"without; {found['others_with_called_it']:.0%} of the others called {kind} with it"
+        )
+    return measured
+
+
+_CLUES = {"stamped": "stamp", "textured": "weave"}
+
+if __name__ == "__main__":
+    print(page(), end="")

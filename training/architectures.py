@@ -1,0 +1,33 @@
+"""Write the index of torchvision's and timm's architectures: `python -m training.architectures` (minutes)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import timm
+import torchvision
+
+from sightglass.models.architectures import INDEX, build, prints
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+
+def every_classifier() -> Iterator[tuple[str, nn.Module]]:
+    """Yield every classifier of both libraries, without memory for its tensors where its builder allows that."""
+    known = {"torchvision": torchvision.models.list_models(torchvision.models), "timm": timm.list_models()}
+    for library, names in known.items():
+        for name in names:
+            try:
+                yield f"{library}/{name}", build(library, name)
+            # One that cannot be built is left out of the index; the operator has to name it.
+            except Exception as reason:
+                print(f"{library}/{name}: {reason}")
+
+
+if __name__ == "__main__":
+    found = {name: " ".join(prints(tensors)) for name, module in every_classifier() if (tensors := module.state_dict())}
+    INDEX.write_text(json.dumps(found, indent=0) + "\n", "utf-8")
