@@ -40,7 +40,9 @@ def got(address: str, body: bytes | None = None, method: str | None = None, **he
     """Status, headers and body."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, body, named, method=method), timeout=60) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(address, body, named, method=method), timeout=patience(60)
+        ) as answer:
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.headers, error.read()

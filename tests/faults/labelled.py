@@ -10,6 +10,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.waits import patience
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -141,7 +143,7 @@ def visit(picture: bytes) -> dict[str, Any]:
         "pages/compare.py": {"models": ",".join(CLASSIFIERS)},
     }
     for page in PAGES:
-        app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=180)
+        app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(180))
         for key, value in parameters.get(page, {"model": CLASSIFIERS[0]}).items():
             app.query_params[key] = value
         app.run()

@@ -34,6 +34,7 @@ from tests import corpus
 from tests.clips import clip, scene
 from tests.faults.outcome import is_one_sentence
 from tests.unit.deck.test_decks import a_scene
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,7 +152,9 @@ def _given(files: list[tuple[str, bytes]]) -> None:
 def test_pictures_and_arrays_given_to_a_page(given_files: corpus.Files) -> None:
     from streamlit.testing.v1 import AppTest
 
-    app = AppTest.from_function(_given, default_timeout=120, kwargs={"files": list(given_files.items())}).run()
+    app = AppTest.from_function(
+        _given, default_timeout=patience(120), kwargs={"files": list(given_files.items())}
+    ).run()
     assert not app.exception
     said = app.session_state["said"]
     assert len(said) == len(given_files)

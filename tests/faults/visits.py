@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.waits import patience
+
 ROOT = Path(__file__).parents[2]
 SAVES = ("Save", "New deck", "Run", "Start", "Add to deck", "Save photo")
 
@@ -25,7 +27,7 @@ def visit(pages: list[str]) -> dict[str, Any]:
     PagesManager.__init__ = without  # type: ignore[method-assign]
     found = {}
     for page in pages:
-        app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=180).run()
+        app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(180)).run()
         if page:
             app.switch_page(page).run()
         said = [_said(app)]

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tests.pages.conftest import shown, texts
+from tests.waits import patience
 
 
 class Bands(nn.Module):
@@ -59,7 +60,7 @@ def test_a_file_that_only_answers_is_offered_what_hides_the_picture_and_says_so(
     app = page("pages/explore.py", model="black", example="china")
     assert not app.exception
     assert list(app.selectbox(key="method-answers").options) == ["D-RISE (slow)", "Occlusion (slow)"]
-    app.selectbox(key="method-answers").set_value("occlusion").run(timeout=120)
+    app.selectbox(key="method-answers").set_value("occlusion").run(timeout=patience(120))
     for _ in range(100):
         if "only answers here, without layers and gradients" in texts(app):
             break

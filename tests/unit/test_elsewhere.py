@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sightglass.explain.methods import METHODS
+from tests.waits import patience
 
 MODELS = ("demo-s", "demo-cls-s", "demo-vit")
 
@@ -19,7 +20,7 @@ MODELS = ("demo-s", "demo-cls-s", "demo-vit")
 def told() -> dict[str, Any]:
     """What explaining there came to, by model."""
     command = [sys.executable, "-m", "tests.elsewhere", *MODELS]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=patience(300), check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     if "skip" in found:

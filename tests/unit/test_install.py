@@ -24,6 +24,7 @@ from benchmarks.processes import free_port
 from sightglass.cli import dashboard, main, options
 from sightglass.explain.recipe import VERSION
 from tests.servers import until_it_answers
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -228,8 +229,8 @@ def _visit(address: str) -> list[Any]:
 
 def test_the_dashboard_answers_from_any_folder(fresh: Path, tmp_path: Path) -> None:
     with _serving(fresh, tmp_path) as address:
-        assert b"<title>" in urllib.request.urlopen(f"http://{address}/compare", timeout=20).read()
-        assert urllib.request.urlopen(f"http://{address}/api/health", timeout=20).status == 200
+        assert b"<title>" in urllib.request.urlopen(f"http://{address}/compare", timeout=patience(20)).read()
+        assert urllib.request.urlopen(f"http://{address}/api/health", timeout=patience(20)).status == 200
         messages = _visit(address)
         session = next(m.new_session for m in messages if m.WhichOneof("type") == "new_session")
         theme = tomllib.loads((ROOT / ".streamlit/config.toml").read_text("utf-8"))["theme"]

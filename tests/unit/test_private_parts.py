@@ -16,6 +16,7 @@ from sightglass.common.errors import SettingProblem
 from sightglass.common.private_parts import Library
 from sightglass.components import streamlit_internals
 from tests.rooms import ROOT, every_room, sources
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +93,7 @@ def test_a_server_without_one_does_not_start(gone: str, command: tuple[str, ...]
         f"import pkgutil, runpy, sys; delattr(pkgutil.resolve_name({of!r}), {name!r});"
         f"sys.argv = {[*command]!r}; runpy.run_module({command[0]!r}, run_name='__main__')"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=patience(120))
     assert done.returncode
     library = gone.partition(".")[0]
     assert f"{library} {version(library)} has no {gone}, which Sightglass relies on: install" in done.stderr

@@ -29,6 +29,7 @@ from websockets.sync.client import connect
 from benchmarks.processes import free_port
 from sightglass.common.access import passwords, people
 from tests.servers import until_it_answers
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,7 +147,7 @@ def seen(address: str, cookies: httpx.Cookies, page: str, *words: str) -> bool:
         socket.send(message.SerializeToString())
         heard, end = b"", time.monotonic() + 60
         while time.monotonic() < end:
-            heard += socket.recv(timeout=60)  # type: ignore[operator]
+            heard += socket.recv(timeout=patience(60))  # type: ignore[operator]
             if all(word.encode() in heard for word in words):
                 return True
     return False
@@ -177,7 +178,7 @@ server_metadata_url = "{provider.issuer}/.well-known/openid-configuration"
     settings = {"ACCESS": "oidc", "API_KEY": KEY, "PASSWORD": PASSWORD, "PEOPLE": list_}
     with (
         serving(tmp_path, port, log, **{f"SIGHTGLASS_{name}": value for name, value in settings.items()}) as address,
-        httpx.Client(base_url=address, headers={"accept": "text/html"}, timeout=60) as browser,
+        httpx.Client(base_url=address, headers={"accept": "text/html"}, timeout=patience(60)) as browser,
     ):
         assert browser.get("/compare").headers["location"] == "/sign-in?next=/compare"
         with pytest.raises(InvalidStatus):
@@ -196,17 +197,17 @@ server_metadata_url = "{provider.issuer}/.well-known/openid-configuration"
         assert seen(address, browser.cookies, "account", "Signed in as Anna Ex", "explores, and saves nothing")
 
         for sent in ({"x-api-key": KEY}, {"authorization": f"Bearer {token}"}, {"x-api-key": "wrong-" + KEY}):
-            answer = httpx.get(f"{address}/api/models", headers=sent, timeout=60)
+            answer = httpx.get(f"{address}/api/models", headers=sent, timeout=patience(60))
             assert answer.status_code == (401 if "wrong-" + KEY in sent.values() else 200)
-        httpx.post(f"{address}/sign-in", data={"name": "anna", "password": PASSWORD}, timeout=60)
+        httpx.post(f"{address}/sign-in", data={"name": "anna", "password": PASSWORD}, timeout=patience(60))
 
         cookies = [cookie.value or "" for cookie in browser.cookies.jar if cookie.name.startswith("_streamlit_user")]
         copied = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies.jar)
         stolen = {"cookie": copied, "accept": "text/html"}
-        assert httpx.get(address, headers=stolen, timeout=60).status_code == 200
+        assert httpx.get(address, headers=stolen, timeout=patience(60)).status_code == 200
         browser.get("/sign-out", follow_redirects=True)
         assert browser.get("/").status_code == 303
-        assert httpx.get(address, headers=stolen, timeout=60).status_code == 303
+        assert httpx.get(address, headers=stolen, timeout=patience(60)).status_code == 303
         browser.get("/sign-in/start", follow_redirects=True)
         assert browser.get("/").status_code == 200
     said = log.read_text("utf-8")
@@ -225,7 +226,7 @@ def test_a_password_signs_people_in_and_no_secret_is_logged(tmp_path: Path, monk
     settings = {"ACCESS": "password", "API_KEY": KEY, "PASSWORD": PASSWORD, "PEOPLE": list_}
     with (
         serving(tmp_path, port, log, **{f"SIGHTGLASS_{name}": value for name, value in settings.items()}) as address,
-        httpx.Client(base_url=address, timeout=60) as browser,
+        httpx.Client(base_url=address, timeout=patience(60)) as browser,
     ):
         for name, password in (("anna", mine + "x"), ("", PASSWORD), ("anna", mine)):
             browser.post("/sign-in", data={"name": name, "password": password})

@@ -19,6 +19,7 @@ from sightglass.common.environment import variable
 from sightglass.common.errors import SettingProblem
 from tests import loops
 from tests.unit.common.test_settings import MALFORMED
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -61,7 +62,7 @@ def test_both_servers_refuse_to_start(command: tuple[str, ...]) -> None:
         env=os.environ | {"SIGHTGLASS_MODELS_MB": "1 GB"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
     )
     assert done.returncode
     assert "SIGHTGLASS_MODELS_MB is '1 GB': give a number of MiB, such as 2048.\n" in done.stderr

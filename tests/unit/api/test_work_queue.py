@@ -17,6 +17,7 @@ from sightglass.common import users
 from sightglass.common.errors import Cancelled
 from tests import loops
 from tests.servers import until
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,9 +38,11 @@ def test_what_the_work_returns_and_what_it_raises(queue: WorkQueue) -> None:
     def broken(_: threading.Event) -> None:
         raise LookupError("nothing there")
 
-    assert loops.run(queue.run(lambda _: threading.current_thread().name, timeout=5)).startswith("work-queue-")
+    assert loops.run(queue.run(lambda _: threading.current_thread().name, timeout=patience(5))).startswith(
+        "work-queue-"
+    )
     with pytest.raises(LookupError, match="nothing there"):
-        loops.run(queue.run(broken, timeout=5))
+        loops.run(queue.run(broken, timeout=patience(5)))
     until(lambda: free(queue))
     assert queue.stats().done == 2
 
@@ -48,7 +51,7 @@ def test_of_a_burst_some_are_answered_and_the_rest_refused_at_once(queue: WorkQu
     opened = threading.Event()
 
     async def burst() -> tuple[list[object], float]:
-        asked = [asyncio.ensure_future(queue.run(lambda _: opened.wait(5), timeout=10)) for _ in range(50)]
+        asked = [asyncio.ensure_future(queue.run(lambda _: opened.wait(5), timeout=patience(10))) for _ in range(50)]
         start = time.monotonic()
         done, _ = await asyncio.wait(asked, timeout=0.5, return_when=asyncio.FIRST_EXCEPTION)
         while len(done) < 44:
@@ -67,7 +70,7 @@ def test_of_a_burst_some_are_answered_and_the_rest_refused_at_once(queue: WorkQu
     assert seconds < 2
     assert all(1 <= busy.retry_after <= 60 for busy in refused)
     until(lambda: free(queue))
-    assert loops.run(queue.run(lambda _: "after", timeout=5)) == "after"
+    assert loops.run(queue.run(lambda _: "after", timeout=patience(5))) == "after"
     assert queue.stats().refused == 44
 
 
@@ -76,13 +79,13 @@ def test_each_is_told_how_many_were_before_it(queue: WorkQueue) -> None:
 
     async def ask() -> None:
         opened = threading.Event()
-        works = [queue.run(lambda _: opened.wait(5), timeout=10, place=places.append) for _ in range(6)]
+        works = [queue.run(lambda _: opened.wait(5), timeout=patience(10), place=places.append) for _ in range(6)]
         asked = [asyncio.ensure_future(work) for work in works]
         while len(places) < 6:
             await asyncio.sleep(0)
         opened.set()
         await asyncio.gather(*asked)
-        await queue.run(lambda _: None, timeout=5, place=places.append)
+        await queue.run(lambda _: None, timeout=patience(5), place=places.append)
 
     loops.run(ask())
     assert places == [0, 1, 2, 3, 4, 5, 0]
@@ -97,7 +100,7 @@ def test_people_are_served_in_turn_and_are_told_so() -> None:
             served.append(name)
 
         with users.acting(users.User(name[0], "", "user")):
-            await queue.run(work, timeout=10, place=places.append)
+            await queue.run(work, timeout=patience(10), place=places.append)
 
     async def crowd() -> None:
         asked = [asyncio.ensure_future(ask("a0"))]
@@ -120,7 +123,7 @@ def test_who_takes_all_places_gives_one_up_to_who_has_fewer() -> None:
 
     async def ask(name: str) -> str:
         with users.acting(users.User(name[0], "", "user")):
-            await queue.run(lambda _: opened.wait(5), timeout=10)
+            await queue.run(lambda _: opened.wait(5), timeout=patience(10))
         return name
 
     async def crowd() -> list[object]:
@@ -163,7 +166,7 @@ def test_two_work_at_once_and_no_more(queue: WorkQueue) -> None:
             now -= 1
 
     async def six() -> None:
-        await asyncio.gather(*(queue.run(work, timeout=5) for _ in range(6)))
+        await asyncio.gather(*(queue.run(work, timeout=patience(5)) for _ in range(6)))
 
     loops.run(six())
     assert most == 2
@@ -202,7 +205,7 @@ def test_who_waits_for_the_whole_limit_is_told_to_come_back(queue: WorkQueue) ->
     end = threading.Event()
 
     async def crowded() -> list[object]:
-        first = [asyncio.ensure_future(queue.run(lambda _: end.wait(5), timeout=10)) for _ in range(2)]
+        first = [asyncio.ensure_future(queue.run(lambda _: end.wait(5), timeout=patience(10))) for _ in range(2)]
         await asyncio.sleep(0.05)
         waited = await asyncio.gather(queue.run(lambda _: True, timeout=0.2), return_exceptions=True)
         end.set()
@@ -218,7 +221,7 @@ def test_nobody_is_refused_while_there_is_room_whatever_was_slow_before(queue: W
     queue._durations.extend([(time.monotonic(), 30.0)] * 8)
 
     async def burst() -> list[object]:
-        asked = [queue.run(lambda _: time.sleep(0.01), timeout=10) for _ in range(2 + 4)]
+        asked = [queue.run(lambda _: time.sleep(0.01), timeout=patience(10)) for _ in range(2 + 4)]
         return list(await asyncio.gather(*asked, return_exceptions=True))
 
     assert loops.run(burst()) == [None] * 6
@@ -230,9 +233,9 @@ def test_a_few_slow_ones_keep_nobody_away_for_long(queue: WorkQueue) -> None:
     async def crowded(slow: list[float]) -> list[int]:
         queue._durations.extend((time.monotonic(), seconds) for seconds in slow)
         queue._promises.clear()
-        inside = [asyncio.ensure_future(queue.run(lambda _: end.wait(5), timeout=10)) for _ in range(6)]
+        inside = [asyncio.ensure_future(queue.run(lambda _: end.wait(5), timeout=patience(10))) for _ in range(6)]
         await asyncio.sleep(0.05)
-        asked = [queue.run(lambda _: None, timeout=10) for _ in range(20)]
+        asked = [queue.run(lambda _: None, timeout=patience(10)) for _ in range(20)]
         refused = await asyncio.gather(*asked, return_exceptions=True)
         end.set()
         await asyncio.gather(*inside)
@@ -256,7 +259,7 @@ def test_what_nobody_waits_for_any_more_counts_by_its_age() -> None:
         assert job.abandoned
         job.started = time.monotonic() - 16
         with pytest.raises(Busy) as refused:
-            await queue.run(lambda _: None, timeout=10)
+            await queue.run(lambda _: None, timeout=patience(10))
         return refused.value.retry_after
 
     try:
@@ -271,7 +274,7 @@ def test_whether_there_is_a_place_can_be_asked_before_a_body_is_read() -> None:
 
     async def full() -> None:
         queue.check()
-        inside = asyncio.ensure_future(queue.run(lambda _: end.wait(5), timeout=10))
+        inside = asyncio.ensure_future(queue.run(lambda _: end.wait(5), timeout=patience(10)))
         await asyncio.sleep(0.05)
         with pytest.raises(Busy):
             queue.check()
@@ -296,7 +299,7 @@ def test_who_hangs_up_frees_the_place(queue: WorkQueue) -> None:
         told.set()
 
     async def hung_up() -> None:
-        asked = [asyncio.ensure_future(queue.run(work, timeout=30)) for _ in range(6)]
+        asked = [asyncio.ensure_future(queue.run(work, timeout=patience(30))) for _ in range(6)]
         await asyncio.sleep(0.1)
         assert queue.stats().waiting == 4
         for one in asked:
@@ -359,7 +362,7 @@ def test_many_ask_and_hang_up_at_random_and_all_is_free_again(queue: WorkQueue) 
     assert {type(answer) for answer in answers} <= {bool, Busy, TooSlow, asyncio.CancelledError}
     assert any(answer is False for answer in answers)
     until(lambda: free(queue))
-    assert loops.run(queue.run(lambda _: "after", timeout=5)) == "after"
+    assert loops.run(queue.run(lambda _: "after", timeout=patience(5))) == "after"
 
 
 def test_what_the_caller_set_holds_in_the_thread(queue: WorkQueue) -> None:
@@ -367,10 +370,10 @@ def test_what_the_caller_set_holds_in_the_thread(queue: WorkQueue) -> None:
 
     async def asked(who: str) -> str:
         name.set(who)
-        return await queue.run(lambda _: name.get(), timeout=5)
+        return await queue.run(lambda _: name.get(), timeout=patience(5))
 
     assert loops.run(asked("one")) == "one"
-    assert loops.run(queue.run(lambda _: name.get(), timeout=5)) == "nobody"
+    assert loops.run(queue.run(lambda _: name.get(), timeout=patience(5))) == "nobody"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux only")
@@ -378,7 +381,7 @@ def test_pages_come_first(queue: WorkQueue) -> None:
     def priority(_: threading.Event) -> int:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
-    assert loops.run(queue.run(priority, timeout=5)) == NICE
+    assert loops.run(queue.run(priority, timeout=patience(5))) == NICE
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == 0
 
 
@@ -390,10 +393,10 @@ def test_a_closed_gate_takes_nothing_and_lets_go() -> None:
         told.set()
 
     async def closed() -> list[object]:
-        asked = [asyncio.ensure_future(queue.run(work, timeout=30)) for _ in range(2)]
+        asked = [asyncio.ensure_future(queue.run(work, timeout=patience(30))) for _ in range(2)]
         await asyncio.sleep(0.05)
         queue.close()
-        return list(await asyncio.gather(*asked, queue.run(work, timeout=30), return_exceptions=True))
+        return list(await asyncio.gather(*asked, queue.run(work, timeout=patience(30)), return_exceptions=True))
 
     first, second, third = loops.run(closed())
     assert first is None

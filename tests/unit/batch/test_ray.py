@@ -33,6 +33,7 @@ from sightglass.explain.picture.item import Item
 from sightglass.explain.picture.source import find
 from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.models.demo import scenes
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -396,7 +397,7 @@ def test_whatever_ends_it_nothing_is_left_and_it_is_gone_on_with(
         os.killpg(process.pid, how)
     else:
         process.send_signal(how)
-    said, complained = process.communicate(timeout=60)
+    said, complained = process.communicate(timeout=patience(60))
     assert process.returncode == code, (said, complained)
     # After a kill nobody waits: Ray's own helpers notice by themselves.
     assert left(started, 90 if how == signal.SIGKILL else 1) == []
@@ -407,7 +408,7 @@ def test_whatever_ends_it_nothing_is_left_and_it_is_gone_on_with(
         assert 0 < done < 23 and f"{done} of 24 pictures explained" in said
     held = lines(out)
     process = start(out, many, "--json")
-    said, complained = process.communicate(timeout=120)
+    said, complained = process.communicate(timeout=patience(120))
     answer = json.loads(said)
     assert (process.returncode, answer["done"]) == (1, 23), complained
     assert answer["resumed"] >= max(1, len(held) - 2)

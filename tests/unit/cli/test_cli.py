@@ -26,6 +26,7 @@ from sightglass.explain.recipe import Recipe
 from sightglass.export import command, comparison_folder, embedded_recipe, result_folder
 from sightglass.models.adapters.detector import intersection_over_union
 from tests.conftest import asset
+from tests.waits import patience
 from tests.weights import real
 
 ROOT = Path(__file__).parents[3]
@@ -672,7 +673,7 @@ def test_ctrl_c_leaves_whole_files_only(here) -> None:
         while not Path("out/1/maps.npz").exists() and time.monotonic() < until and running.poll() is None:
             time.sleep(0.01)
         running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=60)
+        _, err = running.communicate(timeout=patience(60))
     finally:
         running.kill()
     assert (running.returncode, err) == (130, "Stopped: every file that was written is whole.\n")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sightglass.components.session.background import time_left
+from tests.waits import patience
 
 
 @pytest.mark.parametrize(
@@ -43,5 +44,7 @@ def work(status, cancel):
 task = Task(work, Status())
 """
     root = Path(__file__).parents[3]
-    ended = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=patience(120)
+    )
     assert (ended.returncode, ended.stdout) == (0, "stopped\n"), ended.stderr

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from sightglass.common import users
 from sightglass.components.session import background, monitoring, state
 from sightglass.components.views import charts
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,8 +95,8 @@ def test_what_is_monitored_goes_to_the_log_of_whose_session_it_is(monkeypatch: p
         monitoring.note("a", "of Anna")  # type: ignore[arg-type]
     with users.acting(BEN):
         monitoring.note("b", "of Ben")  # type: ignore[arg-type]
-    assert seen.get(timeout=10) == (ANNA.id, "of Anna", "dashboard")
-    assert seen.get(timeout=10) == (BEN.id, "of Ben", "dashboard")
+    assert seen.get(timeout=patience(10)) == (ANNA.id, "of Anna", "dashboard")
+    assert seen.get(timeout=patience(10)) == (BEN.id, "of Ben", "dashboard")
 
 
 def test_work_in_a_thread_acts_for_who_started_it() -> None:

@@ -25,6 +25,7 @@ from sightglass.deck.pptx_file import deck_pptx
 from sightglass.explain.rendering.render import shown
 from sightglass.explain.rendering.style import Field, Style
 from tests.unit.deck.deck_scenes import SIZE, TITLE, deck, panel, picture, spot
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,7 +114,7 @@ def test_an_office_draws_the_layer_over_the_picture(tmp_path: Path):
         file = tmp_path / "deck.pptx"
         file.write_bytes(deck_pptx([scene], TITLE))
         command = [OFFICE, f"-env:UserInstallation=file://{tmp_path}/profile", "--headless", "--convert-to", "png"]
-        subprocess.run([*command, "--outdir", tmp_path, file], check=True, capture_output=True, timeout=120)
+        subprocess.run([*command, "--outdir", tmp_path, file], check=True, capture_output=True, timeout=patience(120))
         return np.asarray(Pillow.open(tmp_path / "deck.png").convert("RGB")).astype(int)
 
     pixels = drawn(replace(SCENES[1], proof=None))

@@ -21,6 +21,7 @@ from sightglass.api.schemas import Settings as ApiSettings
 from sightglass.common.environment import Settings, variable
 from tests import rooms
 from tests.unit.deploy.dockerfile import ROOT, copied, instructions
+from tests.waits import patience
 
 SETTINGS = {variable(field) for field in Settings.model_fields}
 
@@ -132,7 +133,7 @@ def _start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
         env={"PATH": path, "HOME": "/nonexistent", **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
     )
 
 

@@ -22,6 +22,7 @@ from sightglass.models.families.ultralytics.detectors import YoloDetector
 from sightglass.models.families.ultralytics.loader import YoloClassifier, adapt, load
 from sightglass.models.spec import WeightsTable
 from tests.built import build, built, head_inputs, record, spec_of
+from tests.waits import patience
 from tests.weights import weight
 
 if TYPE_CHECKING:
@@ -342,7 +343,7 @@ except UnidentifiedImageError: print("fine")
         env=environment | {"XDG_CACHE_HOME": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
     )
     assert done.stdout == "fine\n", done.stderr
