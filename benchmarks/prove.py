@@ -82,7 +82,7 @@ def timed_curves(explained: Explanation, rounds: int, steps: int) -> Row:
     device, most = evidence.resident.device, evidence.resident.adapter.batch
     most = most or (BATCH_CPU if device.type == "cpu" else BATCH_GPU)
     whole = Perturber(evidence, score).picture
-    batches = [evidence.resident.place(batch) for batch in _inputs(whole, orders, steps, most)]
+    batches = [evidence.resident.move_input(batch) for batch in _inputs(whole, orders, steps, most)]
     twin, lock = evidence.resident.aside()
 
     def passes() -> None:

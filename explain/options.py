@@ -238,7 +238,7 @@ class Options:
             "targets": _sequence,
             "classes": _sequence,
             "layers": _layer_names,
-            "vocabulary": _words,
+            "vocabulary": _parse_vocabulary,
             "examples": lambda pairs: tuple((tuple(box), str(name)) for box, name in pairs),
         }
         return cls(**{name: readers.get(name, lambda value: value)(value) for name, value in given.items()})
@@ -274,7 +274,7 @@ def _sequence(given: Any) -> tuple[Any, ...]:
     return (given,) if isinstance(given, Integral | str) else tuple(given)
 
 
-def _words(given: Any) -> tuple[str, ...]:
+def _parse_vocabulary(given: Any) -> tuple[str, ...]:
     """Read `"cat, dog"` or a sequence of words."""
     words = given.split(",") if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
     if not all(isinstance(word, str) for word in words):

@@ -184,7 +184,7 @@ class Result:
             return None
         index = None if target is None else class_index(target, adapter.labels)
         if where is not None:
-            where = boxes.place(where, self.image.width, self.image.height)
+            where = boxes.parse_place(where, self.image.width, self.image.height)
         found = adapter.candidate(evidence.outputs, evidence.geometry, where, index)
         return None if found is None else self.candidate(*found)
 

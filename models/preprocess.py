@@ -147,7 +147,7 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
             f"This model takes {preprocessing.channels} channels and the picture has {pixels.shape[2]}: give a .npy or "
             "a .tif with as many."
         )
-    placed, geometry = place(pixels, preprocessing, way)
+    placed, geometry = fit_picture(pixels, preprocessing, way)
     whole = preprocessing.divide_by or FULL.get(pixels.dtype.name, 1)
     if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
         whole = FULL["uint8"]
@@ -159,7 +159,7 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
     return ModelInput(tensor if preprocessing.highest == 1 else tensor * preprocessing.highest, geometry)
 
 
-def place(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> tuple[NDArray[Any], Geometry]:
+def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> tuple[NDArray[Any], Geometry]:
     """Return the (h, w, C) pixels that the model sees, and where they are in the picture."""
     height, width = pixels.shape[:2]
     h, w = preprocessing.size

@@ -54,7 +54,7 @@ def account() -> None:
 
 
 @contextmanager
-def _in_place() -> Iterator[None]:
+def _show_problems() -> Iterator[None]:
     """Show a problem where it arose: the rest of the page stays."""
     try:
         yield
@@ -77,7 +77,7 @@ def _password(id_: str) -> None:
         help = f"At least {passwords.MIN_LENGTH} characters. You sign in again with it, everywhere."
         new = st.text_input("New password", type="password", autocomplete="new-password", help=help)
         if st.form_submit_button("Change"):
-            with _in_place():
+            with _show_problems():
                 _change(id_, old, new)
                 st.success("The password is changed: sign in again.")
 
@@ -111,7 +111,7 @@ def _tokens(id_: str) -> None:
     with st.form("token", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         label = st.text_input("Name of a new token", max_chars=80, help="To tell it from others: the program's name.")
         if st.form_submit_button("Create token"):
-            with _in_place():
+            with _show_problems():
                 made.token = people.issue_token(id_, label)
                 st.rerun()
 
@@ -148,7 +148,7 @@ def _people(own: str) -> None:
         help = "Empty for somebody who signs in with a provider or a proxy."
         password = st.text_input("First password", type="password", autocomplete="new-password", help=help)
         if st.form_submit_button("Add"):
-            with _in_place():
+            with _show_problems():
                 people.add(id_, role, password=password or None)
                 st.rerun()
 
@@ -162,7 +162,7 @@ def _forgotten(own: str) -> None:
         help = f"At least {passwords.MIN_LENGTH} characters. It ends this person's sessions and tokens."
         new = st.text_input("Their new password", type="password", autocomplete="new-password", help=help)
         if st.form_submit_button("Set password"):
-            with _in_place():
+            with _show_problems():
                 if id_ is None:
                     raise Problem("Choose who has forgotten the password, and type the new one again.")
                 people.set_password(id_, new)

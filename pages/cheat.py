@@ -80,7 +80,7 @@ def cheat() -> None:
             st.markdown(":material/psychology_alt: Is it right for the right reason? **Next** shows where it looked.")
             with st.container(horizontal=True, vertical_alignment="center"):
                 _add_to_deck(current)
-                slides.said("cheat")
+                slides.draw_added_link("cheat")
             return
         if current.aside:
             st.markdown(f":material/info: {current.aside}")
@@ -91,7 +91,7 @@ def cheat() -> None:
             _onward(current)
             _add_to_deck(current)
             history_store.keep(_saved(current), screen="cheat")
-            slides.said("cheat")
+            slides.draw_added_link("cheat")
 
 
 def _saved(current: StoryStep) -> list[tuple[Explanation, int]]:

@@ -76,7 +76,7 @@ def detect() -> None:
             _of_drawn_scenes(choices)
         left, right = st.columns([3, 1], gap="medium")
         with right:
-            choices = visual_prompts.given(choices, explainer)
+            choices = visual_prompts.add_example(choices, explainer)
         if visual_prompts.lacking(choices, explainer):
             title.markdown("## What should it look for?")
             with left:
@@ -100,14 +100,14 @@ def _show(query: Query, layout: Layout) -> None:
     missing_places.read_address(base)
     detections.arrive(base)
     missing = missing_places.missing_box(base, query.request)
-    missing_places.write_address(missing_places.place_of(base))
+    missing_places.write_address(missing_places.find_place(base))
     explanation, stopped = _explained(query, layout, base, missing)
     if explanation is None:
         _waiting(query, layout, base, missing, stopped=stopped)
         return
     pair, per_picture = state.of(state.ChosenBox).pair, query.request.per == "picture"
     listed = detections.items(explanation, None if missing is None else missing.candidate)
-    index = detections.place(listed, pair)
+    index = detections.locate_box(listed, pair)
     with layout.rows:
         if listed:
             index = detections.listing(explanation, listed, index)
@@ -186,7 +186,7 @@ def _through_lens(
 def _waiting(query: Query, layout: Layout, base: Explanation, missing: Missing | None, *, stopped: bool) -> None:
     """Draw the boxes while there is no map: another box, or a place, can be chosen all the same."""
     listed, pair = detections.items(base, missing.candidate if missing else None), state.of(state.ChosenBox).pair
-    chosen = detections.place(listed, pair)
+    chosen = detections.locate_box(listed, pair)
     if listed:
         with layout.rows:
             chosen = detections.listing(base, listed, chosen)

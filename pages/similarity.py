@@ -231,7 +231,7 @@ def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) ->
             except ImageProblem as problem:
                 st.caption(sentence(problem))
                 continue
-            small = image.Image(np.ascontiguousarray(similarity_files.drawn(found, unseen)[1])).thumbnail(360)
+            small = image.Image(np.ascontiguousarray(similarity_files.draw_pair(found, unseen)[1])).thumbnail(360)
             caption = f"{i + 1}. {escaped(shortened(hit.name, 24))} {hit.score:.2f}"
             st.image(small, caption=caption, width="stretch", alt=similarity_files.places(found)[-1])
 

@@ -136,7 +136,7 @@ def bare(case: Case, tensors: Sequence[Tensor], size: int) -> None:
     """Pass prepared pictures through the model."""
     with torch.no_grad():
         for start in range(0, len(tensors), size):
-            case.resident.adapter.run(case.resident.place(torch.cat([*tensors[start : start + size]])))
+            case.resident.adapter.run(case.resident.move_input(torch.cat([*tensors[start : start + size]])))
 
 
 def prepared(case: Case, images: Sequence[Image], size: int = 4) -> None:

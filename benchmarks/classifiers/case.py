@@ -64,7 +64,7 @@ class Case(case.Case):
         given = made.prepare(image.pixels, made.preprocessings[0])
         given = ModelInput(given.tensor.to(device), given.geometry)
         with torch.no_grad():
-            best = made.run(resident.place(given.tensor)).logits[0].topk(classes + 1).indices.tolist()
+            best = made.run(resident.move_input(given.tensor)).logits[0].topk(classes + 1).indices.tolist()
         *targets, other = (Target(index, made.labels[index]) for index in best)
         return cls(path, image, resident, weights, given, layers, tuple(targets), other)
 

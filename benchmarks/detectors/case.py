@@ -62,8 +62,8 @@ class DetectorCase(Case):
             boxes, scales = like.targets, like.scales
         else:
             with torch.no_grad():
-                outputs = adapter.run(resident.place(given.tensor))
-            anchors, classes = adapter.kept(outputs, WEAK, 0.7)
+                outputs = adapter.run(resident.move_input(given.tensor))
+            anchors, classes = adapter.select_boxes(outputs, WEAK, 0.7)
             pairs = list(zip(anchors.tolist(), classes.tolist(), strict=True))[:count]
             boxes = tuple(Target(index, adapter.labels[index], (anchor,)) for anchor, index in pairs)
             scales = tuple(scale(outputs.levels, anchor) for anchor, _ in pairs)

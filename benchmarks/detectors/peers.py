@@ -48,7 +48,7 @@ class Logits(nn.Module):
 
 
 def bare(case: DetectorCase) -> Iterator[Contender]:
-    module, given = case.module(), case.resident.place(case.tensor)
+    module, given = case.module(), case.resident.move_input(case.tensor)
 
     def forward() -> Any:
         with torch.inference_mode():

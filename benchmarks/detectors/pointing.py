@@ -228,7 +228,7 @@ def lost(
     for start in range(0, len(hidden), BATCH):
         part = hidden[start : start + BATCH]
         hide = torch.from_numpy(np.stack([mask for mask, _ in part]))[:, None]
-        given = resident.place(torch.where(hide, grey, evidence.tensor))
+        given = resident.move_input(torch.where(hide, grey, evidence.tensor))
         with torch.no_grad():
             outputs = resident.adapter.run(given)
             scores, places = outputs.scores[:, prediction.index], outputs.boxes

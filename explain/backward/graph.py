@@ -87,7 +87,7 @@ class Convolution:
         return top, top + (y1 - y0 - 1) * down + height, left, left + (x1 - x0 - 1) * right + width
 
 
-def place(tensor: Tensor) -> Place:
+def locate_gradient(tensor: Tensor) -> Place:
     """Return the place of a tensor's gradient; raises Opaque where it has none."""
     if tensor.grad_fn is not None:
         return tensor.grad_fn, tensor.output_nr
@@ -103,8 +103,8 @@ class Graph:
 
     def __init__(self, ends: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
         """`ends` and `sources` are (1, C, h, w)."""
-        self.ends = [place(end) for end in ends]
-        self.sources = [place(source) for source in sources]
+        self.ends = [locate_gradient(end) for end in ends]
+        self.sources = [locate_gradient(source) for source in sources]
         self.shapes = dict(zip((*self.ends, *self.sources), (tuple(t.shape) for t in (*ends, *sources)), strict=True))
         self.like = sources[0]
         self.wanted: dict[Place, slice] = {}

@@ -77,7 +77,7 @@ def box_sentence(explanation: Explanation, index: int, name: str) -> str | None:
     if numbers is None:
         return None
     own = own_boxes(explanation.options.per, len(explanation.own(index)))
-    return f"Evidence for **{name}**: {listing(numbers.words(own))}."
+    return f"Evidence for **{name}**: {listing(numbers.describe(own))}."
 
 
 @dataclass(frozen=True, eq=False)

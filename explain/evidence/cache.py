@@ -118,7 +118,7 @@ class ByteCache(Generic[Value]):
         return len(self._values)
 
 
-def held() -> dict[str, int]:
+def count_cached_bytes() -> dict[str, int]:
     """Return the bytes that the caches of this process hold, by their part of its budget."""
     found: dict[str, int] = {}
     for cache in list(_EVERY):

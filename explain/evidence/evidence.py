@@ -51,7 +51,7 @@ class Evidence:
         self.resident = resident
         self.geometry: Geometry = given.geometry
         self.layers = layers
-        self.tensor = resident.place(given.tensor)
+        self.tensor = resident.move_input(given.tensor)
         self._gradients: dict[Target, list[Gradient]] = {}
         self.raws: dict[tuple[str, Target], list[Tensor]] = {}
         """Raw maps by (method, target): one (h, w) per layer."""

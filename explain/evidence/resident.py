@@ -71,7 +71,7 @@ class Resident:
         other._origin = self.origin
         return other
 
-    def place(self, tensor: Tensor) -> Tensor:
+    def move_input(self, tensor: Tensor) -> Tensor:
         """Return a (B, 3, h, w) on the model's device, in its memory format."""
         return tensor.to(device=self.device, memory_format=self.memory_format)
 
@@ -123,7 +123,7 @@ class Resident:
         """Return an adapter that can run, and an empty picture for it on the device."""
         # Before an open-vocabulary model has its words, its probe has the same layers.
         adapter = self.adapter.probe()
-        return adapter, self.place(adapter.flat_input())
+        return adapter, self.move_input(adapter.flat_input())
 
     @cached_property
     def _twin(self) -> Twin | None:

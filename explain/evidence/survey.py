@@ -67,7 +67,7 @@ def survey(adapter: Adapter, tensor: Tensor) -> Survey:
     opened = adapter.record_attention(observer.attend)
     try:
         # An activation in place returns what it was given: norm and ReLU would look like one layer.
-        with torch.no_grad(), not_in_place(adapter.module), opened:
+        with torch.no_grad(), disable_inplace(adapter.module), opened:
             adapter.run(tensor)
     finally:
         for handle in handles:
@@ -137,7 +137,7 @@ class _Observer:
 
 
 @contextmanager
-def not_in_place(module: nn.Module) -> Iterator[None]:
+def disable_inplace(module: nn.Module) -> Iterator[None]:
     """Run the module's in-place activations out of place while the context lasts."""
     parts = [part for part in module.modules() if getattr(part, "inplace", None) is True]
     for part in parts:

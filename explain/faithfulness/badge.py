@@ -54,7 +54,7 @@ def verdicts(weights: str, method: str, layers: Sequence[str]) -> list[Verdict]:
         return [found for (*key, _), found in _tests.items() if key == wanted]
 
 
-def words(found: Sequence[Verdict]) -> str:
+def describe_verdicts(found: Sequence[Verdict]) -> str:
     """Return the verdicts as one phrase, with the number of maps that they are of; empty for none.
 
     >>> words(["depends"])

@@ -14,7 +14,7 @@ from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.phrases import percent
 from sightglass.explain.proof.curves import BATCH_CPU, Perturber
 from sightglass.explain.proof.filling import blurred
-from sightglass.explain.proof.scores import Answers, boxes_of, same_place, scorer
+from sightglass.explain.proof.scores import Answers, boxes_of, match_boxes, scorer
 
 if TYPE_CHECKING:
     import threading
@@ -130,7 +130,7 @@ class _Search:
         gone = torch.isin(self._segments, torch.tensor(hidden, device=self._segments.device))
         return torch.where(gone, self._fill, self._perturber.picture)
 
-    def _asked(self, sets: Sequence[Sequence[int]]) -> Answers:
+    def _predict_sets(self, sets: Sequence[Sequence[int]]) -> Answers:
         self.passes += len(sets)
         if self._progress is not None:
             self._progress(min(self.passes / self._budget, 1.0), f"{self.passes} of at most {self._budget} passes")
@@ -143,7 +143,7 @@ class _Search:
             stops = range(start + 1, min(start + BATCH_CPU, len(order)) + 1)[: max(self._budget - self.passes - 1, 0)]
             if not stops:
                 break
-            found = self._asked([order[:stop] for stop in stops])
+            found = self._predict_sets([order[:stop] for stop in stops])
             left = float(found.score[-1])
             if not bool(found.stays.all()):
                 at = int((~found.stays).int().argmax())
@@ -160,7 +160,7 @@ class _Search:
                 if len(hidden) == 1 or self.passes >= self._budget - 1:
                     return hidden, left
                 without = [each for each in hidden if each != one]
-                found = self._asked([without])
+                found = self._predict_sets([without])
                 if not bool(found.stays[0]):
                     hidden, left, changed = without, float(found.score[0]), True
         return hidden, left
@@ -196,16 +196,16 @@ def _answer(evidence: Evidence, target: Target, confidence: float, picture: Tens
     """Return the model's answer to a picture; of a detector the class of the box at the same place, if there is one."""
     adapter, seen = evidence.resident.adapter, []
 
-    def kept(outputs: Any) -> Answers:
+    def record_outputs(outputs: Any) -> Answers:
         seen.append(outputs)
         nothing = torch.zeros(1, dtype=torch.float64)
         return Answers(nothing, nothing, nothing.bool())
 
-    Perturber(evidence, kept).answers_to(picture)
+    Perturber(evidence, record_outputs).answers_to(picture)
     outputs = seen[0]
     if not adapter.detects:
         return adapter.labels[int(adapter.class_logits(outputs)[0].argmax())]
-    near = same_place(boxes_of(evidence.outputs, target)[:1], outputs.boxes[0])[0]
+    near = match_boxes(boxes_of(evidence.outputs, target)[:1], outputs.boxes[0])[0]
     scores = torch.where(near, outputs.scores[0].detach(), 0.0).amax(1)
     best = int(scores.argmax())
     return adapter.labels[best] if float(scores[best]) > confidence and best != target.index else ""

@@ -17,7 +17,7 @@ from sightglass.explain.maps.statistics import coarse, compare
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
 from sightglass.explain.phrases import listing, percent, signed
-from sightglass.explain.proof.scores import boxes_of, same_place
+from sightglass.explain.proof.scores import boxes_of, match_boxes
 from sightglass.models.families.custom.in_memory import READY
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _box(
         down, right = made.shift
         boxes = boxes + boxes.new_tensor([right, down, right, down])
     scores = outputs.scores[0].detach()
-    own, at = torch.where(same_place(boxes, outputs.boxes[0]), scores[target.index], 0.0).max(1)
+    own, at = torch.where(match_boxes(boxes, outputs.boxes[0]), scores[target.index], 0.0).max(1)
     shown = own > explanation.options.confidence
     score = float(own.double().mean())
     if not bool(shown.any()):

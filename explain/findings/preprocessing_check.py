@@ -107,5 +107,5 @@ def _scores(resident: Resident, images: Sequence[Image], preprocessing: Preproce
     with torch.no_grad(), resident.lock:
         for image in images:
             given = prepare(image.pixels, preprocessing, "trained")
-            rows.append(adapter.class_logits(adapter.run(resident.place(given.tensor)))[0].double().softmax(0))
+            rows.append(adapter.class_logits(adapter.run(resident.move_input(given.tensor)))[0].double().softmax(0))
     return torch.stack(rows)

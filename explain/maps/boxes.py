@@ -70,7 +70,7 @@ class BoxNumbers:
         """Return `inside` as a percentage that fits the printed shares."""
         return f"{sum(list(self.printed.values())[:2])}{NBSP}%"
 
-    def words(self, own: str) -> list[str]:
+    def describe(self, own: str) -> list[str]:
         """Return where the heat is: `64 % in its own box only`, ...; `own` is what `phrases.own_boxes` calls them."""
         parts = self.printed
         mine, both, *rest = parts.values()
@@ -80,7 +80,7 @@ class BoxNumbers:
         return [f"{share}{NBSP}% {where}" for i, (share, where) in enumerate(named) if share or not i]
 
 
-def place(where: Any, width: int, height: int) -> Box:
+def parse_place(where: Any, width: int, height: int) -> Box:
     """Return a point (x, y) or a rectangle in a picture of this size as xyxy, its upper left corner first.
 
     Raises ModelProblem, one sentence, for what is neither and for what is outside the picture.

@@ -104,12 +104,12 @@ DIGITS |= {"centre": 0, "box": 0, "found": 0, "box_ratio": 1, "advantage": 2, "o
 """Decimals of the numbers that are no shares, those of the monitor too; shares are shown in percent."""
 
 
-def shown(name: str, value: Any) -> str:
+def format_value(name: str, value: Any) -> str:
     """Format a number as all pages, tables and reports do: `24 %`, `0.41`, `3`, `405, 540`, `yes`."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple | list):
-        return ", ".join(shown(name, part) for part in value)
+        return ", ".join(format_value(name, part) for part in value)
     return f"{value:.{DIGITS[name]}f}" if name in DIGITS else percent(value)
 
 
@@ -200,14 +200,14 @@ def describe_place(statistics: Statistics, extent: Extent) -> str:
     if statistics.flat or statistics.half_heat_area >= 0.4:
         return "spread over the whole picture"
     if _around(statistics.regions[0], extent):
-        return _place(*_within(statistics.peak, extent))
+        return _locate(*_within(statistics.peak, extent))
     first = _middle(statistics.regions[0], extent)
-    place = _place(*first)
+    place = _locate(*first)
     for other in statistics.regions[1:2]:
         second = _middle(other, extent)
         apart = max(abs(first[0] - second[0]), abs(first[1] - second[1])) > 1 / 3
-        if apart and other.share_of_heat >= 0.5 * statistics.regions[0].share_of_heat and _place(*second) != place:
-            return f"{place} and {_place(*second)}"
+        if apart and other.share_of_heat >= 0.5 * statistics.regions[0].share_of_heat and _locate(*second) != place:
+            return f"{place} and {_locate(*second)}"
     return place
 
 
@@ -310,7 +310,7 @@ def _around(region: Region, extent: Extent) -> bool:
     return right - left > 2 / 3 * (x1 - x0) and bottom - top > 2 / 3 * (y1 - y0)
 
 
-def _place(x: float, y: float) -> str:
+def _locate(x: float, y: float) -> str:
     across = "left" if x < 1 / 3 else "right" if x > 2 / 3 else ""
     down = "top" if y < 1 / 3 else "bottom" if y > 2 / 3 else ""
     if not across and not down:

@@ -106,7 +106,7 @@ _QUESTIONS = {
 """The question that a map of each part of a target answers."""
 
 
-def made_with(model: str, method: str, layers: Sequence[str], part: str = "") -> str:
+def describe_setup(model: str, method: str, layers: Sequence[str], part: str = "") -> str:
     """Return `demo-cls-m, GradCAM at layer4 (Where is it?)`; methods that only use a model's outputs have no layers."""
     found = METHODS.get(method)
     at = f" at {listing(list(layers))}" if layers and (found is None or found.family != "mask") else ""

@@ -75,7 +75,7 @@ class Masks(PictureMasks):
     geometry: Geometry
 
     @classmethod
-    def drawn(cls, count: int, geometry: Geometry, seed: int = 0) -> Masks:
+    def sample(cls, count: int, geometry: Geometry, seed: int = 0) -> Masks:
         """Draw masks; the same arguments always give the same masks."""
         left, top, right, bottom = geometry.content
         longer = max(right - left, bottom - top)
@@ -118,7 +118,7 @@ class Windows(PictureMasks):
     geometry: Geometry
 
     @classmethod
-    def drawn(cls, count: int, geometry: Geometry, seed: int = 0) -> Windows:
+    def sample(cls, count: int, geometry: Geometry, seed: int = 0) -> Windows:
         """Lay out about `count` windows: at least one, and none smaller than two pixels."""
         left, top, right, bottom = geometry.content
         height, width = bottom - top, right - left

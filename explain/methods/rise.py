@@ -57,7 +57,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     """
     occludes, geometry = method.id == "occlusion", evidence.geometry
     count = request.masks or budget(evidence.resident.adapter.spec.task, method.id)
-    masks = (Windows if occludes else Masks).drawn(count, geometry, seed)
+    masks = (Windows if occludes else Masks).sample(count, geometry, seed)
     name = f"{method.id}/{len(masks)}/{seed}"
     missing = evidence.missing(name, targets)
     score = scorer(evidence, missing or targets)
@@ -102,7 +102,7 @@ def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Calla
                 shown = sums.masks.full(done, stop, picture.device)[:, None].to(picture.dtype)
                 hidden = evidence.tensor.repeat(stop - done, 1, 1, 1)
                 hidden[..., top:bottom, left:right] = grey + (picture - grey) * shown
-                hidden = resident.place(hidden)
+                hidden = resident.move_input(hidden)
                 # Only for the pass, so that others get in between two of the hundreds.
                 with resident.lock:
                     outputs = adapter.run(hidden)

@@ -33,7 +33,7 @@ from sightglass.explain.picture.decode import (
     kind_of,
     plain_jpeg,
 )
-from sightglass.explain.picture.planes import KINDS, Planes, from_file, many, shown
+from sightglass.explain.picture.planes import KINDS, Planes, convert_array, from_file, many
 from sightglass.explain.picture.shrink import WHOLE
 from sightglass.models import remote_file
 from sightglass.models.preprocess import MAX_CHANNELS
@@ -160,13 +160,13 @@ class Image:
             elif isinstance(source, np.ndarray):
                 numbers = source[0] if source.ndim == 4 and len(source) == 1 else source
                 if many(numbers):
-                    pixels, planes, notes = shown(numbers, title, max_pixels)
+                    pixels, planes, notes = convert_array(numbers, title, max_pixels)
                 else:
                     pixels, notes = from_array(numbers, title, max_pixels)
             elif (data := _read(source, title, max_bytes)).startswith(KINDS) and (
                 array := from_file(data, title, max_pixels if room is None else min(max_pixels, WHOLE))
             ) is not None:
-                pixels, planes, notes = shown(array, title, max_pixels)
+                pixels, planes, notes = convert_array(array, title, max_pixels)
             else:
                 kind = kind_of(data, title)
                 pixels, notes = decode(lambda: header(data, kind), title, max_pixels, room)
@@ -186,7 +186,7 @@ class Image:
         array = array[0] if array.ndim == 4 and len(array) == 1 else array
         if array.ndim != 3 or array.shape[0] > MAX_CHANNELS:
             raise ImageProblem(f"A tensor must be (C, height, width), alone or as a batch of one, not {array.shape}.")
-        pixels, planes, notes = shown(np.ascontiguousarray(array.transpose(1, 2, 0)), "tensor", MAX_PIXELS)
+        pixels, planes, notes = convert_array(np.ascontiguousarray(array.transpose(1, 2, 0)), "tensor", MAX_PIXELS)
         pixels.flags.writeable = False
         return Image(pixels, "tensor", notes, planes=planes)
 

@@ -50,7 +50,7 @@ def from_file(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
         return None
 
 
-def shown(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, Planes | None, tuple[str, ...]]:
+def convert_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, Planes | None, tuple[str, ...]]:
     """Return an array (H, W, C) as uint8 RGB to show, as numbers for a model (None where RGB is all), and notes."""
     check_size(array.shape[1], array.shape[0], name, max_pixels)
     channels = array.shape[2]

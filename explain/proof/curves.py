@@ -152,7 +152,7 @@ class Perturber:
         if filling not in self._fillings:
             fill = fixed(self.picture, filling)
             whole = torch.ones(self.picture.shape[-2:], dtype=torch.bool, device=self.picture.device)
-            self._fillings[filling] = fill, self._shown(torch.stack([whole, ~whole]), fill)
+            self._fillings[filling] = fill, self._predict_masked(torch.stack([whole, ~whole]), fill)
         return self._fillings[filling]
 
     def answers_to(self, pictures: Tensor) -> Answers:
@@ -170,7 +170,7 @@ class Perturber:
             some = wanted[at : at + self._batch]
             try:
                 shown = torch.stack([places < share if keeps else places >= share for places, share, keeps in some])
-                answers = self._shown(shown, fill)
+                answers = self._predict_masked(shown, fill)
             except torch.OutOfMemoryError:
                 if self._batch == 1:
                     raise
@@ -180,7 +180,7 @@ class Perturber:
             at += len(answers.score)
             yield from zip(answers.score, answers.value, answers.stays, strict=True)
 
-    def _shown(self, shown: Tensor, fill: Tensor | None) -> Answers:
+    def _predict_masked(self, shown: Tensor, fill: Tensor | None) -> Answers:
         """Return the answers to pictures of which only a part is shown, bool (B, h, w)."""
         shown = shown[:, None]
         if fill is None:
@@ -195,7 +195,7 @@ class Perturber:
         if pictures.shape[-2:] != evidence.tensor.shape[-2:]:
             tensor = evidence.tensor.repeat(len(pictures), 1, 1, 1)
             tensor[self._place] = pictures
-        tensor = evidence.resident.place(tensor)
+        tensor = evidence.resident.move_input(tensor)
         # Only for the pass, so that others get in between two of the hundreds.
         with torch.no_grad(), self._lock:
             outputs = self._adapter.run(tensor)

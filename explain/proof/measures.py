@@ -44,17 +44,17 @@ class Measure:
     """Whether a good map has a high one."""
 
 
-def shown(name: str, *, every: bool = False) -> bool:
+def is_shown(name: str, *, every: bool = False) -> bool:
     """Return whether a measure is shown: one that agrees with known causes, or `every` one."""
     return every or name in SHOWN
 
 
 def without_hidden(summary: Json) -> Json:
     """Return a proof's `summary` without the measures that are not shown: None each, and named under `left_out`."""
-    made = summary | {"differences": {name: one for name, one in summary["differences"].items() if shown(name)}}
-    hidden = [name for name in FIELDS if not shown(name)]
+    made = summary | {"differences": {name: one for name, one in summary["differences"].items() if is_shown(name)}}
+    hidden = [name for name in FIELDS if not is_shown(name)]
     made |= dict.fromkeys(field for name in hidden for field in FIELDS[name])
-    return made | {"left_out": [*(name for name in summary["differences"] if not shown(name)), *hidden]}
+    return made | {"left_out": [*(name for name in summary["differences"] if not is_shown(name)), *hidden]}
 
 
 def gain(proof: Proof, control: str, way: Literal["deletion", "insertion"]) -> float | None:

@@ -76,7 +76,7 @@ def boxes_of(outputs: Detections, target: Target) -> Tensor:
     return outputs.boxes[0, list(anchors)].detach().float()
 
 
-def same_place(boxes: Tensor, candidates: Tensor) -> Tensor:
+def match_boxes(boxes: Tensor, candidates: Tensor) -> Tensor:
     """Return which candidates (N, 4) of a changed picture are at the place of boxes (m, 4), bool (m, N)."""
     # As torchvision's box_iou, whose import takes seconds: longer than the first curve may.
     one, other = boxes[:, None], candidates.detach().float()
@@ -106,7 +106,7 @@ class _Box:
         """Return score and value, shape () each, of one picture's candidates: scores (K, N), boxes (N, 4)."""
         # A service names its classes as they come.
         own = scores[self._index] if self._index < len(scores) else scores.new_zeros(scores.shape[1])
-        there = torch.where(same_place(self._boxes, boxes), own, 0.0)  # (m, N)
+        there = torch.where(match_boxes(self._boxes, boxes), own, 0.0)  # (m, N)
         if not there.numel():
             zero = own.new_zeros(())
             return zero, zero

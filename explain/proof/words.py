@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sightglass.explain.phrases import percent
-from sightglass.explain.proof.measures import shown
+from sightglass.explain.proof.measures import is_shown
 from sightglass.explain.proof.proof import CONTROLS, SUFFICIENT
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def rows(proof: Proof, *, every: bool = False) -> list[tuple[str, ...]]:
     asked for.
     """
     made: list[tuple[str, ...]] = [("this map", *_areas(proof, "map"), "", "")]
-    for name in (one for one in proof.controls if shown(one, every=every)):
+    for name in (one for one in proof.controls if is_shown(one, every=every)):
         found = proof.difference(name)
         # One map with one filling has no spread.
         interval = f"{found.low:+.2f} to {found.high:+.2f}" if found.high > found.low else "–"
@@ -38,7 +38,7 @@ def lines(proof: Proof, *, every: bool = False) -> list[str]:
     What does not agree with known causes (`measures.SHOWN`) is left out unless `every` measure is asked for.
     """
     found = {"sufficiency": _sufficiency(proof), "necessity": _necessity(proof), "similarity": similarity(proof)}
-    return [line for name, line in found.items() if line and shown(name, every=every)]
+    return [line for name, line in found.items() if line and is_shown(name, every=every)]
 
 
 def _sufficiency(proof: Proof) -> str:

@@ -47,7 +47,7 @@ def boxes(pixels: Pixels, items: Iterable[tuple[Sequence[float], str]], *, chose
             continue
         pad, tall = size // 3, round(1.5 * size)
         wide = math.ceil(_wide(label, size)) + 2 * pad
-        place = free_place(_whole(xyxy), (wide, tall), (out.shape[1], out.shape[0]), taken)
+        place = place_label(_whole(xyxy), (wide, tall), (out.shape[1], out.shape[0]), taken)
         taken.append(place)
         cv2.rectangle(out, place[:2], (place[2] - 1, place[3] - 1), _WHITE if number == chosen else HALO, cv2.FILLED)
         middle = (place[0] + pad, (place[1] + place[3]) // 2)
@@ -67,7 +67,7 @@ def headed(pixels: Pixels, text: str) -> Pixels:
     return out
 
 
-def free_place(box: Place, label: tuple[int, int], size: tuple[int, int], taken: Sequence[Place]) -> Place:
+def place_label(box: Place, label: tuple[int, int], size: tuple[int, int], taken: Sequence[Place]) -> Place:
     """Place a label (width, height) where it covers no other, as `freePlace` in `components/viewer/outline.js` does.
 
     `box` in whole pixels of a picture of this `size`: above the box, in its corners, or below it; else above it anyway.

@@ -36,7 +36,7 @@ HALO = (contours.DARK,) * 3
 _GROUND = {"light": 255, "dark": 20}  # the page behind the picture, towards which the unseen part fades
 
 
-def shown(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light", unit: float | None = None) -> Pixels:
+def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light", unit: float | None = None) -> Pixels:
     """Draw a field over the picture as the viewer does, at the picture's size.
 
     `unit`: pixels of the picture per pixel of the screen, for the width of lines; by default as if the picture were

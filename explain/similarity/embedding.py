@@ -40,7 +40,7 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
             with QUICK.turn() as turn, torch.no_grad():
                 turn.wait()
                 with resident.lock:
-                    outputs = resident.fastest_adapter(()).run(resident.place(given.tensor))
+                    outputs = resident.fastest_adapter(()).run(resident.move_input(given.tensor))
                 raw = adapter.embedding(outputs)[0].float()
             vector = (raw / torch.linalg.vector_norm(raw)).cpu().numpy()
             VECTORS.put(key, vector)

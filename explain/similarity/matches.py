@@ -79,10 +79,10 @@ def _pairs(
     # Two empty corners are similar and contribute nothing.
     found.sort(key=lambda pair: -scores[pair] * float(np.sqrt(max(w[pair[0]], 0.0) * max(v[pair[1]], 0.0))))
     columns = query.shape[1], gallery.shape[1]
-    return tuple(Pair(_place(i, columns[0]), _place(j, columns[1]), float(scores[i, j])) for i, j in found[:SHOWN])
+    return tuple(Pair(_locate(i, columns[0]), _locate(j, columns[1]), float(scores[i, j])) for i, j in found[:SHOWN])
 
 
-def _place(cell: int, columns: int) -> tuple[int, int]:
+def _locate(cell: int, columns: int) -> tuple[int, int]:
     return cell // columns, cell % columns
 
 

@@ -183,10 +183,10 @@ class Detector(Adapter):
         self, outputs: Detections, geometry: Geometry, *, top_k: int, confidence: float, iou: float
     ) -> list[Prediction]:
         """Return all boxes above `confidence` after suppression, best first; `top_k` is for classifiers."""
-        anchors, classes = self.kept(outputs, confidence, iou)
+        anchors, classes = self.select_boxes(outputs, confidence, iou)
         return self.predictions(outputs, geometry, anchors.tolist(), classes.tolist())
 
-    def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
+    def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         """Return candidates and classes, long (n,) each, of the boxes shown for the first picture, best first."""
         from torchvision.ops import batched_nms
 

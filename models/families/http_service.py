@@ -299,7 +299,7 @@ class Endpoint(Detector):
             self.labels = (*self.labels, name)
             return len(self.labels) - 1
 
-    def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
+    def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         return as_answered(outputs, confidence)
 
 

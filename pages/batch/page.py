@@ -69,7 +69,7 @@ def batch() -> None:
                     views.downloads(job)
                     _again(job)
             with top, st.container(horizontal=True, vertical_alignment="center"):
-                st.caption(views.made(job), width="content")
+                st.caption(views.describe_run(job), width="content")
                 _anew(job, choices)
                 _prove_these(job)
             _done(job)
@@ -138,7 +138,7 @@ def _example(choices: Choices, explainer: Explainer, head: DeltaGenerator) -> No
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.markdown("### An example: the bundled pictures", width="content")
             views.downloads(ready)
-        st.caption(f"{bundled.about(choices.model)} {views.made(ready)}.")
+        st.caption(f"{bundled.about(choices.model)} {views.describe_run(ready)}.")
         _done(ready)
 
 

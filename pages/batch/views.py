@@ -17,7 +17,7 @@ from sightglass.components.session.markdown import escaped, shortened
 from sightglass.components.views import charts, method_matrix, tables
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.maps import statistics
-from sightglass.explain.methods import made_with
+from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.export.table import csv
 from sightglass.models import catalog
@@ -102,7 +102,7 @@ def key(job: Job) -> tuple[str, str | None, int]:
     return str(first), str(second) if there else None, max(changed)
 
 
-def made(job: Job) -> str:
+def describe_run(job: Job) -> str:
     """Describe the run, `demo-cls-l, GradCAM at layer4 (Where is it?)`, with what came of proving its maps; with two
     models both."""
     first, second, changed = key(job)
@@ -112,8 +112,8 @@ def made(job: Job) -> str:
 def _described(folder: str, changed: int) -> str:
     # The journal names what the choices left to the model.
     recipe = journal.settings_of(Path(folder))["recipe"]
-    made = made_with(recipe["model"], recipe["method"], recipe["layers"], recipe["part"])
-    proved = proofs.words(frame(folder, None, changed))
+    made = describe_setup(recipe["model"], recipe["method"], recipe["layers"], recipe["part"])
+    proved = proofs.describe_proofs(frame(folder, None, changed))
     return f"{made}: {proved}" if proved else made
 
 
@@ -160,7 +160,7 @@ def gallery(job: Job) -> None:
             placeholder="part of it",
             help="Only pictures with this in their name or folder.",
         )
-    chosen = analysis.ordered(analysis.kept(found, only=shown, predicted=predicted, text=text.strip()), order)
+    chosen = analysis.ordered(analysis.filter_rows(found, only=shown, predicted=predicted, text=text.strip()), order)
     many = len(chosen)
     if not many:
         st.info("No picture matches: show all, or clear the name.", icon=":material/filter_alt_off:")
@@ -188,7 +188,7 @@ def labels_left_out(found: Frame) -> str:
 
 
 def _any(found: Frame, name: str) -> bool:
-    return name == "all" or (NEEDED.get(name, "picture") in found and not analysis.kept(found, only=name).empty)
+    return name == "all" or (NEEDED.get(name, "picture") in found and not analysis.filter_rows(found, only=name).empty)
 
 
 def classes(job: Job) -> None:
@@ -227,7 +227,7 @@ def _groups(groups: list[Any], caption: Callable[[Any], str]) -> None:
     with st.container(horizontal=True, gap="small"):
         for group in groups:
             with st.container(width=WIDE, gap="xxsmall"):
-                st.image(group.drawn(unseen), width=WIDE, alt=f"Mean map of {group.name}, {group.count} pictures")
+                st.image(group.draw_mean(unseen), width=WIDE, alt=f"Mean map of {group.name}, {group.count} pictures")
                 st.markdown(f":small[{caption(group)}]")
 
 

@@ -37,7 +37,7 @@ def pair(record: Record) -> Similarity:
     return found
 
 
-def drawn_pair(id: str) -> bytes:
+def render_pair(id: str) -> bytes:
     """Return both pictures of a record under their maps, with the score, as a JPEG."""
     return next(
         data

@@ -12,7 +12,7 @@ from sightglass.components.views import charts, panels, tables
 from sightglass.explain.phrases import percent
 from sightglass.models import catalog
 from sightglass.pages.history.files import files
-from sightglass.pages.history.record import about, boxes, made, panel_map
+from sightglass.pages.history.record import about, boxes, describe, panel_map
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,7 @@ def _apart(one: Record, other: Record) -> tuple[str, str]:
     specs = [catalog.catalog().get(record.model) for record in (one, other)]
     if specs[0] and specs[1] and specs[0].family == specs[1].family and specs[0].size != specs[1].size:
         return specs[0].size or one.model, specs[1].size or other.model
-    for first, second in ((one.model, other.model), (one.label, other.label), (made(one), made(other))):
+    for first, second in ((one.model, other.model), (one.label, other.label), (describe(one), describe(other))):
         if first and second and first != second:
             return first, second
     if one.picture_name != other.picture_name:

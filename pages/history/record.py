@@ -21,7 +21,7 @@ from sightglass.components.session.markdown import escaped, sentence
 from sightglass.components.viewer import Box, Map, Options, Panel, Scene, View, send_texts, viewer
 from sightglass.components.views import charts, panels, tables
 from sightglass.deck import views
-from sightglass.explain.methods import made_with
+from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import NBSP, megabytes, percent, plural
 from sightglass.export import command
 from sightglass.pages.history.annotations import Opened, marking
@@ -71,7 +71,7 @@ def show(record: Record, after: str | None) -> None:
             st.markdown("### What the map says")
             numbers(maps[index])
         st.markdown("### Note and tags")
-        history_store.words(record, [record.id], key=f"history-{record.id}")
+        history_store.edit_note(record, [record.id], key=f"history-{record.id}")
     with left:
         way = _way(record, maps)
         if way == MARK:
@@ -184,7 +184,7 @@ def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int, a
         slides.button("history", partial(_slide, record, image, maps, index), records=[record.id])
         confirm_record_deletion(record, after)
         _all(record, maps, index)
-        slides.said("history")
+        slides.draw_added_link("history")
     st.caption(about(record))
 
 
@@ -213,14 +213,14 @@ def _proof(record: Record, image: Image, item: SavedMap, index: int) -> None:
         draw_proof(data, drawn | {"clicks": 0}, key=f"history-proof-{record.id}")
 
 
-def made(record: Record) -> str:
+def describe(record: Record) -> str:
     """Return `demo-cls-m, GradCAM at layer4 (Where is it?)`."""
-    return made_with(record.model, record.method, record.layers, record.recipe.part if record.recipe else "")
+    return describe_setup(record.model, record.method, record.layers, record.recipe.part if record.recipe else "")
 
 
 def about(record: Record) -> str:
     """Return `demo-cls-m, GradCAM at layer4 (Where is it?); saved 20 Nov 2026, 23:51 UTC; 1.2 MB.`"""
-    return f"{made(record)}; saved {history_store.exact(record.created)}; {size(record.bytes)}."
+    return f"{describe(record)}; saved {history_store.exact(record.created)}; {size(record.bytes)}."
 
 
 def size(nbytes: int) -> str:

@@ -10,7 +10,7 @@ import streamlit as st
 from sightglass.common.errors import Problem
 from sightglass.components.session import history_store, state
 from sightglass.components.views import charts
-from sightglass.explain.methods import made_with
+from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import percent, plural
 from sightglass.pages.history import files
 from sightglass.pages.history import record as record_view
@@ -148,7 +148,7 @@ def _tile(record: Record, *, example: bool) -> Tile:
         id=record.id,
         title=label,
         score=score,
-        line=made_with(what, record.method, (), part),
+        line=describe_setup(what, record.method, (), part),
         when=when,
         about=f"Example: {about}" if example else about,
         tags=record.tags,
@@ -164,7 +164,7 @@ def _pair_tile(record: Record, pair: SavedPair) -> Tile:
         id=record.id,
         title=names,
         score=score,
-        line=made_with(record.model, record.method, ()),
+        line=describe_setup(record.model, record.method, ()),
         when=history_store.when(record.created),
         about=f"{names}, similarity {score}, {record.model}, {history_store.exact(record.created)}",
         tags=record.tags,

@@ -17,7 +17,7 @@ from sightglass.explain.phrases import plural
 from sightglass.export import similarity_files
 from sightglass.history import pairs
 from sightglass.pages.history import record as record_view
-from sightglass.pages.history.files import drawn_pair, pair
+from sightglass.pages.history.files import pair, render_pair
 
 if TYPE_CHECKING:
     from sightglass.explain.similarity.similarity import Similarity
@@ -43,7 +43,7 @@ def show(record: Record, after: str | None) -> None:
         similar.meaning(found, context)
         _ranking(record)
         st.markdown("### Note and tags")
-        history_store.words(record, [record.id], key=f"history-{record.id}")
+        history_store.edit_note(record, [record.id], key=f"history-{record.id}")
         for note in record.notes:
             st.caption(f":material/info: {note}")
 
@@ -81,7 +81,7 @@ def _downloads(record: Record) -> None:
     stem = file_stem(record.picture_name.rsplit(".", 1)[0])
     charts.download(
         "Picture, .jpg",
-        partial(drawn_pair, record.id),
+        partial(render_pair, record.id),
         f"{stem}-similarity.jpg",
         icon=":material/download:",
         key=f"history-drawn-{record.id}",

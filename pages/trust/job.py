@@ -101,7 +101,7 @@ def result(part: Part, explanation: Explanation, index: int, *, begin: bool = Fa
     held, key = state.of(Held), key_of(part, explanation, index)
     if (found := held.results.get(key)) is not None:
         return found
-    job = _held(part, key)
+    job = _find_job(part, key)
 
     def start() -> None:
         held.jobs[part.name] = (key, Job(partial(_run, part, explanation, index)))
@@ -135,7 +135,7 @@ def result(part: Part, explanation: Explanation, index: int, *, begin: bool = Fa
 
 def so_far(part: Part, explanation: Explanation, index: int) -> Any:
     """Return what a test that runs, or was stopped, has found so far; None for nothing."""
-    job = _held(part, key_of(part, explanation, index))
+    job = _find_job(part, key_of(part, explanation, index))
     return None if job is None else job.draws()
 
 
@@ -143,7 +143,7 @@ def _run(part: Part, explanation: Explanation, index: int, *, partial: Callable[
     return part.run(explanation, index, **how, **({"partial": partial} if part.grows else {}))
 
 
-def _held(part: Part, key: Key) -> Job | None:
+def _find_job(part: Part, key: Key) -> Job | None:
     """Return the job of exactly this test, if there is one; that of another map is stopped."""
     jobs = state.of(Held).jobs
     before, job = jobs.get(part.name, ((), None))

@@ -50,7 +50,7 @@ def trust() -> None:
             title.markdown(f"## {escaped(sidebar.warned(choices, _headline(found)))}")
             with st.container(horizontal=True, vertical_alignment="center"):
                 slides.button("trust", slides.of_map(explanation, index, _headline(found)), [(explanation, index)])
-                slides.said("trust")
+                slides.draw_added_link("trust")
         parts.steady(explanation, index)
         parts.chosen(explanation, index)
         parts.flipped(explanation, index)

@@ -108,7 +108,7 @@ def scrambled(explanation: Explanation, index: int) -> Scramble | None:
     tested = badge.verdicts(resident.adapter.weights_sha256, heatmap.method, heatmap.layers)
     if len(tested) > 1:
         name = f"{METHODS[heatmap.method].name} of {explanation.model.name}"
-        st.caption(f":material/history: All tests of {name} so far: {badge.words(tested)}.")
+        st.caption(f":material/history: All tests of {name} so far: {badge.describe_verdicts(tested)}.")
     return found
 
 

@@ -112,7 +112,7 @@ def downloads(job: Job) -> None:
         return views.of_clip(job.summary.clip, title=headline(job.summary), sentence=words, notes=described(job.plan))
 
     slides.button("video", slide)
-    slides.said("video")
+    slides.draw_added_link("video")
     made, stem = job.summary, job.plan.source.name.rpartition(".")[0] or "clip"
     with st.popover("Download", icon=":material/download:", help="The drawn clip, a small film of it, and the numbers"):
         offers = (

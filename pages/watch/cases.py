@@ -138,7 +138,7 @@ def _tile(chosen: Chosen, entry: Entry) -> None:
     try:
         over = "over the picture" if entry.kept else "alone"
         st.image(
-            _entries.get_or_make((chosen.folder, entry.id), lambda: _drawn(chosen.monitor, entry)),
+            _entries.get_or_make((chosen.folder, entry.id), lambda: _render_map(chosen.monitor, entry)),
             # With a width in numbers, Streamlit downscales the picture to it.
             width="stretch",
             alt=f"Map of {entry.picture} {over}: {entry.label or 'nothing'}",
@@ -162,7 +162,7 @@ def _tile(chosen: Chosen, entry: Entry) -> None:
     )
 
 
-def _drawn(monitor: Monitor, entry: Entry) -> bytes:
+def _render_map(monitor: Monitor, entry: Entry) -> bytes:
     """Return a map on a transparent box of one size, so that the rows of the gallery align."""
     from PIL import Image as Pillow
 
@@ -310,7 +310,11 @@ def _example(entry: Entry) -> str | None:
 
 def _numbers(entry: Entry) -> None:
     numbers = [
-        {"number": name.replace("_", " "), "value": statistics.shown(name, value), "meaning": statistics.MEANING[name]}
+        {
+            "number": name.replace("_", " "),
+            "value": statistics.format_value(name, value),
+            "meaning": statistics.MEANING[name],
+        }
         for name, value in entry.statistics.items()
         if name in statistics.MEANING and isinstance(value, int | float)
     ]

@@ -9,7 +9,7 @@ import streamlit as st
 
 from sightglass.components.session import url_state
 from sightglass.components.views.tables import table
-from sightglass.explain.maps.statistics import shown
+from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import percent
 from sightglass.monitor.observation import MEANING, NAMES
 from sightglass.monitor.phrases import many, named
@@ -117,7 +117,7 @@ def tables(*trends: Trend) -> None:
 
 
 def _row(trend: Trend, each: Bin) -> Json:
-    quartiles = [shown(trend.number, value) for value in each.quartiles] if each.quartiles else ["", "", ""]
+    quartiles = [format_value(trend.number, value) for value in each.quartiles] if each.quartiles else ["", "", ""]
     when = each.start.strftime("%Y-%m-%d %H:%M:%S" if trend.step.total_seconds() < 60 else "%Y-%m-%d %H:%M")
     return {
         f"from ({named(each.start)})": when,
@@ -204,7 +204,7 @@ def _clock(trend: Trend) -> str:
 
 
 def _hover(trend: Trend, each: Bin, quartiles: tuple[float, float, float]) -> str:
-    low, median, high = (shown(trend.number, value) for value in quartiles)
+    low, median, high = (format_value(trend.number, value) for value in quartiles)
     day = "" if each.start.date() == trend.until.date() else f"{each.start:%d %b} "
     clock = "%H:%M:%S" if trend.step.total_seconds() < 60 else "%H:%M"
     when = f"{each.start:%d %b}" if trend.step.days >= 1 else f"{day}{each.start.strftime(clock)}"
@@ -261,7 +261,7 @@ def _alt(trend: Trend, more: str = "") -> str:
     filled = [each for each in trend.bins if each.quartiles is not None]
     if not filled:
         return f"{NAMES[trend.number]} over time: nothing yet."
-    say: Callable[[Bin], str] = lambda each: shown(trend.number, each.quartiles[1] if each.quartiles else 0.0)  # noqa: E731
+    say: Callable[[Bin], str] = lambda each: format_value(trend.number, each.quartiles[1] if each.quartiles else 0.0)  # noqa: E731
     return (
         f"{NAMES[trend.number]} over time, {len(filled)} bins: median {say(filled[0])} at first, {say(filled[-1])} last"
         f"{f'; {more}' if more else ''}. The table below has the data."

@@ -15,7 +15,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.components.session import state
 from sightglass.components.session.markdown import escaped, sentence
-from sightglass.explain.maps.statistics import shown
+from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.monitor import trend
 from sightglass.monitor.observation import NAMES
@@ -120,7 +120,7 @@ def verdict(found: Drift) -> str:
         return f":material/check: {found.model} answers as before: nothing has changed beyond chance ({counts})."
     changes = []
     for one in changed[:2]:
-        now, then = shown(one.name, one.median), shown(one.name, one.reference_median)
+        now, then = format_value(one.name, one.median), format_value(one.name, one.reference_median)
         changes.append(f"{_name(one).lower()} is {one.way}, **{now}** instead of {then}")
     if found.labels is not None and found.labels.changed:
         named = [
@@ -139,7 +139,7 @@ def verdict(found: Drift) -> str:
 def rows(found: Drift) -> list[dict[str, str]]:
     """Return the rows of the table, the largest change first."""
     made = [
-        _row(_name(one), shown(one.name, one.reference_median), shown(one.name, one.median), one.ks, one)
+        _row(_name(one), format_value(one.name, one.reference_median), format_value(one.name, one.median), one.ks, one)
         for one in found.numbers
     ]
     if (labels := found.labels) is not None:

@@ -87,11 +87,11 @@ def _watched() -> None:
         return
     with before:
         chosen = log.choose_what(monitor, way)
-    _shown(chosen, title)
+    _draw_report(chosen, title)
     cases.window(monitor)
 
 
-def _shown(chosen: Chosen, title: DeltaGenerator) -> None:
+def _draw_report(chosen: Chosen, title: DeltaGenerator) -> None:
     seen = log.read(
         ("seen", *chosen.stamp),
         lambda: chosen.monitor.observations(

@@ -72,7 +72,7 @@ def example(model: str, whose: str) -> Trial:
     return Trial(catalog.spec(model), {}, shared=True)
 
 
-def given(model: ModelSpec) -> Iterator[tuple[str, bool, Callable[[], Image]]]:
+def list_pictures(model: ModelSpec) -> Iterator[tuple[str, bool, Callable[[], Image]]]:
     """Yield (name, whether it is unchanged, a function that makes the picture) of every picture, in order."""
     found = bundled_pictures.known_to(model)
     for plain, ways in ((True, bundled_pictures.AS_THEY_ARE), (False, tuple(bundled_pictures.WORSE))):
@@ -81,7 +81,7 @@ def given(model: ModelSpec) -> Iterator[tuple[str, bool, Callable[[], Image]]]:
 
 
 def _run(status: TrialStatus, cancel: Event, model: ModelSpec, options: dict[str, Any], monitor: Monitor) -> None:
-    explainer, every = explain.Explainer(model.id), list(given(model))
+    explainer, every = explain.Explainer(model.id), list(list_pictures(model))
     with contextlib.suppress(Cancelled):
         for number, (name, plain, make) in enumerate(every):
             if cancel.is_set():

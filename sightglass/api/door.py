@@ -87,7 +87,7 @@ class Door:
             if path == STREAM and policy.in_use().asks and caller.user is not None:
                 receive = heard = _WhileAllowed(receive, caller.user, caller.visit, headers_of(scope))
             with users.acting(caller.user or users.NOBODY):
-                await self.behind(_told(scope, path, caller), receive, send)
+                await self.behind(_extend_scope(scope, path, caller), receive, send)
             if heard is not None and heard.ended:
                 await send({"type": "websocket.close", "code": REFUSED, "reason": "Sign in again."})
         elif scope["type"] == "websocket":
@@ -152,7 +152,7 @@ class Door:
         return problems.response(refused or problems.key_needed(any(secrets_in(headers))), path)
 
 
-def _told(scope: Scope, path: str, caller: Caller) -> Scope:
+def _extend_scope(scope: Scope, path: str, caller: Caller) -> Scope:
     """Return the scope for what is behind the door: with the user, and for a page's script with a sealed header."""
     headers = [(name, value) for name, value in scope["headers"] if name.lower() != visit.HEADER.encode()]
     if path == STREAM and caller.visit is not None:

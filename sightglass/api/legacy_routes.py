@@ -40,19 +40,19 @@ class LegacyClassRequest(LegacyRequest):
 
     @model_validator(mode="after")
     def _single_class(self) -> LegacyClassRequest:
-        given = self._given()
+        given = self._collect_classes()
         if len(given) > 1:
             raise ValueError(f"names a class as {' and as '.join(given)}: send one of them.")
         return self
 
-    def _given(self) -> dict[str, str | int]:
+    def _collect_classes(self) -> dict[str, str | int]:
         names = (name for name in LegacyClassRequest.model_fields if "class" in name)
         return {name.rstrip("_"): value for name in names if (value := getattr(self, name)) is not None}
 
     @property
     def wanted(self) -> str | int | None:
         """Return the class, whichever field names it."""
-        return next(iter(self._given().values()), None)
+        return next(iter(self._collect_classes().values()), None)
 
 
 class LegacyAnswer(BaseModel):

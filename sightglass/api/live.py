@@ -166,7 +166,7 @@ class _Session:
                 self.last, jpeg = message.frame(data, self.last)
                 self.viewer.offer(self.last, jpeg)
             else:
-                self._hear(message.words(given.get("text") or ""))
+                self._hear(message.parse_message(given.get("text") or ""))
 
     async def _ask_again(self) -> None:
         """Raise BadMessage, which closes the socket, once this person has signed out or is off the list."""

@@ -56,10 +56,10 @@ async def run_queued(request: Request, work: Callable[[threading.Event], T]) -> 
     """Run `work` in the application's queue and return its result; `request.state.before` is its place there."""
     settings: Settings = request.app.state.settings
 
-    def place(before: int) -> None:
+    def store_place(before: int) -> None:
         request.state.before = before
 
-    result: T = await request.app.state.queue.run(work, timeout=settings.timeout, place=place)
+    result: T = await request.app.state.queue.run(work, timeout=settings.timeout, place=store_place)
     return result
 
 

@@ -229,11 +229,11 @@ def _where(loc: Sequence[str | int]) -> str:
 def _what(errors: Sequence[Mapping[str, Any]]) -> str:
     """Return the errors of a union's branches for one value as one; those of the value's own type alone, if any."""
     fit = [error for error in errors if not error["type"].endswith(("_type", "_parsing", "_from_float"))]
-    first, *others = dict.fromkeys(_words(error) for error in fit or errors)
+    first, *others = dict.fromkeys(_describe_error(error) for error in fit or errors)
     return first + "".join(f" or {words.removeprefix('should be ')}" for words in others)
 
 
-def _words(error: Mapping[str, Any]) -> str:
+def _describe_error(error: Mapping[str, Any]) -> str:
     # Here: the dashboard's server needs this module before its first page.
     from sightglass.explain.phrases import plural
 

@@ -61,10 +61,10 @@ class SecurityHeaders:
                 given = {name.lower() for name, _ in message.get("headers", ())}
                 missing = ((name, value) for name, value in wanted.items() if name.encode() not in given)
                 more = [(name.encode(), value.encode()) for name, value in missing]
-                message = {**message, "headers": [*map(kept, message.get("headers", ())), *more]}
+                message = {**message, "headers": [*map(secure_cookie, message.get("headers", ())), *more]}
             await send(message)
 
-        def kept(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+        def secure_cookie(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
             name, value = header
             # Streamlit's own cookies, of a provider's sign-in too, would go over an open line as well.
             open_line = name.lower() == b"set-cookie" and b"; secure" not in value.lower()

@@ -72,7 +72,7 @@ class Group:
     def count(self) -> int:
         return len(self.frame)
 
-    def drawn(self, unseen: Unseen = "light") -> NDArray[np.uint8]:
+    def draw_mean(self, unseen: Unseen = "light") -> NDArray[np.uint8]:
         """Draw the mean map, uint8 (SIDE, SIDE, 3) RGB; what the model saw in none of the pictures is hatched."""
         grown = cv2.resize(self.mean, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
         frame = self.frame
@@ -170,7 +170,7 @@ def ordered(frame: Frame, order: str) -> Frame:
     return frame.sort_values(column, ascending=rising, kind="stable", na_position="last")
 
 
-def kept(frame: Frame, *, only: str = "all", predicted: str | None = None, text: str = "") -> Frame:
+def filter_rows(frame: Frame, *, only: str = "all", predicted: str | None = None, text: str = "") -> Frame:
     """Filter; `only`: all, wrong, right, unsure (below a half), apart (the second model predicts another class) or
     unproved (the map is not clearly better than random places)."""
     masks = {
@@ -217,7 +217,7 @@ def farthest(frame: Frame, most: int = 12) -> tuple[Frame, str]:
 
 def right_beside(frame: Frame, pair: Confusion) -> list[Group]:
     """Return the mean maps of the correct predictions of a confusion's two classes."""
-    right = kept(frame, only="right")
+    right = filter_rows(frame, only="right")
     return classes(right[(right["labelled"] == pair.labelled) | (right["predicted"] == pair.predicted)])
 
 

@@ -22,8 +22,8 @@ def matched(names: Iterable[str], classes: Collection[str]) -> Mapping[str, froz
     >>> matched(["Guitars", "2023"], ["acoustic guitar", "electric guitar", "drum"])
     {'Guitars': frozenset({'acoustic guitar', 'electric guitar'})}
     """
-    spelled = {name: [_words(part) for part in (name, *name.split(","))] for name in classes}
-    found = {name: _classes(_words(name), spelled) for name in dict.fromkeys(names)}
+    spelled = {name: [_split_words(part) for part in (name, *name.split(","))] for name in classes}
+    found = {name: _classes(_split_words(name), spelled) for name in dict.fromkeys(names)}
     return {name: every for name, every in found.items() if every}
 
 
@@ -42,7 +42,7 @@ def _classes(wanted: tuple[str, ...], spelled: Mapping[str, list[tuple[str, ...]
     )
 
 
-def _words(text: str) -> tuple[str, ...]:
+def _split_words(text: str) -> tuple[str, ...]:
     """Return the words of a name in lower case, the last in its singular."""
     words = re.findall(r"[^\W_]+", text.casefold())
     return (*words[:-1], _singular(words[-1])) if words else ()

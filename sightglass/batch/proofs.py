@@ -57,7 +57,7 @@ def summed(frame: pd.DataFrame) -> tuple[int, int] | None:
     return int(found.sum()), len(found)
 
 
-def words(frame: pd.DataFrame) -> str:
+def describe_proofs(frame: pd.DataFrame) -> str:
     """Return `12 of 15 maps show more than random places do`; empty without a proof."""
     found = summed(frame)
     return "" if found is None else f"{found[0]:,} of {found[1]:,} maps show more than random places do"

@@ -35,7 +35,7 @@ def html(folder: Path) -> str:
     frame = analysis.load(folder)
     far = analysis.unusual(frame)
     names = distinct_names(list(frame["picture"]))
-    unsure, wrong = analysis.kept(frame, only="unsure"), analysis.kept(frame, only="wrong")
+    unsure, wrong = analysis.filter_rows(frame, only="unsure"), analysis.filter_rows(frame, only="wrong")
     counted = frame["wrong"].notna().sum()
     numbers = [("Pictures", f"{len(frame):,}"), ("Below 50 % sure", f"{len(unsure):,}")]
     if counted:
@@ -79,7 +79,7 @@ def _unproved(folder: Path, frame: Any, names: dict[str, str]) -> list[tuple[str
     """Return the section of maps that are not clearly better than random places; none where maps were not proved."""
     if proofs.summed(frame) is None:
         return []
-    rows = analysis.ordered(analysis.kept(frame, only="unproved"), "random")
+    rows = analysis.ordered(analysis.filter_rows(frame, only="unproved"), "random")
     about = f"Hiding what these maps show changes no more than hiding other places, the worst first. {_most(rows)}"
     tiles = _tiles(folder, rows, names, lambda row: f"{row['over_random']:+.2f} beside random places")
     return [("Maps not to trust", about, tiles)]

@@ -125,7 +125,7 @@ def batch(
             "in cloud storage, as s3://bucket/photos.",
         ),
     ],
-    asked: cli.Asked,
+    asked: cli.EngineOptions,
     options: BatchOptions,
 ) -> int:
     """Explain thousands of pictures: a map file for each, and one table of predictions, scores and all statistics.
@@ -164,7 +164,7 @@ def batch(
 def _run(
     source: list[str],
     options: BatchOptions,
-    asked: cli.Asked,
+    asked: cli.EngineOptions,
     progress: Progress,
     cancel: threading.Event,
     monitor: Monitor | None,
@@ -186,7 +186,7 @@ def _run(
         workers=options.workers,
         batch_size=options.batch_size,
         colormap=options.colormap,
-        **_drawn(options),
+        **_get_size_and_opacity(options),
         prove=options.prove,
         matrix=options.matrix,
         resume=not options.restart,
@@ -206,7 +206,7 @@ def _say_proved(console: Console, folder: Path) -> Json:
 
     rows, found = table.read(folder), matrix.read(folder)
     better, proved = proofs.summed(rows) or (0, 0)
-    console.say(f"{proofs.words(rows)}.")
+    console.say(f"{proofs.describe_proofs(rows)}.")
     if found is not None:
         console.say(found.sentence)
         console.table(matrix.HEAD, matrix.rows(found, METHODS), right=matrix.HEAD[2:])
@@ -218,7 +218,7 @@ def _say_proved(console: Console, folder: Path) -> Json:
     }
 
 
-def _drawn(options: BatchOptions) -> Json:
+def _get_size_and_opacity(options: BatchOptions) -> Json:
     """Return size and opacity where they were given."""
     size = {} if options.size is None else {"side": options.size or None}
     return size | ({} if options.alpha is None else {"alpha": options.alpha})

@@ -59,7 +59,7 @@ class CompareOptions(cli.OutputOptions, cli.LoadOptions):
     python -m sightglass compare bus.jpg --class trolleybus --question why --json
     """,
 )
-def compare(picture: cli.Picture, asked: cli.Asked, options: CompareOptions) -> int:
+def compare(picture: cli.Picture, asked: cli.EngineOptions, options: CompareOptions) -> int:
     """Explain one picture with a small, a medium and a large model, or any others: what each predicts, how long it
     takes here, and how far they look at the same place.
 
@@ -90,7 +90,7 @@ def compare(picture: cli.Picture, asked: cli.Asked, options: CompareOptions) -> 
 
 
 def _compared(
-    image: Image, asked: cli.Asked, options: CompareOptions, progress: Progress
+    image: Image, asked: cli.EngineOptions, options: CompareOptions, progress: Progress
 ) -> tuple[Comparison, list[Side]]:
     """Return the comparison and, with --box, the object in each model."""
     from sightglass.explain.comparison.models import Comparison, measure

@@ -68,7 +68,7 @@ class DetectOptions(cli.OutputOptions, cli.LoadOptions):
     python -m sightglass detect bus.jpg --box 2 --part left --json
     """,
 )
-def detect(pictures: cli.Pictures, asked: cli.Asked, options: DetectOptions) -> int:
+def detect(pictures: cli.Pictures, asked: cli.EngineOptions, options: DetectOptions) -> int:
     """Show what a detector finds in a picture, and where it looked for each box.
 
     Each picture's folder gets *_original.jpg, *_detection.jpg with the boxes, *_gradcam.jpg with all maps under them,
@@ -80,7 +80,7 @@ def detect(pictures: cli.Pictures, asked: cli.Asked, options: DetectOptions) -> 
     if (options.box or options.candidate or options.missing) and per != "detection":
         raise Problem(f"--box, --candidate and --missing are for single detections: leave --per {per} out.")
     boxes = [cli.box_number(number) for number in options.box or ()]
-    places = [_place(text) for text in options.missing or ()]
+    places = [_parse_place(text) for text in options.missing or ()]
     formats = parse_formats(options.also)
     console, style = Console(options.json), options.style(even=False)
     name = options.model or catalog.detector()
@@ -112,7 +112,7 @@ class Targets:
 
     @staticmethod
     def of(
-        asked: cli.Asked,
+        asked: cli.EngineOptions,
         explainer: Explainer,
         candidates: Sequence[str],
         boxes: list[int],
@@ -208,7 +208,7 @@ def _candidate(text: str, labels: Sequence[str]) -> tuple[int, int]:
     return int(anchor), cli.class_indices([name.strip()], labels)[0]
 
 
-def _place(text: str) -> tuple[str, Box]:
+def _parse_place(text: str) -> tuple[str, Box]:
     """Return the text and its two corners in pixels of the picture, in any order; a point is both."""
     try:
         edges = [float(edge) for edge in text.split(",")]

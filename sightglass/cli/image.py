@@ -46,7 +46,7 @@ class ClassOptions(cli.OutputOptions, cli.ModelOptions):
     python -m sightglass image bus.jpg --json | jq .results[0].headline
     """,
 )
-def image(pictures: cli.Pictures, asked: cli.Asked, options: ImageOptions) -> int:
+def image(pictures: cli.Pictures, asked: cli.EngineOptions, options: ImageOptions) -> int:
     """Show what a model predicts for a picture, and where it looked for each of its best predictions.
 
     Each picture's folder gets gradcam_prediction.png (picture, heatmap, overlay), an overlay for each of the best
@@ -77,7 +77,7 @@ def image(pictures: cli.Pictures, asked: cli.Asked, options: ImageOptions) -> in
     python -m sightglass class bus.jpg --class goldfish --json | jq .results[0].classes[0].rank
     """,
 )
-def class_(pictures: cli.Pictures, asked: cli.Asked, options: ClassOptions) -> int:
+def class_(pictures: cli.Pictures, asked: cli.EngineOptions, options: ClassOptions) -> int:
     """Show what speaks for a class of your choice, given by name or index, whatever the model predicts.
 
     Each class gets class_analysis_<class>.json (its rank among all classes, its score, its map in numbers and how far
@@ -101,7 +101,7 @@ def class_(pictures: cli.Pictures, asked: cli.Asked, options: ClassOptions) -> i
 
 
 def _loaded(
-    console: Console, asked: cli.Asked, options: ImageOptions | ClassOptions
+    console: Console, asked: cli.EngineOptions, options: ImageOptions | ClassOptions
 ) -> tuple[Explainer, dict[str, Any]]:
     """Return the explainer, and its options checked, with the classes to explain as targets."""
     with console.progress(f"Loading {options.model}") as progress:

@@ -107,7 +107,7 @@ ExtraFormats = Annotated[
 ]
 
 
-class Asked(dict[str, Any]):
+class EngineOptions(dict[str, Any]):
     """The options of the engine that a verb was given, by their names in the library; unset ones are left out.
 
     A parameter with this annotation stands for the flags of all options that are declared for the verb. Classes are
@@ -143,7 +143,7 @@ def verb(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..., 
     """Register a function as a verb of `app`: its docstring is the help text, and the examples are shown below it.
 
     A parameter annotated with a dataclass stands for all of its fields, each of them an option, and one annotated with
-    `Asked` for the engine's options that the verb has.
+    `EngineOptions` for the engine's options that the verb has.
     """
 
     def register(function: Callable[..., int]) -> Callable[..., int]:
@@ -165,9 +165,9 @@ def _expanded(function: Callable[..., int], verb: str) -> Callable[..., int]:
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))
 
     for name, hint in get_type_hints(function, include_extras=True).items():
-        if hint is Asked:
+        if hint is EngineOptions:
             flags = _engine_flags(verb)
-            groups[name] = _read_asked, [*flags]
+            groups[name] = _read_options, [*flags]
             for option_name, kind in flags.items():
                 add(option_name, kind, None)
         elif isinstance(hint, type) and is_dataclass(hint):
@@ -203,9 +203,9 @@ def _engine_flags(verb: str) -> dict[str, Any]:
     return found
 
 
-def _read_asked(**given: Any) -> Asked:
+def _read_options(**given: Any) -> EngineOptions:
     """Return options as an Explainer takes them; raise Problem for one that it would refuse by another name."""
-    found = Asked({name: value for name, value in given.items() if value not in (None, [])})
+    found = EngineOptions({name: value for name, value in given.items() if value not in (None, [])})
     for name in found.keys() & {"layers", "vocabulary"}:
         found[name] = tuple(word.strip() for text in found[name] for word in text.split(",") if word.strip())
     if "method" in found:
@@ -244,7 +244,7 @@ def check_options(explainer: Explainer, options: dict[str, Any]) -> None:
         questions.settings(explainer.resident, options["question"])
 
 
-def known_labels(asked: Asked, explainer: Explainer) -> Sequence[str]:
+def known_labels(asked: EngineOptions, explainer: Explainer) -> Sequence[str]:
     """Return the labels of the model's classes, which are the examples or words that it is given, if any."""
     given = Options.parse({name: asked[name] for name in ("vocabulary", "examples") if name in asked})
     if given.examples:
@@ -252,7 +252,7 @@ def known_labels(asked: Asked, explainer: Explainer) -> Sequence[str]:
     return explainer.with_vocabulary(explainer.resident, given, None).adapter.labels
 
 
-def with_classes(asked: Asked, explainer: Explainer) -> dict[str, Any]:
+def with_classes(asked: EngineOptions, explainer: Explainer) -> dict[str, Any]:
     """Return the options with the classes to explain by index; raise ModelProblem for one that there is not."""
     if "targets" not in asked:
         return asked

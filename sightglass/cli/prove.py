@@ -57,7 +57,7 @@ class ProveOptions(cli.ModelOptions):
     python -m sightglass prove bus.jpg --json | jq .sentence
     """,
 )
-def prove(picture: cli.Picture, asked: cli.Asked, options: ProveOptions) -> int:
+def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions) -> int:
     """Test a map: hide the hottest part of the picture, keep nothing else, and see what the model still says, beside
     the same with maps that know nothing.
 
@@ -89,7 +89,7 @@ def prove(picture: cli.Picture, asked: cli.Asked, options: ProveOptions) -> int:
     return 0
 
 
-def _explained(image: Image, asked: cli.Asked, options: ProveOptions, progress: Progress) -> Explanation:
+def _explained(image: Image, asked: cli.EngineOptions, options: ProveOptions, progress: Progress) -> Explanation:
     """Return an explanation with the one map to prove."""
     if options.map is not None and options.class_ is not None:
         raise Problem("--map is one answer, and --class one class: leave one of them out.")

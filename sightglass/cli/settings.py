@@ -56,7 +56,7 @@ def _memory() -> tuple[dict[str, float], str | None]:
 
 
 def _rows() -> list[Json]:
-    from sightglass.common.environment import Settings, malformed, shown_default, variable
+    from sightglass.common.environment import Settings, describe_default, malformed, variable
     from sightglass.common.settings import settings
 
     found, problems, rows = settings(), malformed(), []
@@ -66,7 +66,7 @@ def _rows() -> list[Json]:
             {
                 "name": variable(field),
                 "value": str(getattr(found, field)) if value and field in SECRET else value,
-                "default": shown_default(field),
+                "default": describe_default(field),
                 "meaning": declared.description,
                 "problem": problems.get(field),
             }

@@ -85,7 +85,7 @@ def similarity(
     pictures: Annotated[
         list[str], typer.Argument(metavar="A [B]", help="The query, and the picture to compare it with.")
     ],
-    asked: cli.Asked,
+    asked: cli.EngineOptions,
     options: SimilarityOptions,
 ) -> int:
     """Show how similar two pictures are to a model, and which regions of each make them so.
@@ -181,7 +181,7 @@ def _gallery(
         console.warn(sentence if name in sentence else f"{name}: {sentence}")
     made: list[Json] = []
 
-    def drawn() -> Iterator[File]:
+    def export_files() -> Iterator[File]:
         yield similarity_files.of_ranking(found)
         for i, hit in enumerate(found.hits[: options.top]):
             progress(i / min(options.top, len(found.hits)), f"Map of {hit.name}")
@@ -189,7 +189,7 @@ def _gallery(
             made.append(similarity_files.summary(pair, None) | {"rank": i + 1})
             yield similarity_files.of_pair(pair, i + 1)
 
-    written = result_folder.write(folder, drawn())
+    written = result_folder.write(folder, export_files())
     console.say(f"{query.name} against {phrases.plural(len(found.hits), 'picture')}: {baseline.words}")
     rows = [
         (str(i + 1), hit.item.key, f"{hit.score:.2f}", baseline.verdict(hit.score)) for i, hit in enumerate(found.hits)

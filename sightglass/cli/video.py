@@ -81,7 +81,7 @@ class VideoOptions(FrameOptions, cli.OutputOptions, cli.ModelOptions):
 )
 def video(
     clip: Annotated[str, typer.Argument(metavar="CLIP", help="A video file: MP4, MOV, WebM, MKV, GIF or AVI.")],
-    asked: cli.Asked,
+    asked: cli.EngineOptions,
     options: VideoOptions,
 ) -> int:
     """Show where a model looks in a clip: the clip with the maps over it, a timeline, and the moments of change.

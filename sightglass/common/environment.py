@@ -303,7 +303,7 @@ def _sentence(field: str, text: str) -> str:
     return f"{variable(field)} is {said}: give {extra['give'] or 'a shorter path'}."
 
 
-def shown_default(field: str) -> str:
+def describe_default(field: str) -> str:
     """Return a field's default as a table of the settings shows it; empty where there is none."""
     declared = Settings.model_fields[field]
     extra = declared.json_schema_extra

@@ -87,7 +87,7 @@ def _scenes(data: bytes, files: list[zipfile.ZipInfo]) -> Iterator[Scene]:
             (scene,) = scenes(archive.read(info))
             if scene.picture is not None:
                 _check_picture(scene)
-            yield replace(scene, commands=tuple(filter(command.made_here, scene.commands)))
+            yield replace(scene, commands=tuple(filter(command.is_own_command, scene.commands)))
 
 
 @contextlib.contextmanager

@@ -109,19 +109,19 @@ class Page:
 
 def pages(scene: Scene) -> list[Page]:
     """Return the page of a scene, and a second one for its proof."""
-    notes = "\n\n".join(part for part in (scene.notes, made(scene)) if part)
+    notes = "\n\n".join(part for part in (scene.notes, describe_making(scene)) if part)
     if scene.clip is not None:
         place = _within(scene.size, Place(_EDGE, 27, WIDTH - 2 * _EDGE, _FOOT - 27))
         return [Page((*_heads(scene.title, scene.sentence), Film(place)), notes)]
     if scene.picture is None:
-        return [Page(tuple(_words(scene)), notes)]
+        return [Page(tuple(_lay_out_texts(scene)), notes)]
     found = [Page((*_heads(scene.title, scene.sentence), *_panels(scene)), notes)]
     if scene.proof is not None:
         found.append(Page((*_heads(scene.title, scene.proof.sentence), *_proof(scene)), notes))
     return found
 
 
-def made(scene: Scene) -> str:
+def describe_making(scene: Scene) -> str:
     """Say in a few lines what made a scene: models, answers, how its maps are drawn, and the commands that make them.
 
     Empty where no model did.
@@ -161,7 +161,7 @@ def _heads(title: str, sentence: str) -> list[Text]:
     return found + ([Text(sentence, below, size_of(sentence, below, 3.6), soft=True)] if sentence else [])
 
 
-def _words(scene: Scene) -> list[Text]:
+def _lay_out_texts(scene: Scene) -> list[Text]:
     across = WIDTH - 2 * _EDGE - 12
     above = Place(_EDGE, 18, across, 27)
     below = Place(_EDGE, 48, across, 34)
@@ -188,7 +188,7 @@ def _panels(scene: Scene) -> list[Text | Sight | Bars]:
             return [Sight(0, _within(scene.size, room), None)]
         left = sight.left + sight.width + _GAP
         beside = Place(left, room.top, min(WIDTH - _EDGE - left, 90), room.height)
-        return [Sight(first, sight, _shown(scene, first)), *_bars(scene, first, beside, 7)]
+        return [Sight(first, sight, _choose_map(scene, first)), *_bars(scene, first, beside, 7)]
     found: list[Text | Sight | Bars] = []
     wide, rows = (room.width - _GAP * (len(panels) - 1)) / len(panels), 2 if scene.size[1] > scene.size[0] else 3
     letters = min(size_of(panel.name, Place(0, 0, wide, 4.5), 3.2, bold=True) for panel in panels)
@@ -197,12 +197,12 @@ def _panels(scene: Scene) -> list[Text | Sight | Bars]:
         head = Place(left, room.top, wide, 4.5)
         found.append(Text(panel.name, head, letters, bold=True))
         sight = _within(scene.size, Place(left, room.top + 5.5, wide, room.height - 5.5 - below))
-        found.append(Sight(i, sight, _shown(scene, i)))
+        found.append(Sight(i, sight, _choose_map(scene, i)))
         found += _bars(scene, i, Place(left, sight.top + sight.height + 1, wide, 6.0 * rows), rows)
     return found
 
 
-def _shown(scene: Scene, panel: int) -> int | None:
+def _choose_map(scene: Scene, panel: int) -> int | None:
     """Return the map that a panel shows first: its own first one, or of another chosen answer that of the same name."""
     view, maps = scene.view, scene.panels[panel].maps
     if view.mode == "picture" or not maps:
@@ -215,7 +215,7 @@ def _shown(scene: Scene, panel: int) -> int | None:
 
 
 def _bars(scene: Scene, panel: int, place: Place, most: int) -> list[Bars]:
-    answers, at = scene.panels[panel].answers, _shown(scene, panel)
+    answers, at = scene.panels[panel].answers, _choose_map(scene, panel)
     if not answers:
         return []
     chosen = None

@@ -92,7 +92,7 @@ def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
         name or result.model.name,
         result.model.task,
         result.predictions,
-        [_of_heatmap(result, i) for i in _shown(len(result.heatmaps), index)],
+        [_of_heatmap(result, i) for i in _select_maps(len(result.heatmaps), index)],
         (result.image.width, result.image.height),
     )
 
@@ -102,7 +102,7 @@ def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
     from sightglass.models.catalog import catalog
 
     spec = catalog().get(record.model)
-    chosen = [maps[i] for i in _shown(len(maps), record.index)]
+    chosen = [maps[i] for i in _select_maps(len(maps), record.index)]
     return _panel(
         spec.name if spec else record.model,
         record.task,
@@ -112,13 +112,13 @@ def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
     )
 
 
-def _shown(count: int, index: int) -> list[int]:
+def _select_maps(count: int, index: int) -> list[int]:
     if index < MAX_MAPS:
         return list(range(min(count, MAX_MAPS)))
     return [*range(MAX_MAPS - 1), index]
 
 
-def place(index: int) -> int:
+def locate_map(index: int) -> int:
     """Return where a panel has the map of that index."""
     return min(index, MAX_MAPS - 1)
 

@@ -117,10 +117,10 @@ def _text(slide: Any, item: Text) -> None:
     else:
         shape = slide.shapes.add_textbox(*_placed(item.place))
         shape.name = "Sentence" if item.soft else item.words
-    _words(shape, item.words, item.size, SOFT if item.soft else INK, bold=item.bold)
+    _write_text(shape, item.words, item.size, SOFT if item.soft else INK, bold=item.bold)
 
 
-def _words(shape: Any, words: str, size: float, colour: tuple[int, int, int], *, bold: bool = False) -> None:
+def _write_text(shape: Any, words: str, size: float, colour: tuple[int, int, int], *, bold: bool = False) -> None:
     from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 
     frame = shape.text_frame
@@ -182,7 +182,7 @@ def _box(slide: Any, place: Place, box: tuple[float, float, float, float], words
         tag.line.fill.background()
         tag.shadow.inherit = False
         tag.name = f"Label: {words}"
-        _words(tag, words, SMALL, GROUND, bold=True)
+        _write_text(tag, words, SMALL, GROUND, bold=True)
 
 
 def _bars(slide: Any, item: Bars) -> None:

@@ -78,19 +78,19 @@ def _lies(steps: int) -> Iterator[Scene]:
     found = Explainer(CLASSIFIERS["small"])(image, top_k=2)
     first, second = (heatmap.target.label for heatmap in found.heatmaps)
     half = found.statistics[0].half_heat_area
-    yield _said(
+    yield _set_texts(
         views.of_map(found),
         words.names_it(first, found.predictions[0].score, half),
         "Build it up: first the picture, then what the model says, then where it looked.\nBright means: this place "
         "speaks for the answer. The dark edge was cut off before the model saw the picture.",
     )
-    yield _said(
+    yield _set_texts(
         views.of_map(found, 1),
         words.other_answer(first, second, found.overlap(0, 1)),
         "The same picture and the same model; only the question changed. Press 1 and 2 to go back and forth.",
     )
     proof = found.prove(0, steps=steps)
-    yield _said(
+    yield _set_texts(
         views.of_map(found),
         words.test_of_a_map(proof.difference("random").clear, proof.sentence),
         "A picture alone proves nothing. So hide the bright part and ask the model again; then hide as much elsewhere. "
@@ -98,7 +98,7 @@ def _lies(steps: int) -> Iterator[Scene]:
     )
     method = "eigencam"
     flat = Explainer(CLASSIFIERS["small"])(image, targets=(first, second), method=method)
-    yield _said(
+    yield _set_texts(
         views.of_map(flat),
         words.same_for_all(METHODS[method].name, first, second, flat.overlap(0, 1)),
         "Press 1 and 2: the question changes. Watch whether the picture does.",
@@ -119,7 +119,7 @@ def _lies(steps: int) -> Iterator[Scene]:
     )
 
 
-def _said(scene: Scene, said: tuple[str, str], notes: str) -> Scene:
+def _set_texts(scene: Scene, said: tuple[str, str], notes: str) -> Scene:
     """Return a scene with the words of a ready deck."""
     title, sentence = said
     return replace(scene, title=title, sentence=sentence, notes=notes)
@@ -143,11 +143,11 @@ def _sizes(steps: int) -> Iterator[Scene]:
     ]
     label = next(one.heatmaps[0].target.label for one in aligned.explanations if one.heatmaps)
     note = "Now all three are asked about one and the same answer, so that their maps can be compared."
-    yield _of_models(aligned, words.same_place(label, pairs), note)
+    yield _of_models(aligned, words.compare_places(label, pairs), note)
     other = _compared(CLASSIFIERS, "china")
     note = "Another photograph. A larger model is not always surer, and being surer is not being right."
     yield _of_models(other, words.agree(_answers(other)), note)
-    yield _held(aligned, steps // 2)
+    yield _make_proof_slide(aligned, steps // 2)
     yield _price(bus)
     yield _detectors()
     yield Scene(
@@ -167,7 +167,7 @@ def _compared(models: dict[str, str], picture: str, **options: Any) -> Compariso
 
 def _of_models(comparison: Comparison, said: tuple[str, str], notes: str) -> Scene:
     names = [name.capitalize() for name in comparison.names]
-    return _said(views.of_models(comparison, names), said, notes)
+    return _set_texts(views.of_models(comparison, names), said, notes)
 
 
 def _answers(comparison: Comparison) -> list[tuple[str, str, float]]:
@@ -175,10 +175,10 @@ def _answers(comparison: Comparison) -> list[tuple[str, str, float]]:
     return [(name, one.label, one.score) for name, one in best if one is not None]
 
 
-def _held(comparison: Comparison, steps: int) -> Scene:
+def _make_proof_slide(comparison: Comparison, steps: int) -> Scene:
     proofs = [one.prove(0, steps=steps) for one in comparison.explanations]
     gains = [proof.difference("random") for proof in proofs]
-    said = words.held([(name, gain.clear, gain.mean) for name, gain in zip(comparison.names, gains, strict=True)])
+    said = words.judge_maps([(name, gain.clear, gain.mean) for name, gain in zip(comparison.names, gains, strict=True)])
     scene = _of_models(comparison, said, "Press P: the bright part is hidden, and as much elsewhere.")
     each = "\n".join(
         f"{name.capitalize()}: {proof.sentence}" for name, proof in zip(comparison.names, proofs, strict=True)

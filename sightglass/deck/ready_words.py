@@ -70,7 +70,7 @@ def agree(answers: Sequence[tuple[str, str, float]]) -> tuple[str, str]:
     return (title if surest == largest else f"{title}: not the {largest} one"), sentence
 
 
-def same_place(label: str, pairs: Sequence[tuple[str, str, float]]) -> tuple[str, str]:
+def compare_places(label: str, pairs: Sequence[tuple[str, str, float]]) -> tuple[str, str]:
     """Title and sentence of several models' maps of one answer: (size, size, overlap of the hottest fifths)."""
     one, other, least = min(pairs, key=lambda pair: pair[2])
     title = "They look at the same place" if least >= SAME_PLACE else "The same answer, from different places"
@@ -106,7 +106,7 @@ def _false(count: int) -> str:
     return f" and {count} that {'is' if count == 1 else 'are'} not there" if count else ""
 
 
-def held(models: Sequence[tuple[str, bool, float]]) -> tuple[str, str]:
+def judge_maps(models: Sequence[tuple[str, bool, float]]) -> tuple[str, str]:
     """Title and sentence of several models' proved maps: (size, whether its map beats random places, by how much)."""
     good = [size for size, clear, _ in models if clear]
     if len(good) == len(models):

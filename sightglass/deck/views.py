@@ -11,7 +11,7 @@ from sightglass.deck import making
 from sightglass.deck.making import shortened
 from sightglass.deck.scene import MAX_PANELS, MAX_TITLE, SceneView
 from sightglass.explain.findings.diagnosis import describe_map, diagnose, headline
-from sightglass.explain.methods import made_with
+from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import listing, megabytes
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.style import Style
@@ -51,7 +51,7 @@ def of_map(explanation: Explanation, index: int = 0, look: Mapping[str, Any] | N
 
         of_map(Explainer()("bus.jpg"), look={"mode": "contour"}).title
     """
-    proof, at = explanation.proofs.get(index), making.place(index)
+    proof, at = explanation.proofs.get(index), making.locate_map(index)
     sentence = proof.sentence if proof else describe_map(explanation, index) if explanation.heatmaps else ""
     return making.scene(
         explanation.image,
@@ -75,7 +75,7 @@ def of_models(comparison: Comparison, names: Sequence[str], look: Mapping[str, A
         [making.panel(one, name=_named(name, one)) for name, one in zip(names, shown, strict=False)],
         title=f"{verdict[:1].upper()}{verdict[1:]}",
         sentence=comparison.mixed or comparison.overlaps,
-        notes="\n".join(_made(one, 0) for one in shown),
+        notes="\n".join(_describe_map(one, 0) for one in shown),
         kind="models",
         proof=making.proof(proved[1], panel=proved[0]) if proved else None,
         view=seen_as(look),
@@ -103,7 +103,7 @@ def of_pair(found: Similarity, verdict: str) -> Scene:
         (),
         title=shortened(f"{names}: {found.score:.2f}, {verdict}", MAX_TITLE),
         sentence="Blue makes them similar, red makes them differ." if found.state == "ok" else where,
-        notes=plain(f"{where} Compared by {made_with(found.model.name, found.method, found.layers)}."),
+        notes=plain(f"{where} Compared by {describe_setup(found.model.name, found.method, found.layers)}."),
     )
 
 
@@ -127,7 +127,7 @@ def of_story(step: StoryStep, look: Mapping[str, Any] | None = None) -> Scene:
 
 def of_record(record: Record, image: Image, maps: Sequence[SavedMap], proof: Proof | None = None) -> Scene:
     """Return the scene of a record of the history as it was saved; `proof`: of its selected map."""
-    at = making.place(record.index)
+    at = making.locate_map(record.index)
     looks = maps[record.index].looks if record.index < len(maps) else ""
     first, _, rest = record.headline.partition(". ")
     return making.scene(
@@ -166,10 +166,10 @@ def verdict(explanation: Result, index: int = 0) -> str:
 def notes(explanation: Explanation, index: int) -> str:
     """Return what a speaker should know: how the map was made, and what limits it."""
     # A proof that it has is heard in these.
-    return "\n".join((_made(explanation, index), *(plain(one.text) for one in diagnose(explanation, index))))
+    return "\n".join((_describe_map(explanation, index), *(plain(one.text) for one in diagnose(explanation, index))))
 
 
-def _made(explanation: Result, index: int) -> str:
+def _describe_map(explanation: Result, index: int) -> str:
     """Return how a map was made, in a sentence."""
     name = explanation.model.name
     if index >= len(explanation.heatmaps):
@@ -177,7 +177,7 @@ def _made(explanation: Result, index: int) -> str:
     heatmap = explanation.heatmaps[index]
     labels = list(dict.fromkeys(one.label for one in explanation.predictions))
     answers = listing(labels[:3]) if labels else "nothing"
-    made = made_with(name, heatmap.method, heatmap.layers, explanation.options.part)
+    made = describe_setup(name, heatmap.method, heatmap.layers, explanation.options.part)
     return f"Made with {made}. It answers {answers}."
 
 

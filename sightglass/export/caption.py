@@ -93,10 +93,10 @@ def caption(explanation: Result, index: int) -> str:
     left, top, right, bottom = heatmap.seen
     if (right - left) * (bottom - top) < explanation.image.width * explanation.image.height:
         sentences.append("The model did not see the faded part.")
-    return " ".join([*sentences, made(explanation)])
+    return " ".join([*sentences, describe_versions(explanation)])
 
 
-def made(explanation: Result) -> str:
+def describe_versions(explanation: Result) -> str:
     """Return versions and hashes in one sentence."""
     recipe = explanation.recipe
     known = ("sightglass", "torch", "torchvision", "timm", "ultralytics")
@@ -119,7 +119,7 @@ def inside_boxes(explanation: Result, index: int) -> str:
     own = own_boxes(explanation.options.per, len(explanation.own(index)))
     which = own.replace("own ", "")
     return (
-        f"Evidence by boxes: {phrases.listing(numbers.words(own))}; {which} {'is' if which == 'its box' else 'are'} "
+        f"Evidence by boxes: {phrases.listing(numbers.describe(own))}; {which} {'is' if which == 'its box' else 'are'} "
         f"{percent(numbers.area)} of the area."
     )
 

@@ -57,7 +57,7 @@ def replay(recipe: Recipe, file: str = "recipe.json") -> str:
     return shlex.join([*_BEGIN, "replay", file, "--picture", recipe.picture_name])
 
 
-def made_here(text: str) -> bool:
+def is_own_command(text: str) -> bool:
     """Whether `line` could have written this, for a model of the catalogue here: others in a stranger's file are not
     shown, because they may write elsewhere, open a model's file, or do more in a shell or a terminal."""
     try:

@@ -10,7 +10,7 @@ from sightglass.common.files import file_stem
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.contact_sheet import boxes as draw_boxes
-from sightglass.explain.rendering.render import shown
+from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def files(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = Tru
 
 def _under(explanation: Result, values: NDArray[np.float32], style: Style) -> NDArray[np.uint8]:
     geometry = explanation.evidence.geometry
-    return shown(explanation.image.pixels, Field(values, geometry.extent, geometry.seen), style)
+    return paint(explanation.image.pixels, Field(values, geometry.extent, geometry.seen), style)
 
 
 def _boxed(pixels: NDArray[np.uint8], found: Sequence[Prediction], chosen: int | None = None) -> NDArray[np.uint8]:

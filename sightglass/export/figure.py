@@ -85,7 +85,7 @@ def figure(
         render.heatmap_only(heatmap.values, colormap, seen=heatmap.seen),
         explanation.overlay(index, colormap=colormap, alpha=alpha)
         if settings["even"]
-        else render.shown(explanation.image.pixels, _field(heatmap), Style(colormap=colormap, alpha=alpha)),
+        else render.paint(explanation.image.pixels, _field(heatmap), Style(colormap=colormap, alpha=alpha)),
     ]
     with LOCK, warnings.catch_warnings():
         # A letter that the font does not have is drawn as an empty box.
@@ -107,7 +107,7 @@ def _saved(
     import matplotlib
 
     with matplotlib.rc_context(STYLE):
-        drawn = _drawn(explanation, index, pictures, colormap, named=boxes)
+        drawn = _draw_page(explanation, index, pictures, colormap, named=boxes)
         out = BytesIO()
         metadata: dict[str, Json] = {
             "png": {"Software": "Sightglass"},
@@ -123,7 +123,7 @@ def _saved(
     return out.getvalue()
 
 
-def _drawn(explanation: Result, index: int, pictures: list[Pixels], colormap: str, *, named: bool) -> Figure:
+def _draw_page(explanation: Result, index: int, pictures: list[Pixels], colormap: str, *, named: bool) -> Figure:
     """Lay out the page in inches, from the top down; `named`: with boxes."""
     from matplotlib.figure import Figure
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from sightglass.explain.rendering.render import shown
+from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Pixels, Style
 
 if TYPE_CHECKING:
@@ -49,4 +49,4 @@ def placed(content: NDArray[np.float32], geometry: Geometry, size: tuple[int, in
 def overlay(heatmap: Heatmap, image: Image, longest: int, style: Style) -> Pixels:
     """Return the scaled picture under a map, as the viewer draws it."""
     small = reduced(image.pixels, longest)
-    return shown(small, field(heatmap, (small.shape[1], small.shape[0])), style)
+    return paint(small, field(heatmap, (small.shape[1], small.shape[0])), style)

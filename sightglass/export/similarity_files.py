@@ -11,7 +11,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering import color_tables, contact_sheet, contours
-from sightglass.explain.rendering.render import line_width, shown
+from sightglass.explain.rendering.render import line_width, paint
 from sightglass.explain.rendering.style import Field, Style, Unseen
 from sightglass.explain.similarity.similarity import describe_places
 from sightglass.export import table
@@ -37,7 +37,7 @@ LEVEL = 0.3
 OUTLINED = 480
 
 
-def drawn(found: Similarity, unseen: Unseen = "light") -> list[NDArray[np.uint8]]:
+def draw_pair(found: Similarity, unseen: Unseen = "light") -> list[NDArray[np.uint8]]:
     """Return both pictures under their maps, uint8 (H, W, 3); persons, told by their colours, in outlines instead.
 
     `unseen`: towards which page a part fades that the model did not see.
@@ -50,7 +50,7 @@ def drawn(found: Similarity, unseen: Unseen = "light") -> list[NDArray[np.uint8]
 def beside(found: Similarity) -> NDArray[np.uint8]:
     """Return both pictures under their maps side by side, with their names, uint8 (H, W, 3); each is 720 high."""
     names = [plain_text(side.image.name) for side in found.sides]
-    return contact_sheet.grid(drawn(found), names, columns=2, height=720, names=True)
+    return contact_sheet.grid(draw_pair(found), names, columns=2, height=720, names=True)
 
 
 def outlined(side: ComparedImage) -> NDArray[np.uint8]:
@@ -72,9 +72,9 @@ def outlined(side: ComparedImage) -> NDArray[np.uint8]:
             found = found[np.sort(first)][:, [0, 1, 0, 1]]
         halo, ink = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
         contours.cover([halo, ink], found, [2.2 * line, (1 if sign > 0 else 1.5) * line])
-        for plane, paint in ((halo, (255, 255, 255)), (ink, colour)):
+        for plane, tone in ((halo, (255, 255, 255)), (ink, colour)):
             share = plane[..., None] / 255
-            out += share * (np.array(paint, np.float32) - out)
+            out += share * (np.array(tone, np.float32) - out)
     return np.rint(out).astype(np.uint8)
 
 
@@ -88,13 +88,13 @@ def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen =
     # Squared, so that weak places are faint: the opacity of a difference is its power of 0.6.
     values = np.sign(side.signed) * side.signed**2
     field = Field(values, side.geometry.extent, side.seen, kind="difference")
-    return shown(side.image.pixels, field, style or Style(), unseen=unseen)
+    return paint(side.image.pixels, field, style or Style(), unseen=unseen)
 
 
 def of_similarity(found: Similarity, context: Context | None) -> Iterator[File]:
     """Yield similarity.jpg with both maps, pairs.jpg with the best matches, maps.npz, and similarity.json."""
     names = [side.image.name for side in found.sides]
-    yield "similarity.jpg", _drawn(drawn(found), names, _title(found))
+    yield "similarity.jpg", _draw_sheet(draw_pair(found), names, _title(found))
     if found.matches.pairs:
         grids = (found.matches.query, found.matches.gallery)
         places = [[getattr(pair, name) for pair in found.matches.pairs[:PAIRS]] for name in ("query", "gallery")]
@@ -104,23 +104,23 @@ def of_similarity(found: Similarity, context: Context | None) -> Iterator[File]:
             )
             for side, grid, cells in zip(found.sides, grids, places, strict=True)
         ]
-        yield "pairs.jpg", _drawn(numbered, names, "Equal numbers match")
+        yield "pairs.jpg", _draw_sheet(numbered, names, "Equal numbers match")
     yield MAPS, npz_bytes(_arrays(found))
     yield "similarity.json", to_json(summary(found, context)).encode()
 
 
 def of_methods(every: Sequence[Similarity]) -> File:
     """Return both pictures with their maps by each method, a row each: `methods.jpg`."""
-    panels = [panel for found in every for panel in drawn(found)]
+    panels = [panel for found in every for panel in draw_pair(found)]
     captions = [f"{side.image.name}, {METHODS[found.method].name}" for found in every for side in found.sides]
-    return "methods.jpg", _drawn(panels, captions, _title(every[0]))
+    return "methods.jpg", _draw_sheet(panels, captions, _title(every[0]))
 
 
 def of_pair(found: Similarity, rank: int) -> File:
     """Return one picture of a gallery beside the query: `top1_name.jpg`."""
     name = found.gallery.image.name
     captions = [found.query.image.name, f"{rank}. {name}"]
-    return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", _drawn(drawn(found), captions, _title(found))
+    return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", _draw_sheet(draw_pair(found), captions, _title(found))
 
 
 def summary(found: Similarity, context: Context | None) -> Json:
@@ -177,7 +177,7 @@ def _title(found: Similarity) -> str:
     return f"Similarity {found.score:.2f}. {COLOURS if found.state == 'ok' else places(found)[0]}"
 
 
-def _drawn(panels: list[NDArray[np.uint8]], captions: list[str], title: str) -> bytes:
+def _draw_sheet(panels: list[NDArray[np.uint8]], captions: list[str], title: str) -> bytes:
     captions = [plain_text(caption) for caption in captions]
     return to_jpeg(contact_sheet.grid(panels, captions, columns=2, height=480, title=plain_text(title), names=True))
 

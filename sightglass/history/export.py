@@ -70,7 +70,7 @@ def files(
         items = ((item.label, item.at_input, item.layers, item.layer_maps) for item in maps)
         yield result_folder.MAPS, npz_bytes(result_folder.named_arrays(items))
         chosen = maps[record.index]
-        drawn = render.shown(
+        drawn = render.paint(
             picture.pixels,
             Field(chosen.values, chosen.extent, chosen.seen, cells=chosen.cells),
             visible_style(record.view),
@@ -113,7 +113,7 @@ def marked(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
 def looked(image: Image, item: SavedMap, settings: Mapping[str, Any], *, dark: bool = False) -> NDArray[np.uint8]:
     """Return the picture under the map with the viewer's settings, uint8 (H, W, 3), at full size."""
     field = Field(item.values, item.extent, item.seen, cells=item.cells)
-    return render.shown(image.pixels, field, Style.of(settings), unseen="dark" if dark else "light")
+    return render.paint(image.pixels, field, Style.of(settings), unseen="dark" if dark else "light")
 
 
 def described(record: Record, maps: Iterable[SavedMap] = ()) -> Json:

@@ -108,7 +108,7 @@ def _map(found: Similarity, place: int) -> tuple[MapInfo, Blob]:
 
 def _thumbnail(found: Similarity) -> bytes:
     """Return both pictures under their maps side by side, at one height, as a JPEG."""
-    pictures = similarity_files.drawn(found, unseen="keep")
+    pictures = similarity_files.draw_pair(found, unseen="keep")
     if found.subject != "persons":
         pictures = [encoding.greyed(one, side.seen) for one, side in zip(pictures, found.sides, strict=True)]
     drawn = [Pillow.fromarray(pixels) for pixels in pictures]

@@ -128,7 +128,7 @@ class Store:
         try:
             yield
         except sqlite3.Error as error:
-            raise Problem(self._database_words(str(error))) from error
+            raise Problem(self._explain_error(str(error))) from error
         except OSError as error:
             if error.errno in DISK_FULL:
                 raise Problem(self._full) from error
@@ -142,7 +142,7 @@ class Store:
     def _unwritable(self) -> str:
         return f"The history cannot use {self.folder}: make it writable, or name another in SIGHTGLASS_HISTORY."
 
-    def _database_words(self, message: str) -> str:
+    def _explain_error(self, message: str) -> str:
         sentences = {
             ("locked", "busy"): f"The history is busy: another process has been writing to {self.folder} for "
             f"{WAIT:.0f} seconds; try again.",
@@ -197,7 +197,7 @@ class Store:
             try:
                 with self.writing() as database:
                     self._check_room(database, found, limit)
-                    self.place(database, found, ready)
+                    self.publish_files(database, found, ready)
                     write(database, found)
                 return
             except FilesChanged:
@@ -242,7 +242,7 @@ class Store:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
 
-    def place(self, database: sqlite3.Connection, blobs: Sequence[Blob], drafts: dict[str, Path]) -> None:
+    def publish_files(self, database: sqlite3.Connection, blobs: Sequence[Blob], drafts: dict[str, Path]) -> None:
         """Rename drafts to their final names, within `writing`; raise FilesChanged if an existing file is gone."""
         known = {blob.name: len(blob.data) for blob in blobs}
         touched: set[Path] = set()

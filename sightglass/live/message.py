@@ -43,7 +43,7 @@ def frame(data: bytes, last: int) -> tuple[int, bytes]:
     return number, data[HEADER.size :]
 
 
-def words(text: str) -> Json:
+def parse_message(text: str) -> Json:
     """Return a message in words, an object with a `type`; raises BadMessage."""
     if len(text) > MAX_TEXT:
         raise BadMessage(f"A message in words has at most {MAX_TEXT // 1024} KiB: send shorter ones.")

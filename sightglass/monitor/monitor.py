@@ -307,7 +307,7 @@ class Monitor(Reading):
             odd = tuple(reason.kind for reason in check(one, self.threshold_of(one.model), self.rules))
             found.append(replace(one, odd=odd, time=now))
         if add:
-            folder = self._place()
+            folder = self._require_folder()
             try:
                 for one in found:
                     self._trend.append(one.line())

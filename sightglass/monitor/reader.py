@@ -205,7 +205,7 @@ class Reading:
             # Damaged: setting it again is the remedy.
             before = None
         made = reference.Reference({**(before.models if before else {}), **made.models})
-        reference.save(made, self._place() / REFERENCE)
+        reference.save(made, self._require_folder() / REFERENCE)
         return made
 
     def reference(self) -> Reference | None:
@@ -232,7 +232,7 @@ class Reading:
         now = self.observations(model=model, source=source, since=since or own.until, until=until, limit=limit)
         return drift.compare(own, now)
 
-    def _place(self) -> Path:
+    def _require_folder(self) -> Path:
         if self.folder is None:
             raise Problem("The monitor is switched off: set SIGHTGLASS_MONITOR to a folder.")
         return self.folder

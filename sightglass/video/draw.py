@@ -111,9 +111,9 @@ class Painter:
         raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(one.raws or () for one in having), strict=True)]
         targets = [Target(one.index, one.label) for one in having]
         made = heatmaps(raws, targets, method=self._method, layers=self._layers, geometry=self.geometry, scale="own")
-        return tuple(self._drawn(one, heatmap) for one, heatmap in zip(having, made, strict=True))
+        return tuple(self._scale_map(one, heatmap) for one, heatmap in zip(having, made, strict=True))
 
-    def _drawn(self, seen: Seen, heatmap: Heatmap) -> Drawn:
+    def _scale_map(self, seen: Seen, heatmap: Heatmap) -> Drawn:
         level = self.levels.get(seen.series, 0.0)
         share = strength(seen.raws or (), self.geometry) / level if level > 0 else 0.0
         gain = min(1.0, share) if self.settings.scale == "clip" else 1.0

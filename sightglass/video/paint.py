@@ -34,7 +34,7 @@ def painted(pixels: Pixels, field: Field, style: Style) -> Pixels:
     """Return a frame, uint8 (H, W, 3), with the map over it; what the model did not see is faded."""
     plain = Style(colormap=style.colormap, alpha=style.alpha, threshold=style.threshold, even=style.even)
     if style != plain or field.kind != "heat" or not style.alpha:
-        return render.shown(pixels, field, style)
+        return render.paint(pixels, field, style)
     x0, y0, x1, y1 = field.seen
     out = np.empty_like(pixels)
     for strip in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):

@@ -260,7 +260,7 @@ class _Run:
         self._wait(0)
         painter = draw.Painter(
             self.looking.geometry(np.zeros((about.height, about.width, 3), np.uint8)),
-            write.drawn_size(about.width, about.height, chosen.side),
+            write.fit_size(about.width, about.height, chosen.side),
             chosen,
             self.looking.method.id,
             self.looking.paths,
@@ -279,7 +279,7 @@ class _Run:
         frames = self._frames(clip, after)
         with single_threaded(processor_cores(), "draw") as pool, contextlib.closing(frames):
             drawn = in_order(self._paired(frames, records), lambda pair: _painted(painter, *pair), pool, 4)
-            while last_frame := self._drawn(itertools.islice(drawn, DRAWN), number):
+            while last_frame := self._write_part(itertools.islice(drawn, DRAWN), number):
                 frames_done = last_frame[0] + 1
                 entry = {"key": f"drawn/{number}", "stamp": "", "last": list(last_frame)}
                 self.journal.add([entry | {"skipped": clip.skipped, "irregular": clip.irregular}])
@@ -315,7 +315,7 @@ class _Run:
             self._report(1, frame.seconds, f"Drawing frame {frame.number + 1:,}")
             yield frame, over, now.number == frame.number
 
-    def _drawn(self, drawn: Iterator[tuple[Frame, Pixels, list[Row]]], number: int) -> tuple[int, int] | None:
+    def _write_part(self, drawn: Iterator[tuple[Frame, Pixels, list[Row]]], number: int) -> tuple[int, int] | None:
         """Write one part of the clip and its rows; return number and timestamp of its last frame, None without any."""
         first = next(drawn, None)
         if first is None:

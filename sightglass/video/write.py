@@ -44,7 +44,7 @@ def even(side: float) -> int:
     return max(2, round(side / 2) * 2)
 
 
-def drawn_size(width: int, height: int, longest: int) -> tuple[int, int]:
+def fit_size(width: int, height: int, longest: int) -> tuple[int, int]:
     """Return the size of drawn frames: not enlarged, no side above `longest` (0: any), both even."""
     scale = min(1.0, longest / max(width, height)) if longest else 1.0
     return even(width * scale), even(height * scale)
@@ -236,7 +236,7 @@ def _thinned(frames: Iterator[Any], rate: float) -> Iterator[tuple[int, Any]]:
 
 
 def _film_size(width: int, height: int) -> tuple[int, int]:
-    return drawn_size(width, height, FILM_SIDE)
+    return fit_size(width, height, FILM_SIDE)
 
 
 def _gif(file: Any, pictures: Iterator[tuple[int, Any]], width: int, height: int) -> None:

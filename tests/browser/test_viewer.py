@@ -17,7 +17,7 @@ from screen import LIMIT, ROOT, close, emptied, settled, until
 
 from sightglass.browser import BROWSER, joined
 from sightglass.explain.rendering.colormaps import colormaps
-from sightglass.explain.rendering.render import shown
+from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ def test_the_screen_is_what_python_renders_in_every_mode(exact, made, mode: str)
     for changes in VARIANTS:
         seen = set_to(page, mode=mode, **(plain | changes))
         for panel in (0, 1, 2):
-            expected = shown(picture, field(made, panel), Style(mode=mode, **(plain | changes)), unit=1)
+            expected = paint(picture, field(made, panel), Style(mode=mode, **(plain | changes)), unit=1)
             assert apart(seen[panel], expected).max() <= 1, (changes, panel)
 
 
@@ -291,7 +291,7 @@ def test_the_screen_is_what_python_renders_in_every_colormap(exact, made) -> Non
         for name in ("overlay", "map"):
             seen = set_to(page, (0, 1), mode=name, colormap=colormap.name)
             for panel in seen:
-                expected = shown(picture, field(made, panel), Style(mode=name, colormap=colormap.name), unit=1)
+                expected = paint(picture, field(made, panel), Style(mode=name, colormap=colormap.name), unit=1)
                 assert apart(seen[panel], expected).max() <= 1, (colormap.name, name, panel)
     bare = set_to(page, mode="overlay", alpha=0)
     assert apart(bare[0], picture).max() == 0
@@ -313,7 +313,7 @@ def test_the_screen_is_what_python_renders_on_every_scale(exact, made) -> None:
             gain, offset = 1.0, 0.0
             if low is not None:
                 gain, offset = (raw[1] - raw[0]) / (high - low), (raw[0] - low) / (high - low)
-            expected = shown(picture, field(made, panel), Style(gain=gain, offset=offset), unit=1)
+            expected = paint(picture, field(made, panel), Style(gain=gain, offset=offset), unit=1)
             assert apart(seen[panel], expected).max() <= 1, (scale, panel)
 
 
@@ -326,7 +326,7 @@ def test_left_of_the_divider_is_the_picture(exact, made) -> None:
         )
         seen = set_to(page, mode="map")
         for panel in (0, 1, 2):
-            expected = shown(picture, field(made, panel), Style(mode="map", split=split), unit=1)
+            expected = paint(picture, field(made, panel), Style(mode="map", split=split), unit=1)
             assert apart(seen[panel], expected).max() <= 1, (split, panel)
 
 

@@ -203,7 +203,7 @@ def test_no_memory_anywhere_is_one_sentence_at_every_door(
     def full(*_: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr(Resident, "place", full)
+    monkeypatch.setattr(Resident, "move_input", full)
     client = TestClient(create(Settings(model="demo-cls-s")))
     answer = client.post("/api/explain", files={"image": (tmp_path / "a.png").read_bytes()})
     assert answer.status_code == 413

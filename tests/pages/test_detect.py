@@ -633,9 +633,9 @@ def box(label: str, anchor: int, score: float = 0.5) -> Prediction:
 
 def test_the_chosen_box_is_found_in_any_list():
     listed = [detections._item(box("bus", 5), "1"), detections._item(box("person", 7), "2")]
-    assert detections.place(listed, (7, 1)) == 1
-    assert detections.place(listed, (9, 1)) == 1
-    assert detections.place(listed, None) == 0
+    assert detections.locate_box(listed, (7, 1)) == 1
+    assert detections.locate_box(listed, (9, 1)) == 1
+    assert detections.locate_box(listed, None) == 0
     assert [item.name for item in listed] == ["bus 1", "person 2"]
 
 

@@ -32,7 +32,7 @@ from sightglass.monitor.phrases import clock
 from sightglass.monitor.trend import headline
 from sightglass.pages.watch import charts, drift
 from sightglass.pages.watch.log import Watching
-from sightglass.pages.watch.trial import Trial, example, given
+from sightglass.pages.watch.trial import Trial, example, list_pictures
 from tests.pages.conftest import ROOT, session, texts
 from tests.waits import patience
 
@@ -472,7 +472,7 @@ def test_a_trial_fills_the_screen(page, log):
     app = ended(app, held)
     assert not app.exception and not app.error
     seen = held.monitor.observations()
-    assert len(seen) == held.status.done == len(list(given(held.model))) == 64
+    assert len(seen) == held.status.done == len(list(list_pictures(held.model))) == 64
     assert app.markdown[0].value == f"## {headline(seen, '')}"
     assert "**A trial**" in texts(app)
     # What is usual is what the first half was, and of that nothing is called unsure.
@@ -494,8 +494,8 @@ def test_a_trial_fills_the_screen(page, log):
 
 
 def test_a_trial_shows_a_model_what_it_knows():
-    photographs = {name for name, _, _ in given(catalog.spec(MODEL))}
-    scenes = {name for name, _, _ in given(catalog.spec("demo-m"))}
+    photographs = {name for name, _, _ in list_pictures(catalog.spec(MODEL))}
+    scenes = {name for name, _, _ in list_pictures(catalog.spec("demo-m"))}
     assert "bus.jpg" in photographs and "scene 1.png" in scenes
     assert not photographs & scenes
 

@@ -59,7 +59,7 @@ def changes(made: Explanation, folder: Path) -> dict[str, Callable[[], Any]]:
         "keep": lambda: history.keep(made, note="again"),
         "deck": lambda: history.decks.create("A deck"),
         "delete": lambda: history.delete([kept]),
-        "photo": lambda: snapshots.place(b"x", folder / "heatmaps", "x.jpg"),
+        "photo": lambda: snapshots.write_unique(b"x", folder / "heatmaps", "x.jpg"),
         "batch": lambda: BatchJob(None, ()),  # type: ignore[arg-type]
         "reference": lambda: Monitor(folder / "monitor").set_reference([made]),
         "no reference": lambda: forget_reference(Monitor(folder / "monitor"), made.model.id),

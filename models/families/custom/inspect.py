@@ -86,7 +86,7 @@ def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
 def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]:
     """Return the architecture or a question about it, and notes on what was inferred."""
     fitting = next((found for tensors in _unwrapped(saved) if (found := architectures.exact(tensors))), ())
-    hints = [*_words(saved), path.stem.lower()]
+    hints = [*_read_architecture_notes(saved), path.stem.lower()]
     if fitting:
         ranked = sorted(fitting, key=lambda name: _unlikeliness(hints, name))
         names = [state_dicts.short(name) for name in ranked]
@@ -114,7 +114,7 @@ def _unwrapped(saved: Checkpoint) -> Iterator[Mapping[str, Any]]:
         yield {key[len(beginning) :]: value for key, value in saved.tensors.items() if key.startswith(beginning)}
 
 
-def _words(saved: Checkpoint) -> Iterator[str]:
+def _read_architecture_notes(saved: Checkpoint) -> Iterator[str]:
     """Yield the training program's notes of the architecture."""
     for table in saved.tables():
         for name in ("arch", "architecture", "model_name", "model", "backbone", "name"):

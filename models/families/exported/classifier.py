@@ -126,13 +126,13 @@ class ExportedClassifier(Classifier):
     channels_last = False
     _last: str | None = None
 
-    def _given(self, tensor: Tensor) -> Tensor:
+    def _arrange_channels(self, tensor: Tensor) -> Tensor:
         return tensor.permute(0, 2, 3, 1).contiguous() if self.channels_last else tensor
 
     def _answer(self, tensor: Tensor) -> Tensor:
         rows = []
         for part in pieces(tensor, self.batch):
-            answered = next(tensors(self.module(self._given(padded(part, self.batch)))))
+            answered = next(tensors(self.module(self._arrange_channels(padded(part, self.batch)))))
             rows.append(answered if len(answered) == len(part) else answered[: len(part)])
         answer = rows[0] if len(rows) == 1 else torch.cat(rows)
         if answer.shape[1] == 1:

@@ -216,8 +216,8 @@ class ExportedDetector(Detector):
                 f"The outputs of {self.spec.id}, {shapes}, are not {self.layout.about}: say another layout."
             ) from reason
 
-    def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
-        return super().kept(outputs, confidence, iou) if self.nms else as_answered(outputs, confidence)
+    def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
+        return super().select_boxes(outputs, confidence, iou) if self.nms else as_answered(outputs, confidence)
 
 
 class Pixels:

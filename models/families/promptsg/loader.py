@@ -176,11 +176,11 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
     adapter.notes = (*given.get("notes", ()), *notes)
     if spec.weights.package == "sightglass.models.demo":
         # It knows drawn persons alone, so its scores are measured by such.
-        adapter.controls = _drawn
+        adapter.controls = _draw_persons
     return adapter
 
 
-def _drawn() -> list[NDArray[np.uint8]]:
+def _draw_persons() -> list[NDArray[np.uint8]]:
     """Draw unrelated persons."""
     from sightglass.models.demo import person_scenes
 

@@ -120,7 +120,7 @@ class TorchvisionDetector(Detector):
         """Return the maximum number of boxes, and of candidates of a group in the suppression."""
         return self.module.detections_per_img, self.module.topk_candidates  # type: ignore[return-value]
 
-    def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
+    def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         from torchvision.ops import batched_nms, clip_boxes_to_image
 
         assert isinstance(outputs, TorchvisionDetections)

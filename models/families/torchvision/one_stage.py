@@ -161,10 +161,10 @@ class SsdDetector(_Dense):
         rows = [others.detach().float().flatten(2) for others in rest if others is not None]
         return softmax_beside(torch.cat(rows, 2).logsumexp(1, keepdim=True))
 
-    def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
+    def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         # The suppression takes a limited number of each class, and not of each map.
         assert isinstance(outputs, TorchvisionDetections)
-        return super().kept(dataclasses.replace(outputs, groups=None), confidence, iou)
+        return super().select_boxes(dataclasses.replace(outputs, groups=None), confidence, iou)
 
     def _neck(self) -> list[str]:
         """Return the backbone's own maps, which the head reads without a neck."""

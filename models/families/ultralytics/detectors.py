@@ -150,7 +150,7 @@ class YoloDetector(NumberedLayers, Detector):
         found: Detections = self.module(tensor)
         return found
 
-    def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
+    def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         from ultralytics.utils.nms import non_max_suppression
 
         scores = outputs.scores[:1]  # (1, K, N)
@@ -210,7 +210,7 @@ class RtDetr(YoloDetector):
         found: Queries = self.module(tensor)
         return found.detections(tensor.shape[2], tensor.shape[3])
 
-    def kept(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
+    def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         pairs = outputs.scores[0].t().flatten()  # (N * K,)
         best = pairs.topk(min(MAX_BOXES, len(pairs)))
         shown = best.indices[best.values > confidence]

@@ -292,7 +292,7 @@ def _random(channels: int, height: int, width: int) -> Image:
 
     numbers = np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
     # `Image.open` would read four channels as a picture with transparency.
-    pixels, planes, notes = picture_planes.shown(numbers, RANDOM, picture_image.MAX_PIXELS)
+    pixels, planes, notes = picture_planes.convert_array(numbers, RANDOM, picture_image.MAX_PIXELS)
     return picture_image.Image(pixels, RANDOM, notes, planes=planes)
 
 

@@ -225,7 +225,7 @@ def _hidden(
     if menu.open:
         # In a callback too: the popover may be closed before the run that draws the new value reaches this line.
         about |= {"on_change": lambda: url_state.keep(key, st.session_state.get(key))}
-        chosen = url_state.drawn(draw, label, options, key=key, **about)
+        chosen = url_state.draw_widget(draw, label, options, key=key, **about)
         value = first if chosen is None else chosen
     url_state.keep(key, value, first, name=name or key)
     return value
@@ -310,7 +310,7 @@ def confidence() -> float:
     return share / 100
 
 
-def place(text: str, width: int, height: int) -> tuple[float, float, float, float] | None:
+def parse_place(text: str, width: int, height: int) -> tuple[float, float, float, float] | None:
     """Read a place, `x,y` or `x0,y0,x1,y1` in pixels, as xyxy; None where that is not in the picture."""
     try:
         numbers = [int(part) for part in text.split(",")]

@@ -55,10 +55,10 @@ def choose() -> Image:
     return image
 
 
-def just_given() -> Image | None:
+def take_new_picture() -> Image | None:
     """Return the picture that was just uploaded or drawn, once, if it is the reason for this run."""
     _follow()
-    return image_source.just_given()
+    return image_source.take_new_picture()
 
 
 def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) -> None:

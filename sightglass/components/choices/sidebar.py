@@ -112,7 +112,7 @@ def foreseen() -> tuple[Choices, Explainer] | None:
     A page may then show the picture's map first, which is what a person waits for, and the sidebar after it.
     """
     sidebar = state.of(state.Sidebar)
-    image, last = image_picker.just_given(), sidebar.choices
+    image, last = image_picker.take_new_picture(), sidebar.choices
     if image is None or last is None or not METHODS[last.method].quick:
         return None
     if not _is_resident(last.model):
@@ -201,7 +201,7 @@ def _badge(explainer: Explainer, method: str, options: Mapping[str, Any]) -> Non
     found = badge.verdicts(explainer.resident.adapter.weights_sha256, method, layers)
     if found:
         icon = "fact_check" if set(found) == {"depends"} else "warning"
-        st.caption(f":material/{icon}: Trust: {badge.words(found)}.", help=_BADGE)
+        st.caption(f":material/{icon}: Trust: {badge.describe_verdicts(found)}.", help=_BADGE)
 
 
 def _marked(method: str, found: Mapping[str, Reliability]) -> str:

@@ -98,7 +98,7 @@ def panel(candidates: Sequence[Candidate]) -> None:
                 # Of one map, the page's own button does the same.
                 one, labels = slides.of_map(explanation, index), ("Add this map to deck", "Present this map")
                 slides.button("proof", one, [(explanation, index)], labels=labels)
-                slides.said("proof")
+                slides.draw_added_link("proof")
         if (why := payload.nothing_to_prove(explanation.heatmaps[index])) is not None:
             proof_job.stop()
             st.info(why, icon=":material/science:")

@@ -59,7 +59,7 @@ def save_and_export(
     else:
         rest()
     if slide is not None:
-        slides.said(screen)
+        slides.draw_added_link(screen)
 
 
 def _export(screen: str, rows: Callable[[Look], Sequence[Files]], view: bool, more: Callable[[], None] | None) -> None:

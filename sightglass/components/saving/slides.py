@@ -91,7 +91,7 @@ def button(
     show()
 
 
-def said(screen: str) -> None:
+def draw_added_link(screen: str) -> None:
     """Draw where the view was added to, as a link."""
     adding = state.of(Adding)
     if (id := adding.added.get(screen)) is None:

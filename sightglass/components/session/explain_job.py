@@ -91,7 +91,7 @@ class Job(Watched[Status]):
 
         with SLOW.turn() as turn:
             while not turn.wait(queue_line.EVERY):
-                report(0.0, queue_line.words(turn.ahead))
+                report(0.0, queue_line.describe_queue_place(turn.ahead))
                 if cancel.is_set():
                     raise Cancelled
             self.started = time.monotonic()

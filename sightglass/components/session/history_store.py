@@ -114,7 +114,7 @@ def keep(
     view = _view(explanations)
     proved = ", with its proof" if any(one.proofs for one, _ in explanations) else ""
     entries = [
-        _Entry(partial(_existing, one, index), partial(_kept, one, index, screen, words)) for one, index in explanations
+        _Entry(partial(_existing, one, index), partial(_keep, one, index, screen, words)) for one, index in explanations
     ]
     _draw(entries, view, screen, f"Save the picture, its maps and all numbers to History{proved}.", beside)
 
@@ -128,7 +128,7 @@ def _view(explanations: Sequence[tuple[Explanation, int]]) -> str:
 def saved(explanations: Sequence[tuple[Explanation, int]], *, screen: str) -> tuple[str, ...]:
     """Return the records of these explanations, saved where they are not yet; the button of `keep` then says so."""
     explanations = [(proof_job.carrying(one), index) for one, index in explanations]
-    ids = tuple(_existing(one, index) or _kept(one, index, screen, "") for one, index in explanations)
+    ids = tuple(_existing(one, index) or _keep(one, index, screen, "") for one, index in explanations)
     state.of(Saved).ids[_view(explanations)] = ids
     return ids
 
@@ -138,7 +138,7 @@ def keep_pair(pair: Pair, *, screen: str, beside: Callable[[], None] | None = No
     found = pair.found
     view = " ".join([found.model.id, found.weights_sha256, found.method, *found.layers, found.of, found.preprocessing])
     view += "".join(f" {side.image.sha256} {side.image.name}" for side in found.sides)
-    entry = _Entry(partial(_existing_pair, found), partial(_kept_pair, pair))
+    entry = _Entry(partial(_existing_pair, found), partial(_keep_pair, pair))
     _draw([entry], view, screen, "Save both pictures, their maps and all numbers to History.", beside)
 
 
@@ -186,13 +186,13 @@ def _save(entries: Sequence[_Entry], screen: str, view: str) -> None:
         saved.ids.pop(view, None)
 
 
-def _kept(explanation: Explanation, index: int, screen: str, words: str) -> str:
+def _keep(explanation: Explanation, index: int, screen: str, words: str) -> str:
     if (there := _record_of(explanation, index)) is not None:
         return store().add_proofs(there.id, explanation).id
     return store().keep(explanation, index=index, look=look(), screen=screen, note=words).id
 
 
-def _kept_pair(pair: Pair) -> str:
+def _keep_pair(pair: Pair) -> str:
     return store().keep_pair(pair.found, pair.context, ranking=pair.ranking).id
 
 
@@ -248,12 +248,12 @@ def _details(ids: Sequence[str], name: str) -> None:
     # Filled before it is opened: on a phone it would be placed as if it were empty, and stay a slit.
     with st.popover("Note, tags", icon=":material/edit_note:", key=f"{name}-more", help="Add a note or tags."):
         try:
-            words(store().get(ids[0]), ids, key=f"{name}-{ids[0]}")
+            edit_note(store().get(ids[0]), ids, key=f"{name}-{ids[0]}")
         except Problem as problem:
             st.error(sentence(problem), icon=":material/error:")
 
 
-def words(record: Record, ids: Sequence[str], *, key: str) -> None:
+def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
     """Edit a record's note and tags, saved as they are written; `ids`: all records they belong to.
 
     A viewer reads them.

@@ -169,7 +169,7 @@ def _chosen() -> Pictures:
     return pictures
 
 
-def just_given() -> Image | None:
+def take_new_picture() -> Image | None:
     """Return the picture that was just uploaded, once, if it is the reason for this run."""
     pictures = state.of(Pictures)
     new, pictures.just_given = pictures.just_given, False

@@ -60,12 +60,12 @@ def guarded(draw: Callable[[], None]) -> Callable[[], None]:
     """Decorate a page's function: an error is shown as one sentence where the result would be."""
 
     @wraps(draw)
-    def drawn() -> None:
+    def run_page() -> None:
         with logged(draw.__name__):
             url_state.arrive(draw.__name__)
             try:
                 draw()
-                _drawn()
+                _release_other_pages()
             except Exception as failure:
                 show_failure(failure, "a page failed")
                 # The picture stays in sight.
@@ -75,10 +75,10 @@ def guarded(draw: Callable[[], None]) -> Callable[[], None]:
                 arrived()
                 _let_go()
 
-    return drawn
+    return run_page
 
 
-def _drawn() -> None:
+def _release_other_pages() -> None:
     from sightglass.components.session import held
 
     held.by_other_pages()

@@ -23,7 +23,7 @@ ICON = ":material/hourglass_top:"
 """By which `components/page_title/layout.css` knows this line, and keeps it in sight however the page is scrolled."""
 
 
-def words(ahead: int) -> str:
+def describe_queue_place(ahead: int) -> str:
     """Return the sentence that tells a session its place in the queue."""
     if not ahead:
         return "Your picture is next."
@@ -48,7 +48,7 @@ def stand(turn: Turn) -> None:
     try:
         while True:
             # Raises where the browser has left or asked for another run.
-            show(words(turn.ahead))
+            show(describe_queue_place(turn.ahead))
             if turn.wait(EVERY):
                 return
     finally:

@@ -67,12 +67,12 @@ def widget(
     parameter of the address, if any; `read` turns its text into a value.
     """
     recall(key, options, first, name=name, read=read)
-    chosen = drawn(draw, label, options, key=key, **about)
+    chosen = draw_widget(draw, label, options, key=key, **about)
     keep(key, chosen, first, name=name)
     return first if chosen is None else chosen
 
 
-def drawn(
+def draw_widget(
     draw: Callable[..., T | None], label: str, options: Collection[Any] | None, *, key: str, **about: Any
 ) -> T | None:
     """Draw a widget whose value is set, with its options and their labels if it takes any."""

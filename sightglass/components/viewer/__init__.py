@@ -84,7 +84,7 @@ def viewer(scene: Scene, options: Options = DEFAULTS, *, key: str, place: Any = 
     point, box = replies.point_of(result.point)
     size = scene.pixels.shape[1], scene.pixels.shape[0]
     region = replies.region_of(result.region, scene.picture_id, size)
-    return View(point, box, region, replies.place_of(result.question, scene.picture_id, size), shown, place)
+    return View(point, box, region, replies.parse_place(result.question, scene.picture_id, size), shown, place)
 
 
 def send_texts(view: View, texts: Sequence[str], recipes: Sequence[str | None], *, key: str) -> None:

@@ -158,7 +158,7 @@ def pack(scene: Scene, options: Options = DEFAULTS) -> tuple[str, bytes]:
         "panels": listed,
         "grids": [values.shape for values, _ in grids],
         "plain": {"title": "Picture", "note": note, "maps": [], "boxes": None},
-        "boxes": [_drawn(box) for box in boxes],
+        "boxes": [_pack_box(box) for box in boxes],
         "range": raw_range(panels),
         "choice": None if browser_chooses else next((box.index for box in boxes if box.chosen), None),
         "initial": dict(options.initial) if options.initial else None,
@@ -179,7 +179,7 @@ def _listed(panel: Panel, grids: list[Grid]) -> Json:
         own = placed(item.values, item.kind)
         shared = None if item.shared is None else placed(item.shared, item.kind)
         maps.append(_described(item) | {"own": own, "shared": shared})
-    boxes = None if panel.boxes is None else [_drawn(box) for box in panel.boxes]
+    boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
     return {"title": panel.title, "note": panel.note, "maps": maps, "boxes": boxes}
 
 
@@ -226,7 +226,7 @@ def _encoded(pixels: NDArray[np.uint8], max_side: int) -> bytes:
     return encoded.tobytes()
 
 
-def _drawn(box: Box) -> Json:
+def _pack_box(box: Box) -> Json:
     out: Json = {"xyxy": [float(edge) for edge in box.xyxy], "label": box.label, "index": box.index}
     if box.tag is not None:
         out["tag"] = box.tag

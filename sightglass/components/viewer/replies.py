@@ -17,7 +17,7 @@ from sightglass.components.viewer.payload import jpeg, raw_range, scaling
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.rendering.contact_sheet import boxes as draw_boxes
 from sightglass.explain.rendering.contact_sheet import grid
-from sightglass.explain.rendering.render import shown
+from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def point_of(given: object) -> tuple[tuple[float, float] | None, int | None]:
     return at, box if isinstance(box, int) else None
 
 
-def place_of(given: object, picture_id: str, size: tuple[int, int]) -> Rect | None:
+def parse_place(given: object, picture_id: str, size: tuple[int, int]) -> Rect | None:
     """Return the place, xyxy, that the browser asks about; None for none, for another picture, and for nonsense."""
     if not isinstance(given, dict) or given.get("picture") != picture_id:
         return None
@@ -164,7 +164,7 @@ def _panel(scene: Scene, panel: Panel, given: Mapping[str, Any]) -> tuple[NDArra
     """Draw a panel as on the screen: beside the plain picture, which has all boxes, it shows only the chosen ones."""
     settings, choice = given["settings"], int(given.get("choice") or 0)
     item = panel.maps[0] if len(panel.maps) == 1 else panel.maps[min(choice, len(panel.maps) - 1)]
-    image = _drawn(scene.pixels, item, settings, raw_range(scene.panels), dark=bool(given.get("dark")))
+    image = _render_panel(scene.pixels, item, settings, raw_range(scene.panels), dark=bool(given.get("dark")))
     beside = settings.get("layout") == "beside" or any(not each.maps for each in scene.panels)
     own = panel.boxes if panel.boxes is not None else [b for b in scene.boxes if not beside or b.index == choice]
     if settings.get("boxes") and own:
@@ -186,7 +186,7 @@ def _with_recipe(scene: Scene, item: Map, settings: Mapping[str, Any], data: byt
     return write(data, recipe, view.model_validate(view.model_dump() | {"settings": simple}), picture=picture)
 
 
-def _drawn(
+def _render_panel(
     pixels: NDArray[np.uint8],
     item: Map,
     settings: Mapping[str, Any],
@@ -209,4 +209,4 @@ def _drawn(
         split=float(settings["split"]) if settings["layout"] == "swipe" else None,
     )
     field = Field(values, item.extent, item.seen, kind=item.kind, cells=item.cells)
-    return shown(pixels, field, style, unseen="dark" if dark else "light")
+    return paint(pixels, field, style, unseen="dark" if dark else "light")

@@ -14,7 +14,7 @@ from sightglass.components.session import url_state
 from sightglass.components.session.markdown import escaped
 from sightglass.components.views import tables
 from sightglass.explain.findings.diagnosis import diagnose, unseen
-from sightglass.explain.maps.statistics import MEANING, shown
+from sightglass.explain.maps.statistics import MEANING, format_value
 from sightglass.explain.phrases import listing, milliseconds, percent
 from sightglass.models.preprocess import WAYS
 
@@ -106,7 +106,7 @@ def all_numbers(explanation: Explanation, index: int) -> None:
         st.markdown("### Regions with most evidence")
         rows = [
             {
-                "box": shown("box", each["box"]),
+                "box": format_value("box", each["box"]),
                 "share of evidence": percent(each["share_of_heat"]),
                 "peak": f"{each['peak']:.2f}",
             }
@@ -183,11 +183,11 @@ def marked(explanation: Explanation, region: Region, first: int) -> None:
         return
     order = [first, *(i for i in range(len(explanation.heatmaps)) if i != first)]
 
-    def words(i: int) -> str:
+    def describe_share(i: int) -> str:
         share = percent(explanation.inside(mask, i))
         label = escaped(explanation.heatmaps[i].target.label)
         return f"{f'**{share}** of the evidence' if i == first else share} for {label}"
 
-    shares = [words(i) for i in order if explanation.heatmaps[i].state == "ok"]
+    shares = [describe_share(i) for i in order if explanation.heatmaps[i].state == "ok"]
     part = "of the visible area" if unseen(explanation) else "of the picture"
     st.markdown(f":material/ink_selection: In the marked area, {percent(area)} {part}: {listing(shares)}.")

@@ -175,7 +175,7 @@ def pair_of(prediction: Prediction) -> Pair:
     return (-1 if prediction.anchor is None else prediction.anchor, prediction.index)
 
 
-def place(listed: list[Item], pair: Pair | None) -> int:
+def locate_box(listed: list[Item], pair: Pair | None) -> int:
     """Return the index of the chosen box; else of the first of its class, else 0."""
     exact = [i for i, item in enumerate(listed) if item.pair == pair]
     alike = [i for i, item in enumerate(listed) if pair is not None and item.pair[1] == pair[1]]

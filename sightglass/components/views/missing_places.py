@@ -30,14 +30,14 @@ def read_address(base: Explanation) -> None:
     lookup.read = True
     label, where = (
         query.get("ask-for"),
-        detection_options.place(query.get("ask", ""), base.image.width, base.image.height),
+        detection_options.parse_place(query.get("ask", ""), base.image.width, base.image.height),
     )
     if where is not None:
         label = label if label in base.evidence.resident.adapter.labels else None
-        lookup.place = replace(_place_at(base, where, label), fresh="box" not in query)
+        lookup.place = replace(_round_place(base, where, label), fresh="box" not in query)
 
 
-def _place_at(explanation: Explanation, where: tuple[float, ...], label: str | None) -> Place:
+def _round_place(explanation: Explanation, where: tuple[float, ...], label: str | None) -> Place:
     x0, y0, x1, y1 = (float(round(edge)) for edge in where)
     return Place((explanation.image.sha256, explanation.model.id), (x0, y0, x1, y1), label)
 
@@ -49,7 +49,7 @@ def write_address(place: Place | None) -> None:
     url_state.write("ask-for", place.label if place and named else None)
 
 
-def place_of(explanation: Explanation) -> Place | None:
+def find_place(explanation: Explanation) -> Place | None:
     """Return the place that was asked about in this picture with this model."""
     place = state.of(Lookup).place
     return place if place is not None and place.of == (explanation.image.sha256, explanation.model.id) else None
@@ -57,7 +57,7 @@ def place_of(explanation: Explanation) -> Place | None:
 
 def missing_box(base: Explanation, request: DetectOptions) -> Missing | None:
     """Return the candidate at the place that was asked about, and choose it once."""
-    place = place_of(base)
+    place = find_place(base)
     if place is None or request.per != "detection":
         return None
     found = base.missing(place.where, place.label)
@@ -70,7 +70,7 @@ def missing_box(base: Explanation, request: DetectOptions) -> Missing | None:
 def about_places(view: View, explanation: Explanation, listed: list[Item], index: int, missing: Missing | None) -> None:
     """Take a new question about a place, or answer the last one."""
     _ask_about(view, explanation)
-    if (place := place_of(explanation)) is None:
+    if (place := find_place(explanation)) is None:
         return
     looked_up = [item for item in listed if missing and item.pair == detections.pair_of(missing.candidate)]
     if looked_up and listed[index] not in looked_up:
@@ -89,8 +89,8 @@ def _ask_about(view: View, explanation: Explanation) -> None:
         where = None
     lookup.point, lookup.question = view.point, view.question
     if where is not None:
-        before = place_of(explanation)
-        lookup.place = _place_at(explanation, where, before.label if before else None)
+        before = find_place(explanation)
+        lookup.place = _round_place(explanation, where, before.label if before else None)
         st.rerun()
 
 

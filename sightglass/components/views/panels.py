@@ -145,7 +145,7 @@ def cut(image: Image, panels: Sequence[Panel], part: tuple[int, int, int, int]) 
         seen = tuple(int(edge) for edge in kept) if kept[0] < kept[2] and kept[1] < kept[3] else (0, 0, 1, 1)
         return replace(item, extent=moved(item.extent), seen=seen)  # type: ignore[arg-type]
 
-    def drawn(box: Box) -> Box:
+    def shift_box(box: Box) -> Box:
         corners = None if box.corners is None else tuple((x - x0, y - y0) for x, y in box.corners)
         return replace(box, xyxy=moved(box.xyxy), corners=corners)
 
@@ -153,7 +153,7 @@ def cut(image: Image, panels: Sequence[Panel], part: tuple[int, int, int, int]) 
         replace(
             panel,
             maps=tuple(over(item) for item in panel.maps),
-            boxes=None if panel.boxes is None else tuple(drawn(box) for box in panel.boxes),
+            boxes=None if panel.boxes is None else tuple(shift_box(box) for box in panel.boxes),
         )
         for panel in panels
     ]

@@ -60,10 +60,10 @@ def folder() -> Path:
 
 def keep(data: bytes, where: Path, now: datetime) -> Path:
     """Write one picture under an unused name, whole or not at all; raises OSError."""
-    return place(data, where, f"heatmap_{now:%Y%m%d_%H%M%S}.jpg")
+    return write_unique(data, where, f"heatmap_{now:%Y%m%d_%H%M%S}.jpg")
 
 
-def place(data: bytes, where: Path, name: str) -> Path:
+def write_unique(data: bytes, where: Path, name: str) -> Path:
     """Write a file into a folder, with `_2` and so on added to a name in use. Raises OSError."""
     users.require_saving("save pictures on the server")
     where.mkdir(parents=True, exist_ok=True)
@@ -155,7 +155,7 @@ def _save_all(explanation: Explanation) -> None:
     from sightglass.export.detection_images import files
 
     try:
-        paths = [place(data, folder(), name) for name, data in files(explanation)]
+        paths = [write_unique(data, folder(), name) for name, data in files(explanation)]
         words = f"{len(paths)} files are in {folder().absolute()}."
     except OSError as error:
         words = f"They could not be written to {folder()} ({error.strerror or error}): name another folder in "

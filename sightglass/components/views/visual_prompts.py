@@ -28,7 +28,7 @@ class Example:
     box: Box | None = None
 
 
-def given(choices: Choices, explainer: Explainer) -> Choices:
+def add_example(choices: Choices, explainer: Explainer) -> Choices:
     """Return the choices with the area that was marked in this picture for this model, if any."""
     example = state.of(Example)
     if example.box is None or example.of != (choices.image.sha256, explainer.model.id):

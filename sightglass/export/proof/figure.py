@@ -44,11 +44,11 @@ def figure(proof: Proof, format: Format = "png") -> bytes:
     }
     with LOCK, matplotlib.rc_context(STYLE):
         out = BytesIO()
-        _drawn(proof).savefig(out, format=format, dpi=DPI, metadata=metadata[format])
+        _draw_figure(proof).savefig(out, format=format, dpi=DPI, metadata=metadata[format])
     return out.getvalue()
 
 
-def _drawn(proof: Proof) -> Figure:
+def _draw_figure(proof: Proof) -> Figure:
     from matplotlib.figure import Figure
 
     drawn = Figure(figsize=_SIZE)

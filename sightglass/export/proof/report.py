@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.proof import FILLINGS
-from sightglass.explain.proof.measures import shown
+from sightglass.explain.proof.measures import is_shown
 from sightglass.explain.proof.proof import NEAR
 from sightglass.explain.proof.words import lines, rows
 from sightglass.export.offline_page import data_url
@@ -76,7 +76,7 @@ def rows_of(proof: Proof) -> list[Row]:
             line,
             written(line.hidden, share),
             written(line.kept, share),
-            tuple(numbers if line.name == "map" or shown(line.name) else (*numbers[:2], "", "")),
+            tuple(numbers if line.name == "map" or is_shown(line.name) else (*numbers[:2], "", "")),
         )
         for line, (_, *numbers) in zip(own, rows(proof, every=True), strict=True)
     ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.proof.measures import shown
+from sightglass.explain.proof.measures import is_shown
 from sightglass.explain.proof.proof import SUFFICIENT
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def shares(proof: Proof, *, detects: bool, every: bool = False) -> str:
     `detects`: the target is a box.
     """
     found = {"necessity": _necessity(proof, detects=detects), "sufficiency": _sufficiency(proof)}
-    words = "; ".join(text for name, text in found.items() if shown(name, every=every))
+    words = "; ".join(text for name, text in found.items() if is_shown(name, every=every))
     return f"{words[0].upper()}{words[1:]}." if words else ""
 
 

@@ -123,7 +123,7 @@ def _view(explanation: Result, index: int) -> Json:
             ("Model", recipe.model),
             ("Method", f"{METHODS[recipe.method].name}, {METHODS[recipe.method].paper}"),
             ("Layers", ", ".join(recipe.layers) or "none"),
-            ("Made with", caption.made(explanation)),
+            ("Made with", caption.describe_versions(explanation)),
         ],
         "notes": explanation.notes,
         "call": command.line(recipe).split(" "),

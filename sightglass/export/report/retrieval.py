@@ -15,7 +15,7 @@ from sightglass.explain.similarity.evaluation import RANKS
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.export import offline_page, scaled, table
 from sightglass.export.result_folder import label_stem
-from sightglass.export.similarity_files import drawn, places
+from sightglass.export.similarity_files import draw_pair, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +92,7 @@ def _explained(explainer: Explainer, query: QueryResult, options: dict[str, Any]
     pairs = []
     for match in matches_of(query):
         pair = similarity(explainer, own, match.item.open(), **options)
-        on_query, on_match = drawn(pair)
+        on_query, on_match = draw_pair(pair)
         pairs.append(
             {
                 "name": match.item.key,

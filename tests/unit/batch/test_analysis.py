@@ -103,8 +103,8 @@ def test_confusions_are_counted_by_pair_and_names_are_read_kindly(tmp_path: Path
         ("minibus", "trolleybus", 2),
         ("trolleybus", "minibus", 1),
     ]
-    assert list(analysis.kept(found, only="wrong")["picture"]) == ["2.jpg", "3.jpg", "5.jpg"]
-    assert len(analysis.kept(found, predicted="trolleybus", text="3.J")) == 1
+    assert list(analysis.filter_rows(found, only="wrong")["picture"]) == ["2.jpg", "3.jpg", "5.jpg"]
+    assert len(analysis.filter_rows(found, predicted="trolleybus", text="3.J")) == 1
 
 
 def test_folders_that_are_no_classes_make_nothing_wrong(tmp_path: Path) -> None:
@@ -178,12 +178,12 @@ def test_a_mean_counts_every_map_the_same() -> None:
     (group,) = analysis.classes(frame([(8, 8), (8, 8)], cells=[blob(8, 8), wide]))
     assert group.count == 2 and np.unravel_index(group.mean.argmax(), group.mean.shape) == (8, 8)
     assert group.mean[30, 30] < 0.2
-    assert group.drawn().shape == (192, 192, 3)
+    assert group.draw_mean().shape == (192, 192, 3)
 
 
 def test_what_no_model_saw_is_hatched_and_not_cold() -> None:
     (group,) = analysis.classes(frame([(16, 16)] * 2, seen_left=[25, 50], seen_right=[75, 75]))
-    drawn = group.drawn("dark")
+    drawn = group.draw_mean("dark")
     assert set(np.unique(drawn[:, :48])) == {34, 62} == set(np.unique(drawn[:, 144:]))
     assert drawn[96, 96].max() > 200
 
@@ -195,7 +195,7 @@ def test_two_models_disagree_where_their_hottest_places_differ(tmp_path: Path) -
     found = analysis.load(first, second)
     assert list(found["picture"]) == ["0.jpg", "1.jpg"]
     assert found["disagreement"][0] == 0 and found["disagreement"][1] > 0.6
-    assert list(analysis.kept(found, only="apart")["picture"]) == ["1.jpg"]
+    assert list(analysis.filter_rows(found, only="apart")["picture"]) == ["1.jpg"]
     assert analysis.ordered(found, "apart").iloc[0]["picture"] == "1.jpg"
 
 

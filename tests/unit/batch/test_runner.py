@@ -257,7 +257,7 @@ def test_a_run_proves_each_map_as_it_is_proved_alone(many: Path, whole: Path, tm
         assert row["over_random"] == pytest.approx(difference.mean, abs=0.02)
         assert row["better_than_random"] in (True, False) and row["proof"].endswith(".")
     better, proved = proofs.summed(rows) or (0, 0)
-    assert proved == 3 and proofs.words(rows) == f"{better} of 3 maps show more than random places do"
+    assert proved == 3 and proofs.describe_proofs(rows) == f"{better} of 3 maps show more than random places do"
     # Without it neither the table nor the settings are other than before.
     assert proofs.summed(table.read(whole)) is None and not set(proofs.COLUMNS) & set(table.read(whole))
     with pytest.raises(ModelProblem, match="prove"):

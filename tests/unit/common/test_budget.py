@@ -18,7 +18,7 @@ from sightglass.api import metrics, startup
 from sightglass.cli import main
 from sightglass.common import budget, memory
 from sightglass.explain.evidence import cache
-from sightglass.explain.evidence.cache import ByteCache, held
+from sightglass.explain.evidence.cache import ByteCache, count_cached_bytes
 from sightglass.explain.evidence.determinism import PassLock
 from sightglass.explain.evidence.resident import Residency
 from sightglass.models.catalog import spec
@@ -144,17 +144,17 @@ def test_no_picture_is_in_a_cache_of_streamlit_s_which_counts_entries() -> None:
 
 
 def test_what_caches_hold_is_measured() -> None:
-    before = held().get("photos", 0)
+    before = count_cached_bytes().get("photos", 0)
     photos: ByteCache[bytes] = ByteCache("photos", len)
     photos.get_or_make(1, lambda: b"12345")
     assert photos.get_or_make(1, lambda: b"") == b"12345"
-    assert held()["photos"] == before + 5
+    assert count_cached_bytes()["photos"] == before + 5
     lines = metrics.text().decode().splitlines()
     assert f'sightglass_memory_bytes{{part="photos"}} {before + 5:.1f}' in lines
     assert f'sightglass_memory_limit_bytes{{part="models"}} {2048 * 2**20:.1f}' not in lines  # in powers of ten
     assert any(line.startswith('sightglass_memory_limit_bytes{part="models"} 2.147483648e+09') for line in lines)
     del photos
-    assert held().get("photos", 0) == before
+    assert count_cached_bytes().get("photos", 0) == before
 
 
 class Process:

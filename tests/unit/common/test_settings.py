@@ -13,7 +13,7 @@ import pytest
 
 from sightglass.cli import main
 from sightglass.common import environment
-from sightglass.common.environment import Settings, shown_default, variable
+from sightglass.common.environment import Settings, describe_default, variable
 from sightglass.common.errors import SettingProblem
 from sightglass.common.settings import settings
 from tests.rooms import every_room, sources
@@ -187,7 +187,7 @@ def test_a_malformed_budget_is_said_where_a_model_is_loaded(
 
 def test_the_docs_list_every_one() -> None:
     rows = [
-        f"| `{variable(name)}` | {shown_default(name) or 'none'} | {field.description} |"
+        f"| `{variable(name)}` | {describe_default(name) or 'none'} | {field.description} |"
         for name, field in Settings.model_fields.items()
     ]
     text = (ROOT / "docs/settings.md").read_text("utf-8")

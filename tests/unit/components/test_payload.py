@@ -15,7 +15,7 @@ from PIL import Image
 
 from sightglass.components.viewer import Box, Map, Panel, Scene, pack, replies
 from sightglass.components.viewer.payload import raw_range, scaling
-from sightglass.explain.rendering.render import shown
+from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 
 WHOLE = (0, 0, 60, 40)
@@ -128,11 +128,11 @@ def test_an_area_that_makes_no_sense_is_none(given):
 
 def test_a_place_that_is_asked_about_is_no_area():
     given = {"picture": "p", "xyxy": [10, 5, 30, 25]}
-    assert replies.place_of(given, "p", (60, 40)) == (10, 5, 30, 25)
-    assert replies.place_of(given | {"xyxy": [7, 7, 7, 7]}, "p", (60, 40)) == (7, 7, 7, 7)
+    assert replies.parse_place(given, "p", (60, 40)) == (10, 5, 30, 25)
+    assert replies.parse_place(given | {"xyxy": [7, 7, 7, 7]}, "p", (60, 40)) == (7, 7, 7, 7)
     for wrong in ([30, 5, 10, 25], [0, 0, 61, 4], [0, 0, 1], "here", [0, 0, float("nan"), 4], None):
-        assert replies.place_of(given | {"xyxy": wrong}, "p", (60, 40)) is None
-    assert replies.place_of(given, "another", (60, 40)) is replies.place_of(None, "p", (60, 40)) is None
+        assert replies.parse_place(given | {"xyxy": wrong}, "p", (60, 40)) is None
+    assert replies.parse_place(given, "another", (60, 40)) is replies.parse_place(None, "p", (60, 40)) is None
 
 
 def test_a_bomb_is_not_inflated():
@@ -160,7 +160,7 @@ def test_a_part_comes_as_fine_as_it_is(picture):
 def test_a_file_is_what_render_makes_of_the_settings(picture):
     panels = [Panel((heat("bus"), heat("van", raw=(0.0, 1.0))))]
     head, blob = opened(replies.file(Scene(picture, "p", panels, name="my bus.jpg"), asked(scale="shared")))
-    expected = shown(picture, Field(ramp(), WHOLE, WHOLE), Style(gain=0.5))
+    expected = paint(picture, Field(ramp(), WHOLE, WHOLE), Style(gain=0.5))
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(blob))), expected)
     assert head["name"] == "my-bus-bus-overlay.png"
     scene = Scene(picture, "p", panels, name="b.png")

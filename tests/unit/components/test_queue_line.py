@@ -23,7 +23,7 @@ SOON = 20.0
     [(0, "Your picture is next."), (1, "1 picture is ahead of yours."), (3, "3 pictures are ahead of yours.")],
 )
 def test_the_place_in_plain_words(ahead: int, said: str) -> None:
-    assert queue_line.words(ahead) == said
+    assert queue_line.describe_queue_place(ahead) == said
 
 
 def _script(turn):  # type: ignore[no-untyped-def]  # its source is run where Any is no name
@@ -74,7 +74,11 @@ def test_the_page_counts_down_and_then_says_it_no_more(monkeypatch: pytest.Monke
     app = AppTest.from_function(_script, args=(busy.turns.turn(),), default_timeout=SOON).run()
     assert not app.exception
     assert [one.value for one in app.markdown] == ["above", "its turn", "below"]
-    assert busy.said[:3] == [queue_line.words(3), queue_line.words(2), queue_line.words(1)]
+    assert busy.said[:3] == [
+        queue_line.describe_queue_place(3),
+        queue_line.describe_queue_place(2),
+        queue_line.describe_queue_place(1),
+    ]
     assert busy.said[-1] == "(nothing)"
     assert busy.turns.waiting == 0
 

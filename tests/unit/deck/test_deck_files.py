@@ -22,7 +22,7 @@ from sightglass.deck.html_file import deck_html
 from sightglass.deck.layout import HEIGHT, SMALL, WIDTH, Text, pages, size_of
 from sightglass.deck.pdf_file import deck_pdf, over
 from sightglass.deck.pptx_file import deck_pptx
-from sightglass.explain.rendering.render import shown
+from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 from tests.unit.deck.deck_scenes import SIZE, TITLE, deck, panel, picture, spot
 from tests.waits import patience
@@ -141,7 +141,7 @@ def test_a_layer_over_the_picture_is_what_the_viewer_draws(mode: Any):
     height, width = values.shape
     field = Field(values.astype(np.float32) / 255, (0.0, 0.0, float(width), float(height)), (0, 0, width, height))
     style = Style(mode=mode, colormap=view.colormap, alpha=view.opacity, threshold=view.threshold)
-    expected = shown(pixels, field, style, unseen="dark", unit=1.0)
+    expected = paint(pixels, field, style, unseen="dark", unit=1.0)
     # A layer has 256 steps of opacity, and lies on the cells and not on the pixels of lines.
     assert np.abs(over - expected).mean() < 1.0
     assert np.percentile(np.abs(over - expected), 99) < 6
@@ -151,7 +151,7 @@ def test_what_the_model_did_not_see_is_grey():
     pixels = np.full((90, 160, 3), (200, 40, 40), np.uint8)
     layer = heat_layer(replace(panel().maps[0], seen=(0.25, 0.0, 1.0, 1.0)), SceneView(), pixels)
     field = Field(np.zeros((90, 160), np.float32), (0.0, 0.0, 160.0, 90.0), (40, 0, 160, 90))
-    grey = shown(pixels, field, Style(), unseen="dark")[0, 0]
+    grey = paint(pixels, field, Style(), unseen="dark")[0, 0]
     assert grey[0] == grey[1] == grey[2]
     assert (layer[:, :29] == (*grey, 255)).all() and layer[0, 31, 3] < 10
 

@@ -189,10 +189,10 @@ def test_names_and_commands_of_a_stranger_s_deck_are_text_and_nothing_to_run(his
     there = archive.put(history.decks, archive.write("A deck", [scene, replace(scene, commands=hostile[5:10])]))
     first, second = (history.decks.scene(slide) for slide in there.slides)
     assert first.commands == (own,) and second.commands == ()
-    assert not [line for line in hostile if command.made_here(line)]
+    assert not [line for line in hostile if command.is_own_command(line)]
     # As decks of earlier versions have them.
-    assert command.made_here(own.replace("sightglass", "explain"))
-    assert not [line for line in hostile if command.made_here(line.replace("sightglass", "explain"))]
+    assert command.is_own_command(own.replace("sightglass", "explain"))
+    assert not [line for line in hostile if command.is_own_command(line.replace("sightglass", "explain"))]
     assert first.panels[0].name == "Li [31mte" and first.panels[0].answers == (("cat gnp", 0.5),)
     # XML has no such characters.
     assert deck_pptx([first], "A deck")

@@ -57,8 +57,10 @@ def test_sentences_say_the_opposite_where_the_numbers_do() -> None:
     assert "does not hold" in words.test_of_a_map(False, "")[0] and "true" in words.test_of_a_map(True, "")[0]
     both(words.same_for_all("EigenCAM", "bus", "tram", 1.0), words.same_for_all("EigenCAM", "bus", "tram", 0.1))
     pair = [("small", "large", 0.9), ("small", "medium", 0.2)]
-    assert "different places" in words.same_place("bus", pair)[0] and "medium" in words.same_place("bus", pair)[1]
-    assert "the same place" in words.same_place("bus", pair[:1])[0]
+    assert (
+        "different places" in words.compare_places("bus", pair)[0] and "medium" in words.compare_places("bus", pair)[1]
+    )
+    assert "the same place" in words.compare_places("bus", pair[:1])[0]
     answers = [("small", "bus", 0.9), ("large", "bus", 0.4)]
     assert words.agree(answers)[0] == "They agree, and the small one is the surest: not the large one"
     assert words.agree(answers[::-1])[0] == "They agree, and the small one is the surest"
@@ -76,5 +78,8 @@ def test_prices_and_finds_are_compared_as_they_were_measured() -> None:
     assert words.found(4, [("small", 4, 0), ("large", 4, 1)])[0].endswith("the small one does as well as any")
     title, sentence = words.found(4, [("small", 2, 2), ("large", 3, 1)])
     assert title.endswith("large does best") and "small 2 and 2 that are not there" in sentence
-    assert "Not every map" in words.held([("small", True, 0.1), ("large", False, 0.0)])[0]
-    assert "None" in words.held([("small", False, 0.0)])[0] and "large" in words.held([("large", True, 0.1)])[1]
+    assert "Not every map" in words.judge_maps([("small", True, 0.1), ("large", False, 0.0)])[0]
+    assert (
+        "None" in words.judge_maps([("small", False, 0.0)])[0]
+        and "large" in words.judge_maps([("large", True, 0.1)])[1]
+    )

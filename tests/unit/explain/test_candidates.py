@@ -298,7 +298,7 @@ def test_the_four_shares_of_overlapping_boxes_sum_to_one() -> None:
     np.testing.assert_allclose(four, (0.2, 0.4, 0.2, 0.2), atol=1e-3)
     assert sum(four) == pytest.approx(1)
     assert numbers.inside == pytest.approx(0.6, abs=1e-3)
-    assert [words.replace(NBSP, " ") for words in numbers.words("its own box")] == [
+    assert [words.replace(NBSP, " ") for words in numbers.describe("its own box")] == [
         "20 % in its own box only",
         "40 % shared with other boxes",
         "20 % in other boxes only",
@@ -311,7 +311,10 @@ def test_the_four_shares_of_overlapping_boxes_sum_to_one() -> None:
     assert list(cut.printed) == list(boxes.WHERE)
     alone = boxes.numbers(heatmap, [at((0, 0, 30, 30))], [], 0.0)
     assert alone.shared == alone.elsewhere == 0
-    assert [words.replace(NBSP, " ") for words in alone.words("its own box")] == ["60 % in its own box", "40 % outside"]
+    assert [words.replace(NBSP, " ") for words in alone.describe("its own box")] == [
+        "60 % in its own box",
+        "40 % outside",
+    ]
 
 
 def test_a_box_that_cuts_cells_and_a_turned_box() -> None:

@@ -653,7 +653,7 @@ def test_out_of_memory_everywhere_is_not_hidden(bus: Path, monkeypatch: pytest.M
     def full(*_: Any) -> Any:
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(sightglass.explain.evidence.resident.Resident, "place", full)
+    monkeypatch.setattr(sightglass.explain.evidence.resident.Resident, "move_input", full)
     with pytest.raises(torch.OutOfMemoryError):
         one(bus, top_k=1)
 

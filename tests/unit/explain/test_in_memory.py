@@ -29,7 +29,7 @@ from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.rendering.colormaps import lut
 from sightglass.export.report.html import html as report
 from sightglass.models.families.custom.in_memory import measured
-from sightglass.models.preprocess import Preprocessing, place
+from sightglass.models.preprocess import Preprocessing, fit_picture
 from tests.unit import own_nets
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ def test_a_function_as_preprocess_is_measured(net: nn.Module, bus: Path) -> None
     assert np.corrcoef(one.heatmaps[0].values.ravel(), other.heatmaps[0].values.ravel())[0, 1] > 0.99
     size = (427, 640)
     geometry = measured(feed, size)
-    exact = place(np.zeros((*size, 3), np.uint8), stated.resident.adapter.preprocessing, "trained")[1]
+    exact = fit_picture(np.zeros((*size, 3), np.uint8), stated.resident.adapter.preprocessing, "trained")[1]
     assert np.abs(np.subtract(geometry.seen, exact.seen)).max() <= 3
 
 

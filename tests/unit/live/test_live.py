@@ -234,8 +234,8 @@ def test_frames_and_words_that_are_none_are_refused():
             message.frame(data, 0)
     for text in ("", "[]", "{", '{"type": 3}', "[" * 50_000, "x" * 70_000):
         with pytest.raises(message.BadMessage):
-            message.words(text)
-    assert message.words('{"type": "pin", "pin": null}')["pin"] is None
+            message.parse_message(text)
+    assert message.parse_message('{"type": "pin", "pin": null}')["pin"] is None
 
 
 @pytest.mark.parametrize(

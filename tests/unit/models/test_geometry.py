@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sightglass.models.preprocess import CLASSIFIER_WAYS, GREY, WAYS, Preprocessing, place, prepare
+from sightglass.models.preprocess import CLASSIFIER_WAYS, GREY, WAYS, Preprocessing, fit_picture, prepare
 
 if TYPE_CHECKING:
     from sightglass.models.geometry import Geometry
@@ -33,7 +33,7 @@ kinds = pytest.mark.parametrize("preprocessing", PREPROCESSINGS.values(), ids=PR
 
 
 def geometry_of(shape: tuple[int, int], preprocessing: Preprocessing, way: str) -> Geometry:
-    return place(np.zeros((*shape, 3), np.uint8), preprocessing, way)[1]
+    return fit_picture(np.zeros((*shape, 3), np.uint8), preprocessing, way)[1]
 
 
 def points(geometry: Geometry) -> list[tuple[int, int]]:
@@ -111,7 +111,7 @@ def test_what_was_not_seen_is_zero_and_all_that_was_seen_is_covered(
 @shapes
 @kinds
 def test_bars_are_grey_and_outside_the_content(shape: tuple[int, int], preprocessing: Preprocessing) -> None:
-    placed, geometry = place(np.zeros((*shape, 3), np.uint8), preprocessing, "letterbox")
+    placed, geometry = fit_picture(np.zeros((*shape, 3), np.uint8), preprocessing, "letterbox")
     left, top, right, bottom = geometry.content
     bars = np.ones(placed.shape[:2], bool)
     bars[top:bottom, left:right] = False

@@ -18,7 +18,7 @@ import torch
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
-from sightglass.explain.rendering.render import shown
+from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Style
 from sightglass.video import Settings, run, runner
 from sightglass.video.clip import About, Clip, Frame
@@ -78,7 +78,7 @@ def test_the_map_of_each_frame_is_the_explainers_own(moving: Path, explainer: Ex
         heatmap = own.heatmaps[0]
         from sightglass.export.scaled import field
 
-        expected = shown(frames[i].pixels, field(heatmap, (160, 160)), Style())
+        expected = paint(frames[i].pixels, field(heatmap, (160, 160)), Style())
         assert np.abs(drawn[i].to_ndarray(format="rgb24").astype(int) - expected).mean() < 6
 
 

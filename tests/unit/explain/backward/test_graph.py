@@ -17,7 +17,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.backward import convolution, rules
 from sightglass.explain.backward.convolution import Kernel, pointwise_gradient
 from sightglass.explain.backward.gradient import Activation, Gradient, Term
-from sightglass.explain.backward.graph import Graph, Opaque, place
+from sightglass.explain.backward.graph import Graph, Opaque, locate_gradient
 from sightglass.explain.backward.rules import walk_back
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
@@ -113,7 +113,7 @@ def test_an_operation_without_a_rule_is_left_to_torch() -> None:
     with pytest.raises(Opaque, match="Softmax"):
         walk_back(Graph([y], [x]), seeded(torch.ones_like(y)))
     with pytest.raises(Opaque):
-        place(torch.zeros(1))
+        locate_gradient(torch.zeros(1))
 
 
 def test_what_reaches_no_source_has_an_empty_gradient() -> None:

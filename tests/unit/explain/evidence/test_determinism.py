@@ -119,7 +119,7 @@ def test_a_model_on_a_gpu_has_exact_passes_and_one_on_the_cpu_leaves_the_switche
     given = adapter.prepare(np.zeros((64, 64, 3), np.uint8), adapter.preprocessings[0])
     resident = Resident(adapter, torch.device("cpu"))
     with resident.lock:
-        adapter.run(resident.place(given.tensor))
+        adapter.run(resident.move_input(given.tensor))
     # Where there is no GPU, as if the module went to one.
     monkeypatch.setattr(adapter.module, "to", lambda *_, **__: adapter.module)
     with Resident(adapter, GPU).lock:

@@ -28,7 +28,7 @@ from sightglass.models.catalog import spec
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
 from sightglass.models.load import load
-from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, place
+from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, fit_picture
 from sightglass.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -610,7 +610,7 @@ def test_a_lit_cell_lands_on_the_pixels_that_it_was_computed_from(
     way: str, shape: tuple[int, int], short_side: int
 ) -> None:
     preprocessing = Preprocessing((INPUT, INPUT), short_side, (0.0,) * 3, (1.0,) * 3)
-    geometry = place(np.zeros((*shape, 3), np.uint8), preprocessing, way)[1]
+    geometry = fit_picture(np.zeros((*shape, 3), np.uint8), preprocessing, way)[1]
     seen = (geometry.seen[1::2], geometry.seen[::2])
     checked = 0
     for cell in range(GRID):

@@ -24,9 +24,9 @@ def test_a_verdict_is_of_its_weights_method_and_layers_and_a_map_counts_once():
 
 
 def test_it_is_one_phrase_with_its_count():
-    assert badge.words([]) == ""
-    assert badge.words(["edges"] * 2) == "survives scrambling: draws edges here (2 maps tested)"
-    assert badge.words(["depends", "edges", "box"]) == "depends on the model in 1 of 3 maps tested"
+    assert badge.describe_verdicts([]) == ""
+    assert badge.describe_verdicts(["edges"] * 2) == "survives scrambling: draws edges here (2 maps tested)"
+    assert badge.describe_verdicts(["depends", "edges", "box"]) == "depends on the model in 1 of 3 maps tested"
 
 
 def test_the_oldest_are_forgotten(monkeypatch):

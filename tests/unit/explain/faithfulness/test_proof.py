@@ -21,7 +21,7 @@ from sightglass.explain.proof.curves import BATCH_CPU, Curve, Order, Perturber, 
 from sightglass.explain.proof.filling import blurred, imputed
 from sightglass.explain.proof.proof import FAILED, HANGS, Proof
 from sightglass.explain.proof.ranking import ranking
-from sightglass.explain.proof.scores import MATCH, same_place, scorer
+from sightglass.explain.proof.scores import MATCH, match_boxes, scorer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -351,7 +351,7 @@ def test_a_proof_neither_waits_for_the_models_lock_nor_runs_through_others_hooks
     assert not hooked and resident.aside()[0].module is not resident.fastest_adapter(()).module
     with torch.no_grad():
         same = scorer(made.evidence, made.heatmaps[0].target, made.options)(
-            resident.fastest_adapter(()).run(resident.place(perturber.picture))
+            resident.fastest_adapter(()).run(resident.move_input(perturber.picture))
         )
     assert torch.equal(found[0].score, same.score)
 
@@ -379,9 +379,9 @@ def test_a_box_that_is_gone_scores_0(scene: Path):
 def test_boxes_are_at_the_same_place_as_torchvision_says():
     box_iou = pytest.importorskip("torchvision.ops").box_iou
     corners = torch.rand(200, 2, 2, generator=torch.Generator().manual_seed(0)).sort(1).values.flatten(1)
-    found = same_place(corners[:20], corners)
+    found = match_boxes(corners[:20], corners)
     assert torch.equal(found, box_iou(corners[:20], corners) >= MATCH)
-    assert 20 < int(found.sum()) < 1000 and not same_place(corners[:1], torch.zeros(1, 4)).any()
+    assert 20 < int(found.sum()) < 1000 and not match_boxes(corners[:1], torch.zeros(1, 4)).any()
 
 
 def test_a_similarity_models_cosine_begins_at_1(persons):

@@ -10,7 +10,7 @@ import pytest
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
-from sightglass.explain.maps.boxes import place, same_object
+from sightglass.explain.maps.boxes import parse_place, same_object
 from sightglass.explain.replaying import replay
 from tests.weights import picture, real
 
@@ -127,15 +127,15 @@ def test_the_same_object_is_found_in_another_model_s_answers(names: tuple[str, s
 )
 def test_what_is_no_place_is_one_sentence(where: Any) -> None:
     with pytest.raises(ModelProblem, match=r"^The place is .*: give a point \(x, y\) or a rectangle"):
-        place(where, 100, 50)
+        parse_place(where, 100, 50)
 
 
 @pytest.mark.parametrize("where", [(101, 5), (5, 51), (-9, 0, -1, 40), (0, -9, 40, -1), (200, 200, 300, 300)])
 def test_a_place_beside_the_picture_is_one_sentence(where: Any) -> None:
     with pytest.raises(ModelProblem, match="is not in the picture: it is 100 px wide and 50 px high"):
-        place(where, 100, 50)
+        parse_place(where, 100, 50)
 
 
 def test_a_place_may_touch_the_picture() -> None:
-    assert place((100, 50), 100, 50) == (100, 50, 100, 50)
-    assert place((-9, 40, 5, -3), 100, 50) == (-9, -3, 5, 40)
+    assert parse_place((100, 50), 100, 50) == (100, 50, 100, 50)
+    assert parse_place((-9, 40, 5, -3), 100, 50) == (-9, -3, 5, 40)

@@ -335,9 +335,9 @@ def test_half_of_the_heat_is_reached_by_the_cell_that_reaches_it():
     ],
 )
 def test_each_number_is_shown_in_one_format(name: str, value: object, words: str) -> None:
-    assert statistics.shown(name, value).replace("\N{NO-BREAK SPACE}", " ") == words
+    assert statistics.format_value(name, value).replace("\N{NO-BREAK SPACE}", " ") == words
 
 
 def test_every_number_can_be_shown() -> None:
     for name, value in dataclasses.asdict(statistics.describe(bump(20, 30, 8, 12, 3), PICTURE)).items():
-        assert name in ("regions", "histogram") or statistics.shown(name, value)
+        assert name in ("regions", "histogram") or statistics.format_value(name, value)

@@ -89,7 +89,7 @@ def test_it_is_the_same_in_any_batch_and_from_one_run_to_the_next() -> None:
 def test_every_place_of_the_picture_is_hidden_and_no_bar_is() -> None:
     # 32 rows of picture in the middle of 64.
     geometry = Geometry((32, 64), (64, 64), (1.0, 1.0), (16.0, 0.0))
-    windows = Windows.drawn(98, geometry)
+    windows = Windows.sample(98, geometry)
     assert (windows.rows, windows.columns) == (7, 14)
     shown = windows.full(0, 98, torch.device("cpu"))
     assert shown.shape == (98, 32, 64)

@@ -111,15 +111,15 @@ def peak(raw: torch.Tensor, size: tuple[int, int]) -> tuple[float, float]:
 
 
 def test_masks_are_half_shown_bilinear_and_the_same_again() -> None:
-    masks = Masks.drawn(3000, geometry(96, 64))
+    masks = Masks.sample(3000, geometry(96, 64))
     assert masks.grids.shape[1:] == (4 + 2, 3 + 2)
     assert masks.cells == (16, 12)
     full = masks.full(0, 3000, CPU)
     assert full.shape == (3000, 96, 64)
     assert 0 <= full.min() <= full.max() <= 1
     assert (full.mean(0) - 0.5).abs().max() < 0.05
-    assert torch.equal(Masks.drawn(3000, geometry(96, 64)).grids, masks.grids)
-    assert not torch.equal(Masks.drawn(3000, geometry(96, 64), seed=1).grids, masks.grids)
+    assert torch.equal(Masks.sample(3000, geometry(96, 64)).grids, masks.grids)
+    assert not torch.equal(Masks.sample(3000, geometry(96, 64), seed=1).grids, masks.grids)
     grid, (down, across) = masks.grids[7], masks.shifts[7].tolist()
     for y, x in ((0, 0), (13, 50), (95, 63)):
         u, v = (y + 0.5) / 24 + down, (x + 0.5) / (64 / 3) + across
@@ -132,7 +132,7 @@ def test_masks_are_half_shown_bilinear_and_the_same_again() -> None:
 
 
 def test_the_maps_cells_read_the_masks_at_their_centres() -> None:
-    masks = Masks.drawn(5, geometry(128, 64, bars=32))
+    masks = Masks.sample(5, geometry(128, 64, bars=32))
     full, coarse = masks.full(0, 5, CPU), masks.coarse(0, 5)
     assert full.shape[1:] == (64, 64)
     assert coarse.shape[1:] == masks.cells == (32, 16)
@@ -143,12 +143,12 @@ def test_the_maps_cells_read_the_masks_at_their_centres() -> None:
 
 @pytest.mark.parametrize(("size", "cells"), [((32, 32), 4), ((224, 224), 8), ((640, 480), 12), ((1280, 1280), 12)])
 def test_small_inputs_get_fewer_cells(size: tuple[int, int], cells: int) -> None:
-    assert Masks.drawn(1, geometry(*size)).grids.shape[1] - 2 == cells
+    assert Masks.sample(1, geometry(*size)).grids.shape[1] - 2 == cells
 
 
 @pytest.mark.parametrize("size", [(640, 1), (1, 640), (3, 3)])
 def test_pictures_of_a_pixel_have_masks_too(size: tuple[int, int]) -> None:
-    masks = Masks.drawn(2, geometry(*size))
+    masks = Masks.sample(2, geometry(*size))
     assert masks.full(0, 2, CPU).shape[1:] == size
     assert masks.coarse(0, 2).shape[1:] == masks.cells
 
@@ -173,7 +173,7 @@ def test_it_equals_a_plain_loop_over_the_same_masks(part: str) -> None:
     evidence = evidence_of(adapter)
     targets = [detection(0, part), detection(1, part), Target(0, "cat", (0, 2), part), Target(None, "", (2, 1), part)]
     (maps,) = raw_maps(evidence, METHOD, targets, masks=50)
-    masks = Masks.drawn(50, evidence.geometry)
+    masks = Masks.sample(50, evidence.geometry)
 
     def match(anchor: int, index: int | None, scores: NDArray[Any]) -> float:
         own = evidence.outputs.scores[0, :, anchor].numpy()

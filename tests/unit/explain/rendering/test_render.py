@@ -13,7 +13,7 @@ import pytest
 
 from sightglass.common.errors import Problem
 from sightglass.explain.rendering import colormaps, contact_sheet, contours, render, resampling
-from sightglass.explain.rendering.render import shown
+from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 
 NAMES = [colormap.name for colormap in colormaps.colormaps()]
@@ -151,7 +151,7 @@ def outside(shape):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mode", SHOWN)
 def test_what_was_not_seen_is_grey_and_two_thirds_page(mode, kind, pixels):
-    draw = functools.partial(shown, pixels, Field(noise((7, 7), kind), SEEN, SEEN, kind), Style(mode))
+    draw = functools.partial(paint, pixels, Field(noise((7, 7), kind), SEEN, SEEN, kind), Style(mode))
     far = outside(pixels.shape)
     grey = pixels[far] @ [0.299, 0.587, 0.114]
     for unseen, ground in (("light", 255), ("dark", 20)):
@@ -336,7 +336,7 @@ def test_shown_is_the_plain_formula_to_one_level(name, mode, kind, pixels):
     ):
         field = Field(noise(shape, kind), extent, seen, kind, (4, 5))
         expected = by_hand(small, field, style, unseen, unit)
-        got = shown(small, field, style, unseen=unseen, unit=unit)
+        got = paint(small, field, style, unseen=unseen, unit=unit)
         assert got.dtype == np.uint8
         assert abs(got - expected).max() <= 1, shape
 
@@ -391,13 +391,13 @@ def test_what_is_shown_is_exact_at_the_ends_in_every_colormap(name, pixels):
     near, style = ~outside(pixels.shape), Style(colormap=name)
     for changes in ({}, {"even": True}, {"cells": True}, {"threshold": 0.4}, {"invert": True}):
         for mode in ("overlay", "spotlight"):
-            out = shown(pixels, field, replace(style, mode=mode, alpha=0, **changes))
+            out = paint(pixels, field, replace(style, mode=mode, alpha=0, **changes))
             assert np.array_equal(out[near], pixels[near])
     whole = Field(STEPPED, WHOLE, WHOLE)
     colours = colormaps.lut(name)
-    assert np.array_equal(shown(pixels, whole, replace(style, mode="map")), colours[STEPS])
-    assert np.array_equal(shown(pixels, whole, replace(style, mode="map", invert=True)), colours[255 - STEPS])
-    opaque = shown(pixels, whole, replace(style, alpha=1, even=True, cells=True))
+    assert np.array_equal(paint(pixels, whole, replace(style, mode="map")), colours[STEPS])
+    assert np.array_equal(paint(pixels, whole, replace(style, mode="map", invert=True)), colours[255 - STEPS])
+    opaque = paint(pixels, whole, replace(style, alpha=1, even=True, cells=True))
     assert np.array_equal(opaque, colours[STEPS])
 
 
@@ -405,13 +405,13 @@ def test_what_is_shown_is_exact_at_the_ends_in_every_colormap(name, pixels):
 def test_the_ground_of_a_bare_map_is_grey_below_the_threshold(kind, pixels):
     field = Field(noise((7, 7), kind) / 2, WHOLE, WHOLE, kind)
     for unseen, ground in (("light", 228), ("keep", 228), ("dark", 48)):
-        assert (shown(pixels, field, Style("map", threshold=0.6), unseen=unseen) == ground).all()
+        assert (paint(pixels, field, Style("map", threshold=0.6), unseen=unseen) == ground).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_mode_picture_is_the_picture(kind, pixels):
     field = Field(noise((7, 7), kind), SEEN, SEEN, kind)
-    out = shown(pixels, field, Style("picture"))
+    out = paint(pixels, field, Style("picture"))
     assert np.array_equal(out, pixels)
     assert not np.shares_memory(out, pixels)
 
@@ -420,25 +420,25 @@ def test_mode_picture_is_the_picture(kind, pixels):
 def test_an_inverted_map_inverted_is_the_map(mode, pixels):
     rows = np.rint(255 * bump(48, 64, 30, 22, 12)).astype(np.float32) / 255
     style = Style(mode, threshold=0.3, split=0.1)
-    straight = shown(pixels, Field(rows, WHOLE, WHOLE), style)
-    twice = shown(pixels, Field(1 - rows, WHOLE, WHOLE), replace(style, invert=True))
+    straight = paint(pixels, Field(rows, WHOLE, WHOLE), style)
+    twice = paint(pixels, Field(1 - rows, WHOLE, WHOLE), replace(style, invert=True))
     assert abs(straight.astype(int) - twice).max() <= (1 if mode in ("overlay", "contour") else 0)
-    assert (straight != shown(pixels, Field(rows, WHOLE, WHOLE), replace(style, invert=True))).any()
+    assert (straight != paint(pixels, Field(rows, WHOLE, WHOLE), replace(style, invert=True))).any()
 
 
 @pytest.mark.parametrize("mode", SHOWN)
 def test_a_difference_the_other_way_round_is_the_same_in_the_other_colour(mode, pixels):
     gap = (np.random.default_rng(5).integers(-127, 128, (48, 64)) / 127).astype(np.float32)
     one, other = (Field(values, WHOLE, WHOLE, "difference") for values in (gap, -gap))
-    assert np.array_equal(shown(pixels, one, Style(mode, invert=True)), shown(pixels, other, Style(mode)))
-    same = np.array_equal(shown(pixels, one, Style(mode)), shown(pixels, other, Style(mode)))
+    assert np.array_equal(paint(pixels, one, Style(mode, invert=True)), paint(pixels, other, Style(mode)))
+    same = np.array_equal(paint(pixels, one, Style(mode)), paint(pixels, other, Style(mode)))
     assert same == (mode in ("contour", "spotlight"))
 
 
 def test_a_difference_is_blue_where_the_first_has_more():
     grey, gap = np.full((3, 3, 3), 100, np.uint8), np.zeros((3, 3), np.float32)
     gap[0, 0], gap[2, 2] = 1, -1
-    out = shown(grey, Field(gap, (0, 0, 3, 3), (0, 0, 3, 3), "difference"), Style(alpha=1))
+    out = paint(grey, Field(gap, (0, 0, 3, 3), (0, 0, 3, 3), "difference"), Style(alpha=1))
     assert tuple(out[0, 0]) == (0x1F, 0x5F, 0xD0)
     assert tuple(out[2, 2]) == (0xC8, 0x32, 0x1F)
     assert tuple(out[1, 1]) == (100, 100, 100)
@@ -447,11 +447,11 @@ def test_a_difference_is_blue_where_the_first_has_more():
 @pytest.mark.parametrize("mode", SHOWN)
 def test_the_split_leaves_the_picture_on_its_left(mode, pixels):
     field = Field(noise((7, 7)), SEEN, SEEN)
-    covered = shown(pixels, field, Style(mode))
-    assert np.array_equal(shown(pixels, field, Style(mode, split=0)), covered)
-    assert np.array_equal(shown(pixels, field, Style(mode, split=1)), pixels)
+    covered = paint(pixels, field, Style(mode))
+    assert np.array_equal(paint(pixels, field, Style(mode, split=0)), covered)
+    assert np.array_equal(paint(pixels, field, Style(mode, split=1)), pixels)
     for split, columns in ((0.5, 32), (0.5 / 64, 0), (0.51 / 64, 1), (63.5 / 64, 63)):
-        out = shown(pixels, field, Style(mode, split=split))
+        out = paint(pixels, field, Style(mode, split=split))
         assert np.array_equal(out[:, :columns], pixels[:, :columns])
         assert np.array_equal(out[:, columns:], covered[:, columns:])
 
@@ -466,8 +466,8 @@ def test_gain_and_offset_are_the_values_scaled_before(gain, offset, pixels):
     assert abs(levels_of(*own_grid).astype(int) - levels_of(before, Style())).max() <= 1
     if offset >= 0 and offset + gain <= 1:
         lines = [
-            shown(pixels, field, Style("contour", gain=gain, offset=offset)),
-            shown(pixels, scaled, Style("contour")),
+            paint(pixels, field, Style("contour", gain=gain, offset=offset)),
+            paint(pixels, scaled, Style("contour")),
         ]
         assert abs(lines[0].astype(int) - lines[1]).max() <= 8  # 1/65535 moves a line where the map is nearly flat
         assert (lines[0] != pixels).any() == bool(gain)
@@ -479,7 +479,7 @@ def test_gain_and_offset_are_the_values_scaled_before(gain, offset, pixels):
 def test_the_line_is_a_circle_where_the_map_is_round():
     grey = np.full((200, 240, 3), 128, np.uint8)
     field = Field(bump(200, 240, 119.8, 99.1, 30), (0, 0, 240, 200), (0, 0, 240, 200))
-    out = shown(grey, field, Style(alpha=1e-9), unit=2.0)
+    out = paint(grey, field, Style(alpha=1e-9), unit=2.0)
     y, x = np.nonzero(out[..., 0] == 255)
     radius = np.hypot(x - 119.8, y - 99.1)
     expected = 30 * math.sqrt(2 * math.log(2))
@@ -496,15 +496,15 @@ def test_a_line_is_as_wide_as_asked_and_lies_where_its_level_is(unit):
     black = np.zeros((5, 400, 3), np.uint8)
     ramp = np.tile((np.arange(400, dtype=np.float32) + 0.5) / 400, (5, 1))
     field = Field(ramp, (0, 0, 400, 5), (0, 0, 400, 5))
-    row = shown(black, field, Style("contour"), unit=unit)[2, :, 0].astype(float)
+    row = paint(black, field, Style("contour"), unit=unit)[2, :, 0].astype(float)
     for level, thick in ((0.25, 0.9), (0.5, 1.4), (0.75, 2.2)):
         at = slice(int(400 * level) - 40, int(400 * level) + 40)
         white = np.clip(row[at] - 15, 0, None)  # the halo is 15 on black
         assert white.sum() / 240 == pytest.approx(thick * unit, abs=0.15)
         assert white @ (np.arange(400)[at] + 0.5) / white.sum() == pytest.approx(400 * level, abs=0.1)
-    light = shown(black + 255, field, Style("contour"), unit=unit)[2]
+    light = paint(black + 255, field, Style("contour"), unit=unit)[2]
     assert light.min() == 79 or unit == 1  # a quarter of 255 and three of 20, where the halo is broad enough
-    lifted = shown(black, field, Style("contour", gain=0.5, offset=0.5), unit=unit)[2, :, 0]
+    lifted = paint(black, field, Style("contour", gain=0.5, offset=0.5), unit=unit)[2, :, 0]
     assert np.flatnonzero(lifted == 255).mean() + 0.5 == pytest.approx(200, abs=0.6)  # 0.75 is where 0.5 was
 
 
@@ -516,16 +516,16 @@ def test_no_line_where_there_is_nothing_to_outline(pixels):
         (bumpy, Style("contour", gain=0.0, offset=0.5)),
         (bumpy, Style("contour", gain=1.0, offset=2.0)),
     ]:
-        assert np.array_equal(shown(pixels, field, style), pixels)
+        assert np.array_equal(paint(pixels, field, style), pixels)
 
 
 def test_a_ramp_has_no_line_along_the_edge_and_none_leaves_what_was_seen(pixels):
     ramp = np.tile(np.linspace(1, 0, 64, dtype=np.float32), (48, 1))
-    out = shown(pixels, Field(ramp, WHOLE, WHOLE), replace(Style("contour"), gain=0.6))
+    out = paint(pixels, Field(ramp, WHOLE, WHOLE), replace(Style("contour"), gain=0.6))
     changed = np.flatnonzero((out != pixels).any(axis=(0, 2)))
     assert 4 <= changed.min() <= changed.max() <= 60
     seen = (10, 6, 31, 40)
-    out = shown(pixels, Field(ramp, WHOLE, seen), Style("contour"), unseen="keep")
+    out = paint(pixels, Field(ramp, WHOLE, seen), Style("contour"), unseen="keep")
     assert (out[10, 28:31] != pixels[10, 28:31]).any()
     assert np.array_equal(out[:, 31:], pixels[:, 31:])
 
@@ -533,10 +533,10 @@ def test_a_ramp_has_no_line_along_the_edge_and_none_leaves_what_was_seen(pixels)
 def test_lines_scale_with_the_picture_unless_told_otherwise():
     large = np.zeros((1500, 8, 3), np.uint8)
     field = Field(noise((30, 1)), (0, 0, 8, 1500), (0, 0, 8, 1500))
-    assert np.array_equal(shown(large, field, Style()), shown(large, field, Style(), unit=3))
-    assert (shown(large, field, Style()) != shown(large, field, Style(), unit=1)).any()
+    assert np.array_equal(paint(large, field, Style()), paint(large, field, Style(), unit=3))
+    assert (paint(large, field, Style()) != paint(large, field, Style(), unit=1)).any()
     small = Field(noise((30, 1)), (0, 0, 8, 150), (0, 0, 8, 150))
-    assert np.array_equal(shown(large[:150], small, Style()), shown(large[:150], small, Style(), unit=1))
+    assert np.array_equal(paint(large[:150], small, Style()), paint(large[:150], small, Style(), unit=1))
 
 
 @pytest.mark.slow
@@ -555,7 +555,7 @@ def test_24_megapixels_need_no_gigabyte(mode, kind):
             continue  # noise is all lines
         tracemalloc.start()
         try:
-            out = shown(pixels, field, Style(mode))
+            out = paint(pixels, field, Style(mode))
             assert tracemalloc.get_traced_memory()[1] < 1e9
         finally:
             tracemalloc.stop()
@@ -594,10 +594,10 @@ def test_a_label_covers_neither_what_is_in_its_box_nor_another_label():
     out = contact_sheet.boxes(grey, [((60, 100, 150, 250), "person 84 %")], chosen=0)
     assert np.array_equal(out[110:240, 70:140], grey[110:240, 70:140])
     assert out[86:96, 62:140].min(2).max() > 200
-    first = contact_sheet.free_place((60, 100, 150, 250), (80, 18), (300, 300), [])
+    first = contact_sheet.place_label((60, 100, 150, 250), (80, 18), (300, 300), [])
     assert first == (60, 82, 140, 100)
-    assert contact_sheet.free_place((60, 100, 150, 250), (80, 18), (300, 300), [first]) == (60, 100, 140, 118)
-    assert contact_sheet.free_place((-30, -30, 10, 5), (40, 20), (300, 300), []) == (0, 0, 40, 20)
+    assert contact_sheet.place_label((60, 100, 150, 250), (80, 18), (300, 300), [first]) == (60, 100, 140, 118)
+    assert contact_sheet.place_label((-30, -30, 10, 5), (40, 20), (300, 300), []) == (0, 0, 40, 20)
 
 
 def test_a_caption_that_is_too_long_keeps_its_number(monkeypatch):
@@ -640,7 +640,7 @@ def shown_with(pixels, change):
         of = "field" if name in Field.__dataclass_fields__ else "shown" if name in ("unit", "picture") else "style"
         parts[of][name] = value
     field = Field(**{"values": GOOD, "extent": WHOLE, "seen": WHOLE} | parts["field"])
-    return shown(parts["shown"].pop("picture", pixels), field, Style(**parts["style"]), **parts["shown"])
+    return paint(parts["shown"].pop("picture", pixels), field, Style(**parts["style"]), **parts["shown"])
 
 
 @pytest.mark.parametrize(

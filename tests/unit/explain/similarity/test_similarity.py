@@ -23,7 +23,7 @@ from sightglass.explain.similarity.ranking import Context, context, rank
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.export import similarity_files
 from sightglass.models.demo import person_scenes
-from sightglass.models.preprocess import place
+from sightglass.models.preprocess import fit_picture
 from tests.conftest import asset
 
 
@@ -215,7 +215,7 @@ def test_cells_lie_where_the_model_saw_them(lite: Explainer, bus: Path) -> None:
     image = Image.open(bus)
     for way in ("trained", "squash", "letterbox"):
         grid = similarity(lite, image, np.zeros((50, 50, 3), np.uint8), preprocessing=way).matches.query
-        _, geometry = place(image.pixels, lite.resident.adapter.preprocessing, way)  # type: ignore[attr-defined]
+        _, geometry = fit_picture(image.pixels, lite.resident.adapter.preprocessing, way)  # type: ignore[attr-defined]
         x0, y0, x1, y1 = geometry.extent
         # Beside bars a cell is partly picture.
         beyond = (grid.across[1] - grid.across[0]) if way == "letterbox" else 1.5
@@ -336,7 +336,7 @@ def test_persons_keep_the_colours_of_their_clothes(lite: Explainer, bus: Path, z
     reid = Explainer("demo-reid")
     specs = [person_scenes.example(), *person_scenes.to_compare().values()]
     found = similarity(reid, *(person_scenes.draw(spec).pixels for spec in specs[:2]))
-    for side, drawn in zip(found.sides, similarity_files.drawn(found), strict=True):
+    for side, drawn in zip(found.sides, similarity_files.draw_pair(found), strict=True):
         times = drawn.shape[0] // side.image.height
         plain = side.image.pixels.repeat(times, 0).repeat(times, 1)
         lines = (drawn != plain).any(2)
@@ -344,7 +344,7 @@ def test_persons_keep_the_colours_of_their_clothes(lite: Explainer, bus: Path, z
         assert 0.01 < lines.mean() < 0.4
         assert all((np.abs(drawn.astype(int) - colour).sum(2) == 0).any() for colour in (FIRST_RGB, SECOND_RGB))
     other = similarity(lite, bus, zidane)
-    assert np.array_equal(similarity_files.drawn(other)[0], similarity_files.overlay(other.query))
+    assert np.array_equal(similarity_files.draw_pair(other)[0], similarity_files.overlay(other.query))
 
 
 def test_the_command_writes_both_maps_and_says_what_the_number_means(

@@ -118,7 +118,7 @@ def test_boxes_scores_and_what_is_shown_are_the_librarys(name: str) -> None:
     rows, _ = non_max_suppression(
         decoded, confidence, 0.5, nc=len(adapter.labels), rotated=turned, agnostic=name.startswith("yoloe")
     )
-    anchors, classes = adapter.kept(outputs, confidence, 0.5)
+    anchors, classes = adapter.select_boxes(outputs, confidence, 0.5)
     assert len(rows) == len(anchors) > 0
     assert rows[:, 5].tolist() == classes.tolist()
     assert torch.allclose(rows[:, 4], outputs.scores[0, classes, anchors], atol=1e-5)
@@ -133,7 +133,7 @@ def test_an_end_to_end_head_shows_its_own_choice_without_suppression(name: str) 
     with torch.no_grad():
         outputs = adapter.run(picture(count=2))
     confidence = float(decoded[0, 100, 4])
-    anchors, classes = adapter.kept(outputs, confidence, 0.0)
+    anchors, classes = adapter.select_boxes(outputs, confidence, 0.0)
     shown = decoded[0][decoded[0, :, 4] > confidence]
     assert not adapter.nms
     assert len(shown) == len(anchors) > 90
@@ -226,7 +226,7 @@ def test_rtdetr_answers_as_its_decoder_does() -> None:
     size = torch.tensor([width, height, width, height])
     assert torch.allclose(outputs.boxes, xywh2xyxy(boxes[0]) * size, atol=1e-2)
     confidence = float(shown[0, 50, 4])
-    anchors, classes = adapter.kept(outputs, confidence, 0.0)
+    anchors, classes = adapter.select_boxes(outputs, confidence, 0.0)
     assert len(anchors) == int((shown[0, :, 4] > confidence).sum()) > 40
     assert torch.allclose(outputs.scores[0, classes, anchors], shown[0, : len(anchors), 4], atol=1e-6)
     assert torch.allclose(outputs.boxes[0, anchors], xywh2xyxy(shown[0, : len(anchors), :4]) * size, atol=1e-2)
@@ -317,7 +317,7 @@ def test_a_vocabulary_that_is_built_in_needs_no_prompt(without_prompts: tuple[An
     assert torch.allclose(outputs.prototypes, prototypes, atol=1e-4)
     confidence = float(outputs.scores[0].amax(0).topk(20).values[-1]) - 1e-6
     rows, _ = non_max_suppression(decoded, confidence, 0.5, nc=80, agnostic=True)
-    anchors, classes = adapter.kept(outputs, confidence, 0.5)
+    anchors, classes = adapter.select_boxes(outputs, confidence, 0.5)
     assert rows[:, 5].tolist() == classes.tolist()
     assert torch.allclose(rows[:, :4], outputs.boxes[0, anchors], atol=1e-2)
 
