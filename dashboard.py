@@ -96,8 +96,9 @@ if script_context() is None:
     # The server reads this file once, for what is answered beside the pages; each visit then runs the rest.
     from starlette.middleware import Middleware
 
-    from sightglass.api import routes, startup
-    from sightglass.api.door import Door
+    from sightglass.api import routes
+    from sightglass.api.security.door import Door
+    from sightglass.api.server import startup
     from sightglass.components.choices import import_ahead
     from sightglass.components.session import provider, signed_in
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.timing import SEED
 from sightglass.common.errors import ModelProblem
-from sightglass.common.packaged import photograph
+from sightglass.common.files.packaged import photograph
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.maps.heatmap import scaled

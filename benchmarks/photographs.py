@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps
 
-from sightglass.common import packaged
 from sightglass.common.errors import ImageProblem
+from sightglass.common.files import packaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from benchmarks.report import FOLDER, RESULTS, Row, goal, goals, grid, machine, 
 from benchmarks.timing import in_rounds
 from benchmarks.viewer.waiting import first_curves
 from sightglass.common.errors import Cancelled
-from sightglass.components.session.background import lower_priority
+from sightglass.components.session.jobs.background import lower_priority
 from sightglass.explain import Explainer
 from sightglass.explain.proof import controls
 from sightglass.explain.proof.curves import BATCH_CPU, BATCH_GPU, STEPS, Order, Perturber

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sightglass.common.progress import Progress
+    from sightglass.common.work.progress import Progress
     from sightglass.models.geometry import ModelInput
     from sightglass.models.layers import Layer
     from sightglass.models.spec import ModelSpec

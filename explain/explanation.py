@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sightglass.common.files import Json
-    from sightglass.common.progress import Progress
+    from sightglass.common.work.progress import Progress
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.findings.finding import Finding
@@ -139,7 +139,7 @@ class Explanation(Result):
 
     def _repr_html_(self) -> str:
         """Show the interactive report, as a notebook does with the last value of a cell."""
-        shown: str = above("notebook").frame([self])
+        shown: str = above("html_report").frame([self])
         return shown
 
     def summary(self) -> Json:

@@ -8,8 +8,7 @@ from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from sightglass.common.errors import ModelProblem
-from sightglass.common.suggestions import did_you_mean
+from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.models.adapter import Part
 from sightglass.models.geometry import Box
 from sightglass.models.preprocess import WAYS

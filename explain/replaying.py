@@ -15,7 +15,7 @@ from sightglass.models import catalog
 if TYPE_CHECKING:
     import threading
 
-    from sightglass.common.progress import Progress
+    from sightglass.common.work.progress import Progress
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.proof.proof import Proof
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.common.errors import ModelProblem
-from sightglass.common.suggestions import did_you_mean
+from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.explain.evidence.missing import Missing
 from sightglass.explain.evidence.targets import decode
 from sightglass.explain.maps import boxes

@@ -17,11 +17,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common import users
-from sightglass.common.errors import ModelProblem, Problem, WeightsProblem
+from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, did_you_mean
 from sightglass.common.settings import settings
-from sightglass.common.suggestions import did_you_mean
-from sightglass.models import remote_file, weights
 from sightglass.models.catalog_tables import FAMILY, MODEL, SHARED, TOP, check
+from sightglass.models.checkpoints import remote_file, weights
 from sightglass.models.inspect import Toml, inspect_model
 from sightglass.models.load import current_name
 from sightglass.models.spec import ModelSpec, WeightsTable, values

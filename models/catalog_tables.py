@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.errors import ModelProblem
-from sightglass.common.suggestions import did_you_mean
+from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.models.load import current_name, loader_exists
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Table, kinds, required
 

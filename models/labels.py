@@ -11,9 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, nearest
 from sightglass.common.legible import legible
-from sightglass.common.suggestions import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -10,7 +10,8 @@ import streamlit as st
 from sightglass.components.answer_list import Row, rows
 from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
-from sightglass.components.session import history_store, page, queue_line, reopen, url_state
+from sightglass.components.session import history_store, page, reopen, url_state
+from sightglass.components.session.jobs import queue_line
 from sightglass.components.viewer import Panel
 from sightglass.components.views import panels
 from sightglass.deck import views

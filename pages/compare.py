@@ -7,14 +7,16 @@ from itertools import combinations
 import pandas as pd
 import streamlit as st
 
-from sightglass.common import small, users
+from sightglass.common import users
 from sightglass.common.errors import ModelProblem
+from sightglass.common.memory import small
 from sightglass.components import saving
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.choices.model_names import names, titled
 from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
-from sightglass.components.session import explain_job, page, queue_line, url_state
+from sightglass.components.session import page, url_state
+from sightglass.components.session.jobs import explain_job, queue_line
 from sightglass.components.session.markdown import escaped
 from sightglass.components.session.state import Choices
 from sightglass.components.viewer import Panel

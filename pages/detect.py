@@ -14,8 +14,10 @@ from sightglass.components import glossary, saving
 from sightglass.components.choices import detection_options, model_picker, sidebar
 from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
-from sightglass.components.session import explain_job, image_source, page, reopen, state
+from sightglass.components.session import page, reopen, state
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escaped
+from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import Panel
 from sightglass.components.views import (
     charts,
@@ -30,7 +32,8 @@ from sightglass.components.views import (
 from sightglass.explain.evidence import missing as evidence_missing
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import download, listing
-from sightglass.models import catalog, weights
+from sightglass.models import catalog
+from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator

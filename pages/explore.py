@@ -14,7 +14,8 @@ from sightglass.components.choices import class_picker, sidebar
 from sightglass.components.headline import HOT
 from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
-from sightglass.components.session import explain_job, page, reopen
+from sightglass.components.session import page, reopen
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.viewer import Panel
 from sightglass.components.views import attention_heads, charts, exports, panels, visual_prompts
 from sightglass.explain.findings.diagnosis import headline

@@ -11,7 +11,8 @@ import streamlit as st
 from sightglass.common import users
 from sightglass.components import live as canvas
 from sightglass.components.choices import sidebar
-from sightglass.components.session import image_source, page, reopen, state, url_state
+from sightglass.components.session import page, reopen, state, url_state
+from sightglass.components.session.pictures import image_source
 from sightglass.components.views import snapshots
 from sightglass.explain.methods import METHODS
 from sightglass.live import choice

@@ -13,17 +13,10 @@ from sightglass.components import saving
 from sightglass.components.answer_list import Row, rows
 from sightglass.components.choices import gallery_picker, model_picker, sidebar
 from sightglass.components.saving import slides
-from sightglass.components.session import (
-    explain_job,
-    history_store,
-    image_source,
-    page,
-    presence,
-    queue_line,
-    state,
-    url_state,
-)
+from sightglass.components.session import history_store, page, state, url_state
+from sightglass.components.session.jobs import explain_job, presence, queue_line
 from sightglass.components.session.markdown import escaped, sentence, shortened
+from sightglass.components.session.pictures import image_source
 from sightglass.components.views import exports, similar
 from sightglass.explain import methods
 from sightglass.explain.evidence import cache

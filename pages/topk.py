@@ -12,7 +12,8 @@ from sightglass.components import saving
 from sightglass.components.choices import sidebar
 from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
-from sightglass.components.session import explain_job, page, url_state
+from sightglass.components.session import page, url_state
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escaped
 from sightglass.components.viewer import Map, Panel
 from sightglass.components.views import charts, exports, panels, tables

@@ -12,8 +12,10 @@ from sightglass.components import changes as bars
 from sightglass.components import painter, saving
 from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
-from sightglass.components.session import explain_job, image_source, page, queue_line, reopen, state
+from sightglass.components.session import page, reopen, state
+from sightglass.components.session.jobs import explain_job, queue_line
 from sightglass.components.session.markdown import escaped
+from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import Panel
 from sightglass.components.views import charts, exports, panels
 from sightglass.explain.methods import METHODS

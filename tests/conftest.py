@@ -74,7 +74,7 @@ def pictures(bus: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of the example `scene 3`, in which the packaged demo-s finds 2 ball-dots, a gear and a rod-cross."""
-    from sightglass.components.session.image_source import bundled
+    from sightglass.components.session.pictures.image_source import bundled
     from sightglass.explain.picture.image import to_png
 
     path = tmp_path_factory.mktemp("scenes") / "scene 3.png"

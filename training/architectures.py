@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import timm
 import torchvision
 
-from sightglass.models.architectures import INDEX, build, prints
+from sightglass.models.checkpoints.architectures import INDEX, build, prints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from sightglass.explain.maps.boxes import SAME
 from sightglass.models import labels
 from sightglass.models.adapters.detector import intersection_over_union
-from sightglass.models.weights import folders
+from sightglass.models.checkpoints.weights import folders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

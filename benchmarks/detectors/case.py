@@ -17,11 +17,11 @@ from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.detector import Detector
 from sightglass.models.catalog import spec
+from sightglass.models.checkpoints.weights import locate
 from sightglass.models.families.ultralytics.detectors import CAM_SCRIPTS
 from sightglass.models.families.yolox import NECK
 from sightglass.models.load import load
 from sightglass.models.spec import PreprocessingTable
-from sightglass.models.weights import locate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +92,7 @@ class DetectorCase(Case):
         if self.yolox:
             from libreyolo.models.yolox.nn import LibreYOLOXModel
 
-            from sightglass.models import checkpoint
+            from sightglass.models.checkpoints import checkpoint
             from sightglass.models.families.yolox import untrained as untrained_yolox
 
             made: nn.Module = LibreYOLOXModel(row.arch.removeprefix("yolox_")[0])

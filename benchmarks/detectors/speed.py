@@ -18,7 +18,7 @@ from sightglass.explain.maps.heatmap import scaled
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
 from sightglass.models.adapter import Target
-from sightglass.models.weights import folders
+from sightglass.models.checkpoints.weights import folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

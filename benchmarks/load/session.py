@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 
 from benchmarks.api.clients import BOUNDARY, multipart
 from benchmarks.load.pictures import inflated
-from sightglass.common.packing import unpacked
+from sightglass.common.files.packing import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -24,8 +24,8 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.from_evidence import raw_maps
 from sightglass.explain.methods.method import Method
 from sightglass.models.catalog import spec
+from sightglass.models.checkpoints.weights import locate
 from sightglass.models.families.demo.nets import trained
-from sightglass.models.weights import locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

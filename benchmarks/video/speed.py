@@ -29,8 +29,9 @@ from benchmarks.report import FOLDER, Row, attempt, goal, goals, grid, machine, 
 from benchmarks.timing import in_rounds
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
-from sightglass.video import Settings, draw, run, smooth, write
-from sightglass.video.clip import Clip
+from sightglass.video import Settings, draw, run, smooth
+from sightglass.video.clips import write
+from sightglass.video.clips.clip import Clip
 from sightglass.video.looking import Looking
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.common.progress import check
+from sightglass.common.work.progress import check
 from sightglass.explain.findings.diagnosis import NUMBERS
 from sightglass.explain.maps.statistics import Agreement, agreement_matrix, coarse
 from sightglass.explain.phrases import NBSP, kinds, listing

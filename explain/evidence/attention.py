@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sightglass.common.progress import Progress
+    from sightglass.common.work.progress import Progress
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.evidence.survey import Attended

@@ -12,7 +12,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakSet
 
-from sightglass.common import budget, memory
+from sightglass.common import memory
+from sightglass.common.memory import budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.progress import check
+from sightglass.common.work.progress import check
 from sightglass.explain.evidence.cache import relieve
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sightglass.common.progress import check
+from sightglass.common.work.progress import check
 from sightglass.explain.backward.gradient import Activation, Gradient, gradients
 from sightglass.explain.backward.graph import Graph, Opaque
 from sightglass.explain.backward.rules import walk_back

@@ -13,7 +13,7 @@ from sightglass.models import catalog
 from sightglass.models.families.custom import in_memory
 
 if TYPE_CHECKING:
-    from sightglass.common.progress import Progress
+    from sightglass.common.work.progress import Progress
     from sightglass.models.adapter import Adapter
     from sightglass.models.spec import ModelSpec
 

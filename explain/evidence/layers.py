@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, product, zip_longest
 from typing import TYPE_CHECKING
 
-from sightglass.common.errors import ModelProblem
-from sightglass.common.suggestions import nearest
+from sightglass.common.errors import ModelProblem, nearest
 from sightglass.models.layers import Layer
 
 if TYPE_CHECKING:

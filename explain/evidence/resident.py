@@ -13,9 +13,10 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from sightglass.common import memory, small
-from sightglass.common.budget import measured
+from sightglass.common import memory
 from sightglass.common.errors import ModelProblem
+from sightglass.common.memory import small
+from sightglass.common.memory.budget import measured
 from sightglass.explain.backward import convolution
 from sightglass.explain.evidence.cache import ByteCache, clear_quick
 from sightglass.explain.evidence.determinism import PassLock, own_modes
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from sightglass.common.progress import Progress
+    from sightglass.common.work.progress import Progress
     from sightglass.explain.evidence.survey import Attended
     from sightglass.models.adapter import Adapter
     from sightglass.models.adapters.folding import Twin

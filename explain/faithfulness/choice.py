@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.common.files import Json
-    from sightglass.common.progress import Progress
+    from sightglass.common.work.progress import Progress
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.proof import Filling
     from sightglass.explain.proof.curves import Curve

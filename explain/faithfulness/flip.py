@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sightglass.common.files import Json
-    from sightglass.common.progress import Progress
+    from sightglass.common.work.progress import Progress
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.result import Result
     from sightglass.models.adapter import Target

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.common.progress import Progress
+    from sightglass.common.work.progress import Progress
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.maps.statistics import Agreement
     from sightglass.explain.proof import Filling

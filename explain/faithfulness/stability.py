@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.common.files import Json
-    from sightglass.common.progress import Progress
+    from sightglass.common.work.progress import Progress
     from sightglass.explain.faithfulness.changes import Changed, Kind
     from sightglass.explain.result import Result
     from sightglass.models.adapter import Target

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sightglass.common.errors import ModelProblem
-from sightglass.common.suggestions import nearest
+from sightglass.common.errors import ModelProblem, nearest
 from sightglass.explain.methods.method import Method
 from sightglass.explain.phrases import listing
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sightglass.common.progress import Progress
+    from sightglass.common.work.progress import Progress
     from sightglass.explain.backward.gradient import Activation, Gradient
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.models.adapter import Target

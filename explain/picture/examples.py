@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sightglass.common import packaged
 from sightglass.common.errors import ImageProblem
+from sightglass.common.files import packaged
 from sightglass.explain.picture.image import Image
 from sightglass.models.demo import captioned_scenes, person_scenes
 from sightglass.models.demo.showcase import SCENES, SIDE, scene

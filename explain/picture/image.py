@@ -35,7 +35,7 @@ from sightglass.explain.picture.decode import (
 )
 from sightglass.explain.picture.planes import KINDS, Planes, convert_array, from_file, many
 from sightglass.explain.picture.shrink import WHOLE
-from sightglass.models import remote_file
+from sightglass.models.checkpoints import remote_file
 from sightglass.models.preprocess import MAX_CHANNELS
 
 MAX_BYTES = 64 * 2**20

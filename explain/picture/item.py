@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common import small
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.common.legible import legible
+from sightglass.common.memory import small
 from sightglass.explain.picture.image import Image
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sightglass.common.errors import Problem
+from sightglass.common.errors import Problem, did_you_mean
 from sightglass.common.files import Json
-from sightglass.common.suggestions import did_you_mean
 
 Pixels = npt.NDArray[np.uint8]
 

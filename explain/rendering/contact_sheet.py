@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from sightglass.common import packaged
+from sightglass.common.files import packaged
 from sightglass.explain.phrases import shortened
 from sightglass.explain.rendering.render import HALO, line_width, picture
 from sightglass.explain.rendering.style import Pixels

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.turns import QUICK
+from sightglass.common.work.turns import QUICK
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.image import Image
 

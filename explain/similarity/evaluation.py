@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.common.files import Json
-    from sightglass.common.progress import Progress
+    from sightglass.common.work.progress import Progress
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.picture.item import Item
     from sightglass.explain.similarity.identities import Identified

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sightglass.common.errors import Cancelled, ImageProblem
-from sightglass.common.packaged import photograph, photographs
+from sightglass.common.files.packaged import photograph, photographs
 from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import find
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.common.progress import Progress
+    from sightglass.common.work.progress import Progress
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.picture.item import Item
     from sightglass.models.adapter import Adapter

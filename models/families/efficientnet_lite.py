@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sightglass.common.errors import WeightsProblem
-from sightglass.models import checkpoint
 from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.checkpoints import checkpoint
+from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.labels import imagenet
 from sightglass.models.preprocess import Preprocessing
-from sightglass.models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
     from sightglass.models.adapter import Progress

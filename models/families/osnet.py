@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
-from sightglass.models import checkpoint
 from sightglass.models.adapters.embedder import Embedder
+from sightglass.models.checkpoints import checkpoint
 from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:

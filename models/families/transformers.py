@@ -16,12 +16,13 @@ import torch
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
-from sightglass.models import checkpoint, labels
+from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.embedder import Embedded, Embedder
+from sightglass.models.checkpoints import checkpoint
+from sightglass.models.checkpoints.weights import forbidden_by, offline, sha256_of
 from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.preprocess import Preprocessing
-from sightglass.models.weights import forbidden_by, offline, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -18,14 +18,15 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
-from sightglass.models import checkpoint, labels
+from sightglass.models import labels
 from sightglass.models.adapter import Part
 from sightglass.models.adapters.detector import SIDES, Detections, Detector
 from sightglass.models.adapters.folding import conv_act
+from sightglass.models.checkpoints import checkpoint
+from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Stage
 from sightglass.models.preprocess import GREY
-from sightglass.models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

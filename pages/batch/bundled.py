@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import packaged
-from sightglass.common.scratch import scratch_folder
-from sightglass.components.session import bundled_pictures, explain_job
+from sightglass.common.files import packaged
+from sightglass.common.files.scratch import scratch_folder
+from sightglass.components.session.jobs import explain_job
+from sightglass.components.session.pictures import bundled_pictures
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.item import Item
 from sightglass.models.demo.scenes import draw, sample

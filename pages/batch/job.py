@@ -12,7 +12,7 @@ from sightglass import batch
 from sightglass.common import users
 from sightglass.common.files import file_stem
 from sightglass.common.settings import settings
-from sightglass.components.session.background import Status, Task
+from sightglass.components.session.jobs.background import Status, Task
 
 if TYPE_CHECKING:
     from threading import Event

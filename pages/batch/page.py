@@ -10,9 +10,10 @@ import streamlit as st
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
-from sightglass.components.session import background, offered, page, state, url_state
-from sightglass.components.session.image_source import Pictures
+from sightglass.components.session import page, state, url_state
+from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import sentence
+from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Choices
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
@@ -79,7 +80,7 @@ def _first(choices: Choices, explainer: Explainer) -> None:
     """Draw the choice of pictures and, until there are some, the bundled ones as the sidebar's model explains them."""
     head = st.container(horizontal=True, vertical_alignment="center")
     if not users.may_save():
-        offered.say_not("have pictures of their own explained here")
+        page.show_refusal("have pictures of their own explained here")
         _example(choices, explainer, head)
         return
     source = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.scratch import scratch_folder
+from sightglass.common.files.scratch import scratch_folder
 from sightglass.components.choices import image_picker, permitted_folders
 from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import escaped, shortened

@@ -10,8 +10,8 @@ from sightglass.batch import journal
 from sightglass.batch.records import recipe as recipe_of
 from sightglass.common.errors import Problem
 from sightglass.components.session import history_store, reopen, state
-from sightglass.components.session.image_source import Pictures
 from sightglass.components.session.markdown import escaped, shortened
+from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.explain.phrases import percent, signed
 from sightglass.explain.picture.item import distinct_names
 from sightglass.export import embedded_recipe

@@ -10,8 +10,10 @@ import streamlit as st
 
 from sightglass import explain
 from sightglass.common.errors import Problem
-from sightglass.components.session import background, history_store, image_source, page, state
-from sightglass.components.session.background import Status, Task
+from sightglass.components.session import history_store, page, state
+from sightglass.components.session.jobs import background
+from sightglass.components.session.jobs.background import Status, Task
+from sightglass.components.session.pictures import image_source
 from sightglass.explain.picture import image
 from sightglass.models.demo import scenes
 from sightglass.models.demo.showcase import STORIES

@@ -8,7 +8,7 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.components.session import history_store, offered, page, reopen, state, url_state
+from sightglass.components.session import history_store, page, reopen, state, url_state
 from sightglass.components.session.markdown import escaped, sentence
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plural
@@ -126,7 +126,7 @@ def _remove_damaged(id: str) -> None:
             return
     except Problem:
         pass
-    offered.button(
+    page.allowed_button(
         "Delete this record",
         icon=":material/delete_forever:",
         key=f"history-remove-{id}",
@@ -176,7 +176,7 @@ def _off() -> None:
 def _empty() -> None:
     if not users.may_save():
         st.markdown("## Nothing saved here")
-        offered.say_not("save anything")
+        page.show_refusal("save anything")
         return
     if problem := history_store.store().blocked():
         st.markdown("## Nothing can be saved here")
@@ -228,7 +228,7 @@ def _about_examples(ids: list[str], own: int) -> None:
         first = "" if own else "Nothing of yours is saved yet: press Save below a map, on any page. "
         them = "The example was" if len(ids) == 1 else "The examples were"
         st.caption(f"{first}{them} explained on this machine; once deleted, they do not come back.", width="content")
-        offered.button(
+        page.allowed_button(
             "Delete the examples",
             icon=":material/delete:",
             type="tertiary",

@@ -16,7 +16,8 @@ from sightglass.components.answer_list import Row, rows
 from sightglass.components.proof import draw as draw_proof
 from sightglass.components.proof import payload
 from sightglass.components.saving import slides
-from sightglass.components.session import history_store, offered, proof_job, reopen, state
+from sightglass.components.session import history_store, page, reopen, state
+from sightglass.components.session.jobs import proof_job
 from sightglass.components.session.markdown import escaped, sentence
 from sightglass.components.viewer import Box, Map, Options, Panel, Scene, View, send_texts, viewer
 from sightglass.components.views import charts, panels, tables
@@ -82,7 +83,7 @@ def show(record: Record, after: str | None) -> None:
             if record.marks:
                 one = len(record.marks) == 1
                 hidden = f"{plural(len(record.marks), 'mark')} {'is' if one else 'are'} hidden here"
-                offered.button(
+                page.allowed_button(
                     f"{hidden}: show {'it' if one else 'them'}",
                     icon=":material/draw:",
                     type="tertiary",

@@ -9,7 +9,7 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.components.session import history_store, offered, page
+from sightglass.components.session import history_store, page
 from sightglass.components.session.markdown import sentence
 from sightglass.explain.phrases import plural
 from sightglass.pages.present import decks, opening, ready, slides
@@ -48,7 +48,7 @@ def present() -> None:
 def _all(found: tuple[Deck, ...]) -> None:
     own = sum(not deck.ready for deck in found)
     st.markdown(f"## {plural(own, 'deck')} of yours" if own else "## Show it to a room")
-    offered.say_not("make or change decks")
+    page.show_refusal("make or change decks")
     if not (found or users.may_save()):
         st.markdown("**Present**, below a map on any page, shows that view on the whole screen.")
         return

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.components.session import background, history_store, page, state
-from sightglass.components.session.background import Status, Task
+from sightglass.components.session import history_store, page, state
+from sightglass.components.session.jobs import background
+from sightglass.components.session.jobs.background import Status, Task
 from sightglass.deck import ready
 from sightglass.pages.present import decks
 

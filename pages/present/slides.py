@@ -11,7 +11,7 @@ import streamlit as st
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
-from sightglass.components.session import history_store, offered, page, state
+from sightglass.components.session import history_store, page, state
 from sightglass.components.session.markdown import escaped
 from sightglass.components.stage import stage
 from sightglass.components.views import charts
@@ -113,7 +113,7 @@ def _edit_button() -> None:
         st.query_params.pop(PLAY, None)
 
     help = "Back to the slides, to change and arrange them."
-    offered.button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=edit, help=help)
+    page.allowed_button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=edit, help=help)
 
 
 def _play(deck: Deck) -> None:

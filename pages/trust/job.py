@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.components.session import background, page, state
-from sightglass.components.session.background import Status, Watched
+from sightglass.components.session import page, state
+from sightglass.components.session.jobs import background
+from sightglass.components.session.jobs.background import Status, Watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable

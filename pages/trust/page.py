@@ -9,7 +9,8 @@ import streamlit as st
 from sightglass.common.errors import Cancelled
 from sightglass.components.choices import class_picker, sidebar
 from sightglass.components.saving import slides
-from sightglass.components.session import explain_job, page
+from sightglass.components.session import page
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escaped
 from sightglass.components.views import panels
 from sightglass.explain.faithfulness.badge import VERDICTS

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass import video
-from sightglass.common.scratch import scratch_folder
-from sightglass.components.session import explain_job
+from sightglass.common.files.scratch import scratch_folder
+from sightglass.components.session.jobs import explain_job
+from sightglass.pages.video.folders import Plan, Source
 from sightglass.pages.video.job import Job
-from sightglass.pages.video.plan import Plan, Source
-from sightglass.video import example
+from sightglass.video.clips import example
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ import time
 import weakref
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
@@ -23,9 +23,8 @@ from pydantic import TypeAdapter
 from sightglass import video
 from sightglass.common import users
 from sightglass.common.files import to_json, write_file
-from sightglass.common.scratch import scratch_folder
+from sightglass.common.files.scratch import scratch_folder
 from sightglass.common.settings import settings
-from sightglass.pages.video.plan import Plan, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +35,25 @@ DAYS = 7
 SETTLED = 60.0
 """Seconds after which a folder without a plan is nobody's: before, somebody may be about to take it."""
 _OPEN: weakref.WeakSet[ClipFolder] = weakref.WeakSet()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A clip on this machine, and what a person calls it."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is made of a clip, and where."""
+
+    source: Source
+    model: str
+    options: dict[str, Any]
+    settings: video.Settings
+    folder: Path
 
 
 class ClipFolder:

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 
 from sightglass import video
 from sightglass.common import users
-from sightglass.components.session.background import Status, Task
+from sightglass.components.session.jobs.background import Status, Task
 from sightglass.explain.phrases import plural
-from sightglass.video import clip as video_clip
+from sightglass.video.clips import clip as video_clip
 
 if TYPE_CHECKING:
     from threading import Event
 
-    from sightglass.pages.video.folders import ClipFolder
-    from sightglass.pages.video.plan import Plan
+    from sightglass.pages.video.folders import ClipFolder, Plan
     from sightglass.video import Summary
 
 

@@ -10,13 +10,14 @@ from sightglass import video as video_room
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.components.choices import image_picker, sidebar
-from sightglass.components.session import background, offered, page, state, url_state
+from sightglass.components.session import page, state, url_state
+from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escaped, sentence
 from sightglass.explain.phrases import NBSP, pixels
 from sightglass.pages.video import example, folders
+from sightglass.pages.video.folders import Plan, Source
 from sightglass.pages.video.job import Job, Video, described, headline, running
-from sightglass.pages.video.plan import Plan, Source
-from sightglass.video import clip
+from sightglass.video.clips import clip
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -100,7 +101,7 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
     head = top.container()
     if not users.may_save():
         with top:
-            offered.say_not("have clips of their own explained")
+            page.show_refusal("have clips of their own explained")
         _example(head, choices, explainer)
         return
     _left_behind()

@@ -13,23 +13,24 @@ from sightglass.common.errors import ImageProblem, Problem
 from sightglass.components import timeline
 from sightglass.components.choices import model_picker
 from sightglass.components.saving import slides
-from sightglass.components.session import image_source, page, state
+from sightglass.components.session import page, state
 from sightglass.components.session.markdown import sentence
+from sightglass.components.session.pictures import image_source
 from sightglass.components.views import charts
 from sightglass.deck import views
 from sightglass.explain.picture.image import Image
 from sightglass.pages.video.job import Video, described, headline
-from sightglass.video import clip as video_clip
-from sightglass.video import write
-from sightglass.video.curves import curves
-from sightglass.video.moments import clock
+from sightglass.video.clips import clip as video_clip
+from sightglass.video.clips import write
+from sightglass.video.results.curves import curves
+from sightglass.video.results.moments import clock
 
 if TYPE_CHECKING:
     from sightglass.deck.scene import Scene
+    from sightglass.pages.video.folders import Plan
     from sightglass.pages.video.job import Job
-    from sightglass.pages.video.plan import Plan
-    from sightglass.video.clip import About
-    from sightglass.video.curves import Curve
+    from sightglass.video.clips.clip import About
+    from sightglass.video.results.curves import Curve
 
 
 TALL = 520

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common import users
-from sightglass.components.session import background, explain_job, monitoring, offered, page, state
+from sightglass.components.session import page, state
+from sightglass.components.session.jobs import background, explain_job, monitoring
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
 from sightglass.pages.watch import log
@@ -46,7 +47,7 @@ def begin(monitor: Monitor, way: str) -> None:
         button()
         if monitor.folder is not None and way == "server":
             monitoring.toggle()
-    offered.say_not("have explanations monitored")
+    page.show_refusal("have explanations monitored")
     if not users.may_save():
         return
     st.markdown("### Add explanations")
@@ -143,7 +144,7 @@ def progress(trial: Trial) -> None:
             width="content",
         )
         # A viewer monitors none.
-        draw = offered.button if trial.shared else st.button
+        draw = page.allowed_button if trial.shared else st.button
         draw(
             "Monitor your own model" if trial.shared else "Leave the trial",
             icon=":material/add_chart:" if trial.shared else ":material/logout:",

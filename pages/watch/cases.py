@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import ImageProblem, Problem
-from sightglass.components.session import history_store, image_source, reopen, state, url_state
+from sightglass.components.session import history_store, reopen, state, url_state
 from sightglass.components.session.markdown import escaped, sentence, shortened
+from sightglass.components.session.pictures import image_source
 from sightglass.components.views import charts, tables
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.maps import statistics

@@ -8,7 +8,8 @@ import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.components.choices import sidebar
-from sightglass.components.session import monitoring, page, reopen, state, url_state
+from sightglass.components.session import page, reopen, state, url_state
+from sightglass.components.session.jobs import monitoring
 from sightglass.components.session.markdown import sentence
 from sightglass.monitor import trend
 from sightglass.monitor.observation import MEANING

@@ -15,9 +15,9 @@ from sightglass import explain
 from sightglass import monitor as monitor_room
 from sightglass.common import users
 from sightglass.common.errors import Cancelled
-from sightglass.common.scratch import scratch_folder
-from sightglass.components.session import bundled_pictures
-from sightglass.components.session.background import Status, Task
+from sightglass.common.files.scratch import scratch_folder
+from sightglass.components.session.jobs.background import Status, Task
+from sightglass.components.session.pictures import bundled_pictures
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
 

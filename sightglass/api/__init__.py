@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Mount, Route
 
+from sightglass.api.security import LEGACY_ROUTES
+
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from sightglass.api.schemas import Settings
-
-ALIASES = ("/predict_with_gradcam", "/analyze_class")
-"""Routes of the legacy API."""
 
 
 def routes(settings: Settings | None = None, base: str = "") -> list[BaseRoute]:
@@ -28,7 +27,7 @@ def routes(settings: Settings | None = None, base: str = "") -> list[BaseRoute]:
     return [
         route
         for at in dict.fromkeys(("", base))
-        for route in (Mount(f"{at}/api", app), *(Route(f"{at}{path}", app) for path in ALIASES))
+        for route in (Mount(f"{at}/api", app), *(Route(f"{at}{path}", app) for path in LEGACY_ROUTES))
     ]
 
 

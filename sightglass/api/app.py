@@ -6,23 +6,15 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import WebSocketRoute
 
-from sightglass.api import (
-    legacy_routes,
-    live,
-    metrics,
-    middleware,
-    openapi,
-    problems,
-    readiness,
-    routes_explain,
-    routes_models,
-)
+from sightglass.api import problems
+from sightglass.api.endpoints import explain, legacy, live, models, openapi, readiness
 from sightglass.api.schemas import Settings
+from sightglass.api.server import metrics, middleware
 from sightglass.api.work_queue import WorkQueue
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.common.files import Json
 
-ENDPOINTS = (*routes_explain.ENDPOINTS, *routes_models.ENDPOINTS, *legacy_routes.ENDPOINTS)
+ENDPOINTS = (*explain.ENDPOINTS, *models.ENDPOINTS, *legacy.ENDPOINTS)
 
 
 class Api(Starlette):

@@ -23,8 +23,8 @@ from sightglass.common.errors import (
     TooLarge,
     WeightsProblem,
     from_machine,
+    nearest,
 )
-from sightglass.common.suggestions import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sightglass.api import service
 from sightglass.api.limits import raise_if_cancelled
 from sightglass.common.errors import ModelProblem
-from sightglass.models import weights
+from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     import threading

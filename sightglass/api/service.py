@@ -17,9 +17,9 @@ from sightglass.api.schemas import ClassRequest, DetectRequest
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem, ModelProblem, TooLarge
 from sightglass.common.files import Json, npy_bytes, to_json
-from sightglass.common.progress import stopped_by
-from sightglass.common.turns import QUICK, SLOW
-from sightglass.models import weights
+from sightglass.common.work.progress import stopped_by
+from sightglass.common.work.turns import QUICK, SLOW
+from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     import threading
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.api.schemas import CompareRequest, ExplainRequest, ProveRequest, Settings, SimilarityRequest
-    from sightglass.common.turns import Turns
+    from sightglass.common.work.turns import Turns
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
@@ -380,6 +380,6 @@ def plain(value: Any) -> Json:
 
 def count(explanation: Explanation) -> None:
     """Count an explanation in the metrics."""
-    from sightglass.api import metrics
+    from sightglass.api.server import metrics
 
     metrics.explained(explanation.model, explanation.recipe.method)

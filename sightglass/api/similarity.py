@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sightglass.api import service
 from sightglass.api.limits import check_size, pictures_per_map, raise_if_cancelled
-from sightglass.common.turns import QUICK
-from sightglass.models import weights
+from sightglass.common.work.turns import QUICK
+from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     import threading

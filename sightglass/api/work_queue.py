@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.memory import give_back
-from sightglass.common.turns import Scheduler
+from sightglass.common.work.turns import Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sightglass.common import csv_cells
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files import write_file
+from sightglass.common.files import csv_cells, write_file
 from sightglass.explain.faithfulness import choice
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plural, signed

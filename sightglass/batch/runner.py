@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sightglass.batch.journal import Outcome
-    from sightglass.common.progress import Progress
+    from sightglass.common.work.progress import Progress
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.item import Item
 

@@ -7,8 +7,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common import csv_cells
-from sightglass.common.files import atomic_write
+from sightglass.common.files import atomic_write, csv_cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

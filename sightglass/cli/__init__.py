@@ -15,26 +15,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sightglass.cli import (
-    batch,
-    compare,
-    dashboard,
-    deck,
-    detect,
-    doctor,
-    history,
-    image,
-    models,
-    prove,
-    replay,
-    serve,
-    similarity,
-    users,
-    video,
-    watch,
-)
-from sightglass.cli import settings as settings_verb
+from sightglass.cli import batch, compare, detect, doctor, image, models, prove, replay, similarity, video
 from sightglass.cli.options import PROGRAM, app, as_called
+from sightglass.cli.records import deck, history, watch
+from sightglass.cli.server import dashboard, serve, users
+from sightglass.cli.server import settings as settings_verb
 from sightglass.common.errors import ImageProblem, Problem, WeightsProblem, from_machine
 from sightglass.common.settings import settings
 from sightglass.explain import recipe

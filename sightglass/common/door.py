@@ -9,7 +9,6 @@ ABOVE = {
     "families": "sightglass.models.families",
     "figure": "sightglass.export.figure",
     "html_report": "sightglass.export.report.html",
-    "notebook": "sightglass.export.report.notebook",
     "result_folder": "sightglass.export.result_folder",
     "decks": "sightglass.deck.decks",
     "command_line": "sightglass.cli",

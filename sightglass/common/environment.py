@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from sightglass.common.errors import SettingProblem
+from sightglass.common.errors import SettingProblem, did_you_mean
 from sightglass.common.files import data_folder
-from sightglass.common.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +35,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     }
 }
 """Other defaults, by the name of the profile; `small`, for one small model and the evidence of one picture, sets more
-(`sightglass/common/small.py`)."""
+(`sightglass/common/memory/small.py`)."""
 
 
 def _from_text(parse: Callable[[str], Any]) -> BeforeValidator:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
+from typing import TYPE_CHECKING
 
 from sightglass.common.legible import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Problem(ValueError):
@@ -69,3 +74,15 @@ def from_machine(error: BaseException) -> MachineProblem | None:
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return MachineProblem("Too many files are open on this machine: try again in a moment.")
     return None
+
+
+def nearest(wanted: str, among: Iterable[str], *, n: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Return at most `n` of these names that are spelled like the wanted one, in any case; the likeliest first."""
+    lowered = {name.lower(): name for name in among}
+    return [lowered[near] for near in difflib.get_close_matches(wanted.lower(), lowered, n, cutoff)]
+
+
+def did_you_mean(wanted: str, among: Iterable[str], otherwise: str = "", *, n: int = 1) -> str:
+    """Return `did you mean a or b?`, the end of a sentence, or `otherwise` where no name is near."""
+    near = nearest(wanted, among, n=n)
+    return f"did you mean {' or '.join(near)}?" if near else otherwise

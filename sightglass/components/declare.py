@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.browser import BROWSER, joined
-from sightglass.common.packing import packed
+from sightglass.common.files.packing import packed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

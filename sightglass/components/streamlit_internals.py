@@ -10,7 +10,8 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sightglass.common import logs, small
+from sightglass.common import logs
+from sightglass.common.memory import small
 from sightglass.common.private_parts import Library
 
 if TYPE_CHECKING:

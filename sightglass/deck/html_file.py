@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from sightglass.browser import joined
-from sightglass.common.packing import packed
+from sightglass.common.files.packing import packed
 from sightglass.deck import layout, payload
 from sightglass.explain.rendering.colormaps import tables
 from sightglass.export import offline_page

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image as Pillow
 
-from sightglass.common import packaged
+from sightglass.common.files import packaged
 from sightglass.deck import layout
 from sightglass.deck.heat_layer import heat_layer
 from sightglass.deck.layout import (

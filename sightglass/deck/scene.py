@@ -16,8 +16,8 @@ from pydantic import AfterValidator, Field, GetPydanticSchema, TypeAdapter
 from pydantic_core import core_schema
 
 from sightglass.common.errors import Problem
+from sightglass.common.files.packing import packed, unpacked
 from sightglass.common.legible import legible
-from sightglass.common.packing import packed, unpacked
 from sightglass.explain.recipe import Label, Legible, Share
 from sightglass.explain.rendering.style import VIEWER_STYLE, Mode, Style
 

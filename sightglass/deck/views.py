@@ -147,7 +147,7 @@ def of_clip(path: Path, *, title: str, sentence: str, notes: str = "") -> Scene:
 
     Raises Problem for a clip of more than MAX_CLIP bytes, or one that cannot be read.
     """
-    from sightglass.video.clip import Clip
+    from sightglass.video.clips.clip import Clip
 
     if (size := path.stat().st_size) > MAX_CLIP:
         raise Problem(f"This clip has {megabytes(size)}, and a slide takes {megabytes(MAX_CLIP)}: draw a part of it.")

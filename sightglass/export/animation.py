@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from sightglass.common import packaged
 from sightglass.common.errors import Problem
+from sightglass.common.files import packaged
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.explanation import explain

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import cv2
 import numpy as np
 
-from sightglass.common import packaged
+from sightglass.common.files import packaged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

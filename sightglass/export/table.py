@@ -8,7 +8,7 @@ from io import StringIO
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common import csv_cells
+from sightglass.common.files import csv_cells
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.statistics import BINS, MEANING, format_value
 from sightglass.export import caption

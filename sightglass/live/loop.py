@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.common.turns import Line
+from sightglass.common.work.turns import Line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

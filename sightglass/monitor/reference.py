@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.common import csv_cells
 from sightglass.common.errors import Problem
-from sightglass.common.files import Json, write_file
+from sightglass.common.files import Json, csv_cells, write_file
 from sightglass.monitor.observation import NUMBERS, Observation, read_stamp, stamp
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.rendering import contact_sheet
 from sightglass.export import scaled
 from sightglass.models.adapter import Target
+from sightglass.video.clips.write import as_even
 from sightglass.video.paint import painted
-from sightglass.video.write import as_even
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

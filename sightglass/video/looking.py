@@ -19,7 +19,7 @@ from sightglass.explain.explanation import method_of, takes_several
 from sightglass.explain.methods.method import Request
 from sightglass.models.adapter import Target
 from sightglass.models.labels import class_index
-from sightglass.video.ahead import BYTES, in_order, single_threaded
+from sightglass.video.clips.ahead import BYTES, in_order, single_threaded
 from sightglass.video.parts import Record, Seen
 from sightglass.video.track import Tracker
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.decode import Pixels
     from sightglass.models.adapter import Prediction
     from sightglass.models.geometry import Geometry, ModelInput
-    from sightglass.video.clip import Frame
+    from sightglass.video.clips.clip import Frame
     from sightglass.video.settings import Settings
 
 

@@ -27,22 +27,24 @@ from sightglass.common.errors import Cancelled, ImageProblem
 from sightglass.common.files import Json, remove_drafts
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.recipe import versions
-from sightglass.video import draw, moments, parts, smooth, timeline, write
-from sightglass.video.ahead import ahead, depth, in_order, single_threaded
-from sightglass.video.clip import Clip
+from sightglass.video import draw, parts, smooth
+from sightglass.video.clips import write
+from sightglass.video.clips.ahead import ahead, depth, in_order, single_threaded
+from sightglass.video.clips.clip import Clip
 from sightglass.video.looking import Looking
+from sightglass.video.results import moments, timeline
+from sightglass.video.results.summary import CLIP, Summary
 from sightglass.video.settings import Settings
-from sightglass.video.summary import CLIP, Summary
 from sightglass.video.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from sightglass.common.progress import Progress
+    from sightglass.common.work.progress import Progress
     from sightglass.explain.picture.decode import Pixels
-    from sightglass.video.clip import Frame
-    from sightglass.video.moments import Row
+    from sightglass.video.clips.clip import Frame
     from sightglass.video.parts import Record
+    from sightglass.video.results.moments import Row
 
 T = TypeVar("T")
 PART = 64

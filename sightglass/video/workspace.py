@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from sightglass.video import timeline
-from sightglass.video.summary import CLIP
+from sightglass.video.results import timeline
+from sightglass.video.results.summary import CLIP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

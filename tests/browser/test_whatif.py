@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 from screen import ARTEFACTS, headline, settled, until
 
-from sightglass.components.session import image_source
+from sightglass.components.session.pictures import image_source
 from sightglass.explain.whatif import edits
 
 if TYPE_CHECKING:

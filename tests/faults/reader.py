@@ -111,7 +111,7 @@ def batch(path: Path, name: str) -> float:
 
 def video(path: Path, name: str) -> float:
     """Read the frames of a clip, at most 40: as many as a decoder holds."""
-    from sightglass.video.clip import Clip
+    from sightglass.video.clips.clip import Clip
 
     clip = Clip(path, name)
     for frame in clip.frames():

@@ -14,9 +14,9 @@ def started(picture: bytes, host: str, values: dict[str, str]) -> dict[str, Any]
     """Return the sentence with which a server does not start, or the answers of one that does."""
     from starlette.testclient import TestClient
 
-    from sightglass.api import startup
     from sightglass.api.app import create
     from sightglass.api.schemas import Settings
+    from sightglass.api.server import startup
     from sightglass.common.errors import Problem
 
     for name in [name for name in os.environ if name.startswith(environment.PREFIX)]:

@@ -29,7 +29,7 @@ from sightglass.explain.picture.source import find
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog, labels
 from sightglass.models.spec import ModelSpec, WeightsTable
-from sightglass.video.clip import Clip
+from sightglass.video.clips.clip import Clip
 from tests import corpus
 from tests.clips import clip, scene
 from tests.faults.outcome import is_one_sentence
@@ -139,7 +139,8 @@ def _given(files: list[tuple[str, bytes]]) -> None:
     import streamlit as st
 
     from sightglass.components.choices import image_picker
-    from sightglass.components.session import image_source, state
+    from sightglass.components.session import state
+    from sightglass.components.session.pictures import image_source
 
     said = []
     for one in files:

@@ -167,7 +167,7 @@ def deck(folder: Path, say: Say, steps: Steps) -> None:
 
 def download(folder: Path, say: Say, steps: Steps) -> None:
     """Download three files."""
-    from sightglass.models import weights
+    from sightglass.models.checkpoints import weights
 
     # Called before each piece is written.
     weights.CHUNK, weights._stop_if = PIECE, lambda _: steps.writes()

@@ -21,7 +21,8 @@ from streamlit.testing.v1 import AppTest
 from sightglass.common import users
 from sightglass.components.choices import model_picker
 from sightglass.components.picture_bar import KEY, Desk
-from sightglass.components.session import background, signed_in, state
+from sightglass.components.session import signed_in, state
+from sightglass.components.session.jobs import background
 from sightglass.components.session.page import script
 from tests.waits import patience
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from sightglass.components.session.explain_job import Running
+from sightglass.components.session.jobs.explain_job import Running
 from tests.pages.conftest import session, shown, texts
 from tests.waits import patience
 

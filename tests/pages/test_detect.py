@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 
 from sightglass.components.choices import layer_picker, model_names, model_picker
-from sightglass.components.session.explain_job import Running
-from sightglass.components.session.image_source import Pictures, example
+from sightglass.components.session.jobs.explain_job import Running
+from sightglass.components.session.pictures.image_source import Pictures, example
 from sightglass.components.session.state import ChosenBox, Sidebar
 from sightglass.components.views import comparisons, detections, snapshots
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import RESIDENCY
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import Image
-from sightglass.models import catalog, weights
+from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
+from sightglass.models.checkpoints import weights
 from sightglass.models.layers import Stage
 from tests.pages.conftest import act, rerun_until, session, shown, texts
 from tests.waits import patience

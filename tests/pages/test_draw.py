@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sightglass.components.session.image_source import Pictures
+from sightglass.components.session.pictures.image_source import Pictures
+from sightglass.components.session.pictures.uploads import UPLOADS
 from sightglass.components.session.state import Navigation, Sidebar
-from sightglass.components.session.uploads import UPLOADS
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
 from sightglass.models import drawing

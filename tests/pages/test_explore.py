@@ -13,10 +13,11 @@ from PIL import Image as Pillow
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.turns import Turns
+from sightglass.common.work.turns import Turns
 from sightglass.components.choices import sidebar
-from sightglass.components.session import explain_job, image_source
-from sightglass.components.session.explain_job import Running
+from sightglass.components.session.jobs import explain_job
+from sightglass.components.session.jobs.explain_job import Running
+from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import NBSP, percent
 from tests.pages.conftest import act, bar, headline, rerun_until, session, shown, texts

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from sightglass.components.choices import gallery_picker
-from sightglass.components.session import image_source
 from sightglass.components.session.markdown import escaped
+from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity

@@ -10,7 +10,8 @@ import struct
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.components.session import image_source, state
+from sightglass.components.session import state
+from sightglass.components.session.pictures import image_source
 from sightglass.components.views import snapshots
 from sightglass.explain import Explainer
 from sightglass.live import tickets

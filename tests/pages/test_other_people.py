@@ -14,8 +14,9 @@ import pytest
 
 from sightglass.common import users
 from sightglass.components.choices import model_picker
-from sightglass.components.session import image_source, state
-from sightglass.components.session.uploads import UPLOADS, token
+from sightglass.components.session import state
+from sightglass.components.session.pictures import image_source
+from sightglass.components.session.pictures.uploads import UPLOADS, token
 from sightglass.components.views import snapshots
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.image import Image, to_jpeg
@@ -23,7 +24,7 @@ from sightglass.history import History
 from sightglass.models import catalog
 from sightglass.monitor import default
 from sightglass.pages.video import folders
-from sightglass.pages.video.plan import Plan, Source
+from sightglass.pages.video.folders import Plan, Source
 from tests.pages.conftest import ROOT
 from tests.unit.test_whose import OWN, STORES
 

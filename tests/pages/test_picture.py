@@ -10,12 +10,12 @@ import pytest
 from PIL import Image as Pillow
 from streamlit.testing.v1 import AppTest
 
-from sightglass.common import packaged
+from sightglass.common.files import packaged
 from sightglass.components.choices import image_picker
 from sightglass.components.picture_bar import KEY, Desk
-from sightglass.components.session import image_source
+from sightglass.components.session.pictures import image_source
+from sightglass.components.session.pictures.uploads import UPLOADS, Uploads, token
 from sightglass.components.session.state import Sidebar
-from sightglass.components.session.uploads import UPLOADS, Uploads, token
 from sightglass.components.views import snapshots
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import NBSP, pixels
@@ -139,7 +139,7 @@ def test_uploads_are_kept_for_an_hour_after_their_last_use_and_in_bounded_memory
     kept.put(images[1], picture("c.png"))
     assert kept.get(token(images[1])) is None
     room = images[0].pixels.nbytes + images[2].pixels.nbytes
-    monkeypatch.setattr("sightglass.common.budget.limit", lambda name: room if name == "uploads" else 0)
+    monkeypatch.setattr("sightglass.common.memory.budget.limit", lambda name: room if name == "uploads" else 0)
     for image in (images[0], images[1], images[2]):
         kept.put(Image(image.pixels, image.name))
     assert [kept.get(token(image)) is not None for image in images] == [False, False, True]
@@ -256,7 +256,8 @@ def test_a_photo_is_saved_with_its_map_on_detect_alone_which_says_so_before(page
 def test_an_example_whose_package_is_missing_is_not_offered(page, monkeypatch):
     photograph = packaged.photograph
     monkeypatch.setattr(
-        "sightglass.common.packaged.photograph", lambda name: None if name in ("bus", "zidane") else photograph(name)
+        "sightglass.common.files.packaged.photograph",
+        lambda name: None if name in ("bus", "zidane") else photograph(name),
     )
     image_source._examples.clear()
     image_picker._examples.clear()

@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from sightglass.common.errors import Problem
-from sightglass.common.packing import unpacked
+from sightglass.common.files.packing import unpacked
 from sightglass.deck import Scene, payload, scenes, views
 from sightglass.explain.whatif.shortcut_story import story_step
 from sightglass.history import History

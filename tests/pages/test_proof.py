@@ -10,8 +10,8 @@ import pytest
 
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.components.proof import payload
-from sightglass.components.session import proof_job
-from sightglass.components.session.proof_job import Proofs
+from sightglass.components.session.jobs import proof_job
+from sightglass.components.session.jobs.proof_job import Proofs
 from sightglass.explain import Explainer, Explanation, replay
 from sightglass.explain.faithfulness.prove import prove
 from sightglass.explain.replaying import replay_proof

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.components.session.image_source import Pictures
+from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import ChosenBox, Navigation, Sidebar
 from sightglass.components.session.url_state import Memory
 from sightglass.explain import Explainer

@@ -12,7 +12,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sightglass.components.choices import gallery_picker
-from sightglass.components.session import image_source, state
+from sightglass.components.session import state
+from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import Sidebar
 from sightglass.components.views import exports
 from sightglass.explain import Explainer

@@ -15,8 +15,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sightglass.common.errors import Cancelled, ModelProblem
-from sightglass.components.session import image_source
 from sightglass.components.session.page import SOMETHING_BROKE
+from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import Sidebar
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.cache import ByteCache

@@ -9,8 +9,8 @@ import pytest
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
-from sightglass.common.turns import QUICK, SLOW
-from sightglass.components.session import presence
+from sightglass.common.work.turns import QUICK, SLOW
+from sightglass.components.session.jobs import presence
 from sightglass.explain.evidence.determinism import PassLock
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.similarity.embedding import VECTORS
@@ -70,7 +70,7 @@ def test_no_page_runs_a_model_out_of_turn(
 def _leaves() -> None:
     import streamlit as st
 
-    from sightglass.components.session import queue_line
+    from sightglass.components.session.jobs import queue_line
     from sightglass.explain import Explainer
     from sightglass.models.demo.scenes import draw, sample
 

@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sightglass.common import scratch, users
-from sightglass.components.session.image_source import Pictures
+from sightglass.common import users
+from sightglass.common.files import scratch
+from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Navigation
 from sightglass.pages.video import folders, result
+from sightglass.pages.video.folders import Plan, Source
 from sightglass.pages.video.job import Job, Video, running
-from sightglass.pages.video.plan import Plan, Source
 from sightglass.video import Settings, runner
-from sightglass.video.clip import Clip
-from sightglass.video.curves import curves
+from sightglass.video.clips.clip import Clip
+from sightglass.video.results.curves import curves
 from tests.clips import clip, scene
 from tests.pages.conftest import session, texts
 from tests.waits import patience
@@ -93,7 +94,8 @@ def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any,
 def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: Plan, monkeypatch: Any) -> None:
     import streamlit as st
 
-    from sightglass.components.session import image_source, state
+    from sightglass.components.session import state
+    from sightglass.components.session.pictures import image_source
 
     held: dict[str, Any] = {"key": {"frame": 0.0}}
     monkeypatch.setattr(st, "session_state", held)
@@ -159,9 +161,9 @@ def test_a_clip_goes_on_after_the_server_was_killed(
 import os, sys, threading
 from pathlib import Path
 from sightglass.video import Settings, run, runner
-from sightglass.video.clip import Clip
+from sightglass.video.clips.clip import Clip
 from sightglass.pages.video import folders
-from sightglass.pages.video.plan import Plan, Source
+from sightglass.pages.video.folders import Plan, Source
 runner.PART = 4
 folder = folders.new()
 path = folder.path / folders.CLIP

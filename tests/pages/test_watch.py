@@ -18,9 +18,9 @@ from starlette.testclient import TestClient
 from sightglass.api.app import create
 from sightglass.api.schemas import Settings
 from sightglass.cli import main
-from sightglass.components.session import monitoring
-from sightglass.components.session.bundled_pictures import AS_THEY_ARE, WORSE, changed
-from sightglass.components.session.image_source import Pictures
+from sightglass.components.session.jobs import monitoring
+from sightglass.components.session.pictures.bundled_pictures import AS_THEY_ARE, WORSE, changed
+from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Navigation
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent

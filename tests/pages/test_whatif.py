@@ -8,8 +8,9 @@ import struct
 import numpy as np
 import pytest
 
-from sightglass.components.session import image_source, state
-from sightglass.components.session.image_source import Pictures
+from sightglass.components.session import state
+from sightglass.components.session.pictures import image_source
+from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Navigation, Sidebar
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent, plain_text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import runpy
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,12 @@ def test_a_module_says_in_a_few_words_what_it_is_for(room: str) -> None:
         # The file of an empty package says nothing that its name does not.
         assert len(words) <= 12, (path.relative_to(ROOT), text)
         assert words or path.stat().st_size == 0, path.relative_to(ROOT)
+
+
+@pytest.mark.parametrize("room", every_room())
+def test_a_folder_is_seen_at_a_glance(room: str) -> None:
+    counts = Counter(path.parent.relative_to(ROOT).as_posix() for path in sources(room))
+    assert {name: count for name, count in counts.items() if count > (10 if name == "explain" else 15)} == {}
 
 
 def test_what_the_page_names_is_there() -> None:

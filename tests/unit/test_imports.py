@@ -212,7 +212,7 @@ def test_every_room_is_searched() -> None:
         "dashboard.py",
         "explain/evidence/evidence.py",
         "models/adapter.py",
-        "sightglass/cli/serve.py",
+        "sightglass/cli/server/serve.py",
         "pages/topk.py",
     } <= names
 

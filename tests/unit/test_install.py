@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.processes import free_port
-from sightglass.cli import dashboard, main, options
+from sightglass.cli import main, options
+from sightglass.cli.server import dashboard
 from sightglass.explain.recipe import VERSION
 from tests.servers import until_it_answers
 from tests.waits import patience

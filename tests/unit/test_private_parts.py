@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.requirements import Requirement
 
-from sightglass.api import uvicorn_internals
+from sightglass.api.server import uvicorn_internals
 from sightglass.common.errors import SettingProblem
 from sightglass.common.private_parts import Library
 from sightglass.components import streamlit_internals

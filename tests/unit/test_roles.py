@@ -15,12 +15,13 @@ from sightglass.api.schemas import Settings
 from sightglass.common import users
 from sightglass.common.access import people, policy
 from sightglass.common.errors import NotAllowed, WeightsProblem
-from sightglass.components.session import background, explain_job
+from sightglass.components.session.jobs import background, explain_job
 from sightglass.components.views import snapshots
 from sightglass.explain import Explainer
 from sightglass.explain.picture.examples import bundled
 from sightglass.history import History
-from sightglass.models import catalog, weights
+from sightglass.models import catalog
+from sightglass.models.checkpoints import weights
 from sightglass.models.spec import WeightsTable
 from sightglass.monitor import Monitor, default
 from sightglass.monitor.trend import forget_reference

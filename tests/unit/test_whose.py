@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.testclient import TestClient
 
-from sightglass.api import live, metrics
 from sightglass.api.app import create
+from sightglass.api.endpoints import live
 from sightglass.api.schemas import Settings
-from sightglass.cli.users import list_users
-from sightglass.common import scratch, users
+from sightglass.api.server import metrics
+from sightglass.cli.server.users import list_users
+from sightglass.common import users
 from sightglass.common.access import people
 from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.files import scratch
 from sightglass.components.choices import permitted_folders
-from sightglass.components.session import uploads
+from sightglass.components.session.pictures import uploads
 from sightglass.components.views import snapshots
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.explainer import Explainer
@@ -203,7 +205,7 @@ def test_a_model_that_is_loaded_for_another_is_not_told_of(stores: Path) -> None
     rows: list[dict[str, Any]] = []
 
     def ask() -> None:
-        from sightglass.api.routes_models import _listed
+        from sightglass.api.endpoints.models import _listed
 
         found = {one.id: one for one in _listed(Settings(), None, None).models}
         rows.append({"mine": found["mine"].resident if "mine" in found else None})

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightglass.common.errors import WeightsProblem
-from sightglass.models import checkpoint, labels
+from sightglass.models import labels
+from sightglass.models.checkpoints import checkpoint
+from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.clip import open_clip, transformers
 from sightglass.models.families.clip.classifier import ClipClassifier, Towers
 from sightglass.models.families.transformers import fetched, weights_in
 from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.preprocess import Preprocessing
-from sightglass.models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
     from sightglass.models.adapter import Progress

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from sightglass.common.errors import ModelProblem, WeightsProblem
-from sightglass.common.suggestions import did_you_mean
-from sightglass.models import checkpoint
+from sightglass.common.errors import ModelProblem, WeightsProblem, did_you_mean
 from sightglass.models.adapter import freeze
+from sightglass.models.checkpoints import checkpoint
+from sightglass.models.checkpoints.weights import sha256_of
 from sightglass.models.families.clip.classifier import MEAN, STD, ImageTower, Towers, nbytes
 from sightglass.models.preprocess import Preprocessing
-from sightglass.models.weights import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,8 +18,9 @@ from PIL import Image as Pillow
 from torch import nn
 
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.scratch import scratch_folder
-from sightglass.models import checkpoint, labels
+from sightglass.common.files.scratch import scratch_folder
+from sightglass.models import labels
+from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom import transforms
 from sightglass.models.families.custom.classifier import CustomClassifier, probe
 from sightglass.models.geometry import Geometry, ModelInput

@@ -7,14 +7,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.models import architectures, checkpoint, labels, state_dicts
+from sightglass.models import labels
+from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.families.custom import code
 from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sightglass.models.checkpoint import Checkpoint
+    from sightglass.models.checkpoints.checkpoint import Checkpoint
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".safetensors", ".bin", ".pkl", ".tar", ".model", ".weights")
 NAMED_LIKE = ("label", "class", "idx", "name", "categor", "mapping")

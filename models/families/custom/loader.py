@@ -11,15 +11,16 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sightglass.models import architectures, checkpoint, labels, state_dicts
+from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
+from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom import code
 from sightglass.models.families.custom.classifier import CustomClassifier, channels_of, probe
 from sightglass.models.families.custom.inspect import inspect
 from sightglass.models.families.timm import networks as timm_networks
 from sightglass.models.families.torchvision import networks as torchvision_networks
 from sightglass.models.spec import PreprocessingTable
-from sightglass.models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sightglass.models.adapter import Progress
-    from sightglass.models.checkpoint import Checkpoint
+    from sightglass.models.checkpoints.checkpoint import Checkpoint
     from sightglass.models.preprocess import Preprocessing
     from sightglass.models.spec import ModelSpec
 

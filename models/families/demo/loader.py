@@ -7,10 +7,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo.scenes import CLASSES, TASKS
 from sightglass.models.families.demo import nets
 from sightglass.models.preprocess import Preprocessing
-from sightglass.models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
     from sightglass.common.files import Json

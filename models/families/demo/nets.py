@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
-from sightglass.models import checkpoint
+from sightglass.models.checkpoints import checkpoint
 from sightglass.models.demo import scenes
 from sightglass.models.demo.captioned_scenes import COLOURS, SHAPES, SYNONYMS
 

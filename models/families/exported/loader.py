@@ -18,6 +18,7 @@ import torch
 from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapters.detector import MAX_BOXES, Detections, Detector
+from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom.inspect import find_labels
 from sightglass.models.families.exported.classifier import ExportedClassifier, classifier
 from sightglass.models.families.exported.files import (
@@ -37,7 +38,6 @@ from sightglass.models.families.exported.runtime import padded, pieces
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
 from sightglass.models.preprocess import GREY
-from sightglass.models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

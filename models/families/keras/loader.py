@@ -22,13 +22,13 @@ from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.common.legible import legible
 from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier, Logits
+from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.drawing import PAPERS, Paper, names_drawings, paper_of
 from sightglass.models.families.custom.inspect import find_labels
 from sightglass.models.families.keras import files
 from sightglass.models.families.keras.network import Net, keras, opened, without_activation
 from sightglass.models.inspect import TableDraft, Toml, Unknown
 from sightglass.models.preprocess import MAX_CHANNELS, Preprocessing, prepare
-from sightglass.models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

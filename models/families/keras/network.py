@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.models.checkpoints.weights import cache
 from sightglass.models.families.keras.files import INSTALL
-from sightglass.models.weights import cache
 
 if TYPE_CHECKING:
     from pathlib import Path

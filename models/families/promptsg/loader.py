@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, overload
 import torch
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
-from sightglass.models import checkpoint, labels
+from sightglass.models import labels
 from sightglass.models.adapters.attention import record_attention
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.embedder import Embedded, Embedder, PreparedAdapter
+from sightglass.models.checkpoints import checkpoint
+from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.promptsg.network import AFTER, BEFORE, TOKENS, Config, PromptSG
 from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.preprocess import Preprocessing
-from sightglass.models.weights import locate, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

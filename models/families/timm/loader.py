@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.errors import ModelProblem
-from sightglass.common.suggestions import did_you_mean
-from sightglass.models import checkpoint, labels
+from sightglass.common.errors import ModelProblem, did_you_mean
+from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.embedder import Embedder
+from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom import loader as custom
 from sightglass.models.families.timm.networks import names_of, preprocessing_of
 

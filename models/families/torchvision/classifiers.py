@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from sightglass.models import checkpoint, labels
+from sightglass.models import labels
+from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom import loader as custom
 from sightglass.models.families.torchvision.networks import (
     TorchvisionClassifier,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from sightglass.models import checkpoint, labels
+from sightglass.models import labels
+from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.torchvision import networks
 from sightglass.models.families.torchvision.detector import TorchvisionDetector
 from sightglass.models.families.torchvision.networks import load_tensors, published

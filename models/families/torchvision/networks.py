@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.errors import ModelProblem, WeightsProblem
-from sightglass.common.suggestions import did_you_mean
-from sightglass.models import architectures
+from sightglass.common.errors import ModelProblem, WeightsProblem, did_you_mean
 from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.checkpoints import architectures
 from sightglass.models.families.custom import transforms
 
 if TYPE_CHECKING:

@@ -18,10 +18,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models import checkpoint, labels
+from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.folding import conv_act
+from sightglass.models.checkpoints import checkpoint
+from sightglass.models.checkpoints.weights import cache, locate, sha256_of
 from sightglass.models.families.custom import transforms
 from sightglass.models.families.ultralytics.detectors import NumberedLayers, RtDetr, TurnedDetector, YoloDetector
 from sightglass.models.families.ultralytics.heads import reader
@@ -29,7 +31,6 @@ from sightglass.models.families.ultralytics.prompts import OpenVocabulary
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
-from sightglass.models.weights import cache, locate, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

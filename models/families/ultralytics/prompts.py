@@ -17,10 +17,10 @@ from torch import Tensor
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.models.adapter import Progress
+from sightglass.models.checkpoints.weights import locate
 from sightglass.models.families.ultralytics.detectors import YoloDetector
 from sightglass.models.labels import vocabulary
 from sightglass.models.spec import ModelSpec, WeightsTable
-from sightglass.models.weights import locate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sightglass.cli.doctor import packages
-from sightglass.cli.doctor.check import Check
-from sightglass.cli.doctor.packages import first_line
-from sightglass.common import machine as this_machine
+from sightglass.cli.doctor.packages import Check, first_line
 from sightglass.common.access import people
 from sightglass.common.errors import Problem
-from sightglass.common.machine import writable
-from sightglass.common.packaged import photographs
+from sightglass.common.files.packaged import photographs
+from sightglass.common.memory import machine as this_machine
+from sightglass.common.memory.machine import writable
 from sightglass.common.settings import MIB, settings
 from sightglass.explain import explainer
 from sightglass.explain.evidence import resident
 from sightglass.explain.picture import decode
-from sightglass.models import catalog, weights
+from sightglass.models import catalog
+from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sightglass.cli.doctor.check import State
+    from sightglass.cli.doctor.packages import State
     from sightglass.models.spec import ModelSpec
 
 LOADERS = {
@@ -61,7 +61,7 @@ MAX_LISTED = 3
 
 def machine() -> Iterator[Check]:
     """Device, memory and cores, with the limits of a container."""
-    from sightglass.common import budget
+    from sightglass.common.memory import budget
 
     yield from _device()
     found = this_machine.machine()
@@ -229,7 +229,8 @@ def _codecs(wanted: dict[str, str], known: set[str]) -> tuple[State, str, str]:
 
 def variables() -> Iterator[Check]:
     """Environment variables of Sightglass."""
-    from sightglass.common import budget, environment
+    from sightglass.common import environment
+    from sightglass.common.memory import budget
 
     broken, strangers = environment.malformed(), environment.unknown()
     for field, sentence in broken.items():

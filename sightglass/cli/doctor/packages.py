@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import platform
 import sys
+from dataclasses import dataclass
 from importlib import import_module, metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from sightglass.cli.doctor.check import Check
 from sightglass.common.locations import DASHBOARD
 
 if TYPE_CHECKING:
@@ -27,6 +27,21 @@ NATIVE = {"numpy": "NumPy", "PIL": "Pillow", "cv2": "OpenCV", "torch": "PyTorch"
 """Modules whose libraries can be installed and still not start."""
 NO_SCREEN = "On a server without a display run pip install --force-reinstall --no-deps opencv-python-headless."
 PAIR = "Reinstall torch and torchvision in one command, from the same index."
+State = Literal["works", "limited", "missing", "off", "broken"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the answer."""
+
+    area: str
+    """What it is about: Python, Packages, Machine, …"""
+    name: str
+    state: State
+    """`limited` and `missing`: something optional; `off`: somebody wants it so; `broken`: nothing works without it."""
+    found: str
+    advice: str = ""
+    """One sentence that says what to do; empty where there is nothing to do."""
 
 
 def python() -> Iterator[Check]:

@@ -14,8 +14,9 @@ from sightglass.common.errors import Problem
 from sightglass.explain import questions
 from sightglass.explain.evidence import layers as evidence_layers
 from sightglass.explain.phrases import download
-from sightglass.models import catalog, catalog_tables, weights
+from sightglass.models import catalog, catalog_tables
 from sightglass.models import catalog as models_catalog
+from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     from sightglass.common.files import Json

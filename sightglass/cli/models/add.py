@@ -19,7 +19,7 @@ from sightglass.cli.console import Console
 from sightglass.cli.models.toml import file_lock, relative, text_of, with_table
 from sightglass.common.errors import ImageProblem, ModelProblem, Problem
 from sightglass.common.files import Json, write_file
-from sightglass.common.packaged import photographs
+from sightglass.common.files.packaged import photographs
 from sightglass.common.settings import settings
 from sightglass.explain.findings import preprocessing_check
 from sightglass.explain.picture import image as picture_image

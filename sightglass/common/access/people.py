@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sightglass.common.access import passwords
-from sightglass.common.errors import Problem
+from sightglass.common.errors import Problem, did_you_mean
 from sightglass.common.settings import settings
-from sightglass.common.suggestions import did_you_mean
 from sightglass.common.users import User
 
 if TYPE_CHECKING:

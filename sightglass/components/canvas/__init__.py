@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.components.declare import declare, no_callback
-from sightglass.components.session import image_source, state, url_state
-from sightglass.components.session.uploads import token
+from sightglass.components.session import state, url_state
+from sightglass.components.session.pictures import image_source
+from sightglass.components.session.pictures.uploads import token
 from sightglass.models import drawing
 
 if TYPE_CHECKING:

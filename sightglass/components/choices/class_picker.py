@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.components.answer_list import Row, rows
-from sightglass.components.session import explain_job, state, url_state
+from sightglass.components.session import state, url_state
+from sightglass.components.session.jobs import explain_job
 from sightglass.explain.phrases import percent
 
 if TYPE_CHECKING:

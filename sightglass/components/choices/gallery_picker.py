@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from sightglass.common import packaged
+from sightglass.common.files import packaged
 from sightglass.components.choices import image_picker, permitted_folders
-from sightglass.components.session import image_source, state, url_state
+from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import escaped
+from sightglass.components.session.pictures import image_source
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.item import Item

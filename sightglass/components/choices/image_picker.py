@@ -16,10 +16,11 @@ from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.settings import settings
 from sightglass.components import canvas, picture_bar
 from sightglass.components.picture_bar import Bar, Item
-from sightglass.components.session import image_source, page, reopen, state, url_state
-from sightglass.components.session.image_source import EXAMPLES
+from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.markdown import sentence
-from sightglass.components.session.uploads import UPLOADS, Closed, opened, token
+from sightglass.components.session.pictures import image_source
+from sightglass.components.session.pictures.image_source import EXAMPLES
+from sightglass.components.session.pictures.uploads import UPLOADS, Closed, opened, token
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_in_pixels
 from sightglass.explain.phrases import plural

@@ -11,7 +11,8 @@ from sightglass.common.errors import ModelProblem
 from sightglass.components.session import reopen, state, url_state
 from sightglass.components.session.reopen import OTHER, OWN_DETECTOR
 from sightglass.explain.phrases import download
-from sightglass.models import catalog, weights
+from sightglass.models import catalog
+from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

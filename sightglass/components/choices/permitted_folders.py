@@ -11,7 +11,7 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem
-from sightglass.common.scratch import homes
+from sightglass.common.files.scratch import homes
 from sightglass.common.settings import settings
 from sightglass.components.session import url_state
 from sightglass.models import catalog

@@ -20,7 +20,8 @@ from sightglass.components.choices import (
     model_picker,
     unavailable,
 )
-from sightglass.components.session import image_source, page, state, url_state
+from sightglass.components.session import page, state, url_state
+from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import Choices
 from sightglass.explain.faithfulness import badge
 from sightglass.explain.methods import METHODS

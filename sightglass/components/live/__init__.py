@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import packaged
+from sightglass.common.files import packaged
 from sightglass.components.declare import declare, no_callback, packed
-from sightglass.components.session import image_source, state
+from sightglass.components.session import state
+from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer.payload import jpeg
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.colormaps import tables

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.packing import packed
+from sightglass.common.files.packing import packed
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.viewer.payload import MAX_SIDE, jpeg
 

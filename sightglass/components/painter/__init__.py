@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common.packing import packed
+from sightglass.common.files.packing import packed
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import state
 from sightglass.components.viewer.payload import jpeg, picture

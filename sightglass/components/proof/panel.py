@@ -11,13 +11,14 @@ from sightglass.common.errors import Problem
 from sightglass.components import proof as component
 from sightglass.components.proof import payload
 from sightglass.components.saving import slides
-from sightglass.components.session import page, proof_job, state, url_state
+from sightglass.components.session import page, state, url_state
+from sightglass.components.session.jobs import proof_job
 from sightglass.explain.findings.proved import of_proof
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.components.session.proof_job import ProofJob
+    from sightglass.components.session.jobs.proof_job import ProofJob
     from sightglass.explain import Explanation
 
 Candidate = tuple[str, "Explanation", int]

@@ -11,7 +11,8 @@ import streamlit as st
 from sightglass.common.errors import Problem
 from sightglass.components import stage
 from sightglass.components.saving.view_settings import view_settings
-from sightglass.components.session import history_store, offered, page, proof_job, state
+from sightglass.components.session import history_store, page, state
+from sightglass.components.session.jobs import proof_job
 from sightglass.components.session.markdown import escaped, sentence
 from sightglass.components.viewer import Look
 from sightglass.deck import making, views
@@ -145,7 +146,7 @@ def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]],
     adding.scene = shown = replace(scene, title=title or "", sentence=words or "")
     if history_store.off():
         st.caption("History is switched off here, so there are no decks to add it to.")
-    offered.say_not("add it to a deck")
+    page.show_refusal("add it to a deck")
     if not history_store.writable():
         return shown
     _choose(number)

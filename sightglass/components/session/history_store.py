@@ -13,7 +13,8 @@ from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.components import note
-from sightglass.components.session import page, proof_job, state
+from sightglass.components.session import page, state
+from sightglass.components.session.jobs import proof_job
 from sightglass.components.session.markdown import escaped, sentence
 from sightglass.explain.phrases import plural
 

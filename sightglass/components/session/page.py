@@ -9,13 +9,14 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import logs, small
+from sightglass.common import logs, users
 from sightglass.common.errors import Problem, from_machine
 from sightglass.common.locations import PAGES
+from sightglass.common.memory import small
 from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import sentence
 
@@ -159,3 +160,14 @@ def show_failure(failure: BaseException, event: str) -> None:
     else:
         LOGGER.error(event, exc_info=failure)
         st.error(SOMETHING_BROKE, icon=":material/error:")
+
+
+def allowed_button(label: str, **more: Any) -> bool:
+    """Draw a button, as `st.button`; nothing for a viewer: what does the work checks the role again."""
+    return users.may_save() and st.button(label, **more)
+
+
+def show_refusal(what: str) -> None:
+    """Tell a viewer what is not offered here, as `start a batch`, and whom to ask for it; nothing to others."""
+    if not users.may_save():
+        st.caption(f":material/visibility: {users.refusal(what)}")

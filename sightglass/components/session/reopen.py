@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
-from sightglass.components.session import image_source, page, state, url_state
+from sightglass.components.session import page, state, url_state
+from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import SETTINGS
 from sightglass.explain.methods import METHODS
 from sightglass.models import catalog

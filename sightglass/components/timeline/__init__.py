@@ -14,8 +14,8 @@ from sightglass.components.declare import declare
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sightglass.video.curves import Curve
-    from sightglass.video.moments import Moment
+    from sightglass.video.results.curves import Curve
+    from sightglass.video.results.moments import Moment
 
 _component = declare("timeline", Path(__file__).with_name("timeline.js"))
 

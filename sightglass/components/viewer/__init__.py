@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common.packing import packed
+from sightglass.common.files.packing import packed
 from sightglass.common.style import DEFAULTS as STYLE
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.viewer import replies

@@ -12,7 +12,7 @@ import numpy as np
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
-from sightglass.common.packing import packed
+from sightglass.common.files.packing import packed
 from sightglass.components.viewer.payload import jpeg, raw_range, scaling
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.rendering.contact_sheet import boxes as draw_boxes

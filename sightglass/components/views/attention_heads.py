@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.components.session import queue_line
+from sightglass.components.session.jobs import queue_line
 from sightglass.components.viewer import Panel
 from sightglass.components.views import panels
 from sightglass.explain.phrases import percent

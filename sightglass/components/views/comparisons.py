@@ -12,7 +12,8 @@ from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.choices.model_names import names as model_names
 from sightglass.components.choices.model_names import titled
-from sightglass.components.session import explain_job, queue_line, url_state
+from sightglass.components.session import url_state
+from sightglass.components.session.jobs import explain_job, queue_line
 from sightglass.components.session.markdown import escaped, sentence
 from sightglass.components.viewer import Box, Panel
 from sightglass.components.views import detections, panels

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.components.answer_list import Row, rows
-from sightglass.components.session import explain_job, state, url_state
+from sightglass.components.session import state, url_state
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.viewer import Box
 from sightglass.components.views import panels, tables
 from sightglass.components.views.charts import NOTHING, metric

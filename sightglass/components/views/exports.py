@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import file_stem, npy_bytes, npz_bytes, to_json
-from sightglass.components.session import proof_job
+from sightglass.components.session.jobs import proof_job
 from sightglass.components.views import charts, snapshots
 from sightglass.components.views.charts import Files
 from sightglass.explain.methods import METHODS

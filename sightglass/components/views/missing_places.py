@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.components.choices import detection_options
-from sightglass.components.session import image_source, state, url_state
+from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import escaped
+from sightglass.components.session.pictures import image_source
 from sightglass.components.views import detections, visual_prompts
 from sightglass.components.views.detections import Lookup, Place
 from sightglass.explain.phrases import article

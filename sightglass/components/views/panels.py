@@ -10,7 +10,8 @@ import streamlit as st
 
 from sightglass.common.style import DEFAULTS
 from sightglass.components import headline
-from sightglass.components.session import image_source, state
+from sightglass.components.session import state
+from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import SETTINGS, Box, Map, Options, Panel, Scene, View, send_texts, viewer
 from sightglass.explain.findings.diagnosis import describe_map, unseen
 from sightglass.explain.phrases import percent, pixels

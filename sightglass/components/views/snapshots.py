@@ -18,7 +18,8 @@ from sightglass.common import users
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.files import write_file
 from sightglass.common.settings import settings
-from sightglass.components.session import image_source, offered, state
+from sightglass.components.session import page, state
+from sightglass.components.session.pictures import image_source
 from sightglass.components.views import charts
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.image import Image
@@ -138,7 +139,7 @@ def follow(explanation: Explanation) -> None:
 
 def save_on_server(explanation: Explanation) -> None:
     """Draw the button that writes the pictures of all boxes into the folder."""
-    offered.button(
+    page.allowed_button(
         f"Save on the server, in the folder {folder()}",
         icon=":material/folder:",
         on_click=_save_all,
@@ -264,7 +265,7 @@ def _delete(path: Path, label: str) -> None:
         path.unlink(missing_ok=True)
         state.of(Photos).opened = ""
 
-    offered.button(
+    page.allowed_button(
         label,
         icon=":material/delete:",
         key=f"delete-{path.name}",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import csv_cells
+from sightglass.common.files import csv_cells
 from sightglass.explain.maps.statistics import DIGITS
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from sightglass.common.errors import Problem
 from sightglass.explain.findings.diagnosis import describe_map, headline
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 MAX_SIDE = 1000
 """Pixels of a picture's longer side on the page."""
+FRAME_HEIGHT = 760
+"""Pixels of the page in a notebook; what is longer scrolls in it."""
 
 
 def html(explanations: Sequence[Result], *, title: str | None = None, index: int = 0) -> str:
@@ -69,6 +71,15 @@ def html(explanations: Sequence[Result], *, title: str | None = None, index: int
         colormaps=[known.name for known in colormaps()],
         boxes=any(explanation.model.task == "detect" for explanation in explanations),
         views=[_view(explanation, index) for explanation in explanations],
+    )
+
+
+def frame(explanations: Sequence[Result], *, title: str | None = None) -> str:
+    """Return a notebook's element that holds the page of `html`, cut off from the page around it."""
+    document = escape(html(explanations, title=title))
+    return (
+        f'<iframe srcdoc="{document}" sandbox="allow-scripts" title="Explanation" '
+        f'style="width:100%;height:{FRAME_HEIGHT}px;border:0"></iframe>'
     )
 
 

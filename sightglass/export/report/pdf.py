@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image as Pillow
 
-from sightglass.common import packaged
+from sightglass.common.files import packaged
 from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import pixels, shortened

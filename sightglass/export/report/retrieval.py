@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.common.progress import Progress
+    from sightglass.common.work.progress import Progress
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.picture.image import Image
     from sightglass.explain.similarity.evaluation import Evaluation, Match, QueryResult

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from sightglass import monitor
 from sightglass.api.app import create
-from sightglass.api.openapi import as_openapi_3_0
+from sightglass.api.endpoints.openapi import as_openapi_3_0
 from sightglass.api.schemas import Settings
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import missed

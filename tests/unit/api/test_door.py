@@ -12,10 +12,11 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from sightglass.api import door, middleware, sign_in
-from sightglass.api.door import Door
-from sightglass.api.identity import COOKIE, PEER
 from sightglass.api.schemas import Settings
+from sightglass.api.security import door, sign_in
+from sightglass.api.security.door import Door
+from sightglass.api.security.identity import COOKIE, PEER
+from sightglass.api.server import middleware
 from sightglass.common import users
 from sightglass.common.access import attempts, passwords, people, policy, rates, visit
 
@@ -696,7 +697,7 @@ def test_the_screen_says_what_to_do_with_a_shared_password_and_a_forgotten_one(
 def test_behind_a_proxy_of_this_machine_who_signed_in_has_the_api_under_the_site_s_name(
     way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sightglass.api.host_names.is_loopback", lambda _text: True)
+    monkeypatch.setattr("sightglass.api.security.host_names.is_loopback", lambda _text: True)
     way("password")
     opened = signed_in()
     at_the_site = {"host": "sightglass.example.org", "origin": "http://sightglass.example.org"}

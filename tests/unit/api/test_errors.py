@@ -16,13 +16,14 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from sightglass import api
-from sightglass.api import negotiation, problems, service
+from sightglass.api import problems, service
 from sightglass.api.app import create
+from sightglass.api.endpoints import negotiation
 from sightglass.api.schemas import Settings
 from sightglass.api.work_queue import Busy, TooSlow
 from sightglass.common.errors import Cancelled, Problem, WeightsProblem
-from sightglass.models import weights
 from sightglass.models.catalog import available, catalog
+from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

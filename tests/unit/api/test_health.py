@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.testclient import TestClient
 
-from sightglass.api import readiness, stopping, uvicorn_internals
 from sightglass.api.app import create
-from sightglass.api.readiness import Readiness
+from sightglass.api.endpoints import readiness
+from sightglass.api.endpoints.readiness import Readiness
 from sightglass.api.schemas import Settings
-from sightglass.common import stopping as process
+from sightglass.api.server import stopping, uvicorn_internals
 from sightglass.common.errors import WeightsProblem
+from sightglass.common.work import stopping as process
 from sightglass.explain import Explainer
 from tests.servers import until
 from tests.unit.api.test_errors import told

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
-from sightglass.api import limits, negotiation, problems, service, similarity
+from sightglass.api import limits, problems, service, similarity
 from sightglass.api.app import create
-from sightglass.api.negotiation import LargeResponse
+from sightglass.api.endpoints import negotiation
+from sightglass.api.endpoints.negotiation import LargeResponse
 from sightglass.api.schemas import (
     ClassRequest,
     CompareRequest,

@@ -14,10 +14,11 @@ from PIL import Image as Pillow
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
-from sightglass.api import live, routes
+from sightglass.api import routes
 from sightglass.api.app import create
-from sightglass.api.identity import COOKIE, is_still
+from sightglass.api.endpoints import live
 from sightglass.api.schemas import Settings
+from sightglass.api.security.identity import COOKIE, is_still
 from sightglass.common import users
 from sightglass.common.access import passwords, people, policy, visit
 from sightglass.explain.picture.examples import bundled
@@ -123,7 +124,7 @@ def test_noise_never_does_more_than_close_it(client):
 
 @pytest.mark.parametrize("headers", [{"origin": "http://evil.example"}, {"host": "evil.example"}])
 def test_pages_of_other_sites_are_refused_before_the_handshake(client, headers, monkeypatch):
-    monkeypatch.setattr("sightglass.api.host_names.is_loopback", lambda _text: True)
+    monkeypatch.setattr("sightglass.api.security.host_names.is_loopback", lambda _text: True)
     with pytest.raises(WebSocketDisconnect) as closed, client.websocket_connect(URL, headers=headers):
         pass
     assert closed.value.code == 1008

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.requests import Request
 
-from sightglass.api import metrics, middleware
 from sightglass.api.schemas import Settings
+from sightglass.api.server import metrics, middleware
 from sightglass.api.work_queue import Busy
 from sightglass.models import catalog
 from tests import loops

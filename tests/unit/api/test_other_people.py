@@ -11,8 +11,9 @@ import pytest
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
-from sightglass.api import live, routes
+from sightglass.api import routes
 from sightglass.api.app import create
+from sightglass.api.endpoints import live
 from sightglass.api.schemas import Settings
 from sightglass.common import users
 from sightglass.common.access import people, policy, rates

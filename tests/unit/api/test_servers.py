@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.processes import free_port
-from sightglass.api.uvicorn_internals import EXIT_SECONDS
+from sightglass.api.server.uvicorn_internals import EXIT_SECONDS
 from tests.servers import form, got, until, until_it_answers
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def test_one_id_is_in_every_line_and_an_order_to_end_is_followed(
     assert mine["answered"] == mine["answered"] | {
         "status": 200,
         "route": "/api/explain",
-        "logger": "sightglass.api.request_log",
+        "logger": "sightglass.api.server.request_log",
     }
     assert any(line["message"] == "answered" and line["request"] == "long" for line in lines)
     if command is DASHBOARD:

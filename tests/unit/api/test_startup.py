@@ -13,8 +13,8 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from sightglass.api import startup, uvicorn_internals
-from sightglass.api.uvicorn_internals import HeaderDeadline
+from sightglass.api.server import startup, uvicorn_internals
+from sightglass.api.server.uvicorn_internals import HeaderDeadline
 from sightglass.common.environment import variable
 from sightglass.common.errors import SettingProblem
 from tests import loops

@@ -17,7 +17,7 @@ from benchmarks.load import run
 from benchmarks.load.crowd import Client, Crowd, Tally
 from benchmarks.load.pictures import Marked, digest, expected, inflated, marked
 from benchmarks.load.session import Session, _Seen
-from sightglass.common.packing import packed
+from sightglass.common.files.packing import packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

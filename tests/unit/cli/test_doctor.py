@@ -13,7 +13,7 @@ import pytest
 
 from sightglass.cli import main
 from sightglass.cli.doctor import checks, packages
-from sightglass.common.machine import Machine
+from sightglass.common.memory.machine import Machine
 
 ROOT = Path(__file__).parents[3]
 GIB = 2**30
@@ -68,7 +68,7 @@ def test_what_is_broken_is_named_with_what_to_do(
 
 
 def test_a_small_machine_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sightglass.common import machine
+    from sightglass.common.memory import machine
 
     monkeypatch.setattr(machine, "machine", lambda: Machine(2 * GIB, GIB, 0.5, ("memory", "cores")))
     found = {one.name: one for one in checks.machine()}

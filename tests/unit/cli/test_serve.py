@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from sightglass.cli import main
-from sightglass.cli.serve import bound
+from sightglass.cli.server.serve import bound
 from sightglass.common.errors import Problem
 from sightglass.explain import Explainer
 from tests.servers import form, got, until

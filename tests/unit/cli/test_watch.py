@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sightglass.cli import main
-from sightglass.cli.watch import _time
+from sightglass.cli.records.watch import _time
 from sightglass.common.errors import Problem
 from sightglass.monitor import Monitor, default
 from tests.unit.monitor.test_drift import drawn

@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.processes import HAS_PROC
-from sightglass.api import metrics, startup
+from sightglass.api.server import metrics, startup
 from sightglass.cli import main
-from sightglass.common import budget, memory
+from sightglass.common import memory
+from sightglass.common.memory import budget
 from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache, count_cached_bytes
 from sightglass.explain.evidence.determinism import PassLock
@@ -117,7 +118,7 @@ def test_parts_that_exceed_the_total_are_one_sentence_at_the_start_and_in_the_li
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     given(monkeypatch, **megabytes)
-    monkeypatch.setattr("sightglass.api.uvicorn_internals.install", lambda: None)
+    monkeypatch.setattr("sightglass.api.server.uvicorn_internals.install", lambda: None)
     startup.prepare()
     assert [record.getMessage() for record in caplog.records] == ([sentence] if sentence else [])
     assert main(["settings"]) == bool(sentence)

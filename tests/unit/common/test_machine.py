@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sightglass.common.machine import machine, writable
+from sightglass.common.memory.machine import machine, writable
 
 MIB = 2**20
 

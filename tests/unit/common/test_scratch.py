@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from sightglass.common import scratch
+from sightglass.common.files import scratch
 
 MAKE = (
-    "from sightglass.common import scratch; folder = scratch.scratch_folder('kind'); print(folder.name, flush=True); "
+    "from sightglass.common.files.scratch import scratch_folder; folder = scratch_folder('kind'); "
+    "print(folder.name, flush=True); "
 )
 ROOT = Path(__file__).parents[3]
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from sightglass.common import budget, small
 from sightglass.common.environment import PROFILES, malformed
+from sightglass.common.memory import budget, small
 from sightglass.common.settings import settings
-from sightglass.components.session import uploads
-from sightglass.components.session.uploads import UPLOADS
+from sightglass.components.session.pictures import uploads
+from sightglass.components.session.pictures.uploads import UPLOADS
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.resident import Residency
@@ -132,7 +132,7 @@ def test_a_picture_that_a_person_gives_is_opened_smaller(monkeypatch: pytest.Mon
 def test_a_server_is_set_up_before_pytorch_is_imported() -> None:
     """In a process of its own: what the C library is told holds for all of it."""
     code = (
-        "import os, sys; from sightglass.common import small; small.prepare(); "
+        "import os, sys; from sightglass.common.memory import small; small.prepare(); "
         "print(os.environ['ONEDNN_PRIMITIVE_CACHE_CAPACITY'], 'torch' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -145,7 +145,8 @@ def test_a_server_is_set_up_before_pytorch_is_imported() -> None:
 @pytest.mark.parametrize("profile", ["", "small"])
 def test_threads_of_a_server_share_a_few_heaps(profile: str) -> None:
     code = (
-        "import ctypes, os, threading; from sightglass.common import small; small.prepare(); libc = ctypes.CDLL(None); "
+        "import ctypes, os, threading; from sightglass.common.memory import small; small.prepare(); "
+        "libc = ctypes.CDLL(None); "
         "ready = threading.Barrier(12); hold = lambda: (ready.wait(), libc.malloc(1000), ready.wait()); "
         "threads = [threading.Thread(target=hold) for _ in range(12)]; [one.start() for one in threads]; "
         "[one.join() for one in threads]; libc.malloc_stats(); print(max(4, os.cpu_count()))"

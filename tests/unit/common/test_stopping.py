@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from sightglass.common import stopping
+from sightglass.common.work import stopping
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sightglass.common.suggestions import did_you_mean, nearest
+from sightglass.common.errors import did_you_mean, nearest
 
 
 def test_the_nearest_names() -> None:

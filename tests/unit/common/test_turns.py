@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from sightglass.common import users
-from sightglass.common.turns import Line, Turn, Turns
+from sightglass.common.work.turns import Line, Turn, Turns
 
 SOON = 20.0
 

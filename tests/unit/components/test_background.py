@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sightglass.components.session.background import time_left
+from sightglass.components.session.jobs.background import time_left
 from tests.waits import patience
 
 
@@ -34,7 +34,7 @@ def test_a_process_ends_after_the_work_in_it() -> None:
     # The task is still referred to: nothing but the end of the process stops it.
     script = """
 import time
-from sightglass.components.session.background import Status, Task
+from sightglass.components.session.jobs.background import Status, Task
 
 def work(status, cancel):
     cancel.wait()

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from sightglass.components.session import background, explain_job
+from sightglass.components.session.jobs import background, explain_job
 from sightglass.models import catalog
 
 MAY_FAIL = threading.Event()

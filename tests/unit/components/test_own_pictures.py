@@ -11,9 +11,9 @@ from sightglass.common import users
 from sightglass.common.errors import ImageProblem
 from sightglass.components import picture_bar
 from sightglass.components.choices import image_picker
-from sightglass.components.session import image_source
-from sightglass.components.session.image_source import Pictures
-from sightglass.components.session.uploads import UPLOADS, Closed, token
+from sightglass.components.session.pictures import image_source
+from sightglass.components.session.pictures.image_source import Pictures
+from sightglass.components.session.pictures.uploads import UPLOADS, Closed, token
 from sightglass.explain.picture.image import Image, to_png
 
 

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from sightglass.common import logs
-from sightglass.components.session import background, page
+from sightglass.components.session import page
+from sightglass.components.session.jobs import background
 
 
 @pytest.mark.parametrize("connection", ["from-a-proxy", None])

@@ -11,7 +11,8 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
 from sightglass.common import users
-from sightglass.components.session import background, monitoring, state
+from sightglass.components.session import state
+from sightglass.components.session.jobs import background, monitoring
 from sightglass.components.views import charts
 from tests.waits import patience
 
@@ -25,7 +26,7 @@ def _app() -> None:
     import streamlit as st
 
     from sightglass.common import users
-    from sightglass.components.session import background
+    from sightglass.components.session.jobs import background
 
     def note(name: str) -> None:
         st.session_state[name] = users.current().id

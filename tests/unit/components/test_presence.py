@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sightglass.components.session import presence
-from sightglass.components.session.background import Status, Watched
-from sightglass.components.session.presence import EVERY, GRACE, Visit, Watch
+from sightglass.components.session.jobs import presence
+from sightglass.components.session.jobs.background import Status, Watched
+from sightglass.components.session.jobs.presence import EVERY, GRACE, Visit, Watch
 from tests.servers import until
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from sightglass.components.proof import payload
-from sightglass.components.session import proof_job
+from sightglass.components.session.jobs import proof_job
 from sightglass.components.views import exports
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison, Timing

@@ -8,9 +8,9 @@ import pytest
 from streamlit.runtime.scriptrunner import StopException
 from streamlit.testing.v1 import AppTest
 
-from sightglass.common.turns import Turn, Turns
+from sightglass.common.work.turns import Turn, Turns
 from sightglass.components import streamlit_internals
-from sightglass.components.session import queue_line
+from sightglass.components.session.jobs import queue_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ def test_the_place_in_plain_words(ahead: int, said: str) -> None:
 def _script(turn):  # type: ignore[no-untyped-def]  # its source is run where Any is no name
     import streamlit as st
 
-    from sightglass.components.session import queue_line
+    from sightglass.components.session.jobs import queue_line
 
     st.write("above")
     with turn:

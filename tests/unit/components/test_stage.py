@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sightglass.common.packing import unpacked
+from sightglass.common.files.packing import unpacked
 from sightglass.deck import payload, scenes
 from sightglass.deck.html_file import player_data
 from tests.unit.deck.deck_scenes import TITLE, deck

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageFont
 
-from sightglass.common import packaged
 from sightglass.common.errors import Problem
+from sightglass.common.files import packaged
 from sightglass.deck import Scene, SceneView
 from sightglass.deck.heat_layer import heat_layer
 from sightglass.deck.html_file import deck_html

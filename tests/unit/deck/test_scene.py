@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sightglass.common.errors import Problem
-from sightglass.common.packing import packed, unpacked
+from sightglass.common.files.packing import packed, unpacked
 from sightglass.deck import Panel, Scene, SceneMap, SceneProof, SceneView, making, payload, scenes
 from sightglass.deck.scene import MAX_SIDE
 from sightglass.explain import Explainer, Image

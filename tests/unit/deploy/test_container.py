@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from deploy.grafana import draw
-from sightglass.api import metrics
 from sightglass.api.app import create
 from sightglass.api.schemas import Settings as ApiSettings
+from sightglass.api.server import metrics
 from sightglass.common.environment import Settings, variable
 from tests import rooms
 from tests.unit.deploy.dockerfile import ROOT, copied, instructions

@@ -12,9 +12,10 @@ import torch
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem
-from sightglass.models import catalog, checkpoint, weights
+from sightglass.models import catalog
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.catalog_tables import TASKS
+from sightglass.models.checkpoints import checkpoint, weights
 from sightglass.models.load import load, loader_module
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec, WeightsTable
@@ -420,7 +421,7 @@ def test_the_list_in_the_docs_is_the_catalogue() -> None:
 def test_the_packaged_family_is_timms_to_the_last_bit(size: int) -> None:
     import timm
 
-    from sightglass.models import checkpoint
+    from sightglass.models.checkpoints import checkpoint
     from sightglass.models.families.timm.networks import preprocessing_of
 
     spec = catalog.spec(f"efficientnet-lite{size}")

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from sightglass.explain.phrases import NBSP, download
-from sightglass.models import catalog, weights
+from sightglass.models import catalog
+from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -131,7 +131,7 @@ def clip(folder: Path, channels: int) -> Any:
 
 
 def promptsg(folder: Path, channels: int) -> Any:
-    from sightglass.models import weights
+    from sightglass.models.checkpoints import weights
 
     if channels != 3:
         return ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sightglass.video.claims import MAX_SAMPLES, too_many
+from sightglass.video.clips.claims import MAX_SAMPLES, too_many
 
 if TYPE_CHECKING:
     from pathlib import Path

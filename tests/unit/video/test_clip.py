@@ -13,9 +13,9 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.models.demo import motion
-from sightglass.video import clip as reading
-from sightglass.video import example
-from sightglass.video.clip import Clip
+from sightglass.video.clips import clip as reading
+from sightglass.video.clips import example
+from sightglass.video.clips.clip import Clip
 from tests.clips import clip, number_of, only_sound, plain
 
 

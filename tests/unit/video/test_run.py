@@ -21,11 +21,11 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Style
 from sightglass.video import Settings, run, runner
-from sightglass.video.clip import About, Clip, Frame
+from sightglass.video.clips.clip import About, Clip, Frame
+from sightglass.video.clips.write import film
 from sightglass.video.draw import Painter
 from sightglass.video.looking import Looking
 from sightglass.video.parts import Record, Seen
-from sightglass.video.write import film
 from tests.clips import clip, plain, scene
 
 if TYPE_CHECKING:

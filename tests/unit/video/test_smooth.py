@@ -10,8 +10,8 @@ import pytest
 from sightglass.models.geometry import Geometry
 from sightglass.video import smooth
 from sightglass.video.draw import levels
-from sightglass.video.moments import LASTING, clock, moments
 from sightglass.video.parts import Record, Seen, load, save
+from sightglass.video.results.moments import LASTING, clock, moments
 from sightglass.video.smooth import between, smoothed
 
 

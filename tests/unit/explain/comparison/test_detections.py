@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sightglass.common.errors import ModelProblem
-from sightglass.components.session.image_source import bundled
+from sightglass.components.session.pictures.image_source import bundled
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import (
     around,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sightglass.common.packaged import photograph
+from sightglass.common.files.packaged import photograph
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.comparison.same_target import largest, same_target

@@ -17,7 +17,8 @@ from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.findings.preprocessing_check import suspect
 from sightglass.explain.picture.image import Image
-from sightglass.models import architectures, catalog, checkpoint, state_dicts
+from sightglass.models import catalog
+from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.families.custom import inspect
 from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load

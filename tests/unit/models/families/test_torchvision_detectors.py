@@ -13,8 +13,9 @@ from PIL import Image
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain.evidence.survey import survey
-from sightglass.models import catalog, checkpoint, labels
+from sightglass.models import catalog, labels
 from sightglass.models.adapter import Target
+from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.torchvision.detector import TorchvisionDetections, TorchvisionDetector, softmax_beside
 from sightglass.models.families.torchvision.detectors import adapt, build
 from sightglass.models.families.torchvision.two_stage import CELLS

@@ -16,8 +16,8 @@ from PIL import Image
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explainer import Explainer
-from sightglass.models import weights
 from sightglass.models.adapter import Target
+from sightglass.models.checkpoints import weights
 from sightglass.models.families.ultralytics import prompts as prompts
 from sightglass.models.families.ultralytics.loader import adapt
 from sightglass.models.families.ultralytics.prompts import OpenVocabulary

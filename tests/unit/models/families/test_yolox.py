@@ -16,8 +16,9 @@ from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain.evidence.layers import named
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.evidence.survey import survey
-from sightglass.models import catalog, checkpoint
+from sightglass.models import catalog
 from sightglass.models.adapter import Target
+from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.yolox import Shape, Yolox, YoloxDetector, untrained
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable

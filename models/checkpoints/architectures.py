@@ -1,0 +1,124 @@
+"""Identify architectures of torchvision and timm by a checkpoint's tensors (index: `training.architectures`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common.errors import ModelProblem, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+INDEX = Path(__file__).with_name("architectures.json")
+HEADS = ("fc", "classifier", "head", "heads", "head_dist", "last_linear", "aux1", "aux2", "AuxLogits", "aux_logits")
+"""Top-level names of what is replaced for other classes, or used in training only."""
+POSITIONS = ("pos_embed", "encoder.pos_embedding")
+SIDES = (224, 384, 256, 240, 448, 512, 518, 336, 196, 160, 288)
+"""Usual input sizes of transformers in pixels."""
+_BUFFERS = re.compile(r"(num_batches_tracked|relative_position_index|relative_coords_table|attn_mask)$")
+
+
+def exact(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Return `library/name` of each architecture with these tensors, whatever its head; torchvision's first."""
+    if found := _index()[0].get(_digest(_body(tensors))):
+        return found
+    # The first convolution may have been made for other channels.
+    if (stem := next((name for name, tensor in tensors.items() if tensor.ndim == 4), None)) is None:
+        return ()
+    if found := _index()[0].get(_digest(_body({**tensors, stem: tensors[stem][:, :1].expand(-1, 3, -1, -1)}))):
+        return found
+    # And a transformer's positions for another size of picture.
+    positions = next((name for name in POSITIONS if name in tensors and tensors[name].ndim == 3), None)
+    if positions is None:
+        return ()
+    patch = tensors[stem].shape[-1]
+    for side, prefix in product(SIDES, range(6)):
+        other = tensors[positions][:, :1].expand(-1, (side // patch) ** 2 + prefix, -1)
+        if found := _index()[0].get(_digest(_body({**tensors, positions: other}))):
+            return found
+    return ()
+
+
+def alike(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Return those whose tensors have the same names but for numbers: most likely another size of the family."""
+    return _index()[1].get(_kind(tensors), ())
+
+
+def library_of(arch: str) -> tuple[str, str]:
+    """Return the library that has an architecture, and its name there.
+
+    Raises ModelProblem, with similar names, where neither has it.
+    """
+    import timm
+    import torchvision
+
+    library, _, name = arch.rpartition("/")
+    classifiers = torchvision.models.list_models(module=torchvision.models)
+    if library in ("", "torchvision") and name in classifiers:
+        return "torchvision", name
+    if library in ("", "timm") and timm.is_model(name):
+        return "timm", name
+    known = {*classifiers, *timm.list_models()}
+    hint = did_you_mean(name, known, "for a class of yours say their_file.py:ClassName.", n=3)
+    raise ModelProblem(f"Neither torchvision nor timm has an architecture {arch}: {hint}")
+
+
+def build(library: str, name: str, *, blank: bool = True, **options: Any) -> nn.Module:
+    """Build an architecture without trained weights; `blank`: without memory for them, where the library allows it."""
+    import torch
+
+    if library == "torchvision":
+        from torchvision.models import get_model as make
+    else:
+        from timm import create_model as make
+    if library == "torchvision" and name in ("googlenet", "inception_v3"):
+        # As torchvision does for its trained weights, which have the extra heads and expect another mean.
+        options |= {"aux_logits": True, "transform_input": True, "init_weights": False}
+    if blank:
+        try:
+            with torch.device("meta"):
+                module: nn.Module = make(name, **options)
+            return module
+        # A few need real numbers while they are built.
+        except (NotImplementedError, RuntimeError):
+            pass
+    made: nn.Module = make(name, **options)
+    return made
+
+
+def prints(tensors: Mapping[str, Tensor]) -> tuple[str, str]:
+    """Return the index's two digests of an architecture: of its tensors, and of their names but for numbers."""
+    return _digest(_body(tensors)), _kind(tensors)
+
+
+def _body(tensors: Mapping[str, Tensor]) -> list[str]:
+    return [
+        f"{name} {tuple(tensor.shape)}"
+        for name, tensor in sorted(tensors.items())
+        if name.partition(".")[0] not in HEADS and not _BUFFERS.search(name)
+    ]
+
+
+def _kind(tensors: Mapping[str, Tensor]) -> str:
+    return _digest(sorted({re.sub(r"\d+", "#", line.partition(" ")[0]) for line in _body(tensors)}))
+
+
+def _digest(lines: list[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:10]
+
+
+@cache
+def _index() -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    found: tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]] = ({}, {})
+    for name, prints in json.loads(INDEX.read_text("utf-8")).items():
+        for index, digest in zip(found, prints.split(), strict=True):
+            index[digest] = (*index.get(digest, ()), name)
+    return found

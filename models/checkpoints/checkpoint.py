@@ -1,0 +1,235 @@
+"""Read the tensors of checkpoint files without running code from them."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import warnings
+import zipfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from sightglass.common.errors import WeightsProblem
+from sightglass.models.checkpoints import safe_pickle, weights
+from sightglass.models.checkpoints.safe_pickle import StandIn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from sightglass.models.adapter import Progress
+    from sightglass.models.spec import ModelSpec
+
+M = TypeVar("M", bound="nn.Module")
+WRAPPERS = (
+    "state_dict",
+    "state_dict_ema",
+    "model_state_dict",
+    "model",
+    "ema",
+    "ema_state_dict",
+    "model_ema",
+    "params_ema",
+    "teacher",
+    "net",
+    "network",
+    "weights",
+    "params",
+    "module",
+    "student",
+)
+"""Keys under which training programs save a model's tensors, the likeliest first."""
+_OTHERS = ("optim", "sched", "scaler", "callbacks", "loops", "amp", "rng", "_hooks")
+_DEPTH = 6
+LFS = b"version https://git-lfs"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Contents of a checkpoint file."""
+
+    tensors: dict[str, Tensor]
+    """On the CPU, in the file's order, by the file's names without the prefixes of wrappers (`module.`)."""
+    key: str = ""
+    """Dotted key under which they were found; empty for the file itself."""
+    others: tuple[str, ...] = ()
+    """Other keys with the tensors of a model (averaged weights, a teacher)."""
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    """Values beside the tensors: labels, numbers, the arguments of the model."""
+    whole: str = ""
+    """The dotted name of the class, where the file was made of a whole module and not of its state_dict."""
+
+    def tables(self) -> Iterator[Mapping[Any, Any]]:
+        """Yield the extras, and each table one level below: arguments of the training, labels, hyperparameters."""
+        yield self.extras
+        inner = (value.parts if isinstance(value, StandIn) else value for value in self.extras.values())
+        yield from (value for value in inner if isinstance(value, dict))
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint on the CPU, in order, without `module.` before their names.
+
+    No code of the file is run. Raises WeightsProblem, one sentence, where it is damaged, is not a checkpoint, or has no
+    tensors.
+    """
+    return open_(path).tensors
+
+
+def open_(path: Path, key: str = "") -> Checkpoint:
+    """Read a whole checkpoint; `key` chooses among several sets of tensors."""
+    contents = _contents(path)
+    found = dict(_sets(contents))
+    if not found:
+        raise WeightsProblem(f"{path} holds no state_dict: save the model's state_dict instead.")
+    if key and key not in found:
+        there = " or ".join(repr(name) for name in found if name)
+        raise WeightsProblem(f"{path} has no tensors under {key!r}{f': say {there}' if there else ''}.")
+    chosen = key or min(found, key=lambda name: _rank(name, found[name][0]))
+    tensors, whole = found[chosen]
+    # Averaged weights have as many tensors, a loss or a discriminator has fewer.
+    others = tuple(name for name in found if name != chosen and 2 * len(found[name][0]) > len(tensors))
+    extras = {
+        name: value
+        for name, value in (contents.items() if isinstance(contents, dict) else ())
+        if isinstance(name, str) and not isinstance(value, torch.Tensor) and name not in found
+    }
+    return Checkpoint(_bare(tensors), chosen, others, extras, whole)
+
+
+def _contents(path: Path) -> Any:
+    """Read plain values and tensors, and inert stand-ins for all other objects."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as problem:
+        raise WeightsProblem(f"{path} cannot be read ({problem.strerror}): give the path of a file.") from problem
+    _check_kind(path, start)
+    try:
+        if path.suffix == ".safetensors" or start[8:9] == b"{":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        with warnings.catch_warnings():
+            # Torch's warnings about old files do not help the operator.
+            warnings.simplefilter("ignore")
+            try:
+                return torch.load(path, map_location="cpu", weights_only=True)
+            except pickle.UnpicklingError:
+                # It has objects other than tensors and plain values.
+                return safe_pickle.read(path)
+    # A damaged file can fail in any way at all, in several libraries.
+    except Exception as problem:
+        whole = zipfile.is_zipfile(path) or start[:1] != b"P"
+        fault = "is damaged or no checkpoint of plain tensors" if whole else "is cut short"
+        raise WeightsProblem(
+            f"{path} {fault}: fetch or copy it again, or save the model's state_dict anew."
+        ) from problem
+
+
+def _check_kind(path: Path, start: bytes) -> None:
+    """Raise WeightsProblem for files that are often mistaken for a checkpoint."""
+    text = start.lstrip().lower()
+    if not start:
+        raise WeightsProblem(f"{path} is empty: fetch or copy it again.")
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise WeightsProblem(
+            f"{path} is a web page and not a checkpoint: fetch the file itself, not the page about it."
+        )
+    if text.startswith(LFS):
+        raise WeightsProblem(f"{path} only points to the file that is meant: run git lfs pull where it came from.")
+    if start.startswith(b"\x89HDF\r\n"):
+        raise WeightsProblem(f'{path} is a Keras file: say loader = "keras" in its table.')
+    if start.startswith(b"PK") and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        if any(name.endswith("/constants.pkl") for name in names):
+            raise WeightsProblem(f'{path} is a TorchScript file: say loader = "exported" in its table.')
+        if not any(name.endswith("data.pkl") for name in names):
+            raise WeightsProblem(
+                f"{path} is an archive of something else than a checkpoint: give the checkpoint in it."
+            )
+
+
+def _sets(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, tuple[dict[str, Tensor], str]]]:
+    """Yield every state_dict in a file by its dotted key, with the class's name where it was a whole module."""
+    if depth > _DEPTH:
+        return
+    parts = value.parts if isinstance(value, StandIn) else value
+    if not isinstance(parts, dict):
+        return
+    if isinstance(value, StandIn) and "_modules" in parts and "_parameters" in parts:
+        if tensors := dict(_of_module(value)):
+            yield name, (tensors, value.named)
+        return
+    if any(isinstance(part, torch.Tensor) for part in parts.values()):
+        tensors = {key: part for key, part in parts.items() if isinstance(part, torch.Tensor) and isinstance(key, str)}
+        if len(tensors) == len(parts):
+            # The file's own dictionary carries more than its items (_bare).
+            tensors = cast("dict[str, Tensor]", parts)
+        if tensors:
+            yield name, (tensors, "")
+    for key, part in parts.items():
+        if isinstance(key, str) and not any(word in key.lower() for word in _OTHERS):
+            yield from _sets(part, f"{name}.{key}" if name else key, depth + 1)
+
+
+def _of_module(module: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+    """Yield the state_dict of a pickled module, from its parts."""
+    parts: Any = module.parts if isinstance(module, StandIn) else {}
+    passing = parts.get("_non_persistent_buffers_set", ())
+    for kind in ("_parameters", "_buffers"):
+        tensors = parts.get(kind)
+        for name, tensor in tensors.items() if isinstance(tensors, dict) else ():
+            if isinstance(tensor, torch.Tensor) and name not in (passing if isinstance(passing, set) else ()):
+                yield f"{prefix}{name}", torch.Tensor.detach(tensor)
+    inner = parts.get("_modules")
+    for name, child in inner.items() if isinstance(inner, dict) and depth < 50 else ():
+        yield from _of_module(child, f"{prefix}{name}.", depth + 1)
+
+
+def _rank(name: str, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Return a sort key, lower for tensors that are likelier the model's."""
+    known = [WRAPPERS.index(part) for part in name.split(".") if part in WRAPPERS]
+    return (min(known) if known else len(WRAPPERS), -len(tensors))
+
+
+def _bare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Remove the prefixes of torch.compile and DataParallel from every name."""
+    if any("_orig_mod." in name for name in tensors):
+        tensors = {name.replace("_orig_mod.", ""): tensor for name, tensor in tensors.items()}
+    if tensors and all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    # Else as it came: its _metadata tells torchvision's older models which version of the layout it is.
+    return tensors
+
+
+def seeded(build: Callable[[], M], seed: int) -> M:
+    """Build an untrained module, the same for the same seed, without disturbing the caller's random numbers."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
+
+
+def module_of(
+    spec: ModelSpec, progress: Progress | None, build: Callable[[], M], load: Callable[[Path], M]
+) -> tuple[M, str]:
+    """Return the module of a table and its sha256: built at random by the table's seed, or loaded from its file."""
+    if (seed := spec.weights.random) is not None:
+        module = seeded(build, seed)
+        return module, digest(module)
+    path = weights.locate(spec, progress=progress)
+    return load(path), weights.sha256_of(path)
+
+
+def digest(module: nn.Module) -> str:
+    """Return the sha256 of a module's tensors, for a module that came from no file."""
+    import torch
+
+    sha256 = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        sha256.update(name.encode())
+        sha256.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return sha256.hexdigest()

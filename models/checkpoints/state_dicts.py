@@ -1,0 +1,249 @@
+"""Fit a state dict to a module."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from sightglass.common.errors import WeightsProblem
+from sightglass.models.checkpoints import architectures
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    Tensors = Mapping[str, Tensor]
+
+_HEAD = re.compile(r"(^|\.)(\w*head\w*|\w*fc\d*|\w*classifier|logits?|out|output)(\.|$)")
+_COUNTER = "num_batches_tracked"
+"""Of every BatchNorm; unused here, and missing in old files."""
+
+
+def renamed(tensors: Tensors, wanted: Tensors) -> dict[str, Tensor]:
+    """Return the tensors by a module's names: without the prefix of a trainer or wrapper, or with one added.
+
+    Where a prefix is removed, tensors with another one (a loss, a second network) are left out.
+    """
+    names = set(wanted)
+
+    def fits(beginning: str) -> int:
+        cut = len(beginning)
+        return sum(key[cut:] in names for key in tensors if key.startswith(beginning))
+
+    best = max(("", *common(tensors)), key=fits)
+    before = Counter(part for key in names for part in _beginnings(key))
+    added = max(before, key=lambda part: sum(part + key in names for key in tensors), default="")
+    if sum(added + key in names for key in tensors) > fits(best):
+        return {added + key: tensor for key, tensor in tensors.items()}
+    return (
+        {key[len(best) :]: tensor for key, tensor in tensors.items() if key.startswith(best)} if best else {**tensors}
+    )
+
+
+def common(tensors: Tensors) -> tuple[str, ...]:
+    """Return prefixes, up to a dot, that at least a third of the names have."""
+    beginnings = Counter(part for key in tensors for part in _beginnings(key))
+    return tuple(part for part, count in beginnings.items() if 3 * count >= len(tensors))
+
+
+def _beginnings(key: str) -> list[str]:
+    parts = key.split(".")[:-1][:3]
+    return [".".join(parts[: i + 1]) + "." for i in range(len(parts))]
+
+
+def classes(tensors: Tensors, module: nn.Module | None = None) -> int | None:
+    """Return the number of classes by the last layer: of a module its last one, of a file by name and position."""
+    if module is not None:
+        kinds = (nn.Linear, nn.Conv2d)
+        last = next((path for path, part in reversed([*module.named_modules()]) if isinstance(part, kinds)), "")
+        weight = tensors.get(f"{last}.weight")
+        return int(weight.shape[0]) if weight is not None else None
+    matrices = [key for key, tensor in tensors.items() if key.endswith("weight") and _is_last(tensor)]
+    # In files that are sorted by name the last tensor is not the last layer's.
+    heads = [key for key in matrices if _HEAD.search(key)]
+    return int(tensors[(heads or matrices)[-1]].shape[0]) if matrices else None
+
+
+def _is_last(tensor: Tensor) -> bool:
+    return tensor.ndim == 2 or (tensor.ndim == 4 and tensor.shape[2:] == (1, 1))
+
+
+def side(tensors: Tensors, wanted: Tensors) -> int | None:
+    """Return the side of a square input by the number of a transformer's positions; None where they are as `wanted`."""
+    for key, patches in (("pos_embed", "patch_embed.proj.weight"), ("encoder.pos_embedding", "conv_proj.weight")):
+        if key in tensors and key in wanted and tensors[key].shape != wanted[key].shape and patches in tensors:
+            places = tensors[key].shape[-2]
+            grids = (
+                math.isqrt(places - prefix)
+                for prefix in range(9)
+                if math.isqrt(places - prefix) ** 2 == places - prefix
+            )
+            return next((grid * int(tensors[patches].shape[-1]) for grid in grids), None)
+    return None
+
+
+def new_stem(module: nn.Module, tensors: Tensors) -> None:
+    """Replace a module's first convolution by the file's, where that takes another number of channels."""
+    found = next(((path, part) for path, part in module.named_modules() if isinstance(part, nn.Conv2d)), None)
+    if found is None or (weight := tensors.get(f"{found[0]}.weight")) is None or weight.ndim != 4:
+        return
+    conv = found[1]
+    if weight.shape[1] != conv.in_channels and conv.groups == 1 and weight.shape[2:] == conv.weight.shape[2:]:
+        conv.in_channels = weight.shape[1]
+        conv.weight = nn.Parameter(weight.clone())
+
+
+def new_head(module: nn.Module, tensors: Tensors) -> str:
+    """Replace a module's last layers by those of the file; return a sentence on what was assumed.
+
+    It is empty where nothing was: the head is the library's, or one linear layer in a wrapper.
+    """
+    wanted = module.state_dict()
+    last = next((path for path, part in reversed([*module.named_modules()]) if isinstance(part, nn.Linear)), "")
+    for depth in range(last.count(".") + 1, 0, -1):
+        place = ".".join(last.split(".")[:depth])
+        own = {key: tensor for key, tensor in tensors.items() if key.startswith(f"{place}.")}
+        theirs = {key for key in wanted if key.startswith(f"{place}.")}
+        differ = {key for key in {*tensors} ^ {*wanted} if not key.endswith(_COUNTER)}
+        if own and own.keys() != theirs and all(key.startswith(f"{place}.") for key in differ):
+            head, linear = _head({key.removeprefix(f"{place}."): tensor for key, tensor in own.items()})
+            if head is None:
+                return ""
+            above, _, name = place.rpartition(".")
+            module.get_submodule(above).register_module(name, head)
+            return f"Between the {linear} linear layers of {place} a ReLU was assumed." if linear > 1 else ""
+    return ""
+
+
+def _head(tensors: Tensors) -> tuple[nn.Module | None, int]:
+    """Build the last layers from their tensors, without those that have none (Dropout), and count the linear ones."""
+    groups: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        place, _, name = key.rpartition(".")
+        groups.setdefault(place, {})[name] = tensor
+    if any(re.search(r"[^.\w]", place) for place in groups):
+        return None, 0
+    linear = sum(group["weight"].ndim == 2 for group in groups.values() if "weight" in group)
+    root = nn.Sequential()
+    steps: list[tuple[str, nn.Module]] = []
+    seen = 0
+    places = list(groups)
+    for i, (place, group) in enumerate(groups.items()):
+        weight = group.get("weight")
+        if weight is None or weight.ndim > 2:
+            return None, 0
+        if weight.ndim == 2:
+            seen += 1
+            steps.append((place, nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in group)))
+        elif "running_mean" in group:
+            steps.append((place, nn.BatchNorm1d(len(weight))))
+        else:
+            steps.append((place, nn.LayerNorm(len(weight))))
+        follows = places[i + 1] if i + 1 < len(places) else ""
+        normed = weight.ndim == 2 and follows and "running_mean" in groups[follows] and _next(place) == follows
+        if 0 < seen < linear and not normed and (weight.ndim == 2 or _next(places[i - 1]) == place):
+            steps.append((f"{place}_relu", nn.ReLU()))
+    if len(steps) == 1 and not steps[0][0]:
+        return steps[0][1], linear
+    for place, step in steps:
+        inner = root
+        *above, name = place.split(".")
+        for part in above:
+            if part not in inner._modules:
+                inner.add_module(part, nn.Sequential())
+            inner = inner.get_submodule(part)  # type: ignore[assignment]
+        inner.add_module(name, step)
+    return root, linear
+
+
+def _next(place: str) -> str:
+    above, dot, name = place.rpartition(".")
+    return f"{above}{dot}{int(name) + 1}" if name.isdigit() else ""
+
+
+def put(path: Path, tensors: Tensors, module: nn.Module, arch: str) -> tuple[str, ...]:
+    """Load the tensors into the module; return sentences on those that were left out.
+
+    Raises WeightsProblem, one sentence: which tensor, both shapes, and what would help.
+    """
+    wanted = module.state_dict()
+    if problem := misfit(tensors, wanted):
+        raise WeightsProblem(f"{path} does not fit {arch}: {problem}{_advice(tensors, wanted, arch)}.")
+    left = sorted({key.partition(".")[0] for key in tensors if key not in wanted})
+    module.load_state_dict({key: tensor for key, tensor in tensors.items() if key in wanted}, strict=False)
+    return (f"Of the file {', '.join(left[:3])} was left out: the model has no such part.",) if left else ()
+
+
+def misfit(tensors: Tensors, wanted: Tensors) -> str:
+    """Describe the most telling misfit; empty where all tensors fit."""
+    shapes = [key for key in wanted if key in tensors and tensors[key].shape != wanted[key].shape]
+    missing = [key for key in wanted if key not in tensors and not key.endswith(_COUNTER)]
+    parts = {key.partition(".")[0] for key in wanted}
+    left = [
+        key for key in tensors if key not in wanted and key.partition(".")[0] in parts and not key.endswith(_COUNTER)
+    ]
+    if len(missing) == len([key for key in wanted if not key.endswith(_COUNTER)]):
+        return (
+            f"none of its tensors has a name that the model knows (it has {next(iter(tensors))}, and not {missing[0]})"
+        )
+    if missing or left:
+        differences = [f"it lacks {_some(missing)}"] if missing else []
+        differences += [f"it has {_some(left)}, which the model has not"] if left else []
+        return " and ".join(differences)
+    if shapes:
+        key = shapes[0]
+        more = f" (and {len(shapes) - 1} more)" if len(shapes) > 1 else ""
+        return f"{key} is {_size(tensors[key])} in the file and {_size(wanted[key])} in the model{more}"
+    return ""
+
+
+def _some(keys: Sequence[str]) -> str:
+    return keys[0] if len(keys) == 1 else f"{keys[0]} and {len(keys) - 1} more"
+
+
+def _size(tensor: Tensor) -> str:
+    return " x ".join(map(str, tensor.shape)) or "one number"
+
+
+def _advice(tensors: Tensors, wanted: Tensors, arch: str) -> str:
+    """Return the end of the sentence: what would help."""
+    found = architectures.exact(tensors)
+    if found and arch not in (name.rpartition("/")[2] for name in found):
+        return f'; these are the tensors of {short(found[0])}: say arch = "{short(found[0])}"'
+    shapes = [key for key in wanted if key in tensors and tensors[key].shape != wanted[key].shape]
+    have, want = classes(tensors), classes(wanted)
+    if have != want and all(key.rpartition(".")[0] == shapes[0].rpartition(".")[0] for key in shapes) and shapes:
+        return f": it was trained for {have} classes and the model is made for {want}"
+    if deeper := _depths(tensors, wanted):
+        return f": {deeper}, so other arguments were given in training (weights.args)"
+    if found := architectures.alike(tensors):
+        return f"; by their names they are of the family of {', '.join(map(short, found[:3]))}"
+    return "; give the arch, and its arguments, that it was trained with"
+
+
+def _depths(tensors: Tensors, wanted: Tensors) -> str:
+    """Tell where the two differ in depth: `layer1 has 5 parts in the file and 3 in the model`."""
+    counts = [{place: len(parts) for place, parts in _rows(keys).items()} for keys in (tensors, wanted)]
+    for place, count in counts[0].items():
+        if place in counts[1] and counts[1][place] != count:
+            return f"{place} has {count} parts in the file and {counts[1][place]} in the model"
+    return ""
+
+
+def _rows(keys: Tensors) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for key in keys:
+        parts = key.split(".")
+        for i, part in enumerate(parts):
+            if part.isdigit() and i:
+                found.setdefault(".".join(parts[:i]), set()).add(part)
+    return found
+
+
+def short(name: str) -> str:
+    """Return an architecture's name without torchvision's prefix, which is the default."""
+    return name.removeprefix("torchvision/")

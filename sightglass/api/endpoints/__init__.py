@@ -1,0 +1,1 @@
+"""Routes: read requests, answer them, describe them (OpenAPI)."""

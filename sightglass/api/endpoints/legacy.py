@@ -1,0 +1,120 @@
+"""Legacy routes for existing client apps: thin aliases of `/api/explain` and `/api/explain/class`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sightglass.api import service
+from sightglass.api.endpoints.endpoint import take_picture
+from sightglass.api.endpoints.negotiation import JSON, PNG
+from sightglass.api.schemas import Class, ClassRequest, ExplainRequest, Name, Picture
+from sightglass.common.style import OPACITY
+
+if TYPE_CHECKING:
+    import threading
+
+    from sightglass.api.schemas import Settings
+    from sightglass.explain.explanation import Explanation
+
+STYLE = {"colormap": "jet", "alpha": OPACITY["even"]}
+"""The colours that legacy apps show a legend for; /api/explain has all others."""
+
+
+class LegacyRequest(BaseModel):
+    """A picture and its model; unknown fields are ignored, as legacy servers do."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    image: Picture
+    model: Name | None = Field(None, description="An id of GET /api/models; null: the server's default.")
+
+
+class LegacyClassRequest(LegacyRequest):
+    class_: Class | None = Field(None, validation_alias="class", description="By index or label; null: the best class.")
+    class_index: Class | None = Field(None, description="Alias of `class`.")
+    class_idx: Class | None = Field(None, description="Alias of `class`.")
+    class_name: Class | None = Field(None, description="Alias of `class`.")
+    target_class: Class | None = Field(None, description="Alias of `class`.")
+
+    @model_validator(mode="after")
+    def _single_class(self) -> LegacyClassRequest:
+        given = self._collect_classes()
+        if len(given) > 1:
+            raise ValueError(f"names a class as {' and as '.join(given)}: send one of them.")
+        return self
+
+    def _collect_classes(self) -> dict[str, str | int]:
+        names = (name for name in LegacyClassRequest.model_fields if "class" in name)
+        return {name.rstrip("_"): value for name in names if (value := getattr(self, name)) is not None}
+
+    @property
+    def wanted(self) -> str | int | None:
+        """Return the class, whichever field names it."""
+        return next(iter(self._collect_classes().values()), None)
+
+
+class LegacyAnswer(BaseModel):
+    """The answer that legacy apps expect."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prediction: str = Field(description="The label of the best or requested class.")
+    confidence: float = Field(ge=0, le=1)
+    gradcam_heatmap: str = Field(description="The map alone in colours at picture size, PNG in base64.")
+    gradcam_overlay: str = Field(description="The picture under the map, PNG in base64.")
+
+
+def predict(request: LegacyRequest, settings: Settings, cancel: threading.Event, kind: str = JSON) -> LegacyAnswer:
+    """Return the best class and its map; raise Problem."""
+    fields = {"image": request.image, "model": request.model, "top_k": 1}
+    full = ExplainRequest.model_validate(fields | STYLE)
+    return _answer(service.explain(full, settings, cancel), full)
+
+
+def analyze(request: LegacyClassRequest, settings: Settings, cancel: threading.Event, kind: str = JSON) -> LegacyAnswer:
+    """Return a class of the caller's choice and its map; raise Problem."""
+    if request.wanted is None:
+        return predict(request, settings, cancel)
+    fields = {"image": request.image, "model": request.model, "classes": (request.wanted,)}
+    full = ClassRequest.model_validate(fields | STYLE)
+    return _answer(service.explain(full, settings, cancel), full)
+
+
+def _answer(explanation: Explanation, request: ExplainRequest | ClassRequest) -> LegacyAnswer:
+    from sightglass.export.class_files import class_analysis
+
+    # Raises ApiProblem if there is no map.
+    overlay = service.first_map(explanation, PNG, request)
+    label = explanation.heatmaps[0].target.label
+    # A requested class need not be among the best ones, which alone are listed.
+    scores = [prediction.score for prediction in explanation.predictions if prediction.label == label]
+    score = scores[0] if scores else class_analysis(explanation, 0)["score"]
+    return LegacyAnswer(
+        prediction=label,
+        confidence=min(max(score, 0.0), 1.0),
+        gradcam_heatmap=service.base64_text(
+            service.overlay_png(explanation, 0, service.style_of(request.model_copy(update={"alpha": 1.0})))
+        ),
+        gradcam_overlay=service.base64_text(overlay),
+    )
+
+
+ENDPOINTS = tuple(
+    take_picture(f"/{name}", body, LegacyAnswer, work, name=name, description=description, kinds=(JSON,), tag="legacy")
+    for name, body, work, description in (
+        (
+            "predict_with_gradcam",
+            LegacyRequest,
+            predict,
+            "Explain the best class of a picture: how sure the model is, and where it looked.",
+        ),
+        (
+            "analyze_class",
+            LegacyClassRequest,
+            analyze,
+            "Explain a class of your choice: how sure the model is of it, and what speaks for it.",
+        ),
+    )
+)

@@ -1,0 +1,232 @@
+"""WebSocket for camera frames (`/api/live`).
+
+At most one frame of a viewer waits and at most one answer is unsent; newer ones replace them, so nothing grows however
+fast one side is. `sightglass.live.message` has the format.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from sightglass.api.security.identity import ASK_AGAIN_SECONDS, VISIT, headers_of, is_still
+from sightglass.api.service import load_explainer
+from sightglass.common import users
+from sightglass.common.access import policy
+from sightglass.common.errors import Problem
+from sightglass.live import message, tickets
+from sightglass.live.loop import LOOP
+from sightglass.models.checkpoints import weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.api.schemas import Settings
+    from sightglass.common.files import Json
+    from sightglass.live.choice import Choice
+    from sightglass.live.loop import Loop, Result
+
+LOGGER = logging.getLogger(__name__)
+PROTOCOL = "sightglass.live"
+"""The WebSocket's subprotocol; a page adds its ticket as another."""
+MAX_VIEWERS = 16
+MAX_OF_ONE = 4
+"""Of them, those of one person, where people sign in: nobody takes all places."""
+_watching: Counter[str] = Counter()
+"""Viewers by the id of the person."""
+BAD, FULL, BROKEN = 1008, 1013, 1011
+"""Codes of a closed socket: what was sent is no message; too many viewers; a bug."""
+
+
+async def live(socket: WebSocket) -> None:
+    """Serve one viewer until it leaves, for the person whose page opened it."""
+    offered: Sequence[str] = socket.scope.get("subprotocols") or ()
+    with users.acting(_person(offered)):
+        await _serve(socket, offered)
+
+
+def _person(offered: Sequence[str]) -> users.User:
+    """Return for whom a page's ticket was issued where nobody signs in; without one, who sent the request."""
+    if policy.in_use().asks:
+        return users.current()
+    return tickets.holder_among(offered) or users.current()
+
+
+async def _serve(socket: WebSocket, offered: Sequence[str]) -> None:
+    await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+    if len(LOOP) >= MAX_VIEWERS:
+        await _refuse(socket, FULL, f"{MAX_VIEWERS} viewers are watching already: try again when one has left.")
+        return
+    person = users.current().id
+    # With one password for all, that is one person to the server.
+    if policy.in_use().asks and person != policy.SHARED and _watching[person] >= MAX_OF_ONE:
+        await _refuse(socket, FULL, f"You are watching in {MAX_OF_ONE} windows already: close one of them.")
+        return
+    session = _Session(socket, socket.app.state.settings, LOOP)
+    _watching[person] += 1
+    try:
+        await session.run()
+    except message.BadMessage as problem:
+        await _refuse(socket, BAD, str(problem))
+    except WebSocketDisconnect:
+        pass
+    except Exception:
+        LOGGER.exception("a viewer's session failed")
+        await _refuse(socket, BROKEN, "The server had a problem with this connection: reload the page.")
+    finally:
+        _watching[person] -= 1
+        if not _watching[person]:
+            del _watching[person]
+
+
+async def _refuse(socket: WebSocket, code: int, sentence: str) -> None:
+    """Say what is wrong and close."""
+    # The other side may be gone already.
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+        await socket.send_text(json.dumps({"type": "problem", "sentence": sentence, "fatal": True}))
+        await socket.close(code)
+
+
+class _Session:
+    """One viewer: reads its messages, and sends the latest of what it is to be told."""
+
+    def __init__(self, socket: WebSocket, settings: Settings, loop: Loop) -> None:
+        self.socket, self.settings, self.loop = socket, settings, loop
+        self.last = 0
+        """Number of the latest frame."""
+        self.answer: Result | None = None
+        """The answer that waits to be sent."""
+        self.notes: list[Json] = []
+        """Words that wait to be sent: at most one of each message that came in."""
+        self.news = asyncio.Event()
+        self.choosing: asyncio.Task[None] | None = None
+        self.wanted = 0
+        """Counts the choices, so that a model that loads slowly does not replace a later one."""
+        self.events = asyncio.get_running_loop()
+        self.viewer = loop.join(self._delivered)
+        self.asked = time.monotonic()
+        """When it was last asked whether this person may still watch."""
+
+    def _delivered(self, made: Result) -> None:
+        """Take an answer in the loop's thread."""
+
+        def take() -> None:
+            self.answer = made
+            self.news.set()
+
+        # The server may be stopping.
+        with contextlib.suppress(RuntimeError):
+            self.events.call_soon_threadsafe(take)
+
+    async def run(self) -> None:
+        sender = asyncio.create_task(self._send())
+        reader = asyncio.create_task(self._read())
+        try:
+            done, _ = await asyncio.wait((sender, reader), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            self.loop.leave(self.viewer)
+            for left in (sender, reader, self.choosing):
+                if left is not None:
+                    left.cancel()
+                    with contextlib.suppress(asyncio.CancelledError, Exception):
+                        await left
+
+    async def _send(self) -> None:
+        while True:
+            await self.news.wait()
+            self.news.clear()
+            while self.notes:
+                await self.socket.send_text(json.dumps(self.notes.pop(0)))
+            if (made := self.answer) is not None:
+                self.answer = None
+                await self.socket.send_bytes(message.result(made))
+
+    def _say(self, kind: str, **more: Any) -> None:
+        self.notes = [note for note in self.notes if note["type"] != kind] + [{"type": kind, **more}]
+        self.news.set()
+
+    async def _read(self) -> None:
+        while True:
+            given = await self.socket.receive()
+            if given["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(given.get("code", 1000))
+            await self._ask_again()
+            if (data := given.get("bytes")) is not None:
+                self.last, jpeg = message.frame(data, self.last)
+                self.viewer.offer(self.last, jpeg)
+            else:
+                self._hear(message.parse_message(given.get("text") or ""))
+
+    async def _ask_again(self) -> None:
+        """Raise BadMessage, which closes the socket, once this person has signed out or is off the list."""
+        now = time.monotonic()
+        if not policy.in_use().asks or now - self.asked < ASK_AGAIN_SECONDS:
+            return
+        self.asked = now
+        scope = self.socket.scope
+        asked = partial(is_still, users.current(), scope[VISIT], headers_of(scope), self.settings.key)
+        try:
+            still = await run_in_threadpool(asked)
+        except Problem:
+            still = False
+        if not still:
+            raise message.BadMessage("You are signed out: sign in again.")
+
+    def _hear(self, said: Json) -> None:
+        if said["type"] == "choose":
+            name, method, options = said.get("model"), said.get("method"), said.get("options") or {}
+            if not isinstance(name, str | None) or not isinstance(method, str | None) or not isinstance(options, dict):
+                raise message.BadMessage("choose names a model, a method and options.")
+            self.wanted += 1
+            if self.choosing is not None:
+                self.choosing.cancel()
+            self.choosing = asyncio.create_task(self._choose(name, method, options, self.wanted))
+        elif said["type"] == "pin":
+            looker = self.viewer.looker
+            # One that comes while a model is loaded is of the model before.
+            if looker is not None:
+                labels = looker.choice.explainer.resident.adapter.labels
+                self.viewer.pin(message.pin(said.get("pin"), len(labels)))
+        else:
+            raise message.BadMessage("A message in words is of type choose or pin.")
+
+    async def _choose(self, name: str | None, method: str | None, options: Json, turn: int) -> None:
+        """Load a model and look with it; frames wait meanwhile."""
+        self.viewer.turn(None)
+        try:
+            choice = await run_in_threadpool(self._chosen, name, method, options)
+        except Problem as problem:
+            if turn == self.wanted:
+                self._say("problem", sentence=str(problem), fatal=False)
+            return
+        except Exception:
+            LOGGER.exception("a model could not be used for frames")
+            self._say(
+                "problem", sentence="This model cannot be used here because of a bug: choose another.", fatal=False
+            )
+            return
+        if turn != self.wanted:
+            return
+        from sightglass.live.look import Looker
+
+        self.viewer.turn(Looker(choice))
+        spec, adapter = choice.explainer.model, choice.explainer.resident.adapter
+        about = {"model": spec.id, "name": spec.name, "method": choice.method.id, "detects": adapter.detects}
+        self._say("ready", **about, labels=list(adapter.labels))
+
+    def _chosen(self, name: str | None, method: str | None, options: Json) -> Choice:
+        from sightglass.live.choice import choose
+
+        with weights.no_downloads():
+            return choose(load_explainer(name or self.settings.model, self.settings), method, options)

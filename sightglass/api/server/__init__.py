@@ -1,0 +1,1 @@
+"""Run the server: middleware, metrics, start and stop."""

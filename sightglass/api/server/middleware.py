@@ -1,0 +1,380 @@
+"""ASGI middleware: origin, key and body size.
+
+A request from another site's page is refused because a browser sends it without asking its user;
+SIGHTGLASS_API_ORIGINS names sites that are allowed. A WebSocket is refused before its handshake, by the same rules; a
+page of this server has a ticket in place of the key. A request to a loopback address must use a local host name:
+another site can point its own name at this machine. If a key is set, it is required. A body is counted as it arrives
+and refused if it is too large, stalls or exceeds the memory for bodies; work whose client disconnects is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from starlette.concurrency import run_in_threadpool
+
+from sightglass.api import problems
+from sightglass.api.problems import ApiProblem
+from sightglass.api.security import host_names
+from sightglass.api.security.headers import ANSWERS, API_VERSION, VERSION_HEADER, SecurityHeaders
+from sightglass.api.security.identity import VISIT, headers_of, of_request, secrets_in
+from sightglass.api.server import metrics, request_log, stopping
+from sightglass.api.work_queue import BEFORE, Busy
+from sightglass.common import users
+from sightglass.common.access import policy, rates
+from sightglass.common.errors import Problem
+from sightglass.common.settings import settings
+from sightglass.common.users import LOCAL
+from sightglass.common.work.stopping import stopping as is_stopping
+from sightglass.live import tickets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from sightglass.api.schemas import Settings
+    from sightglass.api.work_queue import WorkQueue
+    from sightglass.common.users import User
+
+LOGGER = logging.getLogger(__name__)
+PUBLIC = ("/health", "/docs", "/openapi.json", "/problems")
+"""Paths that need no key, with everything below them; they reveal nothing of any picture."""
+TWO_PICTURES = "/similarity"
+"""Path whose body has two pictures."""
+FIELD_BYTES = 256 * 1024
+"""Bytes allowed for everything but the pictures."""
+STALL_SECONDS = 10.0
+"""Longest pause within a body."""
+MAX_BODY_SECONDS = 60.0
+"""Time limit for a whole body."""
+MAX_DRAINED = 64 * 2**20
+"""Bytes of a refused body that are read and dropped: a client that is still sending does not read the answer."""
+MAX_BODIES = 8
+"""Bodies of full length in memory at the same time, over all requests: a longer queue has to be of smaller pictures."""
+POLICY = 1008
+"""Code of a WebSocket that is refused."""
+CLIENT_CLOSED = 499
+"""Status counted when the client disconnected before an answer; never sent."""
+
+
+def is_public(path: str) -> bool:
+    """Return whether a path below /api needs no key."""
+    return any(path == name or path.startswith(f"{name}/") for name in PUBLIC)
+
+
+def origins() -> tuple[str, ...]:
+    """Return the sites in SIGHTGLASS_API_ORIGINS, whose pages may use the API; `*` allows all, the default none."""
+    return tuple(site.rstrip("/") for site in settings().api_origins)
+
+
+def wrap(app: ASGIApp, settings: Settings, queue: WorkQueue | None = None) -> ASGIApp:
+    """Return the application behind all checks; a POST is refused before its body is read while `queue` is full."""
+    sites = origins()
+    guarded: ASGIApp = Guard(app, settings, sites, queue)
+    if sites:
+        from starlette.middleware.cors import CORSMiddleware
+
+        guarded = CORSMiddleware(
+            guarded,
+            allow_origins=sites,
+            allow_methods=("GET", "POST"),
+            allow_headers=("Authorization", "X-API-Key", "X-Request-ID", "Content-Type"),
+            expose_headers=("Retry-After", BEFORE, "X-Request-ID", VERSION_HEADER),
+            max_age=600,
+        )
+    answered = SecurityHeaders(RequestMetrics(guarded), ANSWERS, {VERSION_HEADER: API_VERSION})
+    return request_log.RequestLog(stopping.InFlight(answered))
+
+
+class RequestMetrics:
+    """Count every answer, including refusals by middleware."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start, status = time.perf_counter(), CLIENT_CLOSED
+
+        async def record_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, record_status)
+        finally:
+            # The pattern of the route, so that clients cannot make up labels.
+            route = str(getattr(scope.get("route"), "path", None) or "other")
+            metrics.observe(route, scope["method"], status, time.perf_counter() - start)
+
+
+class Guard:
+    """Check a request's origin, host name and key, and limit the size and duration of its body."""
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, sites: tuple[str, ...] = (), queue: WorkQueue | None = None
+    ) -> None:
+        self.app, self.settings, self.sites, self.queue = app, settings, sites, queue
+        self.budget = BodyBudget(MAX_BODIES * self._max_bytes(""))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        headers = headers_of(scope)
+        path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/api")
+        try:
+            user, problem = await self._admitted(path, headers, scope)
+        except Problem as failure:
+            user, problem = None, problems.from_exception(failure)
+        if problem is None and scope["type"] == "http" and scope["method"] == "POST" and is_stopping():
+            problem = stopping.problem()
+        with users.acting(user or users.NOBODY):
+            await self._answer(path, headers, problem, scope, receive, send)
+
+    async def _answer(
+        self,
+        path: str,
+        headers: Mapping[str, str],
+        problem: ApiProblem | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Pass the request on, or answer it with a problem."""
+        if scope["type"] == "websocket":
+            if problem is None:
+                await self.app(scope, receive, send)
+            else:
+                # Before the handshake is accepted this is answered with status 403.
+                await send({"type": "websocket.close", "code": POLICY, "reason": str(problem)[:120]})
+            return
+        max_bytes = self._max_bytes(path)
+        length = headers.get("content-length", "")
+        if problem is None and length.isdigit() and int(length) > max_bytes:
+            problem = self._too_large()
+        sending = headers.get("expect", "").lower() != "100-continue"
+        if problem is None:
+            seconds = max(MAX_BODY_SECONDS, self.settings.timeout)
+            limits = _Limits(max_bytes, seconds, self._too_large(), self.budget)
+            call = _Call(receive, send, limits, self.queue if scope["method"] == "POST" else None)
+            problem = await call.run(lambda: self.app(scope, call.receive, call.send))
+            sending = (sending or call.bytes > 0) and not call.complete
+        if problem is not None:
+            # A client that awaits 100 Continue sends nothing yet, and one that stalled has had its time.
+            if sending and problem.status != 408:
+                await _drain(receive)
+            await problems.response(problem, scope["path"])(scope, receive, send)
+
+    def _max_bytes(self, path: str) -> int:
+        """Return the limit of a body: its pictures, a third longer in base64, and its fields."""
+        pictures = 2 if path.rstrip("/") == TWO_PICTURES else 1
+        return pictures * (self.settings.max_bytes * 4 // 3 + 4) + FIELD_BYTES
+
+    def _too_large(self) -> ApiProblem:
+        detail = f"The body is longer than a picture may be here, {self.settings.max_size}: send a smaller one."
+        return ApiProblem(413, "size", detail, {"Connection": "close"})
+
+    async def _admitted(
+        self, path: str, headers: Mapping[str, str], scope: Scope
+    ) -> tuple[User | None, ApiProblem | None]:
+        """Return who sends the request, and why it is refused, if it is."""
+        key = self.settings.key
+        if policy.in_use().asks:
+            # The list of people is a file.
+            caller = await run_in_threadpool(of_request, scope, headers, key)
+        else:
+            caller = of_request(scope, headers, key)
+        user, by_secret = caller.user, caller.by_secret
+        scope[VISIT] = caller.visit
+        if user is None and not policy.in_use().asks and self._own_page(scope):
+            user = LOCAL
+        public = is_public(path)
+        problem = None if by_secret else self._origin_problem(public, headers, scope)
+        if problem is None and not public:
+            if user is None:
+                refused = problems.wrong_too_often(caller.wait) if caller.wait else None
+                problem = refused or problems.key_needed(any(secrets_in(headers)))
+            elif policy.in_use().way != "local":
+                client = scope.get("client") or ("",)
+                wait = rates.of_person(user.id if policy.in_use().asks or by_secret else rates.of_address(client[0]))
+                problem = problems.too_many(wait) if wait else None
+        return user, problem
+
+    def _own_page(self, scope: Scope) -> bool:
+        """Return whether a page of this server opens a socket, by its ticket."""
+        return scope["type"] == "websocket" and tickets.holder_among(scope.get("subprotocols") or ()) is not None
+
+    def _origin_problem(self, public: bool, headers: Mapping[str, str], scope: Scope) -> ApiProblem | None:
+        origin, host = headers.get("origin"), headers.get("host", "")
+        # Pages of other sites can also send requests without an Origin: as a picture, a frame or a link.
+        embedded = origin is None and headers.get("sec-fetch-site") == "cross-site" and "*" not in self.sites
+        if (embedded and not public) or (origin is not None and not self._same_site(origin, host, scope)):
+            detail = "This request came from another site's page: name that site in SIGHTGLASS_API_ORIGINS to allow it."
+            return ApiProblem(403, "origin", detail)
+        # Where people sign in, a page under another name has no cookie of this server's (see `Door`).
+        if not public and not policy.in_use().asks and not host_names.is_known(host, scope):
+            return ApiProblem(403, "origin", host_names.UNKNOWN)
+        return None
+
+    def _same_site(self, origin: str, host: str, scope: Scope) -> bool:
+        if origin in self.sites or "*" in self.sites:
+            return True
+        try:
+            site = urlsplit(origin)
+        except ValueError:
+            return False
+        # http here can be https at a proxy that does not say so; https here is https there.
+        secure = scope.get("scheme") in ("https", "wss")
+        return bool(host) and site.netloc == host and (not secure or site.scheme == "https")
+
+
+@dataclass
+class BodyBudget:
+    """Memory for bodies, shared by all requests."""
+
+    limit: int
+    """Bytes."""
+    used: int = 0
+    """Bytes."""
+
+
+@dataclass(frozen=True)
+class _Limits:
+    max_bytes: int
+    seconds: float
+    too_large: ApiProblem
+    budget: BodyBudget
+
+
+class _Call:
+    """One request: what was received and sent, and whether the client is still connected."""
+
+    def __init__(self, receive: Receive, send: Send, limits: _Limits, queue: WorkQueue | None = None) -> None:
+        self._receive, self._send, self._limits, self._queue = receive, send, limits, queue
+        self._deadline: float | None = None
+        self.bytes = 0
+        self.complete = False
+        """Whether the whole body was received."""
+        self._started = self._answered = False
+        self._problem: ApiProblem | None = None
+        self._listener: asyncio.Task[Message] | None = None
+        self._task: asyncio.Task[Any] | None = None
+
+    async def run(self, app: Callable[[], Any]) -> ApiProblem | None:
+        """Run the application; return the problem to answer in its place, or None."""
+        task = self._task = asyncio.ensure_future(app())
+        try:
+            try:
+                await asyncio.wait((task,))
+            except asyncio.CancelledError:
+                # The server is stopping, and its grace period is over.
+                return None if self._started else stopping.problem()
+            if self._problem is not None and not self._started:
+                return self._problem
+            # A client that is gone needs no answer.
+            failure = None if task.cancelled() else task.exception()
+            # An error that was answered as a problem has been logged.
+            if failure is not None and not self._answered:
+                LOGGER.error("a request failed", exc_info=failure)
+                return None if self._started else ApiProblem(500, "internal", problems.INTERNAL)
+            return None
+        finally:
+            self._limits.budget.used -= self.bytes
+            for left in (task, self._listener):
+                if left is not None and not left.done():
+                    left.cancel()
+                    with contextlib.suppress(asyncio.CancelledError, Exception):
+                        await left
+
+    async def receive(self) -> Message:
+        if self.complete:
+            # A streaming response waits for the disconnect: it waits on the same listener.
+            return await asyncio.shield(self._listen())
+        now = asyncio.get_running_loop().time()
+        if self._deadline is None:
+            self._deadline = now + self._limits.seconds
+            self._check_queue()
+        try:
+            message = await asyncio.wait_for(self._receive(), min(STALL_SECONDS, self._deadline - now))
+        except TimeoutError:
+            detail = "The request stalled or took too long: send it again."
+            self._refuse(ApiProblem(408, "slow", detail, {"Connection": "close"}))
+        if message["type"] == "http.request":
+            self._count(len(message.get("body", b"")))
+            self.complete = not message.get("more_body", False)
+            if self.complete:
+                self._listen()
+        elif message["type"] == "http.disconnect":
+            # No client is left to answer, and nothing failed.
+            raise asyncio.CancelledError
+        return message
+
+    def _count(self, length: int) -> None:
+        budget = self._limits.budget
+        self.bytes += length
+        budget.used += length
+        if self.bytes > self._limits.max_bytes:
+            self._refuse(self._limits.too_large)
+        if budget.used > budget.limit:
+            detail = "Too much is being sent at the same time: try again in 5 s."
+            self._refuse(ApiProblem(429, "busy", detail, {"Retry-After": "5"}))
+
+    def _check_queue(self) -> None:
+        """Refuse the request before its body is read if the queue is full."""
+        try:
+            if self._queue is not None:
+                self._queue.check()
+        except Busy as busy:
+            self._refuse(ApiProblem(429, "busy", str(busy), busy.headers | {"Connection": "close"}))
+
+    def _refuse(self, problem: ApiProblem) -> None:
+        self._problem = problem
+        # No handler of the application takes this for an error of its own.
+        raise asyncio.CancelledError
+
+    def _listen(self) -> asyncio.Task[Message]:
+        """Return the task that ends when the client disconnects."""
+        if self._listener is None:
+            self._listener = asyncio.ensure_future(self._receive())
+            self._listener.add_done_callback(self._cancel)
+        return self._listener
+
+    def _cancel(self, listener: asyncio.Task[Message]) -> None:
+        # The same message also comes after the whole answer was sent.
+        if listener.cancelled() or listener.exception() or self._answered or self._task is None:
+            return
+        self._task.cancel()
+
+    async def send(self, message: Message) -> None:
+        if self._problem is not None and not self._started:
+            return
+        if message["type"] == "http.response.start":
+            self._started = True
+        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._answered = True
+        await self._send(message)
+
+
+async def _drain(receive: Receive) -> None:
+    """Read and drop the rest of a body, for a limited time."""
+    dropped = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STALL_SECONDS / 2):
+            while dropped < MAX_DRAINED:
+                message = await receive()
+                dropped += len(message.get("body", b""))
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return

@@ -1,0 +1,39 @@
+"""Check the settings before a server starts, and make its connections safe."""
+
+from __future__ import annotations
+
+import logging
+
+from sightglass.common import environment, logs
+from sightglass.common.errors import ModelProblem, SettingProblem
+from sightglass.common.memory import budget, small
+from sightglass.common.settings import settings
+
+LOGGER = logging.getLogger(__name__)
+
+
+def prepare(host: str | None = "localhost", *, announce: bool = True) -> None:
+    """Prepare this process for serving HTTP on an address; None: on all that the machine has.
+
+    `announce`: log who gets in, where not this machine alone. Logs a warning where memory is given to its parts that
+    there is not. Raises SettingProblem, one sentence for each variable that is malformed, or that names a model that
+    does not exist: otherwise the first request to need it would fail; and where uvicorn lacks what is needed of it.
+    """
+    from sightglass.api.server import uvicorn_internals
+    from sightglass.common.access import policy
+    from sightglass.models import catalog
+
+    environment.check()
+    small.prepare()
+    try:
+        catalog.spec(settings().api_model)
+    except ModelProblem as problem:
+        raise SettingProblem(f"{environment.variable('api_model')}: {problem}") from problem
+    if (excess := budget.excess()) is not None:
+        LOGGER.warning("%s", excess)
+    uvicorn_internals.install()
+    logs.install()
+    found = policy.of(host)
+    policy.install(found)
+    if announce and (sentence := policy.announcement(found)) is not None:
+        LOGGER.warning("%s", sentence)

@@ -1,0 +1,1 @@
+"""Verbs for what is kept: history, decks, monitoring."""

@@ -1,0 +1,223 @@
+"""`serve`: run the HTTP API without the dashboard's pages."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sightglass.cli import options as cli
+from sightglass.cli.console import Console
+from sightglass.cli.pictures import load_explainer
+from sightglass.common import logs
+from sightglass.common.access import policy
+from sightglass.common.errors import Problem
+from sightglass.common.memory import small
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import uvicorn
+
+    from sightglass.api.app import Api
+    from sightglass.api.schemas import Settings
+
+HOST, PORT = "127.0.0.1", 8502
+ACCESS, LIMITS = "Access", "Limits"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """Options of `serve`; None leaves a setting to the environment."""
+
+    host: str = cli.field(
+        "--host ADDRESS", f"Address to listen on; 0.0.0.0 opens it to the network \\[{HOST}].", ACCESS, default=HOST
+    )
+    port: int = cli.field(
+        "--port -p N",
+        f"Port to listen on; 0 picks a free one and prints it \\[{PORT}].",
+        ACCESS,
+        min=0,
+        max=65535,
+        default=PORT,
+    )
+    key: str | None = cli.field(
+        "--key KEY",
+        "Require this key. SIGHTGLASS_API_KEY does the same without showing it in the process list.",
+        ACCESS,
+    )
+    queue: int | None = cli.field(
+        "--queue N", "Requests that may wait; further ones get 429 with Retry-After \\[16].", LIMITS, min=0
+    )
+    workers: int | None = cli.field(
+        "--workers N",
+        "Requests answered at the same time. All share one loaded model, which takes one picture at a time \\[2].",
+        LIMITS,
+        min=1,
+    )
+    timeout: float | None = cli.field(
+        "--timeout SECONDS",
+        "Time limit for an answer, including waiting; then the work is stopped (504) \\[60].",
+        LIMITS,
+        min=0.1,
+    )
+    limit_mb: float | None = cli.field(
+        "--limit-mb MB", "Maximum size of a picture file (413 above it) \\[20].", LIMITS, min=0.001
+    )
+    model: str | None = cli.field(
+        "--model -m ID",
+        "Model for requests that name none, loaded before the server listens \\[efficientnet-lite0].",
+        cli.MODEL,
+    )
+    device: str | None = cli.field("--device NAME", "auto, cpu, cuda, cuda:N or mps \\[auto].", cli.MODEL)
+    monitor: bool = cli.field(
+        "--monitor",
+        "Log uncertain or odd pictures with their maps for the Watch page; the pictures themselves are not saved.",
+        LIMITS,
+        default=False,
+    )
+
+
+@cli.verb(
+    cli.app,
+    "serve",
+    """
+    python -m sightglass serve
+    python -m sightglass serve --model resnet50 --device cuda --workers 4
+    SIGHTGLASS_API_KEY=... python -m sightglass serve --host 0.0.0.0 --port 80
+    curl -F image=@bus.jpg http://127.0.0.1:8502/api/explain
+    curl -F image=@bus.jpg -H 'Accept: image/png' -o map.png http://127.0.0.1:8502/api/explain
+    """,
+)
+def serve(options: ServeOptions) -> int:
+    """Serve over HTTP what the other commands print here: the API without the dashboard's pages.
+
+    The dashboard answers the same requests next to its pages; this is for a machine without a screen.
+    /api/docs lists all requests and works without a network. Ctrl-C stops the server.
+
+    Only this machine is answered unless --host says otherwise, no page of another site unless SIGHTGLASS_API_ORIGINS
+    names it, and only requests to localhost unless SIGHTGLASS_API_HOSTS names other hosts. The model is loaded and has
+    explained a picture before the first request is accepted; requests may name others whose weights are on this
+    machine, and nothing is ever downloaded for one.
+    """
+    _limit_threads()
+    from sightglass.api.endpoints import readiness
+    from sightglass.api.schemas import Settings
+    from sightglass.api.server import startup, stopping
+
+    startup.prepare(options.host, announce=False)
+    settings = Settings.from_environment(
+        key=options.key,
+        waiting=options.queue,
+        workers=options.workers,
+        timeout=options.timeout,
+        max_bytes=None if options.limit_mb is None else int(options.limit_mb * 2**20),
+        model=options.model,
+        device=options.device,
+        monitor=options.monitor or None,
+    )
+    console = Console()
+    listener = bound(options.host, options.port)
+    with contextlib.closing(listener):
+        with console.progress(f"Loading {settings.model}") as progress:
+            readiness.warm(load_explainer(settings.model, settings.device, progress))
+        from sightglass.api.app import create
+
+        app = create(settings)
+        app.state.readiness.warmed()
+        server = _server(app)
+        with _stop_on_signals(server):
+            _announce(console, listener, settings)
+            server.run(sockets=[listener])
+    console.say("Stopped.")
+    if not app.state.queue.close(stopping.ANSWER_SECONDS):
+        # A thread that ignores the request to stop would crash the interpreter as it shuts down.
+        sys.stdout.flush()
+        os._exit(0)
+    return 0
+
+
+def _limit_threads() -> None:
+    """Set threads as the dashboard does, before torch is imported: one core stays free to accept requests."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(small.threads()))
+    sys.setswitchinterval(0.0005)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Return a listening socket; raise Problem, before a model is loaded, where that is impossible."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise Problem(
+            f"{host} is not an address of this machine: use 127.0.0.1, or 0.0.0.0 for the network."
+        ) from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise Problem(
+            f"{_why_not(error)}: {host} cannot be listened on at port {port}; give another --port."
+        ) from error
+    return listener
+
+
+def _why_not(error: OSError) -> str:
+    import errno
+
+    if error.errno == errno.EADDRINUSE:
+        return "Something else listens there"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "Ports below 1024 need more rights"
+    return error.strerror or str(error)
+
+
+def _server(app: Api) -> uvicorn.Server:
+    import uvicorn
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="critical",
+            log_config=None if logs.wanted() else uvicorn.config.LOGGING_CONFIG,
+            access_log=False,
+            ws="none",
+            server_header=False,
+        )
+    )
+
+
+def _announce(console: Console, listener: socket.socket, settings: Settings) -> None:
+    """Print the address, and whether a key is required."""
+    address, port = listener.getsockname()[:2]
+    if (warning := policy.api_warning(has_key=bool(settings.key))) is not None:
+        console.warn(warning)
+    shown = f"[{address}]" if ":" in address else address
+    asks = policy.in_use().asks
+    key = "a key or token is required" if asks else "a key is required" if settings.key else "no key is required"
+    console.say(f"http://{shown}:{port}/api/docs lists all requests; {key}. Press Ctrl-C to stop.")
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _stop_on_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Make SIGINT and SIGTERM stop the server and nothing else; uvicorn raises the signal again after its shutdown."""
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,74 @@
+"""`settings`: list the environment variables."""
+
+from __future__ import annotations
+
+import os
+
+from sightglass.cli import options as cli
+from sightglass.cli.console import Console
+from sightglass.common.files import Json
+
+SECRET = ("api_key", "password")
+COLUMNS = ("variable", "value", "default", "meaning")
+
+
+@cli.verb(
+    cli.app,
+    "settings",
+    """
+    python -m sightglass settings
+    SIGHTGLASS_MODELS_MB=4096 python -m sightglass settings --json
+    """,
+)
+def settings(json: cli.Json = False) -> int:
+    """List the environment variables that Sightglass reads, each with its value, default and meaning.
+
+    Below them is how the memory is shared. The API key and the password are masked. The exit code is 1 if a
+    variable is malformed or unknown, or if parts of the memory exceed its total.
+    """
+    from sightglass.common.environment import unknown
+
+    console, rows = Console(json), _rows()
+    console.table(COLUMNS, [(row["name"], row["value"] or "", row["default"], row["meaning"]) for row in rows])
+    problems = [*(row["problem"] for row in rows if row["problem"]), *unknown()]
+    memory, excess = _memory()
+    if excess is not None:
+        problems.append(excess)
+    if memory:
+        parts = ", ".join(f"{name} {size:,.0f}" for name, size in memory.items() if name != "total")
+        console.say(f"Memory in MiB: {parts}; together {memory['total']:,.0f}.")
+    for problem in problems:
+        console.warn(problem)
+    console.result({"settings": rows, "memory_mb": memory, "problems": problems})
+    return 1 if problems else 0
+
+
+def _memory() -> tuple[dict[str, float], str | None]:
+    """Return the MiB of the process itself, of each part and of all, and what is wrong; nothing of malformed ones."""
+    from sightglass.common.errors import SettingProblem
+    from sightglass.common.memory import budget
+
+    try:
+        parts = {name: budget.part(name) for name in budget.PARTS}
+        return {"process": budget.process(), **parts, "total": budget.total()}, budget.excess()
+    except SettingProblem:
+        return {}, None
+
+
+def _rows() -> list[Json]:
+    from sightglass.common.environment import Settings, describe_default, malformed, variable
+    from sightglass.common.settings import settings
+
+    found, problems, rows = settings(), malformed(), []
+    for field, declared in Settings.model_fields.items():
+        value = os.environ.get(variable(field), "").strip() or None
+        rows.append(
+            {
+                "name": variable(field),
+                "value": str(getattr(found, field)) if value and field in SECRET else value,
+                "default": describe_default(field),
+                "meaning": declared.description,
+                "problem": problems.get(field),
+            }
+        )
+    return rows

@@ -1,0 +1,1 @@
+"""Progress, fair queues and graceful shutdown."""

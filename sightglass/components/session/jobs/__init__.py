@@ -1,0 +1,1 @@
+"""Work in threads: explain, prove, monitor, wait, stop."""

@@ -1,0 +1,169 @@
+"""Run work in threads with progress and stop."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import math
+import os
+import sys
+import threading
+import time
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import streamlit as st
+
+from sightglass.common import logs, users
+from sightglass.common.errors import Cancelled
+from sightglass.common.work import stopping
+from sightglass.components.session.jobs import presence
+from sightglass.explain.phrases import NBSP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+SETTLED = 1.0
+"""Seconds after which the speed of some work says how long the rest takes."""
+FAREWELL = 10.0
+"""Seconds that `stop_all` waits for work that was told to stop."""
+_RUNNING: dict[threading.Thread, threading.Event] = {}
+"""The threads that work, and what stops each."""
+
+
+@dataclass
+class Status:
+    """What a thread reports to the page."""
+
+    share: float = 0.0
+    words: str = "Starting"
+    failure: BaseException | None = None
+
+    def report(self, share: float, words: str) -> None:
+        self.share, self.words = share, words
+
+
+S = TypeVar("S", bound=Status)
+
+
+class Task(Generic[S]):
+    """Work in a thread that goes on across pages, and is cancelled once the session drops this object."""
+
+    def __init__(self, work: Callable[..., None], status: S, *given: Any) -> None:
+        """Start `work(status, cancel, *given)`; an exception becomes the status's failure."""
+        self.status, self.cancel, self.started = status, threading.Event(), time.monotonic()
+        # The thread holds no reference to this object, unless `work` is one of its methods.
+        weakref.finalize(self, self.cancel.set)
+        for_person = users.carried(logs.carried(_run))
+        self._thread = threading.Thread(target=for_person, args=(work, status, self.cancel, *given), daemon=True)
+        _RUNNING[self._thread] = self.cancel
+        self._thread.start()
+
+    def finished(self, wait: float = 0.0) -> bool:
+        """Return whether it has ended, after waiting at most `wait` seconds."""
+        self._thread.join(wait)
+        return not self._thread.is_alive()
+
+    def polled(self) -> bool:
+        """Return whether the page must be drawn again; called twice a second while a page shows the progress."""
+        return self.finished()
+
+
+class Watched(Task[S]):
+    """Work that stops once nobody waits for it: its page was left and polls it no more, or its browser has gone."""
+
+    def __init__(self, work: Callable[..., None], status: S, *given: Any) -> None:
+        self._polled_at = time.monotonic()
+        self.abandoned = False
+        """Whether it was stopped because nobody waited for it any more."""
+        super().__init__(work, status, *given)
+        presence.watch(self)
+
+    def report(self, share: float, words: str, patience: float) -> None:
+        """Report to the page, and stop where none has polled for `patience` seconds."""
+        self.status.report(share, words)
+        if time.monotonic() - self._polled_at > patience:
+            self.leave()
+
+    def leave(self) -> None:
+        """Stop, because nobody waits for it any more."""
+        self.abandoned = True
+        self.cancel.set()
+
+    def polled(self) -> bool:
+        self._polled_at = time.monotonic()
+        return super().polled()
+
+
+def _run(work: Callable[..., None], status: Status, *given: Any) -> None:
+    lower_priority()
+    try:
+        work(status, *given)
+    except (Exception, Cancelled) as failure:
+        status.failure = failure
+    finally:
+        _RUNNING.pop(threading.current_thread(), None)
+
+
+def cancel_all() -> None:
+    """Tell all work of the process to stop; a batch or a clip goes on from there when it is started again."""
+    for cancel in list(_RUNNING.values()):
+        cancel.set()
+
+
+stopping.on_stop(cancel_all, lambda: bool(_RUNNING))
+
+
+@atexit.register
+def stop_all() -> None:
+    """Stop all work of the process and wait for its end, for at most `FAREWELL` seconds."""
+    # A daemon thread that returns from torch once the interpreter is gone aborts the process.
+    end = time.monotonic() + FAREWELL
+    running = list(_RUNNING)
+    cancel_all()
+    for thread in running:
+        thread.join(max(0.0, end - time.monotonic()))
+
+
+def lower_priority() -> None:
+    """Let pages and their stop button come first; threads that torch starts from this one inherit that."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
+def progress(task: Task[Any], *, label: str = "", help: str = "", estimate: bool = False) -> None:
+    """Draw how far the work is, and the button that stops it; `help` is the button's: without it there is none.
+
+    `estimate`: say how long it still takes if it goes on as fast.
+    """
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _bar(task, label, estimate)
+        # Outside of what is redrawn twice a second: one run is then between the click and the end.
+        if help:
+            st.button("Stop", icon=":material/stop_circle:", on_click=task.cancel.set, help=help)
+
+
+@st.fragment(run_every=0.5)
+def _bar(task: Task[Any], label: str, estimate: bool) -> None:
+    if task.polled():
+        st.rerun()
+    words = "Stopping…" if task.cancel.is_set() else f"{label}{task.status.words}"
+    if estimate and not task.cancel.is_set():
+        words += time_left(task.status.share, time.monotonic() - task.started)
+    st.progress(min(1.0, task.status.share), words)
+
+
+def time_left(share: float, elapsed: float) -> str:
+    """Return `, about 40 s left` after `elapsed` seconds of work of which `share` is done; empty while that is unknown.
+
+    Rounded up to what a person would say, since the rate varies.
+    """
+    if elapsed < SETTLED or not 0.005 <= share < 1:
+        return ""
+    left = elapsed * (1 - share) / share
+    if left >= 90:
+        return f", about {math.ceil(left / 60)}{NBSP}min left"
+    return f", about {5 * math.ceil(left / 5)}{NBSP}s left"

@@ -1,0 +1,262 @@
+"""Explain a page's choices, cached or in a thread."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import streamlit as st
+
+from sightglass.common import users
+from sightglass.common.errors import Cancelled, Problem
+from sightglass.common.work.turns import QUICK, SLOW
+from sightglass.components.session import page, state
+from sightglass.components.session.jobs import background, monitoring, presence, queue_line
+from sightglass.components.session.jobs.background import Status, Task, Watched
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.methods import METHODS
+from sightglass.models import catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from threading import Event
+
+    from sightglass.components.session.state import Choices
+    from sightglass.explain import Explainer, Explanation, Image
+    from sightglass.explain.comparison.models import Timing
+
+ABANDONED = 15.0
+"""Seconds after which a slow method that no page polls any more is stopped."""
+WORTH_SHOWING = 0.1
+"""Share of a method that refines its map at which the unfinished one says more than the map before."""
+PATIENCE = 0.4
+"""Seconds that a slow method may take before a progress bar is worth showing."""
+MAX_FINISHED = 64
+"""Pictures of a session, each by a model, whose last explanation is remembered."""
+Key = tuple[Any, ...]
+Run = TypeVar("Run", bound=Task[Any])
+
+
+@st.cache_resource(show_spinner=False)
+def _cache() -> ByteCache[Explanation]:
+    """Explanations by everything they depend on: sessions share what is equal and nothing else."""
+
+    def size(explanation: Explanation) -> int:
+        # A map that was once resampled to the picture's own grid stays so.
+        grown = [heatmap.__dict__.get("values", heatmap.at_input) for heatmap in explanation.heatmaps]
+        maps = sum(array.nbytes for array in grown)
+        return explanation.evidence.nbytes + explanation.image.pixels.nbytes + maps
+
+    return ByteCache("explanations", size)
+
+
+def example(choices: Choices, shared: Callable[..., Run], make: Callable[[dict[str, Any]], Run]) -> Run:
+    """Return the run over a page's example with these choices.
+
+    `shared`: the page's cache, called with the model's id, whose model it is, its options as text, and what makes the
+    run, by `make`.
+    """
+    options = dict(choices.options)
+    if not is_slow(choices.method):
+        options = {"method": choices.method, **options}
+    key = (choices.model.id, catalog.whose(choices.model), json.dumps(options, default=str, sort_keys=True))
+    with users.making_example():
+        made = shared(*key, partial(make, options))
+    if made.finished() and made.status.failure is not None:
+        # Tried again at the next visit; those of others stay.
+        shared.clear(*key, make)  # type: ignore[attr-defined]  # Streamlit's
+    return made
+
+
+class Job(Watched[Status]):
+    """One slow explanation in a thread of its own."""
+
+    def __init__(self, explainer: Explainer, choices: Choices, options: dict[str, Any]) -> None:
+        self.result: Explanation | None = None
+        self.partial: Explanation | None = None
+        """The unfinished map of a method that refines one step by step."""
+        self.unseen = False
+        """Whether that has not been on the page yet."""
+        super().__init__(self._explain, Status(), explainer, choices, options)
+
+    def _explain(
+        self, status: Status, cancel: Event, explainer: Explainer, choices: Choices, options: dict[str, Any]
+    ) -> None:
+        def report(share: float, words: str) -> None:
+            self.report(share, words, ABANDONED)
+
+        with SLOW.turn() as turn:
+            while not turn.wait(queue_line.EVERY):
+                report(0.0, queue_line.describe_queue_place(turn.ahead))
+                if cancel.is_set():
+                    raise Cancelled
+            self.started = time.monotonic()
+            self.result = explainer(choices.image, progress=report, cancel=cancel, partial=self._refined, **options)
+
+    def _refined(self, made: Explanation) -> None:
+        self.partial, self.unseen = made, True
+
+    def polled(self) -> bool:
+        return super().polled() or self.unseen
+
+
+@dataclass
+class Running:
+    """The session's slow explanation, if any, and how long models took."""
+
+    key: Key = ()
+    job: Job | None = None
+    timings: dict[str, Timing] = field(default_factory=dict)
+    finished: dict[tuple[str, str], Key] = field(default_factory=dict)
+    """The last finished explanation of a picture by a model."""
+
+
+def is_slow(method: str) -> bool:
+    """Return whether a method runs in a thread: it runs the model many times, or belongs to a library that does."""
+    return not METHODS[method].quick
+
+
+def explained(
+    choices: Choices, explainer: Explainer, *, quiet: bool = False, wait: bool = False, **more: Any
+) -> Explanation | None:
+    """Return the explanation of what was chosen; while a slow one is running, the unfinished one, or None.
+
+    `quiet`: no spinner. `wait`: the page waits, however slow the method; the result is then never None.
+    """
+    options = {"method": choices.method, **choices.options, **more}
+    image = choices.image
+    # Name and notes too: the same pixels under another file name belong to another session.
+    key: Key = (image.sha256, image.name, image.notes, explainer.resident.adapter.weights_sha256, explainer.model.row)
+    key += tuple(sorted(options.items()))
+    _stop(but=key)
+    from sightglass.explain.evidence.resident import RESIDENCY
+
+    # A model that was evicted to make room must not live on here.
+    residents = RESIDENCY.residents()
+    _cache().discard(lambda explanation: explanation.evidence.resident.origin not in residents)
+    made = _cache().get(key)
+    if made is None:
+        if wait or not is_slow(options["method"]):
+            with nullcontext() if quiet else spinner(explainer):
+                made = _in_turn(explainer, image, options)
+        else:
+            made, finished = _in_thread(key, choices, explainer, options)
+            if made is None or not finished:
+                return made
+        _cache().put(key, made)
+    page.arrived()
+    _finished(image.sha256, choices.model.id, key)
+    if monitoring.on():
+        monitoring.note(key, made)
+    return made
+
+
+def _in_turn(explainer: Explainer, image: Image, options: dict[str, Any]) -> Explanation:
+    """Explain a picture while the page waits, after those that were given before it."""
+    slow = is_slow(options["method"])
+    with (SLOW if slow else QUICK).turn() as turn:
+        queue_line.stand(turn)
+        with presence.visit() as cancel:
+            return explainer(image, cancel=cancel, **options)
+
+
+def _finished(picture: str, model: str, key: Key) -> None:
+    finished = state.of(Running).finished
+    finished[picture, model] = key
+    while len(finished) > MAX_FINISHED:
+        del finished[next(iter(finished))]
+
+
+def before(choices: Choices) -> Explanation | None:
+    """Return the last finished explanation of the same picture by the same model, if it is still in memory."""
+    key = state.of(Running).finished.get((choices.image.sha256, choices.model.id))
+    return None if key is None else _cache().get(key)
+
+
+def predicted(choices: Choices, explainer: Explainer, **more: Any) -> Explanation:
+    """Return what the model says of the picture, without a map: one pass."""
+    with queue_line.turn():
+        return explainer(choices.image, maps=False, **choices.options | more)
+
+
+def spinner(explainer: Explainer) -> AbstractContextManager[None]:
+    """Return a spinner that names the model at work."""
+    return st.spinner(f"Running {explainer.model.name}…", show_time=False)
+
+
+def _in_thread(
+    key: Key, choices: Choices, explainer: Explainer, options: dict[str, Any]
+) -> tuple[Explanation | None, bool]:
+    """Return what there is so far, and whether it is finished."""
+    running = state.of(Running)
+    # Nobody stopped it: its browser was away.
+    if running.job is None or running.job.abandoned:
+        running.key, running.job = key, Job(explainer, choices, options)
+    job = running.job
+    # Nobody waits for a cancelled thread: it ends before the model's next module.
+    partial = job.partial if job.status.share >= WORTH_SHOWING else None
+    if job.cancel.is_set():
+        if partial is None:
+            raise Cancelled
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"Stopped before it finished: {job.status.words}.", width="content")
+            restart_button()
+        return partial, False
+    if not job.finished(PATIENCE):
+        # Before polling: it would run the page again.
+        job.unseen = False
+        background.progress(job, help="Stop this method and go back to the map before.", estimate=True)
+        return partial, False
+    # A failed job stays, so that a rerun shows the same error instead of starting it again.
+    if job.status.failure is not None:
+        raise job.status.failure
+    running.job = None
+    return job.result, True
+
+
+def _stop(but: Key) -> None:
+    """Cancel the slow explanation if something else was chosen since."""
+    running = state.of(Running)
+    if running.job is not None and running.key != but:
+        running.job.cancel.set()
+        running.job = None
+
+
+def restart_button() -> None:
+    """Draw the button that starts a stopped method again."""
+    st.button("Start again", icon=":material/replay:", on_click=forget, help="Or choose a faster method.")
+
+
+def forget() -> None:
+    """Drop a stopped job: the next run starts it again."""
+    state.of(Running).job = None
+
+
+def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation, int]:
+    """Return the explanation with the wanted class among its maps, and that map's index; the first by default."""
+    labels = [heatmap.target.label for heatmap in explanation.heatmaps]
+    if wanted is None or wanted in labels:
+        return explanation, labels.index(wanted) if wanted else 0
+    try:
+        indices: list[Any] = [heatmap.target.index for heatmap in explanation.heatmaps]
+        with queue_line.turn():
+            return explanation.with_targets(*indices, wanted), len(labels)
+    except Problem:
+        return explanation, 0
+
+
+def timed(explanation: Explanation) -> Timing:
+    """Return how long a model takes on this picture, measured once in a session."""
+    timings = state.of(Running).timings
+    key = f"{explanation.model.id}-{explanation.evidence.resident.device}-{explanation.evidence.geometry.input}"
+    if key not in timings:
+        from sightglass.explain.comparison.models import measure
+
+        with queue_line.turn():
+            timings[key] = measure(explanation.evidence)
+    return timings[key]

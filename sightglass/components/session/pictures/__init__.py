@@ -1,0 +1,1 @@
+"""Choose pictures: bundled, uploaded, recently used."""

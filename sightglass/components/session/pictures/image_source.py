@@ -1,0 +1,259 @@
+"""Pictures of a session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from weakref import WeakSet
+
+import streamlit as st
+
+from sightglass.common import users
+from sightglass.common.errors import ImageProblem
+from sightglass.common.files import packaged
+from sightglass.components.session import state, url_state
+from sightglass.components.session.pictures.uploads import DIGITS, UPLOADS, Closed, token
+from sightglass.explain.evidence import cache
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.picture.examples import EXAMPLES as EXAMPLES
+from sightglass.explain.picture.examples import bundled
+from sightglass.explain.picture.examples import example_named as example_named
+from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.item import Item
+
+FIRST = "bus"
+MAX_OWN = 12
+"""Pictures of one session that stay in memory; the oldest is dropped first."""
+
+
+@dataclass(eq=False)
+class Pictures:
+    """The session's pictures, and which one is chosen: by the person's last act, and by nothing else."""
+
+    own: dict[str, Image | Closed] = field(default_factory=dict)
+    """By SHA-256, oldest first; see `opened`."""
+    chosen: str | None = None
+    """The SHA-256 of an own picture, or an example's name; None before the address was read."""
+    problem: str | None = None
+    """What was wrong with the last upload or choice."""
+    just_given: bool = False
+    """Whether a new picture is all that changed since the last run."""
+    went_back: bool = False
+    """Whether the browser's Back led to the choice."""
+    photo_bytes: int | None = None
+    """Size of the file that the camera took last."""
+    photo: str | None = None
+    """SHA-256 of a photo that is to be saved with its map."""
+    person: users.User = field(default_factory=users.current)
+    """Whose session it is."""
+
+    def __post_init__(self) -> None:
+        _SESSIONS.add(self)
+
+    def opened(self, sha256: str | None) -> Image | None:
+        """Return one of the session's own pictures, decoded again if need be; None where it is not here any more."""
+        image = self.own.get(sha256 or "")
+        if not isinstance(image, Closed):
+            return image
+        if (again := UPLOADS.get(token(image))) is None:
+            self.own.pop(image.sha256, None)
+        else:
+            self.own[image.sha256] = again
+        return again
+
+    def looked_at(self, sha256: str) -> Image:
+        """Return one of them without holding its pixels; raise ImageProblem where it is not here any more."""
+        image = self.own.get(sha256)
+        with users.acting(self.person):
+            found = UPLOADS.get(token(image)) if isinstance(image, Closed) else image
+        if found is None:
+            raise ImageProblem("This picture is no longer on the server: upload it again.")
+        return found
+
+    def close(self, most: int) -> None:
+        """Let go of pixels until at most `most` bytes are left, oldest first: not the chosen ones, nor what has no
+        file among the uploads."""
+        for sha256, image in list(self.own.items()):
+            if self.nbytes <= most:
+                return
+            if isinstance(image, Image) and sha256 != self.chosen and UPLOADS.has(token(image)):
+                self.own[sha256] = Closed(sha256, image.name)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pixels in memory."""
+        return sum(image.pixels.nbytes for image in list(self.own.values()) if isinstance(image, Image))
+
+
+_SESSIONS: WeakSet[Pictures] = WeakSet()
+
+
+@cache.makes_room
+def _close_all() -> None:
+    """Keep but the chosen pictures of all sessions in memory."""
+    for pictures in list(_SESSIONS):
+        with users.acting(pictures.person):
+            pictures.close(0)
+
+
+def own() -> tuple[Image | Closed, ...]:
+    """Return the session's own pictures, oldest first."""
+    return tuple(state.of(Pictures).own.values())
+
+
+def own_items(but: str) -> tuple[Item, ...]:
+    """Return the session's own pictures but one, oldest first, to be opened one at a time: together they may be
+    large."""
+    pictures = state.of(Pictures)
+    return tuple(
+        Item(f"{sha256[:12]}/{one.name}", sha256, partial(pictures.looked_at, sha256))
+        for sha256, one in pictures.own.items()
+        if sha256 != but and (isinstance(one, Image) or UPLOADS.has(token(one)))
+    )
+
+
+_examples: ByteCache[Image] = ByteCache("examples", lambda image: image.pixels.nbytes + len(image.jpeg))
+
+
+def example(name: str) -> Image:
+    """Return a bundled picture; raise ImageProblem where the package of a photograph is not installed."""
+    return _examples.get_or_make(name, lambda: bundled(name))
+
+
+def is_here(name: str) -> bool:
+    """Return whether an example can be opened: the package of a photograph may not be installed."""
+    return name not in packaged.PHOTOGRAPHS or packaged.photograph(name) is not None
+
+
+def is_photograph() -> bool:
+    """Return whether a bundled photograph is chosen."""
+    return _chosen().chosen in packaged.PHOTOGRAPHS
+
+
+def is_own() -> bool:
+    """Return whether the chosen picture is none of the examples: a link to it opens for an hour at most."""
+    return _chosen().chosen not in EXAMPLES
+
+
+def is_chosen(sha256: str) -> bool:
+    """Return whether a picture of the session's own is chosen."""
+    return _chosen().chosen == sha256
+
+
+def current() -> Image:
+    """Return the chosen picture, and write it to the address."""
+    pictures = _chosen()
+    image = pictures.opened(pictures.chosen)
+    url_state.write("picture", None if image is None else token(image))
+    url_state.write("example", pictures.chosen if image is None else None, FIRST)
+    return example(pictures.chosen or FIRST) if image is None else image
+
+
+def current_id() -> str:
+    """Return what an address calls the chosen picture: an example by its name, another by its token."""
+    chosen = _chosen().chosen or FIRST
+    return chosen if chosen in EXAMPLES else chosen[:DIGITS]
+
+
+def _chosen() -> Pictures:
+    """Return the session's pictures, after the address was read."""
+    pictures = state.of(Pictures)
+    if pictures.chosen is None:
+        named = st.query_params.get("example")
+        wanted = (named, FIRST, *EXAMPLES) if named in EXAMPLES else (FIRST, *EXAMPLES)
+        pictures.chosen = next(name for name in wanted if name and is_here(name))
+        if (key := st.query_params.get("picture")) is not None and not turn_back(key):
+            pictures.problem = (
+                "Your picture is no longer on the server, which keeps uploads in memory for an hour: upload it again. "
+                f"This is the example {pictures.chosen}."
+            )
+    return pictures
+
+
+def take_new_picture() -> Image | None:
+    """Return the picture that was just uploaded, once, if it is the reason for this run."""
+    pictures = state.of(Pictures)
+    new, pictures.just_given = pictures.just_given, False
+    return pictures.opened(pictures.chosen) if new else None
+
+
+def photo_to_save() -> str | None:
+    """Return the SHA-256 of the photo that was taken on Detect since the last call."""
+    pictures = state.of(Pictures)
+    taken, pictures.photo = pictures.photo, None
+    return taken
+
+
+# The following are a person's acts: they run in callbacks and at the start of a run, before anything is drawn.
+
+
+def turn_to(image: Image, data: bytes = b"") -> None:
+    """Choose a picture that is no example, and keep it with the session's own; `data`: the file it came from."""
+    pictures = state.of(Pictures)
+    _keep(pictures, image, data)
+    pictures.chosen, pictures.problem = image.sha256, None
+
+
+def add(image: Image, data: bytes = b"") -> None:
+    """Keep a picture with the session's own, as the last but one: another was chosen since."""
+    pictures = state.of(Pictures)
+    _keep(pictures, image, data)
+    if (chosen := pictures.own.pop(pictures.chosen or "", None)) is not None:
+        pictures.own[chosen.sha256] = chosen
+
+
+def turn_back(key: str) -> bool:
+    """Choose an example or an own picture by what an address calls it; return whether it is still here."""
+    if key in EXAMPLES:
+        turn_to_example(key)
+        return True
+    pictures = state.of(Pictures)
+    image = pictures.opened(next((sha256 for sha256, one in pictures.own.items() if token(one) == key), None))
+    if image is None:
+        if (image := UPLOADS.get(key)) is None:
+            return False
+        _keep(pictures, image)
+    pictures.chosen, pictures.problem = image.sha256, None
+    return True
+
+
+def turn_to_example(name: str) -> None:
+    """Choose an example by its name."""
+    pictures = state.of(Pictures)
+    pictures.chosen, pictures.problem, pictures.just_given = name, None, False
+
+
+def restore(keys: list[str]) -> None:
+    """Bring back pictures that the browser remembers of before the page was loaded again, without choosing one, or
+    opening any: together they may be large."""
+    pictures = state.of(Pictures)
+    here = {token(image) for image in pictures.own.values()}
+    for key in keys[:MAX_OWN]:
+        if key not in here and len(pictures.own) < MAX_OWN and (one := UPLOADS.closed(key)) is not None:
+            pictures.own = {one.sha256: one, **pictures.own}
+
+
+def remove(key: str) -> None:
+    """Delete one of the session's own pictures from the server; the newest other one, or an example, is chosen."""
+    pictures = state.of(Pictures)
+    UPLOADS.drop(key)
+    for sha256 in [sha256 for sha256, image in pictures.own.items() if token(image) == key]:
+        del pictures.own[sha256]
+        if pictures.chosen == sha256:
+            pictures.chosen, pictures.problem = next(reversed(pictures.own), FIRST), None
+
+
+def replace_drawing(before: str | None, image: Image) -> None:
+    """Choose a drawing in place of what it was before: it is one picture of the session, not one for each stroke."""
+    if (former := state.of(Pictures).own.pop(before or "", None)) is not None:
+        UPLOADS.drop(token(former))
+    turn_to(image)
+
+
+def _keep(pictures: Pictures, image: Image, data: bytes = b"") -> None:
+    pictures.own.pop(image.sha256, None)
+    pictures.own[image.sha256] = image
+    UPLOADS.put(image, data)
+    while len(pictures.own) > MAX_OWN:
+        del pictures.own[next(iter(pictures.own))]
+    pictures.close(max(UPLOADS.limit, image.pixels.nbytes))

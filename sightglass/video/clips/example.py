@@ -1,0 +1,87 @@
+"""Bundled clips."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from sightglass.common.errors import ImageProblem
+from sightglass.common.files import packaged
+from sightglass.common.files.scratch import scratch_folder
+from sightglass.explain.picture.examples import bundled
+from sightglass.models.demo import motion, scenes
+from sightglass.models.demo.showcase import SCENES
+from sightglass.video.clips import write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sightglass.explain.picture.decode import Pixels
+    from sightglass.models.spec import ModelSpec
+
+SCENE, PHOTOGRAPHS = "scene.mp4", "photographs.mp4"
+NAMES = (SCENE, PHOTOGRAPHS)
+SHOWN = ("bus", "flower")
+"""Photographs that the camera moves over, half of the clip each."""
+SIZE = (480, 360)
+_LOCK = threading.Lock()
+_FOLDER: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def example_meant(typed: str) -> str | None:
+    """Return the clip that an argument names, where there is no file of that name."""
+    return typed if typed in NAMES and not os.path.exists(typed) else None
+
+
+def known_to(model: ModelSpec) -> str:
+    """Return the clip whose contents a model was trained for."""
+    return SCENE if model.example in SCENES else PHOTOGRAPHS
+
+
+def example(name: str) -> Path:
+    """Return the file of an example, which is deleted when the process ends.
+
+    Raises ImageProblem where the package of a photograph is not installed.
+    """
+    with _LOCK:
+        if not _FOLDER:
+            _FOLDER.append(scratch_folder("clips"))
+        path = Path(_FOLDER[0].name, name)
+        if not path.exists():
+            frames = _scene() if name == SCENE else _photographs()
+            rate = Fraction(motion.RATE)
+            draft = path.with_suffix(".nut")
+            write.part(draft, enumerate(frames), 1 / rate, rate)
+            write.remux(draft, path)
+            draft.unlink()
+        return path
+
+
+def _scene() -> Iterator[Pixels]:
+    count = round(motion.SECONDS * motion.RATE)
+    for i in range(count):
+        yield scenes.draw(motion.moving(i / count)).pixels
+
+
+def _photographs() -> Iterator[Pixels]:
+    if any(packaged.photograph(name) is None for name in SHOWN):
+        raise ImageProblem("The example's photographs come with a package that is not installed: choose a clip.")
+    count = round(motion.SECONDS * motion.RATE / len(SHOWN))
+    for name in SHOWN:
+        pixels = bundled(name).pixels
+        height, width = pixels.shape[:2]
+        # A window of the clip's shape that moves over the picture and comes closer.
+        for i in range(count):
+            at = i / (count - 1)
+            wide = min(width, height * SIZE[0] / SIZE[1]) * (1 - 0.25 * at)
+            high = wide * SIZE[1] / SIZE[0]
+            left, top = (width - wide) * (0.5 + 0.3 * (at - 0.5)), (height - high) * (0.35 + 0.2 * at)
+            window = pixels[int(top) : int(top + high), int(left) : int(left + wide)]
+            yield np.asarray(cv2.resize(window, SIZE, interpolation=cv2.INTER_AREA), dtype=np.uint8)

@@ -1,0 +1,314 @@
+"""Encode drawn frames as MP4, GIF or WebP.
+
+A part is a NUT file, which keeps any time base; it begins with a key frame and has no frames that refer forward
+(B-frames), so parts are joined by copying their packets and every frame keeps its timestamp.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+import cv2
+import numpy as np
+
+from sightglass.common.errors import ModelProblem
+from sightglass.common.files import atomic_write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from sightglass.explain.rendering.style import Pixels
+    from sightglass.video.clips.clip import Clip
+
+QUALITY = {"crf": "20", "preset": "ultrafast", "x264-params": "deblock=0,0:no-deblock=0", "bf": "0"}
+"""Half the time of the next slower preset, at the same fidelity and a quarter more bytes; it leaves out the deblocking
+filter, which is worth more than it costs."""
+COPIED = ("aac", "mp3", "mp3float", "opus", "libopus", "flac", "alac", "ac3", "eac3")
+"""Kinds of sound that an MP4 takes as they are; others are encoded as AAC."""
+FILM_RATE = {"gif": 12.5, "webp": 15.0}
+"""Most frames per second of a GIF or WebP: browsers slow down those that are faster."""
+FILM_SIDE = 480
+FILM_SECONDS = 60.0
+"""A GIF of more would be larger than the clip."""
+_BT709 = 1
+_BT601 = 6
+"""The matrix of OpenCV's conversion to YUV."""
+_LIMITED = 1
+
+
+def even(side: float) -> int:
+    """Return a side in pixels as H.264 takes it: even, at least 2."""
+    return max(2, round(side / 2) * 2)
+
+
+def fit_size(width: int, height: int, longest: int) -> tuple[int, int]:
+    """Return the size of drawn frames: not enlarged, no side above `longest` (0: any), both even."""
+    scale = min(1.0, longest / max(width, height)) if longest else 1.0
+    return even(width * scale), even(height * scale)
+
+
+def part(path: Path, frames: Iterable[tuple[int, Pixels]], time_base: Fraction, rate: Fraction) -> int:
+    """Encode (timestamp, uint8 (H, W, 3) of even sides) as one part; return their number. Written whole or not at all.
+
+    The timestamps are in units of `time_base` and rise.
+    """
+    count, codec = 0, _codec()
+    with atomic_write(path) as draft, av.open(str(draft), "w", format="nut") as file:
+        stream: Any = file.add_stream(codec, rate=rate)
+        for pts, pixels in frames:
+            if not count:
+                stream.height, stream.width = pixels.shape[:2]
+                _set_up(stream, codec, time_base)
+            # In a twelfth of the time that FFmpeg's own conversion takes.
+            frame = av.VideoFrame.from_ndarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
+            frame.pts, frame.time_base = pts, time_base
+            file.mux(stream.encode(frame))
+            count += 1
+        if count:
+            file.mux(stream.encode())
+    return count
+
+
+def _codec() -> str:
+    """Return the encoder's name; MPEG-4 where this build of FFmpeg lacks H.264."""
+    return "libx264" if "libx264" in av.codecs_available else "mpeg4"
+
+
+def _set_up(stream: Any, codec: str, time_base: Fraction) -> None:
+    stream.pix_fmt = "yuv420p"
+    stream.time_base = stream.codec_context.time_base = time_base
+    context = stream.codec_context
+    context.colorspace, context.color_primaries, context.color_trc = _BT601, _BT709, _BT709
+    context.color_range = _LIMITED
+    if codec == "libx264":
+        stream.options = dict(QUALITY)
+        # Its bytes depend on the number of threads, and a resumed run may have another.
+        context.thread_count = 1
+
+
+Range = tuple[Fraction | None, Fraction | None]
+"""Times of the clip, in seconds as the file counts them; None: from its start, to its end."""
+
+
+def join(parts: Sequence[Path], into: Path, clip: Clip, within: Range, *, sound: bool) -> str:
+    """Join parts to an MP4, with the sound of a range of the clip; return a note on the sound, or nothing.
+
+    The start of the range, or else the clip's first frame, becomes 0.
+    """
+    note = ""
+    with atomic_write(into) as draft, av.open(str(draft), "w", format="mp4", options={"movflags": "faststart"}) as file:
+        with av.open(str(parts[0])) as first:
+            pictures = file.add_stream_from_template(first.streams.video[0])
+            pictures.time_base = first.streams.video[0].time_base
+        origin = within[0] if within[0] is not None else clip.about.begins * clip.about.time_base
+        packets = _shifted(parts, pictures, origin)
+        source = clip.opened() if sound and clip.about.sound else None
+        if source is None:
+            for packet in packets:
+                file.mux(packet)
+        else:
+            with source:
+                heard, note = _heard(source, file, origin, within)
+                for packet in _interleaved(packets, heard):
+                    file.mux(packet)
+    return note
+
+
+def remux(part: Path, into: Path) -> None:
+    """Write one part as an MP4 of its own."""
+    with atomic_write(into) as draft, av.open(str(draft), "w", format="mp4", options={"movflags": "faststart"}) as file:
+        with av.open(str(part)) as first:
+            stream = file.add_stream_from_template(first.streams.video[0])
+            stream.time_base = first.streams.video[0].time_base
+        for packet in _shifted([part], stream, Fraction(0)):
+            file.mux(packet)
+
+
+def _shifted(parts: Sequence[Path], stream: Any, origin: Fraction) -> Iterator[Any]:
+    """Yield the packets of all parts, with times since `origin`."""
+    for path in parts:
+        with av.open(str(path)) as file:
+            given: Any = file.streams.video[0]
+            offset = round(origin / given.time_base)
+            packet: Any
+            for packet in file.demux(given):
+                if packet.pts is not None:
+                    # Without B-frames a frame is decoded when it is shown; NUT leaves that time out at times.
+                    packet.pts = packet.dts = packet.pts - offset
+                    packet.stream = stream
+                    yield packet
+
+
+def _heard(source: Any, file: Any, origin: Fraction, within: Range) -> tuple[Iterator[Any], str]:
+    """Return the packets of the clip's sound, copied where an MP4 takes them, and a note where it does not."""
+    given = source.streams.audio[0]
+    if given.codec_context.name in COPIED:
+        stream = file.add_stream_from_template(given)
+        stream.time_base = given.time_base
+        return _copied(source, given, stream, origin, within), ""
+    rate = given.codec_context.sample_rate or 44_100
+    stream = file.add_stream("aac", rate=rate)
+    note = f"The sound ({given.codec_context.name}) was encoded again as AAC, which an MP4 takes."
+    return _encoded(source, given, stream, origin, within), note
+
+
+def _copied(source: Any, given: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
+    offset = round(origin / given.time_base)
+    for packet in _whole(source.demux(given)):
+        if not _inside(packet.pts * given.time_base, within):
+            continue
+        packet.pts, packet.dts = packet.pts - offset, packet.dts - offset
+        packet.stream = stream
+        yield packet
+
+
+def _inside(at: Fraction, within: Range) -> bool:
+    # What comes before the first frame of a whole clip stays: a codec's first packet is silence that a player skips.
+    return (within[0] is None or at >= within[0]) and (within[1] is None or at < within[1])
+
+
+def _encoded(source: Any, given: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
+    for packet in _whole(source.demux(given)):
+        try:
+            frames = packet.decode()
+        except (av.FFmpegError, ValueError):
+            continue
+        for frame in frames:
+            at = Fraction(frame.pts) * frame.time_base if frame.pts is not None else origin
+            if not _inside(at, within):
+                continue
+            frame.pts = round((at - origin) / frame.time_base)
+            yield from stream.encode(frame)
+    yield from stream.encode()
+
+
+def _whole(packets: Iterator[Any]) -> Iterator[Any]:
+    """Yield packets with a time, up to where the file is damaged."""
+    try:
+        for packet in packets:
+            if packet.dts is not None and packet.pts is not None:
+                yield packet
+    except (av.FFmpegError, ValueError):
+        return
+
+
+def _interleaved(pictures: Iterator[Any], heard: Iterator[Any]) -> Iterator[Any]:
+    """Yield the packets of two streams in the order of their times, so that a player need not look far ahead."""
+    picture, sound = next(pictures, None), next(heard, None)
+    while picture is not None or sound is not None:
+        if sound is None or (picture is not None and _time(picture) <= _time(sound)):
+            yield picture
+            picture = next(pictures, None)
+        else:
+            yield sound
+            sound = next(heard, None)
+
+
+def _time(packet: Any) -> Fraction:
+    return Fraction(packet.dts * packet.time_base)
+
+
+def film(video: Path, into: Path, kind: str) -> str:
+    """Encode an MP4 again as a GIF or an animated WebP without sound, reduced; return a note on what was left out."""
+    with av.open(str(video)) as source:
+        stream: Any = source.streams.video[0]
+        seconds = float((stream.duration or 0) * stream.time_base)
+        pictures = _thinned(source.decode(stream), FILM_RATE[kind])
+        with atomic_write(into) as draft, av.open(str(draft), "w", format=kind) as file:
+            (_gif if kind == "gif" else _webp)(file, pictures, stream.width, stream.height)
+    if seconds > FILM_SECONDS:
+        return f"The {'GIF' if kind == 'gif' else 'WebP'} holds the first {FILM_SECONDS:.0f} seconds only."
+    return ""
+
+
+def _thinned(frames: Iterator[Any], rate: float) -> Iterator[tuple[int, Any]]:
+    """Yield (hundredths of a second, frame), at most so many a second."""
+    due = 0.0
+    for frame in frames:
+        if frame.time >= FILM_SECONDS:
+            return
+        if frame.time >= due - 1e-6:
+            due = max(due + 1 / rate, frame.time)
+            yield round(frame.time * 100), frame
+
+
+def _film_size(width: int, height: int) -> tuple[int, int]:
+    return fit_size(width, height, FILM_SIDE)
+
+
+def _gif(file: Any, pictures: Iterator[tuple[int, Any]], width: int, height: int) -> None:
+    """Encode with a palette of 256 colours for each frame, made by FFmpeg's palettegen and paletteuse."""
+    stream: Any = None
+    # The graph itself is kept: its filters do not keep it alive.
+    graph: Any = None
+    enter: Any = None
+    leave: Any = None
+    for at, frame in pictures:
+        wide, high = _film_size(width, height)
+        small = frame.reformat(wide, high, "rgb24")
+        small.pts, small.time_base = at, Fraction(1, 100)
+        if stream is None:
+            stream = file.add_stream("gif", rate=25)
+            stream.width, stream.height, stream.pix_fmt = wide, high, "pal8"
+            stream.time_base = stream.codec_context.time_base = Fraction(1, 100)
+            graph, enter, leave = _palettes(small)
+        enter.push(small)
+        for made in _pulled(leave):
+            file.mux(stream.encode(made))
+    if graph is None:
+        raise ModelProblem("There is no frame to make a GIF of: choose another range.")
+    enter.push(None)
+    for made in _pulled(leave):
+        file.mux(stream.encode(made))
+    file.mux(stream.encode())
+
+
+def _palettes(frame: Any) -> tuple[Any, Any, Any]:
+    graph: Any = av.filter.Graph()
+    enter = graph.add_buffer(width=frame.width, height=frame.height, format="rgb24", time_base=Fraction(1, 100))
+    split, make = graph.add("split"), graph.add("palettegen", "stats_mode=single")
+    use, leave = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4"), graph.add("buffersink")
+    enter.link_to(split)
+    split.link_to(use, 0, 0)
+    split.link_to(make, 1, 0)
+    make.link_to(use, 0, 1)
+    use.link_to(leave)
+    graph.configure()
+    return graph, enter, leave
+
+
+def _pulled(leave: Any) -> Iterator[Any]:
+    while True:
+        try:
+            yield leave.pull()
+        except (av.BlockingIOError, av.EOFError):
+            return
+
+
+def _webp(file: Any, pictures: Iterator[tuple[int, Any]], width: int, height: int) -> None:
+    stream: Any = None
+    for at, frame in pictures:
+        if stream is None:
+            stream = file.add_stream("libwebp_anim", rate=100)
+            stream.width, stream.height = _film_size(width, height)
+            stream.pix_fmt = "yuv420p"
+            stream.options = {"quality": "80", "loop": "0"}
+            stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        small = frame.reformat(stream.width, stream.height, "yuv420p")
+        small.pts, small.time_base = at * 10, Fraction(1, 1000)
+        file.mux(stream.encode(small))
+    if stream is None:
+        raise ModelProblem("There is no frame to make a WebP of: choose another range.")
+    file.mux(stream.encode())
+
+
+def as_even(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Return a picture at (width, height), reduced by area where it is larger."""
+    if (pixels.shape[1], pixels.shape[0]) == size:
+        return pixels
+    shrinks = size[0] <= pixels.shape[1] and size[1] <= pixels.shape[0]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, size, interpolation=method), dtype=np.uint8)

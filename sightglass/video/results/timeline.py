@@ -1,0 +1,42 @@
+"""Write and read a clip's timeline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common.files import atomic_write, csv_cells, jsonable
+from sightglass.video.draw import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from sightglass.video.results.moments import Row
+
+CSV, JSON = "timeline.csv", "timeline.json"
+
+
+def save_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write some rows as lines of JSON, whole or not at all."""
+    with atomic_write(path) as draft, draft.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(jsonable(row)) + "\n" for row in rows)
+
+
+def read_rows(paths: Iterable[Path]) -> Iterator[Row]:
+    """Yield the rows of several files in turn."""
+    for path in paths:
+        with path.open(encoding="utf-8") as file:
+            yield from map(json.loads, file)
+
+
+def write(folder: Path, rows: Callable[[], Iterable[Row]], facts: Mapping[str, Any]) -> None:
+    """Write `timeline.csv` and `timeline.json` (the facts, then the rows under `rows`), one row in memory at a time."""
+    with atomic_write(folder / CSV) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        csv_cells.write(file, COLUMNS, rows())
+    with atomic_write(folder / JSON) as draft, draft.open("w", encoding="utf-8") as file:
+        head = json.dumps(jsonable(facts), indent=1)
+        file.write(head[: head.rindex("}")].rstrip() + ',\n "rows": [')
+        for number, row in enumerate(rows()):
+            file.write((",\n  " if number else "\n  ") + json.dumps(row))
+        file.write("\n ]\n}\n")

@@ -1,0 +1,214 @@
+"""What is named by an address comes whole into the cache, from where it was asked for, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import io
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from sightglass.common.errors import ImageProblem, Problem, WeightsProblem
+from sightglass.explain import Explainer, Image
+from sightglass.models import catalog
+from sightglass.models.checkpoints import remote_file, weights
+from sightglass.models.checkpoints.remote_file import fetched, is_address, name_of
+from tests.unit import own_nets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Server(http.server.ThreadingHTTPServer):
+    files: dict[str, bytes]
+    asked: list[str]
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server on this machine, which may be asked over http here, and an empty cache."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            served.asked.append(self.path)
+            if self.path.startswith("/to/"):
+                self.send_response(302)
+                self.send_header("Location", self.path.removeprefix("/to/"))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            body = served.files.get(self.path)
+            if body is None:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            if "unsized" not in self.path:
+                self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            # Who finds it too large hangs up.
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "0")
+    monkeypatch.setattr(remote_file, "SCHEMES", ("https", "http"))
+    served = Server(("127.0.0.1", 0), Handler)
+    served.files, served.asked = {}, []
+    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield served
+    served.shutdown()
+    served.server_close()
+    thread.join()
+
+
+def address(server: Server, path: str) -> str:
+    return f"http://127.0.0.1:{server.server_port}{path}"
+
+
+def cached() -> list[str]:
+    return sorted(path.name for path in (weights.cache() / "fetched").rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def picture() -> bytes:
+    out = io.BytesIO()
+    Pillow.effect_noise((40, 30), 60).convert("RGB").save(out, "PNG")
+    return out.getvalue()
+
+
+def test_a_picture_is_fetched_once_and_is_the_file(server: Server, picture: bytes) -> None:
+    server.files["/pictures/cat.png?size=1"] = picture
+    found = [Image.open(address(server, "/pictures/cat.png?size=1")) for _ in range(2)]
+    assert [one.sha256 for one in found] == [Image.open(picture).sha256] * 2
+    assert found[0].name == "cat.png"
+    assert server.asked == ["/pictures/cat.png?size=1"]
+    assert cached() == ["cat.png"]
+
+
+@pytest.mark.parametrize("body", [b"<!doctype html><title>Log in</title>", b"", b"\x89PNG\r\n\x1a\n cut short"])
+def test_what_is_no_picture_does_not_stay(server: Server, body: bytes) -> None:
+    server.files["/cat.png"] = body
+    with pytest.raises(ImageProblem, match=r"^cat\.png .*\.$"):
+        Image.open(address(server, "/cat.png"))
+    assert cached() == []
+
+
+@pytest.mark.parametrize("path", ["/large.png", "/unsized.png"])
+def test_a_file_that_is_too_large_is_not_finished(server: Server, path: str) -> None:
+    server.files[path] = bytes(3 * 2**20)
+    with pytest.raises(ImageProblem, match=r"^(large|unsized)\.png is larger than 1 MB: give a smaller file\.$"):
+        Image.open(address(server, path), max_bytes=2**20)
+    assert cached() == []
+
+
+def test_what_is_not_there_is_said(server: Server) -> None:
+    with pytest.raises(ImageProblem, match=r"^cat\.png could not be downloaded from 127\.0\.0\.1:\d+ \(Not Found\)\.$"):
+        Image.open(address(server, "/cat.png"))
+
+
+def test_redirects_stay_with_the_scheme_and_with_public_addresses(
+    server: Server, picture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files["/cat.png"] = picture
+    # This machine may send on to itself, if it was asked in the first place.
+    assert Image.open(address(server, f"/to/{address(server, '/cat.png')}")).name == "cat.png"
+    with pytest.raises(ImageProblem, match="sends on to an address that is not public or not https"):
+        Image.open(address(server, "/to/ftp://example.org/cat.png"))
+    with pytest.raises(ImageProblem, match=r"^hostname could not be downloaded from .* not allowed\)\.$"):
+        Image.open(address(server, "/to/file:///etc/hostname"))
+    known = socket.getaddrinfo
+
+    def public(host: str, *more: Any, **options: Any) -> Any:
+        """An outer name for this machine, as whoever asks sees it."""
+        if host == "public.example":
+            place = "93.184.216.34" if more[:1] == (None,) else "127.0.0.1"
+            return known(place, *more, **options)
+        return known(host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", public)
+    server.asked.clear()
+    outer = f"http://public.example:{server.server_port}/to/{address(server, '/cat.png')}"
+    with pytest.raises(ImageProblem, match=r"because public\.example sends on to an address that is not public"):
+        Image.open(outer)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "given", ["ftp://a.b/c.png", "http://a.b/c.png", "https://me:secret@a.b/c.png", "https:/a.b/c.png"]
+)
+def test_only_https_without_a_password(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "0")
+    with pytest.raises(
+        ImageProblem, match=r"^c\.png is not fetched from that address: give one that begins with https"
+    ):
+        Image.open(given)
+
+
+def test_nothing_is_fetched_where_downloads_are_forbidden(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence = r"^cat\.(png|pth) is not fetched while downloads are forbidden: download it and give the file\.$"
+    with weights.no_downloads(), pytest.raises(ImageProblem, match=sentence):
+        Image.open(address(server, "/cat.png"))
+    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
+    with pytest.raises(WeightsProblem, match=sentence):
+        Explainer(address(server, "/cat.pth"))
+    assert server.asked == []
+
+
+def test_a_model_is_fetched_and_works(server: Server, picture: bytes) -> None:
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    out = io.BytesIO()
+    torch.save(resnet18(num_classes=3).state_dict(), out)
+    server.files["/leaf.pth"] = out.getvalue()
+    shown: list[str] = []
+    explainer = Explainer(
+        address(server, "/leaf.pth"), labels=["a", "b", "c"], progress=lambda _, text: shown.append(text)
+    )
+    assert explainer.model.id == "leaf"
+    assert len(explainer(picture).predictions) == 3
+    assert shown
+    assert catalog.of_file(address(server, "/leaf.pth")).arch == "resnet18"
+    assert server.asked == ["/leaf.pth"]
+
+
+def test_a_file_that_would_run_code_is_not_opened(server: Server) -> None:
+    out = io.BytesIO()
+    torch.save({"state_dict": own_nets.BlocksCNN(num_classes=2, width=4).state_dict(), "of": "ultralytics.nn"}, out)
+    server.files["/best.pt"] = out.getvalue()
+    with pytest.raises(Problem, match=r"^best\.pt is a file of Ultralytics, and opening one runs what it holds: down"):
+        Explainer(address(server, "/best.pt"))
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("https://a.b/x/leaf.pth?raw=1", "leaf.pth"),
+        ("https://a.b/%2e%2e%2f%2e%2e%2fetc%2fpasswd", "passwd"),
+        ("https://a.b/..", "file"),
+        ("https://a.b/.bashrc", "bashrc"),
+        ("https://a.b/", "file"),
+        ("https://a.b/a b;c.tar.gz", "a-b-c.tar.gz"),
+        (f"https://a.b/{'x' * 300}.jpg", f"{'x' * 80}.jpg"),
+    ],
+)
+def test_names_are_safe_for_any_folder(given: str, name: str) -> None:
+    assert name_of(given) == name
+
+
+def test_what_is_an_address() -> None:
+    assert all(map(is_address, ("https://a.b/c", "HTTP://a.b/c", "https:/a.b/c", "ftp://a.b/c")))
+    assert not any(map(is_address, ("bus.jpg", "/tmp/bus.jpg", "C:/bus.jpg", "https", "s3://bucket/bus.jpg", b"x")))
+    with pytest.raises(WeightsProblem):
+        fetched("file:///etc/hostname", 10)

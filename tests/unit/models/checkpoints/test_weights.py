@@ -1,0 +1,255 @@
+"""Where weights are looked for, and that a download is whole or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import json
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sightglass.common.errors import Cancelled, WeightsProblem
+from sightglass.models.checkpoints import weights
+from sightglass.models.spec import ModelSpec, WeightsTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BODY = bytes(range(256)) * 4096
+SHA256 = hashlib.sha256(BODY).hexdigest()
+
+
+def spec_of(**held: object) -> ModelSpec:
+    return ModelSpec(
+        "tiny", "Tests", "s", "torchvision.classifiers", "tiny", "classify", "none", weights=WeightsTable.read(held)
+    )
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cache, folder or proxy of the machine that the tests happen to run on."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    for name in ("SIGHTGLASS_WEIGHTS", "SIGHTGLASS_OFFLINE", "TORCH_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("no_proxy", "*")
+
+
+class Server(http.server.ThreadingHTTPServer):
+    asked: list[str]
+    gate: threading.Event
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            served.asked.append(self.path)
+            if self.path.startswith("/missing"):
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(BODY)))
+            self.end_headers()
+            self.wfile.write(BODY[:1000])
+            self.wfile.flush()
+            if self.path.startswith("/slow"):
+                served.gate.wait(5)
+            if not self.path.startswith("/short"):
+                self.wfile.write(BODY[1000:])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    served = Server(("127.0.0.1", 0), Handler)
+    served.asked, served.gate = [], threading.Event()
+    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield served
+    served.gate.set()
+    served.shutdown()
+    served.server_close()
+    thread.join()
+
+
+def url(server: Server, path: str) -> str:
+    return f"http://127.0.0.1:{server.server_port}/{path}"
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_order_of_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "import" / "tiny_package"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path / "import")
+    first, second = tmp_path / "first", tmp_path / "second"
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", f"{first}:{second}")
+    ordered = [package, first, second, tmp_path / "caches/torch/hub/checkpoints", tmp_path / "caches/sightglass"]
+    spec = spec_of(package="tiny_package", file="tiny.pth")
+    for folder in reversed(ordered):
+        assert weights.find(spec) not in [path / "tiny.pth" for path in ordered[: ordered.index(folder) + 1]]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "tiny.pth").write_bytes(BODY)
+        assert weights.locate(spec) == folder / "tiny.pth"
+
+
+def test_a_hub_model_is_found_in_a_folder_and_in_the_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = tmp_path / "caches/huggingface/hub/models--timm--tiny.a1/snapshots/0f"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").write_bytes(BODY)
+    assert weights.locate(spec_of(hub="timm/tiny.a1")) == snapshot / "model.safetensors"
+    assert weights.find(spec_of(hub="timm/tiny")) == snapshot / "model.safetensors"
+    assert weights.find(spec_of(hub="timm/tiny.b2")) is None
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "tiny.pth").write_bytes(BODY)
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(own))
+    assert weights.locate(spec_of(hub="timm/tiny.a1")) == own / "tiny.pth"
+
+
+@pytest.mark.parametrize("by", ["environment", "argument", "closed network"])
+def test_offline_says_in_one_sentence_what_to_do(
+    by: str, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by == "environment":
+        monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "mine"))
+    address = url(server, "tiny.pth") if by != "closed network" else "http://127.0.0.1:9/tiny.pth"
+    with pytest.raises(WeightsProblem) as caught:
+        weights.locate(spec_of(url=address), download=by != "argument")
+    said = str(caught.value)
+    assert "tiny.pth" in said
+    assert str(tmp_path / "mine") in said
+    assert "SIGHTGLASS_WEIGHTS" in said
+    assert said.endswith(".")
+    assert ". " not in said
+    assert "\n" not in said
+    assert server.asked == []
+
+
+def test_a_missing_package_is_named() -> None:
+    with pytest.raises(WeightsProblem, match="install the package tiny-package-nobody-has"):
+        weights.locate(spec_of(package="tiny_package_nobody_has", file="models/tiny.pth"))
+
+
+def test_download_lands_whole_and_tells_how_far_it_is(server: Server) -> None:
+    told: list[tuple[int, int]] = []
+    path = weights.locate(spec_of(url=url(server, "tiny.pth")), progress=lambda done, total: told.append((done, total)))
+    assert path.read_bytes() == BODY
+    assert path.parent == weights.cache()
+    assert told[-1] == (len(BODY), len(BODY))
+    assert told == sorted(told)
+    assert weights.locate(spec_of(url=url(server, "tiny.pth"))) == path
+    assert server.asked == ["/tiny.pth"]
+
+
+def test_without_a_published_hash_the_first_one_is_remembered(server: Server) -> None:
+    spec = spec_of(url=url(server, "tiny.pth"))
+    path = weights.locate(spec)
+    assert json.loads((path.parent / "tiny.pth.json").read_text())["sha256"] == SHA256
+    path.write_bytes(b"changed")
+    with pytest.raises(WeightsProblem, match="not the file it should be"):
+        weights.locate(spec)
+
+
+@pytest.mark.parametrize(
+    ("path", "sha256", "words"),
+    [
+        ("tiny.pth", "0" * 64, "not the file it should be"),
+        ("tiny.pth", "deadbeef", "not the file it should be"),
+        ("short.pth", None, "broke off after 1000 of"),
+        ("missing.pth", None, "Not Found"),
+    ],
+)
+def test_a_bad_download_leaves_nothing(
+    path: str, sha256: str | None, words: str, server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(WeightsProblem, match=words):
+        weights.download(url(server, path), tmp_path / "to" / "tiny.pth", sha256=sha256)
+    assert left_in(tmp_path / "to") == []
+
+
+@pytest.mark.parametrize("sha256", [SHA256, SHA256[:8]])
+def test_a_file_that_is_not_what_it_should_be_is_replaced(sha256: str, server: Server, tmp_path: Path) -> None:
+    to = tmp_path / "tiny.pth"
+    to.write_bytes(b"an older file")
+    assert weights.download(url(server, "tiny.pth"), to, sha256=sha256).read_bytes() == BODY
+    assert weights.sha256_of(to) == SHA256
+
+
+@pytest.mark.parametrize("by", ["event", "progress"])
+def test_cancelled_download_leaves_nothing(by: str, server: Server, tmp_path: Path) -> None:
+    cancel = threading.Event()
+
+    def stop(done: int, total: int) -> None:
+        server.gate.set()
+        if by == "progress":
+            raise Cancelled
+        cancel.set()
+
+    with pytest.raises(Cancelled):
+        weights.download(url(server, "slow.pth"), tmp_path / "to" / "tiny.pth", progress=stop, cancel=cancel)
+    assert left_in(tmp_path / "to") == []
+    assert weights._FLIGHTS == {}
+
+
+def test_a_file_is_never_seen_half_written(server: Server, tmp_path: Path) -> None:
+    to = tmp_path / "to" / "tiny.pth"
+    thread = threading.Thread(target=weights.download, args=(url(server, "slow.pth"), to))
+    thread.start()
+    until = time.monotonic() + 5
+    while not left_in(to.parent) and time.monotonic() < until:
+        time.sleep(0.005)
+    assert len(left_in(to.parent)) == 1
+    assert not to.exists()
+    server.gate.set()
+    thread.join()
+    assert left_in(to.parent) == ["tiny.pth"]
+
+
+def test_threads_that_want_one_file_share_the_download(server: Server, tmp_path: Path) -> None:
+    to, got = tmp_path / "tiny.pth", []
+    threads = [
+        threading.Thread(target=lambda: got.append(weights.download(url(server, "slow.pth"), to))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    server.gate.set()
+    for thread in threads:
+        thread.join()
+    assert got == [to] * 4
+    assert server.asked == ["/slow.pth"]
+
+
+def test_who_waits_for_another_download_can_still_stop(server: Server, tmp_path: Path) -> None:
+    to, cancel = tmp_path / "tiny.pth", threading.Event()
+    first = threading.Thread(target=weights.download, args=(url(server, "slow.pth"), to))
+    first.start()
+    while not server.asked:
+        time.sleep(0.005)
+    cancel.set()
+    with pytest.raises(Cancelled):
+        weights.download(url(server, "slow.pth"), to, cancel=cancel)
+    server.gate.set()
+    first.join()
+    assert to.read_bytes() == BODY
+
+
+def test_only_the_web_is_downloaded_from(tmp_path: Path) -> None:
+    with pytest.raises(WeightsProblem, match="only be downloaded over http"):
+        weights.download("file:///etc/hostname", tmp_path / "tiny.pth")
+
+
+def test_a_hash_is_computed_again_when_the_file_changes(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.pth"
+    path.write_bytes(BODY)
+    assert weights.sha256_of(path) == SHA256
+    path.write_bytes(b"other")
+    assert weights.sha256_of(path) == hashlib.sha256(b"other").hexdigest()
