@@ -83,9 +83,9 @@ export function onceAFrame(draw) {
   };
 }
 
-/** @param {Element} element @param {{clientX: number, clientY: number}} event @returns {[number, number]} in fractions of the element */
+/** @param {Element|DOMRect} element or where it is @param {{clientX: number, clientY: number}} event @returns {[number, number]} in fractions of the element */
 export function fractionOf(element, { clientX, clientY }) {
-  const { left, top, width, height } = element.getBoundingClientRect();
+  const { left, top, width, height } = "left" in element ? element : element.getBoundingClientRect();
   return [(clientX - left) / width, (clientY - top) / height];
 }
 
@@ -107,9 +107,17 @@ export function keepStored(storage, name, value) {
   }
 }
 
-/** @param {Uint8Array} bytes of a JPEG */
-export function jpegBlob(bytes) {
-  return new Blob([/** @type {BlobPart} */ (bytes)], { type: "image/jpeg" });
+/** @param {Uint8Array} bytes of a JPEG, by default @param {string} [type] */
+export function blobOf(bytes, type = "image/jpeg") {
+  return new Blob([/** @type {BlobPart} */ (bytes)], { type });
+}
+
+/** @param {Blob|null} blob @param {string} name */
+export function download(blob, name) {
+  if (!blob) return;
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 /** @param {string} name @param {Record<string, string|number>} attributes */

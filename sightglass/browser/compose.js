@@ -1,5 +1,7 @@
 // Which cells of the picture are hidden at a step, and what is drawn there.
 
+import { contextOf, hiddenContext } from "./canvas.js";
+
 /** Levels of the order's bytes for each share of one percent. */
 const PER_PERCENT = 2;
 
@@ -13,19 +15,12 @@ export function mask(order, percent, keeps, pixels) {
   for (let i = 0; i < order.length; i++) pixels[4 * i + 3] = order[i] < end !== keeps ? 255 : 0;
 }
 
-/** The largest size of that shape in a room. @param {number[]} size @param {number} width @param {number} height */
-export function fitted([w, h], width, height) {
-  const scale = Math.min(width / w, height / h);
-  return [Math.max(1, Math.round(w * scale)), Math.max(1, Math.round(h * scale))];
-}
-
 /** Draws a picture whose hottest, or all other, places are replaced. */
 export class Composer {
-  #veil = document.createElement("canvas");
-  #mask = document.createElement("canvas");
+  #veil = hiddenContext();
 
   /**
-   * @param {HTMLCanvasElement} canvas @param {ImageBitmap} picture @param {ImageBitmap} blurred
+   * @param {HTMLCanvasElement} canvas @param {CanvasImageSource} picture @param {CanvasImageSource} blurred
    * @param {Uint8Array} order @param {number[]} grid rows and columns of it @param {number[]} mean colour
    */
   constructor(canvas, picture, blurred, order, grid, mean) {
@@ -34,19 +29,19 @@ export class Composer {
     this.blurred = blurred;
     this.order = order;
     this.mean = mean;
-    [this.#mask.height, this.#mask.width] = grid;
     this.cells = new ImageData(grid[1], grid[0]);
+    this.mask = hiddenContext(grid[1], grid[0]);
   }
 
   /** @param {number} percent @param {boolean} keeps @param {string} filling */
   draw(percent, keeps, filling) {
     const { width, height } = this.canvas;
     mask(this.order, percent, keeps, this.cells.data);
-    context(this.#mask).putImageData(this.cells, 0, 0);
-    const veil = this.#veil, over = context(veil);
+    this.mask.putImageData(this.cells, 0, 0);
+    const over = this.#veil;
     // A new size clears it too.
-    [veil.width, veil.height] = [width, height];
-    over.drawImage(this.#mask, 0, 0, width, height);
+    Object.assign(over.canvas, { width, height });
+    over.drawImage(this.mask.canvas, 0, 0, width, height);
     over.globalCompositeOperation = "source-in";
     if (filling === "mean") {
       over.fillStyle = `rgb(${this.mean.join()})`;
@@ -55,14 +50,9 @@ export class Composer {
       over.imageSmoothingQuality = "high";
       over.drawImage(this.blurred, 0, 0, width, height);
     }
-    const below = context(this.canvas);
+    const below = contextOf(this.canvas);
     below.imageSmoothingQuality = "high";
     below.drawImage(this.picture, 0, 0, width, height);
-    below.drawImage(veil, 0, 0);
+    below.drawImage(over.canvas, 0, 0);
   }
-}
-
-/** @param {HTMLCanvasElement} canvas */
-function context(canvas) {
-  return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
 }

@@ -44,9 +44,37 @@ export function heightFor(height, inner, rows) {
   return Math.max(300, one, rows > 1 && inner < 900 ? 0.6 * inner : 0);
 }
 
+/** Return the largest size of that shape in a room. @param {number[]} size @param {number} width @param {number} height */
+export function fitted([w, h], width, height) {
+  return scaled([w, h], Math.min(width / w, height / h));
+}
+
+/** Return the size of that shape whose longer side is at most `most`. @param {number[]} size @param {number} most */
+export function reduced(size, most) {
+  return scaled(size, Math.min(1, most / Math.max(...size)));
+}
+
+/** @param {number[]} size @param {number} by */
+function scaled(size, by) {
+  return size.map((side) => Math.max(1, Math.round(side * by)));
+}
+
 /** @param {Viewport} viewport @param {number[]} size @returns {Rect} what is visible, in original pixels */
 export function visible({ x, y, zoom }, [width, height]) {
   return [x * width, y * height, (x + 1 / zoom) * width, (y + 1 / zoom) * height];
+}
+
+/** Return a point of a panel, in fractions of it, in original pixels. @param {Rect} rect what is visible @param {number} fx @param {number} fy @returns {[number, number]} */
+export function pointIn([x0, y0, x1, y1], fx, fy) {
+  return [x0 + fx * (x1 - x0), y0 + fy * (y1 - y0)];
+}
+
+/** Return functions from original pixels to those of a panel. @param {Rect} rect what is visible @param {number} width @param {number} height */
+export function placer([x0, y0, x1, y1], width, height) {
+  return {
+    X: (/** @type {number} */ x) => ((x - x0) / (x1 - x0)) * width,
+    Y: (/** @type {number} */ y) => ((y - y0) / (y1 - y0)) * height,
+  };
 }
 
 /** A rectangle with a margin of a quarter, in whole pixels of the picture. @param {Rect} rect @param {number[]} size @returns {Rect} */

@@ -1,5 +1,6 @@
 // Read a part of the picture at a size, once for all panels, a band at a time where it is not urgent.
 
+import { hiddenContext, resize } from "./canvas.js";
 import { grey } from "./table.js";
 
 /** @typedef {{bitmap: ImageBitmap, rect: number[]}} Detail  a part of the picture, finer than the whole */
@@ -27,8 +28,7 @@ function keyOf({ width, height, rect }, quick) {
 }
 
 export class Picture {
-  #canvas = document.createElement("canvas");
-  #context = /** @type {CanvasRenderingContext2D} */ (this.#canvas.getContext("2d", { willReadFrequently: true }));
+  #context = hiddenContext(1, 1, true);
   /** @type {Detail|null} */
   #detail = null;
   #key = "";
@@ -75,12 +75,12 @@ export class Picture {
 
   /** Read on, to the row `until` at least. @param {Frame} frame @param {boolean} quick @param {number} until */
   #read(frame, quick, until) {
-    const { width, height } = frame, key = keyOf(frame, quick), canvas = this.#canvas, context = this.#context;
+    const { width, height } = frame, key = keyOf(frame, quick), context = this.#context;
     if (key !== this.#key) this.#rows = 0;
     this.#key = key;
     const rows = this.#rows, last = Math.min(until, height), whole = rows === 0 && last === height;
     if (rows && rows >= last) return;
-    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    resize(context.canvas, width, height);
     context.imageSmoothingQuality = quick ? "low" : "high";
     if (!whole) {
       // The clip limits the work to the band; its pixels are those of the complete drawing.

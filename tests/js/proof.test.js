@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-const { fitted, mask } = await import("../../sightglass/browser/compose.js");
+const { mask } = await import("../../sightglass/browser/compose.js");
+const { fitted, reduced } = await import("../../sightglass/browser/geometry.js");
 const { DASHES, pathOf, percent, scoreAt, stepAt, topOf, writtenAt } = await import("../../sightglass/browser/curves.js");
 
 const FRAME = { width: 120, height: 60, left: 10, right: 10, top: 5, bottom: 5 };
@@ -23,6 +24,7 @@ test("a step hides the cells whose order is below it, or keeps nothing else", ()
 test("a picture is as large as its room, in its own shape", () => {
   assert.deepEqual(fitted([1000, 500], 300, 420), [300, 150]);
   assert.deepEqual(fitted([500, 1000], 300, 420), [210, 420]);
+  assert.deepEqual(reduced([1000, 500], 320), [320, 160]);
 });
 
 test("a score is known where it was measured, and nowhere between", () => {

@@ -7,7 +7,7 @@ globalThis.Element ??= class {};
 const { act, begin, isBuilt, mapOf, shownOf, stepOf, stepsOf } = await import("../../sightglass/deck/player/state.js");
 const { actionOf, belongsTo, HELP } = await import("../../sightglass/deck/player/keys.js");
 const { answersOf, summed } = await import("../../sightglass/deck/player/scenes.js");
-const { ranked, reduced } = await import("../../sightglass/deck/player/hiding.js");
+const { ranked } = await import("../../sightglass/deck/player/hiding.js");
 const { clockOf } = await import("../../sightglass/deck/player/notes.js");
 
 const VIEW = { panel: 0, map: 0, colormap: "inferno", mode: "overlay", opacity: 0.9, threshold: 0 };
@@ -158,7 +158,6 @@ test("the hottest places are hidden first, and of the cold ones those nearest to
   assert.deepEqual([...order], [160, 120, 80, 40, 0]);
   // 2 p of 200 for each percent: 40 % are exactly two of five.
   assert.equal(order.filter((level) => level < 80).length, 2);
-  assert.deepEqual(reduced([1000, 500], 320), [320, 160]);
 });
 
 test("time since the start", () => {

@@ -1,7 +1,7 @@
 // Saved records as pictures in a grid: one can be opened, several can be selected. The browser holds the selection.
 
 import "../../../sightglass/components/session/url_state.js";
-import { component, jpegBlob } from "../../../sightglass/browser/component.js";
+import { component, blobOf } from "../../../sightglass/browser/component.js";
 import { unpack } from "../../../sightglass/browser/unpack.js";
 
 /**
@@ -55,7 +55,7 @@ function mount(root, signal) {
     open.title = tile.about;
     const frame = element("span", "", "frame");
     if (picture.length) {
-      const url = URL.createObjectURL(jpegBlob(picture));
+      const url = URL.createObjectURL(blobOf(picture));
       urls.push(url);
       frame.append(Object.assign(document.createElement("img"), { src: url, alt: "", decoding: "async" }));
     } else frame.append(icon("broken_image"));

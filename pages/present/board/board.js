@@ -1,6 +1,6 @@
 // The slides of a deck as rows. What is typed is sent at each pause; a row that is being typed in is never overwritten.
 
-import { component, jpegBlob } from "../../../sightglass/browser/component.js";
+import { component, blobOf } from "../../../sightglass/browser/component.js";
 import { unpack } from "../../../sightglass/browser/unpack.js";
 import { Acts, moved, placeAt } from "./rows.js";
 
@@ -114,7 +114,7 @@ function rowOf(row, picture, limits, hands) {
   const play = element("button", { type: "button", className: "thumb", title: "Present from this slide" });
   play.setAttribute("aria-label", "Present from this slide");
   play.addEventListener("click", () => hands.act("play", row.id));
-  if (picture.length) play.append(element("img", { src: URL.createObjectURL(jpegBlob(picture)), alt: "", decoding: "async" }));
+  if (picture.length) play.append(element("img", { src: URL.createObjectURL(blobOf(picture)), alt: "", decoding: "async" }));
   else play.append(icon("notes"));
   const up = iconButton("arrow_upward", "Move up", "up", () => hands.move(row.id, -1, up));
   const down = iconButton("arrow_downward", "Move down", "down", () => hands.move(row.id, 1, down));

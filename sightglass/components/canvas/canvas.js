@@ -1,6 +1,8 @@
 // A canvas to draw on with fingers, mouse, pen or keys; what is drawn goes to Python while it is drawn.
 
+import { contextOf, density, drawStroke, resize } from "../../browser/canvas.js";
 import { ARROWS, component, find, onResize, onceAFrame } from "../../browser/component.js";
+import { KeyPen, wireHands } from "../../browser/hands.js";
 import { BROWSER, post } from "../../browser/post.js";
 import { Sheet, described, extend } from "./sheet.js";
 
@@ -9,12 +11,12 @@ import { Sheet, described, extend } from "./sheet.js";
  * @typedef {{id: string, paper: string, ink: string, turn: number, strokes: Stroke[]}} Drawing
  */
 
-const MOVE = 0.02, FAR = 0.1;
 /** Shares of the canvas's side. @type {Record<string, number>} */
 const WIDTHS = { thin: 1 / 28, medium: 1 / 16, thick: 1 / 9 };
 const ERASER = 2;
 /** Drawings outlive the place on the page that they are drawn in. @type {Map<string, Sheet>} */
 const sheets = new Map();
+
 class Pad {
   #sheet = new Sheet(/** @type {Stroke[]} */ ([]));
   #id = "";
@@ -25,11 +27,11 @@ class Pad {
   /** @type {Send} */
   #send = () => {};
   #post = post(() => {}, BROWSER, 0);
-  /** The stroke of each finger, mouse or pen, and where the canvas was: the page may scroll while a line is drawn.
-   * @type {Map<number, {stroke: Stroke, box: DOMRect}>} */
+  /** The stroke of each finger, mouse or pen. @type {Map<number, Stroke>} */
   #hands = new Map();
-  /** The pen that the keyboard moves. */
-  #key = { x: 0.5, y: 0.5, shown: false, stroke: /** @type {Stroke | null} */ (null) };
+  #key = new KeyPen();
+  /** @type {Stroke | null} */
+  #keyStroke = null;
 
   /** @param {HTMLElement} root @param {AbortSignal} signal */
   constructor(root, signal) {
@@ -44,34 +46,22 @@ class Pad {
     find(root, ".clear").addEventListener("click", () => this.#step("clear"), { signal });
     width.addEventListener("change", () => (this.#width = WIDTHS[width.value]), { signal });
     onResize(this.canvas, () => {
-      const side = Math.round(this.canvas.clientWidth * window.devicePixelRatio);
-      if (!side || side === this.canvas.width) return;
-      this.canvas.width = this.canvas.height = side;
-      this.#draw();
+      const side = this.canvas.clientWidth * density(Infinity);
+      if (side && resize(this.canvas, side, side)) this.#draw();
     }, signal);
   }
 
   #draw() {
-    const context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d")), side = this.canvas.width;
+    const context = contextOf(this.canvas), side = this.canvas.width;
     const { ink, paper } = this.#colours, key = this.#key;
     context.fillStyle = paper;
     context.fillRect(0, 0, side, side);
-    context.lineCap = context.lineJoin = "round";
     for (const { points, width, erases } of this.#sheet.value) {
       context.strokeStyle = context.fillStyle = erases ? paper : ink;
-      context.lineWidth = Math.max(1, width * side);
-      context.beginPath();
-      if (points.length === 2) {
-        // A line of no length would not be drawn.
-        context.arc(points[0] * side, points[1] * side, context.lineWidth / 2, 0, 2 * Math.PI);
-        context.fill();
-        continue;
-      }
-      for (let i = 0; i < points.length; i += 2) context.lineTo(points[i] * side, points[i + 1] * side);
-      context.stroke();
+      drawStroke(context, points, width * side);
     }
     if (!key.shown) return;
-    context.strokeStyle = key.stroke ? "#e0568f" : "#888";
+    context.strokeStyle = this.#keyStroke ? "#e0568f" : "#888";
     context.lineWidth = Math.max(2, side / 150);
     context.beginPath();
     context.arc(key.x * side, key.y * side, (this.#width * side * (this.#erasing ? ERASER : 1)) / 2 + 3, 0, 2 * Math.PI);
@@ -99,39 +89,26 @@ class Pad {
 
   /** @param {AbortSignal} signal */
   #wirePointer(signal) {
-    const { canvas } = this, hands = this.#hands;
-    const place = (/** @type {PointerEvent} */ event, /** @type {DOMRect} */ box) =>
-      /** @type {const} */ ([(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
-    canvas.addEventListener("pointerdown", (event) => {
-      if (event.pointerType === "mouse" && event.button !== 0) return;
-      event.preventDefault();
-      canvas.focus({ preventScroll: true });
-      canvas.setPointerCapture(event.pointerId);
-      this.#key.shown = false;
-      // The other end of a pen is its eraser.
-      const box = canvas.getBoundingClientRect(), [x, y] = place(event, box);
-      hands.set(event.pointerId, { stroke: this.#begin(x, y, (event.buttons & 32) > 0), box });
-      this.#changed();
-    }, { signal });
-    canvas.addEventListener("pointermove", (event) => {
-      const hand = hands.get(event.pointerId);
-      if (!hand) return;
-      const all = event.getCoalescedEvents?.() ?? [];
-      let moved = false;
-      for (const one of all.length ? all : [event]) moved = extend(hand.stroke, ...place(one, hand.box)) || moved;
-      if (moved) this.#changed();
-    }, { signal });
-    for (const name of /** @type {const} */ (["pointerup", "pointercancel", "lostpointercapture"])) {
-      canvas.addEventListener(name, ({ pointerId }) => {
-        if (hands.delete(pointerId)) this.#describe();
-      }, { signal });
-    }
+    const hands = this.#hands;
+    wireHands(this.canvas, {
+      begin: (hand, at, { buttons }) => {
+        this.#key.shown = false;
+        // The other end of a pen is its eraser.
+        hands.set(hand, this.#begin(...at, (buttons & 32) > 0));
+        this.#changed();
+      },
+      move: (hand, places) => {
+        const stroke = hands.get(hand);
+        if (stroke && places.filter((at) => extend(stroke, ...at)).length) this.#changed();
+      },
+      end: (hand) => hands.delete(hand) && this.#describe(),
+    }, Infinity, signal);
   }
 
   /** @param {"undo"|"clear"} name */
   #step(name) {
     this.#hands.clear();
-    this.#key.stroke = null;
+    this.#keyStroke = null;
     if (this.#sheet[name]()) this.#changed();
     this.#describe();
   }
@@ -150,7 +127,7 @@ class Pad {
       const arrow = ARROWS[event.key], typed = event.key.toLowerCase();
       if ((event.ctrlKey || event.metaKey) && typed === "z") this.#step("undo");
       else if (event.ctrlKey || event.metaKey || event.altKey) return;
-      else if (arrow) this.#moveKey(arrow, event.shiftKey ? FAR : MOVE);
+      else if (arrow) this.#moveKey(arrow, event.shiftKey);
       else if (typed === " " || typed === "enter") this.#pressKey();
       else if (typed === "e") this.#take(!this.#erasing);
       else if (typed === "u") this.#step("undo");
@@ -162,19 +139,16 @@ class Pad {
     }, { signal });
     this.canvas.addEventListener("blur", () => {
       this.#key.shown = false;
-      this.#key.stroke = null;
+      this.#keyStroke = null;
       this.#describe();
       this.#redraw();
     }, { signal });
   }
 
-  /** @param {[number, number]} arrow @param {number} by */
-  #moveKey([x, y], by) {
-    const key = this.#key;
-    key.x = Math.min(1, Math.max(0, key.x + x * by));
-    key.y = Math.min(1, Math.max(0, key.y + y * by));
-    key.shown = true;
-    if (key.stroke && extend(key.stroke, key.x, key.y)) this.#changed();
+  /** @param {[number, number]} arrow @param {boolean} far */
+  #moveKey(arrow, far) {
+    this.#key.move(arrow, far);
+    if (this.#keyStroke && extend(this.#keyStroke, this.#key.x, this.#key.y)) this.#changed();
     else this.#redraw();
   }
 
@@ -182,8 +156,8 @@ class Pad {
   #pressKey() {
     const key = this.#key;
     key.shown = true;
-    key.stroke = key.stroke ? null : this.#begin(key.x, key.y);
-    if (key.stroke) this.#changed();
+    this.#keyStroke = this.#keyStroke ? null : this.#begin(key.x, key.y);
+    if (this.#keyStroke) this.#changed();
     this.#describe();
     this.#redraw();
   }

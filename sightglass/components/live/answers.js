@@ -1,14 +1,17 @@
-// What the model says of the frame on the screen, as rows with bars; a click on one follows it.
+// What the model says of the frame on the screen, as rows with bars; a click on one follows it. How fast frames come.
 
+import { find } from "../../browser/component.js";
 import { percent } from "./screen.js";
 
-/** @typedef {import("./link.js").Answer} Answer @typedef {{index: number, label: string, box?: number[]}} Pin  box: in shares of the frame */
+/** @typedef {import("./link.js").Answer} Answer */
 
 const MOST = 8;
+/** Milliseconds between two changes: nobody reads faster, and each has the browser lay out the page. */
+const WORDS_MS = 120;
 
 /**
  * Return what is followed, in words.
- * @param {Answer|null} answer @param {Pin|null} pin @param {boolean} detects
+ * @param {Answer|null} answer @param {import("./following.js").Pin|null} pin @param {boolean} detects
  */
 export function followed(answer, pin, detects) {
   if (!answer) return "";
@@ -25,18 +28,40 @@ export function followed(answer, pin, detects) {
 export class Answers {
   /** @type {HTMLButtonElement[]} */
   #rows = [];
+  /** What the rows say. @type {import("./screen.js").Shown|null} */
+  #shown = null;
+  #written = 0;
 
-  /** @param {HTMLElement} list @param {(place: number) => void} choose @param {AbortSignal} signal */
-  constructor(list, choose, signal) {
-    this.list = list;
-    list.addEventListener("click", (event) => {
+  /** @param {import("./live.js").Live} live */
+  constructor(live) {
+    this.live = live;
+    this.list = find(live.root, ".rows");
+    this.list.addEventListener("click", (event) => {
       const row = event.target instanceof Element ? event.target.closest("button") : null;
-      if (row) choose(this.#rows.indexOf(row));
-    }, { signal });
+      if (row) live.following.choose(this.#rows.indexOf(row), this.#shown);
+    }, { signal: live.signal });
+  }
+
+  /** @param {number} now */
+  update(now) {
+    if (now - this.#written > WORDS_MS) this.write();
+  }
+
+  write() {
+    const { root, canvas, screen, sources: { kind }, following: { pin, detects }, loop, frozen } = this.live;
+    this.#written = performance.now();
+    this.#shown = screen.shown;
+    const answer = screen.shown?.answer ?? null, text = followed(answer, pin, detects), read = loop.pace.read(this.#written);
+    find(root, ".follows").textContent = text;
+    this.#writeRows(answer);
+    canvas.setAttribute("aria-label", `${kind === "camera" ? "The camera" : "The clip"} with its map. ${text}`);
+    const speed = read && `${Math.round(read.rate)} frames/s · ${Math.round(read.latency)} ms behind the ${kind}`;
+    if (frozen) find(root, ".speed").textContent = "Frozen: this frame stays until you go on.";
+    else if (speed) find(root, ".speed").textContent = speed + (loop.dropped ? ` · ${loop.dropped} skipped` : "");
   }
 
   /** @param {Answer|null} answer */
-  show(answer) {
+  #writeRows(answer) {
     const said = answer?.head.answers.slice(0, MOST) ?? [];
     while (this.#rows.length < said.length) this.#rows.push(this.#row());
     while (this.#rows.length > said.length) this.#rows.pop()?.parentElement?.remove();

@@ -1,65 +1,61 @@
-// The buttons and sliders around the canvas of a live page, and what they do.
+// The buttons, sliders and keys around the canvas of a live page, and what they do.
 
+import { CHOICES } from "../../common/style.js";
 import { find } from "../../browser/component.js";
-import { defaults } from "../viewer/settings.js";
 import { gradient } from "../../browser/table.js";
+import { hearIn, showSliders, wireSliders } from "../viewer/controls.js";
+import { handOver } from "./handover.js";
 
-/** @typedef {import("./live.js").Live} Live @typedef {import("../../common/style.js").Style} Style */
+/** @typedef {import("./live.js").Live} Live */
 
 /** Show the settings and what is on. @param {Live} live */
-export function showButtons(live) {
-  const { root, settings } = live, $ = find.bind(null, root);
-  $(`[name="source"][value="${live.kind}"]`).checked = true;
-  $(`[name="mode"][value="${settings.mode}"]`).checked = true;
-  $(".alpha").value = String(settings.alpha);
-  $(".alpha").disabled = !["overlay", "spotlight"].includes(settings.mode);
-  const bar = $(".threshold"), share = `${100 * settings.threshold}%`;
-  bar.value = String(settings.threshold);
-  const veil = "color-mix(in srgb, var(--st-background-color) 78%, transparent)";
-  bar.style.setProperty("--hidden", `linear-gradient(90deg, ${veil} ${share}, transparent ${share})`);
-  bar.style.setProperty("--colours", gradient(live.luts.get(settings.colormap) ?? new Uint8Array(768)));
-  $(".low").textContent = settings.threshold ? `From ${settings.threshold.toFixed(2)}` : "Cold";
-  $(".colormap").value = settings.colormap;
+export function showButtons({ root, settings, luts, sources, frozen, recorder }) {
+  const $ = find.bind(null, root);
+  $(`[name="source"][value="${sources.kind}"]`).checked = true;
+  showSliders(root, settings, gradient(luts.get(settings.colormap) ?? new Uint8Array(768)), "Cold");
   $(".boxes").setAttribute("aria-pressed", String(settings.boxes));
-  $(".freeze").setAttribute("aria-pressed", String(live.frozen));
-  find($(".freeze"), ".icon").textContent = live.frozen ? "play_arrow" : "pause";
-  find($(".freeze"), ".word").textContent = live.frozen ? "Go on" : "Freeze";
-  $(".record").setAttribute("aria-pressed", String(live.recorder.on));
-  find($(".record"), ".icon").textContent = live.recorder.on ? "stop_circle" : "fiber_manual_record";
-  find($(".record"), ".word").textContent = live.recorder.on ? "Stop recording" : "Record";
+  showState($(".freeze"), frozen, ["play_arrow", "Go on"], ["pause", "Freeze"]);
+  showState($(".record"), recorder.on, ["stop_circle", "Stop recording"], ["fiber_manual_record", "Record"]);
+}
+
+/** @param {Element} button @param {boolean} on @param {string[]} pressed icon and word @param {string[]} released */
+function showState(button, on, pressed, released) {
+  const [icon, word] = on ? pressed : released;
+  button.setAttribute("aria-pressed", String(on));
+  find(button, ".icon").textContent = icon;
+  find(button, ".word").textContent = word;
 }
 
 /** Hear what a person does. @param {Live} live */
 export function wireButtons(live) {
-  const { root, signal, canvas } = live;
-  const hear = (/** @type {string} */ name, /** @type {string} */ type, /** @type {(target: HTMLInputElement) => void} */ handler) =>
-    find(root, name).addEventListener(type, ({ target }) => handler(/** @type {HTMLInputElement} */ (target)), { signal });
-  hear(".source", "change", ({ value }) => void live.choose(value === "camera" ? "camera" : "clip"));
-  hear(".view", "change", ({ value }) => live.set({ mode: /** @type {Style["mode"]} */ (value) }));
-  for (const name of /** @type {const} */ (["alpha", "threshold"])) {
-    hear(`.${name}`, "input", ({ value }) => live.set({ [name]: Number(value) }, false));
-    hear(`.${name}`, "change", ({ value }) => live.set({ [name]: Number(value) }));
-    hear(`.${name}`, "dblclick", () => live.set({ [name]: defaults()[name] }));
-  }
-  hear(".colormap", "change", ({ value }) => live.set({ colormap: value }));
-  hear(".pin", "change", ({ value }) => live.named(value));
-  hear(".boxes", "click", () => live.set({ boxes: !live.settings.boxes }));
-  hear(".freeze", "click", () => live.freeze(!live.frozen));
-  hear(".open", "click", () => void live.hand("open"));
-  hear(".snapshot", "click", () => void live.hand("snapshot"));
-  hear(".record", "click", () => live.record());
-  hear(".again", "click", () => (live.linkWords ? live.link.start() : void live.choose("camera")));
-  hear(".full", "click", () => void (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen()));
-  hear(".original", "pointerdown", () => live.hold(true));
-  window.addEventListener("pointerup", () => live.hold(false), { signal });
-  window.addEventListener("blur", () => live.hold(false), { signal });
-  canvas.addEventListener("click", (event) => live.click(event), { signal });
-  root.addEventListener("keydown", (event) => live.key(event), { signal });
+  const { root, signal, canvas, sources, following } = live, hear = hearIn(root, signal);
+  hear("source", "change", ({ value }) => void sources.choose(value === "camera" ? "camera" : "clip"));
+  wireSliders(hear, "view", (changes, done) => live.set(changes, done));
+  hear("pin", "change", ({ value }) => following.name(value));
+  hear("boxes", "click", () => live.set({ boxes: !live.settings.boxes }));
+  hear("freeze", "click", () => live.freeze(!live.frozen));
+  hear("open", "click", () => void handOver(live, "open"));
+  hear("snapshot", "click", () => void handOver(live, "snapshot"));
+  hear("record", "click", () => live.record());
+  hear("again", "click", () => (live.notice.connection ? live.loop.link.start() : void sources.choose("camera")));
+  hear("full", "click", () => void (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen()));
+  hear("original", "pointerdown", () => live.hold(true));
+  for (const name of ["pointerup", "blur"]) window.addEventListener(name, () => live.hold(false), { signal });
+  canvas.addEventListener("click", (event) => following.click(event), { signal });
+  root.addEventListener("keydown", (event) => press(live, event), { signal });
   root.addEventListener("keyup", ({ key }) => key === " " && live.hold(false), { signal });
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) return;
-    live.link.woke();
-    live.pace.reset();
-    live.pump();
-  }, { signal });
+}
+
+/** @param {Live} live @param {KeyboardEvent} event */
+function press(live, event) {
+  const { target, key } = event, modes = CHOICES.mode, typing = target instanceof HTMLInputElement && target.type === "search";
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const onButton = target instanceof HTMLElement && Boolean(target.closest("button:not(.original), select"));
+  if (key === " " && !onButton) live.hold(true);
+  else if (key === "f") live.freeze(!live.frozen);
+  else if (key === "s") void handOver(live, "snapshot");
+  else if (key === "r" && !find(live.root, ".record").disabled) live.record();
+  else if (key === "c") live.set({ mode: modes[(modes.indexOf(live.settings.mode) + 1) % modes.length] });
+  else return;
+  event.preventDefault();
 }

@@ -1,5 +1,7 @@
 // Record what is on the canvas as a video file of this browser.
 
+import { download } from "../../browser/component.js";
+
 const KINDS = ["video/webm;codecs=vp9", "video/webm;codecs=vp8", "video/webm", "video/mp4"];
 
 /** Return a file's name with the time. @param {string} begin @param {Date} now @param {string} ending */
@@ -7,13 +9,6 @@ export function named(begin, now, ending) {
   const two = (/** @type {number} */ value) => String(value).padStart(2, "0");
   const day = `${now.getFullYear()}${two(now.getMonth() + 1)}${two(now.getDate())}`;
   return `${begin}_${day}_${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}.${ending}`;
-}
-
-/** @param {Blob} blob @param {string} name */
-export function download(blob, name) {
-  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 export class Recorder {
@@ -57,20 +52,4 @@ export class Recorder {
     this.#recorder?.stop();
     this.#recorder = null;
   }
-}
-
-/** @param {HTMLCanvasElement} canvas @returns {Promise<Blob>} */
-export function asJpeg(canvas) {
-  return new Promise((resolve) => {
-    canvas.toBlob((blob) => resolve(blob ?? new Blob()), "image/jpeg", 0.95);
-  });
-}
-
-/** @param {Blob} blob @returns {Promise<string>} */
-export function base64(blob) {
-  return new Promise((resolve) => {
-    const reader = new FileReader();
-    reader.addEventListener("load", () => resolve(String(reader.result).split(",")[1] ?? ""));
-    reader.readAsDataURL(blob);
-  });
 }

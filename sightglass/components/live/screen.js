@@ -1,5 +1,6 @@
 // Draw a frame with its map and boxes, with the viewer's own tables, and find what is clicked.
 
+import { contextOf, resize } from "../../browser/canvas.js";
 import { Layer, createMap } from "../../browser/draw.js";
 import { outlineBoxes } from "../viewer/outline.js";
 import { grown } from "./raw_map.js";
@@ -8,6 +9,7 @@ import { grown } from "./raw_map.js";
  * @typedef {import("./link.js").Answer} Answer
  * @typedef {{pixels: ImageData, jpeg: ArrayBuffer|null, taken: number, began: number, ms: {grab: number, encode: number}}} Taken  a frame as
  *   it was taken, when by the camera and by this page, and as it was sent; ms: what that cost
+ * @typedef {{taken: Taken, answer: Answer, map: import("../../browser/draw.js").HeatMap|null}} Shown
  * @typedef {import("../../browser/draw.js").Painted} Painted
  */
 
@@ -51,18 +53,18 @@ export function boxAt({ head: { answers } }, x, y) {
 
 export class Screen {
   #layer = new Layer();
-  /** @type {{taken: Taken, answer: Answer|null, map: import("../../browser/draw.js").HeatMap|null}|null} */
+  /** @type {Shown|null} */
   shown = null;
 
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.canvas = canvas;
-    this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+    this.context = contextOf(canvas, true);
   }
 
-  /** Show a frame with what was said of it. @param {Taken} taken @param {Answer|null} answer */
+  /** Show a frame with what was said of it. @param {Taken} taken @param {Answer} answer */
   take(taken, answer) {
-    this.shown = { taken, answer, map: answer && mapOf(answer) };
+    this.shown = { taken, answer, map: mapOf(answer) };
     this.#layer.clear();
   }
 
@@ -70,7 +72,7 @@ export class Screen {
   draw(style, font) {
     if (!this.shown) return;
     const { taken: { pixels }, answer, map } = this.shown, { canvas, context } = this, { width, height } = pixels;
-    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    resize(canvas, width, height);
     canvas.style.setProperty("--ratio", String(width / height));
     if (!map || style.settings.mode === "picture") context.putImageData(pixels, 0, 0);
     else {
@@ -78,7 +80,7 @@ export class Screen {
       const picture = /** @type {import("../../browser/draw.js").Picture} */ (/** @type {unknown} */ ({ at: () => part }));
       this.#layer.paint(context, picture, map, style, { width, height, rect: [0, 0, width, height], unit: 1 });
     }
-    if (answer && style.settings.boxes && style.settings.mode !== "picture") {
+    if (style.settings.boxes && style.settings.mode !== "picture") {
       outlineBoxes(context, width, height, [0, 0, width, height], outlined(answer), font);
     }
   }

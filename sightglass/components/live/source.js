@@ -1,17 +1,23 @@
 // Where frames come from: this device's camera, or a clip of pictures in motion that needs no camera.
 
+import { keepStored, stored } from "../../browser/component.js";
+import { reduced } from "../../browser/geometry.js";
+
 /** @typedef {{draw: (context: CanvasRenderingContext2D, now: number) => number, size: number[], fresh: (now: number) => boolean, stop: () => void}} Source
  *   draw: fill the context's canvas, of this `size`, with the frame of now, and return when the camera took it; fresh: whether
  *   there is one that was not drawn yet */
 
 /** Pixels of a frame's longer side, and the camera's frames that are asked for: what a model sees is smaller still. */
-export const SIDE = 640;
-export const WISHED = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
+const SIDE = 640;
+const WISHED = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
 const CLIP_SIZE = [640, 480];
 const CLIP_RATE = 30;
 /** Seconds that the clip shows a picture, and of these it fades into the next. */
 const TURN = 8;
 const FADE = 0.8;
+const CHOSEN = "sightglass.live";
+/** Milliseconds for which it says why there is no camera. */
+const REASON_MS = 20_000;
 
 /** Return why there is no picture from the camera, and the way on. @param {string} name of the error */
 export function reason(name) {
@@ -21,12 +27,6 @@ export function reason(name) {
   if (name === "ended") return "The camera was disconnected: plug it in, then choose Camera again.";
   if (name === "insecure") return "Browsers open the camera only for https and localhost: the clip plays instead.";
   return "The camera could not be opened: the clip plays instead.";
-}
-
-/** Return the size of a frame, no side above `SIDE`. @param {number} width @param {number} height */
-export function frameSize(width, height) {
-  const scale = Math.min(1, SIDE / Math.max(width, height, 1));
-  return [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
 }
 
 /**
@@ -58,7 +58,7 @@ export async function camera(video, ended) {
   video.requestVideoFrameCallback(arrived);
   return {
     get size() {
-      return frameSize(video.videoWidth, video.videoHeight);
+      return reduced([video.videoWidth, video.videoHeight], SIDE);
     },
     fresh: () => fresh && video.readyState >= 2,
     draw(context) {
@@ -105,4 +105,67 @@ export function clip(stills) {
     },
     stop: () => {},
   };
+}
+
+/** The source that a person chose. */
+export class Sources {
+  /** @type {"clip"|"camera"} */
+  kind = "clip";
+  /** @type {Source|null} */
+  current = null;
+  /** @type {Source|null} */
+  #clip = null;
+  #turns = 0;
+
+  /** @param {HTMLVideoElement} video @param {import("./notice.js").Notice} notice @param {() => void} changed @param {AbortSignal} signal */
+  constructor(video, notice, changed, signal) {
+    this.video = video;
+    this.notice = notice;
+    this.changed = changed;
+    this.signal = signal;
+    signal.addEventListener("abort", () => this.current?.stop());
+  }
+
+  /** Open a camera that was allowed before; at first the clip plays. */
+  recall() {
+    if (stored(sessionStorage, CHOSEN).source === "camera") void this.choose("camera");
+  }
+
+  /** @param {ImageBitmap[]} stills pictures of the clip */
+  play(stills) {
+    this.#clip = clip(stills);
+    if (this.kind === "clip") this.#use(this.#clip);
+  }
+
+  /** @param {"clip"|"camera"} kind */
+  async choose(kind) {
+    const turn = ++this.#turns;
+    this.kind = kind;
+    keepStored(sessionStorage, CHOSEN, { source: kind });
+    // Nobody shall take the clip for what the camera sees.
+    this.#use(kind === "clip" ? this.#clip : null);
+    this.notice.say(kind === "clip" ? "" : "Opening the camera…", 0);
+    if (kind === "clip") return;
+    try {
+      const source = await camera(this.video, () => this.#without("ended"));
+      if (turn !== this.#turns || this.signal.aborted) return source.stop();
+      this.notice.say("", 0);
+      this.#use(source);
+    } catch (error) {
+      if (turn === this.#turns) this.#without(error instanceof Error ? error.name : Object(error).name ?? "");
+    }
+  }
+
+  /** Go on with the clip, and say why. @param {string} name of the error */
+  #without(name) {
+    void this.choose("clip");
+    this.notice.say(reason(name), REASON_MS, true);
+  }
+
+  /** @param {Source|null} source */
+  #use(source) {
+    if (this.current !== source) this.current?.stop();
+    this.current = source;
+    this.changed();
+  }
 }

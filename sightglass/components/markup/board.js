@@ -1,8 +1,8 @@
 // The picture with its marks: their state, how they are drawn, and what is sent to Python.
 
-import { find, fractionOf, jpegBlob, onceAFrame, svgElement } from "../../browser/component.js";
+import { find, fractionOf, blobOf, onceAFrame, svgElement } from "../../browser/component.js";
 import { Steps } from "../../browser/steps.js";
-import { WHOLE, visible, zoomAt } from "../../browser/geometry.js";
+import { WHOLE, placer, pointIn, visible, zoomAt } from "../../browser/geometry.js";
 import { drawMark } from "./figure.js";
 import { listMarks, showStatus } from "./list.js";
 import { MAX_MARKS, drawingOf, inside, isLargeEnough, textBox, unitOf } from "./shapes.js";
@@ -81,7 +81,7 @@ export class Board {
     this.entry.hidden = true;
     this.tool = this.page.value.length ? "choose" : "arrow";
     URL.revokeObjectURL(this.#url);
-    this.#url = URL.createObjectURL(jpegBlob(jpeg));
+    this.#url = URL.createObjectURL(blobOf(jpeg));
     const attributes = { href: this.#url, width: size[0], height: size[1] };
     for (const [name, value] of Object.entries(attributes)) find(this.root, ".under").setAttribute(name, String(value));
     listMarks(this);
@@ -116,8 +116,7 @@ export class Board {
 
   /** @param {{clientX: number, clientY: number}} event @returns {Point} in pixels of the picture */
   pointOf(event) {
-    const [fx, fy] = fractionOf(this.stage, event), [x0, y0, x1, y1] = visible(this.viewport, this.size);
-    return [x0 + fx * (x1 - x0), y0 + fy * (y1 - y0)];
+    return pointIn(visible(this.viewport, this.size), ...fractionOf(this.stage, event));
   }
 
   /** Redraw, and say what is selected. */
@@ -167,10 +166,10 @@ export class Board {
     const { entry, stage, size } = this, mark = this.page.value[this.editing];
     if (!mark) return;
     const { words } = drawingOf({ ...mark, text: mark.text || "x" }, this.unit, size), [x, y] = words?.at ?? mark.points[0];
-    const [x0, y0, x1, y1] = visible(this.viewport, size), room = stage.clientWidth - entry.offsetWidth;
+    const { X, Y } = placer(visible(this.viewport, size), stage.clientWidth, stage.clientHeight);
     const left = stage.getBoundingClientRect().left - find(this.root, ".board").getBoundingClientRect().left;
-    entry.style.left = `${left + Math.max(0, Math.min(room, ((x - x0) / (x1 - x0)) * stage.clientWidth))}px`;
-    entry.style.top = `${Math.max(0, ((y - y0) / (y1 - y0)) * stage.clientHeight - entry.offsetHeight / 2)}px`;
+    entry.style.left = `${left + Math.max(0, Math.min(stage.clientWidth - entry.offsetWidth, X(x)))}px`;
+    entry.style.top = `${Math.max(0, Y(y) - entry.offsetHeight / 2)}px`;
   }
 
   /** Send all marks to Python, without text marks that are still empty. */

@@ -1,5 +1,7 @@
 // The edited picture, put together from canvases: marks are a mask, through which the filling is seen.
 
+import { drawStroke, hiddenContext, resize } from "../../browser/canvas.js";
+import { reduced } from "../../browser/geometry.js";
 import { infill } from "./infill.js";
 
 /** @typedef {import("./edits.js").Edit} Edit @typedef {import("./edits.js").Mark} Mark
@@ -11,10 +13,10 @@ const COARSE = 160;
 const FAINT = 16;
 
 export class Canvases {
-  #source = context();
-  #mask = context();
-  #cover = context();
-  #small = context();
+  #source = hiddenContext(1, 1, false);
+  #mask = hiddenContext(1, 1, false);
+  #cover = hiddenContext(1, 1, false);
+  #small = hiddenContext(1, 1, false);
 
   /**
    * Draw a picture after an edit.
@@ -22,7 +24,7 @@ export class Canvases {
    */
   draw(paint, sources, edit) {
     const { width, height } = paint.canvas;
-    for (const one of [this.#source, this.#mask, this.#cover]) resize(one, width, height);
+    for (const one of [this.#source, this.#mask, this.#cover]) begin(one, width, height);
     this.#source.drawImage(sources.picture, 0, 0, width, height);
     let something = false;
     for (const mark of edit.marks) something = this.#take(mark, sources, edit.keep) || something;
@@ -41,7 +43,7 @@ export class Canvases {
   #take({ kind, points, size }, sources, keep) {
     const mask = this.#mask, { width, height } = mask.canvas;
     const [x0, y0, x1, y1] = points.map((share, i) => share * (i % 2 ? height : width));
-    if (kind === "brush") stroke(mask, points, size);
+    if (kind === "brush") drawStroke(mask, points, size * Math.max(width, height));
     else if (kind === "rectangle") mask.fillRect(x0, y0, x1 - x0, y1 - y0);
     else {
       const [x, y] = [points[4] * width, points[5] * height];
@@ -72,16 +74,15 @@ export class Canvases {
 
   #infilled() {
     const small = this.#small, cover = this.#cover, { width, height } = cover.canvas;
-    const scale = Math.min(1, COARSE / Math.max(width, height));
-    const w = Math.max(1, Math.round(width * scale)), h = Math.max(1, Math.round(height * scale));
+    const [w, h] = reduced([width, height], COARSE);
     // What is hidden is cut out before the picture is made smaller: no pixel beside it takes any of its colour.
     cover.clearRect(0, 0, width, height);
     cover.drawImage(this.#source.canvas, 0, 0);
     cover.globalCompositeOperation = "destination-out";
     cover.drawImage(this.#mask.canvas, 0, 0);
-    resize(small, w, h);
+    begin(small, w, h);
     small.drawImage(cover.canvas, 0, 0, w, h);
-    resize(cover, width, height);
+    begin(cover, width, height);
     const image = small.getImageData(0, 0, w, h), hidden = new Uint8Array(w * h);
     for (let i = 0; i < hidden.length; i++) {
       hidden[i] = Number(image.data[4 * i + 3] < FAINT);
@@ -93,15 +94,9 @@ export class Canvases {
   }
 }
 
-function context() {
-  const canvas = document.createElement("canvas");
-  return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: false }));
-}
-
-/** Clear a canvas, at this size. @param {CanvasRenderingContext2D} paint @param {number} width @param {number} height */
-function resize(paint, width, height) {
-  if (paint.canvas.width !== width) paint.canvas.width = width;
-  if (paint.canvas.height !== height) paint.canvas.height = height;
+/** Clear a canvas, and take white paint. @param {CanvasRenderingContext2D} paint @param {number} width @param {number} height */
+function begin(paint, width, height) {
+  resize(paint.canvas, width, height);
   paint.globalCompositeOperation = "source-over";
   paint.clearRect(0, 0, width, height);
   paint.fillStyle = paint.strokeStyle = "#fff";
@@ -113,20 +108,4 @@ function invert(mask) {
   mask.globalCompositeOperation = "source-out";
   mask.fillRect(0, 0, mask.canvas.width, mask.canvas.height);
   mask.globalCompositeOperation = "source-over";
-}
-
-/** @param {CanvasRenderingContext2D} paint @param {number[]} points @param {number} size */
-function stroke(paint, points, size) {
-  const { width, height } = paint.canvas;
-  paint.lineCap = paint.lineJoin = "round";
-  paint.lineWidth = Math.max(1, size * Math.max(width, height));
-  paint.beginPath();
-  if (points.length === 2) {
-    // A line of no length would not be drawn.
-    paint.arc(points[0] * width, points[1] * height, paint.lineWidth / 2, 0, 2 * Math.PI);
-    paint.fill();
-    return;
-  }
-  for (let i = 0; i < points.length; i += 2) paint.lineTo(points[i] * width, points[i + 1] * height);
-  paint.stroke();
 }

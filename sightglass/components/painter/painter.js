@@ -1,6 +1,8 @@
 // A picture to paint on: the browser shows the edited picture at once, Python explains it as soon as it can.
 
-import { ARROWS, component, find, jpegBlob, onResize, onceAFrame } from "../../browser/component.js";
+import { contextOf, density, resize } from "../../browser/canvas.js";
+import { ARROWS, blobOf, component, find, onResize, onceAFrame } from "../../browser/component.js";
+import { KeyPen, wireHands } from "../../browser/hands.js";
 import { unpack } from "../../browser/unpack.js";
 import { BROWSER, post } from "../../browser/post.js";
 import { Canvases } from "./canvases.js";
@@ -13,7 +15,6 @@ import { Edits, Hand, corners, described } from "./edits.js";
  *   edit: Edit}} Given
  */
 
-const MOVE = 0.02, FAR = 0.1;
 /** Milliseconds from a change to its message while the hand is still down; a finished stroke is sent at once. */
 const SOON = 60;
 const KEYS = /** @type {Record<string, Tool>} */ ({ b: "brush", r: "rectangle", p: "patch" });
@@ -39,10 +40,9 @@ class Painter {
   #name = "";
   /** Number of the last edit that Python was told. */
   #told = 0;
-  /** The tool that the keyboard moves. */
-  #key = { x: 0.5, y: 0.5, shown: false };
-  /** The finger, pen or mouse that paints, and where the canvas is: the page may scroll meanwhile. */
-  #pointer = { id: -1, box: new DOMRect() };
+  #key = new KeyPen();
+  /** Whether a finger, pen or mouse paints. */
+  #pressed = false;
   #redraw = onceAFrame(() => this.#draw());
   /** @type {Send} */
   #send = () => {};
@@ -88,15 +88,12 @@ class Painter {
   }
 
   #resize() {
-    const { canvas } = this, scale = Math.min(2, window.devicePixelRatio);
-    const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.round(side * scale));
-    if (!width || !height || (width === canvas.width && height === canvas.height)) return;
-    Object.assign(canvas, { width, height });
-    this.#draw();
+    const { canvas, canvas: { clientWidth, clientHeight } } = this;
+    if (clientWidth && clientHeight && resize(canvas, clientWidth * density(), clientHeight * density())) this.#draw();
   }
 
   #draw() {
-    const { canvas } = this, paint = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    const { canvas } = this, paint = contextOf(canvas);
     if (!this.#sources) return;
     this.#canvases.draw(paint, this.#sources, this.#original ? NOTHING : this.#edit());
     if (this.#original) return;
@@ -153,36 +150,21 @@ class Painter {
 
   /** @param {AbortSignal} signal */
   #wirePointer(signal) {
-    const { canvas } = this, hand = this.#hand, pointer = this.#pointer;
-    const place = (/** @type {PointerEvent} */ { clientX, clientY }) => {
-      const { left, top, width, height } = pointer.box;
-      return /** @type {const} */ ([(clientX - left) / width, (clientY - top) / height]);
-    };
-    canvas.addEventListener("pointerdown", (event) => {
-      if ((event.pointerType === "mouse" && event.button !== 0) || pointer.id >= 0) return;
-      event.preventDefault();
-      canvas.focus({ preventScroll: true });
-      canvas.setPointerCapture(event.pointerId);
-      this.#key.shown = false;
-      [pointer.id, pointer.box] = [event.pointerId, canvas.getBoundingClientRect()];
-      hand.begin(this.#tool, ...place(event), this.#size);
-      if (hand.mark) this.#changed(false);
-      else this.#redraw();
-    }, { signal });
-    canvas.addEventListener("pointermove", (event) => {
-      if (event.pointerId !== pointer.id) return;
-      const all = event.getCoalescedEvents?.() ?? [];
-      let moved = false;
-      for (const one of all.length ? all : [event]) moved = hand.move(...place(one)) || moved;
-      if (moved) this.#moved();
-    }, { signal });
-    for (const name of /** @type {const} */ (["pointerup", "pointercancel", "lostpointercapture"])) {
-      canvas.addEventListener(name, ({ pointerId }) => {
-        if (pointerId !== pointer.id) return;
-        pointer.id = -1;
+    const hand = this.#hand;
+    wireHands(this.canvas, {
+      begin: (_, at) => {
+        this.#key.shown = false;
+        this.#pressed = true;
+        hand.begin(this.#tool, ...at, this.#size);
+        if (hand.mark) this.#changed(false);
+        else this.#redraw();
+      },
+      move: (_, places) => places.filter((at) => hand.move(...at)).length && this.#moved(),
+      end: () => {
+        this.#pressed = false;
         this.#lift();
-      }, { signal });
-    }
+      },
+    }, 1, signal);
   }
 
   #moved() {
@@ -247,7 +229,7 @@ class Painter {
     canvas.addEventListener("blur", () => {
       this.#key.shown = false;
       this.#show(false);
-      if (this.#pointer.id < 0) this.#lift();
+      if (!this.#pressed) this.#lift();
       this.#redraw();
     }, { signal });
   }
@@ -258,9 +240,7 @@ class Painter {
     if (!arrow && typed !== "enter") return false;
     key.shown = true;
     if (arrow) {
-      const by = event.shiftKey ? FAR : MOVE;
-      key.x = Math.min(1, Math.max(0, key.x + arrow[0] * by));
-      key.y = Math.min(1, Math.max(0, key.y + arrow[1] * by));
+      key.move(arrow, event.shiftKey);
       if (this.#hand.move(key.x, key.y)) this.#moved();
     } else if (this.#hand.down) this.#lift();
     else {
@@ -317,7 +297,7 @@ class Painter {
     [this.#id, this.#edits, this.#name, this.#example] = [head.id, edits, head.name, !head.turn];
     this.#post = post((turn) => this.#tell(turn), BROWSER, head.turn, SOON);
     this.canvas.style.setProperty("--ratio", String(head.size[0] / head.size[1]));
-    const opened = blobs.map((blob) => createImageBitmap(jpegBlob(blob)));
+    const opened = blobs.map((blob) => createImageBitmap(blobOf(blob)));
     void Promise.all(opened).then(([picture, blur]) => {
       if (head.id !== this.#id) return;
       this.#sources = { picture, blur, mean: head.mean };

@@ -1,7 +1,7 @@
 // Two pictures with maps of what makes them similar or different; pointing at a place joins it to its best match.
 
 import { OPACITY } from "../../common/style.js";
-import { ARROWS, component, find, fractionOf, jpegBlob, keepStored, onResize, onceAFrame, stored, svgElement, themeOf } from "../../browser/component.js";
+import { ARROWS, component, find, fractionOf, blobOf, keepStored, onResize, onceAFrame, stored, svgElement, themeOf } from "../../browser/component.js";
 import { bytes, grids, inflate, unpack } from "../../browser/unpack.js";
 import { differenceGradient } from "../../browser/table.js";
 import { asHeat, beside, best, cellBox, cellUnder, columnsOf, placeOf, similarTo, sizes } from "./cells.js";
@@ -201,7 +201,7 @@ class Pairs {
     this.#loading = head.id;
     const shapes = [head.sides[0].shape, head.sides[1].shape, head.cells];
     const count = shapes.reduce((sum, [h, w]) => sum + h * w, 0);
-    const decoded = Promise.all(blobs.slice(0, 2).map((blob) => createImageBitmap(jpegBlob(blob))));
+    const decoded = Promise.all(blobs.slice(0, 2).map((blob) => createImageBitmap(blobOf(blob))));
     const [bitmaps, steps] = await Promise.all([decoded, inflate(blobs[2], count)]);
     // Another pair came while this one was being unpacked.
     if (this.#loading !== head.id) return;

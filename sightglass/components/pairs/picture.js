@@ -1,6 +1,7 @@
 // One of two pictures on its canvas, under its own map, or under a map of what matches the cell pointed at in the other.
 
 import { dots } from "./cells.js";
+import { contextOf, layOut } from "../../browser/canvas.js";
 import { isolines } from "../../browser/contour.js";
 import { levelsAt } from "../../browser/sample.js";
 import { blend, differenceTable, fade, FIRST, grey, overlayTable, SECOND } from "../../browser/table.js";
@@ -58,12 +59,8 @@ export class PairPicture {
 
   /** @param {number} width @param {number} height CSS pixels */
   resize(width, height) {
-    const { canvas } = this, scale = Math.min(2, devicePixelRatio || 1);
-    Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
-    const [w, h] = [Math.round(width * scale), Math.round(height * scale)];
-    if (canvas.width === w && canvas.height === h && this.#source) return;
-    Object.assign(canvas, { width: w, height: h });
-    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+    if (!layOut(this.canvas, width, height) && this.#source) return;
+    const context = contextOf(this.canvas, true), { canvas: { width: w, height: h } } = context;
     context.imageSmoothingQuality = "high";
     context.drawImage(this.bitmap, 0, 0, w, h);
     this.#source = context.getImageData(0, 0, w, h).data;
@@ -85,7 +82,7 @@ export class PairPicture {
       fade(out.data, source, width, seen, dark ? 20 : 255);
       blend(out.data, under, levelsAt(heat ?? this.map, [0, 0, w, h], width, height, 1, 0, levels), table, width, seen);
     }
-    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    const context = contextOf(canvas);
     context.putImageData(out, 0, 0);
     if (mode === "lines" && !heat && !this.empty) this.#outline(context, alpha);
   }

@@ -1,5 +1,6 @@
 // A photo from this device's camera, as sharp as the camera gives it. The preview shows the whole frame that is taken.
 
+import { hiddenContext } from "../../browser/canvas.js";
 import { find } from "../../browser/component.js";
 
 /** The largest that is asked for: a browser gives the nearest that the camera has. */
@@ -63,11 +64,10 @@ export class Camera {
   }
 
   #shoot() {
-    const { video } = this, canvas = document.createElement("canvas");
     // The size of the camera's own frames, not of the preview.
-    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
-    /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d")).drawImage(video, 0, 0);
-    canvas.toBlob((blob) => blob && this.take(new File([blob], NAME, { type: blob.type })), "image/jpeg", QUALITY);
+    const { video } = this, photo = hiddenContext(video.videoWidth, video.videoHeight);
+    photo.drawImage(video, 0, 0);
+    photo.canvas.toBlob((blob) => blob && this.take(new File([blob], NAME, { type: blob.type })), "image/jpeg", QUALITY);
     this.dialog.close();
   }
 

@@ -1,8 +1,10 @@
 // The panel that proves a map. Everything here follows the slider in the same frame: no pass and no rerun is behind it.
 
-import { broadcast, component, find, jpegBlob, onBroadcast, onceAFrame, onResize, svgElement } from "../../browser/component.js";
+import { broadcast, component, find, blobOf, onBroadcast, onceAFrame, onResize, svgElement } from "../../browser/component.js";
+import { layOut } from "../../browser/canvas.js";
+import { fitted } from "../../browser/geometry.js";
 import { unpack } from "../../browser/unpack.js";
-import { Composer, fitted } from "../../browser/compose.js";
+import { Composer } from "../../browser/compose.js";
 import { across, down, drawCurves, markAt, percent, sampleOf, scoreAt, stepAt, writtenAt } from "../../browser/curves.js";
 
 /**
@@ -140,9 +142,7 @@ class Panel {
   #sized() {
     if (!this.#head) return;
     const [width, height] = fitted(this.#head.size, find(this.root, ".left").clientWidth, MAX_HEIGHT);
-    const dense = Math.min(2, devicePixelRatio || 1), { canvas } = this;
-    [canvas.style.width, canvas.style.height] = [`${width}px`, `${height}px`];
-    [canvas.width, canvas.height] = [Math.round(width * dense), Math.round(height * dense)];
+    layOut(this.canvas, width, height);
     this.#chartAgain();
   }
 
@@ -196,7 +196,7 @@ class Panel {
     const { head, blobs: [file, soft, order] } = unpack(data), given = /** @type {Head} */ (head);
     if (given.id === this.#head?.id) return;
     [this.#head, this.#proof] = [given, null];
-    const [picture, blurred] = await Promise.all([file, soft].map((bytes) => createImageBitmap(jpegBlob(bytes))));
+    const [picture, blurred] = await Promise.all([file, soft].map((bytes) => createImageBitmap(blobOf(bytes))));
     if (this.#head !== given || this.signal.aborted) return;
     this.#composer = new Composer(this.canvas, picture, blurred, order.slice(), given.grid, given.mean);
     this.#sized();

@@ -1,6 +1,6 @@
 // Between Python and the viewer: payloads and files come in; regions, clicks and requests go out.
 
-import { broadcast, jpegBlob, themeOf } from "../../browser/component.js";
+import { blobOf, broadcast, download, themeOf } from "../../browser/component.js";
 import { grids, inflate, unpack } from "../../browser/unpack.js";
 import { createMap, peakOf } from "../../browser/draw.js";
 import { WHOLE, around } from "../../browser/geometry.js";
@@ -9,7 +9,6 @@ import { Picture } from "../../browser/picture.js";
 import { createPrefetch } from "./prefetch.js";
 import { hotPhrase } from "./readout.js";
 import { regionMessage } from "./region.js";
-import { download } from "./save.js";
 import { isNews, recalled, viewportOf } from "./settings.js";
 
 /** @typedef {import("./store.js").Head} Head @typedef {import("../../browser/component.js").Broadcasts} Broadcasts */
@@ -72,7 +71,7 @@ export class Bridge {
 
   /** @param {Uint8Array} jpeg */
   async #decode(jpeg) {
-    return (await this.prefetched(jpeg)) ?? createImageBitmap(jpegBlob(jpeg));
+    return (await this.prefetched(jpeg)) ?? createImageBitmap(blobOf(jpeg));
   }
 
   /** @param {ImageBitmap} bitmap @param {number[]} size */
@@ -123,10 +122,10 @@ export class Bridge {
     if (head.picture !== store.head.picture) return;
     if (head.kind === "sorry") return display.say(String(head.words));
     if (head.kind === "file") {
-      download(new Blob([/** @type {BlobPart} */ (blob)], { type: String(head.mime) }), String(head.name));
+      download(blobOf(blob, String(head.mime)), String(head.name));
       return display.say(`Downloaded ${head.name}.`);
     }
-    const bitmap = await createImageBitmap(jpegBlob(blob));
+    const bitmap = await createImageBitmap(blobOf(blob));
     if (head.picture !== store.head.picture || this.signal.aborted) return bitmap.close();
     store.picture?.refine({ bitmap, rect: /** @type {number[]} */ (head.rect) });
     this.painter.redraw();

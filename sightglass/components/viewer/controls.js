@@ -18,21 +18,28 @@ import { defaults } from "./settings.js";
 
 const SWITCHES = ["even", "invert", "cells"];
 
+/** Return what hears the events of elements, by their class. @param {HTMLElement} root @param {AbortSignal} signal */
+export function hearIn(root, signal) {
+  return (/** @type {string} */ name, /** @type {string} */ type, /** @type {(target: HTMLInputElement) => void} */ handler) =>
+    find(root, `.${name}`).addEventListener(type, ({ target }) => handler(/** @type {HTMLInputElement} */ (target)), { signal });
+}
+
+/** @param {ReturnType<typeof hearIn>} hear @param {string} modes class of their group @param {Actions["set"]} set */
+export function wireSliders(hear, modes, set) {
+  hear(modes, "change", ({ value }) => set({ mode: /** @type {Style["mode"]} */ (value) }));
+  for (const name of ["alpha", "threshold"]) {
+    hear(name, "input", ({ value }) => set({ [name]: Number(value) }, false));
+    hear(name, "change", ({ value }) => set({ [name]: Number(value) }));
+    // The two clicks have moved the handle to where they were.
+    hear(name, "dblclick", () => set({ [name]: Reflect.get(defaults(), name) }));
+  }
+  hear("colormap", "change", ({ value }) => set({ colormap: value }));
+}
+
 /** @param {HTMLElement} root @param {AbortSignal} signal @param {Actions} on */
 export function wireControls(root, signal, on) {
-  /** @param {string} name @param {string} type @param {(target: HTMLInputElement) => void} handler */
-  const hear = (name, type, handler) => {
-    const heard = (/** @type {Event} */ event) => handler(/** @type {HTMLInputElement} */ (event.target));
-    find(root, `.${name}`).addEventListener(type, heard, { signal });
-  };
-  hear("modes", "change", ({ value }) => on.set({ mode: /** @type {Style["mode"]} */ (value) }));
-  for (const name of ["alpha", "threshold"]) {
-    hear(name, "input", ({ value }) => on.set({ [name]: Number(value) }, false));
-    hear(name, "change", ({ value }) => on.set({ [name]: Number(value) }));
-    // The two clicks have moved the handle to where they were.
-    hear(name, "dblclick", () => on.set({ [name]: Reflect.get(defaults(), name) }));
-  }
-  hear("colormap", "change", ({ value }) => on.set({ colormap: value }));
+  const hear = hearIn(root, signal);
+  wireSliders(hear, "modes", on.set);
   hear("scales", "change", ({ type, value }) => {
     if (type === "radio") on.set({ scale: /** @type {Style["scale"]} */ (value) });
   });
@@ -74,13 +81,10 @@ function wireMenus(root, signal) {
   }
 }
 
-/** @param {HTMLElement} root @param {Style} settings @param {Facts} facts */
-export function showControls(root, settings, facts) {
-  const $ = find.bind(null, root);
-  const { mode, alpha, threshold, colormap, invert } = settings, { ends, gaps, dark } = facts;
+/** Show mode, opacity, threshold and colormap. @param {HTMLElement} root @param {Style} settings @param {string} colours CSS @param {string} low words at the cold end */
+export function showSliders(root, { mode, alpha, threshold, colormap }, colours, low) {
+  const $ = find.bind(null, root), strength = $(".alpha"), bar = $(".threshold");
   $(`[value="${mode}"]`).checked = true;
-  $(`[value="${facts.scale}"]`).checked = true;
-  const strength = $(".alpha"), bar = $(".threshold");
   strength.value = String(alpha);
   strength.disabled = !["overlay", "spotlight"].includes(mode);
   strength.setAttribute("aria-valuetext", `${Math.round(100 * alpha)} %`);
@@ -88,13 +92,20 @@ export function showControls(root, settings, facts) {
   bar.setAttribute("aria-valuetext", threshold ? `from ${threshold.toFixed(2)}` : "all values");
   const percent = `${100 * threshold}%`, veil = "color-mix(in srgb, var(--st-background-color) 78%, transparent)";
   bar.style.setProperty("--hidden", `linear-gradient(90deg, ${veil} ${percent}, transparent ${percent})`);
+  bar.style.setProperty("--colours", colours);
+  $(".low").textContent = threshold ? `From ${threshold.toFixed(2)}` : low;
+  $(".colormap").value = colormap;
+}
+
+/** @param {HTMLElement} root @param {Style} settings @param {Facts} facts */
+export function showControls(root, settings, facts) {
+  const $ = find.bind(null, root), { invert } = settings, { ends, gaps, dark } = facts;
   // Of differences alone the bar says how far apart, not which way.
   const plain = `linear-gradient(90deg, rgb(${dark ? "48,48,48" : "228,228,228"}), var(--st-text-color))`;
-  bar.style.setProperty("--colours", gaps ? plain : gradient(facts.lut));
   const [low, high] = gaps ? ["Same", "Different"] : ends ? ends.map(digits) : invert ? ["Hot", "Cold"] : ["Cold", "Hot"];
-  $(".low").textContent = threshold ? `From ${threshold.toFixed(2)}` : low;
+  showSliders(root, settings, gaps ? plain : gradient(facts.lut), low);
+  $(`[value="${facts.scale}"]`).checked = true;
   $(".high").textContent = ends && !gaps ? `${high} raw` : high;
-  $(".colormap").value = colormap;
   $(".top").value = String(settings.top);
   $(".top").disabled = facts.scale !== "fixed";
   for (const name of SWITCHES) $(`.${name}`).checked = Boolean(Reflect.get(settings, name));

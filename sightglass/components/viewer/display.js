@@ -4,7 +4,7 @@ import { broadcast, find } from "../../browser/component.js";
 import { bytes } from "../../browser/unpack.js";
 import { listColormaps, showControls } from "./controls.js";
 import { Layer, readingAt } from "../../browser/draw.js";
-import { contains, outOfSight } from "../../browser/geometry.js";
+import { contains, outOfSight, placer } from "../../browser/geometry.js";
 import { arrange, createFigure, onPhone, panelOf } from "./panels.js";
 import { readout, sentence } from "./readout.js";
 import { changesOf, isDefault } from "./settings.js";
@@ -149,10 +149,10 @@ export class Display {
     const { store, root } = this;
     root.classList.toggle("pointing", Boolean(store.point));
     if (!store.point) return;
-    const [x0, y0, x1, y1] = store.visible(), [x, y] = store.point;
     for (const { element, width, height } of store.panels) {
-      find(element, ".across").style.transform = `translateY(${(((y - y0) / (y1 - y0)) * height).toFixed(1)}px)`;
-      find(element, ".down").style.transform = `translateX(${(((x - x0) / (x1 - x0)) * width).toFixed(1)}px)`;
+      const { X, Y } = placer(store.visible(), width, height);
+      find(element, ".across").style.transform = `translateY(${Y(store.point[1]).toFixed(1)}px)`;
+      find(element, ".down").style.transform = `translateX(${X(store.point[0]).toFixed(1)}px)`;
     }
   }
 

@@ -2,9 +2,8 @@
 
 import { ARROWS, broadcast, byTouch, find, keepStored, onBroadcast, stored, themeOf } from "../../browser/component.js";
 import { wireControls } from "./controls.js";
-import { WHOLE, contains, panned, smallestBox, zoomAt } from "../../browser/geometry.js";
+import { WHOLE, contains, panned, placer, smallestBox, zoomAt } from "../../browser/geometry.js";
 import { isFree, listen } from "./gestures.js";
-import { placer } from "./outline.js";
 import { saveScreen } from "./save.js";
 import { copied, defaults, keep, linkTo } from "./settings.js";
 
@@ -127,8 +126,8 @@ export class Input {
       display.pointAt(null);
     } else if (key === "0") display.view(WHOLE);
     else if ("+=-".includes(key)) {
-      const [x0, y0, x1, y1] = store.visible();
-      display.view(zoomAt(viewport, (x - x0) / (x1 - x0), (y - y0) / (y1 - y0), key === "-" ? 0.8 : 1.25));
+      const { X, Y } = placer(store.visible(), 1, 1);
+      display.view(zoomAt(viewport, X(x), Y(y), key === "-" ? 0.8 : 1.25));
     } else return;
     event.preventDefault();
   }

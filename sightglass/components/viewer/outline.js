@@ -1,5 +1,7 @@
 // Draw what is crisp at any zoom over the pixels: boxes and their labels, the grid of cells, the marked region.
 
+import { placer } from "../../browser/geometry.js";
+
 /**
  * @typedef {import("../../browser/geometry.js").Rect} Rect
  * @typedef {{xyxy: Rect, label: string, index: number, tag?: string, dashed?: boolean, corners?: number[][]}} Box  tag:
@@ -10,17 +12,6 @@
 
 const HALO = "rgba(20, 20, 20, 0.75)";
 const TAG = 20;
-
-/**
- * Return functions from original pixels to CSS pixels of a panel.
- * @param {number[]} rect what is visible @param {number} width @param {number} height
- */
-export function placer(rect, width, height) {
-  return {
-    X: (/** @type {number} */ x) => ((x - rect[0]) / (rect[2] - rect[0])) * width,
-    Y: (/** @type {number} */ y) => ((y - rect[1]) / (rect[3] - rect[1])) * height,
-  };
-}
 
 /** Draw a white path over a dark halo. @param {CanvasRenderingContext2D} context @param {Path2D} path @param {number} thick */
 function haloed(context, path, thick) {

@@ -1,8 +1,8 @@
 // Schedule drawing: at most once a frame, coarser while the user drags, in parts otherwise.
 
+import { resize } from "../../browser/canvas.js";
 import { COARSEST, paced } from "../../browser/geometry.js";
 import { boxesShown, outlineBoxes, outlineCells, outlineRegion } from "./outline.js";
-import { fit } from "./panels.js";
 
 /** @typedef {import("./panels.js").Panel} Panel @typedef {import("../../browser/draw.js").Painted} Painted */
 
@@ -97,7 +97,7 @@ export class Painter {
       this.#frame ||= requestAnimationFrame(this.#tick);
       return false;
     }
-    fit(panel.canvas, width, height);
+    resize(panel.canvas, width, height);
     const picture = /** @type {import("../../browser/picture.js").Picture} */ (store.picture);
     panel.layer.paint(panel.base, picture, store.shown(panel), style, frame, panel.parts?.made);
     panel.dirty = false;

@@ -1,5 +1,6 @@
 // The panels as elements on the page: made once, sized to the room there is.
 
+import { contextOf, density, resize } from "../../browser/canvas.js";
 import { find } from "../../browser/component.js";
 import { GAP, columnsFor, heightFor, panelSize } from "../../browser/geometry.js";
 
@@ -47,10 +48,8 @@ export function createFigure() {
  */
 export function panelOf(listed, element, layer) {
   const [canvas, over] = element.querySelectorAll("canvas");
-  const base = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
-  const lines = /** @type {CanvasRenderingContext2D} */ (over.getContext("2d"));
   const sizes = { width: 0, height: 0, density: 1, fine: 1, quick: 1, flying: 1, dirty: true, outlined: "", parts: null };
-  return { ...listed, element, canvas, base, lines, layer, labels: [], ...sizes };
+  return { ...listed, element, canvas, base: contextOf(canvas, true), lines: contextOf(over), layer, labels: [], ...sizes };
 }
 
 /**
@@ -76,22 +75,16 @@ export function arrange(holder, panels, head, full) {
   // A tower of a picture leaves its column wide enough for a title.
   const column = Math.max(width, Math.min(120, Math.floor((room - GAP * (columns - 1)) / columns)));
   holder.style.gridTemplateColumns = `repeat(${columns}, ${column}px)`;
-  const density = Math.min(devicePixelRatio || 1, 3), fine = Math.min(density, MAX_SIDE / Math.max(width, height));
+  const dense = density(3), fine = Math.min(dense, MAX_SIDE / Math.max(width, height));
   const [quick, flying] = [MOVING, FLYING].map((most) => Math.min(fine, Math.sqrt(most / (width * height * count))));
   // Beside a long note a name would lose its end: then all have a line for each.
   holder.classList.remove("narrow");
   const cut = panels.some(({ element }) => find(element, ".title").scrollWidth > find(element, ".title").clientWidth);
   holder.classList.toggle("narrow", cut);
   for (const panel of panels) {
-    Object.assign(panel, { width, height, density, fine, quick, flying });
+    Object.assign(panel, { width, height, density: dense, fine, quick, flying });
     Object.assign(find(panel.element, ".stage").style, { width: `${width}px`, height: `${height}px` });
-    fit(panel.lines.canvas, width * density, height * density);
+    resize(panel.lines.canvas, width * dense, height * dense);
   }
   return true;
-}
-
-/** @param {HTMLCanvasElement} canvas @param {number} width @param {number} height */
-export function fit(canvas, width, height) {
-  const [w, h] = [Math.max(1, Math.round(width)), Math.max(1, Math.round(height))];
-  if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
 }

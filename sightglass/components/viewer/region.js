@@ -1,5 +1,8 @@
 // The area that a person marks: a rectangle, or what a brush painted.
 
+import { contextOf, hiddenContext } from "../../browser/canvas.js";
+import { reduced } from "../../browser/geometry.js";
+
 /**
  * @typedef {{kind: "rectangle", xyxy: number[]}} MarkedRectangle
  * @typedef {{kind: "brush", mask: Uint8Array, w: number, h: number, picture: HTMLCanvasElement}} Painted
@@ -17,11 +20,9 @@ export function rectangle(from, to, [width, height]) {
 }
 
 /** Create an empty mask to paint on, coarser than the picture. @param {number[]} size @returns {Painted} */
-export function blank([width, height]) {
-  const scale = Math.min(1, MAX_MASK_SIDE / Math.max(width, height));
-  const w = Math.max(1, Math.round(width * scale)), h = Math.max(1, Math.round(height * scale));
-  const picture = Object.assign(document.createElement("canvas"), { width: w, height: h });
-  return { kind: "brush", mask: new Uint8Array(w * h), w, h, picture };
+export function blank(size) {
+  const [w, h] = reduced(size, MAX_MASK_SIDE);
+  return { kind: "brush", mask: new Uint8Array(w * h), w, h, picture: hiddenContext(w, h).canvas };
 }
 
 /**
@@ -53,7 +54,7 @@ export function tint({ mask, w, picture }, [left, top, right, bottom]) {
   for (let y = 0; y < down; y++) {
     for (let x = 0; x < across; x++) if (mask[(top + y) * w + left + x]) part.data.set(TEAL, 4 * (y * across + x));
   }
-  picture.getContext("2d")?.putImageData(part, left, top);
+  contextOf(picture).putImageData(part, left, top);
 }
 
 /**

@@ -1,6 +1,8 @@
 // Save what is on the screen as a file. A PNG carries the recipe of its map in a text chunk after the header, as the server
 // writes it (sightglass/export/embedded_recipe.py).
 
+import { hiddenContext } from "../../browser/canvas.js";
+import { blobOf, download } from "../../browser/component.js";
 import { Layer } from "../../browser/draw.js";
 import { GAP } from "../../browser/geometry.js";
 
@@ -21,27 +23,24 @@ let table = null;
  */
 function contactSheet(panels, [width, height], unit, columns, dark, font) {
   const title = panels.length > 1 ? Math.round(28 * unit) : 0, gap = panels.length > 1 ? Math.round(GAP * unit) : 0;
-  const rows = Math.ceil(panels.length / columns), made = document.createElement("canvas");
-  const page = /** @type {Context} */ (made.getContext("2d"));
-  made.width = columns * (width + gap) + gap;
-  made.height = rows * (height + title + gap) + (title ? 0 : gap);
+  const rows = Math.ceil(panels.length / columns), across = columns * (width + gap) + gap;
+  const page = hiddenContext(across, rows * (height + title + gap) + (title ? 0 : gap));
   page.fillStyle = dark ? "#161616" : "#fff";
-  page.fillRect(0, 0, made.width, made.height);
-  const [under, over] = [0, 1].map(() => Object.assign(document.createElement("canvas"), { width, height }));
-  const context = /** @type {Context} */ (under.getContext("2d", { willReadFrequently: true }));
+  page.fillRect(0, 0, page.canvas.width, page.canvas.height);
+  const [under, over] = [true, false].map((reads) => hiddenContext(width, height, reads));
   panels.forEach((panel, i) => {
     const x = gap + (i % columns) * (width + gap), y = title + Math.floor(i / columns) * (height + title + gap);
-    panel.draw(context);
-    page.drawImage(under, x, y);
-    panel.lines(/** @type {Context} */ (over.getContext("2d")));
-    page.drawImage(over, x, y);
+    panel.draw(under);
+    page.drawImage(under.canvas, x, y);
+    panel.lines(over);
+    page.drawImage(over.canvas, x, y);
     if (!title) return;
     page.font = `600 ${Math.round(14 * unit)}px ${font}`;
     page.fillStyle = dark ? "#eaeaea" : "#1c1c1c";
     page.textBaseline = "middle";
     page.fillText(panel.title, x, y - title / 2, width);
   });
-  return made;
+  return page.canvas;
 }
 
 /**
@@ -60,29 +59,11 @@ export function saveScreen(store, painter, columns) {
     lines: (/** @type {Context} */ context) => painter.outline(context, panel, unit, rect),
   }));
   const name = panels.map((panel) => store.mapOf(panel)?.title).find(Boolean) ?? "picture", recipe = store.recipe();
-  const page = contactSheet(drawn, size, unit, columns, dark, font);
-  download(page, `${name} ${settings.mode}`, recipe ? withSettings(recipe, settings) : "");
-}
-
-/**
- * @param {HTMLCanvasElement|Blob} what a canvas is saved as PNG @param {string} name
- * @param {string} recipe to embed in the PNG, if any
- */
-export function download(what, name, recipe = "") {
-  const save = (/** @type {Blob|null} */ blob, /** @type {string} */ fileName) => {
-    if (!blob) return;
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = fileName;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  };
-  if (what instanceof Blob) save(what, name);
-  else
-    what.toBlob(async (blob) => {
-      const png = blob && recipe ? new Blob([embedRecipe(new Uint8Array(await blob.arrayBuffer()), recipe)], { type: blob.type }) : blob;
-      save(png, name.replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase() + ".png");
-    });
+  contactSheet(drawn, size, unit, columns, dark, font).toBlob(async (blob) => {
+    const bytes = blob && recipe && embedRecipe(new Uint8Array(await blob.arrayBuffer()), withSettings(recipe, settings));
+    const fileName = `${name} ${settings.mode}`.replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase();
+    download(bytes ? blobOf(bytes, "image/png") : blob, `${fileName}.png`);
+  });
 }
 
 /** CRC-32 as PNG has it. @param {Uint8Array} bytes */

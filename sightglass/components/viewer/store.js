@@ -1,6 +1,6 @@
 // The state of one viewer and what is derived from it, without the page.
 
-import { WHOLE, visible } from "../../browser/geometry.js";
+import { WHOLE, pointIn, visible } from "../../browser/geometry.js";
 import { onPhone } from "./panels.js";
 import { createMarker } from "./region.js";
 import { defaults } from "./settings.js";
@@ -121,7 +121,6 @@ export class Store {
 
   /** Return a point of a panel, in fractions of it, in original pixels. @param {number} fx @param {number} fy */
   original(fx, fy) {
-    const [x0, y0, x1, y1] = this.visible();
-    return [x0 + fx * (x1 - x0), y0 + fy * (y1 - y0)];
+    return pointIn(this.visible(), fx, fy);
   }
 }

@@ -1,5 +1,7 @@
 // What a proof on the stage hides: the order of the map's places, and the picture blurred, as the engine has them.
 
+import { hiddenContext } from "../../browser/canvas.js";
+import { reduced } from "../../browser/geometry.js";
 import { resample } from "../../browser/sample.js";
 
 /** Cells of the longer side of the order, and of the picture that is blurred. */
@@ -8,12 +10,6 @@ const BLURRED = 120;
 /** As explain/proof/filling.py: by the picture's longer side. */
 const SIGMA = 0.05;
 const LEVELS = 200;
-
-/** @param {number[]} size @param {number} most @returns {[number, number]} width and height */
-export function reduced([w, h], most) {
-  const scale = Math.min(1, most / Math.max(w, h));
-  return [Math.max(1, Math.round(w * scale)), Math.max(1, Math.round(h * scale))];
-}
 
 /**
  * The order in which places are hidden, 0 the hottest, a byte for half a percent; among the coldest those nearest to a hotter one first.
@@ -77,9 +73,7 @@ export function softened({ data, width, height }) {
  * @param {ImageBitmap} bitmap @param {number[]} part xyxy in its pixels @returns {Promise<{picture: ImageBitmap, blurred: ImageBitmap, mean: number[]}>}
  */
 export async function fillings(bitmap, [x0, y0, x1, y1]) {
-  const [w, h] = reduced([x1 - x0, y1 - y0], BLURRED), canvas = document.createElement("canvas");
-  Object.assign(canvas, { width: w, height: h });
-  const context2d = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+  const [w, h] = reduced([x1 - x0, y1 - y0], BLURRED), context2d = hiddenContext(w, h, true);
   context2d.imageSmoothingQuality = "high";
   context2d.drawImage(bitmap, x0, y0, x1 - x0, y1 - y0, 0, 0, w, h);
   const small = context2d.getImageData(0, 0, w, h), count = w * h;

@@ -1,6 +1,7 @@
 // One picture on the stage: the picture below, its map over it, which fades in, and boxes over both.
 
 import { DEFAULTS } from "../../common/style.js";
+import { contextOf, density, resize } from "../../browser/canvas.js";
 import { percent } from "../../browser/curves.js";
 import { Layer } from "../../browser/draw.js";
 import { barOf, make } from "./make.js";
@@ -90,15 +91,15 @@ export class PanelView {
   #drawBase() {
     const [width, height] = this.#pixels(Infinity);
     if (!this.#decoded || !width) return;
-    Object.assign(this.base, { width, height });
-    const context2d = /** @type {CanvasRenderingContext2D} */ (this.base.getContext("2d"));
+    resize(this.base, width, height);
+    const context2d = contextOf(this.base);
     context2d.imageSmoothingQuality = "high";
     context2d.drawImage(this.#decoded.picture.bitmap, 0, 0, width, height);
   }
 
   /** @param {number} most pixels of the canvas */
   #pixels(most) {
-    const [width, height] = this.#size, ratio = Math.min(devicePixelRatio || 1, 2, MOST_SIDE / Math.max(1, width, height));
+    const [width, height] = this.#size, ratio = Math.min(density(), MOST_SIDE / Math.max(1, width, height));
     const share = Math.min(1, Math.sqrt(most / Math.max(1, width * height * ratio ** 2)));
     return [width, height].map((side) => Math.round(side * ratio * share));
   }
@@ -113,12 +114,11 @@ export class PanelView {
     if (key === this.#painted || !heat || !this.#decoded || !width) return;
     this.#painted = key;
     const { over, scene } = this;
-    if (over.width !== width || over.height !== height) Object.assign(over, { width, height });
-    const context2d = /** @type {CanvasRenderingContext2D} */ (over.getContext("2d", { willReadFrequently: true }));
+    resize(over, width, height);
     const unit = (width / this.#size[0]) * Math.max(1, this.#size[1] / LINES), frame = { width, height, rect: [0, 0, ...scene.size], unit };
     const settings = { ...DEFAULTS, mode, alpha: opacity, threshold, colormap, layout: /** @type {const} */ ("single") };
     const style = { settings, lut: colours.lut, dark: true, range: null, quick: moving };
-    this.#layer.clear().paint(context2d, this.#decoded.picture, heat, style, frame);
+    this.#layer.clear().paint(contextOf(over, true), this.#decoded.picture, heat, style, frame);
     over.dataset.drawn = key;
   }
 

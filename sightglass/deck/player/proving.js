@@ -1,6 +1,7 @@
 // A proof on the stage: the hottest part of the picture is hidden, and two lines say what is left of the answer.
 
 import { svgElement } from "../../browser/component.js";
+import { layOut } from "../../browser/canvas.js";
 import { Composer } from "../../browser/compose.js";
 import { across, down, drawCurves, markAt, percent, sampleOf, stepAt, valueOf } from "../../browser/curves.js";
 import { fillings, orderOf } from "./hiding.js";
@@ -62,9 +63,9 @@ export class ProofView {
 
   /** Lay the canvas over what the model saw. @param {HTMLCanvasElement} canvas @param {number[]} seen @param {number[]} size of the picture @param {number[]} shown CSS pixels */
   place(canvas, seen, size, shown) {
-    const [x0, y0, x1, y1] = seen.map((edge, i) => (edge / size[i % 2]) * shown[i % 2]), dense = Math.min(2, devicePixelRatio || 1);
-    Object.assign(canvas.style, { left: `${x0}px`, top: `${y0}px`, width: `${x1 - x0}px`, height: `${y1 - y0}px` });
-    Object.assign(canvas, { width: Math.max(1, Math.round((x1 - x0) * dense)), height: Math.max(1, Math.round((y1 - y0) * dense)) });
+    const [x0, y0, x1, y1] = seen.map((edge, i) => (edge / size[i % 2]) * shown[i % 2]);
+    Object.assign(canvas.style, { left: `${x0}px`, top: `${y0}px` });
+    layOut(canvas, x1 - x0, y1 - y0);
     this.#drawn = "";
   }
 

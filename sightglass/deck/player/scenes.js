@@ -1,6 +1,6 @@
 // The scenes of a deck as Python packs them (sightglass/deck/scene.py), and their pictures and maps, decoded when they are near.
 
-import { jpegBlob } from "../../browser/component.js";
+import { blobOf } from "../../browser/component.js";
 import { bytes, inflated, unpack } from "../../browser/unpack.js";
 import { createMap } from "../../browser/draw.js";
 import { Picture } from "../../browser/picture.js";
@@ -111,7 +111,7 @@ export class Shelf {
 
 /** @param {Deck} deck @param {Scene} scene @returns {Promise<Decoded>} */
 async function decode({ blobs }, { file, size, panels }) {
-  const bitmap = await createImageBitmap(jpegBlob(/** @type {Uint8Array} */ (file)));
+  const bitmap = await createImageBitmap(blobOf(/** @type {Uint8Array} */ (file)));
   const maps = await Promise.all(panels.map((panel) => Promise.all(panel.maps.map((map) => heatMap(map, blobs, size)))));
   return { picture: new Picture(bitmap, size), maps };
 }

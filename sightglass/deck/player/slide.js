@@ -1,7 +1,8 @@
 // One slide on the stage: made once, then shown as the state says. What appears only fades and grows, which the browser
 // does between two frames of ours.
 
-import { fitted } from "../../browser/compose.js";
+import { blobOf } from "../../browser/component.js";
+import { fitted } from "../../browser/geometry.js";
 import { fits, make, shrink, write } from "./make.js";
 import { PanelView } from "./panel.js";
 import { ProofView } from "./proving.js";
@@ -87,7 +88,7 @@ export class SlideView {
   /** @param {Uint8Array} clip */
   #film(clip) {
     const video = /** @type {HTMLVideoElement} */ (make("video"));
-    this.#address = URL.createObjectURL(new Blob([/** @type {BlobPart} */ (clip)], { type: "video/mp4" }));
+    this.#address = URL.createObjectURL(blobOf(clip, "video/mp4"));
     Object.assign(video, { src: this.#address, loop: true, playsInline: true, preload: "auto" });
     video.setAttribute("aria-label", this.scene.title || "Clip");
     video.addEventListener("click", () => this.on({ do: "toggle" }));

@@ -1,0 +1,48 @@
+// Canvases: their context, their size on dense screens, lines drawn by hand.
+
+/** @param {HTMLCanvasElement} canvas @param {boolean} [reads] whether its pixels are read again and again */
+export function contextOf(canvas, reads) {
+  return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: reads }));
+}
+
+/** @param {number} [width] @param {number} [height] of a canvas that is not on the page @param {boolean} [reads] */
+export function hiddenContext(width = 1, height = 1, reads = undefined) {
+  return contextOf(Object.assign(document.createElement("canvas"), { width, height }), reads);
+}
+
+/** Return canvas pixels in one of CSS. @param {number} [most] */
+export function density(most = 2) {
+  return Math.min(most, devicePixelRatio || 1);
+}
+
+/** Return whether the size changed, which clears the canvas. @param {HTMLCanvasElement} canvas @param {number} width @param {number} height canvas pixels */
+export function resize(canvas, width, height) {
+  const [w, h] = [width, height].map((side) => Math.max(1, Math.round(side)));
+  if (canvas.width === w && canvas.height === h) return false;
+  Object.assign(canvas, { width: w, height: h });
+  return true;
+}
+
+/** Size a canvas on the page, and return whether its pixels changed. @param {HTMLCanvasElement} canvas @param {number} width @param {number} height CSS pixels */
+export function layOut(canvas, width, height) {
+  Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
+  return resize(canvas, width * density(), height * density());
+}
+
+/**
+ * Draw a line by hand, or the dot where a hand went down.
+ * @param {CanvasRenderingContext2D} context @param {number[]} points x, y, x, y, ... in shares of the canvas @param {number} thick in its pixels
+ */
+export function drawStroke(context, points, thick) {
+  const { width, height } = context.canvas;
+  context.lineCap = context.lineJoin = "round";
+  context.lineWidth = Math.max(1, thick);
+  context.beginPath();
+  if (points.length === 2) {
+    // A line of no length would not be drawn.
+    context.arc(points[0] * width, points[1] * height, context.lineWidth / 2, 0, 2 * Math.PI);
+    return context.fill();
+  }
+  for (let i = 0; i < points.length; i += 2) context.lineTo(points[i] * width, points[i + 1] * height);
+  context.stroke();
+}

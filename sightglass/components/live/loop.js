@@ -1,0 +1,131 @@
+// Take frames, send them to the model, and show each with its answer.
+
+import { broadcast } from "../../browser/component.js";
+import { hiddenContext, resize } from "../../browser/canvas.js";
+import { Encoder } from "./encoder.js";
+import { Link } from "./link.js";
+import { Pace } from "./pace.js";
+
+/** @typedef {import("./screen.js").Taken} Taken */
+
+const QUALITY = 0.88;
+
+export class Loop {
+  pace = new Pace();
+  /** Frames that the server dropped since it was connected. */
+  dropped = 0;
+  /** @type {Map<number, Taken>} frames that are on their way */
+  #taken = new Map();
+  #grab = hiddenContext(1, 1, true);
+  #encoder = new Encoder((number, jpeg) => this.#send(number, jpeg));
+  /** Whether the model has nothing to do between two frames. */
+  #idle = false;
+  #answered = 0;
+  #timer = 0;
+
+  /** @param {import("./live.js").Live} live */
+  constructor(live) {
+    this.live = live;
+    this.link = new Link(() => this.#connect(), {
+      state: (state, sentence) => this.#connected(state, sentence),
+      note: (note) => note.type === "ready" && live.following.load(note),
+      answer: (answer) => this.#answer(answer),
+    });
+    live.signal.addEventListener("abort", () => {
+      clearTimeout(this.#timer);
+      this.link.stop();
+      this.#encoder.stop();
+    });
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return;
+      this.link.woke();
+      this.restart();
+    }, { signal: live.signal });
+  }
+
+  #connect() {
+    const url = new URL("api/live", location.href.replace(/[?#].*/, "")), ticket = this.live.head?.ticket;
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    return new WebSocket(url, ["sightglass.live", ...(ticket ? [`ticket.${ticket}`] : [])]);
+  }
+
+  /** @param {string} state @param {string} sentence */
+  #connected(state, sentence) {
+    this.live.root.dataset.state = state;
+    this.#taken.clear();
+    this.live.notice.connect(sentence);
+    if (state !== "ready") return;
+    this.dropped = 0;
+    this.#pump();
+  }
+
+  /** Go on, and count speed and delay anew. */
+  restart() {
+    this.pace.reset();
+    this.#pump();
+  }
+
+  /** Take a frame where there is room for one, now or as soon as there is a new one. */
+  #pump() {
+    const { frozen, sources: { current } } = this.live;
+    clearTimeout(this.#timer);
+    if (frozen || document.hidden || !current || !this.link.room()) return;
+    if (current.fresh(performance.now())) this.#take(current);
+    else this.#pumpAfter(4);
+  }
+
+  /** @param {number} ms */
+  #pumpAfter(ms) {
+    this.#timer = window.setTimeout(() => this.#pump(), ms);
+  }
+
+  /** @param {import("./source.js").Source} source */
+  #take(source) {
+    const start = performance.now(), [width, height] = source.size, grab = this.#grab;
+    resize(grab.canvas, width, height);
+    const taken = source.draw(grab, start), pixels = grab.getImageData(0, 0, width, height);
+    const number = this.link.reserve(), began = performance.now();
+    this.#taken.set(number, { pixels, jpeg: null, taken, began, ms: { grab: began - start, encode: 0 } });
+    this.#encoder.encode(number, pixels, QUALITY);
+    // One more than is answered, where the model has nothing to do between two frames.
+    if (!this.#idle) return;
+    this.#idle = false;
+    this.#pump();
+  }
+
+  /** @param {number} number @param {ArrayBuffer|null} jpeg */
+  #send(number, jpeg) {
+    const frame = this.#taken.get(number);
+    if (frame) {
+      frame.ms.encode = performance.now() - frame.began;
+      frame.jpeg = jpeg;
+    }
+    this.link.frame(number, jpeg);
+  }
+
+  /** @param {import("./link.js").Answer} answer */
+  #answer(answer) {
+    const { n, ms, problem, dropped, lost } = answer.head, frame = this.#taken.get(n), { live, pace } = this;
+    for (const number of this.#taken.keys()) if (number <= n) this.#taken.delete(number);
+    pace.waited(ms.wait, dropped - this.dropped, performance.now());
+    this.dropped = dropped;
+    // Dropped frames leave too few on their way.
+    const starving = !this.link.pending;
+    this.#idle = starving || (pace.delay === 0 && ms.wait < 1);
+    clearTimeout(this.#timer);
+    if (pace.delay > 1 && !starving) this.#pumpAfter(pace.delay);
+    else this.#pump();
+    if (live.frozen || !frame) return;
+    live.notice.connect(problem);
+    if (problem) return;
+    if (lost) live.following.set(null);
+    const start = performance.now();
+    live.screen.take(frame, answer);
+    live.redraw();
+    const now = performance.now();
+    pace.shown(now, now - frame.taken);
+    live.root.dataset.shown = String(++this.#answered);
+    live.answers.update(now);
+    broadcast("frame", { taken: frame.taken, ms: { ...frame.ms, ...ms, draw: performance.now() - start } });
+  }
+}
