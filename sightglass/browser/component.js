@@ -1,5 +1,10 @@
 // Shared by all components: mounting, finding and making elements, and events between components.
 
+import { unpack } from "./unpack.js";
+
+/**
+ * @template Head @typedef {{data: Head, blobs: Uint8Array[], setStateValue: Send, setTriggerValue: Send}} Given  of each run
+ */
 /**
  * @typedef {(name: string, value: unknown) => void} Send
  * @typedef {{what: "save"|"png"|"jpg"|"link"|"settings", taken: boolean, settings?: object}} Wanted  of the first viewer of the page
@@ -18,12 +23,12 @@ export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1]
 const live = new WeakMap();
 
 /**
- * Return a component for Streamlit: mounted at first, then shown the data of each run, which Python wraps in a list.
- * @template {{parentElement: HTMLElement, data?: unknown}} Given
+ * Return a component for Streamlit: mounted at first, then shown the data of each run, which Python packed.
+ * @template Head
  * @param {string} selector of the root element
- * @param {(root: HTMLElement, gone: AbortSignal) => (given: Given) => void} mount  returns what shows the data; `gone` is
- *   aborted when the component is unmounted
- * @returns {(given: Given) => () => void} returns what unmounts it
+ * @param {(root: HTMLElement, gone: AbortSignal) => (given: Given<Head>) => void} mount  returns what shows the data; `gone`
+ *   is aborted when the component is unmounted
+ * @returns {(given: Given<Uint8Array> & {parentElement: HTMLElement}) => () => void} returns what unmounts it
  */
 export function component(selector, mount) {
   return (given) => {
@@ -33,11 +38,27 @@ export function component(selector, mount) {
       const gone = new AbortController();
       live.set(root, (instance = { gone, show: mount(root, gone.signal) }));
     }
-    instance.show(Array.isArray(given.data) ? { ...given, data: given.data[0] } : given);
+    const { head, blobs } = unpack(given.data);
+    instance.show({ ...given, data: head, blobs });
     return () => {
       instance.gone.abort();
       live.delete(root);
     };
+  };
+}
+
+/**
+ * Return a channel: it passes on what Python sent last, and again when that is asked for.
+ * @template {"texts"|"proof"} Name @param {Name} name @param {"ask"|"ask-proof"} ask
+ */
+export function channel(name, ask) {
+  /** @type {Broadcasts[Name]|null} */
+  let latest = null;
+  const send = () => latest && broadcast(name, latest);
+  onBroadcast(ask, send);
+  return (/** @type {{data: Uint8Array}} */ { data }) => {
+    latest = unpack(data).head;
+    send();
   };
 }
 

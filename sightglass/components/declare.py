@@ -25,13 +25,12 @@ def declare(name: str, script: Path, *, html: str | None = None, styles: Sequenc
     """Return what draws a component; the files are read when it is drawn for the first time.
 
     `script` has the default export, and its HTML and CSS are beside it. `styles`: more CSS, for what some components
-    have in common.
+    have in common. What draws it takes `data`, packed or to be packed.
     """
 
-    def draw(*, data: Any = None, **more: Any) -> Any:
-        # In a dict Streamlit looks for tables, and imports pandas to do so; in a list it does not. `component.js` takes
-        # it out again.
-        data = [data] if isinstance(data, dict) else data
+    def draw(*, data: Json | bytes, **more: Any) -> Any:
+        # In a dict Streamlit would look for tables, and import pandas to do so.
+        data = packed(data) if isinstance(data, dict) else data
         return _registered(name, script, html, tuple(styles))(data=data, **more)
 
     return draw

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { packed } from "./packing.js";
 
 class Node {
   children = [];
@@ -32,7 +33,7 @@ function place() {
     sent,
     show: (name, labels, chosen) =>
       show({
-        data: { name, rows: labels.map((label) => ({ label, share: 0.5, text: "50 %" })), chosen },
+        data: packed({ name, rows: labels.map((label) => ({ label, share: 0.5, text: "50 %" })), chosen }),
         parentElement,
         setStateValue: (_key, index) => sent.push([name, index]),
       }),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
+import { packed } from "./packing.js";
 
 import { followed } from "../../sightglass/components/live/answers.js";
 import { Link } from "../../sightglass/components/live/link.js";
@@ -54,13 +55,7 @@ function world() {
     speak("open");
   };
   const note = (given) => speak("message", JSON.stringify(given));
-  const answer = (n) => {
-    const text = new TextEncoder().encode(JSON.stringify({ n, sizes: [] }));
-    const data = new Uint8Array(4 + text.length);
-    new DataView(data.buffer).setUint32(0, text.length, true);
-    data.set(text, 4);
-    speak("message", data.buffer);
-  };
+  const answer = (n) => speak("message", packed({ n }).buffer);
   return { link, sockets, heard, pass, open, note, answer, speak };
 }
 

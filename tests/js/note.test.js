@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { packed } from "./packing.js";
 
 globalThis.window = new EventTarget();
 const { default: note } = await import("../../sightglass/components/note/note.js");
@@ -10,7 +11,7 @@ function opened() {
   const root = { querySelector: (what) => (what === "textarea" ? field : status) };
   const sent = [], parentElement = { querySelector: () => root };
   const given = { id: "one", most: 100, saved: "", problem: "" };
-  const show = (data) => note({ data: { ...given, ...data }, parentElement, setStateValue: (_, value) => sent.push(value) });
+  const show = (data) => note({ data: packed({ ...given, ...data }), parentElement, setStateValue: (_, value) => sent.push(value) });
   const type = (text) => {
     field.value = text;
     field.dispatchEvent(new Event("input"));

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 import sys
 import time
 import zlib
@@ -19,6 +17,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
 from sightglass.common import users
+from sightglass.common.packing import unpacked
 from sightglass.components.choices import model_picker
 from sightglass.components.picture_bar import KEY, Desk
 from sightglass.components.session import signed_in, state
@@ -46,15 +45,15 @@ class Shown:
         return [panel["title"] or panel["maps"][0]["title"] for panel in self.head["panels"]]
 
 
+def received(app: AppTest, name: str) -> list[dict[str, Any]]:
+    """What each component of a name was given."""
+    drawn = (e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith(name))
+    return [unpacked(proto.bytes)[0] for proto in drawn]
+
+
 def shown(app: AppTest) -> Shown:
     payload = next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("viewer"))
-    (length,) = struct.unpack("<I", payload[:4])
-    head = json.loads(payload[4 : 4 + length])
-    blobs, at = [], 4 + length
-    for size in head["sizes"]:
-        blobs.append(payload[at : at + size])
-        at += size
-
+    head, blobs = unpacked(payload)
     steps, grids, start = np.frombuffer(zlib.decompress(blobs[1]), "<u2"), [], 0
     for height, width in head["grids"]:
         grids.append(np.cumsum(steps[start : start + height * width].reshape(height, width), axis=1, dtype=np.uint16))
@@ -85,14 +84,12 @@ def settled(app: AppTest) -> AppTest:
 
 def headline(app: AppTest) -> str:
     """The sentence over the picture, with `{hot}` where the browser names the colour."""
-    found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("headline"))
-    return str(json.loads(found.json)[0]["text"])
+    return str(received(app, "headline")[0]["text"])
 
 
 def bar(app: AppTest) -> dict[str, Any]:
     """What the bar over the picture was given."""
-    found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("picture_bar"))
-    return dict(json.loads(found.json)[0])
+    return received(app, "picture_bar")[0]
 
 
 def act(app: AppTest, kind: str, value: Any) -> AppTest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from datetime import datetime
@@ -24,7 +23,7 @@ from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
 from sightglass.models.checkpoints import weights
 from sightglass.models.layers import Stage
-from tests.pages.conftest import act, rerun_until, session, shown, texts
+from tests.pages.conftest import act, received, rerun_until, session, shown, texts
 from tests.waits import patience
 from tests.weights import real, weight
 
@@ -448,8 +447,7 @@ def whole(app):
 
 def chosen(app) -> str:
     """The label of the row that is chosen."""
-    found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("answer_list"))
-    data = json.loads(found.json)[0]
+    data = received(app, "answer_list")[0]
     return str(data["rows"][data["chosen"]]["label"])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from sightglass.components.session.state import Navigation, Sidebar
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
 from sightglass.models import drawing
-from tests.pages.conftest import ROOT, act, bar, headline, session, shown, texts
+from tests.pages.conftest import ROOT, act, bar, headline, received, session, shown, texts
 from tests.waits import patience
 
 LINE = {"points": [0.2, 0.2, 0.8, 0.8], "width": 1 / 16, "erases": False}
@@ -24,13 +23,12 @@ OTHER = {"points": [0.8, 0.2, 0.2, 0.8], "width": 1 / 16, "erases": False}
 
 def paper(app) -> dict:
     """What the pad was given."""
-    found = [e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("canvas")]
-    assert len(found) == 1
-    return json.loads(found[0].json)[0]
+    (given,) = received(app, "canvas")
+    return given
 
 
 def pads(app) -> int:
-    return sum(e.proto.component_name.endswith("canvas") for e in app.get("bidi_component"))
+    return len(received(app, "canvas"))
 
 
 def drawn(app, turn: int, *strokes: dict):

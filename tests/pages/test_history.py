@@ -25,7 +25,7 @@ from sightglass.explain.phrases import percent
 from sightglass.history import History, Mark
 from sightglass.pages.history import files, grid
 from sightglass.pages.history.annotations import Opened
-from tests.pages.conftest import ROOT, session, shown, texts
+from tests.pages.conftest import ROOT, received, session, shown, texts
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -300,8 +300,7 @@ def test_notes_and_tags_are_kept_as_they_are_written(page, store, full):
     app = page(SCREEN, kept=id)
     app.session_state[f"history-{id}-note"] = {"typed": {"id": id, "step": "1", "text": "the roof, again"}}
     app.run()
-    note = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("note"))
-    assert json.loads(note.json)[0]["saved"] == "1", "which is what the field says"
+    assert received(app, "note")[0]["saved"] == "1", "which is what the field says"
     # What it said last comes with every run: it is not saved again over what others wrote since.
     store.annotate(id, note="the roof, and the door")
     app.run()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import struct
 
 import pytest
 from PIL import Image as Pillow
@@ -15,16 +14,14 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.views import snapshots
 from sightglass.explain import Explainer
 from sightglass.live import tickets
-from tests.pages.conftest import session, shown, texts
+from tests.pages.conftest import received, session, shown, texts
 from tests.weights import real
 
 PAGE = "pages/live.py"
 
 
 def head(app) -> dict:
-    payload = next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("_live"))
-    (length,) = struct.unpack("<I", payload[:4])
-    return json.loads(payload[4 : 4 + length])
+    return received(app, "_live")[0]
 
 
 def jpeg(name: str) -> bytes:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
-
 import pytest
 
 from sightglass.common.errors import Problem
@@ -15,7 +12,7 @@ from sightglass.history import History
 from sightglass.pages.present import ready, slides
 from sightglass.pages.present.board import KEY
 from tests.clips import clip, scene
-from tests.pages.conftest import session, texts
+from tests.pages.conftest import received, session, texts
 
 SCREEN = "pages/present/page.py"
 
@@ -40,9 +37,7 @@ def add(app, **fields):
 
 
 def board(app):
-    given = next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("deck_board"))
-    (length,) = struct.unpack("<I", given[:4])
-    return json.loads(given[4 : 4 + length])
+    return received(app, "deck_board")[0]
 
 
 def act(app, number, kind, value, of="one"):

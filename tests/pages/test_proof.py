@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from sightglass.explain import Explainer, Explanation, replay
 from sightglass.explain.faithfulness.prove import prove
 from sightglass.explain.replaying import replay_proof
 from sightglass.history import History
-from tests.pages.conftest import session, texts
+from tests.pages.conftest import received, session, texts
 
 if TYPE_CHECKING:
     from streamlit.testing.v1 import AppTest
@@ -26,8 +25,7 @@ BUTTON = "prove-it"
 
 def given(app: AppTest) -> dict[str, Any]:
     """What the panel was sent of its curves; empty while there is none."""
-    sent = (e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("proof_channel"))
-    return next((dict(json.loads(proto.json)[0]) for proto in sent), {})
+    return next(iter(received(app, "proof_channel")), {})
 
 
 def finished(app: AppTest) -> AppTest:

@@ -23,7 +23,7 @@ from sightglass.explain.similarity.similarity import similarity
 from sightglass.export import similarity_files
 from sightglass.models.demo import person_scenes
 from tests.conftest import PERSONS
-from tests.pages.conftest import session, texts
+from tests.pages.conftest import received, session, texts
 
 SCREEN = "pages/similarity.py"
 
@@ -36,8 +36,7 @@ def sent(app: AppTest) -> dict[str, Any]:
 
 
 def listed(app: AppTest) -> list[tuple[str, str]]:
-    found = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("answer_list"))
-    return [(row["label"], row["text"]) for row in json.loads(found.json)[0]["rows"]]
+    return [(row["label"], row["text"]) for row in received(app, "answer_list")[0]["rows"]]
 
 
 def test_the_picture_is_compared_with_examples_and_the_best_is_shown(page) -> None:
@@ -60,8 +59,7 @@ def test_the_picture_is_compared_with_examples_and_the_best_is_shown(page) -> No
 
 def test_another_of_the_list_and_another_question(page) -> None:
     app = page(SCREEN)
-    key = next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("answer_list"))
-    name = json.loads(key.json)[0]["name"]
+    name = received(app, "answer_list")[0]["name"]
     app.session_state[name] = {"chosen": 1}
     app.run()
     assert sent(app)["sides"][1]["name"] == listed(app)[1][0]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from sightglass.components.glossary import TERMS
 from sightglass.components.tour import STEPS
+from tests.pages.conftest import received
 
 
 def given(app) -> dict:
-    sent = (e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("tour"))
-    return next((dict(json.loads(proto.json)[0]) for proto in sent), {})
+    return next(iter(received(app, "tour")), {})
 
 
 def test_the_start_page_has_the_tour_and_a_door_to_it(page) -> None:

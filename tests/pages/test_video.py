@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ from sightglass.video import Settings, runner
 from sightglass.video.clips.clip import Clip
 from sightglass.video.results.curves import curves
 from tests.clips import clip, scene
-from tests.pages.conftest import session, texts
+from tests.pages.conftest import received, session, texts
 from tests.waits import patience
 
 SCREEN = "pages/video/page.py"
@@ -53,8 +52,8 @@ def plan(tmp_path: Path) -> Plan:
 
 def drawn(app: Any) -> dict[str, Any]:
     """What the timeline was given."""
-    (found,) = [e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith("timeline")]
-    return json.loads(found.json)[0]
+    (found,) = received(app, "timeline")
+    return found
 
 
 def test_a_first_visit_shows_the_bundled_clip_explained(page: Any) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
-
 import numpy as np
 import pytest
 
@@ -16,7 +13,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.picture.image import Image
 from sightglass.explain.whatif import edits
-from tests.pages.conftest import bar, session, shown, texts
+from tests.pages.conftest import bar, received, session, shown, texts
 
 PAGE = "pages/whatif.py"
 FRONT = {"kind": "rectangle", "points": [0.05, 0.3, 0.9, 0.6]}
@@ -29,13 +26,11 @@ def given(app, name: str):
 
 def paper(app) -> dict:
     """What the painter was given."""
-    payload = given(app, "painter").bytes
-    (length,) = struct.unpack("<I", payload[:4])
-    return json.loads(payload[4 : 4 + length])
+    return received(app, "painter")[0]
 
 
 def rows(app) -> list[dict]:
-    return json.loads(given(app, "changes").json)[0]["rows"]
+    return received(app, "changes")[0]["rows"]
 
 
 def sentence(app) -> str:

@@ -2,7 +2,6 @@
 
 import "../../../sightglass/components/session/url_state.js";
 import { component, blobOf } from "../../../sightglass/browser/component.js";
-import { unpack } from "../../../sightglass/browser/unpack.js";
 
 /**
  * @typedef {{id: string, title: string, score: string, line: string, when: string, about: string, tags: string[],
@@ -91,9 +90,8 @@ function mount(root, signal) {
     release();
   });
 
-  /** @param {{data: Uint8Array, parentElement: HTMLElement, setStateValue: Send, setTriggerValue: Send}} given */
-  return ({ data, setStateValue, setTriggerValue }) => {
-    const { head, blobs } = /** @type {{head: GridHead, blobs: Uint8Array[]}} */ (unpack(data));
+  /** @param {import("../../../sightglass/browser/component.js").Given<GridHead>} given */
+  return ({ data: head, blobs, setStateValue, setTriggerValue }) => {
     send = { setStateValue, setTriggerValue };
     if (head.id === shown) return;
     if (head.turn !== turn) chosen = new Set(head.chosen);

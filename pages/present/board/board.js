@@ -1,7 +1,6 @@
 // The slides of a deck as rows. What is typed is sent at each pause; a row that is being typed in is never overwritten.
 
 import { component, blobOf } from "../../../sightglass/browser/component.js";
-import { unpack } from "../../../sightglass/browser/unpack.js";
 import { Acts, moved, placeAt } from "./rows.js";
 
 /**
@@ -266,11 +265,10 @@ function mount(root, signal) {
     board.drop();
   });
 
-  /** @param {{data: Uint8Array, parentElement: HTMLElement, setStateValue: Send}} given */
-  return ({ data, setStateValue }) => {
-    const { head, blobs } = /** @type {{head: Head, blobs: Uint8Array[]}} */ (unpack(data));
+  /** @param {import("../../../sightglass/browser/component.js").Given<Head>} given */
+  return ({ data, blobs, setStateValue }) => {
     board.send = setStateValue;
-    board.show(head, blobs);
+    board.show(data, blobs);
   };
 }
 

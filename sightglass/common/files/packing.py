@@ -18,7 +18,7 @@ MAX_HEADER = 2**20
 def packed(head: Json, blobs: Sequence[bytes] = ()) -> bytes:
     """Pack a header and its blobs: [u32 length][JSON, padded to 4][blob][blob]…, little-endian.
 
-    The header gets `sizes`, the bytes of each blob. `components/frontend/unpack.js` takes it apart in the browser.
+    The header gets `sizes`, the bytes of each blob. `sightglass/browser/unpack.js` takes it apart in the browser.
     """
     text = json.dumps(head | {"sizes": [len(blob) for blob in blobs]}).encode()
     text += b" " * (-len(text) % 4)

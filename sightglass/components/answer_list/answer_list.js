@@ -63,7 +63,7 @@ function mount(root, signal) {
   }, signal);
   onBroadcast("ask", () => tell(), signal);
 
-  /** @param {{data: List, parentElement: HTMLElement, setStateValue: Send}} given */
+  /** @param {import("../../browser/component.js").Given<List>} given */
   return ({ data: { name, rows, chosen: index }, setStateValue }) => {
     send = setStateValue;
     // Another list, even if it looks the same: Python will not echo choices of the last one.

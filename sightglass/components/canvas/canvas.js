@@ -162,7 +162,7 @@ class Pad {
     this.#redraw();
   }
 
-  /** @param {{data: Drawing, parentElement: HTMLElement, setStateValue: Send}} given */
+  /** @param {import("../../browser/component.js").Given<Drawing>} given */
   show({ data, setStateValue }) {
     this.#send = setStateValue;
     this.#colours = { ink: data.ink, paper: data.paper };

@@ -8,7 +8,7 @@ import { component, find } from "../../browser/component.js";
 function mount(root) {
   const list = find(root, "ul");
 
-  /** @param {{data: {rows: Row[]}, parentElement: HTMLElement}} given */
+  /** @param {import("../../browser/component.js").Given<{rows: Row[]}>} given */
   return ({ data: { rows } }) => {
     while (list.children.length > rows.length) list.lastElementChild?.remove();
     while (list.children.length < rows.length) {

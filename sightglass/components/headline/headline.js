@@ -19,7 +19,7 @@ function mount(root, signal) {
     write();
   }, signal);
 
-  /** @param {{data: {text: string, hot: string}, parentElement: HTMLElement}} given */
+  /** @param {import("../../browser/component.js").Given<{text: string, hot: string}>} given */
   return ({ data }) => {
     text = data.text;
     hot ||= data.hot;

@@ -1,7 +1,7 @@
 // Live: frames of a camera or a clip go to the model one by one, and each is shown with its own map.
 
 import { blobOf, component, find, themeOf } from "../../browser/component.js";
-import { bytes, unpack } from "../../browser/unpack.js";
+import { bytes } from "../../browser/unpack.js";
 import { listColormaps } from "../viewer/controls.js";
 import { defaults, keep, recalled } from "../viewer/settings.js";
 import { Answers } from "./answers.js";
@@ -14,7 +14,6 @@ import { Screen } from "./screen.js";
 import { Sources } from "./source.js";
 
 /**
- * @typedef {import("../../browser/component.js").Send} Send
  * @typedef {{choice: {model: string, method: string, options: object}, ticket: string, place: string, stills: string,
  *   said: string, saves: boolean, colormaps: import("../viewer/controls.js").Colormap[], height: number}} Head  place: the
  *   page that a frame can be opened on; stills: names the clip's pictures; said: what became of a snapshot; saves: on the server
@@ -30,7 +29,7 @@ export class Live {
   /** Whether the plain frame is shown for as long as a button is held. */
   held = false;
   #theme = { dark: false, font: "sans-serif" };
-  send = /** @type {Send} */ (() => {});
+  send = /** @type {import("../../browser/component.js").Send} */ (() => {});
 
   /** @param {HTMLElement} root @param {AbortSignal} signal */
   constructor(root, signal) {
@@ -55,9 +54,9 @@ export class Live {
     signal.addEventListener("abort", () => this.recorder.stop());
   }
 
-  /** Take what Python sent. @param {{data: Uint8Array, setTriggerValue: Send}} given */
-  async show({ data, setTriggerValue }) {
-    const { head, blobs } = /** @type {{head: Head, blobs: Uint8Array[]}} */ (unpack(data)), before = this.head;
+  /** Take what Python sent. @param {import("../../browser/component.js").Given<Head>} given */
+  async show({ data: head, blobs, setTriggerValue }) {
+    const before = this.head;
     this.head = head;
     this.send = setTriggerValue;
     this.#theme = themeOf(this.root);
@@ -128,5 +127,5 @@ export class Live {
 
 export default component(".live", (root, gone) => {
   const live = new Live(root, gone);
-  return (given) => void live.show(/** @type {{data: Uint8Array, setTriggerValue: Send, parentElement: HTMLElement}} */ (given));
+  return live.show.bind(live);
 });

@@ -1,13 +1,12 @@
 // Arrows, circles and text over a picture. Python is told of each step at once; it saves it and redraws nothing.
 
 import { component, find, onResize } from "../../browser/component.js";
-import { unpack } from "../../browser/unpack.js";
 import { Board } from "./board.js";
 import { INKS } from "./figure.js";
 import { wireKeys, wirePointer } from "./hand.js";
 import { TOOLS } from "./list.js";
 
-/** @typedef {import("./shapes.js").Mark} Mark @typedef {import("../../browser/component.js").Send} Send */
+/** @typedef {import("./shapes.js").Mark} Mark */
 
 const INK_NAMES = { accent: "Teal ink", light: "White ink", dark: "Black ink" };
 
@@ -49,11 +48,10 @@ function mount(root, signal) {
   onResize(root, () => board.fit(), signal);
   signal.addEventListener("abort", () => board.close());
 
-  /** @param {{data: Uint8Array, parentElement: HTMLElement, setStateValue: Send}} given */
-  return ({ data, setStateValue }) => {
-    const { head, blobs } = /** @type {{head: import("./board.js").BoardHead, blobs: Uint8Array[]}} */ (unpack(data));
+  /** @param {import("../../browser/component.js").Given<import("./board.js").BoardHead>} given */
+  return ({ data, blobs, setStateValue }) => {
     board.send = setStateValue;
-    board.open(head, blobs[0]);
+    board.open(data, blobs[0]);
   };
 }
 

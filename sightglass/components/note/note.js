@@ -38,7 +38,7 @@ function mount(root, signal) {
   window.addEventListener("pagehide", flush, { signal });
   signal.addEventListener("abort", flush);
 
-  /** @param {{data: Data, parentElement: HTMLElement, setStateValue: Send}} given */
+  /** @param {import("../../browser/component.js").Given<Data>} given */
   return ({ data, setStateValue }) => {
     send = setStateValue;
     field.maxLength = data.most;

@@ -44,7 +44,7 @@ function mount(root, signal) {
   observer.observe(document.body, { childList: true, subtree: true });
   signal.addEventListener("abort", () => observer.disconnect());
 
-  /** @param {{data: {text: string, links: string[]}, parentElement: HTMLElement}} given */
+  /** @param {import("../../browser/component.js").Given<{text: string, links: string[]}>} given */
   return ({ data }) => {
     root.textContent = data.text;
     links = data.links;

@@ -3,7 +3,6 @@
 import { contextOf, density, resize } from "../../browser/canvas.js";
 import { ARROWS, blobOf, component, find, onResize, onceAFrame } from "../../browser/component.js";
 import { KeyPen, wireHands } from "../../browser/hands.js";
-import { unpack } from "../../browser/unpack.js";
 import { BROWSER, post } from "../../browser/post.js";
 import { Canvases } from "./canvases.js";
 import { Edits, Hand, corners, described } from "./edits.js";
@@ -12,7 +11,7 @@ import { Edits, Hand, corners, described } from "./edits.js";
  * @typedef {import("./edits.js").Tool} Tool @typedef {import("./edits.js").Fill} Fill
  * @typedef {import("./edits.js").Edit} Edit @typedef {import("./edits.js").Corners} Corners @typedef {import("../../browser/component.js").Send} Send
  * @typedef {{id: string, name: string, size: [number, number], mean: number[], hottest: Corners[], turn: number,
- *   edit: Edit}} Given
+ *   edit: Edit}} Head
  */
 
 /** Milliseconds from a change to its message while the hand is still down; a finished stroke is sent at once. */
@@ -270,9 +269,8 @@ class Painter {
     return true;
   }
 
-  /** @param {{data: Uint8Array, parentElement: HTMLElement, setStateValue: Send}} given */
-  show({ data, setStateValue }) {
-    const { head, blobs } = /** @type {{head: Given, blobs: Uint8Array[]}} */ (unpack(data));
+  /** @param {import("../../browser/component.js").Given<Head>} given */
+  show({ data: head, blobs, setStateValue }) {
     this.#send = setStateValue;
     this.#hottest = head.hottest;
     if (head.id !== this.#id) this.#open(head, blobs);
@@ -288,7 +286,7 @@ class Painter {
     this.#send("edit", { id: this.#id, turn, edit: this.#edit() });
   }
 
-  /** Take another picture. @param {Given} head @param {Uint8Array[]} blobs */
+  /** Take another picture. @param {Head} head @param {Uint8Array[]} blobs */
   #open(head, blobs) {
     // On the server a restart forgets them, this page does not.
     const edits = made.get(head.id) ?? new Edits(head.edit);

@@ -2,7 +2,7 @@
 
 import { OPACITY } from "../../common/style.js";
 import { ARROWS, component, find, fractionOf, blobOf, keepStored, onResize, onceAFrame, stored, svgElement, themeOf } from "../../browser/component.js";
-import { bytes, grids, inflate, unpack } from "../../browser/unpack.js";
+import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { differenceGradient } from "../../browser/table.js";
 import { asHeat, beside, best, cellBox, cellUnder, columnsOf, placeOf, similarTo, sizes } from "./cells.js";
 import { PairPicture } from "./picture.js";
@@ -232,9 +232,8 @@ class Pairs {
     find(this.root, ".high").textContent = words.high;
   }
 
-  /** @param {{data: Uint8Array, parentElement: HTMLElement}} given */
-  show({ data }) {
-    const { head, blobs } = /** @type {{head: PairsHead, blobs: Uint8Array[]}} */ (unpack(data));
+  /** @param {import("../../browser/component.js").Given<PairsHead>} given */
+  show({ data: head, blobs }) {
     this.#dark = themeOf(this.root).dark;
     if (this.#head?.id === head.id) this.#redraw();
     else this.#load(head, blobs);

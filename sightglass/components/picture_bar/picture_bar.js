@@ -98,7 +98,7 @@ class Bar {
     setTimeout(() => find(this.root, ".said").textContent === RESTARTED && this.#say(""), RESTARTED_MS);
   }
 
-  /** @param {{data: Data, parentElement: HTMLElement, setStateValue: Send}} given */
+  /** @param {import("../../browser/component.js").Given<Data>} given */
   show({ data, setStateValue }) {
     const { root } = this, before = this.#data, first = !before;
     // Each upload uses up an uploader.

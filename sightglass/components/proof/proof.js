@@ -3,7 +3,6 @@
 import { broadcast, component, find, blobOf, onBroadcast, onceAFrame, onResize, svgElement } from "../../browser/component.js";
 import { layOut } from "../../browser/canvas.js";
 import { fitted } from "../../browser/geometry.js";
-import { unpack } from "../../browser/unpack.js";
 import { Composer } from "../../browser/compose.js";
 import { across, down, drawCurves, markAt, percent, sampleOf, scoreAt, stepAt, writtenAt } from "../../browser/curves.js";
 
@@ -191,9 +190,8 @@ class Panel {
     menu.value = this.#filling;
   }
 
-  /** @param {Uint8Array} data */
-  async show(data) {
-    const { head, blobs: [file, soft, order] } = unpack(data), given = /** @type {Head} */ (head);
+  /** @param {import("../../browser/component.js").Given<Head>} run */
+  async show({ data: given, blobs: [file, soft, order] }) {
     if (given.id === this.#head?.id) return;
     [this.#head, this.#proof] = [given, null];
     const [picture, blurred] = await Promise.all([file, soft].map((bytes) => createImageBitmap(blobOf(bytes))));
@@ -202,13 +200,6 @@ class Panel {
     this.#sized();
     broadcast("ask-proof", null);
   }
-}
-
-/** @param {HTMLElement} root @param {AbortSignal} signal */
-function mount(root, signal) {
-  const panel = new Panel(root, signal);
-  /** @param {{data: Uint8Array, parentElement: HTMLElement}} given */
-  return ({ data }) => void panel.show(data);
 }
 
 /** @param {Curve} curve */
@@ -238,4 +229,7 @@ function element(kind, words, name = "") {
   return Object.assign(document.createElement(kind), { textContent: words, className: name });
 }
 
-export default component(".proof", mount);
+export default component(".proof", (root, signal) => {
+  const panel = new Panel(root, signal);
+  return panel.show.bind(panel);
+});

@@ -15,7 +15,7 @@ function mount(root, signal) {
     find(root, ".said").textContent = words;
   }, signal);
 
-  /** @param {{data: {quiet?: boolean}, parentElement: HTMLElement, setStateValue: import("../../browser/component.js").Send}} given */
+  /** @param {import("../../browser/component.js").Given<{quiet?: boolean}>} given */
   return ({ data, setStateValue }) => {
     /** @type {Wanted} */
     const wanted = { what: "settings", taken: false };

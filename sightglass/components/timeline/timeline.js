@@ -138,7 +138,7 @@ function mount(root, signal) {
     follow();
   }, signal);
 
-  /** @param {{data: Timeline, parentElement: HTMLElement, setTriggerValue: Send}} given */
+  /** @param {import("../../browser/component.js").Given<Timeline>} given */
   return ({ data, setTriggerValue }) => {
     send = setTriggerValue;
     const fresh = JSON.stringify(data);

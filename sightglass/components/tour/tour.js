@@ -61,8 +61,8 @@ class Tour {
     signal.addEventListener("abort", () => cancelAnimationFrame(this.#frame));
   }
 
-  /** @param {Data} data */
-  show(data) {
+  /** @param {import("../../browser/component.js").Given<Data>} given */
+  show({ data }) {
     const asked = this.#data.steps.length && data.clicks !== this.#data.clicks;
     const begins = this.#data.steps.length ? -1 : first(localStorage, sessionStorage, navigator.webdriver);
     this.#data = data;
@@ -150,11 +150,7 @@ class Tour {
   }
 }
 
-/** @param {HTMLElement} root @param {AbortSignal} signal */
-function mount(root, signal) {
+export default component(".tour", (root, signal) => {
   const tour = new Tour(root, signal);
-  /** @param {{data: Data, parentElement: HTMLElement}} given */
-  return ({ data }) => tour.show(data);
-}
-
-export default component(".tour", mount);
+  return tour.show.bind(tour);
+});

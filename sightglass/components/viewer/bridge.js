@@ -1,7 +1,7 @@
 // Between Python and the viewer: payloads and files come in; regions, clicks and requests go out.
 
 import { blobOf, broadcast, download, themeOf } from "../../browser/component.js";
-import { grids, inflate, unpack } from "../../browser/unpack.js";
+import { grids, inflate } from "../../browser/unpack.js";
 import { createMap, peakOf } from "../../browser/draw.js";
 import { WHOLE, around } from "../../browser/geometry.js";
 import { FIRST_MS } from "./painter.js";
@@ -35,9 +35,9 @@ export class Bridge {
     this.prefetched = createPrefetch(signal);
   }
 
-  /** Show what Python sent. @param {Uint8Array} data */
-  async show(data) {
-    const { store, root, painter, display } = this, { head, blobs } = /** @type {{head: Head, blobs: Uint8Array[]}} */ (unpack(data));
+  /** Show what Python sent. @param {Head} head @param {Uint8Array[]} blobs */
+  async show(head, blobs) {
+    const { store, root, painter, display } = this;
     Object.assign(store, themeOf(root));
     this.#coming = head.id;
     if (store.head.id === head.id) {

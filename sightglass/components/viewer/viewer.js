@@ -7,8 +7,6 @@ import { Input } from "./input.js";
 import { Painter } from "./painter.js";
 import { Store } from "./store.js";
 
-/** @typedef {{data: Uint8Array, parentElement: HTMLElement} & Store["send"]} Given */
-
 /** @param {HTMLElement} root @param {AbortSignal} signal */
 function mount(root, signal) {
   const store = new Store((done) => {
@@ -36,10 +34,10 @@ function mount(root, signal) {
     for (const filled of [".panels", ".colormap"]) find(root, filled).replaceChildren();
   });
 
-  /** @param {Given} given */
-  return ({ data, setStateValue, setTriggerValue }) => {
+  /** @param {import("../../browser/component.js").Given<import("./store.js").Head>} given */
+  return ({ data, blobs, setStateValue, setTriggerValue }) => {
     store.send = { setStateValue, setTriggerValue };
-    bridge.show(data);
+    bridge.show(data, blobs);
   };
 }
 

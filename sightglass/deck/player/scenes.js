@@ -18,17 +18,16 @@ import { Picture } from "../../browser/picture.js";
  *   file: the picture's; colormaps: those to choose from
  * @typedef {{lut: Uint8Array, hot: string}} Colours
  * @typedef {{id: string, slide: number, start: boolean, title: string, scenes: Scene[], blobs: Uint8Array[], colormaps: Map<string, Colours>}} Deck
+ * @typedef {{id: string, slide: number, start: boolean, title: string,
+ *   colormaps: {name: string, uniform: boolean, hot: string, lut: string}[]}} DeckHead
  * @typedef {{picture: Picture, maps: import("../../browser/draw.js").HeatMap[][]}} Decoded  maps: of each panel
  * @typedef {{name: string, answers: [string, number][], maps: SceneMap[], boxes: [number[], string, number][]}} PackedPanel
  * @typedef {Omit<Scene, "file"|"clip"|"panels"|"colormaps"> & {picture: number|null, clip: number|null, panels: PackedPanel[]}} PackedScene
  */
 
-/** Take apart what `sightglass.deck.html_file.player_data` packed. @param {Uint8Array} data @returns {Deck} */
-export function readDeck(data) {
-  const outer = unpack(data);
-  const { id, slide, start, title, colormaps } = /** @type {{id: string, slide: number, start: boolean, title: string,
-    colormaps: {name: string, uniform: boolean, hot: string, lut: string}[]}} */ (outer.head);
-  const inner = unpack(outer.blobs[0]), { scenes } = /** @type {{scenes: PackedScene[]}} */ (inner.head);
+/** Take apart what `sightglass.deck.html_file.player_data` packed. @param {DeckHead} head @param {Uint8Array} data @returns {Deck} */
+export function readDeck({ id, slide, start, title, colormaps }, data) {
+  const inner = unpack(data), { scenes } = /** @type {{scenes: PackedScene[]}} */ (inner.head);
   const uniform = colormaps.filter((one) => one.uniform).map(({ name }) => name);
   const luts = new Map(colormaps.map(({ name, lut, hot }) => [name, { lut: bytes(lut), hot }]));
   const read = scenes.map((one) => sceneOf(one, inner.blobs, uniform, luts));

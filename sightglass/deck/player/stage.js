@@ -12,7 +12,7 @@ import { act, begin, reached, stepOf } from "./state.js";
 
 /**
  * @typedef {import("./state.js").State} State @typedef {import("./state.js").Action} Action
- * @typedef {{data: Uint8Array, parentElement: HTMLElement, setStateValue: import("../../browser/component.js").Send}} Given
+ * @typedef {import("../../browser/component.js").Given<import("./scenes.js").DeckHead>} Given
  */
 
 /** Milliseconds after the pointer rested that the bar goes, and after a slider did that a map is drawn finely. */
@@ -169,9 +169,10 @@ export class Stage {
     this.#draw();
   }
 
-  /** @param {Uint8Array} data */
-  show(data) {
-    const deck = readDeck(data), given = this.#given, before = this.#state;
+  /** @param {Given} run */
+  show({ data, blobs, setStateValue }) {
+    this.send = setStateValue;
+    const deck = readDeck(data, blobs[0]), given = this.#given, before = this.#state;
     this.#given = deck.slide;
     if (deck.id === this.#deck?.id) {
       if (given === deck.slide || before?.slide === deck.slide) return;
@@ -266,11 +267,7 @@ export class Stage {
 /** @param {HTMLElement} root @param {AbortSignal} signal */
 export function mount(root, signal) {
   const stage = new Stage(root, signal);
-  /** @param {Given} given */
-  return ({ data, setStateValue }) => {
-    stage.send = setStateValue;
-    stage.show(data);
-  };
+  return stage.show.bind(stage);
 }
 
 export default component(".stage", mount);

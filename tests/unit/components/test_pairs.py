@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from sightglass.common.packing import unpacked
 from sightglass.components import pairs as component
 from sightglass.explain import Explainer
 from sightglass.explain.similarity.similarity import similarity
@@ -18,12 +17,7 @@ from tests.conftest import asset
 def test_what_is_sent_is_what_was_found(bus: Path) -> None:
     found = similarity(Explainer("efficientnet-lite0"), bus, asset("ultralytics", "assets", "zidane.jpg"))
     payload = component.pack(found, ("one", "two"), "line", height=400)
-    (length,) = struct.unpack("<I", payload[:4])
-    head = json.loads(payload[4 : 4 + length])
-    at, blobs = 4 + length, []
-    for size in head["sizes"]:
-        blobs.append(payload[at : at + size])
-        at += size
+    head, blobs = unpacked(payload)
     steps, start = np.frombuffer(zlib.decompress(blobs[2]), "<u2"), 0
     shapes = [*(side["shape"] for side in head["sides"]), head["cells"]]
     for (h, w), expected in zip(shapes, (found.query.signed, found.gallery.signed, found.matches.scores), strict=True):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-import struct
 import zlib
 from dataclasses import replace
 
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sightglass.common.packing import unpacked
 from sightglass.components.viewer import Box, Map, Panel, Scene, pack, replies
 from sightglass.components.viewer.payload import raw_range, scaling
 from sightglass.explain.rendering.render import paint
@@ -39,8 +38,8 @@ def heat(title: str = "bus", raw: tuple[float, float] | None = (0.0, 0.5), **mor
 
 
 def opened(parcel: bytes) -> tuple[dict, bytes]:
-    (length,) = struct.unpack("<I", parcel[:4])
-    return json.loads(parcel[4 : 4 + length]), parcel[4 + length :]
+    head, blobs = unpacked(parcel)
+    return head, b"".join(blobs)
 
 
 def sent(bits: bytes, level: int | None = 6) -> str:
@@ -193,6 +192,6 @@ def test_a_box_says_only_what_is_not_as_usual():
     corners = ((1.0, 0.0), (2.0, 1.0), (1.0, 2.0), (0.0, 1.0))
     boxes = [Box(WHOLE, "plain"), Box(WHOLE, "odd", 1, tag="?", dashed=True, corners=corners)]
     payload = pack(Scene(black, "black", [Panel()], boxes))[1]
-    plain, odd = json.loads(payload[4 : 4 + struct.unpack("<I", payload[:4])[0]])["boxes"]
+    plain, odd = unpacked(payload)[0]["boxes"]
     assert set(plain) == {"xyxy", "label", "index"}
     assert (odd["tag"], odd["dashed"], odd["corners"]) == ("?", True, [list(corner) for corner in corners])

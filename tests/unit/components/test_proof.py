@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
-import struct
 import zipfile
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -15,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from sightglass.common.packing import unpacked
 from sightglass.components.proof import payload
 from sightglass.components.session.jobs import proof_job
 from sightglass.components.views import exports
@@ -35,13 +33,6 @@ if TYPE_CHECKING:
 
     from sightglass.components.saving import Files
     from sightglass.explain.explanation import Explanation
-
-
-def unpacked(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
-    (length,) = struct.unpack("<I", data[:4])
-    head = json.loads(data[4 : 4 + length])
-    ends = np.cumsum([4 + length, *head["sizes"]])
-    return head, [data[start:end] for start, end in pairwise(ends)]
 
 
 def picture(file: bytes) -> np.ndarray:
