@@ -1,4 +1,4 @@
-// Shared by all components: mounting, finding and making elements, and events between components.
+// Shared by all components: mounting, finding elements, files, and events between components.
 
 import { unpack } from "./unpack.js";
 
@@ -139,13 +139,6 @@ export function download(blob, name) {
   const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
-
-/** @param {string} name @param {Record<string, string|number>} attributes */
-export function svgElement(name, attributes) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, String(value));
-  return node;
 }
 
 /** Whether the page is dark, and its font. @param {Element} root */

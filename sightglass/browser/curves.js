@@ -1,6 +1,6 @@
 // The answer over the share that is hidden or kept: curves as paths, their values, and what a chart says of them.
 
-import { svgElement } from "./component.js";
+import { svgElement, svgText } from "./elements.js";
 
 /**
  * @typedef {{name: string, title: string, filling: string, hidden: number[], kept: number[]}} Curve  scores at equal steps
@@ -123,19 +123,12 @@ function axes(top, way, frame) {
   for (let i = 0; i <= rows; i++) {
     const score = (top * i) / rows, y = down(score, top, frame);
     nodes.push(svgElement("line", { class: i ? "grid" : "axis", x1: frame.left, x2: frame.width - frame.right, y1: y, y2: y }));
-    nodes.push(text(percent(score), frame.left - 8, y + 4, "end"));
+    nodes.push(svgText(percent(score), frame.left - 8, y + 4, "end"));
   }
   const step = frame.width < 340 ? 50 : 25;
   for (let share = 0; share <= 100; share += step) {
-    nodes.push(text(`${share}${NBSP}%`, across(share / 100, frame), y0 + 18, share ? (share === 100 ? "end" : "middle") : "start"));
+    nodes.push(svgText(`${share}${NBSP}%`, across(share / 100, frame), y0 + 18, share ? (share === 100 ? "end" : "middle") : "start"));
   }
-  nodes.push(text(way === "hidden" ? "hidden, hottest first" : "kept, hottest first", across(0.5, frame), y0 + 36, "middle"));
+  nodes.push(svgText(way === "hidden" ? "hidden, hottest first" : "kept, hottest first", across(0.5, frame), y0 + 36, "middle"));
   return nodes;
-}
-
-/** @param {string} words @param {number} x @param {number} y @param {string} anchor */
-function text(words, x, y, anchor) {
-  const node = svgElement("text", { x, y, "text-anchor": anchor });
-  node.textContent = words;
-  return node;
 }

@@ -7,14 +7,12 @@ be held. Its Content-Security-Policy forbids every request.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from sightglass.browser import joined
 from sightglass.common.files.packing import packed
 from sightglass.deck import layout, payload
 from sightglass.explain.rendering.colormaps import tables
@@ -39,7 +37,7 @@ def deck_html(scenes: Sequence[Scene], title: str) -> bytes:
     page = offline_page.fill(
         "deck/deck.html",
         ["browser/shared.css", "deck/player/stage.css", "deck/deck.css"],
-        code=_script(),
+        "deck/player/offline.js",
         clips=True,
         title=title,
         stage=Markup((PLAYER / "stage.html").read_text("utf-8")),
@@ -57,8 +55,3 @@ def player_data(scenes: bytes, *, title: str = "", slide: int = 0, start: bool =
     digest.update(title.encode())
     head = {"id": digest.hexdigest(), "title": title, "slide": slide, "start": start, "colormaps": tables()}
     return packed(head, [scenes])
-
-
-@functools.cache
-def _script() -> str:
-    return joined(PLAYER / "offline.js")

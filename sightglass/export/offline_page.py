@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from sightglass.browser import joined
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -28,17 +30,17 @@ def fill(
     style: str | Sequence[str],
     script: str | Sequence[str] = (),
     *,
-    code: str = "",
     clips: bool = False,
     **values: Any,
 ) -> str:
-    """Return the page of a template; it gets `policy`, `style`, `script` (files, joined) and the values.
+    """Return the page of a template; it gets `policy`, `style`, `script` (files, joined with what they import) and the
+    values.
 
-    All names are paths inside the package, such as `batch/report.html`.
-
-    `code`: the script itself, instead of files. `clips`: the page plays videos that its script makes of its own data.
+    All names are paths inside the package, such as `batch/report.html`. `clips`: the page plays videos that its script
+    makes of its own data.
     """
-    css, js = _joined(style), code or _joined(script)
+    css = "\n".join(path.read_text("utf-8") for path in _paths(style))
+    js = joined(*_paths(script))
     allowed = f"; script-src '{_hash(js)}'" if js else ""
     policy = (
         f"default-src 'none'; img-src data:{'; media-src blob:' if clips else ''}; style-src '{_hash(css)}'{allowed}"
@@ -48,9 +50,8 @@ def fill(
     return f"{page}\n"
 
 
-def _joined(names: str | Sequence[str]) -> str:
-    listed = [names] if isinstance(names, str) else names
-    return "\n".join((_PACKAGE / name).read_text("utf-8") for name in listed)
+def _paths(names: str | Sequence[str]) -> list[Path]:
+    return [_PACKAGE / name for name in ([names] if isinstance(names, str) else names)]
 
 
 def data_url(data: bytes, kind: str) -> str:

@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { across, clock, frameOf, momentAt, nextMoment, pathOf, stepOf, timeAt, topArea } from "../../sightglass/components/timeline/chart.js";
+import { clock, frameOf, momentAt, nextMoment, stepOf, timeAt, topArea, traceOf, xOf } from "../../sightglass/components/timeline/chart.js";
 
 const frame = frameOf(500);
 const moments = [1.5, 3, 7.25].map((seconds, i) => ({ seconds, frame: i, kind: "answer", words: "" }));
 
 test("a place on the chart is the time that is drawn there", () => {
-  for (const time of [0, 0.04, 3.3, 10]) assert.ok(Math.abs(timeAt(across(time, 10, frame), 10, frame) - time) < 1e-9);
+  for (const time of [0, 0.04, 3.3, 10]) assert.ok(Math.abs(timeAt(xOf(time, 10, frame), 10, frame) - time) < 1e-9);
   assert.equal(timeAt(-50, 10, frame), 0);
   assert.equal(timeAt(5000, 10, frame), 10);
-  assert.equal(across(99, 10, frame), frame.width - frame.right);
+  assert.equal(xOf(99, 10, frame), frame.width - frame.right);
 });
 
 test("keys lead to the moment before and after, and nowhere behind the last", () => {
@@ -24,13 +24,13 @@ test("keys lead to the moment before and after, and nowhere behind the last", ()
 
 test("a line is broken where an object was not seen, and where there was no map", () => {
   const steps = (from, to, area = 0.1) => Array.from({ length: to - from }, (_, i) => [(from + i) / 10, 0.5, area]);
-  const whole = pathOf(steps(0, 100), 1, 1, 10, frame, frame.rows[0]);
+  const whole = traceOf(steps(0, 100), 1, 1, 10, frame, frame.rows[0]);
   assert.equal(whole.match(/M/g).length, 1);
-  const gap = pathOf([...steps(0, 30), ...steps(60, 100)], 1, 1, 10, frame, frame.rows[0]);
+  const gap = traceOf([...steps(0, 30), ...steps(60, 100)], 1, 1, 10, frame, frame.rows[0]);
   assert.equal(gap.match(/M/g).length, 2);
-  const without = pathOf([...steps(0, 30), ...steps(30, 32, null), ...steps(32, 50)], 2, 1, 10, frame, frame.rows[1]);
+  const without = traceOf([...steps(0, 30), ...steps(30, 32, null), ...steps(32, 50)], 2, 1, 10, frame, frame.rows[1]);
   assert.equal(without.match(/M/g).length, 2);
-  assert.equal(pathOf(steps(0, 5, null), 2, 1, 10, frame, frame.rows[1]), "");
+  assert.equal(traceOf(steps(0, 5, null), 2, 1, 10, frame, frame.rows[1]), "");
 });
 
 test("times are written as a clock shows them, on a grid that is neither crowded nor bare", () => {

@@ -1,7 +1,8 @@
 // Saved records as pictures in a grid: one can be opened, several can be selected. The browser holds the selection.
 
 import "../../../sightglass/components/session/url_state.js";
-import { component, blobOf } from "../../../sightglass/browser/component.js";
+import { blobOf, component } from "../../../sightglass/browser/component.js";
+import { icon, make } from "../../../sightglass/browser/elements.js";
 
 /**
  * @typedef {{id: string, title: string, score: string, line: string, when: string, about: string, tags: string[],
@@ -11,21 +12,6 @@ import { component, blobOf } from "../../../sightglass/browser/component.js";
  */
 
 const WAIT_MS = 120;
-
-/** @param {string} name @param {string} text @param {string} [kind] */
-function element(name, text, kind = "") {
-  const node = document.createElement(name);
-  node.className = kind;
-  node.textContent = text;
-  return node;
-}
-
-/** @param {string} name */
-function icon(name) {
-  const node = element("span", name, "icon");
-  node.setAttribute("aria-hidden", "true");
-  return node;
-}
 
 /** @param {HTMLElement} root @param {AbortSignal} signal */
 function mount(root, signal) {
@@ -46,30 +32,25 @@ function mount(root, signal) {
 
   /** @param {Tile} tile @param {Uint8Array} picture */
   function tileOf(tile, picture) {
-    const node = element("div", "", "tile"), open = document.createElement("button"), said = element("div", "", "said");
+    const frame = make("span", "frame"), head = make("span", "head", "", [make("b", "", tile.title), make("span", "score", tile.score)]);
+    const open = make("button", "open", "", [frame, head, make("span", "line", tile.line)]), box = make("input");
+    const label = make("label", "pick", "", [box]), node = make("div", "tile", "", [open, label]);
     node.dataset.id = tile.id;
     node.setAttribute("role", "listitem");
     open.type = "button";
-    open.className = "open";
     open.title = tile.about;
-    const frame = element("span", "", "frame");
     if (picture.length) {
       const url = URL.createObjectURL(blobOf(picture));
       urls.push(url);
-      frame.append(Object.assign(document.createElement("img"), { src: url, alt: "", decoding: "async" }));
+      frame.append(Object.assign(make("img"), { src: url, alt: "", decoding: "async" }));
     } else frame.append(icon("broken_image"));
-    const head = element("span", "", "head");
-    head.append(element("b", tile.title), element("span", tile.score, "score"));
-    open.append(frame, head, element("span", tile.line, "line"));
-    const label = element("label", "", "pick"), box = Object.assign(document.createElement("input"), { type: "checkbox" });
+    box.type = "checkbox";
     label.title = "Select, to compare or delete";
     box.checked = chosen.has(tile.id);
     box.setAttribute("aria-label", `Select: ${tile.about}`);
-    label.append(box);
-    said.append(element("span", tile.when, "when"), ...tile.tags.map((tag) => element("span", tag, "tag")));
-    if (tile.marks) said.append(icon("draw"));
-    node.append(open, label, said);
-    if (tile.damaged || tile.note) node.append(element("div", tile.damaged || tile.note, tile.damaged ? "damaged" : "note"));
+    const tags = tile.tags.map((tag) => make("span", "tag", tag)), marks = tile.marks ? [icon("draw")] : [];
+    node.append(make("div", "said", "", [make("span", "when", tile.when), ...tags, ...marks]));
+    if (tile.damaged || tile.note) node.append(make("div", tile.damaged ? "damaged" : "note", tile.damaged || tile.note));
     node.classList.toggle("chosen", box.checked);
     open.addEventListener("click", () => send.setTriggerValue("open", tile.id));
     box.addEventListener("change", () => {

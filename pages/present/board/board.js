@@ -1,6 +1,7 @@
 // The slides of a deck as rows. What is typed is sent at each pause; a row that is being typed in is never overwritten.
 
-import { component, blobOf } from "../../../sightglass/browser/component.js";
+import { blobOf, component } from "../../../sightglass/browser/component.js";
+import { icon, make } from "../../../sightglass/browser/elements.js";
 import { Acts, moved, placeAt } from "./rows.js";
 
 /**
@@ -17,27 +18,9 @@ const PAUSE_MS = 500;
 /** @type {Field[]} */
 const FIELDS = ["title", "sentence", "notes"];
 
-/**
- * @template {keyof HTMLElementTagNameMap} Name
- * @param {Name} name @param {object} [properties] @param {(Node|string)[]} [children] @returns {HTMLElementTagNameMap[Name]}
- */
-function element(name, properties = {}, children = []) {
-  const node = document.createElement(name);
-  Object.assign(node, properties);
-  node.append(...children);
-  return node;
-}
-
-/** @param {string} name */
-function icon(name) {
-  const node = element("span", { className: "icon", textContent: name });
-  node.setAttribute("aria-hidden", "true");
-  return node;
-}
-
 /** @param {string} sign @param {string} label @param {string} className @param {(event: Event) => void} [press] */
 function iconButton(sign, label, className, press) {
-  const node = element("button", { type: "button", className, title: label }, [icon(sign)]);
+  const node = Object.assign(make("button", className, "", [icon(sign)]), { type: "button", title: label });
   node.setAttribute("aria-label", label);
   if (press) node.addEventListener("click", press);
   return node;
@@ -93,13 +76,13 @@ class Texts {
 
 /** @param {Row} row @param {Uint8Array} picture @param {Record<string, number>} limits @param {Hands} hands */
 function rowOf(row, picture, limits, hands) {
-  const title = element("input", { type: "text", className: "title", placeholder: "Title", maxLength: limits.title });
-  const sentence = element("textarea", { rows: 2, placeholder: "A sentence", maxLength: limits.sentence });
-  const notes = element("textarea", { rows: 4, placeholder: "What you want to say", maxLength: limits.notes });
+  const title = Object.assign(make("input", "title"), { type: "text", placeholder: "Title", maxLength: limits.title });
+  const sentence = Object.assign(make("textarea"), { rows: 2, placeholder: "A sentence", maxLength: limits.sentence });
+  const notes = Object.assign(make("textarea"), { rows: 4, placeholder: "What you want to say", maxLength: limits.notes });
   title.setAttribute("aria-label", "Title of the slide");
   sentence.setAttribute("aria-label", "Sentence of the slide");
   notes.setAttribute("aria-label", "Speaker's notes");
-  const node = element("li", { className: "row" });
+  const node = make("li", "row");
   node.dataset.id = row.id;
   const handle = iconButton("drag_indicator", "Move this slide: drag it, or press the arrow keys", "handle");
   handle.addEventListener("pointerdown", (event) => hands.drag(event, node));
@@ -110,23 +93,17 @@ function rowOf(row, picture, limits, hands) {
     event.stopPropagation();
     hands.move(row.id, by, handle);
   });
-  const play = element("button", { type: "button", className: "thumb", title: "Present from this slide" });
+  const play = Object.assign(make("button", "thumb"), { type: "button", title: "Present from this slide" });
   play.setAttribute("aria-label", "Present from this slide");
   play.addEventListener("click", () => hands.act("play", row.id));
-  if (picture.length) play.append(element("img", { src: URL.createObjectURL(blobOf(picture)), alt: "", decoding: "async" }));
+  if (picture.length) play.append(Object.assign(make("img"), { src: URL.createObjectURL(blobOf(picture)), alt: "", decoding: "async" }));
   else play.append(icon("notes"));
   const up = iconButton("arrow_upward", "Move up", "up", () => hands.move(row.id, -1, up));
   const down = iconButton("arrow_downward", "Move down", "down", () => hands.move(row.id, 1, down));
   const remove = iconButton("delete", "Delete this slide", "remove", () => hands.act("remove", row.id));
-  const more = element("details", {}, [element("summary", { textContent: "Speaker's notes" }), notes]);
-  const number = element("span", { className: "number" });
-  const kind = element("span", { className: "kind", textContent: row.kind });
-  node.append(
-    element("span", { className: "grip" }, [handle, number]),
-    play,
-    element("div", { className: "texts" }, [title, sentence, more]),
-    element("span", { className: "tools" }, [up, down, remove, kind]),
-  );
+  const more = make("details", "", "", [make("summary", "", "Speaker's notes"), notes]), number = make("span", "number");
+  const texted = make("div", "texts", "", [title, sentence, more]), kind = make("span", "kind", row.kind);
+  node.append(make("span", "grip", "", [handle, number]), play, texted, make("span", "tools", "", [up, down, remove, kind]));
   const texts = new Texts(row.id, { title, sentence, notes }, hands.act);
   return { node, texts, number, up, down, img: play.querySelector("img") };
 }
@@ -166,8 +143,8 @@ function drag(event, node, list, done) {
 /** The rows of one deck, and what is done with them. */
 class Board {
   #acts = new Acts(`${Date.now().toString(36)}${Math.random().toString(36).slice(2, 8)}`);
-  #list = element("ol", { className: "rows" });
-  #said = element("p", { className: "said" });
+  #list = make("ol", "rows");
+  #said = make("p", "said");
   /** @type {Map<string, Made>} */
   #made = new Map();
   #shown = "";

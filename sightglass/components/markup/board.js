@@ -1,6 +1,7 @@
 // The picture with its marks: their state, how they are drawn, and what is sent to Python.
 
-import { find, fractionOf, blobOf, onceAFrame, svgElement } from "../../browser/component.js";
+import { blobOf, find, fractionOf, onceAFrame } from "../../browser/component.js";
+import { svgElement } from "../../browser/elements.js";
 import { Steps } from "../../browser/steps.js";
 import { WHOLE, placer, pointIn, visible, zoomAt } from "../../browser/geometry.js";
 import { drawMark } from "./figure.js";

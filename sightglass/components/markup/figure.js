@@ -1,6 +1,6 @@
 // Draw a mark as SVG: everything twice, first wider in the colour around the ink, so that it shows on dark and on light.
 
-import { svgElement } from "../../browser/component.js";
+import { svgElement, svgText } from "../../browser/elements.js";
 import { HALO, STROKE, drawingOf, lineAt } from "./shapes.js";
 
 /** @typedef {import("./shapes.js").Mark} Mark @typedef {import("./shapes.js").Words} Words */
@@ -28,10 +28,7 @@ export function drawMark(mark, unit, size) {
 /** @param {Words} words @param {string} front @param {string} back @param {number} unit */
 function lettered(words, front, back, unit) {
   return words.lines.map((text, i) => {
-    const [x, y] = lineAt(words, i), around = { stroke: back, "stroke-width": 2 * HALO * unit, "stroke-linejoin": "round" };
-    const place = { x, y, "text-anchor": words.anchor, "dominant-baseline": "central", "font-size": words.size };
-    const node = svgElement("text", { ...place, ...around, fill: front });
-    node.textContent = text;
-    return node;
+    const around = { stroke: back, "stroke-width": 2 * HALO * unit, "stroke-linejoin": "round" };
+    return svgText(text, ...lineAt(words, i), words.anchor, { "dominant-baseline": "central", "font-size": words.size, ...around, fill: front });
   });
 }

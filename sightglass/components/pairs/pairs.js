@@ -1,7 +1,8 @@
 // Two pictures with maps of what makes them similar or different; pointing at a place joins it to its best match.
 
 import { OPACITY } from "../../common/style.js";
-import { ARROWS, component, find, fractionOf, blobOf, keepStored, onResize, onceAFrame, stored, svgElement, themeOf } from "../../browser/component.js";
+import { ARROWS, blobOf, component, find, fractionOf, keepStored, onResize, onceAFrame, stored, themeOf } from "../../browser/component.js";
+import { svgElement, svgText } from "../../browser/elements.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { differenceGradient } from "../../browser/table.js";
 import { asHeat, beside, best, cellBox, cellUnder, columnsOf, placeOf, similarTo, sizes } from "./cells.js";
@@ -160,11 +161,7 @@ class Pairs {
       ...(this.#at ? [svgElement("line", { x1: ax, y1: ay, x2: bx, y2: by, class: kind })] : []),
     ]);
     if (this.#at) return nodes;
-    return [...nodes, ...boxes.map(([x, y]) => {
-      const text = svgElement("text", { x: x + 4, y: y + 14 });
-      text.textContent = String(i + 1);
-      return text;
-    })];
+    return [...nodes, ...boxes.map(([x, y]) => svgText(String(i + 1), x + 4, y + 14, "start"))];
   }
 
   /** Return the line below the pictures, which a screen reader reads. @param {PairsHead} head */

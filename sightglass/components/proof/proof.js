@@ -1,6 +1,7 @@
 // The panel that proves a map. Everything here follows the slider in the same frame: no pass and no rerun is behind it.
 
-import { broadcast, component, find, blobOf, onBroadcast, onceAFrame, onResize, svgElement } from "../../browser/component.js";
+import { blobOf, broadcast, component, find, onBroadcast, onceAFrame, onResize } from "../../browser/component.js";
+import { make, svgElement, write } from "../../browser/elements.js";
 import { layOut } from "../../browser/canvas.js";
 import { fitted } from "../../browser/geometry.js";
 import { Composer } from "../../browser/compose.js";
@@ -184,7 +185,7 @@ class Panel {
     const ids = fillings.map(({ id }) => id), { menu } = this;
     const listed = [...menu.children].map((option) => /** @type {HTMLOptionElement} */ (option).value);
     if (ids.join() !== listed.join()) {
-      menu.replaceChildren(...fillings.map(({ id, words }) => Object.assign(element("option", words), { value: id })));
+      menu.replaceChildren(...fillings.map(({ id, words }) => new Option(words, id)));
     }
     if (ids.length && !ids.includes(this.#filling)) this.#filling = ids[0];
     menu.value = this.#filling;
@@ -204,29 +205,13 @@ class Panel {
 
 /** @param {Curve} curve */
 function entry({ name, title }) {
-  const row = Object.assign(document.createElement("li"), { className: name });
-  row.append(sampleOf(name), element("span", title), element("span", "", "value"));
-  return row;
+  return make("li", name, "", [sampleOf(name), make("span", "", title), make("span", "value")]);
 }
 
 /** @param {string[]} texts @param {"row"|"col"} scope  of the headings: the first cell, or all */
 function rowOf(texts, scope) {
-  const row = document.createElement("tr");
-  row.append(...texts.map((words, i) => {
-    const heads = scope === "col" || !i;
-    return heads ? Object.assign(element("th", words), { scope }) : element("td", words);
-  }));
-  return row;
-}
-
-/** @param {Element} node @param {string} words  repeated, they would be read out again */
-function write(node, words) {
-  if (node.textContent !== words) node.textContent = words;
-}
-
-/** @param {string} kind @param {string} words @param {string} [name] of its class */
-function element(kind, words, name = "") {
-  return Object.assign(document.createElement(kind), { textContent: words, className: name });
+  return make("tr", "", "", texts.map((words, i) =>
+    scope === "col" || !i ? Object.assign(make("th", "", words), { scope }) : make("td", "", words)));
 }
 
 export default component(".proof", (root, signal) => {

@@ -1,6 +1,7 @@
 // Curves over the time of a clip: where a time is on the chart, and the chart as SVG.
 
-import { svgElement } from "../../browser/component.js";
+import { DASHES, percent } from "../../browser/curves.js";
+import { svgElement, svgText } from "../../browser/elements.js";
 
 /**
  * @typedef {[seconds: number, score: number, area: number|null]} Point
@@ -9,9 +10,6 @@ import { svgElement } from "../../browser/component.js";
  * @typedef {{width: number, left: number, right: number, rows: {top: number, bottom: number}[], height: number}} Frame
  */
 
-/** Dashes by which curves are told apart; the first is whole and bold. */
-export const DASHES = ["", "7 3", "2 3", "12 3 2 3", "4 3 1 3 1 3", "1 4"];
-const NBSP = "\u00a0";
 /** Seconds without a point over which no line is drawn, at least; and in mean distances of points. */
 const GAP = 0.5, FAR = 3;
 
@@ -20,8 +18,13 @@ export function frameOf(width) {
   return { width, left: 46, right: 12, rows: [{ top: 30, bottom: 110 }, { top: 150, bottom: 200 }], height: 226 };
 }
 
+/** The dashes of a curve by its place; the first is whole and bold. @param {number} place */
+export function dashesOf(place) {
+  return Object.values(DASHES)[place] ?? "1 2";
+}
+
 /** @param {number} time @param {number} seconds @param {Frame} frame */
-export function across(time, seconds, { width, left, right }) {
+export function xOf(time, seconds, { width, left, right }) {
   return left + (Math.min(seconds, Math.max(0, time)) / Math.max(seconds, 1e-6)) * (width - left - right);
 }
 
@@ -59,7 +62,7 @@ export function stepOf(seconds, width) {
  * @param {Point[]} points @param {1|2} value  the place of the value in a point @param {number} top @param {number} seconds
  * @param {Frame} frame @param {{top: number, bottom: number}} row
  */
-export function pathOf(points, value, top, seconds, frame, row) {
+export function traceOf(points, value, top, seconds, frame, row) {
   const gap = Math.max(GAP, (FAR * seconds) / Math.max(1, points.length));
   let path = "", last = -Infinity;
   for (const point of points) {
@@ -69,7 +72,7 @@ export function pathOf(points, value, top, seconds, frame, row) {
       continue;
     }
     const y = row.bottom - (Math.min(top, height) / top) * (row.bottom - row.top);
-    path += `${point[0] - last > gap ? "M" : "L"}${across(point[0], seconds, frame).toFixed(1)} ${y.toFixed(1)}`;
+    path += `${point[0] - last > gap ? "M" : "L"}${xOf(point[0], seconds, frame).toFixed(1)} ${y.toFixed(1)}`;
     last = point[0];
   }
   return path;
@@ -89,14 +92,14 @@ export function drawChart(svg, { seconds, curves, moments }, frame) {
   const [score, area] = frame.rows, most = topArea(curves);
   const lines = (/** @type {1|2} */ value, /** @type {number} */ top, /** @type {{top: number, bottom: number}} */ row) =>
     curves.map((curve, i) => {
-      const path = pathOf(curve.points, value, top, seconds, frame, row);
-      const line = svgElement("path", { d: path, class: `line${i ? "" : " first"}`, "stroke-dasharray": DASHES[i] ?? "1 2" });
+      const path = traceOf(curve.points, value, top, seconds, frame, row);
+      const line = svgElement("path", { d: path, class: `line${i ? "" : " first"}`, "stroke-dasharray": dashesOf(i) });
       return path ? line : null;
     }).reverse();
   const nodes = [
     ...axis(score, 1, "How sure it is", frame), ...axis(area, most, "Half of the evidence is on", frame),
     ...times(seconds, frame),
-    ...moments.flatMap((one, i) => mark(across(one.seconds, seconds, frame), frame, i, one)),
+    ...moments.flatMap((one, i) => mark(xOf(one.seconds, seconds, frame), frame, i, one)),
     ...lines(1, 1, score), ...lines(2, most, area),
     svgElement("line", { class: "head", x1: frame.left, x2: frame.left, y1: score.top - 4, y2: area.bottom }),
   ];
@@ -105,13 +108,13 @@ export function drawChart(svg, { seconds, curves, moments }, frame) {
 
 /** @param {{top: number, bottom: number}} row @param {number} top @param {string} name @param {Frame} frame */
 function axis(row, top, name, frame) {
-  const title = text(name, frame.left, row.top - 8, "start");
+  const title = svgText(name, frame.left, row.top - 8, "start");
   title.setAttribute("class", "name");
   return [title, ...[0, top].flatMap((value) => {
     const y = value ? row.top : row.bottom;
     return [
       svgElement("line", { class: "grid", x1: frame.left, x2: frame.width - frame.right, y1: y, y2: y }),
-      text(`${Math.round(100 * value)}${NBSP}%`, frame.left - 8, y + 4, "end"),
+      svgText(percent(value), frame.left - 8, y + 4, "end"),
     ];
   })];
 }
@@ -120,8 +123,8 @@ function axis(row, top, name, frame) {
 function times(seconds, frame) {
   const nodes = [], step = stepOf(seconds, frame.width - frame.left - frame.right);
   for (let time = 0; time <= seconds + 1e-6; time += step) {
-    const x = across(time, seconds, frame);
-    nodes.push(text(clock(time).replace(/\.0$/, ""), x, frame.height - 6, x > frame.width - 40 ? "end" : time ? "middle" : "start"));
+    const x = xOf(time, seconds, frame);
+    nodes.push(svgText(clock(time).replace(/\.0$/, ""), x, frame.height - 6, x > frame.width - 40 ? "end" : time ? "middle" : "start"));
   }
   return nodes;
 }
@@ -133,11 +136,4 @@ function mark(x, frame, place, moment) {
   peak.append(svgElement("title", {}));
   /** @type {Element} */ (peak.firstElementChild).textContent = `${clock(moment.seconds)} ${moment.words}`;
   return [svgElement("line", { class: "moment", x1: x, x2: x, y1: score.top, y2: area.bottom }), peak];
-}
-
-/** @param {string} words @param {number} x @param {number} y @param {string} anchor */
-function text(words, x, y, anchor) {
-  const node = svgElement("text", { x, y, "text-anchor": anchor });
-  node.textContent = words;
-  return node;
 }

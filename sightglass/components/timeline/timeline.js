@@ -1,7 +1,8 @@
 // The chart under the player of a clip. The player is Streamlit's own; both follow each other without a rerun.
 
-import { ARROWS, component, find, onResize, svgElement } from "../../browser/component.js";
-import { across, clock, DASHES, drawChart, frameOf, momentAt, nextMoment, timeAt } from "./chart.js";
+import { ARROWS, component, find, onResize } from "../../browser/component.js";
+import { make, svgElement } from "../../browser/elements.js";
+import { clock, dashesOf, drawChart, frameOf, momentAt, nextMoment, timeAt, xOf } from "./chart.js";
 
 /**
  * @typedef {import("./chart.js").Curve} Curve
@@ -29,24 +30,22 @@ function timeOf(key, time, { seconds, rate, moments }) {
 
 /** @param {Moment} moment @param {(time: number) => void} jump */
 function itemOf(moment, jump) {
-  const item = document.createElement("li"), button = document.createElement("button");
+  const button = make("button");
   button.type = "button";
   button.innerHTML = '<span class="icon" aria-hidden="true"></span><span class="time"></span><span class="words"></span>';
   find(button, ".icon").textContent = ICONS[moment.kind] ?? "flag";
   find(button, ".time").textContent = clock(moment.seconds);
   find(button, ".words").textContent = moment.words;
   button.addEventListener("click", () => jump(moment.seconds));
-  item.append(button);
-  return item;
+  return make("li", "", "", [button]);
 }
 
 /** The names of several curves, with their dashes. @param {HTMLElement} place @param {Curve[]} curves */
 function legend(place, curves) {
   place.replaceChildren(...(curves.length > 1 ? curves : []).map(({ name }, i) => {
-    const item = document.createElement("span"), sample = svgElement("svg", { viewBox: "0 0 30 8" });
-    sample.append(svgElement("line", { x1: 0, x2: 30, y1: 4, y2: 4, "stroke-dasharray": DASHES[i] ?? "1 2" }));
-    item.append(sample, name);
-    return item;
+    const sample = svgElement("svg", { viewBox: "0 0 30 8" });
+    sample.append(svgElement("line", { x1: 0, x2: 30, y1: 4, y2: 4, "stroke-dasharray": dashesOf(i) }));
+    return make("span", "", "", [sample, name]);
   }));
 }
 
@@ -90,7 +89,7 @@ function mount(root, signal) {
 
   /** Move the line of the present to where the player is. */
   function follow() {
-    const head = svg.querySelector(".head"), x = String(across(time, timeline.seconds, frame));
+    const head = svg.querySelector(".head"), x = String(xOf(time, timeline.seconds, frame));
     head?.setAttribute("x1", x);
     head?.setAttribute("x2", x);
     find(root, ".now").textContent = clock(time);

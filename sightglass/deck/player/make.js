@@ -1,27 +1,12 @@
 // Elements of the stage.
 
-/**
- * @param {string} kind @param {string} [name] of its class @param {string} [words]
- * @param {(Node|string)[]} [inside]
- */
-export function make(kind, name = "", words = "", inside = []) {
-  const node = document.createElement(kind);
-  if (name) node.className = name;
-  if (words) node.textContent = words;
-  node.append(...inside);
-  return node;
-}
+import { make } from "../../browser/elements.js";
 
 /** A score as a bar that grows, beside its number. @param {number|null} score 0..1 */
 export function barOf(score) {
   const fill = make("i", "fill");
   fill.style.setProperty("--score", String(score ?? 0));
   return make("span", "track", "", [fill]);
-}
-
-/** @param {HTMLElement} node @param {string} words  repeated, they would be read out again */
-export function write(node, words) {
-  if (node.textContent !== words) node.textContent = words;
 }
 
 /** Of the letters' size, what a font reaches beyond its lines, which is no overflow. */

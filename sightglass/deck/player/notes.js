@@ -1,7 +1,7 @@
 // The second window, for who presents: notes, clock, time since the start, and what comes next. It follows the stage, and its
 // keys are the stage's.
 
-import { make } from "./make.js";
+import { make } from "../../browser/elements.js";
 import { stepsOf } from "./state.js";
 
 /** @typedef {import("./scenes.js").Deck} Deck @typedef {import("./state.js").State} State */

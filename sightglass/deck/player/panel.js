@@ -3,8 +3,9 @@
 import { DEFAULTS } from "../../common/style.js";
 import { contextOf, density, resize } from "../../browser/canvas.js";
 import { percent } from "../../browser/curves.js";
+import { make } from "../../browser/elements.js";
 import { Layer } from "../../browser/draw.js";
-import { barOf, make } from "./make.js";
+import { barOf } from "./make.js";
 
 /** @typedef {import("./scenes.js").Scene} Scene @typedef {import("./state.js").State} State */
 
@@ -29,9 +30,9 @@ export class PanelView {
     this.scene = scene;
     this.index = index;
     this.panel = scene.panels[index] ?? { name: "", answers: [], maps: [], boxes: false };
-    this.base = /** @type {HTMLCanvasElement} */ (make("canvas", "base"));
-    this.over = /** @type {HTMLCanvasElement} */ (make("canvas", "over"));
-    this.veil = /** @type {HTMLCanvasElement} */ (make("canvas", "veil"));
+    this.base = make("canvas", "base");
+    this.over = make("canvas", "over");
+    this.veil = make("canvas", "veil");
     this.base.setAttribute("role", "img");
     this.base.setAttribute("aria-label", `The picture, and where ${this.panel.name || "the model"} looked`);
     for (const canvas of [this.over, this.veil]) canvas.setAttribute("aria-hidden", "true");
@@ -153,7 +154,7 @@ export function answerList(answers, choose) {
   const list = make("ol", "answers");
   list.append(...answers.map(({ label, score, map }, i) => {
     const words = make("span", "label", label), number = make("span", "score", score === null ? "" : percent(score));
-    const row = /** @type {HTMLButtonElement} */ (make("button", "", "", [make("span", "place", String(i + 1)), words, number, barOf(score)]));
+    const row = make("button", "", "", [make("span", "place", String(i + 1)), words, number, barOf(score)]);
     row.disabled = map === null;
     row.addEventListener("click", () => choose(i));
     return make("li", "", "", [row]);

@@ -1,11 +1,10 @@
 // A proof on the stage: the hottest part of the picture is hidden, and two lines say what is left of the answer.
 
-import { svgElement } from "../../browser/component.js";
+import { make, svgElement, write } from "../../browser/elements.js";
 import { layOut } from "../../browser/canvas.js";
 import { Composer } from "../../browser/compose.js";
 import { across, down, drawCurves, markAt, percent, sampleOf, stepAt, valueOf } from "../../browser/curves.js";
 import { fillings, orderOf } from "./hiding.js";
-import { make, write } from "./make.js";
 
 /** @typedef {import("./scenes.js").SceneProof} SceneProof @typedef {import("../../browser/curves.js").Curve} Curve */
 
@@ -30,7 +29,7 @@ export class ProofView {
     ].filter(({ hidden }) => hidden.length > 1);
     this.chart = /** @type {SVGElement} */ (svgElement("svg", { class: "chart", role: "img" }));
     this.figures = this.curves.map(({ name }) => make("p", `figure ${name}`, "", [sampleOf(name), make("b"), make("span")]));
-    this.slider = /** @type {HTMLInputElement} */ (make("input"));
+    this.slider = make("input");
     Object.assign(this.slider, { type: "range", min: "0", max: "20", step: "1" });
     this.named = make("span", "named");
     this.ways = [false, true].map((keeps) => {

@@ -2,8 +2,9 @@
 // does between two frames of ours.
 
 import { blobOf } from "../../browser/component.js";
+import { make, write } from "../../browser/elements.js";
 import { fitted } from "../../browser/geometry.js";
-import { fits, make, shrink, write } from "./make.js";
+import { fits, shrink } from "./make.js";
 import { PanelView } from "./panel.js";
 import { ProofView } from "./proving.js";
 import { chosenOf, isBuilt, mapOf, shownOf, stepOf } from "./state.js";
@@ -87,7 +88,7 @@ export class SlideView {
 
   /** @param {Uint8Array} clip */
   #film(clip) {
-    const video = /** @type {HTMLVideoElement} */ (make("video"));
+    const video = make("video");
     this.#address = URL.createObjectURL(blobOf(clip, "video/mp4"));
     Object.assign(video, { src: this.#address, loop: true, playsInline: true, preload: "auto" });
     video.setAttribute("aria-label", this.scene.title || "Clip");

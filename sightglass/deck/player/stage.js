@@ -2,9 +2,9 @@
 
 import { CHOICES } from "../../common/style.js";
 import { byTouch, component, find, onceAFrame, onResize } from "../../browser/component.js";
+import { make, write } from "../../browser/elements.js";
 import { gradient } from "../../browser/table.js";
 import { actionOf, belongsTo, HELP } from "./keys.js";
-import { make, write } from "./make.js";
 import { Notes } from "./notes.js";
 import { readDeck, Shelf } from "./scenes.js";
 import { SlideView } from "./slide.js";

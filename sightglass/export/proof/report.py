@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from sightglass.explain.phrases import listing, percent, plural
@@ -114,7 +114,6 @@ def data(explanation: Result, index: int) -> Json:
     proof, heatmap = explanation.proofs[index], explanation.heatmaps[index].measured
     left, top, right, bottom = heatmap.seen
     made = proof_view.slides(explanation.image.pixels[top:bottom, left:right], heatmap.content)
-    frame = _FRAME
     return {
         "steps": proof.map.steps,
         "size": made.size,
@@ -127,8 +126,8 @@ def data(explanation: Result, index: int) -> Json:
             {"name": line.name, "filling": line.filling, "hidden": line.hidden, "kept": line.kept}
             for line in chart_lines(proof)
         ],
-        "across": [frame.across(0), frame.across(1)],
-        "down": [frame.down(0), frame.down(1 / chart(proof, "hidden").top)],
+        "frame": asdict(_FRAME),
+        "top": chart(proof, "hidden").top,
     }
 
 

@@ -10,13 +10,16 @@ const settings = () => ({
   alpha: Number(form.alpha.value), lut: luts[form.colormap.value], mode: form.mode.value, boxes: form.boxes?.checked,
 });
 
-async function pixels(url, [width, height]) {
-  const image = new Image();
-  image.src = url;
+async function decoded(url) {
+  const image = Object.assign(new Image(), { src: url });
   await image.decode();
+  return image;
+}
+
+async function pixels(url, [width, height]) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(image, 0, 0);
+  context.drawImage(await decoded(url), 0, 0);
   return context.getImageData(0, 0, width, height).data;
 }
 
