@@ -59,7 +59,7 @@ def html(folder: Path) -> str:
     models = " and ".join(sorted(set(frame["model"])))
     return offline_page.fill(
         "batch/report.html",
-        "batch/report.css",
+        ["export/report/page.css", "batch/report.css"],
         title=f"{plural(len(frame), 'picture')} explained by {models}",
         numbers=numbers,
         sections=[section for section in sections if section[2]],

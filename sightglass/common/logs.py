@@ -13,17 +13,15 @@ import secrets
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 from sightglass.common.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from sightglass.common.files import Json
 
-P = ParamSpec("P")
-R = TypeVar("R")
 OWN = "sightglass"
 """The project's own logger, which also says what went well."""
 _OTHERS = ("streamlit", "uvicorn", "websockets")
@@ -53,17 +51,6 @@ def working_on(request: str) -> Iterator[str]:
         yield request
     finally:
         _request.reset(token)
-
-
-def carried(work: Callable[P, R]) -> Callable[P, R]:
-    """Return `work` for a thread or a pool, where it works on the caller's request."""
-    request = request_id()
-
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with working_on(request):
-            return work(*args, **kwargs)
-
-    return run
 
 
 class JsonLines(logging.Formatter):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
+from sightglass.common import logs
 from sightglass.common.errors import NotAllowed
 from sightglass.common.files import file_stem
 
@@ -97,11 +98,11 @@ def making_example() -> Iterator[None]:
 
 
 def carried(work: Callable[P, R]) -> Callable[P, R]:
-    """Return `work` for a thread or a pool, where it acts for the person of the caller; it may run several times."""
-    user = current()
+    """Return `work` for a thread or a pool, for the caller's person and request; it may run several times."""
+    user, request = current(), logs.request_id()
 
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with acting(user):
+        with acting(user), logs.working_on(request):
             return work(*args, **kwargs)
 
     return run

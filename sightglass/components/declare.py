@@ -28,7 +28,7 @@ def declare(name: str, script: Path, *, html: str | None = None, styles: Sequenc
     have in common. What draws it takes `data`, packed or to be packed.
     """
 
-    def draw(*, data: Json | bytes, **more: Any) -> Any:
+    def draw(*, data: Any = None, **more: Any) -> Any:
         # In a dict Streamlit would look for tables, and import pandas to do so.
         data = packed(data) if isinstance(data, dict) else data
         return _registered(name, script, html, tuple(styles))(data=data, **more)

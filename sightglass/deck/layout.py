@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
 from sightglass.explain.phrases import percent
 from sightglass.export.proof.chart import Chart, Line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sightglass.deck import Scene, SceneProof
 
@@ -105,6 +105,12 @@ class Page:
 
     items: tuple[Text | Sight | Bars | Curves | Film, ...]
     notes: str
+
+    def draw(self, on: Any, scene: Scene, *drawers: Callable[..., None]) -> None:
+        """Draw the items; `drawers`, of texts, sights, bars, curves and films, take `on`, `scene` and the item."""
+        draw = dict(zip((Text, Sight, Bars, Curves, Film), drawers, strict=True))
+        for item in self.items:
+            draw[type(item)](on, scene, item)
 
 
 def pages(scene: Scene) -> list[Page]:

@@ -66,18 +66,7 @@ def deck_pdf(scenes: Sequence[Scene], title: str) -> bytes:
             page.add_page()
             page.set_fill_color(*GROUND)
             page.rect(0, 0, WIDTH * _MM, HEIGHT * _MM, style="F")
-            for item in laid.items:
-                match item:
-                    case Text():
-                        _text(page, item)
-                    case Sight():
-                        _sight(page, scene, item)
-                    case Bars():
-                        _bars(page, item)
-                    case Curves():
-                        _curves(page, scene, item)
-                    case Film():
-                        _film(page, scene, item)
+            laid.draw(page, scene, _text, _sight, _bars, _curves, _film)
     return bytes(page.output())
 
 
@@ -101,7 +90,7 @@ def _letters(page: FPDF, size: float, colour: Colour = INK, *, bold: bool = Fals
     page.set_text_color(*colour)
 
 
-def _text(page: FPDF, item: Text) -> None:
+def _text(page: FPDF, _: Scene, item: Text) -> None:
     place = item.place
     _letters(page, item.size, SOFT if item.soft else INK, bold=item.bold)
     page.set_xy(place.left * _MM, place.top * _MM)
@@ -155,7 +144,7 @@ def _box(page: FPDF, place: Place, box: tuple[float, float, float, float], words
     page.cell(h=line, text=words)
 
 
-def _bars(page: FPDF, item: Bars) -> None:
+def _bars(page: FPDF, _: Scene, item: Bars) -> None:
     place = item.place
     row = place.height / len(item.answers)
     size = min(3.0, max(SMALL, 0.5 * row))

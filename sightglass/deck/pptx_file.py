@@ -94,23 +94,12 @@ def _slide(deck: Any, scene: Scene, page: Page) -> None:
     slide = deck.slides.add_slide(deck.slide_layouts[_TITLE_ONLY])
     slide.background.fill.solid()
     slide.background.fill.fore_color.rgb = _colour(GROUND)
-    for item in page.items:
-        match item:
-            case Text():
-                _text(slide, item)
-            case Sight():
-                _sight(slide, scene, item)
-            case Bars():
-                _bars(slide, item)
-            case Curves():
-                _curves(slide, scene, item)
-            case Film():
-                _film(slide, scene, item)
+    page.draw(slide, scene, _text, _sight, _bars, _curves, _film)
     if page.notes:
         slide.notes_slide.notes_text_frame.text = page.notes
 
 
-def _text(slide: Any, item: Text) -> None:
+def _text(slide: Any, _: Scene, item: Text) -> None:
     if item.title:
         shape = slide.shapes.title
         shape.left, shape.top, shape.width, shape.height = _placed(item.place)
@@ -185,7 +174,7 @@ def _box(slide: Any, place: Place, box: tuple[float, float, float, float], words
         _write_text(tag, words, SMALL, GROUND, bold=True)
 
 
-def _bars(slide: Any, item: Bars) -> None:
+def _bars(slide: Any, _: Scene, item: Bars) -> None:
     """Draw the answers as a native bar chart, the most sure one on top."""
     from pptx.chart.data import CategoryChartData
     from pptx.enum.chart import XL_CHART_TYPE, XL_LABEL_POSITION, XL_TICK_LABEL_POSITION, XL_TICK_MARK

@@ -61,7 +61,7 @@ def html(explanations: Sequence[Result], *, title: str | None = None, index: int
     proved = any(explanation.proofs for explanation in explanations)
     return offline_page.fill(
         "export/report/html.html",
-        ["export/report/html.css", *(["export/proof/report.css"] if proved else [])],
+        ["export/report/page.css", "export/report/html.css", *(["export/proof/report.css"] if proved else [])],
         ["export/report/html.js", *(["export/proof/report.js"] if proved else [])],
         title=title or f"Where {one.model.id} looked: {one.image.name}",
         # "<" would let the data end the element that holds it.

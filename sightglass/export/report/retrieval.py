@@ -120,7 +120,7 @@ def _explained(explainer: Explainer, query: QueryResult, options: dict[str, Any]
 def _page(found: Evaluation, explained: list[Json]) -> str:
     return offline_page.fill(
         "export/report/retrieval.html",
-        "export/report/retrieval.css",
+        ["export/report/page.css", "export/report/retrieval.css"],
         title=f"{found.model.id} finding persons again",
         words=found.words,
         numbers=[("mAP", found.mean_ap), *((f"Rank-{k}", found.rank(k)) for k in RANKS)],
