@@ -17,7 +17,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
 from sightglass.common import users
-from sightglass.common.packing import unpacked
+from sightglass.common.files.packing import unpacked
 from sightglass.components.choices import model_picker
 from sightglass.components.picture_bar import KEY, Desk
 from sightglass.components.session import signed_in, state

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sightglass.common.packing import unpacked
+from sightglass.common.files.packing import unpacked
 from sightglass.components import pairs as component
 from sightglass.explain import Explainer
 from sightglass.explain.similarity.similarity import similarity

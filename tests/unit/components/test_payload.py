@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sightglass.common.packing import unpacked
+from sightglass.common.files.packing import unpacked
 from sightglass.components.viewer import Box, Map, Panel, Scene, pack, replies
 from sightglass.components.viewer.payload import raw_range, scaling
 from sightglass.explain.rendering.render import paint

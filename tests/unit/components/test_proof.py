@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from sightglass.common.packing import unpacked
+from sightglass.common.files.packing import unpacked
 from sightglass.components.proof import payload
 from sightglass.components.session.jobs import proof_job
 from sightglass.components.views import exports
