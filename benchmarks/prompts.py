@@ -71,7 +71,7 @@ def pointing(
 
 
 def _measured(
-    scene: captioned_scenes.Scene, phrase: str, values: NDArray[Any], peak: tuple[int, int] | None = None
+    scene: captioned_scenes.CaptionedScene, phrase: str, values: NDArray[Any], peak: tuple[int, int] | None = None
 ) -> tuple[float, float, float]:
     """Return whether the peak is on the named thing, and the shares of the map on it and on things like it."""
     mask, total = scene.masks[phrase], max(float(values.sum()), 1e-9)

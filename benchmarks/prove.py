@@ -25,7 +25,7 @@ from sightglass.explain.proof.filling import blurred
 from sightglass.explain.proof.ranking import ranking
 from sightglass.explain.proof.scores import scorer
 from sightglass.explain.whatif.changes import changes
-from sightglass.explain.whatif.edits import Edit, Mark, edited
+from sightglass.explain.whatif.edits import Edit, EditMark, edited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -207,7 +207,7 @@ def _stroke(path: Path, rounds: int) -> Row:
 
     def stroke() -> None:
         at = next(places)
-        after = explainer(edited(before.image, Edit((Mark("brush", ((at, 0.4), (at + 0.1, 0.6))),))).image, top_k=1)
+        after = explainer(edited(before.image, Edit((EditMark("brush", ((at, 0.4), (at + 0.1, 0.6))),))).image, top_k=1)
         changes(before, after)
 
     def bare() -> None:

@@ -225,7 +225,7 @@ def explain_together(
 
 
 def explain_parts(
-    parts: Sequence[batched_pass.Part],
+    parts: Sequence[batched_pass.PassPart],
     images: Sequence[Image],
     each: Sequence[Options],
     *,

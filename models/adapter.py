@@ -13,7 +13,7 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.common.legible import legible
 from sightglass.models.geometry import Box
-from sightglass.models.layers import Layer, Stage, stages_of
+from sightglass.models.layers import Layer, ModelStage, stages_of
 from sightglass.models.preprocess import prepare
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class CandidateReason:
     """Why a detector shows a candidate or not."""
 
     kind: Literal["shown", "below", "class", "suppressed", "beyond"]
@@ -231,7 +231,7 @@ class Adapter:
         """Return named choices of target layers for a menu; the first of a detector's is its default."""
         return {}
 
-    def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
+    def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
         """Return the model's top-level steps in order, for a drawing of it.
 
         By default each layer that is inside no other one, reading the one before it.
@@ -301,7 +301,7 @@ class Adapter:
 
     def why(
         self, outputs: Any, predictions: Sequence[Prediction], candidate: Prediction, confidence: float, iou: float
-    ) -> Reason:
+    ) -> CandidateReason:
         """Tell why a candidate is among the predictions that are shown, or not."""
         raise NotImplementedError
 

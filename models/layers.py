@@ -29,7 +29,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class ModelStage:
     """One top-level step of a model, for a drawing of it."""
 
     path: str
@@ -44,20 +44,20 @@ class Stage:
     part: Literal["backbone", "neck", "head"]
 
 
-def stages_of(module: nn.Module, layers: Sequence[Layer], height: int) -> tuple[Stage, ...]:
+def stages_of(module: nn.Module, layers: Sequence[Layer], height: int) -> tuple[ModelStage, ...]:
     """Return the stages of a model whose layers are listed in the order of execution, for an input of that height.
 
     Each is a layer that is inside no other one, and reads the one before it.
     """
     paths = {layer.path for layer in layers}
-    found: list[Stage] = []
+    found: list[ModelStage] = []
     for layer in layers:
         names = layer.path.split(".")
         if any(".".join(names[:count]) in paths for count in range(1, len(names))):
             continue
         kind = type(module.get_submodule(layer.path)).__name__
         stride, inputs = height / layer.shape[1], tuple(stage.path for stage in found[-1:])
-        found.append(Stage(layer.path, kind, layer.shape, stride, inputs, _part_by_name(layer.path)))
+        found.append(ModelStage(layer.path, kind, layer.shape, stride, inputs, _part_by_name(layer.path)))
     return tuple(found)
 
 

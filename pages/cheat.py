@@ -12,7 +12,7 @@ from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, reopen, url_state
 from sightglass.components.session.jobs import queue_line
-from sightglass.components.viewer import Panel
+from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
 from sightglass.deck import views
 from sightglass.explain.phrases import percent
@@ -197,13 +197,13 @@ def _pictures(current: StoryStep) -> None:
     panels.describe(view, [(current.cheat, 0), (current.honest, 0)], key="viewer-cheat-words")
 
 
-def _both(current: StoryStep) -> list[Panel]:
+def _both(current: StoryStep) -> list[Pane]:
     return [_heat(current.cheat, "The cheat"), _heat(current.honest, "The honest model")]
 
 
-def _heat(explanation: Explanation, title: str) -> Panel:
+def _heat(explanation: Explanation, title: str) -> Pane:
     best = explanation.predictions[0]
-    return Panel(maps=(panels.heat(explanation, 0, title=title, note=f"{best.label} {percent(best.score)}"),))
+    return Pane(maps=(panels.heat(explanation, 0, title=title, note=f"{best.label} {percent(best.score)}"),))
 
 
 def _onward(current: StoryStep) -> None:

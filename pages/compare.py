@@ -19,7 +19,7 @@ from sightglass.components.session import page, url_state
 from sightglass.components.session.jobs import explain_job, queue_line
 from sightglass.components.session.markdown import escaped
 from sightglass.components.session.state import Choices
-from sightglass.components.viewer import Panel
+from sightglass.components.viewer import Pane
 from sightglass.components.views import exports, panels, tables
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.findings.diagnosis import answer
@@ -204,15 +204,15 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
             boxes = panels.boxes_of(explanation, 0) or None
             # What the map is of, which need not be what the model answers: that is in the table.
             note = answer(explanation) if explanation.model.task == "embed" else f"for {caption_of(explanation, 0)}"
-            shown.append(Panel(maps=(panels.heat(explanation, 0, title=name, note=note),), boxes=boxes))
+            shown.append(Pane(maps=(panels.heat(explanation, 0, title=name, note=note),), boxes=boxes))
         else:
             missing = "; it has no map of that" if explanation.predictions else ""
-            shown.append(Panel(title=name, note=f"{answer(explanation)}{missing}"))
+            shown.append(Pane(title=name, note=f"{answer(explanation)}{missing}"))
     named = [titled(name) for name in comparison.names]
     if pair is not None and comparison.agreement(*pair) is not None:
         first, second = pair
         values = share_difference(comparison.maps[first], comparison.maps[second])
-        shown.append(Panel(maps=(panels.difference(values, comparison.common, (named[first], named[second])),)))
+        shown.append(Pane(maps=(panels.difference(values, comparison.common, (named[first], named[second])),)))
     view = panels.show(comparison.explanations[0].image, shown, key="viewer-compare", height=380, files=False)
     panels.describe(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
     if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):

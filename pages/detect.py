@@ -18,7 +18,7 @@ from sightglass.components.session import page, reopen, state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escaped
 from sightglass.components.session.pictures import image_source
-from sightglass.components.viewer import Panel
+from sightglass.components.viewer import Pane
 from sightglass.components.views import (
     charts,
     comparisons,
@@ -38,10 +38,10 @@ from sightglass.models.checkpoints import weights
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.components.choices.detection_options import DetectOptions
+    from sightglass.components.choices.detection_options import BoxOptions
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import Box, View
-    from sightglass.components.views.detections import Item
+    from sightglass.components.views.detections import ListedBox
     from sightglass.explain import Explainer, Explanation
     from sightglass.explain.evidence.missing import Missing
 
@@ -55,11 +55,11 @@ class Query:
     lens: str
     choices: Choices
     explainer: Explainer
-    request: DetectOptions
+    request: BoxOptions
 
 
 @dataclass(frozen=True)
-class Layout:
+class PageLayout:
     """Where the parts of the page are drawn."""
 
     title: DeltaGenerator
@@ -94,10 +94,10 @@ def detect() -> None:
             request = detection_options.more(explainer, masks=METHODS[choices.method].family == "mask")
         with rows:
             detection_options.filter_chip(explainer, request)
-        _show(Query(lens, choices, explainer, request), Layout(title, left, rows, right))
+        _show(Query(lens, choices, explainer, request), PageLayout(title, left, rows, right))
 
 
-def _show(query: Query, layout: Layout) -> None:
+def _show(query: Query, layout: PageLayout) -> None:
     """Draw the list of boxes, and what the lens shows of the chosen one."""
     base = detections.first(query.choices, query.explainer, query.request)
     missing_places.read_address(base)
@@ -138,7 +138,7 @@ def _show(query: Query, layout: Layout) -> None:
         proof.panel(proof.of_map(explanation, at))
 
 
-def _heading(base: Explanation, request: DetectOptions, index: int) -> str:
+def _heading(base: Explanation, request: BoxOptions, index: int) -> str:
     """Return what was found, the class filter, and what to do next."""
     from sightglass.explain.comparison.detections import found
 
@@ -152,7 +152,7 @@ def _heading(base: Explanation, request: DetectOptions, index: int) -> str:
 
 
 def _explained(
-    query: Query, layout: Layout, base: Explanation, missing: Missing | None
+    query: Query, layout: PageLayout, base: Explanation, missing: Missing | None
 ) -> tuple[Explanation | None, bool]:
     """Return the maps, and whether they were stopped; while a slow method runs, and after that, say so: no maps."""
     candidate = None if missing is None else detections.pair_of(missing.candidate)
@@ -170,7 +170,7 @@ def _explained(
 
 
 def _through_lens(
-    query: Query, explanation: Explanation, listed: list[Item], index: int, missing: Missing | None
+    query: Query, explanation: Explanation, listed: list[ListedBox], index: int, missing: Missing | None
 ) -> str:
     """Draw the maps, and return the heading that a comparison gives, if any."""
     if query.lens == "all":
@@ -186,7 +186,7 @@ def _through_lens(
     return ""
 
 
-def _waiting(query: Query, layout: Layout, base: Explanation, missing: Missing | None, *, stopped: bool) -> None:
+def _waiting(query: Query, layout: PageLayout, base: Explanation, missing: Missing | None, *, stopped: bool) -> None:
     """Draw the boxes while there is no map: another box, or a place, can be chosen all the same."""
     listed, pair = detections.items(base, missing.candidate if missing else None), state.of(state.ChosenBox).pair
     chosen = detections.locate_box(listed, pair)
@@ -217,7 +217,7 @@ def _meanwhile(
         index = next((i for i, item in enumerate(mapped) if item.pair == pair), None)
         if index is not None and before.heatmaps[index].method != query.choices.method:
             name = METHODS[before.heatmaps[index].method].name
-            shown = [Panel(maps=(panels.heat(before, index),))]
+            shown = [Pane(maps=(panels.heat(before, index),))]
             line = f"This is still the map by {name}." if stopped else f"Until then: the map by {name}."
             return panels.show(
                 base.image, shown, key=VIEWER, marks=marks, area=area, asks=asks, line=line, dimmed=not stopped
@@ -253,14 +253,14 @@ def _below(explanation: Explanation, index: int, offered: bool) -> None:
 
 
 def _one(
-    explanation: Explanation, listed: list[Item], index: int, request: DetectOptions, missing: Missing | None
+    explanation: Explanation, listed: list[ListedBox], index: int, request: BoxOptions, missing: Missing | None
 ) -> None:
     """Draw one map, which follows the list, and what it says."""
     from sightglass.explain.comparison.detections import box_sentence
 
     image, at = explanation.image, 0 if request.per == "picture" else index
     maps = detections.heats(explanation, listed)
-    shown = [Panel(maps=maps)] if maps else [panels.plain(image)]
+    shown = [Pane(maps=maps)] if maps else [panels.plain(image)]
     marks = detections.marks(explanation, listed, request.tags)
     asks = request.per == "detection"
     # Export has the files of the view, once there is a map that is finished.

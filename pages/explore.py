@@ -16,7 +16,7 @@ from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen
 from sightglass.components.session.jobs import explain_job
-from sightglass.components.viewer import Panel
+from sightglass.components.viewer import Pane
 from sightglass.components.views import attention_heads, charts, exports, panels, visual_prompts
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import METHODS
@@ -118,7 +118,7 @@ def _meanwhile(choices: Choices, wanted: str | None) -> None:
         return
     before, index = explain_job.class_of(before, wanted)
     line = f"Until then: the map by {METHODS[before.heatmaps[index].method].name}."
-    panels.show(before.image, [Panel(maps=(panels.heat(before, index),))], key="viewer", line=line, dimmed=True)
+    panels.show(before.image, [Pane(maps=(panels.heat(before, index),))], key="viewer", line=line, dimmed=True)
 
 
 def _map_first(
@@ -164,7 +164,7 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
     image = explanation.image
     maps = tuple(panels.heat(explanation, i) for i in range(len(explanation.heatmaps)))
     # A wide picture fills the page by itself; the space key shows it without the map.
-    shown = [Panel(maps=maps)] if maps else [panels.plain(image)]
+    shown = [Pane(maps=maps)] if maps else [panels.plain(image)]
     marks = panels.boxes(explanation, index)
     # Export has the files of the view, once there is a map that is finished.
     files = not (maps and explanation.finished)

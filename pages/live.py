@@ -18,7 +18,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.live import choice
 
 if TYPE_CHECKING:
-    from sightglass.components.live import Frame
+    from sightglass.components.live import LiveFrame
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
     from sightglass.models.spec import ModelSpec
@@ -28,7 +28,7 @@ TAKEN = ("part", "layers", "preprocessing", "confidence", "vocabulary")
 
 
 @dataclass
-class Watched:
+class WatchedFrames:
     """What the session's frames were looked at with last."""
 
     model: ModelSpec | None = None
@@ -43,7 +43,7 @@ def live() -> None:
         _open(frame)
         reopen.go()
     if frame is not None:
-        state.of(canvas.Visit).said = _saved(frame)
+        state.of(canvas.LiveVisit).said = _saved(frame)
     title = st.container()
     choices, explainer = sidebar.draw(None)
     detects = explainer.model.task == "detect"
@@ -53,7 +53,7 @@ def live() -> None:
     options: dict[str, Any] = {name: choices.options[name] for name in TAKEN if choices.options.get(name)}
     if "half" in explainer.resident.adapter.preprocessings and _fast(options):
         options["preprocessing"] = "half"
-    watched = state.of(Watched)
+    watched = state.of(WatchedFrames)
     watched.model, watched.preprocessing = choices.model, options.get("preprocessing", "trained")
     saves = _own_machine() and users.may_save()
     canvas.live(choices.model, method, options, place="Detect" if detects else "Explore", saves=saves)
@@ -95,9 +95,9 @@ def _own_machine() -> bool:
     return (st.context.ip_address or "127.0.0.1") in ("127.0.0.1", "::1")
 
 
-def _open(frame: Frame) -> None:
+def _open(frame: LiveFrame) -> None:
     """Go on with a frame as with a picture that was uploaded, and with what its map was of."""
-    watched = state.of(Watched)
+    watched = state.of(WatchedFrames)
     image_source.turn_to(frame.image, frame.data)
     detects = watched.model is not None and watched.model.task == "detect"
     if watched.model is not None and detects:
@@ -113,7 +113,7 @@ def _open(frame: Frame) -> None:
     state.of(state.Navigation).go_to = page.script("detect" if detects else "explore")
 
 
-def _saved(frame: Frame) -> str:
+def _saved(frame: LiveFrame) -> str:
     """Save what was on the screen, and return a sentence on it."""
     try:
         return f"Saved as {snapshots.keep(frame.picture, snapshots.folder(), datetime.now())}."

@@ -79,7 +79,7 @@ def similarity() -> None:
             saving.save_and_export(
                 "similarity",
                 partial(exports.of_similarity, found, context, ranking),
-                pair=history_store.Pair(found, context, ranking),
+                pair=history_store.ComparedPair(found, context, ranking),
                 view=False,
                 slide=slides.of_pair(found, context.verdict(found.score)),
             )

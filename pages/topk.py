@@ -15,7 +15,7 @@ from sightglass.components.saving import slides
 from sightglass.components.session import page, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escaped
-from sightglass.components.viewer import Map, Panel
+from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import charts, exports, panels, tables
 from sightglass.explain.findings.diagnosis import agreement_sentence
 from sightglass.explain.methods import METHODS
@@ -75,13 +75,13 @@ def topk() -> None:
 
 
 def _panels(explanation: Explanation) -> None:
-    shown = [Panel(maps=(panels.heat(explanation, i),)) for i in range(len(explanation.heatmaps))]
+    shown = [Pane(maps=(panels.heat(explanation, i),)) for i in range(len(explanation.heatmaps))]
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
     above = st.container()
     pair = _pair(labels)
     if pair is not None:
         first, second = (labels.index(label) for label in pair)
-        shown.append(Panel(maps=(_difference(explanation, first, second),)))
+        shown.append(Pane(maps=(_difference(explanation, first, second),)))
     with above:
         marks = panels.boxes(explanation)
         view = panels.show(explanation.image, shown, key="viewer-topk", marks=marks, height=360, area=True, files=False)

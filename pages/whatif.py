@@ -16,7 +16,7 @@ from sightglass.components.session import page, reopen, state
 from sightglass.components.session.jobs import explain_job, queue_line
 from sightglass.components.session.markdown import escaped
 from sightglass.components.session.pictures import image_source
-from sightglass.components.viewer import Panel
+from sightglass.components.viewer import Pane
 from sightglass.components.views import charts, exports, panels
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
@@ -141,7 +141,7 @@ def _map(original: Explanation, shown: Explanation, found: Sequence[Change]) -> 
     if shown.heatmaps:
         score = next((change.after for change in found if change.label == shown.heatmaps[0].target.label), None)
         note = None if score is None or original.model.task == "detect" else percent(score)
-        panel = Panel(maps=(panels.heat(shown, 0, note=note),))
+        panel = Pane(maps=(panels.heat(shown, 0, note=note),))
         view = panels.show(shown.image, [panel], key="viewer-whatif", height=440, marks=panels.boxes(shown, 0))
         panels.describe(view, [(shown, 0)], key="viewer-whatif-words")
         return

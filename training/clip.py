@@ -67,13 +67,13 @@ class Pool:
         return normalised(as_tensor(np.stack([turned(self.pixels[row], way) for row, way in pairs])))
 
 
-def pool_of(specs: Sequence[captioned_scenes.Spec]) -> Pool:
+def pool_of(specs: Sequence[captioned_scenes.CaptionedSpec]) -> Pool:
     """Draw the scenes of these specs."""
     true = [[_holds(spec, colour, shape) for colour, shape in MEANINGS] for spec in specs]
     return Pool(np.stack([captioned_scenes.draw(spec).pixels for spec in specs]), np.array(true))
 
 
-def _holds(spec: captioned_scenes.Spec, colour: str | None, shape: str | None) -> bool:
+def _holds(spec: captioned_scenes.CaptionedSpec, colour: str | None, shape: str | None) -> bool:
     # A shape without a name has its colour all the same.
     return any(colour in (None, thing.colour) and shape in (None, thing.shape) for thing in spec.things)
 
@@ -198,7 +198,7 @@ def metrics_of(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
 
 
 def _logits(
-    net: DemoClip, specs: Sequence[captioned_scenes.Spec], grid: Sequence[tuple[str, str]]
+    net: DemoClip, specs: Sequence[captioned_scenes.CaptionedSpec], grid: Sequence[tuple[str, str]]
 ) -> NDArray[np.float32]:
     """Return (N, K) logits of `a red star` and so on."""
     tokens = tokenize([f"a {colour} {shape}" for colour, shape in grid])

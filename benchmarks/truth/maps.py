@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from benchmarks.bootstrap import Line
     from benchmarks.truth.measures import Map
     from sightglass.models.adapter import Part, Prediction
-    from sightglass.models.demo.scenes import Object, Scene, Spec
+    from sightglass.models.demo.scenes import DemoScene, Object, Spec
     from sightglass.models.layers import Layer
 
 DETECTOR = {
@@ -87,7 +87,7 @@ class Subject:
 
     number: int
     spec: Spec
-    scene: Scene
+    scene: DemoScene
     thing: Object
     evidence: Evidence
     prediction: Prediction
@@ -140,7 +140,7 @@ def subjects(model: str, folder: Path | None, numbers: Sequence[int], paths: Seq
             yield given
 
 
-def evidence_of(engine: Resident, scene: Scene, paths: Sequence[str] = ()) -> Evidence:
+def evidence_of(engine: Resident, scene: DemoScene, paths: Sequence[str] = ()) -> Evidence:
     """Pass a scene, whose pixels are those of the model's input one to one."""
     adapter = engine.adapter
     given = adapter.prepare(scene.pixels, adapter.preprocessings[0])

@@ -25,7 +25,7 @@ class Opaque(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class GraphStep:
     """One operation of the forward pass, from its node in the graph."""
 
     node: Any
@@ -116,7 +116,7 @@ class Graph:
         self.late = self._late()
         """Places before a 1x1 convolution whose gradient is multiplied by its weights later, or never."""
 
-    def _steps(self) -> list[Step]:
+    def _steps(self) -> list[GraphStep]:
         """Return all operations, each after those that use its results."""
         order: list[Any] = []
         seen: set[Any] = set()
@@ -139,12 +139,12 @@ class Graph:
             for i, result in enumerate(results):
                 self.shapes[node, i] = tuple(result.shape)
             inputs = tuple((before, i) if before is not None else None for before, i in node.next_functions)
-            steps.append(Step(node, name, inputs, tuple((node, i) for i in range(len(results)))))
+            steps.append(GraphStep(node, name, inputs, tuple((node, i) for i in range(len(results)))))
         return steps
 
     def _narrow(self) -> None:
         """Skip the part of a concatenation that needs no gradient, where only convolutions read the result."""
-        readers: dict[Place, list[Step]] = {}
+        readers: dict[Place, list[GraphStep]] = {}
         for step in self.steps:
             for at in step.inputs:
                 if at is not None:
@@ -175,7 +175,7 @@ class Graph:
                 late.add(step.outputs[0])
         return late
 
-    def convolution(self, step: Step) -> Convolution:
+    def convolution(self, step: GraphStep) -> Convolution:
         """Return a step's convolution; raises Opaque for a kind without a rule."""
         if step.node not in self._convolutions:
             at = step.inputs[0]
@@ -184,11 +184,11 @@ class Graph:
         return self._convolutions[step.node]
 
 
-def joins_channels(step: Step) -> bool:
+def joins_channels(step: GraphStep) -> bool:
     """Return whether a concatenation or split is along the channels."""
     return int(step.node._saved_dim) % 2**64 in (1, 2**64 - 3)
 
 
-def plain(step: Step) -> bool:
+def plain(step: GraphStep) -> bool:
     """Return whether a step is a convolution without groups."""
     return bool(step.name == "ConvolutionBackward0" and step.node._saved_groups == 1)

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from sightglass.explain.backward.convolution import LARGE
 from sightglass.explain.backward.gradient import Gradient, Term
-from sightglass.explain.backward.graph import Graph, Opaque, Place, Step, joins_channels
+from sightglass.explain.backward.graph import Graph, GraphStep, Opaque, Place, joins_channels
 from sightglass.explain.backward.walk import Walk, add_moved, bounds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Rule = tuple[Callable[[Walk, Step], None], Callable[[Walk, Step], None]]
+Rule = tuple[Callable[[Walk, GraphStep], None], Callable[[Walk, GraphStep], None]]
 """The two steps of an operation's backward pass: extend the windows of its inputs, then add to their gradients."""
 aten = torch.ops.aten
 
@@ -34,7 +34,7 @@ def walk_back(graph: Graph, seeds: Sequence[Gradient | None]) -> list[Gradient]:
     walk = Walk(graph)
     for at, seed in ends.items():
         walk.reach(at, bounds(seed))
-    taken: list[tuple[Step, Rule]] = []
+    taken: list[tuple[GraphStep, Rule]] = []
     for step in graph.steps:
         if not walk.windows.keys().isdisjoint(step.outputs):
             if (rule := RULES.get(step.name)) is None:
@@ -56,7 +56,7 @@ def walk_back(graph: Graph, seeds: Sequence[Gradient | None]) -> list[Gradient]:
     return [final[at] if at in final else walk.gradient(at) for at in graph.sources]
 
 
-def _same_reach(walk: Walk, step: Step) -> None:
+def _same_reach(walk: Walk, step: GraphStep) -> None:
     for at in step.inputs:
         walk.reach(at, walk.windows[step.outputs[0]])
 
@@ -64,7 +64,7 @@ def _same_reach(walk: Walk, step: Step) -> None:
 def _elementwise(backward: Callable[[Tensor, Tensor, Any], Tensor], *, by: str = "") -> Any:
     """Make the rule of `backward(gradient, tensor, node)`; `by`: the attribute of the node that saved the tensor."""
 
-    def pull(walk: Walk, step: Step) -> None:
+    def pull(walk: Walk, step: GraphStep) -> None:
         at = step.outputs[0]
         gradient = walk.gradients[at]
         found = backward(gradient, walk.cut(getattr(step.node, by), at) if by else gradient, step.node)
@@ -74,7 +74,7 @@ def _elementwise(backward: Callable[[Tensor, Tensor, Any], Tensor], *, by: str =
     return _same_reach, pull
 
 
-def _add_reach(walk: Walk, step: Step) -> None:
+def _add_reach(walk: Walk, step: GraphStep) -> None:
     if step.node._saved_alpha != 1:
         raise Opaque("a weighted sum")
     if any(at is not None and walk.shapes[at] != walk.shapes[step.outputs[0]] for at in step.inputs):
@@ -82,18 +82,18 @@ def _add_reach(walk: Walk, step: Step) -> None:
     _same_reach(walk, step)
 
 
-def _add_pull(walk: Walk, step: Step) -> None:
+def _add_pull(walk: Walk, step: GraphStep) -> None:
     top, _, left, _ = walk.windows[step.outputs[0]]
     for at in step.inputs:
         walk.add(at, walk.gradients[step.outputs[0]], top, left)
 
 
-def _along_channels(step: Step) -> None:
+def _along_channels(step: GraphStep) -> None:
     if not joins_channels(step):
         raise Opaque("a concatenation or split not along the channels")
 
 
-def _cat_reach(walk: Walk, step: Step) -> None:
+def _cat_reach(walk: Walk, step: GraphStep) -> None:
     _along_channels(step)
     # The graph does not store the channels of an input without a gradient; those of a single one are the remainder.
     if step.inputs.count(None) > 1:
@@ -101,7 +101,7 @@ def _cat_reach(walk: Walk, step: Step) -> None:
     _same_reach(walk, step)
 
 
-def _cat_pull(walk: Walk, step: Step) -> None:
+def _cat_pull(walk: Walk, step: GraphStep) -> None:
     out, start = step.outputs[0], 0
     top, _, left, _ = walk.windows[out]
     known = sum(walk.shapes[at][1] for at in step.inputs if at is not None)
@@ -116,13 +116,13 @@ def _cat_pull(walk: Walk, step: Step) -> None:
         start = part.stop
 
 
-def _split_reach(walk: Walk, step: Step) -> None:
+def _split_reach(walk: Walk, step: GraphStep) -> None:
     _along_channels(step)
     for out in step.outputs:
         walk.reach(step.inputs[0], walk.windows.get(out))
 
 
-def _split_pull(walk: Walk, step: Step) -> None:
+def _split_pull(walk: Walk, step: GraphStep) -> None:
     start = 0
     for out in step.outputs:
         part = slice(start, start + walk.shapes[out][1])
@@ -132,13 +132,13 @@ def _split_pull(walk: Walk, step: Step) -> None:
         start = part.stop
 
 
-def _conv_reach(walk: Walk, step: Step) -> None:
+def _conv_reach(walk: Walk, step: GraphStep) -> None:
     if step.inputs[1] is not None:
         raise Opaque("a convolution whose weights have a gradient")
     walk.reach(step.inputs[0], walk.graph.convolution(step).spread(walk.windows[step.outputs[0]]))
 
 
-def _conv_pull(walk: Walk, step: Step) -> None:
+def _conv_pull(walk: Walk, step: GraphStep) -> None:
     at, out = step.inputs[0], step.outputs[0]
     if at is None:
         return
@@ -164,7 +164,7 @@ def _conv_pull(walk: Walk, step: Step) -> None:
     walk.add(at, part, top, left, fresh=True)
 
 
-def _upsample_factor(walk: Walk, step: Step) -> int:
+def _upsample_factor(walk: Walk, step: GraphStep) -> int:
     assert step.inputs[0] is not None
     (h, w), (height, width) = (walk.shapes[at][2:] for at in (step.inputs[0], step.outputs[0]))
     if height % h or width % w or height // h != width // w:
@@ -172,13 +172,13 @@ def _upsample_factor(walk: Walk, step: Step) -> int:
     return int(height // h)
 
 
-def _upsample_reach(walk: Walk, step: Step) -> None:
+def _upsample_reach(walk: Walk, step: GraphStep) -> None:
     factor = _upsample_factor(walk, step)
     y0, y1, x0, x1 = walk.windows[step.outputs[0]]
     walk.reach(step.inputs[0], (y0 // factor, -(-y1 // factor), x0 // factor, -(-x1 // factor)))
 
 
-def _upsample_pull(walk: Walk, step: Step) -> None:
+def _upsample_pull(walk: Walk, step: GraphStep) -> None:
     factor, out = _upsample_factor(walk, step), step.outputs[0]
     if out in walk.gradients:
         top, _, left, _ = walk.windows[out]

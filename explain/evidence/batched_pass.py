@@ -34,7 +34,7 @@ ON_CPU, ON_GPU = 4, 32
 """Pictures in one pass."""
 
 
-class Part(Evidence):
+class PassPart(Evidence):
     """One picture's share of a pass over several; it keeps the whole pass alive."""
 
     def __init__(self, whole: Evidence, place: int, geometry: Geometry) -> None:
@@ -55,7 +55,7 @@ class Part(Evidence):
         return self._gradients[target]
 
 
-def backward(parts: Sequence[Part], targets: Sequence[Target]) -> None:
+def backward(parts: Sequence[PassPart], targets: Sequence[Target]) -> None:
     """Compute the gradients of one target for each part of a pass by one vector-Jacobian product."""
     whole, adapter = parts[0].whole, parts[0].resident.adapter
     with whole.resident.lock, torch.enable_grad():
@@ -72,10 +72,10 @@ def backward(parts: Sequence[Part], targets: Sequence[Target]) -> None:
         part._gradients[target] = [Gradient.of(one, 0, 0, (one.shape[1], one.shape[2])) for one in mine]
 
 
-def passed(resident: Resident, given: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[Part]:
+def passed(resident: Resident, given: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
     """Run the model once on several inputs (1, C, h, w) of one size, and return each one's part."""
     whole = Evidence(resident, ModelInput(torch.cat([one.tensor for one in given]), given[0].geometry), layers)
-    return [Part(whole, place, one.geometry) for place, one in enumerate(given)]
+    return [PassPart(whole, place, one.geometry) for place, one in enumerate(given)]
 
 
 def groups(requests: Iterable[tuple[Image, Options]], most: int) -> Iterator[list[tuple[Image, Options]]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.evidence.resident import Resident
     from sightglass.models.adapter import Adapter
-    from sightglass.models.layers import Stage
+    from sightglass.models.layers import ModelStage
 
 NEAR = 3
 """Layers that are suggested for a name that is none."""
@@ -35,13 +35,13 @@ def as_map(output: Tensor, layer: Layer) -> Tensor:
     return output
 
 
-def backbone_at(stages: Sequence[Stage], stride: int) -> str | None:
+def backbone_at(stages: Sequence[ModelStage], stride: int) -> str | None:
     """Return the path of the backbone's last stage whose cells are `stride` pixels; None without one."""
     found = [stage.path for stage in stages if stage.part == "backbone" and stage.stride == stride]
     return found[-1] if found else None
 
 
-def stages(resident: Resident) -> tuple[Stage, ...]:
+def stages(resident: Resident) -> tuple[ModelStage, ...]:
     """Return the model's top-level stages that have maps; none of a model without layers."""
     layers = resident.layers
     paths = {layer.path for layer in layers}

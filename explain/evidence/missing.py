@@ -11,7 +11,7 @@ from sightglass.explain.phrases import NBSP, article, finely, percent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sightglass.models.adapter import Prediction, Reason
+    from sightglass.models.adapter import CandidateReason, Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Missing:
     """A raw candidate, and why it is shown or not."""
 
     candidate: Prediction
-    reason: Reason
+    reason: CandidateReason
     confidence: float
     """The threshold in use."""
     shown: tuple[Prediction, ...] = field(repr=False)

@@ -20,7 +20,7 @@ STRIP = 4_000_000
 """Pixels copied at a time: Pillow copies a picture twice on its way to NumPy."""
 
 
-class Turns:
+class MemoryGate:
     """Admit work up to `limit` units at the same time; larger work is admitted alone.
 
     >>> turns = Turns(10)
@@ -48,7 +48,7 @@ class Turns:
                 self._changed.notify_all()
 
 
-DECODING = Turns(AT_ONCE)
+DECODING = MemoryGate(AT_ONCE)
 
 
 def strips(height: int, width: int) -> Iterator[slice]:

@@ -34,7 +34,7 @@ class Pair:
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
+class CellEdges:
     """Edges of a picture's cells in its original pixels, (rows + 1,) and (columns + 1,).
 
     Next to the bars of a letterbox the outer edges lie outside the picture.
@@ -52,8 +52,8 @@ class Grid:
 class Matches:
     """The similarity of each cell of one picture to each cell of the other."""
 
-    query: Grid
-    gallery: Grid
+    query: CellEdges
+    gallery: CellEdges
     scores: NDArray[np.float32]
     """Cosines of the query's cells with the gallery's, float32 (n, m), cells in row-major order."""
     pairs: tuple[Pair, ...]
@@ -72,7 +72,7 @@ def matches(query: Evidence, gallery: Evidence, carried: list[Tensor]) -> Matche
 
 
 def _pairs(
-    scores: NDArray[np.float32], w: NDArray[np.float32], v: NDArray[np.float32], query: Grid, gallery: Grid
+    scores: NDArray[np.float32], w: NDArray[np.float32], v: NDArray[np.float32], query: CellEdges, gallery: CellEdges
 ) -> tuple[Pair, ...]:
     there, back = scores.argmax(1), scores.argmax(0)
     found = [(i, int(j)) for i, j in enumerate(there) if back[j] == i and scores[i, j] > 0]
@@ -86,7 +86,7 @@ def _locate(cell: int, columns: int) -> tuple[int, int]:
     return cell // columns, cell % columns
 
 
-def _cells(evidence: Evidence, carried: Tensor) -> tuple[Grid, Tensor, NDArray[np.float32]]:
+def _cells(evidence: Evidence, carried: Tensor) -> tuple[CellEdges, Tensor, NDArray[np.float32]]:
     """Return the grid of the cells with any picture, their activations (n, C) and contributions (n,)."""
     activation = evidence.activations[0][0].float()  # (C, h, w)
     carried = carried.float()
@@ -98,7 +98,7 @@ def _cells(evidence: Evidence, carried: Tensor) -> tuple[Grid, Tensor, NDArray[n
         h, w = size
     (y0, y1, down), (x0, x1, across) = (_edges(evidence.geometry, axis, cells) for axis, cells in enumerate((h, w)))
     rows = activation[:, y0:y1, x0:x1].flatten(1).T
-    return Grid(down, across), rows, carried[y0:y1, x0:x1].flatten().cpu().numpy()
+    return CellEdges(down, across), rows, carried[y0:y1, x0:x1].flatten().cpu().numpy()
 
 
 def _edges(geometry: Geometry, axis: int, cells: int) -> tuple[int, int, NDArray[np.float32]]:

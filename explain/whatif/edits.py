@@ -45,7 +45,7 @@ _blurs: ByteCache[NDArray[np.uint8]] = ByteCache("blurs", lambda small: small.nb
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class EditMark:
     """One movement of a tool.
 
     `points` are (x, y) as shares of the picture's width and height: the path of a brush; two corners of a rectangle; of
@@ -62,7 +62,7 @@ class Mark:
 class Edit:
     """All marks in their order; what brush and rectangles cover is replaced by `fill`, or with `keep` all else."""
 
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[EditMark, ...] = ()
     fill: Fill = "blur"
     keep: bool = False
 
@@ -92,7 +92,7 @@ def parse(given: Any) -> Edit:
     """
     if not isinstance(given, dict):
         return Edit()
-    marks: list[Mark] = []
+    marks: list[EditMark] = []
     count = 0
     listed = given.get("marks")
     for one in listed[:MAX_MARKS] if isinstance(listed, list) else ():
@@ -107,7 +107,7 @@ def parse(given: Any) -> Edit:
     return Edit(tuple(marks), fill, given.get("keep") is True)
 
 
-def _mark(one: Any) -> Mark | None:
+def _mark(one: Any) -> EditMark | None:
     if not isinstance(one, dict):
         return None
     kind, flat = next((name for name in _POINTS if name == one.get("kind")), None), one.get("points")
@@ -118,7 +118,7 @@ def _mark(one: Any) -> Mark | None:
     if len(pairs) < least or (kind != "brush" and len(pairs) != least):
         return None
     size: Any = one.get("size")
-    return Mark(kind, pairs, _bounded(size, *SIZES)) if _number(size) else Mark(kind, pairs)
+    return EditMark(kind, pairs, _bounded(size, *SIZES)) if _number(size) else EditMark(kind, pairs)
 
 
 def _number(value: Any) -> bool:
@@ -187,7 +187,7 @@ def _marked(image: Image, edit: Edit) -> tuple[NDArray[np.uint8], NDArray[np.boo
     return pixels, painted.astype(bool), pasted
 
 
-def rectangle(mark: Mark, width: int, height: int) -> tuple[int, int, int, int]:
+def rectangle(mark: EditMark, width: int, height: int) -> tuple[int, int, int, int]:
     """Return the pixels between a mark's first two corners, x0, y0, x1, y1 with the ends outside; one at least."""
     (xa, ya), (xb, yb) = mark.points[:2]
     x0, x1 = _span(xa, xb, width)
@@ -200,7 +200,7 @@ def _span(a: float, b: float, side: int) -> tuple[int, int]:
     return low, max(min(math.floor(max(a, b) * side + 0.5), side), low + 1)
 
 
-def _brush(mask: NDArray[np.uint8], mark: Mark) -> None:
+def _brush(mask: NDArray[np.uint8], mark: EditMark) -> None:
     import cv2
 
     height, width = mask.shape

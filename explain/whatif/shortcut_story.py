@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.explanation import Explanation
-    from sightglass.models.demo.scenes import Object, Scene, Spec
+    from sightglass.models.demo.scenes import DemoScene, Object, Spec
 
 Step = Literal["answer", "look", "without", "borrowed"]
 STEPS: tuple[Step, ...] = ("answer", "look", "without", "borrowed")
@@ -36,7 +36,7 @@ class StoryStep:
 
     story: Story
     step: Step
-    scene: Scene
+    scene: DemoScene
     image: Image
     cheat: Explanation
     honest: Explanation

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models.adapter import Adapter, Part, Prediction, Reason
+from sightglass.models.adapter import Adapter, CandidateReason, Part, Prediction
 
 if TYPE_CHECKING:
     from sightglass.models.adapter import Target
@@ -258,20 +258,20 @@ class Detector(Adapter):
         candidate: Prediction,
         confidence: float,
         iou: float,
-    ) -> Reason:
+    ) -> CandidateReason:
         for place, shown in enumerate(predictions):
             if (shown.anchor, shown.index) == (candidate.anchor, candidate.index):
-                return Reason("shown", place, 1.0)
+                return CandidateReason("shown", place, 1.0)
         if candidate.score <= confidence:
-            return Reason("below")
+            return CandidateReason("below")
         assert candidate.anchor is not None
         if not self.multi_label and (won := int(outputs.best[0, candidate.anchor])) != candidate.index:
             score = float(outputs.scores[0, won, candidate.anchor])
             winner = replace(candidate, label=self.labels[won], index=won, score=score)
             at = next((i for i, p in enumerate(predictions) if (p.anchor, p.index) == (winner.anchor, won)), None)
-            return Reason("class", at, winner=winner)
+            return CandidateReason("class", at, winner=winner)
         if not self.nms:
-            return Reason("beyond")
+            return CandidateReason("beyond")
         rivals = [
             (self.overlap(p, candidate), place)
             for place, p in enumerate(predictions)
@@ -279,7 +279,7 @@ class Detector(Adapter):
         ]
         overlap, place = max(rivals, default=(0.0, 0))
         # Boxes clipped to the picture overlap a little differently from the boxes that were suppressed.
-        return Reason("suppressed", place, overlap) if overlap > 0.9 * iou else Reason("beyond")
+        return CandidateReason("suppressed", place, overlap) if overlap > 0.9 * iou else CandidateReason("beyond")
 
     def overlap(self, a: Prediction, b: Prediction) -> float:
         """Return how much two boxes overlap, 0..1, as suppression measures it."""

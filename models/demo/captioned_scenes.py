@@ -54,7 +54,7 @@ _APART = 0.92  # of the sum of two radii: things may touch, none hides another
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedThing:
     """A thing: what it is called, its centre and radius in shares of the side, and its angle in radians.
 
     `shade` multiplies its colour, so that no two reds are the same.
@@ -75,30 +75,30 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class CaptionedSpec:
     """Everything that a scene depends on; `background` and `seed` as in `sightglass.models.demo.scenes`."""
 
-    things: tuple[Named, ...]
+    things: tuple[NamedThing, ...]
     background: str
     seed: int
     noise: float = 0.0
     held_out: bool = False
 
     @property
-    def named(self) -> tuple[Named, ...]:
+    def named(self) -> tuple[NamedThing, ...]:
         """Return the things whose shape has a name."""
         return tuple(thing for thing in self.things if thing.shape in SHAPES)
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class CaptionedScene:
     """The picture, uint8 (H, W, 3) RGB, and for every phrase of a thing in it the (H, W) mask of its visible pixels."""
 
     pixels: NDArray[np.uint8]
     masks: dict[str, Mask]
 
 
-def sample(seed: int, *, held_out: bool = False, rare: bool = False) -> Spec:
+def sample(seed: int, *, held_out: bool = False, rare: bool = False) -> CaptionedSpec:
     """Return the spec of a seed: two to four named things, half of the time alike in shape or colour, and clutter.
 
     Held-out scenes share no seed and no part of a photograph with training. `rare`: the first thing is one of
@@ -107,7 +107,7 @@ def sample(seed: int, *, held_out: bool = False, rare: bool = False) -> Spec:
     rng = np.random.default_rng([seed, int(held_out), 7])
     kinds = _kinds(rng, rare=rare)
     clutter = [(str(rng.choice(list(COLOURS))), str(rng.choice(CLUTTER))) for _ in range(rng.integers(0, 3))]
-    placed: list[Named] = []
+    placed: list[NamedThing] = []
     for colour, shape in [*kinds, *clutter]:
         radius = float(rng.uniform(0.11, 0.18))
         spots = rng.uniform(radius * 0.95, 1 - radius * 0.95, (12, 2))
@@ -118,8 +118,8 @@ def sample(seed: int, *, held_out: bool = False, rare: bool = False) -> Spec:
         shade = rng.uniform(0.82, 1.06) * rng.uniform(0.95, 1.05, 3)
         x, y = spots[best].tolist()
         angle = float(rng.uniform(0, 2 * np.pi))
-        placed.append(Named(colour, shape, x, y, radius, angle, tuple(shade.tolist())))
-    return Spec(
+        placed.append(NamedThing(colour, shape, x, y, radius, angle, tuple(shade.tolist())))
+    return CaptionedSpec(
         tuple(placed),
         str(rng.choice(("photo", "gradient", "noise"), p=[0.4, 0.3, 0.3])),
         int(rng.integers(2**32)),
@@ -128,7 +128,7 @@ def sample(seed: int, *, held_out: bool = False, rare: bool = False) -> Spec:
     )
 
 
-def _gap(spot: NDArray[np.float64], radius: float, other: Named) -> float:
+def _gap(spot: NDArray[np.float64], radius: float, other: NamedThing) -> float:
     return float(np.hypot(spot[0] - other.x, spot[1] - other.y)) - _APART * (radius + other.radius)
 
 
@@ -148,7 +148,7 @@ def _kinds(rng: np.random.Generator, *, rare: bool) -> list[tuple[str, str]]:
     return found
 
 
-def draw(spec: Spec, side: int = SIDE) -> Scene:
+def draw(spec: CaptionedSpec, side: int = SIDE) -> CaptionedScene:
     """Draw the scene of a spec on `side` pixels, the same bytes each time."""
     canvas = background(spec.background, side, spec.seed, held_out=spec.held_out)
     rng = np.random.default_rng([spec.seed, 8])
@@ -161,10 +161,10 @@ def draw(spec: Spec, side: int = SIDE) -> Scene:
             masks[thing.phrase] = np.zeros((side, side), np.bool_)
             masks[thing.phrase][place] = share >= 0.5
     canvas += rng.standard_normal(canvas.shape, np.float32) * np.float32(spec.noise)
-    return Scene(np.clip(canvas, 0, 255).astype(np.uint8).transpose(1, 2, 0).copy(), masks)
+    return CaptionedScene(np.clip(canvas, 0, 255).astype(np.uint8).transpose(1, 2, 0).copy(), masks)
 
 
-def _painted(canvas: Plane, thing: Named, side: int) -> tuple[tuple[slice, slice], Plane]:
+def _painted(canvas: Plane, thing: NamedThing, side: int) -> tuple[tuple[slice, slice], Plane]:
     """Paint a thing on (3, H, W), and return its patch (rows, columns) and how much of each pixel there it covers."""
     radius, reach = thing.radius * side, thing.radius * side + 1
     rows, columns = (
@@ -217,15 +217,15 @@ EXAMPLE = "red star"
 """Name of `example`, the scene to show."""
 
 
-def example() -> Spec:
+def example() -> CaptionedSpec:
     """Return the scene to show: a red star, another star, another red thing, and more, so that both words matter."""
-    return Spec(
+    return CaptionedSpec(
         (
-            Named("red", "star", 0.72, 0.3, 0.15, 0.3),
-            Named("blue", "star", 0.24, 0.68, 0.15, 1.0),
-            Named("red", "ball", 0.27, 0.26, 0.13, 0.0),
-            Named("yellow", "square", 0.73, 0.74, 0.15, 0.5),
-            Named("green", "bar", 0.49, 0.5, 0.12, 0.9),
+            NamedThing("red", "star", 0.72, 0.3, 0.15, 0.3),
+            NamedThing("blue", "star", 0.24, 0.68, 0.15, 1.0),
+            NamedThing("red", "ball", 0.27, 0.26, 0.13, 0.0),
+            NamedThing("yellow", "square", 0.73, 0.74, 0.15, 0.5),
+            NamedThing("green", "bar", 0.49, 0.5, 0.12, 0.9),
         ),
         "gradient",
         12,

@@ -71,7 +71,7 @@ class Outfit:
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class PersonSpec:
     """One picture of one person; all but `outfit` follows from `seed`."""
 
     outfit: Outfit
@@ -123,17 +123,17 @@ def twin(person: int) -> int:
     return person ^ 1
 
 
-def sample(person: int, picture: int, *, held_out: bool = False) -> Spec:
+def sample(person: int, picture: int, *, held_out: bool = False) -> PersonSpec:
     """Return the spec of a person's picture by its number; `held_out`: one that no training drew, of anybody."""
-    return Spec(outfit(person), int(np.random.default_rng([person, picture, held_out]).integers(2**32)))
+    return PersonSpec(outfit(person), int(np.random.default_rng([person, picture, held_out]).integers(2**32)))
 
 
-def example() -> Spec:
+def example() -> PersonSpec:
     """Return the spec that is shown where nobody chose a picture."""
     return sample(6, 0, held_out=True)
 
 
-def to_compare() -> dict[str, Spec]:
+def to_compare() -> dict[str, PersonSpec]:
     """Return specs to compare `example` with, by what they show: the person again, the twin, and other persons."""
     own, other = 6, twin(6)
     others = {f"person {letter}.png": sample(HELD_OUT + 2 * i, 0, held_out=True) for i, letter in enumerate("ABC")}
@@ -144,7 +144,7 @@ def to_compare() -> dict[str, Spec]:
     } | others
 
 
-def wearing(spec: Spec, garment: str, of: Outfit) -> Spec:
+def wearing(spec: PersonSpec, garment: str, of: Outfit) -> PersonSpec:
     """Return the spec of the same picture with one garment of another outfit."""
     changed = {"top": ("top", "pattern", "ink"), "legs": ("legs", "cut")}.get(garment, (garment,))
     return replace(spec, outfit=replace(spec.outfit, **{name: getattr(of, name) for name in changed}))
@@ -179,7 +179,7 @@ def _whole(points: Sequence[Point]) -> NDArray[np.int32]:
     return np.array(points, np.float32).round().astype(np.int32)
 
 
-def draw(spec: Spec) -> Figure:
+def draw(spec: PersonSpec) -> Figure:
     """Draw the figure of a spec, the same bytes each time."""
     rng = np.random.default_rng([spec.seed, 1])
     height, width = SIZE[0] * _SCALE, SIZE[1] * _SCALE

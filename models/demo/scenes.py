@@ -98,7 +98,7 @@ class Object:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class DemoScene:
     """The picture, (H, W, 3), uint8, RGB, its labelled things in the spec's order, and (H, W) masks.
 
     `stamp` are the stamp's pixels, if there is one; `background` those of no thing, no clutter and no stamp.
@@ -203,7 +203,7 @@ def _placed(kinds: list[str], size: int, rng: np.random.Generator, lengths: tupl
     return tuple(placed)
 
 
-def draw(spec: Spec) -> Scene:
+def draw(spec: Spec) -> DemoScene:
     """Draw the scene of a spec, the same bytes each time.
 
     Raises ModelProblem if a photograph is not installed, ValueError for an unknown background.
@@ -232,7 +232,7 @@ def draw(spec: Spec) -> Scene:
     for thing in spec.clutter:
         shape = outline(thing, side)
         bare[shape.place] &= ~shape.mask
-    return Scene(pixels, tuple(reversed(objects)), stamp, bare)
+    return DemoScene(pixels, tuple(reversed(objects)), stamp, bare)
 
 
 def _object(label: str, number: int, shape: Outline, in_sight: Mask) -> Object | None:

@@ -227,16 +227,16 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(_Stay)
 
 
-class Remote(nn.Module):
+class RemoteModule(nn.Module):
     """Stand in for the remote model: no weights and no layers."""
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> Endpoint:
+def load(spec: ModelSpec, progress: Progress | None = None) -> HttpDetector:
     """Adapt the service in the operator's table; nothing is sent before there is a picture."""
-    return Endpoint(spec, Service.of(spec), labels.own(spec))
+    return HttpDetector(spec, Service.of(spec), labels.own(spec))
 
 
-class Endpoint(Detector):
+class HttpDetector(Detector):
     """A service as an Adapter: boxes as it sends them, without further suppression."""
 
     gradients = False
@@ -248,7 +248,7 @@ class Endpoint(Detector):
         table = {key: value for key, value in asdict(service).items() if key != "name"}
         # The weights behind an address are unknown: the hash is of the way it is asked.
         configuration = json.dumps([table, list(names)], sort_keys=True)
-        super().__init__(spec, Remote(), names, hashlib.sha256(configuration.encode()).hexdigest())
+        super().__init__(spec, RemoteModule(), names, hashlib.sha256(configuration.encode()).hexdigest())
         self.service = service
         self.batch = service.at_once
         """Masked pictures that are sent together."""

@@ -64,7 +64,7 @@ class Light(nn.Module):
         return F.relu(self.bn(self.conv2(self.conv1(x))))
 
 
-class Gate(nn.Module):
+class ChannelGate(nn.Module):
     """Channel gate by the mean over the picture; one gate is shared by all scales."""
 
     def __init__(self, channels: int) -> None:
@@ -88,7 +88,7 @@ class Block(nn.Module):
         self.conv2b = nn.Sequential(*(Light(middle) for _ in range(2)))
         self.conv2c = nn.Sequential(*(Light(middle) for _ in range(3)))
         self.conv2d = nn.Sequential(*(Light(middle) for _ in range(4)))
-        self.gate = Gate(middle)
+        self.gate = ChannelGate(middle)
         self.conv3 = Conv(middle, made, linear=True)
         self.downsample = Conv(given, made, linear=True) if given != made else None
         self.IN = nn.InstanceNorm2d(made, affine=True) if instance else None

@@ -25,7 +25,7 @@ from sightglass.models.adapters.folding import conv_act
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.layers import Stage
+from sightglass.models.layers import ModelStage
 from sightglass.models.preprocess import GREY
 
 if TYPE_CHECKING:
@@ -294,13 +294,13 @@ class YoloxDetector(Detector):
         there = {layer.path for layer in layers}
         return {name: paths for name, paths in named.items() if there.issuperset(paths)} or super().presets(layers)
 
-    def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
+    def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
         """Return the backbone's stages, the neck's steps with their inputs, and the head's towers."""
         shapes = {layer.path: layer.shape for layer in layers}
 
-        def stage(path: str, inputs: tuple[str, ...], part: Literal["backbone", "neck", "head"]) -> Stage:
+        def stage(path: str, inputs: tuple[str, ...], part: Literal["backbone", "neck", "head"]) -> ModelStage:
             shape, kind = shapes.get(path), type(self.module.get_submodule(path)).__name__
-            return Stage(path, kind, shape, self._size / shape[1] if shape else None, inputs, part)
+            return ModelStage(path, kind, shape, self._size / shape[1] if shape else None, inputs, part)
 
         found = [stage(path, _BACKBONE[i - 1 : i] if i else (), "backbone") for i, path in enumerate(_BACKBONE)]
         found += [stage(path, inputs, "neck") for path, inputs in _READ.items()]

@@ -16,7 +16,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.item import Item
 from sightglass.models.demo.scenes import draw, sample
 from sightglass.models.demo.showcase import SCENES, enlarged
-from sightglass.pages.batch.job import Job, Plan
+from sightglass.pages.batch.job import BatchJob, RunPlan
 from sightglass.pages.batch.source import Source
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ def _scene(number: int, task: str) -> Item:
     return _item(name, lambda: Image.open(draw(enlarged(spec)).pixels, name=name), label)
 
 
-class BundledJob(Job):
+class BundledJob(BatchJob):
     """A run over the bundled pictures; its results are deleted when the process ends."""
 
     def __init__(self, model: ModelSpec, options: dict[str, Any]) -> None:
         self._folder = scratch_folder("bundled")
-        super().__init__(source(model), (Plan(model.id, options, Path(self._folder.name) / "results"),))
+        super().__init__(source(model), (RunPlan(model.id, options, Path(self._folder.name) / "results"),))
 
 
 def job(choices: Choices, explainer: Explainer) -> BundledJob | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """One model's run, and where its results go."""
 
     model: str
@@ -39,10 +39,10 @@ class BatchStatus(Status):
     summaries: list[Summary] = field(default_factory=list)
 
 
-class Job(Task[BatchStatus]):
+class BatchJob(Task[BatchStatus]):
     """One or two runs in a thread."""
 
-    def __init__(self, source: Source, plans: tuple[Plan, ...], *, resume: bool = True) -> None:
+    def __init__(self, source: Source, plans: tuple[RunPlan, ...], *, resume: bool = True) -> None:
         users.require_saving("start a batch")
         self.source, self.plans = source, plans
         super().__init__(_run, BatchStatus(), source, plans, resume)
@@ -57,7 +57,7 @@ class Job(Task[BatchStatus]):
         return any(summary.cancelled for summary in self.status.summaries)
 
 
-def _run(status: BatchStatus, cancel: Event, source: Source, plans: tuple[Plan, ...], resume: bool) -> None:
+def _run(status: BatchStatus, cancel: Event, source: Source, plans: tuple[RunPlan, ...], resume: bool) -> None:
     for number, plan in enumerate(plans):
         before = f"{plan.model}: " if len(plans) > 1 else ""
 
@@ -83,7 +83,7 @@ def _run(status: BatchStatus, cancel: Event, source: Source, plans: tuple[Plan, 
 class Batch:
     """The session's run."""
 
-    job: Job | None = None
+    job: BatchJob | None = None
 
 
 def folder_for(source: Source, model: str, options: dict[str, Any], scratch: Path, *, prove: bool = False) -> Path:

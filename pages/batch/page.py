@@ -19,7 +19,7 @@ from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
 from sightglass.pages.batch import bundled
 from sightglass.pages.batch import source as pictures
-from sightglass.pages.batch.job import Batch, Job, Plan, folder_for
+from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -183,16 +183,16 @@ def _start(source: Source, choices: Choices, second: str | None, *, prove: bool 
         if name != choices.model.id:
             fitted = sidebar.fitting(choices, sidebar.loaded(name), choices.method)
         options = {"method": fitted.method, **fitted.options}
-        plans.append(Plan(name, options, folder_for(source, name, options, folder, prove=prove), prove))
-    _run(Job(source, tuple(plans), resume=resume))
+        plans.append(RunPlan(name, options, folder_for(source, name, options, folder, prove=prove), prove))
+    _run(BatchJob(source, tuple(plans), resume=resume))
 
 
-def _run(job: Job) -> None:
+def _run(job: BatchJob) -> None:
     state.of(Batch).job = job
     st.rerun()
 
 
-def _failed(job: Job) -> None:
+def _failed(job: BatchJob) -> None:
     assert job.status.failure is not None
     page.show_failure(job.status.failure, "a batch failed")
     with st.container(horizontal=True):
@@ -202,10 +202,10 @@ def _failed(job: Job) -> None:
             icon=":material/restart_alt:",
             help="Discard earlier results and explain all pictures again.",
         ):
-            _run(Job(job.source, job.plans, resume=False))
+            _run(BatchJob(job.source, job.plans, resume=False))
 
 
-def _again(job: Job) -> None:
+def _again(job: BatchJob) -> None:
     if st.button("Other pictures", icon=":material/folder_open:", help="Choose other pictures, or another model."):
         job.cancel.set()
         state.forget(Batch)
@@ -213,7 +213,7 @@ def _again(job: Job) -> None:
         st.rerun()
 
 
-def _anew(job: Job, choices: Choices) -> None:
+def _anew(job: BatchJob, choices: Choices) -> None:
     """Offer to explain the same pictures with the sidebar's choices, if they have changed."""
     first, *more = job.plans
     if (choices.model.id, {"method": choices.method, **choices.options}) == (first.model, first.options):
@@ -229,7 +229,7 @@ def _anew(job: Job, choices: Choices) -> None:
         _start(job.source, choices, second, prove=first.prove, resume=bool(job.source.path))
 
 
-def _prove_these(job: Job) -> None:
+def _prove_these(job: BatchJob) -> None:
     """Offer to prove the maps of a run that was made without."""
     if job.plans[0].prove:
         return
@@ -242,17 +242,17 @@ def _prove_these(job: Job) -> None:
         scratch = pictures.scratch()
         places = [folder_for(job.source, plan.model, plan.options, scratch, prove=True) for plan in job.plans]
         plans = (replace(plan, folder=folder, prove=True) for plan, folder in zip(job.plans, places, strict=True))
-        _run(Job(job.source, tuple(plans), resume=bool(job.source.path)))
+        _run(BatchJob(job.source, tuple(plans), resume=bool(job.source.path)))
 
 
-def _done(job: Job) -> None:
+def _done(job: BatchJob) -> None:
     from sightglass.pages.batch import views
 
     if job.stopped:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(":material/pause_circle: Stopped: these are the finished pictures.")
             if st.button("Continue", icon=":material/play_arrow:", help="Explain the remaining pictures."):
-                _run(Job(job.source, job.plans))
+                _run(BatchJob(job.source, job.plans))
     failed = job.status.summaries[0].failed
     if failed:
         with st.expander(f"{plural(len(failed), 'picture')} could not be used", icon=":material/broken_image:"):

@@ -42,7 +42,7 @@ class Source:
 
 
 @dataclass
-class Uploads:
+class BatchUploads:
     """The session's uploaded pictures."""
 
     generation: int = 0
@@ -53,9 +53,9 @@ class Uploads:
 
 def clear() -> None:
     """Forget what was uploaded."""
-    uploads = state.of(Uploads)
-    state.forget(Uploads)
-    state.of(Uploads).generation = uploads.generation + 1
+    uploads = state.of(BatchUploads)
+    state.forget(BatchUploads)
+    state.of(BatchUploads).generation = uploads.generation + 1
 
 
 def choose() -> Source | None:
@@ -94,7 +94,7 @@ def _folder() -> Source | None:
 
 
 def _upload() -> Source | None:
-    uploads = state.of(Uploads)
+    uploads = state.of(BatchUploads)
     files: list[UploadedFile] = st.file_uploader(
         "Pictures, or one .zip of them",
         accept_multiple_files=True,
@@ -154,5 +154,5 @@ def _thumbnails(items: Sequence[Item]) -> dict[str, Any]:
 def scratch() -> Path:
     """Return a new folder that is deleted when the session ends."""
     folder = scratch_folder("batch")
-    state.of(Uploads).scratch.append(folder)
+    state.of(BatchUploads).scratch.append(folder)
     return Path(folder.name)

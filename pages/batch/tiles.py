@@ -19,7 +19,7 @@ from sightglass.models import catalog
 
 if TYPE_CHECKING:
     from sightglass.common.files import Json
-    from sightglass.pages.batch.job import Job
+    from sightglass.pages.batch.job import BatchJob
 
     Frame = Any
 
@@ -36,7 +36,7 @@ NUMBERS = {
 """The column that pictures are sorted by, and what is written of it."""
 
 
-def tiles(job: Job, rows: Frame, where: str, order: str, every: Frame) -> None:
+def tiles(job: BatchJob, rows: Frame, where: str, order: str, every: Frame) -> None:
     """Draw pictures side by side, each with its prediction and buttons to Explore and History; `every`: all pictures of
     the run, from which the names must tell these apart."""
     names = distinct_names(list(every["picture"]))
@@ -46,7 +46,7 @@ def tiles(job: Job, rows: Frame, where: str, order: str, every: Frame) -> None:
                 _tile(job, row, names[row["picture"]], where, order)
 
 
-def _tile(job: Job, row: Json, name: str, where: str, order: str) -> None:
+def _tile(job: BatchJob, row: Json, name: str, where: str, order: str) -> None:
     path = job.folders[0] / row["file"]
     # The catalogue may not have the model any more.
     spec = catalog.catalog().get(row["model"])
@@ -96,7 +96,7 @@ def _common(disagreement: float) -> str:
     return "nothing" if disagreement >= 0.995 else percent(1 - disagreement)
 
 
-def _keep(job: Job, row: Json) -> None:
+def _keep(job: BatchJob, row: Json) -> None:
     """Save a picture to History in a button's callback, explained again from its recipe."""
     item = next((item for item in job.source.items if item.key == row["picture"]), None)
     if item is not None:
@@ -104,13 +104,13 @@ def _keep(job: Job, row: Json) -> None:
         history_store.keep_again(item.open, recipe, screen="batch")
 
 
-def _take(job: Job, row: Json) -> None:
+def _take(job: BatchJob, row: Json) -> None:
     """Open the picture on Explore, as it is explained here."""
     item = next((item for item in job.source.items if item.key == row["picture"]), None)
     if item is None:
         return
     label = row.get("label")
-    how = embedded_recipe.View(
+    how = embedded_recipe.Look(
         label=label[:200] if isinstance(label, str) else None, automatic=not job.plans[0].options.get("layers")
     )
     try:

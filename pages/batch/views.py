@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from sightglass.common.files import Json
-    from sightglass.pages.batch.job import Job
+    from sightglass.pages.batch.job import BatchJob
 
     Frame = Any
 
@@ -93,7 +93,7 @@ def _nbytes(table: Frame) -> int:
     return int(table.memory_usage(deep=True).sum())
 
 
-def key(job: Job) -> tuple[str, str | None, int]:
+def key(job: BatchJob) -> tuple[str, str | None, int]:
     """Return what identifies a run's table for the cached functions above."""
     first, second = job.folders
     # The second model has no table if the run was stopped before it started.
@@ -102,7 +102,7 @@ def key(job: Job) -> tuple[str, str | None, int]:
     return str(first), str(second) if there else None, max(changed)
 
 
-def describe_run(job: Job) -> str:
+def describe_run(job: BatchJob) -> str:
     """Describe the run, `demo-cls-l, GradCAM at layer4 (Where is it?)`, with what came of proving its maps; with two
     models both."""
     first, second, changed = key(job)
@@ -117,7 +117,7 @@ def _described(folder: str, changed: int) -> str:
     return f"{made}: {proved}" if proved else made
 
 
-def gallery(job: Job) -> None:
+def gallery(job: BatchJob) -> None:
     """Draw the pictures under their maps, filtered and sorted, a page at a time."""
     found = frame(*key(job))
     orders = {name: label for name, label in ORDERS.items() if NEEDED.get(name, "picture") in found}
@@ -191,7 +191,7 @@ def _any(found: Frame, name: str) -> bool:
     return name == "all" or (NEEDED.get(name, "picture") in found and not analysis.filter_rows(found, only=name).empty)
 
 
-def classes(job: Job) -> None:
+def classes(job: BatchJob) -> None:
     """Draw where the model looks for each class, on average."""
     found = frame(*key(job))
     by = "predicted"
@@ -231,7 +231,7 @@ def _groups(groups: list[Any], caption: Callable[[Any], str]) -> None:
                 st.markdown(f":small[{caption(group)}]")
 
 
-def confusions(job: Job) -> None:
+def confusions(job: BatchJob) -> None:
     """Draw what is mistaken for what, and where the model looks then."""
     found = frame(*key(job))
     if found["wrong"].isna().all():
@@ -267,7 +267,7 @@ def confusions(job: Job) -> None:
     tiles(job, analysis.ordered(pair.frame, "sure").iloc[:PAGE], "confusion", "", found)
 
 
-def odd(job: Job) -> None:
+def odd(job: BatchJob) -> None:
     """Draw the most unusual maps, and the groups of similar maps."""
     with st.spinner("Grouping the maps…", show_time=False):
         found, groups = _odd(*key(job))
@@ -296,12 +296,12 @@ def mostly(group: analysis.Group) -> str:
     return f"mostly {first}, {percent(share)}" if share > 0.5 else f"{len(counts)} different answers"
 
 
-def compared(job: Job) -> bool:
+def compared(job: BatchJob) -> bool:
     """Whether methods and layers were compared in this run."""
     return (job.plans[0].folder / matrix.FILE).is_file()
 
 
-def methods(job: Job) -> None:
+def methods(job: BatchJob) -> None:
     """Draw the matrix of methods and layers of each model, and the way to explain again with the best."""
     for plan in job.plans:
         if (found := matrix.read(plan.folder)) is None:
@@ -330,7 +330,7 @@ def methods(job: Job) -> None:
             tables.table(rows, right=[name.capitalize() for name in matrix.HEAD[2:]], height=420)
 
 
-def table(job: Job) -> None:
+def table(job: BatchJob) -> None:
     """Draw the main columns."""
     found = frame(*key(job))
     columns = [name for name in COLUMNS if name in found and found[name].notna().any()]
@@ -351,7 +351,7 @@ def _records(found: DataFrame) -> list[Json]:
     return [{str(name): value for name, value in row.items()} for row in whole.to_dict("records")]
 
 
-def downloads(job: Job) -> None:
+def downloads(job: BatchJob) -> None:
     """Draw the menu of downloads: tables, and an archive that is made when it is requested."""
     with st.popover("Download", icon=":material/download:", help="The table, or everything as one archive."):
         first, second, _ = key(job)

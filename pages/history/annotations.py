@@ -32,7 +32,7 @@ _drawn: ByteCache[NDArray[np.uint8]] = ByteCache("annotations", lambda pixels: i
 
 
 @dataclass
-class Opened:
+class AnnotatedRecord:
     """The record that is being annotated; the browser is sent what is here, so nothing changes while it draws."""
 
     of: tuple[str, int, bool] | None = None
@@ -61,11 +61,11 @@ def marking(id: str, index: int) -> None:
     """Draw the map to annotate: a fragment, since marks are saved without the page around it."""
     record = history_store.store().get(id)
     dark = st.context.theme.type == "dark"
-    if state.of(Opened).of != (id, index, dark):
-        state.forget(Opened)
-        opened = state.of(Opened)
+    if state.of(AnnotatedRecord).of != (id, index, dark):
+        state.forget(AnnotatedRecord)
+        opened = state.of(AnnotatedRecord)
         opened.of, opened.marks, opened.last = (id, index, dark), [asdict(mark) for mark in record.marks], record.marks
-    opened = state.of(Opened)
+    opened = state.of(AnnotatedRecord)
     label = record.labels[index] if index < len(record.labels) else "the map"
     given = markup(
         _overlaid(record, index, dark=dark),
@@ -91,7 +91,7 @@ def marking(id: str, index: int) -> None:
         _others()
 
 
-def _save(record: Record, opened: Opened, given: Sequence[Any]) -> Record:
+def _save(record: Record, opened: AnnotatedRecord, given: Sequence[Any]) -> Record:
     """Save a step of this browser; raises Problem if it cannot be read."""
     try:
         marks = tuple(
@@ -117,6 +117,6 @@ def _others() -> None:
             "Show all marks",
             icon=":material/refresh:",
             on_click=state.forget,
-            args=(Opened,),
+            args=(AnnotatedRecord,),
             help="Show their marks too.",
         )

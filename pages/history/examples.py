@@ -29,7 +29,7 @@ COUNT = 3
 
 
 @dataclass
-class Making:
+class ExampleMaking:
     """The session's examples while they are made."""
 
     task: Task[Status] | None = None
@@ -37,12 +37,12 @@ class Making:
 
 def running() -> bool:
     """Return whether this session's examples are being made."""
-    return state.of(Making).task is not None
+    return state.of(ExampleMaking).task is not None
 
 
 def draw() -> bool:
     """Start the examples where the history was never used, and draw their progress; return whether it is drawn."""
-    making = state.of(Making)
+    making = state.of(ExampleMaking)
     if making.task is None:
         if not history_store.store().begin_examples():
             return False

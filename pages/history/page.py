@@ -14,7 +14,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plural
 from sightglass.pages.history import examples, files, pair, tiles, two_pictures
 from sightglass.pages.history import record as record_view
-from sightglass.pages.history.annotations import Opened
+from sightglass.pages.history.annotations import AnnotatedRecord
 from sightglass.pages.history.record import Browsing, size
 from sightglass.pages.history.tiles import MAX_SHOWN, PAGE
 
@@ -57,7 +57,7 @@ def history() -> None:
         # A record is not compared with itself.
         other = None
     if not id or other is not None:
-        state.forget(Opened)
+        state.forget(AnnotatedRecord)
     if id:
         _opened(id, other)
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.components.session import history_store
-from sightglass.components.viewer import Options, Panel, Scene, View, send_texts, viewer
+from sightglass.components.viewer import Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.components.views import charts, panels, tables
 from sightglass.explain.phrases import percent
 from sightglass.models import catalog
@@ -81,14 +81,14 @@ def _apart(one: Record, other: Record) -> tuple[str, str]:
     return history_store.exact(one.created), history_store.exact(other.created)
 
 
-def _panel(record: Record, maps: Sequence[SavedMap], name: str) -> tuple[Panel, list[str]]:
+def _panel(record: Record, maps: Sequence[SavedMap], name: str) -> tuple[Pane, list[str]]:
     score = "" if record.score is None else percent(record.score)
     note = f"{record.label} {score}" if record.label else "no map"
     if not maps:
-        return Panel(title=name, note=note), []
+        return Pane(title=name, note=note), []
     index = min(record.index, len(maps) - 1)
     own = tuple(box for box in boxes(maps, index) if box.chosen) or None
-    return Panel(maps=(panel_map(maps[index], record, title=name, note=note),), boxes=own), [maps[index].looks]
+    return Pane(maps=(panel_map(maps[index], record, title=name, note=note),), boxes=own), [maps[index].looks]
 
 
 def _together(
@@ -100,13 +100,13 @@ def _together(
         shown.append(panel)
         looks += texts
     if found.difference is not None and found.seen is not None:
-        shown.append(Panel(maps=(panels.difference(found.difference, found.seen, names),)))
+        shown.append(Pane(maps=(panels.difference(found.difference, found.seen, names),)))
     _viewer(opened[0][1], shown, looks, key="history-pair", record=found.one, height=380)
 
 
-def _viewer(image: Image, shown: Sequence[Panel], looks: list[str], *, key: str, record: Record, height: int) -> View:
-    scene = Scene(image.pixels, image.sha256, shown, file=image.jpeg, name=record.picture_name)
-    view = viewer(scene, Options(height=height), key=key)
+def _viewer(image: Image, shown: Sequence[Pane], looks: list[str], *, key: str, record: Record, height: int) -> View:
+    scene = ViewerScene(image.pixels, image.sha256, shown, file=image.jpeg, name=record.picture_name)
+    view = viewer(scene, ViewerOptions(height=height), key=key)
     if looks:
         send_texts(view, looks, [None] * len(looks), key=f"{key}-words")
     return view

@@ -19,13 +19,13 @@ from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, reopen, state
 from sightglass.components.session.jobs import proof_job
 from sightglass.components.session.markdown import escaped, sentence
-from sightglass.components.viewer import Box, Map, Options, Panel, Scene, View, send_texts, viewer
+from sightglass.components.viewer import Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.components.views import charts, panels, tables
 from sightglass.deck import views
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import NBSP, megabytes, percent, plural
 from sightglass.export import command
-from sightglass.pages.history.annotations import Opened, marking
+from sightglass.pages.history.annotations import AnnotatedRecord, marking
 from sightglass.pages.history.files import archive, files, marked
 
 if TYPE_CHECKING:
@@ -107,10 +107,10 @@ def _annotate(id: str) -> None:
 def _way(record: Record, maps: Sequence[SavedMap]) -> str:
     if not (maps and users.may_save()):
         return LOOK
-    key, widgets, opened = _way_key(record.id), st.session_state, state.of(Opened)
+    key, widgets, opened = _way_key(record.id), st.session_state, state.of(AnnotatedRecord)
     if key not in widgets or (widgets[key] == LOOK and opened.of and opened.last != record.marks):
         # Opened from elsewhere, or others annotated it meanwhile: start with the marks that are saved now.
-        state.forget(Opened)
+        state.forget(AnnotatedRecord)
     # Marks are shown first where there are any.
     widgets.setdefault(key, MARK if record.marks else LOOK)
     return str(
@@ -152,9 +152,9 @@ def boxes(maps: Sequence[SavedMap], index: int) -> tuple[Box, ...]:
 
 def _viewer(record: Record, image: Image, maps: Sequence[SavedMap], index: int) -> View:
     own = tuple(_own(item, record, place) for place, item in enumerate(maps))
-    shown = [Panel(maps=own) if maps else panels.plain(image)]
-    scene = Scene(image.pixels, image.sha256, shown, boxes(maps, index), image.jpeg, record.picture_name)
-    return viewer(scene, Options(beside=True), key=f"history-viewer-{record.id}")
+    shown = [Pane(maps=own) if maps else panels.plain(image)]
+    scene = ViewerScene(image.pixels, image.sha256, shown, boxes(maps, index), image.jpeg, record.picture_name)
+    return viewer(scene, ViewerOptions(beside=True), key=f"history-viewer-{record.id}")
 
 
 def _own(item: SavedMap, record: Record, place: int) -> Map:

@@ -33,7 +33,7 @@ READY = {
 
 
 @dataclass
-class Making:
+class DeckMaking:
     """The session's ready deck while it is made."""
 
     name: str = ""
@@ -42,7 +42,7 @@ class Making:
 
 def progress() -> None:
     """Draw the progress of the deck that is being made; open it once it is there."""
-    making = state.of(Making)
+    making = state.of(DeckMaking)
     if making.task is None:
         return
     if not making.task.finished():
@@ -63,7 +63,7 @@ def progress() -> None:
 def card(name: str) -> None:
     """Draw a ready deck that is not made yet, with the button that makes it."""
     title, about = READY[name]
-    making = state.of(Making)
+    making = state.of(DeckMaking)
 
     def make() -> None:
         making.name, making.task = name, Task(_make, Status(words="Loading a model"), history_store.store(), name)

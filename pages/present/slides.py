@@ -21,7 +21,7 @@ from sightglass.deck.scene import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, payload
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
 from sightglass.pages.present import decks
-from sightglass.pages.present.board import Act, Row, acts, board
+from sightglass.pages.present.board import BoardAct, SlideRow, acts, board
 
 if TYPE_CHECKING:
     from sightglass.deck.deck import Deck, Removed, Slide
@@ -75,7 +75,7 @@ def draw(deck: Deck) -> None:
     if not deck.slides:
         _empty()
         return
-    rows = [Row(one.id, KINDS.get(one.kind, ""), one.title, one.sentence, one.notes) for one in deck.slides]
+    rows = [SlideRow(one.id, KINDS.get(one.kind, ""), one.title, one.sentence, one.notes) for one in deck.slides]
     board(deck.id, rows, [_small(slide) for slide in deck.slides], LIMITS)
     st.caption(
         "Click a title or a sentence to change it; it is saved while you type. Drag a slide by its handle, or use the "
@@ -83,7 +83,7 @@ def draw(deck: Deck) -> None:
     )
 
 
-def _follow(done: list[Act]) -> None:
+def _follow(done: list[BoardAct]) -> None:
     """Do what a person did on the board."""
     store, chosen = history_store.store(), st.query_params.get("deck", "")
     for act in done:

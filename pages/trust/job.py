@@ -32,7 +32,7 @@ Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class Part:
+class TrustTest:
     """One of the page's tests."""
 
     name: str
@@ -45,7 +45,7 @@ class Part:
     """Whether it takes so long that what it has found so far is shown."""
 
 
-class Job(Watched[Status]):
+class TrustJob(Watched[Status]):
     """One test in a thread of its own."""
 
     def __init__(self, work: Callable[..., Any]) -> None:
@@ -80,7 +80,7 @@ class Job(Watched[Status]):
 class Held:
     """The session's tests that run, were stopped or failed, by the name of their part, and what others found."""
 
-    jobs: dict[str, tuple[Key, Job]] = field(default_factory=dict)
+    jobs: dict[str, tuple[Key, TrustJob]] = field(default_factory=dict)
     results: dict[Key, Any] = field(default_factory=dict)
 
     def keep(self, key: Key, result: Any) -> None:
@@ -90,14 +90,14 @@ class Held:
             del self.results[next(iter(self.results))]
 
 
-def key_of(part: Part, explanation: Explanation, index: int) -> Key:
+def key_of(part: TrustTest, explanation: Explanation, index: int) -> Key:
     """Return everything that a test's result depends on."""
     heatmap, evidence = explanation.heatmaps[index], explanation.evidence
     of_model = (explanation.model.id, evidence.resident.adapter.weights_sha256, evidence.paths)
     return (part.name, explanation.image.sha256, *of_model, heatmap.method, heatmap.target, explanation.options)
 
 
-def result(part: Part, explanation: Explanation, index: int, *, begin: bool = False) -> Any:
+def result(part: TrustTest, explanation: Explanation, index: int, *, begin: bool = False) -> Any:
     """Return what a test found, or None, where its button, progress or failure is drawn; `begin`: it needs no click."""
     held, key = state.of(Held), key_of(part, explanation, index)
     if (found := held.results.get(key)) is not None:
@@ -105,7 +105,7 @@ def result(part: Part, explanation: Explanation, index: int, *, begin: bool = Fa
     job = _find_job(part, key)
 
     def start() -> None:
-        held.jobs[part.name] = (key, Job(partial(_run, part, explanation, index)))
+        held.jobs[part.name] = (key, TrustJob(partial(_run, part, explanation, index)))
 
     if job is None and begin:
         start()
@@ -134,17 +134,17 @@ def result(part: Part, explanation: Explanation, index: int, *, begin: bool = Fa
     return job.result
 
 
-def so_far(part: Part, explanation: Explanation, index: int) -> Any:
+def so_far(part: TrustTest, explanation: Explanation, index: int) -> Any:
     """Return what a test that runs, or was stopped, has found so far; None for nothing."""
     job = _find_job(part, key_of(part, explanation, index))
     return None if job is None else job.draws()
 
 
-def _run(part: Part, explanation: Explanation, index: int, *, partial: Callable[[Any], None], **how: Any) -> Any:
+def _run(part: TrustTest, explanation: Explanation, index: int, *, partial: Callable[[Any], None], **how: Any) -> Any:
     return part.run(explanation, index, **how, **({"partial": partial} if part.grows else {}))
 
 
-def _find_job(part: Part, key: Key) -> Job | None:
+def _find_job(part: TrustTest, key: Key) -> TrustJob | None:
     """Return the job of exactly this test, if there is one; that of another map is stopped."""
     jobs = state.of(Held).jobs
     before, job = jobs.get(part.name, ((), None))

@@ -10,12 +10,12 @@ import streamlit as st
 
 from sightglass.components.session import page, state
 from sightglass.components.session.markdown import escaped
-from sightglass.components.viewer import Map, Panel
+from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import method_matrix, panels, tables
 from sightglass.explain.faithfulness import badge, changes, choice, flip, scramble, stability
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent, signed
-from sightglass.pages.trust.job import Part, result, so_far
+from sightglass.pages.trust.job import TrustTest, result, so_far
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation
@@ -46,21 +46,21 @@ def _flip(explanation: Explanation, index: int, **how: Any) -> Flip:
     return flip.flip(explanation, index, **how)
 
 
-SCRAMBLE = Part(
+SCRAMBLE = TrustTest(
     "scramble",
     "Scramble the weights",
     ":material/shuffle:",
     "Makes the map again at six stages, and twice more at the last one. Your model is not touched: a copy is.",
     _scramble,
 )
-STABILITY = Part(
+STABILITY = TrustTest(
     "stability",
     "Change the picture slightly",
     ":material/vibration:",
     "Makes the map again for eight pictures that hardly differ from this one.",
     _stability,
 )
-CHOICE = Part(
+CHOICE = TrustTest(
     "choice",
     "Test every quick method",
     ":material/grid_on:",
@@ -69,7 +69,7 @@ CHOICE = Part(
     _choice,
     grows=True,
 )
-FLIP = Part(
+FLIP = TrustTest(
     "flip",
     "Look for the smallest patch",
     ":material/blur_on:",
@@ -217,8 +217,8 @@ def _map(explanation: Explanation, index: int, values: Any, title: str, note: st
     return Map(title, note, values, extent, seen, text=words)
 
 
-def _panel(explanation: Explanation, index: int, shown: Map) -> Panel:
-    return Panel(maps=(shown,), boxes=panels.boxes_of(explanation, index))
+def _panel(explanation: Explanation, index: int, shown: Map) -> Pane:
+    return Pane(maps=(shown,), boxes=panels.boxes_of(explanation, index))
 
 
 def _share(share: float) -> str:

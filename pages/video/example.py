@@ -11,8 +11,8 @@ import streamlit as st
 from sightglass import video
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.components.session.jobs import explain_job
-from sightglass.pages.video.folders import Plan, Source
-from sightglass.pages.video.job import Job
+from sightglass.pages.video.folders import ClipPlan, ClipSource
+from sightglass.pages.video.job import ClipJob
 from sightglass.video.clips import example
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ EVERY = 2
 """The model looks at every second frame of the example: it is there sooner."""
 
 
-def source(choices: Choices) -> Source:
+def source(choices: Choices) -> ClipSource:
     """Return the clip that a model knows."""
     name = example.known_to(choices.model)
-    return Source(example.example(name), name)
+    return ClipSource(example.example(name), name)
 
 
-def job(choices: Choices, explainer: Explainer) -> Job | None:
+def job(choices: Choices, explainer: Explainer) -> ClipJob | None:
     """Return the run with these choices, which every session shares that may use the model.
 
     None for a model that would take minutes.
@@ -42,12 +42,14 @@ def job(choices: Choices, explainer: Explainer) -> Job | None:
 
 
 @st.cache_resource(show_spinner=False, max_entries=6)
-def _job(model: str, whose: str, options: str, _make: Callable[[], Job]) -> Job:
+def _job(model: str, whose: str, options: str, _make: Callable[[], ClipJob]) -> ClipJob:
     del model, whose, options
     return _make()
 
 
-def _started(choices: Choices, options: dict[str, Any]) -> Job:
+def _started(choices: Choices, options: dict[str, Any]) -> ClipJob:
     folder = scratch_folder("clip")
-    plan = Plan(source(choices), choices.model.id, options, video.Settings(every=EVERY), Path(folder.name) / "results")
-    return Job(plan, keep=folder)
+    plan = ClipPlan(
+        source(choices), choices.model.id, options, video.Settings(every=EVERY), Path(folder.name) / "results"
+    )
+    return ClipJob(plan, keep=folder)

@@ -38,7 +38,7 @@ _OPEN: weakref.WeakSet[ClipFolder] = weakref.WeakSet()
 
 
 @dataclass(frozen=True)
-class Source:
+class ClipSource:
     """A clip on this machine, and what a person calls it."""
 
     path: Path
@@ -46,10 +46,10 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ClipPlan:
     """What is made of a clip, and where."""
 
-    source: Source
+    source: ClipSource
     model: str
     options: dict[str, Any]
     settings: video.Settings
@@ -70,7 +70,7 @@ class ClipFolder:
         self.delete.atexit = False
         _OPEN.add(self)
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, plan: ClipPlan) -> None:
         """Note what is made of the clip, so that it can go on."""
         given = {"name": plan.source.name, "model": plan.model, "options": plan.options, "results": plan.folder.name}
         write_file(self.path / PLAN, to_json(given | {"settings": asdict(plan.settings)}).encode())
@@ -117,7 +117,7 @@ def interrupted() -> list[Interrupted]:
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 
 
-def take(one: Interrupted) -> tuple[ClipFolder, Plan] | None:
+def take(one: Interrupted) -> tuple[ClipFolder, ClipPlan] | None:
     """Return the folder and the plan of one; None where another session was quicker, or it is gone."""
     try:
         folder = ClipFolder(one.path)
@@ -131,15 +131,15 @@ def _base() -> Path:
     return users.folder(settings().clips)
 
 
-def _read(path: Path) -> Plan | None:
+def _read(path: Path) -> ClipPlan | None:
     """Return the plan in a folder; None without one that can be used."""
     try:
         given = json.loads((path / PLAN).read_text(encoding="utf-8"))
         chosen = TypeAdapter(video.Settings).validate_python(given["settings"])
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in given["options"].items()}
         results = path / Path(given["results"]).name
-        source = Source(path / CLIP, str(given["name"]))
-        return Plan(source, str(given["model"]), options, chosen, results) if source.path.is_file() else None
+        source = ClipSource(path / CLIP, str(given["name"]))
+        return ClipPlan(source, str(given["model"]), options, chosen, results) if source.path.is_file() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

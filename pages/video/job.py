@@ -16,11 +16,11 @@ from sightglass.video.clips import clip as video_clip
 if TYPE_CHECKING:
     from threading import Event
 
-    from sightglass.pages.video.folders import ClipFolder, Plan
+    from sightglass.pages.video.folders import ClipFolder, ClipPlan
     from sightglass.video import Summary
 
 
-_RUNS: weakref.WeakValueDictionary[tuple[str, str], Job] = weakref.WeakValueDictionary()
+_RUNS: weakref.WeakValueDictionary[tuple[str, str], ClipJob] = weakref.WeakValueDictionary()
 """The runs of all sessions, by whose they are and the name of their folder."""
 
 
@@ -31,11 +31,11 @@ class ClipStatus(Status):
     summary: Summary | None = None
 
 
-class Job(Task[ClipStatus]):
+class ClipJob(Task[ClipStatus]):
     """One run over a clip."""
 
     def __init__(
-        self, plan: Plan, folder: ClipFolder | None = None, keep: tempfile.TemporaryDirectory[str] | None = None
+        self, plan: ClipPlan, folder: ClipFolder | None = None, keep: tempfile.TemporaryDirectory[str] | None = None
     ) -> None:
         """`folder`: that of an uploaded clip and its results; `keep`: of results alone. Both live as long as this
         object."""
@@ -51,12 +51,12 @@ class Job(Task[ClipStatus]):
         return self.status.summary
 
 
-def running(name: str) -> Job | None:
+def running(name: str) -> ClipJob | None:
     """Return the current person's run in a folder of this name, while any session has it."""
     return _RUNS.get((users.owner(), name))
 
 
-def _run(status: ClipStatus, cancel: Event, plan: Plan) -> None:
+def _run(status: ClipStatus, cancel: Event, plan: ClipPlan) -> None:
     clip = video_clip.Clip(plan.source.path, plan.source.name)
     status.summary = video.run(
         clip,
@@ -73,7 +73,7 @@ def _run(status: ClipStatus, cancel: Event, plan: Plan) -> None:
 class Video:
     """The session's clip."""
 
-    job: Job | None = None
+    job: ClipJob | None = None
     generation: int = 0
     """Counts uploaders: a new one is empty."""
     given: ClipFolder | None = None
@@ -82,7 +82,7 @@ class Video:
     """What went wrong with a frame that was to be opened."""
 
 
-def described(plan: Plan) -> str:
+def described(plan: ClipPlan) -> str:
     """Return `efficientnet-lite0, every frame; smoothed over 0.1 s`."""
     chosen = plan.settings
     every = "every frame" if chosen.every == 1 else f"one frame in {chosen.every}"

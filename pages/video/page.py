@@ -15,8 +15,8 @@ from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escaped, sentence
 from sightglass.explain.phrases import NBSP, pixels
 from sightglass.pages.video import example, folders
-from sightglass.pages.video.folders import Plan, Source
-from sightglass.pages.video.job import Job, Video, described, headline, running
+from sightglass.pages.video.folders import ClipPlan, ClipSource
+from sightglass.pages.video.job import ClipJob, Video, described, headline, running
 from sightglass.video.clips import clip
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def video() -> None:
             _done(top, job, choices)
 
 
-def _done(top: DeltaGenerator, job: Job, choices: Choices) -> None:
+def _done(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
     # Its parts need torch, which a run has loaded by now.
     from sightglass.pages.video import result
 
@@ -80,7 +80,7 @@ def _done(top: DeltaGenerator, job: Job, choices: Choices) -> None:
     result.draw(job, key="video-timeline")
 
 
-def _titled(words: str, job: Job, *, own: bool) -> None:
+def _titled(words: str, job: ClipJob, *, own: bool) -> None:
     from sightglass.pages.video import result
 
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -151,7 +151,7 @@ def _example(head: DeltaGenerator, choices: Choices, explainer: Explainer) -> No
         result.draw(ready, key=f"video-example-{ready.plan.model}")
 
 
-def _upload() -> Source | None:
+def _upload() -> ClipSource | None:
     video = state.of(Video)
     file = st.file_uploader(
         "A clip",
@@ -167,14 +167,14 @@ def _upload() -> Source | None:
     return state.latest("video", file.file_id, lambda: _written(file))
 
 
-def _about(source: Source) -> str:
+def _about(source: ClipSource) -> str:
     """Return `640 × 480 pixels, 12 s, with sound`; raise ImageProblem for what is no video."""
     about = clip.Clip(source.path, source.name).about
     long = f", {about.seconds:.0f}{NBSP}s" if about.seconds >= 1 else ""
     return f"{pixels(about.width, about.height)} pixels{long}, {'with' if about.sound else 'without'} sound"
 
 
-def _written(file: Any) -> Source:
+def _written(file: Any) -> ClipSource:
     folder = folders.new()
     # Under a fixed name: the clip's own could be anything.
     path = folder.path / folders.CLIP
@@ -183,7 +183,7 @@ def _written(file: Any) -> Source:
     except OSError as error:
         raise ImageProblem(f"{file.name} cannot be kept here ({error.strerror}): make room on this machine.") from error
     state.of(Video).given = folder
-    return Source(path, file.name)
+    return ClipSource(path, file.name)
 
 
 def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[str, ...]]:
@@ -242,7 +242,7 @@ def _over_time() -> tuple[int, float, str]:
     return every, smooth, scale
 
 
-def _start(source: Source, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> None:
+def _start(source: ClipSource, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> None:
     users.require_saving("have a clip explained")
     options = {"method": choices.method, **choices.options}
     if targets:
@@ -251,17 +251,17 @@ def _start(source: Source, choices: Choices, settings: Settings, targets: tuple[
     if job is not None and job.plan.source == source:
         folder = job.folder
     assert folder is not None
-    plan = Plan(source, choices.model.id, options, settings, folder.results())
+    plan = ClipPlan(source, choices.model.id, options, settings, folder.results())
     folder.begin(plan)
     _run(plan, folder)
 
 
-def _run(plan: Plan, folder: ClipFolder | None) -> None:
-    state.of(Video).job = Job(plan, folder)
+def _run(plan: ClipPlan, folder: ClipFolder | None) -> None:
+    state.of(Video).job = ClipJob(plan, folder)
     st.rerun()
 
 
-def _address(job: Job | None) -> None:
+def _address(job: ClipJob | None) -> None:
     """Name the session's run in the address, so that a page that is loaded again finds it."""
     url_state.write("clip", job.folder.path.name if job is not None and job.folder is not None else None)
 
@@ -304,7 +304,7 @@ def _another() -> None:
         st.rerun()
 
 
-def _anew(job: Job, choices: Choices) -> None:
+def _anew(job: ClipJob, choices: Choices) -> None:
     """Offer to explain the same clip with the sidebar's choices, if they have changed."""
     before = {name: value for name, value in job.plan.options.items() if name != "targets"}
     if (choices.model.id, {"method": choices.method, **choices.options}) == (job.plan.model, before):

@@ -27,17 +27,17 @@ from sightglass.video.results.moments import clock
 
 if TYPE_CHECKING:
     from sightglass.deck.scene import Scene
-    from sightglass.pages.video.folders import Plan
-    from sightglass.pages.video.job import Job
+    from sightglass.pages.video.folders import ClipPlan
+    from sightglass.pages.video.job import ClipJob
     from sightglass.video.clips.clip import About
-    from sightglass.video.results.curves import Curve
+    from sightglass.video.results.curves import AnswerCurve
 
 
 TALL = 520
 """Pixels of the height of an upright clip."""
 
 
-def draw(job: Job, *, key: str) -> None:
+def draw(job: ClipJob, *, key: str) -> None:
     """Draw the player and what is under it."""
     made, start = job.summary, job.plan.settings.start
     changed = made.clip.stat().st_mtime_ns
@@ -76,12 +76,12 @@ def _about(path: str, changed: int) -> About:
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
-def _curves(folder: str, seconds: float, start: float, changed: int) -> tuple[Curve, ...]:
+def _curves(folder: str, seconds: float, start: float, changed: int) -> tuple[AnswerCurve, ...]:
     del changed
     return curves(Path(folder), seconds, start)
 
 
-def _open(plan: Plan, key: str, to: str) -> None:
+def _open(plan: ClipPlan, key: str, to: str) -> None:
     """Open the frame that the player shows on another page."""
     at = st.session_state.get(key, {}).get("frame")
     if at is None:
@@ -95,7 +95,7 @@ def _open(plan: Plan, key: str, to: str) -> None:
     state.of(state.Navigation).go_to = page.script(to)
 
 
-def frame(plan: Plan, seconds: float) -> Image:
+def frame(plan: ClipPlan, seconds: float) -> Image:
     """Return the frame of the clip itself at a time of the drawn one; raise ImageProblem where it cannot be read."""
     clip = video_clip.Clip(plan.source.path, plan.source.name)
     at = plan.settings.start + seconds
@@ -105,7 +105,7 @@ def frame(plan: Plan, seconds: float) -> Image:
     return Image(found.pixels, f"{plan.source.name.rpartition('.')[0]} {clock(at).replace(':', '.')} s.png")
 
 
-def downloads(job: Job) -> None:
+def downloads(job: ClipJob) -> None:
     """Draw the menu of files, and the button that makes a slide of the clip."""
 
     def slide(_look: object) -> Scene:

@@ -280,7 +280,7 @@ def _onward(entry: Entry) -> None:
 def _take(entry: Entry) -> None:
     assert entry.recipe is not None
     try:
-        reopen.result(_picture(entry), entry.recipe, embedded_recipe.View(label=entry.of[:200] if entry.of else None))
+        reopen.result(_picture(entry), entry.recipe, embedded_recipe.Look(label=entry.of[:200] if entry.of else None))
     except Problem as problem:
         state.of(Watching).entry_problem = str(problem)
         return

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from sightglass.api.schemas import Settings
+    from sightglass.api.schemas import ApiRules
 
 
-def routes(settings: Settings | None = None, base: str = "") -> list[BaseRoute]:
+def routes(settings: ApiRules | None = None, base: str = "") -> list[BaseRoute]:
     """Return routes for `st.App(__file__, routes=...)`; `settings` default to those of the environment.
 
     They answer everything below /api, including unknown paths, and the same below `base`, the path at which a proxy
@@ -32,7 +32,7 @@ def routes(settings: Settings | None = None, base: str = "") -> list[BaseRoute]:
 
 
 class _LazyApp:
-    def __init__(self, settings: Settings | None, base: str) -> None:
+    def __init__(self, settings: ApiRules | None, base: str) -> None:
         self._settings, self._base = settings, base
         self._app: ASGIApp | None = None
         self._lock = threading.Lock()

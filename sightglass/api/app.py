@@ -8,7 +8,7 @@ from starlette.routing import WebSocketRoute
 
 from sightglass.api import problems
 from sightglass.api.endpoints import explain, legacy, live, models, openapi, readiness
-from sightglass.api.schemas import Settings
+from sightglass.api.schemas import ApiRules
 from sightglass.api.server import metrics, middleware
 from sightglass.api.work_queue import WorkQueue
 from sightglass.common.errors import Cancelled, Problem
@@ -20,7 +20,7 @@ ENDPOINTS = (*explain.ENDPOINTS, *models.ENDPOINTS, *legacy.ENDPOINTS)
 class Api(Starlette):
     """The application, which knows its own description."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ApiRules) -> None:
         self._document = openapi.document(ENDPOINTS, settings)
         routes = [*ENDPOINTS, WebSocketRoute("/api/live", live.live), *openapi.routes(self._document)]
         handled = (HTTPException, Problem, Cancelled, MemoryError, Exception)
@@ -37,6 +37,6 @@ class Api(Starlette):
         return self._document
 
 
-def create(settings: Settings | None = None) -> Api:
+def create(settings: ApiRules | None = None) -> Api:
     """Return the application with its middleware; `settings` default to those of the environment."""
-    return Api(settings or Settings.from_environment())
+    return Api(settings or ApiRules.from_environment())

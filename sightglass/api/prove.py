@@ -12,11 +12,11 @@ from sightglass.models.checkpoints import weights
 if TYPE_CHECKING:
     import threading
 
-    from sightglass.api.schemas import ProveRequest, Settings
+    from sightglass.api.schemas import ApiRules, ProveRequest
     from sightglass.common.files import Json
 
 
-def prove_map(request: ProveRequest, settings: Settings, cancel: threading.Event | None = None) -> Json:
+def prove_map(request: ProveRequest, settings: ApiRules, cancel: threading.Event | None = None) -> Json:
     """Return the curves of a map and its controls, as `results.Proved`; raises Cancelled within a batch of a stop."""
     from sightglass.explain.proof.measures import without_hidden
     from sightglass.export.proof import files as proof_files

@@ -31,7 +31,7 @@ _DATA_URL = re.compile(r"data:[\w.+/-]{0,100}(;[\w.=+-]{1,60}){0,4},", re.IGNORE
 
 
 @dataclass(frozen=True)
-class Settings:
+class ApiRules:
     """The limits of the server, and who may use it."""
 
     key: str | None = None
@@ -62,7 +62,7 @@ class Settings:
                 raise Problem(f"{name} is {getattr(self, name)}: give {low} or more.")
 
     @staticmethod
-    def from_environment(**given: Any) -> Settings:
+    def from_environment(**given: Any) -> ApiRules:
         """Return the settings of the environment, overridden by `given` values that are not None; raise Problem."""
         found = settings()
         given = {name: value for name, value in given.items() if value is not None}
@@ -75,7 +75,7 @@ class Settings:
             given["waiting"] = found.api_queue
         for name in {"timeout", "workers", "monitor", "model", "device"} - given.keys():
             given[name] = getattr(found, f"api_{name}")
-        return Settings(**given)
+        return ApiRules(**given)
 
 
 def decode_picture(given: Any) -> bytes:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.api.schemas import CompareRequest, ExplainRequest, ProveRequest, Settings, SimilarityRequest
+    from sightglass.api.schemas import ApiRules, CompareRequest, ExplainRequest, ProveRequest, SimilarityRequest
     from sightglass.common.work.turns import Turns
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.explainer import Explainer
@@ -62,7 +62,7 @@ def local_model(name: str) -> ModelSpec:
     return found
 
 
-def load_explainer(name: str, settings: Settings) -> Explainer:
+def load_explainer(name: str, settings: ApiRules) -> Explainer:
     """Load a model; raise ApiProblem, 404, if that would need a download."""
     local_model(name)
     from sightglass.explain.explainer import Explainer
@@ -70,7 +70,7 @@ def load_explainer(name: str, settings: Settings) -> Explainer:
     return Explainer(name, device=settings.device)
 
 
-def open_picture(data: bytes, name: str | None, settings: Settings) -> Image:
+def open_picture(data: bytes, name: str | None, settings: ApiRules) -> Image:
     """Return the picture; raise ApiProblem, 413 if it is too large, 415 if it is no picture, 422 if it is damaged."""
     from sightglass.explain.picture.decode import kind_of
     from sightglass.explain.picture.image import Image
@@ -94,7 +94,7 @@ def open_picture(data: bytes, name: str | None, settings: Settings) -> Image:
 
 
 def explain(
-    request: Explaining, settings: Settings, cancel: threading.Event | None = None, *, single: bool = False
+    request: Explaining, settings: ApiRules, cancel: threading.Event | None = None, *, single: bool = False
 ) -> Explanation:
     """Explain the picture of a request; `cancel` stops it. `single`: only one map is sent, and nothing else.
 
@@ -165,7 +165,7 @@ def engine_options(request: Explaining | CompareRequest | ProveRequest | Similar
     return given
 
 
-def compare(request: CompareRequest, settings: Settings, cancel: threading.Event | None = None) -> Comparison:
+def compare(request: CompareRequest, settings: ApiRules, cancel: threading.Event | None = None) -> Comparison:
     """Explain one picture with several models, as `python -m sightglass compare` does."""
     from sightglass.explain.comparison.models import Comparison, measure
     from sightglass.explain.comparison.same_target import same_target
@@ -204,7 +204,7 @@ def style_of(request: Explaining | CompareRequest) -> Style:
 def full_answer(
     explanation: Explanation,
     request: ExplainRequest | DetectRequest,
-    settings: Settings,
+    settings: ApiRules,
     cancel: threading.Event | None = None,
 ) -> Json:
     """Return everything about an explanation, as `results.Explained` or `results.Detected`."""
@@ -226,7 +226,7 @@ def full_answer(
 
 
 def class_answer(
-    explanation: Explanation, request: ClassRequest, settings: Settings, cancel: threading.Event | None = None
+    explanation: Explanation, request: ClassRequest, settings: ApiRules, cancel: threading.Event | None = None
 ) -> Json:
     """Return what speaks for each class, as `results.Classes`."""
     from sightglass.export import class_files
@@ -251,7 +251,7 @@ def class_answer(
 
 
 def comparison_answer(
-    comparison: Comparison, request: CompareRequest, settings: Settings, cancel: threading.Event | None = None
+    comparison: Comparison, request: CompareRequest, settings: ApiRules, cancel: threading.Event | None = None
 ) -> Json:
     """Return the models' predictions and how far their maps agree, as `results.Comparison`."""
     from sightglass.export import comparison_folder
@@ -347,7 +347,7 @@ def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes
     )
 
 
-def monitor(explanation: Explanation, requested: bool | None, settings: Settings) -> Json | None:
+def monitor(explanation: Explanation, requested: bool | None, settings: ApiRules) -> Json | None:
     """Let the monitor see an explanation and return what it did; None if that is not requested.
 
     Raises NotAllowed where a viewer requests it, and nothing else.

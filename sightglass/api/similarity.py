@@ -13,12 +13,12 @@ from sightglass.models.checkpoints import weights
 if TYPE_CHECKING:
     import threading
 
-    from sightglass.api.schemas import Settings, SimilarityRequest
+    from sightglass.api.schemas import ApiRules, SimilarityRequest
     from sightglass.common.files import Json
     from sightglass.explain.similarity.similarity import ComparedImage, Similarity
 
 
-def compare_pictures(request: SimilarityRequest, settings: Settings, cancel: threading.Event | None = None) -> Json:
+def compare_pictures(request: SimilarityRequest, settings: ApiRules, cancel: threading.Event | None = None) -> Json:
     """Return how similar two pictures are, as `results.Similar`."""
     from sightglass.explain.similarity.ranking import context
     from sightglass.explain.similarity.similarity import similarity

@@ -57,7 +57,7 @@ class Local:
         """Do nothing: the tables are already in their place."""
 
 
-class Remote:
+class RemoteFolder:
     """A folder in a storage; each file is put as one object."""
 
     def __init__(self, url: str) -> None:
@@ -101,7 +101,7 @@ class Remote:
         raise AssertionError
 
     @contextlib.contextmanager
-    def workspace(self, resume: bool) -> Iterator[Workspace]:
+    def workspace(self, resume: bool) -> Iterator[RemoteWorkspace]:
         """Yield a temporary local folder with the journal of earlier runs."""
         parts = self._retried(lambda: sorted(map(str, self._fs.glob(f"{self._root}/{PARTS}/*.jsonl"))))
         with scratch_folder("batch") as folder:
@@ -114,7 +114,7 @@ class Remote:
                 for part in parts:
                     self._retried(lambda part=part: self._fs.rm_file(part))  # type: ignore[misc]
                 last = -1
-            space = Workspace(Path(folder), self, last + 1)
+            space = RemoteWorkspace(Path(folder), self, last + 1)
             try:
                 yield space
             except BaseException:
@@ -125,10 +125,10 @@ class Remote:
             space.save()
 
 
-class Workspace:
+class RemoteWorkspace:
     """A temporary folder that is uploaded: the journal in parts, since objects cannot be appended to."""
 
-    def __init__(self, folder: Path, store: Remote, number: int) -> None:
+    def __init__(self, folder: Path, store: RemoteFolder, number: int) -> None:
         self.folder, self._store, self._number = folder, store, number
         path = folder / journal.NAME
         self._sent = path.stat().st_size if path.exists() else 0
@@ -155,9 +155,9 @@ class Workspace:
             self._store.send(name, self.folder / name)
 
 
-def at(out: str | Path) -> Local | Remote:
+def at(out: str | Path) -> Local | RemoteFolder:
     """Return the store of a path or an address with `://`; raise ModelProblem if it cannot be reached."""
     text = os.fspath(out)
     if (path := remote.local_path(text)) is not None:
         return Local(path)
-    return Remote(text)
+    return RemoteFolder(text)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sightglass.batch.journal import Outcome
-    from sightglass.batch.output import Remote
+    from sightglass.batch.output import RemoteFolder
     from sightglass.batch.worker import Work
     from sightglass.explain.picture.item import Item
 
@@ -45,7 +45,7 @@ class RayEngine:
     stack: contextlib.ExitStack
     work: Work
     """This machine's own."""
-    store: Local | Remote
+    store: Local | RemoteFolder
     sample: Item
     """Any of the pictures, to check that other machines see it."""
     requested: str
@@ -77,7 +77,7 @@ class RayEngine:
         own = self.stack.enter_context(cluster(self.address, self.workers or processor_cores()))
         return own, library().cluster_resources()
 
-    def _plan(self) -> tuple[ray_worker.Plan, int]:
+    def _plan(self) -> tuple[ray_worker.WorkerPlan, int]:
         """Return the workers' configuration and their number."""
         own, has = self._cluster
         on_gpu, store = self.device != "cpu", self.store
@@ -96,7 +96,7 @@ class RayEngine:
                 seen.append(("where results go", mark))
         settings = json.loads(json.dumps(self.work.settings))
         settings["recipe"]["device"] = self.device
-        plan = ray_worker.Plan(
+        plan = ray_worker.WorkerPlan(
             model=self.work.explainer.model.id,
             given=self.work.given,
             maps=self.work.maps,
@@ -120,7 +120,7 @@ class RayEngine:
         ray = library()
         tick("Starting the cluster…")
         plan, workers = self._plan()
-        gate = ray.remote(num_cpus=0)(ray_worker.Gate).remote()
+        gate = ray.remote(num_cpus=0)(ray_worker.TryGate).remote()
         done: set[int] = set()
         last: set[int] | None = None
         over = threading.Event()
@@ -159,8 +159,8 @@ class RayEngine:
             raise _plain(failure[0])
 
     def _answers(
-        self, batches: Sequence[Sequence[Item]], plan: ray_worker.Plan, workers: int, gate: Any
-    ) -> Iterator[tuple[int, ray_worker.Answer]]:
+        self, batches: Sequence[Sequence[Item]], plan: ray_worker.WorkerPlan, workers: int, gate: Any
+    ) -> Iterator[tuple[int, ray_worker.WorkerAnswer]]:
         """Yield the outcomes of each batch, in the order of completion."""
         import ray.data
         from ray.data import ActorPoolStrategy, DataContext
@@ -191,7 +191,7 @@ class RayEngine:
                         yield int(row["number"]), json.loads(row["answer"])
 
 
-def _raise(answer: ray_worker.Answer) -> None:
+def _raise(answer: ray_worker.WorkerAnswer) -> None:
     if "problem" in answer:
         raise ModelProblem(answer["problem"])
     if "unwritten" in answer:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from sightglass.batch.journal import Outcome
-    from sightglass.batch.output import Local, Remote
+    from sightglass.batch.output import Local, RemoteFolder
     from sightglass.batch.proofs import Proving
     from sightglass.batch.worker import Work
     from sightglass.common.files import Json
@@ -31,7 +31,7 @@ DEATHS = 2
 
 
 @dataclass(frozen=True)
-class Plan:
+class WorkerPlan:
     """A worker's configuration."""
 
     model: str
@@ -40,7 +40,7 @@ class Plan:
     style: Style
     side: int | None
     device: str
-    store: Local | Remote
+    store: Local | RemoteFolder
     settings: Json = field(repr=False)
     """Settings of the machine that started the run, on which results depend."""
     seen: tuple[tuple[str, Path], ...] = ()
@@ -71,7 +71,7 @@ class Plan:
         return work
 
 
-class Answer(TypedDict, total=False):
+class WorkerAnswer(TypedDict, total=False):
     """What a worker says of a batch: its outcomes, that it was left, or why it failed."""
 
     entries: list[Outcome]
@@ -81,7 +81,7 @@ class Answer(TypedDict, total=False):
     broken: str
 
 
-class Gate:
+class TryGate:
     """Counts the tries of each batch, and stops new ones."""
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class Gate:
 class Worker:
     """A worker of the pool, which loads its model once."""
 
-    def __init__(self, plan: Plan, gate: Any) -> None:
+    def __init__(self, plan: WorkerPlan, gate: Any) -> None:
         # Raised here, it would be reported as a failure of the cluster.
         self._gate, self._work, self._problem = gate, None, ""
         try:
@@ -123,7 +123,7 @@ class Worker:
         number = int(given["number"][0])
         return {"number": [number], "answer": [json.dumps(self._answer(number, given["items"][0])).encode()]}
 
-    def _answer(self, number: int, packed: bytes) -> Answer:
+    def _answer(self, number: int, packed: bytes) -> WorkerAnswer:
         if self._work is None:
             return {"problem": self._problem}
         try:

@@ -158,7 +158,7 @@ def _run(
     items: list[Item],
     engine: Engine,
     work: Work,
-    store: output.Local | output.Remote,
+    store: output.Local | output.RemoteFolder,
     batch_size: int | None,
     progress: Progress | None,
     cancel: threading.Event | None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
 from sightglass.explain.phrases import percent
-from sightglass.export.proof.chart import Chart, Line
+from sightglass.export.proof.chart import Chart, ChartLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,8 +30,8 @@ _LETTER, _BOLD, _LINE = 0.6, 0.7, 1.25
 
 def chart(proof: SceneProof) -> Chart:
     """Return the chart of a slide: the answer as the hottest places are hidden, and beside it random places."""
-    own = Line("map", f"{proof.label}, hottest places hidden first", "", proof.hide, proof.keep)
-    control = Line("random", f"{proof.label}, random places hidden", "", proof.control_hide, proof.control_keep)
+    own = ChartLine("map", f"{proof.label}, hottest places hidden first", "", proof.hide, proof.keep)
+    control = ChartLine("random", f"{proof.label}, random places hidden", "", proof.control_hide, proof.control_keep)
     return Chart("hidden", (own, control) if proof.control_hide else (own,))
 
 
@@ -42,7 +42,7 @@ def check(scenes: Sequence[Scene]) -> None:
 
 
 @dataclass(frozen=True)
-class Place:
+class PageRect:
     """A rectangle of a page: left, top, width, height."""
 
     left: float
@@ -56,7 +56,7 @@ class Text:
     """Words on a page. `title`: they are its title."""
 
     words: str
-    place: Place
+    place: PageRect
     size: float
     bold: bool = False
     soft: bool = False
@@ -68,7 +68,7 @@ class Sight:
     """The picture with a panel's maps and boxes over it. `map`: the one that shows; None: none does."""
 
     panel: int
-    place: Place
+    place: PageRect
     map: int | None
 
 
@@ -80,7 +80,7 @@ class Bars:
     """
 
     panel: int
-    place: Place
+    place: PageRect
     answers: tuple[tuple[str, float], ...]
     chosen: int | None
 
@@ -89,14 +89,14 @@ class Bars:
 class Curves:
     """The proof: the score over the share that is hidden."""
 
-    place: Place
+    place: PageRect
 
 
 @dataclass(frozen=True)
 class Film:
     """The clip."""
 
-    place: Place
+    place: PageRect
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def pages(scene: Scene) -> list[Page]:
     """Return the page of a scene, and a second one for its proof."""
     notes = "\n\n".join(part for part in (scene.notes, describe_making(scene)) if part)
     if scene.clip is not None:
-        place = _within(scene.size, Place(_EDGE, 27, WIDTH - 2 * _EDGE, _FOOT - 27))
+        place = _within(scene.size, PageRect(_EDGE, 27, WIDTH - 2 * _EDGE, _FOOT - 27))
         return [Page((*_heads(scene.title, scene.sentence), Film(place)), notes)]
     if scene.picture is None:
         return [Page(tuple(_lay_out_texts(scene)), notes)]
@@ -147,7 +147,7 @@ def describe_making(scene: Scene) -> str:
     return "\n".join(lines)
 
 
-def size_of(words: str, place: Place, most: float, least: float = SMALL, *, bold: bool = False) -> float:
+def size_of(words: str, place: PageRect, most: float, least: float = SMALL, *, bold: bool = False) -> float:
     """Return the largest size of letters, `most` at best, at which words fit their place."""
     size, letter = most, _BOLD if bold else _LETTER
     while size > least and _lines(words, place.width / (size * letter)) * size * _LINE > place.height:
@@ -162,49 +162,49 @@ def _lines(words: str, letters: float) -> int:
 
 def _heads(title: str, sentence: str) -> list[Text]:
     across = WIDTH - 2 * _EDGE
-    above, below = Place(_EDGE, _TOP, across, 9), Place(_EDGE, 14.5, across, 11)
+    above, below = PageRect(_EDGE, _TOP, across, 9), PageRect(_EDGE, 14.5, across, 11)
     found = [Text(title, above, size_of(title, above, 6, 3.4, bold=True), bold=True, title=True)]
     return found + ([Text(sentence, below, size_of(sentence, below, 3.6), soft=True)] if sentence else [])
 
 
 def _lay_out_texts(scene: Scene) -> list[Text]:
     across = WIDTH - 2 * _EDGE - 12
-    above = Place(_EDGE, 18, across, 27)
-    below = Place(_EDGE, 48, across, 34)
+    above = PageRect(_EDGE, 18, across, 27)
+    below = PageRect(_EDGE, 48, across, 34)
     found = [Text(scene.title, above, size_of(scene.title, above, 9, 4, bold=True), bold=True, title=True)]
     return found + (
         [Text(scene.sentence, below, size_of(scene.sentence, below, 4.4), soft=True)] if scene.sentence else []
     )
 
 
-def _within(size: tuple[int, int], room: Place) -> Place:
+def _within(size: tuple[int, int], room: PageRect) -> PageRect:
     """Return the largest place of a picture's shape in a room, at its upper left."""
     width, height = max(size[0], 1), max(size[1], 1)
     scale = min(room.width / width, room.height / height)
-    return Place(room.left, room.top, width * scale, height * scale)
+    return PageRect(room.left, room.top, width * scale, height * scale)
 
 
 def _panels(scene: Scene) -> list[Text | Sight | Bars]:
-    room = Place(_EDGE, 27, WIDTH - 2 * _EDGE, _FOOT - 27)
+    room = PageRect(_EDGE, 27, WIDTH - 2 * _EDGE, _FOOT - 27)
     panels = scene.panels
     if scene.kind == "picture" or len(panels) < 2:
         first = min(scene.view.panel, max(len(panels) - 1, 0))
-        sight = _within(scene.size, Place(room.left, room.top, 0.62 * room.width, room.height))
+        sight = _within(scene.size, PageRect(room.left, room.top, 0.62 * room.width, room.height))
         if not panels:
             return [Sight(0, _within(scene.size, room), None)]
         left = sight.left + sight.width + _GAP
-        beside = Place(left, room.top, min(WIDTH - _EDGE - left, 90), room.height)
+        beside = PageRect(left, room.top, min(WIDTH - _EDGE - left, 90), room.height)
         return [Sight(first, sight, _choose_map(scene, first)), *_bars(scene, first, beside, 7)]
     found: list[Text | Sight | Bars] = []
     wide, rows = (room.width - _GAP * (len(panels) - 1)) / len(panels), 2 if scene.size[1] > scene.size[0] else 3
-    letters = min(size_of(panel.name, Place(0, 0, wide, 4.5), 3.2, bold=True) for panel in panels)
+    letters = min(size_of(panel.name, PageRect(0, 0, wide, 4.5), 3.2, bold=True) for panel in panels)
     for i, panel in enumerate(panels):
         left, below = room.left + i * (wide + _GAP), 6.0 * rows + 1
-        head = Place(left, room.top, wide, 4.5)
+        head = PageRect(left, room.top, wide, 4.5)
         found.append(Text(panel.name, head, letters, bold=True))
-        sight = _within(scene.size, Place(left, room.top + 5.5, wide, room.height - 5.5 - below))
+        sight = _within(scene.size, PageRect(left, room.top + 5.5, wide, room.height - 5.5 - below))
         found.append(Sight(i, sight, _choose_map(scene, i)))
-        found += _bars(scene, i, Place(left, sight.top + sight.height + 1, wide, 6.0 * rows), rows)
+        found += _bars(scene, i, PageRect(left, sight.top + sight.height + 1, wide, 6.0 * rows), rows)
     return found
 
 
@@ -220,7 +220,7 @@ def _choose_map(scene: Scene, panel: int) -> int | None:
     return next((i for i, one in enumerate(maps) if one.label == label), 0)
 
 
-def _bars(scene: Scene, panel: int, place: Place, most: int) -> list[Bars]:
+def _bars(scene: Scene, panel: int, place: PageRect, most: int) -> list[Bars]:
     answers, at = scene.panels[panel].answers, _choose_map(scene, panel)
     if not answers:
         return []
@@ -234,18 +234,18 @@ def _bars(scene: Scene, panel: int, place: Place, most: int) -> list[Bars]:
     if chosen is not None and chosen not in kept:
         kept = [*kept[:-1], chosen]
     height = min(place.height, 8.0 * len(kept))
-    shown = Place(place.left, place.top, place.width, height)
+    shown = PageRect(place.left, place.top, place.width, height)
     return [Bars(panel, shown, tuple(answers[i] for i in kept), None if chosen is None else kept.index(chosen))]
 
 
 def _proof(scene: Scene) -> list[Text | Sight | Curves]:
     assert scene.proof is not None
-    room = Place(_EDGE, 27, WIDTH - 2 * _EDGE, _FOOT - 27)
+    room = PageRect(_EDGE, 27, WIDTH - 2 * _EDGE, _FOOT - 27)
     if scene.proof.panel >= len(scene.panels):
         return [Curves(room)]
-    sight = _within(scene.size, Place(room.left, room.top, 0.45 * room.width, room.height))
+    sight = _within(scene.size, PageRect(room.left, room.top, 0.45 * room.width, room.height))
     left = sight.left + sight.width + _GAP
     return [
         Sight(scene.proof.panel, sight, scene.proof.map),
-        Curves(Place(left, room.top, WIDTH - _EDGE - left, room.height)),
+        Curves(PageRect(left, room.top, WIDTH - _EDGE - left, room.height)),
     ]

@@ -23,13 +23,13 @@ from sightglass.deck.layout import (
     Bars,
     Curves,
     Film,
-    Place,
+    PageRect,
     Sight,
     Text,
 )
 from sightglass.deck.pptx_file import first_frame
 from sightglass.explain.phrases import percent, shortened
-from sightglass.export.proof.chart import Frame, Pen, draw_chart, draw_line
+from sightglass.export.proof.chart import ChartFrame, Pen, draw_chart, draw_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,14 +118,14 @@ def over(picture: bytes, given: SceneMap | None, scene: Scene) -> Pillow.Image:
     return Pillow.alpha_composite(below.convert("RGBA"), layer).convert("RGB")
 
 
-def _image(page: FPDF, drawn: Pillow.Image, place: Place) -> None:
+def _image(page: FPDF, drawn: Pillow.Image, place: PageRect) -> None:
     out = BytesIO()
     drawn.save(out, "JPEG", quality=90, subsampling=0)
     out.seek(0)
     page.image(out, place.left * _MM, place.top * _MM, place.width * _MM, place.height * _MM)
 
 
-def _box(page: FPDF, place: Place, box: tuple[float, float, float, float], words: str) -> None:
+def _box(page: FPDF, place: PageRect, box: tuple[float, float, float, float], words: str) -> None:
     left, top = (place.left + box[0] * place.width) * _MM, (place.top + box[1] * place.height) * _MM
     wide, high = (box[2] - box[0]) * place.width * _MM, (box[3] - box[1]) * place.height * _MM
     thick = 1.0 if words else 0.5
@@ -166,7 +166,7 @@ def _bars(page: FPDF, _: Scene, item: Bars) -> None:
 def _curves(page: FPDF, scene: Scene, item: Curves) -> None:
     assert scene.proof is not None
     drawn, place = layout.chart(scene.proof), item.place
-    frame = Frame(place.width * _MM, place.height * _MM, 26, 8, 26, 24)
+    frame = ChartFrame(place.width * _MM, place.height * _MM, 26, 8, 26, 24)
     left, top = place.left * _MM, place.top * _MM
     _letters(page, SMALL, SOFT)
     draw_chart(page, drawn, frame, (left, top), _PEN)

@@ -26,7 +26,7 @@ from sightglass.deck.layout import (
     Curves,
     Film,
     Page,
-    Place,
+    PageRect,
     Sight,
     Text,
     check,
@@ -86,7 +86,7 @@ def _colour(rgb: tuple[int, int, int]) -> Any:
     return RGBColor(*rgb)
 
 
-def _placed(place: Place) -> tuple[Any, Any, Any, Any]:
+def _placed(place: PageRect) -> tuple[Any, Any, Any, Any]:
     return _length(place.left), _length(place.top), _length(place.width), _length(place.height)
 
 
@@ -149,12 +149,12 @@ def _named(shape: Any, name: str, about: str) -> None:
     shape._element._nvXxPr.cNvPr.set("descr", about)
 
 
-def _box(slide: Any, place: Place, box: tuple[float, float, float, float], words: str, *, chosen: bool) -> None:
+def _box(slide: Any, place: PageRect, box: tuple[float, float, float, float], words: str, *, chosen: bool) -> None:
     from pptx.enum.shapes import MSO_SHAPE
     from pptx.util import Pt
 
     left, top = place.left + box[0] * place.width, place.top + box[1] * place.height
-    size = Place(left, top, (box[2] - box[0]) * place.width, (box[3] - box[1]) * place.height)
+    size = PageRect(left, top, (box[2] - box[0]) * place.width, (box[3] - box[1]) * place.height)
     frame = slide.shapes.add_shape(MSO_SHAPE.RECTANGLE, *_placed(size))
     frame.fill.background()
     frame.shadow.inherit = False
@@ -162,7 +162,7 @@ def _box(slide: Any, place: Place, box: tuple[float, float, float, float], words
     _named(frame, f"Box: {words}", words)
     if chosen:
         high = SMALL * 1.4
-        above = Place(
+        above = PageRect(
             left, top - high if top - high > place.top else top, min(len(words) * SMALL * 0.62 + 1.6, 60), high
         )
         tag = slide.shapes.add_shape(MSO_SHAPE.RECTANGLE, *_placed(above))

@@ -49,7 +49,7 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class MarkParts:
     """The parts of a mark, in original pixels."""
 
     line: tuple[Point, Point] | None = None
@@ -88,19 +88,19 @@ def lined(text: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def drawing_of(mark: Mark, unit: float, size: tuple[int, int]) -> Drawing:
+def drawing_of(mark: Mark, unit: float, size: tuple[int, int]) -> MarkParts:
     """Lay out the parts of a mark on a picture of this width and height."""
     tall, gap = _TEXT * _LEADING * unit, _GAP * unit
     down = (len(lined(mark.text)) - 0.5) * tall
     first = mark.points[0]
     if mark.kind == "text":
-        return Drawing(words=_placed(mark.text, first, "start", unit, size))
+        return MarkParts(words=_placed(mark.text, first, "start", unit, size))
     second = mark.points[1]
     length = math.dist(first, second)
     if mark.kind == "circle":
         above = first[1] - length - gap - down
         y = above if above >= _TEXT * unit / 2 else first[1] + length + gap + tall / 2
-        return Drawing(circle=(first, length), words=_placed(mark.text, (first[0], y), "middle", unit, size))
+        return MarkParts(circle=(first, length), words=_placed(mark.text, (first[0], y), "middle", unit, size))
     length = length or 1.0
     long = min(_HEAD * unit, length * 0.6)
     half = long / _HEAD * _HALF
@@ -115,7 +115,7 @@ def drawing_of(mark: Mark, unit: float, size: tuple[int, int]) -> Drawing:
     else:
         at = (first[0] - math.copysign(gap, dx), first[1] - (down - tall / 2) / 2)
         words = _placed(mark.text, at, "start" if dx < 0 else "end", unit, size)
-    return Drawing(line=(first, base), head=head, words=words)
+    return MarkParts(line=(first, base), head=head, words=words)
 
 
 def _wide(lines: Sequence[str], unit: float) -> float:
@@ -138,7 +138,7 @@ def _clamped(value: float, low: float, high: float) -> float:
     return max(low, min(max(low, high), value))
 
 
-def _lines(out: NDArray[np.uint8], drawing: Drawing, colour: Colour, width: float, around: float) -> None:
+def _lines(out: NDArray[np.uint8], drawing: MarkParts, colour: Colour, width: float, around: float) -> None:
     """Draw everything but letters, with round ends."""
     thick = max(1, round(width))
     if drawing.line is not None:

@@ -48,7 +48,7 @@ _LOSSLESS: MutableMapping[Image, bytes] = WeakKeyDictionary()
 Text = Annotated[str, StringConstraints(max_length=200)]
 
 
-class View(BaseModel):
+class Look(BaseModel):
     """The display settings of an explanation."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -71,14 +71,14 @@ class Contents(BaseModel):
 
     sightglass: Literal[1] = 1
     recipe: Recipe
-    view: View = View()
+    view: Look = Look()
     picture: bytes = Field(default=b"", exclude=True)
     """The file of the original picture, if embedded; not to be trusted before its sha256 is checked."""
 
 
-def view_of(explanation: Result, index: int, **settings: bool | float | str) -> View:
+def view_of(explanation: Result, index: int, **settings: bool | float | str) -> Look:
     """Return the view of one map of an explanation with these settings."""
-    return View(
+    return Look(
         index=index,
         label=explanation.heatmaps[index].target.label[:200],
         screen="detect" if explanation.options.per != "class" else "explore",
@@ -87,12 +87,12 @@ def view_of(explanation: Result, index: int, **settings: bool | float | str) -> 
     )
 
 
-def line(recipe: Recipe, view: View | None = None) -> str:
+def line(recipe: Recipe, view: Look | None = None) -> str:
     """Return the JSON that is embedded, on one line in ASCII."""
-    return json.dumps(Contents(recipe=recipe, view=view or View()).model_dump(mode="json"), separators=(",", ":"))
+    return json.dumps(Contents(recipe=recipe, view=view or Look()).model_dump(mode="json"), separators=(",", ":"))
 
 
-def write(data: bytes, recipe: Recipe, view: View | None = None, *, picture: bytes = b"") -> bytes:
+def write(data: bytes, recipe: Recipe, view: Look | None = None, *, picture: bytes = b"") -> bytes:
     """Return the bytes of a PNG, JPG, SVG or PDF with the recipe embedded, its pixels unchanged.
 
     `picture`: the file of the original picture from `carried`, for PNG and JPG. A recipe too long for EXIF (64 kB) is
@@ -128,7 +128,7 @@ def tagger(explanation: Result, **settings: bool | float | str) -> Callable[[byt
         if explanation.heatmaps:
             view = view_of(explanation, index, **settings)
         else:
-            view = View(screen="detect" if explanation.model.task == "detect" else "explore")
+            view = Look(screen="detect" if explanation.model.task == "detect" else "explore")
         return write(data, recipe, view, picture=picture)
 
     return tagged
@@ -171,7 +171,7 @@ def _of_json(data: bytes) -> Contents | None:
         return None
     document = json.loads(data)
     recipe = Recipe.model_validate(document.get("recipe", document))
-    return Contents(recipe=recipe, view=View(screen="explore" if recipe.per == "class" else "detect"))
+    return Contents(recipe=recipe, view=Look(screen="explore" if recipe.per == "class" else "detect"))
 
 
 def carried(image: Image) -> bytes:

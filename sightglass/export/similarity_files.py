@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.similarity.matches import Grid
+    from sightglass.explain.similarity.matches import CellEdges
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import ComparedImage, Similarity
 
@@ -167,7 +167,7 @@ def of_ranking(found: Ranking) -> File:
     return "ranking.csv", table.csv(ranking(found)).encode()
 
 
-def rectangle(grid: Grid, cell: tuple[int, int], image: Image) -> tuple[float, float, float, float]:
+def rectangle(grid: CellEdges, cell: tuple[int, int], image: Image) -> tuple[float, float, float, float]:
     """Return a cell (row, column) as xyxy in original pixels, clipped to the picture."""
     (x0, x1), (y0, y1) = (edges[at : at + 2] for edges, at in zip((grid.across, grid.down), cell[::-1], strict=True))
     return max(0.0, float(x0)), max(0.0, float(y0)), min(float(x1), image.width), min(float(y1), image.height)

@@ -16,7 +16,7 @@ from sightglass.common.lazy import defer_imports
 if TYPE_CHECKING:
     from sightglass.explain.rendering.marks import Mark as Mark
     from sightglass.history.history import History as History
-    from sightglass.history.records import Choices as Choices
+    from sightglass.history.records import FilterChoices as FilterChoices
     from sightglass.history.records import Order as Order
     from sightglass.history.records import Record as Record
     from sightglass.history.records import RecordComparison as RecordComparison
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sightglass.history.records import Storage as Storage
 
 _RECORDS = [
-    "Choices",
+    "FilterChoices",
     "Mark",
     "Order",
     "Record",
@@ -36,5 +36,5 @@ _RECORDS = [
     "SearchResult",
     "Storage",
 ]
-_FORMER = ["Compared", "Found", "KeptMap"]
+_FORMER = ["Choices", "Compared", "Found", "KeptMap"]
 defer_imports(__name__, {"history": ["History"], "records": _RECORDS + _FORMER})

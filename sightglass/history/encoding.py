@@ -13,9 +13,9 @@ from sightglass.explain.findings.diagnosis import describe_map, diagnose, headli
 from sightglass.explain.picture.image import Image, to_jpeg, to_lossless
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.export.embedded_recipe import View, view_of
+from sightglass.export.embedded_recipe import Look, view_of
 from sightglass.history import array_codec
-from sightglass.history.records import Body, MapInfo, SavedProof
+from sightglass.history.records import MapInfo, RecordBody, SavedProof
 from sightglass.history.store import Blob
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ MIN_ALPHA = 0.3
 class EncodedRecord:
     """The content of a record that is about to be saved."""
 
-    body: Body
+    body: RecordBody
     maps: tuple[tuple[MapInfo, Blob], ...]
     """The description and the arrays of each heatmap."""
     thumbnail: Blob
@@ -59,7 +59,7 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
     style = visible_style(view)
     found = diagnose(explanation, index) if count else explanation.diagnosis
     proofs, others = _proofs(explanation)
-    body = Body(
+    body = RecordBody(
         headline=headline(explanation, style.hot, index).replace("**", "").strip(),
         layers=explanation.recipe.layers,
         predictions=predictions,
@@ -146,20 +146,20 @@ def _map(explanation: Explanation, place: int) -> tuple[MapInfo, Blob]:
     return info, Blob.of(array_codec.pack(arrays), "maps")
 
 
-def _view(explanation: Explanation, index: int, look: Mapping[str, Any], screen: str) -> View:
+def _view(explanation: Explanation, index: int, look: Mapping[str, Any], screen: str) -> Look:
     try:
         if explanation.heatmaps:
             view = view_of(explanation, index)
         else:
             of = "detect" if explanation.options.per != "class" or explanation.model.task == "detect" else "explore"
-            view = View(index=0, screen=of, automatic=not explanation.options.layers)  # type: ignore[arg-type]
+            view = Look(index=0, screen=of, automatic=not explanation.options.layers)  # type: ignore[arg-type]
         chosen = {"screen": screen} if screen in ("explore", "detect") else {}
-        return View.model_validate(view.model_dump() | chosen | {"settings": dict(look)})
+        return Look.model_validate(view.model_dump() | chosen | {"settings": dict(look)})
     except ValidationError as error:
         raise Problem("`look` must be at most 40 settings of the viewer, by name.") from error
 
 
-def visible_style(view: View) -> Style:
+def visible_style(view: Look) -> Style:
     """Return the chosen colormap, and the chosen opacity if the map is visible at it."""
     chosen = Style.of(view.settings)
     return Style(colormap=chosen.colormap, alpha=chosen.alpha if chosen.alpha >= MIN_ALPHA else VIEWER_STYLE.alpha)

@@ -16,7 +16,7 @@ from sightglass.common.settings import settings
 from sightglass.explain.rendering.marks import Mark
 from sightglass.history import comparison, encoding, pairs, rows, schema, search
 from sightglass.history.records import (
-    Choices,
+    FilterChoices,
     Order,
     Record,
     RecordComparison,
@@ -264,9 +264,9 @@ class History:
             found = database.execute(f"SELECT id FROM records WHERE id IN ({marks})", tuple(ids)).fetchall()
         return frozenset(id for (id,) in found)
 
-    def choices(self) -> Choices:
+    def choices(self) -> FilterChoices:
         if not self._store.exists:
-            return Choices({}, {}, {}, {})
+            return FilterChoices({}, {}, {}, {})
         with self._store.reading() as database:
             return search.choices(database)
 

@@ -11,13 +11,13 @@ from PIL import Image as Pillow
 from sightglass.common.errors import Problem
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.recipe import versions
-from sightglass.explain.similarity.matches import Grid, Matches, Pair
+from sightglass.explain.similarity.matches import CellEdges, Matches, Pair
 from sightglass.explain.similarity.ranking import Context
 from sightglass.explain.similarity.similarity import ComparedImage, Similarity, State
 from sightglass.export import similarity_files
-from sightglass.export.embedded_recipe import View
+from sightglass.export.embedded_recipe import Look
 from sightglass.history import array_codec, encoding, rows
-from sightglass.history.records import Body, MapInfo, SavedPair
+from sightglass.history.records import MapInfo, RecordBody, SavedPair
 from sightglass.history.store import Blob
 from sightglass.models.spec import ModelSpec
 
@@ -62,7 +62,7 @@ def encode(found: Similarity, context: Context | None, ranking: Ranking | None) 
         # A query's gallery of one picture ranks nothing.
         ranking=tuple((hit.name, hit.score) for hit in hits) if len(hits) > 1 else (),
     )
-    body = Body(
+    body = RecordBody(
         headline=similarity_files.headline(found, context),
         layers=found.layers,
         predictions=(),
@@ -72,7 +72,7 @@ def encode(found: Similarity, context: Context | None, ranking: Ranking | None) 
         statistics=found.query.statistics[0],
         findings=(),
         recipe=None,
-        view=View(automatic=found.automatic),
+        view=Look(automatic=found.automatic),
         notes=found.notes,
         screen="similarity",
         pair=pair,
@@ -138,7 +138,7 @@ def restored(record: Record, images: tuple[Image, Image], maps: Sequence[tuple[s
             info, arrays = rows.read(MapInfo, described, crc), array_codec.unpack(data)
             raw = tuple(arrays[f"raw {layer}"] for layer in range(len(info.layers)))
             sides.append(ComparedImage(image, info.geometry, arrays["vector"][0], raw, arrays["values"]))
-            grids.append(Grid(arrays["down"][0], arrays["across"][0]))
+            grids.append(CellEdges(arrays["down"][0], arrays["across"][0]))
             scores = arrays.get("cells", scores)
         if scores is None:
             raise ValueError("no cells")

@@ -17,7 +17,7 @@ from sightglass.explain.maps.statistics import Agreement, Statistics
 from sightglass.explain.proof import Filling
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.explain.rendering.marks import Mark
-from sightglass.export.embedded_recipe import View
+from sightglass.export.embedded_recipe import Look
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
 
@@ -87,7 +87,7 @@ class SavedProof:
 
 
 @dataclass(frozen=True)
-class Body:
+class RecordBody:
     """The part of a record that never changes."""
 
     headline: str
@@ -107,7 +107,7 @@ class Body:
     """Limitations of that map."""
     recipe: Recipe | None
     """None only for a pair and in a damaged record."""
-    view: View
+    view: Look
     notes: tuple[str, ...] = ()
     """As `Explanation.notes`."""
     screen: str = "explore"
@@ -118,7 +118,7 @@ class Body:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record(Body):
+class Record(RecordBody):
     """A saved explanation, of one picture or of a pair. Its maps and pictures are read on demand."""
 
     id: str
@@ -233,7 +233,7 @@ class SearchResult:
 
 
 @dataclass(frozen=True)
-class Choices:
+class FilterChoices:
     """Filters of a search: each value with the number of its records, most first."""
 
     models: dict[str, int]
@@ -315,5 +315,5 @@ def merged(there: Sequence[Mark], since: Sequence[Mark], now: Sequence[Mark]) ->
     return (*kept, *new.elements())
 
 
-Compared, Found, KeptMap = RecordComparison, SearchResult, SavedMap
+Choices, Compared, Found, KeptMap = FilterChoices, RecordComparison, SearchResult, SavedMap
 """Former names."""

@@ -16,12 +16,12 @@ from sightglass.common.errors import Problem
 from sightglass.explain.findings.finding import most_serious_first
 from sightglass.explain.findings.proved import heard
 from sightglass.explain.rendering.marks import Mark
-from sightglass.export.embedded_recipe import View
+from sightglass.export.embedded_recipe import Look
 from sightglass.history import array_codec, schema, search
 from sightglass.history.records import (
-    Body,
     MapInfo,
     Record,
+    RecordBody,
     SavedMap,
     SavedProof,
     checked_marks,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sightglass.history.encoding import EncodedRecord
     from sightglass.history.store import Blob
 
-T = TypeVar("T", Body, MapInfo)
+T = TypeVar("T", RecordBody, MapInfo)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXTS = ("id", "picture_name", "picture_sha256", "model", "task", "method", "note")
 _NUMBERS = ("width", "height", "bytes")
@@ -47,7 +47,7 @@ DAMAGED = "This record is damaged, and not all of it can be shown."
 DAMAGED_MAP = "A map of this record is damaged: its content has changed."
 EXAMPLES = "examples"
 """Name of the store's note with the ids of its examples, as JSON; it is missing until the history is first used."""
-_UNREADABLE = Body(DAMAGED, (), (), (), 0, None, None, (), None, View())
+_UNREADABLE = RecordBody(DAMAGED, (), (), (), 0, None, None, (), None, Look())
 
 
 @cache
@@ -55,10 +55,10 @@ def _reader(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def encoded(values: Body | MapInfo) -> tuple[str, int]:
+def encoded(values: RecordBody | MapInfo) -> tuple[str, int]:
     """Return the JSON of a body or a map's description, every number exact, and its checksum."""
     plain = asdict(values)
-    if isinstance(values, Body):
+    if isinstance(values, RecordBody):
         models = {name: getattr(values, name) for name in ("recipe", "view")}
         plain |= {name: model and model.model_dump(mode="json") for name, model in models.items()}
     text = json.dumps(plain, separators=(",", ":"))
@@ -113,7 +113,7 @@ def add_proofs(
     query = "SELECT n, task, body, crc FROM records JOIN bodies USING (n) WHERE id = ?"
     try:
         n, task, text, crc = database.execute(query, (id,)).fetchone()
-        body = read(Body, text, crc)
+        body = read(RecordBody, text, crc)
     except (TypeError, ValueError) as error:
         raise Problem("This record is gone or damaged: save the explanation again, with its proof.") from error
     new = {one.index for one in said}
@@ -146,9 +146,9 @@ def annotate(
     if marks is not None:
         there = read_list(Mark, values["marks"]) or ()
         values["marks"] = marks_json(checked_marks(marks if since is None else merged(there, since, marks)))
-    body: Body | None = None
+    body: RecordBody | None = None
     with contextlib.suppress(ValueError):
-        body = read(Body, values["body"], values["crc"])
+        body = read(RecordBody, values["body"], values["crc"])
     marks_now, tags_now = read_list(Mark, values["marks"]) or (), read_list(str, values["tags"]) or ()
     text = search.text_of(values, body, tags_now, marks_now)
     database.execute(
@@ -169,7 +169,7 @@ def read_record(row: Iterable[Any]) -> Record:
     columns: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
     body, damaged = _UNREADABLE, DAMAGED
     with contextlib.suppress(ValueError, RecursionError):
-        body, damaged = read(Body, columns["body"], columns["crc"]), ""
+        body, damaged = read(RecordBody, columns["body"], columns["crc"]), ""
     tags, marks = read_list(str, columns["tags"]), read_list(Mark, columns["marks"])
     values: dict[str, Any] = vars(body) | {
         **{name: str(columns[name]) for name in _TEXTS},

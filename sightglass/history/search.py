@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from sightglass.common.errors import Problem
 from sightglass.history import schema
-from sightglass.history.records import Choices, Order
+from sightglass.history.records import FilterChoices, Order
 from sightglass.history.store import release
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.explain.rendering.marks import Mark
-    from sightglass.history.records import Body
+    from sightglass.history.records import RecordBody
 
 ORDERS: dict[str, str] = {
     # As they were saved: times go back where a clock is set.
@@ -69,13 +69,13 @@ def page(limit: int, offset: int) -> tuple[int, int]:
     return limit, offset
 
 
-def choices(database: sqlite3.Connection) -> Choices:
+def choices(database: sqlite3.Connection) -> FilterChoices:
     """Return every value that occurs, with the number of its records."""
 
     def counted(sql: str) -> dict[str, int]:
         return dict(database.execute(f"{sql} ORDER BY 2 DESC, 1").fetchall())
 
-    return Choices(
+    return FilterChoices(
         models=counted("SELECT model, count(*) FROM records GROUP BY model"),
         methods=counted("SELECT method, count(*) FROM records GROUP BY method"),
         labels=counted("SELECT word, count(*) FROM words WHERE kind = 'label' GROUP BY word"),
@@ -107,7 +107,7 @@ def _literal(word: str) -> str:
     return word
 
 
-def text_of(columns: dict[str, Any], body: Body | None, tags: Sequence[str], marks: Sequence[Mark] = ()) -> str:
+def text_of(columns: dict[str, Any], body: RecordBody | None, tags: Sequence[str], marks: Sequence[Mark] = ()) -> str:
     """Return everything under which a record is found, as one text; `body` is None if it is damaged."""
     headline = (body.headline, *body.labels) if body else ("",)
     parts = [*headline, columns["note"], *tags, *(mark.text for mark in marks)]

@@ -42,7 +42,7 @@ class RawMap:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class FrameAnswer:
     """What one frame gave."""
 
     size: tuple[int, int]

@@ -23,7 +23,7 @@ OPTIONS = ("part", "layers", "preprocessing", "confidence", "iou", "vocabulary")
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class LiveChoice:
     """A model and how it is asked; made by `choose`."""
 
     explainer: Explainer
@@ -31,7 +31,7 @@ class Choice:
     method: Method
 
 
-def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -> Choice:
+def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -> LiveChoice:
     """Return what a viewer looks with; `given` are options by the names in `OPTIONS`.
 
     Raises ModelProblem for a method that runs the model more than once, and for a model that cannot be followed.
@@ -54,7 +54,7 @@ def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -
         raise ModelProblem(
             f"A camera looks for at most {MAX_WORDS} things, not {len(options.vocabulary):,}: give fewer."
         )
-    return Choice(explainer, options, found)
+    return LiveChoice(explainer, options, found)
 
 
 def quick(spec: ModelSpec, method: str | None) -> str:

@@ -20,7 +20,7 @@ PATIENCE = 15
 
 
 @dataclass
-class Followed:
+class FollowedObject:
     """An object that a viewer chose, and where it was last."""
 
     box: Box

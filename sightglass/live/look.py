@@ -15,14 +15,14 @@ from sightglass.common.errors import ImageProblem
 from sightglass.explain.evidence.targets import decode, resolve
 from sightglass.explain.maps.heatmap import state_of
 from sightglass.explain.picture.image import Image
-from sightglass.live.answer import MAX_BYTES, Answer, Pin, RawMap
-from sightglass.live.follow import Followed
+from sightglass.live.answer import MAX_BYTES, FrameAnswer, Pin, RawMap
+from sightglass.live.follow import FollowedObject
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.evidence.resident import Resident
-    from sightglass.live.choice import Choice
+    from sightglass.live.choice import LiveChoice
     from sightglass.models.adapter import Target
 
 MAX_PIXELS = 2_100_000
@@ -32,15 +32,15 @@ MAX_PIXELS = 2_100_000
 class Looker:
     """One viewer's memory from frame to frame; `look` is called by one thread at a time."""
 
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, choice: LiveChoice) -> None:
         self.choice = choice
         self.detects = choice.explainer.resident.adapter.detects
         self.wanted: Pin | None = None
         """What to follow from the next frame on; None: whatever the model says first. May be set at any time."""
         self._pin: Pin | None = None
-        self._followed: Followed | None = None
+        self._followed: FollowedObject | None = None
 
-    def look(self, data: bytes) -> Answer:
+    def look(self, data: bytes) -> FrameAnswer:
         """Return the answer to a frame, a JPEG; raises ImageProblem for what is none, or is too large."""
         start = time.perf_counter()
         if len(data) > MAX_BYTES:
@@ -51,7 +51,7 @@ class Looker:
         answer.milliseconds["decode"] = decoded
         return answer
 
-    def _seen(self, resident: Resident, image: Image) -> Answer:
+    def _seen(self, resident: Resident, image: Image) -> FrameAnswer:
         explainer, options = self.choice.explainer, self.choice.options
         resident = explainer.with_vocabulary(resident, options, image)
         evidence, milliseconds = explainer.fresh_evidence(resident, image, options)
@@ -63,7 +63,7 @@ class Looker:
             predictions = _with_followed(predictions, target, evidence)
         found = None if target is None else self._map(evidence, target, predictions, place)
         milliseconds["maps"] = (time.perf_counter() - start) * 1e3
-        return Answer(size, predictions, found, place, lost, milliseconds)
+        return FrameAnswer(size, predictions, found, place, lost, milliseconds)
 
     def _target(
         self, evidence: Evidence, predictions: tuple[Prediction, ...], size: tuple[int, int]
@@ -74,7 +74,7 @@ class Looker:
         options, pin, lost = replace(self.choice.options, top_k=1), self._pin, False
         if pin is not None and pin.box is not None and self.detects:
             width, height = size
-            self._followed = self._followed or Followed(
+            self._followed = self._followed or FollowedObject(
                 (pin.box[0] * width, pin.box[1] * height, pin.box[2] * width, pin.box[3] * height), pin.index
             )
             place = self._followed.find(predictions)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.common.work.turns import Line
+from sightglass.common.work.turns import WaitingLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sightglass.live.answer import Answer, Pin
+    from sightglass.live.answer import FrameAnswer, Pin
     from sightglass.live.look import Looker
 
 LOGGER = logging.getLogger(__name__)
@@ -23,12 +23,12 @@ BROKE = "This frame could not be explained because of a bug: choose another mode
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class FrameResult:
     """What became of a frame."""
 
     number: int
     """The frame's. All earlier frames of this viewer are settled too: answered, or dropped for a later one."""
-    answer: Answer | None
+    answer: FrameAnswer | None
     problem: str = ""
     """One sentence, where there is no answer."""
     waited: float = 0.0
@@ -40,7 +40,7 @@ class Result:
 class Viewer:
     """One viewer's place in the loop: what it looks with, and the frame that waits."""
 
-    def __init__(self, loop: Loop, deliver: Callable[[Result], None]) -> None:
+    def __init__(self, loop: Loop, deliver: Callable[[FrameResult], None]) -> None:
         """`deliver` is called from the loop's thread and must not block."""
         self._loop, self._deliver, self.owner = loop, deliver, users.owner()
         self._waiting: tuple[int, bytes, float] | None = None
@@ -86,7 +86,7 @@ class Viewer:
         except Exception:
             LOGGER.exception("a frame failed")
             problem = BROKE
-        self._deliver(Result(number, answer, problem, waited, self.dropped))
+        self._deliver(FrameResult(number, answer, problem, waited, self.dropped))
 
 
 class Loop:
@@ -99,10 +99,10 @@ class Loop:
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self._viewers: set[Viewer] = set()
-        self._line: Line[Viewer] = Line()
+        self._line: WaitingLine[Viewer] = WaitingLine()
         self._thread: threading.Thread | None = None
 
-    def join(self, deliver: Callable[[Result], None]) -> Viewer:
+    def join(self, deliver: Callable[[FrameResult], None]) -> Viewer:
         """Return a new viewer; it stays until `leave`."""
         viewer = Viewer(self, deliver)
         with self.changed:

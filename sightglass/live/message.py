@@ -16,8 +16,8 @@ from sightglass.live.answer import MAX_BYTES, Pin
 
 if TYPE_CHECKING:
     from sightglass.common.files import Json
-    from sightglass.live.answer import Answer, RawMap
-    from sightglass.live.loop import Result
+    from sightglass.live.answer import FrameAnswer, RawMap
+    from sightglass.live.loop import FrameResult
 
 MAGIC = b"SGF1"
 HEADER = struct.Struct("<4sI")
@@ -71,7 +71,7 @@ def pin(given: Any, classes: int) -> Pin | None:
     return Pin(index, (float(box[0]), float(box[1]), float(box[2]), float(box[3])))
 
 
-def result(made: Result) -> bytes:
+def result(made: FrameResult) -> bytes:
     """Pack what became of a frame."""
     head: Json = {
         "n": made.number,
@@ -89,7 +89,7 @@ def result(made: Result) -> bytes:
     return b"".join([struct.pack("<I", len(text)), text, *blobs])
 
 
-def _answer(answer: Answer) -> Json:
+def _answer(answer: FrameAnswer) -> Json:
     width, height = answer.size
     said = [
         {"label": one.label, "index": one.index, "score": round(one.score, 4)}

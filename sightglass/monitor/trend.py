@@ -189,7 +189,7 @@ def ago(time: datetime, now: datetime) -> str:
 
 
 @dataclass(frozen=True)
-class Health:
+class LogHealth:
     """Unusable parts of a log's folder."""
 
     damaged: int
@@ -211,7 +211,7 @@ class Health:
         return tuple(sentences)
 
 
-def health(folder: Path) -> Health:
+def health(folder: Path) -> LogHealth:
     """Check every line of a log's files; files that have not changed since the last check are not read again.
 
     Raises Problem if the folder itself cannot be read, or holds the results of a batch and no log; a folder that does
@@ -220,7 +220,7 @@ def health(folder: Path) -> Health:
     try:
         files = _files(folder, ".jsonl", *RESULTS)
     except FileNotFoundError:
-        return Health(0, ())
+        return LogHealth(0, ())
     except OSError as error:
         raise Problem(
             f"The log in {folder} cannot be read ({error.strerror or error}): choose another folder, or give whoever "
@@ -240,7 +240,7 @@ def health(folder: Path) -> Health:
             continue  # rotated away since it was listed
         except OSError:
             unreadable.append(name)
-    return Health(damaged, tuple(unreadable))
+    return LogHealth(damaged, tuple(unreadable))
 
 
 @lru_cache(maxsize=256)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.picture.decode import Pixels
     from sightglass.models.geometry import Geometry
-    from sightglass.video.parts import Raws, Record, Seen
+    from sightglass.video.parts import Raws, Seen, Sighting
     from sightglass.video.settings import Settings
 
 COMMON = 0.9
@@ -68,7 +68,7 @@ def strength(raws: Raws, geometry: Geometry) -> float:
     return sum(highest) / len(highest)
 
 
-def levels(records: Iterable[Record], geometry: Geometry) -> dict[tuple[int, int], float]:
+def levels(records: Iterable[Sighting], geometry: Geometry) -> dict[tuple[int, int], float]:
     """Return, for each class or object, the strength that `COMMON` of its frames do not exceed: 1 on the clip's scale.
 
     Not the highest of all: a single frame would darken all others. Counted in steps of a 32nd of a doubling, so memory
@@ -103,7 +103,7 @@ class Painter:
         self.levels: dict[tuple[int, int], float] = {}
         """What is 1 on the clip's scale, see `levels`."""
 
-    def maps(self, record: Record) -> tuple[Drawn, ...]:
+    def maps(self, record: Sighting) -> tuple[Drawn, ...]:
         """Return the maps of a frame, scaled."""
         having = [one for one in record.shown if one.raws is not None]
         if not having:
@@ -119,7 +119,7 @@ class Painter:
         gain = min(1.0, share) if self.settings.scale == "clip" else 1.0
         return Drawn(seen, heatmap, heatmap.content * np.float32(gain), share)
 
-    def paint(self, pixels: Pixels, record: Record, maps: tuple[Drawn, ...]) -> Pixels:
+    def paint(self, pixels: Pixels, record: Sighting, maps: tuple[Drawn, ...]) -> Pixels:
         """Return a frame at the drawn size, uint8 (h, w, 3), with the maps, boxes and the answer over it."""
         small = as_even(pixels, self.size)
         if maps:
@@ -127,7 +127,7 @@ class Painter:
             small = painted(small, scaled.placed(hottest, self.geometry, self.size), self.settings.style)
         return self._labelled(small, record) if self.settings.labels else small
 
-    def _labelled(self, pixels: Pixels, record: Record) -> Pixels:
+    def _labelled(self, pixels: Pixels, record: Sighting) -> Pixels:
         boxed = [one for one in record.shown if one.box is not None]
         if boxed:
             return contact_sheet.boxes(pixels, [(self._scaled(one), _named(one)) for one in boxed])
@@ -148,7 +148,7 @@ def _named(one: Seen) -> str:
     return plain_text(f"{number}{one.label} {percent(one.score)}")
 
 
-def row(record: Record, drawn: Drawn | None, one: Seen) -> Json:
+def row(record: Sighting, drawn: Drawn | None, one: Seen) -> Json:
     """Return one row of the timeline: an answer in a frame, and its map in numbers where it has one."""
     box = one.box or (None,) * 4
     found: Json = {

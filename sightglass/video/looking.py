@@ -20,7 +20,7 @@ from sightglass.explain.methods.method import Request
 from sightglass.models.adapter import Target
 from sightglass.models.labels import class_index
 from sightglass.video.clips.ahead import BYTES, in_order, single_threaded
-from sightglass.video.parts import Record, Seen
+from sightglass.video.parts import Seen, Sighting
 from sightglass.video.track import Tracker
 
 if TYPE_CHECKING:
@@ -109,14 +109,14 @@ class Looking:
         """Return how frames of this size lie in the model's input."""
         return self._prepared(self.resident, pixels).geometry
 
-    def replay(self, records: Iterable[Record]) -> None:
+    def replay(self, records: Iterable[Sighting]) -> None:
         """Follow the boxes of frames that an earlier run has seen, so that the numbers of objects go on."""
         if self._tracker is not None:
             for record in records:
                 self._tracker.update(record.seen)
 
     @own_modes()
-    def __call__(self, frames: Sequence[Frame]) -> list[Record]:
+    def __call__(self, frames: Sequence[Frame]) -> list[Sighting]:
         """Return what the model sees in each frame; raise Cancelled if that was asked for."""
         if self._cancel is not None and self._cancel.is_set():
             raise Cancelled
@@ -130,7 +130,7 @@ class Looking:
     def _passes(self, resident: Resident, frames: Sequence[Frame]) -> list[Evidence]:
         return (self._in_one_pass if self.together else self._one_by_one)(resident, frames)
 
-    def _recorded(self, frames: Sequence[Frame], evidences: Sequence[Evidence]) -> Iterator[Record]:
+    def _recorded(self, frames: Sequence[Frame], evidences: Sequence[Evidence]) -> Iterator[Sighting]:
         for frame, evidence in zip(frames, evidences, strict=True):
             if self._tracker is None:
                 yield self._with_room(frame, evidence, partial(self._class_record, frame))
@@ -149,7 +149,7 @@ class Looking:
 
         return self.explainer.with_oom_fallback(done)
 
-    def _side_by_side(self, frames: Sequence[Frame]) -> list[Record]:
+    def _side_by_side(self, frames: Sequence[Frame]) -> list[Sighting]:
         """Return the records, made by several workers; boxes are followed in this thread, in order."""
         if self._pool is None:
             # Made once for all of them.
@@ -165,7 +165,7 @@ class Looking:
         followed = ((*one, tracker.update(one[2])) for one in boxed)
         return [*in_order(followed, lambda one: self._box_record(*one), pool, self.workers)]
 
-    def _class_records(self, frames: Sequence[Frame]) -> list[Record]:
+    def _class_records(self, frames: Sequence[Frame]) -> list[Sighting]:
         return [*self._recorded(frames, self._passes(self._worker(), frames))]
 
     def _boxed(self, frames: Sequence[Frame]) -> tuple[Frame, Evidence, Sequence[Prediction]]:
@@ -202,7 +202,7 @@ class Looking:
         index = self.wanted[0] if self.wanted else decode(evidence, replace(self.options, top_k=1))[0].index
         return Target(index, labels[index], (), self.options.part)
 
-    def _class_record(self, frame: Frame, evidence: Evidence) -> Record:
+    def _class_record(self, frame: Frame, evidence: Evidence) -> Sighting:
         (best,) = decode(evidence, replace(self.options, top_k=1))
         target = self._class(evidence)
         assert target.index is not None
@@ -210,7 +210,7 @@ class Looking:
         if target.index != best.index:
             score = evidence.resident.adapter.class_scores(evidence.outputs)[0, target.index].item()
         seen = Seen(target.label, target.index, score, raws=self._raws(evidence, [target])[0])
-        return Record(frame.number, frame.pts, frame.seconds, best.label, best.score, (seen,))
+        return Sighting(frame.number, frame.pts, frame.seconds, best.label, best.score, (seen,))
 
     def _boxes(self, evidence: Evidence) -> Sequence[Prediction]:
         assert self._tracker is not None
@@ -218,7 +218,7 @@ class Looking:
 
     def _box_record(
         self, frame: Frame, evidence: Evidence, found: Sequence[Prediction], tracks: Sequence[int | None]
-    ) -> Record:
+    ) -> Sighting:
         # Those followed longest first: a map must not go from one object to another and back.
         mapped = [
             (track, p)
@@ -234,7 +234,7 @@ class Looking:
             Seen(p.label, p.index, p.score, p.box, track, None if track is None else raws.get(track))
             for track, p in zip(tracks, found, strict=True)
         )
-        return Record(frame.number, frame.pts, frame.seconds, "", 0.0, seen)
+        return Sighting(frame.number, frame.pts, frame.seconds, "", 0.0, seen)
 
     def _has_map(self, track: int, index: int) -> bool:
         if self.settings.only is not None:

@@ -45,7 +45,7 @@ class Seen:
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class Sighting:
     """What the model saw in one frame."""
 
     number: int
@@ -64,7 +64,7 @@ class Record:
         return tuple(one for one in self.seen if one.box is None or one.track is not None)
 
 
-def save(path: Path, records: Sequence[Record]) -> None:
+def save(path: Path, records: Sequence[Sighting]) -> None:
     """Write a part, whole or not at all."""
     rows, maps = [], []
     for record in records:
@@ -81,7 +81,7 @@ def save(path: Path, records: Sequence[Record]) -> None:
     write_file(path, npz_bytes(arrays, compress=True))
 
 
-def load(path: Path) -> list[Record]:
+def load(path: Path) -> list[Sighting]:
     """Read a part."""
     with np.load(path) as file:
         rows = json.loads(bytes(file["rows"]))
@@ -93,12 +93,12 @@ def load(path: Path) -> list[Record]:
         return Seen(label, index, score, tuple(box) if box else None, track, next(maps) if mapped else None)
 
     return [
-        Record(number, pts, seconds, answer, score, tuple(seen(one) for one in listed))
+        Sighting(number, pts, seconds, answer, score, tuple(seen(one) for one in listed))
         for number, pts, seconds, answer, score, listed in rows
     ]
 
 
-def read(paths: Iterable[Path]) -> Iterator[Record]:
+def read(paths: Iterable[Path]) -> Iterator[Sighting]:
     """Yield the records of several parts, one part in memory at a time."""
     for path in paths:
         yield from load(path)

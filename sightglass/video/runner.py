@@ -35,7 +35,7 @@ from sightglass.video.looking import Looking
 from sightglass.video.results import moments, timeline
 from sightglass.video.results.summary import CLIP, Summary
 from sightglass.video.settings import Settings
-from sightglass.video.workspace import Workspace
+from sightglass.video.workspace import ClipWorkspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from sightglass.common.work.progress import Progress
     from sightglass.explain.picture.decode import Pixels
     from sightglass.video.clips.clip import Frame
-    from sightglass.video.parts import Record
+    from sightglass.video.parts import Sighting
     from sightglass.video.results.moments import Row
 
 T = TypeVar("T")
@@ -126,7 +126,7 @@ class _Run:
     ) -> None:
         self.clip, self.looking, self.settings, self.folder = clip, looking, settings, folder
         self.journal, self.facts, self._progress, self._cancel = journal, facts, progress, cancel
-        self.space = Workspace(folder, journal)
+        self.space = ClipWorkspace(folder, journal)
         self.started = time.monotonic()
         self.resumed = bool(journal.done)
         self._shares = [0.0, 0.0]
@@ -240,9 +240,9 @@ class _Run:
         with self._news:
             self._news.notify_all()
 
-    def _looked_at(self, frames: Iterator[Frame], looked: int, total: int) -> list[Record]:
+    def _looked_at(self, frames: Iterator[Frame], looked: int, total: int) -> list[Sighting]:
         """Return the records of the next part; fewer at the end of the clip."""
-        found: list[Record] = []
+        found: list[Sighting] = []
         together = self.looking.together_of(self.clip.about.width * self.clip.about.height * 3)
         while batch := list(itertools.islice(frames, min(together, PART - len(found)))):
             found += self.looking(batch)
@@ -299,12 +299,12 @@ class _Run:
                 self._news.wait(0.5)
         return True
 
-    def _records(self, first: int) -> Iterator[Record]:
+    def _records(self, first: int) -> Iterator[Sighting]:
         """Yield the smoothed records from a part on, as they come."""
         numbers = itertools.takewhile(self._wait, itertools.count(first))
         return smooth.smoothed(parts.read(self.space.path("seen", i, "npz") for i in numbers), self.settings.smooth)
 
-    def _paired(self, frames: Iterator[Frame], records: Iterator[Record]) -> Iterator[tuple[Frame, Record, bool]]:
+    def _paired(self, frames: Iterator[Frame], records: Iterator[Sighting]) -> Iterator[tuple[Frame, Sighting, bool]]:
         """Yield each frame with what is drawn over it, and whether the model saw it."""
         now, later = next(records, None), next(records, None)
         for frame in frames:
@@ -372,7 +372,7 @@ class _Run:
         return Summary(self.folder, *numbers, took, self.resumed, moments=found, notes=tuple(entry["notes"]))
 
 
-def _painted(painter: draw.Painter, frame: Frame, record: Record, measured: bool) -> tuple[Frame, Pixels, list[Row]]:
+def _painted(painter: draw.Painter, frame: Frame, record: Sighting, measured: bool) -> tuple[Frame, Pixels, list[Row]]:
     """Return a frame with its maps drawn over it, and its rows of the timeline if the model saw it."""
     maps = painter.maps(record)
     pixels = painter.paint(frame.pixels, record, maps)

@@ -21,7 +21,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sightglass.video.parts import Record, Seen
+    from sightglass.video.parts import Seen, Sighting
 
 REACH = 3.0
 """Multiples of tau at which the weights end."""
@@ -30,12 +30,12 @@ MAX_WINDOW = 65
 SIDE = MAX_WINDOW // 2
 
 
-def smoothed(records: Iterable[Record], tau: float) -> Iterator[Record]:
+def smoothed(records: Iterable[Sighting], tau: float) -> Iterator[Sighting]:
     """Yield the records with each map mixed with those around it; `tau` in seconds, 0 for none."""
     if tau <= 0:
         yield from records
         return
-    window: deque[Record] = deque()
+    window: deque[Sighting] = deque()
     place = 0  # of the next record to yield, in the window
     source = iter(records)
     ended = False
@@ -58,7 +58,7 @@ def smoothed(records: Iterable[Record], tau: float) -> Iterator[Record]:
             place -= 1
 
 
-def _mixed(one: Seen, centre: Record, window: Sequence[Record], place: int, tau: float) -> Seen:
+def _mixed(one: Seen, centre: Sighting, window: Sequence[Sighting], place: int, tau: float) -> Seen:
     if one.raws is None:
         return one
     total, sums = 0.0, [np.zeros(raw.shape, np.float64) for raw in one.raws]
@@ -77,7 +77,7 @@ def _mixed(one: Seen, centre: Record, window: Sequence[Record], place: int, tau:
     return replace(one, raws=tuple((into / total).astype(np.float32) for into in sums))
 
 
-def between(first: Record, second: Record | None, number: int, pts: int, seconds: float) -> Record:
+def between(first: Sighting, second: Sighting | None, number: int, pts: int, seconds: float) -> Sighting:
     """Return what is drawn over a frame from `first` on and before `second`: the two mixed by how near they are.
 
     What only the first has is held. None: there is no second, all is held.

@@ -24,7 +24,7 @@ LOW = 0.1
 """Score from which a box continues an object that is followed already; ByteTrack's own."""
 
 
-class Box(Protocol):
+class TrackedBox(Protocol):
     """A detector's answer, as far as it is followed."""
 
     @property
@@ -63,7 +63,7 @@ class Tracker:
         self._tracker: Any = BYTETracker(SimpleNamespace(**_options(confidence, self.low)))
         self._numbers: dict[int, int] = {}
 
-    def update(self, boxes: Sequence[Box]) -> tuple[int | None, ...]:
+    def update(self, boxes: Sequence[TrackedBox]) -> tuple[int | None, ...]:
         """Return the number of the object that each box of the next frame belongs to; None where it is none yet.
 
         Objects are counted from 1 in the order in which they were first seen. `boxes`: all that are scored `low` or

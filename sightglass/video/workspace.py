@@ -19,7 +19,7 @@ WORK = "work"
 """Folder of the parts; it is removed at the end."""
 
 
-class Workspace:
+class ClipWorkspace:
     """The folder of one run."""
 
     def __init__(self, folder: Path, journal: Journal) -> None:

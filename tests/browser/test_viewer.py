@@ -49,7 +49,7 @@ APP = (
 import streamlit as st
 from PIL import Image
 from sightglass.components.answer_list import Row, rows
-from sightglass.components.viewer import Box, Map, Options, Panel, Scene, viewer
+from sightglass.components.viewer import Box, Map, ViewerOptions, Pane, ViewerScene, viewer
 
 st.set_page_config(layout="wide")
 st.session_state.runs = st.session_state.get("runs", 0) + 1
@@ -69,33 +69,34 @@ if scene == "explore":
         chosen = rows([Row(name, share, "1 %") for name, share in zip(names, [0.7, 0.2, 0.1])], key="rows")
         st.text(f"chosen {chosen}")
     with left:
-        view = viewer(Scene(pixels, "bus", [Panel(maps)]), Options(link, beside=True, marks=True), key="viewer")
+        options = ViewerOptions(link, beside=True, marks=True)
+        view = viewer(ViewerScene(pixels, "bus", [Pane(maps)]), options, key="viewer")
 elif scene == "exact":
     small, whole = np.asarray(Image.fromarray(pixels).resize((WIDE, HIGH))), (0, 0, WIDE, HIGH)
     crop = (0, 62, WIDE, 434)
-    panels = [Panel((Map("fine", "", fine(), whole, whole, (0.0, 2.0)),)),
-              Panel((Map("minibus", "", bump(3, 3, 1.5), crop, crop, (0.5, 1.0), (7, 7)),)),
-              Panel((Map("gap", "", gap(), whole, whole, kind="difference", sides=("s", "l")),))]
-    view = viewer(Scene(small, "small", panels), key="viewer")
+    panels = [Pane((Map("fine", "", fine(), whole, whole, (0.0, 2.0)),)),
+              Pane((Map("minibus", "", bump(3, 3, 1.5), crop, crop, (0.5, 1.0), (7, 7)),)),
+              Pane((Map("gap", "", gap(), whole, whole, kind="difference", sides=("s", "l")),))]
+    view = viewer(ViewerScene(small, "small", panels), key="viewer")
 elif scene == "blocks":
     # Whole blocks of grey go through JPEG as they are.
     tones = np.random.default_rng(0).integers(0, 256, (62, 46, 1), dtype=np.uint8)
     blocks, area = np.repeat(np.kron(tones, np.ones((8, 8, 1), np.uint8)), 3, 2), (0, 62, 368, 434)
     one = Map("minibus", "", bump(3, 3, 1.5), area, area)
-    view = viewer(Scene(blocks, "blocks", [Panel((one,))], name="blocks.png"), key="viewer")
+    view = viewer(ViewerScene(blocks, "blocks", [Pane((one,))], name="blocks.png"), key="viewer")
 elif scene == "layers":
     averaged = Map("averaged", "", bump(3, 3, 1.5), whole, whole, shared=0.4 * bump(3, 3, 1.5))
-    view = viewer(Scene(pixels, "bus", [Panel((averaged,))]), key="viewer")
+    view = viewer(ViewerScene(pixels, "bus", [Pane((averaged,))]), key="viewer")
 elif scene == "large":
     large = np.array(Image.fromarray(pixels).resize((4000, 5333)))
     large[:, np.arange(4000) // 2 % 2 == 0] //= 2  # stripes that no smaller copy has
     one = Map("minibus", "", bump(3, 3, 1.5), (0, 0, 4000, 5333), (0, 0, 4000, 5333))
-    view = viewer(Scene(large, "large", [Panel((one,))]), Options(marks=True), key="viewer")
+    view = viewer(ViewerScene(large, "large", [Pane((one,))]), ViewerOptions(marks=True), key="viewer")
 elif scene == "four":
-    view = viewer(Scene(pixels, "bus", [Panel((item,)) for item in (*maps, maps[0])]), key="viewer")
+    view = viewer(ViewerScene(pixels, "bus", [Pane((item,)) for item in (*maps, maps[0])]), key="viewer")
 else:
     boxes = [Box((20, 230, 800, 760), "bus 94 %", 0), Box((220, 400, 350, 860), "person 84 %", 1)]
-    view = viewer(Scene(pixels, "bus", [Panel(title="All boxes"), Panel(maps[:2])], boxes), key="viewer")
+    view = viewer(ViewerScene(pixels, "bus", [Pane(title="All boxes"), Pane(maps[:2])], boxes), key="viewer")
     st.text(f"chosen {rows([Row(box.label, 0.9, '9 %') for box in boxes], key='rows')}")
 region = view.region
 st.text(f"region {region and (region.kind, [round(edge) for edge in region.xyxy])}")

@@ -58,7 +58,7 @@ def test_a_stroke_changes_the_bars_undo_brings_the_original_back_and_space_shows
     expect(headline(page)).to_have_text(re.compile("^Without what you painted over, "))
     expect(first).to_have_text(re.compile("^\N{MINUS SIGN}"))
     settled(page)
-    edit = edits.Edit((edits.Mark("rectangle", ((0.2, 0.3), (0.9, 0.65))),), "grey")
+    edit = edits.Edit((edits.EditMark("rectangle", ((0.2, 0.3), (0.9, 0.65))),), "grey")
     made = coarse(edits.edited(image_source.example("bus"), edit).image.thumbnail(80).astype(int))
     painted = canvas(page)
     assert np.abs(painted - made).mean() < 5 < np.abs(painted - original).mean()

@@ -80,9 +80,9 @@ def _client() -> Any:
     from starlette.testclient import TestClient
 
     from sightglass.api.app import create
-    from sightglass.api.schemas import Settings
+    from sightglass.api.schemas import ApiRules
 
-    return TestClient(create(Settings(model="demo-cls-s")))
+    return TestClient(create(ApiRules(model="demo-cls-s")))
 
 
 def http(path: Path, name: str) -> float:

@@ -15,7 +15,7 @@ def started(picture: bytes, host: str, values: dict[str, str]) -> dict[str, Any]
     from starlette.testclient import TestClient
 
     from sightglass.api.app import create
-    from sightglass.api.schemas import Settings
+    from sightglass.api.schemas import ApiRules
     from sightglass.api.server import startup
     from sightglass.common.errors import Problem
 
@@ -25,7 +25,7 @@ def started(picture: bytes, host: str, values: dict[str, str]) -> dict[str, Any]
     os.environ.update({environment.variable(field): text for field, text in values.items()})
     try:
         startup.prepare(host)
-        app = create(Settings.from_environment())
+        app = create(ApiRules.from_environment())
     except Problem as problem:
         return {"problem": str(problem)}
     client = TestClient(app, raise_server_exceptions=True)

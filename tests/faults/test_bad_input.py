@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from sightglass import cli
 from sightglass.api.app import create
-from sightglass.api.schemas import Settings
+from sightglass.api.schemas import ApiRules
 from sightglass.cli.replay import read as read_recipe
 from sightglass.common.errors import Problem
 from sightglass.deck import archive as decks
@@ -58,7 +58,7 @@ def explainer() -> Explainer:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(create(Settings(model=MODEL))) as made:
+    with TestClient(create(ApiRules(model=MODEL))) as made:
         yield made
 
 

@@ -98,9 +98,9 @@ def test_hostile_names_are_text_in_the_answers_and_metrics_of_the_api(models: Pa
     from starlette.testclient import TestClient
 
     from sightglass.api.app import create
-    from sightglass.api.schemas import Settings
+    from sightglass.api.schemas import ApiRules
 
-    client = TestClient(create(Settings(model=labelled.CLASSIFIERS[0])))
+    client = TestClient(create(ApiRules(model=labelled.CLASSIFIERS[0])))
     data = corpus.saved(Pillow.fromarray(corpus.pixels()), "PNG")
     answer = client.post("/api/explain", files={"image": (labelled.NAME, data)})
     assert answer.status_code == 200, answer.text

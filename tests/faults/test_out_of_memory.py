@@ -193,7 +193,7 @@ def test_no_memory_anywhere_is_one_sentence_at_every_door(
 
     from sightglass import cli
     from sightglass.api.app import create
-    from sightglass.api.schemas import Settings
+    from sightglass.api.schemas import ApiRules
     from sightglass.explain.evidence.resident import Resident
     from tests.faults.outcome import is_one_sentence
 
@@ -204,7 +204,7 @@ def test_no_memory_anywhere_is_one_sentence_at_every_door(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     monkeypatch.setattr(Resident, "move_input", full)
-    client = TestClient(create(Settings(model="demo-cls-s")))
+    client = TestClient(create(ApiRules(model="demo-cls-s")))
     answer = client.post("/api/explain", files={"image": (tmp_path / "a.png").read_bytes()})
     assert answer.status_code == 413
     assert is_one_sentence(answer.json()["detail"])

@@ -20,7 +20,7 @@ from sightglass.explain.picture import source as sources
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.history import History
 from sightglass.pages.batch import views
-from sightglass.pages.batch.job import Batch, Job, Plan, folder_for
+from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
 from sightglass.pages.batch.source import Source
 from tests.conftest import PERSONS
 from tests.pages.conftest import act, session, texts
@@ -284,9 +284,9 @@ def test_a_failure_is_a_sentence_and_can_be_started_over(page, many):
     app = page(SCREEN, folder=str(many))
     button(app, "Explain all").click().run()
     app = finished(app)
-    job: Job = session(app, Batch).job
+    job: BatchJob = session(app, Batch).job
     (job.plans[0].folder / "journal.jsonl").write_text('{"settings": {"recipe": {"method": "other"}}}\n')
-    session(app, Batch).job = Job(job.source, job.plans)
+    session(app, Batch).job = BatchJob(job.source, job.plans)
     app = finished(app)
     assert "other settings" in app.error[0].value
     button(app, "Start over").click().run()
@@ -388,7 +388,7 @@ def test_results_of_a_folder_are_found_again_and_those_of_uploads_are_not_mixed(
 
 def test_a_job_ends_with_its_session(many, tmp_path):
     found = Source(tuple(sources.find(many)), "many", str(many))
-    job = Job(found, (Plan("efficientnet-lite0", {}, tmp_path / "out"),))
+    job = BatchJob(found, (RunPlan("efficientnet-lite0", {}, tmp_path / "out"),))
     cancel = job.cancel
     del job
     assert cancel.wait(5)

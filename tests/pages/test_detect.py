@@ -22,7 +22,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
 from sightglass.models.checkpoints import weights
-from sightglass.models.layers import Stage
+from sightglass.models.layers import ModelStage
 from tests.pages.conftest import act, received, rerun_until, session, shown, texts
 from tests.waits import patience
 from tests.weights import real, weight
@@ -666,9 +666,9 @@ def test_a_layer_is_taken_and_let_go_in_the_order_of_the_model():
 
 def test_the_drawing_joins_what_reads_and_what_is_read():
     steps = (
-        Stage("a", "Conv", (8, 40, 40), 16.0, (), "backbone"),
-        Stage("b", "Conv", (8, 20, 20), 32.0, ("a",), "neck"),
-        Stage("c", "Detect", None, None, ("a", "b"), "head"),
+        ModelStage("a", "Conv", (8, 40, 40), 16.0, (), "backbone"),
+        ModelStage("b", "Conv", (8, 20, 20), 32.0, ("a",), "neck"),
+        ModelStage("c", "Detect", None, None, ("a", "b"), "head"),
     )
     figure = layer_picker.diagram(steps, ["b"])
     edges = figure.data[0]

@@ -24,7 +24,7 @@ from sightglass.explain.maps import statistics
 from sightglass.explain.phrases import percent
 from sightglass.history import History, Mark
 from sightglass.pages.history import files, grid
-from sightglass.pages.history.annotations import Opened
+from sightglass.pages.history.annotations import AnnotatedRecord
 from tests.pages.conftest import ROOT, received, session, shown, texts
 from tests.waits import patience
 
@@ -499,7 +499,7 @@ def test_a_record_that_is_come_back_to_begins_anew(page, store, full):
     app = page(SCREEN, kept=id)
     app.segmented_control(key=f"history-way-{id}").set_value("mark").run()
     button(app, "All records").click().run()
-    assert session(app, Opened).of is None
+    assert session(app, AnnotatedRecord).of is None
     store.annotate(id, marks=[Mark("circle", ((100, 100), (120, 100)))])
     app.query_params["kept"] = id
     app.run()

@@ -24,7 +24,7 @@ from sightglass.history import History
 from sightglass.models import catalog
 from sightglass.monitor import default
 from sightglass.pages.video import folders
-from sightglass.pages.video.folders import Plan, Source
+from sightglass.pages.video.folders import ClipPlan, ClipSource
 from tests.pages.conftest import ROOT
 from tests.unit.test_whose import OWN, STORES
 
@@ -94,7 +94,9 @@ def _leave(base: Path) -> Left:
     (run / "zqxw.jpg").write_bytes(photo)
     clip = folders.new()
     (clip.path / folders.CLIP).write_bytes(b"0")
-    clip.begin(Plan(Source(clip.path / folders.CLIP, "zqxw clip.mp4"), MODEL, {}, _settings(), clip.path / "results-1"))
+    clip.begin(
+        ClipPlan(ClipSource(clip.path / folders.CLIP, "zqxw clip.mp4"), MODEL, {}, _settings(), clip.path / "results-1")
+    )
     # The server ends.
     clip.delete.detach()
     clip._lock.release()

@@ -219,7 +219,7 @@ def test_a_ready_deck_is_made_when_it_is_first_opened(page, history, monkeypatch
     app = page(SCREEN)
     assert all(title in texts(app) for title, _ in ready.READY.values()) and history.decks.all() == ()
     app.button(key="deck-make-sizes").click().run()
-    task = session(app, ready.Making).task
+    task = session(app, ready.DeckMaking).task
     if task is not None:
         assert task.finished(60)
         app.run()

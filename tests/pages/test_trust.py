@@ -200,7 +200,7 @@ def test_a_test_that_no_page_polls_is_stopped_and_can_be_begun_anew(monkeypatch)
         if cancel.is_set():
             raise Cancelled
 
-    left = job.Job(work)
+    left = job.TrustJob(work)
     assert left.finished(10) and left.abandoned and left.cancel.is_set()
 
 

@@ -17,8 +17,8 @@ from sightglass.common.files import scratch
 from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Navigation
 from sightglass.pages.video import folders, result
-from sightglass.pages.video.folders import Plan, Source
-from sightglass.pages.video.job import Job, Video, running
+from sightglass.pages.video.folders import ClipPlan, ClipSource
+from sightglass.pages.video.job import ClipJob, Video, running
 from sightglass.video import Settings, runner
 from sightglass.video.clips.clip import Clip
 from sightglass.video.results.curves import curves
@@ -30,7 +30,7 @@ SCREEN = "pages/video/page.py"
 ROOT = Path(__file__).parents[2]
 
 
-def put(app: Any, job: Job) -> None:
+def put(app: Any, job: ClipJob) -> None:
     """Give the session a run, as its button does."""
     from sightglass.components.session import state
 
@@ -38,16 +38,16 @@ def put(app: Any, job: Job) -> None:
     app.session_state[state.key(Video)] = video
 
 
-def finished(job: Job) -> Job:
+def finished(job: ClipJob) -> ClipJob:
     assert job.finished(60)
     assert job.status.failure is None, job.status.failure
     return job
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Plan:
+def plan(tmp_path: Path) -> ClipPlan:
     path = clip(tmp_path / "moving.mp4", scene(12))
-    return Plan(Source(path, "my walk.mp4"), "demo-cls-s", {}, Settings(start=0.2), tmp_path / "out")
+    return ClipPlan(ClipSource(path, "my walk.mp4"), "demo-cls-s", {}, Settings(start=0.2), tmp_path / "out")
 
 
 def drawn(app: Any) -> dict[str, Any]:
@@ -70,9 +70,9 @@ def test_a_first_visit_shows_the_bundled_clip_explained(page: Any) -> None:
     assert session(app, Video).job is None, "it is an example, and nobody's own run"
 
 
-def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any, plan: Plan) -> None:
+def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any, plan: ClipPlan) -> None:
     app = page(SCREEN, model="demo-cls-s")
-    job = finished(Job(plan))
+    job = finished(ClipJob(plan))
     put(app, job)
     app.run()
     assert not app.exception and not app.error
@@ -90,7 +90,7 @@ def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any,
     assert app.get("video")
 
 
-def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: Plan, monkeypatch: Any) -> None:
+def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan, monkeypatch: Any) -> None:
     import streamlit as st
 
     from sightglass.components.session import state
@@ -113,10 +113,10 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: Plan, mo
     assert held[state.key(Navigation)].go_to is None
 
 
-def test_a_stopped_clip_can_go_on(page: Any, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_clip_can_go_on(page: Any, plan: ClipPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "PART", 4)
     app = page(SCREEN, model="demo-cls-s")
-    job = Job(plan)
+    job = ClipJob(plan)
     job.cancel.set()
     put(app, finished(job))
     app.run()
@@ -133,12 +133,12 @@ def test_a_stopped_clip_can_go_on(page: Any, plan: Plan, monkeypatch: pytest.Mon
 
 
 def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(
-    page: Any, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Any, plan: ClipPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
     app = page(SCREEN, model="demo-cls-s")
     folder = folders.new()
-    made = finished(Job(plan, folder))
+    made = finished(ClipJob(plan, folder))
     put(app, made)
     app.run()
     assert app.query_params["clip"] == folder.path.name
@@ -153,7 +153,7 @@ def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(
 
 
 def test_a_clip_goes_on_after_the_server_was_killed(
-    page: Any, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Any, plan: ClipPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
     killed = """
@@ -162,12 +162,13 @@ from pathlib import Path
 from sightglass.video import Settings, run, runner
 from sightglass.video.clips.clip import Clip
 from sightglass.pages.video import folders
-from sightglass.pages.video.folders import Plan, Source
+from sightglass.pages.video.folders import ClipPlan, ClipSource
 runner.PART = 4
 folder = folders.new()
 path = folder.path / folders.CLIP
 path.write_bytes(Path(sys.argv[1]).read_bytes())
-plan = Plan(Source(path, "my walk.mp4"), "demo-cls-s", {"targets": ("star",)}, Settings(start=0.2), folder.results())
+source = ClipSource(path, "my walk.mp4")
+plan = ClipPlan(source, "demo-cls-s", {"targets": ("star",)}, Settings(start=0.2), folder.results())
 folder.begin(plan)
 add = runner._Run._add
 def killed(self, entry):
@@ -209,10 +210,10 @@ def test_where_the_folder_of_clips_cannot_be_written_a_clip_goes_with_the_proces
     assert not path.exists()
 
 
-def test_what_is_no_clip_is_one_sentence(page: Any, plan: Plan) -> None:
+def test_what_is_no_clip_is_one_sentence(page: Any, plan: ClipPlan) -> None:
     app = page(SCREEN, model="demo-cls-s")
     plan.source.path.write_bytes(b"nothing of the kind")
-    job = Job(plan)
+    job = ClipJob(plan)
     assert job.finished(60)
     put(app, job)
     app.run()

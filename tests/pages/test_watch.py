@@ -16,7 +16,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from sightglass.api.app import create
-from sightglass.api.schemas import Settings
+from sightglass.api.schemas import ApiRules
 from sightglass.cli import main
 from sightglass.components.session.jobs import monitoring
 from sightglass.components.session.pictures.bundled_pictures import AS_THEY_ARE, WORSE, changed
@@ -282,7 +282,7 @@ def test_every_line_to_copy_runs_as_it_stands(page, log, pictures, tmp_path, mon
     assert words[0] == "curl" and words[-1].endswith("/api/explain")
     fields = dict(words[place + 1].split("=", 1) for place, word in enumerate(words) if word == "-F")
     assert fields.pop("image") == "@a.jpg" and len(words) == 2 + 2 * (1 + len(fields))
-    with TestClient(create(Settings())) as client:
+    with TestClient(create(ApiRules())) as client:
         answer = client.post("/api/explain", data=fields, files={"image": Path("a.jpg").read_bytes()})
     assert answer.status_code == 200, answer.text
     assert [one.source for one in Monitor(log).observations()] == ["library", "api"]

@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from sightglass.api.app import create
-from sightglass.api.schemas import Settings
+from sightglass.api.schemas import ApiRules
 from sightglass.common import users
 from sightglass.common.access import people, policy
 from sightglass.common.errors import NotAllowed, WeightsProblem
@@ -25,8 +25,8 @@ from sightglass.models.checkpoints import weights
 from sightglass.models.spec import WeightsTable
 from sightglass.monitor import Monitor, default
 from sightglass.monitor.trend import forget_reference
-from sightglass.pages.batch.job import Job as BatchJob
-from sightglass.pages.video.job import Job as ClipJob
+from sightglass.pages.batch.job import BatchJob
+from sightglass.pages.video.job import ClipJob
 from sightglass.pages.watch.trial import Trial
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def test_the_api_explains_for_a_viewer_and_saves_nothing(scene: Path) -> None:
     policy.install(policy.Policy("password"))
     people.add("vera", "viewer")
     headers = {"authorization": f"Bearer {people.issue_token('vera', '')}"}
-    with TestClient(create(Settings(model="demo-cls-s"))) as client:
+    with TestClient(create(ApiRules(model="demo-cls-s"))) as client:
         for fields, status in (({}, 200), ({"monitor": "false"}, 200), ({"monitor": "true"}, 403)):
             answer = client.post("/api/explain", files={"image": scene.read_bytes()}, data=fields, headers=headers)
             assert answer.status_code == status, answer.text

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from sightglass.api.app import create
 from sightglass.api.endpoints import live
-from sightglass.api.schemas import Settings
+from sightglass.api.schemas import ApiRules
 from sightglass.api.server import metrics
 from sightglass.cli.server.users import list_users
 from sightglass.common import users
@@ -201,13 +201,13 @@ def test_a_model_that_is_loaded_for_another_is_not_told_of(stores: Path) -> None
     path.write_text(path.read_text().replace("demo-cls-s", "demo-cls-m"), "utf-8")
     with users.acting(ANNA):
         explainer = Explainer("mine")
-    client = TestClient(create(Settings()), base_url="http://localhost")
+    client = TestClient(create(ApiRules()), base_url="http://localhost")
     rows: list[dict[str, Any]] = []
 
     def ask() -> None:
         from sightglass.api.endpoints.models import _listed
 
-        found = {one.id: one for one in _listed(Settings(), None, None).models}
+        found = {one.id: one for one in _listed(ApiRules(), None, None).models}
         rows.append({"mine": found["mine"].resident if "mine" in found else None})
 
     each(ask)
@@ -218,7 +218,7 @@ def test_a_model_that_is_loaded_for_another_is_not_told_of(stores: Path) -> None
 
 def test_a_socket_answers_with_the_models_of_whose_page_opened_it(stores: Path) -> None:
     add_model(ANNA, "annas")
-    client = TestClient(create(Settings()))
+    client = TestClient(create(ApiRules()))
     told = []
     for user in EVERYBODY:
         with users.acting(user):

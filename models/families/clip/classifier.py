@@ -97,7 +97,7 @@ TEMPLATE = "a photo of a {}"
 
 
 @dataclass(frozen=True, slots=True)
-class Compared(Logits):
+class PhraseLogits(Logits):
     """Comparison of a picture with each phrase.
 
     `logits` (B, K) are cosines times the model's scale, plus its bias where it has one; `features` (B, D) are the
@@ -158,15 +158,15 @@ class ClipClassifier(Classifier):
         sha256.update(self.rows.numpy().tobytes())
         self.weights_sha256 = sha256.hexdigest()
 
-    def run(self, tensor: Tensor) -> Compared:
+    def run(self, tensor: Tensor) -> PhraseLogits:
         """Compare pictures (B, 3, h, w) with the words; without words there is the picture's own vector alone."""
         features: Tensor = self.module(tensor)
         if self.rows is None:
-            return Compared(features.new_zeros(len(features), 0), features)
+            return PhraseLogits(features.new_zeros(len(features), 0), features)
         logits = self.towers.scale * F.normalize(features, dim=1) @ self.rows.to(features).T
         logits = logits + (self.towers.bias or 0.0)
         count = len(self.labels)
-        return Compared(logits[:, :count], features, logits[:, count:] if count == 1 else None)
+        return PhraseLogits(logits[:, :count], features, logits[:, count:] if count == 1 else None)
 
     def decode(
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float

@@ -131,7 +131,7 @@ def classifier(size: str) -> nn.Module:
     return ResidualNet(*CLASSIFIERS[kind], classes=len(scenes.CLASSES))
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut (https://arxiv.org/abs/1512.03385)."""
 
     def __init__(self, given: int, channels: int, stride: int) -> None:
@@ -158,7 +158,7 @@ class ResidualNet(nn.Module):
         self.layer1, self.layer2, self.layer3, self.layer4 = (
             nn.Sequential(
                 *(
-                    Block(widths[i] if first else widths[i + 1], widths[i + 1], stride if first else 1)
+                    ResidualBlock(widths[i] if first else widths[i + 1], widths[i + 1], stride if first else 1)
                     for first in (number == 0 for number in range(blocks[i]))
                 )
             )
@@ -197,8 +197,8 @@ def vit(dim: int = 128, depth: int = 4, heads: int = 4) -> nn.Module:
         nn.Conv2d(3, stem, 3, 2, 1, bias=False),
         nn.BatchNorm2d(stem),
         nn.ReLU(),
-        Block(stem, first, 2),
-        Block(first, second, 2),
+        ResidualBlock(stem, first, 2),
+        ResidualBlock(first, second, 2),
         nn.Conv2d(second, dim, 3, 2, 1),
     )
     return net  # type: ignore[no-any-return]

@@ -191,7 +191,7 @@ class ExportedDetector(Detector):
         self._size = size
         self._at_once = 1 if layout.alone else runtime.batch
         self._place = choice(spec, "place", PLACES, layout.place)
-        self._pixels = Pixels.of(spec, layout)
+        self._pixels = PixelFormat.of(spec, layout)
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         self.check_preprocessing(preprocessing)
@@ -220,7 +220,7 @@ class ExportedDetector(Detector):
         return super().select_boxes(outputs, confidence, iou) if self.nms else as_answered(outputs, confidence)
 
 
-class Pixels:
+class PixelFormat:
     """Colours as a file expects them: the order of the channels, the value of white, mean and std in 0..1."""
 
     def __init__(self, bgr: bool, highest: int, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
@@ -229,7 +229,7 @@ class Pixels:
         self._std = None if std is None else torch.tensor(std).view(3, 1, 1)
 
     @classmethod
-    def of(cls, spec: ModelSpec, layout: Layout) -> Pixels:
+    def of(cls, spec: ModelSpec, layout: Layout) -> PixelFormat:
         """Return the layout's colours, changed by the operator's table."""
         bgr = choice(spec, "channels", CHANNELS, CHANNELS[layout.bgr]) == "bgr"
         return cls(

@@ -134,7 +134,7 @@ class MLP(nn.Module):
         return out
 
 
-class Block(nn.Module):
+class AttentionBlock(nn.Module):
     """CLIP's ResidualAttentionBlock."""
 
     def __init__(self, width: int, heads: int, kind: type[Attention] = Attention) -> None:
@@ -155,7 +155,7 @@ class Transformer(nn.Module):
 
     def __init__(self, width: int, heads: int, layers: int, kind: type[Attention] = Attention) -> None:
         super().__init__()
-        self.resblocks = nn.ModuleList(Block(width, heads, kind) for _ in range(layers))
+        self.resblocks = nn.ModuleList(AttentionBlock(width, heads, kind) for _ in range(layers))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         for block in self.resblocks:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sightglass.models.adapters.detector import Detections, Detector
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.layers import Stage
+from sightglass.models.layers import ModelStage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -166,7 +166,7 @@ class TorchvisionDetector(Detector):
         found["backbone P3"] = tuple([path for path in body if self._scale(known[path]) == "P3"][-1:])
         return {name: paths for name, paths in found.items() if paths} or super().presets(layers)
 
-    def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
+    def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
         """Return the backbone's steps and the neck's maps with their inputs; the head has no map of one scale."""
         known = {layer.path: layer for layer in layers}
         body, neck = self._body(known), [path for path in self._neck() if path in known]
@@ -185,7 +185,7 @@ class TorchvisionDetector(Detector):
         for path, inputs in read.items():
             shape, kind = known[path].shape, type(self.module.get_submodule(path)).__name__
             part: Literal["backbone", "neck"] = "neck" if ".fpn." in path else "backbone"
-            found.append(Stage(path, kind, shape, self._size / shape[1], inputs, part))
+            found.append(ModelStage(path, kind, shape, self._size / shape[1], inputs, part))
         return tuple(found)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from sightglass.models.adapters.detector import MAX_BOXES, SIDES, Detections, Detector
 from sightglass.models.families.ultralytics.heads import Queries, reader
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.layers import Stage
+from sightglass.models.layers import ModelStage
 from sightglass.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class NumberedLayers:
             found[f"Ultralytics' {' '.join(map(str, CAM_SCRIPTS))}"] = scripts
         return {name: paths for name, paths in found.items() if paths} or {"last map": (layers[-1].path,)}
 
-    def stages(self, layers: Sequence[Layer]) -> tuple[Stage, ...]:
+    def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
         """Return the numbered steps in order."""
         known = {layer.path: layer for layer in layers}
         found = []
@@ -62,7 +62,7 @@ class NumberedLayers:
             layer = known.get(f"model.{index}")
             shape, stride = (layer.shape, self._size / layer.shape[1]) if layer else (None, None)
             path, kind, inputs = f"model.{index}", type(step).__name__, self._inputs(index)
-            found.append(Stage(path, kind, shape, stride, inputs, self._part(index)))
+            found.append(ModelStage(path, kind, shape, stride, inputs, self._part(index)))
         return tuple(found)
 
     def alias(self, name: str) -> str:

@@ -23,7 +23,7 @@ _component = declare("deck_board", Path(__file__).with_name("board.js"), html='<
 
 
 @dataclass(frozen=True)
-class Row:
+class SlideRow:
     """One slide; `kind` in words."""
 
     id: str
@@ -34,7 +34,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Act:
+class BoardAct:
     """What a person did: `edit` with {id, title, sentence, notes}, `arrange` with the ids in order, `remove` with an
     id, `play` with the id to begin with."""
 
@@ -43,15 +43,15 @@ class Act:
 
 
 @dataclass
-class Followed:
+class FollowedAct:
     """The last act that was followed, by the board that reported it."""
 
     last: dict[str, int] = field(default_factory=dict)
 
 
-def acts() -> list[Act]:
+def acts() -> list[BoardAct]:
     """Return what was done since the last run, in its order. Called before the page is drawn."""
-    followed = state.of(Followed).last
+    followed = state.of(FollowedAct).last
     sent = (st.session_state.get(KEY) or {}).get("acts")
     found = []
     for act in sent if isinstance(sent, list) else ():
@@ -62,11 +62,11 @@ def acts() -> list[Act]:
             continue
         if number > followed.get(board, 0):
             followed[board] = number
-            found.append(Act(kind, act.get("value")))
+            found.append(BoardAct(kind, act.get("value")))
     return found
 
 
-def board(deck: str, rows: Sequence[Row], pictures: Sequence[bytes], limits: dict[str, int]) -> None:
+def board(deck: str, rows: Sequence[SlideRow], pictures: Sequence[bytes], limits: dict[str, int]) -> None:
     """Draw the rows of a deck; `pictures`: a JPEG each, or empty. `limits`: the most letters of each text."""
     head = {"deck": deck, "rows": [asdict(row) for row in rows], "limits": limits}
     _component(key=KEY, data=packed_by_content(head, pictures)[1], on_acts_change=no_callback)

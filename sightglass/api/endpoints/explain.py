@@ -10,12 +10,12 @@ from sightglass.api.endpoints.endpoint import take_picture
 from sightglass.api.endpoints.negotiation import JSON, NPY, PNG
 from sightglass.api.prove import prove_map
 from sightglass.api.schemas import (
+    ApiRules,
     ClassRequest,
     CompareRequest,
     DetectRequest,
     ExplainRequest,
     ProveRequest,
-    Settings,
     SimilarityRequest,
 )
 from sightglass.api.similarity import compare_pictures
@@ -24,7 +24,7 @@ ANY = (JSON, PNG, NPY)
 
 
 def _explain(
-    request: ExplainRequest | DetectRequest | ClassRequest, settings: Settings, cancel: threading.Event, kind: str
+    request: ExplainRequest | DetectRequest | ClassRequest, settings: ApiRules, cancel: threading.Event, kind: str
 ) -> Any:
     explanation = service.explain(request, settings, cancel, single=kind != JSON)
     if kind != JSON:
@@ -36,15 +36,15 @@ def _explain(
     return service.full_answer(explanation, request, settings, cancel)
 
 
-def _compare(request: CompareRequest, settings: Settings, cancel: threading.Event, _: str) -> Any:
+def _compare(request: CompareRequest, settings: ApiRules, cancel: threading.Event, _: str) -> Any:
     return service.comparison_answer(service.compare(request, settings, cancel), request, settings, cancel)
 
 
-def _similarity(request: SimilarityRequest, settings: Settings, cancel: threading.Event, _: str) -> Any:
+def _similarity(request: SimilarityRequest, settings: ApiRules, cancel: threading.Event, _: str) -> Any:
     return compare_pictures(request, settings, cancel)
 
 
-def _prove(request: ProveRequest, settings: Settings, cancel: threading.Event, _: str) -> Any:
+def _prove(request: ProveRequest, settings: ApiRules, cancel: threading.Event, _: str) -> Any:
     return prove_map(request, settings, cancel)
 
 

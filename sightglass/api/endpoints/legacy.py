@@ -15,7 +15,7 @@ from sightglass.common.style import OPACITY
 if TYPE_CHECKING:
     import threading
 
-    from sightglass.api.schemas import Settings
+    from sightglass.api.schemas import ApiRules
     from sightglass.explain.explanation import Explanation
 
 STYLE = {"colormap": "jet", "alpha": OPACITY["even"]}
@@ -66,14 +66,14 @@ class LegacyAnswer(BaseModel):
     gradcam_overlay: str = Field(description="The picture under the map, PNG in base64.")
 
 
-def predict(request: LegacyRequest, settings: Settings, cancel: threading.Event, kind: str = JSON) -> LegacyAnswer:
+def predict(request: LegacyRequest, settings: ApiRules, cancel: threading.Event, kind: str = JSON) -> LegacyAnswer:
     """Return the best class and its map; raise Problem."""
     fields = {"image": request.image, "model": request.model, "top_k": 1}
     full = ExplainRequest.model_validate(fields | STYLE)
     return _answer(service.explain(full, settings, cancel), full)
 
 
-def analyze(request: LegacyClassRequest, settings: Settings, cancel: threading.Event, kind: str = JSON) -> LegacyAnswer:
+def analyze(request: LegacyClassRequest, settings: ApiRules, cancel: threading.Event, kind: str = JSON) -> LegacyAnswer:
     """Return a class of the caller's choice and its map; raise Problem."""
     if request.wanted is None:
         return predict(request, settings, cancel)

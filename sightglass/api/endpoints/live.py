@@ -30,10 +30,10 @@ from sightglass.models.checkpoints import weights
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.api.schemas import Settings
+    from sightglass.api.schemas import ApiRules
     from sightglass.common.files import Json
-    from sightglass.live.choice import Choice
-    from sightglass.live.loop import Loop, Result
+    from sightglass.live.choice import LiveChoice
+    from sightglass.live.loop import FrameResult, Loop
 
 LOGGER = logging.getLogger(__name__)
 PROTOCOL = "sightglass.live"
@@ -99,11 +99,11 @@ async def _refuse(socket: WebSocket, code: int, sentence: str) -> None:
 class _Session:
     """One viewer: reads its messages, and sends the latest of what it is to be told."""
 
-    def __init__(self, socket: WebSocket, settings: Settings, loop: Loop) -> None:
+    def __init__(self, socket: WebSocket, settings: ApiRules, loop: Loop) -> None:
         self.socket, self.settings, self.loop = socket, settings, loop
         self.last = 0
         """Number of the latest frame."""
-        self.answer: Result | None = None
+        self.answer: FrameResult | None = None
         """The answer that waits to be sent."""
         self.notes: list[Json] = []
         """Words that wait to be sent: at most one of each message that came in."""
@@ -116,7 +116,7 @@ class _Session:
         self.asked = time.monotonic()
         """When it was last asked whether this person may still watch."""
 
-    def _delivered(self, made: Result) -> None:
+    def _delivered(self, made: FrameResult) -> None:
         """Take an answer in the loop's thread."""
 
         def take() -> None:
@@ -225,7 +225,7 @@ class _Session:
         about = {"model": spec.id, "name": spec.name, "method": choice.method.id, "detects": adapter.detects}
         self._say("ready", **about, labels=list(adapter.labels))
 
-    def _chosen(self, name: str | None, method: str | None, options: Json) -> Choice:
+    def _chosen(self, name: str | None, method: str | None, options: Json) -> LiveChoice:
         from sightglass.live.choice import choose
 
         with weights.no_downloads():

@@ -15,7 +15,7 @@ from sightglass.api import problems, results, service
 from sightglass.api.endpoints.endpoint import Endpoint, answer_json, read_parameters
 from sightglass.api.endpoints.negotiation import run_queued
 from sightglass.api.problems import KINDS, ApiProblem
-from sightglass.api.schemas import Settings
+from sightglass.api.schemas import ApiRules
 from sightglass.api.server import metrics
 from sightglass.explain.recipe import VERSION
 from sightglass.models.checkpoints import weights
@@ -46,11 +46,11 @@ class KindParameters(BaseModel):
 async def list_models(request: Request) -> Response:
     """List the models of the catalogue: their tasks, whether their weights are here, and the methods they support."""
     wanted = read_parameters(request, ModelsParameters)
-    settings: Settings = request.app.state.settings
+    settings: ApiRules = request.app.state.settings
     return answer_json(await run_in_threadpool(_listed, settings, wanted.here, wanted.task))
 
 
-def _listed(settings: Settings, here: bool | None, task: str | None) -> results.Models:
+def _listed(settings: ApiRules, here: bool | None, task: str | None) -> results.Models:
     import sys
 
     from sightglass.models.catalog import available, catalog
@@ -80,7 +80,7 @@ def _listed(settings: Settings, here: bool | None, task: str | None) -> results.
 async def list_layers(request: Request) -> Response:
     """List the layers of a model at which a map can be taken; the model is loaded for that."""
     wanted = read_parameters(request, LayersParameters)
-    settings: Settings = request.app.state.settings
+    settings: ApiRules = request.app.state.settings
 
     def work(cancel: threading.Event) -> results.Layers:
         from sightglass.explain.evidence.layers import layer_choices

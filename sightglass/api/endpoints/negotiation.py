@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from sightglass.api.schemas import Settings
+    from sightglass.api.schemas import ApiRules
     from sightglass.common.files import Json
 
 JSON, PNG, NPY = "application/json", "image/png", "application/x-npy"
@@ -54,7 +54,7 @@ class RequestBody:
 
 async def run_queued(request: Request, work: Callable[[threading.Event], T]) -> T:
     """Run `work` in the application's queue and return its result; `request.state.before` is its place there."""
-    settings: Settings = request.app.state.settings
+    settings: ApiRules = request.app.state.settings
 
     def store_place(before: int) -> None:
         request.state.before = before
@@ -67,14 +67,14 @@ async def respond(
     request: Request,
     schema: type[RequestT],
     answer: type[BaseModel],
-    work: Callable[[RequestT, Settings, threading.Event, str], Any],
+    work: Callable[[RequestT, ApiRules, threading.Event, str], Any],
     offers: Sequence[str] = (JSON,),
 ) -> Response:
     """Read the request as `schema`, run `work` in the queue, and send its bytes or its `answer` as JSON.
 
     The arguments of `work` are the request, the settings, an event that cancels it, and the media type to return.
     """
-    settings: Settings = request.app.state.settings
+    settings: ApiRules = request.app.state.settings
     kind = negotiate(request.headers.get("accept"), offers)
     body = await read_body(request, settings)
 
@@ -139,7 +139,7 @@ def _kind(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_body(request: Request, settings: Settings) -> RequestBody:
+async def read_body(request: Request, settings: ApiRules) -> RequestBody:
     """Return the body; raise ApiProblem for one that is neither JSON nor a form, and for fields in the query string."""
     if request.query_params:
         raise ApiProblem(422, "fields", "Fields belong in the body, not in the address: send them with the picture.")

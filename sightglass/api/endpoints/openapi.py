@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from sightglass.api.schemas import Settings
+    from sightglass.api.schemas import ApiRules
     from sightglass.common.files import Json
 
 ABOUT = """Where a vision model looked, how sure it was, and how far to trust that.
@@ -51,7 +51,7 @@ _PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAADklEQVR42mNogAIGyhgA
 _EXAMPLES: Json = {"image": _PICTURE, "other": _PICTURE, "classes": [0]}
 
 
-def document(endpoints: Sequence[Endpoint], settings: Settings) -> Json:
+def document(endpoints: Sequence[Endpoint], settings: ApiRules) -> Json:
     """Return the OpenAPI 3.1 document of these routes."""
     answers: list[type[BaseModel]] = [problems.ProblemDocument, *(one.answer for one in endpoints if one.answer)]
     _, found = models_json_schema([(model, "serialization") for model in dict.fromkeys(answers)], ref_template=_REF)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sightglass.api.schemas import Settings
+    from sightglass.api.schemas import ApiRules
     from sightglass.explain.explainer import Explainer
 
 LOGGER = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Readiness:
         self._failure, self._failed_at = sentence, time.monotonic()
 
 
-def of(settings: Settings) -> Readiness:
+def of(settings: ApiRules) -> Readiness:
     """Return the readiness of an application with these settings; it loads nothing yet."""
 
     def load() -> Explainer:

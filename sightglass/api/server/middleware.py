@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from sightglass.api.schemas import Settings
+    from sightglass.api.schemas import ApiRules
     from sightglass.api.work_queue import WorkQueue
     from sightglass.common.users import User
 
@@ -75,7 +75,7 @@ def origins() -> tuple[str, ...]:
     return tuple(site.rstrip("/") for site in settings().api_origins)
 
 
-def wrap(app: ASGIApp, settings: Settings, queue: WorkQueue | None = None) -> ASGIApp:
+def wrap(app: ASGIApp, settings: ApiRules, queue: WorkQueue | None = None) -> ASGIApp:
     """Return the application behind all checks; a POST is refused before its body is read while `queue` is full."""
     sites = origins()
     guarded: ASGIApp = Guard(app, settings, sites, queue)
@@ -124,7 +124,7 @@ class Guard:
     """Check a request's origin, host name and key, and limit the size and duration of its body."""
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, sites: tuple[str, ...] = (), queue: WorkQueue | None = None
+        self, app: ASGIApp, settings: ApiRules, sites: tuple[str, ...] = (), queue: WorkQueue | None = None
     ) -> None:
         self.app, self.settings, self.sites, self.queue = app, settings, sites, queue
         self.budget = BodyBudget(MAX_BODIES * self._max_bytes(""))

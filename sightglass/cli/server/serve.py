@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from sightglass.api.app import Api
-    from sightglass.api.schemas import Settings
+    from sightglass.api.schemas import ApiRules
 
 HOST, PORT = "127.0.0.1", 8502
 ACCESS, LIMITS = "Access", "Limits"
@@ -106,11 +106,11 @@ def serve(options: ServeOptions) -> int:
     """
     _limit_threads()
     from sightglass.api.endpoints import readiness
-    from sightglass.api.schemas import Settings
+    from sightglass.api.schemas import ApiRules
     from sightglass.api.server import startup, stopping
 
     startup.prepare(options.host, announce=False)
-    settings = Settings.from_environment(
+    settings = ApiRules.from_environment(
         key=options.key,
         waiting=options.queue,
         workers=options.workers,
@@ -196,7 +196,7 @@ def _server(app: Api) -> uvicorn.Server:
     )
 
 
-def _announce(console: Console, listener: socket.socket, settings: Settings) -> None:
+def _announce(console: Console, listener: socket.socket, settings: ApiRules) -> None:
     """Print the address, and whether a key is required."""
     address, port = listener.getsockname()[:2]
     if (warning := policy.api_warning(has_key=bool(settings.key))) is not None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Line(Generic[T]):
+class WaitingLine(Generic[T]):
     """What waits: of each person in the order in which it came, and one of each person after the other."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Line(Generic[T]):
         return max(map(len, self._of.values()), default=0)
 
 
-class Scheduler(Line[T]):
+class Scheduler(WaitingLine[T]):
     """What decides whose turn it is: at most `places` at work, of those that wait in a line at most `room`.
 
     Whoever uses it from several threads holds `changed`, and notifies it.

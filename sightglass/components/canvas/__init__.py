@@ -35,7 +35,7 @@ _component = declare("canvas", Path(__file__).with_name("canvas.js"))
 
 
 @dataclass
-class Drawing:
+class CanvasDrawing:
     """The session's drawing."""
 
     id: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -55,7 +55,7 @@ def take_drawing() -> tuple[Image, str | None] | None:
 
     Called before the page is drawn, when the choice of picture may still be set.
     """
-    current = state.of(Drawing)
+    current = state.of(CanvasDrawing)
     if current.due:
         current.due = False
         return _picture(current)
@@ -79,17 +79,17 @@ def take_drawing() -> tuple[Image, str | None] | None:
 
 def needs_repaint(explainer: Explainer) -> bool:
     """Return whether the chosen picture is a drawing and this model wants other colours: the next run has them."""
-    current = state.of(Drawing)
+    current = state.of(CanvasDrawing)
     before, current.paper = current.paper, explainer.resident.adapter.paper or PLAIN
     current.due = current.paper != before and _is_chosen(current)
     return current.due
 
 
-def _is_chosen(current: Drawing) -> bool:
+def _is_chosen(current: CanvasDrawing) -> bool:
     return current.picture is not None and image_source.is_chosen(current.picture)
 
 
-def _picture(current: Drawing) -> tuple[Image, str | None]:
+def _picture(current: CanvasDrawing) -> tuple[Image, str | None]:
     from sightglass.explain.picture.image import Image
 
     pixels = drawing.draw(drawing.strokes(current.strokes), current.paper)
@@ -105,7 +105,7 @@ def is_offered(explainer: Explainer) -> bool:
 
 def pad(explainer: Explainer) -> None:
     """Draw the canvas, in the colours that the model was trained with. Last in a run: it acknowledges the drawing."""
-    current = state.of(Drawing)
+    current = state.of(CanvasDrawing)
     ink, _, ground = current.paper.partition(" on ")
     given: dict[str, Any] = {
         "id": current.id,

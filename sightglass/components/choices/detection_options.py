@@ -66,7 +66,7 @@ class QuestionControl:
 
 
 @dataclass(frozen=True)
-class DetectOptions:
+class BoxOptions:
     """The options of a detector beyond the sidebar's."""
 
     options: dict[str, Any]
@@ -169,7 +169,7 @@ def part(explainer: Explainer) -> Part:
     )
 
 
-def more(explainer: Explainer, *, masks: bool) -> DetectOptions:
+def more(explainer: Explainer, *, masks: bool) -> BoxOptions:
     """Choose what is seldom changed, in a popover. `masks`: the method masks pictures."""
     adapter = explainer.resident.adapter
     popover = st.popover(
@@ -200,7 +200,7 @@ def more(explainer: Explainer, *, masks: bool) -> DetectOptions:
         options["iou"] = _overlap()
         tags = _hidden(st.selectbox, "Box labels", TAGS, "number", key="tags",
             help="What is written at a box that is not chosen.")  # fmt: skip
-    return DetectOptions(options, tags)
+    return BoxOptions(options, tags)
 
 
 def _hidden(
@@ -259,7 +259,7 @@ def _only(key: str, labels: list[str]) -> tuple[str, ...]:
     return tuple(only)
 
 
-def filter_chip(explainer: Explainer, request: DetectOptions) -> None:
+def filter_chip(explainer: Explainer, request: BoxOptions) -> None:
     """Show the class filter while there is one, as a button that removes it."""
     if only := request.options["classes"]:
         st.button(

@@ -15,7 +15,7 @@ from sightglass.common import users
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.settings import settings
 from sightglass.components import canvas, picture_bar
-from sightglass.components.picture_bar import Bar, Item
+from sightglass.components.picture_bar import Bar, Thumb
 from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.markdown import sentence
 from sightglass.components.session.pictures import image_source
@@ -100,17 +100,17 @@ def _query() -> str:
     return urlencode({name: query[name] for name in ("picture", "example", "model") if name in query})
 
 
-def _items() -> tuple[Item, ...]:
+def _items() -> tuple[Thumb, ...]:
     """Return the session's own pictures, the newest first, and the examples."""
     own = [(image, _small(image)) for image in reversed(image_source.own())]
-    return (*(Item(token(image), image.name, small, own=True) for image, small in own if small), *_examples())
+    return (*(Thumb(token(image), image.name, small, own=True) for image, small in own if small), *_examples())
 
 
 @st.cache_resource(show_spinner=False)
-def _examples() -> tuple[Item, ...]:
+def _examples() -> tuple[Thumb, ...]:
     """Return the examples that are on this machine, each opened only once in the life of the server."""
     return tuple(
-        Item(name, name.capitalize(), _data_url(_of_example(name))) for name in EXAMPLES if image_source.is_here(name)
+        Thumb(name, name.capitalize(), _data_url(_of_example(name))) for name in EXAMPLES if image_source.is_here(name)
     )
 
 

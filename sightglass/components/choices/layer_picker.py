@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain import Explainer
-    from sightglass.models.layers import Stage
+    from sightglass.models.layers import ModelStage
 
 MAX_LAYERS = 8
 SHAPES = {"backbone": "circle", "neck": "diamond", "head": "square"}
@@ -159,7 +159,7 @@ def toggled(chosen: Sequence[str], path: str, order: Sequence[str]) -> list[str]
     return sorted(wanted, key=lambda one: known.get(one, len(known)))
 
 
-def diagram(steps: Sequence[Stage], chosen: Collection[str]) -> go.Figure:
+def diagram(steps: Sequence[ModelStage], chosen: Collection[str]) -> go.Figure:
     """Return a chart of the steps, joined to what they read; the chosen ones filled, large and named.
 
     A step that returns no map is drawn at the height of what it reads, and cannot be chosen.
@@ -200,7 +200,7 @@ def diagram(steps: Sequence[Stage], chosen: Collection[str]) -> go.Figure:
     return figure
 
 
-def _marks(part: str, own: list[Stage], at: dict[str, tuple[int, float]], chosen: Collection[str]) -> Json:
+def _marks(part: str, own: list[ModelStage], at: dict[str, tuple[int, float]], chosen: Collection[str]) -> Json:
     """Return the scatter of one part's steps."""
     shape, taken = SHAPES[part], [step.path in chosen for step in own]
     return {
@@ -225,7 +225,7 @@ def _marks(part: str, own: list[Stage], at: dict[str, tuple[int, float]], chosen
     }
 
 
-def _described(step: Stage) -> str:
+def _described(step: ModelStage) -> str:
     size = f", {step.shape[0]} × {step.shape[1]} × {step.shape[2]}" if step.shape else ""
     return f"{step.path}: {step.kind}{size} ({step.part})"
 

@@ -37,7 +37,7 @@ _component = declare("live", Path(__file__).with_name("live.js"), styles=("slide
 
 
 @dataclass(frozen=True)
-class Frame:
+class LiveFrame:
     """A frame that a person goes on with."""
 
     image: Image
@@ -54,28 +54,28 @@ class Frame:
 
 
 @dataclass
-class Visit:
+class LiveVisit:
     """What the session knows of its live page."""
 
     ticket: str = field(default_factory=tickets.issue)
     said: str = ""
     """What became of the last snapshot."""
-    frame: Frame | None = None
+    frame: LiveFrame | None = None
     """One that was handed over, until the next run begins."""
     last: float = 0
     """When the browser handed over the last frame, by its clock: one is followed once."""
 
 
-def handed() -> Frame | None:
+def handed() -> LiveFrame | None:
     """Return a frame that was handed over in the last run, once."""
-    visit = state.of(Visit)
+    visit = state.of(LiveVisit)
     frame, visit.frame = visit.frame, None
     return frame
 
 
 def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: str, saves: bool) -> None:
     """Draw the live canvas; where a frame was handed over the page runs again. Raises ImageProblem for a broken one."""
-    visit, names = state.of(Visit), clip_of(model)
+    visit, names = state.of(LiveVisit), clip_of(model)
     head = {
         "choice": {"model": model.id, "method": method, "options": dict(options)},
         "ticket": visit.ticket,
@@ -106,7 +106,7 @@ def _still(name: str) -> bytes:
     return jpeg(image.pixels, STILL, f"{image.sha256} clip")
 
 
-def _frame(given: Any) -> Frame | None:
+def _frame(given: Any) -> LiveFrame | None:
     if given.get("act") not in ("open", "snapshot"):
         return None
     try:
@@ -118,4 +118,4 @@ def _frame(given: Any) -> Frame | None:
     label, box = given.get("label"), given.get("box")
     anchor, index = (box.get("anchor"), box.get("index")) if isinstance(box, dict) else (None, None)
     pair = (anchor, index) if isinstance(anchor, int) and isinstance(index, int) else None
-    return Frame(image, data, given["act"], label if isinstance(label, str) else None, pair, picture)
+    return LiveFrame(image, data, given["act"], label if isinstance(label, str) else None, pair, picture)

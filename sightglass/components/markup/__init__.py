@@ -26,7 +26,7 @@ _component = declare("markup", Path(__file__).with_name("markup.js"))
 
 
 @dataclass(frozen=True)
-class Step:
+class MarkupStep:
     """What the browser sent after a step. `step`: new each time. `marks`: all of them, not validated."""
 
     step: str
@@ -41,7 +41,7 @@ def markup(
     about: str,
     key: str,
     height: int = 496,
-) -> Step | None:
+) -> MarkupStep | None:
     """Let the user draw on uint8 (H, W, 3) pixels; return the last step that the browser sent, None before the first.
 
     `marks`: as they were when the record was opened, each `kind`, `points`, `text` and `ink`. `id` changes with the
@@ -54,7 +54,7 @@ def markup(
     if not isinstance(sent, dict) or sent.get("id") != id or not isinstance(sent.get("marks"), list):
         return None
     step = sent.get("step")
-    return Step(step if isinstance(step, str) else "", sent["marks"])
+    return MarkupStep(step if isinstance(step, str) else "", sent["marks"])
 
 
 def pack(pixels: NDArray[np.uint8], marks: Sequence[Json], *, id: str, about: str, height: int) -> bytes:

@@ -28,14 +28,14 @@ class Typed:
 
 
 @dataclass(frozen=True)
-class Status:
+class NoteStatus:
     """What came of it. `step`: the last one that was saved. `problem`: why one was not."""
 
     step: str = ""
     problem: str = ""
 
 
-def note(text: str, *, id: str, status: Status, most: int, key: str, on_change: Callable[[], None]) -> None:
+def note(text: str, *, id: str, status: NoteStatus, most: int, key: str, on_change: Callable[[], None]) -> None:
     """Draw the field; `text` is what it begins with, and again whenever `id` changes. `most`: letters that fit.
 
     `on_change` runs when something was typed, also where the field is not drawn any more; it reads `typed(value)` of

@@ -17,7 +17,7 @@ from sightglass.explain.rendering.colormaps import lut
 
 if TYPE_CHECKING:
     from sightglass.common.files import Json
-    from sightglass.explain.similarity.matches import Grid
+    from sightglass.explain.similarity.matches import CellEdges
     from sightglass.explain.similarity.similarity import ComparedImage, Similarity
 
 _WORDS = {
@@ -63,7 +63,7 @@ def pack(found: Similarity, texts: tuple[str, str], line: str, *, height: int) -
     return packed_by_content(head, blobs)[1]
 
 
-def _described(side: ComparedImage, grid: Grid, text: str) -> Json:
+def _described(side: ComparedImage, grid: CellEdges, text: str) -> Json:
     image = side.image
     return {
         "name": image.name,

@@ -34,7 +34,7 @@ _component = declare("picture_bar", Path(__file__).with_name("picture_bar.js"))
 
 
 @dataclass(frozen=True)
-class Item:
+class Thumb:
     """A picture to choose."""
 
     id: str
@@ -48,7 +48,7 @@ class Item:
 class Bar:
     """What the bar shows."""
 
-    items: tuple[Item, ...]
+    items: tuple[Thumb, ...]
     chosen: str
     name: str
     size: str
@@ -61,7 +61,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Act:
+class BarAct:
     """What a person did: `choose` or `remove` a picture, `draw`, go `back`, `restore`; `refused` for files that are too
     large, and `refused-by-uploader` for those given to an uploader of the page itself."""
 
@@ -83,7 +83,7 @@ class Desk:
     """The highest number of those whose files have come: a later drop has a higher one."""
 
 
-def acts() -> list[Act]:
+def acts() -> list[BarAct]:
     """Return what was done since the last run, in its order. Called before the page is drawn."""
     desk = state.of(Desk)
     sent = (st.session_state.get(KEY) or {}).get("acts")
@@ -94,7 +94,7 @@ def acts() -> list[Act]:
         number, kind = act.get("n"), act.get("kind")
         if isinstance(number, int) and number > desk.last and isinstance(kind, str):
             desk.last = number
-            found.append(Act(kind, act.get("value")))
+            found.append(BarAct(kind, act.get("value")))
     for act in found:
         if act.kind == "coming" and isinstance(act.value, int) and act.value not in desk.bays:
             desk.bays.append(act.value)

@@ -43,7 +43,7 @@ _HELP = (
 
 
 @dataclass
-class Opened:
+class OpenPanels:
     """The pages whose panel is open."""
 
     pages: set[str] = field(default_factory=set)
@@ -55,7 +55,7 @@ class Opened:
 
 def is_open() -> bool:
     """Return whether this page's panel is open, at first as the address says."""
-    opened, name = state.of(Opened), state.of(state.Navigation).page
+    opened, name = state.of(OpenPanels), state.of(state.Navigation).page
     if not opened.read:
         opened.read = True
         if st.query_params.get("prove") == "1":
@@ -71,7 +71,7 @@ def button() -> None:
 
 
 def _turn() -> None:
-    opened, name = state.of(Opened), state.of(state.Navigation).page
+    opened, name = state.of(OpenPanels), state.of(state.Navigation).page
     if name in opened.pages:
         opened.pages.discard(name)
         proof_job.stop()
@@ -166,7 +166,7 @@ def _proof(explanation: Explanation, index: int, polls: bool) -> None:
     if made is not None and job is None:
         for finding in of_proof(explanation.model.task, explanation.statistics[index], made):
             st.markdown(f":material/warning: {finding.text}")
-    component.draw(data, drawn | {"clicks": state.of(Opened).clicks}, key="proof-panel")
+    component.draw(data, drawn | {"clicks": state.of(OpenPanels).clicks}, key="proof-panel")
 
 
 def _progress(job: ProofJob) -> None:

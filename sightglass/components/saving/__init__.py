@@ -27,7 +27,7 @@ def save_and_export(
     rows: Callable[[Look], Sequence[Files]],
     *,
     saved: Sequence[tuple[Explanation, int]] = (),
-    pair: history_store.Pair | None = None,
+    pair: history_store.ComparedPair | None = None,
     view: bool = True,
     more: Callable[[], None] | None = None,
     beside: Callable[[], None] | None = None,

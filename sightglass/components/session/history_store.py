@@ -35,7 +35,7 @@ NOTE, TAG = 10_000, 60
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class ComparedPair:
     """Two compared pictures that can be saved, with their reference scores and the gallery of the second."""
 
     found: Similarity
@@ -71,7 +71,7 @@ class Saved:
     """By page."""
     problems: dict[str, str] = field(default_factory=dict)
     """What was wrong with tags, by the key of their widget."""
-    notes: dict[str, note.Status] = field(default_factory=dict)
+    notes: dict[str, note.NoteStatus] = field(default_factory=dict)
     """What came of the last note that was typed, by the key of its field."""
 
 
@@ -134,7 +134,7 @@ def saved(explanations: Sequence[tuple[Explanation, int]], *, screen: str) -> tu
     return ids
 
 
-def keep_pair(pair: Pair, *, screen: str, beside: Callable[[], None] | None = None) -> None:
+def keep_pair(pair: ComparedPair, *, screen: str, beside: Callable[[], None] | None = None) -> None:
     """Draw the button that saves two compared pictures, as `keep` does."""
     found = pair.found
     view = " ".join([found.model.id, found.weights_sha256, found.method, *found.layers, found.of, found.preprocessing])
@@ -193,7 +193,7 @@ def _keep(explanation: Explanation, index: int, screen: str, words: str) -> str:
     return store().keep(explanation, index=index, look=look(), screen=screen, note=words).id
 
 
-def _keep_pair(pair: Pair) -> str:
+def _keep_pair(pair: ComparedPair) -> str:
     return store().keep_pair(pair.found, pair.context, ranking=pair.ranking).id
 
 
@@ -270,7 +270,7 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
     note.note(
         record.note,
         id=record.id,
-        status=state.of(Saved).notes.get(place, note.Status()),
+        status=state.of(Saved).notes.get(place, note.NoteStatus()),
         most=NOTE,
         key=place,
         on_change=partial(_noted, ids, place),
@@ -295,14 +295,14 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
 def _noted(ids: Sequence[str], place: str) -> None:
     """Save what was typed since, once."""
     notes, given = state.of(Saved).notes, note.typed(st.session_state.get(place))
-    if given is None or given.id != ids[0] or notes.get(place, note.Status()).step == given.step:
+    if given is None or given.id != ids[0] or notes.get(place, note.NoteStatus()).step == given.step:
         return
     try:
         for one in ids:
             store().annotate(one, note=given.text)
-        notes[place] = note.Status(given.step)
+        notes[place] = note.NoteStatus(given.step)
     except Problem as problem:
-        notes[place] = note.Status(given.step, str(problem))
+        notes[place] = note.NoteStatus(given.step, str(problem))
 
 
 def _annotate(ids: Sequence[str], key: str) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
     from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.export.embedded_recipe import Contents, View
+    from sightglass.export.embedded_recipe import Contents, Look
     from sightglass.models.spec import ModelSpec
 
 OTHER = "timm, by name"
@@ -70,7 +70,7 @@ def view(contents: Contents) -> None:
         navigation.go_to = page.script(contents.view.screen)
 
 
-def result(image: Image, recipe: Recipe, how: View) -> None:
+def result(image: Image, recipe: Recipe, how: Look) -> None:
     """Set everything, the picture too, as another page's result has it; in a widget's callback, before `go`.
 
     Raises ModelProblem as `view` does.

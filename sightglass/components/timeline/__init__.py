@@ -14,7 +14,7 @@ from sightglass.components.declare import declare
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sightglass.video.results.curves import Curve
+    from sightglass.video.results.curves import AnswerCurve
     from sightglass.video.results.moments import Moment
 
 _component = declare("timeline", Path(__file__).with_name("timeline.js"))
@@ -27,7 +27,7 @@ class Timeline:
     seconds: float
     rate: float
     """Frames per second, by which the arrow keys step."""
-    curves: Sequence[Curve]
+    curves: Sequence[AnswerCurve]
     moments: Sequence[Moment]
     opens: str
     """What the button that opens a frame says."""

@@ -16,7 +16,7 @@ _component = declare("tour", Path(__file__).with_name("tour.js"))
 
 
 @dataclass(frozen=True)
-class Step:
+class TourStep:
     """What the card says, and where it points."""
 
     title: str
@@ -27,29 +27,29 @@ class Step:
 
 
 STEPS = (
-    Step(
+    TourStep(
         "Your picture",
         "Drop a picture here, paste or upload one, or take an example. The model looks at it at once; the "
         "sidebar has others.",
         (".st-key-picture-bar",),
     ),
-    Step(
+    TourStep(
         "What the model says",
         "Its answers, the surest first, each with its {score}. Choose one to see what speaks for it.",
         ('[class*="st-key-rows-"]', ".st-key-another-class"),
     ),
-    Step(
+    TourStep(
         "Where it looked",
         "The {map} shows the {evidence} for that answer. The bar of colours below it keeps only the hottest part.",
         (".st-key-viewer",),
     ),
-    Step(
+    TourStep(
         "Is that true?",
         "Prove it hides what the map shows and asks the model again. If {random places} do as well, do not trust the "
         "map.",
         (".st-key-prove-it",),
     ),
-    Step(
+    TourStep(
         "There is more",
         "The menus have boxes, several models side by side, many pictures, and the camera. A question mark explains "
         "what it stands beside.",
@@ -59,7 +59,7 @@ STEPS = (
 
 
 @dataclass
-class Asked:
+class TourRequests:
     """How often this session asked for the tour."""
 
     clicks: int = 0
@@ -68,7 +68,7 @@ class Asked:
 def tour() -> None:
     """Draw the tour on the start page: in a browser that never had it, and wherever `door` was pressed."""
     used = {term: TERMS[term] for step in STEPS for term in re.findall(r"\{([\w ]+)\}", step.text)}
-    data = {"steps": [asdict(step) for step in STEPS], "terms": used, "clicks": state.of(Asked).clicks}
+    data = {"steps": [asdict(step) for step in STEPS], "terms": used, "clicks": state.of(TourRequests).clicks}
     _component(key="tour", data=data, height=1)
 
 
@@ -86,4 +86,4 @@ def door() -> None:
 
 
 def _ask() -> None:
-    state.of(Asked).clicks += 1
+    state.of(TourRequests).clicks += 1

@@ -18,8 +18,8 @@ from sightglass.common.files.packing import packed
 from sightglass.common.style import DEFAULTS as STYLE
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.viewer import replies
-from sightglass.components.viewer.payload import DEFAULTS, Box, Map, Options, Panel, Scene, pack
-from sightglass.components.viewer.replies import Region
+from sightglass.components.viewer.payload import DEFAULTS, Box, Map, Pane, ViewerOptions, ViewerScene, pack
+from sightglass.components.viewer.replies import MarkedRegion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,11 +29,11 @@ __all__ = [
     "Box",
     "Look",
     "Map",
-    "Options",
-    "Panel",
-    "Region",
-    "Scene",
+    "MarkedRegion",
+    "Pane",
     "View",
+    "ViewerOptions",
+    "ViewerScene",
     "pack",
     "send_texts",
     "viewer",
@@ -58,7 +58,7 @@ class View:
     """Where it was clicked, in original pixels: for one run only."""
     box: int | None = None
     """The index of the box whose label is there, else of the smallest one around that point that is not dashed."""
-    region: Region | None = None
+    region: MarkedRegion | None = None
     """The marked area, for as long as there is one."""
     question: tuple[float, float, float, float] | None = None
     """The place that was asked about, xyxy in original pixels, a point twice: for one run only."""
@@ -68,7 +68,7 @@ class View:
     """The container of the viewer: its channels take no room there."""
 
 
-def viewer(scene: Scene, options: Options = DEFAULTS, *, key: str, place: Any = None) -> View:
+def viewer(scene: ViewerScene, options: ViewerOptions = DEFAULTS, *, key: str, place: Any = None) -> View:
     """Show a scene; `place`: a container without gaps to put it in."""
     shown, data = pack(scene, options)
     place = place or st.container(gap=None)
@@ -98,7 +98,7 @@ def send_texts(view: View, texts: Sequence[str], recipes: Sequence[str | None], 
 
 
 @st.fragment
-def _answer_requests(scene: Scene, key: str) -> None:
+def _answer_requests(scene: ViewerScene, key: str) -> None:
     """Answer the viewer's requests for finer pixels or a file, in a fragment: the page around it does not rerun."""
     requests = st.session_state.get(key) or {}
     reply = b""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.recipe import Recipe
-    from sightglass.export.embedded_recipe import View as RecipeView
+    from sightglass.export.embedded_recipe import Look as RecipeView
 
 Rect = tuple[float, float, float, float]
 
@@ -80,7 +80,7 @@ class Map:
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
+class Pane:
     """One canvas: the plain picture without maps; with several, one of them, as `sightglass:choose` says.
 
     `boxes` belong to this panel alone and cannot be chosen; None: it shows the viewer's.
@@ -93,7 +93,7 @@ class Panel:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class ViewerScene:
     """A picture, uint8 (H, W, 3), with panels of maps over it.
 
     `picture_id` must change with the pixels. `file`: a JPEG that shows exactly these. `name` begins the names of files.
@@ -101,7 +101,7 @@ class Scene:
 
     pixels: NDArray[np.uint8]
     picture_id: str
-    panels: Sequence[Panel]
+    panels: Sequence[Pane]
     boxes: Sequence[Box] = ()
     file: bytes = b""
     name: str = "picture"
@@ -115,7 +115,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Options:
+class ViewerOptions:
     """How the viewer shows a scene.
 
     `initial`: settings from a link, by the names in `SETTINGS`, and an `id`: they win over what this browser remembers
@@ -138,11 +138,11 @@ class Options:
     dimmed: bool = False
 
 
-DEFAULTS = Options()
+DEFAULTS = ViewerOptions()
 Grid = tuple["NDArray[np.float32]", Kind]
 
 
-def pack(scene: Scene, options: Options = DEFAULTS) -> tuple[str, bytes]:
+def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> tuple[str, bytes]:
     """Return the payload's id and the payload: [u32 header length][JSON, padded to 4][JPEG][maps], little-endian.
 
     Maps are uint16, each value but a row's first as its difference from the one before, all deflated together.
@@ -167,7 +167,7 @@ def pack(scene: Scene, options: Options = DEFAULTS) -> tuple[str, bytes]:
     return packed_by_content(head, [picture(pixels, scene.picture_id, scene.file), deflated(grids)])
 
 
-def _listed(panel: Panel, grids: list[Grid]) -> Json:
+def _listed(panel: Pane, grids: list[Grid]) -> Json:
     """Describe a panel, appending the values of its maps to `grids`."""
 
     def placed(values: NDArray[np.float32], kind: Kind) -> int:
@@ -183,7 +183,7 @@ def _listed(panel: Panel, grids: list[Grid]) -> Json:
     return {"title": panel.title, "note": panel.note, "maps": maps, "boxes": boxes}
 
 
-def raw_range(panels: Sequence[Panel]) -> tuple[float, float] | None:
+def raw_range(panels: Sequence[Pane]) -> tuple[float, float] | None:
     """Return the smallest raw value at 0 and the largest at 1 over all heatmaps: the shared scale. None without any."""
     heats = [item for panel in panels for item in panel.maps if item.kind == "heat"]
     known = [raw for item in heats if (raw := _finite(item.raw))]

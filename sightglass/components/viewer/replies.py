@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.components.viewer.payload import Map, Panel, Rect, Scene
+    from sightglass.components.viewer.payload import Map, Pane, Rect, ViewerScene
 
 MAX_DETAIL_SIDE = 2560
 """Pixels of the longer side of a part that is sent when it is zoomed into."""
@@ -35,7 +35,7 @@ _MAX_MASK_SIDE = 512
 
 
 @dataclass(frozen=True, eq=False)
-class Region:
+class MarkedRegion:
     """An area marked on the picture, in original pixels: a rectangle, or what a brush painted."""
 
     kind: Literal["rectangle", "brush"]
@@ -55,7 +55,7 @@ class Region:
         return self.painted[np.arange(height) * h // height][:, np.arange(width) * w // width]
 
 
-def region_of(given: object, picture_id: str, size: tuple[int, int]) -> Region | None:
+def region_of(given: object, picture_id: str, size: tuple[int, int]) -> MarkedRegion | None:
     """Return the area that the browser says is marked; None for none, for another picture, and for nonsense.
 
     `size` is (width, height) in original pixels.
@@ -66,7 +66,7 @@ def region_of(given: object, picture_id: str, size: tuple[int, int]) -> Region |
         if given["kind"] == "rectangle":
             x0, y0, x1, y1 = (float(edge) for edge in given["xyxy"])
             inside = 0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1]
-            return Region("rectangle", (x0, y0, x1, y1)) if inside else None
+            return MarkedRegion("rectangle", (x0, y0, x1, y1)) if inside else None
         w, h = (int(side) for side in given["size"])
         if not (0 < w <= _MAX_MASK_SIDE and 0 < h <= _MAX_MASK_SIDE):
             return None
@@ -82,7 +82,7 @@ def region_of(given: object, picture_id: str, size: tuple[int, int]) -> Region |
         return None
     sx, sy = size[0] / w, size[1] / h
     around = (columns[0] * sx, rows[0] * sy, (columns[-1] + 1) * sx, (rows[-1] + 1) * sy)
-    return Region("brush", tuple(float(edge) for edge in around), painted)  # type: ignore[arg-type]
+    return MarkedRegion("brush", tuple(float(edge) for edge in around), painted)  # type: ignore[arg-type]
 
 
 def point_of(given: object) -> tuple[tuple[float, float] | None, int | None]:
@@ -106,7 +106,7 @@ def parse_place(given: object, picture_id: str, size: tuple[int, int]) -> Rect |
     return (x0, y0, x1, y1) if 0 <= x0 <= x1 <= size[0] and 0 <= y0 <= y1 <= size[1] else None
 
 
-def detail(scene: Scene, given: object) -> bytes:
+def detail(scene: ViewerScene, given: object) -> bytes:
     """Return a part of the picture, as fine as is sensible; empty for a part that does not exist."""
     if not isinstance(given, dict) or given.get("picture") != scene.picture_id:
         return b""
@@ -122,7 +122,7 @@ def detail(scene: Scene, given: object) -> bytes:
     return packed(head, [jpeg(scene.pixels[y0:y1, x0:x1], max_side, f"{scene.picture_id} {x0},{y0}")])
 
 
-def file(scene: Scene, given: Any) -> bytes:
+def file(scene: ViewerScene, given: Any) -> bytes:
     """Return all panels with a map as the browser shows them, at the picture's own size, as PNG or JPG; or an error.
 
     The file carries the recipe of its first map. Where the picture is visible in it, it also carries the picture: the
@@ -136,7 +136,7 @@ def file(scene: Scene, given: Any) -> bytes:
         return packed(head)
 
 
-def _file(scene: Scene, given: Mapping[str, Any]) -> bytes:
+def _file(scene: ViewerScene, given: Mapping[str, Any]) -> bytes:
     settings = given["settings"]
     drawn = [_panel(scene, panel, given) for panel in scene.panels if panel.maps]
     images, titles = [image for image, _ in drawn], [item.title for _, item in drawn]
@@ -160,7 +160,7 @@ def _file(scene: Scene, given: Mapping[str, Any]) -> bytes:
     return packed(head, [data])
 
 
-def _panel(scene: Scene, panel: Panel, given: Mapping[str, Any]) -> tuple[NDArray[np.uint8], Map]:
+def _panel(scene: ViewerScene, panel: Pane, given: Mapping[str, Any]) -> tuple[NDArray[np.uint8], Map]:
     """Draw a panel as on the screen: beside the plain picture, which has all boxes, it shows only the chosen ones."""
     settings, choice = given["settings"], int(given.get("choice") or 0)
     item = panel.maps[0] if len(panel.maps) == 1 else panel.maps[min(choice, len(panel.maps) - 1)]
@@ -173,7 +173,7 @@ def _panel(scene: Scene, panel: Panel, given: Mapping[str, Any]) -> tuple[NDArra
     return image, item
 
 
-def _with_recipe(scene: Scene, item: Map, settings: Mapping[str, Any], data: bytes) -> bytes:
+def _with_recipe(scene: ViewerScene, item: Map, settings: Mapping[str, Any], data: bytes) -> bytes:
     if item.recipe is None:
         return data
     from sightglass.export.embedded_recipe import carried, write

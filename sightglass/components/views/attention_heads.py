@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.components.session.jobs import queue_line
-from sightglass.components.viewer import Panel
+from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
 from sightglass.explain.phrases import percent
 
@@ -36,7 +36,7 @@ def strip(explanation: Explanation) -> None:
             )
             for heatmap in heads
         ]
-        shown = [Panel(maps=(one,)) for one in maps]
+        shown = [Pane(maps=(one,)) for one in maps]
         panels.show(explanation.image, shown, key="viewer-heads", height=268, columns=min(len(shown), 4))
         st.caption(
             f"Each head of {path} on its own scale, with the largest weight of a patch. Attention shows which patches "

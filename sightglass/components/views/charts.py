@@ -21,7 +21,7 @@ from sightglass.models.preprocess import WAYS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sightglass.components.viewer import Region
+    from sightglass.components.viewer import MarkedRegion
     from sightglass.explain import Explanation
     from sightglass.explain.findings.finding import Finding
     from sightglass.explain.maps.statistics import Statistics
@@ -173,7 +173,7 @@ def timings(explanation: Explanation) -> str:
     return ", ".join(f"{name} {milliseconds(took[name])}" for name in ("model", "maps") if took[name])
 
 
-def marked(explanation: Explanation, region: Region, first: int) -> None:
+def marked(explanation: Explanation, region: MarkedRegion, first: int) -> None:
     """Draw how much of each map's heat is in the marked area; the map at `first` comes first."""
     mask = region.mask(explanation.image.height, explanation.image.width)
     left, top, right, bottom = explanation.heatmaps[first].seen

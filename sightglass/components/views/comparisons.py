@@ -15,7 +15,7 @@ from sightglass.components.choices.model_names import titled
 from sightglass.components.session import url_state
 from sightglass.components.session.jobs import explain_job, queue_line
 from sightglass.components.session.markdown import escaped, sentence
-from sightglass.components.viewer import Box, Panel
+from sightglass.components.viewer import Box, Pane
 from sightglass.components.views import detections, panels
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
@@ -23,9 +23,9 @@ from sightglass.explain.rendering.render import share_difference
 from sightglass.models import catalog
 
 if TYPE_CHECKING:
-    from sightglass.components.choices.detection_options import DetectOptions
+    from sightglass.components.choices.detection_options import BoxOptions
     from sightglass.components.session.state import Choices
-    from sightglass.components.views.detections import Item
+    from sightglass.components.views.detections import ListedBox
     from sightglass.explain import Explainer, Explanation, Image
     from sightglass.explain.comparison.detections import Side
     from sightglass.explain.maps.heatmap import Heatmap
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 MAX_MODELS = 3
 
 
-def every_box(explanation: Explanation, listed: list[Item]) -> None:
+def every_box(explanation: Explanation, listed: list[ListedBox]) -> None:
     """Draw all maps, each with its own boxes; the viewer can put them on one scale."""
     shown = []
     for i in range(len(explanation.heatmaps)):
         whole = explanation.options.per == "picture"
         title, note = ("The whole picture", "") if whole else (listed[i].title, percent(listed[i].score))
         boxes = tuple(Box(p.box, "", corners=p.corners) for p in explanation.own(i) if p.box is not None)
-        shown.append(Panel(maps=(panels.heat(explanation, i, title=title, note=note),), boxes=boxes))
+        shown.append(Pane(maps=(panels.heat(explanation, i, title=title, note=note),), boxes=boxes))
     if not shown:
         panels.show(explanation.image, [panels.plain(explanation.image)], key="viewer-sheet")
         return
@@ -59,7 +59,7 @@ def every_box(explanation: Explanation, listed: list[Item]) -> None:
     )
 
 
-def every_layer(choices: Choices, explainer: Explainer, request: DetectOptions, item: Item) -> str:
+def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, item: ListedBox) -> str:
     """Draw one box's map at every stage of the model, from one pass; return which layer has most heat in the box."""
     from sightglass.explain.comparison.detections import around, strip
     from sightglass.explain.evidence.layers import stages
@@ -93,7 +93,7 @@ def every_layer(choices: Choices, explainer: Explainer, request: DetectOptions, 
                 + (one.heatmap.state if one.inside is None else f"{percent(one.inside)} of the evidence in {within}."),
             )
         )
-    image, shown = explanation.image, [Panel(maps=(each,), boxes=own) for each in drawn_maps]
+    image, shown = explanation.image, [Pane(maps=(each,), boxes=own) for each in drawn_maps]
     above, below = st.container(), st.container()
     if item.prediction.box is not None and request.per == "detection":
         with below:
@@ -115,7 +115,7 @@ def every_layer(choices: Choices, explainer: Explainer, request: DetectOptions, 
     return f"{_upper(name)} {verb} clearest at {where}: {percent(best.inside or 0.0)} inside {within}."
 
 
-def _of(item: Item, per: str, boxes: int) -> tuple[str, str]:
+def _of(item: ListedBox, per: str, boxes: int) -> tuple[str, str]:
     """Name what the maps explain, and the boxes their heat is measured in."""
     if per == "picture":
         return "the whole picture", "its box" if boxes == 1 else "the boxes"
@@ -143,7 +143,7 @@ def tails(paths: list[str]) -> list[str]:
     return [".".join(end) for end in short]
 
 
-def every_size(choices: Choices, explainer: Explainer, request: DetectOptions, wanted: Prediction) -> str:
+def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, wanted: Prediction) -> str:
     """Draw the same object in several models, on one scale where their grids are alike, and a map of the difference.
 
     Return which models find it.
@@ -233,7 +233,7 @@ def sizes(chosen: ModelSpec) -> list[ModelSpec]:
     return family[:MAX_MODELS] if chosen in family[:MAX_MODELS] else [*family[: MAX_MODELS - 1], chosen]
 
 
-def _other(choices: Choices, spec: ModelSpec, request: DetectOptions, method: str) -> Explanation:
+def _other(choices: Choices, spec: ModelSpec, request: BoxOptions, method: str) -> Explanation:
     explainer = sidebar.loaded(spec.id)
     options = request.options | {"per": "detection", "classes": (), "top_k": 1}
     if options["part"] not in explainer.resident.adapter.parts:
@@ -243,10 +243,10 @@ def _other(choices: Choices, spec: ModelSpec, request: DetectOptions, method: st
     return made
 
 
-def _panel(one: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None) -> Panel:
+def _panel(one: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None) -> Pane:
     found = one.prediction
     if found is None or not one.explanation.heatmaps:
-        return Panel(title=name, note="no candidate")
+        return Pane(title=name, note="no candidate")
     label = f"{found.label} {percent(found.score)}"
     note = label if one.missing is None or one.missing.reason.kind == "shown" else f"misses it, {label}"
     heat = panels.heat(one.explanation, 0, title=name, note=note)
@@ -254,14 +254,14 @@ def _panel(one: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None)
         heat = replace(heat, values=shared[index].content, raw=shared[index].ends, shared=None)
     missed = note.startswith("misses")
     boxes = (Box(found.box, label, corners=found.corners, dashed=missed),) if found.box is not None else ()
-    return Panel(maps=(heat,), boxes=boxes)
+    return Pane(maps=(heat,), boxes=boxes)
 
 
-def _difference(first: Side, second: Side, one: str, other: str) -> Panel:
+def _difference(first: Side, second: Side, one: str, other: str) -> Pane:
     from sightglass.explain.comparison.detections import common
 
     a, b, seen = common(first, second)
-    return Panel(
+    return Pane(
         maps=(panels.difference(share_difference(a, b), seen, (one, other), sides=apart(one, other)),),
         boxes=(),
     )

@@ -17,7 +17,7 @@ from sightglass.components.views.charts import NOTHING, metric
 from sightglass.explain.phrases import NBSP, percent
 
 if TYPE_CHECKING:
-    from sightglass.components.choices.detection_options import DetectOptions
+    from sightglass.components.choices.detection_options import BoxOptions
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import Map
     from sightglass.explain import Explainer, Explanation
@@ -35,7 +35,7 @@ _WHERE = {
 
 
 @dataclass(frozen=True)
-class Item:
+class ListedBox:
     """One row, one rectangle and, if computed, one map: all with the same index in their lists."""
 
     pair: Pair
@@ -61,7 +61,7 @@ class Item:
 
 
 @dataclass
-class Place:
+class MissedPlace:
     """A place in the picture where a person missed a box."""
 
     of: tuple[str, str]
@@ -78,14 +78,14 @@ class Place:
 class Lookup:
     """The session's question about a place, and the last click and question in the viewer."""
 
-    place: Place | None = None
+    place: MissedPlace | None = None
     read: bool = False
     """Whether the address was read."""
     point: tuple[float, float] | None = None
     question: tuple[float, float, float, float] | None = None
 
 
-def first(choices: Choices, explainer: Explainer, request: DetectOptions) -> Explanation:
+def first(choices: Choices, explainer: Explainer, request: BoxOptions) -> Explanation:
     """Return all boxes: with their maps by a quick method, without for a slow one, which explains a single box."""
     if explain_job.is_slow(choices.method):
         return explain_job.predicted(choices, explainer, **request.options)
@@ -104,7 +104,7 @@ def quick_method(choices: Choices, explainer: Explainer) -> str:
 def explained(
     choices: Choices,
     explainer: Explainer,
-    request: DetectOptions,
+    request: BoxOptions,
     base: Explanation,
     pair: Pair | None,
     candidate: Pair | None,
@@ -131,7 +131,7 @@ def explained(
     return explain_job.explained(choices, explainer, top_k=MAX_MAPS, targets=targets, **request.options)
 
 
-def items(explanation: Explanation, candidate: Prediction | None = None) -> list[Item]:
+def items(explanation: Explanation, candidate: Prediction | None = None) -> list[ListedBox]:
     """Return everything to choose from: first what has a map, in the order of the maps, then the rest.
 
     `candidate`: what was looked up; it can be chosen before it has a map.
@@ -160,15 +160,15 @@ def _once(kinds: list[int | None], found: tuple[Prediction, ...]) -> list[int]:
     return list(dict.fromkeys([kind for kind in kinds if kind in shown] + shown))
 
 
-def _item(prediction: Prediction, number: str) -> Item:
-    return Item(pair_of(prediction), prediction.label, prediction.score, number, prediction)
+def _item(prediction: Prediction, number: str) -> ListedBox:
+    return ListedBox(pair_of(prediction), prediction.label, prediction.score, number, prediction)
 
 
-def _kind(explanation: Explanation, index: int) -> Item:
+def _kind(explanation: Explanation, index: int) -> ListedBox:
     """Return all boxes of a class as one item."""
     own = [p for p in explanation.predictions if p.index == index]
     best = max(own, key=lambda p: p.score)
-    return Item((-1, index), best.label, best.score, "", best, len(own))
+    return ListedBox((-1, index), best.label, best.score, "", best, len(own))
 
 
 def pair_of(prediction: Prediction) -> Pair:
@@ -176,7 +176,7 @@ def pair_of(prediction: Prediction) -> Pair:
     return (-1 if prediction.anchor is None else prediction.anchor, prediction.index)
 
 
-def locate_box(listed: list[Item], pair: Pair | None) -> int:
+def locate_box(listed: list[ListedBox], pair: Pair | None) -> int:
     """Return the index of the chosen box; else of the first of its class, else 0."""
     exact = [i for i, item in enumerate(listed) if item.pair == pair]
     alike = [i for i, item in enumerate(listed) if pair is not None and item.pair[1] == pair[1]]
@@ -202,14 +202,14 @@ def choose(pair: Pair | None, *, new_list: bool = False) -> None:
     chosen.generation += new_list
 
 
-def keep(listed: list[Item], chosen: int) -> None:
+def keep(listed: list[ListedBox], chosen: int) -> None:
     """Write the number of the chosen box to the address, unless it is the first one or a candidate."""
     number = listed[chosen].number if listed else ""
     first = None if any(item.number == "?" for item in listed) else "1"
     url_state.write("box", number if number.isdecimal() else None, first)
 
 
-def listing(explanation: Explanation, listed: list[Item], chosen: int) -> int:
+def listing(explanation: Explanation, listed: list[ListedBox], chosen: int) -> int:
     """Draw the list, and return the index of the chosen row. The viewer follows a click before this runs again."""
     shown = repr([(item.pair, item.number, item.score) for item in listed])
     digest = hashlib.blake2b(shown.encode(), digest_size=6).hexdigest()
@@ -219,7 +219,7 @@ def listing(explanation: Explanation, listed: list[Item], chosen: int) -> int:
     return rows([Row(item.title, item.score, percent(item.score)) for item in listed], key=key, chosen=chosen)
 
 
-def marks(explanation: Explanation, listed: list[Item], tags: str, chosen: int | None = None) -> tuple[Box, ...]:
+def marks(explanation: Explanation, listed: list[ListedBox], tags: str, chosen: int | None = None) -> tuple[Box, ...]:
     """Return the rectangles of the viewer, by their index in the list. `chosen` counts only where there is no map."""
     if explanation.options.per == "class":
         return panels.boxes(explanation, chosen)
@@ -238,12 +238,12 @@ def marks(explanation: Explanation, listed: list[Item], tags: str, chosen: int |
     )
 
 
-def _tag(item: Item, tags: str) -> str:
+def _tag(item: ListedBox, tags: str) -> str:
     words = {"number": "", "name": item.label, "score": f"{item.label} {percent(item.score)}"}[tags]
     return f"{item.number}  {words}".strip()
 
 
-def heats(explanation: Explanation, listed: list[Item]) -> tuple[Map, ...]:
+def heats(explanation: Explanation, listed: list[ListedBox]) -> tuple[Map, ...]:
     """Return the maps, in the order of the list."""
     if explanation.options.per == "picture":
         return tuple(panels.heat(explanation, i, note="") for i in range(len(explanation.heatmaps)))

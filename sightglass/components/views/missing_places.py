@@ -12,13 +12,13 @@ from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import escaped
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import detections, visual_prompts
-from sightglass.components.views.detections import Lookup, Place
+from sightglass.components.views.detections import Lookup, MissedPlace
 from sightglass.explain.phrases import article
 
 if TYPE_CHECKING:
-    from sightglass.components.choices.detection_options import DetectOptions
+    from sightglass.components.choices.detection_options import BoxOptions
     from sightglass.components.viewer import View
-    from sightglass.components.views.detections import Item
+    from sightglass.components.views.detections import ListedBox
     from sightglass.explain import Explanation
     from sightglass.explain.evidence.missing import Missing
 
@@ -38,25 +38,25 @@ def read_address(base: Explanation) -> None:
         lookup.place = replace(_round_place(base, where, label), fresh="box" not in query)
 
 
-def _round_place(explanation: Explanation, where: tuple[float, ...], label: str | None) -> Place:
+def _round_place(explanation: Explanation, where: tuple[float, ...], label: str | None) -> MissedPlace:
     x0, y0, x1, y1 = (float(round(edge)) for edge in where)
-    return Place((explanation.image.sha256, explanation.model.id), (x0, y0, x1, y1), label)
+    return MissedPlace((explanation.image.sha256, explanation.model.id), (x0, y0, x1, y1), label)
 
 
-def write_address(place: Place | None) -> None:
+def write_address(place: MissedPlace | None) -> None:
     """Write the place to the address, if the address can name the picture."""
     named = place is not None and not image_source.is_own()
     url_state.write("ask", detection_options.written(place.where) if place and named else None)
     url_state.write("ask-for", place.label if place and named else None)
 
 
-def find_place(explanation: Explanation) -> Place | None:
+def find_place(explanation: Explanation) -> MissedPlace | None:
     """Return the place that was asked about in this picture with this model."""
     place = state.of(Lookup).place
     return place if place is not None and place.of == (explanation.image.sha256, explanation.model.id) else None
 
 
-def missing_box(base: Explanation, request: DetectOptions) -> Missing | None:
+def missing_box(base: Explanation, request: BoxOptions) -> Missing | None:
     """Return the candidate at the place that was asked about, and choose it once."""
     place = find_place(base)
     if place is None or request.per != "detection":
@@ -68,7 +68,9 @@ def missing_box(base: Explanation, request: DetectOptions) -> Missing | None:
     return found
 
 
-def about_places(view: View, explanation: Explanation, listed: list[Item], index: int, missing: Missing | None) -> None:
+def about_places(
+    view: View, explanation: Explanation, listed: list[ListedBox], index: int, missing: Missing | None
+) -> None:
     """Take a new question about a place, or answer the last one."""
     _ask_about(view, explanation)
     if (place := find_place(explanation)) is None:
@@ -95,7 +97,7 @@ def _ask_about(view: View, explanation: Explanation) -> None:
         st.rerun()
 
 
-def _about_missing(missing: Missing | None, place: Place, explanation: Explanation) -> None:
+def _about_missing(missing: Missing | None, place: MissedPlace, explanation: Explanation) -> None:
     """Say why the candidate is not shown; ask for another class there, or go back."""
 
     def other() -> None:
@@ -121,7 +123,7 @@ def _about_missing(missing: Missing | None, place: Place, explanation: Explanati
             _back()
 
 
-def _looked_up(item: Item) -> None:
+def _looked_up(item: ListedBox) -> None:
     """Keep the candidate within reach while another box is shown."""
     with st.container(horizontal=True, vertical_alignment="center"):
         words = f"You looked up {escaped(article(item.label))}: choose {item.number} in the list."

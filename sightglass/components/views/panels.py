@@ -12,7 +12,7 @@ from sightglass.common.style import DEFAULTS
 from sightglass.components import headline
 from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
-from sightglass.components.viewer import SETTINGS, Box, Map, Options, Panel, Scene, View, send_texts, viewer
+from sightglass.components.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.explain.findings.diagnosis import describe_map, unseen
 from sightglass.explain.phrases import percent, pixels
 from sightglass.explain.rendering.colormaps import colormaps
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation, Image
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.recipe import Recipe
-    from sightglass.export.embedded_recipe import View as Look
+    from sightglass.export.embedded_recipe import Look
 
 
 def heat(explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None) -> Map:
@@ -83,8 +83,8 @@ def describe(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str) -
     send_texts(view, texts, [_line(explanation, index) for explanation, index in maps], key=key)
 
 
-def plain(image: Image) -> Panel:
-    return Panel(title="Picture", note=pixels(image.width, image.height))
+def plain(image: Image) -> Pane:
+    return Pane(title="Picture", note=pixels(image.width, image.height))
 
 
 def best_score(explanation: Explanation, index: int) -> float | None:
@@ -129,7 +129,7 @@ def boxes_of(explanation: Explanation, index: int) -> tuple[Box, ...]:
     return tuple(box for box in boxes(explanation, index) if box.chosen)
 
 
-def cut(image: Image, panels: Sequence[Panel], part: tuple[int, int, int, int]) -> tuple[Image, list[Panel]]:
+def cut(image: Image, panels: Sequence[Pane], part: tuple[int, int, int, int]) -> tuple[Image, list[Pane]]:
     """Return a part of the picture, xyxy in whole pixels, and the panels over it."""
     from sightglass.explain.picture.image import Image as Picture
 
@@ -162,7 +162,7 @@ def cut(image: Image, panels: Sequence[Panel], part: tuple[int, int, int, int]) 
 
 def show(
     image: Image,
-    panels: Sequence[Panel],
+    panels: Sequence[Pane],
     *,
     key: str,
     marks: Sequence[Box] = (),
@@ -192,8 +192,8 @@ def show(
         initial = {**look, "id": key, "passing": "1"}
     private = image_source.is_own()
     return viewer(
-        Scene(image.pixels, image.sha256, panels, marks, image.jpeg, image.name),
-        Options(
+        ViewerScene(image.pixels, image.sha256, panels, marks, image.jpeg, image.name),
+        ViewerOptions(
             initial,
             height=height,
             columns=columns,

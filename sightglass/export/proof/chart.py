@@ -50,7 +50,7 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """A curve as it is drawn: of a control the mean over its maps."""
 
     name: str
@@ -63,7 +63,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Frame:
+class ChartFrame:
     """A chart's size and the margins inside, in its own unit."""
 
     width: float
@@ -86,7 +86,7 @@ class Chart:
     """The score over the share that is hidden, or that alone is kept."""
 
     way: Way
-    lines: tuple[Line, ...]
+    lines: tuple[ChartLine, ...]
     """The map's own first; it is drawn last, over the others."""
     top: float = 1.0
     """The score at the upper end of the axis."""
@@ -101,16 +101,16 @@ class Chart:
     def title(self) -> str:
         return HEADS[self.way]
 
-    def rows(self, frame: Frame) -> list[tuple[float, str]]:
+    def rows(self, frame: ChartFrame) -> list[tuple[float, str]]:
         """Return the lines of the grid: where, and the score there."""
         count = round(self.top / self.unit)
         return [(frame.down(i / count), percent(self.top * i / count)) for i in range(count + 1)]
 
-    def columns(self, frame: Frame) -> list[tuple[float, str]]:
+    def columns(self, frame: ChartFrame) -> list[tuple[float, str]]:
         """Return where shares are written below the axis."""
         return [(frame.across(share), percent(share)) for share in SHARES]
 
-    def points(self, line: Line, frame: Frame) -> list[Point]:
+    def points(self, line: ChartLine, frame: ChartFrame) -> list[Point]:
         scores = getattr(line, self.way)
         return [(frame.across(i / (len(scores) - 1)), frame.down(score / self.top)) for i, score in enumerate(scores)]
 
@@ -134,11 +134,11 @@ class Pen:
         return self.bold if name == "map" else self.line
 
 
-def lines(proof: Proof) -> list[Line]:
+def lines(proof: Proof) -> list[ChartLine]:
     """Return the curves of every filling, the map's own before its controls'."""
     titles = TITLES | {"runner-up": f"Map of {proof.runner_up}"}
     return [
-        Line(name, titles[name], filling, *(_mean(proof, name, filling, way) for way in ("deletion", "insertion")))
+        ChartLine(name, titles[name], filling, *(_mean(proof, name, filling, way) for way in ("deletion", "insertion")))
         for filling in proof.fillings
         for name in ("map", *proof.controls)
         if proof.of(name, filling)
@@ -173,7 +173,7 @@ def stroke(name: str, width: float) -> dict[str, str]:
     return found | ({"stroke-dasharray": " ".join(f"{each:g}" for each in dashes(name, width))} if DASHES[name] else {})
 
 
-def draw_chart(page: FPDF, drawn: Chart, frame: Frame, at: Point, pen: Pen) -> None:
+def draw_chart(page: FPDF, drawn: Chart, frame: ChartFrame, at: Point, pen: Pen) -> None:
     """Draw axes and curves on a page of a PDF, in its font, with the frame's corner `at` x, y."""
     left, top = at
     foot, right = top + frame.down(0), left + frame.across(0.5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sightglass.export.proof import report as proof_report
-from sightglass.export.proof.chart import INKS, WAYS, Frame, Pen, chart, draw_chart, draw_line
+from sightglass.export.proof.chart import INKS, WAYS, ChartFrame, Pen, chart, draw_chart, draw_line
 
 if TYPE_CHECKING:
     from fpdf import FPDF
@@ -21,7 +21,7 @@ _COLUMNS = (0.15, 0.15, 0.17, 0.16, 0.18, 0.19)
 
 def charts(page: FPDF, proof: Proof) -> None:
     """Draw what hiding and keeping do, side by side below what is on the page."""
-    frame = Frame((page.epw - _GAP) / 2, _TALL, 11, 3, 6, 9)
+    frame = ChartFrame((page.epw - _GAP) / 2, _TALL, 11, 3, 6, 9)
     if page.will_page_break(_TALL):
         page.add_page()
     top = page.get_y()

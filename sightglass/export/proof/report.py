@@ -13,7 +13,7 @@ from sightglass.explain.proof.proof import NEAR
 from sightglass.explain.proof.words import lines, rows
 from sightglass.export.offline_page import data_url
 from sightglass.export.proof import view as proof_view
-from sightglass.export.proof.chart import LINE, WAYS, Chart, Frame, Line, chart, stroke
+from sightglass.export.proof.chart import LINE, WAYS, Chart, ChartFrame, ChartLine, chart, stroke
 from sightglass.export.proof.chart import lines as chart_lines
 from sightglass.export.proof.view import written
 
@@ -28,16 +28,16 @@ ABOUT = (
     "over all seeds and fillings; where the interval is above 0, it is no accident. A score with \u2248 was not "
     "measured but lies between two that were."
 )
-_FRAME = Frame(460, 250, 58, 14, 10, 44)
+_FRAME = ChartFrame(460, 250, 58, 14, 10, 44)
 _WIDTHS = {True: 3.2, False: LINE}
 """Of the map's line and of a control's, in the chart's pixels."""
 
 
 @dataclass(frozen=True)
-class Row:
+class CurveRow:
     """What is said of a curve in numbers."""
 
-    line: Line
+    line: ChartLine
     hidden: str
     """The score with a small share hidden, that of `first_step`."""
     kept: str
@@ -64,7 +64,7 @@ def heads(proof: Proof) -> tuple[str, ...]:
     return f"{share} hidden", f"{share} kept", "mean hidden", "mean kept", "better by", "95 % interval"
 
 
-def rows_of(proof: Proof) -> list[Row]:
+def rows_of(proof: Proof) -> list[CurveRow]:
     """Return a row for the map and for each control, for the first filling.
 
     A difference that does not agree with known causes (`measures.SHOWN`) is left out; the row names its curve.
@@ -72,7 +72,7 @@ def rows_of(proof: Proof) -> list[Row]:
     share = first_step(proof) / proof.map.steps
     own = [line for line in chart_lines(proof) if line.filling == proof.fillings[0]]
     return [
-        Row(
+        CurveRow(
             line,
             written(line.hidden, share),
             written(line.kept, share),
@@ -131,9 +131,9 @@ def data(explanation: Result, index: int) -> Json:
     }
 
 
-def _path(drawn: Chart, line: Line) -> dict[str, str]:
+def _path(drawn: Chart, line: ChartLine) -> dict[str, str]:
     return {"d": f"M{'L'.join(f'{x:.1f} {y:.1f}' for x, y in drawn.points(line, _FRAME))}", **_stroke(line)}
 
 
-def _stroke(line: Line) -> dict[str, str]:
+def _stroke(line: ChartLine) -> dict[str, str]:
     return stroke(line.name, _WIDTHS[line.name == "map"])

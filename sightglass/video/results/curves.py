@@ -29,14 +29,14 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Curve:
+class AnswerCurve:
     """One answer over time: a class of a classifier together with all others it gave, or one object."""
 
     name: str
     points: tuple[Point, ...]
 
 
-def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[Curve, ...]:
+def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[AnswerCurve, ...]:
     """Return the curves of a finished run, the longest first.
 
     `seconds`: the length of the drawn clip, which begins at `start` of the whole one; times are since then.
@@ -62,7 +62,7 @@ def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[Curve, ...
             Point(at / count, score / count, area / mapped if mapped else None)
             for count, at, score, mapped, area in (sums[name][cell] for cell in sorted(sums[name]))
         )
-        found.append(Curve(f"{label} {name}" if name else "its answer", tuple(points)))
+        found.append(AnswerCurve(f"{label} {name}" if name else "its answer", tuple(points)))
     return tuple(found)
 
 

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from sightglass import monitor
 from sightglass.api.app import create
 from sightglass.api.endpoints.openapi import as_openapi_3_0
-from sightglass.api.schemas import Settings
+from sightglass.api.schemas import ApiRules
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import missed
 from sightglass.explain.comparison.models import Comparison
@@ -45,7 +45,7 @@ LOOK = FILE_STYLE
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(create(Settings())) as made:
+    with TestClient(create(ApiRules())) as made:
         yield made
 
 
@@ -283,7 +283,7 @@ def test_it_is_watched_where_that_is_asked_for(client: TestClient, bus: Path, mo
     assert said == {"logged": False, "id": None, "why": [], "words": []}
     formed(client, "explain", bus, NPY, monitor="true")
     assert seen == [("bus.jpg", "api")] * 2
-    with TestClient(create(Settings(monitor=True))) as always:
+    with TestClient(create(ApiRules(monitor=True))) as always:
         assert formed(always, "explain", bus, maps="none").json()["monitor"] == said
         assert formed(always, "explain", bus, maps="none", monitor="false").json()["monitor"] is None
 
@@ -334,7 +334,7 @@ def test_the_description_has_names_examples_keys_and_a_version(client: TestClien
     assert {"Bearer", "Key"} == {*said["components"]["securitySchemes"]}
     # Without a key everybody is answered, and with one all but what reveals nothing.
     assert said["security"] == [{}, {"Bearer": []}, {"Key": []}]
-    locked = create(Settings(key="k")).openapi()
+    locked = create(ApiRules(key="k")).openapi()
     assert locked["security"] == [{"Bearer": []}, {"Key": []}]
     open_ones = {path for path, ways in locked["paths"].items() for way in ways.values() if way.get("security") == []}
     assert open_ones == {

@@ -17,7 +17,7 @@ import uvicorn
 
 from sightglass.api import problems
 from sightglass.api.app import create
-from sightglass.api.schemas import Settings
+from sightglass.api.schemas import ApiRules
 from tests.rooms import sources
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ BLOCK = re.compile(r"^```(?P<kind>sh|python)\n(?P<text>.*?)^```$", re.MULTILINE 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as line:
-        server = uvicorn.Server(uvicorn.Config(create(Settings()), log_level="warning", ws="none"))
+        server = uvicorn.Server(uvicorn.Config(create(ApiRules()), log_level="warning", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [line]}, daemon=True)
         thread.start()
         until = time.monotonic() + 10
@@ -71,7 +71,7 @@ def test_the_table_of_errors_is_the_one_of_the_code() -> None:
 
 
 def test_the_table_of_routes_is_whole() -> None:
-    described = create(Settings()).openapi()["paths"]
+    described = create(ApiRules()).openapi()["paths"]
     named = {path for row in re.findall(r"^\| (`(?:GET|POST) .+?) \|", PAGE, re.MULTILINE)
              for path in re.findall(r"`(?:GET|POST) (\S+)`", row)}  # fmt: skip
     assert named == set(described) - {"/api/problems/{kind}"}

@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from sightglass.api.schemas import Settings
+from sightglass.api.schemas import ApiRules
 from sightglass.api.security import door, sign_in
 from sightglass.api.security.door import Door
 from sightglass.api.security.identity import COOKIE, PEER
@@ -85,7 +85,7 @@ class Nowhere:
 
 def behind() -> Starlette:
     """What stands behind the door: everything Streamlit's would, and the API with its own middleware."""
-    api = middleware.wrap(Starlette(routes=[Route("/api/{path:path}", whoami, methods=["GET", "POST"])]), Settings())
+    api = middleware.wrap(Starlette(routes=[Route("/api/{path:path}", whoami, methods=["GET", "POST"])]), ApiRules())
 
     async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
         await api({**scope, "root_path": ""}, receive, send)

@@ -19,7 +19,7 @@ from sightglass import api
 from sightglass.api import problems, service
 from sightglass.api.app import create
 from sightglass.api.endpoints import negotiation
-from sightglass.api.schemas import Settings
+from sightglass.api.schemas import ApiRules
 from sightglass.api.work_queue import Busy, TooSlow
 from sightglass.common.errors import Cancelled, Problem, WeightsProblem
 from sightglass.models.catalog import available, catalog
@@ -34,7 +34,7 @@ MOST = 300_000
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(create(Settings(max_bytes=MOST))) as made:
+    with TestClient(create(ApiRules(max_bytes=MOST))) as made:
         yield made
 
 
@@ -284,7 +284,7 @@ def test_whatever_the_work_raises(
 
 
 def test_what_takes_too_long_is_stopped(picture: str) -> None:
-    with TestClient(create(Settings(timeout=0.3))) as client:
+    with TestClient(create(ApiRules(timeout=0.3))) as client:
         body = {"image": picture, "model": "demo-cls-s", "method": "occlusion", "masks": 4000}
         told(client.post("/api/explain", json=body), 504, "timeout")
 
@@ -307,21 +307,21 @@ def test_numbers_that_are_not_finite_are_null() -> None:
 def test_settings_that_make_no_sense(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"SIGHTGLASS_API_{name}", value)
     with pytest.raises(Problem):
-        Settings.from_environment()
+        ApiRules.from_environment()
 
 
 def test_settings_come_from_the_environment_and_are_overruled(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("API_KEY", "k"), ("API_MB", "0.5"), ("API_QUEUE", "0"), ("API_MONITOR", "yes")):
         monkeypatch.setenv(f"SIGHTGLASS_{name}", value)
-    found = Settings.from_environment(waiting=3, timeout=None)
-    assert found == Settings(key="k", max_bytes=2**19, waiting=3, monitor=True)
+    found = ApiRules.from_environment(waiting=3, timeout=None)
+    assert found == ApiRules(key="k", max_bytes=2**19, waiting=3, monitor=True)
 
 
 def test_beside_another_application_it_is_made_when_it_is_asked() -> None:
     code = "import sys; from sightglass import api; api.routes(); print({'fastapi', 'torch', 'cv2'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
-    with TestClient(Starlette(routes=api.routes(Settings()))) as client:
+    with TestClient(Starlette(routes=api.routes(ApiRules()))) as client:
         assert client.get("/api/health").json()["status"] == "ok"
         told(client.get("/api/nothing"), 404, "path")
         told(client.get("/predict_with_gradcam"), 405, "method")
@@ -329,7 +329,7 @@ def test_beside_another_application_it_is_made_when_it_is_asked() -> None:
 
 
 def test_below_the_path_of_a_proxy_it_answers_as_at_the_root() -> None:
-    with TestClient(Starlette(routes=api.routes(Settings(key="k"), base="/sight/glass"))) as client:
+    with TestClient(Starlette(routes=api.routes(ApiRules(key="k"), base="/sight/glass"))) as client:
         for base in ("", "/sight/glass"):
             assert client.get(f"{base}/api/health").json()["status"] == "ok"
             # What needs no key is told by the path below /api.

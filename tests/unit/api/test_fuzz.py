@@ -19,7 +19,7 @@ from schemathesis.checks import negative_data_rejection, positive_data_acceptanc
 from schemathesis.generation import GenerationMode  # noqa: E402
 
 from sightglass.api.app import create  # noqa: E402
-from sightglass.api.schemas import Settings  # noqa: E402
+from sightglass.api.schemas import ApiRules  # noqa: E402
 from sightglass.common.errors import ModelProblem  # noqa: E402
 from sightglass.explain import Explainer  # noqa: E402
 
@@ -52,7 +52,7 @@ def _picture(side: int) -> bytes:
 PICTURES = {"image": _picture(40), "other": _picture(23)}
 # Its own list of edge cases, hundreds of them, is for the slow run.
 LISTED = {"phases": {"coverage": {"enabled": False}}}
-app = create(Settings(timeout=SECONDS, model=MODEL))
+app = create(ApiRules(timeout=SECONDS, model=MODEL))
 # A server that is starting answers 503, as it should.
 app.state.readiness.warmed()
 quick = schemathesis.openapi.from_asgi("/api/openapi.json", app, config=SchemathesisConfig.from_dict(LISTED))

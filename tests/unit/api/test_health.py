@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from sightglass.api.app import create
 from sightglass.api.endpoints import readiness
 from sightglass.api.endpoints.readiness import Readiness
-from sightglass.api.schemas import Settings
+from sightglass.api.schemas import ApiRules
 from sightglass.api.server import stopping, uvicorn_internals
 from sightglass.common.errors import WeightsProblem
 from sightglass.common.work import stopping as process
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[TestClient]:
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
     monkeypatch.setattr(process, "_STOPPING", threading.Event())
-    with TestClient(create(Settings())) as made:
+    with TestClient(create(ApiRules())) as made:
         yield made
 
 

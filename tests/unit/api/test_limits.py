@@ -18,11 +18,11 @@ from sightglass.api.app import create
 from sightglass.api.endpoints import negotiation
 from sightglass.api.endpoints.negotiation import LargeResponse
 from sightglass.api.schemas import (
+    ApiRules,
     ClassRequest,
     CompareRequest,
     DetectRequest,
     ExplainRequest,
-    Settings,
     SimilarityRequest,
 )
 from sightglass.common.errors import Cancelled, ImageProblem, TooLarge
@@ -40,7 +40,7 @@ MODEL = "demo-cls-s"
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(create(Settings(model=MODEL))) as made:
+    with TestClient(create(ApiRules(model=MODEL))) as made:
         yield made
 
 
@@ -118,15 +118,15 @@ def test_two_pictures_and_a_map_alone_have_the_same_limit(
 
 def test_no_map_is_kept_as_large_as_the_picture(bus: Path) -> None:
     request = ExplainRequest(image=bus.read_bytes(), top_k=2, overlay=True)
-    made = service.explain(request, Settings(model=MODEL))
-    assert len(service.full_answer(made, request, Settings())["heatmaps"]) == 2
+    made = service.explain(request, ApiRules(model=MODEL))
+    assert len(service.full_answer(made, request, ApiRules())["heatmaps"]) == 2
     service.first_map(made, "image/png", request)
     assert not any("values" in vars(heatmap) for heatmap in made.heatmaps)
 
 
 @pytest.mark.parametrize("kind", ["explain", "class", "detect", "compare", "similarity"])
 def test_who_no_longer_waits_is_drawn_no_more_maps(bus: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    data, settings, cancel, drawn = bus.read_bytes(), Settings(model=MODEL), threading.Event(), []
+    data, settings, cancel, drawn = bus.read_bytes(), ApiRules(model=MODEL), threading.Event(), []
     real = service.encode
 
     def encoded(*given: Any, **named: Any) -> dict[str, str]:

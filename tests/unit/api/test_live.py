@@ -17,7 +17,7 @@ from starlette.websockets import WebSocketDisconnect
 from sightglass.api import routes
 from sightglass.api.app import create
 from sightglass.api.endpoints import live
-from sightglass.api.schemas import Settings
+from sightglass.api.schemas import ApiRules
 from sightglass.api.security.identity import COOKIE, is_still
 from sightglass.common import users
 from sightglass.common.access import passwords, people, policy, visit
@@ -35,7 +35,7 @@ URL = "ws://localhost/api/live"
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(create(Settings())) as made:
+    with TestClient(create(ApiRules())) as made:
         yield made
 
 
@@ -131,7 +131,7 @@ def test_pages_of_other_sites_are_refused_before_the_handshake(client, headers, 
 
 
 def test_where_there_is_a_key_a_page_of_this_server_has_a_ticket():
-    client = TestClient(create(Settings(key="secret")))
+    client = TestClient(create(ApiRules(key="secret")))
 
     def opens(**more: Any) -> bool:
         try:
@@ -243,7 +243,7 @@ def test_only_so_many_watch_at_once(client, monkeypatch):
 def test_the_dashboard_has_it_too_and_no_other_socket(frame):
     from starlette.applications import Starlette
 
-    client = TestClient(Starlette(routes=routes(Settings())))
+    client = TestClient(Starlette(routes=routes(ApiRules())))
     with client.websocket_connect(URL) as socket:
         assert choose(socket, "demo-cls-s")["type"] == "ready"
     with pytest.raises(WebSocketDisconnect), client.websocket_connect("ws://localhost/api/explain"):

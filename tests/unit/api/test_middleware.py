@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.requests import Request
 
-from sightglass.api.schemas import Settings
+from sightglass.api.schemas import ApiRules
 from sightglass.api.server import metrics, middleware
 from sightglass.api.work_queue import Busy
 from sightglass.models import catalog
@@ -78,7 +78,7 @@ def asked(
         named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
         scope = {"type": "http", "method": "POST", "path": f"/api{path}", "root_path": "/api", "query_string": b""}
         scope |= {"server": server, "scheme": scheme, "headers": [(b"host", host.encode()), *named]}
-        settings = Settings(key=key, max_bytes=1000, timeout=1.0)
+        settings = ApiRules(key=key, max_bytes=1000, timeout=1.0)
         await middleware.wrap(app, settings, queue)(scope, stream.__anext__, send)
 
     loops.run(asyncio.wait_for(talk(), 20))
@@ -226,7 +226,7 @@ def test_a_body_that_is_too_long_is_not_taken() -> None:
 
 
 def test_the_limit_that_is_told_is_the_one_that_was_set() -> None:
-    settings = Settings(max_bytes=20 * 2**20)
+    settings = ApiRules(max_bytes=20 * 2**20)
     assert "here, 20 MiB:" in str(middleware.Guard(echo, settings)._too_large())
 
 
@@ -248,7 +248,7 @@ def test_where_the_queue_is_full_no_byte_is_read() -> None:
 
 def test_bodies_of_all_requests_together_are_bounded_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "MAX_BODIES", 2)
-    settings = Settings(max_bytes=1000, timeout=1.0)
+    settings = ApiRules(max_bytes=1000, timeout=1.0)
     front, statuses = middleware.Guard(echo, settings), []
     scope = {"type": "http", "method": "POST", "path": "/api/explain", "headers": []}
 

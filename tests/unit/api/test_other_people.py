@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from sightglass.api import routes
 from sightglass.api.app import create
 from sightglass.api.endpoints import live
-from sightglass.api.schemas import Settings
+from sightglass.api.schemas import ApiRules
 from sightglass.common import users
 from sightglass.common.access import people, policy, rates
 from sightglass.models import catalog
@@ -97,7 +97,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         try:
             for id_, role in ROLES.items():
                 people.add(id_, role)
-            yield create(Settings())
+            yield create(ApiRules())
         finally:
             policy.install(policy.Policy())
 

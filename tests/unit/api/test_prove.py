@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from sightglass.api.app import create
 from sightglass.api.prove import prove_map
-from sightglass.api.schemas import ProveRequest, Settings
+from sightglass.api.schemas import ApiRules, ProveRequest
 from sightglass.common.errors import Cancelled
 from sightglass.explain import Explainer
 from sightglass.explain.proof.measures import without_hidden
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(create(Settings())) as made:
+    with TestClient(create(ApiRules())) as made:
         yield made
 
 
@@ -80,5 +80,5 @@ def test_it_stops_within_a_batch(bus: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Classifier, "run", counted)
     request = ProveRequest(image=bus.read_bytes())
     with pytest.raises(Cancelled):
-        prove_map(request, Settings(), cancel)
+        prove_map(request, ApiRules(), cancel)
     assert len(passes) == 3

@@ -25,7 +25,7 @@ from PIL import Image as Pillow
 
 from sightglass.batch import journal, run, table
 from sightglass.batch.output import Local
-from sightglass.batch.ray_worker import Gate, Plan, Worker, file
+from sightglass.batch.ray_worker import TryGate, Worker, WorkerPlan, file
 from sightglass.batch.worker import Work
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
@@ -244,16 +244,16 @@ def test_without_ray_a_sentence_says_where_it_is(
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+def plan(tmp_path_factory: pytest.TempPathFactory) -> WorkerPlan:
     from sightglass.explain import Explainer
 
     store = Local(tmp_path_factory.mktemp("plan"))
     work = Work(Explainer(MODEL, device="cpu"), {}, 1, store.put, side=64)
     settings = json.loads(json.dumps(work.settings))
-    return Plan(MODEL, {}, 1, VIEWER_STYLE, 64, "cpu", store, settings)
+    return WorkerPlan(MODEL, {}, 1, VIEWER_STYLE, 64, "cpu", store, settings)
 
 
-def test_a_worker_that_is_not_as_the_others_does_nothing(plan: Plan, many: Path) -> None:
+def test_a_worker_that_is_not_as_the_others_does_nothing(plan: WorkerPlan, many: Path) -> None:
     assert plan.work().settings["side"] == 64
     other = {**plan.settings, "recipe": {**plan.settings["recipe"], "weights_sha256": "0" * 64}}
     with pytest.raises(ModelProblem, match=r"would make other maps \(weights_sha256\): install the same version"):
@@ -268,11 +268,11 @@ def test_a_worker_that_is_not_as_the_others_does_nothing(plan: Plan, many: Path)
 
 
 def test_a_gate_that_is_closed_lets_finish_what_was_begun() -> None:
-    gate = Gate()
+    gate = TryGate()
     assert [gate.enter(1), gate.enter(2), gate.enter(1), gate.enter("a.jpg")] == [1, 1, 2, 1]
     assert gate.close() == [1, 2]
     assert [gate.enter(3), gate.enter(2)] == [0, 2]
-    gate = Gate()
+    gate = TryGate()
     gate.enter("a.jpg")
     gate.leave("a.jpg")
     assert gate.enter("a.jpg") == 1

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from sightglass.common import users
-from sightglass.common.work.turns import Line, Turn, Turns
+from sightglass.common.work.turns import Turn, Turns, WaitingLine
 
 SOON = 20.0
 
@@ -68,7 +68,7 @@ def test_people_are_served_in_turn_and_each_knows_how_many_are_before_it() -> No
 
 
 def test_a_line_is_read_in_the_order_in_which_it_is_served() -> None:
-    line, left = Line[str](), 0
+    line, left = WaitingLine[str](), 0
     for one in ("a1", "a2", "a3", "b1", "c1", "c2"):
         line.append(one[0], one)
     line.remove("a2")
@@ -86,7 +86,7 @@ def test_a_line_is_read_in_the_order_in_which_it_is_served() -> None:
 
 
 def test_who_has_most_waiting_spares_the_last_one_for_who_has_less() -> None:
-    line = Line[str]()
+    line = WaitingLine[str]()
     assert not line.spares("b")
     for one in ("a1", "a2", "a3", "c1"):
         line.append(one[0], one)

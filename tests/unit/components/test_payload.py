@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sightglass.common.files.packing import unpacked
-from sightglass.components.viewer import Box, Map, Panel, Scene, pack, replies
+from sightglass.components.viewer import Box, Map, Pane, ViewerScene, pack, replies
 from sightglass.components.viewer.payload import raw_range, scaling
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
@@ -56,7 +56,7 @@ def test_the_payload_follows_picture_and_maps_alone():
     def packed(scale: float = 1, chosen: int = 0, both: bool = True) -> bytes:
         maps = tuple(Map(name, "", ramp(scale), WHOLE, WHOLE) for name in ("a", "b")[: 1 + both])
         boxes = [Box(WHOLE, name, i, chosen=i == chosen) for i, name in enumerate("ab")]
-        return pack(Scene(black, "black", [Panel(), Panel(maps)], boxes))[1]
+        return pack(ViewerScene(black, "black", [Pane(), Pane(maps)], boxes))[1]
 
     assert packed() == packed()
     assert packed(chosen=1) == packed()
@@ -68,12 +68,12 @@ def test_the_payload_follows_picture_and_maps_alone():
 
 def test_a_jpeg_that_fits_is_sent_as_it_came():
     small, large = (np.zeros((10, side, 3), np.uint8) for side in (1600, 1601))
-    assert b"as it came" in pack(Scene(small, "small", [Panel()], file=b"as it came"))[1]
-    assert b"as it came" not in pack(Scene(large, "large", [Panel()], file=b"as it came"))[1]
+    assert b"as it came" in pack(ViewerScene(small, "small", [Pane()], file=b"as it came"))[1]
+    assert b"as it came" not in pack(ViewerScene(large, "large", [Pane()], file=b"as it came"))[1]
 
 
 def test_maps_of_several_layers_bring_their_shared_scale_with_them(picture):
-    head, rest = opened(pack(Scene(picture, "p", [Panel((heat(raw=None, shared=ramp(0.5)), heat()))]))[1])
+    head, rest = opened(pack(ViewerScene(picture, "p", [Pane((heat(raw=None, shared=ramp(0.5)), heat()))]))[1])
     first, second = head["panels"][0]["maps"]
     assert (first["own"], first["shared"], second["own"], second["shared"]) == (0, 1, 2, None)
     steps = np.frombuffer(zlib.decompress(rest[head["sizes"][0] :]), "<u2").reshape(3, 3, 4)
@@ -83,9 +83,9 @@ def test_maps_of_several_layers_bring_their_shared_scale_with_them(picture):
 
 
 def test_one_scale_for_all_reaches_from_the_lowest_to_the_highest_raw_value():
-    panels = [Panel((heat(raw=(0.1, 0.5)),)), Panel((heat(raw=(0.0, 2.0)), heat(raw=None)))]
+    panels = [Pane((heat(raw=(0.1, 0.5)),)), Pane((heat(raw=(0.0, 2.0)), heat(raw=None)))]
     assert raw_range(panels) == (0.0, 2.0)
-    assert raw_range([Panel((heat(raw=None),))]) is None
+    assert raw_range([Pane((heat(raw=None),))]) is None
     gain, offset = scaling(panels[0].maps[0], "shared", 1.0, (0.0, 2.0))
     assert (gain, offset) == pytest.approx((0.2, 0.05))
     assert scaling(panels[0].maps[0], "fixed", 4.0, (0.0, 2.0)) == pytest.approx((0.1, 0.025))
@@ -142,7 +142,7 @@ def test_a_bomb_is_not_inflated():
 
 def test_a_part_comes_as_fine_as_it_is(picture):
     large = np.kron(picture, np.ones((100, 100, 1), np.uint8))
-    scene = Scene(large, "p", [Panel()])
+    scene = ViewerScene(large, "p", [Pane()])
     head, blob = opened(replies.detail(scene, {"picture": "p", "rect": [1000, 500, 3000, 2000], "id": "7"}))
     assert (head["kind"], head["rect"], head["id"]) == ("detail", [1000, 500, 3000, 2000], "7")
     assert Image.open(io.BytesIO(blob)).size == (2000, 1500)
@@ -152,17 +152,17 @@ def test_a_part_comes_as_fine_as_it_is(picture):
     assert max(Image.open(io.BytesIO(blob)).size) == 1234
     for rect in ([0, 0, 7000, 10], [5, 5, 5, 9], ["a", 0, 1, 1], None):
         assert replies.detail(scene, {"picture": "p", "rect": rect}) == b""
-    another = Scene(large, "another", [Panel()])
+    another = ViewerScene(large, "another", [Pane()])
     assert replies.detail(another, {"picture": "p", "rect": [0, 0, 9, 9]}) == replies.detail(scene, 7) == b""
 
 
 def test_a_file_is_what_render_makes_of_the_settings(picture):
-    panels = [Panel((heat("bus"), heat("van", raw=(0.0, 1.0))))]
-    head, blob = opened(replies.file(Scene(picture, "p", panels, name="my bus.jpg"), asked(scale="shared")))
+    panels = [Pane((heat("bus"), heat("van", raw=(0.0, 1.0))))]
+    head, blob = opened(replies.file(ViewerScene(picture, "p", panels, name="my bus.jpg"), asked(scale="shared")))
     expected = paint(picture, Field(ramp(), WHOLE, WHOLE), Style(gain=0.5))
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(blob))), expected)
     assert head["name"] == "my-bus-bus-overlay.png"
-    scene = Scene(picture, "p", panels, name="b.png")
+    scene = ViewerScene(picture, "p", panels, name="b.png")
     head, blob = opened(replies.file(scene, asked() | {"format": "jpg", "choice": 1}))
     assert (head["name"], head["mime"]) == ("b-van-overlay.jpg", "image/jpeg")
     boxed = replies.file(replace(scene, boxes=[Box((5, 5, 50, 30), "bus 90 %")]), asked())
@@ -174,13 +174,13 @@ def test_a_file_is_what_render_makes_of_the_settings(picture):
     [7, {}, asked(mode="<b>"), asked(colormap="none"), asked(alpha="x"), asked(top=0), asked() | {"choice": "a"}],
 )
 def test_a_file_that_cannot_be_is_a_sentence(picture, given):
-    head, _ = opened(replies.file(Scene(picture, "p", [Panel((heat(),))], name="b.png"), given))
+    head, _ = opened(replies.file(ViewerScene(picture, "p", [Pane((heat(),))], name="b.png"), given))
     assert head["kind"] == ("file" if given == asked(top=0) else "sorry")
 
 
 def test_a_file_of_several_panels_is_a_sheet(picture):
-    panels = [Panel((heat("s"),)), Panel((heat("l"),)), Panel(title="nothing")]
-    scene = Scene(picture, "p", panels, name="b.png")
+    panels = [Pane((heat("s"),)), Pane((heat("l"),)), Pane(title="nothing")]
+    scene = ViewerScene(picture, "p", panels, name="b.png")
     _, blob = opened(replies.file(scene, asked()))
     assert Image.open(io.BytesIO(blob)).width > 2 * 60
     beside = replies.file(replace(scene, panels=panels[:1]), asked(layout="beside"))
@@ -191,7 +191,7 @@ def test_a_box_says_only_what_is_not_as_usual():
     black = np.zeros((4, 4, 3), np.uint8)
     corners = ((1.0, 0.0), (2.0, 1.0), (1.0, 2.0), (0.0, 1.0))
     boxes = [Box(WHOLE, "plain"), Box(WHOLE, "odd", 1, tag="?", dashed=True, corners=corners)]
-    payload = pack(Scene(black, "black", [Panel()], boxes))[1]
+    payload = pack(ViewerScene(black, "black", [Pane()], boxes))[1]
     plain, odd = unpacked(payload)[0]["boxes"]
     assert set(plain) == {"xyxy", "label", "index"}
     assert (odd["tag"], odd["dashed"], odd["corners"]) == ("?", True, [list(corner) for corner in corners])

@@ -12,7 +12,7 @@ import pytest
 
 from sightglass.components.session.jobs import presence
 from sightglass.components.session.jobs.background import Status, Watched
-from sightglass.components.session.jobs.presence import EVERY, GRACE, Visit, Watch
+from sightglass.components.session.jobs.presence import EVERY, GRACE, PageVisit, Watch
 from tests.servers import until
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def test_a_connection_that_comes_back_costs_nothing(scene: SimpleNamespace) -> N
 
 
 def test_what_a_page_does_itself_stops_too_and_is_forgotten_at_its_end(scene: SimpleNamespace) -> None:
-    with Visit() as cancel:
+    with PageVisit() as cancel:
         scene.here = False
         scene.watch.look()
         scene.clock.now += GRACE
@@ -88,7 +88,7 @@ def test_what_a_page_does_itself_stops_too_and_is_forgotten_at_its_end(scene: Si
 
 
 def test_nobody_looks_while_nothing_works() -> None:
-    watch, visit = Watch(lambda _: True), Visit()
+    watch, visit = Watch(lambda _: True), PageVisit()
     watch.add(visit, "one")
     thread = watch._thread
     assert thread is not None

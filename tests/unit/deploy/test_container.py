@@ -16,7 +16,7 @@ import yaml
 
 from deploy.grafana import draw
 from sightglass.api.app import create
-from sightglass.api.schemas import Settings as ApiSettings
+from sightglass.api.schemas import ApiRules as ApiSettings
 from sightglass.api.server import metrics
 from sightglass.common.environment import Settings, variable
 from tests import rooms

@@ -23,7 +23,7 @@ from sightglass.export import embedded_recipe
 from sightglass.export.proof import figure as proof_figure
 from sightglass.export.proof import files as proof_files
 from sightglass.export.proof import view as proof_view
-from sightglass.export.proof.chart import LINE, Frame, chart, dashes
+from sightglass.export.proof.chart import LINE, ChartFrame, chart, dashes
 from sightglass.export.report import html as html_report
 from sightglass.export.report import pdf as pdf_report
 from tests.rooms import ROOT
@@ -204,7 +204,7 @@ def test_a_saved_folder_has_the_proof_and_its_recipe_makes_it_again(made: Explan
 
 
 def test_a_chart_has_every_score_at_its_place(proof: Proof) -> None:
-    frame = Frame(100, 50, 10, 10, 5, 5)
+    frame = ChartFrame(100, 50, 10, 10, 5, 5)
     drawn = chart(proof, "kept")
     own = drawn.lines[0]
     assert (own.name, dashes(own.name, 1)) == ("map", [])

@@ -20,11 +20,11 @@ from sightglass.explain import Explainer
 from sightglass.explain.maps.heatmap import scaled
 from sightglass.explain.picture.examples import bundled
 from sightglass.live import message, tickets
-from sightglass.live.answer import Answer, Pin, RawMap
+from sightglass.live.answer import FrameAnswer, Pin, RawMap
 from sightglass.live.choice import choose
-from sightglass.live.follow import PATIENCE, Followed
+from sightglass.live.follow import PATIENCE, FollowedObject
 from sightglass.live.look import Looker
-from sightglass.live.loop import BROKE, Loop, Result
+from sightglass.live.loop import BROKE, FrameResult, Loop
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
 from tests.waits import patience
@@ -102,7 +102,7 @@ def box(index: int, *xyxy: float) -> Prediction:
 
 
 def test_an_object_is_followed_by_overlap_its_own_class_first():
-    followed = Followed((0, 0, 10, 10), 1)
+    followed = FollowedObject((0, 0, 10, 10), 1)
     assert followed.find([box(1, 50, 0, 60, 10), box(1, 2, 0, 12, 10), box(2, 0, 0, 10, 10)]) == 1
     assert followed.box == (2, 0, 12, 10)
     assert followed.find([box(2, 3, 0, 13, 10)]) == 0
@@ -134,7 +134,7 @@ class Slow:
         self.order = [] if order is None else order
         self.begun, self.go = threading.Semaphore(0), threading.Semaphore(0)
 
-    def look(self, data: bytes) -> Answer:
+    def look(self, data: bytes) -> FrameAnswer:
         self.begun.release()
         assert self.go.acquire(timeout=patience(20))
         self.order.append(data)
@@ -142,17 +142,17 @@ class Slow:
             raise ImageProblem("This is no picture: send another.")
         if data == b"bug":
             raise KeyError(data)
-        return Answer((1, 1), (), None, None, False, {})
+        return FrameAnswer((1, 1), (), None, None, False, {})
 
 
 class Inbox:
     def __init__(self) -> None:
-        self.results: queue.Queue[Result] = queue.Queue()
+        self.results: queue.Queue[FrameResult] = queue.Queue()
 
-    def __call__(self, result: Result) -> None:
+    def __call__(self, result: FrameResult) -> None:
         self.results.put(result)
 
-    def wait(self) -> Result:
+    def wait(self) -> FrameResult:
         return self.results.get(timeout=patience(20))
 
 
@@ -256,8 +256,8 @@ def test_an_answer_is_packed_as_the_browser_unpacks_it():
     geometry = Geometry((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
     raw = np.array([[1, -2], [3, 4]], np.float32)
     mapped = RawMap("cat", 0.9, "ok", (raw,), geometry)
-    answer = Answer((4, 4), (Prediction("cat", 3, 0.9),), mapped, None, False, {"model": 1.0})
-    data = message.result(Result(7, answer, "", 2.0, 1))
+    answer = FrameAnswer((4, 4), (Prediction("cat", 3, 0.9),), mapped, None, False, {"model": 1.0})
+    data = message.result(FrameResult(7, answer, "", 2.0, 1))
     (length,) = struct.unpack_from("<I", data)
     head = json.loads(data[4 : 4 + length])
     assert length % 4 == 0
@@ -265,7 +265,7 @@ def test_an_answer_is_packed_as_the_browser_unpacks_it():
     assert head["map"]["shapes"] == [[2, 2]]
     assert head["sizes"] == [16]
     assert np.array_equal(np.frombuffer(data[4 + length :], "<f4").reshape(2, 2), raw)
-    assert json.loads(message.result(Result(8, None, "No."))[4:])["problem"] == "No."
+    assert json.loads(message.result(FrameResult(8, None, "No."))[4:])["problem"] == "No."
 
 
 def test_a_ticket_is_valid_for_a_while(monkeypatch):

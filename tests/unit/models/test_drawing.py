@@ -12,7 +12,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from sightglass.api.app import create
-from sightglass.api.schemas import Settings
+from sightglass.api.schemas import ApiRules
 from sightglass.explain import Explainer
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ KEYS = {"prediction", "confidence", "gradcam_heatmap", "gradcam_overlay"}
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(create(Settings())) as made:
+    with TestClient(create(ApiRules())) as made:
         yield made
 
 

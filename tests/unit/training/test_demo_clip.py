@@ -87,13 +87,15 @@ def test_scenes_are_the_same_bytes_each_time_and_share_nothing_with_training() -
     assert all((s.named[0].colour, s.named[0].shape) in captioned_scenes.NEVER_SEEN for s in map(_rare, range(20)))
 
 
-def _rare(seed: int) -> captioned_scenes.Spec:
+def _rare(seed: int) -> captioned_scenes.CaptionedSpec:
     return captioned_scenes.sample(seed, held_out=True, rare=True)
 
 
 def test_masks_are_what_was_painted() -> None:
     spec = captioned_scenes.example()
-    plain = captioned_scenes.draw(captioned_scenes.Spec((), spec.background, spec.seed, spec.noise, spec.held_out))
+    plain = captioned_scenes.draw(
+        captioned_scenes.CaptionedSpec((), spec.background, spec.seed, spec.noise, spec.held_out)
+    )
     scene = captioned_scenes.draw(spec)
     assert set(scene.masks) == set(NAMES)
     changed = (scene.pixels != plain.pixels).any(2)

@@ -25,7 +25,7 @@ from sightglass.video.clips.clip import About, Clip, Frame
 from sightglass.video.clips.write import film
 from sightglass.video.draw import Painter
 from sightglass.video.looking import Looking
-from sightglass.video.parts import Record, Seen
+from sightglass.video.parts import Seen, Sighting
 from tests.clips import clip, plain, scene
 
 if TYPE_CHECKING:
@@ -294,9 +294,9 @@ def test_memory_does_not_grow_with_the_clip(
 
     still = Settings(every=25, between="hold", labels=False, style=Style(mode="picture"))
 
-    def looked(self: Looking, frames: list[Frame]) -> list[Record]:
+    def looked(self: Looking, frames: list[Frame]) -> list[Sighting]:
         seen = Seen("gear", 9, 0.5, raws=(raw,))
-        return [Record(one.number, one.pts, one.seconds, "gear", 0.5, (seen,)) for one in frames]
+        return [Sighting(one.number, one.pts, one.seconds, "gear", 0.5, (seen,)) for one in frames]
 
     monkeypatch.setattr(Looking, "__call__", looked)
     most = []

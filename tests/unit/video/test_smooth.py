@@ -10,18 +10,18 @@ import pytest
 from sightglass.models.geometry import Geometry
 from sightglass.video import smooth
 from sightglass.video.draw import levels
-from sightglass.video.parts import Record, Seen, load, save
+from sightglass.video.parts import Seen, Sighting, load, save
 from sightglass.video.results.moments import LASTING, clock, moments
 from sightglass.video.smooth import between, smoothed
 
 
-def record(number: int, value: float, *, index: int = 0, seconds: float | None = None) -> Record:
+def record(number: int, value: float, *, index: int = 0, seconds: float | None = None) -> Sighting:
     raws = (np.full((2, 2), value, np.float32),)
     at = number / 25 if seconds is None else seconds
-    return Record(number, number, at, "a", 0.5, (Seen("a", index, 0.5, raws=raws),))
+    return Sighting(number, number, at, "a", 0.5, (Seen("a", index, 0.5, raws=raws),))
 
 
-def values(records: list[Record], tau: float) -> list[float]:
+def values(records: list[Sighting], tau: float) -> list[float]:
     return [float(one.seen[0].raws[0][0, 0]) for one in smoothed(records, tau) if one.seen[0].raws]
 
 
@@ -85,7 +85,7 @@ def test_a_part_comes_back_as_it_was_written(tmp_path) -> None:
     raws = (np.arange(4, dtype=np.float32).reshape(2, 2), np.ones((3, 1), np.float32))
     box = Seen("b", 3, 0.25, (0.1, 1 / 3, 5.0, 6.0), 7, raws)
     loose = Seen("c", 4, 0.11, (1.0, 2.0, 3.0, 4.0))
-    save(tmp_path / "0.npz", [Record(3, 9, 0.12, "", 0.0, (loose, box))])
+    save(tmp_path / "0.npz", [Sighting(3, 9, 0.12, "", 0.0, (loose, box))])
     (back,) = load(tmp_path / "0.npz")
     assert (back.number, back.pts, back.seconds) == (3, 9, 0.12)
     assert back.seen[1].box == box.box

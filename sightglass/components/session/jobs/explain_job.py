@@ -73,7 +73,7 @@ def example(choices: Choices, shared: Callable[..., Run], make: Callable[[dict[s
     return made
 
 
-class Job(Watched[Status]):
+class ExplainJob(Watched[Status]):
     """One slow explanation in a thread of its own."""
 
     def __init__(self, explainer: Explainer, choices: Choices, options: dict[str, Any]) -> None:
@@ -110,7 +110,7 @@ class Running:
     """The session's slow explanation, if any, and how long models took."""
 
     key: Key = ()
-    job: Job | None = None
+    job: ExplainJob | None = None
     timings: dict[str, Timing] = field(default_factory=dict)
     finished: dict[tuple[str, str], Key] = field(default_factory=dict)
     """The last finished explanation of a picture by a model."""
@@ -196,7 +196,7 @@ def _in_thread(
     running = state.of(Running)
     # Nobody stopped it: its browser was away.
     if running.job is None or running.job.abandoned:
-        running.key, running.job = key, Job(explainer, choices, options)
+        running.key, running.job = key, ExplainJob(explainer, choices, options)
     job = running.job
     # Nobody waits for a cancelled thread: it ends before the model's next module.
     partial = job.partial if job.status.share >= WORTH_SHOWING else None

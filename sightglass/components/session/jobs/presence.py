@@ -23,7 +23,7 @@ EVERY = 0.25
 """Seconds between two looks."""
 
 
-class Work(Protocol):
+class PageWork(Protocol):
     """Work for one page."""
 
     def finished(self) -> bool:
@@ -41,12 +41,12 @@ class Watch:
     ) -> None:
         self._connected, self._clock = connected, clock
         self._lock = threading.Lock()
-        self._sessions: weakref.WeakKeyDictionary[Work, str] = weakref.WeakKeyDictionary()
+        self._sessions: weakref.WeakKeyDictionary[PageWork, str] = weakref.WeakKeyDictionary()
         self._left: dict[str, float] = {}
         """When each session that is away was first seen to be."""
         self._thread: threading.Thread | None = None
 
-    def add(self, work: Work, session: str) -> None:
+    def add(self, work: PageWork, session: str) -> None:
         """Stop this work once its session has left."""
         with self._lock:
             self._sessions[work] = session
@@ -81,7 +81,7 @@ class Watch:
 _WATCH = Watch()
 
 
-class Visit:
+class PageVisit:
     """What a page does itself while its browser waits; `cancel` is set once that has gone."""
 
     def __init__(self) -> None:
@@ -106,14 +106,14 @@ class Visit:
 def visit() -> Iterator[threading.Event]:
     """End what the page does in this block at its next pass once its browser has gone, and the page with it."""
     try:
-        with Visit() as cancel, stopped_by(cancel):
+        with PageVisit() as cancel, stopped_by(cancel):
             yield cancel
     except Cancelled:
         # Nobody reads the rest of the page.
         st.stop()
 
 
-def watch(work: Work) -> None:
+def watch(work: PageWork) -> None:
     """Stop this work once the session that starts it has left; does nothing outside of a page."""
     if (context := script_context()) is not None:
         _WATCH.add(work, context.session_id)

@@ -24,14 +24,14 @@ DIGITS = 20
 """Of a picture's SHA-256 in an address: enough that nobody guesses one."""
 
 
-class Named(Protocol):
+class NamedPicture(Protocol):
     """A picture, or what stands for one."""
 
     @property
     def sha256(self) -> str: ...
 
 
-def token(image: Named) -> str:
+def token(image: NamedPicture) -> str:
     """Return what an address calls a picture."""
     return image.sha256[:DIGITS]
 

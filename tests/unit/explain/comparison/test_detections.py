@@ -27,7 +27,7 @@ from sightglass.export import table
 from sightglass.export.caption import inside_boxes
 from sightglass.export.detection_images import every_map, files
 from sightglass.export.embedded_recipe import contents
-from sightglass.models.layers import Stage
+from sightglass.models.layers import ModelStage
 from tests.weights import picture, real
 
 
@@ -205,7 +205,7 @@ def test_a_close_up_stays_in_the_picture_and_is_no_strip():
 
 
 def test_the_backbones_last_stage_of_a_stride():
-    steps = [Stage(str(i), "Conv", (1, 1, 1), stride, (), part) for i, (stride, part) in enumerate(
+    steps = [ModelStage(str(i), "Conv", (1, 1, 1), stride, (), part) for i, (stride, part) in enumerate(
         [(8.0, "backbone"), (8.0, "backbone"), (16.0, "backbone"), (8.0, "neck")])]  # fmt: skip
     assert backbone_at(steps, 8) == "1"
     assert backbone_at(steps, 64) is None

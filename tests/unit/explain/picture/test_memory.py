@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass.explain.picture import memory
-from sightglass.explain.picture.memory import Turns, copied
+from sightglass.explain.picture.memory import MemoryGate, copied
 
 
 @pytest.mark.parametrize("size", [(7, 5), (3000, 1), (1, 3000), (1000, 999)])
@@ -35,7 +35,7 @@ def test_copying_takes_little_more_than_the_copy() -> None:
 
 
 def test_what_does_not_fit_waits_and_what_never_fits_is_admitted_alone() -> None:
-    turns, entered, leave = Turns(10), threading.Event(), threading.Event()
+    turns, entered, leave = MemoryGate(10), threading.Event(), threading.Event()
 
     def large() -> None:
         with turns.take(25):

@@ -11,11 +11,11 @@ from sightglass.explain import Explainer
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image
 from sightglass.explain.whatif.changes import Change, changes, matched, sentence, union
-from sightglass.explain.whatif.edits import Edit, Mark, edited
+from sightglass.explain.whatif.edits import Edit, EditMark, edited
 from sightglass.models.adapter import Prediction
 
-ALL = Mark("rectangle", ((0, 0), (1, 1)))
-PATCH = Mark("patch", ((0, 0), (0.2, 0.2), (0.5, 0.5)))
+ALL = EditMark("rectangle", ((0, 0), (1, 1)))
+PATCH = EditMark("patch", ((0, 0), (0.2, 0.2), (0.5, 0.5)))
 PAINTED = Edit((ALL,))
 
 

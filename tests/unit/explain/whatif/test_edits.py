@@ -11,7 +11,7 @@ from sightglass.common.errors import ImageProblem
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.whatif import edits
-from sightglass.explain.whatif.edits import Edit, Mark, edited, parse
+from sightglass.explain.whatif.edits import Edit, EditMark, edited, parse
 
 RAMP = np.stack(
     [
@@ -24,11 +24,11 @@ RAMP = np.stack(
 PICTURE = Image(RAMP, "ramp.jpg")
 
 
-def rectangle(x0: float, y0: float, x1: float, y1: float) -> Mark:
-    return Mark("rectangle", ((x0, y0), (x1, y1)))
+def rectangle(x0: float, y0: float, x1: float, y1: float) -> EditMark:
+    return EditMark("rectangle", ((x0, y0), (x1, y1)))
 
 
-def covered(marks: list[Mark], *, keep: bool = False, picture: Image = PICTURE) -> np.ndarray:
+def covered(marks: list[EditMark], *, keep: bool = False, picture: Image = PICTURE) -> np.ndarray:
     return edited(picture, Edit(tuple(marks), "grey", keep)).hidden
 
 
@@ -51,7 +51,7 @@ def test_a_rectangle_covers_the_pixels_between_its_corners_in_any_order():
 def test_a_brush_covers_what_lies_within_half_its_width_of_its_path():
     side, size, path = 400, 0.1, ((0.2, 0.3), (0.7, 0.45), (0.6, 0.8))
     picture = Image(np.zeros((side, side, 3), np.uint8))
-    mask = covered([Mark("brush", path, size)], picture=picture)
+    mask = covered([EditMark("brush", path, size)], picture=picture)
     rows, columns = np.mgrid[:side, :side] + 0.5
 
     def distance(a: tuple[float, float], b: tuple[float, float]) -> np.ndarray:
@@ -67,7 +67,7 @@ def test_a_brush_covers_what_lies_within_half_its_width_of_its_path():
 
 def test_a_touch_of_the_brush_is_a_disc():
     picture = Image(np.zeros((300, 500, 3), np.uint8))
-    mask = covered([Mark("brush", ((0.5, 0.5),), 0.2)], picture=picture)
+    mask = covered([EditMark("brush", ((0.5, 0.5),), 0.2)], picture=picture)
     rows, columns = np.nonzero(mask)
     # A share of the longer side: 100 pixels wide.
     assert mask.sum() == pytest.approx(math.pi * 50**2, rel=0.04)
@@ -82,7 +82,7 @@ def test_what_is_kept_is_the_opposite_and_nothing_painted_keeps_all():
 
 
 def test_a_patch_is_copied_from_the_picture_uncovers_what_it_lies_on_and_ends_at_the_border():
-    patch = Mark("patch", ((0, 0), (0.25, 0.5), (0.5, 0.5)))
+    patch = EditMark("patch", ((0, 0), (0.25, 0.5), (0.5, 0.5)))
     made = edited(PICTURE, Edit((rectangle(0.5, 0, 1, 1), patch), "grey"))
     expected = RAMP.copy()
     expected[:, 20:] = 128
@@ -93,12 +93,12 @@ def test_a_patch_is_copied_from_the_picture_uncovers_what_it_lies_on_and_ends_at
     np.testing.assert_array_equal(covered([patch, rectangle(0.5, 0, 1, 1)]), box(0, 20, 20, 40))
     # What is kept is the patch, where nothing was painted.
     np.testing.assert_array_equal(covered([patch], keep=True), ~box(10, 20, 20, 30))
-    cut = edited(PICTURE, Edit((Mark("patch", ((0.5, 0.5), (1, 1), (-0.25, -0.25))),)))
+    cut = edited(PICTURE, Edit((EditMark("patch", ((0.5, 0.5), (1, 1), (-0.25, -0.25))),)))
     assert not cut.hidden.any()
     expected = RAMP.copy()
     expected[:5, :10] = RAMP[15:20, 30:40]
     np.testing.assert_array_equal(cut.image.pixels, expected)
-    away = edited(PICTURE, Edit((Mark("patch", ((0, 0), (0.5, 0.5), (1.5, 1.5))),)))
+    away = edited(PICTURE, Edit((EditMark("patch", ((0, 0), (0.5, 0.5), (1.5, 1.5))),)))
     assert away.image is PICTURE
 
 
@@ -133,13 +133,13 @@ def test_an_in_fill_continues_what_surrounds_it_and_never_shows_what_is_hidden()
 
 
 def test_an_edit_makes_the_same_pixels_each_time_and_says_what_it_did():
-    marks = (Mark("brush", ((0.1, 0.2), (0.8, 0.9)), 0.1), rectangle(0.5, 0.1, 0.9, 0.3))
+    marks = (EditMark("brush", ((0.1, 0.2), (0.8, 0.9)), 0.1), rectangle(0.5, 0.1, 0.9, 0.3))
     for fill in edits.FILLS:
         one, other = (edited(Image(RAMP, "ramp.jpg"), Edit(marks, fill)).image for _ in range(2))
         assert one.sha256 == other.sha256 != PICTURE.sha256
         assert one.name == "ramp-edited.png"
         assert one.notes == other.notes and edits.FILLS[fill] in one.notes[-1]
-    moved = edited(PICTURE, Edit((Mark("patch", ((0, 0), (0.2, 0.2), (0.6, 0.6))),))).image
+    moved = edited(PICTURE, Edit((EditMark("patch", ((0, 0), (0.2, 0.2), (0.6, 0.6))),))).image
     assert moved.notes == ("A patch of this picture was moved.",)
     grey = Image(np.full((8, 8, 3), 128, np.uint8))
     assert edited(grey, Edit((rectangle(0, 0, 1, 1),), "grey")).image is grey
@@ -149,7 +149,7 @@ def test_an_edited_picture_keeps_its_size_where_it_is_a_line_or_large():
     for shape in ((1, 1), (1, 700), (700, 1), (900, 1300)):
         picture = Image(np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8))
         for fill in edits.FILLS:
-            marks = (Mark("brush", ((0.2, 0.2), (0.6, 0.6)), 0.2),)
+            marks = (EditMark("brush", ((0.2, 0.2), (0.6, 0.6)), 0.2),)
             assert edited(picture, Edit(marks, fill)).image.pixels.shape == (*shape, 3)
     assert max(edits.blurred(picture).shape) == edits.SIDE
 
@@ -170,8 +170,8 @@ def test_what_a_browser_sends_is_read_as_it_was_drawn():
         "fill": "linear",
         "keep": True,
     }
-    brush = Mark("brush", ((0.1, 0.2), (0.3, 0.4)), 0.1)
-    patch = Mark("patch", ((0, 0), (0.5, 0.5), (0.2, 0.2)))
+    brush = EditMark("brush", ((0.1, 0.2), (0.3, 0.4)), 0.1)
+    patch = EditMark("patch", ((0, 0), (0.5, 0.5), (0.2, 0.2)))
     assert parse(given) == Edit((brush, rectangle(0, 0, 1, 1), patch), "linear", True)
 
 

@@ -26,7 +26,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
 from sightglass.models import catalog
 from sightglass.models.adapter import Target
-from sightglass.models.families.http_service import Endpoint, load
+from sightglass.models.families.http_service import HttpDetector, load
 from sightglass.models.spec import EndpointTable, ModelSpec, WeightsTable
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def spec(url: str, labels: tuple[str, ...] = (), **table: Any) -> ModelSpec:
     return replace(made, endpoint=EndpointTable(url, **table))
 
 
-def found(adapter: Endpoint, pixels: np.ndarray[Any, Any] | None = None) -> list[Any]:
+def found(adapter: HttpDetector, pixels: np.ndarray[Any, Any] | None = None) -> list[Any]:
     given = adapter.prepare(np.full((80, 100, 3), 200, np.uint8) if pixels is None else pixels, "trained")
     outputs = adapter.run(given.tensor)
     return adapter.decode(outputs, given.geometry, top_k=5, confidence=0.25, iou=0.7)

@@ -12,7 +12,7 @@ from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.evidence.survey import survey
 from sightglass.models.adapter import Prediction
 from sightglass.models.adapters.detector import Detector
-from sightglass.models.layers import Layer, Stage
+from sightglass.models.layers import Layer, ModelStage
 from tests.built import built
 
 
@@ -57,9 +57,9 @@ def test_stages_are_the_graph_that_the_model_runs() -> None:
     adapter = built("yolo11n-seg")
     stages = adapter.stages(layers_of("yolo11n-seg"))
     assert [stage.path for stage in stages] == [f"model.{index}" for index in range(24)]
-    assert stages[0] == Stage("model.0", "Conv", (16, 320, 320), 2.0, (), "backbone")
-    assert stages[12] == Stage("model.12", "Concat", (384, 40, 40), 16.0, ("model.11", "model.6"), "neck")
-    assert stages[23] == Stage("model.23", "Segment", None, None, ("model.16", "model.19", "model.22"), "head")
+    assert stages[0] == ModelStage("model.0", "Conv", (16, 320, 320), 2.0, (), "backbone")
+    assert stages[12] == ModelStage("model.12", "Concat", (384, 40, 40), 16.0, ("model.11", "model.6"), "neck")
+    assert stages[23] == ModelStage("model.23", "Segment", None, None, ("model.16", "model.19", "model.22"), "head")
     assert [stage.part for stage in stages].count("backbone") == 11
     # Each step reads what comes before it, and its kind is what is there.
     for index, stage in enumerate(stages):
@@ -76,7 +76,7 @@ def test_a_step_that_returns_several_maps_or_words_is_drawn_without_a_shape() ->
 def test_classifiers_are_drawn_too() -> None:
     adapter = built("yolo11n-cls", "classify")
     stages = adapter.stages(layers_of("yolo11n-cls", "classify"))
-    assert stages[9] == Stage("model.9", "C2PSA", (256, 7, 7), 32.0, ("model.8",), "backbone")
+    assert stages[9] == ModelStage("model.9", "C2PSA", (256, 7, 7), 32.0, ("model.8",), "backbone")
     assert stages[-1].part == "head"
     assert adapter.presets(layers_of("yolo11n-cls", "classify")) == {}
     assert adapter.alias("-2") == "model.9"
