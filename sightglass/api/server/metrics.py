@@ -80,7 +80,7 @@ class _CurrentState(Collector):
 def _memory() -> Iterator[Metric]:
     """Yield what each cache, and the process, holds and may hold; a cache that was not made yet holds nothing."""
     cache = sys.modules.get("sightglass.explain.evidence.cache")
-    held = cache.held() if cache else {}
+    held = cache.count_cached_bytes() if cache else {}
     bytes_, limits = (
         GaugeMetricFamily(f"sightglass_memory_{name}", text, labels=("part",))
         for name, text in (("bytes", "Bytes that a cache holds."), ("limit_bytes", "Bytes that it may hold."))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sightglass.common import logs
+from sightglass.common import logs, users
 from sightglass.common.errors import SettingProblem
 from sightglass.components import streamlit_internals
 
@@ -40,7 +40,7 @@ def test_each_line_is_an_object_with_the_request_it_is_about(written: Lines) -> 
     log = logging.getLogger("sightglass.of_a_test")
     with logs.working_on("abc"):
         log.info("explained %s", "a\nb", extra={"milliseconds": 1.5})
-        thread = threading.Thread(target=logs.carried(lambda: log.info("in a thread")))
+        thread = threading.Thread(target=users.carried(lambda: log.info("in a thread")))
         thread.start()
         thread.join()
     try:
