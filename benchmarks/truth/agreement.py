@@ -10,7 +10,8 @@ import numpy as np
 
 from benchmarks.report import grid
 from benchmarks.timing import SEED
-from sightglass.explain.proof.measures import MEASURES, SHOWN
+from benchmarks.truth.numbers import MEASURES
+from sightglass.explain.proof.measures import SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.image import Image
     from sightglass.history import History
 
-COUNT = 3
-
 
 @dataclass
 class ExampleMaking:

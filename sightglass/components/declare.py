@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -14,24 +15,26 @@ from sightglass.common.files.packing import packed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from streamlit.components.v2.types import ComponentRenderer
 
     from sightglass.common.files import Json
 
 
-def declare(name: str, script: Path, *, html: str | None = None, styles: Sequence[str] = ()) -> ComponentRenderer:
+def declare(
+    name: str, beside: str | Path, *, script: str = "", html: str | None = None, styles: Sequence[str] = ()
+) -> ComponentRenderer:
     """Return what draws a component; the files are read when it is drawn for the first time.
 
-    `script` has the default export, and its HTML and CSS are beside it. `styles`: more CSS, for what some components
-    have in common. What draws it takes `data`, packed or to be packed.
+    `NAME.js`, or `SCRIPT.js`, has the default export; it, its HTML and CSS are in the folder of the file `beside`.
+    `styles`: more CSS, for what some components have in common. What draws it takes `data`, packed or to be packed.
     """
+    path = Path(beside).with_name(f"{script or name}.js")
 
     def draw(*, data: Any = None, **more: Any) -> Any:
         # In a dict Streamlit would look for tables, and import pandas to do so.
         data = packed(data) if isinstance(data, dict) else data
-        return _registered(name, script, html, tuple(styles))(data=data, **more)
+        return _registered(name, path, html, tuple(styles))(data=data, **more)
 
     return draw
 

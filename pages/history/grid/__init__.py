@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightglass.components.declare import declare, no_callback, packed_by_content
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _HTML = '<div class="component grid" role="list"></div>'
-_component = declare("history_grid", Path(__file__).with_name("grid.js"), html=_HTML)
+_component = declare("history_grid", __file__, script="grid", html=_HTML)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ done, whichever request brings it.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KEY = "deck-board"
-_component = declare("deck_board", Path(__file__).with_name("board.js"), html='<div class="component board"></div>')
+_component = declare("deck_board", __file__, script="board", html='<div class="component board"></div>')
 
 
 @dataclass(frozen=True)

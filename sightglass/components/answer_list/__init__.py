@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -13,7 +12,7 @@ from sightglass.components.declare import declare, no_callback
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_component = declare("answer_list", Path(__file__).with_name("answer_list.js"))
+_component = declare("answer_list", __file__)
 
 
 @dataclass(frozen=True)

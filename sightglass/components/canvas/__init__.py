@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -31,7 +30,7 @@ NAME = "drawing.png"
 PLAIN: Paper = "black on white"
 """The colours for a model that does not name its own."""
 _COLOURS = {"white": "#ffffff", "black": "#000000"}
-_component = declare("canvas", Path(__file__).with_name("canvas.js"))
+_component = declare("canvas", __file__)
 
 
 @dataclass

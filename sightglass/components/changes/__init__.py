@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightglass.components.declare import declare
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.whatif.changes import Change
 
-_component = declare("changes", Path(__file__).with_name("changes.js"))
+_component = declare("changes", __file__)
 
 
 def changes(found: Sequence[Change], *, key: str) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sightglass.components.declare import declare
 
 HOT = "{hot}"
 """Placeholder in a sentence for whatever looks hot in the viewer: a colour, or the inside of lines."""
 
-_component = declare("headline", Path(__file__).with_name("headline.js"), html="<h2></h2>")
+_component = declare("headline", __file__, html="<h2></h2>")
 
 
 def headline(text: str, *, key: str, hot: str = "Yellow") -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -33,7 +32,7 @@ KEY = "live"
 HEIGHT = 520
 STILL = 960
 """Pixels of the longer side of a picture of the clip."""
-_component = declare("live", Path(__file__).with_name("live.js"), styles=("sliders.css",))
+_component = declare("live", __file__, styles=("sliders.css",))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ const LONGEST_RETRY = 8_000;
  */
 
 /** @type {Clock} */
-export const CLOCK = {
+const CLOCK = {
   now: () => performance.now(),
   after: (ms, call) => setTimeout(call, ms),
   cancel: (timer) => clearTimeout(/** @type {number} */ (timer)),

@@ -7,7 +7,6 @@ depends on the picture and on when the record was opened, not on the marks since
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files.packing import packed
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
 
-_component = declare("markup", Path(__file__).with_name("markup.js"))
+_component = declare("markup", __file__)
 
 
 @dataclass(frozen=True)

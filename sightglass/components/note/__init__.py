@@ -7,7 +7,6 @@ does not wait for.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.components.declare import declare
@@ -15,7 +14,7 @@ from sightglass.components.declare import declare
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_component = declare("note", Path(__file__).with_name("note.js"))
+_component = declare("note", __file__)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LAYOUT = Path(__file__).with_name("layout.css").read_text("utf-8")
-_component = declare("page_title", Path(__file__).with_name("page_title.js"), html="<h1></h1>")
+_component = declare("page_title", __file__, html="<h1></h1>")
 
 
 def page_title(text: str, *, links: Sequence[str] = ()) -> None:

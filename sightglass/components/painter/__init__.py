@@ -8,7 +8,6 @@ replaces an older one that waits.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -30,7 +29,7 @@ Corners = tuple[float, float, float, float]
 KEY = "painter"
 MOST = 12
 """Pictures whose edits a session keeps; the oldest are dropped first."""
-_component = declare("painter", Path(__file__).with_name("painter.js"))
+_component = declare("painter", __file__)
 
 
 @dataclass

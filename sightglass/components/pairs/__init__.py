@@ -6,7 +6,6 @@ Nothing here reruns the page: maps, best matches and the similarity of every two
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightglass.common.style import DEFAULTS
@@ -25,7 +24,7 @@ _WORDS = {
     "product": {"both": "For and against", "upper": "For", "low": "Lowers the score", "high": "Raises it"},
 }
 """What the signs of a map are called, by what it explains."""
-_component = declare("pairs", Path(__file__).with_name("pairs.js"))
+_component = declare("pairs", __file__)
 
 
 def pairs(found: Similarity, texts: tuple[str, str], line: str, *, key: str, height: int = 496) -> None:

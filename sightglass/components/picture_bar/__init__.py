@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 KEY = "picture-bar"
 BAYS = f"{KEY}-bays"
 _FAILED = '[data-testid="stFileChipIconError"]'
-_component = declare("picture_bar", Path(__file__).with_name("picture_bar.js"))
+_component = declare("picture_bar", __file__)
 
 
 @dataclass(frozen=True)

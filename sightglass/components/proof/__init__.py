@@ -6,14 +6,11 @@ as they are computed.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sightglass.common.files import Json
 from sightglass.components.declare import declare
 
-_HERE = Path(__file__).parent
-_component = declare("proof", Path(__file__).with_name("proof.js"))
-_channel = declare("proof_channel", Path(__file__).with_name("proof_channel.js"))
+_component = declare("proof", __file__)
+_channel = declare("proof_channel", __file__)
 
 
 def draw(payload: bytes, curves: Json, *, key: str) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.viewer import SETTINGS, Look
 
-_component = declare("view_files", Path(__file__).with_name("view_files.js"))
+_component = declare("view_files", __file__)
 
 
 def view_settings(key: str, *, quiet: bool = False) -> Look:

@@ -6,7 +6,6 @@ Nothing in it reruns the page but the button that opens the frame in sight on an
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightglass.components.declare import declare
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from sightglass.video.results.curves import AnswerCurve
     from sightglass.video.results.moments import Moment
 
-_component = declare("timeline", Path(__file__).with_name("timeline.js"))
+_component = declare("timeline", __file__)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import streamlit as st
 
@@ -12,7 +11,7 @@ from sightglass.components.declare import declare
 from sightglass.components.glossary import TERMS
 from sightglass.components.session import state
 
-_component = declare("tour", Path(__file__).with_name("tour.js"))
+_component = declare("tour", __file__)
 
 
 @dataclass(frozen=True)

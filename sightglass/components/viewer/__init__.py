@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -44,10 +43,9 @@ Look = Mapping[str, bool | float | str]
 SETTINGS = (*STYLE, "zoom")
 """Names in the address of what a link carries of a view."""
 
-_HERE = Path(__file__).parent
-_component = declare("viewer", Path(__file__).with_name("viewer.js"), styles=("sliders.css",))
-_text_channel = declare("text_channel", Path(__file__).with_name("text_channel.js"))
-_request_channel = declare("request_channel", Path(__file__).with_name("request_channel.js"))
+_component = declare("viewer", __file__, styles=("sliders.css",))
+_text_channel = declare("text_channel", __file__)
+_request_channel = declare("request_channel", __file__)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ export function paintStroke({ mask, w, h }, from, to, radius) {
 }
 
 /** @param {Painted} painted @param {[number, number, number, number]} changed cells to colour anew */
-export function tint({ mask, w, picture }, [left, top, right, bottom]) {
+function tint({ mask, w, picture }, [left, top, right, bottom]) {
   const across = right - left, down = bottom - top;
   if (across < 1 || down < 1) return;
   const part = new ImageData(across, down);

@@ -150,7 +150,7 @@ export class PanelView {
 }
 
 /** @param {import("./scenes.js").Answer[]} answers @param {(index: number) => void} choose */
-export function answerList(answers, choose) {
+function answerList(answers, choose) {
   const list = make("ol", "answers");
   list.append(...answers.map(({ label, score, map }, i) => {
     const words = make("span", "label", label), number = make("span", "score", score === null ? "" : percent(score));

@@ -10,10 +10,11 @@ import pytest
 from benchmarks.report import with_section
 from benchmarks.truth import agreement
 from benchmarks.truth.agreement import ALL, Agreement, ranks, spearman
+from benchmarks.truth.numbers import MEASURES
 from benchmarks.truth.proved import ProvedMap
 from sightglass.explain.maps.statistics import Agreement as Alike
 from sightglass.explain.proof.curves import Curve, Trace
-from sightglass.explain.proof.measures import MEASURES, SHOWN
+from sightglass.explain.proof.measures import SHOWN
 from sightglass.explain.proof.proof import Proof
 
 
