@@ -21,7 +21,6 @@ from screen import (
     ROOT,
     asked,
     at_rest,
-    fits,
     go_to,
     headline,
     new_page,
@@ -197,33 +196,6 @@ def test_a_slow_method_shows_progress_and_stops_at_once(visit, measured):
     page.get_by_text("ScoreCAM was stopped").wait_for()
     measured["Stop → stopped"] = time.perf_counter() - start
     page.screenshot(path=ARTEFACTS / "stopped.png")
-
-
-LONG = "They disagree: small and medium say minibus, and the large one says trolleybus."
-
-
-@pytest.mark.parametrize(("width", "height", "scheme"), [(1440, 900, "dark"), (1024, 768, "light"), (390, 844, "dark")])
-def test_no_screen_is_wider_than_its_window(visit, server: str, width: int, height: int, scheme: str):
-    page = visit(viewport={"width": width, "height": height}, color_scheme=scheme)
-    for path in ("/", "/topk", "/compare"):
-        if path != "/":
-            page.goto(server + path)
-        picture = page.locator(CANVAS).first
-        picture.wait_for()
-        settled(page)
-        fits(page)
-        name = path.strip("/") or "explore"
-        page.screenshot(path=ARTEFACTS / f"{name}-{width}-{scheme}.png", full_page=width < 800)
-        if width < 800:
-            continue
-        last = page.get_by_test_id("stTopNavSection").nth(4).bounding_box()
-        assert last["x"] + last["width"] < width
-        before = picture.bounding_box()
-        # Two of them beside the list of answers.
-        assert path != "/" or before["width"] > 235
-        # A sentence of two lines pushes nothing down.
-        headline(page).evaluate("(node, words) => { node.textContent = words; }", LONG)
-        assert picture.bounding_box()["y"] == before["y"]
 
 
 @pytest.mark.parametrize(

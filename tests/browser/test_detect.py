@@ -15,15 +15,11 @@ from PIL import Image
 from playwright.sync_api import expect
 from screen import (
     ARTEFACTS,
-    HEIGHT,
     asked,
     at_rest,
-    fits,
     headline,
     new_page,
-    serious,
     settled,
-    still,
     until,
     until_changed,
 )
@@ -216,26 +212,3 @@ def test_a_photo_is_explained_and_kept(camera: Browser, server: str, kept: Path)
     dialog.get_by_text("Open", exact=True).first.click()
     dialog.get_by_role("button", name="All photos").first.wait_for()
     page.screenshot(path=ARTEFACTS / "detect-kept.png")
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (1024, "light"), (390, "dark")])
-def test_the_screen_is_never_wider_than_its_window(browser: Browser, server: str, width: int, scheme: str):
-    for lens in ("one", "layers"):
-        page = opened(
-            browser,
-            f"{server}/{SCENE}&lens={lens}",
-            viewport={"width": width, "height": 900 if width > 800 else 844},
-            color_scheme=scheme,
-        )
-        fits(page)
-        page.screenshot(path=ARTEFACTS / f"detect-{lens}-{width}-{scheme}.png")
-        page.close()
-
-
-@pytest.mark.parametrize("lens", ["one", "layers"])
-def test_nothing_keeps_anybody_out(browser: Browser, server: str, lens: str):
-    page = opened(browser, f"{server}/{SCENE}&lens={lens}", viewport={"width": 1440, "height": HEIGHT})
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        still(page)
-        assert serious(page, colours=scheme == "dark") == [], scheme
