@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import zlib
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from sightglass.components.picture_bar import KEY, Desk
 from sightglass.components.session import signed_in, state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.page import script
+from sightglass.explain.methods import rise
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -67,12 +69,20 @@ def shown(app: AppTest) -> Shown:
     return Shown(head, [values(item, "own") for item in items], shared)
 
 
+def wait_for_work() -> None:
+    """Wait for what works aside, at most a second: a page that is drawn meanwhile would only slow it."""
+    end = time.monotonic() + 1
+    for thread in list(background._RUNNING):
+        thread.join(max(0.0, end - time.monotonic()))
+    time.sleep(0.02)
+
+
 def rerun_until(app: AppTest, true: Callable[[], object], seconds: float = 30.0) -> AppTest:
     """The page, run again and again until something is so, as the browser does while work goes on aside."""
     end = time.monotonic() + patience(seconds)
     while not true():
         assert time.monotonic() < end, texts(app)
-        time.sleep(0.25)
+        wait_for_work()
         app.run()
     return app
 
@@ -135,6 +145,25 @@ def _nothing_works_on() -> Iterator[None]:
         module, _, cache = name.rpartition(".")
         if module in sys.modules:
             getattr(sys.modules[module], cache).clear()
+
+
+@pytest.fixture
+def masks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Sixteen masks for (D-)RISE: the first come at once, the others when the test calls this."""
+    release, passes = threading.Event(), rise._masked_passes
+
+    def held(evidence: Any, sums: Any, score: Any, report: Callable[[int], None]) -> Iterator[int]:
+        for done in passes(evidence, sums, score, report):
+            yield done
+            while not release.wait(0.02):
+                # Raises once it is stopped.
+                report(done)
+
+    monkeypatch.setattr(rise, "_masked_passes", held)
+    monkeypatch.setattr(rise, "SECONDS", 0.0)
+    monkeypatch.setenv("SIGHTGLASS_MASKS", "16")
+    yield release.set
+    release.set()
 
 
 EXAMPLES = (

@@ -23,7 +23,7 @@ from sightglass.pages.batch import views
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
 from sightglass.pages.batch.source import Source
 from tests.conftest import PERSONS
-from tests.pages.conftest import act, session, texts
+from tests.pages.conftest import act, session, texts, wait_for_work
 from tests.waits import patience
 
 SCREEN = "pages/batch/page.py"
@@ -53,7 +53,7 @@ def finished(app):
     """Run until the job is done."""
     until = time.monotonic() + patience(90)
     while not session(app, Batch).job.finished() and time.monotonic() < until:
-        time.sleep(0.1)
+        wait_for_work()
     return app.run()
 
 
@@ -61,7 +61,7 @@ def explained(app):
     """Run until the bundled pictures are."""
     until = time.monotonic() + patience(90)
     while app.markdown[0].value.startswith("## Explaining") and time.monotonic() < until:
-        time.sleep(0.1)
+        wait_for_work()
         app.run()
     return app
 

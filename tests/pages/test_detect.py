@@ -23,7 +23,7 @@ from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
 from sightglass.models.checkpoints import weights
 from sightglass.models.layers import ModelStage
-from tests.pages.conftest import act, received, rerun_until, session, shown, texts
+from tests.pages.conftest import act, received, rerun_until, session, shown, texts, wait_for_work
 from tests.waits import patience
 from tests.weights import real, weight
 
@@ -355,22 +355,17 @@ def test_a_file_of_a_box_has_its_number_and_boxes_are_drawn_or_not(page, monkeyp
     assert any(path.name.endswith("_detection.jpg") for path in tmp_path.iterdir())
 
 
-def test_an_unfinished_map_is_not_taken_along(page, monkeypatch, tmp_path):
-    monkeypatch.setenv("SIGHTGLASS_MASKS", "1500")
+def test_an_unfinished_map_is_not_taken_along(page, masks, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
     app = page(SCREEN, **ADDRESS, method="drise")
     session(app, snapshots.Photos).to_save = session(app, ChosenBox).of[0]
-    seen, end = set(), time.monotonic() + patience(90)
-    while time.monotonic() < end and "whole" not in seen:
-        app.run()
+    rerun_until(app, lambda: "This map is not finished" in texts(app))
+    for kept in (False, True):
         assert not app.exception
-        kept, part = snapshots.saved_photos(tmp_path), "This map is not finished" in texts(app)
-        seen.add("part" if part else "whole" if shown(app).maps else "none")
         assert "Photos" in offered(app)
-        assert ("Save" in offered(app)) == ("Export" in offered(app)) == bool(kept)
-        assert bool(kept) == ("whole" in seen)
-        time.sleep(0.4)
-    assert {"part", "whole"} <= seen
+        assert ("Save" in offered(app)) == ("Export" in offered(app)) == bool(snapshots.saved_photos(tmp_path)) == kept
+        masks()
+        rerun_until(app, lambda: shown(app).maps and "This map is not finished" not in texts(app))
 
 
 def test_a_slow_method_is_made_for_one_box(page):
@@ -438,7 +433,7 @@ def whole(app):
     """Once the map that is made aside is finished."""
     end = time.monotonic() + patience(90)
     while session(app, Running).job and time.monotonic() < end:
-        time.sleep(0.25)
+        wait_for_work()
         app.run()
     assert session(app, Running).job is None
     assert not app.exception and not app.error
@@ -451,8 +446,7 @@ def chosen(app) -> str:
     return str(data["rows"][data["chosen"]]["label"])
 
 
-def test_a_missing_box_gets_its_map_by_a_slow_method(page, monkeypatch):
-    monkeypatch.setenv("SIGHTGLASS_MASKS", "1000")
+def test_a_missing_box_gets_its_map_by_a_slow_method(page, masks):
     scene = example("scene 1")
     result = Explainer("demo-s")(scene, maps=False, per="detection")
     missing = result.missing((60, 60, 60, 60))
@@ -465,6 +459,7 @@ def test_a_missing_box_gets_its_map_by_a_slow_method(page, monkeypatch):
     assert missing.words in texts(app)
     assert "Stop" in [button.label for button in app.button]
     assert (chosen(app), app.query_params["ask"]) == (name, "60,60")
+    masks()
     whole(app)
     assert (chosen(app), app.query_params["ask"]) == (name, "60,60")
     assert "box" not in app.query_params

@@ -25,7 +25,7 @@ from sightglass.explain.phrases import percent
 from sightglass.history import History, Mark
 from sightglass.pages.history import files, grid
 from sightglass.pages.history.annotations import AnnotatedRecord
-from tests.pages.conftest import ROOT, received, session, shown, texts
+from tests.pages.conftest import ROOT, received, session, shown, texts, wait_for_work
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def exampled(page, store):
     app, until = page(SCREEN), time.monotonic() + patience(90)
     assert app.markdown[0].value == "## Nothing saved yet: making three examples"
     while "making" in app.markdown[0].value and time.monotonic() < until:
-        time.sleep(0.1)
+        wait_for_work()
         app.run()
     assert not app.exception and not app.error
     return app

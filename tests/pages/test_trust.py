@@ -27,7 +27,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.history import History
 from sightglass.pages.trust import job, parts
 from tests.conftest import PERSONS
-from tests.pages.conftest import headline, session, texts
+from tests.pages.conftest import headline, session, texts, wait_for_work
 from tests.waits import patience
 
 SCREEN = "pages/trust/page.py"
@@ -58,7 +58,7 @@ def until(app: AppTest, words: str) -> None:
     while words not in texts(app):
         assert not app.exception and not app.error
         assert time.monotonic() < end, texts(app)
-        time.sleep(0.2)
+        wait_for_work()
         app.run()
 
 

@@ -23,7 +23,7 @@ from sightglass.video import Settings, runner
 from sightglass.video.clips.clip import Clip
 from sightglass.video.results.curves import curves
 from tests.clips import clip, scene
-from tests.pages.conftest import received, session, texts
+from tests.pages.conftest import received, session, texts, wait_for_work
 from tests.waits import patience
 
 SCREEN = "pages/video/page.py"
@@ -60,7 +60,7 @@ def test_a_first_visit_shows_the_bundled_clip_explained(page: Any) -> None:
     app = page(SCREEN, model="demo-cls-s")
     until = time.monotonic() + patience(90)
     while "as an example" in app.markdown[0].value and time.monotonic() < until:
-        time.sleep(0.2)
+        wait_for_work()
         app.run()
     assert not app.exception and not app.error
     assert app.markdown[0].value == "## A short clip explained: now drop your own"
