@@ -1,11 +1,13 @@
 // Make elements of HTML and SVG, and change their text.
 
 /**
+ * A button submits nothing.
  * @template {keyof HTMLElementTagNameMap} Kind @param {Kind} kind
  * @param {string} [name] of its class @param {string} [words] @param {(Node|string)[]} [inside]
  */
 export function make(kind, name = "", words = "", inside = []) {
   const node = document.createElement(kind);
+  if (kind === "button") node.setAttribute("type", "button");
   if (name) node.className = name;
   if (words) node.textContent = words;
   node.append(...inside);

@@ -8,6 +8,7 @@ class Node {
   parts = {};
   attributes = {};
   classList = { toggle() {} };
+  append() {}
   querySelector(selector) {
     return (this.parts[selector] ??= new Node());
   }

@@ -37,7 +37,6 @@ function mount(root, signal) {
     const label = make("label", "pick", "", [box]), node = make("div", "tile", "", [open, label]);
     node.dataset.id = tile.id;
     node.setAttribute("role", "listitem");
-    open.type = "button";
     open.title = tile.about;
     if (picture.length) {
       const url = URL.createObjectURL(blobOf(picture));

@@ -20,7 +20,7 @@ const FIELDS = ["title", "sentence", "notes"];
 
 /** @param {string} sign @param {string} label @param {string} className @param {(event: Event) => void} [press] */
 function iconButton(sign, label, className, press) {
-  const node = Object.assign(make("button", className, "", [icon(sign)]), { type: "button", title: label });
+  const node = Object.assign(make("button", className, "", [icon(sign)]), { title: label });
   node.setAttribute("aria-label", label);
   if (press) node.addEventListener("click", press);
   return node;
@@ -93,7 +93,7 @@ function rowOf(row, picture, limits, hands) {
     event.stopPropagation();
     hands.move(row.id, by, handle);
   });
-  const play = Object.assign(make("button", "thumb"), { type: "button", title: "Present from this slide" });
+  const play = Object.assign(make("button", "thumb"), { title: "Present from this slide" });
   play.setAttribute("aria-label", "Present from this slide");
   play.addEventListener("click", () => hands.act("play", row.id));
   if (picture.length) play.append(Object.assign(make("img"), { src: URL.createObjectURL(blobOf(picture)), alt: "", decoding: "async" }));

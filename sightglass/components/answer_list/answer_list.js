@@ -1,6 +1,7 @@
 // A list to choose from. The choice is shown at once, here and in the viewer; Python is told afterwards.
 
 import { broadcast, component, find, onBroadcast } from "../../browser/component.js";
+import { make } from "../../browser/elements.js";
 
 /** Rows from which the list scrolls. */
 const LONG = 8;
@@ -44,8 +45,7 @@ function mount(root, signal) {
 
   /** @param {Row} item @param {number} index */
   function rowOf({ label, share, text }, index) {
-    const button = document.createElement("button");
-    button.type = "button";
+    const button = make("button");
     button.innerHTML = '<span class="label"></span><span class="text"></span><span class="bar"><i></i></span>';
     find(button, ".label").textContent = button.title = label;
     find(button, ".text").textContent = text;

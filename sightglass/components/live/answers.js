@@ -1,6 +1,7 @@
 // What the model says of the frame on the screen, as rows with bars; a click on one follows it. How fast frames come.
 
 import { find } from "../../browser/component.js";
+import { make, write } from "../../browser/elements.js";
 import { percent } from "./screen.js";
 
 /** @typedef {import("./link.js").Answer} Answer */
@@ -70,20 +71,15 @@ export class Answers {
       const chosen = where === null ? map?.label === label && said.findIndex((one) => one.index === index) === place : where === place;
       const [name, number, track] = /** @type {HTMLElement[]} */ ([...row.children]);
       if (name.textContent !== label) name.textContent = row.title = label;
-      const words = percent(score);
-      if (number.textContent !== words) number.textContent = words;
+      write(number, percent(score));
       /** @type {HTMLElement} */ (track.firstElementChild).style.width = `${100 * score}%`;
       row.setAttribute("aria-pressed", String(chosen));
     });
   }
 
   #row() {
-    const row = Object.assign(document.createElement("button"), { type: "button" }), item = document.createElement("li");
-    const parts = ["name", "number", "track"].map((name) => Object.assign(document.createElement("span"), { className: name }));
-    parts[2].append(document.createElement("i"));
-    row.append(...parts);
-    item.append(row);
-    this.list.append(item);
+    const row = make("button", "", "", [make("span", "name"), make("span", "number"), make("span", "track", "", [make("i")])]);
+    this.list.append(make("li", "", "", [row]));
     return row;
   }
 }

@@ -1,6 +1,7 @@
 // Arrows, circles and text over a picture. Python is told of each step at once; it saves it and redraws nothing.
 
 import { component, find, onResize } from "../../browser/component.js";
+import { make } from "../../browser/elements.js";
 import { Board } from "./board.js";
 import { INKS } from "./figure.js";
 import { wireKeys, wirePointer } from "./hand.js";
@@ -12,8 +13,7 @@ const INK_NAMES = { accent: "Teal ink", light: "White ink", dark: "Black ink" };
 
 /** @param {string} group @param {string} value @param {string} title @param {string} face HTML of ours */
 function choice(group, value, title, face) {
-  const label = document.createElement("label");
-  label.className = "choice";
+  const label = make("label", "choice");
   label.title = title;
   label.innerHTML = `<input type="radio" name="${group}" value="${value}"><span class="face">${face}</span>`;
   find(label, "input").setAttribute("aria-label", title);

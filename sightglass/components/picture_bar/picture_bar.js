@@ -1,7 +1,7 @@
 // The bar over a page that explains one picture: upload, the examples and the session's own pictures, camera, canvas.
 
 import "../session/url_state.js";
-import { component, find } from "../../browser/component.js";
+import { component, find, keepStored, stored } from "../../browser/component.js";
 import { Camera } from "./camera.js";
 import { Intake } from "./intake.js";
 import { Places } from "./places.js";
@@ -126,13 +126,9 @@ class Bar {
   /** Ask for the pictures that this tab had before it was loaded again. @param {Item[]} items @param {boolean} first */
   #remember(items, first) {
     const own = items.filter((item) => item.own).map(({ id }) => id);
-    try {
-      const before = /** @type {string[]} */ (JSON.parse(sessionStorage.getItem(STORE) ?? "[]"));
-      if (first && before.some((id) => !own.includes(id))) this.#act("restore", before);
-      sessionStorage.setItem(STORE, JSON.stringify(own));
-    } catch {
-      // Private windows may forbid storage: then only the chosen picture comes back, from the address.
-    }
+    const before = /** @type {string[]} */ (Object.values(stored(sessionStorage, STORE)));
+    if (first && before.some((id) => !own.includes(id))) this.#act("restore", before);
+    keepStored(sessionStorage, STORE, own);
   }
 }
 

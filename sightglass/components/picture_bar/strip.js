@@ -1,6 +1,8 @@
 // A row of small pictures to choose from, which scrolls sideways where they do not fit. One stop of the Tab key: the arrow
 // keys move within it.
 
+import { icon, make } from "../../browser/elements.js";
+
 /** @typedef {{id: string, name: string, image: string, own: boolean}} Item  `image`: a data URL, empty where there is none */
 
 const KEYS = ["ArrowLeft", "ArrowRight", "Home", "End"];
@@ -89,13 +91,10 @@ export class Strip {
 
 /** @param {Item} item */
 function thumbnail({ id, name, image }) {
-  const made = document.createElement("button");
-  Object.assign(made, { type: "button", className: "thumb", title: name });
+  const face = image ? Object.assign(new Image(), { src: image, alt: name, draggable: false }) : make("span", "word", name);
+  const mark = icon("check"), made = make("button", "thumb", "", [face, mark]);
+  mark.classList.add("mark");
+  made.title = name;
   made.dataset.id = id;
-  if (image) made.append(Object.assign(new Image(), { src: image, alt: name, draggable: false }));
-  else made.append(Object.assign(document.createElement("span"), { className: "word", textContent: name }));
-  const mark = Object.assign(document.createElement("span"), { className: "icon mark", textContent: "check" });
-  mark.setAttribute("aria-hidden", "true");
-  made.append(mark);
   return made;
 }

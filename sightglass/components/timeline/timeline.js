@@ -31,7 +31,6 @@ function timeOf(key, time, { seconds, rate, moments }) {
 /** @param {Moment} moment @param {(time: number) => void} jump */
 function itemOf(moment, jump) {
   const button = make("button");
-  button.type = "button";
   button.innerHTML = '<span class="icon" aria-hidden="true"></span><span class="time"></span><span class="words"></span>';
   find(button, ".icon").textContent = ICONS[moment.kind] ?? "flag";
   find(button, ".time").textContent = clock(moment.seconds);

@@ -2,6 +2,7 @@
 
 import { component, find, keepStored, stored } from "../../browser/component.js";
 import { foldDrawer, NARROW } from "../../browser/drawer.js";
+import { make } from "../../browser/elements.js";
 
 /** In localStorage that it was shown, in sessionStorage the step of one that is not over. */
 const NAME = "sightglass-tour";
@@ -108,8 +109,7 @@ class Tour {
 
   /** @param {string} name */
   #term(name) {
-    const term = document.createElement("button");
-    Object.assign(term, { type: "button", className: "term", textContent: name });
+    const term = make("button", "term", name);
     term.setAttribute("aria-describedby", "tour-meaning");
     const shows = () => {
       this.meaning.textContent = this.#data.terms[name];
