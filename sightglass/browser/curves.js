@@ -117,6 +117,18 @@ export function markAt(svg, share, frame, kind) {
   svg.append(svgElement("line", { class: kind, x1: x, x2: x, y1: frame.top, y2: frame.height - frame.bottom }));
 }
 
+/**
+ * Mark a share in a chart instead of the one before, with dots on curves.
+ * @param {SVGElement} svg @param {number} share @param {Frame} frame @param {number} top @param {Record<string, number>} scores there, by the curves' names
+ */
+export function moveMark(svg, share, frame, top, scores) {
+  svg.querySelectorAll(".at, circle").forEach((node) => node.remove());
+  markAt(svg, share, frame, "at");
+  for (const [name, score] of Object.entries(scores)) {
+    svg.append(svgElement("circle", { class: name, cx: across(share, frame), cy: down(score, top, frame), r: 5 }));
+  }
+}
+
 /** @param {number} top @param {"hidden"|"kept"} way @param {Frame} frame */
 function axes(top, way, frame) {
   const nodes = [], rows = Math.round(top / unitOf(top)), y0 = down(0, top, frame);

@@ -1,11 +1,11 @@
 // The panel that proves a map. Everything here follows the slider in the same frame: no pass and no rerun is behind it.
 
 import { blobOf, broadcast, component, find, onBroadcast, onceAFrame, onResize } from "../../browser/component.js";
-import { make, svgElement, write } from "../../browser/elements.js";
+import { make, write } from "../../browser/elements.js";
 import { layOut } from "../../browser/canvas.js";
 import { fitted } from "../../browser/geometry.js";
 import { Composer } from "../../browser/compose.js";
-import { across, down, drawCurves, markAt, percent, sampleOf, scoreAt, stepAt, writtenAt } from "../../browser/curves.js";
+import { drawCurves, markAt, moveMark, percent, sampleOf, scoreAt, stepAt, writtenAt } from "../../browser/curves.js";
 
 /**
  * @typedef {import("../../browser/curves.js").Curve} Curve
@@ -113,11 +113,10 @@ class Panel {
   /** Mark the slider's place in the chart, and the pointer's. */
   #mark() {
     const frame = this.#frame, share = this.#share;
-    this.chart.querySelectorAll(".at, .pointed, circle").forEach((node) => node.remove());
+    this.chart.querySelectorAll(".pointed").forEach((node) => node.remove());
     if (this.#pointed !== null) markAt(this.chart, this.#pointed / this.#steps, frame, "pointed");
-    markAt(this.chart, share, frame, "at");
     const [first] = this.#curves, score = first ? scoreAt(first[this.#way], share) : null;
-    if (score !== null) this.chart.append(svgElement("circle", { cx: across(share, frame), cy: down(score, this.#top, frame), r: 5 }));
+    moveMark(this.chart, share, frame, this.#top, score === null ? {} : { map: score });
   }
 
   /** Write each curve's value at the pointer, or else at the slider. */

@@ -3,7 +3,7 @@
 import { make, svgElement, write } from "../../browser/elements.js";
 import { layOut } from "../../browser/canvas.js";
 import { Composer } from "../../browser/compose.js";
-import { across, down, drawCurves, markAt, percent, sampleOf, stepAt, valueOf } from "../../browser/curves.js";
+import { drawCurves, moveMark, percent, sampleOf, stepAt, valueOf } from "../../browser/curves.js";
 import { fillings, orderOf } from "./hiding.js";
 
 /** @typedef {import("./scenes.js").SceneProof} SceneProof @typedef {import("../../browser/curves.js").Curve} Curve */
@@ -79,7 +79,7 @@ export class ProofView {
 
   /** @param {number} share @param {boolean} keeps */
   show(share, keeps) {
-    const way = keeps ? "kept" : "hidden", now = percent(share), frame = this.#frame;
+    const way = keeps ? "kept" : "hidden", now = percent(share);
     this.slider.value = String(Math.round(20 * share));
     this.slider.setAttribute("aria-valuetext", now);
     write(this.named, keeps ? `Only the hottest ${now} kept` : `The hottest ${now} hidden`);
@@ -89,11 +89,7 @@ export class ProofView {
       write(/** @type {HTMLElement} */ (figure.querySelector("b")), `${this.proof.label} ${percent(valueOf(this.curves[i][way], share))}`);
       write(/** @type {HTMLElement} */ (figure.lastElementChild), `with ${what} ${way}`);
     });
-    this.chart.querySelectorAll(".at, circle").forEach((node) => node.remove());
-    markAt(this.chart, share, frame, "at");
-    for (const curve of this.curves) {
-      this.chart.append(svgElement("circle", { class: curve.name, cx: across(share, frame), cy: down(valueOf(curve[way], share), this.#top, frame), r: 5 }));
-    }
+    moveMark(this.chart, share, this.#frame, this.#top, Object.fromEntries(this.curves.map((curve) => [curve.name, valueOf(curve[way], share)])));
     const key = [share, keeps].join();
     if (!this.#composer || key === this.#drawn) return;
     this.#drawn = key;

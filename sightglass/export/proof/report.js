@@ -2,21 +2,13 @@
 // It follows report/html.js in one script.
 
 import { Composer } from "../../browser/compose.js";
-import { across, down, markAt, percent, valueOf, writtenAt } from "../../browser/curves.js";
-import { svgElement } from "../../browser/elements.js";
+import { moveMark, percent, valueOf, writtenAt } from "../../browser/curves.js";
 
 /* global $, data, decoded, pixels */
 
 function proof(root, given) {
   const slider = $("input[type=range]", root), menu = $("select", root), figures = [...root.querySelectorAll("figure")];
   let composers = [];
-
-  function mark(chart, scores, share) {
-    for (const node of chart.querySelectorAll(".at")) node.remove();
-    markAt(chart, share, given.frame, "at");
-    const [cx, cy] = [across(share, given.frame), down(valueOf(scores, share), given.top, given.frame)];
-    chart.append(svgElement("circle", { class: "at", cx, cy, r: 5 }));
-  }
 
   function draw() {
     const share = Number(slider.value) / given.steps, filling = menu.value, step = Math.round(100 * share);
@@ -26,7 +18,7 @@ function proof(root, given) {
     for (const path of root.querySelectorAll("[data-filling]")) path.toggleAttribute("hidden", path.dataset.filling !== filling);
     figures.forEach((figure, i) => {
       const { way } = figure.dataset, keeps = way === "kept";
-      mark($("svg", figure), own[way], share);
+      moveMark($("svg", figure), share, given.frame, given.top, { map: valueOf(own[way], share) });
       $("figcaption", figure).textContent = keeps ? `Only the hottest ${percent(share)} kept` : `The hottest ${percent(share)} hidden`;
       composers[i]?.draw(step, keeps, filling);
       if (composers[i]) $("canvas", figure).dataset.shown = `${way} ${step} ${filling}`;
