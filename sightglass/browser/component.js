@@ -48,6 +48,18 @@ export function component(selector, mount) {
 }
 
 /**
+ * Return the component of a class, which shows the data of each run.
+ * @template Head @param {string} selector of the root element
+ * @param {new (root: HTMLElement, gone: AbortSignal) => {show: (given: Given<Head>) => unknown}} Class
+ */
+export function componentOf(selector, Class) {
+  return component(selector, (root, gone) => {
+    const made = new Class(root, gone);
+    return (/** @type {Given<Head>} */ given) => void made.show(given);
+  });
+}
+
+/**
  * Return a channel: it passes on what Python sent last, and again when that is asked for.
  * @template {"texts"|"proof"} Name @param {Name} name @param {"ask"|"ask-proof"} ask
  */

@@ -1,7 +1,7 @@
 // A canvas to draw on with fingers, mouse, pen or keys; what is drawn goes to Python while it is drawn.
 
 import { contextOf, density, drawStroke, resize } from "../../browser/canvas.js";
-import { ARROWS, component, find, onResize, onceAFrame } from "../../browser/component.js";
+import { ARROWS, componentOf, find, onResize, onceAFrame } from "../../browser/component.js";
 import { KeyPen, wireHands } from "../../browser/hands.js";
 import { BROWSER, post } from "../../browser/post.js";
 import { Sheet, described, extend } from "./sheet.js";
@@ -179,7 +179,4 @@ class Pad {
   }
 }
 
-export default component(".pad", (root, signal) => {
-  const pad = new Pad(root, signal);
-  return pad.show.bind(pad);
-});
+export default componentOf(".pad", Pad);

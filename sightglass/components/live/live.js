@@ -1,6 +1,6 @@
 // Live: frames of a camera or a clip go to the model one by one, and each is shown with its own map.
 
-import { blobOf, component, find, themeOf } from "../../browser/component.js";
+import { blobOf, componentOf, find, themeOf } from "../../browser/component.js";
 import { bytes } from "../../browser/unpack.js";
 import { listColormaps } from "../viewer/controls.js";
 import { defaults, keep, recalled } from "../viewer/settings.js";
@@ -125,7 +125,4 @@ export class Live {
   }
 }
 
-export default component(".live", (root, gone) => {
-  const live = new Live(root, gone);
-  return live.show.bind(live);
-});
+export default componentOf(".live", Live);

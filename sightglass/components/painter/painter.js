@@ -1,7 +1,7 @@
 // A picture to paint on: the browser shows the edited picture at once, Python explains it as soon as it can.
 
 import { contextOf, density, resize } from "../../browser/canvas.js";
-import { ARROWS, blobOf, component, find, onResize, onceAFrame } from "../../browser/component.js";
+import { ARROWS, blobOf, componentOf, find, onResize, onceAFrame } from "../../browser/component.js";
 import { KeyPen, wireHands } from "../../browser/hands.js";
 import { BROWSER, post } from "../../browser/post.js";
 import { Canvases } from "./canvases.js";
@@ -317,7 +317,4 @@ function frame(paint, [left, top, right, bottom], scale) {
   paint.setLineDash([]);
 }
 
-export default component(".painter", (root, signal) => {
-  const painter = new Painter(root, signal);
-  return painter.show.bind(painter);
-});
+export default componentOf(".painter", Painter);

@@ -1,7 +1,7 @@
 // Two pictures with maps of what makes them similar or different; pointing at a place joins it to its best match.
 
 import { OPACITY } from "../../common/style.js";
-import { ARROWS, blobOf, component, find, fractionOf, keepStored, onResize, onceAFrame, stored, themeOf } from "../../browser/component.js";
+import { ARROWS, blobOf, componentOf, find, fractionOf, keepStored, onResize, onceAFrame, stored, themeOf } from "../../browser/component.js";
 import { svgElement, svgText } from "../../browser/elements.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { differenceGradient } from "../../browser/table.js";
@@ -237,7 +237,4 @@ class Pairs {
   }
 }
 
-export default component(".pairs", (root, signal) => {
-  const pairs = new Pairs(root, signal);
-  return pairs.show.bind(pairs);
-});
+export default componentOf(".pairs", Pairs);

@@ -1,7 +1,7 @@
 // The bar over a page that explains one picture: upload, the examples and the session's own pictures, camera, canvas.
 
 import "../session/url_state.js";
-import { component, find, keepStored, stored } from "../../browser/component.js";
+import { componentOf, find, keepStored, stored } from "../../browser/component.js";
 import { Camera } from "./camera.js";
 import { Intake } from "./intake.js";
 import { Places } from "./places.js";
@@ -132,7 +132,4 @@ class Bar {
   }
 }
 
-export default component(".picture", (root, signal) => {
-  const bar = new Bar(root, signal);
-  return bar.show.bind(bar);
-});
+export default componentOf(".picture", Bar);

@@ -1,6 +1,6 @@
 // The panel that proves a map. Everything here follows the slider in the same frame: no pass and no rerun is behind it.
 
-import { blobOf, broadcast, component, find, onBroadcast, onceAFrame, onResize } from "../../browser/component.js";
+import { blobOf, broadcast, componentOf, find, onBroadcast, onceAFrame, onResize } from "../../browser/component.js";
 import { make, write } from "../../browser/elements.js";
 import { layOut } from "../../browser/canvas.js";
 import { fitted } from "../../browser/geometry.js";
@@ -213,7 +213,4 @@ function rowOf(texts, scope) {
     scope === "col" || !i ? Object.assign(make("th", "", words), { scope }) : make("td", "", words)));
 }
 
-export default component(".proof", (root, signal) => {
-  const panel = new Panel(root, signal);
-  return panel.show.bind(panel);
-});
+export default componentOf(".proof", Panel);

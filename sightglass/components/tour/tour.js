@@ -1,6 +1,6 @@
 // A card in a corner that points at one thing after the other. It covers no control and takes no focus unless asked for.
 
-import { component, find, keepStored, stored } from "../../browser/component.js";
+import { componentOf, find, keepStored, stored } from "../../browser/component.js";
 import { foldDrawer, NARROW } from "../../browser/drawer.js";
 import { make } from "../../browser/elements.js";
 
@@ -150,7 +150,4 @@ class Tour {
   }
 }
 
-export default component(".tour", (root, signal) => {
-  const tour = new Tour(root, signal);
-  return tour.show.bind(tour);
-});
+export default componentOf(".tour", Tour);

@@ -2,9 +2,9 @@
 
 import { find } from "../../browser/component.js";
 import { bytes, unpack } from "../../browser/unpack.js";
-import { mount } from "./stage.js";
+import { Stage } from "./stage.js";
 
 const root = find(document, ".stage"), { head, blobs } = unpack(bytes(/** @type {string} */ (find(document, "#deck").textContent)));
 root.classList.add("alone", "filling");
-mount(root, new AbortController().signal)({ data: head, blobs, setStateValue: () => {}, setTriggerValue: () => {} });
+new Stage(root, new AbortController().signal).show({ data: head, blobs, setStateValue: () => {}, setTriggerValue: () => {} });
 root.focus();

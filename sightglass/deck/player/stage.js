@@ -1,7 +1,7 @@
 // The player of decks: what a person does becomes the next state, and the state is shown.
 
 import { CHOICES } from "../../common/style.js";
-import { byTouch, component, find, onceAFrame, onResize } from "../../browser/component.js";
+import { byTouch, componentOf, find, onceAFrame, onResize } from "../../browser/component.js";
 import { make, write } from "../../browser/elements.js";
 import { gradient } from "../../browser/table.js";
 import { actionOf, belongsTo, HELP } from "./keys.js";
@@ -12,7 +12,6 @@ import { act, begin, reached, stepOf } from "./state.js";
 
 /**
  * @typedef {import("./state.js").State} State @typedef {import("./state.js").Action} Action
- * @typedef {import("../../browser/component.js").Given<import("./scenes.js").DeckHead>} Given
  */
 
 /** Milliseconds after the pointer rested that the bar goes, and after a slider did that a map is drawn finely. */
@@ -169,7 +168,7 @@ export class Stage {
     this.#draw();
   }
 
-  /** @param {Given} run */
+  /** @param {import("../../browser/component.js").Given<import("./scenes.js").DeckHead>} run */
   show({ data, blobs, setStateValue }) {
     this.send = setStateValue;
     const deck = readDeck(data, blobs[0]), given = this.#given, before = this.#state;
@@ -264,10 +263,4 @@ export class Stage {
   }
 }
 
-/** @param {HTMLElement} root @param {AbortSignal} signal */
-export function mount(root, signal) {
-  const stage = new Stage(root, signal);
-  return stage.show.bind(stage);
-}
-
-export default component(".stage", mount);
+export default componentOf(".stage", Stage);
