@@ -16,6 +16,7 @@ from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.heatmap import Heatmap, rescaled
 from sightglass.explain.maps.statistics import Agreement, Statistics, compare, describe, iou
 from sightglass.explain.methods import method as find_method
+from sightglass.explain.methods.rise import budget
 from sightglass.explain.options import RECIPE_OPTIONS, Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.recipe import Recipe, versions
@@ -74,8 +75,6 @@ class Result:
         """Everything `explain.replay` needs to compute the same maps again."""
         resident, masks = self.evidence.resident, self.options.masks
         if self.heatmaps and find_method(self.heatmaps[0].method).family == "mask":
-            from sightglass.explain.methods.rise import budget
-
             masks = masks or budget(self.model.task, self.heatmaps[0].method)
         return Recipe(
             picture_sha256=self.image.sha256,

@@ -9,6 +9,7 @@ from sightglass.common.errors import ImageProblem
 from sightglass.common.files import packaged
 from sightglass.explain.picture.image import Image
 from sightglass.models.demo import captioned_scenes, person_scenes
+from sightglass.models.demo.scenes import draw
 from sightglass.models.demo.showcase import SCENES, SIDE, scene
 
 EXAMPLES = (*packaged.PHOTOGRAPHS, *SCENES, captioned_scenes.EXAMPLE, person_scenes.EXAMPLE)
@@ -21,8 +22,6 @@ def bundled(name: str) -> Image:
     Raises ImageProblem where the package of a photograph is not installed.
     """
     if name in SCENES:
-        from sightglass.models.demo.scenes import draw
-
         return Image.open(draw(scene(name)).pixels, name=f"{name}.png")
     if name == captioned_scenes.EXAMPLE:
         return Image.open(captioned_scenes.draw(captioned_scenes.example(), SIDE).pixels, name=f"{name}.png")

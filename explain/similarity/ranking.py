@@ -16,6 +16,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import find
 from sightglass.explain.similarity.embedding import embedding, mirrored_score
 from sightglass.explain.similarity.similarity import SAME
+from sightglass.models.demo.scenes import draw, sample
 
 if TYPE_CHECKING:
     import threading
@@ -235,8 +236,6 @@ def _persons() -> tuple[Image, ...]:
 
 @cache
 def _scenes() -> tuple[Image, ...]:
-    from sightglass.models.demo.scenes import draw, sample
-
     found: dict[str, Image] = {}
     seed = 0
     while len(found) < SCENES:

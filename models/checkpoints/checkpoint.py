@@ -226,8 +226,6 @@ def module_of(
 
 def digest(module: nn.Module) -> str:
     """Return the sha256 of a module's tensors, for a module that came from no file."""
-    import torch
-
     sha256 = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         sha256.update(name.encode())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -310,8 +311,6 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
 
 def _position_options(net: Any, size: tuple[int, int]) -> Mapping[str, Any]:
     """Return the arguments of `forward` for a ViT that learnt its positions for another size."""
-    from inspect import signature
-
     known = "interpolate_pos_encoding" in signature(net.forward).parameters
     return {"interpolate_pos_encoding": True} if known and sides(net.config.image_size) != tuple(size) else {}
 

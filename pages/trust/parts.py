@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from sightglass.components.session import page, state
+from sightglass.components.session import page, reopen, state
 from sightglass.components.session.markdown import escaped
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import method_matrix, panels, tables
@@ -181,8 +181,6 @@ def _use(explanation: Explanation, best: Cell) -> None:
 
     help = "Choose this method and this layer, and see the map there."
     if method_matrix.use(best, explanation.model, " on Explore", help, leave):
-        from sightglass.components.session import reopen
-
         reopen.go()
 
 

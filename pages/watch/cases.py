@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.components.session import history_store, reopen, state, url_state
@@ -165,8 +166,6 @@ def _tile(chosen: Chosen, entry: Entry) -> None:
 
 def _render_map(monitor: Monitor, entry: Entry) -> bytes:
     """Return a map on a transparent box of one size, so that the rows of the gallery align."""
-    from PIL import Image as Pillow
-
     with Pillow.open(io.BytesIO(monitor.overlay(entry, side=max(BOX)))) as opened:
         made = opened.convert("RGBA")
     made.thumbnail(BOX)
@@ -247,8 +246,6 @@ def _entry(monitor: Monitor, entry: Entry) -> None:
 
 
 def _width(picture: bytes) -> int:
-    from PIL import Image as Pillow
-
     with Pillow.open(io.BytesIO(picture)) as opened:
         return max(80, min(MAX_WIDTH, round(MAX_HEIGHT * opened.width / opened.height)))
 

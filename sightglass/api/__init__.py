@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from starlette.concurrency import run_in_threadpool
 from starlette.routing import Mount, Route
 
 from sightglass.api.security import LEGACY_ROUTES
@@ -39,8 +40,6 @@ class _LazyApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._app is None:
-            from starlette.concurrency import run_in_threadpool
-
             await run_in_threadpool(self._create)
         assert self._app is not None
         # The application's own paths begin with /api, wherever it is mounted.

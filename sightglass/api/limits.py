@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import MAX_PIXELS, ClassRequest
 from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.explain.methods import METHODS, method
+from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
+from sightglass.explain.questions import settings
 
 if TYPE_CHECKING:
     import threading
@@ -32,8 +35,6 @@ def expected_maps(request: Explaining, explainer: Explainer) -> int:
         return int(task == "embed")
     if isinstance(request, ClassRequest):
         return len(request.classes)
-    from sightglass.explain.options import Options
-
     return len(request.targets) or min(request.top_k or Options().top_k, len(request.vocabulary or explainer.labels))
 
 
@@ -60,9 +61,6 @@ def check_size(image: Image, maps: int, pictures: int, advice: str) -> None:
 
 def check_options(request: Explaining, explainer: Explainer) -> None:
     """Raise ModelProblem for an option that this model or the chosen method would ignore."""
-    from sightglass.explain.methods import METHODS, method
-    from sightglass.explain.questions import settings
-
     spec, resident = explainer.model, explainer.resident
     boxes = {name: getattr(request, name, None) for name in ("confidence", "iou", "ratio", "within")}
     idle = [name for name, value in boxes.items() if value not in (None, "picture")]

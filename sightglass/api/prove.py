@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from sightglass.api import service
 from sightglass.api.limits import raise_if_cancelled
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.proof.measures import without_hidden
+from sightglass.export.proof import files as proof_files
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
@@ -18,9 +20,6 @@ if TYPE_CHECKING:
 
 def prove_map(request: ProveRequest, settings: ApiRules, cancel: threading.Event | None = None) -> Json:
     """Return the curves of a map and its controls, as `results.Proved`; raises Cancelled within a batch of a stop."""
-    from sightglass.explain.proof.measures import without_hidden
-    from sightglass.export.proof import files as proof_files
-
     with weights.no_downloads():
         given = service.engine_options(request)
         image = service.open_picture(request.image, request.name, settings)

@@ -19,6 +19,14 @@ from sightglass.common.errors import ImageProblem, ModelProblem, TooLarge
 from sightglass.common.files import Json, npy_bytes, to_json
 from sightglass.common.work.progress import stopped_by
 from sightglass.common.work.turns import QUICK, SLOW
+from sightglass.explain.methods import method
+from sightglass.explain.options import OFFERED
+from sightglass.explain.phrases import plain_text
+from sightglass.explain.picture.decode import kind_of
+from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.planes import KINDS
+from sightglass.export import class_files, comparison_folder, embedded_recipe, result_folder
+from sightglass.models.catalog import compared, detector
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
@@ -32,7 +40,6 @@ if TYPE_CHECKING:
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.picture.image import Image
     from sightglass.explain.questions import Question
     from sightglass.explain.rendering.style import Style
     from sightglass.models.spec import ModelSpec
@@ -72,10 +79,6 @@ def load_explainer(name: str, settings: ApiRules) -> Explainer:
 
 def open_picture(data: bytes, name: str | None, settings: ApiRules) -> Image:
     """Return the picture; raise ApiProblem, 413 if it is too large, 415 if it is no picture, 422 if it is damaged."""
-    from sightglass.explain.picture.decode import kind_of
-    from sightglass.explain.picture.image import Image
-    from sightglass.explain.picture.planes import KINDS
-
     if len(data) > settings.max_bytes:
         words = f"The picture has {len(data):,} bytes and the limit is {settings.max_size}: send a smaller one."
         raise ApiProblem(413, "size", words)
@@ -106,8 +109,6 @@ def explain(
         image = open_picture(request.image, request.name, settings)
         name = request.model or settings.model
         if isinstance(request, DetectRequest):
-            from sightglass.models.catalog import detector
-
             name = request.model or detector()
             if local_model(name).task != "detect":
                 raise ModelProblem(f"{name} draws no boxes: ask /api/explain, or name a detector.")
@@ -132,8 +133,6 @@ def in_turn(
     cancel: threading.Event | None,
 ) -> Explanation:
     """Explain a picture in its turn among those of the dashboard's sessions; raise Cancelled."""
-    from sightglass.explain.methods import method
-
     chosen = explainer.options(given, question).method or explainer.model.method
     with turn(QUICK if method(chosen).quick else SLOW, cancel):
         return explainer(image, cancel=cancel, question=question, **given)
@@ -152,9 +151,6 @@ def turn(turns: Turns, cancel: threading.Event | None) -> Iterator[None]:
 
 def engine_options(request: Explaining | CompareRequest | ProveRequest | SimilarityRequest) -> Json:
     """Return the options of a request that are set, as keyword arguments for an Explainer."""
-    from sightglass.explain.methods import method
-    from sightglass.explain.options import OFFERED
-
     given = {name: value for name in OFFERED if (value := getattr(request, name, None)) not in (None, ())}
     if isinstance(request, ClassRequest):
         given["targets"] = given.pop("classes")
@@ -169,7 +165,6 @@ def compare(request: CompareRequest, settings: ApiRules, cancel: threading.Event
     """Explain one picture with several models, as `python -m sightglass compare` does."""
     from sightglass.explain.comparison.models import Comparison, measure
     from sightglass.explain.comparison.same_target import same_target
-    from sightglass.models.catalog import compared
 
     with weights.no_downloads():
         given = engine_options(request)
@@ -209,8 +204,6 @@ def full_answer(
 ) -> Json:
     """Return everything about an explanation, as `results.Explained` or `results.Detected`."""
     from sightglass.explain.comparison.detections import missed
-    from sightglass.explain.phrases import plain_text
-    from sightglass.export import result_folder
 
     style = style_of(request)
     answer = plain(result_folder.summary(explanation, style))
@@ -229,8 +222,6 @@ def class_answer(
     explanation: Explanation, request: ClassRequest, settings: ApiRules, cancel: threading.Event | None = None
 ) -> Json:
     """Return what speaks for each class, as `results.Classes`."""
-    from sightglass.export import class_files
-
     style = style_of(request)
     found = [
         plain(class_files.class_analysis(explanation, i))
@@ -254,8 +245,6 @@ def comparison_answer(
     comparison: Comparison, request: CompareRequest, settings: ApiRules, cancel: threading.Event | None = None
 ) -> Json:
     """Return the models' predictions and how far their maps agree, as `results.Comparison`."""
-    from sightglass.export import comparison_folder
-
     style, answer = style_of(request), plain(comparison_folder.comparison(comparison))
     for model, explanation in zip(answer["models"], comparison.explanations, strict=True):
         model["heatmaps"] = [
@@ -328,7 +317,6 @@ def _single_map(explanation: Explanation, index: int) -> Explanation:
 def overlay_png(explanation: Explanation, index: int, style: Style, single: Explanation | None = None) -> bytes:
     """Return the picture under one map as a PNG with its recipe; `single`: a copy with that map, if there is one."""
     from sightglass.explain.picture.image import to_png
-    from sightglass.export import embedded_recipe
 
     drawn = (single or _single_map(explanation, index)).overlay(0, colormap=style.colormap, alpha=style.alpha)
     view = embedded_recipe.view_of(explanation, index, colormap=style.colormap, alpha=style.alpha)
@@ -339,7 +327,6 @@ def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes
     """Return the first map: its overlay as `image/png`, or its values. Raises ApiProblem if there is none."""
     if not explanation.heatmaps:
         from sightglass.explain.findings.diagnosis import headline
-        from sightglass.explain.phrases import plain_text
 
         raise ApiProblem(422, "map", plain_text(headline(explanation, "bright")))
     return (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sightglass.api import service
 from sightglass.api.limits import check_size, pictures_per_map, raise_if_cancelled
 from sightglass.common.work.turns import QUICK
+from sightglass.export import similarity_files
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ def compare_pictures(request: SimilarityRequest, settings: ApiRules, cancel: thr
     """Return how similar two pictures are, as `results.Similar`."""
     from sightglass.explain.similarity.ranking import context
     from sightglass.explain.similarity.similarity import similarity
-    from sightglass.export import similarity_files
 
     given = service.engine_options(request)
     with weights.no_downloads():

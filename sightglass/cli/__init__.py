@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sightglass.cli import batch, compare, detect, doctor, image, models, prove, replay, similarity, video
+from sightglass.cli.console import Console
 from sightglass.cli.options import PROGRAM, app, as_called
 from sightglass.cli.records import deck, history, watch
 from sightglass.cli.server import dashboard, serve, users
@@ -157,7 +158,5 @@ def _explained(error: Exception) -> tuple[str, int]:
 
 
 def _fail(sentence: str, code: int, given: Sequence[str]) -> int:
-    from sightglass.cli.console import Console
-
     Console("--json" in given).fail(sentence)
     return code

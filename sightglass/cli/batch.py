@@ -14,6 +14,7 @@ import typer
 
 from sightglass import batch as batch_room
 from sightglass import monitor as monitor_room
+from sightglass.batch import matrix, proofs, table
 from sightglass.batch import report as batch_report
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
@@ -202,8 +203,6 @@ def _run(
 
 def _say_proved(console: Console, folder: Path) -> Json:
     """Print how many maps are better than random places, and which method and layer shows most; return the same."""
-    from sightglass.batch import matrix, proofs, table
-
     rows, found = table.read(folder), matrix.read(folder)
     better, proved = proofs.summed(rows) or (0, 0)
     console.say(f"{proofs.describe_proofs(rows)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -91,8 +92,6 @@ class Console:
         """Print an error that is the whole answer."""
         self.warn(sentence)
         if self.as_json:
-            import json
-
             print(json.dumps({"error": one_line(sentence)}), file=self._stdout)
 
     def warn(self, sentence: str) -> None:

@@ -11,6 +11,7 @@ from sightglass.cli.console import Console
 from sightglass.cli.pictures import extra_files, load_explainer, open_picture, parse_formats
 from sightglass.common.errors import Problem
 from sightglass.explain import phrases
+from sightglass.explain.proof import words
 from sightglass.explain.rendering import style
 from sightglass.export import result_folder
 from sightglass.export.proof import files as proof_files
@@ -64,8 +65,6 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
     The picture's folder gets proof.png with the curves, and proof.json with the numbers and the recipe, from which
     `replay` makes exactly the same curves. The reports of --also carry the proof.
     """
-    from sightglass.explain.proof import words
-
     console, formats = Console(options.json), parse_formats(options.also)
     with console.progress(f"Loading {options.model}") as progress:
         image = open_picture(picture, console)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from sightglass.cli import options as cli
@@ -99,8 +101,6 @@ def replay(
 
 def _report_proof(console: Console, folder: Path, recipe: Recipe, proof: Proof) -> bool | None:
     """Print a proof, and whether proof.json beside the recipe has the same curves; None if it has none of this map."""
-    import json
-
     console.say(phrases.plain_text(proof.sentence))
     try:
         saved = json.loads((folder / proof_files.PROOF).read_text("utf-8"))
@@ -122,8 +122,6 @@ def _changed_versions(recipe: Recipe) -> dict[str, tuple[str, str | None]]:
 
 def read(path: Path) -> Recipe:
     """Return the recipe in a recipe.json or embedded in a file; raise ModelProblem where there is none."""
-    import json
-
     found = None
     try:
         data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
@@ -161,8 +159,6 @@ def _find_picture(path: Path, recipe: Recipe) -> Image | str:
 
 def _compared(folder: Path, recipe: Recipe, explanation: Explanation) -> tuple[bool | None, float | None]:
     """Return whether the saved maps are these, and their largest difference; None without saved maps of this recipe."""
-    import numpy as np
-
     now = result_folder.arrays(explanation)
     try:
         # Another explanation may have overwritten the recipe's.

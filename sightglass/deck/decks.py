@@ -15,6 +15,8 @@ from sightglass.common.errors import Problem
 from sightglass.common.typed_text import line
 from sightglass.deck import thumbnails
 from sightglass.deck.deck import Deck, Removed, Slide, name
+from sightglass.deck.pdf_file import deck_pdf
+from sightglass.deck.pptx_file import deck_pptx
 from sightglass.deck.scene import MAX_NOTES, MAX_SCENES, MAX_SENTENCE, MAX_TITLE, SceneView, payload, scenes
 from sightglass.explain.phrases import NBSP, megabytes
 from sightglass.history.rows import EPOCH, now, read_list
@@ -186,8 +188,6 @@ class Decks:
         Raises Problem for a deck without slides.
         """
         from sightglass.deck.html_file import deck_html
-        from sightglass.deck.pdf_file import deck_pdf
-        from sightglass.deck.pptx_file import deck_pptx
 
         makers = {".html": deck_html, ".pptx": deck_pptx, ".pdf": deck_pdf}
         return makers[kind]([self.scene(slide) for slide in deck.slides], deck.title)

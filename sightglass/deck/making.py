@@ -23,6 +23,7 @@ from sightglass.deck.scene import (
 )
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.export.proof.chart import TITLES
+from sightglass.models.catalog import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,8 +100,6 @@ def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
 
 def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
     """Return the same of a record of the history and its maps, with the selected one, without loading the model."""
-    from sightglass.models.catalog import catalog
-
     spec = catalog().get(record.model)
     chosen = [maps[i] for i in _select_maps(len(maps), record.index)]
     return _panel(

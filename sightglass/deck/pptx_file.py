@@ -34,7 +34,7 @@ from sightglass.deck.layout import (
 )
 from sightglass.deck.layout import chart as describe_chart
 from sightglass.explain.phrases import percent, shortened
-from sightglass.explain.picture.image import to_png
+from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.export.proof.chart import dashes
 
 if TYPE_CHECKING:
@@ -276,8 +276,6 @@ def first_frame(clip: bytes) -> bytes | None:
     """Return the first frame of an MP4 as a JPEG; None where it cannot be decoded."""
     import av
     from av.error import FFmpegError
-
-    from sightglass.explain.picture.image import to_jpeg
 
     try:
         with av.open(BytesIO(clip), "r") as file:

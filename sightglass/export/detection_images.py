@@ -12,6 +12,7 @@ from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.contact_sheet import boxes as draw_boxes
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
+from sightglass.export import embedded_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,8 +41,6 @@ def one_map(explanation: Result, index: int, style: Style = VIEWER_STYLE, *, box
 
 def tagger(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> Callable[[bytes, int], bytes]:
     """Return `embedded_recipe.tagger` for pictures drawn in this style, with or without boxes."""
-    from sightglass.export import embedded_recipe
-
     return embedded_recipe.tagger(
         explanation, mode="overlay", colormap=style.colormap, alpha=style.alpha, even=style.even, boxes=boxes
     )

@@ -18,15 +18,16 @@ import zlib
 from typing import TYPE_CHECKING, Annotated, Literal
 from weakref import WeakKeyDictionary
 
+from PIL import Image as Pillow
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from sightglass.common.errors import ImageProblem
+from sightglass.explain.picture.image import Image, to_lossless
 from sightglass.explain.recipe import Label, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
 
-    from sightglass.explain.picture.image import Image
     from sightglass.explain.result import Result
 
 MAX_TEXT = 2**18
@@ -181,8 +182,6 @@ def carried(image: Image) -> bytes:
     if image.width * image.height > MAX_LOSSLESS:
         return b""
     if image not in _LOSSLESS:
-        from sightglass.explain.picture.image import to_lossless
-
         data, _ = to_lossless(image.pixels)
         _LOSSLESS[image] = data if len(data) <= MAX_PICTURE else b""
     return _LOSSLESS[image]
@@ -190,8 +189,6 @@ def carried(image: Image) -> bytes:
 
 def original(found: Contents) -> Image | None:
     """Return the embedded picture; None where there is none, or not the one of the recipe."""
-    from sightglass.explain.picture.image import Image
-
     if not found.picture:
         return None
     try:
@@ -272,8 +269,6 @@ def _read_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _comment(body: bytes) -> bytes:
     """Return the comment of an EXIF segment, whichever program wrote it."""
-    from PIL import Image as Pillow
-
     exif = Pillow.Exif()
     try:
         exif.load(body)

@@ -25,6 +25,7 @@ from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.rendering import contact_sheet, render
 from sightglass.explain.rendering.style import FILE_STYLE, Style
 from sightglass.export import caption, command, detection_images, embedded_recipe, table
+from sightglass.export.figure import figure
 from sightglass.export.proof import files as proof_files
 
 if TYPE_CHECKING:
@@ -267,8 +268,6 @@ def named_arrays(
 
 
 def map_figure(explanation: Result, index: int, style: Style) -> bytes:
-    from sightglass.export.figure import figure
-
     return figure(explanation, index, colormap=style.colormap, alpha=style.alpha)
 
 

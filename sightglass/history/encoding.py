@@ -14,7 +14,7 @@ from sightglass.explain.picture.image import Image, to_jpeg, to_lossless
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.export.embedded_recipe import Look, view_of
-from sightglass.history import array_codec
+from sightglass.history import array_codec, proofs
 from sightglass.history.records import MapInfo, RecordBody, SavedProof
 from sightglass.history.store import Blob
 
@@ -84,9 +84,6 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
 def _proofs(explanation: Explanation) -> tuple[tuple[SavedProof, ...], tuple[Blob, ...]]:
     if not explanation.proofs:
         return (), ()
-    # Here, since it loads torch.
-    from sightglass.history import proofs
-
     return proofs.encode(explanation.proofs)
 
 

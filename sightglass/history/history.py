@@ -14,7 +14,7 @@ from sightglass.common.door import above
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.explain.rendering.marks import Mark
-from sightglass.history import comparison, encoding, pairs, rows, schema, search
+from sightglass.history import comparison, encoding, export, pairs, proofs, rows, schema, search
 from sightglass.history.records import (
     FilterChoices,
     Order,
@@ -116,7 +116,6 @@ class History:
             record = history.keep_pair(similarity(explainer, "bus.jpg", "zidane.jpg"))
             history.similarity(record).score == record.score
         """
-        # Here, since it loads torch.
         made = pairs.encode(found, context, ranking)
         return self._keep(found.query.image, found.model, found.method, made, note, tags)
 
@@ -177,9 +176,6 @@ class History:
         """Put the proofs of an explanation into the record that was made of it, in place of earlier ones of the same
         maps; synced to the disk when this returns. Raises Problem if the record is gone or damaged, or the limit is
         reached."""
-        # Here, since it loads torch.
-        from sightglass.history import proofs
-
         said, files = proofs.encode(explanation.proofs)
         write = partial(rows.add_proofs, id=id, said=said, proofs=explanation.proofs)
         self.get(id)
@@ -193,9 +189,6 @@ class History:
         """
         if (said := record.proof_of(index)) is None:
             return None
-        # Here, since it loads torch.
-        from sightglass.history import proofs
-
         return proofs.decode(self._store.file(said.file))
 
     def proofs(self, record: Record) -> dict[int, Proof]:
@@ -333,7 +326,6 @@ class History:
     def similarity(self, record: Record) -> Similarity:
         """Return the comparison of a pair as it was saved, bit for bit; raise Problem if a file is damaged or gone, or
         if the record is of one picture."""
-        # Here, since it loads torch.
         if (pair := record.pair) is None:
             raise Problem("This record is of one picture: there is nothing that it was compared with.")
         other = encoding.opened(pair.file, self._store.file(pair.file), pair.name)
@@ -391,9 +383,6 @@ class History:
         """Return the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the
         overlay with the recipe, its proof, and `record.json`; for a pair both pictures and what `similarity` writes;
         for a damaged record `damaged.txt`. Raises Problem for an id that does not exist."""
-        # Here, since it loads torch.
-        from sightglass.history import export
-
         return export.every(
             map(self.get, dict.fromkeys(ids)), self.picture, self.heatmaps, self.similarity, self.proofs
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sightglass.explain.maps import boxes
 from sightglass.explain.maps.statistics import MEANING as OF_MAPS
 from sightglass.explain.maps.statistics import Statistics, describe
 
@@ -209,8 +210,6 @@ def box_numbers(explanation: Explanation, statistics: Statistics) -> BoxNumbers 
     own = explanation.own(0)
     if not own or explanation.heatmaps[0].state != "ok":
         return None
-    from sightglass.explain.maps import boxes
-
     mine = {(p.anchor, p.index) for p in own}
     others = [p for p in explanation.predictions if (p.anchor, p.index) not in mine]
     return boxes.numbers(explanation.heatmaps[0].measured, own, others, statistics.entropy_normalised)

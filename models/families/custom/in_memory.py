@@ -21,8 +21,11 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.models import labels
 from sightglass.models.checkpoints import checkpoint
+from sightglass.models.families import transformers
 from sightglass.models.families.custom import transforms
 from sightglass.models.families.custom.classifier import CustomClassifier, probe
+from sightglass.models.families.timm.networks import preprocessing_of
+from sightglass.models.families.transformers import of_processor
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable
@@ -98,8 +101,6 @@ def _module(spec: ModelSpec, model: nn.Module, transform: Callable[..., Any] | N
         height, width = _tensor(transform, np.zeros((300, 400, 3), np.uint8)).shape[1:]
         known = PreprocessingTable(size=(height, width))
     elif known == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
-        from sightglass.models.families.timm.networks import preprocessing_of
-
         known, why = transforms.keys(preprocessing_of(module)), "as timm's weights of that name"
     sides = known.sides
     seen = probe(module, replace(known, size=min(sides) if sides else None), spec)
@@ -193,8 +194,6 @@ def stated_by(preprocess: Any) -> tuple[PreprocessingTable, Callable[..., Any] |
     if isinstance(preprocess, Preprocessing):
         return transforms.keys(preprocess), None
     if hasattr(preprocess, "image_mean"):
-        from sightglass.models.families.transformers import of_processor
-
         return transforms.keys(of_processor(preprocess.to_dict())), None
     try:
         return transforms.keys(transforms.preprocessing_of(preprocess)), None
@@ -248,8 +247,6 @@ def _without_file(path: Path, spec: ModelSpec) -> Iterator[None]:
 
 
 def _transformers(spec: ModelSpec, model: Any) -> Adapter:
-    from sightglass.models.families import transformers
-
     net: Any = shared_copy(model)
     preprocessing = transformers.usual(net.config).changed(spec.preprocessing)
     sha256, notes = checkpoint.digest(net), _assumed(spec, preprocessing, "as ViTs usually are")

@@ -10,6 +10,7 @@ from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo.scenes import CLASSES, TASKS
 from sightglass.models.families.demo import nets
+from sightglass.models.families.ultralytics.loader import adapt
 from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ def card(name: str) -> Json:
 
 def _adapt(spec: ModelSpec, module: Any, sha256: str) -> Adapter:
     if spec.task == "detect":
-        from sightglass.models.families.ultralytics.loader import adapt
-
         module.args = {"imgsz": TASKS["detect"]}
         return adapt(spec, module, sha256)
     side = TASKS["classify"]

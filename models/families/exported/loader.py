@@ -352,8 +352,6 @@ def _script(path: Path) -> TableDraft:
 
 
 def _opened(path: Path, runtime: Runtime) -> TableDraft:
-    import torch
-
     notes = [f"It is a model for {runtime.kind}."]
     size = runtime.size or (224, 224)
     channels = runtime.channels or 3

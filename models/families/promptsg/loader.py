@@ -21,6 +21,7 @@ from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.embedder import Embedded, Embedder, PreparedAdapter
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
+from sightglass.models.demo import person_scenes
 from sightglass.models.families.promptsg.network import AFTER, BEFORE, TOKENS, Config, PromptSG
 from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.preprocess import Preprocessing
@@ -183,8 +184,6 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
 
 def _draw_persons() -> list[NDArray[np.uint8]]:
     """Draw unrelated persons."""
-    from sightglass.models.demo import person_scenes
-
     return [
         person_scenes.draw(person_scenes.sample(person_scenes.HELD_OUT + 2 * i, 0, held_out=True)).pixels
         for i in range(4)

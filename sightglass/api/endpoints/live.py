@@ -24,6 +24,7 @@ from sightglass.common import users
 from sightglass.common.access import policy
 from sightglass.common.errors import Problem
 from sightglass.live import message, tickets
+from sightglass.live.choice import choose
 from sightglass.live.loop import LOOP
 from sightglass.models.checkpoints import weights
 
@@ -226,7 +227,5 @@ class _Session:
         self._say("ready", **about, labels=list(adapter.labels))
 
     def _chosen(self, name: str | None, method: str | None, options: Json) -> LiveChoice:
-        from sightglass.live.choice import choose
-
         with weights.no_downloads():
             return choose(load_explainer(name or self.settings.model, self.settings), method, options)

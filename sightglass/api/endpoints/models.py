@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Literal
 
@@ -17,6 +18,8 @@ from sightglass.api.endpoints.negotiation import run_queued
 from sightglass.api.problems import KINDS, ApiProblem
 from sightglass.api.schemas import ApiRules
 from sightglass.api.server import metrics
+from sightglass.explain.evidence.layers import layer_choices
+from sightglass.explain.methods import offered
 from sightglass.explain.recipe import VERSION
 from sightglass.models.checkpoints import weights
 
@@ -51,8 +54,6 @@ async def list_models(request: Request) -> Response:
 
 
 def _listed(settings: ApiRules, here: bool | None, task: str | None) -> results.Models:
-    import sys
-
     from sightglass.models.catalog import available, catalog
 
     # No model is loaded before this module, and with it torch, is imported.
@@ -68,8 +69,6 @@ def _listed(settings: ApiRules, here: bool | None, task: str | None) -> results.
             # Another table of that id: somebody else's.
             resident = None
         if resident is not None:
-            from sightglass.explain.methods import offered
-
             methods = [method.id for method in offered(resident)]
         row = {name: getattr(spec, name) for name in ("id", "family", "size", "task", "licence", "source", "method")}
         row |= {"here": there, "download_mb": spec.megabytes, "resident": resident is not None, "methods": methods}
@@ -83,8 +82,6 @@ async def list_layers(request: Request) -> Response:
     settings: ApiRules = request.app.state.settings
 
     def work(cancel: threading.Event) -> results.Layers:
-        from sightglass.explain.evidence.layers import layer_choices
-
         with weights.no_downloads():
             explainer = service.load_explainer(wanted.model, settings)
             found = layer_choices(explainer.resident, every=wanted.every)

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from sightglass.common import memory
 from sightglass.common.memory import budget
+from sightglass.models.catalog import everybodys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,8 +119,6 @@ def explained(model: ModelSpec, method: str) -> None:
 
 def _public(model: ModelSpec) -> str:
     """Return what whoever reads the metrics may know of a model: nothing of one that is somebody's own."""
-    from sightglass.models.catalog import everybodys
-
     return model.id if everybodys(model) else OWN
 
 

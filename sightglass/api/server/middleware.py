@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.cors import CORSMiddleware
 
 from sightglass.api import problems
 from sightglass.api.problems import ApiProblem
@@ -80,8 +81,6 @@ def wrap(app: ASGIApp, settings: ApiRules, queue: WorkQueue | None = None) -> AS
     sites = origins()
     guarded: ASGIApp = Guard(app, settings, sites, queue)
     if sites:
-        from starlette.middleware.cors import CORSMiddleware
-
         guarded = CORSMiddleware(
             guarded,
             allow_origins=sites,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 
+from sightglass.api.server import uvicorn_internals
 from sightglass.common import environment, logs
+from sightglass.common.access import policy
 from sightglass.common.errors import ModelProblem, SettingProblem
 from sightglass.common.memory import budget, small
 from sightglass.common.settings import settings
+from sightglass.models import catalog
 
 LOGGER = logging.getLogger(__name__)
 
@@ -19,10 +22,6 @@ def prepare(host: str | None = "localhost", *, announce: bool = True) -> None:
     there is not. Raises SettingProblem, one sentence for each variable that is malformed, or that names a model that
     does not exist: otherwise the first request to need it would fail; and where uvicorn lacks what is needed of it.
     """
-    from sightglass.api.server import uvicorn_internals
-    from sightglass.common.access import policy
-    from sightglass.models import catalog
-
     environment.check()
     small.prepare()
     try:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
+from sightglass.cli.doctor import checks
 
 
 @cli.verb(
@@ -31,8 +32,6 @@ def doctor(
     downloaded, and nothing outside this machine is contacted unless --connect is given. The exit code is 1 if something
     is broken that Sightglass cannot do without, and 0 otherwise.
     """
-    from sightglass.cli.doctor import checks
-
     console, found = Console(json), []
     chosen = {**checks.ALL, **({checks.reached: "Network"} if connect else {})}
     with console.progress("Checking") as progress:

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from PIL import features
+
 from sightglass.cli.doctor import packages
 from sightglass.cli.doctor.packages import Check, first_line
 from sightglass.common.access import people
 from sightglass.common.errors import Problem
 from sightglass.common.files.packaged import photographs
+from sightglass.common.memory import budget
 from sightglass.common.memory import machine as this_machine
 from sightglass.common.memory.machine import writable
 from sightglass.common.settings import MIB, settings
@@ -61,8 +64,6 @@ MAX_LISTED = 3
 
 def machine() -> Iterator[Check]:
     """Device, memory and cores, with the limits of a container."""
-    from sightglass.common.memory import budget
-
     yield from _device()
     found = this_machine.machine()
     limit = " (limited, as in a container)"
@@ -205,8 +206,6 @@ def _reached(host: str) -> Check:
 
 def media() -> Iterator[Check]:
     """Kinds of pictures and clips that can be read and written."""
-    from PIL import features
-
     lacking = [kind for kind in ("jpg", "zlib", "webp", "libtiff") if not features.check(kind)]
     if lacking:
         yield Check("Media", "Pictures", "limited", f"without {', '.join(lacking)}", "Reinstall Pillow from a wheel.")
@@ -230,7 +229,6 @@ def _codecs(wanted: dict[str, str], known: set[str]) -> tuple[State, str, str]:
 def variables() -> Iterator[Check]:
     """Environment variables of Sightglass."""
     from sightglass.common import environment
-    from sightglass.common.memory import budget
 
     broken, strangers = environment.malformed(), environment.unknown()
     for field, sentence in broken.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tomllib
 import uuid
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -12,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+import numpy as np
 import typer
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.models.toml import file_lock, relative, text_of, with_table
+from sightglass.cli.pictures import load_explainer, report
 from sightglass.common.errors import ImageProblem, ModelProblem, Problem
 from sightglass.common.files import Json, write_file
 from sightglass.common.files.packaged import photographs
@@ -110,8 +113,6 @@ def _inspected(console: Console, path: Path, options: AddOptions, *, asks: bool)
 
 def _settings(texts: Sequence[str]) -> Toml:
     """Return `KEY=VALUE` as a dict; a value that is not TOML is a string."""
-    import tomllib
-
     found: Toml = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -255,8 +256,6 @@ def _temporary_catalog(to: Path, whole: str, id_: str) -> Iterator[None]:
 
 def _try(console: Console, id_: str, image: str | None) -> tuple[Explanation, list[Finding]]:
     """Explain one picture with the model and print that; return it with the findings on its preprocessing."""
-    from sightglass.cli.pictures import load_explainer, report
-
     with console.progress(f"Trying {id_}") as progress:
         explainer = load_explainer(id_, "cpu", progress)
         # A model with an open vocabulary and no classes is tried with some words.
@@ -288,8 +287,6 @@ def _try(console: Console, id_: str, image: str | None) -> tuple[Explanation, li
 
 
 def _random(channels: int, height: int, width: int) -> Image:
-    import numpy as np
-
     numbers = np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
     # `Image.open` would read four channels as a picture with transparency.
     pixels, planes, notes = picture_planes.convert_array(numbers, RANDOM, picture_image.MAX_PIXELS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tomllib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,8 +100,6 @@ def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
 
     Raises ModelProblem where the file cannot be read, or has a table of that id and `force` is not set.
     """
-    import tomllib
-
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
     from tomlkit.items import Table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -151,8 +152,6 @@ def export(
 
     The overlay can be dropped onto the dashboard, or given to `replay`: it opens as the saved view.
     """
-    import zipfile
-
     console, history = Console(json), _history(folder)
     names: list[str] = []
     if out.suffix.lower() == ".zip":

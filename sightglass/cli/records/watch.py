@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -166,8 +166,6 @@ def _entry(entry: Entry) -> Json:
 
 
 def _drift(drift: Drift) -> Json:
-    from dataclasses import asdict
-
     return asdict(drift) | {
         "since": observation.stamp(drift.since) if drift.since else None,
         "until": observation.stamp(drift.until) if drift.until else None,

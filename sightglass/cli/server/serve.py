@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -172,8 +173,6 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def _why_not(error: OSError) -> str:
-    import errno
-
     if error.errno == errno.EADDRINUSE:
         return "Something else listens there"
     if error.errno in (errno.EACCES, errno.EPERM):

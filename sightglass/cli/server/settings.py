@@ -6,7 +6,9 @@ import os
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
+from sightglass.common.errors import SettingProblem
 from sightglass.common.files import Json
+from sightglass.common.memory import budget
 
 SECRET = ("api_key", "password")
 COLUMNS = ("variable", "value", "default", "meaning")
@@ -45,9 +47,6 @@ def settings(json: cli.Json = False) -> int:
 
 def _memory() -> tuple[dict[str, float], str | None]:
     """Return the MiB of the process itself, of each part and of all, and what is wrong; nothing of malformed ones."""
-    from sightglass.common.errors import SettingProblem
-    from sightglass.common.memory import budget
-
     try:
         parts = {name: budget.part(name) for name in budget.PARTS}
         return {"process": budget.process(), **parts, "total": budget.total()}, budget.excess()

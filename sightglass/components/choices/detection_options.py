@@ -12,6 +12,7 @@ from sightglass.components.session import state, url_state
 from sightglass.explain.findings.reliability import reliability
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing
+from sightglass.explain.questions import Question, answers_why, settings
 from sightglass.models.adapter import Part
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain import Explainer
     from sightglass.explain.findings.reliability import Reliability
-    from sightglass.explain.questions import Preset, Question
+    from sightglass.explain.questions import Preset
 
 T = TypeVar("T")
 LENSES = {"one": "One box", "all": "All boxes", "layers": "Layers", "sizes": "Sizes"}
@@ -140,8 +141,6 @@ def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Ques
 
 def questions(explainer: Explainer) -> dict[Question, Preset]:
     """Return the part, method and layers of each question that a model can answer; none without layers."""
-    from sightglass.explain.questions import Question, answers_why, settings
-
     resident = explainer.resident
     return {name: settings(resident, name) for name in get_args(Question)} if answers_why(resident) else {}
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import streamlit as st
+from PIL import Image as Pillow
+from PIL import ImageOps
 
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem, Problem
@@ -25,6 +27,7 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_in_pixels
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
+from sightglass.export import embedded_recipe
 from sightglass.models import catalog
 
 if TYPE_CHECKING:
@@ -138,9 +141,6 @@ def _small(image: Image | Closed) -> str:
 
 def thumbnail(image: Image) -> bytes:
     """Return the middle of a picture as a WebP of the proportions of its place."""
-    from PIL import Image as Pillow
-    from PIL import ImageOps
-
     fitted = ImageOps.fit(Pillow.fromarray(image.pixels), THUMBNAIL, Pillow.Resampling.BILINEAR)
     out = BytesIO()
     fitted.save(out, "WEBP", quality=60, method=0)
@@ -256,8 +256,6 @@ def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:
     A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from. `late`:
     files that were given after these have come already, so what is chosen stays.
     """
-    from sightglass.export import embedded_recipe
-
     # What was done before the files were given may come with the same request: that they are a photo, for one.
     _follow()
     pictures = state.of(image_source.Pictures)
@@ -288,8 +286,6 @@ def _open_again(contents: Contents, name: str) -> None:
 
     Raises a Problem, and changes nothing, where the picture or the model is not here.
     """
-    from sightglass.export import embedded_recipe
-
     recipe, pictures = contents.recipe, state.of(image_source.Pictures)
     example = image_source.example_named(recipe.picture_name)
     if example is not None and image_source.example(example).sha256 != recipe.picture_sha256:

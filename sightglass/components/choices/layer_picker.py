@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.components.session import state, url_state
+from sightglass.explain.evidence.layers import stages
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -79,8 +80,6 @@ def _presets(explainer: Explainer, key: str) -> None:
 
 
 def _dialog(explainer: Explainer, key: str) -> None:
-    from sightglass.explain.evidence.layers import stages
-
     order = [step.path for step in stages(explainer.resident)]
     title = f"Layers of {explainer.model.id}"
 

@@ -25,6 +25,7 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import Choices
 from sightglass.explain.faithfulness import badge
 from sightglass.explain.methods import METHODS
+from sightglass.explain.methods import offered as able
 from sightglass.explain.phrases import megabytes, plural
 from sightglass.models.preprocess import WAYS
 
@@ -172,8 +173,6 @@ def _example(model: ModelSpec) -> None:
 
 
 def _method(explainer: Explainer, methods: Sequence[str]) -> str:
-    from sightglass.explain.methods import offered as able
-
     # Classifiers and detectors start with different methods; a choice stays for models of its kind.
     model, resident = explainer.model, explainer.resident
     key = f"method-{model.task}" if resident.gradients else "method-answers"

@@ -16,6 +16,7 @@ from sightglass.common.files.packing import packed
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import state
 from sightglass.components.viewer.payload import jpeg, picture
+from sightglass.explain.whatif import edits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,8 +85,6 @@ def painter(image: Image, hottest: Sequence[Corners]) -> None:
 
     `hottest`: the areas that a button covers.
     """
-    from sightglass.explain.whatif import edits
-
     current = state.of(Paintings).every[image.sha256]
     small = edits.blurred(image)
     head = {

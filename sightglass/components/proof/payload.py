@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from sightglass.components.declare import packed_by_content
+from sightglass.explain.proof.words import COLUMNS, rows, similarity
 from sightglass.export.proof import view as proof_view
 from sightglass.export.proof.chart import lines
 
@@ -73,7 +74,6 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
             "every_row": [],
         }
     from sightglass.explain.proof import FILLINGS
-    from sightglass.explain.proof.words import COLUMNS, rows
 
     return {
         "of": of,
@@ -105,6 +105,4 @@ def sentence(proof: Proof, *, whole: bool) -> str:
 
 def _every_line(proof: Proof, *, detects: bool) -> str:
     """Return what is said beside the table where all measures are asked for."""
-    from sightglass.explain.proof.words import similarity
-
     return f"{proof_view.shares(proof, detects=detects, every=True)} {similarity(proof)}".strip()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from sightglass.components import streamlit_internals
 from sightglass.components.session import state
 from sightglass.explain.evidence.cache import makes_room
+from sightglass.explain.evidence.cache import relieve as relieve
 
 
 def by_other_pages() -> None:

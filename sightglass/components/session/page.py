@@ -62,11 +62,14 @@ def guarded(draw: Callable[[], None]) -> Callable[[], None]:
 
     @wraps(draw)
     def run_page() -> None:
+        # Here: the server reads this module before its first page, and `held` needs the engine.
+        from sightglass.components.session import held
+
         with logged(draw.__name__):
             url_state.arrive(draw.__name__)
             try:
                 draw()
-                _release_other_pages()
+                held.by_other_pages()
             except Exception as failure:
                 show_failure(failure, "a page failed")
                 # The picture stays in sight.
@@ -74,22 +77,10 @@ def guarded(draw: Callable[[], None]) -> Callable[[], None]:
                     st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
             finally:
                 arrived()
-                _let_go()
+                # A page may have made large arrays that no cache was given.
+                held.relieve()
 
     return run_page
-
-
-def _release_other_pages() -> None:
-    from sightglass.components.session import held
-
-    held.by_other_pages()
-
-
-def _let_go() -> None:
-    # A page may have made large arrays that no cache was given.
-    from sightglass.explain.evidence.cache import relieve
-
-    relieve()
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from sightglass.components.session.jobs import explain_job, queue_line
 from sightglass.components.session.markdown import escaped, sentence
 from sightglass.components.viewer import Box, Pane
 from sightglass.components.views import detections, panels
+from sightglass.explain.evidence.layers import stages
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
 from sightglass.explain.rendering.render import share_difference
@@ -62,7 +63,6 @@ def every_box(explanation: Explanation, listed: list[ListedBox]) -> None:
 def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, item: ListedBox) -> str:
     """Draw one box's map at every stage of the model, from one pass; return which layer has most heat in the box."""
     from sightglass.explain.comparison.detections import around, strip
-    from sightglass.explain.evidence.layers import stages
 
     drawn = {stage.path: stage for stage in stages(explainer.resident)}
     if not drawn:

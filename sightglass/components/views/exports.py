@@ -12,6 +12,10 @@ from sightglass.components.session.jobs import proof_job
 from sightglass.components.views import charts, snapshots
 from sightglass.components.views.charts import Files
 from sightglass.explain.methods import METHODS
+from sightglass.explain.rendering.style import FILE_STYLE, Style
+from sightglass.export import comparison_folder, detection_images, result_folder, similarity_files
+from sightglass.export.proof.files import recipe, summary
+from sightglass.export.report.pdf import pdf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,7 +23,6 @@ if TYPE_CHECKING:
     from sightglass.components.viewer import Look
     from sightglass.explain import Explanation
     from sightglass.explain.comparison.models import Comparison
-    from sightglass.explain.rendering.style import Style
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import Similarity
 
@@ -29,7 +32,6 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
 
     What is made of a map that this session has proved carries the proof.
     """
-    from sightglass.export.proof.files import recipe
     from sightglass.export.table import csv, rows
 
     begin = stem(explanation, index)
@@ -48,7 +50,6 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
 
     def report(kind: str) -> str | bytes:
         from sightglass.export.report.html import html
-        from sightglass.export.report.pdf import pdf
 
         return html([explanation], index=index) if kind == "html" else pdf(explanation, index)
 
@@ -91,8 +92,6 @@ def _of_proof(explanation: Explanation, index: int, begin: str) -> Files:
         return drawn(explanation, index, proof, kind)
 
     def numbers() -> str:
-        from sightglass.export.proof.files import summary
-
         return to_json(summary(explanation, index, proof))
 
     made: list[charts.Offer] = [
@@ -104,8 +103,6 @@ def _of_proof(explanation: Explanation, index: int, begin: str) -> Files:
 
 def of_classes(explanation: Explanation, look: Look) -> list[Files]:
     """Return what there is of the best map, and of all classes together."""
-    from sightglass.export import result_folder
-
     explanation = proof_job.carrying(explanation)
     make = partial(_zipped, lambda: result_folder.of_picture(explanation, _style(look)))
     name = f"{_begin(explanation.image.name)}-{explanation.model.id}.zip"
@@ -116,8 +113,6 @@ def of_classes(explanation: Explanation, look: Look) -> list[Files]:
 
 def of_boxes(explanation: Explanation, index: int, look: Look) -> list[Files]:
     """Return what there is of one box's map, and the pictures of all of them, with boxes and without."""
-    from sightglass.export import detection_images
-
     begin = f"{_begin(explanation.image.name)}-{explanation.model.id}"
     pictures: list[charts.Offer] = [
         (label, f"{begin}{end}.zip", partial(_zipped, partial(detection_images.files, explanation, boxes=boxes)))
@@ -130,8 +125,6 @@ def of_boxes(explanation: Explanation, index: int, look: Look) -> list[Files]:
 
 def of_models(comparison: Comparison, look: Look) -> list[Files]:
     """Return what there is of several models on one picture."""
-    from sightglass.export import comparison_folder
-
     comparison = replace(comparison, explanations=tuple(map(proof_job.carrying, comparison.explanations)))
 
     def numbers() -> str:
@@ -150,8 +143,6 @@ def of_models(comparison: Comparison, look: Look) -> list[Files]:
 
 def of_similarity(found: Similarity, context: Context, ranking: Ranking, _look: Look) -> list[Files]:
     """Return what there is of two compared pictures, and of the gallery that the second is of."""
-    from sightglass.export import similarity_files
-
     begin = "-".join((*(_begin(side.image.name) for side in found.sides), "similarity"))
 
     def file(name: str) -> bytes:
@@ -188,8 +179,6 @@ def _begin(name: str) -> str:
 
 def _style(look: Look) -> Style:
     """Return how a folder's overlays are drawn, which are even: with the viewer's opacity if that is, too."""
-    from sightglass.explain.rendering.style import FILE_STYLE, Style
-
     chosen = Style.of(look)
     return replace(FILE_STYLE, colormap=chosen.colormap, alpha=chosen.alpha if chosen.even else FILE_STYLE.alpha)
 

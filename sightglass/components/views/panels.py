@@ -15,6 +15,7 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.explain.findings.diagnosis import describe_map, unseen
 from sightglass.explain.phrases import percent, pixels
+from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.colormaps import colormaps
 
 if TYPE_CHECKING:
@@ -131,8 +132,6 @@ def boxes_of(explanation: Explanation, index: int) -> tuple[Box, ...]:
 
 def cut(image: Image, panels: Sequence[Pane], part: tuple[int, int, int, int]) -> tuple[Image, list[Pane]]:
     """Return a part of the picture, xyxy in whole pixels, and the panels over it."""
-    from sightglass.explain.picture.image import Image as Picture
-
     x0, y0, x1, y1 = part
     inside = Picture(image.pixels[y0:y1, x0:x1], image.name)
 

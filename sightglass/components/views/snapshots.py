@@ -22,7 +22,8 @@ from sightglass.components.session import page, state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import charts
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.image import Image, to_jpeg
+from sightglass.export.detection_images import every_map, files, tagger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -116,9 +117,6 @@ def zipped(files: Iterable[tuple[str, bytes]]) -> bytes:
 
 def follow(explanation: Explanation) -> None:
     """Save the photo that was just taken, once it is explained, and say where it is."""
-    from sightglass.explain.picture.image import to_jpeg
-    from sightglass.export.detection_images import every_map, tagger
-
     photos, sha256 = state.of(Photos), explanation.image.sha256
     photos.to_save = image_source.photo_to_save() or photos.to_save
     if not users.may_save():
@@ -153,8 +151,6 @@ def save_on_server(explanation: Explanation) -> None:
 
 
 def _save_all(explanation: Explanation) -> None:
-    from sightglass.export.detection_images import files
-
     try:
         paths = [write_unique(data, folder(), name) for name, data in files(explanation)]
         words = f"{len(paths)} files are in {folder().absolute()}."

@@ -12,6 +12,7 @@ from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.proof.measures import is_shown
 from sightglass.explain.proof.proof import SUFFICIENT
+from sightglass.explain.proof.ranking import ranking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,8 +59,6 @@ def slides(pixels: NDArray[np.uint8], content: NDArray[np.float32]) -> Slides:
 
     Raises ValueError for a map that is the same everywhere.
     """
-    from sightglass.explain.proof.ranking import ranking
-
     places = ranking(content)
     if places is None:
         raise ValueError("A map that is the same everywhere has no order.")

@@ -6,6 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageEnhance, ImageFilter, ImageOps
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import packaged
@@ -65,9 +67,6 @@ def changed(image: Image, way: str, name: str) -> Image:
     """Return the picture as it is, a part of it, or degraded; deterministic."""
     if not way:
         return image
-    from PIL import Image as Pillow
-    from PIL import ImageEnhance, ImageFilter, ImageOps
-
     made = Pillow.fromarray(np.asarray(image.pixels[..., :3]))
     scale = SIDE / min(made.size)
     if scale < 1:
