@@ -14,6 +14,7 @@ from sightglass.explain.evidence import batched_pass
 from sightglass.explain.evidence.attention import COMPUTED_OPENLY
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.targets import UNSHOWN, decode, resolve, unshown
+from sightglass.explain.faithfulness.prove import prove
 from sightglass.explain.findings.diagnosis import diagnose
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
@@ -113,8 +114,6 @@ class Explanation(Result):
         Takes the options of `explain.faithfulness.prove.prove`: steps, fillings, progress, cancel, partial. The proof
         is also put into `proofs`, so that reports and records made afterwards carry it.
         """
-        from sightglass.explain.faithfulness.prove import prove
-
         made = prove(self, index, **options)
         self.proofs[self.heatmaps.index(self._map(index))] = made
         return made

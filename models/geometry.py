@@ -116,3 +116,13 @@ class ModelInput:
 
     tensor: Tensor
     geometry: Geometry
+
+
+def intersection_over_union(a: Box, b: Box) -> float:
+    """Return the overlap (IoU) of two xyxy boxes, 0..1: the area of their intersection by that of their union."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = width * height
+    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return both / (areas - both)

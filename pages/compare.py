@@ -22,6 +22,7 @@ from sightglass.components.session.state import Choices
 from sightglass.components.viewer import Pane
 from sightglass.components.views import exports, panels, tables
 from sightglass.explain.comparison.models import Comparison
+from sightglass.explain.comparison.same_target import largest, same_target
 from sightglass.explain.findings.diagnosis import answer
 from sightglass.explain.methods import METHODS, offered
 from sightglass.explain.phrases import count, listing, percent, plural
@@ -167,9 +168,6 @@ def _comparison(choices: Choices, models: list[ModelSpec], method: str) -> Compa
 
 def _of_one_target(comparison: Comparison) -> Comparison:
     """Let the page choose what all maps are of: an answer of one of the models, or each model's own."""
-    # With it comes torch.
-    from sightglass.explain.comparison.same_target import largest, same_target
-
     first = largest(comparison.explanations)
     if first is None:
         return comparison

@@ -29,6 +29,7 @@ from sightglass.components.views import (
     snapshots,
     visual_prompts,
 )
+from sightglass.explain.comparison.detections import box_sentence, filtered, found, kinds, weaker
 from sightglass.explain.evidence import missing as evidence_missing
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import download, listing
@@ -140,8 +141,6 @@ def _show(query: Query, layout: PageLayout) -> None:
 
 def _heading(base: Explanation, request: BoxOptions, index: int) -> str:
     """Return what was found, the class filter, and what to do next."""
-    from sightglass.explain.comparison.detections import found
-
     only = request.options["classes"]
     parts = [found(base)]
     if only and base.predictions:
@@ -256,8 +255,6 @@ def _one(
     explanation: Explanation, listed: list[ListedBox], index: int, request: BoxOptions, missing: Missing | None
 ) -> None:
     """Draw one map, which follows the list, and what it says."""
-    from sightglass.explain.comparison.detections import box_sentence
-
     image, at = explanation.image, 0 if request.per == "picture" else index
     maps = detections.heats(explanation, listed)
     shown = [Pane(maps=maps)] if maps else [panels.plain(image)]
@@ -280,8 +277,6 @@ def _one(
 
 def _none(explanation: Explanation, *, asks: bool) -> None:
     """Say why the list is empty; `asks`: a place chosen in the picture asks for a missing box."""
-    from sightglass.explain.comparison.detections import filtered, kinds
-
     why = "No box has a high enough score."
     if hidden := filtered(explanation):
         why = f"The class filter, under More, hides {kinds(hidden)}."
@@ -292,8 +287,6 @@ def _none(explanation: Explanation, *, asks: bool) -> None:
 
 def _hidden(explanation: Explanation) -> None:
     """Say what a lower threshold would show."""
-    from sightglass.explain.comparison.detections import weaker
-
     if hidden := weaker(explanation):
         score = evidence_missing.score_format(explanation.options.confidence)
         named = [f"{escaped(p.label)} {score(p.score)}" for p in hidden[:3]]

@@ -18,6 +18,7 @@ from sightglass.components.session.markdown import escaped
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import Pane
 from sightglass.components.views import charts, exports, panels
+from sightglass.explain.comparison.same_target import same_target
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture import image as picture_image
@@ -131,8 +132,6 @@ def _with_map(original: Explanation, after: Explanation, found: Sequence[Change]
         return after.with_options(targets=())
     if original.model.task != "detect":
         return after.with_options(targets=(original.predictions[0].index,))
-    from sightglass.explain.comparison.same_target import same_target
-
     # A box that vanished still has a candidate, too weak to be shown.
     return after if found[0].after is None else same_target([after], original.predictions[0])[0]
 

@@ -10,8 +10,8 @@ from PIL import Image as Pillow
 
 from sightglass.explain.maps.boxes import SAME
 from sightglass.models import labels
-from sightglass.models.adapters.detector import intersection_over_union
 from sightglass.models.checkpoints.weights import folders
+from sightglass.models.geometry import intersection_over_union
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

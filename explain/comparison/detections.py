@@ -12,7 +12,6 @@ from sightglass.explain.evidence.targets import decode
 from sightglass.explain.findings.diagnosis import nothing_found
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.boxes import same_object
-from sightglass.explain.maps.heatmap import rescaled
 from sightglass.explain.phrases import listing, own_boxes
 from sightglass.models.labels import class_index
 
@@ -144,6 +143,9 @@ def one_scale(sides: Sequence[Side]) -> tuple[Heatmap, ...] | None:
     shapes = {tuple(raw.shape for raw in heatmap.raw) for heatmap in maps}
     if len(shapes) != 1 or len({heatmap.geometry for heatmap in maps}) != 1:
         return None
+    # Here, since it loads torch.
+    from sightglass.explain.maps.heatmap import rescaled
+
     return rescaled(maps, "shared")
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sightglass.explain.evidence import receptive_field
 from sightglass.explain.evidence.missing import score_format
 from sightglass.explain.findings.finding import Finding, most_serious_first
 from sightglass.explain.findings.proved import heard
 from sightglass.explain.findings.reliability import reliability
+from sightglass.explain.maps.boxes import on_border
 from sightglass.explain.maps.statistics import describe_place
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import article, kinds, listing, percent
@@ -257,9 +259,6 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
     share, much = round(statistics.border_share, 2), round(min(times * statistics.border_area, 0.9), 2)
     own = explanation.own(index) if share > much else ()
     if own:
-        # With it comes torch.
-        from sightglass.explain.maps.boxes import on_border
-
         # Heat on an object at the edge of the picture is not on the surroundings.
         share = round(on_border(heatmap, own), 2)
     if share > much:
@@ -298,12 +297,9 @@ def _early(explanation: Result, index: int) -> Finding | None:
     layers, resident = explanation.heatmaps[index].layers, explanation.evidence.resident
     if set(layers) <= set(resident.default_layers):
         return None
-    # With it comes torch.
-    from sightglass.explain.evidence.receptive_field import receptive_field
-
     seen, side = 0, max(explanation.evidence.geometry.input)
     for layer in layers:
-        field = receptive_field(resident.adapter.module, layer)
+        field = receptive_field.receptive_field(resident.adapter.module, layer)
         if field is None:
             return None
         seen = max(seen, field)

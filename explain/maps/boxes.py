@@ -12,7 +12,7 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.maps.statistics import RING, overlaps
 from sightglass.explain.phrases import NBSP, whole_percents
-from sightglass.models.adapters.detector import intersection_over_union
+from sightglass.models.geometry import intersection_over_union
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

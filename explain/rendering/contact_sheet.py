@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
 
 from sightglass.common.files import packaged
 from sightglass.explain.phrases import shortened
@@ -151,16 +153,11 @@ def _whole(xyxy: Sequence[float]) -> Place:
 
 @functools.lru_cache(maxsize=16)
 def _font(size: int) -> Any:
-    from PIL import ImageFont
-
     return ImageFont.truetype(str(packaged.font()), size)
 
 
 def _write(image: Pixels, text: str, middle: tuple[int, int], size: int, colour: tuple[int, int, int] = _INK) -> None:
     """Draw a line of text in place; `middle`: its left end, at half of its height. What is outside is cut off."""
-    from PIL import Image as Pillow
-    from PIL import ImageDraw
-
     x, y = middle
     top, high = max(0, y - size), 2 * size
     part = image[top : y - size + high, max(0, x) :]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.phrases import kinds, percent, plural
-from sightglass.models.adapters.detector import intersection_over_union
+from sightglass.models.geometry import intersection_over_union
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import cv2
 import numpy as np
 
 from sightglass.common.errors import ImageProblem
@@ -140,8 +141,6 @@ def edited(image: Image, edit: Edit) -> Edited:
         raise ImageProblem(
             f"{image.name} is not an RGB picture, and only those can be painted over: choose another picture."
         )
-    import cv2
-
     pixels, painted, pasted = _marked(image, edit)
     # With nothing to keep, all would be hidden before the first stroke.
     hidden = ~(painted | pasted) if edit.keep and (painted.any() or pasted.any()) else painted
@@ -201,8 +200,6 @@ def _span(a: float, b: float, side: int) -> tuple[int, int]:
 
 
 def _brush(mask: NDArray[np.uint8], mark: EditMark) -> None:
-    import cv2
-
     height, width = mask.shape
     # Whole pixels of a centre are at .5 of the picture's edges.
     points = (np.asarray(mark.points) * (width, height) - 0.5) * (1 << _SHIFT)
@@ -224,8 +221,6 @@ def _filling(image: Image, pixels: NDArray[np.uint8], hidden: NDArray[np.bool_],
 
 def mean_colour(image: Image) -> NDArray[np.uint8]:
     """Return the mean of all pixels, uint8 (3,)."""
-    import cv2
-
     # A twentieth of the time that numpy takes.
     return np.rint(cv2.mean(image.pixels)[:3]).astype(np.uint8)
 
@@ -255,8 +250,6 @@ def _reduced(
     pixels: NDArray[np.uint8], shown: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return float32 (h, w, 3), each the mean of the shown pixels that it covers, and where any are shown, (h, w)."""
-    import cv2
-
     height, width = pixels.shape[:2]
     scale = min(1.0, SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -281,7 +274,5 @@ def _array(tensor: Any) -> NDArray[np.uint8]:
 
 
 def _enlarged(small: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    import cv2
-
     large = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(large, np.uint8).reshape(height, width, 3)

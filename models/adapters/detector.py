@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import Adapter, CandidateReason, Part, Prediction
+from sightglass.models.geometry import intersection_over_union
 
 if TYPE_CHECKING:
     from sightglass.models.adapter import Target
@@ -359,13 +360,3 @@ def _mask(outputs: Detections, anchors: Sequence[int]) -> Tensor:
         shown = inside & (logits.detach() > 0)
         total = total + logits[shown if bool(shown.any()) else inside].mean()
     return total
-
-
-def intersection_over_union(a: Box, b: Box) -> float:
-    """Return the overlap (IoU) of two xyxy boxes, 0..1: the area of their intersection by that of their union."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return both / (areas - both)

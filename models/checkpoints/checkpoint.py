@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sightglass.common.errors import WeightsProblem
@@ -109,8 +110,6 @@ def _contents(path: Path) -> Any:
     _check_kind(path, start)
     try:
         if path.suffix == ".safetensors" or start[8:9] == b"{":
-            from safetensors.torch import load_file
-
             return load_file(path)
         with warnings.catch_warnings():
             # Torch's warnings about old files do not help the operator.

@@ -17,7 +17,7 @@ from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Choices
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
-from sightglass.pages.batch import bundled
+from sightglass.pages.batch import bundled, views
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
 
@@ -61,9 +61,6 @@ def batch() -> None:
             top.markdown("## Many pictures at once")
             _failed(job)
         else:
-            # Its tables need torch, which a run has loaded by now.
-            from sightglass.pages.batch import views
-
             with top, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.markdown(f"## {job.status.summaries[0].words}.", width="content")
                 with st.container(horizontal=True, width="content", vertical_alignment="center"):
@@ -134,8 +131,6 @@ def _example(choices: Choices, explainer: Explainer, head: DeltaGenerator) -> No
     elif ready.status.failure is not None:
         page.show_failure(ready.status.failure, "the bundled pictures could not be explained")
     else:
-        from sightglass.pages.batch import views
-
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.markdown("### An example: the bundled pictures", width="content")
             views.downloads(ready)
@@ -246,8 +241,6 @@ def _prove_these(job: BatchJob) -> None:
 
 
 def _done(job: BatchJob) -> None:
-    from sightglass.pages.batch import views
-
     if job.stopped:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(":material/pause_circle: Stopped: these are the finished pictures.")

@@ -14,7 +14,7 @@ from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escaped, sentence
 from sightglass.explain.phrases import NBSP, pixels
-from sightglass.pages.video import example, folders
+from sightglass.pages.video import example, folders, result
 from sightglass.pages.video.folders import ClipPlan, ClipSource
 from sightglass.pages.video.job import ClipJob, Video, described, headline, running
 from sightglass.video.clips import clip
@@ -69,9 +69,6 @@ def video() -> None:
 
 
 def _done(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
-    # Its parts need torch, which a run has loaded by now.
-    from sightglass.pages.video import result
-
     with top:
         _titled(headline(job.summary), job, own=True)
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -81,8 +78,6 @@ def _done(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
 
 
 def _titled(words: str, job: ClipJob, *, own: bool) -> None:
-    from sightglass.pages.video import result
-
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown(f"## {words}", width="content")
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
@@ -142,8 +137,6 @@ def _example(head: DeltaGenerator, choices: Choices, explainer: Explainer) -> No
         head.markdown("## A clip, frame by frame")
         page.show_failure(ready.status.failure, "the bundled clip could not be explained")
     else:
-        from sightglass.pages.video import result
-
         with head:
             now = ": now drop your own" if users.may_save() else ""
             _titled(f"A short clip explained{now}", ready, own=False)

@@ -9,24 +9,31 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from sightglass.api.limits import check_options, check_size, expected_maps, pictures_per_map, raise_if_cancelled
 from sightglass.api.problems import ApiProblem, finite
 from sightglass.api.schemas import ClassRequest, DetectRequest
+from sightglass.api.server import metrics
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem, ModelProblem, TooLarge
 from sightglass.common.files import Json, npy_bytes, to_json
 from sightglass.common.work.progress import stopped_by
 from sightglass.common.work.turns import QUICK, SLOW
+from sightglass.explain.comparison.detections import missed
+from sightglass.explain.comparison.models import Comparison, measure
+from sightglass.explain.comparison.same_target import same_target
+from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import method
 from sightglass.explain.options import OFFERED
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.decode import kind_of
-from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.picture.planes import KINDS
+from sightglass.explain.rendering.style import Style
 from sightglass.export import class_files, comparison_folder, embedded_recipe, result_folder
-from sightglass.models.catalog import compared, detector
+from sightglass.models.catalog import available, catalog, compared, detector, spec
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
@@ -37,11 +44,9 @@ if TYPE_CHECKING:
 
     from sightglass.api.schemas import ApiRules, CompareRequest, ExplainRequest, ProveRequest, SimilarityRequest
     from sightglass.common.work.turns import Turns
-    from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.questions import Question
-    from sightglass.explain.rendering.style import Style
     from sightglass.models.spec import ModelSpec
 
     Explaining = ExplainRequest | DetectRequest | ClassRequest
@@ -54,8 +59,6 @@ FEWER = "ask for fewer (top_k, targets, classes), for maps=none without overlay,
 
 def local_model(name: str) -> ModelSpec:
     """Return a model of the catalogue whose weights are on this machine; raise ApiProblem, 404, for any other."""
-    from sightglass.models.catalog import available, catalog, spec
-
     if name not in catalog():
         try:
             spec(name)
@@ -163,9 +166,6 @@ def engine_options(request: Explaining | CompareRequest | ProveRequest | Similar
 
 def compare(request: CompareRequest, settings: ApiRules, cancel: threading.Event | None = None) -> Comparison:
     """Explain one picture with several models, as `python -m sightglass compare` does."""
-    from sightglass.explain.comparison.models import Comparison, measure
-    from sightglass.explain.comparison.same_target import same_target
-
     with weights.no_downloads():
         given = engine_options(request)
         style_of(request)  # raises before any work
@@ -191,8 +191,6 @@ def compare(request: CompareRequest, settings: ApiRules, cancel: threading.Event
 
 
 def style_of(request: Explaining | CompareRequest) -> Style:
-    from sightglass.explain.rendering.style import Style
-
     return Style.parse(request.colormap, request.alpha, even=True)
 
 
@@ -203,8 +201,6 @@ def full_answer(
     cancel: threading.Event | None = None,
 ) -> Json:
     """Return everything about an explanation, as `results.Explained` or `results.Detected`."""
-    from sightglass.explain.comparison.detections import missed
-
     style = style_of(request)
     answer = plain(result_folder.summary(explanation, style))
     every = range(len(explanation.heatmaps))
@@ -295,8 +291,6 @@ def encode(values: NDArray[np.float32], maps: str, *, signed: bool = False) -> d
 
 def grey_png(values: NDArray[np.float32]) -> bytes:
     """Return float32 (H, W) in 0..1 as an 8-bit grey PNG."""
-    import cv2
-
     # Pillow takes eight times as long for a file that is hardly smaller.
     done, data = cv2.imencode(
         ".png", np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 1]
@@ -316,8 +310,6 @@ def _single_map(explanation: Explanation, index: int) -> Explanation:
 
 def overlay_png(explanation: Explanation, index: int, style: Style, single: Explanation | None = None) -> bytes:
     """Return the picture under one map as a PNG with its recipe; `single`: a copy with that map, if there is one."""
-    from sightglass.explain.picture.image import to_png
-
     drawn = (single or _single_map(explanation, index)).overlay(0, colormap=style.colormap, alpha=style.alpha)
     view = embedded_recipe.view_of(explanation, index, colormap=style.colormap, alpha=style.alpha)
     return embedded_recipe.write(to_png(drawn), explanation.recipe, view)
@@ -326,8 +318,6 @@ def overlay_png(explanation: Explanation, index: int, style: Style, single: Expl
 def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:
     """Return the first map: its overlay as `image/png`, or its values. Raises ApiProblem if there is none."""
     if not explanation.heatmaps:
-        from sightglass.explain.findings.diagnosis import headline
-
         raise ApiProblem(422, "map", plain_text(headline(explanation, "bright")))
     return (
         overlay_png(explanation, 0, style_of(request)) if kind == "image/png" else npy(explanation.heatmaps[0].values)
@@ -367,6 +357,4 @@ def plain(value: Any) -> Json:
 
 def count(explanation: Explanation) -> None:
     """Count an explanation in the metrics."""
-    from sightglass.api.server import metrics
-
     metrics.explained(explanation.model, explanation.recipe.method)

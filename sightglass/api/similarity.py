@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from sightglass.api import service
 from sightglass.api.limits import check_size, pictures_per_map, raise_if_cancelled
 from sightglass.common.work.turns import QUICK
+from sightglass.explain.picture.image import to_png
+from sightglass.explain.similarity import ranking, similarity
 from sightglass.export import similarity_files
 from sightglass.models.checkpoints import weights
 
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
 def compare_pictures(request: SimilarityRequest, settings: ApiRules, cancel: threading.Event | None = None) -> Json:
     """Return how similar two pictures are, as `results.Similar`."""
-    from sightglass.explain.similarity.ranking import context
-    from sightglass.explain.similarity.similarity import similarity
 
     given = service.engine_options(request)
     with weights.no_downloads():
@@ -37,20 +37,17 @@ def compare_pictures(request: SimilarityRequest, settings: ApiRules, cancel: thr
         explainer = service.load_explainer(request.model or settings.model, settings)
         found: Similarity
         with service.turn(QUICK, cancel):
-            found = similarity(explainer, one, other, of=request.of, **given)
+            found = similarity.similarity(explainer, one, other, of=request.of, **given)
         raise_if_cancelled(cancel)
-        baseline = context(explainer, one, found.preprocessing, other=other) if request.context else None
+        baseline = ranking.context(explainer, one, found.preprocessing, other=other) if request.context else None
     answer = service.plain(similarity_files.summary(found, baseline))
     return answer | {"sides": [_side(side, request, cancel) for side in found.sides]}
 
 
 def _side(side: ComparedImage, request: SimilarityRequest, cancel: threading.Event | None) -> Json:
-    from sightglass.explain.picture.image import to_png
-    from sightglass.export.similarity_files import overlay
-
     raise_if_cancelled(cancel)
     alike, apart = (service.plain(asdict(numbers)) for numbers in side.statistics)
-    drawn = service.base64_text(to_png(overlay(side))) if request.overlay else None
+    drawn = service.base64_text(to_png(similarity_files.overlay(side))) if request.overlay else None
     raise_if_cancelled(cancel)
     values = side.geometry.to_original(side.padded) if request.maps != "none" else side.padded
     shown = service.encode(values, request.maps, signed=True)

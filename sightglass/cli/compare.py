@@ -10,9 +10,11 @@ from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer, open_picture
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import phrases
+from sightglass.explain.comparison import detections, models, same_target
 from sightglass.export import comparison_folder, result_folder
 from sightglass.export import comparison_folder as folder_of_comparison
 from sightglass.models import catalog
+from sightglass.models.geometry import intersection_over_union
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,8 +95,6 @@ def _compared(
     image: Image, asked: cli.EngineOptions, options: CompareOptions, progress: Progress
 ) -> tuple[Comparison, list[Side]]:
     """Return the comparison and, with --box, the object in each model."""
-    from sightglass.explain.comparison.models import Comparison, measure
-    from sightglass.explain.comparison.same_target import same_target
 
     per_box = options.box is not None
     if per_box:
@@ -112,28 +112,24 @@ def _compared(
             sides.append(_side(explanation, options.box, sides))
             explanation = sides[-1].explanation
         explanations.append(explanation)
-        timings.append(measure(explanation.evidence))
+        timings.append(models.measure(explanation.evidence))
     if not (per_box or "targets" in asked or options.each_own):
-        explanations = list(same_target(explanations))
-    return Comparison(tuple(explanations), names, tuple(timings)), sides
+        explanations = list(same_target.same_target(explanations))
+    return models.Comparison(tuple(explanations), names, tuple(timings)), sides
 
 
 def _side(found: Explanation, number: int, sides: Sequence[Side]) -> Side:
     """Return the first model's box, or the same object in another model."""
-    from sightglass.explain.comparison.detections import side
-
     if not sides and number > len(found.predictions):
         shown = f"{found.model.id} shows {len(found.predictions)} here"
         raise Problem(f"There is no box {number}: {shown}, counted from 1; a lower --score-thr shows more.")
     wanted = sides[0].prediction if sides else found.predictions[number - 1]
     assert wanted is not None  # the first model's own box
-    return side(found, wanted)
+    return detections.side(found, wanted)
 
 
 def _object(one: Side, first: Side) -> Json:
     """Return what one model makes of the first one's box, for JSON; `missing` says why it does not show it."""
-    from sightglass.models.adapters.detector import intersection_over_union
-
     found, wanted = one.prediction, first.prediction
     numbers = one.explanation.box_numbers(0) if one.explanation.heatmaps else None
     missing = None if found else "It has no candidate there."

@@ -13,6 +13,7 @@ from sightglass.cli.console import Console
 from sightglass.cli.pictures import Series, extra_files, load_explainer, parse_formats, report
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import phrases
+from sightglass.explain.comparison import detections
 from sightglass.export import result_folder
 from sightglass.models import catalog
 
@@ -151,11 +152,9 @@ class Targets:
     def missing(self, explanation: Explanation) -> list[Missing]:
         """Return the strongest candidate at each place, of the wanted classes or of any; without places, that of each
         wanted class without a box."""
-        from sightglass.explain.comparison.detections import missed
-
         wanted = cli.class_indices(self.wanted, explanation.evidence.resident.adapter.labels)
         if not self.places:
-            return missed(explanation, wanted)
+            return detections.missed(explanation, wanted)
         width, height = explanation.image.width, explanation.image.height
         for text, (x0, y0, x1, y1) in self.places:
             if not all(0 <= x <= width for x in (x0, x1)) or not all(0 <= y <= height for y in (y0, y1)):

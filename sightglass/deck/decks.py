@@ -13,10 +13,8 @@ from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
 from sightglass.common.typed_text import line
-from sightglass.deck import thumbnails
+from sightglass.deck import html_file, pdf_file, pptx_file, thumbnails
 from sightglass.deck.deck import Deck, Removed, Slide, name
-from sightglass.deck.pdf_file import deck_pdf
-from sightglass.deck.pptx_file import deck_pptx
 from sightglass.deck.scene import MAX_NOTES, MAX_SCENES, MAX_SENTENCE, MAX_TITLE, SceneView, payload, scenes
 from sightglass.explain.phrases import NBSP, megabytes
 from sightglass.history.rows import EPOCH, now, read_list
@@ -187,9 +185,7 @@ class Decks:
 
         Raises Problem for a deck without slides.
         """
-        from sightglass.deck.html_file import deck_html
-
-        makers = {".html": deck_html, ".pptx": deck_pptx, ".pdf": deck_pdf}
+        makers = {".html": html_file.deck_html, ".pptx": pptx_file.deck_pptx, ".pdf": pdf_file.deck_pdf}
         return makers[kind]([self.scene(slide) for slide in deck.slides], deck.title)
 
     def thumbnail(self, slide: Slide) -> bytes:

@@ -6,10 +6,11 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
+from fpdf import FPDF
 from PIL import Image as Pillow
 
 from sightglass.common.files import packaged
-from sightglass.deck import layout
+from sightglass.deck import layout, pptx_file
 from sightglass.deck.heat_layer import heat_layer
 from sightglass.deck.layout import (
     ACCENT,
@@ -27,14 +28,11 @@ from sightglass.deck.layout import (
     Sight,
     Text,
 )
-from sightglass.deck.pptx_file import first_frame
 from sightglass.explain.phrases import percent, shortened
 from sightglass.export.proof.chart import ChartFrame, Pen, draw_chart, draw_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from fpdf import FPDF
 
     from sightglass.deck import Scene, SceneMap
 
@@ -71,8 +69,6 @@ def deck_pdf(scenes: Sequence[Scene], title: str) -> bytes:
 
 
 def _document(title: str) -> FPDF:
-    from fpdf import FPDF
-
     page = FPDF(orientation="L", unit="mm", format=(HEIGHT * _MM, WIDTH * _MM))
     page.set_margin(0)
     page.set_auto_page_break(False)
@@ -178,6 +174,6 @@ def _curves(page: FPDF, scene: Scene, item: Curves) -> None:
 
 def _film(page: FPDF, scene: Scene, item: Film) -> None:
     assert scene.clip is not None
-    frame = scene.picture or first_frame(scene.clip)
+    frame = scene.picture or pptx_file.first_frame(scene.clip)
     if frame is not None:
         _image(page, Pillow.open(BytesIO(frame)).convert("RGB"), item.place)

@@ -9,8 +9,18 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+import av
 import numpy as np
+from av.error import FFmpegError
 from PIL import Image as Pillow
+from pptx import Presentation
+from pptx.chart.data import CategoryChartData, XyChartData
+from pptx.dml.color import RGBColor
+from pptx.enum.chart import XL_CHART_TYPE, XL_LABEL_POSITION, XL_LEGEND_POSITION, XL_TICK_LABEL_POSITION, XL_TICK_MARK
+from pptx.enum.shapes import MSO_SHAPE
+from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
+from pptx.oxml.ns import qn
+from pptx.util import Inches, Pt
 
 from sightglass.deck.heat_layer import heat_layer
 from sightglass.deck.layout import (
@@ -54,8 +64,6 @@ def deck_pptx(scenes: Sequence[Scene], title: str) -> bytes:
 
     Path("deck.pptx").write_bytes(deck_pptx(scenes, "When does a heat map lie?"))
     """
-    from pptx import Presentation
-
     check(scenes)
     deck = Presentation()
     deck.slide_width, deck.slide_height = _length(WIDTH), _length(HEIGHT)
@@ -69,20 +77,14 @@ def deck_pptx(scenes: Sequence[Scene], title: str) -> bytes:
 
 
 def _length(units: float) -> Any:
-    from pptx.util import Inches
-
     return Inches(units * _INCHES / WIDTH)
 
 
 def _letters(units: float) -> Any:
-    from pptx.util import Pt
-
     return Pt(round(units * _INCHES / WIDTH * 72, 1))
 
 
 def _colour(rgb: tuple[int, int, int]) -> Any:
-    from pptx.dml.color import RGBColor
-
     return RGBColor(*rgb)
 
 
@@ -110,8 +112,6 @@ def _text(slide: Any, _: Scene, item: Text) -> None:
 
 
 def _write_text(shape: Any, words: str, size: float, colour: tuple[int, int, int], *, bold: bool = False) -> None:
-    from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
-
     frame = shape.text_frame
     frame.word_wrap, frame.vertical_anchor = True, MSO_ANCHOR.TOP
     frame.margin_left = frame.margin_right = frame.margin_top = frame.margin_bottom = 0
@@ -150,9 +150,6 @@ def _named(shape: Any, name: str, about: str) -> None:
 
 
 def _box(slide: Any, place: PageRect, box: tuple[float, float, float, float], words: str, *, chosen: bool) -> None:
-    from pptx.enum.shapes import MSO_SHAPE
-    from pptx.util import Pt
-
     left, top = place.left + box[0] * place.width, place.top + box[1] * place.height
     size = PageRect(left, top, (box[2] - box[0]) * place.width, (box[3] - box[1]) * place.height)
     frame = slide.shapes.add_shape(MSO_SHAPE.RECTANGLE, *_placed(size))
@@ -176,10 +173,6 @@ def _box(slide: Any, place: PageRect, box: tuple[float, float, float, float], wo
 
 def _bars(slide: Any, _: Scene, item: Bars) -> None:
     """Draw the answers as a native bar chart, the most sure one on top."""
-    from pptx.chart.data import CategoryChartData
-    from pptx.enum.chart import XL_CHART_TYPE, XL_LABEL_POSITION, XL_TICK_LABEL_POSITION, XL_TICK_MARK
-    from pptx.oxml.ns import qn
-
     data = CategoryChartData()
     # Two boxes of one name are two bars.
     data.categories = [shortened(label, _NAME, len) for label, _ in item.answers]
@@ -218,11 +211,6 @@ def _letters_of(font: Any, size: float) -> None:
 
 def _curves(slide: Any, scene: Scene, item: Curves) -> None:
     """Draw the proof as a native chart."""
-    from pptx.chart.data import XyChartData
-    from pptx.enum.chart import XL_CHART_TYPE, XL_LEGEND_POSITION
-    from pptx.oxml.ns import qn
-    from pptx.util import Pt
-
     proof = scene.proof
     assert proof is not None
     drawn, data = describe_chart(proof), XyChartData(number_format="0%")
@@ -274,9 +262,6 @@ def _film(slide: Any, scene: Scene, item: Film) -> None:
 
 def first_frame(clip: bytes) -> bytes | None:
     """Return the first frame of an MP4 as a JPEG; None where it cannot be decoded."""
-    import av
-    from av.error import FFmpegError
-
     try:
         with av.open(BytesIO(clip), "r") as file:
             frame = next(file.decode(video=0))

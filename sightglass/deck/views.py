@@ -17,6 +17,7 @@ from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.style import Style
 from sightglass.export import command
 from sightglass.export.similarity_files import beside, places
+from sightglass.video.clips import clip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -147,11 +148,9 @@ def of_clip(path: Path, *, title: str, sentence: str, notes: str = "") -> Scene:
 
     Raises Problem for a clip of more than MAX_CLIP bytes, or one that cannot be read.
     """
-    from sightglass.video.clips.clip import Clip
-
     if (size := path.stat().st_size) > MAX_CLIP:
         raise Problem(f"This clip has {megabytes(size)}, and a slide takes {megabytes(MAX_CLIP)}: draw a part of it.")
-    first = Clip(path).at(0)
+    first = clip.Clip(path).at(0)
     if first is None:
         raise Problem("This clip has no frame that can be shown: draw it again.")
     drawn = making.scene(Picture(first.pixels, path.name), (), title=title, sentence=sentence, notes=notes, kind="clip")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import av
 import cv2
 import numpy as np
 from PIL import Image as Pillow
@@ -142,8 +143,6 @@ def _gif(frames: Sequence[Pixels], seconds: float) -> bytes:
 
 def _mp4(frames: Sequence[Pixels], seconds: float) -> bytes:
     """Encode the frames as H.264, or as MPEG-4 where this build of FFmpeg lacks it."""
-    import av
-
     out = BytesIO()
     name = "libx264" if "libx264" in av.codecs_available else "mpeg4"
     with av.open(out, "w", format="mp4") as file:

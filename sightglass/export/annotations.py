@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
 
 from sightglass.common.files import packaged
 
@@ -161,9 +163,6 @@ def _fixed(point: Point) -> tuple[int, int]:
 
 
 def _letters(out: NDArray[np.uint8], words: Words, front: Colour, back: Colour, around: float) -> NDArray[np.uint8]:
-    from PIL import Image as Pillow
-    from PIL import ImageDraw, ImageFont
-
     # Scaled to the width of the browser's letters: DejaVu is wider.
     font: Any = ImageFont.truetype(str(packaged.font("DejaVuSans-Bold")), max(6.0, 0.86 * words.size))
     made = Pillow.fromarray(out)

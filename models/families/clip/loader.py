@@ -11,6 +11,7 @@ from sightglass.common.errors import WeightsProblem
 from sightglass.models import labels
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
+from sightglass.models.demo import captioned_scenes
 from sightglass.models.families.clip import open_clip, transformers
 from sightglass.models.families.clip.classifier import ClipClassifier, Towers
 from sightglass.models.families.transformers import fetched, weights_in
@@ -64,7 +65,6 @@ def _folder(spec: ModelSpec) -> Path | None:
 
 
 def _demo(spec: ModelSpec, progress: Progress | None) -> Towers:
-    from sightglass.models.demo.captioned_scenes import SIDE
     from sightglass.models.families.demo import nets
     from sightglass.models.families.demo.loader import ONLY_DRAWN
 
@@ -75,7 +75,9 @@ def _demo(spec: ModelSpec, progress: Progress | None) -> Towers:
         lambda phrases: net.text(nets.tokenize(phrases)),
         net.logit_scale.exp().item(),
         net.logit_bias.item(),
-        Preprocessing((SIDE, SIDE), SIDE, nets.MEAN, nets.STD, "bicubic"),
+        Preprocessing(
+            (captioned_scenes.SIDE, captioned_scenes.SIDE), captioned_scenes.SIDE, nets.MEAN, nets.STD, "bicubic"
+        ),
         sha256_of(path),
         notes=(ONLY_DRAWN,),
         unreadable=nets.unreadable,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import timm
+
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embedder:
     """Build the model on the CPU; weights from a folder of the operator, the caches, or the hub."""
-    import timm
-
     try:
         config = timm.models.get_pretrained_cfg(spec.arch)
     except (RuntimeError, KeyError):
@@ -62,8 +62,6 @@ def _module(
     spec: ModelSpec, config: Any, progress: Progress | None, options: dict[str, Any], overlay: dict[str, Any]
 ) -> tuple[nn.Module, str]:
     """Build the network with `options`, its weights as the table says, and return its sha256 too."""
-    import timm
-
     if spec.weights.hub and config.hf_hub_id:
         spec = spec.with_weights(hub=config.hf_hub_id)
 

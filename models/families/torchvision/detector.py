@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from sightglass.models.adapters.detector import Detections, Detector
 from sightglass.models.geometry import Geometry, ModelInput
@@ -102,8 +104,6 @@ class TorchvisionDetector(Detector):
 
     def _images(self, tensor: Tensor) -> Any:
         """Return torchvision's list of images, with the size of each without its padding."""
-        from torchvision.models.detection.image_list import ImageList
-
         used = tensor.detach().abs().amax((0, 1))  # (h, w)
         sizes = []
         for axis, full in enumerate(tensor.shape[2:]):
@@ -121,8 +121,6 @@ class TorchvisionDetector(Detector):
         return self.module.detections_per_img, self.module.topk_candidates  # type: ignore[return-value]
 
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
-        from torchvision.ops import batched_nms, clip_boxes_to_image
-
         assert isinstance(outputs, TorchvisionDetections)
         most, most_before = self._limits()
         scores = outputs.scores[0]  # (K, N)

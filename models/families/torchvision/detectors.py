@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torchvision
 from torch import nn
+from torchvision.models import detection
+from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
+from torchvision.models.detection.ssd import SSD
 
 from sightglass.models import labels
 from sightglass.models.checkpoints import checkpoint
@@ -62,8 +66,6 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
 
 def build(arch: str, *, classes: int = 91) -> nn.Module:
     """Build the architecture without trained weights; `classes` counts the background."""
-    import torchvision
-
     default_weights(arch)
     module: nn.Module = torchvision.models.get_model(arch, weights=None, weights_backbone=None, num_classes=classes)
     return module
@@ -71,16 +73,11 @@ def build(arch: str, *, classes: int = 91) -> nn.Module:
 
 def default_weights(arch: str) -> WeightsEnum:
     """Return torchvision's own choice among a detector's weights; raise ModelProblem where it has no such detector."""
-    from torchvision.models import detection
-
     return networks.default_weights(arch, detection, "detector", _KINDS)
 
 
 def adapt(spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> TorchvisionDetector:
     """Adapt a torchvision detector; `named` are its classes, by their numbers there."""
-    from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
-    from torchvision.models.detection.ssd import SSD
-
     kinds = {FasterRCNN: TwoStage, RetinaNet: RetinaNetDetector, FCOS: FcosDetector, SSD: SsdDetector}
     for part in module.modules():
         if getattr(part, "inplace", None) is True:

@@ -11,6 +11,7 @@ from sightglass.api.endpoints.endpoint import take_picture
 from sightglass.api.endpoints.negotiation import JSON, PNG
 from sightglass.api.schemas import Class, ClassRequest, ExplainRequest, Name, Picture
 from sightglass.common.style import OPACITY
+from sightglass.export.class_files import class_analysis
 
 if TYPE_CHECKING:
     import threading
@@ -83,8 +84,6 @@ def analyze(request: LegacyClassRequest, settings: ApiRules, cancel: threading.E
 
 
 def _answer(explanation: Explanation, request: ExplainRequest | ClassRequest) -> LegacyAnswer:
-    from sightglass.export.class_files import class_analysis
-
     # Raises ApiProblem if there is no map.
     overlay = service.first_map(explanation, PNG, request)
     label = explanation.heatmaps[0].target.label

@@ -23,7 +23,7 @@ from sightglass.api.service import load_explainer
 from sightglass.common import users
 from sightglass.common.access import policy
 from sightglass.common.errors import Problem
-from sightglass.live import message, tickets
+from sightglass.live import look, message, tickets
 from sightglass.live.choice import choose
 from sightglass.live.loop import LOOP
 from sightglass.models.checkpoints import weights
@@ -219,9 +219,7 @@ class _Session:
             return
         if turn != self.wanted:
             return
-        from sightglass.live.look import Looker
-
-        self.viewer.turn(Looker(choice))
+        self.viewer.turn(look.Looker(choice))
         spec, adapter = choice.explainer.model, choice.explainer.resident.adapter
         about = {"model": spec.id, "name": spec.name, "method": choice.method.id, "detects": adapter.detects}
         self._say("ready", **about, labels=list(adapter.labels))

@@ -21,6 +21,7 @@ from sightglass.api.server import metrics
 from sightglass.explain.evidence.layers import layer_choices
 from sightglass.explain.methods import offered
 from sightglass.explain.recipe import VERSION
+from sightglass.models.catalog import available, catalog
 from sightglass.models.checkpoints import weights
 
 
@@ -54,8 +55,6 @@ async def list_models(request: Request) -> Response:
 
 
 def _listed(settings: ApiRules, here: bool | None, task: str | None) -> results.Models:
-    from sightglass.models.catalog import available, catalog
-
     # No model is loaded before this module, and with it torch, is imported.
     residency = sys.modules.get("sightglass.explain.evidence.resident")
     loaded = {one.adapter.spec.id: one for one in (residency.RESIDENCY.residents() if residency else ())}

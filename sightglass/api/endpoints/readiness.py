@@ -10,10 +10,13 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sightglass.common.errors import Problem
 from sightglass.common.memory.machine import writable
 from sightglass.common.settings import MIB, settings
 from sightglass.common.work import stopping
+from sightglass.explain.picture import image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,13 +92,9 @@ def of(settings: ApiRules) -> Readiness:
 
 def warm(explainer: Explainer) -> None:
     """Explain one picture: the first pass finds the layers and takes several times as long as later ones."""
-    import numpy as np
-
-    from sightglass.explain.picture.image import Image
-
     # Some models find nothing in a grey picture, or need words to look for.
     with contextlib.suppress(Problem):
-        explainer(Image(np.full((64, 64, 3), 128, np.uint8), "warm"), top_k=1)
+        explainer(image.Image(np.full((64, 64, 3), 128, np.uint8), "warm"), top_k=1)
 
 
 def unusable(folder: Path | None) -> str | None:

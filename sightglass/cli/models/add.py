@@ -18,7 +18,6 @@ import typer
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
-from sightglass.cli.models.toml import file_lock, relative, text_of, with_table
 from sightglass.cli.pictures import load_explainer, report
 from sightglass.common.errors import ImageProblem, ModelProblem, Problem
 from sightglass.common.files import Json, write_file
@@ -28,7 +27,7 @@ from sightglass.explain.findings import preprocessing_check
 from sightglass.explain.picture import image as picture_image
 from sightglass.explain.picture import planes as picture_planes
 from sightglass.explain.rendering import style
-from sightglass.models import catalog, inspect
+from sightglass.models import catalog, inspect, table_file
 from sightglass.models import catalog as models_catalog
 
 if TYPE_CHECKING:
@@ -80,15 +79,15 @@ def add(
     if options.name is not None and id_ != options.name:
         console.say(f"It is called {id_}: a name consists of small letters, digits, dots, dashes and underscores.")
     to = (settings().models or Path("models.toml")).absolute()
-    table = relative(_filled(draft, given, asks=asks), to.parent)
-    text, whole = text_of(id_, table), with_table(to, id_, table, force=options.force)
+    table = table_file.relative(_filled(draft, given, asks=asks), to.parent)
+    text, whole = table_file.text_of(id_, table), table_file.with_table(to, id_, table, force=options.force)
     _check_packaged(id_, to, force=options.force)
     with _temporary_catalog(to, whole, id_):
         console.say("", text.strip(), "")
         trial = _summary(*_try(console, id_, options.image))
     # The trial takes a while: the file is read again, so that changes made to it meanwhile stay.
-    with file_lock(to):
-        write_file(to, with_table(to, id_, table, force=options.force).encode("utf-8"))
+    with table_file.file_lock(to):
+        write_file(to, table_file.with_table(to, id_, table, force=options.force).encode("utf-8"))
     console.say(f"{id_} is in {to}.")
     console.result({"model": id_, "file": to, "table": text, "notes": draft.notes, "proof": trial})
     return 0

@@ -17,12 +17,13 @@ from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import state, url_state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.pictures.uploads import token
+from sightglass.explain.picture.image import Image
 from sightglass.models import drawing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.explain import Explainer, Image
+    from sightglass.explain import Explainer
     from sightglass.models.drawing import Paper
 
 KEY = "pad"
@@ -89,8 +90,6 @@ def _is_chosen(current: CanvasDrawing) -> bool:
 
 
 def _picture(current: CanvasDrawing) -> tuple[Image, str | None]:
-    from sightglass.explain.picture.image import Image
-
     pixels = drawing.draw(drawing.strokes(current.strokes), current.paper)
     image, before = Image(pixels, NAME), current.picture
     current.picture = image.sha256

@@ -17,6 +17,7 @@ from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.item import Item
 from sightglass.explain.picture.source import find
+from sightglass.explain.similarity import ranking
 from sightglass.models.demo import person_scenes
 
 if TYPE_CHECKING:
@@ -149,15 +150,13 @@ def _item(image: Image) -> Item:
 
 
 def _examples(explainer: Explainer) -> list[Image]:
-    from sightglass.explain.similarity.ranking import controls
-
     adapter = explainer.resident.adapter
     if adapter.spec.example == person_scenes.EXAMPLE:
         return [
             Image.open(person_scenes.draw(spec).pixels, name=name) for name, spec in person_scenes.to_compare().items()
         ]
     if adapter.spec.example or adapter.controls or adapter.subject:
-        found = list(controls(adapter))
+        found = list(ranking.controls(adapter))
         return [*found, *(_part(image, (0.05, 0.0, 0.95, 0.95)) for image in found)]
     found = []
     for name in packaged.PHOTOGRAPHS:

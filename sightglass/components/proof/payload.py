@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from sightglass.components.declare import packed_by_content
+from sightglass.explain.proof import FILLINGS
 from sightglass.explain.proof.words import COLUMNS, rows, similarity
 from sightglass.export.proof import view as proof_view
 from sightglass.export.proof.chart import lines
@@ -73,8 +74,6 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
             "steps": STEPS,
             "every_row": [],
         }
-    from sightglass.explain.proof import FILLINGS
-
     return {
         "of": of,
         "label": proof.label,

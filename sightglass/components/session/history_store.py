@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from sightglass import explain, history
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
@@ -91,12 +92,10 @@ def writable() -> bool:
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _store(folder: Path | None, limit: float, whose: str) -> History:
-    from sightglass.history import History
-
+def _store(folder: Path | None, limit: float, whose: str) -> history.History:
     # It reads the environment, and for whom it works, itself: the arguments are only the cache's key.
     del folder, limit, whose
-    return History()
+    return history.History()
 
 
 def keep(
@@ -199,10 +198,8 @@ def _keep_pair(pair: ComparedPair) -> str:
 
 def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> None:
     """Explain a picture again from its recipe and save it, in a widget's callback; a message says what came of it."""
-    from sightglass.explain import replay
-
     try:
-        made = replay(recipe, picture())
+        made = explain.replay(recipe, picture())
         there = _existing(made, 0)
         if there is None:
             store().keep(made, look=look(), screen=screen)

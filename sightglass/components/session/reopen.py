@@ -12,6 +12,7 @@ from sightglass.components.session import page, state, url_state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import SETTINGS
 from sightglass.explain.methods import METHODS
+from sightglass.export import embedded_recipe
 from sightglass.models import catalog
 
 if TYPE_CHECKING:
@@ -75,9 +76,7 @@ def result(image: Image, recipe: Recipe, how: Look) -> None:
 
     Raises ModelProblem as `view` does.
     """
-    from sightglass.export.embedded_recipe import Contents
-
-    view(Contents(recipe=recipe, view=how))
+    view(embedded_recipe.Contents(recipe=recipe, view=how))
     _turn_to(image)
 
 

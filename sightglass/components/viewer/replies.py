@@ -19,6 +19,7 @@ from sightglass.explain.rendering.contact_sheet import boxes as draw_boxes
 from sightglass.explain.rendering.contact_sheet import grid
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
+from sightglass.export import embedded_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -176,14 +177,14 @@ def _panel(scene: ViewerScene, panel: Pane, given: Mapping[str, Any]) -> tuple[N
 def _with_recipe(scene: ViewerScene, item: Map, settings: Mapping[str, Any], data: bytes) -> bytes:
     if item.recipe is None:
         return data
-    from sightglass.export.embedded_recipe import carried, write
-
     recipe, view = item.recipe
     simple = {key: value for key, value in settings.items() if isinstance(value, bool | int | float | str)}
     visible = settings["mode"] != "map" or settings.get("layout") in ("beside", "swipe")
     whole = scene.picture_id == recipe.picture_sha256
-    picture = carried(Image(scene.pixels, scene.name, jpeg=scene.file)) if visible and whole else b""
-    return write(data, recipe, view.model_validate(view.model_dump() | {"settings": simple}), picture=picture)
+    picture = embedded_recipe.carried(Image(scene.pixels, scene.name, jpeg=scene.file)) if visible and whole else b""
+    return embedded_recipe.write(
+        data, recipe, view.model_validate(view.model_dump() | {"settings": simple}), picture=picture
+    )
 
 
 def _render_panel(

@@ -17,6 +17,7 @@ from sightglass.components.session.jobs import explain_job, queue_line
 from sightglass.components.session.markdown import escaped, sentence
 from sightglass.components.viewer import Box, Pane
 from sightglass.components.views import detections, panels
+from sightglass.explain.comparison.detections import around, common, one_scale, side, strip
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
@@ -62,8 +63,6 @@ def every_box(explanation: Explanation, listed: list[ListedBox]) -> None:
 
 def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, item: ListedBox) -> str:
     """Draw one box's map at every stage of the model, from one pass; return which layer has most heat in the box."""
-    from sightglass.explain.comparison.detections import around, strip
-
     drawn = {stage.path: stage for stage in stages(explainer.resident)}
     if not drawn:
         st.info(f"{explainer.model.id} exposes no internals: there are no layers to show.", icon=":material/layers:")
@@ -148,8 +147,6 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
 
     Return which models find it.
     """
-    from sightglass.explain.comparison.detections import around, one_scale, side
-
     models = sizes(explainer.model)
     if len(models) < 2:
         st.info(
@@ -258,8 +255,6 @@ def _panel(one: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None)
 
 
 def _difference(first: Side, second: Side, one: str, other: str) -> Pane:
-    from sightglass.explain.comparison.detections import common
-
     a, b, seen = common(first, second)
     return Pane(
         maps=(panels.difference(share_difference(a, b), seen, (one, other), sides=apart(one, other)),),

@@ -13,9 +13,13 @@ from sightglass.components.views import charts, snapshots
 from sightglass.components.views.charts import Files
 from sightglass.explain.methods import METHODS
 from sightglass.explain.rendering.style import FILE_STYLE, Style
-from sightglass.export import comparison_folder, detection_images, result_folder, similarity_files
+from sightglass.export import animation, comparison_folder, detection_images, result_folder, similarity_files
+from sightglass.export.figure import figure as draw_figure
+from sightglass.export.proof.files import curves as draw_curves
 from sightglass.export.proof.files import recipe, summary
-from sightglass.export.report.pdf import pdf
+from sightglass.export.report import html as html_report
+from sightglass.export.report import pdf as pdf_report
+from sightglass.export.table import csv, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,26 +36,18 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
 
     What is made of a map that this session has proved carries the proof.
     """
-    from sightglass.export.table import csv, rows
-
     begin = stem(explanation, index)
     explanation = proof_job.carrying(explanation)
     proof = explanation.proofs.get(index)
 
     def figure(kind: Any) -> bytes:
-        from sightglass.export.figure import figure as drawn
-
-        return drawn(explanation, index, format=kind, look=look)
+        return draw_figure(explanation, index, format=kind, look=look)
 
     def sweep(kind: Any) -> bytes:
-        from sightglass.export.animation import sweep as through
-
-        return through(explanation, index, format=kind)
+        return animation.sweep(explanation, index, format=kind)
 
     def report(kind: str) -> str | bytes:
-        from sightglass.export.report.html import html
-
-        return html([explanation], index=index) if kind == "html" else pdf(explanation, index)
+        return html_report.html([explanation], index=index) if kind == "html" else pdf_report.pdf(explanation, index)
 
     def each(name: str, make: Callable[[str], Any], *kinds: str) -> list[charts.Offer]:
         return [(kind.upper(), f"{begin}-{name}.{kind}", partial(make, kind)) for kind in kinds]
@@ -87,9 +83,7 @@ def _of_proof(explanation: Explanation, index: int, begin: str) -> Files:
     proof = explanation.proofs[index]
 
     def curves(kind: Any) -> bytes:
-        from sightglass.export.proof.files import curves as drawn
-
-        return drawn(explanation, index, proof, kind)
+        return draw_curves(explanation, index, proof, kind)
 
     def numbers() -> str:
         return to_json(summary(explanation, index, proof))

@@ -17,6 +17,7 @@ from sightglass.explain.findings.diagnosis import describe_map, unseen
 from sightglass.explain.phrases import percent, pixels
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.colormaps import colormaps
+from sightglass.export import embedded_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,17 +65,13 @@ def _recipe(explanation: Explanation, index: int) -> tuple[Recipe, Look] | None:
     """Return what a file of this map carries; None while it is unfinished."""
     if not explanation.finished:
         return None
-    from sightglass.export.embedded_recipe import view_of
-
     screen = "detect" if state.of(state.Navigation).page == "detect" else "explore"
-    return explanation.recipe, view_of(explanation, index).model_copy(update={"screen": screen})
+    return explanation.recipe, embedded_recipe.view_of(explanation, index).model_copy(update={"screen": screen})
 
 
 def _line(explanation: Explanation, index: int) -> str | None:
-    from sightglass.export.embedded_recipe import line
-
     recipe = _recipe(explanation, index)
-    return line(*recipe) if recipe is not None else None
+    return embedded_recipe.line(*recipe) if recipe is not None else None
 
 
 def describe(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str) -> None:

@@ -10,6 +10,7 @@ from sightglass.components.pairs import pairs
 from sightglass.components.session.markdown import escaped
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import NBSP
+from sightglass.export import similarity_files
 
 if TYPE_CHECKING:
     from sightglass.explain.similarity.ranking import Context
@@ -20,9 +21,7 @@ OF = {"cosine": "Similarity and difference", "product": "What the score is made 
 
 def maps(found: Similarity, *, key: str) -> None:
     """Draw both pictures under their maps, and say where each is similar and different."""
-    from sightglass.export.similarity_files import places
-
-    sentences = places(found)
+    sentences = similarity_files.places(found)
     if found.state == "ok":
         line = "Point at a place in one picture: a line joins it to the best match in the other."
         texts = (sentences[0], sentences[1])

@@ -8,6 +8,7 @@ import streamlit as st
 
 from sightglass.common.files import csv_cells
 from sightglass.explain.maps.statistics import DIGITS
+from sightglass.export.table import listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -59,8 +60,6 @@ def _no_formulas(rows: Any, right: Collection[str]) -> Any:
 
 def of_maps(found: Sequence[tuple[str, Statistics]], *, height: int) -> None:
     """Draw every number of one or more maps, each with the name of its column: its name, its values, its meaning."""
-    from sightglass.export.table import listed
-
     every = [(name, listed(statistics)) for name, statistics in found]
     rows = [
         {"number": number, **{name: each[place][1] for name, each in every}, "meaning": meaning}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from fpdf import FPDF
+from fpdf.enums import WrapMode
 from PIL import Image as Pillow
 
 from sightglass.common.files import packaged
@@ -21,9 +23,6 @@ from sightglass.export.proof import report as proof_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from fpdf import FPDF
-    from fpdf.enums import WrapMode
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
@@ -84,8 +83,6 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYL
 
 
 def _document(explanation: Explanation, index: int) -> FPDF:
-    from fpdf import FPDF
-
     page = FPDF(format="A4")
     page.set_margin(_EDGE)
     page.set_auto_page_break(True, _EDGE)
@@ -110,8 +107,6 @@ def _text(
 
 def _wrap(text: str) -> WrapMode:
     """Break between letters where a single word would not fit on a line."""
-    from fpdf.enums import WrapMode
-
     return WrapMode.CHAR if max(map(len, text.split()), default=0) > 60 else WrapMode.WORD
 
 

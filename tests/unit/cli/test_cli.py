@@ -24,7 +24,7 @@ from sightglass.explain.maps.boxes import same_object
 from sightglass.explain.phrases import NBSP, plain_text
 from sightglass.explain.recipe import Recipe
 from sightglass.export import command, comparison_folder, embedded_recipe, result_folder
-from sightglass.models.adapters.detector import intersection_over_union
+from sightglass.models.geometry import intersection_over_union
 from tests.conftest import asset
 from tests.waits import patience
 from tests.weights import real

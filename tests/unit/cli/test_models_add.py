@@ -13,11 +13,11 @@ import torchvision
 
 from sightglass.cli import main
 from sightglass.cli.models import add as models_add
-from sightglass.cli.models.toml import file_lock, text_of, with_table
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
 from sightglass.models import catalog
 from sightglass.models.inspect import TableDraft, Unknown
+from sightglass.models.table_file import file_lock, text_of, with_table
 from tests.unit import own_nets
 
 BEFORE = """# My models.

@@ -17,6 +17,8 @@ from sightglass.common.work.turns import QUICK, SLOW
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs import background, monitoring, presence, queue_line
 from sightglass.components.session.jobs.background import Status, Task, Watched
+from sightglass.explain.comparison import models
+from sightglass.explain.evidence import resident
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.methods import METHODS
 from sightglass.models import catalog
@@ -134,10 +136,8 @@ def explained(
     key: Key = (image.sha256, image.name, image.notes, explainer.resident.adapter.weights_sha256, explainer.model.row)
     key += tuple(sorted(options.items()))
     _stop(but=key)
-    from sightglass.explain.evidence.resident import RESIDENCY
-
     # A model that was evicted to make room must not live on here.
-    residents = RESIDENCY.residents()
+    residents = resident.RESIDENCY.residents()
     _cache().discard(lambda explanation: explanation.evidence.resident.origin not in residents)
     made = _cache().get(key)
     if made is None:
@@ -255,8 +255,6 @@ def timed(explanation: Explanation) -> Timing:
     timings = state.of(Running).timings
     key = f"{explanation.model.id}-{explanation.evidence.resident.device}-{explanation.evidence.geometry.input}"
     if key not in timings:
-        from sightglass.explain.comparison.models import measure
-
         with queue_line.turn():
-            timings[key] = measure(explanation.evidence)
+            timings[key] = models.measure(explanation.evidence)
     return timings[key]

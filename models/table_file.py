@@ -9,12 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import tomlkit
+from filelock import FileLock, Timeout
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import Comment, Table, Whitespace
+
 from sightglass.common.errors import ModelProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tomlkit.items import Comment, Item, Table, Whitespace
+    from tomlkit.items import Item
 
     from sightglass.models.inspect import Toml
 
@@ -39,16 +44,12 @@ def relative(table: Toml, folder: Path) -> Toml:
 
 def text_of(id_: str, table: Toml) -> str:
     """Return the table as TOML: its dicts as tables of their own one level down, and inline below that."""
-    import tomlkit
-
     models = tomlkit.table(is_super_table=True)
     models.append(id_, _table(table))
     return tomlkit.document().append("model", models).as_string()
 
 
 def _table(values: Toml) -> Table:
-    import tomlkit
-
     table = tomlkit.table()
     for key, value in values.items():
         if not isinstance(value, dict):
@@ -63,8 +64,6 @@ def _table(values: Toml) -> Table:
 
 
 def _item(value: Any) -> Item:
-    import tomlkit
-
     if isinstance(value, dict):
         inline = tomlkit.inline_table()
         for key, inner in value.items():
@@ -81,8 +80,6 @@ def _item(value: Any) -> Item:
 @contextmanager
 def file_lock(to: Path) -> Iterator[None]:
     """Keep other processes that take this lock from writing `to`; raise ModelProblem if one holds it for too long."""
-    from filelock import FileLock, Timeout
-
     lock = FileLock(to.with_name(f".{to.name}.lock"), timeout=SECONDS)
     try:
         with lock:
@@ -100,10 +97,6 @@ def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
 
     Raises ModelProblem where the file cannot be read, or has a table of that id and `force` is not set.
     """
-    import tomlkit
-    from tomlkit.exceptions import TOMLKitError
-    from tomlkit.items import Table
-
     try:
         before = to.read_text("utf-8") if to.exists() else ""
         document = tomlkit.parse(before)
@@ -147,8 +140,6 @@ def _last(table: Table) -> Table:
 
 def _trailing(table: Table) -> list[Comment | Whitespace]:
     """Return the comments and blank lines at the end of a table: they belong to what follows it."""
-    from tomlkit.items import Comment, Whitespace
-
     found: list[Comment | Whitespace] = []
     for _, item in reversed(_last(table).value.body):
         if not isinstance(item, (Comment, Whitespace)):
