@@ -30,7 +30,7 @@ from sightglass.components.views import (
     visual_prompts,
 )
 from sightglass.explain.comparison.detections import box_sentence, filtered, found, kinds, weaker
-from sightglass.explain.evidence import missing as evidence_missing
+from sightglass.explain.evidence import missing
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import download, listing
 from sightglass.models import catalog
@@ -288,7 +288,7 @@ def _none(explanation: Explanation, *, asks: bool) -> None:
 def _hidden(explanation: Explanation) -> None:
     """Say what a lower threshold would show."""
     if hidden := weaker(explanation):
-        score = evidence_missing.score_format(explanation.options.confidence)
+        score = missing.score_format(explanation.options.confidence)
         named = [f"{escaped(p.label)} {score(p.score)}" for p in hidden[:3]]
         more = [f"{len(hidden) - 3} more"] if len(hidden) > 3 else []
         noun = "weaker box" if len(hidden) == 1 else "weaker boxes"

@@ -22,7 +22,7 @@ from sightglass.explain import methods
 from sightglass.explain.evidence import cache
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture import image
-from sightglass.explain.similarity import ranking as similarity_ranking
+from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as pair_similarity
 from sightglass.export import similarity_files
 
@@ -147,7 +147,7 @@ def _ranked(choices: Choices, explainer: Explainer, items: tuple[Any, ...]) -> R
     key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), str(ways))
     with explain_job.spinner(explainer), presence.visit():
         made = state.latest(
-            "ranking", key, lambda: similarity_ranking.rank(explainer, choices.image, items, progress=progress, **ways)
+            "ranking", key, lambda: ranking.rank(explainer, choices.image, items, progress=progress, **ways)
         )
     place.empty()
     return made
@@ -185,9 +185,7 @@ def _compared(choices: Choices, explainer: Explainer, ranking: Ranking, place: i
 
 def _context(choices: Choices, explainer: Explainer, found: Similarity) -> Context:
     with st.spinner("Comparing unrelated pictures…", show_time=False), presence.visit():
-        return similarity_ranking.context(
-            explainer, choices.image, other=found.gallery.image, **_preprocessing(choices)
-        )
+        return ranking.context(explainer, choices.image, other=found.gallery.image, **_preprocessing(choices))
 
 
 def _numbers(found: Similarity, context: Context) -> None:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import streamlit as st
 
-from sightglass.batch import analysis, journal, matrix, proofs
-from sightglass.batch import report as batch_report
+from sightglass.batch import analysis, journal, matrix, proofs, report
 from sightglass.batch.table import CSV, PARQUET
 from sightglass.components.session import url_state
 from sightglass.components.session.markdown import escaped, shortened
@@ -388,7 +387,7 @@ def downloads(job: BatchJob) -> None:
 
 
 def _report(folder: Path) -> bytes:
-    return batch_report.html(folder).encode()
+    return report.html(folder).encode()
 
 
 def _everything(folder: Path) -> BinaryIO:

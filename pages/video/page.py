@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from sightglass import video as video_room
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.components.choices import image_picker, sidebar
@@ -17,6 +16,7 @@ from sightglass.explain.phrases import NBSP, pixels
 from sightglass.pages.video import example, folders, result
 from sightglass.pages.video.folders import ClipPlan, ClipSource
 from sightglass.pages.video.job import ClipJob, Video, described, headline, running
+from sightglass.video import settings as video_settings
 from sightglass.video.clips import clip
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[s
             end = st.number_input(
                 "To, seconds", 0.0, value=None, key="video-end", width=140, placeholder="the end", help="End before it."
             )
-    chosen = video_room.Settings(every=every, smooth=smooth, scale=cast("Scale", scale), start=start, end=end)
+    chosen = video_settings.Settings(every=every, smooth=smooth, scale=cast("Scale", scale), start=start, end=end)
     return chosen, (wanted,) if wanted else ()
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from sightglass import monitor as monitor_room
+from sightglass import monitor
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.components.choices import permitted_folders
@@ -106,7 +106,7 @@ def trial() -> Trial | None:
 
 def empty() -> bool:
     """Return whether the server's own log, which is shown unless another is chosen, has nothing in it."""
-    folder = monitor_room.default().folder
+    folder = monitor.default().folder
     if url_state.remembered("watch-log", WAYS, "server", name="log") == "folder" or trend.signature(folder):
         return False
     try:
@@ -164,13 +164,11 @@ def _monitor(way: str) -> Monitor:
     if way == "trial" and (running := trial()) is not None:
         return running.monitor
     if way != "folder":
-        return monitor_room.default()
+        return monitor.default()
     named = permitted_folders.ask(
         "Folder of the log", key="watch-folder", name="log-folder", help="A folder with a log, which is only read"
     )
-    return monitor_room.Monitor(
-        named[0] if named else permitted_folders.folders()[0], threshold=monitor_room.default().threshold
-    )
+    return monitor.Monitor(named[0] if named else permitted_folders.folders()[0], threshold=monitor.default().threshold)
 
 
 def _about(monitor: Monitor) -> None:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from sightglass import explain
-from sightglass import monitor as monitor_room
+from sightglass import explain, monitor
 from sightglass.common import users
 from sightglass.common.errors import Cancelled
 from sightglass.common.files.scratch import scratch_folder
@@ -53,7 +52,7 @@ class Trial(Task[TrialStatus]):
         self.shared = shared
         self._folder = scratch_folder("watch")
         self.model = model
-        self.monitor = monitor_room.Monitor(
+        self.monitor = monitor.Monitor(
             Path(self._folder.name),
             # Until the first half sets it.
             threshold=0.0,

@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from sightglass import explain
 from sightglass.batch import journal, worker
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.explain import explainer as engine
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -58,7 +58,7 @@ class WorkerPlan:
                     "machines share, or a storage as s3://bucket/folder."
                 )
         torch.set_num_threads(1)
-        explainer = engine.Explainer(self.model, device=self.device)
+        explainer = explain.Explainer(self.model, device=self.device)
         drawn: dict[str, Any] = {"style": self.style, "side": self.side}
         work = worker.Work(explainer, self.given, self.maps, self.store.put, **drawn, prove=self.prove)
         settings = json.loads(json.dumps(work.settings))

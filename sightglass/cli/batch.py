@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightglass import batch as batch_room
-from sightglass import monitor as monitor_room
-from sightglass.batch import matrix, proofs, table
-from sightglass.batch import report as batch_report
+from sightglass import monitor
+from sightglass.batch import matrix, proofs, report, runner, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
@@ -149,7 +147,7 @@ def batch(
     names = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
     summary: Json = {name: getattr(done, name) for name in names}
     if isinstance(done.folder, Path) and done.done:
-        write_file(done.folder / "report.html", batch_report.html(done.folder).encode())
+        write_file(done.folder / "report.html", report.html(done.folder).encode())
         if options.prove:
             summary |= _say_proved(console, done.folder)
     console.files(done.folder, _written(done.folder))
@@ -178,7 +176,7 @@ def _run(
         )
     # In a cluster the workers have the device.
     explainer = load_explainer(options.model, "cpu" if options.engine == "ray" else options.device, progress, asked)
-    return batch_room.run(
+    return runner.run(
         pictures,
         explainer,
         folder,
@@ -232,7 +230,7 @@ def _monitor(folder: Path | None, threshold: float | None, source: list[str]) ->
                 f"{folder} is inside {given}: its maps would be taken for pictures; choose another folder."
             )
     # A batch logs every unusual picture: only the rotation of the log bounds their number.
-    return monitor_room.Monitor(folder, threshold=threshold, per_minute=1_000_000)
+    return monitor.Monitor(folder, threshold=threshold, per_minute=1_000_000)
 
 
 def _report_monitor(console: Console, monitor: Monitor) -> None:

@@ -12,7 +12,6 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections, models, same_target
 from sightglass.export import comparison_folder, result_folder
-from sightglass.export import comparison_folder as folder_of_comparison
 from sightglass.models import catalog
 from sightglass.models.geometry import intersection_over_union
 
@@ -170,7 +169,7 @@ def _report(console: Console, comparison: Comparison) -> None:
     console.say(f"{comparison.explanations[0].image.name}: {comparison.verdict}")
     rows, named = [], _named(comparison)
     for i, explanation in enumerate(comparison.explanations):
-        label, sure = folder_of_comparison.of_first(explanation)
+        label, sure = comparison_folder.of_first(explanation)
         rows.append(
             (
                 *named[i],

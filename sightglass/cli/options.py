@@ -20,7 +20,7 @@ from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import BOXES as BOXES
 from sightglass.explain.options import MODEL as MODEL
 from sightglass.explain.options import OFFERED, QUESTION, SOME_METHODS, Options
-from sightglass.explain.rendering import style as rendering_style
+from sightglass.explain.rendering import style
 from sightglass.models import labels as models_labels
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class OutputOptions:
 
     def style(self, *, even: bool = True) -> Style:
         """Return how maps are drawn; `even`: equally opaque everywhere, and not clear where they are cold."""
-        return rendering_style.Style.parse(self.colormap, self.alpha, even=even)
+        return style.Style.parse(self.colormap, self.alpha, even=even)
 
 
 def verb(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..., int]], Callable[..., int]]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from sightglass import explain
 from sightglass.cli.options import check_options
 from sightglass.common.errors import ImageProblem, Problem
-from sightglass.explain import explainer as engine
 from sightglass.explain import methods, phrases
 from sightglass.explain.findings import diagnosis
-from sightglass.explain.picture import examples
-from sightglass.explain.picture import image as picture_image
+from sightglass.explain.picture import examples, image
 from sightglass.export import animation, figure, result_folder, table
 from sightglass.export.report import html as html_report
 from sightglass.export.report import pdf as pdf_report
@@ -58,7 +57,7 @@ def load_explainer(model: str, device: str, progress: Progress, options: dict[st
     """Load a model, and check that it supports the options; a download is shown as progress."""
     if not catalog.is_file(model):
         catalog.spec(model)  # reports a typo before torch is imported
-    explainer = engine.Explainer(model, device=device, progress=progress)
+    explainer = explain.Explainer(model, device=device, progress=progress)
     check_options(explainer, options or {})
     return explainer
 
@@ -72,7 +71,7 @@ def open_picture(typed: str, console: Console) -> Image:
         console.warn(f"There is no {typed} in this folder: the example of that name is used.")
         return examples.bundled(name)
     _check_kind(typed)
-    return picture_image.Image.open(typed)
+    return image.Image.open(typed)
 
 
 def _check_kind(typed: str) -> None:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sightglass import video as video_room
 from sightglass.cli import options as cli
 from sightglass.cli.batch import STOPPED, stop_on_interrupt
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, file_stem
-from sightglass.video import settings as video_settings
+from sightglass.video import runner, settings
 from sightglass.video.clips import clip as video_clip
 from sightglass.video.clips import example, write
 from sightglass.video.results import moments
@@ -98,7 +97,7 @@ def video(
     with console.progress("Reading the clip") as progress, stop_on_interrupt(cancel, console, "frames"):
         opened = video_clip.Clip(_found(clip, console), Path(clip).name)
         explainer = load_explainer(options.model, options.device, progress, asked)
-        made = video_room.run(
+        made = runner.run(
             opened,
             explainer,
             folder,
@@ -122,7 +121,7 @@ def _found(typed: str, console: Console) -> Path:
 
 
 def _settings(options: VideoOptions) -> Settings:
-    return video_settings.Settings(
+    return settings.Settings(
         every=options.every,
         between=options.between,  # type: ignore[arg-type]
         start=_seconds(options.start, "--start") or 0.0,
@@ -132,7 +131,7 @@ def _settings(options: VideoOptions) -> Settings:
         objects=options.objects,
         only=options.object_,
         labels=not options.no_labels,
-        side=video_settings.MAX_SIDE if options.size is None else options.size,
+        side=settings.MAX_SIDE if options.size is None else options.size,
         sound=not options.no_sound,
         style=options.style(even=False),
     )

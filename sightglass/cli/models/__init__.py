@@ -8,14 +8,13 @@ import typer
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
-from sightglass.cli.models import add as models_add
+from sightglass.cli.models import add
 from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import Problem
 from sightglass.explain import questions
 from sightglass.explain.evidence import layers as evidence_layers
 from sightglass.explain.phrases import download
 from sightglass.models import catalog, catalog_tables
-from sightglass.models import catalog as models_catalog
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
@@ -75,8 +74,8 @@ def show(
 ) -> int:
     """Show all that is known of one model; it is loaded if its weights are on this machine."""
     console = Console(json)
-    found = models_catalog.spec(model)
-    here = models_catalog.available(found)
+    found = catalog.spec(model)
+    here = catalog.available(found)
     known: Json = _row(found, here) | {
         "architecture": found.arch,
         "source": found.source,
@@ -176,4 +175,4 @@ cli.verb(
     python -m sightglass models add leaf.ckpt --arch nets.py:PlantCNN --labels class_to_idx.json
     python -m sightglass models add sketch.h5 --name sketch --set weights.preprocessing.size=64 --yes
     """,
-)(models_add.add)
+)(add.add)

@@ -28,7 +28,6 @@ from sightglass.explain.picture import image as picture_image
 from sightglass.explain.picture import planes as picture_planes
 from sightglass.explain.rendering import style
 from sightglass.models import catalog, inspect, table_file
-from sightglass.models import catalog as models_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,7 +71,7 @@ def add(
     console = Console(options.json)
     asks = not (options.yes or options.json) and sys.stdin.isatty()
     with console.progress(f"Opening {file}"):
-        path = models_catalog.model_file(file)
+        path = catalog.model_file(file)
     draft, given = _inspected(console, path, options, asks=asks)
     console.say(*draft.notes)
     id_ = _id(options.name or path.stem)

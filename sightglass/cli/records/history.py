@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sightglass import history as history_room
+from sightglass import history
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.common.errors import Problem
@@ -181,7 +181,7 @@ def delete(ids: Ids, folder: cli.HistoryFolder = None, json: cli.Json = False) -
 
 
 def _history(folder: Path | None) -> History:
-    return history_room.History(folder)
+    return history.History(folder)
 
 
 def _row(record: Record) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sightglass import monitor as monitor_room
+from sightglass import monitor
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.common.errors import Problem
@@ -107,19 +107,15 @@ def watch(
 def _monitor(folder: Path | None, console: Console) -> Monitor:
     if folder is not None and not folder.is_dir():
         raise Problem(f"There is no folder {folder}: name the one that a monitor writes to.")
-    monitor = (
-        monitor_room.default()
-        if folder is None
-        else monitor_room.Monitor(folder, threshold=settings().monitor_threshold)
-    )
-    if monitor.folder is None:
+    chosen = monitor.default() if folder is None else monitor.Monitor(folder, threshold=settings().monitor_threshold)
+    if chosen.folder is None:
         raise Problem("The monitor is switched off: name a folder, or set SIGHTGLASS_MONITOR.")
     # Raises Problem for the results of a batch.
-    for problem in trend.health(monitor.folder).words:
+    for problem in trend.health(chosen.folder).words:
         console.warn(problem)
     if folder is not None and not trend.signature(folder) and any(folder.iterdir()):
         raise Problem(f"{folder} holds no log: name the folder that a monitor writes to, as given to batch --monitor.")
-    return monitor
+    return chosen
 
 
 def _thresholds(monitor: Monitor, models: set[str]) -> dict[str, Threshold]:
