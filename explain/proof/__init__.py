@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from sightglass.common.errors import ModelProblem
+from sightglass.common.lazy import defer_imports
+
+defer_imports(__name__)
 
 # Here, because recipes name a filling without torch.
 Filling = Literal["blur", "mean", "linear"]

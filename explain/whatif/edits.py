@@ -17,6 +17,7 @@ from sightglass.common.errors import ImageProblem
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
+from sightglass.explain.proof import filling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -231,16 +232,12 @@ def blurred(image: Image) -> NDArray[np.uint8]:
 
 
 def _reduced_blur(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    from sightglass.explain.proof import filling
-
     small, _ = _reduced(pixels, None)
     return _array(filling.blurred(_tensor(small)))
 
 
 def _imputed(pixels: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:
     import torch
-
-    from sightglass.explain.proof import filling
 
     small, shown = _reduced(pixels, ~hidden)
     return _array(filling.imputed(_tensor(small), torch.from_numpy(shown)[None, None]))

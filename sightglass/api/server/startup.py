@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from sightglass.api.server import uvicorn_internals
 from sightglass.common import environment, logs
 from sightglass.common.access import policy
 from sightglass.common.errors import ModelProblem, SettingProblem
@@ -22,6 +21,9 @@ def prepare(host: str | None = "localhost", *, announce: bool = True) -> None:
     there is not. Raises SettingProblem, one sentence for each variable that is malformed, or that names a model that
     does not exist: otherwise the first request to need it would fail; and where uvicorn lacks what is needed of it.
     """
+    # Here, where callers expect its SettingProblem: it checks uvicorn as it is imported.
+    from sightglass.api.server import uvicorn_internals
+
     environment.check()
     small.prepare()
     try:

@@ -10,6 +10,7 @@ import numpy as np
 
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.proof import filling
 from sightglass.explain.proof.measures import is_shown
 from sightglass.explain.proof.proof import SUFFICIENT
 from sightglass.explain.proof.ranking import ranking
@@ -85,12 +86,10 @@ def _fillings(seen: NDArray[np.uint8], grid: tuple[int, ...]) -> tuple[NDArray[n
     """Return what the engine hides pixels behind, in the picture's own colours: blurred (h, w, 3), and their mean."""
     import torch
 
-    from sightglass.explain.proof.filling import blurred
-
     height, width = grid
     small = cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     picture = torch.from_numpy(small).permute(2, 0, 1)[None]
-    soft = blurred(picture)[0].permute(1, 2, 0).numpy()
+    soft = filling.blurred(picture)[0].permute(1, 2, 0).numpy()
     red, green, blue = (round(float(value)) for value in small.mean((0, 1)))
     return np.rint(soft).clip(0, 255).astype(np.uint8), (red, green, blue)
 

@@ -13,7 +13,9 @@ from sightglass.browser import joined, modules
 from tests.rooms import ROOT
 
 IMPORT = re.compile(r'import (?:\{ \w+(?:, \w+)* \} from )?"(\.\.?/(?:(?:\w+|\.\.)/)*\w+\.js)";')
-EXPORT = re.compile(r"export (default (component|componentOf|channel)\(.*|(default )?(async )?(function|class|const|let)\b.*)")
+EXPORT = re.compile(
+    r"export (default (component|componentOf|channel)\(.*|(default )?(async )?(function|class|const|let)\b.*)"
+)
 NODE = shutil.which("node")
 JOINED = [path for room in ("sightglass", "pages") for path in sorted((ROOT / room).rglob("*.js"))]
 JOINED = [path for path in JOINED if path.parts[-3:-1] not in (("export", "report"), ("export", "proof"))]
