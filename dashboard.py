@@ -115,14 +115,14 @@ if script_context() is None:
 else:
     from sightglass.components.page_title import page_title
     from sightglass.components.session import signed_in
-    from sightglass.components.session.markdown import escaped
+    from sightglass.components.session.markdown import escape
     from sightglass.components.tour import tour
 
     def to_explore() -> None:
         """The start page's own address."""
         st.switch_page(pages["explore"], query_params=st.query_params.to_dict())
 
-    def listed(name: str, title: str, icon: str, help: str) -> StreamlitPage:
+    def make_page(name: str, title: str, icon: str, help: str) -> StreamlitPage:
         return st.Page(
             page.script(name),
             title=title,
@@ -145,7 +145,7 @@ else:
             initial_sidebar_state=264,
         )
         menus = {
-            page.menu_name(escaped(menu), {name: title for name, (title, *_) in group.items()}, shown): [
+            page.menu_name(escape(menu), {name: title for name, (title, *_) in group.items()}, shown): [
                 pages[name] for name in group
             ]
             for menu, group in menu_of_all.items()
@@ -156,7 +156,7 @@ else:
 
     with signed_in.running() as user:
         menu_of_all = MENU | signed_in.menu(user, MENU)
-        pages = {name: listed(name, *about) for group in menu_of_all.values() for name, about in group.items()}
+        pages = {name: make_page(name, *about) for group in menu_of_all.values() for name, about in group.items()}
         # Streamlit says which page is wanted only when it is given the bar: at first it is drawn for the page before.
         before = state.of(state.Navigation).page or "explore"
         current, shown = bar(before)

@@ -11,7 +11,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files.packaged import photograph
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
-from sightglass.explain.maps.heatmap import scaled
+from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.from_evidence import compute, raw_maps
 from sightglass.explain.picture.image import Image
@@ -85,4 +85,4 @@ def raws_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Met
 
 def maps_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Method]) -> list[Tensor]:
     """Return (k, h, w) in 0..1 at the model's input size for each method, on the device."""
-    return [scaled(raws, evidence.geometry, "own") for raws in raws_of(evidence, targets, methods)]
+    return [scale(raws, evidence.geometry, "own") for raws in raws_of(evidence, targets, methods)]

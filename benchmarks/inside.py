@@ -15,7 +15,7 @@ import torch
 from benchmarks.bootstrap import Samples
 from benchmarks.report import Row, ends, grid
 from sightglass.explain.proof import controls
-from sightglass.explain.proof.filling import fixed, imputed
+from sightglass.explain.proof.filling import impute, make_fill
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,14 +69,14 @@ def lost(
     start = float(perturber.answers_to(picture).score[0])
     found: dict[tuple[str, Filling], list[float]] = {}
     for filling in FILLINGS:
-        fill = fixed(picture, filling)
+        fill = make_fill(picture, filling)
         scores: list[float] = []
         for some in shown.split(BATCH):
             filled = picture.repeat(len(some), 1, 1, 1)
             here = some[..., rows, columns]
             part = picture[..., rows, columns]
             filled[..., rows, columns] = (
-                imputed(part, here) if fill is None else torch.where(here, part, fill[..., rows, columns])
+                impute(part, here) if fill is None else torch.where(here, part, fill[..., rows, columns])
             )
             scores += perturber.answers_to(filled).score.tolist()
         for name, score in zip(maps, scores, strict=True):

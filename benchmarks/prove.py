@@ -21,7 +21,7 @@ from sightglass.components.session.jobs.background import lower_priority
 from sightglass.explain import Explainer
 from sightglass.explain.proof import controls
 from sightglass.explain.proof.curves import BATCH_CPU, BATCH_GPU, STEPS, Order, Perturber
-from sightglass.explain.proof.filling import blurred
+from sightglass.explain.proof.filling import blur
 from sightglass.explain.proof.ranking import ranking
 from sightglass.explain.proof.scores import scorer
 from sightglass.explain.whatif.changes import changes
@@ -121,7 +121,7 @@ def _summary(samples: list[tuple[float, float]]) -> Row:
 
 def _inputs(whole: Tensor, orders: list[Order], steps: int, most: int) -> list[Tensor]:
     """Return what `Perturber.curves` puts to the model, in its batches of `most`."""
-    fill = blurred(whole)
+    fill = blur(whole)
     made = [whole, fill]
     for order in orders:
         places = torch.from_numpy(order.places).to(whole.device)

@@ -283,17 +283,17 @@ class Explainer:
         layers = chosen_layers(resident, options.layers)
         resident.fastest_adapter(layers)
         start = time.perf_counter()
-        given = [self._prepared(resident, image, options) for image, _ in group]
+        given = [self._prepare(resident, image, options) for image, _ in group]
         if len({one.tensor.shape for one in given}) > 1:
             return []
         prepared = time.perf_counter()
-        parts = batched_pass.passed(resident, given, layers)
+        parts = batched_pass.run_pass(resident, given, layers)
         done = time.perf_counter()
         spent = {"prepare": (prepared - start) * 1e3 / len(group), "model": (done - prepared) * 1e3 / len(group)}
         images, each = zip(*group, strict=True)
         return explain_parts(parts, images, each, notes=more, milliseconds=spent)
 
-    def _prepared(self, resident: Resident, image: Image, options: Options) -> ModelInput:
+    def _prepare(self, resident: Resident, image: Image, options: Options) -> ModelInput:
         """Return the model's input for a picture; raise ModelProblem for a preprocessing that it does not have."""
         adapter = resident.adapter
         if options.preprocessing not in adapter.preprocessings:
@@ -388,7 +388,7 @@ class Explainer:
         # Built once for a model, so it is not part of this picture's time.
         resident.fastest_adapter(layers)
         start = time.perf_counter()
-        given = self._prepared(resident, image, options)
+        given = self._prepare(resident, image, options)
         prepared = time.perf_counter()
         evidence = Evidence(resident, given, layers)
         if resident.device.type == "cuda":

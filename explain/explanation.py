@@ -184,7 +184,7 @@ def explain(
         made = Explanation(image, adapter.spec, predictions, shown, options, evidence, timings, every_note, finished)
         if options.within == "picture":
             return made
-        confined = tuple(boxes.confined(heatmap, made.own(i), options.within) for i, heatmap in enumerate(shown))
+        confined = tuple(boxes.confine(heatmap, made.own(i), options.within) for i, heatmap in enumerate(shown))
         return replace(made, heatmaps=confined)
 
     if not targets:
@@ -219,7 +219,7 @@ def explain_together(
     maps: int,
 ) -> list[Explanation]:
     """Return an Explanation of each picture, of the given targets or else of its `maps` best classes."""
-    parts = batched_pass.passed(resident, given, layers)
+    parts = batched_pass.run_pass(resident, given, layers)
     return explain_parts(parts, images, [_with_best(options, decode(part, options), maps) for part in parts])
 
 

@@ -114,7 +114,7 @@ def plain_text(text: str) -> str:
     return text.replace("**", "").replace(NBSP, " ").strip()
 
 
-def shortened(text: str, room: float, width: Callable[[str], float], *, middle: bool = False) -> str:
+def shorten(text: str, room: float, width: Callable[[str], float], *, middle: bool = False) -> str:
     """Shorten a text with an ellipsis until its `width` fits the room, to no less than four letters.
 
     A number at its end, such as a score, stays whole: `Tomato___healthy 99 %` becomes `Tomat… 99 %`. `middle`: names of

@@ -13,7 +13,7 @@ from sightglass.explain.evidence.missing import Missing
 from sightglass.explain.evidence.targets import decode
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.boxes import BoxNumbers
-from sightglass.explain.maps.heatmap import Heatmap, rescaled
+from sightglass.explain.maps.heatmap import Heatmap, rescale
 from sightglass.explain.maps.statistics import Agreement, Statistics, compare, describe, iou
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.rise import budget
@@ -68,7 +68,7 @@ class Result:
     @cached_property
     def shared(self) -> tuple[Heatmap, ...]:
         """The same maps on one scale, where 1 is the hottest place in any of them; from the raw maps."""
-        return self.heatmaps if len(self.heatmaps) < 2 else rescaled(self.heatmaps, "shared")
+        return self.heatmaps if len(self.heatmaps) < 2 else rescale(self.heatmaps, "shared")
 
     @property
     def recipe(self) -> Recipe:
@@ -83,7 +83,7 @@ class Result:
             weights_sha256=resident.origin.adapter.weights_sha256,
             method=self.heatmaps[0].method if self.heatmaps else self.options.method or self.model.method,
             layers=self.evidence.paths,
-            targets=tuple(self._named(heatmap.target) for heatmap in self.heatmaps),
+            targets=tuple(self._encode_target(heatmap.target) for heatmap in self.heatmaps),
             masks=masks,
             prepared=resident.adapter.preprocessing,
             **{name: getattr(self.options, name) for name in RECIPE_OPTIONS},
@@ -169,7 +169,7 @@ class Result:
         """Return a heatmap for each of a map's layers, on its own scale, from the raw maps."""
         every = self._map(index)
         each = (replace(every, layers=(path,), raw=(raw,)) for path, raw in zip(every.layers, every.raw, strict=True))
-        return tuple(rescaled([one], "own")[0] for one in each)
+        return tuple(rescale([one], "own")[0] for one in each)
 
     def missing(self, where: Box | tuple[float, float] | None, target: int | str | None = None) -> Missing | None:
         """Return the strongest candidate at a place, for any class or for one, and why it is not shown.
@@ -205,7 +205,7 @@ class Result:
             return self.predictions
         return decode(self.evidence, replace(self.options, classes=()))
 
-    def _named(self, target: Target) -> int | tuple[int, int]:
+    def _encode_target(self, target: Target) -> int | tuple[int, int]:
         """Return a target in the form that a recipe stores."""
         if target.index is None:
             return -1

@@ -51,7 +51,7 @@ def catalog() -> Mapping[str, ModelSpec]:
 
     Faulty tables are left out (`faults`).
     """
-    return _merged(_state())[0]
+    return _merge(_state())[0]
 
 
 def faults() -> Mapping[str, str]:
@@ -59,7 +59,7 @@ def faults() -> Mapping[str, str]:
 
     What is wrong with the whole file, or with a family whose models are not known, is under "".
     """
-    return _merged(_state())[1]
+    return _merge(_state())[1]
 
 
 def problem() -> str | None:
@@ -69,7 +69,7 @@ def problem() -> str | None:
 
 def spec(model_id: str) -> ModelSpec:
     """Return the row of one model, also of any `timm/<name>`; raise ModelProblem where there is none."""
-    models, wrong = _merged(_state())
+    models, wrong = _merge(_state())
     if model_id in models:
         return models[model_id]
     library, _, name = model_id.partition("/")
@@ -87,7 +87,7 @@ def spec(model_id: str) -> ModelSpec:
 def everybodys(model: ModelSpec) -> bool:
     """Return whether everybody sees this model: it is no addition of one person's."""
     with users.acting(users.LOCAL):
-        known = _merged(_state())[0].get(model.id)
+        known = _merge(_state())[0].get(model.id)
     return model == (_timm(model.arch) if known is None and model.loader == "timm" else known)
 
 
@@ -108,7 +108,7 @@ def is_file(model: str) -> bool:
 def model_file(path: str | Path, progress: Progress | None = None) -> Path:
     """Return the absolute path of a model's file or folder; one named by an https address is fetched into the cache."""
     if remote_file.is_address(path):
-        return remote_file.fetched(str(path), remote_file.MAX_MODEL_BYTES, progress)
+        return remote_file.fetch(str(path), remote_file.MAX_MODEL_BYTES, progress)
     return Path(path).expanduser().absolute()
 
 
@@ -138,7 +138,7 @@ def families(*, packaged: bool = False) -> dict[str, list[ModelSpec]]:
     grouped: dict[str, list[ModelSpec]] = {}
     if not packaged:
         _log(tuple(dict.fromkeys(faults().values())))
-    for model in (_packaged() if packaged else catalog()).values():
+    for model in (_load_packaged() if packaged else catalog()).values():
         grouped.setdefault(model.family, []).append(model)
     return grouped
 
@@ -184,9 +184,9 @@ def _state() -> tuple[Any, ...]:
 
 
 @lru_cache(maxsize=32)
-def _merged(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[str, str]]:
+def _merge(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[str, str]]:
     own, files = state
-    models = dict(_packaged())
+    models = dict(_load_packaged())
     wrong: dict[str, str] = {}
     for path, _ in own:
         added, found = _read(path, models)
@@ -210,7 +210,7 @@ def _merged(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[st
 
 
 @lru_cache(maxsize=1)
-def _packaged() -> Mapping[str, ModelSpec]:
+def _load_packaged() -> Mapping[str, ModelSpec]:
     models, wrong = _read(PACKAGED, {})
     if wrong:
         raise ModelProblem(" ".join(dict.fromkeys(wrong.values())))
@@ -260,7 +260,7 @@ def _model(model_id: str, table: Toml, path: Path, before: ModelSpec | None) -> 
         before = None
     row = values(ModelSpec, table)
     if "weights" in table:
-        row["weights"] = _placed(row["weights"], path)
+        row["weights"] = _resolve_paths(row["weights"], path)
         # Said of the file that is no longer meant.
         row.setdefault("megabytes", None)
     if "endpoint" in row:
@@ -279,24 +279,24 @@ def _family(table: Toml, path: Path) -> Iterator[ModelSpec]:
     for size, model_id in table["sizes"].items():
         names = {"id": model_id, "name": model_id.rpartition("/")[2]}
         arch = table.get("arch", "{id}")
-        names["arch"] = arch.get(size, model_id) if isinstance(arch, dict) else _filled(arch, names)
+        names["arch"] = arch.get(size, model_id) if isinstance(arch, dict) else _fill(arch, names)
         names["file"] = table.get("files", {}).get(size, names["arch"])
         carried = re.search(r"-([0-9a-f]{8,64})\.\w+$", names["file"])
         names["hash"] = carried[1] if carried else ""
-        given = {key: _filled(value, names) for key, value in table.get("weights", {}).items()}
+        given = {key: _fill(value, names) for key, value in table.get("weights", {}).items()}
         yield replace(
             _blank(model_id),
             family=table["name"],
             size=size,
             arch=names["arch"],
-            weights=_placed(WeightsTable.read(given), path),
+            weights=_resolve_paths(WeightsTable.read(given), path),
             loader=current_name(table["loader"]),
             megabytes=table.get("megabytes", {}).get(size),
             **values(ModelSpec, {key: table[key] for key in SHARED if key in table and key not in _MADE}),
         )
 
 
-def _filled(value: Any, names: Mapping[str, str]) -> Any:
+def _fill(value: Any, names: Mapping[str, str]) -> Any:
     """Replace `{id}`, `{name}` (the id after its last slash), `{arch}`, `{file}` and its `{hash}` in a string."""
     return re.sub(r"\{(\w+)\}", lambda part: names.get(part[1], part[0]), value) if isinstance(value, str) else value
 
@@ -305,7 +305,7 @@ def _blank(model_id: str) -> ModelSpec:
     return ModelSpec(model_id, OWN_MODELS, "", "", model_id, "classify", "not stated")
 
 
-def _placed(given: WeightsTable, path: Path) -> WeightsTable:
+def _resolve_paths(given: WeightsTable, path: Path) -> WeightsTable:
     """Resolve the paths in a table relative to its file."""
 
     def at(name: str) -> str:
@@ -392,7 +392,7 @@ def detector(here: Collection[str] | None = None) -> str:
     return best.id if best else FIRST_DETECTOR
 
 
-def compared(ids: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+def choose_compared(ids: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     """Return the models to compare and their short names; a single model stands for all present sizes of its family.
 
     Short names are the sizes where these tell the models apart. Raises Problem for an unknown model, and for fewer than

@@ -82,7 +82,7 @@ def own(spec: ModelSpec) -> tuple[str, ...]:
     if Path(given).suffix.lower() != ".json":
         return tuple(line.strip() for line in text.splitlines() if line.strip())
     try:
-        found = ordered(json.loads(text))
+        found = order(json.loads(text))
     except (ValueError, RecursionError) as problem:
         reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
         raise ModelProblem(f"The labels of {spec.id} cannot be read from {given}: {reason}.") from problem
@@ -91,7 +91,7 @@ def own(spec: ModelSpec) -> tuple[str, ...]:
     return found
 
 
-def ordered(given: Any) -> tuple[str, ...]:
+def order(given: Any) -> tuple[str, ...]:
     """Return names by index from a list, a mapping in either direction, or a table that contains one; else none.
 
     Raises ValueError where a mapping leaves out an index or has one twice.
@@ -101,7 +101,7 @@ def ordered(given: Any) -> tuple[str, ...]:
     if not isinstance(given, dict) or not given:
         return ()
     for name in NAMED:
-        if name in given and (found := ordered(given[name])):
+        if name in given and (found := order(given[name])):
             return found
     by_key = all(_index(key) is not None and isinstance(value, str) for key, value in given.items())
     if not by_key and not all(_index(value) is not None for value in given.values()):
@@ -159,12 +159,12 @@ def vocabulary(names: Sequence[str]) -> tuple[str, ...]:
     return words
 
 
-def carried(tables: Iterable[Mapping[Any, Any]], count: int) -> tuple[str, ...]:
+def find_names(tables: Iterable[Mapping[Any, Any]], count: int) -> tuple[str, ...]:
     """Return as many names as `count` from the tables of a checkpoint (`Checkpoint.tables`), or none."""
     for table in tables:
         for name in NAMED:
             try:
-                found = ordered(table.get(name))
+                found = order(table.get(name))
             except ValueError:
                 continue
             if len(found) == count:

@@ -170,7 +170,7 @@ def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) ->
         y, x = (height - high) // 2, (width - wide) // 2
         scale = (h / high, w / wide)
         cut = pixels[y : y + high, x : x + wide]
-        small = _resized(cut, preprocessing, scale, ((0, h), (0, w)))
+        small = _resize(cut, preprocessing, scale, ((0, h), (0, w)))
         return small, Geometry((height, width), (h, w), scale, (-y * scale[0], -x * scale[1]))
     if way == "squash":
         resized = (h, w)
@@ -193,7 +193,7 @@ def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) ->
         (max(top, 0), min(top + h, resized[0])),
         (max(left, 0), min(left + w, resized[1])),
     )
-    small = _resized(pixels, preprocessing, scale, window)
+    small = _resize(pixels, preprocessing, scale, window)
     if small.shape[:2] == (h, w):
         return small, geometry
     # The same grey on the scale of the array.
@@ -205,7 +205,7 @@ def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) ->
     return canvas, geometry
 
 
-def _resized(
+def _resize(
     pixels: NDArray[Any],
     preprocessing: Preprocessing,
     scale: tuple[float, float],
@@ -217,8 +217,8 @@ def _resized(
     """
     if not preprocessing.antialias and preprocessing.interpolation != "nearest":
         kernel = _KERNELS[preprocessing.interpolation]
-        tall = _sampled(pixels.astype(np.float32), 0, scale[0], window[0], kernel)
-        return _sampled(tall, 1, scale[1], window[1], kernel)
+        tall = _sample(pixels.astype(np.float32), 0, scale[0], window[0], kernel)
+        return _sample(tall, 1, scale[1], window[1], kernel)
     height, width = pixels.shape[:2]
     high, wide = round(height * scale[0]), round(width * scale[1])
     (y0, y1), (x0, x1) = window
@@ -258,7 +258,7 @@ def _cubic(t: NDArray[np.float64]) -> list[tuple[int, NDArray[np.float64]]]:
 _KERNELS = {"bilinear": _linear, "bicubic": _cubic}
 
 
-def _sampled(
+def _sample(
     values: NDArray[np.float32], axis: int, scale: float, window: tuple[int, int], kernel: Callable[..., Any]
 ) -> NDArray[np.float32]:
     """Interpolate along an axis without antialias, at pixel centres, with the border repeated."""

@@ -14,7 +14,7 @@ from sightglass.common.access import attempts, passwords, people, policy
 from sightglass.common.errors import Problem
 from sightglass.common.users import Role
 from sightglass.components.session import page, provider, state
-from sightglass.components.session.markdown import escaped
+from sightglass.components.session.markdown import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,12 +34,12 @@ class Shown:
     token: str = ""
 
 
-@page.guarded
+@page.guard
 def account() -> None:
     user = users.current()
     with st.container(width=720):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            st.subheader(f"Signed in as {escaped(user.name)}", anchor=False, width="content")
+            st.subheader(f"Signed in as {escape(user.name)}", anchor=False, width="content")
             if policy.in_use().way != "proxy":
                 # A link, because only the server's own answer can take the cookie away.
                 _link("Sign out", f"{provider.base_path()}/sign-out")
@@ -103,7 +103,7 @@ def _tokens(id_: str) -> None:
     for token in people.tokens(id_):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             day = datetime.fromtimestamp(token.made, UTC).strftime("%d %B %Y")
-            st.markdown(f"{escaped(token.label) or 'unnamed'} · {day}", width="content")
+            st.markdown(f"{escape(token.label) or 'unnamed'} · {day}", width="content")
             help = "Programs that use it are refused from now on."
             if st.button("Revoke", key=f"revoke-{token.number}", help=help):
                 people.revoke_token(id_, token.number)
@@ -123,7 +123,7 @@ def _people(own: str) -> None:
     for person in people.everybody():
         with st.container(horizontal=True, vertical_alignment="bottom"):
             role = st.selectbox(
-                escaped(person.name if person.name == person.id else f"{person.name}, {person.id}"),
+                escape(person.name if person.name == person.id else f"{person.name}, {person.id}"),
                 ROLES,
                 ROLES.index(person.role),
                 # By the role, too: what this page showed before another administrator changed it is no choice.
@@ -137,7 +137,7 @@ def _people(own: str) -> None:
                 st.rerun()
             with st.popover("Remove", key=f"sure-{person.id}", disabled=person.id == own):
                 st.markdown("This signs the person out and ends all tokens; what was saved stays.")
-                if st.button(f"Remove {escaped(person.name)}", key=f"remove-{person.id}"):
+                if st.button(f"Remove {escape(person.name)}", key=f"remove-{person.id}"):
                     people.remove(person.id)
                     st.rerun()
     _forgotten(own)
@@ -166,7 +166,7 @@ def _forgotten(own: str) -> None:
                 if id_ is None:
                     raise Problem("Choose who has forgotten the password, and type the new one again.")
                 people.set_password(id_, new)
-                st.success(f"{escaped(id_)} signs in with it from now on.")
+                st.success(f"{escape(id_)} signs in with it from now on.")
 
 
 account()

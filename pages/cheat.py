@@ -58,7 +58,7 @@ NAMES = {"stamp": "First story", "weave": "Second story"}
 """What the clue is, the second step tells."""
 
 
-@page.guarded
+@page.guard
 def cheat() -> None:
     top = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
     title, main = st.empty(), st.container()
@@ -91,11 +91,11 @@ def cheat() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             _onward(current)
             _add_to_deck(current)
-            history_store.keep(_saved(current), screen="cheat")
+            history_store.keep(_save(current), screen="cheat")
             slides.draw_added_link("cheat")
 
 
-def _saved(current: StoryStep) -> list[tuple[Explanation, int]]:
+def _save(current: StoryStep) -> list[tuple[Explanation, int]]:
     return [(current.cheat, 0), (current.honest, 0)]
 
 
@@ -103,12 +103,12 @@ def _add_to_deck(current: StoryStep) -> None:
     def draft(look: Look) -> Scene:
         return views.of_story(current, {**LOOK, **look})
 
-    slides.button("cheat", draft, _saved(current))
+    slides.button("cheat", draft, _save(current))
 
 
 def _current(story: str, step: Step) -> StoryStep:
     for model in (STORIES[story].cheat, STORIES[story].honest):
-        sidebar.loaded(model)
+        sidebar.load(model)
     with queue_line.turn():
         return shortcut_story.story_step(story, step, url_state.memory("picture-of-story") or 0)
 

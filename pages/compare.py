@@ -12,19 +12,19 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.memory import small
 from sightglass.components import saving
 from sightglass.components.choices import model_picker, sidebar
-from sightglass.components.choices.model_names import names, titled
+from sightglass.components.choices.model_names import add_title, names
 from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
 from sightglass.components.session import page, url_state
 from sightglass.components.session.jobs import explain_job, queue_line
-from sightglass.components.session.markdown import escaped
+from sightglass.components.session.markdown import escape
 from sightglass.components.session.state import Choices
 from sightglass.components.viewer import Pane
 from sightglass.components.views import exports, panels, tables
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.comparison.same_target import largest, same_target
 from sightglass.explain.findings.diagnosis import answer
-from sightglass.explain.methods import METHODS, offered
+from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, listing, percent, plural
 from sightglass.explain.rendering.render import share_difference
 from sightglass.export.caption import title as caption_of
@@ -40,30 +40,30 @@ OWN = (catalog.OWN_FILES, catalog.OWN_MODELS)
 """Entries of the menu whose models are not sizes of one model."""
 
 
-@page.guarded
+@page.guard
 def compare() -> None:
     bar, top, main = st.container(), st.container(), st.container()
     choices, _first = sidebar.draw(bar)
     with page.head(top) as title:
         models = _models(choices.model)
-        pair = _pair([titled(name) for name in names(models)])
+        pair = _pair([add_title(name) for name in names(models)])
     with main:
         if len(models) < 2:
             title.markdown("## Choose at least two models.")
             return
         method = _method(choices, models)
         comparison = _comparison(choices, models, method)
-        title.markdown(f"## {escaped(sidebar.warned(choices, titled(comparison.verdict)))}")
+        title.markdown(f"## {escape(sidebar.add_warning(choices, add_title(comparison.verdict)))}")
         comparison = _of_one_target(comparison)
         _panels(comparison, pair)
         # Between the sentence above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
             proof.button()
             saved = [(one, 0) for one in comparison.explanations]
-            slide = slides.of_models(comparison, [titled(name) for name in names(models)])
+            slide = slides.of_models(comparison, [add_title(name) for name in names(models)])
             saving.save_and_export("compare", partial(exports.of_models, comparison), saved=saved, slide=slide)
         named = zip(names(models), comparison.explanations, strict=True)
-        proof.panel([(titled(name), one, 0) for name, one in named if one.heatmaps])
+        proof.panel([(add_title(name), one, 0) for name, one in named if one.heatmaps])
         _table(comparison)
 
 
@@ -105,7 +105,7 @@ def _sizes(chosen: ModelSpec, most: int | None = None) -> list[str]:
     here = model_picker.menu()[1]
     family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in here]
     if len(family) > 1 and chosen.family not in OWN:
-        return family[: most or (SMALL_FIRST if small.chosen() else FIRST)]
+        return family[: most or (SMALL_FIRST if small.choose() else FIRST)]
     return list(dict.fromkeys([chosen.id, *(spec.id for spec in model_picker.present(chosen.task))]))[:2]
 
 
@@ -138,9 +138,9 @@ def _method(choices: Choices, models: list[ModelSpec]) -> str:
     else:
         # A model with another task uses its own method.
         alike = [model.id for model in models if model.task == choices.model.task]
-        residents = {name: sidebar.loaded(name).resident for name in alike}
+        residents = {name: sidebar.load(name).resident for name in alike}
         # A model without gradients has none of these, and is rejected below.
-        lacking = [name for name, one in residents.items() if one.gradients and chosen not in offered(one)]
+        lacking = [name for name, one in residents.items() if one.gradients and chosen not in list_methods(one)]
         if not lacking:
             return chosen.id
         more = "" if chosen.id == "attention" else f" for {chosen.name}"
@@ -153,16 +153,16 @@ def _method(choices: Choices, models: list[ModelSpec]) -> str:
 def _comparison(choices: Choices, models: list[ModelSpec], method: str) -> Comparison:
     explanations, timings = [], []
     for model in models:
-        explainer = sidebar.loaded(model.id)
+        explainer = sidebar.load(model.id)
         if not explainer.resident.gradients:
             raise ModelProblem(
                 f"{model.id} exposes no internals, so its map takes minutes: look at it on Explore or Detect."
             )
-        explanation = explain_job.explained(sidebar.fitting(choices, explainer, method), explainer, wait=True)
+        explanation = explain_job.explain(sidebar.fitting(choices, explainer, method), explainer, wait=True)
         assert explanation is not None  # only what runs in a thread can be
         explanations.append(explanation)
         with st.spinner(f"Timing {model.id}", show_time=False):
-            timings.append(explain_job.timed(explanation))
+            timings.append(explain_job.measure_time(explanation))
     return Comparison(tuple(explanations), names(models), tuple(timings))
 
 
@@ -197,7 +197,7 @@ def _of_one_target(comparison: Comparison) -> Comparison:
 def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
     shown = []
     for i, explanation in enumerate(comparison.explanations):
-        name = titled(comparison.names[i])
+        name = add_title(comparison.names[i])
         if explanation.heatmaps:
             boxes = panels.boxes_of(explanation, 0) or None
             # What the map is of, which need not be what the model answers: that is in the table.
@@ -206,7 +206,7 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
         else:
             missing = "; it has no map of that" if explanation.predictions else ""
             shown.append(Pane(title=name, note=f"{answer(explanation)}{missing}"))
-    named = [titled(name) for name in comparison.names]
+    named = [add_title(name) for name in comparison.names]
     if pair is not None and comparison.agreement(*pair) is not None:
         first, second = pair
         values = share_difference(comparison.maps[first], comparison.maps[second])
@@ -214,7 +214,7 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
     view = panels.show(comparison.explanations[0].image, shown, key="viewer-compare", height=380, files=False)
     panels.describe(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
     if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):
-        st.caption(escaped(words))
+        st.caption(escape(words))
 
 
 def _table(comparison: Comparison) -> None:
@@ -225,7 +225,7 @@ def _table(comparison: Comparison) -> None:
         embeds, agreement = explanation.model.task == "embed", comparison.agreement(0, i)
         rows.append(
             {
-                "Model": titled(comparison.names[i]),
+                "Model": add_title(comparison.names[i]),
                 "Network": explanation.model.name,
                 "Prediction": best.label if best else "–" if embeds else "nothing",
                 "Score": best.score * 100 if best else None if embeds else 0.0,
@@ -259,7 +259,7 @@ def _table(comparison: Comparison) -> None:
         },
     )
     if comparison.fastest:
-        fastest = titled(comparison.fastest)
+        fastest = add_title(comparison.fastest)
         st.caption(f"{fastest} is the fastest: its slowest pass is faster than the others' fastest.")
 
 

@@ -16,7 +16,7 @@ from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state
 from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import escaped
+from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import Pane
 from sightglass.components.views import (
@@ -29,7 +29,7 @@ from sightglass.components.views import (
     snapshots,
     visual_prompts,
 )
-from sightglass.explain.comparison.detections import box_sentence, filtered, found, kinds, weaker
+from sightglass.explain.comparison.detections import box_sentence, describe_boxes, find_filtered, kinds, weaker
 from sightglass.explain.evidence import missing
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import download, listing
@@ -69,7 +69,7 @@ class PageLayout:
     right: DeltaGenerator
 
 
-@page.guarded
+@page.guard
 def detect() -> None:
     bar, top, main = st.container(), st.container(), st.container()
     choices, explainer = sidebar.draw(bar, threshold=False, own_detector=True)
@@ -105,7 +105,7 @@ def _show(query: Query, layout: PageLayout) -> None:
     detections.arrive(base)
     missing = missing_places.missing_box(base, query.request)
     missing_places.write_address(missing_places.find_place(base))
-    explanation, stopped = _explained(query, layout, base, missing)
+    explanation, stopped = _explain(query, layout, base, missing)
     if explanation is None:
         _waiting(query, layout, base, missing, stopped=stopped)
         return
@@ -123,13 +123,13 @@ def _show(query: Query, layout: PageLayout) -> None:
         if index >= len(explanation.heatmaps) and not per_picture:
             st.rerun()
     detections.keep(listed, index)
-    layout.title.markdown(f"## {escaped(sidebar.warned(query.choices, _heading(base, query.request, index)))}")
+    layout.title.markdown(f"## {escape(sidebar.add_warning(query.choices, _heading(base, query.request, index)))}")
     at = 0 if per_picture else index
     # The lenses Layers and Sizes have other maps on the page.
     offered = query.lens in ("one", "all") and at < len(explanation.heatmaps)
     with layout.left:
         if heading := _through_lens(query, explanation, listed, index, missing):
-            layout.title.markdown(f"## {escaped(sidebar.warned(query.choices, heading))}")
+            layout.title.markdown(f"## {escape(sidebar.add_warning(query.choices, heading))}")
         _below(explanation, at, offered)
     if offered:
         with layout.right:
@@ -142,7 +142,7 @@ def _show(query: Query, layout: PageLayout) -> None:
 def _heading(base: Explanation, request: BoxOptions, index: int) -> str:
     """Return what was found, the class filter, and what to do next."""
     only = request.options["classes"]
-    parts = [found(base)]
+    parts = [describe_boxes(base)]
     if only and base.predictions:
         parts.append(f"Showing only {listing(list(only))}.")
     elif base.predictions and not index:
@@ -150,7 +150,7 @@ def _heading(base: Explanation, request: BoxOptions, index: int) -> str:
     return " ".join(parts)
 
 
-def _explained(
+def _explain(
     query: Query, layout: PageLayout, base: Explanation, missing: Missing | None
 ) -> tuple[Explanation | None, bool]:
     """Return the maps, and whether they were stopped; while a slow method runs, and after that, say so: no maps."""
@@ -158,7 +158,7 @@ def _explained(
     pair, stopped = state.of(state.ChosenBox).pair, False
     with layout.left:
         try:
-            made = detections.explained(query.choices, query.explainer, query.request, base, pair, candidate)
+            made = detections.explain(query.choices, query.explainer, query.request, base, pair, candidate)
         except Cancelled:
             made, stopped = None, True
             explain_job.restart_button()
@@ -268,28 +268,28 @@ def _one(
     if maps:
         panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
         name = "the whole picture" if request.per == "picture" else listed[at].name
-        if (sentence := box_sentence(explanation, at, escaped(name))) is not None:
+        if (sentence := box_sentence(explanation, at, escape(name))) is not None:
             st.markdown(f":material/filter_center_focus: {sentence}")
         if view.region is not None:
-            charts.marked(explanation, view.region, at)
+            charts.mark(explanation, view.region, at)
         charts.findings(explanation, at)
 
 
 def _none(explanation: Explanation, *, asks: bool) -> None:
     """Say why the list is empty; `asks`: a place chosen in the picture asks for a missing box."""
     why = "No box has a high enough score."
-    if hidden := filtered(explanation):
+    if hidden := find_filtered(explanation):
         why = f"The class filter, under More, hides {kinds(hidden)}."
     place = "a place in the picture"
     ask = f"Choose {place}" if asks else f"Choose One box, and under More one map for one box, then {place}"
-    st.caption(f"{escaped(why)} {ask} to find out what is missing there.")
+    st.caption(f"{escape(why)} {ask} to find out what is missing there.")
 
 
 def _hidden(explanation: Explanation) -> None:
     """Say what a lower threshold would show."""
     if hidden := weaker(explanation):
         score = missing.score_format(explanation.options.confidence)
-        named = [f"{escaped(p.label)} {score(p.score)}" for p in hidden[:3]]
+        named = [f"{escape(p.label)} {score(p.score)}" for p in hidden[:3]]
         more = [f"{len(hidden) - 3} more"] if len(hidden) > 3 else []
         noun = "weaker box" if len(hidden) == 1 else "weaker boxes"
         st.caption(f"{len(hidden)} {noun} hidden: {listing([*named, *more])}.")
@@ -309,7 +309,7 @@ def _of_drawn_scenes(choices: Choices) -> None:
         elif image_source.is_photograph():
             st.caption(
                 f"{choices.model.name} knows drawn scenes only, so this page shows one. "
-                f"{escaped(image_source.current().name)} stays chosen on the other pages.",
+                f"{escape(image_source.current().name)} stays chosen on the other pages.",
                 width="content",
             )
         _offer()

@@ -34,11 +34,11 @@ AHEAD = 0.08
 """Seconds that the browser has for a new picture's map before anything else is sent."""
 
 
-@page.guarded
+@page.guard
 def explore() -> None:
     # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
     bar, title, main = st.container(), st.container(), st.container()
-    draw: Callable[..., None] = _explained
+    draw: Callable[..., None] = _explain
     if (foreseen := sidebar.foreseen()) is not None and not visual_prompts.lacking(*foreseen):
         choices, explainer = foreseen
         draw = partial(_map_first, bar)
@@ -64,22 +64,22 @@ def _with_canvas(explainer: Explainer, main: DeltaGenerator) -> tuple[DeltaGener
     return rest, paper
 
 
-def _explained(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator) -> None:
+def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator) -> None:
     if visual_prompts.lacking(choices, explainer):
         title.markdown("## What should it look for?")
         with main:
             visual_prompts.ask(choices, explainer)
         return
-    wanted = class_picker.wanted(choices.image)
+    wanted = class_picker.get_class(choices.image)
     slow = explain_job.is_slow(choices.method)
     with main:
         try:
             explanation = (
-                class_picker.one(choices, explainer, wanted) if slow else explain_job.explained(choices, explainer)
+                class_picker.one(choices, explainer, wanted) if slow else explain_job.explain(choices, explainer)
             )
         except Cancelled:
             explanation, slow = explain_job.before(choices), False
-            _stopped(choices, explanation)
+            _draw_stopped(choices, explanation)
             if explanation is None:
                 title.markdown(f"## {METHODS[choices.method].name} was stopped.")
                 panels.show(choices.image, [panels.plain(choices.image)], key="viewer")
@@ -93,7 +93,7 @@ def _explained(choices: Choices, explainer: Explainer, title: DeltaGenerator, ma
         with right:
             index = _answers(explanation, index)
         with title:
-            panels.say(sidebar.warned(choices, headline(explanation, HOT, index)), key="headline")
+            panels.say(sidebar.add_warning(choices, headline(explanation, HOT, index)), key="headline")
         # The picture before the numbers: they take longer to compute and are read second.
         with left:
             view = _picture(explanation, index)
@@ -101,7 +101,7 @@ def _explained(choices: Choices, explainer: Explainer, title: DeltaGenerator, ma
         proof.panel(proof.of_map(explanation, index))
 
 
-def _stopped(choices: Choices, before: Explanation | None) -> None:
+def _draw_stopped(choices: Choices, before: Explanation | None) -> None:
     """Say which map is shown after a method was stopped, and offer to start it again."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if before is not None and before.heatmaps:
@@ -134,9 +134,9 @@ def _map_first(
         with left:
             place = st.container(gap=None)
             with explain_job.spinner(explainer):
-                explanation = explain_job.explained(choices, explainer, quiet=True)
+                explanation = explain_job.explain(choices, explainer, quiet=True)
                 assert explanation is not None
-                explanation, index = explain_job.class_of(explanation, class_picker.wanted(choices.image))
+                explanation, index = explain_job.class_of(explanation, class_picker.get_class(choices.image))
                 view = _picture(explanation, index, place)
         time.sleep(AHEAD)
     finally:
@@ -146,7 +146,7 @@ def _map_first(
     with right:
         index = _answers(explanation, index)
     with title:
-        panels.say(sidebar.warned(choices, headline(explanation, HOT, index)), key="headline")
+        panels.say(sidebar.add_warning(choices, headline(explanation, HOT, index)), key="headline")
     _rest(explanation, index, view, left, right)
     with main:
         proof.panel(proof.of_map(explanation, index))
@@ -184,7 +184,7 @@ def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator
 def _below(explanation: Explanation, index: int, view: View) -> None:
     panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key="viewer-words")
     if view.region is not None and explanation.heatmaps:
-        charts.marked(explanation, view.region, index)
+        charts.mark(explanation, view.region, index)
     charts.findings(explanation, index)
     reopen.warn_of_other_weights(explanation)
     if not explanation.heatmaps:

@@ -35,15 +35,15 @@ class WatchedFrames:
     preprocessing: str = "trained"
 
 
-@page.guarded
+@page.guard
 def live() -> None:
     # First: what this sets must be set before the sidebar is drawn.
-    frame = canvas.handed()
+    frame = canvas.take_frame()
     if frame is not None and frame.act == "open":
         _open(frame)
         reopen.go()
     if frame is not None:
-        state.of(canvas.LiveVisit).said = _saved(frame)
+        state.of(canvas.LiveVisit).said = _save(frame)
     title = st.container()
     choices, explainer = sidebar.draw(None)
     detects = explainer.model.task == "detect"
@@ -113,7 +113,7 @@ def _open(frame: LiveFrame) -> None:
     state.of(state.Navigation).go_to = page.script("detect" if detects else "explore")
 
 
-def _saved(frame: LiveFrame) -> str:
+def _save(frame: LiveFrame) -> str:
     """Save what was on the screen, and return a sentence on it."""
     try:
         return f"Saved as {snapshots.keep(frame.picture, snapshots.folder(), datetime.now())}."

@@ -15,7 +15,7 @@ from sightglass.components.choices import gallery_picker, model_picker, sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, state, url_state
 from sightglass.components.session.jobs import explain_job, presence, queue_line
-from sightglass.components.session.markdown import escaped, sentence, shortened
+from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import exports, similar
 from sightglass.explain import methods
@@ -39,7 +39,7 @@ STRIP = 4
 """The most similar pictures, whose maps are below."""
 
 
-@page.guarded
+@page.guard
 def similarity() -> None:
     bar, top, main = st.container(), st.container(), st.container()
     choices, explainer = sidebar.draw(
@@ -59,7 +59,7 @@ def similarity() -> None:
             st.caption("Use :material/photo_library: *Against* at the top right: one other picture, or many.")
             st.image(choices.image.thumbnail(720), caption=choices.image.name, alt=choices.image.name)
             return
-        ranking = _ranked(choices, explainer, items)
+        ranking = _rank(choices, explainer, items)
         if not ranking.hits:
             title.markdown("## There is no other picture to compare with.")
             _notes(ranking)
@@ -67,13 +67,13 @@ def similarity() -> None:
         left, right = st.columns([3, 1], gap="medium")
         with right:
             chosen = _list(ranking)
-        found = _compared(choices, explainer, ranking, chosen, of)
+        found = _compare(choices, explainer, ranking, chosen, of)
         with left:
             similar.maps(found, key="pairs")
             actions = st.container(horizontal=True, vertical_alignment="center")
         # Needs passes of its own the first time: the maps come first.
         context = _context(choices, explainer, found)
-        names = " and ".join(escaped(shortened(side.image.name, 28, 8)) for side in found.sides)
+        names = " and ".join(escape(shorten(side.image.name, 28, 8)) for side in found.sides)
         title.markdown(f"## {names}: {found.score:.2f}, {context.verdict(found.score)}")
         with actions:
             saving.save_and_export(
@@ -107,7 +107,7 @@ def _able(choices: Choices, explainer: Explainer) -> tuple[Choices, Explainer, s
     instead = next((spec.id for spec in model_picker.present("classify") if spec.id == model_picker.FIRST), "")
     if not instead:
         raise ModelProblem(f"{choices.model.id} {reason}: choose a classifier, or a model that compares pictures.")
-    explainer = sidebar.loaded(instead)
+    explainer = sidebar.load(instead)
     choices = sidebar.fitting(choices, explainer, choices.method)
     return choices, explainer, f"{choices.model.id} compares them, as the chosen model {reason}."
 
@@ -139,7 +139,7 @@ def _cache() -> Any:
     )
 
 
-def _ranked(choices: Choices, explainer: Explainer, items: tuple[Any, ...]) -> Ranking:
+def _rank(choices: Choices, explainer: Explainer, items: tuple[Any, ...]) -> Ranking:
     """Return the gallery in order; kept, so that another choice of maps costs no pass."""
     place, ways = st.empty(), _preprocessing(choices)
     progress = sidebar.progress_in(place) if len(items) > STRIP * 2 else None
@@ -168,7 +168,7 @@ def _list(ranking: Ranking) -> int:
     return chosen
 
 
-def _compared(choices: Choices, explainer: Explainer, ranking: Ranking, place: int, of: str) -> Similarity:
+def _compare(choices: Choices, explainer: Explainer, ranking: Ranking, place: int, of: str) -> Similarity:
     from sightglass.explain.similarity.similarity import similarity
 
     hit, settings = ranking.hits[place], _settings(choices)
@@ -202,7 +202,7 @@ def _notes(ranking: Ranking, found: Similarity | None = None, *more: str) -> Non
     for note in (*filter(None, more), *(map(sentence, found.notes) if found is not None else ())):
         st.caption(f":material/info: {note}")
     if ranking.itself:
-        st.caption(f":material/info: Left out: it is your picture ({escaped(', '.join(ranking.itself[:3]))}).")
+        st.caption(f":material/info: Left out: it is your picture ({escape(', '.join(ranking.itself[:3]))}).")
     for _, why in ranking.failed[:3]:
         st.warning(sentence(why), icon=":material/broken_image:")
     if len(ranking.failed) > 3:
@@ -218,12 +218,12 @@ def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) ->
     for i, hit in enumerate(ranking.hits[:STRIP]):
         with line.container(width=160):
             try:
-                found = _compared(choices, explainer, ranking, i, of)
+                found = _compare(choices, explainer, ranking, i, of)
             except ImageProblem as problem:
                 st.caption(sentence(problem))
                 continue
             small = image.Image(np.ascontiguousarray(similarity_files.draw_pair(found, unseen)[1])).thumbnail(360)
-            caption = f"{i + 1}. {escaped(shortened(hit.name, 24))} {hit.score:.2f}"
+            caption = f"{i + 1}. {escape(shorten(hit.name, 24))} {hit.score:.2f}"
             st.image(small, caption=caption, width="stretch", alt=similarity_files.places(found)[-1])
 
 

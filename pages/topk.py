@@ -14,7 +14,7 @@ from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
 from sightglass.components.session import page, url_state
 from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import escaped
+from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import charts, exports, panels, tables
 from sightglass.explain.findings.diagnosis import agreement_sentence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation
 
 
-@page.guarded
+@page.guard
 def topk() -> None:
     bar, top, main = st.container(), st.container(), st.container()
     choices, explainer = sidebar.draw(bar)
@@ -53,18 +53,18 @@ def topk() -> None:
                 icon=":material/hourglass:",
             )
             return
-        explanation = explain_job.explained(choices, explainer, top_k=count)
+        explanation = explain_job.explain(choices, explainer, top_k=count)
         if explanation is None:
             title.markdown(f"## {METHODS[choices.method].name} is running.")
             return
         if not explanation.heatmaps:
-            title.markdown(f"## {escaped(sidebar.warned(choices, agreement_sentence(explanation)))}")
+            title.markdown(f"## {escape(sidebar.add_warning(choices, agreement_sentence(explanation)))}")
             panels.show(choices.image, [panels.plain(choices.image)], key="viewer-topk")
             charts.findings(explanation, 0)
             return
         _panels(explanation)
         # The maps before their agreement, which takes longer to compute.
-        title.markdown(f"## {escaped(sidebar.warned(choices, agreement_sentence(explanation)))}")
+        title.markdown(f"## {escape(sidebar.add_warning(choices, agreement_sentence(explanation)))}")
         # Between the menus above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
             proof.button()
@@ -87,7 +87,7 @@ def _panels(explanation: Explanation) -> None:
         view = panels.show(explanation.image, shown, key="viewer-topk", marks=marks, height=360, area=True, files=False)
         panels.describe(view, [(explanation, i) for i in range(len(labels))], key="viewer-topk-words")
         if view.region is not None:
-            charts.marked(explanation, view.region, 0)
+            charts.mark(explanation, view.region, 0)
 
 
 def _pair(labels: list[str]) -> tuple[str, str] | None:

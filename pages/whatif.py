@@ -14,7 +14,7 @@ from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state
 from sightglass.components.session.jobs import explain_job, queue_line
-from sightglass.components.session.markdown import escaped
+from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import Pane
 from sightglass.components.views import charts, exports, panels
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sightglass.explain.whatif.changes import Change
 
 
-@page.guarded
+@page.guard
 def whatif() -> None:
     bar = st.container()
     choices, explainer = sidebar.draw(bar)
@@ -76,8 +76,8 @@ def _studio(choices: Choices, explainer: Explainer) -> None:
 def _original(choices: Choices, explainer: Explainer) -> Explanation:
     """Return the explanation of the picture as it is; without a map where that would take long."""
     if not METHODS[choices.method].quick:
-        return explain_job.predicted(choices, explainer, method=choices.method)
-    found = explain_job.explained(choices, explainer)
+        return explain_job.predict(choices, explainer, method=choices.method)
+    found = explain_job.explain(choices, explainer)
     assert found is not None
     return found
 
@@ -105,11 +105,11 @@ def _answer(
     edited = edits.edited(choices.image, edit)
     untouched = edited.image.sha256 == choices.image.sha256
     painted = replace(choices, image=edited.image)
-    after = original if untouched else explain_job.predicted(painted, explainer, method=choices.method)
+    after = original if untouched else explain_job.predict(painted, explainer, method=choices.method)
     found = changes.changes(original, after)
     said = changes.sentence(original, found, edit, example=not current.turn)
     with title:
-        st.markdown(f"## {escaped(sidebar.warned(choices, said))}")
+        st.markdown(f"## {escape(sidebar.add_warning(choices, said))}")
     with middle:
         st.markdown("### Boxes" if original.model.task == "detect" else "### Answers")
         if found:
@@ -147,7 +147,7 @@ def _map(original: Explanation, shown: Explanation, found: Sequence[Change]) -> 
     panels.show(shown.image, [panels.plain(shown.image)], key="viewer-whatif", height=440, marks=panels.boxes(shown))
     if original.predictions and original.model.task == "detect":
         best = original.predictions[0].label
-        st.caption(f"No map: the {escaped(best)} that the model was surest of is not found in the edited picture.")
+        st.caption(f"No map: the {escape(best)} that the model was surest of is not found in the edited picture.")
     elif not original.evidence.resident.gradients:
         st.caption("No map: this model exposes no internals, and other methods are too slow to follow a brush.")
 

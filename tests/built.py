@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sightglass.models.families.ultralytics.loader import adapt, import_quietly, untrained
+from sightglass.models.families.ultralytics.loader import adapt, build_untrained, import_quietly
 from sightglass.models.layers import Layer
 from sightglass.models.spec import ModelSpec
 
@@ -27,7 +27,7 @@ def spec_of(arch: str, task: str = "detect") -> ModelSpec:
 
 @cache
 def _module(name: str) -> Any:
-    module = untrained(name, 0).eval()
+    module = build_untrained(name, 0).eval()
     generator = torch.Generator().manual_seed(0)
     if name.startswith("yoloe"):
         module.pe = torch.rand(1, 80, 512, generator=generator)

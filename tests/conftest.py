@@ -74,11 +74,11 @@ def pictures(bus: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of the example `scene 3`, in which the packaged demo-s finds 2 ball-dots, a gear and a rod-cross."""
-    from sightglass.components.session.pictures.image_source import bundled
+    from sightglass.components.session.pictures.image_source import load_bundled
     from sightglass.explain.picture.image import to_png
 
     path = tmp_path_factory.mktemp("scenes") / "scene 3.png"
-    path.write_bytes(to_png(bundled("scene 3").pixels))
+    path.write_bytes(to_png(load_bundled("scene 3").pixels))
     return path
 
 
@@ -102,9 +102,9 @@ def persons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def as_built() -> Iterator[None]:
     """Models run as they were built: untrained ones carry a last bit that differs far."""
-    from sightglass.models.adapters.folding import unfolded
+    from sightglass.models.adapters.folding import unfold
 
-    with unfolded():
+    with unfold():
         yield
 
 

@@ -41,7 +41,7 @@ A scene is a list of numbers with a seed for each thing; change one number, draw
 
 ```python
 from sightglass import Explainer
-from sightglass.models.demo.scenes import draw, sample, swapped
+from sightglass.models.demo.scenes import draw, sample, swap
 
 spec = sample(1, task="detect", held_out=True)
 scene = draw(spec)  # pixels, and for every object its box, its mask and the mask of its cause

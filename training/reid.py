@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from sightglass.models.demo import person_scenes
 from sightglass.models.families.demo.nets import WEIGHTS
-from sightglass.models.families.promptsg.loader import written
+from sightglass.models.families.promptsg.loader import write
 from sightglass.models.families.promptsg.network import Config, PromptSG
 from training.reid_evaluation import CONFIG, NAME, PERSONS, map_metrics, pictures, retrieval_metrics, trained
 from training.train import Learner, Watch, parser
@@ -237,7 +237,7 @@ def train(recipe: Recipe, *, seed: int = 0, out: Path = WEIGHTS, processes: int 
         task="classify",
         data={"kind": "figures", "size": list(person_scenes.SIZE), "seed": seed, "persons": recipe.persons,
               "pictures": count},
-        net={"config": {**written(CONFIG), "notes": [ONLY_DRAWN]}},
+        net={"config": {**write(CONFIG), "notes": [ONLY_DRAWN]}},
         training={"images": steps * batch, "epochs": round(steps * batch / count, 1), "steps": steps, "batch": batch,
                   "rate": recipe.rate, "decay": recipe.decay, "device": place.type},
         metrics={**retrieval_metrics(saved, processes=processes), "maps": map_metrics(saved)},

@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 from sightglass.models.demo import person_scenes
-from sightglass.models.families.demo.nets import WEIGHTS, filled
+from sightglass.models.families.demo.nets import WEIGHTS, fill
 from sightglass.models.families.promptsg.network import Config, PromptSG
 from training.pool import in_processes
 
@@ -52,7 +52,7 @@ CONFIG = Config(
 
 def trained(folder: Path = WEIGHTS) -> PromptSG:
     """Return the packaged network in eval mode; raise WeightsProblem where the file does not fit."""
-    return filled(PromptSG(CONFIG), folder / f"{NAME}.safetensors", "reid")
+    return fill(PromptSG(CONFIG), folder / f"{NAME}.safetensors", "reid")
 
 
 def pictures(

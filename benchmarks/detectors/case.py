@@ -93,7 +93,7 @@ class DetectorCase(Case):
             from libreyolo.models.yolox.nn import LibreYOLOXModel
 
             from sightglass.models.checkpoints import checkpoint
-            from sightglass.models.families.yolox import untrained as untrained_yolox
+            from sightglass.models.families.yolox import build_untrained as untrained_yolox
 
             made: nn.Module = LibreYOLOXModel(row.arch.removeprefix("yolox_")[0])
             random = self.weights == "random"
@@ -101,12 +101,12 @@ class DetectorCase(Case):
                 untrained_yolox(row.arch, SEED).state_dict() if random else checkpoint.read(self.file())
             )
             return made.eval().requires_grad_(False)
-        from sightglass.models.families.ultralytics.loader import import_quietly, untrained
+        from sightglass.models.families.ultralytics.loader import build_untrained, import_quietly
 
         import_quietly()
         from ultralytics import YOLO
 
-        built: Any = untrained(row.arch, SEED) if self.weights == "random" else YOLO(str(self.file())).model
+        built: Any = build_untrained(row.arch, SEED) if self.weights == "random" else YOLO(str(self.file())).model
         fused: nn.Module = built.eval().fuse(verbose=False)
         return fused.requires_grad_(False)
 

@@ -14,7 +14,7 @@ from benchmarks.processes import fresh, megabytes, reset_peak
 from benchmarks.report import Row, attempt, goal, goals, grid, machine, page, section, times
 from benchmarks.timing import CPU, Contender, measure, row, timed
 from sightglass.explain.explanation import explain
-from sightglass.explain.maps.heatmap import scaled
+from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
 from sightglass.models.adapter import Target
@@ -87,7 +87,7 @@ def sightglass(case: DetectorCase) -> Iterator[Contender]:
     yield Contender("pass", "of it the model pass that keeps a graph", lambda _: case.evidence())
     yield Contender("maps", "of it the maps", lambda evidence: maps_of(evidence, boxes, HIRESCAM), case.evidence)
     grown = "of the maps enlarging them to the input's size"
-    yield Contender("grown", grown, lambda given: scaled(given[0], given[1], "own"), raw)
+    yield Contender("grown", grown, lambda given: scale(given[0], given[1], "own"), raw)
     yield Contender("raws", f"seven methods, {count} boxes, raw maps", lambda _: raws_of(case.evidence(), boxes, FAST))
     yield Contender("seven", f"seven methods, {count} boxes, maps at input size", lambda _: case.maps(FAST))
     # Of untrained weights thousands of boxes overlap: their suppression is no use to anybody.

@@ -142,7 +142,7 @@ def batch(case: Case, sizes: Sizes) -> Row:
     explainer = _explainer(case)
 
     def mapped() -> list[Tensor]:
-        parts = batched_pass.passed(case.resident, given, case.layers)
+        parts = batched_pass.run_pass(case.resident, given, case.layers)
         batched_pass.backward(parts, [first] * len(parts))
         return [maps_of(part, [first], [GRADCAM])[0] for part in parts]
 

@@ -21,7 +21,7 @@ from benchmarks.report import FOLDER, Row, attempt, grid, machine, page
 from benchmarks.timing import Contender, measure
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.explainer import EVIDENCE, Explainer
-from sightglass.models.adapters.folding import unfolded
+from sightglass.models.adapters.folding import unfold
 from sightglass.models.catalog import available, spec
 from sightglass.models.geometry import ModelInput
 
@@ -145,7 +145,7 @@ def rounding(model: str, path: Path) -> list[Row]:
     options = options_for(explainer)
     found = []
     # The CPU's fused steps do not exist on a GPU.
-    with unfolded():
+    with unfold():
         options["targets"] = named(fresh(explainer, path, **options))
         plain = fresh(explainer, path, **options)
         for how in HOW:
@@ -181,7 +181,7 @@ def launches(model: str, path: Path, device: torch.device, rounds: int) -> list[
         "PyTorch's own way, one by one": lambda: [evidence._backward(target) for target in targets],
     }
     if len(targets[0].anchors) == 1:
-        lines["walked back in windows"] = lambda: [evidence._windowed(target) for target in targets]
+        lines["walked back in windows"] = lambda: [evidence._cut_windows(target) for target in targets]
     lines["a batched product"] = batched
     counts, times = {}, {}
     with resident.lock, torch.enable_grad():

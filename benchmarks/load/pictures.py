@@ -64,7 +64,7 @@ def marked(folder: Path, count: int) -> list[Path]:
 
 def expect(paths: Sequence[Path], folder: Path) -> None:
     """Write what the library makes of each picture, one after the other."""
-    from sightglass.components.viewer.payload import deflated
+    from sightglass.components.viewer.payload import deflate
     from sightglass.explain import Explainer
 
     explainer = Explainer(MODEL)
@@ -72,7 +72,7 @@ def expect(paths: Sequence[Path], folder: Path) -> None:
     for path in paths:
         made = explainer(path)
         maps = made.heatmaps
-        shown = inflated(deflated([(np.ascontiguousarray(one.content, np.float32), "heat") for one in maps]))
+        shown = inflated(deflate([(np.ascontiguousarray(one.content, np.float32), "heat") for one in maps]))
         titles = tuple(one.target.label for one in maps)
         found.append(asdict(Marked(path.name, digest(maps[0].values), shown, titles)))
     (folder / FILE).write_text(json.dumps(found), "utf-8")

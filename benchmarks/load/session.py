@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 
 from benchmarks.api.clients import BOUNDARY, multipart
 from benchmarks.load.pictures import inflated
-from sightglass.common.files.packing import unpacked
+from sightglass.common.files.packing import unpack_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,7 +123,7 @@ class Session:
         """Return what is wrong with the last view that the page was given; empty if it is this picture's own."""
         if not seen.viewers:
             return f"{name}: the page shows no map"
-        head, (picture, *grids) = unpacked(seen.viewers[-1])
+        head, (picture, *grids) = unpack_data(seen.viewers[-1])
         if picture != data:
             return f"{name}: the page shows another picture"
         titles = tuple(item["title"] for panel in head["panels"] for item in panel["maps"])

@@ -106,20 +106,20 @@ class Day:
     """Explanations of parts of pictures, by all models and methods in turn, as chance has it."""
 
     def __init__(self, models: Sequence[str], residency: Residency, folder: Path, seed: int = 0) -> None:
-        from sightglass.explain.picture.examples import bundled
+        from sightglass.explain.picture.examples import load_bundled
 
         self.models, self.residency, self._folder = models, residency, folder
         self._random = np.random.default_rng(seed)
-        self._pictures = [bundled(name) for name in PICTURES]
+        self._pictures = [load_bundled(name) for name in PICTURES]
         self.methods = Counter[str]()
 
     def explain(self, number: int) -> nn.Module:
         """Make one explanation and drop it; return the module that made it."""
         from sightglass.explain import Explainer
-        from sightglass.explain.methods import offered
+        from sightglass.explain.methods import list_methods
 
         explainer = Explainer(str(self._random.choice(self.models)), residency=self.residency)
-        quick = [method.id for method in offered(explainer.resident) if method.quick]
+        quick = [method.id for method in list_methods(explainer.resident) if method.quick]
         slow = number % SLOW_EVERY == SLOW_EVERY - 1 and explainer.model.task != "embed"
         chosen: dict[str, Any] = {"method": "occlusion", "masks": 9} if slow else {}
         if not chosen and explainer.resident.gradients:
@@ -158,11 +158,11 @@ def room_for(models: Sequence[str]) -> int:
     """Return the bytes that are room for `ROOM` of these models, each taken as large as they are on average."""
     from sightglass.explain import Explainer
     from sightglass.explain.evidence.resident import Residency
-    from sightglass.explain.picture.examples import bundled
+    from sightglass.explain.picture.examples import load_bundled
 
     residency = Residency(2**40)
     for name in models:
-        Explainer(name, residency=residency)(bundled(PICTURES[0]))
+        Explainer(name, residency=residency)(load_bundled(PICTURES[0]))
     return residency.nbytes * ROOM // len(models)
 
 

@@ -51,7 +51,7 @@ def is_cause(engine: Resident, given: Subject) -> bool:
     """Return whether the mark, swapped, makes the model name the rival; True for a class without a rival."""
     if scenes.rival(given.thing.label) is None:
         return True
-    return _changed(engine, given, "mark swapped", scenes.swapped(given.spec, given.thing.thing)).flipped
+    return _changed(engine, given, "mark swapped", scenes.swap(given.spec, given.thing.thing)).flipped
 
 
 def changes(model: str, folder: Path | None, numbers: Sequence[int]) -> list[Change]:
@@ -62,7 +62,7 @@ def changes(model: str, folder: Path | None, numbers: Sequence[int]) -> list[Cha
         at = given.thing.thing
         edits: dict[str, Spec] = {"object removed": scenes.without(given.spec, at)}
         if scenes.rival(given.thing.label) is not None:
-            edits |= {"mark swapped": scenes.swapped(given.spec, at), "mark removed": scenes.blank(given.spec, at)}
+            edits |= {"mark swapped": scenes.swap(given.spec, at), "mark removed": scenes.blank(given.spec, at)}
         found += [_changed(engine, given, what, edited) for what, edited in edits.items()]
     return found
 

@@ -121,7 +121,7 @@ def _stages(explainer: Explainer, clip: Path, out: Path) -> dict[str, float]:
     looking = Looking(explainer, {}, settings)
     with contextlib.closing(looking):
         groups = [frames[i : i + looking.batch] for i in range(0, len(frames), looking.batch)]
-        records = list(smooth.smoothed((one for group in groups for one in looking(group)), settings.smooth))
+        records = list(smooth.smooth_maps((one for group in groups for one in looking(group)), settings.smooth))
         geometry = looking.geometry(frames[0].pixels)
         painter = draw.Painter(geometry, SIZE, settings, looking.method.id, looking.paths)
 

@@ -88,7 +88,7 @@ class Kernel:
         if self.weight.ndim == 3:
             out = _each_channel(rows, self.weight)
         elif self.stride == (1, 1):
-            out = _gathered(rows, self.weight)
+            out = _gather(rows, self.weight)
         else:
             out = _spread(rows, self.weight, self.stride)
         return out.permute(2, 0, 1)[None]
@@ -127,7 +127,7 @@ def nbytes(weights: Iterable[Tensor]) -> int:
     return sum(one.weight.nbytes for weight in weights for one in _KERNELS.get(weight, {}).values() if one is not None)
 
 
-def _gathered(gradient: Tensor, weight: Tensor) -> Tensor:
+def _gather(gradient: Tensor, weight: Tensor) -> Tensor:
     """(h', w', C) from (h, w, K) and (C, kh, kw, K) in one product: each input gathers from the outputs around it."""
     (height, width, channels), (tall, wide) = gradient.shape, weight.shape[1:3]
     out = height + tall - 1, width + wide - 1

@@ -39,9 +39,9 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
     # Centred over all places, those that are 0 among them: the square root of I - 11'/places, times the rows.
     shift = (1 - max(0.0, 1 - count / places) ** 0.5) / count * total
     large = rows.device.type == "cpu" and min(rows.shape) > FEW
-    vector = _searched(rows, shift) if large else None
+    vector = _search(rows, shift) if large else None
     if vector is None:
-        vector = _decomposed(rows - shift)
+        vector = _decompose(rows - shift)
     offset = mean @ vector
     scores = rows @ vector - offset
     level = rows.mean(1) - mean.mean()
@@ -50,7 +50,7 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
     return scores.reshape(height, width).to(x.dtype), elsewhere.to(x.dtype)
 
 
-def _searched(rows: Tensor, shift: Tensor) -> Tensor | None:
+def _search(rows: Tensor, shift: Tensor) -> Tensor | None:
     """Return the first right singular vector (C,) of rows - shift, (n, C), by Lanczos' method; None if it is slow.
 
     Starts at the channels' lengths, and so comes to the same bits every time. Beside the two products with all rows
@@ -83,7 +83,7 @@ def _searched(rows: Tensor, shift: Tensor) -> Tensor | None:
     return None
 
 
-def _decomposed(rows: Tensor) -> Tensor:
+def _decompose(rows: Tensor) -> Tensor:
     """Return the first right singular vector (C,) of (n, C), from the first eigenvector of the smaller Gram matrix."""
     count, channels = rows.shape
     gram = rows.T @ rows if channels <= count else rows @ rows.T

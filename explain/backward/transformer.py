@@ -121,14 +121,14 @@ class _Attention(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (gradient,), (query, key, value) = gradients, ctx.saved_tensors
-        kept, asked, given, weights, by_logit = _attended(gradient, query, key, value, ctx.scale)
+        kept, asked, given, weights, by_logit = _attend(gradient, query, key, value, ctx.scale)
         by_asked = by_logit @ key
         if kept is not None:
             by_asked = torch.zeros_like(query).index_copy_(-2, kept, by_asked)
         return by_asked, by_logit.transpose(-2, -1) @ asked, weights.transpose(-2, -1) @ given, None
 
 
-def _attended(
+def _attend(
     gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float
 ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
     """Return which queries have a gradient (None: too many to select); their query and gradient (B, heads, n, D), their
@@ -158,7 +158,7 @@ class _Projected(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (gradient,), (query, key, value, of_query, of_key, of_value) = gradients, ctx.saved_tensors
-        kept, asked, given, weights, by_logit = _attended(gradient, query, key, value, ctx.scale)
+        kept, asked, given, weights, by_logit = _attend(gradient, query, key, value, ctx.scale)
         by_asked = by_logit @ key
         if kept is None:
             parts = (by_asked, by_logit.transpose(-2, -1) @ asked, weights.transpose(-2, -1) @ given)

@@ -33,7 +33,7 @@ KINDS = 3
 """Kinds of objects named in a headline."""
 
 
-def found(explanation: Explanation) -> str:
+def describe_boxes(explanation: Explanation) -> str:
     """Return `YOLO11n found 1 bus and 4 persons.`, or the strongest candidate where no box is shown."""
     if not explanation.predictions:
         return nothing_found(explanation)
@@ -46,13 +46,13 @@ def kinds(predictions: Sequence[Prediction]) -> str:
     return phrases.kinds(Counter(p.label for p in predictions).items(), KINDS)
 
 
-def filtered(explanation: Explanation) -> tuple[Prediction, ...]:
+def find_filtered(explanation: Explanation) -> tuple[Prediction, ...]:
     """Return the boxes above the threshold that only the filter of classes hides, best first."""
     shown = {p.index for p in explanation.predictions}
     return tuple(p for p in explanation.every if p.index not in shown)
 
 
-def missed(explanation: Explanation, wanted: Sequence[int | str]) -> list[Missing]:
+def find_missed(explanation: Explanation, wanted: Sequence[int | str]) -> list[Missing]:
     """Return, for each wanted class without a box, its strongest candidate and why it is not shown."""
     labels = explanation.evidence.resident.adapter.labels
     shown = {p.index for p in explanation.predictions}
@@ -144,9 +144,9 @@ def one_scale(sides: Sequence[Side]) -> tuple[Heatmap, ...] | None:
     if len(shapes) != 1 or len({heatmap.geometry for heatmap in maps}) != 1:
         return None
     # Here, since it loads torch.
-    from sightglass.explain.maps.heatmap import rescaled
+    from sightglass.explain.maps.heatmap import rescale
 
-    return rescaled(maps, "shared")
+    return rescale(maps, "shared")
 
 
 def common(first: Side, second: Side) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int, int, int]]:

@@ -130,7 +130,7 @@ def attentions(resident: Resident) -> tuple[Attended, ...]:
     return usable
 
 
-def chosen(evidence: Evidence) -> tuple[str, ...]:
+def choose(evidence: Evidence) -> tuple[str, ...]:
     """Return the attention module of each layer: that of its own block, else the last one."""
     paths = [one.path for one in attentions(evidence.resident)]
     return tuple(dict.fromkeys(_nearest(layer, paths) for layer in evidence.layers))
@@ -141,10 +141,10 @@ def _nearest(layer: Layer, paths: Sequence[str]) -> str:
         return layer.read_by
     names = layer.path.split(".")
 
-    def shared(path: str) -> int:
+    def count_shared(path: str) -> int:
         return next((i for i, (a, b) in enumerate(zip(names, path.split("."), strict=False)) if a != b), len(names))
 
-    return max(reversed(paths), key=shared)
+    return max(reversed(paths), key=count_shared)
 
 
 def _rows(one: Attended, last: Attended, read: Tensor | None) -> Tensor:

@@ -72,7 +72,7 @@ def backward(parts: Sequence[PassPart], targets: Sequence[Target]) -> None:
         part._gradients[target] = [Gradient.of(one, 0, 0, (one.shape[1], one.shape[2])) for one in mine]
 
 
-def passed(resident: Resident, given: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
+def run_pass(resident: Resident, given: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
     """Run the model once on several inputs (1, C, h, w) of one size, and return each one's part."""
     whole = Evidence(resident, ModelInput(torch.cat([one.tensor for one in given]), given[0].geometry), layers)
     return [PassPart(whole, place, one.geometry) for place, one in enumerate(given)]

@@ -40,7 +40,7 @@ def exact(device: torch.device) -> Iterator[None]:
         return
     with _STATE:
         if not _inside:
-            _undo.extend(_switched())
+            _undo.extend(_set_switches())
         _inside += 1
     try:
         yield
@@ -52,7 +52,7 @@ def exact(device: torch.device) -> Iterator[None]:
                     _undo.pop()()
 
 
-def _switched() -> Iterator[Callable[[], None]]:
+def _set_switches() -> Iterator[Callable[[], None]]:
     """Set each switch, and yield a function that restores it."""
     cudnn: Any = torch.backends.cudnn
     yield _set(cudnn, "deterministic", value=True)

@@ -88,12 +88,12 @@ class Evidence:
         # A copy at each layer costs as much as a few convolutions: only where what follows writes into its input.
         if not self.resident.mutates:
             try:
-                return self._passed(copied=False)
+                return self._run_pass(copied=False)
             except _Overwritten:
                 self.resident.mutates = True
-        return self._passed(copied=True)
+        return self._run_pass(copied=True)
 
-    def _passed(self, *, copied: bool) -> tuple[dict[str, Tensor], Any]:
+    def _run_pass(self, *, copied: bool) -> tuple[dict[str, Tensor], Any]:
         """Run one pass; raises _Overwritten where a recorded output was changed later."""
         recorded: dict[str, Tensor] = {}
         versions: dict[str, int] = {}
@@ -108,7 +108,7 @@ class Evidence:
 
         tokens = any(layer.layout == "tokens" for layer in self.layers) and self.tensor.device.type == "cpu"
         try:
-            with self._hooked(record), torch.enable_grad(), ExitStack() as walked:
+            with self._hook(record), torch.enable_grad(), ExitStack() as walked:
                 outputs = self._adapter.run(self.tensor)
         except RuntimeError as error:
             if not copied and "in-place" in str(error):
@@ -119,7 +119,7 @@ class Evidence:
         return recorded, outputs
 
     @contextmanager
-    def _hooked(self, record: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
+    def _hook(self, record: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
         """Replace the output of each target layer with what `record` returns for it."""
         module, caller = self._adapter.module, threading.get_ident()
 
@@ -148,10 +148,10 @@ class Evidence:
                 # so the same recipe would no longer give the same bits.
                 for target in missing:
                     check()
-                    self._gradients[target] = self._windowed(target) or self._backward(target)
+                    self._gradients[target] = self._cut_windows(target) or self._backward(target)
         return [[self._gradients[target][i] for target in targets] for i in range(len(self.layers))]
 
-    def _windowed(self, target: Target) -> list[Gradient] | None:
+    def _cut_windows(self, target: Target) -> list[Gradient] | None:
         """Return the gradients of a few detections, in windows; None where PyTorch has to compute them."""
         small = self.resident.adapter.detects and len(target.anchors) <= MAX_WINDOWED
         if not small or any(layer.layout != "nchw" for layer in self.layers):

@@ -43,7 +43,7 @@ def of_file(path: str, preprocess: Any, labels: Any, name: str, progress: Progre
     """Return the row of a model's file, with what the caller says of it."""
     found = catalog.of_file(path, of_download(path, progress))
     if labels is not None:
-        found = found.with_weights(labels=in_memory.listed(labels))
+        found = found.with_weights(labels=in_memory.list_names(labels))
     if preprocess is not None:
         stated, transform = in_memory.stated_by(preprocess)
         if transform is not None:

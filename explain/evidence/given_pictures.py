@@ -35,10 +35,10 @@ def targets_of_each(targets: Any, count: int) -> list[dict[str, Any]]:
         targets = [targets] * count
     if len(targets) != count:
         raise ModelProblem(f"There are {count} pictures and {len(targets)} targets: give one for each.")
-    return [{"targets": _listed(one)} for one in targets]
+    return [{"targets": _list(one)} for one in targets]
 
 
-def _listed(target: Any) -> Any:
+def _list(target: Any) -> Any:
     return target if isinstance(target, (list, tuple)) else () if target is None else (target,)
 
 

@@ -71,18 +71,18 @@ def layer_choices(resident: Resident, *, every: bool = False) -> LayerChoices:
 def find(resident: Resident, paths: Collection[str]) -> tuple[Layer, ...]:
     """Return the layers at dotted paths; raises ModelProblem for a path that gives no map."""
     if wrong := next((path for path in paths if path not in resident.known_layers), None):
-        raise _refused(resident, wrong, wrong)
+        raise _refuse(resident, wrong, wrong)
     return tuple(resident.known_layers[path] for path in paths)
 
 
 def chosen_layers(resident: Resident, names: tuple[str, ...]) -> tuple[Layer, ...]:
-    """Return layers by any names that `named` accepts, each once; by default the model's."""
+    """Return layers by any names that `find_paths` accepts, each once; by default the model's."""
     wanted = names if resident.gradients else ()
-    paths = tuple(dict.fromkeys(path for name in wanted for path in named(resident, name)))
+    paths = tuple(dict.fromkeys(path for name in wanted for path in find_paths(resident, name)))
     return find(resident, paths or resident.default_layers)
 
 
-def named(resident: Resident, typed: str) -> tuple[str, ...]:
+def find_paths(resident: Resident, typed: str) -> tuple[str, ...]:
     """Return the paths of one or several layers, by any name a user types.
 
     That is a path (`layer4.1`, `layer4[-1]`), a preset or another tool's name, one of these with `*` in it, several
@@ -118,7 +118,7 @@ def named(resident: Resident, typed: str) -> tuple[str, ...]:
             if read is None:
                 # Where nothing of it is known it is no list, but one name that is spelt otherwise.
                 wrong = words[0] if found or any(map(one, words)) else text
-                raise _refused(resident, wrong, adapter.path_of(wrong), presets, resident.default_layers)
+                raise _refuse(resident, wrong, adapter.path_of(wrong), presets, resident.default_layers)
             found += read[1]
             words = words[read[0] :]
         return tuple(found)
@@ -140,7 +140,7 @@ def _matching(name: str, adapter: Adapter, known: Mapping[str, Layer]) -> tuple[
     return tuple(path for path in known if path in found)
 
 
-def _refused(
+def _refuse(
     resident: Resident, name: str, path: str, presets: Collection[str] = (), default: Collection[str] = ()
 ) -> ModelProblem:
     """Return the error for a `path`, typed as `name`, without a map; it says where there is one."""
@@ -150,7 +150,7 @@ def _refused(
         meant = name if path == name else f"{name} ({path})"
         return ModelProblem(f"The output of {meant} is not a map: {choose}.")
     near = _nearest(name, [*presets, *resident.known_layers])
-    listed = f"the nearest {'is' if len(near) == 1 else 'are'} {_listed(near)}" if near else choose
+    listed = f"the nearest {'is' if len(near) == 1 else 'are'} {_list(near)}" if near else choose
     # What is in memory has no id that the command line could be given.
     where = "`layers` of the Explainer" if resident.adapter.spec.in_memory else "`models layers`"
     return ModelProblem(f"There is no layer {name} in this model: {listed}; {where} lists all.")
@@ -170,5 +170,5 @@ def _nearest(name: str, among: Collection[str]) -> list[str]:
     return [near for near in found if same(numbers, near) and not same(letters, near)][:NEAR]
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

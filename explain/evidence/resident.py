@@ -16,7 +16,7 @@ import torch
 from sightglass.common import memory
 from sightglass.common.errors import ModelProblem
 from sightglass.common.memory import small
-from sightglass.common.memory.budget import measured
+from sightglass.common.memory.budget import measure
 from sightglass.explain.backward import convolution
 from sightglass.explain.evidence.cache import ByteCache, clear_quick
 from sightglass.explain.evidence.determinism import PassLock, own_modes
@@ -147,7 +147,7 @@ class Resident:
         try:
             # Hooks are on a module only while its lock is held, and must not be copied.
             with self.lock:
-                return folding.copied(module), PassLock(self.device)
+                return folding.copy_module(module), PassLock(self.device)
         except Exception:
             # Not everything that a model may hold can be copied: its passes then wait for each other, as others do.
             LOGGER.warning("a %s could not be copied", type(module).__name__, exc_info=True)
@@ -222,10 +222,10 @@ class Residency:
         if (resident := self._residents.get(key)) is not None and _unchanged(resident.source, source):
             return resident
         with self._loading[key]:
-            resident = self._residents.get(key) or (self._used.get(key) if small.chosen() else None)
+            resident = self._residents.get(key) or (self._used.get(key) if small.choose() else None)
             if resident is None or not _unchanged(resident.source, source):
-                measured(memory.resident())
-                if small.chosen():
+                measure(memory.resident())
+                if small.choose():
                     # One at a time: while it is loaded, no other is in memory.
                     self.free()
                     clear_quick()

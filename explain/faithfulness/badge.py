@@ -57,9 +57,9 @@ def verdicts(weights: str, method: str, layers: Sequence[str]) -> list[Verdict]:
 def describe_verdicts(found: Sequence[Verdict]) -> str:
     """Return the verdicts as one phrase, with the number of maps that they are of; empty for none.
 
-    >>> words(["depends"])
+    >>> describe_verdicts(["depends"])
     'depends on the model (1 map tested)'
-    >>> words(["depends", "edges", "depends"])
+    >>> describe_verdicts(["depends", "edges", "depends"])
     'depends on the model in 2 of 3 maps tested'
     """
     if not found:

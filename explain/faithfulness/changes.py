@@ -63,7 +63,7 @@ class Changed:
         return moved
 
 
-def changed(image: Image, geometry: Geometry, kind: Kind) -> Changed:
+def change(image: Image, geometry: Geometry, kind: Kind) -> Changed:
     """Return a picture with one small change, the same every time."""
     pixels = image.pixels
     if kind in NOISE:

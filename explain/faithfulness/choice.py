@@ -12,7 +12,7 @@ from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find, layer_choices
 from sightglass.explain.maps.heatmap import on_content
-from sightglass.explain.methods import METHODS, from_evidence, offered
+from sightglass.explain.methods import METHODS, from_evidence, list_methods
 from sightglass.explain.phrases import signed
 from sightglass.explain.proof import check, check_steps, controls
 from sightglass.explain.proof.curves import Order, Perturber
@@ -102,7 +102,7 @@ def choice(
     gains: dict[str, list[float]] = {}
     total = len(randoms) + len(orders)
 
-    def found() -> Choice:
+    def make_choice() -> Choice:
         cells = [
             Cell(method, path, None if name is None else gains[name][0], float(np.mean(gains[_name(grids[path])])))
             for (method, path), name in places.items()
@@ -110,16 +110,16 @@ def choice(
         ]
         return Choice(target.label, tuple(cells))
 
-    def done(curve: Curve) -> None:
+    def add_curve(curve: Curve) -> None:
         gains.setdefault(curve.name, []).append(curve.advantage)
         count = sum(map(len, gains.values()))
         if progress is not None:
             progress(count / total, f"{count} of {total} maps")
         if partial is not None and count > len(randoms):
-            partial(found())
+            partial(make_choice())
 
-    perturber.curves([*randoms, *orders], filling, steps, done)
-    return found()
+    perturber.curves([*randoms, *orders], filling, steps, add_curve)
+    return make_choice()
 
 
 def short_list(resident: Resident) -> tuple[str, ...]:
@@ -142,7 +142,7 @@ def short_list(resident: Resident) -> tuple[str, ...]:
 
 def _orders(evidence: Evidence, target: Target) -> tuple[list[Order], dict[tuple[str, str], str | None]]:
     """Return the distinct orders, and by method and layer the name of its own; None for an empty map."""
-    methods = [method for method in offered(evidence.resident) if method.quick]
+    methods = [method for method in list_methods(evidence.resident) if method.quick]
     from_evidence.compute(evidence, methods, [target])
     orders: dict[bytes, Order] = {}
     places: dict[tuple[str, str], str | None] = {}

@@ -13,7 +13,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.phrases import percent
 from sightglass.explain.proof.curves import BATCH_CPU, Perturber
-from sightglass.explain.proof.filling import blurred
+from sightglass.explain.proof.filling import blur
 from sightglass.explain.proof.scores import Answers, boxes_of, match_boxes, scorer
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class _Search:
     ) -> None:
         self._perturber, self._progress, self._budget = perturber, progress, budget
         self._segments = torch.from_numpy(segments).to(perturber.picture.device)
-        self._fill = blurred(perturber.picture)
+        self._fill = blur(perturber.picture)
         self.passes = passes
 
     def picture(self, hidden: Sequence[int]) -> Tensor:

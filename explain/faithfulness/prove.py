@@ -121,14 +121,14 @@ class _Work:
             names.append("runner-up")
         deciding = 1 + controls.SEEDS * sum(name in DECIDING for name in names)
         self._total = deciding * len(fillings) + sum(name not in DECIDING for name in names)
-        self._perturber.curves([own], first, self._steps, self._done, rough)
+        self._perturber.curves([own], first, self._steps, self._add_curve, rough)
         again = [own]
         for name in names:
             orders = self._runner_up_orders(best) if best and name == "runner-up" else self._orders(name, inside)
-            self._perturber.curves(orders, first, self._among(FEWER[self._detects].get(name)), self._done)
+            self._perturber.curves(orders, first, self._among(FEWER[self._detects].get(name)), self._add_curve)
             again += orders if name in DECIDING else []
         for filling in others:
-            self._perturber.curves(again, filling, self._among(AGAIN[self._detects]), self._done)
+            self._perturber.curves(again, filling, self._among(AGAIN[self._detects]), self._add_curve)
         return self._proof(self._made)
 
     def _among(self, fewer: int | None) -> int:
@@ -140,7 +140,7 @@ class _Work:
         label, part = self._target.label, self._target.part
         return Proof(label, part, tuple(curves), used, start, self._similar, self._runner_up)
 
-    def _done(self, curve: Curve) -> None:
+    def _add_curve(self, curve: Curve) -> None:
         self._made.append(curve)
         count = len(self._made)
         self._progress(count / self._total, f"{count} of {self._total} maps")
@@ -158,7 +158,7 @@ class _Work:
             "centre": lambda: [controls.centre(shape)],
             "edges": lambda: [controls.edges(controls.pixels_of(self._perturber.picture))],
         }
-        return _ordered(name, makers[name]())
+        return _order(name, makers[name]())
 
     def _runner_up_orders(self, best: Target) -> list[Order]:
         """Return the order of the next best class's map, and remember how similar the two maps are."""
@@ -169,10 +169,10 @@ class _Work:
             return []
         other = on_content(raw.maps, evidence.geometry)
         self._similar, self._runner_up = compare(heatmap.coarse, coarse(other)), best.label
-        return _ordered("runner-up", [other])
+        return _order("runner-up", [other])
 
 
-def _ordered(name: str, maps: Sequence[NDArray[np.float32]]) -> list[Order]:
+def _order(name: str, maps: Sequence[NDArray[np.float32]]) -> list[Order]:
     ranked = enumerate(map(ranking, maps))
     return [Order(name, number, places) for number, places in ranked if places is not None]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 STAGES = 6
 
 
-def copied(resident: Resident) -> Resident:
+def copy_resident(resident: Resident) -> Resident:
     """Return a resident with a copy of the model, freed with it; it never gets the faster twin, whose weights stay.
 
     Raises ModelProblem where the copy shares weights with the model in use.

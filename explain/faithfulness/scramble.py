@@ -18,7 +18,7 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.faithfulness import badge
 from sightglass.explain.faithfulness.badge import VERDICTS, Verdict
 from sightglass.explain.faithfulness.prove import grid_of, object_of
-from sightglass.explain.faithfulness.randomised import STAGES, copied, redrawn, stages
+from sightglass.explain.faithfulness.randomised import STAGES, copy_resident, redrawn, stages
 from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.maps.statistics import coarse, compare
 from sightglass.explain.methods import METHODS
@@ -150,7 +150,7 @@ def scramble(
         # Somebody else may have tested the same map.
         badge.note(resident.adapter.weights_sha256, heatmap.method, heatmap.layers, key, found.verdict)
         return found
-    other = copied(resident)
+    other = copy_resident(resident)
     groups = stages(other, evidence.tensor)
     total = sum(each.numel() for group in groups for each in group)
     made: list[Stage] = []
@@ -170,7 +170,7 @@ def scramble(
             stage = _stage(explanation, index, other, done / total, cancel)
             made += [] if draw else [stage]
             final += [stage.rank_correlation] if number == STAGES else []
-    known = _known(explanation, index)
+    known = _make_references(explanation, index)
     last = {name: compare(made[-1].map, values).rank_correlation for name, values in known.items()}
     threshold = _of_random(explanation, heatmap)
     result = Scramble(heatmap.target.label, heatmap.method, tuple(made), tuple(final), threshold, last)
@@ -192,7 +192,7 @@ def _stage(
     return Stage(share, values, alike.rank_correlation, signed, alike.ssim)
 
 
-def _known(explanation: Result, index: int | str) -> dict[Verdict, Map]:
+def _make_references(explanation: Result, index: int | str) -> dict[Verdict, Map]:
     """Return maps that know nothing of the weights: the picture's edges, its middle, and the box."""
     shown = explanation._map(index)
     heatmap, evidence = shown.measured, explanation.evidence
@@ -213,13 +213,13 @@ def _of_random(explanation: Result, heatmap: Heatmap) -> float:
     grid = grid_of(explanation, heatmap)
     # Twice as fine as the map: what is finer repeats its neighbours.
     shape = (min(2 * grid[0], heatmap.coarse.shape[0]), min(2 * grid[1], heatmap.coarse.shape[1]))
-    true = _reduced(heatmap.coarse, shape)
+    true = _reduce(heatmap.coarse, shape)
     seeds = (controls.seed_of(explanation.image.sha256, 1000 + number) for number in range(NULL))
     found = [compare(true, controls.random_map(shape, grid, seed)).rank_correlation for seed in seeds]
     return float(np.quantile(found, QUANTILE))
 
 
-def _reduced(values: Map, shape: tuple[int, int]) -> Map:
+def _reduce(values: Map, shape: tuple[int, int]) -> Map:
     return np.asarray(cv2.resize(values, shape[::-1], interpolation=cv2.INTER_AREA))
 
 

@@ -11,7 +11,7 @@ import torch
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.faithfulness.changes import CHANGES, changed
+from sightglass.explain.faithfulness.changes import CHANGES, change
 from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.maps.statistics import coarse, compare
 from sightglass.explain.methods import METHODS
@@ -151,7 +151,7 @@ def stability(
 def _variant(explanation: Result, index: int | str, kind: Kind, first: str, cancel: threading.Event | None) -> Variant:
     heatmap, before, options = explanation._map(index).measured, explanation.evidence, explanation.options
     image, geometry, resident = explanation.image, before.geometry, before.resident
-    made = changed(image, geometry, kind)
+    made = change(image, geometry, kind)
     pixels = replace(image, pixels=made.pixels, jpeg=b"").taken(resident.adapter.channels, explanation.model.id)
     evidence = Evidence(resident, resident.adapter.prepare(pixels, options.preprocessing), before.layers)
     score, answer, target = _answer(explanation, evidence, made, heatmap.target)

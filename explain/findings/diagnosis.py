@@ -12,7 +12,7 @@ import numpy as np
 from sightglass.explain.evidence import receptive_field
 from sightglass.explain.evidence.missing import score_format
 from sightglass.explain.findings.finding import Finding, most_serious_first
-from sightglass.explain.findings.proved import heard
+from sightglass.explain.findings.proved import add_proof
 from sightglass.explain.findings.reliability import reliability
 from sightglass.explain.maps.boxes import on_border
 from sightglass.explain.maps.statistics import describe_place
@@ -171,17 +171,17 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     if (hidden := unseen(explanation)) >= CROPPED:
         text = f"{percent(hidden)} of the picture was cropped away before the model saw it."
         found.append(Finding("cropped", "note", text))
-    of_picture = (_undecided(explanation), _other_paper(explanation), _other_subject(explanation))
+    of_picture = (_find_undecided(explanation), _other_paper(explanation), _other_subject(explanation))
     found += [one for one in of_picture if one is not None]
     if not explanation.heatmaps:
         return (Finding("nothing", "serious", _no_map(explanation)), *found)
     found += _of_map(explanation, index)
     if (proof := explanation.proofs.get(index)) is not None:
-        found = heard(found, explanation.model.task, explanation.statistics[index], proof)
+        found = add_proof(found, explanation.model.task, explanation.statistics[index], proof)
     return most_serious_first(found)
 
 
-def _undecided(explanation: Result) -> Finding | None:
+def _find_undecided(explanation: Result) -> Finding | None:
     """Find a trained classifier whose scores are nearly the same for all classes, which no picture explains."""
     model, evidence = explanation.model, explanation.evidence
     if model.task != "classify" or model.untrained:

@@ -42,13 +42,13 @@ def of_proof(task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
     return [finding for finding in rules if finding is not None]
 
 
-def heard(found: Iterable[Finding], task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
+def add_proof(found: Iterable[Finding], task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
     """Return a map's findings with those of its proof, instead of an earlier proof's."""
     others = [finding for finding in found if finding.kind not in get_args(Rule)]
-    return [*others, *filter(None, [unproved(proof)]), *of_proof(task, statistics, proof)]
+    return [*others, *filter(None, [describe_doubt(proof)]), *of_proof(task, statistics, proof)]
 
 
-def unproved(proof: Proof) -> Finding | None:
+def describe_doubt(proof: Proof) -> Finding | None:
     """Return the sentence of a proof that speaks against its map."""
     if (words := proof.sentence) not in (FAILED, HANGS):
         return None

@@ -67,11 +67,11 @@ BASELINES = {
 
 def reliability(task: str, question: str, method: str) -> Reliability | None:
     """Return the measured reliability of a method, by its id; None where it was not measured."""
-    return _published().get((task, question, method))
+    return _load_published().get((task, question, method))
 
 
 @cache
-def _published() -> dict[tuple[str, str, str], Reliability]:
+def _load_published() -> dict[tuple[str, str, str], Reliability]:
     if not FILE.is_file():
         return {}
     rows: list[Json] = json.loads(FILE.read_text(encoding="utf-8"))["findings"]

@@ -153,7 +153,7 @@ def numbers(heatmap: Heatmap, own: Sequence[Prediction], others: Sequence[Predic
     )
 
 
-def confined(heatmap: Heatmap, own: Sequence[Prediction], within: Within) -> Heatmap:
+def confine(heatmap: Heatmap, own: Sequence[Prediction], within: Within) -> Heatmap:
     """Return the map confined to its boxes as `Within` says; only for display: `raw` and all numbers stay."""
     if within == "picture" or not own or heatmap.state != "ok":
         return heatmap

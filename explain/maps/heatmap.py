@@ -125,26 +125,26 @@ class Heatmap:
         return float(min(raw.min() for raw in self.raw)), float(max(raw.max() for raw in self.raw))
 
 
-def scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> Tensor:
+def scale(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> Tensor:
     """Clip, scale, grow to the model's input and average raw maps, as pytorch-grad-cam does; (k, h, w) in 0..1.
 
     Each layer's map is clipped at 0 and brought to 0..1, grown bilinearly, averaged over layers, and brought to 0..1
     again. Bars of a letterbox are no picture: they are cut off before any minimum or maximum is taken. With `shared`
     the minima and maxima are those of all k maps.
     """
-    return _scaled(raws, geometry, scale)[0]
+    return _scale(raws, geometry, scale)[0]
 
 
 def on_content(raws: Sequence[Tensor], geometry: Geometry) -> NDArray[np.float32]:
-    """Return the first of `scaled` raw maps over the part of the input that is picture, float32 (h, w) in 0..1."""
+    """Return the first of `scale` raw maps over the part of the input that is picture, float32 (h, w) in 0..1."""
     left, top, right, bottom = geometry.content
-    values: NDArray[np.float32] = scaled(raws, geometry, "own")[0, top:bottom, left:right].cpu().numpy()
+    values: NDArray[np.float32] = scale(raws, geometry, "own")[0, top:bottom, left:right].cpu().numpy()
     return values
 
 
 @own_modes()
-def _scaled(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Return `scaled`, the last layer's low and high before growing and the mean's after: each (k or 1, 1, 1)."""
+def _scale(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return `scale`, the last layer's low and high before growing and the mean's after: each (k or 1, 1, 1)."""
     height, width = geometry.input
     left, top, right, bottom = geometry.content
     # Layers of one grid are added up on it: growing is linear.
@@ -232,7 +232,7 @@ def heatmaps(
     if "not a number" in states:
         broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)
         raws = [raw.nan_to_num(0, 0, 0).masked_fill(broken, 0) for raw in raws]
-    scaled_maps, ranges = _scaled(raws, geometry, scale)
+    scaled_maps, ranges = _scale(raws, geometry, scale)
     units, ends = scaled_maps.cpu().numpy(), _ends(ranges, len(targets))
     for i, state in enumerate(states):
         if state != "ok":
@@ -254,7 +254,7 @@ def heatmaps(
     )
 
 
-def rescaled(maps: Sequence[Heatmap], scale: Scale) -> tuple[Heatmap, ...]:
+def rescale(maps: Sequence[Heatmap], scale: Scale) -> tuple[Heatmap, ...]:
     """Return maps of the same layers and geometry on another scale, from their raw maps."""
     first = maps[0]
     raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(one.raw for one in maps), strict=True)]

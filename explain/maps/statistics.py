@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sightglass.explain.phrases import percent
-from sightglass.explain.rendering.render import Mask, checked, hottest_mask
+from sightglass.explain.rendering.render import Mask, check, hottest_mask
 from sightglass.explain.rendering.style import Values
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.
     `heat`, non-negative and of the same shape, is what is shared out where that differs from the values shown: the
     map before it was scaled or clipped, say. Coverage, histogram, peak and regions' outlines are of the values.
     """
-    values = checked(values)
+    values = check(values)
     heat = _checked_heat(values, heat)
     height, width = values.shape
     x0, y0, x1, y1 = extent = extent or (0.0, 0.0, float(width), float(height))
@@ -224,7 +224,7 @@ def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...
     nothing, so it has 0 with any other and 1 with another flat one. iou_top20: of `hottest_mask(map, 0.2)`; where
     that is empty for both it is 1.
     """
-    maps = [checked(one) for one in maps]
+    maps = [check(one) for one in maps]
     if len({one.shape for one in maps}) > 1:
         raise ValueError(f"Maps to compare must have the same shape, got {', '.join(str(one.shape) for one in maps)}.")
     doubles = [one.astype(np.float64) for one in maps]

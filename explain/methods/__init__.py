@@ -71,7 +71,7 @@ def method(name: str) -> Method:
     raise ModelProblem(f"There is no method called {name}: {hint}")
 
 
-def offered(resident: Resident) -> tuple[Method, ...]:
+def list_methods(resident: Resident) -> tuple[Method, ...]:
     """The methods that can explain a loaded model, in the table's order."""
     task = resident.adapter.spec.task
     layers = {one.grid for one in resident.attentions}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.evidence.attention import COMPUTED_OPENLY, attentions, chosen, follow, weigh
+from sightglass.explain.evidence.attention import COMPUTED_OPENLY, attentions, choose, follow, weigh
 from sightglass.explain.methods.method import Method, RawMaps, Request
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
     """Return the weights of each head of the layers' attention: (heads, h, w) by path, the same for every class."""
-    paths = chosen(evidence)
+    paths = choose(evidence)
     keys = {path: (f"attention of {path}", target) for path in paths}
     if missing := [path for path in paths if keys[path] not in evidence.raws]:
         for one in weigh(evidence, target, wanted=missing):

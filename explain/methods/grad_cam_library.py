@@ -31,7 +31,7 @@ from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.methods.gradient import gradcam
 from sightglass.explain.methods.method import Method, RawMaps, Request
-from sightglass.models.adapters.folding import copied
+from sightglass.models.adapters.folding import copy_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -156,7 +156,7 @@ class Shadow:
         self.of = adapter.module
         """The module it is a copy of."""
         own = copy.copy(adapter)
-        own.module = copied(adapter.module)
+        own.module = copy_module(adapter.module)
         self._logits = _Logits(own)
         self._objects: dict[tuple[str, tuple[str, ...]], Any] = {}
         self.lock = threading.Lock()
@@ -213,11 +213,11 @@ class Shadow:
             base.activations_and_grads.release()
             base.batch_size = BATCH
             if method.id == "scorecam":
-                base.get_cam_weights = functools.partial(_scored, base)
+                base.get_cam_weights = functools.partial(_score, base)
             if method.id == "ablationcam":
                 # The library's default is one object for the whole process, and cuts tokens where it means channels.
                 base.ablation_layer = AblationLayer() if reshape is None else AblationLayerVit()
-                base.get_cam_weights = functools.partial(_wired, base, base.get_cam_weights)
+                base.get_cam_weights = functools.partial(_wire, base, base.get_cam_weights)
             self._objects[key] = cam
         return self._objects[key]
 
@@ -256,7 +256,7 @@ def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDAr
 
 
 @torch.no_grad()
-def _scored(
+def _score(
     cam: Any, tensor: Tensor, layer: nn.Module, targets: Sequence[Any], activations: NDArray[np.float32], grads: None
 ) -> NDArray[np.float32]:
     """Compute ScoreCAM's weights (1, C) as the library does, masking one batch of pictures at a time.
@@ -275,7 +275,7 @@ def _scored(
     return weights
 
 
-def _wired(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) -> Any:
+def _wire(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) -> Any:
     """Compute AblationCAM's weights, also at a layer of Ultralytics, which stores where its input comes from."""
     for name in ("f", "i"):
         if hasattr(layer, name):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sightglass.explain.backward.gradient import Activation, Gradient
 
 
-def _weighted(weights: Tensor, a: Activation) -> Tensor:
+def _weigh(weights: Tensor, a: Activation) -> Tensor:
     """Return sum_c weights[c] * A_c, (h, w)."""
     return torch.einsum("c,chw->hw", weights, a.values)
 
@@ -34,7 +34,7 @@ def gradcam(a: Activation, g: Gradient) -> Tensor:
 
     Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391, equation 1; without its ReLU.
     """
-    return _weighted(g.total() / (g.shape[0] * g.shape[1]), a)
+    return _weigh(g.total() / (g.shape[0] * g.shape[1]), a)
 
 
 def gradcam_plus_plus(a: Activation, g: Gradient) -> Tensor:
@@ -46,7 +46,7 @@ def gradcam_plus_plus(a: Activation, g: Gradient) -> Tensor:
     # Where g is not positive its product with relu(g) is 0.
     positive = g.values.clamp_min(0)
     below = (positive * a.total[:, None, None]).add_(2).mul_(positive).mul_(positive).add_(1e-6)
-    return _weighted(positive.pow_(3).div_(below).sum((1, 2)), a)
+    return _weigh(positive.pow_(3).div_(below).sum((1, 2)), a)
 
 
 def hirescam(a: Activation, g: Gradient) -> Tensor:
@@ -62,7 +62,7 @@ def xgradcam(a: Activation, g: Gradient) -> Tensor:
 
     Fu et al. 2020, https://arxiv.org/abs/2008.02312.
     """
-    return _weighted((g.values * g.part(a.values)).sum((1, 2)) / (a.total + 1e-7), a)
+    return _weigh((g.values * g.part(a.values)).sum((1, 2)) / (a.total + 1e-7), a)
 
 
 def layercam(a: Activation, g: Gradient) -> Tensor:

@@ -62,8 +62,8 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     missing = evidence.missing(name, targets)
     score = scorer(evidence, missing or targets)
 
-    def computed(sums: _Sums) -> dict[tuple[str, Target], list[Tensor]]:
-        maps = _pictured(sums.maps(), geometry).to(evidence.resident.device)
+    def compute(sums: _Sums) -> dict[tuple[str, Target], list[Tensor]]:
+        maps = _fit_maps(sums.maps(), geometry).to(evidence.resident.device)
         return {(name, target): [maps[i]] for i, target in enumerate(missing)}
 
     def report(done: int) -> None:
@@ -78,11 +78,11 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         for done in _masked_passes(evidence, sums, score, report):
             if request.partial and done < len(masks) and time.perf_counter() - reported >= SECONDS:
                 note = f"This map is not finished: {done} of {len(masks)} masks so far."
-                unfinished = evidence.raws | computed(sums)
+                unfinished = evidence.raws | compute(sums)
                 maps = [torch.stack([unfinished[name, target][0] for target in targets])]
                 request.partial(RawMaps(maps, ("input",), (note,)))
                 reported = time.perf_counter()
-        evidence.raws |= computed(sums)
+        evidence.raws |= compute(sums)
     return RawMaps(evidence.stacked(name, targets), ("input",))
 
 
@@ -168,7 +168,7 @@ class _Sums:
         return maps
 
 
-def _pictured(maps: Tensor, geometry: Geometry) -> Tensor:
+def _fit_maps(maps: Tensor, geometry: Geometry) -> Tensor:
     """Return maps (k, h, w) over the whole input as float32, set to 0 on cells that hold nothing but bars."""
     left, top, right, bottom = geometry.content
     (height, width), (h, w) = geometry.input, maps.shape[1:]

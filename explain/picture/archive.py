@@ -31,11 +31,11 @@ class Archive(zipfile.ZipFile):
 
     def __reduce__(self) -> Any:
         status = self.path.stat()
-        return _opened, (self.path, status.st_size, status.st_mtime_ns)
+        return _open, (self.path, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=4)
-def _opened(path: Path, _size: int, _changed: int) -> Archive:
+def _open(path: Path, _size: int, _changed: int) -> Archive:
     """Open an archive once per process, and again if it has changed."""
     return Archive(path)
 

@@ -17,7 +17,7 @@ from PIL import TiffImagePlugin, WebPImagePlugin  # noqa: F401 - add their forma
 
 from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.explain.picture import shrink
-from sightglass.explain.picture.memory import DECODING, copied, strips
+from sightglass.explain.picture.memory import DECODING, copy, strips
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,7 +162,7 @@ def _flatten(image: Pillow.Image, room: int | None) -> tuple[Pixels, tuple[str, 
     rgb, left = shrink.shrunk(rgb, room), _orientation(image)
     if turned in _UPRIGHT or left in _UPRIGHT:
         notes.append("rotated as its EXIF orientation says")
-    return copied(rgb.transpose(_UPRIGHT[left]) if left in _UPRIGHT else rgb), tuple(notes)
+    return copy(rgb.transpose(_UPRIGHT[left]) if left in _UPRIGHT else rgb), tuple(notes)
 
 
 def _orientation(image: Pillow.Image) -> int:

@@ -16,7 +16,7 @@ EXAMPLES = (*packaged.PHOTOGRAPHS, *SCENES, captioned_scenes.EXAMPLE, person_sce
 """Names of all of them."""
 
 
-def bundled(name: str) -> Image:
+def load_bundled(name: str) -> Image:
     """Return a bundled photograph, whose package is not imported, or a drawn scene.
 
     Raises ImageProblem where the package of a photograph is not installed.

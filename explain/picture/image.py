@@ -194,7 +194,7 @@ class Image:
 def _from_web(address: str, name: str | None, max_bytes: int, max_pixels: int) -> Image:
     """Open a picture by its https address; what turns out to be none does not stay in the cache."""
     try:
-        path = remote_file.fetched(address, max_bytes)
+        path = remote_file.fetch(address, max_bytes)
     except WeightsProblem as problem:
         raise ImageProblem(str(problem)) from problem
     try:

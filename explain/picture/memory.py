@@ -23,7 +23,7 @@ STRIP = 4_000_000
 class MemoryGate:
     """Admit work up to `limit` units at the same time; larger work is admitted alone.
 
-    >>> turns = Turns(10)
+    >>> turns = MemoryGate(10)
     >>> with turns.take(25):
     ...     turns.used
     25
@@ -58,7 +58,7 @@ def strips(height: int, width: int) -> Iterator[slice]:
         yield slice(top, min(top + rows, height))
 
 
-def copied(image: Pillow.Image) -> NDArray[np.uint8]:
+def copy(image: Pillow.Image) -> NDArray[np.uint8]:
     """Return the pixels of an RGB image, uint8 (H, W, 3)."""
     width, height = image.size
     if width * height <= STRIP:

@@ -40,7 +40,7 @@ def many(array: NDArray[Any]) -> bool:
 def from_file(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
     """Return the array (H, W, C) of a .npy or a TIFF; None for a TIFF that is an ordinary picture."""
     if data.startswith(NPY):
-        return _arranged(_npy(data, name, max_pixels), name)
+        return _arrange(_npy(data, name, max_pixels), name)
     try:
         return _tiff(data, name, max_pixels)
     except (ImageProblem, MemoryError):
@@ -116,7 +116,7 @@ def _npy(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
     return array.astype(dtype.newbyteorder("="))
 
 
-def _arranged(array: NDArray[Any], name: str) -> NDArray[Any]:
+def _arrange(array: NDArray[Any], name: str) -> NDArray[Any]:
     """Return (H, W), (H, W, C), (C, H, W) or a batch of one as (H, W, C)."""
     while array.ndim > 3 and array.shape[0] == 1:
         array = array[0]

@@ -79,7 +79,7 @@ def items(url: str, skip: str = "") -> Iterator[Item]:
             found, root = {path: system.info(path)}, path.rpartition("/")[0]
         elif ends in LISTS:
             with system.open(path, "rb") as file:
-                return _listed(url, file.read(MAX_LIST_BYTES + 1))
+                return _list(url, file.read(MAX_LIST_BYTES + 1))
         elif ends == ".zip":
             raise ModelProblem(f"{short(url)} is an archive in a storage: copy it here, or unpack it there.")
         else:
@@ -89,10 +89,10 @@ def items(url: str, skip: str = "") -> Iterator[Item]:
     except Exception as error:
         raise ModelProblem(f"{short(url)} cannot be read ({_reason(error)}): check address and rights.") from error
     out = filesystem(skip)[1].rstrip("/") if skip and local_path(skip) is None else None
-    return _found(system, found, root, out, every="*" in path or ends in PICTURES)
+    return _find(system, found, root, out, every="*" in path or ends in PICTURES)
 
 
-def _found(system: Any, found: dict[str, Any], root: str, skip: str | None, *, every: bool) -> Iterator[Item]:
+def _find(system: Any, found: dict[str, Any], root: str, skip: str | None, *, every: bool) -> Iterator[Item]:
     for path in sorted(found):
         info = found[path]
         below = path[len(root) :].lstrip("/") if path.startswith(root) else path
@@ -106,7 +106,7 @@ def _found(system: Any, found: dict[str, Any], root: str, skip: str | None, *, e
         yield Item(printable(below), f"{size}-{stamp}", _reader(system, path, size))
 
 
-def _listed(url: str, data: bytes) -> Iterator[Item]:
+def _list(url: str, data: bytes) -> Iterator[Item]:
     folder = url.rpartition("/")[0]
     for name, label in list_entries(short(url), data):
         # A remote list must not name local files.

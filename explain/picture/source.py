@@ -51,7 +51,7 @@ def find(
         items.append(item)
     if not items:
         raise ModelProblem(f"There are no pictures in {short(source)}: check the path and the file extensions.")
-    return _labelled(_with_unique_keys(items))
+    return _label(_with_unique_keys(items))
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
@@ -75,7 +75,7 @@ def _from_path(source: str, within: Path | None, skip: Path | str | None) -> Ite
     if path.is_file():
         if path.suffix.lower() == ".zip":
             return archive.items(path)
-        return _listed(path, within) if path.suffix.lower() in LISTS else _files([(path, None)], path.parent, within)
+        return _list(path, within) if path.suffix.lower() in LISTS else _files([(path, None)], path.parent, within)
     if glob.has_magic(source):
         named = sorted(glob.glob(str(path), recursive=True))
         fixed = str(path)[: min(str(path).find(sign) for sign in "*?[" if sign in str(path))]
@@ -101,7 +101,7 @@ def _folder(root: Path, within: Path | None, skip: Path | None) -> Iterator[Item
     return _files(walk(), root, within)
 
 
-def _listed(path: Path, within: Path | None) -> Iterator[Item]:
+def _list(path: Path, within: Path | None) -> Iterator[Item]:
     """Yield the pictures of a list, local or remote."""
     for name, label in list_entries(path.name, path):
         if (local := remote.local_path(name)) is not None:
@@ -154,7 +154,7 @@ def _with_unique_keys(items: list[Item]) -> list[Item]:
     return out
 
 
-def _labelled(items: list[Item]) -> list[Item]:
+def _label(items: list[Item]) -> list[Item]:
     """Label each picture with its folder, if there are several folders."""
     parents = [PurePosixPath(item.key).parent.name for item in items]
     if len({parent for parent in parents if parent}) < 2:

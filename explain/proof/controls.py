@@ -39,7 +39,7 @@ def grid_in(geometry: Geometry, rows: int, columns: int) -> tuple[int, int]:
 def random_map(shape: tuple[int, int], grid: tuple[int, int], seed: int) -> Map:
     """Return random values (h, w) as smooth as a map that was computed on `grid` (rows, columns) of cells."""
     cells = np.random.default_rng(seed).random(grid, np.float32)
-    return _grown(cells, shape)
+    return _grow(cells, shape)
 
 
 def blobs(inside: NDArray[np.bool_], grid: tuple[int, int], seed: int) -> Map:
@@ -77,6 +77,6 @@ def hottest_region(values: Map, share: float = REGION) -> NDArray[np.bool_]:
     return np.asarray(values > threshold)
 
 
-def _grown(cells: Map, shape: tuple[int, int]) -> Map:
+def _grow(cells: Map, shape: tuple[int, int]) -> Map:
     grown: Map = cv2.resize(cells, shape[::-1], interpolation=cv2.INTER_LINEAR)
     return grown

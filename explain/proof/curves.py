@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from sightglass.common.errors import Cancelled
-from sightglass.explain.proof.filling import fixed, imputed
+from sightglass.explain.proof.filling import impute, make_fill
 from sightglass.explain.proof.scores import Answers
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Perturber:
     def _filling(self, filling: Filling) -> tuple[Tensor | None, Answers]:
         """Return what hidden pixels are set to, and the answers to the whole picture and to one that is all hidden."""
         if filling not in self._fillings:
-            fill = fixed(self.picture, filling)
+            fill = make_fill(self.picture, filling)
             whole = torch.ones(self.picture.shape[-2:], dtype=torch.bool, device=self.picture.device)
             self._fillings[filling] = fill, self._predict_masked(torch.stack([whole, ~whole]), fill)
         return self._fillings[filling]
@@ -184,7 +184,7 @@ class Perturber:
         """Return the answers to pictures of which only a part is shown, bool (B, h, w)."""
         shown = shown[:, None]
         if fill is None:
-            return self._run(imputed(self.picture, shown))
+            return self._run(impute(self.picture, shown))
         return self._run(torch.where(shown, self.picture, fill))
 
     def _run(self, pictures: Tensor) -> Answers:
@@ -213,7 +213,7 @@ def _trace(
     """Return `steps` steps: those `between` at `inner`, the others `known`, from all to nothing or the other way."""
     first, last = (1, 0) if keeps else (0, 1)
 
-    def joined(name: str) -> NDArray[np.float64]:
+    def join(name: str) -> NDArray[np.float64]:
         end = getattr(ends, name)
         found = np.empty(steps + 1)
         if known is not None:
@@ -221,4 +221,4 @@ def _trace(
         found[0], found[inner], found[-1] = end[first], getattr(between, name), end[last]
         return found
 
-    return Trace(joined("value"), joined("score"), joined("stays").astype(bool))
+    return Trace(join("value"), join("score"), join("stays").astype(bool))

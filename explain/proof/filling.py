@@ -29,7 +29,7 @@ NOISE = 0.01
 
 
 @own_modes()
-def blurred(picture: Tensor) -> Tensor:
+def blur(picture: Tensor) -> Tensor:
     """Return a picture (1, C, h, w) without its details: a Gaussian blur that repeats the pixels of the border."""
     sigma = max(SIGMA * max(picture.shape[-2:]), 1.0)
     reach = math.ceil(3 * sigma)
@@ -44,15 +44,15 @@ def blurred(picture: Tensor) -> Tensor:
 
 
 @own_modes()
-def fixed(picture: Tensor, filling: Filling) -> Tensor | None:
+def make_fill(picture: Tensor, filling: Filling) -> Tensor | None:
     """Return what every hidden pixel of a picture (1, C, h, w) is set to, the same shape; None for `linear`."""
     if filling == "linear":
         return None
-    return blurred(picture) if filling == "blur" else picture.mean((2, 3), keepdim=True).expand_as(picture)
+    return blur(picture) if filling == "blur" else picture.mean((2, 3), keepdim=True).expand_as(picture)
 
 
 @own_modes()
-def imputed(picture: Tensor, shown: Tensor, seed: int = 0) -> Tensor:
+def impute(picture: Tensor, shown: Tensor, seed: int = 0) -> Tensor:
     """Return a picture (1, C, h, w) with each hidden pixel interpolated from its neighbours: (b, C, h, w).
 
     `shown`: (b, 1, h, w) bool. A hidden pixel is the mean of its neighbours, 1/6 for each of the four beside it and
@@ -65,7 +65,7 @@ def imputed(picture: Tensor, shown: Tensor, seed: int = 0) -> Tensor:
         rest = shown.flatten(1).any(1).view(-1, 1, 1, 1)
         known = torch.where(rest, known, torch.ones_like(known))
         picture = torch.where(rest, picture, mean)
-    out = _solved(_pyramid(picture * known, known), known)
+    out = _solve(_pyramid(picture * known, known), known)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(picture.shape[1:], generator=generator).to(picture) * picture.std() * NOISE
     return torch.where(known > 0, picture, out + noise)
@@ -88,7 +88,7 @@ def _pyramid(total: Tensor, known: Tensor) -> Tensor:
     return out
 
 
-def _solved(start: Tensor, known: Tensor) -> Tensor:
+def _solve(start: Tensor, known: Tensor) -> Tensor:
     """Return hidden pixels after `ROUNDS` of conjugate gradients on ROAD's equations, each times its weights' sum."""
     weight, hidden = _neighbours(torch.ones_like(start[:1])), (known <= 0).to(start)
 

@@ -35,7 +35,7 @@ def of(kind: Kind, style: Style, ground: int) -> Table | None:
         table = overlay(lut(style.colormap), opacity(alpha, weighted=not style.even, threshold=threshold))
     else:
         table = map_alone(lut(style.colormap), first, ground) if mode == "map" else spotlight(alpha, first)
-    return inverted(table, kind) if style.invert else table
+    return invert(table, kind) if style.invert else table
 
 
 def opacity(alpha: float, *, weighted: bool = False, threshold: float = 0.0) -> Values:
@@ -89,7 +89,7 @@ def difference_spotlight(alpha: float, first: int) -> Table:
     return keep[np.floor(255 * _DISTANCES + 0.5).astype(np.intp)], add
 
 
-def inverted(table: Table, kind: Kind) -> Table:
+def invert(table: Table, kind: Kind) -> Table:
     """Reverse a table: hot becomes cold, and the two sides of a difference are swapped."""
     order = -_LEVELS % 256 if kind == "difference" else _LEVELS[::-1]
     return table[0][order], table[1][order]

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from sightglass.common.files import packaged
-from sightglass.explain.phrases import shortened
+from sightglass.explain.phrases import shorten
 from sightglass.explain.rendering.render import HALO, line_width, picture
 from sightglass.explain.rendering.style import Pixels
 
@@ -57,12 +57,12 @@ def boxes(pixels: Pixels, items: Iterable[tuple[Sequence[float], str]], *, chose
     return out
 
 
-def headed(pixels: Pixels, text: str) -> Pixels:
+def add_heading(pixels: Pixels, text: str) -> Pixels:
     """Return the picture with a line of text in its upper left corner, white on dark, as long as there is room."""
     out = picture(pixels).copy()
     size = max(12, round(max(out.shape) / 36))
     pad, tall = size // 3, round(1.5 * size)
-    words = shortened(text, out.shape[1] - 2 * pad, lambda part: _wide(part, size))
+    words = shorten(text, out.shape[1] - 2 * pad, lambda part: _wide(part, size))
     wide = math.ceil(_wide(words, size)) + 2 * pad
     cv2.rectangle(out, (0, 0), (wide - 1, tall - 1), HALO, cv2.FILLED)
     _write(out[:tall], words, (pad, tall // 2), size, _WHITE)
@@ -129,7 +129,7 @@ def grid(
         sheet[top : top + high, left : left + wide] = cv2.resize(panel, (wide, high), interpolation=method)
         if captions is not None:
             line, room = top - (height - high) // 2 - head // 2, cell - (cell - wide) // 2
-            words = shortened(captions[number], room, lambda text: _wide(text, size), middle=names)
+            words = shorten(captions[number], room, lambda text: _wide(text, size), middle=names)
             _write(sheet[:, : left + room], words, (left, line), size)
     return sheet
 
@@ -142,7 +142,7 @@ def _broken(text: str, size: int, room: int) -> list[str]:
         if lines and _wide(longer, size) <= room:
             lines[-1] = longer
         else:
-            lines.append(shortened(word, room, lambda text: _wide(text, size), middle=True))
+            lines.append(shorten(word, room, lambda text: _wide(text, size), middle=True))
     return lines
 
 

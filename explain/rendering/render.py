@@ -72,7 +72,7 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
 def samples(values: Values, kind: Kind = "heat") -> resampling.Samples:
     """Return the values as sent to the browser: uint16 (h, w), 0..65535 over the range of the kind."""
     low = -1 if kind == "difference" else 0
-    shares = np.clip(checked(values, low=low), low, 1)
+    shares = np.clip(check(values, low=low), low, 1)
     shares -= low
     shares /= 1 - low
     shares *= 65535
@@ -99,7 +99,7 @@ def overlay(
 
     Where a is 0 the result is exactly the picture's pixel, where a is 1 exactly the colormap's colour.
     """
-    values = checked(values, pixels)
+    values = check(values, pixels)
     table = opacity(alpha, weighted=weighted, threshold=threshold)
     levels = quantise(values)
     weights = cv2.LUT(levels, table)
@@ -111,7 +111,7 @@ def heatmap_only(
     values: Values, colormap: str = VIEWER_STYLE.colormap, *, seen: Box | None = None, unseen: Unseen = "light"
 ) -> Pixels:
     """Draw the map alone; the unseen part is hatched, dark for "dark" and light otherwise."""
-    values = checked(values)
+    values = check(values)
     out = _paint(quantise(values), lut(colormap))
     height, width = values.shape
     stripe = max(2, round(max(height, width) / 160))
@@ -127,7 +127,7 @@ def hottest_mask(values: Values, fraction: float, seen: Box | None = None) -> Ma
     Equal values are treated alike: those at the threshold are all in or all out, whichever is nearer to the fraction
     (out if equally near). So a flat map gives nothing up to a half, and everything above.
     """
-    values = checked(values)
+    values = check(values)
     check_fraction(fraction, "fraction")
     x0, y0, x1, y1 = _inside(seen, values.shape)
     part = values[y0:y1, x0:x1]
@@ -147,7 +147,7 @@ def share_difference(a: Values, b: Values, seen: Box | None = None) -> Values:
     Returns float32 (H, W) in -1..1, positive where a has the larger share, 0 outside `seen` and where both are equal.
     A map without heat has a share of 0 everywhere.
     """
-    a, b = checked(a), checked(b)
+    a, b = check(a), check(b)
     if a.shape != b.shape:
         raise ValueError(f"Both maps must have the same shape, got {a.shape} and {b.shape}.")
     x0, y0, x1, y1 = _inside(seen, a.shape)
@@ -158,7 +158,7 @@ def share_difference(a: Values, b: Values, seen: Box | None = None) -> Values:
     return out
 
 
-def checked(values: Values, pixels: Pixels | None = None, *, low: float = 0) -> Values:
+def check(values: Values, pixels: Pixels | None = None, *, low: float = 0) -> Values:
     """Return the values as contiguous float32; raise ValueError for wrong values or a picture of another size."""
     array = np.ascontiguousarray(values, dtype=np.float32)
     if array.ndim != 2 or not array.size:
@@ -192,12 +192,12 @@ def _fade(out: Pixels, source: Pixels, seen: Box | None, unseen: Unseen) -> Pixe
     for strip in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
         part = source[strip]
         if part.size and unseen != "keep":
-            part = faded(part, unseen)
+            part = fade(part, unseen)
         out[strip] = part
     return out
 
 
-def faded(pixels: Pixels, unseen: Literal["light", "dark"]) -> Pixels:
+def fade(pixels: Pixels, unseen: Literal["light", "dark"]) -> Pixels:
     """Return pixels as what the model did not see: grey, and close to the page behind the picture."""
     return _u8(cv2.convertScaleAbs(_grey(pixels), alpha=0.34, beta=0.66 * _GROUND[unseen]))
 

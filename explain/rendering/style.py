@@ -94,7 +94,7 @@ class Style:
         found = {}
         for name in _NAMES & settings.keys():
             with suppress(TypeError, ValueError):
-                found[name] = _checked(name, settings[name])
+                found[name] = _check(name, settings[name])
         return cls(**found)
 
     @property
@@ -114,7 +114,7 @@ def _one_of(value: str, choices: Any, name: str) -> None:
         raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}.")
 
 
-def _checked(name: str, value: Any) -> Any:
+def _check(name: str, value: Any) -> Any:
     """Return a setting as the viewer takes it, from a link or a file; raise ValueError or TypeError."""
     usual = DEFAULTS[name]
     if isinstance(usual, bool):

@@ -197,10 +197,10 @@ def similarity(
         for evidence, key, _ in found:
             EVIDENCE.put(key, evidence)
         evidences = [evidence for evidence, _, _ in found]
-        vectors, score, state, raws, carried = _compared(evidences, chosen, of)
+        vectors, score, state, raws, carried = _compare(evidences, chosen, of)
         if state == "ok" and of == "cosine" and 1 - score < NOISE * (1 - mirrored_score(explainer, one, preprocessing)):
             state = "indistinct"
-        drawn = scaled([(raw, evidence.geometry) for raw, evidence in zip(raws, evidences, strict=True)])
+        drawn = scale([(raw, evidence.geometry) for raw, evidence in zip(raws, evidences, strict=True)])
         first, second = (
             ComparedImage(image, evidence.geometry, vector, tuple(raw), signed * (state == "ok"))
             for image, evidence, vector, raw, signed in zip((one, other), evidences, vectors, raws, drawn, strict=True)
@@ -226,7 +226,7 @@ def similarity(
     return explainer.with_oom_fallback(work)
 
 
-def _compared(
+def _compare(
     pair: list[Evidence], method: Method, of: Of
 ) -> tuple[list[NDArray[np.float32]], float, State, list[list[NDArray[np.float32]]], list[Tensor]]:
     """Return the unit vectors, their cosine, the maps' state, the raw maps, and how much each cell contributes."""
@@ -245,7 +245,7 @@ def _compared(
         count = len(pair[0].layers)
         sides = [
             [
-                _signed(method, activation[0], as_map(gradient, layer)[0])
+                _subtract_against(method, activation[0], as_map(gradient, layer)[0])
                 for activation, gradient, layer in zip(
                     evidence.activations, found[of][i * count : (i + 1) * count], evidence.layers, strict=True
                 )
@@ -267,7 +267,7 @@ def _compared(
     return [unit.detach().cpu().numpy() for unit in units], score, state, raws, carried
 
 
-def _signed(method: Method, activation: Tensor, gradient: Tensor) -> Tensor:
+def _subtract_against(method: Method, activation: Tensor, gradient: Tensor) -> Tensor:
     """Return a method's map (h, w) of the evidence for, minus that of the evidence against."""
     compute, size = method.compute, (gradient.shape[1], gradient.shape[2])
     a = Activation(activation)
@@ -277,7 +277,7 @@ def _signed(method: Method, activation: Tensor, gradient: Tensor) -> Tensor:
     return made.clamp_min(0) - compute(a, Gradient.of(-gradient, 0, 0, size)).clamp_min(0)
 
 
-def scaled(sides: Sequence[tuple[Sequence[NDArray[np.float32]], Geometry]]) -> list[NDArray[np.float32]]:
+def scale(sides: Sequence[tuple[Sequence[NDArray[np.float32]], Geometry]]) -> list[NDArray[np.float32]]:
     """Merge each picture's raw signed maps, one per layer, into one, float32 (h, w) in -1..1, without letterbox bars.
 
     All pictures share one scale: a layer's maps are divided by their largest absolute value in any of them and resized

@@ -55,7 +55,7 @@ def changes(before: Explanation, after: Explanation) -> tuple[Change, ...]:
     if task == "embed":
         return (Change("Similarity to the original", 1.0, cosine(before, after)),)
     if task == "detect":
-        return matched(before.predictions, after.predictions)
+        return match(before.predictions, after.predictions)
     return union(_every(before), _every(after))
 
 
@@ -76,7 +76,7 @@ def union(before: Sequence[Prediction], after: Sequence[Prediction], listed: int
     return tuple(sorted(found, key=lambda change: (-(change.before or 0.0), -(change.after or 0.0), change.label)))
 
 
-def matched(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[Change, ...]:
+def match(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[Change, ...]:
     """Return the boxes of two pictures, each with its match: of its class, by the largest IoU, `SAME` at least."""
     pairs = sorted(
         (
@@ -147,9 +147,9 @@ def _boxes(found: Sequence[Change]) -> str:
     stayed = len(found) - len(gone) - len(new)
     parts = []
     if gone:
-        parts.append(f"{_named(gone)} {_verb(gone, 'vanish')}")
+        parts.append(f"{_list_labels(gone)} {_verb(gone, 'vanish')}")
     if new:
-        parts.append(f"{_named(new)} {_verb(new, 'appear')}")
+        parts.append(f"{_list_labels(new)} {_verb(new, 'appear')}")
     if stayed:
         every = "" if gone or len(found) - len(new) == 1 else "all "
         parts.append(f"{every}{plural(stayed, 'box')} {'stays' if stayed == 1 else 'stay'}")
@@ -168,7 +168,7 @@ def _largest(found: Sequence[Change]) -> list[str]:
     return [f"{most.label} {verb}{beside} from {percent(most.before or 0.0)} to {percent(most.after or 0.0)}"]
 
 
-def _named(labels: Sequence[str]) -> str:
+def _list_labels(labels: Sequence[str]) -> str:
     return kinds(Counter(labels).most_common(), KINDS)
 
 

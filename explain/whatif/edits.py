@@ -115,19 +115,19 @@ def _mark(one: Any) -> EditMark | None:
     kind, flat = next((name for name in _POINTS if name == one.get("kind")), None), one.get("points")
     if kind is None or not isinstance(flat, list) or not all(map(_number, flat)):
         return None
-    pairs = tuple((_bounded(x, -1, 2), _bounded(y, -1, 2)) for x, y in zip(flat[::2], flat[1::2], strict=False))
+    pairs = tuple((_clamp(x, -1, 2), _clamp(y, -1, 2)) for x, y in zip(flat[::2], flat[1::2], strict=False))
     least = _POINTS[kind]
     if len(pairs) < least or (kind != "brush" and len(pairs) != least):
         return None
     size: Any = one.get("size")
-    return EditMark(kind, pairs, _bounded(size, *SIZES)) if _number(size) else EditMark(kind, pairs)
+    return EditMark(kind, pairs, _clamp(size, *SIZES)) if _number(size) else EditMark(kind, pairs)
 
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
 
 
-def _bounded(value: float, low: float, high: float) -> float:
+def _clamp(value: float, low: float, high: float) -> float:
     return min(max(float(value), low), high)
 
 
@@ -142,7 +142,7 @@ def edited(image: Image, edit: Edit) -> Edited:
         raise ImageProblem(
             f"{image.name} is not an RGB picture, and only those can be painted over: choose another picture."
         )
-    pixels, painted, pasted = _marked(image, edit)
+    pixels, painted, pasted = _apply_marks(image, edit)
     # With nothing to keep, all would be hidden before the first stroke.
     hidden = ~(painted | pasted) if edit.keep and (painted.any() or pasted.any()) else painted
     if not (hidden.any() or pasted.any()):
@@ -162,7 +162,7 @@ def _note(edit: Edit, share: float) -> str:
     return f"A patch of this picture was moved{f', and {covered}' if share else '.'}"
 
 
-def _marked(image: Image, edit: Edit) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
+def _apply_marks(image: Image, edit: Edit) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
     """Return a copy of the pixels with moved patches, and the masks of what is painted over and of what was moved."""
     height, width = image.height, image.width
     pixels = image.pixels.copy()
@@ -214,9 +214,9 @@ def _brush(mask: NDArray[np.uint8], mark: EditMark) -> None:
 def _filling(image: Image, pixels: NDArray[np.uint8], hidden: NDArray[np.bool_], fill: Fill) -> NDArray[np.uint8]:
     """Return uint8 (H, W, 3): what stands in place of each hidden pixel."""
     if fill == "linear":
-        return _enlarged(_imputed(pixels, hidden), image.width, image.height)
+        return _enlarge(_impute(pixels, hidden), image.width, image.height)
     if fill == "blur":
-        return _enlarged(blurred(image), image.width, image.height)
+        return _enlarge(blur(image), image.width, image.height)
     return np.full(image.pixels.shape, mean_colour(image) if fill == "mean" else GREY, np.uint8)
 
 
@@ -226,24 +226,24 @@ def mean_colour(image: Image) -> NDArray[np.uint8]:
     return np.rint(cv2.mean(image.pixels)[:3]).astype(np.uint8)
 
 
-def blurred(image: Image) -> NDArray[np.uint8]:
+def blur(image: Image) -> NDArray[np.uint8]:
     """Return what a picture is replaced by where it is blurred, small: uint8 (h, w, 3), no side above `SIDE`."""
     return _blurs.get_or_make(image.sha256, lambda: _reduced_blur(image.pixels))
 
 
 def _reduced_blur(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    small, _ = _reduced(pixels, None)
-    return _array(filling.blurred(_tensor(small)))
+    small, _ = _reduce(pixels, None)
+    return _array(filling.blur(_tensor(small)))
 
 
-def _imputed(pixels: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _impute(pixels: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:
     import torch
 
-    small, shown = _reduced(pixels, ~hidden)
-    return _array(filling.imputed(_tensor(small), torch.from_numpy(shown)[None, None]))
+    small, shown = _reduce(pixels, ~hidden)
+    return _array(filling.impute(_tensor(small), torch.from_numpy(shown)[None, None]))
 
 
-def _reduced(
+def _reduce(
     pixels: NDArray[np.uint8], shown: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return float32 (h, w, 3), each the mean of the shown pixels that it covers, and where any are shown, (h, w)."""
@@ -270,6 +270,6 @@ def _array(tensor: Any) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.rint(np.clip(values, 0, 255)).astype(np.uint8))
 
 
-def _enlarged(small: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+def _enlarge(small: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
     large = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(large, np.uint8).reshape(height, width, 3)

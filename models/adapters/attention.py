@@ -79,7 +79,7 @@ class _Open(TorchFunctionMode):
         out = func(*args, **given)
         return self._weights(args, given, out) if func in _SOFTMAXES else out
 
-    def _recorded(self, weights: Tensor) -> Tensor:
+    def _pass_on(self, weights: Tensor) -> Tensor:
         """Pass weights with any leading dimensions to the callback as (B, heads, queries, keys), and reshape back."""
         if weights.ndim == 4:
             return self._record(weights)
@@ -90,7 +90,7 @@ class _Open(TorchFunctionMode):
     def _weights(self, args: Sequence[Any], given: Mapping[str, Any], out: Tensor) -> Tensor:
         side = args[1] if len(args) > 1 else given.get("dim")
         over_keys = out.ndim >= 3 and side in (-1, out.ndim - 1) and out.shape[-1] > 1
-        return self._recorded(out) if over_keys else out
+        return self._pass_on(out) if over_keys else out
 
     def _attend(
         self,
@@ -113,7 +113,7 @@ class _Open(TorchFunctionMode):
         if attn_mask is not None:
             masked = attn_mask.dtype == torch.bool
             logits = logits.masked_fill(~attn_mask, -math.inf) if masked else logits + attn_mask
-        return self._recorded(logits.softmax(-1)) @ value
+        return self._pass_on(logits.softmax(-1)) @ value
 
     def _multi_head(self, *args: Any, **given: Any) -> tuple[Tensor, Tensor | None]:
         recorded: list[Tensor] = []

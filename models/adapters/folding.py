@@ -55,7 +55,7 @@ def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def unfolded() -> Iterator[None]:
+def unfold() -> Iterator[None]:
     """Run models as they were built, in all threads, while the context lasts: for comparison with other libraries."""
     global _unfolded
     _unfolded += 1
@@ -66,7 +66,7 @@ def unfolded() -> Iterator[None]:
 
 
 def folds() -> bool:
-    """Return whether folding is allowed: outside of `unfolded`, and while no model is traced or compiled."""
+    """Return whether folding is allowed: outside of `unfold`, and while no model is traced or compiled."""
     return not (_unfolded or torch._C._get_tracing_state() or torch.compiler.is_compiling())
 
 
@@ -92,7 +92,7 @@ class _Packed:
         key = (tensor.shape, torch.get_num_threads(), state)
         if (packed := self._held.get(key)) is None:
             conv = dense()
-            packed = self._held[key] = _packed(conv, tensor.shape)
+            packed = self._held[key] = _pack(conv, tensor.shape)
             for old in [*self._held][:-SHAPES]:
                 self._held.pop(old, None)
             self.nbytes = len(self._held) * conv.weight.nbytes
@@ -127,7 +127,7 @@ def _options(conv: nn.Conv2d) -> tuple[list[int], list[int], list[int], int]:
     return list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups  # type: ignore[arg-type]
 
 
-def _packed(conv: nn.Conv2d, shape: Sequence[int]) -> Tensor:
+def _pack(conv: nn.Conv2d, shape: Sequence[int]) -> Tensor:
     weight: Tensor = torch.ops.mkldnn._reorder_convolution_weight(conv.weight.detach(), *_options(conv), [*shape])
     return weight
 
@@ -144,7 +144,7 @@ def _fused() -> bool:
     conv, given = nn.Conv2d(2, 3, 3, padding=1), torch.linspace(-2, 2, 50).reshape(1, 2, 5, 5)
     try:
         with torch.no_grad():
-            found = _conv_and_act(conv, nn.SiLU(), given, _packed(conv, given.shape), conv.bias)
+            found = _conv_and_act(conv, nn.SiLU(), given, _pack(conv, given.shape), conv.bias)
             return torch.allclose(found, nn.functional.silu(conv(given)), atol=1e-5)
     except (RuntimeError, AttributeError, TypeError):
         return False
@@ -183,7 +183,7 @@ def _twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
     if not pairs:
         return None
     own = copy.copy(adapter)
-    own.module = copied(module)
+    own.module = copy_module(module)
     for conv, norm in pairs.items():
         one, other = own.module.get_submodule(conv), own.module.get_submodule(norm)
         own.module.set_submodule(conv, _FoldedConv(one, other))  # type: ignore[arg-type]
@@ -201,7 +201,7 @@ def _is_norm(module: nn.Module) -> bool:
     return isinstance(module, nn.BatchNorm2d) or type(module).__name__ == "FrozenBatchNorm2d"
 
 
-def copied(module: nn.Module) -> nn.Module:
+def copy_module(module: nn.Module) -> nn.Module:
     """Copy a module's parts, over the same weights."""
     shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     return copy.deepcopy(module, shared)

@@ -205,7 +205,7 @@ def _bare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def seeded(build: Callable[[], M], seed: int) -> M:
+def build_seeded(build: Callable[[], M], seed: int) -> M:
     """Build an untrained module, the same for the same seed, without disturbing the caller's random numbers."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -217,7 +217,7 @@ def module_of(
 ) -> tuple[M, str]:
     """Return the module of a table and its sha256: built at random by the table's seed, or loaded from its file."""
     if (seed := spec.weights.random) is not None:
-        module = seeded(build, seed)
+        module = build_seeded(build, seed)
         return module, digest(module)
     path = weights.locate(spec, progress=progress)
     return load(path), weights.sha256_of(path)

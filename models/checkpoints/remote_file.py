@@ -36,7 +36,7 @@ def is_address(source: object) -> bool:
     return bool((found := _ADDRESS.match(str(source))) and found[1].lower() in ("http", "https", "ftp"))
 
 
-def fetched(address: str, max_bytes: int, progress: Progress | None = None) -> Path:
+def fetch(address: str, max_bytes: int, progress: Progress | None = None) -> Path:
     """Return the file behind an address, from the cache or downloaded to it.
 
     Raises WeightsProblem, one sentence, where the address is not https or leads elsewhere, where the file is larger

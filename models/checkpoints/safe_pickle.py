@@ -74,7 +74,7 @@ class Unpickler(pickle.Unpickler):
     """Unpickle tensors and plain containers; every other name is a StandIn."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (known := _known(module, name)) is not None:
+        if (known := _find_type(module, name)) is not None:
             return known
         return _Frozen(name, (StandIn,), {"named": f"{module}.{name}", "__module__": __name__})
 
@@ -87,7 +87,7 @@ def _without_sources(load: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda saved: saved[1] if saved[0] in ("module", b"module") else load(saved)
 
 
-def _known(module: str, name: str) -> Any:
+def _find_type(module: str, name: str) -> Any:
     """Return the type or function behind a name that tensors and plain values need, or None."""
     if module in ("builtins", "__builtin__") and name in ("dict", "frozenset", "list", "set", "tuple"):
         return {"dict": dict, "frozenset": frozenset, "list": list, "set": set, "tuple": tuple}[name]

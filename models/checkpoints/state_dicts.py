@@ -23,7 +23,7 @@ _COUNTER = "num_batches_tracked"
 """Of every BatchNorm; unused here, and missing in old files."""
 
 
-def renamed(tensors: Tensors, wanted: Tensors) -> dict[str, Tensor]:
+def rename(tensors: Tensors, wanted: Tensors) -> dict[str, Tensor]:
     """Return the tensors by a module's names: without the prefix of a trainer or wrapper, or with one added.
 
     Where a prefix is removed, tensors with another one (a loss, a second network) are left out.

@@ -213,7 +213,7 @@ def locate(spec: ModelSpec, *, download: bool = True, progress: Progress | None 
     """Return the model's weights file, downloaded if necessary and checked against its known sha256."""
     path = find(spec)
     if path is not None:
-        _check(path, _expected(spec, path))
+        _check(path, _get_hash(spec, path))
         return path
     url = _url(spec) if download and not offline() else None
     if url is None:
@@ -294,7 +294,7 @@ def _url(spec: ModelSpec) -> str | None:
     return spec.weights.url
 
 
-def _expected(spec: ModelSpec, path: Path) -> str | None:
+def _get_hash(spec: ModelSpec, path: Path) -> str | None:
     """Return the sha256 of the catalogue (or its beginning), or the one noted at the first download."""
     known = spec.weights.sha256
     note = _note(path)

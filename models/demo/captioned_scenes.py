@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sightglass.models.demo.backgrounds import background
-from sightglass.models.demo.shapes import box, folded, star, triangle
+from sightglass.models.demo.shapes import box, fold, star, triangle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +154,7 @@ def draw(spec: CaptionedSpec, side: int = SIDE) -> CaptionedScene:
     rng = np.random.default_rng([spec.seed, 8])
     masks: dict[str, Mask] = {}
     for thing in spec.things:
-        place, share = _painted(canvas, thing, side)
+        place, share = _paint(canvas, thing, side)
         for mask in masks.values():
             mask[place] &= share < 0.5
         if thing.shape in SHAPES:
@@ -164,7 +164,7 @@ def draw(spec: CaptionedSpec, side: int = SIDE) -> CaptionedScene:
     return CaptionedScene(np.clip(canvas, 0, 255).astype(np.uint8).transpose(1, 2, 0).copy(), masks)
 
 
-def _painted(canvas: Plane, thing: NamedThing, side: int) -> tuple[tuple[slice, slice], Plane]:
+def _paint(canvas: Plane, thing: NamedThing, side: int) -> tuple[tuple[slice, slice], Plane]:
     """Paint a thing on (3, H, W), and return its patch (rows, columns) and how much of each pixel there it covers."""
     radius, reach = thing.radius * side, thing.radius * side + 1
     rows, columns = (
@@ -200,7 +200,7 @@ def _heart(u: Plane, v: Plane) -> Plane:
 
 _FORMS: MappingProxyType[str, Callable[[Plane, Plane], Plane]] = MappingProxyType(
     {
-        "star": lambda u, v: star(*folded(u, v, 5, _away), 1, 0.42),
+        "star": lambda u, v: star(*fold(u, v, 5, _away), 1, 0.42),
         "ball": lambda u, v: _away(u, v) - np.float32(0.86),
         "ring": lambda u, v: np.abs(_away(u, v) - np.float32(0.72)) - np.float32(0.2),
         "cross": lambda u, v: np.minimum(box(u, v, 0.94, 0.28), box(u, v, 0.28, 0.94)),

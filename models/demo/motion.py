@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 
 from sightglass.models.demo.scenes import Spec
-from sightglass.models.demo.showcase import enlarged, scene
+from sightglass.models.demo.showcase import enlarge, scene
 
 SCENE = "scene 3"
 SIDE = 384
@@ -28,7 +28,7 @@ def moving(share: float, side: int = SIDE) -> Spec:
     >>> draw(moving(0.25)).pixels.shape
     (384, 384, 3)
     """
-    spec = enlarged(replace(scene(SCENE), noise=0.0), side)
+    spec = enlarge(replace(scene(SCENE), noise=0.0), side)
     turn = 2 * math.pi * share
     things = []
     for i, thing in enumerate(spec.things):

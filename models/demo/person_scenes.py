@@ -186,7 +186,7 @@ def draw(spec: PersonSpec) -> Figure:
     canvas = _Canvas(_behind(height, width, rng))
     _person(canvas, spec.outfit, rng)
     pixels = cv2.resize(canvas.pixels, SIZE[::-1], interpolation=cv2.INTER_AREA)
-    pixels = _exposed(pixels, rng)
+    pixels = _expose(pixels, rng)
     parts = {name: canvas.owner == number for number, name in enumerate(GARMENTS, 1)}
     return Figure(pixels, {name: _smaller(mask) for name, mask in parts.items()}, _smaller(canvas.owner > 0))
 
@@ -279,7 +279,7 @@ def _behind(height: int, width: int, rng: np.random.Generator) -> NDArray[np.flo
     return np.asarray(pixels, np.float32)
 
 
-def _exposed(pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
+def _expose(pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Apply light, blur and grain."""
     height, width = pixels.shape[:2]
     light = rng.uniform(0.8, 1.08) * rng.uniform(0.96, 1.04, 3)

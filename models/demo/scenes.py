@@ -139,7 +139,7 @@ def sample(
         rng.shuffle(kinds)
     spec = Spec(
         size=size,
-        things=_placed(kinds, size, rng, _LENGTHS[task]),
+        things=_place(kinds, size, rng, _LENGTHS[task]),
         background=str(rng.choice(BACKGROUNDS[:3], p=[0.5, 0.2, 0.3])),
         seed=int(rng.integers(2**32)),
         clutter=tuple(_clutter(size, rng) for _ in range(rng.integers(0, 7 if detect else 3))),
@@ -164,7 +164,7 @@ def _clutter(size: int, rng: np.random.Generator) -> Thing:
     return Thing("clutter", x * size, y * size, length * size, angle, int(rng.integers(2**32)))
 
 
-def _placed(kinds: list[str], size: int, rng: np.random.Generator, lengths: tuple[float, float]) -> tuple[Thing, ...]:
+def _place(kinds: list[str], size: int, rng: np.random.Generator, lengths: tuple[float, float]) -> tuple[Thing, ...]:
     """Place things of these kinds in the picture, visible; leave out those for which no place was found."""
     placed: list[Thing] = []
     owner, cause_owner = np.zeros((2, size, size), np.int8)
@@ -216,8 +216,8 @@ def draw(spec: Spec) -> DemoScene:
     for thing in spec.clutter:
         paint(canvas, thing, light)
     shapes = [paint(canvas, thing, light) for thing in spec.things]
-    pixels = _exposed(canvas, spec, light, rng)
-    stamp = None if spec.stamp is None else _stamped(pixels, spec.stamp)
+    pixels = _expose(canvas, spec, light, rng)
+    stamp = None if spec.stamp is None else _stamp(pixels, spec.stamp)
 
     bare = np.ones((side, side), np.bool_) if stamp is None else ~stamp
     in_sight = bare.copy()
@@ -254,7 +254,7 @@ def _grain(side: int) -> Plane:
     return np.random.default_rng(0).standard_normal((side, side, 3), np.float32)
 
 
-def _exposed(canvas: Plane, spec: Spec, light: tuple[float, float], rng: np.random.Generator) -> Pixels:
+def _expose(canvas: Plane, spec: Spec, light: tuple[float, float], rng: np.random.Generator) -> Pixels:
     """Apply light, blur and grain to the canvas: (H, W, 3), uint8."""
     side = spec.size
     across = np.linspace(-0.5, 0.5, side, dtype=np.float32)
@@ -279,7 +279,7 @@ def _stamp_reach(size: int) -> int:
     return _stamp_side(size) + round(size * 4 / 128) + 1
 
 
-def _stamped(pixels: Pixels, stamp: Stamp) -> Mask:
+def _stamp(pixels: Pixels, stamp: Stamp) -> Mask:
     """Draw the stamp on the picture, sharp and on top like a watermark; return its mask."""
     rng = np.random.default_rng([stamp.seed, 4])
     paper, dark, bright = tint(rng, 0.93), tint(rng, 0.16), tint(rng, 0.5)
@@ -313,7 +313,7 @@ def rival(kind: str) -> str | None:
     return _RIVALS.get(kind)
 
 
-def swapped(spec: Spec, i: int) -> Spec:
+def swap(spec: Spec, i: int) -> Spec:
     """Return the spec with thing `i` turned into its rival; raise ValueError if it has none."""
     kind = rival(spec.things[i].kind)
     if kind is None:

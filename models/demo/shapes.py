@@ -156,7 +156,7 @@ def _away(u: Plane, v: Plane) -> Plane:
     return np.asarray(cv2.magnitude(u, v), np.float32)  # a tenth of the time of np.hypot
 
 
-def _turned(u: Plane, v: Plane, angle: float) -> tuple[Plane, Plane]:
+def _turn(u: Plane, v: Plane, angle: float) -> tuple[Plane, Plane]:
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     return u * cos + v * sin, v * cos - u * sin
 
@@ -179,7 +179,7 @@ def _rod(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: str)
         stroke = max(0.17 * radius, 0.75)
         layers.append((np.abs(distance - (0.72 * radius - stroke)) - stroke, INK))
     elif mark == "cross":
-        a, b = _turned(centre, v, turn)
+        a, b = _turn(centre, v, turn)
         arm, stroke = 0.72 * radius, max(0.16 * radius, 0.75)
         layers.append((np.minimum(box(a, b, arm, stroke), box(a, b, stroke, arm)), INK))
     body = np.minimum(box(u, v, end, width), cap)
@@ -199,7 +199,7 @@ def _plate(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: st
     over_u, over_v = np.abs(u) - (half_u - corner), np.abs(v) - (half_v - corner)
     body = _away(np.maximum(over_u, 0), np.maximum(over_v, 0)) + np.minimum(np.maximum(over_u, over_v), 0) - corner
     layers: list[tuple[Plane, int]] = [(np.abs(body + 0.07 * length) - max(0.009 * length, 0.4), FACE)]
-    a, b = _turned(u - at_u, v - at_v, turn)
+    a, b = _turn(u - at_u, v - at_v, turn)
     if mark == "square":
         side = 0.57 * radius  # the triangle's area
         layers.append((box(a, b, side, side), INK))
@@ -214,7 +214,7 @@ def _ball(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: str
     turn, *phase = rng.uniform(0, [np.pi, 1, 1])
     body = _away(u, v) - radius
     inside = body + max(0.08 * radius, 1.5)
-    a, b = (side / np.float32(period) for side in _turned(u, v, turn))
+    a, b = (side / np.float32(period) for side in _turn(u, v, turn))
     row = np.floor(a + np.float32(phase[0]))
     across = a + np.float32(phase[0] - 0.5) - row
     layers: list[tuple[Plane, int]] = []
@@ -245,7 +245,7 @@ def _moon(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: str
 
 def _star(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: str) -> Form:
     depth = rng.uniform(0.4, 0.56)
-    body = star(*folded(u, v, 5), length / 2, length / 2 * depth)
+    body = star(*fold(u, v, 5), length / 2, length / 2 * depth)
     return Form(body, ((body + np.float32(0.09 * length), FACE),), body < 0.5 - COVERED, 0.12 * length)
 
 
@@ -255,7 +255,7 @@ def _gear(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: str
     root = rng.uniform(0.7, 0.8) * tip
     half = rng.uniform(0.36, 0.48) * np.pi * root / teeth
     hole = rng.uniform(0.2, 0.36) * tip
-    a, b = folded(u, v, teeth)
+    a, b = fold(u, v, teeth)
     away = _away(u, v)
     tooth = np.maximum(a - np.float32(tip * 0.97), b - np.float32(half) - (np.float32(tip) - a) * np.float32(0.2))
     body = np.maximum(np.minimum(away - np.float32(root), tooth), np.float32(hole) - away)
@@ -264,13 +264,13 @@ def _gear(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: str
 
 
 def star(a: Plane, b: Plane, tip: float, valley: float) -> Plane:
-    """Return a star in `folded` coordinates of five sectors, by the distances of its tips and valleys."""
+    """Return a star in folded coordinates of five sectors, by the distances of its tips and valleys."""
     side = np.array([tip - valley * np.cos(np.pi / 5), valley * np.sin(np.pi / 5)])
     normal = side[::-1] / np.hypot(*side)
     return (a - np.float32(tip)) * np.float32(normal[0]) + b * np.float32(normal[1])
 
 
-def folded(u: Plane, v: Plane, sectors: int, radius: Callable[[Plane, Plane], Plane] = _away) -> tuple[Plane, Plane]:
+def fold(u: Plane, v: Plane, sectors: int, radius: Callable[[Plane, Plane], Plane] = _away) -> tuple[Plane, Plane]:
     """Fold the plane into half of one of its equal sectors, whose axis is the first coordinate."""
     step = np.float32(2 * np.pi / sectors)
     angle = np.arctan2(v, u)

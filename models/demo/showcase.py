@@ -19,7 +19,7 @@ PLAIN = "gradient"
 """The background that replaces the woven one in a story."""
 
 
-def enlarged(spec: Spec, side: int = SIDE) -> Spec:
+def enlarge(spec: Spec, side: int = SIDE) -> Spec:
     """Return the same scene with more pixels."""
     by = side / spec.size
 
@@ -47,7 +47,7 @@ SCENES = tuple(_SCENES)
 def scene(name: str) -> Spec:
     """Return an example by its name."""
     task = "classify" if name == "one thing" else "detect"
-    return enlarged(sample(_SCENES[name], task=task, held_out=True))
+    return enlarge(sample(_SCENES[name], task=task, held_out=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +72,20 @@ class Story:
     removed: Callable[[Spec], Spec]
 
     def with_clue(self, number: int) -> Spec:
-        return self._planted(self.seeds, number)
+        return self._plant(self.seeds, number)
 
     def without_clue(self, number: int) -> Spec:
         return self.removed(self.with_clue(number))
 
     def clue_elsewhere(self, number: int) -> Spec:
-        return self._planted(self.others, number)
+        return self._plant(self.others, number)
 
-    def _planted(self, seeds: tuple[int, ...], number: int) -> Spec:
+    def _plant(self, seeds: tuple[int, ...], number: int) -> Spec:
         seed = seeds[number % len(seeds)]
-        return self.planted(enlarged(sample(seed, task="classify", data=self.data, held_out=True)))
+        return self.planted(enlarge(sample(seed, task="classify", data=self.data, held_out=True)))
 
 
-def _stamped(spec: Spec) -> Spec:
+def _stamp(spec: Spec) -> Spec:
     return spec if spec.stamp is not None else with_stamp(spec)
 
 
@@ -99,7 +99,7 @@ STORIES = MappingProxyType(
             (80, 20, 23, 84, 133, 175, 145),
             (7, 17, 0, 4, 1, 18),
             "stamped",
-            _stamped,
+            _stamp,
             without_stamp,
         ),
         "weave": Story(

@@ -96,7 +96,7 @@ class EfficientNetLite(nn.Module):
         side = -(-side // 2)
         given, stages = 32, []
         for i, (count, kernel, stride, expand, channels) in enumerate((*STAGES, LAST)):
-            made, blocks = _rounded(channels * wider), []
+            made, blocks = _round_off(channels * wider), []
             # The first stage and the last are never repeated.
             for k in range(math.ceil(count * deeper) if 0 < i < len(STAGES) else count):
                 first = Separable(given, made, kernel) if i == 0 else None
@@ -114,13 +114,13 @@ class EfficientNetLite(nn.Module):
         return logits
 
 
-def _rounded(channels: float) -> int:
+def _round_off(channels: float) -> int:
     """Round to the nearest multiple of 8, but never down by more than a tenth."""
     near = max(8, int(channels + 4) // 8 * 8)
     return near + 8 if near < 0.9 * channels else near
 
 
-def _fitted(tensor: Tensor, shape: torch.Size) -> Tensor:
+def _fit(tensor: Tensor, shape: torch.Size) -> Tensor:
     """Pad a kernel with the zeros that `conv` expects; return other tensors as they are."""
     if tensor.ndim == len(shape) == 4 and shape[2] - tensor.shape[2] == 1:
         return F.pad(tensor, (1, 0, 1, 0))
@@ -138,7 +138,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     own = module.state_dict()
     # Some are transposed in the file, which would change the order of summation in a product.
     given = [tensor.contiguous() for tensor in tensors.values()]
-    fitted = {name: _fitted(tensor, own[name].shape) for name, tensor in zip(own, given, strict=False)}
+    fitted = {name: _fit(tensor, own[name].shape) for name, tensor in zip(own, given, strict=False)}
     if len(given) != len(own) or any(fitted[name].shape != own[name].shape for name in own):
         raise WeightsProblem(f"{path.name} does not hold the tensors of {spec.arch}: install its package again.")
     module.load_state_dict(fitted, assign=True)

@@ -274,7 +274,7 @@ class HttpDetector(Detector):
             answers = list(pool.map(self.service.ask, pictures))
         indexed = [[(self._index(label), score, box) for label, score, box in answer] for answer in answers]
         count = max(len(self.labels), 1)
-        return detections([_found(answer, count) for answer in indexed], None)
+        return detections([_find(answer, count) for answer in indexed], None)
 
     def _index(self, label: str | int) -> int:
         """Return a label's index; new labels are appended, so that known ones keep theirs."""
@@ -303,7 +303,7 @@ class HttpDetector(Detector):
         return as_answered(outputs, confidence)
 
 
-def _found(answer: Sequence[tuple[int, float, tuple[float, ...]]], count: int) -> Candidates:
+def _find(answer: Sequence[tuple[int, float, tuple[float, ...]]], count: int) -> Candidates:
     """Convert one picture's answer; one candidate that scores 0 where it is empty."""
     answer = answer or [(0, 0.0, (0.0,) * 4)]
     choice = torch.tensor([[index for index, _, _ in answer]])

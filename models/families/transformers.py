@@ -75,13 +75,13 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
     if (seed := spec.weights.random) is not None:
         import transformers
 
-        net = checkpoint.seeded(lambda: _class(arch)(transformers.AutoConfig.for_model(**config)), seed)
+        net = checkpoint.build_seeded(lambda: _class(arch)(transformers.AutoConfig.for_model(**config)), seed)
         sha256, missing = checkpoint.digest(net), frozenset[str]()
     else:
         # A pooler without weights is left at random, and the class token is taken instead.
         net, missing = load_network(_class(arch), folder, weights_in(folder), ("pooler.",))
         sha256 = sha256_of(weights_in(folder))
-    preprocessing, notes = prepared(folder, net.config)
+    preprocessing, notes = prepare(folder, net.config)
     channels = getattr(net.config, "num_channels", 3)
     preprocessing = preprocessing.changed(spec.preprocessing.for_channels(channels, preprocessing.channels))
     notes = () if spec.preprocessing.complete else notes
@@ -90,14 +90,14 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
             f'{folder.name} is a {arch}, which names no classes: give it task = "embed", or take one that was '
             "fine-tuned to classes."
         )
-    return adapted(spec, arch, net, preprocessing, sha256, notes, missing)
+    return make_adapter(spec, arch, net, preprocessing, sha256, notes, missing)
 
 
 def _classifies(arch: str) -> bool:
     return "ForImageClassification" in arch
 
 
-def adapted(
+def make_adapter(
     spec: ModelSpec,
     arch: str,
     net: Any,
@@ -133,11 +133,11 @@ def folder_of(spec: ModelSpec) -> Path:
             raise WeightsProblem(f"{path} is no folder of Transformers: it should hold config.json and {FILES[0]}.")
         return folder
     name = spec.weights.hub or spec.arch
-    found = fetched(name, "*.json", "model*.safetensors")
-    return found if any((found / file).is_file() for file in FILES) else fetched(name, "*.json", FILES[-1])
+    found = fetch(name, "*.json", "model*.safetensors")
+    return found if any((found / file).is_file() for file in FILES) else fetch(name, "*.json", FILES[-1])
 
 
-def fetched(name: str, *patterns: str) -> Path:
+def fetch(name: str, *patterns: str) -> Path:
     """Return the folder of a hub's repository, downloaded once; raise WeightsProblem where that fails."""
     from huggingface_hub import snapshot_download
 
@@ -175,7 +175,7 @@ def read(path: Path) -> Json:
     return found if isinstance(found, dict) else {}
 
 
-def prepared(folder: Path, config: Any) -> tuple[Preprocessing, tuple[str, ...]]:
+def prepare(folder: Path, config: Any) -> tuple[Preprocessing, tuple[str, ...]]:
     """Return the folder's preprocessing, and a note where it says nothing."""
     settings = picture_settings(folder)
     if not settings:

@@ -108,7 +108,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
     """
     own = labels.own(spec)
     if (seed := spec.weights.random) is not None:
-        module = untrained(spec.arch, seed, classes=len(own) or 80)
+        module = build_untrained(spec.arch, seed, classes=len(own) or 80)
         return YoloxDetector(spec, module, _labels(own, module.shape.classes), checkpoint.digest(module))
     path = locate(spec, progress=progress)
     tensors = checkpoint.read(path)
@@ -128,11 +128,11 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
     return YoloxDetector(spec, module, names, sha256_of(path), of_mmdetection=of_mmdetection)
 
 
-def untrained(arch: str, seed: int, *, classes: int = 80) -> Yolox:
+def build_untrained(arch: str, seed: int, *, classes: int = 80) -> Yolox:
     """Build a size of YOLOX (`yolox_nano` to `yolox_x`) without trained weights, the same for the same seed."""
     if arch not in _SIZES:
         raise ModelProblem(f"There is no YOLOX called {arch}: choose one of {', '.join(_SIZES)}.")
-    return checkpoint.seeded(lambda: Yolox(Shape(*_SIZES[arch], classes)), seed)
+    return checkpoint.build_seeded(lambda: Yolox(Shape(*_SIZES[arch], classes)), seed)
 
 
 def megvii_name(name: str) -> str:

@@ -15,7 +15,7 @@ from sightglass.components.session.pictures import bundled_pictures
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.item import Item
 from sightglass.models.demo.scenes import draw, sample
-from sightglass.models.demo.showcase import SCENES, enlarged
+from sightglass.models.demo.showcase import SCENES, enlarge
 from sightglass.pages.batch.job import BatchJob, RunPlan
 from sightglass.pages.batch.source import Source
 
@@ -60,7 +60,7 @@ def _scene(number: int, task: str) -> Item:
     spec = sample(number, task=task, held_out=True)
     label = draw(spec).objects[0].label if task == "classify" else None
     name = f"scene {number}.png"
-    return _item(name, lambda: Image.open(draw(enlarged(spec)).pixels, name=name), label)
+    return _item(name, lambda: Image.open(draw(enlarge(spec)).pixels, name=name), label)
 
 
 class BundledJob(BatchJob):

@@ -42,7 +42,7 @@ COST = (
 )
 
 
-@page.guarded
+@page.guard
 def batch() -> None:
     top, main = st.container(), st.container()
     choices, explainer = sidebar.draw()
@@ -59,7 +59,7 @@ def batch() -> None:
             st.caption("It goes on while you use other pages.")
         elif job.status.failure is not None:
             top.markdown("## Many pictures at once")
-            _failed(job)
+            _draw_failure(job)
         else:
             with top, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.markdown(f"## {job.status.summaries[0].words}.", width="content")
@@ -70,7 +70,7 @@ def batch() -> None:
                 st.caption(views.describe_run(job), width="content")
                 _anew(job, choices)
                 _prove_these(job)
-            _done(job)
+            _draw_result(job)
 
 
 def _first(choices: Choices, explainer: Explainer) -> None:
@@ -135,7 +135,7 @@ def _example(choices: Choices, explainer: Explainer, head: DeltaGenerator) -> No
             st.markdown("### An example: the bundled pictures", width="content")
             views.downloads(ready)
         st.caption(f"{bundled.about(choices.model)} {views.describe_run(ready)}.")
-        _done(ready)
+        _draw_result(ready)
 
 
 def _second(choices: Choices) -> str | None:
@@ -176,7 +176,7 @@ def _start(source: Source, choices: Choices, second: str | None, *, prove: bool 
     for name in filter(None, (choices.model.id, second)):
         fitted = choices
         if name != choices.model.id:
-            fitted = sidebar.fitting(choices, sidebar.loaded(name), choices.method)
+            fitted = sidebar.fitting(choices, sidebar.load(name), choices.method)
         options = {"method": fitted.method, **fitted.options}
         plans.append(RunPlan(name, options, folder_for(source, name, options, folder, prove=prove), prove))
     _run(BatchJob(source, tuple(plans), resume=resume))
@@ -187,7 +187,7 @@ def _run(job: BatchJob) -> None:
     st.rerun()
 
 
-def _failed(job: BatchJob) -> None:
+def _draw_failure(job: BatchJob) -> None:
     assert job.status.failure is not None
     page.show_failure(job.status.failure, "a batch failed")
     with st.container(horizontal=True):
@@ -240,7 +240,7 @@ def _prove_these(job: BatchJob) -> None:
         _run(BatchJob(job.source, tuple(plans), resume=bool(job.source.path)))
 
 
-def _done(job: BatchJob) -> None:
+def _draw_result(job: BatchJob) -> None:
     if job.stopped:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(":material/pause_circle: Stopped: these are the finished pictures.")
@@ -255,7 +255,7 @@ def _done(job: BatchJob) -> None:
         return
     if problem := state.of(Pictures).problem:
         st.error(sentence(problem), icon=":material/error:")
-    lenses = {name: label for name, label in LENSES.items() if name != "methods" or views.compared(job)}
+    lenses = {name: label for name, label in LENSES.items() if name != "methods" or views.compare(job)}
     lens = url_state.widget(
         st.segmented_control,
         "Lens",

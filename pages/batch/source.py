@@ -13,7 +13,7 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.components.choices import image_picker, permitted_folders
 from sightglass.components.session import state, url_state
-from sightglass.components.session.markdown import escaped, shortened
+from sightglass.components.session.markdown import escape, shorten
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.item import Item, distinct_names
 from sightglass.explain.picture.source import find
@@ -105,10 +105,10 @@ def _upload() -> Source | None:
     if not files:
         return None
     # Read once: the page runs again at every click.
-    return state.latest("batch", tuple(file.file_id for file in files), lambda: _uploaded(files))
+    return state.latest("batch", tuple(file.file_id for file in files), lambda: _take_uploads(files))
 
 
-def _uploaded(files: list[UploadedFile]) -> Source:
+def _take_uploads(files: list[UploadedFile]) -> Source:
     archives = [file for file in files if file.name.lower().endswith(".zip")]
     if archives and len(files) > 1:
         raise ModelProblem("Give either one .zip or several pictures, not both.")
@@ -135,7 +135,7 @@ def preview(source: Source) -> None:
             with st.container(width=WIDE, gap="xxsmall"):
                 if (found := small[item.key]) is not None:
                     st.image(found, width="stretch", alt=names[item.key])
-                st.caption(escaped(shortened(names[item.key], 24)))
+                st.caption(escape(shorten(names[item.key], 24)))
     if more := len(source.items) - len(shown):
         st.caption(f"And {more:,} more.")
 

@@ -10,7 +10,7 @@ from sightglass.batch import journal
 from sightglass.batch.records import recipe as recipe_of
 from sightglass.common.errors import Problem
 from sightglass.components.session import history_store, reopen, state
-from sightglass.components.session.markdown import escaped, shortened
+from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.explain.phrases import percent, signed
 from sightglass.explain.picture.item import distinct_names
@@ -61,7 +61,7 @@ def _tile(job: BatchJob, row: Json, name: str, where: str, order: str) -> None:
     # Fingers need 24 px between the two.
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.button(
-            escaped(shortened(name, 16)),
+            escape(shorten(name, 16)),
             key=f"open-{where}-{row['picture']}",
             type="tertiary",
             icon=":material/visibility:",

@@ -12,7 +12,7 @@ import streamlit as st
 from sightglass.batch import analysis, journal, matrix, proofs, report
 from sightglass.batch.table import CSV, PARQUET
 from sightglass.components.session import url_state
-from sightglass.components.session.markdown import escaped, shortened
+from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.views import charts, method_matrix, tables
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.maps import statistics
@@ -105,10 +105,10 @@ def describe_run(job: BatchJob) -> str:
     """Describe the run, `demo-cls-l, GradCAM at layer4 (Where is it?)`, with what came of proving its maps; with two
     models both."""
     first, second, changed = key(job)
-    return "; compared with ".join(_described(folder, changed) for folder in (first, second) if folder)
+    return "; compared with ".join(_describe(folder, changed) for folder in (first, second) if folder)
 
 
-def _described(folder: str, changed: int) -> str:
+def _describe(folder: str, changed: int) -> str:
     # The journal names what the choices left to the model.
     recipe = journal.settings_of(Path(folder))["recipe"]
     made = describe_setup(recipe["model"], recipe["method"], recipe["layers"], recipe["part"])
@@ -159,7 +159,7 @@ def gallery(job: BatchJob) -> None:
             placeholder="part of it",
             help="Only pictures with this in their name or folder.",
         )
-    chosen = analysis.ordered(analysis.filter_rows(found, only=shown, predicted=predicted, text=text.strip()), order)
+    chosen = analysis.order(analysis.filter_rows(found, only=shown, predicted=predicted, text=text.strip()), order)
     many = len(chosen)
     if not many:
         st.info("No picture matches: show all, or clear the name.", icon=":material/filter_alt_off:")
@@ -180,7 +180,7 @@ def labels_left_out(found: Frame) -> str:
         return ""
     if found["wrong"].isna().all():
         return "No folder name matches a class of this model."
-    named = [escaped(shortened(name, 24)) for name in unknown[:NAMED]]
+    named = [escape(shorten(name, 24)) for name in unknown[:NAMED]]
     if len(unknown) > NAMED:
         named.append(f"{len(unknown) - NAMED} more")
     return f"Not counted, because no class of this model has such a name: {listing(named)}."
@@ -212,7 +212,7 @@ def classes(job: BatchJob) -> None:
         "The mean map of each class, every picture scaled to a square. A hot place shared by all of them, away from "
         "the objects, may be a shortcut that the model relies on. Hatched areas were never seen."
     )
-    _groups(groups[:PAGE], lambda group: f"**{escaped(group.name)}**  \n{_numbers(group)}")
+    _groups(groups[:PAGE], lambda group: f"**{escape(group.name)}**  \n{_numbers(group)}")
     if len(groups) > PAGE:
         st.caption(f"The {PAGE} most frequent of {len(groups)} classes.")
 
@@ -252,18 +252,18 @@ def confusions(job: BatchJob) -> None:
     )
     pair = pairs[number or 0]
     st.markdown(
-        f"**{plural(pair.count, 'picture')}** labelled {escaped(pair.labelled)} "
-        f"{'is' if pair.count == 1 else 'are'} predicted as **{escaped(pair.predicted)}**. Their mean map, and the "
+        f"**{plural(pair.count, 'picture')}** labelled {escape(pair.labelled)} "
+        f"{'is' if pair.count == 1 else 'are'} predicted as **{escape(pair.predicted)}**. Their mean map, and the "
         "mean maps of the correct predictions of both classes:"
     )
     right = analysis.right_beside(found, pair)
-    titles = {id(pair): f"**{escaped(pair.name)}**  \n{plural(pair.count, 'picture')}"}
+    titles = {id(pair): f"**{escape(pair.name)}**  \n{plural(pair.count, 'picture')}"}
     _groups(
-        [pair, *right], lambda group: titles.get(id(group)) or f"{escaped(group.name)}, correct  \n{_numbers(group)}"
+        [pair, *right], lambda group: titles.get(id(group)) or f"{escape(group.name)}, correct  \n{_numbers(group)}"
     )
     if left_out := labels_left_out(found):
         st.caption(left_out)
-    tiles(job, analysis.ordered(pair.frame, "sure").iloc[:PAGE], "confusion", "", found)
+    tiles(job, analysis.order(pair.frame, "sure").iloc[:PAGE], "confusion", "", found)
 
 
 def odd(job: BatchJob) -> None:
@@ -291,11 +291,11 @@ def mostly(group: analysis.Group) -> str:
     if not len(counts):
         return "mostly nothing"
     share = counts.iloc[0] / group.count
-    first = escaped(str(counts.index[0]))
+    first = escape(str(counts.index[0]))
     return f"mostly {first}, {percent(share)}" if share > 0.5 else f"{len(counts)} different answers"
 
 
-def compared(job: BatchJob) -> bool:
+def compare(job: BatchJob) -> bool:
     """Whether methods and layers were compared in this run."""
     return (job.plans[0].folder / matrix.FILE).is_file()
 
@@ -313,7 +313,7 @@ def methods(job: BatchJob) -> None:
             "larger the number."
         )
         method_matrix.matrix(found, f"{method_matrix.HELP} The mean over the pictures.")
-        st.markdown(f":material/fact_check: {escaped(found.sentence)}")
+        st.markdown(f":material/fact_check: {escape(found.sentence)}")
         spec = catalog.catalog().get(plan.model)
         if found.best is not None and spec is not None:
             help = (
@@ -391,4 +391,4 @@ def _report(folder: Path) -> bytes:
 
 
 def _everything(folder: Path) -> BinaryIO:
-    return analysis.packed(folder, folder / "everything.zip").open("rb")
+    return analysis.pack(folder, folder / "everything.zip").open("rb")

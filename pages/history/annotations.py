@@ -47,11 +47,11 @@ class AnnotatedRecord:
     problem: str = ""
 
 
-def _overlaid(record: Record, index: int, *, dark: bool) -> NDArray[np.uint8]:
+def _overlay(record: Record, index: int, *, dark: bool) -> NDArray[np.uint8]:
     key = (str(history_store.store().folder), record.id, index, dark)
     if (found := _drawn.get(key)) is None:
         image, maps = files(record)
-        found = export.looked(image, maps[index], record.view.settings, dark=dark)
+        found = export.look(image, maps[index], record.view.settings, dark=dark)
         _drawn.put(key, found)
     return found
 
@@ -68,7 +68,7 @@ def marking(id: str, index: int) -> None:
     opened = state.of(AnnotatedRecord)
     label = record.labels[index] if index < len(record.labels) else "the map"
     given = markup(
-        _overlaid(record, index, dark=dark),
+        _overlay(record, index, dark=dark),
         opened.marks,
         id=opened.id,
         about=f"{record.picture_name} under the map of {label}.",

@@ -60,7 +60,7 @@ def _make(status: Status, cancel: Event, store: History) -> None:
     # Nobody stops it: it takes seconds, and there is no second time.
     del cancel
     story = STORIES["stamp"]
-    bus, scene = partial(image_source.bundled, image_source.FIRST), partial(_scene, "stamp")
+    bus, scene = partial(image_source.load_bundled, image_source.FIRST), partial(_scene, "stamp")
     every: tuple[tuple[str, Callable[[], Image], str], ...] = (
         (
             story.honest,

@@ -60,11 +60,11 @@ _pairs: ByteCache[Similarity] = ByteCache(
 )
 
 
-def marked(id: str, index: int) -> bytes:
+def mark(id: str, index: int) -> bytes:
     """Return the picture under the map with its marks, in full size, as a PNG that carries the recipe."""
     record = history_store.store().get(id)
     image, maps = files(record)
-    return export.marked(record, image, maps[index], index)
+    return export.mark(record, image, maps[index], index)
 
 
 def archive(ids: Sequence[str]) -> bytes:

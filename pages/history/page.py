@@ -9,7 +9,7 @@ import streamlit as st
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.components.session import history_store, page, reopen, state, url_state
-from sightglass.components.session.markdown import escaped, sentence
+from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plural
 from sightglass.pages.history import examples, files, pair, tiles, two_pictures
@@ -40,7 +40,7 @@ ORDERS = {
 }
 
 
-@page.guarded
+@page.guard
 def history() -> None:
     reopen.go("kept")
     if history_store.off():
@@ -59,7 +59,7 @@ def history() -> None:
     if not id or other is not None:
         state.forget(AnnotatedRecord)
     if id:
-        _opened(id, other)
+        _open(id, other)
     else:
         _overview(storage)
     browsing = state.of(Browsing)
@@ -80,7 +80,7 @@ def _overview(storage: Storage) -> None:
         _empty()
 
 
-def _opened(id: str, other: str | None) -> None:
+def _open(id: str, other: str | None) -> None:
     """Draw one record, or two side by side; what cannot be shown can be deleted."""
     # No gap: a heading brings its own.
     with st.container(gap=None):
@@ -144,14 +144,14 @@ def _one(id: str, title: DeltaGenerator) -> None:
         files.pair(record)
     else:
         files.files(record)
-    title.markdown(f"## {escaped(record.headline) if record.pair else record.headline}")
+    title.markdown(f"## {escape(record.headline) if record.pair else record.headline}")
     _problem()
     (two_pictures if record.pair else record_view).show(record, _next(id))
 
 
 def _next(id: str) -> str | None:
     """Return the record after this one in the search results, else the one before."""
-    ids = [one.id for one in _found(MAX_SHOWN).records]
+    ids = [one.id for one in _find(MAX_SHOWN).records]
     if id not in ids:
         return ids[0] if ids else None
     place = ids.index(id)
@@ -211,7 +211,7 @@ def _all(storage: Storage) -> None:
         st.markdown(f"## {plural(own, 'saved explanation')}")
     _problem()
     chosen_filters = _filters()
-    found = _found(_many())
+    found = _find(_many())
     head = st.container()
     if not found.total:
         with head:
@@ -289,13 +289,13 @@ def _clear() -> None:
         url_state.keep(f"history-{name}", "", "", name=name)
 
 
-def _found(limit: int) -> SearchResult:
+def _find(limit: int) -> SearchResult:
     """Return the records that match the search and the filters, in order."""
 
     def chosen(name: str) -> str:
-        return str(url_state.remembered(f"history-{name}", None, "", name=name))
+        return str(url_state.recall_value(f"history-{name}", None, "", name=name))
 
-    order: Any = url_state.remembered("history-order", ORDERS, "newest", name="sorted")
+    order: Any = url_state.recall_value("history-order", ORDERS, "newest", name="sorted")
     fields: dict[str, Any] = {field: chosen(name) or None for name, (field, *_) in FILTERS.items()}
     limit = min(MAX_SHOWN, limit)
     return history_store.store().search(text=chosen("find"), order=order, limit=limit, **fields)

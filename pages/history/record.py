@@ -18,7 +18,7 @@ from sightglass.components.proof import payload
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, reopen, state
 from sightglass.components.session.jobs import proof_job
-from sightglass.components.session.markdown import escaped, sentence
+from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.components.views import charts, panels, tables
 from sightglass.deck import views
@@ -26,7 +26,7 @@ from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import NBSP, megabytes, percent, plural
 from sightglass.export import command
 from sightglass.pages.history.annotations import AnnotatedRecord, marking
-from sightglass.pages.history.files import archive, files, marked
+from sightglass.pages.history.files import archive, files, mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -258,7 +258,7 @@ def _downloads(record: Record, maps: Sequence[SavedMap], index: int) -> None:
     if maps:
         charts.download(
             "With marks, .png" if record.marks else "Picture, .png",
-            partial(marked, record.id, index),
+            partial(mark, record.id, index),
             f"{stem}-marked.png",
             icon=":material/download:",
             key=f"history-marked-{record.id}",
@@ -336,7 +336,7 @@ def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:
     @st.dialog("All numbers", width="large", icon=":material/table_rows:")
     def window() -> None:
         if maps:
-            st.markdown(f"### {escaped(maps[index].label)}")
+            st.markdown(f"### {escape(maps[index].label)}")
             tables.of_maps([("value", maps[index].statistics)], height=360)
         st.markdown("### Recipe")
         if (recipe := record.recipe_of(index)) is None:

@@ -11,7 +11,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem, jsonable
 from sightglass.components.choices import gallery_picker
 from sightglass.components.session import history_store, reopen, state
-from sightglass.components.session.markdown import escaped
+from sightglass.components.session.markdown import escape
 from sightglass.components.views import charts, similar
 from sightglass.explain.phrases import plural
 from sightglass.export import similarity_files
@@ -54,7 +54,7 @@ def _ranking(record: Record) -> None:
         return
     with st.expander(f"Rank {found.rank} of {plural(len(found.ranking), 'picture')}"):
         for place, (name, score) in enumerate(found.ranking[:LISTED], 1):
-            words = f"{place}. {escaped(name)} {score:.2f}"
+            words = f"{place}. {escape(name)} {score:.2f}"
             st.caption(f"**{words}**" if place == found.rank else words)
         if len(found.ranking) > LISTED:
             st.caption(f"The first {LISTED}; all of them are in the zip.")

@@ -9,7 +9,7 @@ import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.components.session import history_store, state
-from sightglass.components.session.markdown import escaped, sentence
+from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def card(deck: Deck) -> None:
     """Draw a deck with the button that opens it."""
     if picture := _picture(deck):
         st.image(picture, width="stretch", alt=f"A slide of {deck.title}")
-    st.markdown(f"**{escaped(deck.title)}**")
+    st.markdown(f"**{escape(deck.title)}**")
     made = "comes with Sightglass" if deck.ready else f"changed {history_store.when(deck.changed)}"
     st.caption(f"{plural(len(deck.slides), 'slide')}, {made}")
     help = "See its slides, present it, edit it and export it."

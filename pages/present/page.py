@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sightglass.deck.deck import Deck
 
 
-@page.guarded
+@page.guard
 def present() -> None:
     if history_store.off():
         st.markdown("## Decks are kept in History, which is switched off")

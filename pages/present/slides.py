@@ -12,7 +12,7 @@ from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
 from sightglass.components.session import history_store, page, state
-from sightglass.components.session.markdown import escaped
+from sightglass.components.session.markdown import escape
 from sightglass.components.stage import stage
 from sightglass.components.views import charts
 from sightglass.deck import archive
@@ -62,7 +62,7 @@ def draw(deck: Deck) -> None:
             on_click=_back,
             help="Back to all decks.",
         )
-        st.markdown(f"## {escaped(deck.title)}", width="content" if playing else "stretch")
+        st.markdown(f"## {escape(deck.title)}", width="content" if playing else "stretch")
         if playing:
             _edit_button()
     decks.problem()
@@ -145,7 +145,7 @@ def _undo(deck: Deck) -> None:
             state.of(decks.Talk).problem = str(problem)
 
     with st.container(horizontal=True, vertical_alignment="center"):
-        name = escaped(removed.slide.title) or "without a title"
+        name = escape(removed.slide.title) or "without a title"
         st.markdown(f":material/delete: Slide {removed.place + 1}, {name}, was deleted.", width="content")
         help = "Put the slide back at its place."
         st.button("Undo", icon=":material/undo:", key="deck-undo", on_click=undo, help=help)

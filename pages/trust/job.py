@@ -61,9 +61,9 @@ class TrustJob(Watched[Status]):
         def report(share: float, words: str) -> None:
             self.report(share, words[:1].upper() + words[1:], ABANDONED)
 
-        self.result = work(progress=report, cancel=cancel, partial=self._grown)
+        self.result = work(progress=report, cancel=cancel, partial=self._grow)
 
-    def _grown(self, found: Any) -> None:
+    def _grow(self, found: Any) -> None:
         self.partial = found
 
     def polled(self) -> bool:

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from sightglass.components.session import page, reopen, state
-from sightglass.components.session.markdown import escaped
+from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import method_matrix, panels, tables
 from sightglass.explain.faithfulness import badge, changes, choice, flip, scramble, stability
@@ -78,7 +78,7 @@ FLIP = TrustTest(
 )
 
 
-def scrambled(explanation: Explanation, index: int) -> Scramble | None:
+def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     """Draw the map as its model is scrambled; return what was found, once it is."""
     st.markdown("### Does the map depend on the model?")
     st.caption(
@@ -97,7 +97,7 @@ def scrambled(explanation: Explanation, index: int) -> Scramble | None:
         strip.append(_panel(explanation, index, _map(explanation, index, stage.map, title, note, words)))
     line = "The number over each map: its rank correlation with the map as it is. 1 is the same, 0 nothing in common."
     panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=len(strip), line=line)
-    st.markdown(f":material/fact_check: {escaped(found.sentence)}")
+    st.markdown(f":material/fact_check: {escape(found.sentence)}")
     st.caption(badge.MEANINGS[found.verdict])
     ends = ", ".join(signed(value) for value in found.final)
     st.caption(
@@ -131,7 +131,7 @@ def steady(explanation: Explanation, index: int) -> None:
     ]
     line = "Spread: the standard deviation of nine maps at each pixel, where the hottest place of a map is 1."
     panels.show(explanation.image, shown, key="viewer-trust-spread", height=380, line=line)
-    st.markdown(f":material/fact_check: {escaped(found.sentence)}")
+    st.markdown(f":material/fact_check: {escape(found.sentence)}")
     _changes(found)
 
 
@@ -155,7 +155,7 @@ def _changes(found: Stability) -> None:
     )
 
 
-def chosen(explanation: Explanation, index: int) -> None:
+def choose(explanation: Explanation, index: int) -> None:
     """Draw the matrix of methods and layers, and the way to Explore with the best."""
     st.markdown("### Which method and layer?")
     st.caption(
@@ -168,7 +168,7 @@ def chosen(explanation: Explanation, index: int) -> None:
             method_matrix.matrix(unfinished)
         return
     method_matrix.matrix(found)
-    st.markdown(f":material/fact_check: {escaped(found.sentence)}")
+    st.markdown(f":material/fact_check: {escape(found.sentence)}")
     if (best := found.best) is not None:
         _use(explanation, best)
 
@@ -184,7 +184,7 @@ def _use(explanation: Explanation, best: Cell) -> None:
         reopen.go()
 
 
-def flipped(explanation: Explanation, index: int) -> None:
+def draw_flip(explanation: Explanation, index: int) -> None:
     """Draw the smallest patch whose blurring changes the answer."""
     st.markdown("### What has to go for another answer?")
     st.caption(
@@ -205,7 +205,7 @@ def flipped(explanation: Explanation, index: int) -> None:
         shown = [_panel(explanation, index, panels.heat(explanation, index)), _panel(explanation, index, region)]
         line = "Coloured at the right is what was blurred."
         panels.show(explanation.image, shown, key="viewer-trust-flip", height=380, line=line)
-    st.markdown(f":material/fact_check: {escaped(found.sentence)}")
+    st.markdown(f":material/fact_check: {escape(found.sentence)}")
     st.caption(f"The model was asked {found.passes} times.")
 
 

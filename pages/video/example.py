@@ -38,7 +38,7 @@ def job(choices: Choices, explainer: Explainer) -> ClipJob | None:
     """
     if not explainer.resident.gradients or explainer.model.task == "embed":
         return None
-    return explain_job.example(choices, _job, partial(_started, choices))
+    return explain_job.example(choices, _job, partial(_start, choices))
 
 
 @st.cache_resource(show_spinner=False, max_entries=6)
@@ -47,7 +47,7 @@ def _job(model: str, whose: str, options: str, _make: Callable[[], ClipJob]) -> 
     return _make()
 
 
-def _started(choices: Choices, options: dict[str, Any]) -> ClipJob:
+def _start(choices: Choices, options: dict[str, Any]) -> ClipJob:
     folder = scratch_folder("clip")
     plan = ClipPlan(
         source(choices), choices.model.id, options, video.Settings(every=EVERY), Path(folder.name) / "results"

@@ -101,7 +101,7 @@ def new() -> ClipFolder:
         return ClipFolder(Path(held.name), held.cleanup)
 
 
-def interrupted() -> list[Interrupted]:
+def find_interrupted() -> list[Interrupted]:
     """Return the current person's clips that a server left behind, the latest first; delete what is of no use."""
     found = []
     for path in _base().glob("clip-*"):

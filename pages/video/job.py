@@ -82,7 +82,7 @@ class Video:
     """What went wrong with a frame that was to be opened."""
 
 
-def described(plan: ClipPlan) -> str:
+def describe(plan: ClipPlan) -> str:
     """Return `efficientnet-lite0, every frame; smoothed over 0.1 s`."""
     chosen = plan.settings
     every = "every frame" if chosen.every == 1 else f"one frame in {chosen.every}"

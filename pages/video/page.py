@@ -11,11 +11,11 @@ from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.components.choices import image_picker, sidebar
 from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import background
-from sightglass.components.session.markdown import escaped, sentence
+from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import NBSP, pixels
 from sightglass.pages.video import example, folders, result
 from sightglass.pages.video.folders import ClipPlan, ClipSource
-from sightglass.pages.video.job import ClipJob, Video, described, headline, running
+from sightglass.pages.video.job import ClipJob, Video, describe, headline, running
 from sightglass.video import settings as video_settings
 from sightglass.video.clips import clip
 
@@ -37,7 +37,7 @@ SMOOTH = {0.0: "Not smoothed", 0.1: "Smoothed a little", 0.3: "Smoothed", 1.0: "
 SCALES = {"frame": "Each map its own", "clip": "One over the clip"}
 
 
-@page.guarded
+@page.guard
 def video() -> None:
     top, main = st.container(), st.container()
     choices, explainer = sidebar.draw()
@@ -51,7 +51,7 @@ def video() -> None:
         if job is None:
             _first(top, choices, explainer)
         elif not job.finished():
-            top.markdown(f"## {job.plan.model} is looking at {escaped(job.plan.source.name)}")
+            top.markdown(f"## {job.plan.model} is looking at {escape(job.plan.source.name)}")
             background.progress(job, help="Stop; what was done is kept, and you can go on.", estimate=True)
             st.caption("It goes on while you use other pages, and stops soon after you close this tab.")
         elif job.status.failure is not None:
@@ -65,19 +65,19 @@ def video() -> None:
                     _run(job.plan, job.folder)
                 _another()
         else:
-            _done(top, job, choices)
+            _draw_result(top, job, choices)
 
 
-def _done(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
+def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
     with top:
-        _titled(headline(job.summary), job, own=True)
+        _add_title(headline(job.summary), job, own=True)
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"{escaped(job.plan.source.name)}: {escaped(described(job.plan))}.", width="content")
+            st.caption(f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}.", width="content")
             _anew(job, choices)
     result.draw(job, key="video-timeline")
 
 
-def _titled(words: str, job: ClipJob, *, own: bool) -> None:
+def _add_title(words: str, job: ClipJob, *, own: bool) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown(f"## {words}", width="content")
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
@@ -114,7 +114,7 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
         settings, targets = _settings(choices, explainer)
     if given is not None:
         with head, st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"## {escaped(given.name)}: press Explain", width="content")
+            st.markdown(f"## {escape(given.name)}: press Explain", width="content")
             if st.button("Explain", icon=":material/play_arrow:", help="Runs in the background and can be stopped."):
                 _start(given, choices, settings, targets)
         with left:
@@ -139,8 +139,8 @@ def _example(head: DeltaGenerator, choices: Choices, explainer: Explainer) -> No
     else:
         with head:
             now = ": now drop your own" if users.may_save() else ""
-            _titled(f"A short clip explained{now}", ready, own=False)
-        st.caption(f"{escaped(ready.plan.source.name)}: {escaped(described(ready.plan))}. {headline(ready.summary)}.")
+            _add_title(f"A short clip explained{now}", ready, own=False)
+        st.caption(f"{escape(ready.plan.source.name)}: {escape(describe(ready.plan))}. {headline(ready.summary)}.")
         result.draw(ready, key=f"video-example-{ready.plan.model}")
 
 
@@ -157,7 +157,7 @@ def _upload() -> ClipSource | None:
     image_picker.say_refused()
     if file is None:
         return None
-    return state.latest("video", file.file_id, lambda: _written(file))
+    return state.latest("video", file.file_id, lambda: _write(file))
 
 
 def _about(source: ClipSource) -> str:
@@ -167,7 +167,7 @@ def _about(source: ClipSource) -> str:
     return f"{pixels(about.width, about.height)} pixels{long}, {'with' if about.sound else 'without'} sound"
 
 
-def _written(file: Any) -> ClipSource:
+def _write(file: Any) -> ClipSource:
     folder = folders.new()
     # Under a fixed name: the clip's own could be anything.
     path = folder.path / folders.CLIP
@@ -261,10 +261,10 @@ def _address(job: ClipJob | None) -> None:
 
 def _left_behind() -> None:
     """Offer to go on with clips that the server left behind when it ended."""
-    for one in folders.interrupted():
+    for one in folders.find_interrupted():
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(
-                f":material/restore: The server stopped while you worked on **{escaped(one.name)}** with {one.model}.",
+                f":material/restore: The server stopped while you worked on **{escape(one.name)}** with {one.model}.",
                 width="content",
             )
             go_on = st.button(

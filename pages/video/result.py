@@ -19,7 +19,7 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.views import charts
 from sightglass.deck import views
 from sightglass.explain.picture.image import Image
-from sightglass.pages.video.job import Video, described, headline
+from sightglass.pages.video.job import Video, describe, headline
 from sightglass.video.clips import clip as video_clip
 from sightglass.video.clips import write
 from sightglass.video.results.curves import curves
@@ -110,7 +110,7 @@ def downloads(job: ClipJob) -> None:
 
     def slide(_look: object) -> Scene:
         words = f"Where a model looked in {job.plan.source.name}, frame by frame."
-        return views.of_clip(job.summary.clip, title=headline(job.summary), sentence=words, notes=described(job.plan))
+        return views.of_clip(job.summary.clip, title=headline(job.summary), sentence=words, notes=describe(job.plan))
 
     slides.button("video", slide)
     slides.draw_added_link("video")

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.components.session import history_store, reopen, state, url_state
-from sightglass.components.session.markdown import escaped, sentence, shortened
+from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import charts, tables
 from sightglass.explain.evidence.cache import ByteCache
@@ -79,7 +79,7 @@ def draw(chosen: Chosen, odd: int, thresholds: Mapping[str, float]) -> None:
     if not found:
         st.caption(_none(odd))
         return
-    st.caption(_counted(found, every, why, odd))
+    st.caption(_count(found, every, why, odd))
     page = 1
     if (pages := -(-len(found) // PAGE)) > 1:
         page = int(st.pagination(pages, key=f"watch-page-{order}-{why}"))
@@ -96,7 +96,7 @@ def _none(odd: int) -> str:
     return f"{few} logged in full: the charts include {'it' if odd == 1 else 'them'}, but there is no map to show."
 
 
-def _counted(found: list[Entry], every: list[Entry], why: str, odd: int) -> str:
+def _count(found: list[Entry], every: list[Entry], why: str, odd: int) -> str:
     if len(every) == MAX_ENTRIES:
         newest = f"The newest {MAX_ENTRIES:,} entries; older ones are in the log's files."
         return newest if why not in KINDS else f"{len(found):,} of the newest {MAX_ENTRIES:,} entries. {KINDS[why]}"
@@ -146,19 +146,19 @@ def _tile(chosen: Chosen, entry: Entry) -> None:
             alt=f"Map of {entry.picture} {over}: {entry.label or 'nothing'}",
         )
     except Problem:
-        st.caption(f":material/image_not_supported: No map of {escaped(entry.picture)}.")
+        st.caption(f":material/image_not_supported: No map of {escape(entry.picture)}.")
     sure = f" {percent(entry.confidence)}" if entry.confidence is not None else ""
     why = ", ".join(SAID.get(kind, kind) for kind in entry.why)
     st.markdown(
-        f"**{escaped(entry.label or 'nothing')}**{sure}  \n"
-        f":small[{why}]  \n:small[{trend.ago(entry.time, chosen.now)}, {escaped(entry.source)}]"
+        f"**{escape(entry.label or 'nothing')}**{sure}  \n"
+        f":small[{why}]  \n:small[{trend.ago(entry.time, chosen.now)}, {escape(entry.source)}]"
     )
     st.button(
-        escaped(shortened(entry.picture, 20)),
+        escape(shorten(entry.picture, 20)),
         key=f"watch-open-{entry.id}",
         type="tertiary",
         icon=":material/open_in_full:",
-        help=f"Show everything logged about {escaped(entry.picture)}.",
+        help=f"Show everything logged about {escape(entry.picture)}.",
         on_click=_open,
         args=(entry.id,),
     )
@@ -185,7 +185,7 @@ def _close() -> None:
     _open("")
 
 
-def opened() -> str:
+def get_open_entry() -> str:
     """Return the id of the entry that is open; at first the one in the address."""
     watching = state.of(Watching)
     if watching.entry is None:
@@ -195,12 +195,12 @@ def opened() -> str:
 
 def window(monitor: Monitor) -> None:
     """Draw the entry that was clicked in a dialog, which stays open while the log grows."""
-    if not (id := opened()):
+    if not (id := get_open_entry()):
         return
 
     @st.dialog("Log entry", width="large", icon=":material/open_in_full:", on_dismiss=_close)
     def show() -> None:
-        if opened() != id:
+        if get_open_entry() != id:
             # A click in here reruns the dialog alone: the page must open another entry, or close it.
             st.rerun()
         watching = state.of(Watching)
@@ -228,14 +228,14 @@ def _entry(monitor: Monitor, entry: Entry) -> None:
             st.caption(f":material/image_not_supported: {sentence(problem)}")
     with right:
         sure = f", {percent(entry.confidence)}" if entry.confidence is not None else ""
-        st.markdown(f"**{escaped(entry.label or 'Nothing found')}{sure}**")
-        st.markdown("  \n".join(f":material/warning: {escaped(text)}" for text in entry.words))
+        st.markdown(f"**{escape(entry.label or 'Nothing found')}{sure}**")
+        st.markdown("  \n".join(f":material/warning: {escape(text)}" for text in entry.words))
         method = METHODS[entry.method].name if entry.method in METHODS else entry.method or "no map"
         size = pixels(entry.width, entry.height)
         st.caption(
-            f"{escaped(entry.picture)}, {size}  \n{entry.model}, {escaped(method)}"
-            f"{f' at {escaped(listing(list(entry.layers)))}' if entry.layers else ''}  \n"
-            f"{clock(entry.time, log.zone())}, from {escaped(entry.source)}"
+            f"{escape(entry.picture)}, {size}  \n{entry.model}, {escape(method)}"
+            f"{f' at {escape(listing(list(entry.layers)))}' if entry.layers else ''}  \n"
+            f"{clock(entry.time, log.zone())}, from {escape(entry.source)}"
         )
         if len(entry.predictions) > 1:
             named = [{"prediction": label, "score": percent(score)} for label, score in entry.predictions]

@@ -12,7 +12,7 @@ from sightglass.components.views.tables import table
 from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import percent
 from sightglass.monitor.observation import MEANING, NAMES
-from sightglass.monitor.phrases import many, named
+from sightglass.monitor.phrases import many, name_zone
 from sightglass.monitor.trend import SAID
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def confidence(
     """Draw the confidence, the threshold, which may have been set later, and the odd pictures."""
     figure = _band(trend, 270)
     _threshold(figure, trend, threshold, threshold_since)
-    drawn = thinned(odd)
+    drawn = thin(odd)
     _odd(figure, trend, drawn)
     # The median on top of them.
     band, median, *rest = figure.data
@@ -61,7 +61,7 @@ def confidence(
         st.caption(f"{len(drawn):,} of the {len(odd):,} odd pictures are drawn, sampled evenly over time and kinds.")
 
 
-def thinned(odd: Sequence[Observation], most: int = POINTS) -> list[Observation]:
+def thin(odd: Sequence[Observation], most: int = POINTS) -> list[Observation]:
     """Return at most `most`, oldest first: evenly sampled from each kind, rare kinds whole."""
     groups = _by_kind([one for one in odd if one.time is not None and one.odd])
     found: list[Observation] = []
@@ -120,7 +120,7 @@ def _row(trend: Trend, each: Bin) -> Json:
     quartiles = [format_value(trend.number, value) for value in each.quartiles] if each.quartiles else ["", "", ""]
     when = each.start.strftime("%Y-%m-%d %H:%M:%S" if trend.step.total_seconds() < 60 else "%Y-%m-%d %H:%M")
     return {
-        f"from ({named(each.start)})": when,
+        f"from ({name_zone(each.start)})": when,
         "pictures": each.count,
         **dict(zip(QUARTILES, quartiles, strict=True)),
         "odd": each.odd,
@@ -197,7 +197,7 @@ def _value_axis(trend: Trend, highest: float) -> Json:
 
 def _clock(trend: Trend) -> str:
     # Plotly draws the second line at the first tick, and where it changes.
-    zone = named(trend.until)
+    zone = name_zone(trend.until)
     if trend.until - trend.since > timedelta(hours=26) and trend.step >= timedelta(hours=6):
         return f"%d %b\n%Y, {zone}"
     return f"{'%H:%M:%S' if trend.step < timedelta(minutes=1) else '%H:%M'}\n%d %b, {zone}"
@@ -210,7 +210,7 @@ def _hover(trend: Trend, each: Bin, quartiles: tuple[float, float, float]) -> st
     when = f"{each.start:%d %b}" if trend.step.days >= 1 else f"{day}{each.start.strftime(clock)}"
     odd = f", {each.odd} odd" if each.odd else ""
     pictures = f"{many(each.count, 'picture')}{odd}"
-    return f"{when} {named(each.start)}: {pictures}<br>median {median}, middle half {low} to {high}"
+    return f"{when} {name_zone(each.start)}: {pictures}<br>median {median}, middle half {low} to {high}"
 
 
 def _threshold(figure: go.Figure, trend: Trend, threshold: float, since: datetime | None) -> None:
@@ -247,7 +247,7 @@ def _odd(figure: go.Figure, trend: Trend, odd: Sequence[Observation]) -> None:
 
 def _point_text(one: Observation, zone: tzinfo | None) -> str:
     there = one.time.astimezone(zone) if one.time else None
-    when = f"{there:%d %b %H:%M:%S} {named(there)}" if there else ""
+    when = f"{there:%d %b %H:%M:%S} {name_zone(there)}" if there else ""
     sure = f"{one.label}, {percent(one.confidence)}" if one.confidence is not None else "nothing"
     return f"{when}: {sure}<br>{', '.join(SAID.get(kind, kind) for kind in one.odd)}"
 

@@ -14,7 +14,7 @@ from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.components.session import state
-from sightglass.components.session.markdown import escaped, sentence
+from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.monitor import trend
@@ -98,7 +98,7 @@ def _show(found: Drift, known: Known) -> None:
         st.table(rows(found), hide_index=True, border="horizontal", alt=f"{found.model} now and in the reference")
     notes = [
         f"Reference: {reference_name(found, known)}, {many(found.reference_count, 'picture')}.",
-        *map(escaped, found.notes),
+        *map(escape, found.notes),
     ]
     st.caption("  \n".join(notes if found.enough else notes[:1]))
 
@@ -106,14 +106,14 @@ def _show(found: Drift, known: Known) -> None:
 def reference_name(found: Drift, known: Known) -> str:
     """Describe the reference in Markdown, with its time in the reader's zone."""
     if known.until is None or not found.reference.startswith(WATCHED):
-        return escaped(found.reference)
+        return escape(found.reference)
     return f"{WATCHED} {clock(known.until, log.zone())}"
 
 
 def verdict(found: Drift) -> str:
     """Say what changed, in one or two sentences."""
     if not found.enough:
-        return f":material/hourglass_empty: {escaped(' '.join(found.notes))}"
+        return f":material/hourglass_empty: {escape(' '.join(found.notes))}"
     changed = [one for one in found.numbers if one.changed]
     counts = f"{found.count:,} pictures now, {found.reference_count:,} then"
     if not found.changed:
@@ -124,7 +124,7 @@ def verdict(found: Drift) -> str:
         changes.append(f"{_name(one).lower()} is {one.way}, **{now}** instead of {then}")
     if found.labels is not None and found.labels.changed:
         named = [
-            f"{escaped(label)} {percent(now)} instead of {percent(then)}"
+            f"{escape(label)} {percent(now)} instead of {percent(then)}"
             for label, now, then in found.labels.largest[:2]
         ]
         changes.append(f"its predictions differ, {listing(named)}")
@@ -172,7 +172,7 @@ def _choose(chosen: Chosen, model: str) -> None:
             args=(partial(chosen.monitor.set_reference, model=model, since=chosen.since),),
             help=f"Everything from {model} {span} becomes the reference; later pictures are compared with it.",
         )
-        runs = finished()
+        runs = find_finished()
         if runs:
             names = [""] + [str(run) for run in runs]
             run = st.selectbox(
@@ -212,7 +212,7 @@ def _apply(change: Callable[[], object]) -> None:
         state.of(Watching).problem = str(problem)
 
 
-def finished() -> list[Path]:
+def find_finished() -> list[Path]:
     """Return the folders of finished batch runs, of this session and of this person's earlier ones; newest first."""
     found: dict[Path, float] = {}
     job = state.of(Batch).job

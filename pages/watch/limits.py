@@ -36,8 +36,8 @@ def choose(chosen: Chosen, seen: Sequence[Observation]) -> Limits:
     """Draw the slider, which begins at the threshold that was learned, and say where it comes from."""
     counts = Counter(one.model for one in seen)
     main = counts.most_common(1)[0][0]
-    known = _known(chosen)
-    learned = {model: _learned(chosen, model, known.get(model)) for model in counts}
+    known = _get_known(chosen)
+    learned = {model: _learn(chosen, model, known.get(model)) for model in counts}
     first = round(100 * learned[main].value)
     value = url_state.widget(
         st.slider,
@@ -67,7 +67,7 @@ def choose(chosen: Chosen, seen: Sequence[Observation]) -> Limits:
     return Limits({model: one.value for model, one in learned.items()}, alone)
 
 
-def _known(chosen: Chosen) -> Mapping[str, Known]:
+def _get_known(chosen: Chosen) -> Mapping[str, Known]:
     # A damaged reference is reported beside it.
     with contextlib.suppress(Problem):
         found = chosen.monitor.reference()
@@ -75,7 +75,7 @@ def _known(chosen: Chosen) -> Mapping[str, Known]:
     return {}
 
 
-def _learned(chosen: Chosen, model: str, known: Known | None) -> Threshold:
+def _learn(chosen: Chosen, model: str, known: Known | None) -> Threshold:
     if chosen.way == "trial":
         return Threshold(chosen.monitor.threshold or 0.0, "the lowest quarter of the first half")
     return threshold(model, chosen.monitor.threshold, known, log.lines(chosen.monitor))

@@ -107,7 +107,7 @@ def trial() -> Trial | None:
 def empty() -> bool:
     """Return whether the server's own log, which is shown unless another is chosen, has nothing in it."""
     folder = monitor.default().folder
-    if url_state.remembered("watch-log", WAYS, "server", name="log") == "folder" or trend.signature(folder):
+    if url_state.recall_value("watch-log", WAYS, "server", name="log") == "folder" or trend.signature(folder):
         return False
     try:
         # One that cannot be read is no empty one: that is said.

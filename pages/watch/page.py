@@ -13,7 +13,7 @@ from sightglass.components.session.jobs import monitoring
 from sightglass.components.session.markdown import sentence
 from sightglass.monitor import trend
 from sightglass.monitor.observation import MEANING
-from sightglass.monitor.threshold import judged
+from sightglass.monitor.threshold import judge
 from sightglass.pages.watch import begin, cases, charts, drift, limits, log
 from sightglass.pages.watch.log import Watching
 
@@ -27,7 +27,7 @@ EVERY = 3.0
 """Seconds between two checks of the log for new lines."""
 
 
-@page.guarded
+@page.guard
 def watch() -> None:
     reopen.go()
     main = st.container()
@@ -37,18 +37,18 @@ def watch() -> None:
             begin.start_example(*sidebar.draw())
         finally:
             with main:
-                _watched()
+                _draw_page()
         return
     # The log first: the model, which takes longer to load, is only needed for the sidebar.
     try:
         with main:
-            _watched()
+            _draw_page()
     finally:
         choices, _ = sidebar.draw()
     begin.start_requested(choices)
 
 
-def _watched() -> None:
+def _draw_page() -> None:
     """Draw everything but the sidebar."""
     title = st.container()
     begin.leave_outdated()
@@ -109,7 +109,7 @@ def _draw_report(chosen: Chosen, title: DeltaGenerator) -> None:
             st.markdown("### Confidence", width="content")
             with st.container(width=300, gap="xxsmall"):
                 unsure = limits.choose(chosen, seen)
-        seen = judged(seen, unsure.by_model)
+        seen = judge(seen, unsure.by_model)
         _charts(chosen, seen, unsure.drawn)
     title.markdown(f"## {trend.headline(seen, log.SPANS[chosen.span][1])}")
     with right:
@@ -121,7 +121,7 @@ def _charts(chosen: Chosen, seen: list[Observation], unsure: float) -> None:
     """Draw confidence and one number of the maps over time; `unsure`: the threshold to draw, 0 for none."""
     if len(seen) == log.MAX_LINES:
         st.caption(f"The newest {log.MAX_LINES:,} pictures; older ones are in the log's files.")
-    odd, since = [one for one in seen if one.odd], trend.fitted(seen, chosen.since, chosen.now)
+    odd, since = [one for one in seen if one.odd], trend.fit(seen, chosen.since, chosen.now)
     sure = trend.trend(seen, "confidence", since=since, until=chosen.now)
     trial = log.trial() if chosen.way == "trial" else None
     charts.confidence(sure, odd, unsure, trial.status.since if trial else None)

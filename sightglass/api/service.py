@@ -21,7 +21,7 @@ from sightglass.common.errors import ImageProblem, ModelProblem, TooLarge
 from sightglass.common.files import Json, npy_bytes, to_json
 from sightglass.common.work.progress import stopped_by
 from sightglass.common.work.turns import QUICK, SLOW
-from sightglass.explain.comparison.detections import missed
+from sightglass.explain.comparison.detections import find_missed
 from sightglass.explain.comparison.models import Comparison, measure
 from sightglass.explain.comparison.same_target import same_target
 from sightglass.explain.findings.diagnosis import headline
@@ -33,7 +33,7 @@ from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.picture.planes import KINDS
 from sightglass.explain.rendering.style import Style
 from sightglass.export import class_files, comparison_folder, embedded_recipe, result_folder
-from sightglass.models.catalog import available, catalog, compared, detector, spec
+from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def compare(request: CompareRequest, settings: ApiRules, cancel: threading.Event
         style_of(request)  # raises before any work
         for name in request.models:
             local_model(name)
-        ids, names = compared(request.models or (settings.model,))
+        ids, names = choose_compared(request.models or (settings.model,))
         if request.confidence is not None and all(local_model(name).task != "detect" for name in ids):
             raise ModelProblem("None of these models draws boxes, so confidence would have no effect: leave it out.")
         image = open_picture(request.image, request.name, settings)
@@ -210,7 +210,7 @@ def full_answer(
         # For single detections a number means a box.
         single = explanation.options.per == "detection"
         wanted = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
-        answer["missing"] = [plain_text(one.words) for one in missed(explanation, wanted)]
+        answer["missing"] = [plain_text(one.words) for one in find_missed(explanation, wanted)]
     return answer | {"monitor": monitor(explanation, request.monitor, settings)}
 
 
@@ -357,4 +357,4 @@ def plain(value: Any) -> Json:
 
 def count(explanation: Explanation) -> None:
     """Count an explanation in the metrics."""
-    metrics.explained(explanation.model, explanation.recipe.method)
+    metrics.count_explained(explanation.model, explanation.recipe.method)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from sightglass.batch import matrix, table
-from sightglass.batch.label_matching import matched
+from sightglass.batch.label_matching import match
 from sightglass.batch.records import CELLS, FOLDER
 from sightglass.common.files import atomic_write
 from sightglass.explain.maps.statistics import iou
@@ -125,7 +125,7 @@ def _wrong(frame: Frame, classes: Sequence[str]) -> list[bool | None]:
     predicted = [label if isinstance(label, str) else None for label in frame["predicted"]]
     labels = [label if isinstance(label, str) else None for label in frame["labelled"]]
     known = dict.fromkeys((*classes, *(label for label in predicted if label is not None)))
-    meant = matched((label for label in labels if label is not None), known)
+    meant = match((label for label in labels if label is not None), known)
     return [
         None if label is None or label not in meant else other not in meant[label]
         for label, other in zip(labels, predicted, strict=True)
@@ -162,7 +162,7 @@ def cells(data: bytes) -> Maps:
     return np.frombuffer(data, np.uint8).reshape(CELLS, CELLS).astype(np.float32) / np.float32(255)
 
 
-def ordered(frame: Frame, order: str) -> Frame:
+def order(frame: Frame, order: str) -> Frame:
     """Sort by one of `ORDERS`, rows without a number last; unchanged if there is no such column."""
     column, rising = ORDERS[order]
     if column not in frame:
@@ -192,13 +192,13 @@ def outliers(frame: Frame, most: int = 12) -> Frame:
     """Return the rows whose maps lie far from all others, after `odd`, the farthest first; often none, and none of
     fewer than `FEWEST` maps."""
     found = frame[frame["oddness"] >= MIN_ODDNESS] if frame["oddness"].count() >= FEWEST else frame.iloc[:0]
-    return ordered(found, "odd").iloc[:most]
+    return order(found, "odd").iloc[:most]
 
 
 def farthest(frame: Frame, most: int = 12) -> tuple[Frame, str]:
     """Return the outliers of `unusual(frame)`, where there are none the maps that are farthest from the others, and
     what may be said of them; no rows where none is farther than the others."""
-    ranked = ordered(frame[frame["oddness"].notna()], "odd")
+    ranked = order(frame[frame["oddness"].notna()], "odd")
     if ranked.empty:
         return ranked, f"At least {RANKED} maps are needed to say which is the farthest from the others."
     unlike = f"A map is unlike the others from {MIN_ODDNESS:g} times the median distance from its like on."
@@ -311,7 +311,7 @@ def _spectral(graph: Any) -> NDArray[np.intp]:
     return np.asarray(KMeans(groups, n_init=4, random_state=0).fit_predict(rows), np.intp)
 
 
-def packed(folder: Path, to: Path) -> Path:
+def pack(folder: Path, to: Path) -> Path:
     """Write all results of a run to a .zip, atomically and uncompressed: pictures do not get smaller."""
     files = sorted(path for path in (folder / FOLDER).rglob("*") if path.is_file() and not path.name.startswith("."))
     tables = [

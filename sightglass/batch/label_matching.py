@@ -13,13 +13,13 @@ SHORTEST = 3
 """Letters that a folder's name needs to stand for a part of a class's name."""
 
 
-def matched(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozenset[str]]:
+def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozenset[str]]:
     """Return the classes that each name may mean; a name that matches none is left out.
 
     Case, separators and a plural do not count. A name is a class or one of its synonyms (`tench, Tinca tinca`); else
     the last words of some classes (`guitar` of `acoustic guitar`); else any of their words (`guitar` of `guitar pick`).
 
-    >>> matched(["Guitars", "2023"], ["acoustic guitar", "electric guitar", "drum"])
+    >>> match(["Guitars", "2023"], ["acoustic guitar", "electric guitar", "drum"])
     {'Guitars': frozenset({'acoustic guitar', 'electric guitar'})}
     """
     spelled = {name: [_split_words(part) for part in (name, *name.split(","))] for name in classes}

@@ -121,7 +121,7 @@ def lacking(outcomes: Iterable[Outcome]) -> set[str]:
     return {one["key"] for one in outcomes if "rows" in one and "matrix" not in one}
 
 
-def summed(each: Iterable[Cells]) -> Matrix | None:
+def add_up(each: Iterable[Cells]) -> Matrix | None:
     """Return the means over pictures; None without any. Cells that some picture lacks are left out."""
     tables = [{(method, layer): tuple(values) for method, layer, *values in one} for one in each if one]
     if not tables:
@@ -176,7 +176,7 @@ def _interval(values: Values) -> tuple[list[float], list[float]]:
 
 def write(folder: Path, outcomes: Iterable[Outcome]) -> None:
     """Write `methods.csv`, a row for each method at each layer; no file where no picture has a matrix."""
-    found = summed(one.get("matrix", ()) for one in outcomes)
+    found = add_up(one.get("matrix", ()) for one in outcomes)
     if found is None:
         (folder / FILE).unlink(missing_ok=True)
         return

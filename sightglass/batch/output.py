@@ -70,16 +70,16 @@ class RemoteFolder:
         """Write a file by its name below the folder; retry if the network fails, then raise OSError."""
         path = f"{self._root}/{name}"
         self._parent(path)
-        self._retried(lambda: self._fs.pipe_file(path, data))
+        self._retry(lambda: self._fs.pipe_file(path, data))
 
     def send(self, name: str, file: Path) -> None:
         """Upload a local file of any size; if there is none, delete the remote one."""
         path = f"{self._root}/{name}"
         if file.exists():
             self._parent(path)
-            self._retried(lambda: self._fs.put_file(str(file), path))
-        elif self._retried(lambda: self._fs.exists(path)):
-            self._retried(lambda: self._fs.rm_file(path))
+            self._retry(lambda: self._fs.put_file(str(file), path))
+        elif self._retry(lambda: self._fs.exists(path)):
+            self._retry(lambda: self._fs.rm_file(path))
 
     def _parent(self, path: str) -> None:
         parent = path.rpartition("/")[0]
@@ -89,7 +89,7 @@ class RemoteFolder:
                 self._fs.makedirs(parent, exist_ok=True)
             self._made.add(parent)
 
-    def _retried(self, work: Callable[[], T]) -> T:
+    def _retry(self, work: Callable[[], T]) -> T:
         for left in reversed(range(TRIES)):
             try:
                 return work()
@@ -103,16 +103,16 @@ class RemoteFolder:
     @contextlib.contextmanager
     def workspace(self, resume: bool) -> Iterator[RemoteWorkspace]:
         """Yield a temporary local folder with the journal of earlier runs."""
-        parts = self._retried(lambda: sorted(map(str, self._fs.glob(f"{self._root}/{PARTS}/*.jsonl"))))
+        parts = self._retry(lambda: sorted(map(str, self._fs.glob(f"{self._root}/{PARTS}/*.jsonl"))))
         with scratch_folder("batch") as folder:
             if resume:
                 with Path(folder, journal.NAME).open("wb") as file:
                     for part in parts:
-                        file.write(self._retried(lambda part=part: self._fs.cat_file(part)))  # type: ignore[misc]
+                        file.write(self._retry(lambda part=part: self._fs.cat_file(part)))  # type: ignore[misc]
                 last = max((int(stem) for part in parts if (stem := PurePosixPath(part).stem).isdecimal()), default=-1)
             else:
                 for part in parts:
-                    self._retried(lambda part=part: self._fs.rm_file(part))  # type: ignore[misc]
+                    self._retry(lambda part=part: self._fs.rm_file(part))  # type: ignore[misc]
                 last = -1
             space = RemoteWorkspace(Path(folder), self, last + 1)
             try:

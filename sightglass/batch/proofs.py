@@ -49,7 +49,7 @@ def columns(explanation: Explanation, index: int, cancel: threading.Event | None
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def summed(frame: pd.DataFrame) -> tuple[int, int] | None:
+def add_up(frame: pd.DataFrame) -> tuple[int, int] | None:
     """Return how many maps are clearly better than random places, and how many were proved; None without a proof."""
     if "better_than_random" not in frame:
         return None
@@ -59,5 +59,5 @@ def summed(frame: pd.DataFrame) -> tuple[int, int] | None:
 
 def describe_proofs(frame: pd.DataFrame) -> str:
     """Return `12 of 15 maps show more than random places do`; empty without a proof."""
-    found = summed(frame)
+    found = add_up(frame)
     return "" if found is None else f"{found[0]:,} of {found[1]:,} maps show more than random places do"

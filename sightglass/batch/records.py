@@ -116,7 +116,7 @@ def write(
 
     `put` writes a file by its name, atomically.
     """
-    view = embedded_recipe.view_of(explanation, 0, **changed(style)) if explanation.heatmaps else None
+    view = embedded_recipe.view_of(explanation, 0, **change(style)) if explanation.heatmaps else None
     drawn = embedded_recipe.write(to_jpeg(overlay(explanation, style, side), QUALITY), explanation.recipe, view)
     put(f"{stem}.jpg", drawn)
     if explanation.heatmaps:
@@ -126,7 +126,7 @@ def write(
         put(f"{stem}.{kind}", data)
 
 
-def changed(style: Style) -> dict[str, Any]:
+def change(style: Style) -> dict[str, Any]:
     """Return the colours that are not the usual ones, by their names."""
     return {name: got for name in ("colormap", "alpha") if (got := getattr(style, name)) != getattr(VIEWER_STYLE, name)}
 

@@ -40,20 +40,20 @@ def html(folder: Path) -> str:
     numbers = [("Pictures", f"{len(frame):,}"), ("Below 50 % sure", f"{len(unsure):,}")]
     if counted:
         numbers.append(("Not what the folder says", f"{len(wrong):,} of {counted:,}"))
-    if (proved := proofs.summed(frame)) is not None:
+    if (proved := proofs.add_up(frame)) is not None:
         numbers.append(("Better than random places", f"{proved[0]:,} of {proved[1]:,}"))
     sections = [
         (
             "Wrong, the surest first",
             f"The prediction is no class that the name of the picture's folder may mean. {_most(wrong)}",
-            _tiles(folder, analysis.ordered(wrong, "sure"), names, lambda row: f"in the folder {row['labelled']}"),
+            _tiles(folder, analysis.order(wrong, "sure"), names, lambda row: f"in the folder {row['labelled']}"),
         ),
         (
             "The least sure",
             f"The lowest scores of all predictions. {_most(frame)}",
-            _tiles(folder, analysis.ordered(frame, "unsure"), names, lambda row: ""),
+            _tiles(folder, analysis.order(frame, "unsure"), names, lambda row: ""),
         ),
-        *_unproved(folder, frame, names),
+        *_write_unproved(folder, frame, names),
         ("Maps unlike all others", *_odd(folder, far, names)),
     ]
     models = " and ".join(sorted(set(frame["model"])))
@@ -75,11 +75,11 @@ def _methods(folder: Path) -> Json | None:
     return {"sentence": found.sentence, "head": matrix.HEAD, "rows": matrix.rows(found, METHODS_LISTED)}
 
 
-def _unproved(folder: Path, frame: Any, names: dict[str, str]) -> list[tuple[str, str, list[dict[str, str]]]]:
+def _write_unproved(folder: Path, frame: Any, names: dict[str, str]) -> list[tuple[str, str, list[dict[str, str]]]]:
     """Return the section of maps that are not clearly better than random places; none where maps were not proved."""
-    if proofs.summed(frame) is None:
+    if proofs.add_up(frame) is None:
         return []
-    rows = analysis.ordered(analysis.filter_rows(frame, only="unproved"), "random")
+    rows = analysis.order(analysis.filter_rows(frame, only="unproved"), "random")
     about = f"Hiding what these maps show changes no more than hiding other places, the worst first. {_most(rows)}"
     tiles = _tiles(folder, rows, names, lambda row: f"{row['over_random']:+.2f} beside random places")
     return [("Maps not to trust", about, tiles)]

@@ -85,12 +85,12 @@ def _parquet(path: Path, types: dict[str, str], journal: Journal, keys: list[str
     with atomic_write(path) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
         for start in range(0, len(keys), CHUNK):
             outcomes = journal.outcomes(keys[start : start + CHUNK])
-            chunk = [_typed(row, types) for one in outcomes for row in one.get("rows", ())]
+            chunk = [_convert_types(row, types) for one in outcomes for row in one.get("rows", ())]
             if chunk:
                 writer.write_table(pa.Table.from_pylist(chunk, schema))
 
 
-def _typed(row: Row, types: dict[str, str]) -> dict[str, Any]:
+def _convert_types(row: Row, types: dict[str, str]) -> dict[str, Any]:
     made: dict[str, Any] = {name: row.get(name) for name in types}
     if isinstance(coded := made.get("cells"), str):
         made["cells"] = base64.b64decode(coded)

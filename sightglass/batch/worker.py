@@ -127,7 +127,7 @@ class Work:
             "maps": self.maps,
             "side": self.side,
             # Only what is unusual, so that runs from before these could be chosen still resume.
-            **records.changed(self.style),
+            **records.change(self.style),
             **({"prove": True, "matrix": self.prove.matrix} if self.prove else {}),
         }
 
@@ -144,8 +144,8 @@ class Work:
     def process(self, batch: Sequence[Item]) -> list[journal.Outcome]:
         """Explain each picture and write its files; return the outcomes. Raises Cancelled if the run was stopped."""
         found: dict[str, journal.Outcome] = {}
-        for part in self._opened(batch, found):
-            for item, made in zip(part, self._explained(list(part.values())), strict=True):
+        for part in self._open(batch, found):
+            for item, made in zip(part, self._explain(list(part.values())), strict=True):
                 if isinstance(made, Problem):
                     # What there was no memory for is tried again by the next run: no picture has an empty stamp.
                     stamp = "" if isinstance(made, MachineProblem) else item.stamp
@@ -155,11 +155,11 @@ class Work:
                 records.write(self.put, stem, made, self.style, self.side)
                 if self.watch is not None:
                     self.watch(made)
-                rows = self._proved(records.rows(item, made, stem), made)
+                rows = self._prove(records.rows(item, made, stem), made)
                 found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | self._matrix(item, made)
         return [found[item.key] for item in batch]
 
-    def _proved(self, rows: list[records.Row], made: Explanation) -> list[records.Row]:
+    def _prove(self, rows: list[records.Row], made: Explanation) -> list[records.Row]:
         """Return the rows with the columns of each map's proof, if maps are proved."""
         if not self.prove:
             return rows
@@ -175,7 +175,7 @@ class Work:
         with self._model_lock:
             return {"matrix": matrix.cells(made, self.stop)}
 
-    def _opened(self, batch: Sequence[Item], found: dict[str, journal.Outcome]) -> Iterator[dict[Item, Image]]:
+    def _open(self, batch: Sequence[Item], found: dict[str, journal.Outcome]) -> Iterator[dict[Item, Image]]:
         """Yield the decoded pictures in parts that fit the memory; report unreadable ones in `found`."""
         part: dict[Item, Image] = {}
         for item in batch:
@@ -191,7 +191,7 @@ class Work:
         if part:
             yield part
 
-    def _explained(self, images: list[Image]) -> list[Explanation | Problem]:
+    def _explain(self, images: list[Image]) -> list[Explanation | Problem]:
         if not self.batched:
             return [self._explain_one(image) for image in images]
         adapter = self._resident.adapter
@@ -209,7 +209,7 @@ class Work:
             if len(images) == 1:
                 return [self._explain_one(images[0])]
         half = len(images) // 2
-        return [*self._explained(images[:half]), *self._explained(images[half:])]
+        return [*self._explain(images[:half]), *self._explain(images[half:])]
 
     def _explain_one(self, image: Image) -> Explanation | Problem:
         """Explain one picture on its own: with a detector, a slow method, or after a failure in a batch."""

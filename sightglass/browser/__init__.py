@@ -18,7 +18,7 @@ def constants(path: str) -> dict[str, Any]:
     return {name: json.loads(value) for name, value in found}
 
 
-def joined(*scripts: Path) -> str:
+def join(*scripts: Path) -> str:
     """Join scripts and the modules that they import; cut their imports and all exports but the default one."""
     texts = (path.read_text("utf-8") for path in modules(*scripts))
     return "\n".join(re.sub(r"^export (?!default\b)", "", _IMPORT.sub("", text), flags=re.MULTILINE) for text in texts)
@@ -33,7 +33,7 @@ def modules(*scripts: Path) -> list[Path]:
         if path not in seen:
             seen.add(path)
             for name in _IMPORT.findall(path.read_text("utf-8")):
-                add(_imported(path, name))
+                add(_find_imports(path, name))
             found.append(path)
 
     for script in scripts:
@@ -41,7 +41,7 @@ def modules(*scripts: Path) -> list[Path]:
     return found
 
 
-def _imported(module: Path, name: str) -> Path:
+def _find_imports(module: Path, name: str) -> Path:
     """Return the file that a module imports; in an installation pages are inside the package, not beside it."""
     outside, _, inside = name.rpartition(f"/{BROWSER.parent.name}/")
     return (BROWSER.parent / inside if outside else module.parent / name).resolve()

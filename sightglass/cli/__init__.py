@@ -133,13 +133,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if settings().traceback:
             raise
-        return _fail(*_explained(error), given)
+        return _fail(*_explain(error), given)
     if code == batch.STOPPED and given[:1] not in (["batch"], ["video"], ["serve"]):
         return _fail("Stopped: every file that was written is whole.", batch.STOPPED, given)
     return code if isinstance(code, int) else 0
 
 
-def _explained(error: Exception) -> tuple[str, int]:
+def _explain(error: Exception) -> tuple[str, int]:
     """Return an error as one sentence, and its exit code."""
     if isinstance(error, ImageProblem | WeightsProblem):
         return str(error), 1

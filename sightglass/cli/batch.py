@@ -150,7 +150,7 @@ def batch(
         write_file(done.folder / "report.html", report.html(done.folder).encode())
         if options.prove:
             summary |= _say_proved(console, done.folder)
-    console.files(done.folder, _written(done.folder))
+    console.files(done.folder, _write(done.folder))
     if monitor is not None:
         if options.engine == "ray" and isinstance(done.folder, Path) and not done.resumed:
             # The cluster's workers share no log: the monitor reads the finished table instead.
@@ -202,7 +202,7 @@ def _run(
 def _say_proved(console: Console, folder: Path) -> Json:
     """Print how many maps are better than random places, and which method and layer shows most; return the same."""
     rows, found = table.read(folder), matrix.read(folder)
-    better, proved = proofs.summed(rows) or (0, 0)
+    better, proved = proofs.add_up(rows) or (0, 0)
     console.say(f"{proofs.describe_proofs(rows)}.")
     if found is not None:
         console.say(found.sentence)
@@ -240,7 +240,7 @@ def _report_monitor(console: Console, monitor: Monitor) -> None:
         console.warn(problem)
 
 
-def _written(folder: Path | str) -> list[str]:
+def _write(folder: Path | str) -> list[str]:
     """Return the names in the folder of results; in cloud storage, those that a run always writes."""
     if isinstance(folder, str):
         return ["journal", "maps", "results.csv", "results.parquet"]

@@ -74,7 +74,7 @@ def compare(picture: cli.Picture, asked: cli.EngineOptions, options: CompareOpti
         cli.box_number(box)
     console, style = Console(options.json), options.style()
     with console.progress("Loading") as progress:
-        comparison, sides = _compared(open_picture(picture, console), asked, options, progress)
+        comparison, sides = _compare(open_picture(picture, console), asked, options, progress)
         more: Json = {"mixed": comparison.mixed}
         if sides:
             more |= {"box": box, "objects": [_object(one, sides[0]) for one in sides]}
@@ -90,7 +90,7 @@ def compare(picture: cli.Picture, asked: cli.EngineOptions, options: CompareOpti
     return 0
 
 
-def _compared(
+def _compare(
     image: Image, asked: cli.EngineOptions, options: CompareOptions, progress: Progress
 ) -> tuple[Comparison, list[Side]]:
     """Return the comparison and, with --box, the object in each model."""
@@ -98,7 +98,7 @@ def _compared(
     per_box = options.box is not None
     if per_box:
         asked["per"] = "detection"
-    ids, names = catalog.compared(options.model or ["efficientnet-lite0"])
+    ids, names = catalog.choose_compared(options.model or ["efficientnet-lite0"])
     explanations, timings = [], []
     sides: list[Side] = []
     for i, name in enumerate(ids):
@@ -147,7 +147,7 @@ def _object(one: Side, first: Side) -> Json:
 
 
 def _report_objects(console: Console, objects: Sequence[Json], comparison: Comparison, number: int | None) -> None:
-    names, named = comparison.names, _named(comparison)
+    names, named = comparison.names, _begin_rows(comparison)
     console.say(f"Box {number} of {names[0]} in each model:")
     rows = [
         (
@@ -167,7 +167,7 @@ def _report_objects(console: Console, objects: Sequence[Json], comparison: Compa
 
 def _report(console: Console, comparison: Comparison) -> None:
     console.say(f"{comparison.explanations[0].image.name}: {comparison.verdict}")
-    rows, named = [], _named(comparison)
+    rows, named = [], _begin_rows(comparison)
     for i, explanation in enumerate(comparison.explanations):
         label, sure = comparison_folder.of_first(explanation)
         rows.append(
@@ -185,7 +185,7 @@ def _report(console: Console, comparison: Comparison) -> None:
     console.say(" ".join(filter(None, (comparison.overlaps, comparison.mixed))))
 
 
-def _named(comparison: Comparison) -> list[tuple[str, ...]]:
+def _begin_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     """Return what begins each model's row: the size that sentences and pictures call it by, if any, and its id."""
     ids = [explanation.model.id for explanation in comparison.explanations]
     if ids == [*comparison.names]:

@@ -154,7 +154,7 @@ class Targets:
         wanted class without a box."""
         wanted = cli.class_indices(self.wanted, explanation.evidence.resident.adapter.labels)
         if not self.places:
-            return detections.missed(explanation, wanted)
+            return detections.find_missed(explanation, wanted)
         width, height = explanation.image.width, explanation.image.height
         for text, (x0, y0, x1, y1) in self.places:
             if not all(0 <= x <= width for x in (x0, x1)) or not all(0 <= y <= height for y in (y0, y1)):

@@ -54,7 +54,7 @@ def image(pictures: cli.Pictures, asked: cli.EngineOptions, options: ImageOption
     from which `replay` makes exactly the same maps.
     """
     console, formats, style = Console(options.json), parse_formats(options.also), options.style()
-    explainer, given = _loaded(console, asked, options)
+    explainer, given = _load(console, asked, options)
 
     def work(explanation: Explanation) -> tuple[Json, Iterator[File]]:
         report(console, explanation, style)
@@ -86,7 +86,7 @@ def class_(pictures: cli.Pictures, asked: cli.EngineOptions, options: ClassOptio
     if "targets" not in asked:
         raise ModelProblem("Which class? Name it: --class cat, or its index: --class 281.")
     console, style = Console(options.json), options.style()
-    explainer, given = _loaded(console, asked, options)
+    explainer, given = _load(console, asked, options)
 
     def work(explanation: Explanation) -> tuple[Json, Iterator[File]]:
         analyses = [class_files.class_analysis(explanation, i) for i in range(len(explanation.heatmaps))]
@@ -100,7 +100,7 @@ def class_(pictures: cli.Pictures, asked: cli.EngineOptions, options: ClassOptio
     return Series(console, explainer, pictures, given, options.out, style).run(work)
 
 
-def _loaded(
+def _load(
     console: Console, asked: cli.EngineOptions, options: ImageOptions | ClassOptions
 ) -> tuple[Explainer, dict[str, Any]]:
     """Return the explainer, and its options checked, with the classes to explain as targets."""

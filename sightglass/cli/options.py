@@ -150,13 +150,13 @@ def verb(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..., 
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
         below = "[bold]Examples[/]\n\n\b\n" + as_called(inspect.cleandoc(examples)).replace("[", "\\[")
-        app.command(name, help=text, epilog=below)(_expanded(function, name))
+        app.command(name, help=text, epilog=below)(_expand(function, name))
         return function
 
     return register
 
 
-def _expanded(function: Callable[..., int], verb: str) -> Callable[..., int]:
+def _expand(function: Callable[..., int], verb: str) -> Callable[..., int]:
     """Return the function with a parameter for each flag, which is what typer reads."""
     parameters: list[inspect.Parameter] = []
     groups: dict[str, tuple[Callable[..., Any], list[str]]] = {}

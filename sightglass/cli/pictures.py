@@ -69,7 +69,7 @@ def open_picture(typed: str, console: Console) -> Image:
     """
     if (name := examples.example_meant(typed)) is not None:
         console.warn(f"There is no {typed} in this folder: the example of that name is used.")
-        return examples.bundled(name)
+        return examples.load_bundled(name)
     _check_kind(typed)
     return image.Image.open(typed)
 

@@ -70,7 +70,7 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
         image = open_picture(picture, console)
         (folder,) = result_folder.places([image.name], options.out)
         result_folder.check(folder)
-        explanation = _explained(image, asked, options, progress)
+        explanation = _explain(image, asked, options, progress)
         given: dict[str, Any] = {} if options.steps is None else {"steps": options.steps}
         proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, **given)
         made = proof_files.files(explanation, 0, proof), extra_files(explanation, formats, style.FILE_STYLE)
@@ -88,7 +88,7 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
     return 0
 
 
-def _explained(image: Image, asked: cli.EngineOptions, options: ProveOptions, progress: Progress) -> Explanation:
+def _explain(image: Image, asked: cli.EngineOptions, options: ProveOptions, progress: Progress) -> Explanation:
     """Return an explanation with the one map to prove."""
     if options.map is not None and options.class_ is not None:
         raise Problem("--map is one answer, and --class one class: leave one of them out.")

@@ -73,7 +73,7 @@ def replay(
         explanation = replaying.replay(known, picture)
         proof = replaying.replay_proof(known, explanation, progress=progress)
     changed = _changed_versions(known)
-    same, difference = _compared(recipe.parent, known, explanation)
+    same, difference = _compare(recipe.parent, known, explanation)
     report(console, explanation, style)
     for name, (before, now) in changed.items():
         console.say(f"note: {name} was {before}, is {now or 'not installed'}.")
@@ -153,11 +153,11 @@ def _find_picture(path: Path, recipe: Recipe) -> Image | str:
         if (folder / recipe.picture_name).is_file():
             return str(folder / recipe.picture_name)
     if (name := examples.example_named(recipe.picture_name)) is not None:
-        return examples.bundled(name)
+        return examples.load_bundled(name)
     raise ModelProblem(f"Where is the picture? Name it: --picture {recipe.picture_name}.")
 
 
-def _compared(folder: Path, recipe: Recipe, explanation: Explanation) -> tuple[bool | None, float | None]:
+def _compare(folder: Path, recipe: Recipe, explanation: Explanation) -> tuple[bool | None, float | None]:
     """Return whether the saved maps are these, and their largest difference; None without saved maps of this recipe."""
     now = result_folder.arrays(explanation)
     try:

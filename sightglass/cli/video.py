@@ -95,7 +95,7 @@ def video(
     console, cancel = Console(options.json), threading.Event()
     folder = options.out or Path("explained") / _stem(clip)
     with console.progress("Reading the clip") as progress, stop_on_interrupt(cancel, console, "frames"):
-        opened = video_clip.Clip(_found(clip, console), Path(clip).name)
+        opened = video_clip.Clip(_find(clip, console), Path(clip).name)
         explainer = load_explainer(options.model, options.device, progress, asked)
         made = runner.run(
             opened,
@@ -107,12 +107,12 @@ def video(
             progress=progress,
             cancel=cancel,
         )
-        names = [] if made.cancelled else _filmed(made, films, console)
+        names = [] if made.cancelled else _save_film(made, films, console)
     _report(console, made, names)
     return STOPPED if made.cancelled else 0
 
 
-def _found(typed: str, console: Console) -> Path:
+def _find(typed: str, console: Console) -> Path:
     """Return the file that an argument names, or the example of that name, which is said."""
     if (name := example.example_meant(typed)) is None:
         return Path(typed)
@@ -161,7 +161,7 @@ def _stem(clip: str) -> str:
     return file_stem(Path(clip).stem, otherwise="clip")
 
 
-def _filmed(made: Summary, films: list[str], console: Console) -> list[str]:
+def _save_film(made: Summary, films: list[str], console: Console) -> list[str]:
     names = []
     for kind in films:
         name = made.clip.with_suffix(f".{kind}").name

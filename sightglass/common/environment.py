@@ -43,7 +43,7 @@ def _from_text(parse: Callable[[str], Any]) -> BeforeValidator:
     return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
 
 
-def _truncated(text: str) -> int:
+def _truncate(text: str) -> int:
     """Truncate `2.7` to 2, as the decimal numbers of these variables always were; raises for what is not finite."""
     try:
         return int(float(text))
@@ -86,18 +86,18 @@ def _networks(text: str) -> tuple[str, ...]:
 def _matching(pattern: str, *, separator: str = "") -> BeforeValidator:
     """Take only what such a header may hold, or names of that kind: others would break every answer."""
 
-    def checked(text: str) -> str | tuple[str, ...]:
+    def check(text: str) -> str | tuple[str, ...]:
         names = tuple(map(str.strip, _split(text, separator) if separator else [text]))
         if not all(re.fullmatch(pattern, name) for name in names):
             raise ValueError("not what a header may hold")
         return names if separator else names[0]
 
-    return _from_text(checked)
+    return _from_text(check)
 
 
 Megabytes = Annotated[float, Field(ge=0, lt=1e9)]
 Positive = Annotated[float, Field(gt=0, lt=1e9)]
-Count = Annotated[int, _from_text(_truncated)]
+Count = Annotated[int, _from_text(_truncate)]
 Folder = Annotated[Path, _from_text(_folder)]
 FolderOrOff = Annotated[Path | None, _from_text(lambda text: None if text.strip().lower() == OFF else _folder(text))]
 Folders = Annotated[tuple[Path, ...], NoDecode, _from_text(lambda text: tuple(map(_folder, _split(text, os.pathsep))))]
@@ -283,15 +283,15 @@ def read() -> Settings:
     return found
 
 
-def malformed() -> dict[str, str]:
+def find_malformed() -> dict[str, str]:
     """Return a sentence for each field whose variable is malformed."""
     found = read().__dict__
     return {name: _sentence(name, os.environ[variable(name)]) for name in Settings.model_fields if name not in found}
 
 
 def check() -> None:
-    """Raise SettingProblem with all sentences of `malformed`: a server must not start with what fails later."""
-    if found := malformed():
+    """Raise SettingProblem with all sentences of `find_malformed`: a server must not start with what fails later."""
+    if found := find_malformed():
         raise SettingProblem(" ".join(found.values()))
 
 

@@ -71,14 +71,14 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
-def wanted() -> bool:
+def wants_json() -> bool:
     """Return whether logs are to be JSON."""
     return settings().log == "json"
 
 
 def install() -> None:
     """Write every log of this process to stderr as JSON, those of its libraries too, if that is wanted."""
-    if not wanted():
+    if not wants_json():
         return
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())

@@ -97,7 +97,7 @@ def making_example() -> Iterator[None]:
         yield
 
 
-def carried(work: Callable[P, R]) -> Callable[P, R]:
+def bind_person(work: Callable[P, R]) -> Callable[P, R]:
     """Return `work` for a thread or a pool, for the caller's person and request; it may run several times."""
     user, request = current(), logs.request_id()
 

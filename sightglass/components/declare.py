@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.browser import BROWSER, joined
-from sightglass.common.files.packing import packed
+from sightglass.browser import BROWSER, join
+from sightglass.common.files.packing import pack_data
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,21 +33,21 @@ def declare(
 
     def draw(*, data: Any = None, **more: Any) -> Any:
         # In a dict Streamlit would look for tables, and import pandas to do so.
-        data = packed(data) if isinstance(data, dict) else data
-        return _registered(name, path, html, tuple(styles))(data=data, **more)
+        data = pack_data(data) if isinstance(data, dict) else data
+        return _register(name, path, html, tuple(styles))(data=data, **more)
 
     return draw
 
 
 @cache
-def _registered(name: str, script: Path, html: str | None, styles: tuple[str, ...]) -> ComponentRenderer:
+def _register(name: str, script: Path, html: str | None, styles: tuple[str, ...]) -> ComponentRenderer:
     page, style = (script.with_suffix(f".{kind}") for kind in ("html", "css"))
     common = "\n".join((BROWSER / name).read_text("utf-8") for name in ("shared.css", *styles))
     return st.components.v2.component(
         f"sightglass_{name}",
         html=page.read_text("utf-8") if page.exists() else html,
         css=f"{common}\n{style.read_text('utf-8')}" if style.exists() else None,
-        js=joined(script),
+        js=join(script),
     )
 
 
@@ -56,7 +56,7 @@ def packed_by_content(head: Json, blobs: Sequence[bytes]) -> tuple[str, bytes]:
     digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
     for blob in blobs:
         digest.update(blob)
-    return digest.hexdigest(), packed(head | {"id": digest.hexdigest()}, blobs)
+    return digest.hexdigest(), pack_data(head | {"id": digest.hexdigest()}, blobs)
 
 
 def no_callback() -> None:

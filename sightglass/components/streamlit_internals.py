@@ -95,13 +95,13 @@ def media_id(data: bytes, mimetype: str, filename: str | None = None) -> str:
 
 def hand_over_loggers() -> None:
     """Give loggers that Streamlit makes from now on no handlers of their own where logs are JSON."""
-    if logs.wanted():
+    if logs.wants_json():
         _loggers.setup_formatter = logs.hand_over
 
 
 def shorten_absence() -> None:
     """On a 1 GB machine end sessions without a browser sooner; what an operator set wins."""
-    if small.chosen() and not _config.is_manually_set(AWAY_OPTION):
+    if small.choose() and not _config.is_manually_set(AWAY_OPTION):
         _config.set_option(AWAY_OPTION, AWAY_SECONDS)
 
 

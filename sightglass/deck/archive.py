@@ -60,12 +60,12 @@ def _info(file: str) -> zipfile.ZipInfo:
 
 
 def read(data: bytes) -> tuple[str, list[Scene]]:
-    """Return the title and the scenes of a deck's file; `opened` holds one scene at a time."""
-    title, slides = opened(data)
+    """Return the title and the scenes of a deck's file; `open_deck` holds one scene at a time."""
+    title, slides = open_deck(data)
     return title, list(slides)
 
 
-def opened(data: bytes) -> tuple[str, Iterator[Scene]]:
+def open_deck(data: bytes) -> tuple[str, Iterator[Scene]]:
     """Return the title of a deck's file, and its scenes one after another. Bytes from strangers are safe: nothing is
     written or run, names are looked up and never used as paths, and sizes are checked before anything is unpacked.
 
@@ -77,7 +77,7 @@ def opened(data: bytes) -> tuple[str, Iterator[Scene]]:
         if directory_bytes(io.BytesIO(data)) > MAX_DIRECTORY:
             raise ValueError("too many files")
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            title, files = _listed(archive)
+            title, files = _list(archive)
     return title, _scenes(data, files)
 
 
@@ -102,7 +102,7 @@ def _only_decks() -> Iterator[None]:
         raise Problem(NO_DECK) from error
 
 
-def _listed(archive: zipfile.ZipFile) -> tuple[str, list[zipfile.ZipInfo]]:
+def _list(archive: zipfile.ZipFile) -> tuple[str, list[zipfile.ZipInfo]]:
     """Return a deck's title and its slides' files in order; raise ValueError for anything unusual."""
     infos = archive.infolist()
     if len(infos) > MAX_SCENES + 1 or sum(info.file_size for info in infos) > MAX_BYTES:
@@ -135,4 +135,4 @@ def of(decks: Decks, deck: Deck) -> bytes:
 def put(decks: Decks, data: bytes) -> Deck:
     """Add a deck's file to the history's decks; raise Problem where it is none, or where there is no room: then none of
     it is added."""
-    return decks.create(*opened(data))
+    return decks.create(*open_deck(data))

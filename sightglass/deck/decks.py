@@ -70,7 +70,7 @@ class Decks:
         decks it is. The scenes are taken one at a time."""
         id, at = secrets.token_hex(8), now()
         values = (id, at, at, name(title), ready)
-        slides = [_prepared(_slide_of(scene), payload([scene]), thumbnails.of(scene)) for scene in scenes]
+        slides = [_prepare(_slide_of(scene), payload([scene]), thumbnails.of(scene)) for scene in scenes]
 
         def write(database: sqlite3.Connection, _: Sequence[Blob] = ()) -> None:
             (count,) = database.execute("SELECT count(*) FROM decks").fetchone()
@@ -118,7 +118,7 @@ class Decks:
         return removed.slide
 
     def _insert(self, deck: str, slide: Slide, data: bytes, small: bytes, place: int | None = None) -> None:
-        made = _prepared(slide, data, small)
+        made = _prepare(slide, data, small)
         self.get(deck)
 
         def write(database: sqlite3.Connection, _: Sequence[Blob]) -> None:
@@ -217,7 +217,7 @@ class _Prepared:
     """Its scene, and its small picture where it has one."""
 
 
-def _prepared(slide: Slide, data: bytes, small: bytes) -> _Prepared:
+def _prepare(slide: Slide, data: bytes, small: bytes) -> _Prepared:
     return _Prepared(slide, (Blob.of(data, "scene"), *([Blob.of(small, "jpg")] if small else [])))
 
 

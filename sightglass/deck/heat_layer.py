@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from sightglass.explain.rendering import color_tables, contours
-from sightglass.explain.rendering.render import faded, samples
+from sightglass.explain.rendering.render import fade, samples
 from sightglass.explain.rendering.style import Field, Style
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def heat_layer(given: SceneMap, view: SceneView, picture: NDArray[np.uint8]) -> 
     outside[seen[1] : seen[3], seen[0] : seen[2]] = False
     if outside.any():
         below = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-        out[outside] = np.dstack([faded(np.asarray(below, np.uint8), "dark"), np.full((height, width), 255, np.uint8)])[
+        out[outside] = np.dstack([fade(np.asarray(below, np.uint8), "dark"), np.full((height, width), 255, np.uint8)])[
             outside
         ]
     return out

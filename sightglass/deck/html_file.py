@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from sightglass.common.files.packing import packed
+from sightglass.common.files.packing import pack_data
 from sightglass.deck import layout, payload
 from sightglass.explain.rendering.colormaps import tables
 from sightglass.export import offline_page
@@ -54,4 +54,4 @@ def player_data(scenes: bytes, *, title: str = "", slide: int = 0, start: bool =
     digest = hashlib.blake2b(scenes, digest_size=12)
     digest.update(title.encode())
     head = {"id": digest.hexdigest(), "title": title, "slide": slide, "start": start, "colormaps": tables()}
-    return packed(head, [scenes])
+    return pack_data(head, [scenes])

@@ -60,9 +60,9 @@ def scene(
     pixels = image.thumbnail(PICTURE_SIDE)
     return Scene(
         kind,
-        shortened(title, MAX_TITLE),
-        shortened(sentence, MAX_SENTENCE),
-        shortened(notes, MAX_NOTES),
+        shorten(title, MAX_TITLE),
+        shorten(sentence, MAX_SENTENCE),
+        shorten(notes, MAX_NOTES),
         to_jpeg(pixels, QUALITY),
         (pixels.shape[1], pixels.shape[0]),
         tuple(panels),
@@ -72,7 +72,7 @@ def scene(
     )
 
 
-def shortened(text: str, most: int) -> str:
+def shorten(text: str, most: int) -> str:
     """Return a text of at most so many letters, cut at a word and ended with an ellipsis."""
     text = text.strip()
     if len(text) <= most:
@@ -83,7 +83,7 @@ def shortened(text: str, most: int) -> str:
 def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
     """Return what a model answered about a picture, with its maps; `name`: instead of the model's.
 
-    Of more maps than a panel has, the first, with that at `index` among them: `place` says where.
+    Of more maps than a panel has, the first, with that at `index` among them: `locate_map` says where.
 
     >>> from sightglass import Explainer
     >>> panel(Explainer()("bus.jpg", top_k=1)).maps[0].values.shape

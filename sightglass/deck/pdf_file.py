@@ -28,7 +28,7 @@ from sightglass.deck.layout import (
     Sight,
     Text,
 )
-from sightglass.explain.phrases import percent, shortened
+from sightglass.explain.phrases import percent, shorten
 from sightglass.export.proof.chart import ChartFrame, Pen, draw_chart, draw_line
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _bars(page: FPDF, _: Scene, item: Bars) -> None:
         number = percent(score)
         room = wide - page.get_string_width(number) - 3
         page.set_xy(left, top)
-        page.cell(wide, size * 1.3 * _MM, shortened(label, room, page.get_string_width))
+        page.cell(wide, size * 1.3 * _MM, shorten(label, room, page.get_string_width))
         page.set_xy(left, top)
         page.cell(wide, size * 1.3 * _MM, number, align="R")
         below, high = top + size * 1.35 * _MM, max(1.0, (0.9 * row - 1.4 * size) * _MM)
@@ -169,7 +169,7 @@ def _curves(page: FPDF, scene: Scene, item: Curves) -> None:
     for i, line in enumerate(drawn.lines):
         high = top + 4 + 9 * i
         draw_line(page, line.name, [(left, high), (left + 16, high)], _PEN)
-        page.text(left + 20, high + 1.6, shortened(line.title, place.width * _MM - 20, page.get_string_width))
+        page.text(left + 20, high + 1.6, shorten(line.title, place.width * _MM - 20, page.get_string_width))
 
 
 def _film(page: FPDF, scene: Scene, item: Film) -> None:

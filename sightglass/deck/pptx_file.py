@@ -43,7 +43,7 @@ from sightglass.deck.layout import (
     pages,
 )
 from sightglass.deck.layout import chart as describe_chart
-from sightglass.explain.phrases import percent, shortened
+from sightglass.explain.phrases import percent, shorten
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.export.proof.chart import dashes
 
@@ -88,7 +88,7 @@ def _colour(rgb: tuple[int, int, int]) -> Any:
     return RGBColor(*rgb)
 
 
-def _placed(place: PageRect) -> tuple[Any, Any, Any, Any]:
+def _convert_rect(place: PageRect) -> tuple[Any, Any, Any, Any]:
     return _length(place.left), _length(place.top), _length(place.width), _length(place.height)
 
 
@@ -104,9 +104,9 @@ def _slide(deck: Any, scene: Scene, page: Page) -> None:
 def _text(slide: Any, _: Scene, item: Text) -> None:
     if item.title:
         shape = slide.shapes.title
-        shape.left, shape.top, shape.width, shape.height = _placed(item.place)
+        shape.left, shape.top, shape.width, shape.height = _convert_rect(item.place)
     else:
-        shape = slide.shapes.add_textbox(*_placed(item.place))
+        shape = slide.shapes.add_textbox(*_convert_rect(item.place))
         shape.name = "Sentence" if item.soft else item.words
     _write_text(shape, item.words, item.size, SOFT if item.soft else INK, bold=item.bold)
 
@@ -125,17 +125,17 @@ def _write_text(shape: Any, words: str, size: float, colour: tuple[int, int, int
 def _sight(slide: Any, scene: Scene, item: Sight) -> None:
     """Lay out the picture, a layer for each map, and boxes; only the map that shows at first is visible."""
     assert scene.picture is not None
-    below = slide.shapes.add_picture(BytesIO(scene.picture), *_placed(item.place))
+    below = slide.shapes.add_picture(BytesIO(scene.picture), *_convert_rect(item.place))
     panel = scene.panels[item.panel] if item.panel < len(scene.panels) else None
-    _named(below, "Picture", f"The picture that {panel.name if panel else 'the slide'} shows")
+    _set_name(below, "Picture", f"The picture that {panel.name if panel else 'the slide'} shows")
     if panel is None:
         return
     pixels = np.asarray(Pillow.open(BytesIO(scene.picture)).convert("RGB"))
     for i, one in enumerate(panel.maps):
         png = to_png(heat_layer(one, scene.view, pixels))
-        layer = slide.shapes.add_picture(BytesIO(png), *_placed(item.place))
+        layer = slide.shapes.add_picture(BytesIO(png), *_convert_rect(item.place))
         sure = "" if one.score is None else f", {percent(one.score)}"
-        _named(layer, f"Heat map: {one.label}", f"Where {panel.name} looked for {one.label}{sure}")
+        _set_name(layer, f"Heat map: {one.label}", f"Where {panel.name} looked for {one.label}{sure}")
         if i != item.map:
             layer._element.nvPicPr.cNvPr.set("hidden", "1")
     shown = panel.maps[item.map].box if item.map is not None else None
@@ -144,7 +144,7 @@ def _sight(slide: Any, scene: Scene, item: Sight) -> None:
         _box(slide, item.place, box, f"{label} {percent(score)}", chosen=chosen)
 
 
-def _named(shape: Any, name: str, about: str) -> None:
+def _set_name(shape: Any, name: str, about: str) -> None:
     shape.name = name
     shape._element._nvXxPr.cNvPr.set("descr", about)
 
@@ -152,17 +152,17 @@ def _named(shape: Any, name: str, about: str) -> None:
 def _box(slide: Any, place: PageRect, box: tuple[float, float, float, float], words: str, *, chosen: bool) -> None:
     left, top = place.left + box[0] * place.width, place.top + box[1] * place.height
     size = PageRect(left, top, (box[2] - box[0]) * place.width, (box[3] - box[1]) * place.height)
-    frame = slide.shapes.add_shape(MSO_SHAPE.RECTANGLE, *_placed(size))
+    frame = slide.shapes.add_shape(MSO_SHAPE.RECTANGLE, *_convert_rect(size))
     frame.fill.background()
     frame.shadow.inherit = False
     frame.line.color.rgb, frame.line.width = _colour((255, 255, 255)), Pt(4.5 if chosen else 2)
-    _named(frame, f"Box: {words}", words)
+    _set_name(frame, f"Box: {words}", words)
     if chosen:
         high = SMALL * 1.4
         above = PageRect(
             left, top - high if top - high > place.top else top, min(len(words) * SMALL * 0.62 + 1.6, 60), high
         )
-        tag = slide.shapes.add_shape(MSO_SHAPE.RECTANGLE, *_placed(above))
+        tag = slide.shapes.add_shape(MSO_SHAPE.RECTANGLE, *_convert_rect(above))
         tag.fill.solid()
         tag.fill.fore_color.rgb = _colour((255, 255, 255))
         tag.line.fill.background()
@@ -175,10 +175,10 @@ def _bars(slide: Any, _: Scene, item: Bars) -> None:
     """Draw the answers as a native bar chart, the most sure one on top."""
     data = CategoryChartData()
     # Two boxes of one name are two bars.
-    data.categories = [shortened(label, _NAME, len) for label, _ in item.answers]
+    data.categories = [shorten(label, _NAME, len) for label, _ in item.answers]
     data.add_series("How sure", [score for _, score in item.answers])
-    frame = slide.shapes.add_chart(XL_CHART_TYPE.BAR_CLUSTERED, *_placed(item.place), data)
-    _named(frame, "Answers", "; ".join(f"{label} {percent(score)}" for label, score in item.answers))
+    frame = slide.shapes.add_chart(XL_CHART_TYPE.BAR_CLUSTERED, *_convert_rect(item.place), data)
+    _set_name(frame, "Answers", "; ".join(f"{label} {percent(score)}" for label, score in item.answers))
     chart = frame.chart
     chart.has_legend, chart.has_title = False, False
     _letters_of(chart.font, SMALL)
@@ -218,8 +218,8 @@ def _curves(slide: Any, scene: Scene, item: Curves) -> None:
         series = data.add_series(line.title)
         for share, score in zip(proof.shares, line.hidden, strict=True):
             series.add_data_point(share, score)
-    frame = slide.shapes.add_chart(XL_CHART_TYPE.XY_SCATTER_LINES_NO_MARKERS, *_placed(item.place), data)
-    _named(frame, "Proof", proof.sentence)
+    frame = slide.shapes.add_chart(XL_CHART_TYPE.XY_SCATTER_LINES_NO_MARKERS, *_convert_rect(item.place), data)
+    _set_name(frame, "Proof", proof.sentence)
     chart = frame.chart
     chart.has_title, chart.has_legend = False, True
     chart.legend.position, chart.legend.include_in_layout = XL_LEGEND_POSITION.TOP, False
@@ -253,7 +253,7 @@ def _film(slide: Any, scene: Scene, item: Film) -> None:
     poster = scene.picture or first_frame(scene.clip)
     movie = slide.shapes.add_movie(
         BytesIO(scene.clip),
-        *_placed(item.place),
+        *_convert_rect(item.place),
         poster_frame_image=None if poster is None else BytesIO(poster),
         mime_type="video/mp4",
     )

@@ -14,7 +14,7 @@ from sightglass.explain.comparison.models import Comparison, measure
 from sightglass.explain.comparison.same_target import same_target
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.methods import METHODS
-from sightglass.explain.picture.examples import bundled
+from sightglass.explain.picture.examples import load_bundled
 from sightglass.explain.whatif.shortcut_story import story_step
 from sightglass.models.demo.scenes import draw
 from sightglass.models.demo.showcase import scene as example
@@ -74,7 +74,7 @@ def _lies(steps: int) -> Iterator[Scene]:
         "Say what you will show: one photograph, one test, one model that cheats.\nEvery number on these slides was "
         "measured by this program on this machine. Nothing was typed in.",
     )
-    image = bundled(PICTURE)
+    image = load_bundled(PICTURE)
     found = Explainer(CLASSIFIERS["small"])(image, top_k=2)
     first, second = (heatmap.target.label for heatmap in found.heatmaps)
     half = found.statistics[0].half_heat_area
@@ -133,7 +133,7 @@ def _sizes(steps: int) -> Iterator[Scene]:
         "Three questions: do they say the same, do they look at the same place, and what does it cost?\nEvery number "
         "was measured on this machine.",
     )
-    bus = _compared(CLASSIFIERS, PICTURE)
+    bus = _compare(CLASSIFIERS, PICTURE)
     yield _of_models(bus, words.agree(_answers(bus)), "Press L to go from small to medium to large.")
     aligned = replace(bus, explanations=same_target(bus.explanations))
     pairs = [
@@ -144,7 +144,7 @@ def _sizes(steps: int) -> Iterator[Scene]:
     label = next(one.heatmaps[0].target.label for one in aligned.explanations if one.heatmaps)
     note = "Now all three are asked about one and the same answer, so that their maps can be compared."
     yield _of_models(aligned, words.compare_places(label, pairs), note)
-    other = _compared(CLASSIFIERS, "china")
+    other = _compare(CLASSIFIERS, "china")
     note = "Another photograph. A larger model is not always surer, and being surer is not being right."
     yield _of_models(other, words.agree(_answers(other)), note)
     yield _make_proof_slide(aligned, steps // 2)
@@ -158,9 +158,9 @@ def _sizes(steps: int) -> Iterator[Scene]:
     )
 
 
-def _compared(models: dict[str, str], picture: str, **options: Any) -> Comparison:
+def _compare(models: dict[str, str], picture: str, **options: Any) -> Comparison:
     """Return explanations of a bundled picture by several models, with the time that each takes."""
-    image = bundled(picture)
+    image = load_bundled(picture)
     each = tuple(Explainer(model)(image, **options) for model in models.values())
     return Comparison(each, tuple(models), tuple(measure(one.evidence) for one in each))
 
@@ -197,14 +197,14 @@ def _price(comparison: Comparison) -> Scene:
 
 
 def _detectors() -> Scene:
-    comparison = _compared(DETECTORS, SCENE, per="detection")
+    comparison = _compare(DETECTORS, SCENE, per="detection")
     truth = draw(example(SCENE)).objects
     models = []
     for name, one in zip(comparison.names, comparison.explanations, strict=True):
         true = _true(one, [(thing.label, thing.box) for thing in truth])
         models.append((name, true, len(one.predictions) - true))
     note = "A drawn scene, so what is in it is known. Press L for the next size, and 1 to 9 for the boxes."
-    return _of_models(comparison, words.found(len(truth), models), note)
+    return _of_models(comparison, words.count_found(len(truth), models), note)
 
 
 def _true(explanation: Explanation, things: list[tuple[str, Any]]) -> int:

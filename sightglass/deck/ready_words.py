@@ -89,7 +89,7 @@ def price(models: Sequence[tuple[str, float, float]], apart: bool) -> tuple[str,
     return "What larger costs", f"{grown} On this machine the {fastest} one is the fastest. A look took: {times}."
 
 
-def found(truth: int, models: Sequence[tuple[str, int, int]]) -> tuple[str, str]:
+def count_found(truth: int, models: Sequence[tuple[str, int, int]]) -> tuple[str, str]:
     """Title and sentence of several detectors on a drawn scene: (size, true boxes, false boxes) of `truth` things."""
     each = [f"{size} {true}{_false(false)}" for size, true, false in models]
     sentence = f"There are {truth} things in it. Found: {listing(each)}."

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, GetPydanticSchema, TypeAdapter
 from pydantic_core import core_schema
 
 from sightglass.common.errors import Problem
-from sightglass.common.files.packing import packed, unpacked
+from sightglass.common.files.packing import pack_data, unpack_data
 from sightglass.common.legible import legible
 from sightglass.explain.recipe import Label, Legible, Share
 from sightglass.explain.rendering.style import VIEWER_STYLE, Mode, Style
@@ -153,7 +153,7 @@ def payload(scenes: Sequence[Scene]) -> bytes:
     """
     blobs: dict[bytes, int] = {}
     plain = [_plain(scene, blobs) for scene in scenes]
-    return packed({"version": VERSION, "scenes": plain}, list(blobs))
+    return pack_data({"version": VERSION, "scenes": plain}, list(blobs))
 
 
 def _plain(scene: Scene, blobs: dict[bytes, int]) -> Json:
@@ -165,7 +165,7 @@ def _plain(scene: Scene, blobs: dict[bytes, int]) -> Json:
     for panel in scene.panels:
         maps = [
             {"label": one.label, "score": one.score, "box": one.box, "seen": one.seen}
-            | {"values": {"blob": index(_deflated(one.values)), "shape": list(one.values.shape)}}
+            | {"values": {"blob": index(_deflate(one.values)), "shape": list(one.values.shape)}}
             for one in panel.maps
         ]
         panels.append({"name": panel.name, "answers": panel.answers, "maps": maps, "boxes": panel.boxes})
@@ -184,7 +184,7 @@ def _plain(scene: Scene, blobs: dict[bytes, int]) -> Json:
     }
 
 
-def _deflated(values: NDArray[np.uint8]) -> bytes:
+def _deflate(values: NDArray[np.uint8]) -> bytes:
     steps = np.diff(values, axis=1, prepend=np.zeros((len(values), 1), np.uint8))
     return zlib.compress(np.ascontiguousarray(steps, np.uint8).tobytes(), 6)
 
@@ -195,7 +195,7 @@ def scenes(data: bytes) -> tuple[Scene, ...]:
     Raises Problem, one sentence, for anything that is damaged, too large or out of range.
     """
     try:
-        head, blobs = unpacked(data)
+        head, blobs = unpack_data(data)
         if head["version"] != VERSION or len(head["scenes"]) > MAX_SCENES:
             raise ValueError("another version, or too many")
         return tuple(_scene(plain, blobs) for plain in head["scenes"])
@@ -210,7 +210,7 @@ def _scene(plain: Json, blobs: Sequence[bytes]) -> Scene:
         raise ValueError("no JPEG, or no MP4")
     panels = []
     for panel in plain["panels"][: MAX_PANELS + 1]:
-        maps = [one | {"values": _inflated(one["values"], blobs)} for one in panel["maps"][: MAX_MAPS + 1]]
+        maps = [one | {"values": _inflate(one["values"], blobs)} for one in panel["maps"][: MAX_MAPS + 1]]
         panels.append(panel | {"maps": maps})
     scene: Scene = _READ_SCENE(plain | files | {"panels": panels})
     for at in (scene.view, scene.proof):
@@ -226,7 +226,7 @@ def _curves(proof: SceneProof) -> list[Scores]:
     return [proof.hide, proof.keep, proof.control_hide, proof.control_keep, *every]
 
 
-def _inflated(plain: Json, blobs: Sequence[bytes]) -> NDArray[np.uint8]:
+def _inflate(plain: Json, blobs: Sequence[bytes]) -> NDArray[np.uint8]:
     height, width = map(_READ_INDEX, plain["shape"])
     if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
         raise ValueError("no map's size")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
 from sightglass.deck import making
-from sightglass.deck.making import shortened
+from sightglass.deck.making import shorten
 from sightglass.deck.scene import MAX_PANELS, MAX_TITLE, SceneView
 from sightglass.explain.findings.diagnosis import describe_map, diagnose, headline
 from sightglass.explain.methods import describe_setup
@@ -73,7 +73,7 @@ def of_models(comparison: Comparison, names: Sequence[str], look: Mapping[str, A
     proved = next(((i, one.proofs[0]) for i, one in enumerate(shown) if 0 in one.proofs), None)
     return making.scene(
         shown[0].image,
-        [making.panel(one, name=_named(name, one)) for name, one in zip(names, shown, strict=False)],
+        [making.panel(one, name=_name_answer(name, one)) for name, one in zip(names, shown, strict=False)],
         title=f"{verdict[:1].upper()}{verdict[1:]}",
         sentence=comparison.mixed or comparison.overlaps,
         notes="\n".join(_describe_map(one, 0) for one in shown),
@@ -84,7 +84,7 @@ def of_models(comparison: Comparison, names: Sequence[str], look: Mapping[str, A
     )
 
 
-def _named(name: str, explanation: Result) -> str:
+def _name_answer(name: str, explanation: Result) -> str:
     return (
         explanation.model.name
         if explanation.model.name.lower() == name.lower()
@@ -97,12 +97,12 @@ def of_pair(found: Similarity, verdict: str) -> Scene:
 
     The maps are drawn into the picture: they are signed, and a scene's own maps are not.
     """
-    names = " and ".join(shortened(side.image.name, 28) for side in found.sides)
+    names = " and ".join(shorten(side.image.name, 28) for side in found.sides)
     where = " ".join(places(found))
     return making.scene(
         Picture(beside(found), names),
         (),
-        title=shortened(f"{names}: {found.score:.2f}, {verdict}", MAX_TITLE),
+        title=shorten(f"{names}: {found.score:.2f}, {verdict}", MAX_TITLE),
         sentence="Blue makes them similar, red makes them differ." if found.state == "ok" else where,
         notes=plain(f"{where} Compared by {describe_setup(found.model.name, found.method, found.layers)}."),
     )
@@ -159,7 +159,7 @@ def of_clip(path: Path, *, title: str, sentence: str, notes: str = "") -> Scene:
 
 def verdict(explanation: Result, index: int = 0) -> str:
     """Return what the model answered, in a sentence without what the map's colours mean."""
-    return shortened(headline(explanation, _HOT, index).split(f" {_HOT}")[0], MAX_TITLE)
+    return shorten(headline(explanation, _HOT, index).split(f" {_HOT}")[0], MAX_TITLE)
 
 
 def notes(explanation: Explanation, index: int) -> str:

@@ -22,7 +22,7 @@ from sightglass.explain.evidence.layers import find
 from sightglass.explain.explanation import explain
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Wanted
-from sightglass.explain.phrases import shortened
+from sightglass.explain.phrases import shorten
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.export import caption, scaled
@@ -74,7 +74,7 @@ def sweep(
 
 def by_layer(explanation: Explanation, index: int = 0, layers: Sequence[str] = ()) -> tuple[Heatmap, ...]:
     """Return one map per layer, in the order given, from a single pass."""
-    heatmap = caption.checked(explanation, index)
+    heatmap = caption.check(explanation, index)
     evidence, method = explanation.evidence, METHODS[heatmap.method]
     resident, adapter = evidence.resident, evidence.resident.adapter
     if method.family not in ("gradient", "eigen"):
@@ -125,7 +125,7 @@ def _frame(explanation: Explanation, index: int, heatmap: Heatmap, place: int, m
     if heatmap.state != "ok":
         words += f": {caption.STATES[heatmap.state]}"
     font = ImageFont.truetype(str(packaged.font()), 15)
-    words = shortened(words, page.width - 16, lambda text: pen.textlength(text, font))
+    words = shorten(words, page.width - 16, lambda text: pen.textlength(text, font))
     pen.text((8, high + 9), words, fill=(234, 234, 234), font=font)
     pen.rectangle((0, high + _STRIP - 5, round(page.width * (place + 1) / many), high + _STRIP), fill=(34, 160, 172))
     return np.asarray(page)

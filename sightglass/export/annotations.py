@@ -79,7 +79,7 @@ def unit_of(size: tuple[int, int]) -> float:
     return max(size) / 500
 
 
-def lined(text: str) -> tuple[str, ...]:
+def wrap_lines(text: str) -> tuple[str, ...]:
     """Wrap a text into lines of at most 28 letters; a longer word has a line of its own."""
     lines: list[str] = []
     for word in text[:_MOST_LETTERS].split():
@@ -93,16 +93,16 @@ def lined(text: str) -> tuple[str, ...]:
 def drawing_of(mark: Mark, unit: float, size: tuple[int, int]) -> MarkParts:
     """Lay out the parts of a mark on a picture of this width and height."""
     tall, gap = _TEXT * _LEADING * unit, _GAP * unit
-    down = (len(lined(mark.text)) - 0.5) * tall
+    down = (len(wrap_lines(mark.text)) - 0.5) * tall
     first = mark.points[0]
     if mark.kind == "text":
-        return MarkParts(words=_placed(mark.text, first, "start", unit, size))
+        return MarkParts(words=_place_text(mark.text, first, "start", unit, size))
     second = mark.points[1]
     length = math.dist(first, second)
     if mark.kind == "circle":
         above = first[1] - length - gap - down
         y = above if above >= _TEXT * unit / 2 else first[1] + length + gap + tall / 2
-        return MarkParts(circle=(first, length), words=_placed(mark.text, (first[0], y), "middle", unit, size))
+        return MarkParts(circle=(first, length), words=_place_text(mark.text, (first[0], y), "middle", unit, size))
     length = length or 1.0
     long = min(_HEAD * unit, length * 0.6)
     half = long / _HEAD * _HALF
@@ -111,12 +111,12 @@ def drawing_of(mark: Mark, unit: float, size: tuple[int, int]) -> MarkParts:
     head = (second, (base[0] - dy * half, base[1] + dx * half), (base[0] + dy * half, base[1] - dx * half))
     room = (size[0] - first[0] if dx < 0 else first[0]) - gap
     # Above or below the tail where there is no room beside it.
-    if abs(dx) < 0.5 or room < _wide(lined(mark.text), unit):
+    if abs(dx) < 0.5 or room < _wide(wrap_lines(mark.text), unit):
         at = (first[0], first[1] - gap - down if dy > 0 else first[1] + gap + tall / 2)
-        words = _placed(mark.text, at, "middle", unit, size)
+        words = _place_text(mark.text, at, "middle", unit, size)
     else:
         at = (first[0] - math.copysign(gap, dx), first[1] - (down - tall / 2) / 2)
-        words = _placed(mark.text, at, "start" if dx < 0 else "end", unit, size)
+        words = _place_text(mark.text, at, "start" if dx < 0 else "end", unit, size)
     return MarkParts(line=(first, base), head=head, words=words)
 
 
@@ -124,19 +124,19 @@ def _wide(lines: Sequence[str], unit: float) -> float:
     return max(map(len, lines), default=0) * _ACROSS * _TEXT * unit
 
 
-def _placed(text: str, at: Point, anchor: Anchor, unit: float, size: tuple[int, int]) -> Words | None:
+def _place_text(text: str, at: Point, anchor: Anchor, unit: float, size: tuple[int, int]) -> Words | None:
     """Place text, moved so that it does not leave the picture."""
-    lines, letter = lined(text), _TEXT * unit
+    lines, letter = wrap_lines(text), _TEXT * unit
     if not lines:
         return None
     across = min(size[0], _wide(lines, unit))
     before = {"start": 0.0, "middle": across / 2, "end": across}[anchor]
     down = (len(lines) - 1) * _LEADING * letter
-    x = _clamped(at[0], before, size[0] - across + before)
-    return Words((x, _clamped(at[1], letter / 2, size[1] - letter / 2 - down)), anchor, lines, letter)
+    x = _clamp(at[0], before, size[0] - across + before)
+    return Words((x, _clamp(at[1], letter / 2, size[1] - letter / 2 - down)), anchor, lines, letter)
 
 
-def _clamped(value: float, low: float, high: float) -> float:
+def _clamp(value: float, low: float, high: float) -> float:
     return max(low, min(max(low, high), value))
 
 

@@ -28,7 +28,7 @@ STATES = {
 """Why a map shows nothing, as the second half of a sentence."""
 
 
-def checked(explanation: Result, index: int) -> Heatmap:
+def check(explanation: Result, index: int) -> Heatmap:
     """Return the heatmap at `index`; raise a Problem where there is none."""
     many = len(explanation.heatmaps)
     if not many:

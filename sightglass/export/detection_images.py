@@ -29,14 +29,14 @@ def every_map(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool =
     if explanation.heatmaps:
         hottest = np.maximum.reduce([heatmap.content for heatmap in explanation.heatmaps])
         pixels = _under(explanation, hottest, style)
-    return _boxed(pixels, explanation.predictions if boxes else ())
+    return _draw_boxes(pixels, explanation.predictions if boxes else ())
 
 
 def one_map(explanation: Result, index: int, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> NDArray[np.uint8]:
     """Draw one map over the picture, with its `boxes`."""
     pixels = _under(explanation, explanation.heatmaps[index].content, style)
     own = explanation.own(index) if boxes else ()
-    return _boxed(pixels, own, chosen=0 if len(own) == 1 else None)
+    return _draw_boxes(pixels, own, chosen=0 if len(own) == 1 else None)
 
 
 def tagger(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> Callable[[bytes, int], bytes]:
@@ -58,7 +58,7 @@ def files(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = Tru
     stem = file_stem(explanation.image.name.rsplit(".", 1)[0])
     tagged, found = tagger(explanation, style, boxes=boxes), tagger(explanation, style)
     yield f"{stem}_original.jpg", to_jpeg(explanation.image.pixels)
-    yield f"{stem}_detection.jpg", found(to_jpeg(_boxed(explanation.image.pixels, explanation.predictions)), 0)
+    yield f"{stem}_detection.jpg", found(to_jpeg(_draw_boxes(explanation.image.pixels, explanation.predictions)), 0)
     yield f"{stem}_gradcam.jpg", tagged(to_jpeg(every_map(explanation, style, boxes=boxes)), 0)
     for i, heatmap in enumerate(explanation.heatmaps):
         name = f"{stem}_{i + 1:02}_{file_stem(heatmap.target.label)}.jpg"
@@ -70,6 +70,6 @@ def _under(explanation: Result, values: NDArray[np.float32], style: Style) -> ND
     return paint(explanation.image.pixels, Field(values, geometry.extent, geometry.seen), style)
 
 
-def _boxed(pixels: NDArray[np.uint8], found: Sequence[Prediction], chosen: int | None = None) -> NDArray[np.uint8]:
+def _draw_boxes(pixels: NDArray[np.uint8], found: Sequence[Prediction], chosen: int | None = None) -> NDArray[np.uint8]:
     items = [(p.box, plain_text(f"{p.label} {percent(p.score)}")) for p in found if p.box]
     return draw_boxes(pixels, items, chosen=chosen) if items else pixels

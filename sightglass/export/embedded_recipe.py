@@ -96,7 +96,7 @@ def line(recipe: Recipe, view: Look | None = None) -> str:
 def write(data: bytes, recipe: Recipe, view: Look | None = None, *, picture: bytes = b"") -> bytes:
     """Return the bytes of a PNG, JPG, SVG or PDF with the recipe embedded, its pixels unchanged.
 
-    `picture`: the file of the original picture from `carried`, for PNG and JPG. A recipe too long for EXIF (64 kB) is
+    `picture`: the file of the original picture from `encode`, for PNG and JPG. A recipe too long for EXIF (64 kB) is
     left out of a JPG. Raises ImageProblem for another kind of file.
 
         data = write(to_png(result.overlay()), result.recipe)
@@ -123,16 +123,16 @@ def write(data: bytes, recipe: Recipe, view: Look | None = None, *, picture: byt
 def tagger(explanation: Result, **settings: bool | float | str) -> Callable[[bytes, int], bytes]:
     """Return `write` for several files of one explanation: it takes a file's bytes and the index of its map, and
     embeds the picture, which is encoded once."""
-    recipe, picture = explanation.recipe, carried(explanation.image)
+    recipe, picture = explanation.recipe, encode(explanation.image)
 
-    def tagged(data: bytes, index: int) -> bytes:
+    def tag(data: bytes, index: int) -> bytes:
         if explanation.heatmaps:
             view = view_of(explanation, index, **settings)
         else:
             view = Look(screen="detect" if explanation.model.task == "detect" else "explore")
         return write(data, recipe, view, picture=picture)
 
-    return tagged
+    return tag
 
 
 def read(data: bytes) -> Recipe | None:
@@ -175,7 +175,7 @@ def _of_json(data: bytes) -> Contents | None:
     return Contents(recipe=recipe, view=Look(screen="explore" if recipe.per == "class" else "detect"))
 
 
-def carried(image: Image) -> bytes:
+def encode(image: Image) -> bytes:
     """Return a file of exactly these pixels to embed: the original JPEG, else a lossless one; empty if too large."""
     if image.jpeg:
         return image.jpeg if len(image.jpeg) <= MAX_PICTURE else b""

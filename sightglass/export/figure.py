@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sightglass.common.errors import Problem
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import shortened
+from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import PNG_LEVEL
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.colormaps import lut
@@ -68,7 +68,7 @@ def figure(
 
     `alpha`, 0..1: opacity of the map in the overlay, the same everywhere. `look`: settings of the viewer instead, by
     name: its colormap, its opacity, even or not, and whether it shows boxes; the file opens again with all of them. PNG
-    and JPG carry the picture too (`embedded_recipe.carried`). Raises a Problem where there is no such map, format or
+    and JPG carry the picture too (`embedded_recipe.encode`). Raises a Problem where there is no such map, format or
     colormap.
 
         result = Explainer("efficientnet-lite0")("bus.jpg")
@@ -76,7 +76,7 @@ def figure(
     """
     if format not in get_args(Format):
         raise Problem(f"There is no figure as {format}: use one of {', '.join(get_args(Format))}.")
-    heatmap = caption.checked(explanation, index)
+    heatmap = caption.check(explanation, index)
     settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": colormap, "alpha": alpha, "even": True}
     settings |= look or {}
     colormap, alpha = str(settings["colormap"]), float(settings["alpha"])
@@ -90,10 +90,10 @@ def figure(
     with LOCK, warnings.catch_warnings():
         # A letter that the font does not have is drawn as an empty box.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        shown = [scaled.reduced(pixels, MAX_SIDE) for pixels in pictures]
-        data = _saved(explanation, index, shown, colormap, format, boxes=bool(settings.get("boxes", True)))
+        shown = [scaled.reduce(pixels, MAX_SIDE) for pixels in pictures]
+        data = _save(explanation, index, shown, colormap, format, boxes=bool(settings.get("boxes", True)))
     view = embedded_recipe.view_of(explanation, index, **settings)
-    picture = embedded_recipe.carried(explanation.image) if format in ("png", "jpg") else b""
+    picture = embedded_recipe.encode(explanation.image) if format in ("png", "jpg") else b""
     return embedded_recipe.write(data, explanation.recipe, view, picture=picture)
 
 
@@ -101,7 +101,7 @@ def _field(heatmap: Heatmap) -> Field:
     return Field(heatmap.content, heatmap.geometry.extent, heatmap.geometry.seen)
 
 
-def _saved(
+def _save(
     explanation: Result, index: int, pictures: list[Pixels], colormap: str, format: Format, *, boxes: bool
 ) -> bytes:
     import matplotlib
@@ -227,4 +227,4 @@ def _answers(made: Figure, explanation: Result, left: float, top: float, wide: f
 
 def _cut(text: str, inches: float, after: str = "") -> str:
     """Shorten a text with an ellipsis to fit this width, together with what comes `after` it."""
-    return shortened(text, int(inches * 13.5) - len(after), len) + after
+    return shorten(text, int(inches * 13.5) - len(after), len) + after

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from sightglass.browser import joined
+from sightglass.browser import join
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def fill(
     makes of its own data.
     """
     css = "\n".join(path.read_text("utf-8") for path in _paths(style))
-    js = joined(*_paths(script))
+    js = join(*_paths(script))
     allowed = f"; script-src '{_hash(js)}'" if js else ""
     policy = (
         f"default-src 'none'; img-src data:{'; media-src blob:' if clips else ''}; style-src '{_hash(css)}'{allowed}"

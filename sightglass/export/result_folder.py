@@ -52,13 +52,13 @@ def save(explanation: Result, folder: Path) -> None:
     files = [*with_summary(of_picture(explanation, style, bare=True), summary(explanation, style))]
     written: list[Path] = []
 
-    def tracked() -> Iterator[File]:
+    def track() -> Iterator[File]:
         for file in files:
             yield file
             written.append(folder / file[0])
 
     try:
-        write(folder, tracked())
+        write(folder, track())
     except OSError:
         for path in written:
             path.unlink(missing_ok=True)
@@ -77,7 +77,7 @@ def write(folder: Path, files: Iterable[File]) -> list[str]:
     before: list[str] | None = None
     for name, data in files:
         if name == SUMMARY:
-            before = _listed(folder)
+            before = _list(folder)
         to = folder / name
         to.parent.mkdir(parents=True, exist_ok=True)
         write_file(to, data)
@@ -88,7 +88,7 @@ def write(folder: Path, files: Iterable[File]) -> list[str]:
     return names
 
 
-def _listed(folder: Path) -> list[str]:
+def _list(folder: Path) -> list[str]:
     """Return the files that a folder's summary lists."""
     try:
         named = json.loads((folder / SUMMARY).read_text("utf-8"))["files"]

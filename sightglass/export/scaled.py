@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from sightglass.models.geometry import Geometry
 
 
-def fitted(width: int, height: int, longest: int) -> tuple[int, int]:
+def fit(width: int, height: int, longest: int) -> tuple[int, int]:
     """Return (width, height) with the same proportions, neither above `longest` and never enlarged."""
     scale = min(1.0, longest / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def reduced(pixels: Pixels, longest: int) -> Pixels:
+def reduce(pixels: Pixels, longest: int) -> Pixels:
     """Return the picture, uint8 (H, W, 3), with no side above `longest`."""
-    size = fitted(pixels.shape[1], pixels.shape[0], longest)
+    size = fit(pixels.shape[1], pixels.shape[0], longest)
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def field(heatmap: Heatmap, size: tuple[int, int]) -> Field:
     """Return a map placed over the picture scaled to `size` (width, height)."""
-    return placed(heatmap.content, heatmap.geometry, size)
+    return place_field(heatmap.content, heatmap.geometry, size)
 
 
-def placed(content: NDArray[np.float32], geometry: Geometry, size: tuple[int, int]) -> Field:
+def place_field(content: NDArray[np.float32], geometry: Geometry, size: tuple[int, int]) -> Field:
     """Return values (h, w) of what the model saw of a picture, placed over it scaled to `size` (width, height)."""
     width, height = size
     across, down = width / geometry.original[1], height / geometry.original[0]
@@ -48,5 +48,5 @@ def placed(content: NDArray[np.float32], geometry: Geometry, size: tuple[int, in
 
 def overlay(heatmap: Heatmap, image: Image, longest: int, style: Style) -> Pixels:
     """Return the scaled picture under a map, as the viewer draws it."""
-    small = reduced(image.pixels, longest)
+    small = reduce(image.pixels, longest)
     return paint(small, field(heatmap, (small.shape[1], small.shape[0])), style)

@@ -43,7 +43,7 @@ def draw_pair(found: Similarity, unseen: Unseen = "light") -> list[NDArray[np.ui
     `unseen`: towards which page a part fades that the model did not see.
     """
     if found.subject == "persons":
-        return [outlined(side) for side in found.sides]
+        return [outline(side) for side in found.sides]
     return [overlay(side, unseen=unseen) for side in found.sides]
 
 
@@ -53,7 +53,7 @@ def beside(found: Similarity) -> NDArray[np.uint8]:
     return contact_sheet.grid(draw_pair(found), names, columns=2, height=720, names=True)
 
 
-def outlined(side: ComparedImage) -> NDArray[np.uint8]:
+def outline(side: ComparedImage) -> NDArray[np.uint8]:
     """Surround what makes the two similar with blue lines, what makes them differ with dotted red ones.
 
     The picture keeps its colours. Returns uint8 (H, W, 3), at least `OUTLINED` pixels high, as the lines need room.

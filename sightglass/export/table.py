@@ -91,7 +91,7 @@ def _flat(statistics: Statistics) -> Json:
     return flat
 
 
-def listed(statistics: Statistics) -> list[tuple[str, str, str]]:
+def list_numbers(statistics: Statistics) -> list[tuple[str, str, str]]:
     """Return (name, value, meaning) of every number of a map, without histogram and regions."""
     numbers = {name: value for name, value in asdict(statistics).items() if name not in ("histogram", "regions")}
     return [(name.replace("_", " "), format_value(name, value), MEANING[name]) for name, value in numbers.items()]

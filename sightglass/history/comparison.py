@@ -31,7 +31,7 @@ def compare(one: Record, other: Record, maps: Sequence[SavedMap], other_maps: Se
     """Compare the selected maps of two records, given all maps of each; raise Problem for a pair of pictures."""
     if one.pair or other.pair:
         raise Problem("A comparison of two pictures cannot be compared with another record: open each by itself.")
-    first, second = _selected(one, maps), _selected(other, other_maps)
+    first, second = _select(one, maps), _select(other, other_maps)
     same = one.picture_sha256 == other.picture_sha256
     numbers = (one.statistics, other.statistics)
     words = [sentence for sentence in (_answers(one, other), *_places((one, first), (other, second))) if sentence]
@@ -67,7 +67,7 @@ def grid(found: SavedMap, seen: Box) -> NDArray[np.float32]:
     return statistics.coarse(values[top:bottom, left:right])
 
 
-def _selected(record: Record, maps: Sequence[SavedMap]) -> SavedMap | None:
+def _select(record: Record, maps: Sequence[SavedMap]) -> SavedMap | None:
     return maps[record.index] if record.index < len(maps) and maps[record.index].state == "ok" else None
 
 

@@ -96,7 +96,7 @@ def picture(image: Image) -> Blob:
     return Blob.of(*to_lossless(image.pixels))
 
 
-def opened(file: str, data: bytes, name: str) -> Image:
+def decode_picture(file: str, data: bytes, name: str) -> Image:
     """Return the picture of a file that `picture` made; `file` is the file's name."""
     if file.endswith(".maps"):
         arrays = array_codec.unpack(data)
@@ -171,13 +171,13 @@ def _thumbnail(explanation: Explanation, index: int, style: Style) -> bytes:
         by = (full.original[0] / height, full.original[1] / width)
         small = replace(full, original=(height, width), scale=(full.scale[0] * by[0], full.scale[1] * by[1]))
         values = np.clip(small.to_original(heatmap.at_input), 0, 1)
-        pixels = greyed(pixels, small.seen)
+        pixels = grey_out(pixels, small.seen)
         look: Json = {"colormap": style.colormap, "alpha": style.alpha, "weighted": True}
         pixels = render.overlay(pixels, values, **look, seen=small.seen, unseen="keep")
     return to_jpeg(pixels, 80)
 
 
-def greyed(pixels: NDArray[np.uint8], seen: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+def grey_out(pixels: NDArray[np.uint8], seen: tuple[int, int, int, int]) -> NDArray[np.uint8]:
     """Fade what the model did not see to a grey that differs from light pages and from dark ones."""
     left, top, right, bottom = seen
     grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)

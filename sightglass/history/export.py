@@ -77,12 +77,12 @@ def files(
         )
         yield (
             "overlay.png",
-            embedded_recipe.write(to_png(drawn), record.recipe, record.view, picture=embedded_recipe.carried(picture)),
+            embedded_recipe.write(to_png(drawn), record.recipe, record.view, picture=embedded_recipe.encode(picture)),
         )
         if record.marks:
-            yield "marked.png", marked(record, picture, chosen, record.index)
+            yield "marked.png", mark(record, picture, chosen, record.index)
         yield from proof_files(record, maps, proofs)
-    yield "record.json", to_json(described(record, maps)).encode()
+    yield "record.json", to_json(describe(record, maps)).encode()
 
 
 def pair_files(record: Record, found: Similarity) -> Iterator[tuple[str, bytes]]:
@@ -98,25 +98,25 @@ def pair_files(record: Record, found: Similarity) -> Iterator[tuple[str, bytes]]
             {"rank": i, "picture": name, "score": score} for i, (name, score) in enumerate(record.pair.ranking, 1)
         ]
         yield "ranking.csv", table.csv(listed).encode()
-    yield "record.json", to_json(described(record)).encode()
+    yield "record.json", to_json(describe(record)).encode()
 
 
-def marked(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
+def mark(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
     """Return the picture under a map and the record's marks, at full size, as a PNG with the recipe."""
-    data = to_png(draw(looked(image, item, record.view.settings), record.marks))
+    data = to_png(draw(look(image, item, record.view.settings), record.marks))
     if record.recipe is None:
         return data
     how = record.view.model_copy(update={"index": index, "label": item.label[:200]})
-    return embedded_recipe.write(data, record.recipe, how, picture=embedded_recipe.carried(image))
+    return embedded_recipe.write(data, record.recipe, how, picture=embedded_recipe.encode(image))
 
 
-def looked(image: Image, item: SavedMap, settings: Mapping[str, Any], *, dark: bool = False) -> NDArray[np.uint8]:
+def look(image: Image, item: SavedMap, settings: Mapping[str, Any], *, dark: bool = False) -> NDArray[np.uint8]:
     """Return the picture under the map with the viewer's settings, uint8 (H, W, 3), at full size."""
     field = Field(item.values, item.extent, item.seen, cells=item.cells)
     return render.paint(image.pixels, field, Style.of(settings), unseen="dark" if dark else "light")
 
 
-def described(record: Record, maps: Iterable[SavedMap] = ()) -> Json:
+def describe(record: Record, maps: Iterable[SavedMap] = ()) -> Json:
     """Return a record as plain values, ready for `sightglass.common.files.to_json`."""
     found: Json = {"id": record.id} | vars(record)
     found["created"] = record.created.isoformat()

@@ -215,7 +215,7 @@ class History:
             return SearchResult((), 0)
         with self._store.reading() as database:
             filters = {"model": model, "method": method, "label": label, "tag": tag}
-            condition, values = search.where(text, filters, indexed=schema.searchable(database))
+            condition, values = search.where(text, filters, indexed=schema.make_searchable(database))
             every = ", count(*) OVER ()" if text else ""
             hits = database.execute(
                 f"SELECT n{every} FROM records WHERE {condition} ORDER BY {by} LIMIT ? OFFSET ?",
@@ -321,15 +321,15 @@ class History:
 
     def picture(self, record: Record) -> Image:
         """Return the picture, of a pair the query, pixel for pixel; raise Problem if its file is damaged or gone."""
-        return encoding.opened(*self._file(record, "picture"), record.picture_name)
+        return encoding.decode_picture(*self._file(record, "picture"), record.picture_name)
 
     def similarity(self, record: Record) -> Similarity:
         """Return the comparison of a pair as it was saved, bit for bit; raise Problem if a file is damaged or gone, or
         if the record is of one picture."""
         if (pair := record.pair) is None:
             raise Problem("This record is of one picture: there is nothing that it was compared with.")
-        other = encoding.opened(pair.file, self._store.file(pair.file), pair.name)
-        return pairs.restored(record, (self.picture(record), other), self._maps(record))
+        other = encoding.decode_picture(pair.file, self._store.file(pair.file), pair.name)
+        return pairs.restore(record, (self.picture(record), other), self._maps(record))
 
     def heatmaps(self, record: Record) -> tuple[SavedMap, ...]:
         """Return all maps of a record, bit for bit, in order; raise Problem if one is damaged or gone."""

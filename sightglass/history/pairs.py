@@ -110,7 +110,7 @@ def _thumbnail(found: Similarity) -> bytes:
     """Return both pictures under their maps side by side, at one height, as a JPEG."""
     pictures = similarity_files.draw_pair(found, unseen="keep")
     if found.subject != "persons":
-        pictures = [encoding.greyed(one, side.seen) for one, side in zip(pictures, found.sides, strict=True)]
+        pictures = [encoding.grey_out(one, side.seen) for one, side in zip(pictures, found.sides, strict=True)]
     drawn = [Pillow.fromarray(pixels) for pixels in pictures]
     aspects = [one.width / one.height for one in drawn]
     height = max(1, round((encoding.SIDE - GAP) / sum(aspects)))
@@ -123,7 +123,7 @@ def _thumbnail(found: Similarity) -> bytes:
     return to_jpeg(np.asarray(canvas), 80)
 
 
-def restored(record: Record, images: tuple[Image, Image], maps: Sequence[tuple[str, int, bytes]]) -> Similarity:
+def restore(record: Record, images: tuple[Image, Image], maps: Sequence[tuple[str, int, bytes]]) -> Similarity:
     """Return the comparison that `encode` was given; `maps`: each one's description, its checksum and its file.
 
     Raises Problem where a map is damaged.

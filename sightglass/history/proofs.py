@@ -95,7 +95,7 @@ def files(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof])
         recipe = record.recipe.model_copy(update={"prove": proof_files.settings(index, proof)})
         view = record.view.model_copy(update={"index": index, "label": item.label[:200]})
         yield f"{begin}{proof_files.CURVES}", embedded_recipe.write(proof_figure.figure(proof), recipe, view)
-        about = proof_files.described(
+        about = proof_files.describe(
             proof, record.picture_name, record.task, item.method, item.layers, item.statistics, recipe
         )
         yield f"{begin}{proof_files.PROOF}", to_json(about).encode()

@@ -301,7 +301,7 @@ def checked_marks(marks: Sequence[Mark]) -> tuple[Mark, ...]:
     return tuple(marks)
 
 
-def merged(there: Sequence[Mark], since: Sequence[Mark], now: Sequence[Mark]) -> tuple[Mark, ...]:
+def merge(there: Sequence[Mark], since: Sequence[Mark], now: Sequence[Mark]) -> tuple[Mark, ...]:
     """Return `there` without the marks removed between `since` and `now`, and with those added."""
     if tuple(there) == tuple(since):
         return tuple(now)

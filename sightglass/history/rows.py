@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
 from sightglass.explain.findings.finding import most_serious_first
-from sightglass.explain.findings.proved import heard
+from sightglass.explain.findings.proved import add_proof
 from sightglass.explain.rendering.marks import Mark
 from sightglass.export.embedded_recipe import Look
 from sightglass.history import array_codec, schema, search
@@ -25,7 +25,7 @@ from sightglass.history.records import (
     SavedMap,
     SavedProof,
     checked_marks,
-    merged,
+    merge,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _reader(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def encoded(values: RecordBody | MapInfo) -> tuple[str, int]:
+def encode(values: RecordBody | MapInfo) -> tuple[str, int]:
     """Return the JSON of a body or a map's description, every number exact, and its checksum."""
     plain = asdict(values)
     if isinstance(values, RecordBody):
@@ -66,7 +66,7 @@ def encoded(values: RecordBody | MapInfo) -> tuple[str, int]:
 
 
 def read(kind: type[T], text: str, crc: int) -> T:
-    """Decode what `encoded` returned; raise ValueError if it is damaged."""
+    """Decode what `encode` returned; raise ValueError if it is damaged."""
     if not isinstance(text, str) or zlib.crc32(text.encode("utf-8", "surrogatepass")) != crc:
         raise ValueError("the checksum does not match")
     found: T = _reader(kind).validate_python(json.loads(text))  # type: ignore[arg-type]  # a type is hashable
@@ -88,9 +88,9 @@ def insert(
     n = database.execute(
         f"INSERT INTO records ({names}) VALUES ({', '.join('?' * len(columns))})", tuple(columns.values())
     ).lastrowid
-    database.execute("INSERT INTO bodies VALUES (?, ?, ?)", (n, *encoded(made.body)))
+    database.execute("INSERT INTO bodies VALUES (?, ?, ?)", (n, *encode(made.body)))
     for place, (info, blob) in enumerate(made.maps):
-        database.execute("INSERT INTO maps VALUES (?, ?, ?, ?, ?)", (n, place, blob.name, *encoded(info)))
+        database.execute("INSERT INTO maps VALUES (?, ?, ?, ?, ?)", (n, place, blob.name, *encode(info)))
     database.executemany("INSERT INTO uses VALUES (?, ?)", [(name, n) for name in sizes])
     database.executemany(
         "INSERT OR IGNORE INTO words VALUES ('label', ?, ?)", [(search.storable(word), n) for word in made.labels]
@@ -120,8 +120,8 @@ def add_proofs(
     kept = [one for one in body.proofs if one.index not in new]
     body = replace(body, proofs=tuple(sorted((*kept, *said), key=lambda one: one.index)))
     if (own := proofs.get(body.index)) is not None and body.statistics is not None:
-        body = replace(body, findings=most_serious_first(heard(body.findings, task, body.statistics, own)))
-    database.execute("UPDATE bodies SET body = ?, crc = ? WHERE n = ?", (*encoded(body), n))
+        body = replace(body, findings=most_serious_first(add_proof(body.findings, task, body.statistics, own)))
+    database.execute("UPDATE bodies SET body = ?, crc = ? WHERE n = ?", (*encode(body), n))
     database.executemany("INSERT OR IGNORE INTO uses VALUES (?, ?)", [(blob.name, n) for blob in blobs])
     total = "SELECT coalesce(sum(bytes), 0) FROM uses JOIN files ON name = file WHERE record = ?"
     database.execute(f"UPDATE records SET bytes = ({total}) WHERE n = ?", (n, n))
@@ -145,7 +145,7 @@ def annotate(
     n, values = found[0], dict(zip(names, found[1:], strict=True)) | changed
     if marks is not None:
         there = read_list(Mark, values["marks"]) or ()
-        values["marks"] = marks_json(checked_marks(marks if since is None else merged(there, since, marks)))
+        values["marks"] = marks_json(checked_marks(marks if since is None else merge(there, since, marks)))
     body: RecordBody | None = None
     with contextlib.suppress(ValueError):
         body = read(RecordBody, values["body"], values["crc"])

@@ -168,7 +168,7 @@ def _enable_wal(database: sqlite3.Connection, wait: float) -> bool:
             time.sleep(0.02)
 
 
-def searchable(database: sqlite3.Connection) -> bool:
+def make_searchable(database: sqlite3.Connection) -> bool:
     try:
         database.execute("SELECT rowid FROM found LIMIT 1").fetchone()
     except sqlite3.OperationalError:

@@ -45,7 +45,7 @@ def where(text: str, filters: dict[str, str | None], *, indexed: bool) -> tuple[
     given = {_FILTERS[name]: storable(value) for name, value in filters.items() if value is not None}
     parts, values = [*given], [*given.values()]
     prefixes = []
-    for word in folded(text).split()[:MAX_WORDS]:
+    for word in fold(text).split()[:MAX_WORDS]:
         if indexed and _is_indexed(word):
             prefixes.append('"{}"*'.format(word.replace('"', '""')))
         else:
@@ -72,14 +72,14 @@ def page(limit: int, offset: int) -> tuple[int, int]:
 def choices(database: sqlite3.Connection) -> FilterChoices:
     """Return every value that occurs, with the number of its records."""
 
-    def counted(sql: str) -> dict[str, int]:
+    def count(sql: str) -> dict[str, int]:
         return dict(database.execute(f"{sql} ORDER BY 2 DESC, 1").fetchall())
 
     return FilterChoices(
-        models=counted("SELECT model, count(*) FROM records GROUP BY model"),
-        methods=counted("SELECT method, count(*) FROM records GROUP BY method"),
-        labels=counted("SELECT word, count(*) FROM words WHERE kind = 'label' GROUP BY word"),
-        tags=counted("SELECT word, count(*) FROM words WHERE kind = 'tag' GROUP BY word"),
+        models=count("SELECT model, count(*) FROM records GROUP BY model"),
+        methods=count("SELECT method, count(*) FROM records GROUP BY method"),
+        labels=count("SELECT word, count(*) FROM words WHERE kind = 'label' GROUP BY word"),
+        tags=count("SELECT word, count(*) FROM words WHERE kind = 'tag' GROUP BY word"),
     )
 
 
@@ -88,7 +88,7 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def folded(text: str) -> str:
+def fold(text: str) -> str:
     """Return text as it is searched: without case and accents."""
     parts = unicodedata.normalize("NFKD", text).casefold().replace("\0", " ")
     return "".join(
@@ -112,18 +112,18 @@ def text_of(columns: dict[str, Any], body: RecordBody | None, tags: Sequence[str
     headline = (body.headline, *body.labels) if body else ("",)
     parts = [*headline, columns["note"], *tags, *(mark.text for mark in marks)]
     parts += [columns["picture_name"], columns["model"], columns["method"]]
-    return folded("\n".join(parts))
+    return fold("\n".join(parts))
 
 
 def add(database: sqlite3.Connection, n: int | None, text: str, tags: Sequence[str]) -> None:
     database.executemany("INSERT OR IGNORE INTO words VALUES ('tag', ?, ?)", [(tag, n) for tag in tags])
-    if schema.searchable(database):
+    if schema.make_searchable(database):
         database.execute("INSERT INTO found (rowid, text) VALUES (?, ?)", (n, text))
 
 
 def remove(database: sqlite3.Connection, n: int) -> None:
     database.execute("DELETE FROM words WHERE kind = 'tag' AND record = ?", (n,))
-    if schema.searchable(database):
+    if schema.make_searchable(database):
         database.execute("DELETE FROM found WHERE rowid = ?", (n,))
 
 

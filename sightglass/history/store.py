@@ -79,7 +79,7 @@ class Store:
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Yield the database as a consistent snapshot."""
-        with self.reported(), _locked(self._read_lock):
+        with self.reported(), _lock(self._read_lock):
             database = self._database("read")
             database.execute("BEGIN")
             try:
@@ -96,7 +96,7 @@ class Store:
         """
         if not tidying:
             users.require_saving("save or change anything here")
-        with self.reported(), _locked(self._write_lock):
+        with self.reported(), _lock(self._write_lock):
             database = self._database("write")
             with schema.transaction(database):
                 yield database
@@ -219,7 +219,7 @@ class Store:
             )
 
     def draft(self, blobs: Iterable[Blob]) -> dict[str, Path]:
-        """Write the missing files under temporary names; `place` renames them."""
+        """Write the missing files under temporary names; `publish_files` renames them."""
         made: dict[str, Path] = {}
         with self.reported():
             try:
@@ -327,7 +327,7 @@ class Store:
 
     def shrink(self) -> None:
         """Release the space of deleted rows, unless another process is busy."""
-        with contextlib.suppress(sqlite3.Error), _locked(self._write_lock):
+        with contextlib.suppress(sqlite3.Error), _lock(self._write_lock):
             database = self._database("write")
             database.execute("PRAGMA busy_timeout = 0")
             try:
@@ -357,7 +357,7 @@ _abandoned: list[dict[str, sqlite3.Connection]] = []
 
 
 @contextlib.contextmanager
-def _locked(lock: threading.Lock) -> Iterator[None]:
+def _lock(lock: threading.Lock) -> Iterator[None]:
     """Hold a lock; waiting too long for another thread fails as it does for another process."""
     if not lock.acquire(timeout=WAIT):
         raise sqlite3.OperationalError("database is locked")

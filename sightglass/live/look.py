@@ -2,7 +2,7 @@
 
 One pass and one gradient, as for any picture, and nothing that only a picture that is kept needs: no digest of its
 pixels, no cache, no statistics, no findings, no map on the picture's own grid. `components/live/raw_map.js` grows the
-raw map as `sightglass.explain.maps.heatmap.scaled` does.
+raw map as `sightglass.explain.maps.heatmap.scale` does.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class Looker:
             raise ImageProblem(f"A frame has at most {MAX_BYTES // 2**20} MiB: send a smaller one.")
         image = Image.open(data, name="frame", max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
         decoded = (time.perf_counter() - start) * 1e3
-        answer = self.choice.explainer.with_oom_fallback(lambda resident, _notes: self._seen(resident, image))
+        answer = self.choice.explainer.with_oom_fallback(lambda resident, _notes: self._explain(resident, image))
         answer.milliseconds["decode"] = decoded
         return answer
 
-    def _seen(self, resident: Resident, image: Image) -> FrameAnswer:
+    def _explain(self, resident: Resident, image: Image) -> FrameAnswer:
         explainer, options = self.choice.explainer, self.choice.options
         resident = explainer.with_vocabulary(resident, options, image)
         evidence, milliseconds = explainer.fresh_evidence(resident, image, options)

@@ -48,7 +48,7 @@ def heatmap(entry: Entry) -> NDArray[np.float32]:
     left, top, right, bottom = geometry.content
     if entry.state != "ok":
         return np.zeros((bottom - top, right - left), np.float32)
-    grown = maps_heatmap.scaled([torch.from_numpy(one[None]) for one in raws], geometry, "own")[0].numpy()
+    grown = maps_heatmap.scale([torch.from_numpy(one[None]) for one in raws], geometry, "own")[0].numpy()
     return np.ascontiguousarray(grown[top:bottom, left:right])
 
 
@@ -62,7 +62,7 @@ def raw(entry: Entry) -> tuple[NDArray[np.float32], ...]:
         if not arrays or any(one.ndim != 2 or one.dtype != np.float32 for one in arrays):
             raise ValueError("not maps")
     except (OSError, ValueError, EOFError) as error:
-        raise _gone(entry) from error
+        raise _make_problem(entry) from error
     return arrays
 
 
@@ -73,9 +73,9 @@ def levels(entry: Entry) -> NDArray[np.float32]:
     try:
         found = cv2.imdecode(np.frombuffer(entry.heatmap.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
     except (OSError, cv2.error) as error:
-        raise _gone(entry) from error
+        raise _make_problem(entry) from error
     if found is None:
-        raise _gone(entry)
+        raise _make_problem(entry)
     return np.asarray(found, np.float32) / np.float32(255)
 
 
@@ -110,5 +110,5 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
     return bytes(data)
 
 
-def _gone(entry: Entry) -> Problem:
+def _make_problem(entry: Entry) -> Problem:
     return Problem(f"The map of the entry {entry.id} is gone or damaged.")

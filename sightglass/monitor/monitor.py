@@ -188,9 +188,9 @@ class Monitor(Reading):
             left = self._left.take() if in_full or (not reasons and self._rate.free) else None
         self._append_left_out(left)
         self._trend.append(seen.line())
-        return self._logged(explanation, statistics, seen, reasons) if in_full else None
+        return self._write(explanation, statistics, seen, reasons) if in_full else None
 
-    def _logged(
+    def _write(
         self,
         explanation: Explanation,
         statistics: Statistics | None,

@@ -15,10 +15,10 @@ def many(number: int, noun: str) -> str:
 def clock(time: datetime, zone: tzinfo) -> str:
     """`20 Nov 2026, 23:51 UTC`."""
     there = time.astimezone(zone)
-    return f"{there.day} {there:%b %Y, %H:%M} {named(there)}"
+    return f"{there.day} {there:%b %Y, %H:%M} {name_zone(there)}"
 
 
-def named(time: datetime) -> str:
+def name_zone(time: datetime) -> str:
     """Return the zone of a time: `UTC`, `CET`, `UTC-03`."""
     name = time.tzname() or "UTC"
     return f"UTC{name}" if name[:1] in "+-" else name

@@ -60,7 +60,7 @@ class Reference:
     models: Mapping[str, Known]
 
 
-def known(observations: Sequence[Observation], name: str, *, until: datetime | None = None) -> Known:
+def make_reference(observations: Sequence[Observation], name: str, *, until: datetime | None = None) -> Known:
     """Return the reference made of one model's observations."""
     ways = Counter(one.way for one in observations if one.way)
     way = ways.most_common(1)[0][0] if ways else ""
@@ -98,7 +98,7 @@ def gather(
         raise Problem(
             f"There is nothing{f' of {model}' if model else ''} to take as the reference: watch pictures first."
         )
-    return Reference({each: known(some, name, until=until) for each, some in by_model.items()})
+    return Reference({each: make_reference(some, name, until=until) for each, some in by_model.items()})
 
 
 def rows(path: Path) -> list[Json]:

@@ -40,11 +40,11 @@ class Threshold:
     origin: str
 
 
-def learned(confidences: Sequence[float] | NDArray[np.float64]) -> float | None:
+def learn(confidences: Sequence[float] | NDArray[np.float64]) -> float | None:
     """Return a threshold below which one in twenty of these confidences are, 0..0.5 in steps of 0.01; None of fewer
     than `ENOUGH`.
 
-    >>> learned([0.2] * 2 + [0.9] * 98), learned([0.1] * 10 + [0.9] * 90)
+    >>> learn([0.2] * 2 + [0.9] * 98), learn([0.1] * 10 + [0.9] * 90)
     (0.5, 0.1)
     """
     if len(confidences) < ENOUGH:
@@ -57,7 +57,7 @@ def threshold(model: str, fixed: float | None, known: Known | None, seen: Sequen
 
     `seen`: the log, oldest first; none when a picture comes.
     """
-    found = _known(model, fixed, known, seen)
+    found = _find(model, fixed, known, seen)
     return found or Threshold(DEFAULT, "until there are enough pictures to learn it from")
 
 
@@ -66,23 +66,23 @@ def thresholds(
 ) -> dict[str, Threshold]:
     """Return the thresholds by which a report judges these models anew; a model with too few pictures to learn from has
     none: what was said of it when its pictures came stays."""
-    each = {model: _known(model, fixed, known.get(model), seen) for model in models}
+    each = {model: _find(model, fixed, known.get(model), seen) for model in models}
     return {model: found for model, found in each.items() if found is not None}
 
 
-def _known(model: str, fixed: float | None, known: Known | None, seen: Sequence[Observation]) -> Threshold | None:
+def _find(model: str, fixed: float | None, known: Known | None, seen: Sequence[Observation]) -> Threshold | None:
     if fixed is not None:
         return Threshold(fixed, "set by whoever runs this server")
     share = f"the lowest {QUANTILE:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
-    if known is not None and (found := learned(known.numbers.get("confidence", ()))) is not None:
+    if known is not None and (found := learn(known.numbers.get("confidence", ()))) is not None:
         return Threshold(found, f"{share} of the reference")
     first = [one.confidence for one in seen if one.model == model and one.confidence is not None][:FIRST]
-    if (found := learned(first)) is not None:
+    if (found := learn(first)) is not None:
         return Threshold(found, f"{share} of its first {len(first)} pictures")
     return None
 
 
-def judged(seen: Sequence[Observation], thresholds: Mapping[str, float]) -> list[Observation]:
+def judge(seen: Sequence[Observation], thresholds: Mapping[str, float]) -> list[Observation]:
     """Return the observations as these thresholds judge them, by model; other reasons stay."""
     return [replace(one, odd=_odd(one, thresholds[one.model])) if one.model in thresholds else one for one in seen]
 

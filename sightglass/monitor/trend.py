@@ -123,7 +123,7 @@ def trend(
     return Trend(number, bins, timedelta(seconds=step), since, until)
 
 
-def fitted(seen: Sequence[Observation], since: datetime | None, until: datetime) -> datetime | None:
+def fit(seen: Sequence[Observation], since: datetime | None, until: datetime) -> datetime | None:
     """Return where a trend begins: `since`, or None, which fits it to the pictures where they fill little of the time.
 
     Two hundred pictures of one morning would be a single bar of a day.
@@ -235,7 +235,7 @@ def health(folder: Path) -> LogHealth:
     damaged, unreadable = 0, []
     for name, size, changed in lines:
         try:
-            damaged += _damaged(folder / name, size, changed)
+            damaged += _count_damaged(folder / name, size, changed)
         except FileNotFoundError:
             continue  # rotated away since it was listed
         except OSError:
@@ -244,7 +244,7 @@ def health(folder: Path) -> LogHealth:
 
 
 @lru_cache(maxsize=256)
-def _damaged(path: Path, _size: int, _changed: int) -> int:
+def _count_damaged(path: Path, _size: int, _changed: int) -> int:
     *lines, last = path.read_bytes().split(b"\n")
     # The last line may be incomplete because it is being written; a line that was cut off has others after it.
     return sum(bool(line.strip()) and not _valid(line) for line in lines) + (last.startswith(b"\0"))

@@ -18,7 +18,7 @@ from sightglass.explain.rendering import contact_sheet
 from sightglass.export import scaled
 from sightglass.models.adapter import Target
 from sightglass.video.clips.write import as_even
-from sightglass.video.paint import painted
+from sightglass.video.paint import paint_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,26 +124,26 @@ class Painter:
         small = as_even(pixels, self.size)
         if maps:
             hottest = np.maximum.reduce([one.content for one in maps])
-            small = painted(small, scaled.placed(hottest, self.geometry, self.size), self.settings.style)
-        return self._labelled(small, record) if self.settings.labels else small
+            small = paint_map(small, scaled.place_field(hottest, self.geometry, self.size), self.settings.style)
+        return self._label(small, record) if self.settings.labels else small
 
-    def _labelled(self, pixels: Pixels, record: Sighting) -> Pixels:
+    def _label(self, pixels: Pixels, record: Sighting) -> Pixels:
         boxed = [one for one in record.shown if one.box is not None]
         if boxed:
-            return contact_sheet.boxes(pixels, [(self._scaled(one), _named(one)) for one in boxed])
+            return contact_sheet.boxes(pixels, [(self._scale(one), _label(one)) for one in boxed])
         if not record.answer:
             return pixels
         (one,) = record.shown
         text = f"{one.label} {percent(one.score)}"
-        return contact_sheet.headed(pixels, plain_text(text))
+        return contact_sheet.add_heading(pixels, plain_text(text))
 
-    def _scaled(self, one: Seen) -> tuple[float, ...]:
+    def _scale(self, one: Seen) -> tuple[float, ...]:
         height, width = self.geometry.original
         across, down = self.size[0] / width, self.size[1] / height
         return tuple(edge * by for edge, by in zip(one.box or (), (across, down) * 2, strict=True))
 
 
-def _named(one: Seen) -> str:
+def _label(one: Seen) -> str:
     number = "" if one.track is None else f"{one.track} "
     return plain_text(f"{number}{one.label} {percent(one.score)}")
 

@@ -107,7 +107,7 @@ class Looking:
 
     def geometry(self, pixels: Pixels) -> Geometry:
         """Return how frames of this size lie in the model's input."""
-        return self._prepared(self.resident, pixels).geometry
+        return self._prepare(self.resident, pixels).geometry
 
     def replay(self, records: Iterable[Sighting]) -> None:
         """Follow the boxes of frames that an earlier run has seen, so that the numbers of objects go on."""
@@ -125,12 +125,12 @@ class Looking:
             with self.resident.lock:
                 return self._side_by_side(frames)
         evidences: list[Evidence] = self.explainer.with_oom_fallback(lambda resident, _: self._passes(resident, frames))
-        return [*self._recorded(frames, evidences)]
+        return [*self._record(frames, evidences)]
 
     def _passes(self, resident: Resident, frames: Sequence[Frame]) -> list[Evidence]:
         return (self._in_one_pass if self.together else self._one_by_one)(resident, frames)
 
-    def _recorded(self, frames: Sequence[Frame], evidences: Sequence[Evidence]) -> Iterator[Sighting]:
+    def _record(self, frames: Sequence[Frame], evidences: Sequence[Evidence]) -> Iterator[Sighting]:
         for frame, evidence in zip(frames, evidences, strict=True):
             if self._tracker is None:
                 yield self._with_room(frame, evidence, partial(self._class_record, frame))
@@ -143,11 +143,11 @@ class Looking:
         """Return `work(evidence)`, or that of a pass made anew where the GPU was full."""
         given = iter((evidence,))
 
-        def done(resident: Resident, _: tuple[str, ...]) -> T:
+        def run_once(resident: Resident, _: tuple[str, ...]) -> T:
             own = next(given, None)
             return work(self._one_by_one(resident, [frame])[0] if own is None else own)
 
-        return self.explainer.with_oom_fallback(done)
+        return self.explainer.with_oom_fallback(run_once)
 
     def _side_by_side(self, frames: Sequence[Frame]) -> list[Sighting]:
         """Return the records, made by several workers; boxes are followed in this thread, in order."""
@@ -161,14 +161,14 @@ class Looking:
         if tracker is None:
             made = in_order(groups, self._class_records, pool, self.workers + 1)
             return [record for group in made for record in group]
-        boxed = in_order(groups, self._boxed, pool, self.workers + 1)
+        boxed = in_order(groups, self._find_boxes, pool, self.workers + 1)
         followed = ((*one, tracker.update(one[2])) for one in boxed)
         return [*in_order(followed, lambda one: self._box_record(*one), pool, self.workers)]
 
     def _class_records(self, frames: Sequence[Frame]) -> list[Sighting]:
-        return [*self._recorded(frames, self._passes(self._worker(), frames))]
+        return [*self._record(frames, self._passes(self._worker(), frames))]
 
-    def _boxed(self, frames: Sequence[Frame]) -> tuple[Frame, Evidence, Sequence[Prediction]]:
+    def _find_boxes(self, frames: Sequence[Frame]) -> tuple[Frame, Evidence, Sequence[Prediction]]:
         (frame,), (evidence,) = frames, self._passes(self._worker(), frames)
         return frame, evidence, self._boxes(evidence)
 
@@ -179,7 +179,7 @@ class Looking:
             own.lock = PassLock(own.device)
         return own
 
-    def _prepared(self, resident: Resident, pixels: Pixels) -> ModelInput:
+    def _prepare(self, resident: Resident, pixels: Pixels) -> ModelInput:
         adapter = resident.adapter
         if adapter.channels not in (1, 3):
             raise ModelProblem(f"{adapter.spec.id} takes {adapter.channels} channels, and a clip has RGB frames.")
@@ -187,11 +187,11 @@ class Looking:
 
     def _one_by_one(self, resident: Resident, frames: Sequence[Frame]) -> list[Evidence]:
         resident = self._ready(resident)
-        return [Evidence(resident, self._prepared(resident, frame.pixels), self.layers) for frame in frames]
+        return [Evidence(resident, self._prepare(resident, frame.pixels), self.layers) for frame in frames]
 
     def _in_one_pass(self, resident: Resident, frames: Sequence[Frame]) -> list[Evidence]:
         resident = self._ready(resident)
-        parts = batched_pass.passed(resident, [self._prepared(resident, one.pixels) for one in frames], self.layers)
+        parts = batched_pass.run_pass(resident, [self._prepare(resident, one.pixels) for one in frames], self.layers)
         if self.method.gradients:
             batched_pass.backward(parts, [self._class(part) for part in parts])
         return [*parts]

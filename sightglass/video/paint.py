@@ -30,7 +30,7 @@ _FLAT = 1e-4
 """Slope, a pixel, that counts as flat."""
 
 
-def painted(pixels: Pixels, field: Field, style: Style) -> Pixels:
+def paint_map(pixels: Pixels, field: Field, style: Style) -> Pixels:
     """Return a frame, uint8 (H, W, 3), with the map over it; what the model did not see is faded."""
     plain = Style(colormap=style.colormap, alpha=style.alpha, threshold=style.threshold, even=style.even)
     if style != plain or field.kind != "heat" or not style.alpha:
@@ -39,9 +39,9 @@ def painted(pixels: Pixels, field: Field, style: Style) -> Pixels:
     out = np.empty_like(pixels)
     for strip in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
         if pixels[strip].size:
-            out[strip] = render.faded(pixels[strip], "light")
+            out[strip] = render.fade(pixels[strip], "light")
     keep, add = _tables(style)
-    levels = _grown(cv2.convertScaleAbs(field.values, alpha=255), field, (y1 - y0, x1 - x0))
+    levels = _grow(cv2.convertScaleAbs(field.values, alpha=255), field, (y1 - y0, x1 - x0))
     inside = cv2.multiply(pixels[y0:y1, x0:x1], cv2.applyColorMap(levels, keep), scale=1 / 255)
     cv2.add(inside, cv2.applyColorMap(levels, add), inside)
     _outline(inside, field, style, max(pixels.shape))
@@ -57,7 +57,7 @@ def _tables(style: Style) -> tuple[Pixels, Pixels]:
     return _table(table[0].astype(np.float64) * 255), np.rint(table[1]).astype(np.uint8)[:, None]
 
 
-def _grown(values: Pixels, field: Field, shape: tuple[int, ...]) -> Pixels:
+def _grow(values: Pixels, field: Field, shape: tuple[int, ...]) -> Pixels:
     """Return values of the map's extent, bilinear over the part that the model saw, uint8 (h, w)."""
     x0, y0 = field.seen[:2]
     left, top, right, bottom = field.extent
@@ -80,7 +80,7 @@ def _outline(inside: Pixels, field: Field, style: Style, longest: int) -> None:
     away = (values - np.float32(style.threshold or _LINE[0])) / np.maximum(slope, _FLAT)
     keep, add = _line_tables(max(1.0, longest / 500))
     steps = cv2.convertScaleAbs(np.clip(away, -_FAR, _FAR) + _FAR, alpha=255 / (2 * _FAR))
-    steps = _grown(steps, field, inside.shape)
+    steps = _grow(steps, field, inside.shape)
     cv2.multiply(inside, cv2.applyColorMap(steps, keep), inside, scale=1 / 255)
     cv2.add(inside, cv2.applyColorMap(steps, add), inside)
 

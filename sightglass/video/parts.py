@@ -88,12 +88,12 @@ def load(path: Path) -> list[Sighting]:
         layers = [file[f"layer{i}"] for i in range(len(file.files) - 1)]
     maps: Iterator[Raws] = iter(zip(*layers, strict=True))
 
-    def seen(row: Sequence[Any]) -> Seen:
+    def parse_row(row: Sequence[Any]) -> Seen:
         label, index, score, box, track, mapped = row
         return Seen(label, index, score, tuple(box) if box else None, track, next(maps) if mapped else None)
 
     return [
-        Sighting(number, pts, seconds, answer, score, tuple(seen(one) for one in listed))
+        Sighting(number, pts, seconds, answer, score, tuple(parse_row(one) for one in listed))
         for number, pts, seconds, answer, score, listed in rows
     ]
 

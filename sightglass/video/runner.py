@@ -164,16 +164,16 @@ class _Run:
     def _stages(self) -> tuple[int, int, int]:
         """Run both stages, the second in a thread that follows the first; return what they return."""
         with ThreadPoolExecutor(1, "drawing") as pool:
-            drawing = pool.submit(self._guarded, self._draw)
+            drawing = pool.submit(self._guard, self._draw)
             try:
-                looked, skipped = self._guarded(self._look)
+                looked, skipped = self._guard(self._look)
             except Cancelled:
                 # Where the other stage failed, its failure is the reason.
                 drawing.result()
                 raise
             return looked, skipped, drawing.result()
 
-    def _guarded(self, stage: Callable[[], T]) -> T:
+    def _guard(self, stage: Callable[[], T]) -> T:
         try:
             return stage()
         except BaseException:
@@ -280,7 +280,7 @@ class _Run:
         records = self._records(max(0, frames_done // chosen.every // PART - math.ceil(smooth.SIDE / PART)))
         frames = self._frames(clip, after)
         with single_threaded(processor_cores(), "draw") as pool, contextlib.closing(frames):
-            drawn = in_order(self._paired(frames, records), lambda pair: _painted(painter, *pair), pool, 4)
+            drawn = in_order(self._pair(frames, records), lambda pair: _paint(painter, *pair), pool, 4)
             while last_frame := self._write_part(itertools.islice(drawn, DRAWN), number):
                 frames_done = last_frame[0] + 1
                 entry = {"key": f"drawn/{number}", "stamp": "", "last": list(last_frame)}
@@ -302,9 +302,9 @@ class _Run:
     def _records(self, first: int) -> Iterator[Sighting]:
         """Yield the smoothed records from a part on, as they come."""
         numbers = itertools.takewhile(self._wait, itertools.count(first))
-        return smooth.smoothed(parts.read(self.space.path("seen", i, "npz") for i in numbers), self.settings.smooth)
+        return smooth.smooth_maps(parts.read(self.space.path("seen", i, "npz") for i in numbers), self.settings.smooth)
 
-    def _paired(self, frames: Iterator[Frame], records: Iterator[Sighting]) -> Iterator[tuple[Frame, Sighting, bool]]:
+    def _pair(self, frames: Iterator[Frame], records: Iterator[Sighting]) -> Iterator[tuple[Frame, Sighting, bool]]:
         """Yield each frame with what is drawn over it, and whether the model saw it."""
         now, later = next(records, None), next(records, None)
         for frame in frames:
@@ -325,14 +325,14 @@ class _Run:
         rows: list[Row] = []
         last, about = (0, 0), self.clip.about
 
-        def encoded() -> Iterator[tuple[int, Pixels]]:
+        def encode() -> Iterator[tuple[int, Pixels]]:
             nonlocal last
             for frame, pixels, more in itertools.chain([first], drawn):
                 rows.extend(more)
                 last = frame.number, frame.pts
                 yield frame.pts, pixels
 
-        write.part(self.space.path("drawn", number, "nut"), encoded(), about.time_base, about.rate)
+        write.part(self.space.path("drawn", number, "nut"), encode(), about.time_base, about.rate)
         timeline.save_rows(self.space.path("rows", number, "jsonl"), rows)
         return last
 
@@ -372,7 +372,7 @@ class _Run:
         return Summary(self.folder, *numbers, took, self.resumed, moments=found, notes=tuple(entry["notes"]))
 
 
-def _painted(painter: draw.Painter, frame: Frame, record: Sighting, measured: bool) -> tuple[Frame, Pixels, list[Row]]:
+def _paint(painter: draw.Painter, frame: Frame, record: Sighting, measured: bool) -> tuple[Frame, Pixels, list[Row]]:
     """Return a frame with its maps drawn over it, and its rows of the timeline if the model saw it."""
     maps = painter.maps(record)
     pixels = painter.paint(frame.pixels, record, maps)

@@ -30,7 +30,7 @@ MAX_WINDOW = 65
 SIDE = MAX_WINDOW // 2
 
 
-def smoothed(records: Iterable[Sighting], tau: float) -> Iterator[Sighting]:
+def smooth_maps(records: Iterable[Sighting], tau: float) -> Iterator[Sighting]:
     """Yield the records with each map mixed with those around it; `tau` in seconds, 0 for none."""
     if tau <= 0:
         yield from records
@@ -51,14 +51,14 @@ def smoothed(records: Iterable[Sighting], tau: float) -> Iterator[Sighting]:
         if place >= len(window):
             return
         centre = window[place]
-        yield replace(centre, seen=tuple(_mixed(one, centre, window, place, tau) for one in centre.seen))
+        yield replace(centre, seen=tuple(_mix(one, centre, window, place, tau) for one in centre.seen))
         place += 1
         while place > SIDE or (place and window[0].seconds < centre.seconds - REACH * tau):
             window.popleft()
             place -= 1
 
 
-def _mixed(one: Seen, centre: Sighting, window: Sequence[Sighting], place: int, tau: float) -> Seen:
+def _mix(one: Seen, centre: Sighting, window: Sequence[Sighting], place: int, tau: float) -> Seen:
     if one.raws is None:
         return one
     total, sums = 0.0, [np.zeros(raw.shape, np.float64) for raw in one.raws]

@@ -15,7 +15,7 @@ from conftest import serving
 from PIL import Image
 from screen import LIMIT, ROOT, close, emptied, settled, until
 
-from sightglass.browser import BROWSER, joined
+from sightglass.browser import BROWSER, join
 from sightglass.explain.rendering.colormaps import colormaps
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
@@ -826,7 +826,7 @@ BANDS = """
 
 def test_what_is_read_and_painted_in_bands_has_the_very_same_pixels(browser: sync.Browser) -> None:
     page = browser.new_page()
-    page.add_script_tag(content=joined(BROWSER / "draw.js", BROWSER / "picture.js"))
+    page.add_script_tag(content=join(BROWSER / "draw.js", BROWSER / "picture.js"))
     found = page.evaluate(BANDS)
     page.close()
     for steps, most, tones in found:

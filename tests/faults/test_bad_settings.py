@@ -93,7 +93,7 @@ def read(values: dict[str, str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for field, text in values.items():
             patch.setenv(variable(field), text)
-        found = environment.malformed()
+        found = environment.find_malformed()
         assert found.keys() <= values.keys()
         for field, sentence in found.items():
             assert is_one_sentence(sentence), sentence

@@ -101,5 +101,5 @@ def test_results_from_before_1980_can_be_packed(tmp_path: Path) -> None:
     file = tmp_path / "results.csv"
     file.write_text("a,b\n")
     os.utime(file, (60, 60))
-    with zipfile.ZipFile(analysis.packed(tmp_path, tmp_path / "all.zip")) as archive:
+    with zipfile.ZipFile(analysis.pack(tmp_path, tmp_path / "all.zip")) as archive:
         assert archive.read("results.csv") == b"a,b\n"

@@ -18,7 +18,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
 from sightglass.common import users
-from sightglass.common.files.packing import unpacked
+from sightglass.common.files.packing import unpack_data
 from sightglass.components.choices import model_picker
 from sightglass.components.picture_bar import KEY, Desk
 from sightglass.components.session import signed_in, state
@@ -50,12 +50,12 @@ class Shown:
 def received(app: AppTest, name: str) -> list[dict[str, Any]]:
     """What each component of a name was given."""
     drawn = (e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith(name))
-    return [unpacked(proto.bytes)[0] for proto in drawn]
+    return [unpack_data(proto.bytes)[0] for proto in drawn]
 
 
 def shown(app: AppTest) -> Shown:
     payload = next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("viewer"))
-    head, blobs = unpacked(payload)
+    head, blobs = unpack_data(payload)
     steps, grids, start = np.frombuffer(zlib.decompress(blobs[1]), "<u2"), [], 0
     for height, width in head["grids"]:
         grids.append(np.cumsum(steps[start : start + height * width].reshape(height, width), axis=1, dtype=np.uint16))

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from sightglass.batch import analysis, matrix, table
 from sightglass.common.errors import ModelProblem
 from sightglass.components.choices import model_picker
-from sightglass.components.choices.permitted_folders import folders, permitted
+from sightglass.components.choices.permitted_folders import check_path, folders
 from sightglass.components.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture import source as sources
@@ -320,8 +320,8 @@ def test_a_link_below_a_named_folder_does_not_lead_out(many, tmp_path):
     (outside / "1.jpg").write_bytes(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
     (many / "link").symlink_to(outside, target_is_directory=True)
     with pytest.raises(ModelProblem, match="only these folders"):
-        permitted("link", [many.resolve()])
-    path, root = permitted("li*/*.jpg", [many.resolve()])
+        check_path("link", [many.resolve()])
+    path, root = check_path("li*/*.jpg", [many.resolve()])
     with pytest.raises(ModelProblem, match="no pictures"):
         sources.find(str(path), within=root)
 

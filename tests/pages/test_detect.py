@@ -653,10 +653,10 @@ def test_a_folder_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path
 
 def test_a_layer_is_taken_and_let_go_in_the_order_of_the_model():
     order = [f"model.{i}" for i in range(12)]
-    assert layer_picker.toggled(["model.9"], "model.2", order) == ["model.2", "model.9"]
-    assert layer_picker.toggled(["model.2", "model.9"], "model.2", order) == ["model.9"]
+    assert layer_picker.toggle(["model.9"], "model.2", order) == ["model.2", "model.9"]
+    assert layer_picker.toggle(["model.2", "model.9"], "model.2", order) == ["model.9"]
     full = order[: layer_picker.MAX_LAYERS]
-    assert layer_picker.toggled(full, "model.11", order) == full
+    assert layer_picker.toggle(full, "model.11", order) == full
 
 
 def test_the_drawing_joins_what_reads_and_what_is_read():
@@ -718,8 +718,8 @@ def test_sizes_are_of_one_family(monkeypatch):
 )
 def test_models_are_named_by_size_where_they_are_sizes(ids, words):
     assert model_names.names([catalog.spec(name) for name in ids]) == words
-    assert model_names.titled("small and medium say cat") == "Small and medium say cat"
-    assert model_names.titled("yolo11n") == "yolo11n"
+    assert model_names.add_title("small and medium say cat") == "Small and medium say cat"
+    assert model_names.add_title("yolo11n") == "yolo11n"
 
 
 @pytest.mark.parametrize(

@@ -346,12 +346,12 @@ def test_until_the_map_is_there_the_picture_is_shown_also_after_the_model_is_loa
         monkeypatch.setattr(owner, name, noted)
 
     noting(st, "image", "picture")
-    noting(sidebar, "loaded", "model")
+    noting(sidebar, "load", "model")
     noting(Explainer, "__call__", "map")
-    noting(explain_job.page, "arrived", "arrived")
+    noting(explain_job.page, "clear_waiting", "arrived")
     monkeypatch.setattr(sidebar, "_is_resident", lambda _: False)
     # Another name: the map is in no cache.
-    monkeypatch.setattr(image_source, "example", lambda _: replace(image_source.bundled("bus"), name="cold.jpg"))
+    monkeypatch.setattr(image_source, "example", lambda _: replace(image_source.load_bundled("bus"), name="cold.jpg"))
     app = page()
     assert not app.exception and not app.error
     assert order[:4] == ["picture", "model", "map", "arrived"]

@@ -552,7 +552,7 @@ def test_the_download_has_the_marks_and_the_recipe(store, full, made):
 
     id = full["small"]
     store.annotate(id, marks=[Mark("circle", ((200, 300), (200, 400)), ink="dark")])
-    data = files.marked(id, 0)
+    data = files.mark(id, 0)
     assert embedded_recipe.read(data) == made["small"].recipe
     with Pillow.open(io.BytesIO(data)) as opened:
         pixels = np.asarray(opened)

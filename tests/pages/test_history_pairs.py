@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sightglass.components.choices import gallery_picker
-from sightglass.components.session.markdown import escaped
+from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
@@ -88,7 +88,7 @@ def test_a_pair_opens_with_both_pictures_its_score_note_and_maps(page, store, ow
     app = page(SCREEN, kept=own.id)
     assert not app.exception and not app.error
     assert sides(app) == ["mirror.png", "zidane.jpg"]
-    assert app.markdown[0].value == f"## {escaped(own.headline)}"
+    assert app.markdown[0].value == f"## {escape(own.headline)}"
     assert "What the score is made of, by GradCAM at blocks.4" in texts(app)
     assert "efficientnet-lite1" in texts(app)
     assert head(app, "pairs")["words"]["both"] == "For and against"

@@ -314,6 +314,6 @@ def test_thumbnails_of_slivers_are_pictures_too(page):
 @pytest.mark.parametrize("name", [name for name in image_source.EXAMPLES if name not in packaged.PHOTOGRAPHS])
 def test_the_files_of_thumbnails_show_the_scenes_as_they_are_drawn_today(name):
     kept = Pillow.open(image_picker.thumbnail_file(name)).convert("RGB")
-    drawn = Pillow.open(io.BytesIO(image_picker.thumbnail(image_source.bundled(name)))).convert("RGB")
+    drawn = Pillow.open(io.BytesIO(image_picker.thumbnail(image_source.load_bundled(name)))).convert("RGB")
     assert kept.size == image_picker.THUMBNAIL
     assert np.abs(np.asarray(kept, int) - np.asarray(drawn, int)).mean() < 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sightglass.common.errors import Problem
-from sightglass.common.files.packing import unpacked
+from sightglass.common.files.packing import unpack_data
 from sightglass.deck import Scene, payload, scenes, views
 from sightglass.explain.whatif.shortcut_story import story_step
 from sightglass.history import History
@@ -164,7 +164,7 @@ def test_slides_are_edited_arranged_and_deleted_with_undo(page, history):
 
 def stage_of(app):
     given = next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("stage"))
-    head, (inner,) = unpacked(given)
+    head, (inner,) = unpack_data(given)
     return head, [scene.title for scene in scenes(inner)]
 
 

@@ -136,6 +136,6 @@ def test_other_weights_are_told(page, bus):
 def test_pixels_of_a_tagged_file_are_untouched(bus):
     explanation = Explainer("efficientnet-lite0")(bus)
     png = to_png(explanation.overlay())
-    tagged = embedded_recipe.write(png, explanation.recipe, picture=embedded_recipe.carried(explanation.image))
+    tagged = embedded_recipe.write(png, explanation.recipe, picture=embedded_recipe.encode(explanation.image))
     first, second = (np.array(Pillow.open(io.BytesIO(data))) for data in (png, tagged))
     assert (first == second).all()

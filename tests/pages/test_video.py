@@ -188,7 +188,7 @@ run(Clip(path, plan.source.name), plan.model, plan.folder, options=plan.options,
     assert job.summary.resumed and job.summary.frames == 7
     assert job.plan.options["targets"] == ("star",) and job.plan.settings == plan.settings
     # Nobody else is offered what a session works on.
-    assert folders.interrupted() == []
+    assert folders.find_interrupted() == []
     app.run()
     del job
     next(one for one in app.button if one.label == "Another clip").click().run()

@@ -8,7 +8,7 @@ import pytest
 
 from sightglass.common import users
 from sightglass.explain.explainer import Explainer
-from sightglass.explain.picture.examples import bundled
+from sightglass.explain.picture.examples import load_bundled
 from sightglass.history import History
 from tests.pages.conftest import texts
 
@@ -77,7 +77,7 @@ def test_a_viewer_is_told_so_where_nothing_is_saved_and_reads_what_is(visit: Any
     assert "Viewers cannot save anything" in texts(app)
     # Of a time as a user.
     with users.acting(users.User("vera", "Vera", "user")):
-        kept = History().keep(Explainer(MODEL)(bundled("china"), top_k=1), note="whiskers", tags=["striped"])
+        kept = History().keep(Explainer(MODEL)(load_bundled("china"), top_k=1), note="whiskers", tags=["striped"])
     app = opened("history", kept=kept.id)
     assert not (app.exception or app.error)
     assert {"whiskers", "striped"} <= {str(one.value) for one in (*app.markdown, *app.caption)}

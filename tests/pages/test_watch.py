@@ -19,7 +19,7 @@ from sightglass.api.app import create
 from sightglass.api.schemas import ApiRules
 from sightglass.cli import main
 from sightglass.components.session.jobs import monitoring
-from sightglass.components.session.pictures.bundled_pictures import AS_THEY_ARE, WORSE, changed
+from sightglass.components.session.pictures.bundled_pictures import AS_THEY_ARE, WORSE, change
 from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Navigation
 from sightglass.explain import Explainer
@@ -256,14 +256,14 @@ def test_what_is_drawn_is_thinned_evenly_and_keeps_what_is_rare():
         for n in range(3000)
     ]
     rare = [Observation("m", "classify", "bus", "ok", time=now + timedelta(seconds=n), odd=("border",)) for n in (5, 9)]
-    found = charts.thinned([*every, *rare], 600)
+    found = charts.thin([*every, *rare], 600)
     assert len(found) == 600 and [one for one in found if one.odd == ("border",)] == rare
     times = [one.time for one in found]
     assert times == sorted(times)
     gaps = {round((b - a).total_seconds()) for a, b in pairwise(times)}
     assert max(gaps) <= 6
-    assert charts.thinned(every[:7], 600) == every[:7]
-    assert charts.thinned([], 600) == []
+    assert charts.thin(every[:7], 600) == every[:7]
+    assert charts.thin([], 600) == []
 
 
 def test_every_line_to_copy_runs_as_it_stands(page, log, pictures, tmp_path, monkeypatch, capsys):
@@ -503,7 +503,7 @@ def test_a_trial_shows_a_model_what_it_knows():
 def test_a_picture_is_made_worse_the_same_way_each_time(pictures):
     image = Image.open(pictures[0])
     for way in filter(None, (*AS_THEY_ARE, *WORSE)):
-        one, two = changed(image, way, "x"), changed(image, way, "x")
+        one, two = change(image, way, "x"), change(image, way, "x")
         assert one.sha256 == two.sha256 != image.sha256
         assert min(one.width, one.height) <= 480
 

@@ -26,7 +26,7 @@ from sightglass.components.session.pictures import uploads
 from sightglass.components.views import snapshots
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.explainer import Explainer
-from sightglass.explain.picture.examples import bundled
+from sightglass.explain.picture.examples import load_bundled
 from sightglass.history import History
 from sightglass.live import tickets
 from sightglass.models import catalog
@@ -118,7 +118,7 @@ def test_records_and_decks_of_another_are_as_if_there_never_were_any(stores: Pat
 
 
 def test_an_address_finds_an_upload_only_where_it_was_given(stores: Path) -> None:
-    held, image = uploads.Uploads(), bundled("scene 3")
+    held, image = uploads.Uploads(), load_bundled("scene 3")
     key = uploads.token(image)
     with users.acting(ANNA):
         held.put(image)
@@ -136,7 +136,7 @@ def test_finished_batches_are_offered_to_who_ran_them(stores: Path) -> None:
         run = users.folder(stores / "batches", user) / f"run of {user.id}"
         run.mkdir(parents=True)
         (run / drift.PARQUET).touch()
-    assert [[one.name for one in found] for found in each(drift.finished)] == [
+    assert [[one.name for one in found] for found in each(drift.find_finished)] == [
         [f"run of {user.id}"] for user in EVERYBODY
     ]
 
@@ -185,7 +185,7 @@ def test_a_mistake_in_ones_own_table_is_told_to_nobody_else(stores: Path) -> Non
 def test_metrics_name_no_model_that_is_somebodys_own(stores: Path) -> None:
     add_model(ANNA, "annas")
     with users.acting(ANNA):
-        metrics.explained(catalog.spec("annas"), "layercam")
+        metrics.count_explained(catalog.spec("annas"), "layercam")
     text = metrics.text().decode()
     assert "annas" not in text
     assert 'sightglass_explanations_total{method="layercam",model="own model"}' in text
@@ -205,9 +205,9 @@ def test_a_model_that_is_loaded_for_another_is_not_told_of(stores: Path) -> None
     rows: list[dict[str, Any]] = []
 
     def ask() -> None:
-        from sightglass.api.endpoints.models import _listed
+        from sightglass.api.endpoints.models import _list
 
-        found = {one.id: one for one in _listed(ApiRules(), None, None).models}
+        found = {one.id: one for one in _list(ApiRules(), None, None).models}
         rows.append({"mine": found["mine"].resident if "mine" in found else None})
 
     each(ask)
@@ -244,19 +244,19 @@ def test_a_permitted_folder_does_not_open_what_others_saved(stores: Path, name: 
     allowed, annas = [stores.resolve()], users.folder(store, ANNA)
     paths = (annas, store, store / "users", stores, annas / "*.jpg", stores / f"{name[:4]}*", stores / "*" / "users")
     for path in paths:
-        assert permitted_folders.permitted(str(path), allowed) == (path, stores), "who runs the server reads all"
+        assert permitted_folders.check_path(str(path), allowed) == (path, stores), "who runs the server reads all"
         with users.acting(BEN), pytest.raises(ModelProblem, match="What people saved"):
-            permitted_folders.permitted(str(path), allowed)
+            permitted_folders.check_path(str(path), allowed)
     with users.acting(BEN):
         missing = users.folder(store, users.User("nobody", "", "user"))
-        assert said(permitted_folders.permitted, str(annas), allowed) == said(
-            permitted_folders.permitted, str(missing), allowed
+        assert said(permitted_folders.check_path, str(annas), allowed) == said(
+            permitted_folders.check_path, str(missing), allowed
         )
         for path in (pictures, pictures / "*.jpg", users.folder(store)):
-            assert permitted_folders.permitted(str(path), allowed) == (path, stores)
+            assert permitted_folders.check_path(str(path), allowed) == (path, stores)
         (pictures / "link").symlink_to(annas)
         with pytest.raises(ModelProblem, match="What people saved"):
-            permitted_folders.permitted(str(pictures / "link"), allowed)
+            permitted_folders.check_path(str(pictures / "link"), allowed)
 
 
 def test_a_permitted_folder_does_not_open_others_models(stores: Path) -> None:
@@ -264,12 +264,12 @@ def test_a_permitted_folder_does_not_open_others_models(stores: Path) -> None:
     add_model(BEN, "bens")
     allowed, tables = [stores.resolve()], stores / "tables"
     for path in (tables, tables / "users", users.folder(tables, ANNA), users.folder(tables, ANNA) / "labels.txt"):
-        assert permitted_folders.permitted(str(path), allowed) == (path, stores)
+        assert permitted_folders.check_path(str(path), allowed) == (path, stores)
         with users.acting(BEN), pytest.raises(ModelProblem, match="What people saved"):
-            permitted_folders.permitted(str(path), allowed)
+            permitted_folders.check_path(str(path), allowed)
     with users.acting(BEN):
         mine = users.folder(tables, BEN)
-        assert permitted_folders.permitted(str(mine), allowed) == (mine, stores)
+        assert permitted_folders.check_path(str(mine), allowed) == (mine, stores)
 
 
 def test_a_permitted_folder_does_not_open_what_others_upload(stores: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,11 +279,11 @@ def test_a_permitted_folder_does_not_open_what_others_upload(stores: Path, monke
     pictures.mkdir()
     with scratch.scratch_folder("batch") as annas:
         for path in (stores, Path(annas), Path(annas) / "upload.zip", stores / f"{scratch.PREFIX}*" / "*"):
-            assert permitted_folders.permitted(str(path), allowed) == (path, stores)
+            assert permitted_folders.check_path(str(path), allowed) == (path, stores)
             with users.acting(BEN), pytest.raises(ModelProblem, match="What people saved"):
-                permitted_folders.permitted(str(path), allowed)
+                permitted_folders.check_path(str(path), allowed)
         with users.acting(BEN):
-            assert permitted_folders.permitted(str(pictures), allowed) == (pictures, stores)
+            assert permitted_folders.check_path(str(pictures), allowed) == (pictures, stores)
     scratch._end(os.getpid())
 
 
@@ -292,7 +292,7 @@ def test_a_thread_that_is_not_carried_reads_nobodys(stores: Path) -> None:
         History().decks.create("Anna's deck")
         found: list[int] = []
         count = lambda: found.append(len(History().decks.all()))  # noqa: E731
-        for work in (count, users.carried(count)):
+        for work in (count, users.bind_person(count)):
             thread = threading.Thread(target=work)
             thread.start()
             thread.join()
@@ -325,5 +325,5 @@ def test_the_same_weights_under_the_same_id_are_explained_by_ones_own_table(monk
     assert one.weights_sha256 == other.weights_sha256
     assert one.spec.row != other.spec.row
     for licence, explainer in [*explainers.items(), *explainers.items()]:
-        found = explainer(bundled("bus"), top_k=1)
+        found = explainer(load_bundled("bus"), top_k=1)
         assert found.evidence.resident.adapter.spec.licence == licence

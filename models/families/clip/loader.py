@@ -14,7 +14,7 @@ from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo import captioned_scenes
 from sightglass.models.families.clip import open_clip, transformers
 from sightglass.models.families.clip.classifier import ClipClassifier, Towers
-from sightglass.models.families.transformers import fetched, weights_in
+from sightglass.models.families.transformers import fetch, weights_in
 from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.preprocess import Preprocessing
 
@@ -61,7 +61,7 @@ def _folder(spec: ModelSpec) -> Path | None:
     if not spec.weights.hub:
         return None
     wanted = ("*.json", "*.txt", "*.model", "model.safetensors", "open_clip_model.safetensors")
-    return fetched(spec.weights.hub, *wanted)
+    return fetch(spec.weights.hub, *wanted)
 
 
 def _demo(spec: ModelSpec, progress: Progress | None) -> Towers:
@@ -69,7 +69,7 @@ def _demo(spec: ModelSpec, progress: Progress | None) -> Towers:
     from sightglass.models.families.demo.loader import ONLY_DRAWN
 
     path = locate(spec, progress=progress)
-    net = nets.filled(nets.DemoClip(), path, "clip")
+    net = nets.fill(nets.DemoClip(), path, "clip")
     return Towers(
         net.visual,
         lambda phrases: net.text(nets.tokenize(phrases)),

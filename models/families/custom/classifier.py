@@ -141,7 +141,7 @@ def _side(module: nn.Module, channels: int, stated: tuple[int, int] | None, spec
 def _try(module: nn.Module, channels: int, side: int, fill: float = 0.0) -> tuple[Tensor, int] | Exception:
     """Return (1, classes) for one flat picture and the height of the last map inside, or the exception."""
     try:
-        with torch.no_grad(), recorded(module) as calls:
+        with torch.no_grad(), record(module) as calls:
             answer = answer_in(module(torch.full((1, channels, side, side), fill)))
     # It is somebody else's code.
     except Exception as problem:
@@ -153,7 +153,7 @@ def _try(module: nn.Module, channels: int, side: int, fill: float = 0.0) -> tupl
 
 
 @contextmanager
-def recorded(module: nn.Module) -> Iterator[list[tuple[str, Any, Tensor]]]:
+def record(module: nn.Module) -> Iterator[list[tuple[str, Any, Tensor]]]:
     """Record path, inputs and output of the module's and its parts' calls that return one tensor."""
     calls: list[tuple[str, Any, Tensor]] = []
 
@@ -169,7 +169,7 @@ def recorded(module: nn.Module) -> Iterator[list[tuple[str, Any, Tensor]]]:
 
 def _without_last(module: nn.Module, channels: int, side: int) -> bool:
     """Remove a final softmax or sigmoid module; return whether there was one."""
-    with torch.no_grad(), recorded(module) as calls:
+    with torch.no_grad(), record(module) as calls:
         answer = module(torch.zeros(1, channels, side, side))
     last = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid)
     seen = [(path, output) for path, _, output in calls if path and isinstance(module.get_submodule(path), last)]

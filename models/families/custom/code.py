@@ -44,7 +44,7 @@ def build(arch: str, args: Mapping[str, Any], classes: int | None) -> nn.Module:
     """
     file, _, name = arch.rpartition(":")
     path = Path(file)
-    make = named(path, name)
+    make = load_name(path, name)
     given = {**_count(make, args, classes), **args}
     try:
         inspect.signature(make).bind(**given)
@@ -75,7 +75,7 @@ def _count(make: Callable[..., Any], args: Mapping[str, Any], classes: int | Non
     return {usual[0]: classes} if usual and classes and not {*usual} & args.keys() else {}
 
 
-def named(path: Path, name: str) -> Callable[..., Any]:
+def load_name(path: Path, name: str) -> Callable[..., Any]:
     """Return a class, function or callable of a Python file by its name; raise ModelProblem where it is not there."""
     if not path.is_file():
         raise ModelProblem(f"There is no file {path}: arch is its path from where models.toml is, and :{name}.")

@@ -56,7 +56,7 @@ def adapt(model: Any, *, preprocess: Any = None, names: Any = None, name: str = 
         name or type(model).__name__, "In memory", "", "custom.in_memory", type(model).__qualname__, "classify", "yours"
     )
     stated, transform = stated_by(preprocess)
-    spec = spec.with_weights(labels=None if names is None else listed(names), preprocessing=stated)
+    spec = spec.with_weights(labels=None if names is None else list_names(names), preprocessing=stated)
     known = {"ultralytics": _ultralytics, "keras": _keras, "transformers": _transformers}.get(home)
     if known is None and isinstance(model, torch.jit.ScriptModule):
         known = _scripted
@@ -75,7 +75,7 @@ def adapt(model: Any, *, preprocess: Any = None, names: Any = None, name: str = 
     return _module(spec, model, transform)
 
 
-def listed(names: Any) -> tuple[str, ...]:
+def list_names(names: Any) -> tuple[str, ...]:
     """Return the names of classes, given as a list or as {index: name}."""
     return tuple(str(row) for row in ([names[index] for index in sorted(names)] if hasattr(names, "keys") else names))
 
@@ -107,7 +107,7 @@ def _module(spec: ModelSpec, model: nn.Module, transform: Callable[..., Any] | N
     preprocessing = replace(seen.preprocessing, size=sides) if sides else seen.preprocessing
     binary = seen.kind in ("logit", "probability")
     names, _ = labels.for_classes(spec, seen.classes, otherwise=labels.imagenet(), binary=binary)
-    notes = seen.notes if transform is not None else seen.notes + _assumed(spec, preprocessing, why)
+    notes = seen.notes if transform is not None else seen.notes + _assume(spec, preprocessing, why)
     made = InMemoryClassifier(spec, seen.module, names, preprocessing, checkpoint.digest(module), notes=notes)
     made.kind, made.transform = seen.kind, transform
     made.preprocessings = (*made.preprocessings, READY)
@@ -128,14 +128,14 @@ class InMemoryClassifier(CustomClassifier):
         if self.transform is None or preprocessing != "trained":
             return super().prepare(pixels, preprocessing)
         tensor = _tensor(self.transform, pixels)
-        return ModelInput(tensor[None], measured(self.transform, (pixels.shape[0], pixels.shape[1])))
+        return ModelInput(tensor[None], measure(self.transform, (pixels.shape[0], pixels.shape[1])))
 
     @property
     def resizing(self) -> str:
         return super().resizing if self.transform is None else "by the given function"
 
 
-def measured(transform: Callable[..., Any], size: tuple[int, int]) -> Geometry:
+def measure(transform: Callable[..., Any], size: tuple[int, int]) -> Geometry:
     """Find where a transform puts a picture of (H, W), by what becomes of a ramp along each side.
 
     Raises ModelProblem for a transform that is random, or does more than scale, shift, crop and pad.
@@ -249,15 +249,15 @@ def _without_file(path: Path, spec: ModelSpec) -> Iterator[None]:
 def _transformers(spec: ModelSpec, model: Any) -> Adapter:
     net: Any = shared_copy(model)
     preprocessing = transformers.usual(net.config).changed(spec.preprocessing)
-    sha256, notes = checkpoint.digest(net), _assumed(spec, preprocessing, "as ViTs usually are")
+    sha256, notes = checkpoint.digest(net), _assume(spec, preprocessing, "as ViTs usually are")
     if hasattr(net.config, "text_config"):
         raise ModelProblem(
             f"A {spec.arch} reads words too: write it with save_pretrained, and give its folder to Explainer."
         )
-    return transformers.adapted(spec, spec.arch, net, preprocessing, sha256, notes)
+    return transformers.make_adapter(spec, spec.arch, net, preprocessing, sha256, notes)
 
 
-def _assumed(spec: ModelSpec, preprocessing: Preprocessing, why: str) -> tuple[str, ...]:
+def _assume(spec: ModelSpec, preprocessing: Preprocessing, why: str) -> tuple[str, ...]:
     if spec.preprocessing.complete:
         return ()
     return (f"Its preprocessing was inferred ({why}): {preprocessing}; give `preprocess` to state it.",)

@@ -51,7 +51,7 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     count = state_dicts.classes(saved.tensors)
     # One number says no or yes.
     count = 2 if count == 1 else count
-    if count is not None and labels.carried(saved.tables(), count):
+    if count is not None and labels.find_names(saved.tables(), count):
         notes.append(f"The names of its {count} classes are in the checkpoint.")
     else:
         find_labels(path, count, weights, notes, unknown)
@@ -86,7 +86,7 @@ def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
 
 def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]:
     """Return the architecture or a question about it, and notes on what was inferred."""
-    fitting = next((found for tensors in _unwrapped(saved) if (found := architectures.exact(tensors))), ())
+    fitting = next((found for tensors in _strip_prefixes(saved) if (found := architectures.exact(tensors))), ())
     hints = [*_read_architecture_notes(saved), path.stem.lower()]
     if fitting:
         ranked = sorted(fitting, key=lambda name: _unlikeliness(hints, name))
@@ -100,7 +100,7 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
             return names[0], [], [f"{note[:-1]}, and of {' and '.join(names[1:3])} too (--arch)."]
         question = "Several architectures have just these tensors and compute differently: which one was trained?"
         return "", [Unknown("arch", question, tuple(names[:8]), names[0])], [note]
-    near = [name for tensors in _unwrapped(saved) for name in architectures.alike(tensors)]
+    near = [name for tensors in _strip_prefixes(saved) for name in architectures.alike(tensors)]
     near.sort(key=lambda name: _unlikeliness(hints, name))
     beside = [f"{file}:{name}" for file, name in _classes_beside(path, saved)]
     first = f"It holds a whole {saved.whole.rpartition('.')[2]}. " if saved.whole else ""
@@ -108,7 +108,7 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
     return "", [Unknown("arch", question, tuple([*beside, *map(state_dicts.short, near)][:8]))], []
 
 
-def _unwrapped(saved: Checkpoint) -> Iterator[Mapping[str, Any]]:
+def _strip_prefixes(saved: Checkpoint) -> Iterator[Mapping[str, Any]]:
     """Yield the tensors as they are, and without each prefix that many of their names share."""
     yield saved.tensors
     for beginning in state_dicts.common(saved.tensors):
@@ -160,7 +160,7 @@ def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:
             continue
         try:
             text = file.read_text("utf-8-sig")
-            found = labels.ordered(json.loads(text)) if file.suffix.lower() == ".json" else text.split("\n")
+            found = labels.order(json.loads(text)) if file.suffix.lower() == ".json" else text.split("\n")
         except (OSError, ValueError):
             continue
         if len([name for name in found if name.strip()]) == count:

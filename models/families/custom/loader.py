@@ -51,7 +51,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     count = state_dicts.classes(module.state_dict(), module) or 0
     binary = count == 1
     count = 2 if binary else count
-    found = labels.carried(saved.tables(), count)
+    found = labels.find_names(saved.tables(), count)
     names, more = labels.for_classes(spec, count, found, labels.imagenet(), binary=binary)
     known = _preprocessing(saved, spec.preprocessing).for_channels(channels_of(module))
     known = known.over(PreprocessingTable(size=side))
@@ -72,10 +72,10 @@ def of_library(library: str, name: str, path: Path, saved: Checkpoint) -> tuple[
     options: dict[str, Any] = {}
     blank = architectures.build(library, name)
     wanted = blank.state_dict()
-    if (side := state_dicts.side(state_dicts.renamed(saved.tensors, wanted), wanted)) is not None:
+    if (side := state_dicts.side(state_dicts.rename(saved.tensors, wanted), wanted)) is not None:
         options["image_size" if library == "torchvision" else "img_size"] = side
         blank = architectures.build(library, name, **options)
-    tensors = state_dicts.renamed(_modern(library, name, saved.tensors, blank), blank.state_dict())
+    tensors = state_dicts.rename(_modern(library, name, saved.tensors, blank), blank.state_dict())
     if count := state_dicts.classes(tensors, blank):
         options["num_classes"] = count
     module = architectures.build(library, name, blank=False, **options)
@@ -95,7 +95,7 @@ def _modern(library: str, name: str, tensors: dict[str, Any], blank: nn.Module) 
 
     wanted = blank.state_dict()
     body = {key for key in wanted if key.partition(".")[0] not in architectures.HEADS}
-    if body <= state_dicts.renamed(tensors, wanted).keys():
+    if body <= state_dicts.rename(tensors, wanted).keys():
         return tensors
     entry = sys.modules[timm.models.model_entrypoint(name).__module__]
     try:
@@ -124,18 +124,18 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier:
     if (seed := spec.weights.random) is not None:
         saved = checkpoint.Checkpoint({})
         count = len(labels.own(spec)) or None
-        module = checkpoint.seeded(lambda: code.build(spec.arch, args, count), seed)
+        module = checkpoint.build_seeded(lambda: code.build(spec.arch, args, count), seed)
         sha256 = checkpoint.digest(module)
     else:
         path = locate(spec, progress=progress)
         saved = checkpoint.open_(path, spec.weights.key or "")
         module = code.build(spec.arch, args, state_dicts.classes(saved.tensors))
-        tensors = state_dicts.renamed(saved.tensors, module.state_dict())
+        tensors = state_dicts.rename(saved.tensors, module.state_dict())
         notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_other_sets(saved))
         sha256 = sha256_of(path)
     seen = probe(module, _preprocessing(saved, spec.preprocessing), spec)
     binary = seen.kind in ("logit", "probability")
-    names, more = labels.for_classes(spec, seen.classes, labels.carried(saved.tables(), seen.classes), binary=binary)
+    names, more = labels.for_classes(spec, seen.classes, labels.find_names(saved.tables(), seen.classes), binary=binary)
     notes += more + seen.notes
     if not spec.preprocessing.complete:
         notes += (_preprocessing_note(seen.preprocessing, seen.why),)

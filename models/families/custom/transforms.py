@@ -125,7 +125,7 @@ def keys(found: Preprocessing) -> PreprocessingTable:
 
 def _own(name: str) -> Preprocessing:
     file, _, member = name.rpartition(":")
-    transform = code.named(Path(file), member)
+    transform = code.load_name(Path(file), member)
     if inspect.isroutine(transform):
         try:
             transform = transform()

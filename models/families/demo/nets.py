@@ -56,10 +56,10 @@ def build(name: str) -> nn.Module:
 
 def trained(name: str, folder: Path = WEIGHTS) -> nn.Module:
     """Return a demo model with its weights as float32, in eval mode; raise WeightsProblem where they do not fit."""
-    return filled(build(name), folder / f"{name}.safetensors", f"train {name}")
+    return fill(build(name), folder / f"{name}.safetensors", f"train {name}")
 
 
-def filled(net: N, path: Path, script: str) -> N:
+def fill(net: N, path: Path, script: str) -> N:
     """Load a file's weights as float32, in eval mode; raise WeightsProblem with the script that makes the file."""
     if not path.is_file():
         raise WeightsProblem(f"{path} is not there: run python -m training.{script}.")

@@ -11,9 +11,9 @@ import torch
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier, both
-from sightglass.models.families.custom.classifier import FILLS, kind_of, recorded
-from sightglass.models.families.exported.files import carried, taken
-from sightglass.models.families.exported.runtime import padded, pieces, tensors
+from sightglass.models.families.custom.classifier import FILLS, kind_of, record
+from sightglass.models.families.exported.files import read_labels, taken
+from sightglass.models.families.exported.runtime import pad, pieces, tensors
 from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def classifier(
     """Adapt a file that answers (B, classes); append assumptions and capabilities to `notes`."""
     one = answer.shape[1] == 1
     count = 2 if one else answer.shape[1]
-    names, more = labels.for_classes(spec, count, carried(runtime), labels.imagenet(), binary=one)
+    names, more = labels.for_classes(spec, count, read_labels(runtime), labels.imagenet(), binary=one)
     notes += more
     preprocessing = _preprocessing(spec, runtime, size, notes)
     probable = bool((answer >= 0).all()) and bool((answer.sum(1) - 1).abs().max() < 1e-3)
@@ -42,7 +42,7 @@ def classifier(
         blank = torch.ones(runtime.batch or 1, preprocessing.channels, *size)
         probable = kind_of([next(tensors(runtime(blank * fill)))[:1] for fill in FILLS]) == "probability"
     noise = torch.rand(runtime.batch or 1, preprocessing.channels, *size, generator=torch.Generator().manual_seed(0))
-    inside, last = _rebuilt(runtime, noise, answer, notes)
+    inside, last = _rebuild(runtime, noise, answer, notes)
     made = ExportedClassifier(spec, runtime if inside is None else inside, names, preprocessing, sha256)
     made.batch = runtime.batch
     made.probable = probable
@@ -78,7 +78,7 @@ def _preprocessing(spec: ModelSpec, runtime: Runtime, size: tuple[int, int], not
     return replace(trained.changed(replace(given, size=None, channels_in=channels)), size=size)
 
 
-def _rebuilt(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) -> tuple[nn.Module | None, str | None]:
+def _rebuild(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) -> tuple[nn.Module | None, str | None]:
     """Return the file's modules and the path of their last linear layer; append a note.
 
     The modules are None unless they can be rebuilt and answer as the file does; the path is None unless that layer's
@@ -88,7 +88,7 @@ def _rebuilt(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) 
     try:
         module = runtime.inside().eval().requires_grad_(False)
         given = noise.permute(0, 2, 3, 1) if runtime.channels_last else noise
-        with torch.no_grad(), recorded(module) as calls:
+        with torch.no_grad(), record(module) as calls:
             out = next(tensors(module(given)))
         mine = out[: len(answer)].float()
         if mine.shape != answer.shape or float((mine - answer).abs().max()) > NEAR * max(float(answer.abs().max()), 1):
@@ -132,7 +132,7 @@ class ExportedClassifier(Classifier):
     def _answer(self, tensor: Tensor) -> Tensor:
         rows = []
         for part in pieces(tensor, self.batch):
-            answered = next(tensors(self.module(self._arrange_channels(padded(part, self.batch)))))
+            answered = next(tensors(self.module(self._arrange_channels(pad(part, self.batch)))))
             rows.append(answered if len(answered) == len(part) else answered[: len(part)])
         answer = rows[0] if len(rows) == 1 else torch.cat(rows)
         if answer.shape[1] == 1:

@@ -113,11 +113,11 @@ class TorchScript(Runtime):
             return list(tensors(self._module(list(tensor) if self._in_a_list else tensor)))
 
     def inside(self) -> nn.Module:
-        from sightglass.models.families.exported.script import rebuilt
+        from sightglass.models.families.exported.script import rebuild
 
         if self._in_a_list:
             raise ModelProblem("it takes its pictures in a list")
-        return rebuilt(self.path)
+        return rebuild(self.path)
 
 
 class OpenVino(Runtime):
@@ -191,7 +191,7 @@ def taken(spec: ModelSpec, runtime: Runtime) -> int:
     return stated or runtime.channels or 3
 
 
-def carried(runtime: Runtime) -> tuple[str, ...]:
+def read_labels(runtime: Runtime) -> tuple[str, ...]:
     """Return the names of classes in a file's metadata, or none."""
     names = plain(runtime.metadata.get("names"))
     if isinstance(names, dict):

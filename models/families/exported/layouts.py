@@ -57,7 +57,7 @@ def _ultralytics(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -
 
 def _end2end(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
     rows = outputs[0]  # (B, N, 6 + more): xyxy, score, class
-    return _chosen(rows[..., :4], rows[..., 4], rows[..., 5].round().long(), count)
+    return _choose(rows[..., :4], rows[..., 4], rows[..., 5].round().long(), count)
 
 
 def _yolov5(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
@@ -78,10 +78,10 @@ def _yolox(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Cand
 
 def _torchvision(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
     boxes, labels, scores = triple(outputs) or outputs
-    return _chosen(boxes.reshape(1, -1, 4), scores.reshape(1, -1), labels.reshape(1, -1).long(), count)
+    return _choose(boxes.reshape(1, -1, 4), scores.reshape(1, -1), labels.reshape(1, -1).long(), count)
 
 
-def _chosen(boxes: Tensor, scores: Tensor, classes: Tensor, count: int) -> Candidates:
+def _choose(boxes: Tensor, scores: Tensor, classes: Tensor, count: int) -> Candidates:
     """Return candidates with one class each, or one that scores 0 where there are none."""
     if scores.shape[1] == 0:
         boxes, scores = boxes.new_zeros(len(boxes), 1, 4), scores.new_zeros(len(scores), 1)

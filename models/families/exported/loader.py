@@ -27,14 +27,14 @@ from sightglass.models.families.exported.files import (
     OPENVINO,
     PROGRAM,
     TORCHSCRIPT,
-    carried,
     choice,
     open_file,
     plain,
+    read_labels,
     taken,
 )
 from sightglass.models.families.exported.layouts import LAYOUTS, Candidates, Layout, grid, infer
-from sightglass.models.families.exported.runtime import padded, pieces
+from sightglass.models.families.exported.runtime import pad, pieces
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
 from sightglass.models.preprocess import GREY
@@ -137,7 +137,7 @@ def _detector(
     notes: list[str],
     sha256: str,
 ) -> ExportedDetector:
-    names, name = labels.own(spec) or carried(runtime), spec.weights.layout
+    names, name = labels.own(spec) or read_labels(runtime), spec.weights.layout
     task = runtime.metadata.get("task")
     if task not in (None, "detect", "segment", "pose"):
         raise ModelProblem(f"{runtime.path.name} is a model to {task}: only plain detectors and classifiers fit here.")
@@ -204,7 +204,7 @@ class ExportedDetector(Detector):
         return detections([self._read(part) for part in pieces(tensor, self._at_once)], cells)
 
     def _read(self, tensor: Tensor) -> Candidates:
-        full = padded(tensor, None if self.layout.alone else self._runtime.batch)
+        full = pad(tensor, None if self.layout.alone else self._runtime.batch)
         outputs = [out[: len(tensor)] if len(full) > len(tensor) else out for out in self._runtime(full)]
         try:
             return self.layout.read(outputs, len(self.labels), self._size)
@@ -277,8 +277,8 @@ def detections(found: Sequence[Candidates], size: tuple[int, int] | None) -> Det
     `size`: (h, w) of the input where candidates may be cells of a grid; None where they are not.
     """
     count = max(part.boxes.shape[1] for part in found)
-    boxes = torch.cat([_filled(part.boxes.transpose(1, 2), count) for part in found])  # (B, 4, N)
-    classes = torch.cat([_filled(part.classes, count) for part in found])
+    boxes = torch.cat([_fill(part.boxes.transpose(1, 2), count) for part in found])  # (B, 4, N)
+    classes = torch.cat([_fill(part.classes, count) for part in found])
     cells = None if size is None else grid(count, size)
     if cells is None:
         # Boxes without cells have their own centres; any point within a box selects it.
@@ -287,8 +287,8 @@ def detections(found: Sequence[Candidates], size: tuple[int, int] | None) -> Det
         units = torch.maximum(first[2] - first[0], first[3] - first[1]).clamp_min(1) / 3
     else:
         centres, units = (part.to(boxes) for part in cells)
-    objectness = [_filled(part.objectness, count) for part in found if part.objectness is not None]
-    chosen = [_filled(part.choice[:, None], count)[:, 0] for part in found if part.choice is not None]
+    objectness = [_fill(part.objectness, count) for part in found if part.objectness is not None]
+    chosen = [_fill(part.choice[:, None], count)[:, 0] for part in found if part.choice is not None]
     return Detections(
         levels=(_logit(classes)[..., None],),
         regressions=(boxes[..., None],),
@@ -300,7 +300,7 @@ def detections(found: Sequence[Candidates], size: tuple[int, int] | None) -> Det
     )
 
 
-def _filled(rows: Tensor, count: int) -> Tensor:
+def _fill(rows: Tensor, count: int) -> Tensor:
     return torch.nn.functional.pad(rows, (0, count - rows.shape[-1]))
 
 
@@ -325,7 +325,7 @@ def inspect(path: Path) -> TableDraft | None:
     if suffix in TORCHSCRIPT and _is_script(path):
         return _script(path)
     if suffix in (*ONNX, *PROGRAM) or (suffix in OPENVINO and path.with_suffix(".bin").is_file()):
-        return _opened(path, open_file(path))
+        return _open(path, open_file(path))
     return None
 
 
@@ -351,7 +351,7 @@ def _script(path: Path) -> TableDraft:
     return TableDraft("exported", path.name, table, unknown, ("It is a TorchScript file.",))
 
 
-def _opened(path: Path, runtime: Runtime) -> TableDraft:
+def _open(path: Path, runtime: Runtime) -> TableDraft:
     notes = [f"It is a model for {runtime.kind}."]
     size = runtime.size or (224, 224)
     channels = runtime.channels or 3
@@ -364,7 +364,7 @@ def _opened(path: Path, runtime: Runtime) -> TableDraft:
         unknown.append(_SIDE)
     else:
         notes.append(f"It takes {channels} channels of {size[0]} by {size[1]} pixels.")
-    names = carried(runtime)
+    names = read_labels(runtime)
     # One number says no or yes.
     count = max(outputs[0].shape[1], 2) if classifies else None
     if names:

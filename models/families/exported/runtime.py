@@ -107,7 +107,7 @@ def pieces(tensor: Tensor, limit: int | None) -> Sequence[Tensor]:
     return [tensor[start : start + step] for start in range(0, len(tensor), step)]
 
 
-def padded(tensor: Tensor, batch: int | None) -> Tensor:
+def pad(tensor: Tensor, batch: int | None) -> Tensor:
     """Repeat the last picture until there are as many as a fixed batch wants."""
     short = (batch or 0) - len(tensor)
     return torch.cat((tensor, tensor[-1:].expand(short, -1, -1, -1))) if short > 0 else tensor

@@ -40,7 +40,7 @@ OPEN: dict[str, Callable[..., Any]] = {
 }
 
 
-def rebuilt(path: Path) -> nn.Module:
+def rebuild(path: Path) -> nn.Module:
     """Rebuild the modules of a file on the CPU; raise ModelProblem where it has an unknown operation.
 
     An operation in a branch that is rarely taken may still fail later.
@@ -154,7 +154,7 @@ class Body:
         if kind == "prim::Constant":
             return self._constant(node, gives[0])
         if kind == "prim::GetAttr":
-            return _named(gives[0], takes[0], node.s("name"))
+            return _get_name(gives[0], takes[0], node.s("name"))
         if kind == "prim::SetAttr":
             raise ModelProblem("it changes its own attributes while it runs")
         if kind == "prim::CallMethod":
@@ -251,7 +251,7 @@ def _call_module(name: str, gives: str, takes: list[str], named: dict[str, str])
     return step
 
 
-def _named(gives: str, takes: str, name: str) -> Step:
+def _get_name(gives: str, takes: str, name: str) -> Step:
     def step(values: Values) -> None:
         values[gives] = values[takes].attribute(name)
 

@@ -84,7 +84,7 @@ def config(path: Path) -> Json:
     with path.open("rb") as file:
         start = file.read(8)
     if start[:4] == _ZIP and path.suffix.lower() == ".keras":
-        text = _zipped(path)
+        text = _zip_files(path)
     elif start == _HDF5 and path.suffix.lower() != ".keras":
         text = _attribute(path)
     else:
@@ -103,7 +103,7 @@ def config(path: Path) -> Json:
     return model
 
 
-def _zipped(path: Path) -> bytes:
+def _zip_files(path: Path) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.getinfo("config.json").file_size > _LARGEST_CONFIG:

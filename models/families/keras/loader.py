@@ -26,7 +26,7 @@ from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.drawing import PAPERS, Paper, names_drawings, paper_of
 from sightglass.models.families.custom.inspect import find_labels
 from sightglass.models.families.keras import files
-from sightglass.models.families.keras.network import Net, keras, opened, without_activation
+from sightglass.models.families.keras.network import Net, keras, open_model, without_activation
 from sightglass.models.inspect import TableDraft, Toml, Unknown
 from sightglass.models.preprocess import MAX_CHANNELS, Preprocessing, prepare
 
@@ -124,7 +124,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
     if facts.shape[2] > MAX_CHANNELS:
         raise WeightsProblem(f"{path.name} takes {facts.shape[2]} channels: up to {MAX_CHANNELS} fit here.")
     with _custom_objects(spec, facts):
-        model = opened(path)
+        model = open_model(path)
     if isinstance(model.output_shape, list | dict):
         raise WeightsProblem(f"{path.name} answers with {len(model.output_shape)} outputs: keep the one with classes.")
     final = without_activation(model)

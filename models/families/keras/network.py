@@ -25,7 +25,7 @@ _importing = threading.Lock()
 def keras() -> Any:
     """Import Keras on torch, whatever the environment or the user's files say; the process's settings stay."""
     with _importing:
-        found: Any = sys.modules.get("keras") or _imported()
+        found: Any = sys.modules.get("keras") or _import_keras()
     backend = found.config.backend() if hasattr(found, "config") else "TensorFlow"
     if backend != "torch":
         raise ModelProblem(
@@ -34,7 +34,7 @@ def keras() -> Any:
     return found
 
 
-def _imported() -> Any:
+def _import_keras() -> Any:
     wanted = {"KERAS_BACKEND": "torch", "KERAS_HOME": str(cache() / "keras")}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
@@ -165,7 +165,7 @@ def _first(model: Any) -> bool:
     return "channels_first" in formats and "channels_last" not in formats
 
 
-def opened(path: Path) -> Any:
+def open_model(path: Path) -> Any:
     """Open the model in a file; raise WeightsProblem, one sentence, where Keras cannot rebuild it."""
     library = keras()
     try:

@@ -88,9 +88,9 @@ class _PromptSG(PreparedAdapter):
         if batch < 1:
             raise ModelProblem(f"A batch has at least one picture, not {batch}.")
         starts = range(0, len(pixels), batch)
-        return [row for at in starts for row in self._attended(pixels[at : at + batch], preprocessing)]
+        return [row for at in starts for row in self._attend(pixels[at : at + batch], preprocessing)]
 
-    def _attended(self, pixels: list[NDArray[np.uint8]], preprocessing: str) -> list[NDArray[np.float32]]:
+    def _attend(self, pixels: list[NDArray[np.uint8]], preprocessing: str) -> list[NDArray[np.float32]]:
         """Return the attention maps of some pictures from one pass."""
         seen: list[Tensor] = []
 
@@ -160,8 +160,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
     one sentence each, with what would help.
     """
     path = locate(spec, progress=progress)
-    given = configured(spec, path)
-    tensors = named(checkpoint.read(path), given.get("names", {}))
+    given = read_settings(spec, path)
+    tensors = rename_tensors(checkpoint.read(path), given.get("names", {}))
     config, notes = read_config(tensors, given, path.name)
     module = PromptSG(config)
     fill(module, tensors, path.name)
@@ -196,7 +196,7 @@ def inspect(path: Path) -> TableDraft | None:
         return None
     try:
         given = beside(path)
-        tensors = named(checkpoint.read(path), given.get("names", {}))
+        tensors = rename_tensors(checkpoint.read(path), given.get("names", {}))
     except WeightsProblem:
         return None
     if not {"image_encoder.conv1.weight", "mim.cross_attention.in_proj_weight"} <= tensors.keys():
@@ -224,13 +224,13 @@ _CLIP = {
 _UNUSED = ("logit_scale", "input_resolution", "context_length", "vocab_size", "token_embedding.", "text_encoder.dtype")
 
 
-def configured(spec: ModelSpec, path: Path) -> Json:
+def read_settings(spec: ModelSpec, path: Path) -> Json:
     """Read the configuration: the file in the table, else the .json beside the weights, else nothing."""
     given = spec.weights.config
     if given is None:
         return beside(path)
     try:
-        return _parsed(Path(given))
+        return _parse(Path(given))
     except (OSError, ValueError) as problem:
         raise ModelProblem(f"The configuration of {spec.id} cannot be read from {given}: is it JSON?") from problem
 
@@ -238,12 +238,12 @@ def configured(spec: ModelSpec, path: Path) -> Json:
 def beside(path: Path) -> Json:
     """Read the .json beside the weights; empty where there is none."""
     try:
-        return _parsed(path.with_suffix(".json"))
+        return _parse(path.with_suffix(".json"))
     except (OSError, ValueError):
         return {}
 
 
-def _parsed(path: Path) -> Json:
+def _parse(path: Path) -> Json:
     found = json.loads(path.read_text("utf-8"))
     while isinstance(found, dict) and isinstance(inner := found.get("net", found.get("config")), dict):
         found = inner
@@ -252,7 +252,7 @@ def _parsed(path: Path) -> Json:
     return found
 
 
-def named(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+def rename_tensors(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
     """Rename tensors to `PromptSG`'s own names."""
     found: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
@@ -366,6 +366,6 @@ def fill(module: PromptSG, tensors: Mapping[str, Tensor], name: str) -> None:
     )
 
 
-def written(config: Config) -> Json:
+def write(config: Config) -> Json:
     """Return a configuration as it is written to JSON."""
     return {**asdict(config), "size": list(config.size)}

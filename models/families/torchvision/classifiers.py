@@ -12,10 +12,10 @@ from sightglass.models.families.torchvision.networks import (
     TorchvisionClassifier,
     build,
     default_weights,
+    load_published,
     load_tensors,
     modern,
     preprocessing_of,
-    published,
     without_aux,
 )
 
@@ -45,7 +45,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
         return module
 
     module, sha256 = checkpoint.module_of(
-        published(spec, default), progress, lambda: build(spec.arch, classes=len(names)), read
+        load_published(spec, default), progress, lambda: build(spec.arch, classes=len(names)), read
     )
     preprocessing = preprocessing_of(default).changed(spec.preprocessing)
     return TorchvisionClassifier(spec, module, names, preprocessing, sha256)

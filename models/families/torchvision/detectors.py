@@ -18,7 +18,7 @@ from sightglass.models import labels
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.torchvision import networks
 from sightglass.models.families.torchvision.detector import TorchvisionDetector
-from sightglass.models.families.torchvision.networks import load_tensors, published
+from sightglass.models.families.torchvision.networks import load_published, load_tensors
 from sightglass.models.families.torchvision.one_stage import FcosDetector, RetinaNetDetector, SsdDetector
 from sightglass.models.families.torchvision.two_stage import TwoStage
 
@@ -59,7 +59,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
         return module
 
     module, sha256 = checkpoint.module_of(
-        published(spec, default), progress, lambda: build(spec.arch, classes=count), read
+        load_published(spec, default), progress, lambda: build(spec.arch, classes=count), read
     )
     return adapt(spec, module, named, sha256)
 

@@ -55,7 +55,7 @@ def default_weights(
     return torchvision.models.get_model_weights(arch).DEFAULT
 
 
-def published(spec: ModelSpec, default: WeightsEnum) -> ModelSpec:
+def load_published(spec: ModelSpec, default: WeightsEnum) -> ModelSpec:
     """Return the row with the address of torchvision's own weights, where it names no others."""
     given = spec.weights
     if given.url or given.path or given.file or given.package or spec.untrained:

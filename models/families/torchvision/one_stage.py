@@ -57,7 +57,7 @@ class _Dense(TorchvisionDetector):
         """Yield the head's classes, boxes and centredness for each map, as the convolutions return them."""
         raise NotImplementedError
 
-    def _decoded(self, deltas: Tensor, anchors: Tensor) -> Tensor:
+    def _decode(self, deltas: Tensor, anchors: Tensor) -> Tensor:
         """Decode (N, 4) numbers of the head and (N, 4) xyxy anchors to (N, 4) xyxy boxes."""
         out: Tensor = self.module.box_coder.decode_single(deltas, anchors)  # type: ignore[union-attr, operator]
         return out
@@ -96,7 +96,7 @@ class _Dense(TorchvisionDetector):
 
         def boxes(given: tuple[Tensor, ...]) -> Tensor:
             rows = torch.cat([level.flatten(2) for level in given], 2).transpose(1, 2)  # (B, N, 4)
-            return torch.stack([self._decoded(row, anchors) for row in rows])
+            return torch.stack([self._decode(row, anchors) for row in rows])
 
         found = TorchvisionDetections(
             tuple(levels),
@@ -135,7 +135,7 @@ class FcosDetector(_Dense):
             sides = boxes.bbox_reg(towards_box).relu()
             yield classes.cls_logits(classes.conv(x)), sides, boxes.bbox_ctrness(towards_box)
 
-    def _decoded(self, deltas: Tensor, anchors: Tensor) -> Tensor:
+    def _decode(self, deltas: Tensor, anchors: Tensor) -> Tensor:
         out: Tensor = self.module.box_coder.decode(deltas, anchors)  # type: ignore[union-attr, operator]
         return out
 

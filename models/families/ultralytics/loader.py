@@ -43,7 +43,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloClassifier | 
     places the operator named may come here, never an upload.
     """
     if (seed := spec.weights.random) is not None:
-        module = untrained(spec.arch, seed)
+        module = build_untrained(spec.arch, seed)
         return adapt(spec, _one_to_many(module), checkpoint.digest(module))
     path = locate(spec, progress=progress)
     import_quietly()
@@ -64,15 +64,15 @@ def _one_to_many(module: Any) -> Any:
     return module
 
 
-def untrained(arch: str, seed: int) -> Any:
+def build_untrained(arch: str, seed: int) -> Any:
     """Build the architecture of a checkpoint's name or of Ultralytics' own `.yaml`, the same for the same seed."""
     import_quietly()
     from ultralytics import RTDETR, YOLO
 
     name = yaml_of(arch)
     if "rtdetr" in name:
-        return checkpoint.seeded(lambda: RTDETR(name).model, seed)
-    return checkpoint.seeded(lambda: YOLO(name, verbose=False).model, seed)
+        return checkpoint.build_seeded(lambda: RTDETR(name).model, seed)
+    return checkpoint.build_seeded(lambda: YOLO(name, verbose=False).model, seed)
 
 
 def yaml_of(arch: str) -> str:

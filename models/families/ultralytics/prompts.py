@@ -150,11 +150,11 @@ def text_embeddings(encoder: str, words: tuple[str, ...], progress: Progress | N
             "Words need CLIP's tokenizer, which is not installed here: install it by "
             "pip install git+https://github.com/ultralytics/CLIP.git, or draw an example instead."
         )
-    return _encoded(encoder, path, words)
+    return _encode(encoder, path, words)
 
 
 @lru_cache(maxsize=64)
-def _encoded(encoder: str, path: str, words: tuple[str, ...]) -> Tensor:
+def _encode(encoder: str, path: str, words: tuple[str, ...]) -> Tensor:
     # Imported only once `clip` is known to be here: without it the import asks pip for it.
     from ultralytics.nn.text_model import CLIP, MobileCLIPTS
 

@@ -113,11 +113,11 @@ class _Session:
         self.wanted = 0
         """Counts the choices, so that a model that loads slowly does not replace a later one."""
         self.events = asyncio.get_running_loop()
-        self.viewer = loop.join(self._delivered)
+        self.viewer = loop.join(self._deliver)
         self.asked = time.monotonic()
         """When it was last asked whether this person may still watch."""
 
-    def _delivered(self, made: FrameResult) -> None:
+    def _deliver(self, made: FrameResult) -> None:
         """Take an answer in the loop's thread."""
 
         def take() -> None:

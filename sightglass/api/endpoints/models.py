@@ -19,7 +19,7 @@ from sightglass.api.problems import KINDS, ApiProblem
 from sightglass.api.schemas import ApiRules
 from sightglass.api.server import metrics
 from sightglass.explain.evidence.layers import layer_choices
-from sightglass.explain.methods import offered
+from sightglass.explain.methods import list_methods
 from sightglass.explain.recipe import VERSION
 from sightglass.models.catalog import available, catalog
 from sightglass.models.checkpoints import weights
@@ -51,10 +51,10 @@ async def list_models(request: Request) -> Response:
     """List the models of the catalogue: their tasks, whether their weights are here, and the methods they support."""
     wanted = read_parameters(request, ModelsParameters)
     settings: ApiRules = request.app.state.settings
-    return answer_json(await run_in_threadpool(_listed, settings, wanted.here, wanted.task))
+    return answer_json(await run_in_threadpool(_list, settings, wanted.here, wanted.task))
 
 
-def _listed(settings: ApiRules, here: bool | None, task: str | None) -> results.Models:
+def _list(settings: ApiRules, here: bool | None, task: str | None) -> results.Models:
     # No model is loaded before this module, and with it torch, is imported.
     residency = sys.modules.get("sightglass.explain.evidence.resident")
     loaded = {one.adapter.spec.id: one for one in (residency.RESIDENCY.residents() if residency else ())}
@@ -68,7 +68,7 @@ def _listed(settings: ApiRules, here: bool | None, task: str | None) -> results.
             # Another table of that id: somebody else's.
             resident = None
         if resident is not None:
-            methods = [method.id for method in offered(resident)]
+            methods = [method.id for method in list_methods(resident)]
         row = {name: getattr(spec, name) for name in ("id", "family", "size", "task", "licence", "source", "method")}
         row |= {"here": there, "download_mb": spec.megabytes, "resident": resident is not None, "methods": methods}
         found.append(results.Listed(**row))

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from sightglass.api import problems
 from sightglass.api.endpoints.endpoint import FORM, Endpoint
 from sightglass.api.endpoints.negotiation import EMPTY, JSON, PICTURES, form_schema
-from sightglass.api.security.headers import ANSWERS, API_VERSION, CSP, VERSION_HEADER, written
+from sightglass.api.security.headers import ANSWERS, API_VERSION, CSP, VERSION_HEADER, write
 from sightglass.api.server.middleware import is_public
 from sightglass.common.access import policy
 from sightglass.explain.recipe import VERSION
@@ -198,7 +198,7 @@ async def _page(request: Request) -> HTMLResponse:
     # style sheet.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     own = {"style-src": "'self' 'unsafe-inline'", "img-src": "'self' data:", "connect-src": "'self'"}
-    return HTMLResponse(page, headers={CSP: written({**ANSWERS, "script-src": f"'self' 'sha256-{digest}'", **own})})
+    return HTMLResponse(page, headers={CSP: write({**ANSWERS, "script-src": f"'self' 'sha256-{digest}'", **own})})
 
 
 async def _asset(request: Request) -> FileResponse:

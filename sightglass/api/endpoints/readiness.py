@@ -68,14 +68,14 @@ class Readiness:
         try:
             warm(self._load())
         except Problem as problem:
-            self._failed(str(problem))
+            self._note_failure(str(problem))
         except Exception as error:
             LOGGER.exception("the default model cannot be used")
-            self._failed(f"The default model cannot be used ({type(error).__name__}): see the server's log.")
+            self._note_failure(f"The default model cannot be used ({type(error).__name__}): see the server's log.")
         else:
             self.warmed()
 
-    def _failed(self, sentence: str) -> None:
+    def _note_failure(self, sentence: str) -> None:
         self._failure, self._failed_at = sentence, time.monotonic()
 
 

@@ -103,7 +103,7 @@ class Door:
             request = Request(scope, receive)
             if path == sign_in.PATH:
                 if scope["method"] == "POST" and policy.in_use().way == "password":
-                    return await sign_in.submitted(request, self.base)
+                    return await sign_in.submit(request, self.base)
                 if caller.user is not None:
                     return RedirectResponse(f"{self.base}/", 303)
                 return await run_in_threadpool(sign_in.screen, request, self.base)
@@ -157,7 +157,7 @@ def _extend_scope(scope: Scope, path: str, caller: Caller) -> Scope:
     """Return the scope for what is behind the door: with the user, and for a page's script with a sealed header."""
     headers = [(name, value) for name, value in scope["headers"] if name.lower() != visit.HEADER.encode()]
     if path == STREAM and caller.visit is not None:
-        headers.append((visit.HEADER.encode(), visit.sealed(caller.visit).encode()))
+        headers.append((visit.HEADER.encode(), visit.seal(caller.visit).encode()))
     return {**scope, "headers": headers, USER: caller.user, VISIT: caller.visit, BY_SECRET: caller.by_secret}
 
 

@@ -70,14 +70,14 @@ class SecurityHeaders:
             open_line = name.lower() == b"set-cookie" and b"; secure" not in value.lower()
             return (name, value + b"; Secure") if open_line and scope["scheme"] == "https" else header
 
-        wanted = FIXED | self.more | {CSP: written(self.policy)}
+        wanted = FIXED | self.more | {CSP: write(self.policy)}
         if not settings().framed_by:
             # For browsers that do not know frame-ancestors.
             wanted["x-frame-options"] = "SAMEORIGIN"
         await self.app(scope, receive, with_headers)
 
 
-def written(policy: Mapping[str, str]) -> str:
+def write(policy: Mapping[str, str]) -> str:
     """Return a policy as its header, with the sites that may show the page in a frame."""
     whole = {**policy, "frame-ancestors": " ".join(("'self'", *settings().framed_by))}
     return "; ".join(f"{name} {value}" for name, value in whole.items())

@@ -128,7 +128,7 @@ def _otherwise(scope: Scope, headers: Mapping[str, str], provider: Provider | No
         claims = (provider.claims(cookies) if provider else None) or {}
         # Each sign-in has other claims: when it was, and a number of its own.
         session = people.digest(json.dumps(claims, sort_keys=True))
-        return Caller(None) if claims and people.has_ended(session) else _vouched(*_claimed(claims), session)
+        return Caller(None) if claims and people.has_ended(session) else _vouch(*_claim(claims), session)
     return _of_session(cookies)
 
 
@@ -164,10 +164,10 @@ def _of_proxy(scope: Scope, headers: Mapping[str, str]) -> Caller:
         return Caller(None)
     # Proxies write UTF-8; ASGI reads headers as Latin-1.
     given = headers.get(name, "")
-    return _vouched(given.encode("latin-1").decode("utf-8", "replace"), "", "")
+    return _vouch(given.encode("latin-1").decode("utf-8", "replace"), "", "")
 
 
-def _claimed(claims: Mapping[str, Any]) -> tuple[str, str]:
+def _claim(claims: Mapping[str, Any]) -> tuple[str, str]:
     """Return the id and the name among a provider's claims; an empty id where there is none to go by."""
     claim = settings().oidc_claim
     id_ = str(claims.get(claim) or "")
@@ -180,8 +180,8 @@ def _claimed(claims: Mapping[str, Any]) -> tuple[str, str]:
     return id_, str(claims.get("name") or "")
 
 
-def _vouched(id_: str, name: str, session: str) -> Caller:
-    user = policy.listed(id_, name)
+def _vouch(id_: str, name: str, session: str) -> Caller:
+    user = policy.get_user(id_, name)
     if user is None:
         return Caller(None, stranger=id_)
     return Caller(user, Visit("vouched", user.id, name, session, time.time()))

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from sightglass.api.security.headers import ANSWERS, CSP, written
+from sightglass.api.security.headers import ANSWERS, CSP, write
 from sightglass.api.security.identity import COOKIE
 from sightglass.common.access import attempts, passwords, people, policy
 from sightglass.common.errors import Problem
@@ -71,7 +71,7 @@ def page(title: str, body: str, status: int = 200) -> Response:
         f"<h1>{escape(title)}</h1>{body}</main></body></html>"
     )
     rules = {**ANSWERS, "style-src": f"'sha256-{style}'", "img-src": "data:", "form-action": "'self'"}
-    return HTMLResponse(html, status, {"Cache-Control": "no-store", CSP: written(rules)})
+    return HTMLResponse(html, status, {"Cache-Control": "no-store", CSP: write(rules)})
 
 
 def screen(request: Request, base: str) -> Response:
@@ -114,7 +114,7 @@ def form(base: str, target: str, *, wrong: str = "", said: str = "", name: str =
     )
 
 
-async def submitted(request: Request, base: str) -> Response:
+async def submit(request: Request, base: str) -> Response:
     """Answer POST /sign-in: open a session, or show the screen again with one sentence."""
     if not _from_here(request):
         return page("Not allowed", "<p>This form was sent by another site's page: sign in here instead.</p>", 403)

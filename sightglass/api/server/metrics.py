@@ -112,7 +112,7 @@ def observe(route: str, method: str, status: int, seconds: float) -> None:
     _SECONDS.labels(route).observe(seconds)
 
 
-def explained(model: ModelSpec, method: str) -> None:
+def count_explained(model: ModelSpec, method: str) -> None:
     """Count an explanation; both names come from the catalogue, not from the client."""
     _EXPLANATIONS.labels(_public(model), method).inc()
 

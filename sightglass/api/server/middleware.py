@@ -135,7 +135,7 @@ class Guard:
         headers = headers_of(scope)
         path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/api")
         try:
-            user, problem = await self._admitted(path, headers, scope)
+            user, problem = await self._admit(path, headers, scope)
         except Problem as failure:
             user, problem = None, problems.from_exception(failure)
         if problem is None and scope["type"] == "http" and scope["method"] == "POST" and is_stopping():
@@ -186,7 +186,7 @@ class Guard:
         detail = f"The body is longer than a picture may be here, {self.settings.max_size}: send a smaller one."
         return ApiProblem(413, "size", detail, {"Connection": "close"})
 
-    async def _admitted(
+    async def _admit(
         self, path: str, headers: Mapping[str, str], scope: Scope
     ) -> tuple[User | None, ApiProblem | None]:
         """Return who sends the request, and why it is refused, if it is."""

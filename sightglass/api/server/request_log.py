@@ -32,7 +32,7 @@ class RequestLog:
         with logs.working_on(logs.new_id(given)) as request:
             status, begun = 0, time.perf_counter()
 
-            async def identified(message: Message) -> None:
+            async def identify(message: Message) -> None:
                 nonlocal status
                 if message["type"] in ("http.response.start", "websocket.accept"):
                     status = message.get("status", 101)
@@ -40,7 +40,7 @@ class RequestLog:
                 await send(message)
 
             try:
-                await self.app(scope, receive, identified)
+                await self.app(scope, receive, identify)
             finally:
                 LOGGER.info(
                     "answered",

@@ -105,7 +105,7 @@ def _end(server: Any) -> None:
     _daemon(_exit_after, seconds + EXIT_SECONDS)
     if not stopping.stop(seconds):
         InFlight.give_back()
-        stopping.ended(ANSWER_SECONDS)
+        stopping.wait_for_end(ANSWER_SECONDS)
     # Streamlit's own is without limit.
     server.config.timeout_graceful_shutdown = ANSWER_SECONDS
     server.should_exit = True

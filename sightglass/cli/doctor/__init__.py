@@ -33,11 +33,11 @@ def doctor(
     is broken that Sightglass cannot do without, and 0 otherwise.
     """
     console, found = Console(json), []
-    chosen = {**checks.ALL, **({checks.reached: "Network"} if connect else {})}
+    chosen = {**checks.ALL, **({checks.check_servers: "Network"} if connect else {})}
     with console.progress("Checking") as progress:
         for i, (check, area) in enumerate(chosen.items()):
             progress(i / len(chosen), f"Checking: {area}")
-            found += checks.guarded(check, area)
+            found += checks.guard(check, area)
     console.table(("area", "what", "state", "found"), [(one.area, one.name, one.state, one.found) for one in found])
     names: dict[str, list[str]] = {}
     for one in found:

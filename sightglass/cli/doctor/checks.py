@@ -188,14 +188,14 @@ def network() -> Iterator[Check]:
     yield Check("Network", "Browser", "works", "none is needed on this machine: the pages open in yours")
 
 
-def reached() -> Iterator[Check]:
+def check_servers() -> Iterator[Check]:
     """Whether the servers of the catalogue's weights can be reached."""
     hosts = {urlsplit(spec.weights.url or "").hostname for spec in catalog.catalog().values()}
     for host in sorted(filter(None, hosts)):
-        yield _reached(host)
+        yield _reach(host)
 
 
-def _reached(host: str) -> Check:
+def _reach(host: str) -> Check:
     try:
         socket.create_connection((host, 443), CONNECT_SECONDS).close()
     except OSError as error:
@@ -230,7 +230,7 @@ def variables() -> Iterator[Check]:
     """Environment variables of Sightglass."""
     from sightglass.common import environment
 
-    broken, strangers = environment.malformed(), environment.unknown()
+    broken, strangers = environment.find_malformed(), environment.unknown()
     for field, sentence in broken.items():
         yield Check("Settings", environment.variable(field), "broken", "malformed", sentence)
     for sentence in strangers:
@@ -255,7 +255,7 @@ def trial() -> Iterator[Check]:
 
 ALL: dict[Callable[[], Iterator[Check]], str] = {
     packages.python: "Python",
-    packages.required: "Packages",
+    packages.check_requirements: "Packages",
     packages.extras: "Extras",
     machine: "Machine",
     models: "Models",
@@ -265,10 +265,10 @@ ALL: dict[Callable[[], Iterator[Check]], str] = {
     variables: "Settings",
     trial: "Trial",
 }
-"""Every check with its area, in the order of the answer; `reached` is asked for separately."""
+"""Every check with its area, in the order of the answer; `check_servers` is asked for separately."""
 
 
-def guarded(check: Callable[[], Iterator[Check]], area: str) -> list[Check]:
+def guard(check: Callable[[], Iterator[Check]], area: str) -> list[Check]:
     """Return what a check found; one that fails itself is a finding too, so that the others go on."""
     found: list[Check] = []
     try:

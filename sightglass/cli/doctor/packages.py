@@ -54,7 +54,7 @@ def python() -> Iterator[Check]:
         yield Check("Python", "Python", "works", found)
 
 
-def required() -> Iterator[Check]:
+def check_requirements() -> Iterator[Check]:
     """Check that each requirement is installed in a version that fits, and that the native ones start."""
     needed = requirements()
     wrong = [sentence for one in needed if (sentence := _lacking(one))]

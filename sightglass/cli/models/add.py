@@ -72,13 +72,13 @@ def add(
     asks = not (options.yes or options.json) and sys.stdin.isatty()
     with console.progress(f"Opening {file}"):
         path = catalog.model_file(file)
-    draft, given = _inspected(console, path, options, asks=asks)
+    draft, given = _inspect(console, path, options, asks=asks)
     console.say(*draft.notes)
     id_ = _id(options.name or path.stem)
     if options.name is not None and id_ != options.name:
         console.say(f"It is called {id_}: a name consists of small letters, digits, dots, dashes and underscores.")
     to = (settings().models or Path("models.toml")).absolute()
-    table = table_file.relative(_filled(draft, given, asks=asks), to.parent)
+    table = table_file.relative(_fill(draft, given, asks=asks), to.parent)
     text, whole = table_file.text_of(id_, table), table_file.with_table(to, id_, table, force=options.force)
     _check_packaged(id_, to, force=options.force)
     with _temporary_catalog(to, whole, id_):
@@ -92,7 +92,7 @@ def add(
     return 0
 
 
-def _inspected(console: Console, path: Path, options: AddOptions, *, asks: bool) -> tuple[TableDraft, Toml]:
+def _inspect(console: Console, path: Path, options: AddOptions, *, asks: bool) -> tuple[TableDraft, Toml]:
     """Return what the file says, and the keys that the options set."""
     given = {
         **({inspect.TRUST: "yes"} if options.trust else {}),
@@ -156,7 +156,7 @@ def _unknown(draft: TableDraft, key: str) -> Unknown | None:
     return next((unknown for unknown in draft.unknown if unknown.key == key), None)
 
 
-def _filled(draft: TableDraft, given: Toml, *, asks: bool) -> Toml:
+def _fill(draft: TableDraft, given: Toml, *, asks: bool) -> Toml:
     """Return the draft's table with given, answered or likely values; raise ModelProblem if one is still missing."""
     table: Toml = {
         "loader": draft.loader,

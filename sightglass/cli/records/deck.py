@@ -33,7 +33,7 @@ def list_(folder: cli.HistoryFolder = None, json: cli.Json = False) -> int:
         console.table(("id", "changed (UTC)", "title", "slides"), rows, right=("slides",))
     else:
         console.say("No decks yet: make one of your views in the dashboard, or `python -m sightglass deck make lies`.")
-    console.result({"decks": [_described(one) for one in found]})
+    console.result({"decks": [_describe(one) for one in found]})
     return 0
 
 
@@ -52,7 +52,7 @@ def make(
     console, decks = Console(json), _decks(folder)
     deck = ready.make(decks, name)
     console.say(f"{deck.title} {plural(len(deck.slides), 'slide')}, as {deck.id}.")
-    console.result(_described(deck))
+    console.result(_describe(deck))
     return 0
 
 
@@ -101,11 +101,11 @@ def open_(
         raise Problem(f"{file} cannot be read: {error.strerror or error}.") from error
     deck = archive.put(decks, data)
     console.say(f"{deck.title}, {plural(len(deck.slides), 'slide')}, as {deck.id}.")
-    console.result(_described(deck))
+    console.result(_describe(deck))
     return 0
 
 
-def _described(deck: Deck) -> dict[str, object]:
+def _describe(deck: Deck) -> dict[str, object]:
     slides = [{"id": one.id, "kind": one.kind, "title": one.title, "sentence": one.sentence} for one in deck.slides]
     return {"id": deck.id, "title": deck.title, "changed": deck.changed.isoformat(), "slides": slides}
 

@@ -76,7 +76,7 @@ def list_(
     console.table(COLUMNS, [_row(record) for record in found.records])
     filtered = bool(words or options.model or options.method or options.label or options.tag)
     console.say(_summary(history, found, filtered=filtered))
-    console.result({"total": found.total, "records": [history_export.described(record) for record in found.records]})
+    console.result({"total": found.total, "records": [history_export.describe(record) for record in found.records]})
     return 0
 
 
@@ -126,7 +126,7 @@ def show(
         ],
         right=("sure",),
     )
-    console.result(history_export.described(record, maps))
+    console.result(history_export.describe(record, maps))
     if damaged:
         console.warn(damaged)
     return 1 if damaged else 0

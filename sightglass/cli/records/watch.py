@@ -73,7 +73,7 @@ def watch(
     logged = monitor.observations(model=model, since=begin, limit=MAX_LINES)
     limits = _thresholds(monitor, {one.model for one in logged})
     unsure = {name: limit.value for name, limit in limits.items()}
-    seen = threshold.judged(logged, unsure)
+    seen = threshold.judge(logged, unsure)
     console.say(trend.headline(seen, f"since {begin:%Y-%m-%d %H:%M} UTC" if begin else ""))
     for name, limit in limits.items():
         console.say(f"{name}: answers below {phrases.percent(limit.value)} count as unsure, {limit.origin}.")

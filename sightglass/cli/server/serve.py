@@ -187,7 +187,7 @@ def _server(app: Api) -> uvicorn.Server:
         uvicorn.Config(
             app,
             log_level="critical",
-            log_config=None if logs.wanted() else uvicorn.config.LOGGING_CONFIG,
+            log_config=None if logs.wants_json() else uvicorn.config.LOGGING_CONFIG,
             access_log=False,
             ws="none",
             server_header=False,

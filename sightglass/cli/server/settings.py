@@ -55,10 +55,10 @@ def _memory() -> tuple[dict[str, float], str | None]:
 
 
 def _rows() -> list[Json]:
-    from sightglass.common.environment import Settings, describe_default, malformed, variable
+    from sightglass.common.environment import Settings, describe_default, find_malformed, variable
     from sightglass.common.settings import settings
 
-    found, problems, rows = settings(), malformed(), []
+    found, problems, rows = settings(), find_malformed(), []
     for field, declared in Settings.model_fields.items():
         value = os.environ.get(variable(field), "").strip() or None
         rows.append(

@@ -15,7 +15,7 @@ MIN_LENGTH, MAX_LENGTH = 8, 1024
 """Characters of a password."""
 
 
-def hashed(password: str) -> str:
+def hash_password(password: str) -> str:
     """Return what is stored of a password: `scrypt$n$r$p$salt$hash`, the last two in base64."""
     salt = secrets.token_bytes(SALT_BYTES)
     parts = (base64.b64encode(salt), base64.b64encode(_scrypt(password, salt, COST, BLOCK, PARALLEL)))
@@ -34,7 +34,7 @@ def matches(password: str, stored: str | None) -> bool:
 @lru_cache(maxsize=1)
 def _of_nobody() -> str:
     # Otherwise the time that an answer takes would tell which names exist.
-    return hashed(secrets.token_urlsafe(SALT_BYTES))
+    return hash_password(secrets.token_urlsafe(SALT_BYTES))
 
 
 def _scrypt(password: str, salt: bytes, cost: int, block: int, parallel: int) -> bytes:

@@ -239,7 +239,7 @@ def digest(secret: str) -> str:
 def _hashed(password: str) -> str:
     if not passwords.MIN_LENGTH <= len(password) <= passwords.MAX_LENGTH:
         raise Problem(f"A password has at least {passwords.MIN_LENGTH} characters: give a longer one.")
-    return passwords.hashed(password)
+    return passwords.hash_password(password)
 
 
 def _known(id_: str, changed: int) -> None:

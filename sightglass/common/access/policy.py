@@ -120,7 +120,7 @@ def is_trusted_proxy(address: str | None) -> bool:
         return False
 
 
-def listed(id_: str, name: str = "") -> User | None:
+def get_user(id_: str, name: str = "") -> User | None:
     """Return somebody whom a provider or a proxy vouches for, with the role of the list or that of newcomers.
 
     None: not on the list, and SIGHTGLASS_NEWCOMERS lets nobody else in; or spelled so as to pass for somebody else.
@@ -157,4 +157,4 @@ def of_secret(given: str, key: str | None) -> User | None:
     if key and is_same(given, key):
         return LOCAL
     id_ = people.of_token(given)
-    return None if id_ is None else of_session(id_) or listed(id_)
+    return None if id_ is None else of_session(id_) or get_user(id_)

@@ -49,16 +49,16 @@ class Visit:
             return None
         if self.how == "session":
             return policy.of_session(self.id) if people.in_session(self.session) == self.id else None
-        return None if self.session and people.has_ended(self.session) else policy.listed(self.id, self.name)
+        return None if self.session and people.has_ended(self.session) else policy.get_user(self.id, self.name)
 
 
-def sealed(visit: Visit) -> str:
+def seal(visit: Visit) -> str:
     """Return a visit as the header's value."""
     body = base64.urlsafe_b64encode(json.dumps(asdict(visit)).encode()).decode()
     return f"{body}.{_seal(body)}"
 
 
-def opened(value: str | None) -> Visit | None:
+def unseal(value: str | None) -> Visit | None:
     """Return the visit of a header; None for what this process did not seal."""
     body, _, seal = (value or "").partition(".")
     if not hmac.compare_digest(_seal(body).encode(), seal.encode("utf-8", "surrogateescape")):

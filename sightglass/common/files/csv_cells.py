@@ -13,24 +13,24 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes a cell for a formula by."""
 
 
-def escaped(value: Any) -> Any:
+def escape(value: Any) -> Any:
     """Put an apostrophe before a text that a spreadsheet would read as a formula; numbers stay as they are."""
     return f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(FORMULA) else value
 
 
-def unescaped(text: str) -> str:
-    """Return the text that `escaped` was given."""
+def unescape(text: str) -> str:
+    """Return the text that `escape` was given."""
     return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULA) else text
 
 
 def write(file: TextIO, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows as CSV (RFC 4180); of each only these columns. `file`: opened with `newline=""`."""
-    writer = csv.DictWriter(file, [str(escaped(name)) for name in columns], extrasaction="ignore")
+    writer = csv.DictWriter(file, [str(escape(name)) for name in columns], extrasaction="ignore")
     writer.writeheader()
-    writer.writerows({escaped(name): escaped(value) for name, value in row.items()} for row in rows)
+    writer.writerows({escape(name): escape(value) for name, value in row.items()} for row in rows)
 
 
 def read(file: Iterable[str]) -> Iterator[dict[str, str]]:
     """Yield the rows of such a file."""
     for row in csv.DictReader(file):
-        yield {name: unescaped(text) if isinstance(text, str) else text for name, text in row.items()}
+        yield {name: unescape(text) if isinstance(text, str) else text for name, text in row.items()}

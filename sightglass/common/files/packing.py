@@ -15,7 +15,7 @@ MAX_HEADER = 2**20
 """Of a header that is taken apart, in bytes: as JSON it takes up to 25 times the memory."""
 
 
-def packed(head: Json, blobs: Sequence[bytes] = ()) -> bytes:
+def pack_data(head: Json, blobs: Sequence[bytes] = ()) -> bytes:
     """Pack a header and its blobs: [u32 length][JSON, padded to 4][blob][blob]…, little-endian.
 
     The header gets `sizes`, the bytes of each blob. `sightglass/browser/unpack.js` takes it apart in the browser.
@@ -25,8 +25,8 @@ def packed(head: Json, blobs: Sequence[bytes] = ()) -> bytes:
     return b"".join([struct.pack("<I", len(text)), text, *blobs])
 
 
-def unpacked(data: bytes) -> tuple[Json, list[bytes]]:
-    """Return the header and the blobs that `packed` was given; raise ValueError for other bytes."""
+def unpack_data(data: bytes) -> tuple[Json, list[bytes]]:
+    """Return the header and the blobs that `pack_data` was given; raise ValueError for other bytes."""
     if len(data) < 4:
         raise ValueError("too short for a header")
     (length,) = struct.unpack_from("<I", data)

@@ -51,7 +51,7 @@ def process() -> float:
     return _measured[0] if _measured else PROCESS
 
 
-def measured(nbytes: int) -> None:
+def measure(nbytes: int) -> None:
     """Note what the process took, in bytes, when it was about to load its first model."""
     if not _measured:
         _measured.append(nbytes / MIB)

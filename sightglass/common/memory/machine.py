@@ -39,7 +39,7 @@ def machine(proc: Path = PROC, groups: Path = CGROUPS) -> Machine:
     memory = min((most for folder in found if (most := _memory(folder)) is not None), default=whole.total)
     share = min((limit for folder in found if (limit := _cores(folder)) is not None), default=float(cores))
     limited = [name for name, below in (("memory", memory < whole.total), ("cores", share < cores)) if below]
-    used = max((_used(folder) for folder in found if _memory(folder) == memory), default=0)
+    used = max((_count_used(folder) for folder in found if _memory(folder) == memory), default=0)
     free = min(whole.available, memory - used) if "memory" in limited else whole.available
     return Machine(min(memory, whole.total), max(0, free), min(share, float(cores)), tuple(limited))
 
@@ -78,7 +78,7 @@ def _memory(folder: Path) -> int | None:
     return None
 
 
-def _used(folder: Path) -> int:
+def _count_used(folder: Path) -> int:
     """Return the bytes that the group uses, without files that the kernel only caches."""
     text = _read(folder / "memory.current") or _read(folder / "memory.usage_in_bytes")
     cached = next(

@@ -20,7 +20,7 @@ KEPT = 128 * 1024
 """Bytes at the end of a heap that it may keep."""
 
 
-def chosen() -> bool:
+def choose() -> bool:
     """Return whether the profile is set; a malformed one, which no server starts with, is none."""
     try:
         return settings().profile == "small"
@@ -30,17 +30,17 @@ def chosen() -> bool:
 
 def threads() -> int:
     """Return how many threads PyTorch gets where nobody set them: one core stays free for requests, or all but one."""
-    return 1 if chosen() else max(1, (os.cpu_count() or 2) - 1)
+    return 1 if choose() else max(1, (os.cpu_count() or 2) - 1)
 
 
 def room() -> int | None:
     """Return the pixels above which a picture that a person gives is opened smaller; None: it never is."""
-    return PIXELS if chosen() else None
+    return PIXELS if choose() else None
 
 
 def prepare() -> None:
     """Set up the memory of the process, before PyTorch is imported."""
-    if not chosen():
+    if not choose():
         memory.set_up()
         return
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", SHAPES)

@@ -32,10 +32,10 @@ def stop(seconds: float) -> bool:
     _STOPPING.set()
     for tell in _STOPS:
         tell()
-    return ended(seconds)
+    return wait_for_end(seconds)
 
 
-def ended(seconds: float) -> bool:
+def wait_for_end(seconds: float) -> bool:
     """Wait for running work for at most these seconds, and return whether none is left."""
     until = time.monotonic() + seconds
     while any(busy() for busy in _BUSY):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sightglass.explain import Explainer, Explanation, Image
 
 
-def wanted(image: Image) -> str | None:
+def get_class(image: Image) -> str | None:
     """Return the class chosen for this picture, at first the address's; None: the model's best."""
     chosen = state.of(state.ChosenClass)
     if chosen.picture != image.sha256:
@@ -28,11 +28,11 @@ def wanted(image: Image) -> str | None:
 def one(choices: Choices, explainer: Explainer, label: str | None) -> Explanation | None:
     """Explain only the class that is shown, for a slow method; None while that is running."""
     if label not in (choices.options.get("vocabulary") or explainer.labels):
-        predicted = explain_job.predicted(choices, explainer)
+        predicted = explain_job.predict(choices, explainer)
         if not predicted.predictions:
             return predicted
         label = predicted.predictions[0].label
-    return explain_job.explained(choices, explainer, targets=(label,))
+    return explain_job.explain(choices, explainer, targets=(label,))
 
 
 def answers(explanation: Explanation, index: int) -> int:

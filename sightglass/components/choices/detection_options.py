@@ -104,7 +104,7 @@ def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Ques
     ready = questions(explainer)
     if len(ready) < 2:
         return None
-    part = options.get("part") or url_state.remembered("part", PARTS, "class", name="part")
+    part = options.get("part") or url_state.recall_value("part", PARTS, "class", name="part")
     if state.of(Popover).open:
         part = widgets.get("part", part)
     now = {"part": part, "method": method, "layers": tuple(options.get("layers", ()))}
@@ -147,7 +147,7 @@ def questions(explainer: Explainer) -> dict[Question, Preset]:
 
 def reliabilities(task: str) -> dict[str, Reliability]:
     """Return what tests on drawn scenes found about each method, for the current question."""
-    part = url_state.remembered("part", PARTS, "class", name="part")
+    part = url_state.recall_value("part", PARTS, "class", name="part")
     made = {method: reliability(task, "why" if part == "contrast" else "where", method) for method in METHODS}
     return {method: one for method, one in made.items() if one is not None}
 
@@ -217,7 +217,7 @@ def _hidden(
 
     While it is closed nothing is set: the value of a widget that is not drawn would come up again after it was removed.
     """
-    value: T = url_state.remembered(key, options, first, name=name or key, read=read)
+    value: T = url_state.recall_value(key, options, first, name=name or key, read=read)
     menu = state.of(Popover)
     if menu.just_opened or (menu.open and key not in st.session_state):
         st.session_state[key] = value
@@ -321,7 +321,7 @@ def parse_place(text: str, width: int, height: int) -> tuple[float, float, float
     return (x0, y0, x1, y1) if 0 <= x0 <= x1 <= width and 0 <= y0 <= y1 <= height else None
 
 
-def written(place: tuple[float, float, float, float]) -> str:
+def write(place: tuple[float, float, float, float]) -> str:
     """Write a place for the address; a point as two numbers."""
     numbers = [f"{edge:.0f}" for edge in place]
     return ",".join(numbers[:2] if place[:2] == place[2:] else numbers)

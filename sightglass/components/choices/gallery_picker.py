@@ -11,7 +11,7 @@ import streamlit as st
 from sightglass.common.files import packaged
 from sightglass.components.choices import image_picker, permitted_folders
 from sightglass.components.session import state, url_state
-from sightglass.components.session.markdown import escaped
+from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
@@ -89,7 +89,7 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
             name="gallery",
             help="One other picture, or many, which are ranked. Uploads are deleted when the session ends.",
         )
-        found = _found(way, explainer, query, others)
+        found = _find_pictures(way, explainer, query, others)
     if not found and way != "examples":
         # An empty page would explain nothing: the examples stay until there is another picture.
         found, gallery.waiting = _examples_for(explainer, query), True
@@ -105,7 +105,7 @@ def _turn_to_own(others: tuple[Item, ...]) -> None:
     """Compare with the session's own pictures once there are two: who uploads both wants to see them compared."""
     gallery, own = state.of(Gallery), {image.sha256 for image in image_source.own()}
     first = next(iter(WAYS))
-    if others and not own <= gallery.seen and url_state.remembered(WAY, WAYS, first, name="gallery") == first:
+    if others and not own <= gallery.seen and url_state.recall_value(WAY, WAYS, first, name="gallery") == first:
         url_state.put(WAY, "yours")
     gallery.seen |= own
 
@@ -121,13 +121,13 @@ def waiting() -> bool:
     return state.of(Gallery).waiting
 
 
-def _found(way: str, explainer: Explainer, query: Image, others: tuple[Item, ...]) -> tuple[Item, ...]:
+def _find_pictures(way: str, explainer: Explainer, query: Image, others: tuple[Item, ...]) -> tuple[Item, ...]:
     if way == "yours":
         return others
     if way == "upload":
-        return _uploaded()
+        return _take_uploads()
     if way == "history" and (reopened := state.of(Gallery).reopened) is not None:
-        st.caption(f"{escaped(reopened.name)}, of the record that you opened.")
+        st.caption(f"{escape(reopened.name)}, of the record that you opened.")
         return (_item(reopened),)
     if way == "folder":
         named = permitted_folders.ask(
@@ -175,7 +175,7 @@ def _part(image: Image, share: tuple[float, float, float, float]) -> Image:
     return Image(np.ascontiguousarray(image.pixels[y0:y1, x0:x1][:, ::-1]), name)
 
 
-def _uploaded() -> tuple[Item, ...]:
+def _take_uploads() -> tuple[Item, ...]:
     gallery = state.of(Gallery)
     # Deleted files would stay in the uploader: a new one is empty.
     key = f"gallery-files-{gallery.uploads}"
@@ -183,7 +183,7 @@ def _uploaded() -> tuple[Item, ...]:
         "Upload one or more pictures",
         accept_multiple_files=True,
         key=key,
-        on_change=_changed,
+        on_change=_change,
         args=(key,),
         help="They go to the Sightglass server that this page comes from, and are deleted when the session ends.",
     )
@@ -199,7 +199,7 @@ def _uploaded() -> tuple[Item, ...]:
     return gallery.uploaded
 
 
-def _changed(key: str) -> None:
+def _change(key: str) -> None:
     # Read once: the page runs again at every click.
     files = st.session_state.get(key) or ()
     state.of(Gallery).uploaded = _find([(file.name, file.getvalue()) for file in files]) if files else ()

@@ -22,7 +22,7 @@ from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.markdown import sentence
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.pictures.image_source import EXAMPLES
-from sightglass.components.session.pictures.uploads import UPLOADS, Closed, opened, token
+from sightglass.components.session.pictures.uploads import UPLOADS, Closed, open_upload, token
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_in_pixels
 from sightglass.explain.phrases import plural
@@ -120,7 +120,7 @@ def _examples() -> tuple[Thumb, ...]:
 def _of_example(name: str) -> bytes:
     """Return an example's small picture; scenes come as files, since drawing them would delay the first screen."""
     file = thumbnail_file(name)
-    return file.read_bytes() if file.exists() else thumbnail(image_source.bundled(name))
+    return file.read_bytes() if file.exists() else thumbnail(image_source.load_bundled(name))
 
 
 def thumbnail_file(name: str) -> Path:
@@ -203,7 +203,7 @@ def _draw(on: Any) -> None:
         navigation.go_to = page.script("explore")
 
 
-def _refused(files: Any) -> None:
+def _refuse(files: Any) -> None:
     """Say that files are too large, which the browser has not sent."""
     if words := _too_large(files):
         state.of(image_source.Pictures).problem = words
@@ -245,7 +245,7 @@ _ACTS = {
     "back": _back,
     "draw": _draw,
     "photo": _photo,
-    "refused": _refused,
+    "refused": _refuse,
     "refused-by-uploader": _refused_by_uploader,
 }
 
@@ -266,7 +266,7 @@ def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:
                 if not late:
                     _open_again(contents, name)
                 continue
-            image = opened(data, name)
+            image = open_upload(data, name)
         except Problem as problem:
             problems.append(str(problem))
             continue

@@ -35,7 +35,7 @@ BESIDE_THE_MAP = (
 @asynccontextmanager
 async def serving(app: st.App) -> AsyncIterator[None]:
     """Announce the server, and begin to import: its lifespan."""
-    async with address.announced(app):
+    async with address.announce(app):
         if _THREAD.ident is None:
             _THREAD.start()
         yield

@@ -99,8 +99,8 @@ def _dialog(explainer: Explainer, key: str) -> None:
             config={"displayModeBar": False, "scrollZoom": False},
             alt=f"{len(order)} steps of the model; chosen: {', '.join(chosen)}",
         )
-        if clicked := [path for path in _clicked(event) if path in order]:
-            _redraw(key, toggled(chosen, clicked[0], order))
+        if clicked := [path for path in _follow_click(event) if path in order]:
+            _redraw(key, toggle(chosen, clicked[0], order))
         offered = [path for path in chosen if path in order]
         picked = st.pills(
             "Chosen",
@@ -149,7 +149,7 @@ def settle(key: str) -> None:
         url_state.put(key, chosen)
 
 
-def toggled(chosen: Sequence[str], path: str, order: Sequence[str]) -> list[str]:
+def toggle(chosen: Sequence[str], path: str, order: Sequence[str]) -> list[str]:
     """Return the choice with one layer added or removed, in the order of execution; at most `MAX_LAYERS`."""
     wanted = [one for one in chosen if one != path] if path in chosen else [*chosen, path]
     if len(wanted) > MAX_LAYERS:
@@ -210,7 +210,7 @@ def _marks(part: str, own: list[ModelStage], at: dict[str, tuple[int, float]], c
         "text": [step.path.rpartition(".")[2] if on else "" for step, on in zip(own, taken, strict=True)],
         "textposition": "top center",
         "customdata": [step.path if step.shape else "" for step in own],
-        "hovertext": [_described(step) for step in own],
+        "hovertext": [_describe(step) for step in own],
         "hoverinfo": "text",
         "marker": {
             "symbol": [shape if on else f"{shape}-open" for on in taken],
@@ -224,12 +224,12 @@ def _marks(part: str, own: list[ModelStage], at: dict[str, tuple[int, float]], c
     }
 
 
-def _described(step: ModelStage) -> str:
+def _describe(step: ModelStage) -> str:
     size = f", {step.shape[0]} × {step.shape[1]} × {step.shape[2]}" if step.shape else ""
     return f"{step.path}: {step.kind}{size} ({step.part})"
 
 
-def _clicked(event: Any) -> list[str]:
+def _follow_click(event: Any) -> list[str]:
     """Return the paths of the steps whose marks were clicked."""
     points = getattr(getattr(event, "selection", None), "points", None) or []
     found = [point.get("customdata") for point in points]

@@ -20,6 +20,6 @@ def names(models: Sequence[ModelSpec]) -> tuple[str, ...]:
     return tuple(model.name for model in models)
 
 
-def titled(text: str) -> str:
+def add_title(text: str) -> str:
     """Return a name, or a sentence that may begin with one, as it begins: `Small`; other names stay as they are."""
     return text[:1].upper() + text[1:] if text.startswith(tuple(SIZES.values())) else text

@@ -82,7 +82,7 @@ def by_id(spec: ModelSpec, here: Collection[str]) -> str:
 def choose(own_detector: bool = False) -> ModelSpec:
     """Draw the menus, and return the chosen model; `own_detector`: the page has a detector of its own."""
     names, here = menu()
-    families, addressed, end = catalog.families(), _addressed(), ""
+    families, addressed, end = catalog.families(), _read_model(), ""
     unlisted = addressed is not None and addressed.family not in families
     if not users.may_save():
         names, families = _here(names, families, here, addressed)
@@ -93,7 +93,7 @@ def choose(own_detector: bool = False) -> ModelSpec:
     family = url_state.widget(
         st.selectbox,
         "Model",
-        _searchable(names, families, here, other=any_of_timm),
+        _make_searchable(names, families, here, other=any_of_timm),
         first,
         key=f"family{end}",
         on_change=_found_by_id,
@@ -136,12 +136,12 @@ def _detectors(
     found = {name: [one for one in specs if one.task == "detect"] for name, specs in families.items()}
     found = {name: specs for name, specs in found.items() if specs}
     last = state.of(state.Sidebar).choices
-    wanted = (_addressed(), last.model if last is not None else None)
+    wanted = (_read_model(), last.model if last is not None else None)
     first = next((one for one in wanted if one is not None and one.task == "detect"), None)
     return [name for name in names if name in found], found, first or catalog.spec(catalog.detector(here))
 
 
-def _searchable(
+def _make_searchable(
     names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str], *, other: bool
 ) -> dict[str, str]:
     """Return the families, and below them every model by its id, so that typing an id finds it; with their labels."""
@@ -162,7 +162,7 @@ def _found_by_id(end: str) -> None:
         reopen.choose_model(catalog.spec(chosen.removeprefix(BY_ID)), own=bool(end))
 
 
-def _addressed() -> ModelSpec | None:
+def _read_model() -> ModelSpec | None:
     """Return the model that the address names."""
     try:
         return catalog.spec(st.query_params["model"]) if "model" in st.query_params else None

@@ -40,10 +40,10 @@ def ask(label: str, *, key: str, name: str, help: str) -> tuple[Path, Path] | No
         name=name,
         help=f"{help}, below {' or '.join(map(str, allowed))}.",
     )
-    return permitted(text.strip(), allowed) if text.strip() else None
+    return check_path(text.strip(), allowed) if text.strip() else None
 
 
-def permitted(text: str, allowed: Sequence[Path]) -> tuple[Path, Path]:
+def check_path(text: str, allowed: Sequence[Path]) -> tuple[Path, Path]:
     """Return the path and the permitted folder that contains it; raises ModelProblem for any other path.
 
     What other people saved is not read, even where the operator named a folder that contains it.

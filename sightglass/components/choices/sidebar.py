@@ -25,7 +25,7 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import Choices
 from sightglass.explain.faithfulness import badge
 from sightglass.explain.methods import METHODS
-from sightglass.explain.methods import offered as able
+from sightglass.explain.methods import list_methods as able
 from sightglass.explain.phrases import megabytes, plural
 from sightglass.models.preprocess import WAYS
 
@@ -77,7 +77,7 @@ def draw(
         # Of a page without a bar the chosen picture is not the subject.
         shown = nullcontext() if bar is None or _is_resident(model) else page.waiting(bar, image)
         with shown:
-            explainer = loaded(model.id)
+            explainer = load(model.id)
     except WeightsProblem as problem:
         unavailable.go_back(model, problem, model_picker.instead_of_missing(own_detector), own=own_detector)
     with method_place:
@@ -123,7 +123,7 @@ def foreseen() -> tuple[Choices, Explainer] | None:
     return replace(last, image=image), explain.Explainer(last.model.id)
 
 
-def warned(choices: Choices, finding: str) -> str:
+def add_warning(choices: Choices, finding: str) -> str:
     """Return a page's headline: before what a model of drawn scenes made of a photograph, that it means nothing."""
     example = choices.model.example
     if not example or not (image_source.is_own() or image_source.is_photograph()):
@@ -135,7 +135,7 @@ def warned(choices: Choices, finding: str) -> str:
     return finding if finding.startswith(knows) else f"{knows}: on a photograph its answers mean nothing. {finding}"
 
 
-def loaded(model_id: str) -> Explainer:
+def load(model_id: str) -> Explainer:
     """Return a resident model; while it is loaded for the first time, the page shows the progress."""
     place = st.empty()
     with place, st.spinner("Loading the model…", show_time=False):
@@ -185,7 +185,7 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     name = st.selectbox(
         "Method",
         offered,
-        format_func=lambda method: METHODS[method].name + _marked(method, found),
+        format_func=lambda method: METHODS[method].name + _mark(method, found),
         key=key,
         help="How the map is made. Slow methods run the model hundreds of times; they show progress and can be "
         'stopped. "Failed": no better than a map made without the model.',
@@ -204,7 +204,7 @@ def _badge(explainer: Explainer, method: str, options: Mapping[str, Any]) -> Non
         st.caption(f":material/{icon}: Trust: {badge.describe_verdicts(found)}.", help=_BADGE)
 
 
-def _marked(method: str, found: Mapping[str, Reliability]) -> str:
+def _mark(method: str, found: Mapping[str, Reliability]) -> str:
     words = [METHODS[method].slow and "slow", method in found and found[method].fails and "failed on drawn scenes"]
     return f" ({', '.join(word for word in words if word)})" if any(words) else ""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.files import packaged
-from sightglass.components.declare import declare, no_callback, packed
+from sightglass.components.declare import declare, no_callback, pack_data
 from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer.payload import jpeg
@@ -65,7 +65,7 @@ class LiveVisit:
     """When the browser handed over the last frame, by its clock: one is followed once."""
 
 
-def handed() -> LiveFrame | None:
+def take_frame() -> LiveFrame | None:
     """Return a frame that was handed over in the last run, once."""
     visit = state.of(LiveVisit)
     frame, visit.frame = visit.frame, None
@@ -85,7 +85,7 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: st
         "colormaps": tables(),
         "height": HEIGHT,
     }
-    result = _component(key=KEY, data=packed(head, [_still(name) for name in names]), on_frame_change=no_callback)
+    result = _component(key=KEY, data=pack_data(head, [_still(name) for name in names]), on_frame_change=no_callback)
     given = result.frame
     at = given.get("at") if isinstance(given, dict) else None
     if isinstance(at, (int, float)) and at != visit.last:

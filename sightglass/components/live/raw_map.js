@@ -1,4 +1,4 @@
-// Grow a raw map to the model's input, as `scaled` in explain/maps/heatmap.py does, of the part that is picture.
+// Grow a raw map to the model's input, as `scale` in explain/maps/heatmap.py does, of the part that is picture.
 
 /** As in heatmap.py. */
 const EPSILON = 1e-7;

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.files.packing import packed
+from sightglass.common.files.packing import pack_data
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.viewer.payload import MAX_SIDE, jpeg
 
@@ -60,4 +60,4 @@ def pack(pixels: NDArray[np.uint8], marks: Sequence[Json], *, id: str, about: st
     """Return the payload: [u32 header length][JSON][JPEG]."""
     size = [pixels.shape[1], pixels.shape[0]]
     head = {"id": id, "size": size, "marks": list(marks), "about": about, "height": height}
-    return packed(head, [jpeg(pixels, MAX_SIDE, f"markup {id}")])
+    return pack_data(head, [jpeg(pixels, MAX_SIDE, f"markup {id}")])

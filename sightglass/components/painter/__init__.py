@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common.files.packing import packed
+from sightglass.common.files.packing import pack_data
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import state
 from sightglass.components.viewer.payload import jpeg, picture
@@ -76,7 +76,7 @@ def example(image: Image, areas: Sequence[Corners]) -> None:
     paintings.begun = True
     current = paintings.every[image.sha256]
     if not current.turn:
-        marks = [{"kind": "rectangle", "points": _rounded(area), "size": 0.08} for area in areas]
+        marks = [{"kind": "rectangle", "points": _round_off(area), "size": 0.08} for area in areas]
         current.edit = {"marks": marks, "fill": "blur", "keep": False}
 
 
@@ -86,19 +86,19 @@ def painter(image: Image, hottest: Sequence[Corners]) -> None:
     `hottest`: the areas that a button covers.
     """
     current = state.of(Paintings).every[image.sha256]
-    small = edits.blurred(image)
+    small = edits.blur(image)
     head = {
         "id": image.sha256,
         "name": image.name,
         "size": [image.width, image.height],
         "mean": edits.mean_colour(image).tolist(),
-        "hottest": [_rounded(area) for area in hottest],
+        "hottest": [_round_off(area) for area in hottest],
         "turn": current.turn,
         "edit": current.edit,
     }
     blobs = [picture(image.pixels, image.sha256, image.jpeg), jpeg(small, edits.SIDE, f"{image.sha256} blurred")]
-    _component(key=KEY, data=packed(head, blobs), on_edit_change=no_callback)
+    _component(key=KEY, data=pack_data(head, blobs), on_edit_change=no_callback)
 
 
-def _rounded(area: Corners) -> list[float]:
+def _round_off(area: Corners) -> list[float]:
     return [round(edge, 4) for edge in area]

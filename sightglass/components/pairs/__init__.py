@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sightglass.common.style import DEFAULTS
 from sightglass.components.declare import declare, packed_by_content
-from sightglass.components.viewer.payload import deflated, picture
+from sightglass.components.viewer.payload import deflate, picture
 from sightglass.explain.phrases import pixels
 from sightglass.explain.rendering.colormaps import lut
 
@@ -42,7 +42,7 @@ def pack(found: Similarity, texts: tuple[str, str], line: str, *, height: int) -
     cells = (matches.query.shape[1], matches.gallery.shape[1])
     head: Json = {
         "sides": [
-            _described(side, grid, text)
+            _describe(side, grid, text)
             for side, grid, text in zip(found.sides, (matches.query, matches.gallery), texts, strict=True)
         ],
         "cells": list(matches.scores.shape),
@@ -58,11 +58,11 @@ def pack(found: Similarity, texts: tuple[str, str], line: str, *, height: int) -
         "lut": base64.b64encode(lut(DEFAULTS["colormap"]).tobytes()).decode(),
     }
     blobs = [picture(side.image.pixels, side.image.sha256, side.image.jpeg) for side in found.sides]
-    blobs.append(deflated(grids))  # type: ignore[arg-type]
+    blobs.append(deflate(grids))  # type: ignore[arg-type]
     return packed_by_content(head, blobs)[1]
 
 
-def _described(side: ComparedImage, grid: CellEdges, text: str) -> Json:
+def _describe(side: ComparedImage, grid: CellEdges, text: str) -> Json:
     image = side.image
     return {
         "name": image.name,

@@ -137,13 +137,13 @@ def _uploaders(bays: list[int], take: Take) -> None:
                 accept_multiple_files=True,
                 key=f"{KEY}-{bay}",
                 label_visibility="collapsed",
-                on_change=_arrived,
+                on_change=_take_files,
                 args=(take, bay),
                 help="One or more pictures, or a figure or recipe.json that was saved here.",
             )
 
 
-def _arrived(take: Take, bay: int) -> None:
+def _take_files(take: Take, bay: int) -> None:
     desk = state.of(Desk)
     # A request that left before the last answer was known brings them again, or none.
     files = st.session_state.get(f"{KEY}-{bay}")

@@ -128,7 +128,7 @@ def _which(names: list[str]) -> int:
 def _running(explanation: Explanation, index: int) -> bool:
     """Start the proof where there is none; return whether more of it is to come."""
     try:
-        return _goes_on(proof_job.proved(explanation, index)[1])
+        return _goes_on(proof_job.prove(explanation, index)[1])
     except Exception:
         # It is raised again where it is shown.
         return False
@@ -141,7 +141,7 @@ def _goes_on(job: ProofJob | None) -> bool:
 def _proof(explanation: Explanation, index: int, polls: bool) -> None:
     """Draw the proof as far as it has come: a fragment, which runs again by itself while it `polls`."""
     try:
-        made, job = proof_job.proved(explanation, index)
+        made, job = proof_job.prove(explanation, index)
     except Exception as failure:
         if polls:
             st.rerun()

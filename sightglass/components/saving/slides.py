@@ -13,7 +13,7 @@ from sightglass.components import stage
 from sightglass.components.saving.view_settings import view_settings
 from sightglass.components.session import history_store, page, state
 from sightglass.components.session.jobs import proof_job
-from sightglass.components.session.markdown import escaped, sentence
+from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import Look
 from sightglass.deck import making, views
 from sightglass.deck import scene as slide_scene
@@ -103,10 +103,10 @@ def draw_added_link(screen: str) -> None:
         return  # deleted since
     news, adding.news = adding.news, ""
     if news == id:
-        st.toast(f"Added to {escaped(deck.title)}.", icon=":material/slideshow:")
+        st.toast(f"Added to {escape(deck.title)}.", icon=":material/slideshow:")
     st.page_link(
         page.script("present"),
-        label=f"Slide {len(deck.slides)} of {escaped(deck.title)}",
+        label=f"Slide {len(deck.slides)} of {escape(deck.title)}",
         icon=":material/slideshow:",
         query_params={"deck": id},
         help="Open the deck.",
@@ -197,7 +197,7 @@ def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
     assert adding.scene is not None
     title, words = (str(widgets.get(f"slide-{name}-{number}") or "") for name in ("title", "sentence"))
     try:
-        ids = (*adding.records, *history_store.saved(saved, screen=state.of(state.Navigation).page))
+        ids = (*adding.records, *history_store.save(saved, screen=state.of(state.Navigation).page))
         deck = widgets.get(f"slide-deck-{number}", NEW)
         if deck == NEW:
             deck = store.decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
@@ -213,7 +213,7 @@ def of_map(explanation: Explanation, index: int, title: str = "") -> Draft:
 
     def draft(look: Look) -> Scene:
         scene = views.of_map(proof_job.carrying(explanation), index, look)
-        return replace(scene, title=making.shortened(views.plain(title), slide_scene.MAX_TITLE)) if title else scene
+        return replace(scene, title=making.shorten(views.plain(title), slide_scene.MAX_TITLE)) if title else scene
 
     return draft
 

@@ -20,16 +20,16 @@ EVERYWHERE = ("", "0.0.0.0", "::")
 
 
 @asynccontextmanager
-async def announced(_app: st.App) -> AsyncIterator[None]:
+async def announce(_app: st.App) -> AsyncIterator[None]:
     """Say it when the server starts: its lifespan."""
     found = addresses(st.get_option("server.address"))
-    if logs.wanted():
+    if logs.wants_json():
         LOGGER.info("listening", extra={"addresses": found})
     else:
         rest = f", for others in the network at {found[1]}" if len(found) > 1 else ""
         print(f"Sightglass is at {found[0]}{rest}. Press Ctrl-C to stop.", flush=True)
     yield
-    if not logs.wanted():
+    if not logs.wants_json():
         print("Stopped.", flush=True)
 
 

@@ -16,7 +16,7 @@ from sightglass.common.settings import settings
 from sightglass.components import note
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs import proof_job
-from sightglass.components.session.markdown import escaped, sentence
+from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _view(explanations: Sequence[tuple[Explanation, int]]) -> str:
     )
 
 
-def saved(explanations: Sequence[tuple[Explanation, int]], *, screen: str) -> tuple[str, ...]:
+def save(explanations: Sequence[tuple[Explanation, int]], *, screen: str) -> tuple[str, ...]:
     """Return the records of these explanations, saved where they are not yet; the button of `keep` then says so."""
     explanations = [(proof_job.carrying(one), index) for one, index in explanations]
     ids = tuple(_existing(one, index) or _keep(one, index, screen, "") for one, index in explanations)
@@ -207,7 +207,7 @@ def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> 
         st.toast(sentence(problem), icon=":material/error:")
         return
     words = "is already in" if there else "saved to"
-    st.toast(f"{escaped(made.image.name)} {words} History.", icon=":material/bookmark_added:")
+    st.toast(f"{escape(made.image.name)} {words} History.", icon=":material/bookmark_added:")
 
 
 def _existing(explanation: Explanation, index: int) -> str | None:
@@ -257,12 +257,12 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
     A viewer reads them.
     """
     if not users.may_save():
-        st.markdown(escaped(record.note) or "No note")
-        st.caption(", ".join(map(escaped, record.tags)) or "No tags")
+        st.markdown(escape(record.note) or "No note")
+        st.caption(", ".join(map(escape, record.tags)) or "No tags")
         return
     place = f"{key}-note"
     # Also here: where the field was drawn anew meanwhile, its callback did not run.
-    _noted(ids, place)
+    _save_note(ids, place)
     record = store().get(record.id)
     note.note(
         record.note,
@@ -270,7 +270,7 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
         status=state.of(Saved).notes.get(place, note.NoteStatus()),
         most=NOTE,
         key=place,
-        on_change=partial(_noted, ids, place),
+        on_change=partial(_save_note, ids, place),
     )
     known = list(dict.fromkeys([*record.tags, *store().choices().tags]))
     st.multiselect(
@@ -289,7 +289,7 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
         st.error(sentence(problem), icon=":material/error:")
 
 
-def _noted(ids: Sequence[str], place: str) -> None:
+def _save_note(ids: Sequence[str], place: str) -> None:
     """Save what was typed since, once."""
     notes, given = state.of(Saved).notes, note.typed(st.session_state.get(place))
     if given is None or given.id != ids[0] or notes.get(place, note.NoteStatus()).step == given.step:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """Return Markdown that shows the text as it is, on one line."""
     # Before a space a colon begins no icon and no colour, and < no tag; within a word _ is a letter.
     return re.sub(r"([\\*\[\]`$#>~]|(?<![^\W_])_|_(?![^\W_])|[:<](?=\S))", r"\\\1", text).replace("\n", " ")
@@ -19,10 +19,10 @@ def sentence(said: object) -> str:
     text = str(said)
     parts = text.split("`")
     if "``" in text or len(parts) % 2 == 0:
-        return escaped(text)
-    return "`".join(part if place % 2 else escaped(part) for place, part in enumerate(parts))
+        return escape(text)
+    return "`".join(part if place % 2 else escape(part) for place, part in enumerate(parts))
 
 
-def shortened(name: str, most: int, tail: int = 7) -> str:
+def shorten(name: str, most: int, tail: int = 7) -> str:
     """Return a name of at most `most` characters, cut before its last `tail`."""
     return name if len(name) <= most else f"{name[: most - tail - 1]}…{name[-tail:]}"

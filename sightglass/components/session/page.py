@@ -57,7 +57,7 @@ def menu_name(menu: str, titles: Mapping[str, str], shown: str) -> str:
     return f"**{menu}**" if title == menu else f"**{menu} · {title}**"
 
 
-def guarded(draw: Callable[[], None]) -> Callable[[], None]:
+def guard(draw: Callable[[], None]) -> Callable[[], None]:
     """Decorate a page's function: an error is shown as one sentence where the result would be."""
 
     @wraps(draw)
@@ -65,7 +65,7 @@ def guarded(draw: Callable[[], None]) -> Callable[[], None]:
         # Here: the server reads this module before its first page, and `held` needs the engine.
         from sightglass.components.session import held
 
-        with logged(draw.__name__):
+        with log_run(draw.__name__):
             url_state.arrive(draw.__name__)
             try:
                 draw()
@@ -76,7 +76,7 @@ def guarded(draw: Callable[[], None]) -> Callable[[], None]:
                 if isinstance(failure, Problem) and (image := state.of(state.Sidebar).picture) is not None:
                     st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
             finally:
-                arrived()
+                clear_waiting()
                 # A page may have made large arrays that no cache was given.
                 held.relieve()
 
@@ -84,7 +84,7 @@ def guarded(draw: Callable[[], None]) -> Callable[[], None]:
 
 
 @contextmanager
-def logged(name: str) -> Iterator[None]:
+def log_run(name: str) -> Iterator[None]:
     """Note an id of its own with every line that is logged in a run of this page, and how long the run took.
 
     It begins with the id of the browser's connection, if a proxy gave it one (`X-Request-ID`).
@@ -109,7 +109,7 @@ class Waiting:
 
 @contextmanager
 def waiting(under: DeltaGenerator, image: Image) -> Iterator[None]:
-    """Show the picture until `arrived`; what is drawn meanwhile, as the progress of a model that is loaded, is over it.
+    """Show the picture until `clear_waiting`; what is drawn meanwhile, such as a model's progress, is over it.
 
     A model's first pass takes seconds on a busy machine, and an empty page looks broken.
     """
@@ -123,7 +123,7 @@ def waiting(under: DeltaGenerator, image: Image) -> Iterator[None]:
         st.caption(":material/hourglass_top: The model is looking at it for the first time…")
 
 
-def arrived() -> None:
+def clear_waiting() -> None:
     """Remove what stands in for the page's content, if anything does: it is about to be drawn."""
     held = state.of(Waiting)
     if held.place is not None:

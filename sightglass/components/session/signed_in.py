@@ -11,7 +11,7 @@ import streamlit as st
 from sightglass.common import users
 from sightglass.common.access import policy, rates, visit
 from sightglass.components.session import provider, state
-from sightglass.components.session.markdown import shortened
+from sightglass.components.session.markdown import shorten
 from sightglass.components.streamlit_internals import script_context
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ class Owner:
 
 def install() -> None:
     """Ask here for whom callbacks, fragments and dialogs run, which no block of the script reaches."""
-    users.resolve_with(_resolved if policy.in_use().asks else None)
+    users.resolve_with(_resolve if policy.in_use().asks else None)
 
 
-def _resolved() -> User:
+def _resolve() -> User:
     if script_context() is None:
         return users.NOBODY
     return who() or users.NOBODY
@@ -45,7 +45,7 @@ def who() -> User | None:
     """Return who opened this page; None after signing out in another tab, or once taken off the list."""
     if not policy.in_use().asks:
         return users.LOCAL
-    found = visit.opened(st.context.headers.get(visit.HEADER))
+    found = visit.unseal(st.context.headers.get(visit.HEADER))
     return found.user() if found else None
 
 
@@ -73,7 +73,7 @@ def menu(user: User, others: Container[str]) -> dict[str, dict[str, tuple[str, s
     """Return the menu of whoever is signed in, named after this person, with its page; none where nobody signs in."""
     if not policy.in_use().asks:
         return {}
-    name = shortened(" ".join(user.name.split()) or "Account", MAX_NAME)
+    name = shorten(" ".join(user.name.split()) or "Account", MAX_NAME)
     help = f"Signed in as {name}: sign out, and make tokens for programs."
     return {f"{name} (you)" if name in others else name: {"account": ("Account", "person", help)}}
 

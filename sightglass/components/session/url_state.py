@@ -91,18 +91,18 @@ def recall(
 ) -> None:
     """Set a widget's value before it is drawn: its last one, else what the address names, else the default."""
     now = st.session_state.get(key)
-    found = now if _valid(now, options) else remembered(key, options, default, name=name, read=read)
+    found = now if _valid(now, options) else recall_value(key, options, default, name=name, read=read)
     # Not on every run: it would undo what a person is changing right now.
     if state.of(state.Navigation).arrived or key not in st.session_state or st.session_state[key] != found:
         st.session_state[key] = found
 
 
-def remembered(
+def recall_value(
     key: str, options: Collection[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
 ) -> Any:
     """Return what `recall` would set, for a widget that is not drawn."""
     values = state.of(Memory).values
-    found = values[key] if key in values else _addressed(name, read)
+    found = values[key] if key in values else _read_value(name, read)
     return found if _valid(found, options) else default
 
 
@@ -141,7 +141,7 @@ def write(name: str, value: Any, default: Any = None) -> None:
         st.query_params[name] = text
 
 
-def _addressed(name: str, read: Callable[[str], Any]) -> Any:
+def _read_value(name: str, read: Callable[[str], Any]) -> Any:
     try:
         return read(st.query_params[name]) if name in st.query_params else None
     except ValueError:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common.files.packing import packed
+from sightglass.common.files.packing import pack_data
 from sightglass.common.style import DEFAULTS as STYLE
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.viewer import replies
@@ -92,7 +92,7 @@ def send_texts(view: View, texts: Sequence[str], recipes: Sequence[str | None], 
     """
     with view.place:
         head = {"shown": view.shown, "texts": list(texts), "recipes": list(recipes)}
-        _text_channel(key=key, data=packed(head), height=1)
+        _text_channel(key=key, data=pack_data(head), height=1)
 
 
 @st.fragment
@@ -104,5 +104,5 @@ def _answer_requests(scene: ViewerScene, key: str) -> None:
         reply = replies.file(scene, given)
     elif given := requests.get("detail"):
         reply = replies.detail(scene, given)
-    data = reply or packed({"kind": "nothing"})
+    data = reply or pack_data({"kind": "nothing"})
     _request_channel(key=key, data=data, height=1, on_file_change=no_callback, on_detail_change=no_callback)

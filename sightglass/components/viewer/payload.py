@@ -149,7 +149,7 @@ def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> tuple[str, by
     """
     pixels, panels, boxes = scene.pixels, scene.panels, scene.boxes
     grids: list[Grid] = []
-    listed = [_listed(panel, grids) for panel in panels]
+    listed = [_list(panel, grids) for panel in panels]
     browser_chooses = any(len(panel.maps) > 1 for panel in panels)
     note = size_words(pixels.shape[1], pixels.shape[0])
     head = asdict(options) | {
@@ -164,10 +164,10 @@ def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> tuple[str, by
         "initial": dict(options.initial) if options.initial else None,
         "colormaps": tables(),
     }
-    return packed_by_content(head, [picture(pixels, scene.picture_id, scene.file), deflated(grids)])
+    return packed_by_content(head, [picture(pixels, scene.picture_id, scene.file), deflate(grids)])
 
 
-def _listed(panel: Pane, grids: list[Grid]) -> Json:
+def _list(panel: Pane, grids: list[Grid]) -> Json:
     """Describe a panel, appending the values of its maps to `grids`."""
 
     def placed(values: NDArray[np.float32], kind: Kind) -> int:
@@ -178,7 +178,7 @@ def _listed(panel: Pane, grids: list[Grid]) -> Json:
     for item in panel.maps:
         own = placed(item.values, item.kind)
         shared = None if item.shared is None else placed(item.shared, item.kind)
-        maps.append(_described(item) | {"own": own, "shared": shared})
+        maps.append(_describe(item) | {"own": own, "shared": shared})
     boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
     return {"title": panel.title, "note": panel.note, "maps": maps, "boxes": boxes}
 
@@ -209,12 +209,12 @@ def jpeg(pixels: NDArray[np.uint8], max_side: int, name: str) -> bytes:
     """Encode a picture, made smaller if it must be; cached by its name, which must change with the pixels."""
     key = ("jpeg", name, pixels.shape, max_side)
     if (found := _blobs.get(key)) is None:
-        found = _encoded(pixels, max_side)
+        found = _encode(pixels, max_side)
         _blobs.put(key, found)
     return found
 
 
-def _encoded(pixels: NDArray[np.uint8], max_side: int) -> bytes:
+def _encode(pixels: NDArray[np.uint8], max_side: int) -> bytes:
     height, width = pixels.shape[:2]
     scale = max_side / max(height, width)
     if scale < 1:
@@ -241,7 +241,7 @@ def _finite(raw: tuple[float, float] | None) -> tuple[float, float] | None:
     return raw if raw is not None and all(map(math.isfinite, raw)) else None
 
 
-def _described(item: Map) -> Json:
+def _describe(item: Map) -> Json:
     raw = _finite(item.raw)
     return {
         "title": item.title,
@@ -257,7 +257,7 @@ def _described(item: Map) -> Json:
     }
 
 
-def deflated(grids: Sequence[Grid]) -> bytes:
+def deflate(grids: Sequence[Grid]) -> bytes:
     """Deflate maps (h, w) for `unpack.js`, one after another; cached by content."""
     digest = hashlib.blake2b(digest_size=16)
     for values, kind in grids:

@@ -12,7 +12,7 @@ import numpy as np
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
-from sightglass.common.files.packing import packed
+from sightglass.common.files.packing import pack_data
 from sightglass.components.viewer.payload import jpeg, raw_range, scaling
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.rendering.contact_sheet import boxes as draw_boxes
@@ -120,7 +120,7 @@ def detail(scene: ViewerScene, given: object) -> bytes:
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         return b""
     head = {"kind": "detail", "id": str(given.get("id")), "picture": scene.picture_id, "rect": [x0, y0, x1, y1]}
-    return packed(head, [jpeg(scene.pixels[y0:y1, x0:x1], max_side, f"{scene.picture_id} {x0},{y0}")])
+    return pack_data(head, [jpeg(scene.pixels[y0:y1, x0:x1], max_side, f"{scene.picture_id} {x0},{y0}")])
 
 
 def file(scene: ViewerScene, given: Any) -> bytes:
@@ -134,7 +134,7 @@ def file(scene: ViewerScene, given: Any) -> bytes:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Problem):
         message = "The browser's request for a file is invalid: reload the page."
         head = {"kind": "sorry", "id": f"sorry {given}"[:80], "picture": scene.picture_id, "words": message}
-        return packed(head)
+        return pack_data(head)
 
 
 def _file(scene: ViewerScene, given: Mapping[str, Any]) -> bytes:
@@ -158,7 +158,7 @@ def _file(scene: ViewerScene, given: Mapping[str, Any]) -> bytes:
     text = f"{scene.name.rsplit('.', 1)[0]} {first.title} {settings.get('mode')}"
     name = f"{file_stem(text).lower()}.{kind}"
     head = {"kind": "file", "id": str(given.get("id")), "picture": scene.picture_id, "name": name, "mime": mime}
-    return packed(head, [data])
+    return pack_data(head, [data])
 
 
 def _panel(scene: ViewerScene, panel: Pane, given: Mapping[str, Any]) -> tuple[NDArray[np.uint8], Map]:
@@ -181,7 +181,7 @@ def _with_recipe(scene: ViewerScene, item: Map, settings: Mapping[str, Any], dat
     simple = {key: value for key, value in settings.items() if isinstance(value, bool | int | float | str)}
     visible = settings["mode"] != "map" or settings.get("layout") in ("beside", "swipe")
     whole = scene.picture_id == recipe.picture_sha256
-    picture = embedded_recipe.carried(Image(scene.pixels, scene.name, jpeg=scene.file)) if visible and whole else b""
+    picture = embedded_recipe.encode(Image(scene.pixels, scene.name, jpeg=scene.file)) if visible and whole else b""
     return embedded_recipe.write(
         data, recipe, view.model_validate(view.model_dump() | {"settings": simple}), picture=picture
     )

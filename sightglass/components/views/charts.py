@@ -11,7 +11,7 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.components.session import url_state
-from sightglass.components.session.markdown import escaped
+from sightglass.components.session.markdown import escape
 from sightglass.components.views import tables
 from sightglass.explain.findings.diagnosis import diagnose, unseen
 from sightglass.explain.maps.statistics import MEANING, format_value
@@ -45,7 +45,7 @@ def download(label: str, make: Callable[[], Any], file: str, *, key: str | None,
     """Draw a button that downloads a file of this name, made when it is clicked."""
     mime = mimetypes.guess_type(file)[0] or "application/octet-stream"
     # It is made outside of the session, in a thread of the server.
-    make = users.carried(make)
+    make = users.bind_person(make)
     st.download_button(label, make, file_name=file, mime=mime, on_click="ignore", key=key, help=help, **look)
 
 
@@ -73,7 +73,7 @@ def numbers(explanation: Explanation, index: int) -> None:
     if len(explanation.heatmaps) > 1:
         other = 1 if index == 0 else 0
         metric(
-            f"Same place as {escaped(explanation.heatmaps[other].target.label)}",
+            f"Same place as {escape(explanation.heatmaps[other].target.label)}",
             f"{explanation.overlap(index, other):.2f}",
             "overlap of the strongest fifths",
             "1: the very same places; 0: none in common. Near 1, the map does not tell the two classes apart.",
@@ -98,7 +98,7 @@ def all_numbers(explanation: Explanation, index: int) -> None:
     statistics = asdict(explanation.statistics[index])
     counts = statistics.pop("histogram")
     regions = statistics.pop("regions")
-    st.markdown(f"### {escaped(explanation.heatmaps[index].target.label)}")
+    st.markdown(f"### {escape(explanation.heatmaps[index].target.label)}")
     took = ", ".join(f"{name} {milliseconds(ms)}" for name, ms in explanation.milliseconds.items() if ms)
     st.caption(f"Time for this picture: {took}. Steps answered from a cache are left out.")
     tables.of_maps([("value", explanation.statistics[index])], height=320)
@@ -164,7 +164,7 @@ def lines(findings: Sequence[Finding]) -> None:
     if not findings:
         return
     icons = {"serious": "error", "caution": "warning", "note": "info"}
-    st.markdown("  \n".join(f":material/{icons[finding.level]}: {escaped(finding.text)}" for finding in findings))
+    st.markdown("  \n".join(f":material/{icons[finding.level]}: {escape(finding.text)}" for finding in findings))
 
 
 def timings(explanation: Explanation) -> str:
@@ -173,7 +173,7 @@ def timings(explanation: Explanation) -> str:
     return ", ".join(f"{name} {milliseconds(took[name])}" for name in ("model", "maps") if took[name])
 
 
-def marked(explanation: Explanation, region: MarkedRegion, first: int) -> None:
+def mark(explanation: Explanation, region: MarkedRegion, first: int) -> None:
     """Draw how much of each map's heat is in the marked area; the map at `first` comes first."""
     mask = region.mask(explanation.image.height, explanation.image.width)
     left, top, right, bottom = explanation.heatmaps[first].seen
@@ -185,7 +185,7 @@ def marked(explanation: Explanation, region: MarkedRegion, first: int) -> None:
 
     def describe_share(i: int) -> str:
         share = percent(explanation.inside(mask, i))
-        label = escaped(explanation.heatmaps[i].target.label)
+        label = escape(explanation.heatmaps[i].target.label)
         return f"{f'**{share}** of the evidence' if i == first else share} for {label}"
 
     shares = [describe_share(i) for i in order if explanation.heatmaps[i].state == "ok"]

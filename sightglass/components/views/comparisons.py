@@ -10,11 +10,11 @@ import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
+from sightglass.components.choices.model_names import add_title
 from sightglass.components.choices.model_names import names as model_names
-from sightglass.components.choices.model_names import titled
 from sightglass.components.session import url_state
 from sightglass.components.session.jobs import explain_job, queue_line
-from sightglass.components.session.markdown import escaped, sentence
+from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import Box, Pane
 from sightglass.components.views import detections, panels
 from sightglass.explain.comparison.detections import around, common, one_scale, side, strip
@@ -73,7 +73,7 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
         st.caption(f"{name} would run the model again for each map: this is {METHODS[method].name} instead.")
     chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(drawn)})
     target = {"detection": (item.pair,), "class": (item.label,), "picture": ()}[request.per]
-    explanation = explain_job.explained(chosen, explainer, targets=target, **request.options)
+    explanation = explain_job.explain(chosen, explainer, targets=target, **request.options)
     assert explanation is not None
     own = tuple(Box(p.box, "", corners=p.corners) for p in explanation.own(0) if p.box is not None)
     name, within = _of(item, request.per, len(own))
@@ -163,7 +163,7 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
             made = _other(choices, spec, request, method)
             with queue_line.turn():
                 sides.append(side(made, wanted))
-            names.append(titled(name))
+            names.append(add_title(name))
         except Problem as problem:
             problems.append(str(problem))
     for words in problems:
@@ -191,7 +191,7 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
     for one, name in zip(sides, names, strict=True):
         if one.prediction is None or one.missing:
             words = one.missing.words if one.missing else "It has no candidate there."
-            st.markdown(f":material/search: **{escaped(name)}**: {escaped(words)}")
+            st.markdown(f":material/search: **{escape(name)}**: {escape(words)}")
     if alike is None and len(sides) > 1:
         st.caption("Their layers differ in size, so each map is on its own scale.")
     return verdict([one.prediction is not None and not one.missing for one in sides], names, wanted.label)
@@ -231,11 +231,11 @@ def sizes(chosen: ModelSpec) -> list[ModelSpec]:
 
 
 def _other(choices: Choices, spec: ModelSpec, request: BoxOptions, method: str) -> Explanation:
-    explainer = sidebar.loaded(spec.id)
+    explainer = sidebar.load(spec.id)
     options = request.options | {"per": "detection", "classes": (), "top_k": 1}
     if options["part"] not in explainer.resident.adapter.parts:
         options["part"] = "class"
-    made = explain_job.explained(sidebar.fitting(choices, explainer, method), explainer, **options)
+    made = explain_job.explain(sidebar.fitting(choices, explainer, method), explainer, **options)
     assert made is not None
     return made
 

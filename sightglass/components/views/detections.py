@@ -88,8 +88,8 @@ class Lookup:
 def first(choices: Choices, explainer: Explainer, request: BoxOptions) -> Explanation:
     """Return all boxes: with their maps by a quick method, without for a slow one, which explains a single box."""
     if explain_job.is_slow(choices.method):
-        return explain_job.predicted(choices, explainer, **request.options)
-    made = explain_job.explained(choices, explainer, top_k=MAX_MAPS, **request.options)
+        return explain_job.predict(choices, explainer, **request.options)
+    made = explain_job.explain(choices, explainer, top_k=MAX_MAPS, **request.options)
     assert made is not None  # only slow methods run in a thread
     return made
 
@@ -101,7 +101,7 @@ def quick_method(choices: Choices, explainer: Explainer) -> str:
     return "gradcam" if explain_job.is_slow(explainer.model.method) else explainer.model.method
 
 
-def explained(
+def explain(
     choices: Choices,
     explainer: Explainer,
     request: BoxOptions,
@@ -117,7 +117,7 @@ def explained(
             return base
         chosen = pair if pair in known else next((p for p in every if pair and p[1] == pair[1]), known[0])
         target = {"detection": (chosen,), "class": (base.evidence.resident.adapter.labels[chosen[1]],), "picture": ()}
-        return explain_job.explained(choices, explainer, targets=target[request.per], **request.options)
+        return explain_job.explain(choices, explainer, targets=target[request.per], **request.options)
     if request.per == "picture":
         return base
     # A class is known by its index alone.
@@ -128,7 +128,7 @@ def explained(
         return base
     wanted = [*best, *dict.fromkeys(extra)]
     targets = tuple(wanted) if request.per == "detection" else tuple(kind for _, kind in wanted)
-    return explain_job.explained(choices, explainer, top_k=MAX_MAPS, targets=targets, **request.options)
+    return explain_job.explain(choices, explainer, top_k=MAX_MAPS, targets=targets, **request.options)
 
 
 def items(explanation: Explanation, candidate: Prediction | None = None) -> list[ListedBox]:

@@ -98,7 +98,7 @@ def _of_proof(explanation: Explanation, index: int, begin: str) -> Files:
 def of_classes(explanation: Explanation, look: Look) -> list[Files]:
     """Return what there is of the best map, and of all classes together."""
     explanation = proof_job.carrying(explanation)
-    make = partial(_zipped, lambda: result_folder.of_picture(explanation, _style(look)))
+    make = partial(_zip_files, lambda: result_folder.of_picture(explanation, _style(look)))
     name = f"{_begin(explanation.image.name)}-{explanation.model.id}.zip"
     proofs = ", the proofs" if explanation.proofs else ""
     about = f"The map of each class, all of them on a sheet, their raw values and statistics{proofs}, and the recipe."
@@ -109,7 +109,7 @@ def of_boxes(explanation: Explanation, index: int, look: Look) -> list[Files]:
     """Return what there is of one box's map, and the pictures of all of them, with boxes and without."""
     begin = f"{_begin(explanation.image.name)}-{explanation.model.id}"
     pictures: list[charts.Offer] = [
-        (label, f"{begin}{end}.zip", partial(_zipped, partial(detection_images.files, explanation, boxes=boxes)))
+        (label, f"{begin}{end}.zip", partial(_zip_files, partial(detection_images.files, explanation, boxes=boxes)))
         for label, end, boxes in (("With boxes, .zip", "", True), ("Without boxes, .zip", "-no-boxes", False))
     ]
     about = "The original, its boxes, all maps in one, and one picture per map, with boxes drawn over the maps or not."
@@ -125,7 +125,7 @@ def of_models(comparison: Comparison, look: Look) -> list[Files]:
         return to_json(comparison_folder.comparison(comparison))
 
     begin = f"{_begin(comparison.explanations[0].image.name)}-comparison"
-    make = partial(_zipped, lambda: comparison_folder.of_comparison(comparison, _style(look)))
+    make = partial(_zip_files, lambda: comparison_folder.of_comparison(comparison, _style(look)))
     files: list[charts.Offer] = [
         ("All files, .zip", f"{begin}.zip", make),
         ("All numbers, .json", f"{begin}.json", numbers),
@@ -150,7 +150,7 @@ def of_similarity(found: Similarity, context: Context, ranking: Ranking, _look: 
         ("All numbers, .json", f"{begin}.json", partial(file, "similarity.json")),
         ("Ranking, .csv", f"{begin}-ranking.csv", lambda: similarity_files.of_ranking(ranking)[1]),
     ]
-    every = partial(_zipped, lambda: similarity_files.of_similarity(found, context))
+    every = partial(_zip_files, lambda: similarity_files.of_similarity(found, context))
     return [
         Files("Pictures", "Both pictures with their maps and the score, and the places that match.", pictures),
         Files("Data", "Maps as they are, embeddings, every number, and the scores of all pictures.", data),
@@ -177,8 +177,8 @@ def _style(look: Look) -> Style:
     return replace(FILE_STYLE, colormap=chosen.colormap, alpha=chosen.alpha if chosen.even else FILE_STYLE.alpha)
 
 
-def _zipped(files: Callable[[], Iterable[tuple[str, bytes]]]) -> bytes:
-    return snapshots.zipped(files())
+def _zip_files(files: Callable[[], Iterable[tuple[str, bytes]]]) -> bytes:
+    return snapshots.zip_files(files())
 
 
 def _raw(explanation: Explanation, index: int) -> bytes:

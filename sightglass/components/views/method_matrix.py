@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from sightglass.components.session import reopen, url_state
-from sightglass.components.session.markdown import escaped
+from sightglass.components.session.markdown import escape
 from sightglass.components.views import tables
 from sightglass.explain.methods import METHODS
 
@@ -45,5 +45,5 @@ def use(best: Cell, model: ModelSpec, label: str, help: str, then: Callable[[], 
         url_state.put(f"layers-{model.id}", [best.layer])
         then()
 
-    text = f"Use {METHODS[best.method].name} at {escaped(best.layer)}{label}"
+    text = f"Use {METHODS[best.method].name} at {escape(best.layer)}{label}"
     return st.button(text, icon=":material/visibility:", key=f"use-best-{model.id}", on_click=take, help=help)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from sightglass.components.choices import detection_options
 from sightglass.components.session import state, url_state
-from sightglass.components.session.markdown import escaped
+from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import detections, visual_prompts
 from sightglass.components.views.detections import Lookup, MissedPlace
@@ -46,7 +46,7 @@ def _round_place(explanation: Explanation, where: tuple[float, ...], label: str 
 def write_address(place: MissedPlace | None) -> None:
     """Write the place to the address, if the address can name the picture."""
     named = place is not None and not image_source.is_own()
-    url_state.write("ask", detection_options.written(place.where) if place and named else None)
+    url_state.write("ask", detection_options.write(place.where) if place and named else None)
     url_state.write("ask-for", place.label if place and named else None)
 
 
@@ -105,7 +105,7 @@ def _about_missing(missing: Missing | None, place: MissedPlace, explanation: Exp
 
     words = missing.words if missing is not None else "There is no candidate at this place."
     with st.container(gap="xsmall"):
-        st.markdown(f":material/search: {escaped(words)}")
+        st.markdown(f":material/search: {escape(words)}")
         with st.container(horizontal=True, vertical_alignment="center"):
             st.session_state["missing-class"] = place.label
             st.selectbox(
@@ -126,7 +126,7 @@ def _about_missing(missing: Missing | None, place: MissedPlace, explanation: Exp
 def _looked_up(item: ListedBox) -> None:
     """Keep the candidate within reach while another box is shown."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        words = f"You looked up {escaped(article(item.label))}: choose {item.number} in the list."
+        words = f"You looked up {escape(article(item.label))}: choose {item.number} in the list."
         st.caption(words, width="content")
         _back()
 

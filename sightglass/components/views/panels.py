@@ -132,19 +132,19 @@ def cut(image: Image, panels: Sequence[Pane], part: tuple[int, int, int, int]) -
     x0, y0, x1, y1 = part
     inside = Picture(image.pixels[y0:y1, x0:x1], image.name)
 
-    def moved(edges: Sequence[float]) -> tuple[float, float, float, float]:
+    def move(edges: Sequence[float]) -> tuple[float, float, float, float]:
         return edges[0] - x0, edges[1] - y0, edges[2] - x0, edges[3] - y0
 
     def over(item: Map) -> Map:
-        left, top, right, bottom = moved(item.seen)
+        left, top, right, bottom = move(item.seen)
         kept = (max(0, left), max(0, top), min(inside.width, right), min(inside.height, bottom))
         # In a part that the model did not see, nothing is shown as seen.
         seen = tuple(int(edge) for edge in kept) if kept[0] < kept[2] and kept[1] < kept[3] else (0, 0, 1, 1)
-        return replace(item, extent=moved(item.extent), seen=seen)  # type: ignore[arg-type]
+        return replace(item, extent=move(item.extent), seen=seen)  # type: ignore[arg-type]
 
     def shift_box(box: Box) -> Box:
         corners = None if box.corners is None else tuple((x - x0, y - y0) for x, y in box.corners)
-        return replace(box, xyxy=moved(box.xyxy), corners=corners)
+        return replace(box, xyxy=move(box.xyxy), corners=corners)
 
     return inside, [
         replace(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.components.pairs import pairs
-from sightglass.components.session.markdown import escaped
+from sightglass.components.session.markdown import escape
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import NBSP
 from sightglass.export import similarity_files
@@ -30,15 +30,15 @@ def maps(found: Similarity, *, key: str) -> None:
     pairs(found, texts, line, key=key)
     for words in sentences if found.state == "ok" else ():
         # Names of files are in them, and a number stays with its sign.
-        st.caption(escaped(words).replace(" %", f"{NBSP}%"))
+        st.caption(escape(words).replace(" %", f"{NBSP}%"))
 
 
 def meaning(found: Similarity, context: Context | None, *more: str) -> None:
     """Draw the reference scores, `more` sentences, and how the maps were made."""
     st.markdown("### What the number means")
     for words in (*([context.words] if context is not None else ()), *more):
-        st.caption(escaped(words))
-    layer = escaped(", ".join(found.layers))
+        st.caption(escape(words))
+    layer = escape(", ".join(found.layers))
     rows, columns = found.matches.query.shape
     st.caption(
         f"{OF[found.of]}, by {METHODS[found.method].name} at {layer}: {rows} by {columns} cells. Both maps share one "

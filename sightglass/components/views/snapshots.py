@@ -106,7 +106,7 @@ def _order(name: str) -> tuple[str, int]:
     return "_".join(parts[1:3]), int(parts[3]) if len(parts) > 3 else 1
 
 
-def zipped(files: Iterable[tuple[str, bytes]]) -> bytes:
+def zip_files(files: Iterable[tuple[str, bytes]]) -> bytes:
     """Return files as one archive, uncompressed: pictures would not get smaller."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:

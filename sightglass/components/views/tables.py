@@ -8,7 +8,7 @@ import streamlit as st
 
 from sightglass.common.files import csv_cells
 from sightglass.explain.maps.statistics import DIGITS
-from sightglass.export.table import listed
+from sightglass.export.table import list_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -40,27 +40,27 @@ def table(
     config |= {name: text(help=help.get(name), alignment="right") for name in right}
     config["meaning"] = text(width="large")
     config |= columns or {}
-    config = {csv_cells.escaped(name): one for name, one in config.items()}
+    config = {csv_cells.escape(name): one for name, one in config.items()}
     st.dataframe(_no_formulas(rows, right), hide_index=True, column_config=config, height=height or "auto")
 
 
 def _no_formulas(rows: Any, right: Collection[str]) -> Any:
     """Return rows, mappings or a frame, in which no name begins like a formula, and no text but those at the right."""
     if hasattr(rows, "columns"):
-        safe = rows.rename(columns=csv_cells.escaped)
+        safe = rows.rename(columns=csv_cells.escape)
         for name in safe.columns:
             if safe[name].dtype.kind not in "biufM" and name not in right:
-                safe[name] = safe[name].map(csv_cells.escaped)
+                safe[name] = safe[name].map(csv_cells.escape)
         return safe
     return [
-        {csv_cells.escaped(name): cell if name in right else csv_cells.escaped(cell) for name, cell in row.items()}
+        {csv_cells.escape(name): cell if name in right else csv_cells.escape(cell) for name, cell in row.items()}
         for row in rows
     ]
 
 
 def of_maps(found: Sequence[tuple[str, Statistics]], *, height: int) -> None:
     """Draw every number of one or more maps, each with the name of its column: its name, its values, its meaning."""
-    every = [(name, listed(statistics)) for name, statistics in found]
+    every = [(name, list_numbers(statistics)) for name, statistics in found]
     rows = [
         {"number": number, **{name: each[place][1] for name, each in every}, "meaning": meaning}
         for place, (number, _, meaning) in enumerate(every[0][1])

@@ -43,12 +43,12 @@ def summary(explanation: Result, index: int, proof: Proof) -> Json:
     """Return everything about a proof of a map of an explanation, ready for `to_json`."""
     heatmap, model = explanation.heatmaps[index], explanation.model
     made = recipe(explanation, index, proof)
-    return described(
+    return describe(
         proof, explanation.image.name, model.task, heatmap.method, heatmap.layers, explanation.statistics[index], made
     )
 
 
-def described(
+def describe(
     proof: Proof,
     picture: str,
     task: str,

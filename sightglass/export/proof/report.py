@@ -15,7 +15,7 @@ from sightglass.export.offline_page import data_url
 from sightglass.export.proof import view as proof_view
 from sightglass.export.proof.chart import LINE, WAYS, Chart, ChartFrame, ChartLine, chart, stroke
 from sightglass.export.proof.chart import lines as chart_lines
-from sightglass.export.proof.view import written
+from sightglass.export.proof.view import write
 
 if TYPE_CHECKING:
     from sightglass.common.files import Json
@@ -74,8 +74,8 @@ def rows_of(proof: Proof) -> list[CurveRow]:
     return [
         CurveRow(
             line,
-            written(line.hidden, share),
-            written(line.kept, share),
+            write(line.hidden, share),
+            write(line.kept, share),
             tuple(numbers if line.name == "map" or is_shown(line.name) else (*numbers[:2], "", "")),
         )
         for line, (_, *numbers) in zip(own, rows(proof, every=True), strict=True)
@@ -103,7 +103,7 @@ def view(proof: Proof) -> Json:
         "about": ABOUT,
         "titles": [line.title for line in own],
         "scores": [
-            (percent(i / many), [(written(line.hidden, i / many), written(line.kept, i / many)) for line in own])
+            (percent(i / many), [(write(line.hidden, i / many), write(line.kept, i / many)) for line in own])
             for i in range(many + 1)
         ],
     }

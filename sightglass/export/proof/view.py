@@ -47,7 +47,7 @@ class Slides:
     """(h, w): a cell of value b is among the hottest p % where b < 2 p."""
 
 
-def written(scores: Sequence[float], share: float) -> str:
+def write(scores: Sequence[float], share: float) -> str:
     """Return a curve's score at a share, 0..1, as it is shown: with ≈ where it lies between two of its steps."""
     at = share * (len(scores) - 1)
     measured = abs(at - round(at)) < 1e-6
@@ -89,7 +89,7 @@ def _fillings(seen: NDArray[np.uint8], grid: tuple[int, ...]) -> tuple[NDArray[n
     height, width = grid
     small = cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     picture = torch.from_numpy(small).permute(2, 0, 1)[None]
-    soft = filling.blurred(picture)[0].permute(1, 2, 0).numpy()
+    soft = filling.blur(picture)[0].permute(1, 2, 0).numpy()
     red, green, blue = (round(float(value)) for value in small.mean((0, 1)))
     return np.rint(soft).clip(0, 255).astype(np.uint8), (red, green, blue)
 

@@ -86,7 +86,7 @@ def frame(explanations: Sequence[Result], *, title: str | None = None) -> str:
 def _pictures(explanation: Result) -> Json:
     """Return the pictures and map levels that the page's script draws, as data URLs."""
     image = explanation.image
-    small = scaled.reduced(image.pixels, MAX_SIDE)
+    small = scaled.reduce(image.pixels, MAX_SIDE)
     height, width = small.shape[:2]
     maps: list[Json] = []
     seen = (0, 0, width, height)
@@ -117,7 +117,7 @@ def _view(explanation: Result, index: int) -> Json:
     """Return what the template says of one explanation."""
     first = index if 0 <= index < len(explanation.heatmaps) else 0
     image, recipe = explanation.image, proof_files.recipe(explanation, first)
-    width, height = scaled.fitted(image.width, image.height, MAX_SIDE)
+    width, height = scaled.fit(image.width, image.height, MAX_SIDE)
     scale = width / image.width
     return {
         "name": image.name,
@@ -161,7 +161,7 @@ def _map(explanation: Result, index: int, size: tuple[int, int]) -> Json:
         "where": describe_map(explanation, index).replace("**", ""),
         "inside": caption.inside_boxes(explanation, index),
         "limitations": caption.caveats(explanation, index),
-        "numbers": table.listed(explanation.statistics[index]),
+        "numbers": table.list_numbers(explanation.statistics[index]),
         "proof": proof_report.view(explanation.proofs[index]) if index in explanation.proofs else None,
     }
 

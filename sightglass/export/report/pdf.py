@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from sightglass.common.files import packaged
 from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import pixels, shortened
+from sightglass.explain.phrases import pixels, shorten
 from sightglass.explain.proof.words import lines
 from sightglass.explain.rendering.colormaps import lut
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
@@ -48,7 +48,7 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYL
         result = Explainer("efficientnet-lite0")("bus.jpg")
         Path("bus.pdf").write_bytes(pdf(result))
     """
-    heatmap = caption.checked(explanation, index)
+    heatmap = caption.check(explanation, index)
     page = _document(explanation, index)
     _text(page, headline(explanation, "The hottest colour", index), 15, bold=True)
     image, method = explanation.image, METHODS[heatmap.method]
@@ -139,7 +139,7 @@ def _pictures(page: FPDF, explanation: Explanation, index: int, colormap: str) -
     own = explanation.own(index)
     every: Sequence[Prediction] = explanation.predictions if explanation.model.task == "detect" else ()
     overlay = scaled.overlay(explanation.heatmaps[index], explanation.image, MAX_SIDE, Style(colormap=colormap))
-    both = (scaled.reduced(explanation.image.pixels, MAX_SIDE), every or own), (overlay, own)
+    both = (scaled.reduce(explanation.image.pixels, MAX_SIDE), every or own), (overlay, own)
     for i, (drawn, boxes) in enumerate(both):
         left = _EDGE if stacked else _EDGE + (_WIDTH - 2 * wide - _GAP) / 2 + i * (wide + _GAP)
         down = top + (i * (high + 2) if stacked else 0)
@@ -221,7 +221,7 @@ def _others(page: FPDF, explanation: Explanation, index: int, colormap: str) -> 
         page.set_font("sans", "", 8)
         page.set_text_color(*_INK)
         room = (_WIDTH + _GAP) / OTHERS - 2
-        page.cell(room, 4, shortened(caption.title(explanation, i), room, page.get_string_width))
+        page.cell(room, 4, shorten(caption.title(explanation, i), room, page.get_string_width))
     page.set_xy(_EDGE, top + high + 6)
 
 
@@ -250,7 +250,7 @@ def _numbers(page: FPDF, explanation: Explanation, index: int) -> None:
         text_align="LEFT",
         first_row_as_headings=False,
     ) as rows:
-        for name, value, meaning in table.listed(explanation.statistics[index]):
+        for name, value, meaning in table.list_numbers(explanation.statistics[index]):
             row = rows.row()
             row.cell(name)
             row.cell(value, align="RIGHT")

@@ -60,7 +60,7 @@ def files(
     for number, query in enumerate(chosen := found.worst(worst)):
         if progress is not None:
             progress(number / len(chosen), f"Maps of {query.item.name}")
-        explained.append(_explained(explainer, query, options))
+        explained.append(_explain(explainer, query, options))
     yield "report.json", to_json(found.summary() | {"worst": [each["data"] for each in explained]}).encode()
     yield "queries.csv", table.csv([_row(query) for query in found.queries]).encode()
     yield "report.html", _page(found, explained).encode()
@@ -86,7 +86,7 @@ def _row(query: QueryResult) -> Json:
     }
 
 
-def _explained(explainer: Explainer, query: QueryResult, options: dict[str, Any]) -> dict[str, Any]:
+def _explain(explainer: Explainer, query: QueryResult, options: dict[str, Any]) -> dict[str, Any]:
     """Return what the page and the JSON say of a query; `pairs`: each match with both pictures' maps."""
     own = query.item.open()
     pairs = []
@@ -137,15 +137,15 @@ def _page(found: Evaluation, explained: list[Json]) -> str:
 
 def _sheet(query: QueryResult) -> bytes:
     """Draw a query and what it found first, framed and captioned as right or wrong."""
-    panels: list[NDArray[np.uint8]] = [scaled.reduced(query.item.open().pixels, SIDE)]
+    panels: list[NDArray[np.uint8]] = [scaled.reduce(query.item.open().pixels, SIDE)]
     captions = [f"query, person {query.identified.person}"]
     for match in query.top:
-        panels.append(_framed(scaled.reduced(match.item.open().pixels, SIDE), _RIGHT if match.right else _WRONG))
+        panels.append(_frame(scaled.reduce(match.item.open().pixels, SIDE), _RIGHT if match.right else _WRONG))
         captions.append(f"{match.rank} {'right' if match.right else 'wrong'} {match.score:.2f}")
     return to_jpeg(contact_sheet.grid(panels, captions, columns=len(panels)))
 
 
-def _framed(pixels: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+def _frame(pixels: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
     out = np.empty((height + 2 * _FRAME, width + 2 * _FRAME, 3), np.uint8)
     out[:] = colour
@@ -155,4 +155,4 @@ def _framed(pixels: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[
 
 def _url(picture: Image | NDArray[np.uint8]) -> str:
     pixels = picture if isinstance(picture, np.ndarray) else picture.pixels
-    return offline_page.data_url(to_jpeg(scaled.reduced(pixels, SIDE)), "jpeg")
+    return offline_page.data_url(to_jpeg(scaled.reduce(pixels, SIDE)), "jpeg")

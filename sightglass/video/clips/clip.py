@@ -154,7 +154,7 @@ class Clip:
 
     def _about(self, container: Any) -> About:
         stream = container.streams.video[0]
-        first = next(self._decoded(container), None)
+        first = next(self._decode(container), None)
         if first is None:
             raise ImageProblem(f"{self.name} has no frame that can be decoded; give {TAKEN}, whole.")
         # Asked of one frame only: the answer makes a circle with its frame, which would then be held until the next
@@ -188,7 +188,7 @@ class Clip:
                 self._seek(container, after[1])
             elif start > 0:
                 self._seek(container, self.about.begins + int(start / self.about.time_base))
-            for pts, frame in self._timed(container):
+            for pts, frame in self._order_frames(container):
                 seconds = float((pts - self.about.begins) * self.about.time_base)
                 if seconds < start - 1e-6 or (after is not None and regular and pts <= after[1]):
                     continue
@@ -214,10 +214,10 @@ class Clip:
                 return found
         return None
 
-    def _timed(self, container: Any) -> Iterator[tuple[int, Any]]:
+    def _order_frames(self, container: Any) -> Iterator[tuple[int, Any]]:
         """Yield the decoded frames with timestamps that rise."""
         last: int | None = None
-        for frame in self._decoded(container):
+        for frame in self._decode(container):
             pts = frame.pts
             if pts is None or (last is not None and pts <= last):
                 self.irregular += 1
@@ -232,7 +232,7 @@ class Clip:
         except (av.FFmpegError, ValueError):
             container.seek(0)
 
-    def _decoded(self, container: Any) -> Iterator[Any]:
+    def _decode(self, container: Any) -> Iterator[Any]:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         # A frame that is larger than the file's head says is refused before there is room made for it. Decoders count

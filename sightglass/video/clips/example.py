@@ -15,7 +15,7 @@ import numpy as np
 from sightglass.common.errors import ImageProblem
 from sightglass.common.files import packaged
 from sightglass.common.files.scratch import scratch_folder
-from sightglass.explain.picture.examples import bundled
+from sightglass.explain.picture.examples import load_bundled
 from sightglass.models.demo import motion, scenes
 from sightglass.models.demo.showcase import SCENES
 from sightglass.video.clips import write
@@ -75,7 +75,7 @@ def _photographs() -> Iterator[Pixels]:
         raise ImageProblem("The example's photographs come with a package that is not installed: choose a clip.")
     count = round(motion.SECONDS * motion.RATE / len(SHOWN))
     for name in SHOWN:
-        pixels = bundled(name).pixels
+        pixels = load_bundled(name).pixels
         height, width = pixels.shape[:2]
         # A window of the clip's shape that moves over the picture and comes closer.
         for i in range(count):

@@ -104,15 +104,15 @@ def join(parts: Sequence[Path], into: Path, clip: Clip, within: Range, *, sound:
             pictures = file.add_stream_from_template(first.streams.video[0])
             pictures.time_base = first.streams.video[0].time_base
         origin = within[0] if within[0] is not None else clip.about.begins * clip.about.time_base
-        packets = _shifted(parts, pictures, origin)
+        packets = _shift(parts, pictures, origin)
         source = clip.opened() if sound and clip.about.sound else None
         if source is None:
             for packet in packets:
                 file.mux(packet)
         else:
             with source:
-                heard, note = _heard(source, file, origin, within)
-                for packet in _interleaved(packets, heard):
+                heard, note = _read_sound(source, file, origin, within)
+                for packet in _interleave(packets, heard):
                     file.mux(packet)
     return note
 
@@ -123,11 +123,11 @@ def remux(part: Path, into: Path) -> None:
         with av.open(str(part)) as first:
             stream = file.add_stream_from_template(first.streams.video[0])
             stream.time_base = first.streams.video[0].time_base
-        for packet in _shifted([part], stream, Fraction(0)):
+        for packet in _shift([part], stream, Fraction(0)):
             file.mux(packet)
 
 
-def _shifted(parts: Sequence[Path], stream: Any, origin: Fraction) -> Iterator[Any]:
+def _shift(parts: Sequence[Path], stream: Any, origin: Fraction) -> Iterator[Any]:
     """Yield the packets of all parts, with times since `origin`."""
     for path in parts:
         with av.open(str(path)) as file:
@@ -142,20 +142,20 @@ def _shifted(parts: Sequence[Path], stream: Any, origin: Fraction) -> Iterator[A
                     yield packet
 
 
-def _heard(source: Any, file: Any, origin: Fraction, within: Range) -> tuple[Iterator[Any], str]:
+def _read_sound(source: Any, file: Any, origin: Fraction, within: Range) -> tuple[Iterator[Any], str]:
     """Return the packets of the clip's sound, copied where an MP4 takes them, and a note where it does not."""
     given = source.streams.audio[0]
     if given.codec_context.name in COPIED:
         stream = file.add_stream_from_template(given)
         stream.time_base = given.time_base
-        return _copied(source, given, stream, origin, within), ""
+        return _copy(source, given, stream, origin, within), ""
     rate = given.codec_context.sample_rate or 44_100
     stream = file.add_stream("aac", rate=rate)
     note = f"The sound ({given.codec_context.name}) was encoded again as AAC, which an MP4 takes."
-    return _encoded(source, given, stream, origin, within), note
+    return _encode(source, given, stream, origin, within), note
 
 
-def _copied(source: Any, given: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
+def _copy(source: Any, given: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
     offset = round(origin / given.time_base)
     for packet in _whole(source.demux(given)):
         if not _inside(packet.pts * given.time_base, within):
@@ -170,7 +170,7 @@ def _inside(at: Fraction, within: Range) -> bool:
     return (within[0] is None or at >= within[0]) and (within[1] is None or at < within[1])
 
 
-def _encoded(source: Any, given: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
+def _encode(source: Any, given: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
     for packet in _whole(source.demux(given)):
         try:
             frames = packet.decode()
@@ -195,7 +195,7 @@ def _whole(packets: Iterator[Any]) -> Iterator[Any]:
         return
 
 
-def _interleaved(pictures: Iterator[Any], heard: Iterator[Any]) -> Iterator[Any]:
+def _interleave(pictures: Iterator[Any], heard: Iterator[Any]) -> Iterator[Any]:
     """Yield the packets of two streams in the order of their times, so that a player need not look far ahead."""
     picture, sound = next(pictures, None), next(heard, None)
     while picture is not None or sound is not None:
@@ -216,7 +216,7 @@ def film(video: Path, into: Path, kind: str) -> str:
     with av.open(str(video)) as source:
         stream: Any = source.streams.video[0]
         seconds = float((stream.duration or 0) * stream.time_base)
-        pictures = _thinned(source.decode(stream), FILM_RATE[kind])
+        pictures = _thin(source.decode(stream), FILM_RATE[kind])
         with atomic_write(into) as draft, av.open(str(draft), "w", format=kind) as file:
             (_gif if kind == "gif" else _webp)(file, pictures, stream.width, stream.height)
     if seconds > FILM_SECONDS:
@@ -224,7 +224,7 @@ def film(video: Path, into: Path, kind: str) -> str:
     return ""
 
 
-def _thinned(frames: Iterator[Any], rate: float) -> Iterator[tuple[int, Any]]:
+def _thin(frames: Iterator[Any], rate: float) -> Iterator[tuple[int, Any]]:
     """Yield (hundredths of a second, frame), at most so many a second."""
     due = 0.0
     for frame in frames:
@@ -256,12 +256,12 @@ def _gif(file: Any, pictures: Iterator[tuple[int, Any]], width: int, height: int
             stream.time_base = stream.codec_context.time_base = Fraction(1, 100)
             graph, enter, leave = _palettes(small)
         enter.push(small)
-        for made in _pulled(leave):
+        for made in _pull(leave):
             file.mux(stream.encode(made))
     if graph is None:
         raise ModelProblem("There is no frame to make a GIF of: choose another range.")
     enter.push(None)
-    for made in _pulled(leave):
+    for made in _pull(leave):
         file.mux(stream.encode(made))
     file.mux(stream.encode())
 
@@ -280,7 +280,7 @@ def _palettes(frame: Any) -> tuple[Any, Any, Any]:
     return graph, enter, leave
 
 
-def _pulled(leave: Any) -> Iterator[Any]:
+def _pull(leave: Any) -> Iterator[Any]:
     while True:
         try:
             yield leave.pull()

@@ -83,13 +83,13 @@ class Finder:
     def _frame(self, rows: list[Row]) -> Iterator[Moment]:
         now = rows[0]["seconds"], rows[0]["frame"]
         if rows[0]["best"] is not None:
-            yield from self._answered(rows[0], now)
+            yield from self._answer(rows[0], now)
         for row in rows:
             if row["answer"] is not None:
-                yield from self._placed(row, now)
-        yield from self._gone(now)
+                yield from self._find_moves(row, now)
+        yield from self._find_gone(now)
 
-    def _answered(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
+    def _answer(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
         best = row["best"]
         if self.answer is None:
             self.answer = best
@@ -104,7 +104,7 @@ class Finder:
             words = plain_text(f"{before} becomes {label}, {percent(score)} sure")
             yield Moment(seconds, frame, "answer", words, label=label)
 
-    def _placed(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
+    def _find_moves(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
         key = row["object"] if row["object"] is not None else row["answer"]
         one = self.series.get(key)
         if one is None:
@@ -130,7 +130,7 @@ class Finder:
             words = plain_text(f"the evidence for {name} moves by {percent(share)} of the diagonal")
             yield Moment(*began, "place", words, row["object"], row["answer"])
 
-    def _gone(self, now: tuple[float, int]) -> Iterator[Moment]:
+    def _find_gone(self, now: tuple[float, int]) -> Iterator[Moment]:
         """Yield the objects that have not been seen for a while, and forget them and classes long past."""
         for key, one in list(self.series.items()):
             if now[0] - one.last[0] < LASTING:

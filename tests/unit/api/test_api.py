@@ -21,7 +21,7 @@ from sightglass.api.app import create
 from sightglass.api.endpoints.openapi import as_openapi_3_0
 from sightglass.api.schemas import ApiRules
 from sightglass.explain import Explainer
-from sightglass.explain.comparison.detections import missed
+from sightglass.explain.comparison.detections import find_missed
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_png
@@ -203,7 +203,7 @@ def test_a_class_that_was_not_found_is_told_of(client: TestClient, scene: Path) 
     shown = {p.label for p in made.predictions}
     wanted = next(label for label in Explainer("demo-s").labels if label not in shown)
     said = sent(client, "detect", scene, model="demo-s", confidence=0.9, targets=[wanted]).json()
-    assert said["missing"] == [plain_text(one.words) for one in missed(made, [wanted])]
+    assert said["missing"] == [plain_text(one.words) for one in find_missed(made, [wanted])]
     assert len(said["missing"]) == 1
 
 

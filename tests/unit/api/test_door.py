@@ -188,7 +188,7 @@ def test_who_signed_in_is_known_to_pages_sockets_and_the_api(way: Callable[[str]
     with opened.websocket_connect("/_stcore/stream", headers=headers) as socket:
         told = socket.receive_json()
     assert told["id"] == "anna"
-    found = visit.opened(told["visit"])
+    found = visit.unseal(told["visit"])
     assert found is not None
     assert found.user() == users.User("anna", "anna", "user")
 
@@ -620,7 +620,7 @@ def test_signing_out_ends_a_providers_word_in_open_pages_and_copies_of_the_cooki
         socket.send_text("a fragment")
         words, _, sealed = socket.receive_text().partition(": ")
         assert words == "a fragment for anna@example.org"
-        said = visit.opened(sealed)
+        said = visit.unseal(sealed)
         assert said is not None
         assert said.user() is not None
         assert opened.get("/auth/logout", headers={"cookie": f"claims={first}"}).status_code == 200

@@ -21,7 +21,7 @@ from sightglass.api.schemas import ApiRules
 from sightglass.api.security.identity import COOKIE, is_still
 from sightglass.common import users
 from sightglass.common.access import passwords, people, policy, visit
-from sightglass.explain.picture.examples import bundled
+from sightglass.explain.picture.examples import load_bundled
 from sightglass.live import tickets
 from sightglass.live.loop import LOOP
 
@@ -42,7 +42,7 @@ def client() -> Iterator[TestClient]:
 @pytest.fixture(scope="module")
 def frame() -> bytes:
     out = io.BytesIO()
-    Pillow.fromarray(bundled("scene 3").pixels).save(out, "JPEG", quality=95)
+    Pillow.fromarray(load_bundled("scene 3").pixels).save(out, "JPEG", quality=95)
     return out.getvalue()
 
 

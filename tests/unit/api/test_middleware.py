@@ -390,5 +390,5 @@ def test_every_answer_is_counted_by_its_route_and_nobody_makes_up_labels() -> No
     assert grown('sightglass_requests_total{method="POST",route="other",status="401"}') == 1
     assert grown('sightglass_request_seconds_count{route="/explain"}') == 1
     assert not any("made" in name for name in counted())
-    metrics.explained(catalog.spec("efficientnet-lite0"), "gradcam")
+    metrics.count_explained(catalog.spec("efficientnet-lite0"), "gradcam")
     assert grown('sightglass_explanations_total{method="gradcam",model="efficientnet-lite0"}') == 1

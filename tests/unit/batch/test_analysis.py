@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from sightglass.batch import analysis, table
 from sightglass.batch import report as batch_report
-from sightglass.batch.label_matching import matched
+from sightglass.batch.label_matching import match
 from sightglass.batch.records import CELLS
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.picture.item import distinct_names
@@ -61,7 +61,7 @@ def test_the_map_that_lies_elsewhere_is_the_odd_one_and_groups_are_found() -> No
     assert groups[0].count >= 20 and groups[0].mean.max() == 1
     again, _ = analysis.odd(frame([*left, *right, (3, 29)]))
     pd.testing.assert_frame_equal(found, again)
-    ordered = analysis.ordered(found, "odd")
+    ordered = analysis.order(found, "odd")
     assert ordered.index[0] == 35
 
 
@@ -153,7 +153,7 @@ def test_a_folder_may_be_named_as_people_name_things(tmp_path: Path) -> None:
 )
 def test_which_classes_a_folder_means(folder: str, meant: set[str]) -> None:
     classes = ["tomato late blight", "Egyptian cat", "tiger cat", "tench, Tinca tinca", "guitar", "guitar pick"]
-    found = matched([folder], [*classes, "fire engine", "minibus", "cat bear", "class 2023"])
+    found = match([folder], [*classes, "fire engine", "minibus", "cat bear", "class 2023"])
     assert found.get(folder, frozenset()) == meant
 
 
@@ -196,12 +196,12 @@ def test_two_models_disagree_where_their_hottest_places_differ(tmp_path: Path) -
     assert list(found["picture"]) == ["0.jpg", "1.jpg"]
     assert found["disagreement"][0] == 0 and found["disagreement"][1] > 0.6
     assert list(analysis.filter_rows(found, only="apart")["picture"]) == ["1.jpg"]
-    assert analysis.ordered(found, "apart").iloc[0]["picture"] == "1.jpg"
+    assert analysis.order(found, "apart").iloc[0]["picture"] == "1.jpg"
 
 
 @pytest.mark.parametrize("order", analysis.ORDERS)
 def test_every_order_takes_a_table_that_lacks_its_column(order: str) -> None:
-    assert len(analysis.ordered(frame([(8, 8)] * 3), order)) == 3
+    assert len(analysis.order(frame([(8, 8)] * 3), order)) == 3
 
 
 def test_pictures_without_a_map_are_in_no_mean(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_everything_written_is_in_the_archive_and_no_draft(tmp_path: Path) -> No
     (folder / "maps" / "cat").mkdir(parents=True)
     (folder / "maps" / "cat" / "1.jpg").write_bytes(b"x")
     (folder / "maps" / "cat" / ".2.jpg.part").write_bytes(b"x")
-    with zipfile.ZipFile(analysis.packed(folder, tmp_path / "all.zip")) as archive:
+    with zipfile.ZipFile(analysis.pack(folder, tmp_path / "all.zip")) as archive:
         assert set(archive.namelist()) == {"results.parquet", "maps/cat/1.jpg"}
 
 

@@ -19,7 +19,7 @@ def of(*values: float | None, random: float = 0.0) -> matrix.Cells:
 
 
 def test_means_leads_and_gaps_are_those_of_the_pictures() -> None:
-    found = matrix.summed([of(0.4, 0.2, 0.1), of(0.5, 0.6, 0.1), [], of(0.6, 0.1, 0.1)])
+    found = matrix.add_up([of(0.4, 0.2, 0.1), of(0.5, 0.6, 0.1), [], of(0.6, 0.1, 0.1)])
     assert found is not None and found.pictures == 3
     a, b, c = found.cells
     assert [cell.advantage for cell in found.cells] == pytest.approx([0.5, 0.3, 0.1])
@@ -33,7 +33,7 @@ def test_means_leads_and_gaps_are_those_of_the_pictures() -> None:
 
 
 def test_an_empty_map_counts_as_random_places_do_and_never_leads() -> None:
-    found = matrix.summed([of(None, 0.3, None, random=0.2), of(0.4, None, None, random=0.2)] * 3)
+    found = matrix.add_up([of(None, 0.3, None, random=0.2), of(0.4, None, None, random=0.2)] * 3)
     assert found is not None
     a, b, c = found.cells
     assert (a.advantage, a.maps, a.leads) == (pytest.approx(0.3), 3, 0.5)
@@ -45,17 +45,17 @@ def test_an_empty_map_counts_as_random_places_do_and_never_leads() -> None:
 
 
 def test_none_is_named_best_where_random_places_do_as_well() -> None:
-    found = matrix.summed([of(0.1, 0.2, 0.3, random=0.4)])
+    found = matrix.add_up([of(0.1, 0.2, 0.3, random=0.4)])
     assert found is not None and found.best is None and found.equals == ()
     assert found.sentence == "Over 1 picture no method at any of these layers shows more than random places do."
-    assert matrix.summed([[], []]) is None
+    assert matrix.add_up([[], []]) is None
 
 
 def test_the_file_has_every_number_and_goes_where_there_is_nothing_to_sum_up(tmp_path: Path) -> None:
     drawn = np.random.default_rng(0).random((8, 3))
     cells = [of(*row, random=0.1) for row in drawn.tolist()]
     matrix.write(tmp_path, [{"matrix": one} for one in [*cells, of(0.1, None, None)]])
-    assert matrix.read(tmp_path) == matrix.summed([*cells, of(0.1, None, None)])
+    assert matrix.read(tmp_path) == matrix.add_up([*cells, of(0.1, None, None)])
     matrix.write(tmp_path, [{"rows": []}, {"matrix": []}])
     assert matrix.read(tmp_path) is None and not any(tmp_path.iterdir())
 

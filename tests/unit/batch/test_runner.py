@@ -256,10 +256,10 @@ def test_a_run_proves_each_map_as_it_is_proved_alone(many: Path, whole: Path, tm
         assert row["advantage"] == pytest.approx(proof.map.advantage, abs=0.02)
         assert row["over_random"] == pytest.approx(difference.mean, abs=0.02)
         assert row["better_than_random"] in (True, False) and row["proof"].endswith(".")
-    better, proved = proofs.summed(rows) or (0, 0)
+    better, proved = proofs.add_up(rows) or (0, 0)
     assert proved == 3 and proofs.describe_proofs(rows) == f"{better} of 3 maps show more than random places do"
     # Without it neither the table nor the settings are other than before.
-    assert proofs.summed(table.read(whole)) is None and not set(proofs.COLUMNS) & set(table.read(whole))
+    assert proofs.add_up(table.read(whole)) is None and not set(proofs.COLUMNS) & set(table.read(whole))
     with pytest.raises(ModelProblem, match="prove"):
         run(pictures, "demo-vit", tmp_path)
     # Methods and layers of the one picture in the sample, as on the page Trust.

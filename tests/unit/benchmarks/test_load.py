@@ -17,7 +17,7 @@ from benchmarks.load import run
 from benchmarks.load.crowd import Client, Crowd, Tally
 from benchmarks.load.pictures import Marked, digest, expected, inflated, marked
 from benchmarks.load.session import Session, _Seen
-from sightglass.common.files.packing import packed
+from sightglass.common.files.packing import pack_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ OWN = Marked("a.jpg", digest(MAP), inflated(GRIDS), ("bus",))
 
 
 def _payload(picture: bytes = b"jpeg", grids: bytes = GRIDS, title: str = "bus") -> bytes:
-    return packed({"panels": [{"maps": [{"title": title}]}]}, [picture, grids])
+    return pack_data({"panels": [{"maps": [{"title": title}]}]}, [picture, grids])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from benchmarks.memory import hour, long, small
 from benchmarks.processes import HAS_PROC
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Residency
-from sightglass.explain.picture.examples import bundled
+from sightglass.explain.picture.examples import load_bundled
 
 MODELS = ("demo-s", "demo-m", "demo-cls-s", "demo-cls-m", "demo-cls-cheat", "demo-cls-honest", "demo-vit", "demo-reid")
 
@@ -31,7 +31,7 @@ def test_what_stays_behind_is_counted(tmp_path: Path) -> None:
     residency = Residency(1)
     watch = long.Watch(tmp_path)
     explainer = Explainer("demo-s", residency=residency)
-    explainer(bundled("scene 1"))
+    explainer(load_bundled("scene 1"))
     watch.follow(explainer.resident.adapter.module)
     assert watch.left(residency) == long.Left(0, 0, 0, 0, 0, 0)
     held, weight = explainer.resident.adapter.module, next(explainer.resident.adapter.module.parameters())

@@ -82,7 +82,7 @@ def test_packages_that_are_missing_old_or_do_not_start(monkeypatch: pytest.Monke
     known = packages.version
     monkeypatch.setattr(packages, "version", lambda name: versions.get(name, "9") if name in versions else known(name))
     monkeypatch.setitem(sys.modules, "cv2", None)
-    found = {one.name: one for one in (*packages.required(), *packages.extras(), *checks.models())}
+    found = {one.name: one for one in (*packages.check_requirements(), *packages.extras(), *checks.models())}
     assert found["Requirements"].state == "broken"
     assert found["Requirements"].found == "torch is 2.1 and should be <3,>=2.6"
     assert found["OpenCV"].state == "broken"
@@ -124,7 +124,7 @@ def test_a_check_that_fails_is_a_finding() -> None:
         yield checks.Check("Media", "Pictures", "works", "")
         raise RuntimeError("no such library.\nand more")
 
-    first, second = checks.guarded(fails, "Media")
+    first, second = checks.guard(fails, "Media")
     assert (first.state, second.state) == ("works", "broken")
     assert second.found == "fails (RuntimeError: no such library)"
 

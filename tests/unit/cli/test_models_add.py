@@ -162,7 +162,7 @@ def test_a_person_is_asked_what_is_lacking_and_only_that(monkeypatch: pytest.Mon
         Unknown("weights.preprocessing.size", "Side?", default="32"),
     )
     draft = TableDraft("custom", "", {"weights": {"path": "a.pth"}}, unknown)
-    table = models_add._filled(draft, {}, asks=True)
+    table = models_add._fill(draft, {}, asks=True)
     assert asked == [("Which?", None), ("Names? (press Enter to skip)", ""), ("Side?", "32")]
     assert table == {
         "loader": "custom",
@@ -170,7 +170,7 @@ def test_a_person_is_asked_what_is_lacking_and_only_that(monkeypatch: pytest.Mon
         "weights": {"path": "a.pth", "preprocessing": {"size": 64}},
     }
     asked.clear()
-    table = models_add._filled(draft, {"arch": "one", "weights.preprocessing.size": 96}, asks=False)
+    table = models_add._fill(draft, {"arch": "one", "weights.preprocessing.size": 96}, asks=False)
     assert table["weights"]["preprocessing"] == {"size": 96}
     assert asked == []
 
@@ -320,7 +320,7 @@ def test_a_wrong_answer_is_asked_for_again(
     answers = iter(("nmaes.txt", "names.txt"))
     monkeypatch.setattr(models_add.typer, "prompt", lambda *_, **__: next(answers))
     draft = TableDraft("custom", "resnet18", {"weights": {}}, (Unknown("weights.labels", "Names?", needed=False),))
-    assert models_add._filled(draft, {}, asks=True)["weights"] == {"labels": str(folder / "names.txt")}
+    assert models_add._fill(draft, {}, asks=True)["weights"] == {"labels": str(folder / "names.txt")}
     assert "There is no file" in capsys.readouterr().err
 
 

@@ -33,7 +33,7 @@ def own_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_a_password_is_stored_as_a_slow_hash_with_its_own_salt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    one, other = passwords.hashed(PASSWORD), passwords.hashed(PASSWORD)
+    one, other = passwords.hash_password(PASSWORD), passwords.hash_password(PASSWORD)
     assert one != other
     assert PASSWORD not in one
     assert passwords.matches(PASSWORD, one)
@@ -205,27 +205,27 @@ def test_a_proxy_is_trusted_by_its_address(address: str | None, trusted: bool, m
 
 def test_who_is_vouched_for_has_the_role_of_the_list_or_that_of_newcomers(monkeypatch: pytest.MonkeyPatch) -> None:
     people.add("anna@example.org", "admin")
-    assert policy.listed("Anna@Example.org", "Anna A.") == users.User("anna@example.org", "Anna A.", "admin")
-    assert policy.listed("ben@example.org") is None
+    assert policy.get_user("Anna@Example.org", "Anna A.") == users.User("anna@example.org", "Anna A.", "admin")
+    assert policy.get_user("ben@example.org") is None
     monkeypatch.setenv("SIGHTGLASS_NEWCOMERS", "viewer")
-    assert policy.listed("ben@example.org", "Ben") == users.User("ben@example.org", "Ben", "viewer")
-    assert policy.listed("", "Nobody") is None
+    assert policy.get_user("ben@example.org", "Ben") == users.User("ben@example.org", "Ben", "viewer")
+    assert policy.get_user("", "Nobody") is None
 
 
 def test_two_of_a_providers_people_are_never_one_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_NEWCOMERS", "user")
     people.add("anna", "admin")
-    assert policy.listed("ａnna") is None
-    one, other = policy.listed("strasse@example.org"), policy.listed("straße@example.org")
+    assert policy.get_user("ａnna") is None
+    one, other = policy.get_user("strasse@example.org"), policy.get_user("straße@example.org")
     assert one is not None
     assert other is not None
     assert one.id != other.id
     # The sign for kelvin, which normal forms make a K; and what could not be decoded.
-    assert policy.listed("\u212aen@example.org") is None
-    assert policy.listed("j\ufffdrg") is None
+    assert policy.get_user("\u212aen@example.org") is None
+    assert policy.get_user("j\ufffdrg") is None
     # One spelling of the same letters is as good as the other.
-    assert policy.listed("\u0958") == policy.listed("\u0915\u093c") is not None
-    assert policy.listed("ju\u0308rgen") == policy.listed("j\u00fcrgen") is not None
+    assert policy.get_user("\u0958") == policy.get_user("\u0915\u093c") is not None
+    assert policy.get_user("ju\u0308rgen") == policy.get_user("j\u00fcrgen") is not None
 
 
 @pytest.mark.parametrize(
@@ -294,8 +294,8 @@ def test_a_visit_is_who_it_was_until_that_ends(monkeypatch: pytest.MonkeyPatch) 
     policy.install(policy.Policy("password"))
     people.add("anna", "user", password=PASSWORD)
     digest = people.digest(people.open_session("anna"))
-    sealed = visit.sealed(visit.Visit("session", "anna", session=digest, since=time.time()))
-    found = visit.opened(sealed)
+    sealed = visit.seal(visit.Visit("session", "anna", session=digest, since=time.time()))
+    found = visit.unseal(sealed)
     assert found is not None
     assert found.user() == users.User("anna", "anna", "user")
     people.set_role("anna", "viewer")
@@ -316,9 +316,9 @@ def test_a_visit_that_stays_open_asks_anew_and_nobody_is_let_in_once_people_sign
 
 @pytest.mark.parametrize("forged", [None, "", ".", "e30.", "a.b", "\udcff.\udcff"])
 def test_what_this_process_did_not_seal_is_no_visit(forged: str | None) -> None:
-    assert visit.opened(forged) is None
-    body, _, seal = visit.sealed(visit.Visit("vouched", "anna", since=time.time())).partition(".")
-    assert visit.opened(f"{body[:-2]}xx.{seal}") is None
+    assert visit.unseal(forged) is None
+    body, _, seal = visit.seal(visit.Visit("vouched", "anna", since=time.time())).partition(".")
+    assert visit.unseal(f"{body[:-2]}xx.{seal}") is None
 
 
 def test_roles_may_what_they_may() -> None:
@@ -349,7 +349,7 @@ def test_nobody_has_the_name_of_those_with_the_one_password(monkeypatch: pytest.
     monkeypatch.setenv("SIGHTGLASS_NEWCOMERS", "user")
     with pytest.raises(Problem, match="stands for everybody with the one password"):
         people.add(f" {policy.SHARED}", "viewer", password=PASSWORD)
-    assert policy.listed(policy.SHARED) is None
+    assert policy.get_user(policy.SHARED) is None
 
 
 def test_long_names_take_no_more_memory_than_short_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,8 +62,8 @@ def test_a_total_is_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_the_process_takes_itself_comes_off_the_total(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    budget.measured(300 * 2**20)
-    budget.measured(500 * 2**20)
+    budget.measure(300 * 2**20)
+    budget.measure(500 * 2**20)
     assert budget.process() == 300
     assert budget.total() == 300 + 3456
     assert given(monkeypatch, memory=300 + 345.6)["models"] == pytest.approx(204.8)

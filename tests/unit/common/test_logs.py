@@ -40,7 +40,7 @@ def test_each_line_is_an_object_with_the_request_it_is_about(written: Lines) -> 
     log = logging.getLogger("sightglass.of_a_test")
     with logs.working_on("abc"):
         log.info("explained %s", "a\nb", extra={"milliseconds": 1.5})
-        thread = threading.Thread(target=users.carried(lambda: log.info("in a thread")))
+        thread = threading.Thread(target=users.bind_person(lambda: log.info("in a thread")))
         thread.start()
         thread.join()
     try:

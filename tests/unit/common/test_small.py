@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from sightglass.common.environment import PROFILES, malformed
+from sightglass.common.environment import PROFILES, find_malformed
 from sightglass.common.memory import budget, small
 from sightglass.common.settings import settings
 from sightglass.components.session.pictures import uploads
@@ -45,15 +45,15 @@ def test_the_profile_has_other_defaults_and_what_is_set_wins(monkeypatch: pytest
     monkeypatch.setenv("SIGHTGLASS_MODELS_MB", "60")
     assert (budget.part("models"), settings().api_workers) == (60, 1)
     monkeypatch.setenv("SIGHTGLASS_PROFILE", " Small ")
-    assert small.chosen()
+    assert small.choose()
     monkeypatch.delenv("SIGHTGLASS_PROFILE")
-    assert (settings().memory_mb, settings().api_workers, small.chosen()) == (None, 2, False)
+    assert (settings().memory_mb, settings().api_workers, small.choose()) == (None, 2, False)
 
 
 def test_there_is_no_other_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_PROFILE", "tiny")
-    assert malformed() == {"profile": "SIGHTGLASS_PROFILE is 'tiny': give small, or leave it out."}
-    assert not small.chosen()
+    assert find_malformed() == {"profile": "SIGHTGLASS_PROFILE is 'tiny': give small, or leave it out."}
+    assert not small.choose()
 
 
 def test_the_docs_list_what_it_changes() -> None:
@@ -116,7 +116,7 @@ def test_a_picture_that_a_person_gives_is_opened_smaller(monkeypatch: pytest.Mon
     monkeypatch.setattr(small, "PIXELS", 10_000)
     pixels = np.full((100, 200, 3), 200, np.uint8)
     file = to_png(pixels)
-    image = uploads.opened(file, "a.png")
+    image = uploads.open_upload(file, "a.png")
     assert (image.width, image.height) == (100, 50)
     # It is the same picture when it is opened again, and as one of many.
     UPLOADS.put(image, file)
@@ -126,7 +126,7 @@ def test_a_picture_that_a_person_gives_is_opened_smaller(monkeypatch: pytest.Mon
     assert Image.open(file).width == 200
     UPLOADS.drop(uploads.token(image))
     monkeypatch.delenv("SIGHTGLASS_PROFILE")
-    assert uploads.opened(file, "a.png").width == 200
+    assert uploads.open_upload(file, "a.png").width == 200
 
 
 def test_a_server_is_set_up_before_pytorch_is_imported() -> None:

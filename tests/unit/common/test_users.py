@@ -60,9 +60,9 @@ def test_an_account_called_local_is_somebody_of_its_own() -> None:
 def test_a_pool_works_for_its_caller_only_if_it_is_carried() -> None:
     with ThreadPoolExecutor(2) as pool:
         with users.acting(ANNA):
-            anna = users.carried(users.current)
+            anna = users.bind_person(users.current)
         with users.acting(BEN):
-            ben = users.carried(users.current)
+            ben = users.bind_person(users.current)
         assert list(pool.map(lambda who: who(), [anna, ben, anna, ben])) == [ANNA, BEN, ANNA, BEN]
         assert pool.submit(users.current).result() is users.LOCAL
 

@@ -37,7 +37,7 @@ def two_pages() -> None:
     from sightglass.components.session import page
     from tests.unit.components.test_held import Large
 
-    @page.guarded
+    @page.guard
     def drawn() -> None:
         name = st.session_state.get("page", "one")
         st.button("Save", key=f"keep-{name}", on_click=Large.save, args=(Large(),))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sightglass.browser import joined, modules
+from sightglass.browser import join, modules
 from tests.rooms import ROOT
 
 IMPORT = re.compile(r'import (?:\{ \w+(?:, \w+)* \} from )?"(\.\.?/(?:(?:\w+|\.\.)/)*\w+\.js)";')
@@ -44,7 +44,7 @@ def misfit(*scripts: Path) -> str:
         return ""
     # What scripts and functions let pass, a function declared twice, is an error in a module.
     command = [NODE, "--check", "--input-type=module", "-"]
-    return subprocess.run(command, input=joined(*scripts), capture_output=True, text=True).stderr
+    return subprocess.run(command, input=join(*scripts), capture_output=True, text=True).stderr
 
 
 @pytest.mark.parametrize("script", ENTRIES, ids=lambda path: path.stem)

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from sightglass.components.session.markdown import escaped, sentence
+from sightglass.components.session.markdown import escape, sentence
 from tests.rooms import sources
 
 DRAWN = ("markdown", "caption", "info", "warning", "error", "success", "toast", "subheader", "write")
@@ -63,13 +63,13 @@ def test_that_rule_finds_what_it_is_for() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_mark_of_a_hostile_name_means_anything(text: str) -> None:
-    shown = escaped(text)
+    shown = escape(text)
     assert not [i for i, mark in enumerate(shown) if mark in "*_[]`$:#<>~" and shown[i - 1] != "\\"]
     assert shown.replace("\\", "") == text
 
 
 def test_within_a_word_an_underscore_is_a_letter() -> None:
-    assert escaped("SIGHTGLASS_WEIGHTS, a_b.jpg") == "SIGHTGLASS_WEIGHTS, a_b.jpg"
+    assert escape("SIGHTGLASS_WEIGHTS, a_b.jpg") == "SIGHTGLASS_WEIGHTS, a_b.jpg"
 
 
 def test_a_problem_s_sentence_is_as_it_is_but_for_its_code() -> None:

@@ -116,7 +116,7 @@ def test_files_that_come_after_later_ones_are_kept_and_not_chosen(monkeypatch: p
     def arrives(bay: int, *files: tuple[str, bytes]) -> None:
         given = [SimpleNamespace(name=name, getvalue=lambda data=data: data, file_id=name) for name, data in files]
         monkeypatch.setattr(picture_bar.st, "session_state", {f"{picture_bar.KEY}-{bay}": given})
-        picture_bar._arrived(image_picker.take, bay)
+        picture_bar._take_files(image_picker.take, bay)
 
     def png(grey: int) -> bytes:
         return to_png(np.full((30, 40, 3), grey, np.uint8))

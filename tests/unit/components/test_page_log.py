@@ -21,7 +21,7 @@ def test_a_run_s_lines_have_its_id_in_its_threads_too(
     runs: list[list[str]] = []
     with caplog.at_level(logging.INFO, "sightglass"):
         for _ in range(2):
-            with page.logged("explore"):
+            with page.log_run("explore"):
                 seen = [logs.request_id()]
                 task = background.Task(
                     lambda status, cancel, seen=seen: seen.append(logs.request_id()), background.Status()

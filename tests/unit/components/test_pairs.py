@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sightglass.common.files.packing import unpacked
+from sightglass.common.files.packing import unpack_data
 from sightglass.components import pairs as component
 from sightglass.explain import Explainer
 from sightglass.explain.similarity.similarity import similarity
@@ -17,7 +17,7 @@ from tests.conftest import asset
 def test_what_is_sent_is_what_was_found(bus: Path) -> None:
     found = similarity(Explainer("efficientnet-lite0"), bus, asset("ultralytics", "assets", "zidane.jpg"))
     payload = component.pack(found, ("one", "two"), "line", height=400)
-    head, blobs = unpacked(payload)
+    head, blobs = unpack_data(payload)
     steps, start = np.frombuffer(zlib.decompress(blobs[2]), "<u2"), 0
     shapes = [*(side["shape"] for side in head["sides"]), head["cells"]]
     for (h, w), expected in zip(shapes, (found.query.signed, found.gallery.signed, found.matches.scores), strict=True):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sightglass.common.files.packing import unpacked
+from sightglass.common.files.packing import unpack_data
 from sightglass.components.viewer import Box, Map, Pane, ViewerScene, pack, replies
 from sightglass.components.viewer.payload import raw_range, scaling
 from sightglass.explain.rendering.render import paint
@@ -38,7 +38,7 @@ def heat(title: str = "bus", raw: tuple[float, float] | None = (0.0, 0.5), **mor
 
 
 def opened(parcel: bytes) -> tuple[dict, bytes]:
-    head, blobs = unpacked(parcel)
+    head, blobs = unpack_data(parcel)
     return head, b"".join(blobs)
 
 
@@ -192,6 +192,6 @@ def test_a_box_says_only_what_is_not_as_usual():
     corners = ((1.0, 0.0), (2.0, 1.0), (1.0, 2.0), (0.0, 1.0))
     boxes = [Box(WHOLE, "plain"), Box(WHOLE, "odd", 1, tag="?", dashed=True, corners=corners)]
     payload = pack(ViewerScene(black, "black", [Pane()], boxes))[1]
-    plain, odd = unpacked(payload)[0]["boxes"]
+    plain, odd = unpack_data(payload)[0]["boxes"]
     assert set(plain) == {"xyxy", "label", "index"}
     assert (odd["tag"], odd["dashed"], odd["corners"]) == ("?", True, [list(corner) for corner in corners])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from sightglass.common.files.packing import unpacked
+from sightglass.common.files.packing import unpack_data
 from sightglass.components.proof import payload
 from sightglass.components.session.jobs import proof_job
 from sightglass.components.views import exports
@@ -60,13 +60,13 @@ def curve(name: str, hidden: Trace, kept: Trace, number: int = 0, filling: Any =
 @pytest.mark.parametrize("keeps", [False, True])
 @pytest.mark.parametrize("filling", ["blur", "mean"])
 def test_what_the_browser_composes_is_the_engines_picture(explained, keeps, filling):
-    from sightglass.explain.proof.filling import fixed
+    from sightglass.explain.proof.filling import make_fill
 
     evidence, heatmap = explained.evidence, explained.heatmaps[0]
     left, top, right, bottom = evidence.geometry.content
     real = evidence.tensor[..., top:bottom, left:right].detach()
     places = torch.from_numpy(ranking(heatmap.content))
-    head, (file, soft, order) = unpacked(payload.pack(explained, 0)[1])
+    head, (file, soft, order) = unpack_data(payload.pack(explained, 0)[1])
     grid = np.frombuffer(order, np.uint8).reshape(head["grid"])
     size = grid.shape[::-1]
     shown = cv2.resize(picture(file), size, interpolation=cv2.INTER_AREA)
@@ -75,7 +75,7 @@ def test_what_the_browser_composes_is_the_engines_picture(explained, keeps, fill
     mean, std = (np.array(values, np.float32) * 255 for values in (adapter.mean, adapter.std))
     for share in (0.05, 0.3, 0.75):
         inside = places < share if keeps else places >= share
-        engine = torch.where(inside, real, fixed(real, filling))[0].permute(1, 2, 0).numpy() * std + mean
+        engine = torch.where(inside, real, make_fill(real, filling))[0].permute(1, 2, 0).numpy() * std + mean
         hidden = (grid < 200 * share) != keeps
         browser = np.where(hidden[..., None], fill, shown)
         # Which pixels are hidden is the same in all but the few on a boundary of levels; colours to JPEG accuracy.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sightglass.common.files.packing import unpacked
+from sightglass.common.files.packing import unpack_data
 from sightglass.deck import payload, scenes
 from sightglass.deck.html_file import player_data
 from tests.unit.deck.deck_scenes import TITLE, deck
@@ -12,7 +12,7 @@ from tests.unit.deck.deck_scenes import TITLE, deck
 
 def test_the_player_gets_the_scenes_and_every_colormap():
     sent = payload(deck())
-    head, (inner,) = unpacked(player_data(sent, title=TITLE, slide=2))
+    head, (inner,) = unpack_data(player_data(sent, title=TITLE, slide=2))
     assert inner == sent and scenes(inner)[1].title == deck()[1].title
     assert (head["title"], head["slide"]) == (TITLE, 2)
     assert {scene.view.colormap for scene in deck()} <= {one["name"] for one in head["colormaps"]}
@@ -20,7 +20,7 @@ def test_the_player_gets_the_scenes_and_every_colormap():
 
 def test_the_id_is_of_the_deck_and_not_of_the_slide():
     def id_of(sent: bytes, **given: object) -> object:
-        return unpacked(player_data(sent, **given))[0]["id"]  # type: ignore[arg-type]
+        return unpack_data(player_data(sent, **given))[0]["id"]  # type: ignore[arg-type]
 
     first, *rest = deck()
     sent = payload([first, *rest])

@@ -74,9 +74,9 @@ def test_prices_and_finds_are_compared_as_they_were_measured() -> None:
         "1.5 times" in words.price(models, True)[1] and "the large one is the fastest" in words.price(models, True)[1]
     )
     assert "too much to tell" in words.price(models, False)[1]
-    assert words.found(4, [("small", 4, 0), ("large", 4, 0)])[0].endswith("all do as well")
-    assert words.found(4, [("small", 4, 0), ("large", 4, 1)])[0].endswith("the small one does as well as any")
-    title, sentence = words.found(4, [("small", 2, 2), ("large", 3, 1)])
+    assert words.count_found(4, [("small", 4, 0), ("large", 4, 0)])[0].endswith("all do as well")
+    assert words.count_found(4, [("small", 4, 0), ("large", 4, 1)])[0].endswith("the small one does as well as any")
+    title, sentence = words.count_found(4, [("small", 2, 2), ("large", 3, 1)])
     assert title.endswith("large does best") and "small 2 and 2 that are not there" in sentence
     assert "Not every map" in words.judge_maps([("small", True, 0.1), ("large", False, 0.0)])[0]
     assert (

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sightglass.common.errors import Problem
-from sightglass.common.files.packing import packed, unpacked
+from sightglass.common.files.packing import pack_data, unpack_data
 from sightglass.deck import Panel, Scene, SceneMap, SceneProof, SceneView, making, payload, scenes
 from sightglass.deck.scene import MAX_SIDE
 from sightglass.explain import Explainer, Image
@@ -55,7 +55,7 @@ def test_scenes_survive_packing() -> None:
         np.testing.assert_array_equal(mine.values, theirs.values)
         assert (mine.label, mine.score, mine.box, mine.seen) == (theirs.label, theirs.score, theirs.box, theirs.seen)
     # The picture and the map, which two scenes and two maps share, are there once.
-    assert len(unpacked(data)[1]) == 2
+    assert len(unpack_data(data)[1]) == 2
 
 
 def test_a_scene_holds_what_its_explanation_shows(cropped: Explanation) -> None:
@@ -96,25 +96,25 @@ def test_a_detector_s_boxes_and_a_proof(scene: Path) -> None:
 
 
 def test_long_texts_are_cut_at_a_word() -> None:
-    assert making.shortened("one two three", 13) == "one two three"
-    assert making.shortened("one two three", 12) == "one two…"
-    assert len(making.shortened("x" * 500, 120)) == 120
+    assert making.shorten("one two three", 13) == "one two three"
+    assert making.shorten("one two three", 12) == "one two…"
+    assert len(making.shorten("x" * 500, 120)) == 120
 
 
 def changed(**values: Any) -> bytes:
     """A deck's bytes with values of its first scene replaced."""
-    head, blobs = unpacked(payload([whole()]))
+    head, blobs = unpack_data(payload([whole()]))
     head["scenes"][0] |= values
-    return packed(head, blobs)
+    return pack_data(head, blobs)
 
 
 ZEROS = zlib.compress(bytes(10_000_000))
 
 
 def with_map(**values: Any) -> bytes:
-    head, blobs = unpacked(payload([whole()]))
+    head, blobs = unpack_data(payload([whole()]))
     head["scenes"][0]["panels"][0]["maps"][0] |= values
-    return packed(head, [*blobs, ZEROS])
+    return pack_data(head, [*blobs, ZEROS])
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,10 @@ def with_map(**values: Any) -> bytes:
         struct.pack("<I", 2) + b"[]",
         struct.pack("<I", 200_000) + b"[" * 200_000,
         payload([whole()])[:-1],
-        packed({"version": 2, "scenes": []}),
-        packed({"version": 1, "scenes": 3}),
-        packed({"version": 1, "scenes": [{}]}),
-        packed({"version": 1, "scenes": [{}] * 1000}),
+        pack_data({"version": 2, "scenes": []}),
+        pack_data({"version": 1, "scenes": 3}),
+        pack_data({"version": 1, "scenes": [{}]}),
+        pack_data({"version": 1, "scenes": [{}] * 1000}),
         changed(kind="script"),
         changed(picture=99),
         changed(picture=-1),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.comparison.detections import missed, side
+from sightglass.explain.comparison.detections import find_missed, side
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
@@ -149,7 +149,7 @@ def test_what_a_filter_of_classes_hides_is_said_to_be_hidden_by_it(where: Any, l
 
 
 def test_of_a_class_that_was_asked_for_the_surest_candidate_is_named_however_small() -> None:
-    (said,) = missed(explained(), ["kite", "dog"])
+    (said,) = find_missed(explained(), ["kite", "dog"])
     assert "A kite at 15 % is the strongest" in said.words.replace("\N{NO-BREAK SPACE}", " ")
 
 
@@ -332,23 +332,23 @@ def test_maps_kept_to_their_boxes() -> None:
     values[8:32, 8:32] = np.linspace(0.2, 0.4, 24)
     values[50:60, 45:55] = 1.0
     made = with_values(values)
-    from sightglass.explain.maps.boxes import confined
+    from sightglass.explain.maps.boxes import confine
 
     heatmap, own = made.heatmaps[0], made.own(0)
-    inside = confined(heatmap, own, "inside").at_input
+    inside = confine(heatmap, own, "inside").at_input
     assert inside.max() == pytest.approx(0.4)
     assert not inside[50:60, 45:55].any()
-    assert confined(heatmap, own, "each").at_input.max() == 1
+    assert confine(heatmap, own, "each").at_input.max() == 1
     both = [*own, *made.own(1)]
-    shared, each = (confined(heatmap, both, way).at_input for way in ("shared", "each"))
+    shared, each = (confine(heatmap, both, way).at_input for way in ("shared", "each"))
     assert shared[8:32, 8:32].max() == pytest.approx(0.4)
     assert each[8:32, 8:32].max() == 1
     assert each[50:60, 45:55].max() == 1
-    assert confined(heatmap, own, "picture") is heatmap
-    shown = replace(made, heatmaps=(confined(heatmap, own, "each"), made.heatmaps[1]))
+    assert confine(heatmap, own, "picture") is heatmap
+    shown = replace(made, heatmaps=(confine(heatmap, own, "each"), made.heatmaps[1]))
     assert shown.box_numbers(0) == made.box_numbers(0), "a number changed with what is shown"
     assert shown.statistics[0] == made.statistics[0]
-    np.testing.assert_array_equal(confined(heatmap, own, "each").raw[0], heatmap.raw[0])
+    np.testing.assert_array_equal(confine(heatmap, own, "each").raw[0], heatmap.raw[0])
 
 
 def test_layers_kept_apart() -> None:

@@ -28,7 +28,7 @@ from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.rendering.colormaps import lut
 from sightglass.export.report.html import html as report
-from sightglass.models.families.custom.in_memory import measured
+from sightglass.models.families.custom.in_memory import measure
 from sightglass.models.preprocess import Preprocessing, fit_picture
 from tests.unit import own_nets
 
@@ -273,7 +273,7 @@ def test_a_function_as_preprocess_is_measured(net: nn.Module, bus: Path) -> None
     assert other.predictions[0].score == pytest.approx(one.predictions[0].score, abs=1e-4)
     assert np.corrcoef(one.heatmaps[0].values.ravel(), other.heatmaps[0].values.ravel())[0, 1] > 0.99
     size = (427, 640)
-    geometry = measured(feed, size)
+    geometry = measure(feed, size)
     exact = fit_picture(np.zeros((*size, 3), np.uint8), stated.resident.adapter.preprocessing, "trained")[1]
     assert np.abs(np.subtract(geometry.seen, exact.seen)).max() <= 3
 

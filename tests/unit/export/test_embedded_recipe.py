@@ -76,7 +76,7 @@ def test_what_was_written_is_read(plain: bytes) -> None:
 def test_the_picture_comes_along_bit_by_bit_and_only_if_it_is_the_one(encode) -> None:
     jpeg = Image.open(to_jpeg(np.tile(PIXELS, (9, 9, 1))), name="j.jpg")
     for image in (Image(PIXELS, "x.png"), jpeg):
-        carried = embedded_recipe.carried(image)
+        carried = embedded_recipe.encode(image)
         data = embedded_recipe.write(encode(PIXELS), recipe(picture_sha256=image.sha256), picture=carried)
         found = embedded_recipe.contents(data)
         assert found is not None and found.picture == carried
@@ -84,13 +84,13 @@ def test_the_picture_comes_along_bit_by_bit_and_only_if_it_is_the_one(encode) ->
         assert back is not None and (back.pixels == image.pixels).all() and "script" in back.name
         assert embedded_recipe.original(found.model_copy(update={"recipe": recipe()})) is None
         assert (np.array(Pillow.open(io.BytesIO(data))) == np.array(Pillow.open(io.BytesIO(encode(PIXELS))))).all()
-    assert embedded_recipe.carried(jpeg) == jpeg.jpeg
+    assert embedded_recipe.encode(jpeg) == jpeg.jpeg
 
 
 def test_what_is_too_large_is_not_carried() -> None:
-    assert embedded_recipe.carried(Image(np.zeros((2001, 2000, 3), np.uint8))) == b""
+    assert embedded_recipe.encode(Image(np.zeros((2001, 2000, 3), np.uint8))) == b""
     big = Image(PIXELS, jpeg=b"\xff" * (embedded_recipe.MAX_PICTURE + 1))
-    assert embedded_recipe.carried(big) == b""
+    assert embedded_recipe.encode(big) == b""
 
 
 def test_other_programs_find_it_where_such_things_are() -> None:

@@ -150,7 +150,7 @@ def test_a_page_has_numbers_caveats_recipe_and_call(made: Explanation) -> None:
     assert made.recipe.weights_sha256 in page
     for finding in made.diagnosis:
         assert finding.text in page
-    for _, value, meaning in table.listed(made.statistics[2]):
+    for _, value, meaning in table.list_numbers(made.statistics[2]):
         assert value in page and meaning in page
     low, high = made.heatmaps[0].ends
     assert caption.number(low) in page and caption.number(high) in page

@@ -126,8 +126,8 @@ def test_a_score_between_two_steps_of_a_control_is_marked(bare: Explanation) -> 
     marked = {i: [cell.startswith("\u2248") for cell in row] for i, row in enumerate(rows)}
     assert all(marked[i][place] and marked[i][place + 1] for i in range(1, 20, 2))
     assert sum(map(sum, marked.values())) == 2 * 10
-    assert proof_view.written([0.8, 0.4, 0.2], 0.25) == f"\N{ALMOST EQUAL TO}{NBSP}60{NBSP}%"
-    assert proof_view.written([0.8, 0.4, 0.2], 0.5) == f"40{NBSP}%"
+    assert proof_view.write([0.8, 0.4, 0.2], 0.25) == f"\N{ALMOST EQUAL TO}{NBSP}60{NBSP}%"
+    assert proof_view.write([0.8, 0.4, 0.2], 0.5) == f"40{NBSP}%"
 
 
 def test_the_slider_of_a_page_is_sent_what_the_engine_measured(made: Explanation, proof: Proof) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from sightglass.explain import Explainer, Image, Problem
 from sightglass.history import History, Record, schema
-from sightglass.history.search import folded
+from sightglass.history.search import fold
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation
@@ -86,7 +86,7 @@ def test_words_are_found(
     few: History, text: str, expected: str, indexed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not indexed:
-        monkeypatch.setattr(schema, "searchable", lambda _: False)
+        monkeypatch.setattr(schema, "make_searchable", lambda _: False)
         # Anywhere in a word, then, and with what stands between words.
         expected = {"-plate": "", "plate* OR NEAR(": ""}.get(text, expected)
     assert names(few, text=text, order="oldest") == expected
@@ -136,7 +136,7 @@ def test_an_index_that_misses_records_is_made_whole(tmp_path: Path, noise: Expla
     assert again.search(text="after").total == 1
     assert again.search(text="before").total == 0
     with again._store.reading() as database:
-        assert schema.searchable(database)
+        assert schema.make_searchable(database)
 
 
 def filled(history: History, record: Record, count: int) -> None:
@@ -152,13 +152,13 @@ def filled(history: History, record: Record, count: int) -> None:
             n = database.execute(
                 f"INSERT INTO records (id, created, model, score, note, text, marks, {fixed}) "
                 f"SELECT ?, ?, ?, ?, ?, ?, '[]', {fixed} FROM records WHERE id = ?",
-                (f"{i:016}", 10**15 + i, model, chance.random(), words, folded(f"{words} {model}"), record.id),
+                (f"{i:016}", 10**15 + i, model, chance.random(), words, fold(f"{words} {model}"), record.id),
             ).lastrowid
             database.execute(
                 "INSERT INTO bodies SELECT ?, body, crc FROM bodies WHERE n = (SELECT n FROM records WHERE id = ?)",
                 (n, record.id),
             )
-            database.execute("INSERT INTO found (rowid, text) VALUES (?, ?)", (n, folded(f"{words} {model}")))
+            database.execute("INSERT INTO found (rowid, text) VALUES (?, ?)", (n, fold(f"{words} {model}")))
             database.execute("INSERT INTO words VALUES ('label', ?, ?)", (chance.choice(vocabulary), n))
             database.execute("INSERT INTO words VALUES ('tag', ?, ?)", (chance.choice(vocabulary[:20]), n))
 
@@ -185,7 +185,7 @@ def test_ten_thousand_records_are_searched_in_a_moment(
         took[name] = _milliseconds(lambda asked=asked: history.search(**asked))  # type: ignore[misc]
     took["choices"] = _milliseconds(history.choices)
     took["storage"] = _milliseconds(history.storage)
-    monkeypatch.setattr(schema, "searchable", lambda _: False)
+    monkeypatch.setattr(schema, "make_searchable", lambda _: False)
     took["without an index"] = _milliseconds(lambda: history.search(text="bak reir"))
     print({name: round(value, 1) for name, value in took.items()})
     # On a machine that does nothing else each takes a tenth of this.

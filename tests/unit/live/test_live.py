@@ -17,8 +17,8 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain import Explainer
-from sightglass.explain.maps.heatmap import scaled
-from sightglass.explain.picture.examples import bundled
+from sightglass.explain.maps.heatmap import scale
+from sightglass.explain.picture.examples import load_bundled
 from sightglass.live import message, tickets
 from sightglass.live.answer import FrameAnswer, Pin, RawMap
 from sightglass.live.choice import choose
@@ -34,7 +34,7 @@ CASES = json.loads((Path(__file__).parents[2] / "js" / "raw_map.json").read_text
 
 def jpeg(name: str = "scene 3") -> bytes:
     out = io.BytesIO()
-    Pillow.fromarray(bundled(name).pixels).save(out, "JPEG", quality=95)
+    Pillow.fromarray(load_bundled(name).pixels).save(out, "JPEG", quality=95)
     return out.getvalue()
 
 
@@ -49,7 +49,7 @@ def test_the_browser_grows_maps_as_python_does(case):
     raws = [torch.tensor(raw).view(1, *shape) for raw, shape in zip(case["raws"], case["shapes"], strict=True)]
     left, top, right, bottom = geometry.content
     assert case["content"] == [left, top, right, bottom]
-    content = scaled(raws, geometry, "own")[0, top:bottom, left:right]
+    content = scale(raws, geometry, "own")[0, top:bottom, left:right]
     assert np.allclose(content.flatten().numpy() * 65535, case["expected"], atol=2)
 
 

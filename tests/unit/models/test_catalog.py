@@ -231,7 +231,7 @@ megabytes = 3
     # How large its own file is says nothing of another in its place.
     assert (catalog.spec("resnet34").megabytes, catalog.spec("resnet50").megabytes) == (None, 3)
     mine = catalog.spec("efficientnet-lite0")
-    packaged = catalog._packaged()["efficientnet-lite0"]
+    packaged = catalog._load_packaged()["efficientnet-lite0"]
     assert (mine.family, mine.licence, mine.source) == (catalog.OWN_MODELS, "not stated", "")
     assert mine.weights == WeightsTable(path=str(own_file.parent / "mine.pth"))
     assert packaged.licence != mine.licence
@@ -334,7 +334,7 @@ arch = "squeezenet1_1"
 weights = { path = "leaf.pth", labels = "leaf.txt", preprocessing = { size = 64, mean = [0.5, 0.5, 0.5] } }
 """)
     (own_file.parent / "leaf.txt").write_text("healthy\nrust\n\n", encoding="utf-8")
-    module = checkpoint.seeded(lambda: build("squeezenet1_1", classes=2), 3)
+    module = checkpoint.build_seeded(lambda: build("squeezenet1_1", classes=2), 3)
     torch.save({"state_dict": {f"module.{k}": v for k, v in module.state_dict().items()}}, own_file.parent / "leaf.pth")
     adapter = load(catalog.spec("leaf"))
     assert adapter.labels == ("healthy", "rust")
@@ -393,7 +393,7 @@ loader = "torchvision.classifiers"
 arch = "googlenet"
 weights = { path = "mine.pth", labels = ["a", "b"] }
 """)
-    module = checkpoint.seeded(lambda: build("googlenet", classes=2), 0).eval()
+    module = checkpoint.build_seeded(lambda: build("googlenet", classes=2), 0).eval()
     torch.save(module.state_dict(), own_file.parent / "mine.pth")
     adapter = load(catalog.spec("mine"))
     assert not any(name.startswith("aux") for name, _ in adapter.module.named_modules())
@@ -445,20 +445,20 @@ def test_the_default_model_brings_in_neither_timm_nor_torchvision() -> None:
 
 
 def test_models_of_ones_own_are_not_sizes_of_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sightglass.models.catalog import compared
+    from sightglass.models.catalog import choose_compared
 
     row = '[model.{0}]\nloader = "custom"\narch = "resnet18"\nweights = {{ path = "{0}.pth" }}\n'
     for name in ("plant", "street"):
         (tmp_path / f"{name}.pth").write_bytes(b"0")
     (tmp_path / "models.toml").write_text("".join(map(row.format, ("plant", "street"))), "utf-8")
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    catalog._merged.cache_clear()
+    catalog._merge.cache_clear()
     try:
         with pytest.raises(Problem, match="name each by itself"):
-            compared(["plant"])
-        assert compared(["plant", "street"])[0] == ["plant", "street"]
+            choose_compared(["plant"])
+        assert choose_compared(["plant", "street"])[0] == ["plant", "street"]
     finally:
-        catalog._merged.cache_clear()
+        catalog._merge.cache_clear()
 
 
 def test_a_class_that_is_nearly_named_is_offered_as_it_is_written() -> None:

@@ -156,7 +156,7 @@ def osnet(folder: Path, channels: int) -> Any:
     if channels != 3:
         return ""
     (folder / "models.toml").write_text('[model.r]\nloader = "osnet"\narch = "osnet_x0_25"\nweights = { random = 1 }\n')
-    catalog._merged.cache_clear()
+    catalog._merge.cache_clear()
     adapter = osnet.load(catalog.spec("r"))
     torch.save(adapter.module.state_dict(), folder / "model.pth")
     return {"loader": "osnet", "arch": "osnet_x0_25", "task": "embed"}
@@ -241,7 +241,7 @@ def written(folder: Path, kind: str, channels: int) -> tuple[str, Path | None]:
     lines = [f"{key} = {json.dumps(value)}" for key, value in made.items()]
     lines.append(f"weights = {inline(held)}")
     (folder / "models.toml").write_text("[model.mine]\n" + "\n".join(lines) + "\n", "utf-8")
-    catalog._merged.cache_clear()
+    catalog._merge.cache_clear()
     return "mine", file
 
 
@@ -292,7 +292,7 @@ def many_channels(folder: Path, kind: str) -> bool:
     if not id_ or not (inner / "models.toml").is_file():
         return False
     (folder / "models.toml").write_text((inner / "models.toml").read_text("utf-8"), "utf-8")
-    catalog._merged.cache_clear()
+    catalog._merge.cache_clear()
     np.save(inner / "many.npy", np.random.default_rng(0).integers(0, 256, (70, 80, 4), np.uint8))
     explainer = Explainer(id_, device="cpu")
     method = {} if explainer.resident.gradients else {"masks": 8}

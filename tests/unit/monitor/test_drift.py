@@ -19,7 +19,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.monitor import Monitor, Observation, Rules
 from sightglass.monitor.drift import MIN_PICTURES, compare, divergence, holm, psi
 from sightglass.monitor.observation import NAMES, NUMBERS, from_rows, observe
-from sightglass.monitor.reference import Known, known, load, rows
+from sightglass.monitor.reference import Known, load, make_reference, rows
 
 
 def drawn(
@@ -53,7 +53,7 @@ def drawn(
 
 
 def test_a_shift_is_found_and_said_and_the_others_are_not() -> None:
-    found = compare(known(drawn(1, 500), "january"), drawn(2, 120, lower=0.3))
+    found = compare(make_reference(drawn(1, 500), "january"), drawn(2, 120, lower=0.3))
     assert found.enough and found.changed
     assert [one.name for one in found.numbers if one.changed] == ["confidence"]
     shift = found.numbers[0]
@@ -87,18 +87,18 @@ def test_the_numbers_are_scipys_and_those_worked_out_by_hand() -> None:
 
 def test_without_a_shift_there_is_hardly_ever_an_alarm() -> None:
     """One in a hundred at most is what is promised, over everything that is compared."""
-    alarms = sum(compare(known(drawn(2 * i, 200), ""), drawn(2 * i + 1, 60)).changed for i in range(100))
+    alarms = sum(compare(make_reference(drawn(2 * i, 200), ""), drawn(2 * i + 1, 60)).changed for i in range(100))
     assert alarms <= 3
 
 
 @pytest.mark.parametrize(("lower", "least"), [(0.15, 19), (0.3, 20)])
 def test_a_shift_is_seldom_missed(lower: float, least: int) -> None:
-    found = [compare(known(drawn(2 * i, 300), ""), drawn(2 * i + 1, 100, lower=lower)) for i in range(20)]
+    found = [compare(make_reference(drawn(2 * i, 300), ""), drawn(2 * i + 1, 100, lower=lower)) for i in range(20)]
     assert sum(any(one.name == "confidence" and one.changed for one in each.numbers) for each in found) >= least
 
 
 def test_other_labels_are_found_and_named() -> None:
-    found = compare(known(drawn(1, 400), ""), drawn(2, 100, labels=(0.1, 0.3, 0.6)))
+    found = compare(make_reference(drawn(1, 400), ""), drawn(2, 100, labels=(0.1, 0.3, 0.6)))
     assert found.labels is not None and found.labels.changed
     assert not any(one.changed for one in found.numbers)
     assert {label for label, _, _ in found.labels.largest[:2]} == {"a", "c"}
@@ -112,7 +112,7 @@ def test_many_labels_of_few_pictures_are_no_alarm() -> None:
     def some(count: int) -> list[Observation]:
         return [Observation("m", "classify", str(generator.integers(1000)), "ok", {}, way="") for _ in range(count)]
 
-    found = compare(known(some(100), ""), some(60))
+    found = compare(make_reference(some(100), ""), some(60))
     assert found.labels is not None and found.labels.divergence > 0.5 and not found.labels.changed
 
 
@@ -126,16 +126,16 @@ def test_a_tiny_difference_of_very_many_is_no_alarm() -> None:
 
 
 def test_too_few_are_said_to_be_too_few() -> None:
-    found = compare(known(drawn(1, 500), ""), drawn(2, MIN_PICTURES - 1, lower=0.5))
+    found = compare(make_reference(drawn(1, 500), ""), drawn(2, MIN_PICTURES - 1, lower=0.5))
     assert not found.enough and not found.changed and found.numbers == ()
     (said,) = found.words
     assert said.startswith("There are too few pictures") and "29 against 500" in said
-    assert compare(known(drawn(1, 500), ""), drawn(2, MIN_PICTURES, lower=0.5)).changed
+    assert compare(make_reference(drawn(1, 500), ""), drawn(2, MIN_PICTURES, lower=0.5)).changed
 
 
 def test_maps_made_in_another_way_are_not_compared() -> None:
     others = [replace(one, way="eigencam last") for one in drawn(2, 100)]
-    found = compare(known(drawn(1, 100), ""), others)
+    found = compare(make_reference(drawn(1, 100), ""), others)
     assert {one.name for one in found.numbers} == {"confidence"}
     assert "100 maps of 100 were made in another way" in found.words[-1]
 

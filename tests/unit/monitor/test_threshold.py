@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sightglass.monitor import Monitor, Observation
-from sightglass.monitor.reference import known
-from sightglass.monitor.threshold import judged, learned, threshold
+from sightglass.monitor.reference import make_reference
+from sightglass.monitor.threshold import judge, learn, threshold
 
 
 def seen(*confidences: float, model: str = "m", odd: tuple[str, ...] = ()) -> list[Observation]:
@@ -28,11 +28,11 @@ def seen(*confidences: float, model: str = "m", odd: tuple[str, ...] = ()) -> li
     ],
 )
 def test_one_in_twenty_is_unsure_and_never_an_answer_above_a_half(confidences: list[float], expected: float) -> None:
-    assert learned(confidences) == expected
+    assert learn(confidences) == expected
 
 
 def test_the_operator_comes_first_then_the_reference_then_the_first_pictures() -> None:
-    reference, log = known(seen(*[0.4] * 40), "r"), seen(*[0.3] * 100, *[0.1] * 500)
+    reference, log = make_reference(seen(*[0.4] * 40), "r"), seen(*[0.3] * 100, *[0.1] * 500)
     assert threshold("m", 0.7, reference, log).value == 0.7
     assert threshold("m", None, reference, log).value == 0.4
     assert threshold("m", None, None, log).value == 0.3, "not of what came later, which may be the change"
@@ -42,8 +42,8 @@ def test_the_operator_comes_first_then_the_reference_then_the_first_pictures() -
 
 def test_only_the_confidence_is_judged_anew() -> None:
     log = seen(0.2, 0.6, odd=("low confidence", "border")) + seen(0.2, model="other", odd=("border",))
-    assert [one.odd for one in judged(log, {"m": 0.5})] == [("low confidence", "border"), ("border",), ("border",)]
-    assert [one.odd for one in judged(log, {})] == [one.odd for one in log]
+    assert [one.odd for one in judge(log, {"m": 0.5})] == [("low confidence", "border"), ("border",), ("border",)]
+    assert [one.odd for one in judge(log, {})] == [one.odd for one in log]
 
 
 def test_a_monitor_learns_from_its_reference_and_reads_it_again_when_it_changes(tmp_path: Path) -> None:

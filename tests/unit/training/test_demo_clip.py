@@ -62,7 +62,7 @@ def test_words_that_it_was_not_taught_are_named() -> None:
 
 
 def test_the_card_says_what_the_weights_do() -> None:
-    net = nets.filled(nets.DemoClip(), WEIGHTS / "demo-clip.safetensors", "clip")
+    net = nets.fill(nets.DemoClip(), WEIGHTS / "demo-clip.safetensors", "clip")
     found, said = clip.metrics_of(net, 120), card("demo-clip")["metrics"]
     assert found.keys() == said.keys()
     for name, share in found.items():

@@ -8,7 +8,7 @@ import pytest
 
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
-from sightglass.video.paint import painted
+from sightglass.video.paint import paint_map
 
 RNG = np.random.default_rng(3)
 PIXELS = cv2.resize(RNG.integers(0, 256, (12, 16, 3), dtype=np.uint8), (320, 240))
@@ -25,7 +25,7 @@ def hills(height: int, width: int) -> Field:
 )
 def test_a_frame_is_drawn_as_the_viewer_draws_it(style: Style) -> None:
     field = hills(224, 224)
-    apart = np.abs(painted(PIXELS, field, style).astype(int) - paint(PIXELS, field, style))
+    apart = np.abs(paint_map(PIXELS, field, style).astype(int) - paint(PIXELS, field, style))
     assert apart.mean() < 1
     # Where a line or the edge of a threshold runs, a pixel may be on its other side.
     assert np.quantile(apart, 0.95) <= 2
@@ -35,7 +35,7 @@ def test_a_line_is_where_it_belongs_and_as_wide() -> None:
     ramp = np.linspace(0, 1, 200, dtype=np.float32)[None].repeat(100, 0)
     black = np.zeros((240, 320, 3), np.uint8)
     field = Field(ramp, (0.0, 0.0, 320.0, 240.0), (0, 0, 320, 240))
-    mine, theirs = (draw(black, field, Style(alpha=0.01))[120, :, 0] for draw in (painted, paint))
+    mine, theirs = (draw(black, field, Style(alpha=0.01))[120, :, 0] for draw in (paint_map, paint))
     bright = [np.average(np.arange(150, 170), weights=row[150:170].clip(100) - 99.0) for row in (mine, theirs)]
     assert bright[0] == pytest.approx(159.5, abs=0.6)
     assert bright == pytest.approx([bright[1]] * 2, abs=0.6)
@@ -44,4 +44,4 @@ def test_a_line_is_where_it_belongs_and_as_wide() -> None:
 
 def test_a_map_without_heat_leaves_the_picture() -> None:
     field = Field(np.zeros((20, 30), np.float32), (0.0, 0.0, 320.0, 240.0), (0, 0, 320, 240))
-    assert np.abs(painted(PIXELS, field, Style()).astype(int) - paint(PIXELS, field, Style())).max() <= 1
+    assert np.abs(paint_map(PIXELS, field, Style()).astype(int) - paint(PIXELS, field, Style())).max() <= 1

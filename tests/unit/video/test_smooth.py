@@ -12,7 +12,7 @@ from sightglass.video import smooth
 from sightglass.video.draw import levels
 from sightglass.video.parts import Seen, Sighting, load, save
 from sightglass.video.results.moments import LASTING, clock, moments
-from sightglass.video.smooth import between, smoothed
+from sightglass.video.smooth import between, smooth_maps
 
 
 def record(number: int, value: float, *, index: int = 0, seconds: float | None = None) -> Sighting:
@@ -22,7 +22,7 @@ def record(number: int, value: float, *, index: int = 0, seconds: float | None =
 
 
 def values(records: list[Sighting], tau: float) -> list[float]:
-    return [float(one.seen[0].raws[0][0, 0]) for one in smoothed(records, tau) if one.seen[0].raws]
+    return [float(one.seen[0].raws[0][0, 0]) for one in smooth_maps(records, tau) if one.seen[0].raws]
 
 
 def test_an_impulse_stays_where_it_is_and_spreads_evenly() -> None:
@@ -59,7 +59,7 @@ def test_only_a_window_is_in_memory() -> None:
             read = i
             yield record(i, 1.0, seconds=i / 1000)
 
-    for given, one in enumerate(smoothed(records(), 1.0)):
+    for given, one in enumerate(smooth_maps(records(), 1.0)):
         assert one.number == given
         assert read - given <= smooth.MAX_WINDOW // 2 + 1
 

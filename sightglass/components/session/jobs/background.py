@@ -56,7 +56,7 @@ class Task(Generic[S]):
         self.status, self.cancel, self.started = status, threading.Event(), time.monotonic()
         # The thread holds no reference to this object, unless `work` is one of its methods.
         weakref.finalize(self, self.cancel.set)
-        for_person = users.carried(_run)
+        for_person = users.bind_person(_run)
         self._thread = threading.Thread(target=for_person, args=(work, status, self.cancel, *given), daemon=True)
         _RUNNING[self._thread] = self.cancel
         self._thread.start()

@@ -98,9 +98,9 @@ class ExplainJob(Watched[Status]):
                 if cancel.is_set():
                     raise Cancelled
             self.started = time.monotonic()
-            self.result = explainer(choices.image, progress=report, cancel=cancel, partial=self._refined, **options)
+            self.result = explainer(choices.image, progress=report, cancel=cancel, partial=self._refine, **options)
 
-    def _refined(self, made: Explanation) -> None:
+    def _refine(self, made: Explanation) -> None:
         self.partial, self.unseen = made, True
 
     def polled(self) -> bool:
@@ -123,7 +123,7 @@ def is_slow(method: str) -> bool:
     return not METHODS[method].quick
 
 
-def explained(
+def explain(
     choices: Choices, explainer: Explainer, *, quiet: bool = False, wait: bool = False, **more: Any
 ) -> Explanation | None:
     """Return the explanation of what was chosen; while a slow one is running, the unfinished one, or None.
@@ -149,7 +149,7 @@ def explained(
             if made is None or not finished:
                 return made
         _cache().put(key, made)
-    page.arrived()
+    page.clear_waiting()
     _finished(image.sha256, choices.model.id, key)
     if monitoring.on():
         monitoring.note(key, made)
@@ -178,7 +178,7 @@ def before(choices: Choices) -> Explanation | None:
     return None if key is None else _cache().get(key)
 
 
-def predicted(choices: Choices, explainer: Explainer, **more: Any) -> Explanation:
+def predict(choices: Choices, explainer: Explainer, **more: Any) -> Explanation:
     """Return what the model says of the picture, without a map: one pass."""
     with queue_line.turn():
         return explainer(choices.image, maps=False, **choices.options | more)
@@ -250,7 +250,7 @@ def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation,
         return explanation, 0
 
 
-def timed(explanation: Explanation) -> Timing:
+def measure_time(explanation: Explanation) -> Timing:
     """Return how long a model takes on this picture, measured once in a session."""
     timings = state.of(Running).timings
     key = f"{explanation.model.id}-{explanation.evidence.resident.device}-{explanation.evidence.geometry.input}"

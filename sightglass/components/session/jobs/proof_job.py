@@ -50,11 +50,11 @@ class ProofJob(Watched[Status]):
         # Other sessions may hold the same explanation: they have not asked for its proof.
         own, fillings = replace(explanation, proofs={}), (FILLING, "mean")
         try:
-            self._grown(own.prove(index, fillings=fillings, progress=report, cancel=cancel, partial=self._grown))
+            self._grow(own.prove(index, fillings=fillings, progress=report, cancel=cancel, partial=self._grow))
         finally:
             self._begun.set()
 
-    def _grown(self, made: Proof) -> None:
+    def _grow(self, made: Proof) -> None:
         self.proof = made
         self._begun.set()
 
@@ -104,7 +104,7 @@ def _hold(key: Key, proof: Proof) -> None:
         made.popitem(last=False)
 
 
-def proved(explanation: Explanation, index: int) -> tuple[Proof | None, ProofJob | None]:
+def prove(explanation: Explanation, index: int) -> tuple[Proof | None, ProofJob | None]:
     """Return the proof of a map as far as it has come, and the job that goes on with it, or that was stopped.
 
     Starts the job where there is none; the proof of any other map stops. Raises what went wrong in it.

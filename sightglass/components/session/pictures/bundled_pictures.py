@@ -49,7 +49,7 @@ def known_to(model: ModelSpec) -> list[Image]:
     found = []
     for name in names:
         try:
-            found.append(image_source.bundled(name))
+            found.append(image_source.load_bundled(name))
         except Problem:
             continue  # its package is not installed
     return found
@@ -60,10 +60,10 @@ def variants(images: Sequence[Image], ways: Sequence[str]) -> Iterator[tuple[str
     for way in ways:
         for image in images:
             name = f"{image.name}, {way}" if way else image.name
-            yield name, partial(changed, image, way, name)
+            yield name, partial(change, image, way, name)
 
 
-def changed(image: Image, way: str, name: str) -> Image:
+def change(image: Image, way: str, name: str) -> Image:
     """Return the picture as it is, a part of it, or degraded; deterministic."""
     if not way:
         return image

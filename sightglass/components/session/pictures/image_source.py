@@ -16,8 +16,8 @@ from sightglass.components.session.pictures.uploads import DIGITS, UPLOADS, Clos
 from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.examples import EXAMPLES as EXAMPLES
-from sightglass.explain.picture.examples import bundled
 from sightglass.explain.picture.examples import example_named as example_named
+from sightglass.explain.picture.examples import load_bundled
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.item import Item
 
@@ -117,7 +117,7 @@ _examples: ByteCache[Image] = ByteCache("examples", lambda image: image.pixels.n
 
 def example(name: str) -> Image:
     """Return a bundled picture; raise ImageProblem where the package of a photograph is not installed."""
-    return _examples.get_or_make(name, lambda: bundled(name))
+    return _examples.get_or_make(name, lambda: load_bundled(name))
 
 
 def is_here(name: str) -> bool:
@@ -127,22 +127,22 @@ def is_here(name: str) -> bool:
 
 def is_photograph() -> bool:
     """Return whether a bundled photograph is chosen."""
-    return _chosen().chosen in packaged.PHOTOGRAPHS
+    return _choose().chosen in packaged.PHOTOGRAPHS
 
 
 def is_own() -> bool:
     """Return whether the chosen picture is none of the examples: a link to it opens for an hour at most."""
-    return _chosen().chosen not in EXAMPLES
+    return _choose().chosen not in EXAMPLES
 
 
 def is_chosen(sha256: str) -> bool:
     """Return whether a picture of the session's own is chosen."""
-    return _chosen().chosen == sha256
+    return _choose().chosen == sha256
 
 
 def current() -> Image:
     """Return the chosen picture, and write it to the address."""
-    pictures = _chosen()
+    pictures = _choose()
     image = pictures.opened(pictures.chosen)
     url_state.write("picture", None if image is None else token(image))
     url_state.write("example", pictures.chosen if image is None else None, FIRST)
@@ -151,11 +151,11 @@ def current() -> Image:
 
 def current_id() -> str:
     """Return what an address calls the chosen picture: an example by its name, another by its token."""
-    chosen = _chosen().chosen or FIRST
+    chosen = _choose().chosen or FIRST
     return chosen if chosen in EXAMPLES else chosen[:DIGITS]
 
 
-def _chosen() -> Pictures:
+def _choose() -> Pictures:
     """Return the session's pictures, after the address was read."""
     pictures = state.of(Pictures)
     if pictures.chosen is None:

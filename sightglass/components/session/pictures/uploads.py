@@ -36,7 +36,7 @@ def token(image: NamedPicture) -> str:
     return image.sha256[:DIGITS]
 
 
-def opened(data: bytes, name: str) -> Image:
+def open_upload(data: bytes, name: str) -> Image:
     """Open a file that a person gave, smaller in a small place; raise ImageProblem where that fails."""
     return Image.open(data, name=name, room=small.room())
 
@@ -92,7 +92,7 @@ class Uploads:
             return None
         kept.used = self.clock()
         try:
-            image = kept.data if isinstance(kept.data, Image) else opened(kept.data, kept.name)
+            image = kept.data if isinstance(kept.data, Image) else open_upload(kept.data, kept.name)
         except ImageProblem:  # too little memory, for now
             return None
         return image if token(image) == key else None

@@ -379,7 +379,7 @@ def together(name: str, layers: tuple[str, ...]) -> tuple[Any, list[Target]]:
     targets = [Target(p.index, p.label, (p.anchor,)) for p in predictions if p.anchor is not None]
     targets.append(replace(targets[0], anchors=tuple(target.anchors[0] for target in targets[-4:])))
     # The coarsest scale of YOLO26 goes through attention, which is left to torch.
-    walked = [target for target in targets if evidence._windowed(target) is not None]
+    walked = [target for target in targets if evidence._cut_windows(target) is not None]
     assert len(walked) >= (1 if name == "yolo26n" else 4), "no rule for an operation"
     assert name == "yolo26n" or targets[-1] in walked
     return evidence, targets

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from sightglass.common.errors import ModelProblem
-from sightglass.components.session.pictures.image_source import bundled
+from sightglass.components.session.pictures.image_source import load_bundled
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import (
     around,
     box_sentence,
     common,
-    found,
+    describe_boxes,
     one_scale,
     side,
     strip,
@@ -38,7 +38,7 @@ def explainer() -> Explainer:
 
 @pytest.fixture
 def result(explainer):
-    return explainer(bundled("scene 3"), per="detection", top_k=12)
+    return explainer(load_bundled("scene 3"), per="detection", top_k=12)
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,10 @@ def result(explainer):
 )
 def test_a_headline_counts_every_kind_in_the_order_of_the_boxes(model, words, nothing):
     result = Explainer(model)(picture(model), per="detection", top_k=12)
-    assert found(result) == words
+    assert describe_boxes(result) == words
     many = result.with_options(confidence=0.01)
-    assert found(many).endswith("other kinds.")
-    assert found(result.with_options(confidence=0.99)).startswith(f"{nothing} above 99")
+    assert describe_boxes(many).endswith("other kinds.")
+    assert describe_boxes(result.with_options(confidence=0.99)).startswith(f"{nothing} above 99")
 
 
 def test_weaker_boxes_are_those_that_a_lower_threshold_would_add(result):
@@ -71,7 +71,7 @@ def test_weaker_boxes_are_those_that_a_lower_threshold_would_add(result):
 
 
 def test_the_parts_of_the_sentence_add_up(explainer):
-    said = box_sentence(explainer(bundled("scene 1"), per="detection"), 2, "moon 3")
+    said = box_sentence(explainer(load_bundled("scene 1"), per="detection"), 2, "moon 3")
     assert said is not None
     assert said.startswith("Evidence for **moon 3**: ")
     # Another moon's box lies over its own: places in both are not its alone.
@@ -82,7 +82,7 @@ def test_the_parts_of_the_sentence_add_up(explainer):
 
 def test_the_shares_of_overlapping_boxes_are_the_same_everywhere():
     """The scene's moon lies in the star's box too: the numbers against counting pixels, the words, and the API's."""
-    made = Explainer("demo-s")(bundled("scene 1"), per="detection")
+    made = Explainer("demo-s")(load_bundled("scene 1"), per="detection")
     index = [p.label for p in made.predictions].index("moon-inside")
     masks = [np.zeros(made.image.pixels.shape[:2], bool) for _ in made.predictions]
     for mask, prediction in zip(masks, made.predictions, strict=True):
@@ -115,7 +115,7 @@ def test_the_shares_of_overlapping_boxes_are_the_same_everywhere():
 
 
 def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
-    scene = bundled("scene 3")
+    scene = load_bundled("scene 3")
     paths = tuple(stage.path for stage in stages(explainer.resident))
     together = strip(explainer(scene, per="detection", targets=(1,), layers=paths))
     assert [one.path for one in together] == list(paths)

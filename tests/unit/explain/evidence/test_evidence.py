@@ -15,11 +15,11 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find, named
+from sightglass.explain.evidence.layers import find, find_paths
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import Explanation, explain
-from sightglass.explain.maps.heatmap import heatmaps, scaled
+from sightglass.explain.maps.heatmap import heatmaps, scale
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
@@ -395,9 +395,9 @@ def test_several_layers_that_may_have_been_meant_are_all_named() -> None:
     with pytest.raises(
         ModelProblem, match=r"the nearest are layer2\.0\.conv2 and layer2\.0\.bn2; `models layers` lists all"
     ):
-        named(resident, "layer2.0.con2")
+        find_paths(resident, "layer2.0.con2")
     with pytest.raises(ModelProblem, match=r"the nearest is layer2\.0\.shortcut; `models layers` lists all"):
-        named(resident, "layer2.0.shortcutt")
+        find_paths(resident, "layer2.0.shortcutt")
 
 
 def test_a_table_may_name_its_layers_by_their_position() -> None:
@@ -562,7 +562,7 @@ def test_without_bars_scaling_is_as_if_there_were_no_geometry() -> None:
     raw = torch.rand(2, 5, 5, generator=torch.Generator().manual_seed(0)) - 0.3
     whole = Geometry((25, 25), (25, 25), (1.0, 1.0), (0.0, 0.0))
     cropped = Geometry((50, 80), (25, 25), (1.0, 1.0), (-10.0, -20.0))
-    torch.testing.assert_close(scaled([raw], whole, "own"), scaled([raw], cropped, "own"), rtol=0, atol=0)
+    torch.testing.assert_close(scale([raw], whole, "own"), scale([raw], cropped, "own"), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -583,7 +583,7 @@ def test_maps_grow_as_torch_grows_them(grids: list[tuple[int, int]], size: tuple
     units = [(r - r.amin((1, 2), True)) / (r.amax((1, 2), True) - r.amin((1, 2), True) + 1e-7) for r in raws]
     grown = sum(nn.functional.interpolate(unit[None], size, mode="bilinear")[0] for unit in units) / len(units)
     expected = (grown - grown.amin((1, 2), True)) / (grown.amax((1, 2), True) - grown.amin((1, 2), True) + 1e-7)
-    found = scaled(raws, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)), "own")
+    found = scale(raws, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)), "own")
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
 
 

@@ -12,7 +12,7 @@ import torch
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.faithfulness.flip import flip, superpixels
-from sightglass.explain.proof.filling import blurred
+from sightglass.explain.proof.filling import blur
 from sightglass.models.adapters.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def test_the_region_flips_the_answer_to_what_is_said_and_none_of_it_can_be_left_
     found = flip(explained)
     assert found.region is not None and found.share is not None and 0 < found.share < 0.3
     picture = explained.evidence.tensor
-    fill, gone = blurred(picture), torch.from_numpy(found.region)
+    fill, gone = blur(picture), torch.from_numpy(found.region)
     assert answer(explained, torch.where(gone, fill, picture)) == found.to != found.label
     assert found.left < found.score == pytest.approx(explained.predictions[0].score, abs=1e-4)
     segments = superpixels(picture)

@@ -16,7 +16,7 @@ import torch
 from sightglass.explain import Explainer, Image
 from sightglass.explain.proof import controls
 from sightglass.explain.proof.curves import Order, Perturber
-from sightglass.explain.proof.filling import fixed
+from sightglass.explain.proof.filling import make_fill
 from sightglass.explain.proof.ranking import ranking
 from sightglass.explain.proof.scores import scorer
 from tests.late import late
@@ -81,7 +81,7 @@ def test_areas_are_those_of_torch_cam(explained: Explanation, filling: Any, orde
     module = explained.evidence.resident.adapter.module
     given = Given(module, values), lambda logits: logits.softmax(-1)
     peer = late("torchcam.metrics").DeletionInsertionMetric(
-        *given, steps=STEPS, baseline=lambda picture: fixed(picture, filling)
+        *given, steps=STEPS, baseline=lambda picture: make_fill(picture, filling)
     )
     peer.update(explained.evidence.tensor.detach(), target.index)
     expected = peer.summary()

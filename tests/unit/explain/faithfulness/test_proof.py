@@ -15,10 +15,10 @@ from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.faithfulness.prove import prove
 from sightglass.explain.maps.statistics import Agreement
-from sightglass.explain.picture.examples import bundled
+from sightglass.explain.picture.examples import load_bundled
 from sightglass.explain.proof import controls
 from sightglass.explain.proof.curves import BATCH_CPU, Curve, Order, Perturber, Trace
-from sightglass.explain.proof.filling import blurred, imputed
+from sightglass.explain.proof.filling import blur, impute
 from sightglass.explain.proof.proof import FAILED, HANGS, Proof
 from sightglass.explain.proof.ranking import ranking
 from sightglass.explain.proof.scores import MATCH, match_boxes, scorer
@@ -202,7 +202,7 @@ def test_edges_and_the_centre_are_where_they_are():
 def test_the_linear_filling_solves_the_equations_of_road():
     road = pytest.importorskip("pytorch_grad_cam.metrics.road")
     generator = torch.Generator().manual_seed(0)
-    picture = blurred(torch.rand(1, 3, 48, 40, generator=generator)) * 6
+    picture = blur(torch.rand(1, 3, 48, 40, generator=generator)) * 6
     for mask in (
         torch.rand(48, 40, generator=generator) > 0.5,
         torch.from_numpy(controls.random_map((48, 40), (6, 6), 1) > 0.45),
@@ -211,7 +211,7 @@ def test_the_linear_filling_solves_the_equations_of_road():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             expected = road.NoisyLinearImputer(noise=0)(picture[0], mask)
-        found = imputed(picture, mask[None, None])[0]
+        found = impute(picture, mask[None, None])[0]
         spread = float(picture.max() - picture.min())
         assert float((found - expected).abs().max()) < 0.05 * spread
         assert torch.equal(found[:, mask], picture[0][:, mask])
@@ -219,7 +219,7 @@ def test_the_linear_filling_solves_the_equations_of_road():
 
 def test_what_is_hidden_whole_is_the_mean_colour_in_noise():
     picture = torch.rand(1, 3, 16, 16)
-    found = imputed(picture, torch.zeros(1, 1, 16, 16, dtype=torch.bool))
+    found = impute(picture, torch.zeros(1, 1, 16, 16, dtype=torch.bool))
     assert float((found - picture.mean((2, 3), keepdim=True)).abs().max()) < 0.1
 
 
@@ -385,7 +385,7 @@ def test_boxes_are_at_the_same_place_as_torchvision_says():
 
 
 def test_a_similarity_models_cosine_begins_at_1(persons):
-    found = Explainer(persons)(bundled("person")).prove(steps=4, fillings=("mean",))
+    found = Explainer(persons)(load_bundled("person")).prove(steps=4, fillings=("mean",))
     assert found.start == pytest.approx(1, abs=1e-6) and found.map.deletion.score[-1] < 1
     assert found.necessity is None and "runner-up" not in found.controls
 

@@ -17,7 +17,7 @@ from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.faithfulness import scramble as module
-from sightglass.explain.faithfulness.randomised import STAGES, copied, redrawn, stages
+from sightglass.explain.faithfulness.randomised import STAGES, copy_resident, redrawn, stages
 from sightglass.explain.faithfulness.scramble import Scramble, Stage, scramble
 from sightglass.models.families.keras import network
 
@@ -40,7 +40,7 @@ def digest(net: nn.Module) -> str:
 
 
 def test_the_last_executed_come_first_and_every_parameter_once(explained: Explanation) -> None:
-    resident = copied(explained.evidence.resident)
+    resident = copy_resident(explained.evidence.resident)
     groups = stages(resident, explained.evidence.tensor)
     names = {id(each): name for name, each in resident.adapter.module.named_parameters()}
     found = [[names[id(each)] for each in group] for group in groups]
@@ -52,7 +52,7 @@ def test_the_last_executed_come_first_and_every_parameter_once(explained: Explan
 
 def test_a_transformers_position_embedding_is_its_beginning(scene: Path) -> None:
     evidence = Explainer("demo-vit")(scene, top_k=1).evidence
-    groups = stages(copied(evidence.resident), evidence.tensor)
+    groups = stages(copy_resident(evidence.resident), evidence.tensor)
     shapes = [tuple(each.shape) for each in groups[-1]]
     own = [tuple(each.shape) for each in evidence.resident.adapter.module.parameters(recurse=False)]
     assert own and all(shape in shapes for shape in own)
@@ -76,11 +76,11 @@ def test_the_model_in_use_is_not_touched_and_the_copy_is_freed(
     resident, kept = explained.evidence.resident, []
 
     def watched(given: Resident) -> Resident:
-        made = copied(given)
+        made = copy_resident(given)
         kept.append(weakref.ref(made.adapter.module))
         return made
 
-    monkeypatch.setattr(module, "copied", watched)
+    monkeypatch.setattr(module, "copy_resident", watched)
     module._CACHE.clear()
     before = digest(resident.adapter.module), digest(resident.fastest_adapter(()).module)
     found = scramble(explained)

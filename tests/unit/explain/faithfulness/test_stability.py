@@ -10,7 +10,7 @@ import pytest
 
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
-from sightglass.explain.faithfulness.changes import CHANGES, Changed, changed
+from sightglass.explain.faithfulness.changes import CHANGES, Changed, change
 from sightglass.explain.faithfulness.stability import Stability, Variant, stability
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image
@@ -33,14 +33,14 @@ def test_a_change_is_small_is_seen_by_the_model_and_undone_on_the_map() -> None:
     ramp = np.ascontiguousarray((across + down[:, None])[..., None].repeat(3, 2))
     image, geometry = Image(ramp), Geometry((60, 80), (30, 40), (0.5, 0.5), (0.0, 0.0))
     for kind in CHANGES:
-        made = changed(image, geometry, kind)
+        made = change(image, geometry, kind)
         assert made.pixels.shape == ramp.shape and made.pixels.dtype == np.uint8
         assert 0 < np.abs(made.pixels.astype(int) - ramp).mean() < 45, kind
-        assert np.array_equal(made.pixels, changed(image, geometry, kind).pixels)
+        assert np.array_equal(made.pixels, change(image, geometry, kind).pixels)
     # 2 pixels of the model's input are 4 of the picture's.
-    right = changed(image, geometry, "right")
+    right = change(image, geometry, "right")
     assert np.array_equal(right.pixels[:, 4:], ramp[:, :-4]) and right.shift == (0, 2)
-    noise = changed(image, geometry, "more noise").pixels.astype(float) - ramp
+    noise = change(image, geometry, "more noise").pixels.astype(float) - ramp
     reduced = noise.reshape(30, 2, 40, 2, 3).mean((1, 3))
     assert 7 < reduced.std() < 9, "as strong after the picture was reduced"
     hot = np.zeros((30, 40), np.float32)
@@ -65,7 +65,7 @@ def test_what_a_change_does_to_the_answer_is_the_models_answer_to_that_picture(e
     found = {one.kind: one for one in stability(explained).variants}
     explainer, geometry = Explainer(), explained.evidence.geometry
     for kind in ("jpeg", "mirror", "darker"):
-        other = explainer(Image(changed(explained.image, geometry, kind).pixels), top_k=1)
+        other = explainer(Image(change(explained.image, geometry, kind).pixels), top_k=1)
         assert found[kind].answer == other.predictions[0].label
         assert found[kind].score == pytest.approx(other.predictions[0].score, abs=1e-4)
         assert found[kind].flips == (other.predictions[0].label != explained.predictions[0].label)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from sightglass.explain.findings.proved import of_proof, unproved
+from sightglass.explain.findings.proved import describe_doubt, of_proof
 from sightglass.explain.proof.curves import Curve, Trace
 from sightglass.explain.proof.proof import FAILED, Proof
 
@@ -60,10 +60,10 @@ def test_an_answer_that_no_place_takes_away_or_brings_back_is_named() -> None:
 def test_a_map_that_is_no_better_than_random_places_is_unproved() -> None:
     worse = proof([*[1] * 10, 0], [*[0] * 10, 1])
     assert worse.sentence == FAILED
-    finding = unproved(worse)
+    finding = describe_doubt(worse)
     assert finding is not None and (finding.kind, finding.level) == ("unproved", "serious")
     assert finding.text.startswith("By its proof: hiding what")
-    assert unproved(PATCH) is None
+    assert describe_doubt(PATCH) is None
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_a_finding_is_one_sentence_with_its_figure() -> None:
 
 
 def test_every_published_finding_is_of_a_method_and_has_its_sentence() -> None:
-    found = [reliability.reliability(*key) for key in reliability._published()]
+    found = [reliability.reliability(*key) for key in reliability._load_published()]
     for one in found:
         assert one is not None
         assert one.method in METHODS

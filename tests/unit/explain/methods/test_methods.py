@@ -30,7 +30,7 @@ from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.adapters.folding import unfolded
+from sightglass.models.adapters.folding import unfold
 from sightglass.models.demo.scenes import draw
 from sightglass.models.demo.showcase import scene
 from sightglass.models.geometry import Geometry, ModelInput
@@ -101,7 +101,7 @@ def evidence_of(name: str, layers: tuple[str, ...], bus: Path) -> Evidence:
     resident = resident_of(name)
     given = resident.adapter.prepare(Image.open(bus).pixels, resident.adapter.preprocessings[0])
     # An untrained network carries a last bit that differs far.
-    with unfolded():
+    with unfold():
         return Evidence(resident, given, find(resident, layers))
 
 

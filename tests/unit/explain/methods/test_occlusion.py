@@ -13,7 +13,7 @@ from torch import nn
 from sightglass.common.errors import Cancelled
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
-from sightglass.explain.methods import METHODS, offered, rise
+from sightglass.explain.methods import METHODS, list_methods, rise
 from sightglass.explain.methods.masks import Windows
 from sightglass.explain.methods.method import RawMaps, Request
 from sightglass.models.adapter import Target
@@ -122,4 +122,4 @@ def test_a_model_that_only_answers_is_offered_what_hides_the_picture() -> None:
     adapter = given.resident.adapter
     adapter.gradients = False  # type: ignore[attr-defined]
     resident = Resident(adapter, torch.device("cpu"))
-    assert [method.id for method in offered(resident)] == ["drise", "occlusion"]
+    assert [method.id for method in list_methods(resident)] == ["drise", "occlusion"]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass.explain.picture import memory
-from sightglass.explain.picture.memory import MemoryGate, copied
+from sightglass.explain.picture.memory import MemoryGate, copy
 
 
 @pytest.mark.parametrize("size", [(7, 5), (3000, 1), (1, 3000), (1000, 999)])
@@ -18,7 +18,7 @@ def test_strips_hold_every_pixel(size: tuple[int, int], monkeypatch: pytest.Monk
     monkeypatch.setattr(memory, "STRIP", 2000)
     width, height = size
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    made = copied(Pillow.fromarray(pixels))
+    made = copy(Pillow.fromarray(pixels))
     np.testing.assert_array_equal(made, pixels)
     assert made.flags.owndata
     assert made.flags.c_contiguous
@@ -28,7 +28,7 @@ def test_copying_takes_little_more_than_the_copy() -> None:
     image = Pillow.new("RGB", (6000, 6000))
     tracemalloc.start()
     try:
-        made = copied(image)
+        made = copy(image)
         assert tracemalloc.get_traced_memory()[1] < 1.5 * made.nbytes
     finally:
         tracemalloc.stop()

@@ -10,7 +10,7 @@ import pytest
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image
-from sightglass.explain.whatif.changes import Change, changes, matched, sentence, union
+from sightglass.explain.whatif.changes import Change, changes, match, sentence, union
 from sightglass.explain.whatif.edits import Edit, EditMark, edited
 from sightglass.models.adapter import Prediction
 
@@ -53,15 +53,15 @@ def test_boxes_are_matched_by_class_and_by_the_largest_overlap_once():
     old = [at("bus", 0.9, 0), at("bus", 0.8, 2), at("person", 0.7, 50)]
     new = [at("bus", 0.5, 1.8), at("car", 0.4, 50), at("bus", 0.3, 100)]
     # IoU of 10 wide boxes 3.4 apart: 6.6 / 13.4 = 0.49.
-    assert matched(old, new) == (
+    assert match(old, new) == (
         Change("bus", 0.9, None),
         Change("bus", 0.8, 0.5),
         Change("person", 0.7, None),
         Change("car", None, 0.4),
         Change("bus", None, 0.3),
     )
-    assert matched([at("bus", 0.9, 0)], [at("bus", 0.5, 3.3)])[0].after == 0.5
-    assert matched([at("bus", 0.9, 0)], [at("bus", 0.5, 3.4)])[0].after is None
+    assert match([at("bus", 0.9, 0)], [at("bus", 0.5, 3.3)])[0].after == 0.5
+    assert match([at("bus", 0.9, 0)], [at("bus", 0.5, 3.4)])[0].after is None
 
 
 def test_the_sentence_on_classes_has_the_numbers():

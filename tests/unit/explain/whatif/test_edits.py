@@ -151,7 +151,7 @@ def test_an_edited_picture_keeps_its_size_where_it_is_a_line_or_large():
         for fill in edits.FILLS:
             marks = (EditMark("brush", ((0.2, 0.2), (0.6, 0.6)), 0.2),)
             assert edited(picture, Edit(marks, fill)).image.pixels.shape == (*shape, 3)
-    assert max(edits.blurred(picture).shape) == edits.SIDE
+    assert max(edits.blur(picture).shape) == edits.SIDE
 
 
 def test_a_picture_that_is_not_rgb_is_refused_in_a_sentence():

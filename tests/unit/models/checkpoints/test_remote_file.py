@@ -17,7 +17,7 @@ from sightglass.common.errors import ImageProblem, Problem, WeightsProblem
 from sightglass.explain import Explainer, Image
 from sightglass.models import catalog
 from sightglass.models.checkpoints import remote_file, weights
-from sightglass.models.checkpoints.remote_file import fetched, is_address, name_of
+from sightglass.models.checkpoints.remote_file import fetch, is_address, name_of
 from tests.unit import own_nets
 
 if TYPE_CHECKING:
@@ -211,4 +211,4 @@ def test_what_is_an_address() -> None:
     assert all(map(is_address, ("https://a.b/c", "HTTP://a.b/c", "https:/a.b/c", "ftp://a.b/c")))
     assert not any(map(is_address, ("bus.jpg", "/tmp/bus.jpg", "C:/bus.jpg", "https", "s3://bucket/bus.jpg", b"x")))
     with pytest.raises(WeightsProblem):
-        fetched("file:///etc/hostname", 10)
+        fetch("file:///etc/hostname", 10)

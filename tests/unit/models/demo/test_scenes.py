@@ -18,7 +18,7 @@ from sightglass.models.demo.scenes import (
     draw,
     rival,
     sample,
-    swapped,
+    swap,
     with_background,
     with_kind,
     with_stamp,
@@ -93,7 +93,7 @@ def test_a_swapped_or_removed_mark_changes_pixels_of_the_cause_and_no_others(see
         if rival(seen.label) is None:
             assert (seen.cause == seen.mask).all()
             continue
-        other = swapped(spec, seen.thing)
+        other = swap(spec, seen.thing)
         twin = next(one for one in draw(other).objects if one.thing == seen.thing)
         assert twin.label == rival(seen.label)
         assert (twin.cause == seen.cause).all()
@@ -183,7 +183,7 @@ def test_a_shortcut_goes_with_its_class_and_changes_nothing_else() -> None:
 def test_what_there_is_not_is_refused_in_a_sentence() -> None:
     spec = Spec(64, (Thing("star", 32, 32, 40, 0, 0), Thing("rod", 32, 32, 40, 0, 0)), "noise", 0)
     for wrong in (
-        lambda: swapped(spec, 0),
+        lambda: swap(spec, 0),
         lambda: blank(spec, 1),
         lambda: with_kind(spec, 0, "cat"),
         lambda: with_background(spec, "sea"),

@@ -8,7 +8,7 @@ import pytest
 from sightglass.explain.phrases import percent
 from sightglass.explain.whatif.shortcut_story import story_step
 from sightglass.models.demo.scenes import draw, sample
-from sightglass.models.demo.showcase import SCENES, STORIES, enlarged, scene
+from sightglass.models.demo.showcase import SCENES, STORIES, enlarge, scene
 
 STEPS = [
     (name, number) for name, story in STORIES.items() for number in range(max(len(story.seeds), len(story.others)))
@@ -53,7 +53,7 @@ def test_examples_are_large_scenes_with_something_in_them(name: str) -> None:
 
 def test_a_scene_drawn_larger_has_its_things_in_the_same_places() -> None:
     spec = sample(3, task="detect", held_out=True)
-    small, large = draw(spec), draw(enlarged(spec, 3 * spec.size))
+    small, large = draw(spec), draw(enlarge(spec, 3 * spec.size))
     for one, other in zip(small.objects, large.objects, strict=True):
         assert one.label == other.label
         np.testing.assert_allclose(np.array(other.box) / 3, one.box, atol=2.5)

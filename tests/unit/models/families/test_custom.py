@@ -42,7 +42,7 @@ def table(folder: Path, arch: str, file: str | Path, **weights: Any) -> str:
     held = "".join(f", {key} = {value}" for key, value in weights.items())
     text = f'[model.mine]\nloader = "custom"\narch = "{arch}"\nweights = {{ path = "{file}"{held} }}\n'
     (folder / "models.toml").write_text(text, "utf-8")
-    catalog._merged.cache_clear()
+    catalog._merge.cache_clear()
     return "mine"
 
 
@@ -235,9 +235,9 @@ def test_names_are_cut_and_lengthened_to_those_of_the_module() -> None:
     wanted = own_nets.BlocksCNN().state_dict()
     for beginning in ("model.", "net.model.", "module.backbone."):
         given = {f"{beginning}{key}": value for key, value in wanted.items()}
-        assert state_dicts.renamed(given, wanted).keys() == wanted.keys()
+        assert state_dicts.rename(given, wanted).keys() == wanted.keys()
     inner = {f"net.{key}": value for key, value in wanted.items()}
-    assert state_dicts.renamed(wanted, inner).keys() == inner.keys()
+    assert state_dicts.rename(wanted, inner).keys() == inner.keys()
 
 
 def test_the_libraries_networks_are_told_apart_by_their_tensors() -> None:

@@ -19,7 +19,7 @@ from torch import nn
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Resident
-from sightglass.explain.methods import offered
+from sightglass.explain.methods import list_methods
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.families.exported.loader import ExportedClassifier, inspect
@@ -191,21 +191,21 @@ def test_a_file_that_cannot_be_taken_apart_only_answers_and_says_why(tmp_path: P
     assert not adapter.gradients  # type: ignore[attr-defined]
     (said,) = [note for note in adapter.notes if "only answers" in note]  # type: ignore[attr-defined]
     assert "it changes its own attributes while it runs" in said
-    assert {method.family for method in offered(Resident(adapter, CPU))} == {"mask"}
+    assert {method.family for method in list_methods(Resident(adapter, CPU))} == {"mask"}
 
 
 def test_modules_that_answer_otherwise_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sightglass.models.families.exported.script as script
 
     path = exported(network("resnet18"), "traced", tmp_path)
-    original = script.rebuilt
+    original = script.rebuild
 
     def wrong(path: Path) -> nn.Module:
         module = original(path)
         module.get_parameter("fc.bias").data += 1
         return module
 
-    monkeypatch.setattr(script, "rebuilt", wrong)
+    monkeypatch.setattr(script, "rebuild", wrong)
     adapter = load(spec(path))
     assert not adapter.gradients  # type: ignore[attr-defined]
     assert any("answer differently from the file" in note for note in adapter.notes)  # type: ignore[attr-defined]

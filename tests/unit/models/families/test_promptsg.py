@@ -15,7 +15,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Residency
 from sightglass.models.demo import person_scenes
 from sightglass.models.families.promptsg import loader
-from sightglass.models.families.promptsg.loader import named, read_config, written
+from sightglass.models.families.promptsg.loader import read_config, rename_tensors, write
 from sightglass.models.families.promptsg.network import Config, PromptSG
 from sightglass.models.inspect import inspect_model
 from sightglass.models.spec import ModelSpec, WeightsTable
@@ -50,7 +50,7 @@ def saved(folder, config=SMALL, state=None, *, beside=True):
     state = net(config).state_dict() if state is None else state
     save_file({key: value.clone() for key, value in state.items()}, path)
     if beside:
-        (folder / "mine.json").write_text(json.dumps(written(config)))
+        (folder / "mine.json").write_text(json.dumps(write(config)))
     return path
 
 
@@ -78,7 +78,7 @@ def test_the_encoders_are_clips():
         {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 2, "layers": 2},
         quick_gelu=True,
     ).eval()
-    state = named(clip.state_dict(), {})
+    state = rename_tensors(clip.state_dict(), {})
     config = replace(SMALL, size=(64, 64), patch=16, stride=16, width=128, text_width=128, text_layers=2, context=77)
     mine = PromptSG(config).eval()
     held = mine.state_dict()
@@ -117,7 +117,7 @@ def test_a_checkpoint_with_clips_names_and_anothers_loads(tmp_path):
         state[f"module.{theirs.get(prefix, '')}{key.removeprefix(prefix)}"] = value
     torch.save({"epoch": 60, "state_dict": state}, tmp_path / "mine.pth")
     names = {"cross.attn.": "mim.cross_attention.", "neck.": "bottleneck."}
-    (tmp_path / "conf.json").write_text(json.dumps(written(SMALL) | {"names": names}))
+    (tmp_path / "conf.json").write_text(json.dumps(write(SMALL) | {"names": names}))
     adapter = loader.load(spec(tmp_path / "mine.pth", config=str(tmp_path / "conf.json")))
     x = torch.randn(2, 3, 96, 48)
     assert torch.allclose(adapter.run(x).logits, module(x).logits, atol=1e-5)
@@ -128,7 +128,7 @@ def test_a_checkpoint_with_clips_names_and_anothers_loads(tmp_path):
 def test_what_is_wrong_is_said_in_one_sentence(tmp_path):
     state = net().state_dict()
     whole = saved(tmp_path)
-    (tmp_path / "mine.json").write_text(json.dumps(written(SMALL) | {"embed": 32, "mim_heads": 4}))
+    (tmp_path / "mine.json").write_text(json.dumps(write(SMALL) | {"embed": 32, "mim_heads": 4}))
     with pytest.raises(
         WeightsProblem, match=r"image_encoder.proj in mine.safetensors is \(64, 64\) and should be \(64, 32\)"
     ):

@@ -121,7 +121,7 @@ def lively(module: Any, classes: int = 91) -> None:
 @cache
 def built(arch: str) -> tuple[TorchvisionDetector, Any]:
     """Ours, and torchvision's model with the same numbers."""
-    module: Any = checkpoint.seeded(lambda: build(arch), 0).eval()
+    module: Any = checkpoint.build_seeded(lambda: build(arch), 0).eval()
     if not module.transform.fixed_size:
         module.transform.min_size, module.transform.max_size = (SMALL,), 2 * SMALL
     with torch.no_grad():
@@ -435,7 +435,7 @@ def test_torchvisions_own_files_are_read_as_torchvision_reads_them(
 
 
 def test_an_operators_state_dict_and_labels_are_loaded(tmp_path: Path) -> None:
-    module: Any = checkpoint.seeded(lambda: build(LITE, classes=3), 1).eval()
+    module: Any = checkpoint.build_seeded(lambda: build(LITE, classes=3), 1).eval()
     with torch.no_grad():
         lively(module, classes=3)
     set_thresholds(module, 0.05, 0.5)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.evidence.layers import named
+from sightglass.explain.evidence.layers import find_paths
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.evidence.survey import survey
 from sightglass.models.adapter import Prediction
@@ -137,7 +137,7 @@ def resident() -> Resident:
     ],
 )
 def test_lists_presets_and_stars_are_layers(resident: Resident, typed: str, numbers: tuple[int, ...]) -> None:
-    assert named(resident, typed) == tuple(f"model.{number}" for number in numbers)
+    assert find_paths(resident, typed) == tuple(f"model.{number}" for number in numbers)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_lists_presets_and_stars_are_layers(resident: Resident, typed: str, numb
 )
 def test_a_name_that_is_no_layer_is_said_as_it_was_typed(resident: Resident, typed: str, sentence: str) -> None:
     with pytest.raises(ModelProblem) as caught:
-        named(resident, typed)
+        find_paths(resident, typed)
     assert str(caught.value).startswith(sentence)
     assert "cv2" not in str(caught.value)
 

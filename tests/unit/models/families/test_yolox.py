@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
-from sightglass.explain.evidence.layers import named
+from sightglass.explain.evidence.layers import find_paths
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.evidence.survey import survey
 from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import checkpoint
-from sightglass.models.families.yolox import Shape, Yolox, YoloxDetector, untrained
+from sightglass.models.families.yolox import Shape, Yolox, YoloxDetector, build_untrained
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.conftest import asset
@@ -287,15 +287,15 @@ def test_other_tools_names_of_layers_are_understood(name: str, path: str) -> Non
     ],
 )
 def test_several_layers_by_other_tools_names(typed: str, paths: tuple[str, ...]) -> None:
-    assert named(Resident(built(), torch.device("cpu")), typed) == paths
+    assert find_paths(Resident(built(), torch.device("cpu")), typed) == paths
 
 
 def test_a_layer_without_a_map_is_named_as_it_was_typed() -> None:
     resident = Resident(built(), torch.device("cpu"))
     with pytest.raises(ModelProblem, match=r"^The output of neck\.out_convs \(head\.stems\) is not a map: choose back"):
-        named(resident, "neck.out_convs")
+        find_paths(resident, "neck.out_convs")
     with pytest.raises(ModelProblem, match=r"^There is no layer neck\.out_conv\.\* in this model"):
-        named(resident, "neck.out_conv.*")
+        find_paths(resident, "neck.out_conv.*")
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -406,7 +406,7 @@ def test_untrained_weights_are_the_same_again_and_say_so() -> None:
     )
     assert first.labels[0] == "person (untrained)"
     with pytest.raises(ModelProblem, match="There is no YOLOX called yolox_xl: choose one of yolox_nano"):
-        untrained("yolox_xl", 0)
+        build_untrained("yolox_xl", 0)
 
 
 def test_the_operators_own_classes_are_named(tmp_path: Path) -> None:
