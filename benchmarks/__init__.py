@@ -1,1 +1,4 @@
-"""What is fast and what is right, measured against the peers in one run: `python -m benchmarks`."""
+"""Benchmarks of speed, memory and correctness against other libraries.
+
+Run them with `python -m benchmarks`.
+"""

@@ -1,4 +1,6 @@
-"""`python -m benchmarks speed | memory | all`: the engine beside other libraries; `viewer`: the dashboard in a
+"""Run the benchmarks: speed, memory and correctness against other libraries.
+
+`speed | memory | all`: the engine beside other libraries; `viewer`: the dashboard in a
 browser; `detect`: the cost of a detector's maps; `pointing`: where they point, by method and layers; `why`: which map
 of a photograph explains its class; `parts` and `regions`: whether a detector's, or a classifier's, map shows the part
 of the object that matters; `prove`: what a proof of a map costs; `live`: the camera's frames, end to end; `video`: a
@@ -7,7 +9,8 @@ pictures per second, from a folder to files; `gpu`: what a GPU does to maps, and
 `transformers`: what their maps cost, and at which layer they are right; `api`: the API under load, beside the
 dashboard's pages; `load`: twenty sessions and eight API clients at once; `long`: thousands of explanations in one
 process, and what stays behind; `hour`: the dashboard's memory while somebody explores everything; `small`: the
-dashboard in a small place; `ray`: a folder explained by one process, and by a cluster's workers."""
+dashboard in a small place; `ray`: a folder explained by one process, and by a cluster's workers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Maps that know nothing of any model: smooth noise, a blob, edges. A map of a model has to beat them."""
+"""Baseline maps that use no model: smooth noise, a blob, edges.
+
+A map of a model has to beat them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intervals from drawing pictures again with replacement, so that comparisons stay paired."""
+"""Bootstrap confidence intervals over pictures, for paired comparisons."""
 
 from __future__ import annotations
 

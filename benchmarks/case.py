@@ -1,4 +1,4 @@
-"""One model and one picture, as every contender meets them."""
+"""One model and one picture, the same for every contender."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hide the hottest share of one region in the order of several maps, and see what the answer loses.
+"""Deletion curves within one region, in the order of several maps.
 
 A map that lies on its object shows where that is. Here the same share of the same region is hidden for every map, so
 what counts is the order within: a map that costs the answer no more than blobs drawn at random there does not show

@@ -1,4 +1,4 @@
-"""Pictures for measurements, made of photographs from installed packages."""
+"""Test pictures made of photographs from installed packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes of their own for a measurement, and the memory that a process holds."""
+"""Start processes for measurements and read their memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""`python -m benchmarks.prompts`: whether the map of a prompt is on what the prompt names, on drawn scenes.
+"""Measure whether a prompt's map is on what it names.
+
+On drawn scenes: `python -m benchmarks.prompts`.
 
 For every named thing in a scene: is the hottest place within half a cell of it? Baselines without words (the picture's
 middle, its strongest edge) show how often that happens by chance.

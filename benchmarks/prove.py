@@ -1,4 +1,7 @@
-"""What a proof costs: its curves beside the bare forward of the same pictures, the wait for each part, and others'."""
+"""Measure the cost of a proof beside bare forward passes.
+
+Its curves, the wait for each part, and others' proofs.
+"""
 
 from __future__ import annotations
 

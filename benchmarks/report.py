@@ -1,4 +1,7 @@
-"""Parts that reports share: the machine, tables, goals, and one file that several commands write."""
+"""Shared parts of reports: machine, tables, goals, one file.
+
+Several commands write into the file.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time contenders in one process, once a round each, in a new order every round."""
+"""Time contenders in one process, in a new order every round."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API's peer: a FastAPI route as one writes it in ten minutes, the bare model and no map.
+"""Baseline for the API: a minimal FastAPI route without maps.
 
 `python -m uvicorn benchmarks.api.bare:app`
 """

@@ -1,4 +1,6 @@
-"""Send pictures to a server over HTTP from concurrent clients, each without a pause.
+"""Send pictures over HTTP from concurrent clients.
+
+None of them pauses.
 
 Every map is compared with the library's, value for value.
 """

@@ -1,4 +1,7 @@
-"""Load the dashboard's API: clients without a pause, each map compared with the library's, pages opened meanwhile."""
+"""Load-test the API while pages of the dashboard are opened.
+
+Clients do not pause, and each map is compared with the library's.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure pictures per second of the two engines that explain a folder: one process, and the workers of a Ray cluster.
+"""Measure batch throughput: one process against a Ray cluster.
 
 Each takes its turn at the same pictures in every round, in another order. The steady part is timed, from the first
 finished batch to the last; how long a cluster and its workers take to start is reported apart.

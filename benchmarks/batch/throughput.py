@@ -1,4 +1,4 @@
-"""Measure pictures per second with one map each, from a folder of JPEG files to files.
+"""Measure batch throughput in pictures per second, from JPEG files to files.
 
 The contenders take turns on the same pictures. `ours` reads, decodes, explains, measures and writes. `bare` is the
 model's forward pass alone, in batches, with all threads that torch takes: on tensors that are ready, and `prepared` on

@@ -1,4 +1,4 @@
-"""One classifier and one picture, as every contender meets them."""
+"""One classifier and one picture, the same for every contender."""
 
 from __future__ import annotations
 

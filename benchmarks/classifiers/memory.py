@@ -1,4 +1,7 @@
-"""Measure the memory of every contender in a new process, over the bare model in that process. Linux only."""
+"""Measure the memory of each classifier contender in a new process.
+
+It is given over the bare model in that process. Linux only.
+"""
 
 from __future__ import annotations
 

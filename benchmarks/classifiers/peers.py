@@ -1,4 +1,4 @@
-"""The bare forward pass and the other libraries, each as its users call it."""
+"""Other libraries and the bare forward pass, called as users call them."""
 
 from __future__ import annotations
 

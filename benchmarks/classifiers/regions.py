@@ -1,5 +1,8 @@
-"""Which map of a photograph shows the part of the object that matters? Its hottest part in the object's region is
-hidden, and random blobs there instead: for classifiers what `benchmarks.detectors.parts` is for boxes."""
+"""Measure whether a classifier's map shows the part that matters.
+
+The map's hottest part in the object's region is hidden, and random blobs there instead: for classifiers what
+`benchmarks.detectors.parts` is for boxes.
+"""
 
 from __future__ import annotations
 

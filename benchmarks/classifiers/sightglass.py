@@ -1,4 +1,7 @@
-"""Sightglass's own lines: the engine as `explain.explanation` drives it, without caches unless a line says so."""
+"""Sightglass as a contender, driven as `explain.explanation` drives it.
+
+There are no caches unless a line says so.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time the engine, the bare model and the other libraries on one picture, compare their maps, and report that."""
+"""Compare speed and maps with other libraries on one picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Transformers with a class token and with windows, trained in a minute on spots whose place is known."""
+"""Train tiny vision transformers on spots whose place is known.
+
+One has a class token, one has windows; each takes a minute.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure transformers: the cost of five classes beside the peers, and the layers at which maps are right."""
+"""Measure vision transformers: cost of five classes, and the best layers."""
 
 from __future__ import annotations
 

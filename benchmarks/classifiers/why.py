@@ -1,5 +1,6 @@
-"""Which map of a photograph explains why it is this class and not the next best one? By hiding, and keeping, its
-hottest places.
+"""Measure which map explains a class against the next best one.
+
+Its hottest places are hidden, and kept.
 
 On drawn scenes the cause is known (`truth`); of a photograph it is not. What a map says matters is hidden from the
 model, hottest first, and the margin is followed: the logit of the class that the model names, less the best other one.

@@ -1,4 +1,4 @@
-"""One detector and one picture, as every contender of `python -m benchmarks detect` meets them."""
+"""One detector and one picture, the same for every contender."""
 
 from __future__ import annotations
 

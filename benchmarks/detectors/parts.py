@@ -1,4 +1,7 @@
-"""Which map of a box shows the part that matters? Its hottest part in the box is hidden, and random blobs instead."""
+"""Measure whether a box's map shows the part that matters.
+
+The map's hottest part in the box is hidden, and random blobs instead.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a detector's maps are compared with: its bare pass, pytorch-grad-cam, and Ultralytics' own picture of heat."""
+"""Compare detector maps: bare pass, pytorch-grad-cam, Ultralytics' heatmap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Measure where a detector's maps point, by method, layers and part: into the annotated box, and whether that matters.
+"""Pointing game for detectors, by method, layers and part.
+
+Do maps point into the annotated box, and does that matter?
 
 A box is one that people annotated, never one that the model found. A map inside the box is no proof that the model
 looks there: so the hottest places are also hidden from the model, and the loss of its score is measured.

@@ -1,4 +1,7 @@
-"""Measure detectors: the cost of one map and of ten beside a bare pass of the model's own library, and their memory."""
+"""Measure time and memory of detector maps beside a bare pass.
+
+One map and ten, beside a pass of the model's own library.
+"""
 
 from __future__ import annotations
 

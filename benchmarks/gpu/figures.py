@@ -1,4 +1,4 @@
-"""Measure what a GPU is bought for, and what only one can show: speed, memory that comes back, half precision.
+"""Measure GPU speed, memory release and half precision.
 
 The same functions run on a CPU, which shows that they work; what they return there is no figure of a GPU.
 """

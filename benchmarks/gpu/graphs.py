@@ -1,4 +1,4 @@
-"""Replay passes as CUDA graphs, and count what crosses to the host: both need a CUDA device."""
+"""Replay CUDA graphs and count host transfers; needs a CUDA device."""
 
 from __future__ import annotations
 

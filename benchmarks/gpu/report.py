@@ -1,4 +1,6 @@
-"""Measure what a GPU does to maps; without one, the effect of its rounding and the number of launches.
+"""Measure how a GPU changes maps, or its rounding without one.
+
+Without a GPU it also counts launches.
 
 The rest (the same maps as on the CPU, the same bits twice, memory, threads, speed) needs a CUDA device, and is reported
 as missing without one.

@@ -1,4 +1,4 @@
-"""The part of GPU.md that only a machine with a GPU can write."""
+"""Write the part of GPU.md that needs a GPU."""
 
 from __future__ import annotations
 

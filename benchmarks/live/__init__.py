@@ -1,1 +1,1 @@
-"""The page Live in a real browser with a fake camera: frames a second, delay, memory, and two viewers at once."""
+"""Benchmark the Live page in a real browser with a fake camera."""

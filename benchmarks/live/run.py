@@ -1,4 +1,4 @@
-"""Measure the page Live end to end: a fake camera's frames, through browser and server, to the screen."""
+"""Measure the Live page end to end, from camera to screen."""
 
 from __future__ import annotations
 

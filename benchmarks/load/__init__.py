@@ -1,1 +1,1 @@
-"""Load the server as a whole house would: sessions of the dashboard and clients of the API at the same time."""
+"""Load-test the whole server: dashboard sessions and API clients together."""

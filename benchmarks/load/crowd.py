@@ -1,4 +1,7 @@
-"""Everybody at once: sessions and clients without a pause, each picture the next one of all."""
+"""Run sessions and clients at once, without pauses.
+
+Each picture is the next one of all.
+"""
 
 from __future__ import annotations
 

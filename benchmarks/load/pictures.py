@@ -1,4 +1,4 @@
-"""Pictures that carry a mark each, and the maps that the library makes of them alone, in another process."""
+"""Marked test pictures, and their maps from another process."""
 
 from __future__ import annotations
 

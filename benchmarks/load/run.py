@@ -1,4 +1,4 @@
-"""Load the real server with sessions and clients at once, and say what holds: maps, waits, throughput, memory."""
+"""Load-test the real server and report waits, throughput and memory."""
 
 from __future__ import annotations
 

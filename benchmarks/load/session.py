@@ -1,4 +1,4 @@
-"""A session of the dashboard without a browser: Streamlit's own protocol, spoken as its page speaks it.
+"""Dashboard session without a browser, over Streamlit's protocol.
 
 The server cannot tell it from a browser: it has a WebSocket, a session and its state, uploads files by HTTP, sends the
 values of widgets back, and gets every message that a page gets. Only nothing is drawn, so that twenty fit beside the

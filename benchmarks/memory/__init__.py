@@ -1,1 +1,1 @@
-"""Memory over a long time, under one budget, and in a small place."""
+"""Measure memory over hours, under one budget and on small machines."""

@@ -1,4 +1,4 @@
-"""Explore everything in the dashboard for an hour, and watch whether its process stays within its budget."""
+"""Use the dashboard for an hour and check its memory budget."""
 
 from __future__ import annotations
 

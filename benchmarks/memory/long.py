@@ -1,4 +1,7 @@
-"""Explain thousands of pictures with more models than there is room for, and look for what stays behind."""
+"""Explain thousands of pictures and look for memory leaks.
+
+There are more models than there is room for.
+"""
 
 from __future__ import annotations
 

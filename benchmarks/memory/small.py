@@ -1,4 +1,4 @@
-"""Start the dashboard with `SIGHTGLASS_PROFILE=small`: seconds to the first map, and the memory of its process."""
+"""Measure the dashboard's start and memory with `SIGHTGLASS_PROFILE=small`."""
 
 from __future__ import annotations
 

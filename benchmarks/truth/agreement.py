@@ -1,4 +1,4 @@
-"""Which measures of a proof agree with the known cause: rank correlations with hits, by family of models."""
+"""Rank correlation of proof measures with the known cause, by model family."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Show that what is claimed to be the cause is it: change one number of a scene, and run the model again."""
+"""Verify claimed causes: change one number of a scene, run again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find an object of a drawn scene with a demo model, and make its maps by every method, layers and target."""
+"""Map an object of a scene by every method, layer and target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure how well a map points at pixels that are known to be the answer."""
+"""Measure how well a map points at the known pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of a proof that are compared with known causes."""
+"""Proof numbers that are compared with known causes."""
 
 from __future__ import annotations
 

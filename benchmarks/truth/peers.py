@@ -1,4 +1,4 @@
-"""Measure pytorch-grad-cam's own maps likewise, with the methods that the engine lacks, and the slow methods.
+"""Measure pytorch-grad-cam's maps on drawn scenes, and slow methods.
 
 The library gets networks of its own: built anew from the weights, with its own hooks, and nothing of the engine.
 """

@@ -1,4 +1,4 @@
-"""Prove maps of drawn scenes, of which it is known whether they show the cause."""
+"""Prove maps of drawn scenes whose cause is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Report what was measured on drawn scenes: as Markdown, and as one picture."""
+"""Report results on drawn scenes as Markdown and one figure."""
 
 from __future__ import annotations
 

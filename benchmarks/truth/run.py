@@ -1,4 +1,6 @@
-"""Measure where maps are right: on scenes with a known cause, by method, layers, target and model, beside baselines.
+"""Measure where maps are right, beside baselines, on drawn scenes.
+
+By method, layers, target and model; the cause in each scene is known.
 
 Each map is measured at two questions. "Where is it?": is it on the object. "Why this class?": is it on the pixels that
 make it this class and not its rival. Nothing is timed, so as many processes of one thread run as there are cores.

@@ -1,4 +1,4 @@
-"""Score each method, on each choice of layers, at each question, object by object."""
+"""Score methods by layers, question and object."""
 
 from __future__ import annotations
 

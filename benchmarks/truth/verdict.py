@@ -1,4 +1,4 @@
-"""Draw conclusions from the scores: which line is best, where the defaults stand, and which methods fail."""
+"""Rank methods by their scores: best line, defaults, failures."""
 
 from __future__ import annotations
 

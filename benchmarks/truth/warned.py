@@ -1,4 +1,7 @@
-"""How often findings that rest on a proof are right: on maps of models that cheat, and of their honest twin."""
+"""Measure how often findings that rest on a proof are right.
+
+On maps of models that cheat, and of their honest twin.
+"""
 
 from __future__ import annotations
 

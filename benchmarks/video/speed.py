@@ -1,4 +1,4 @@
-"""Measure frames per second of a clip that is explained and drawn, beside the model's bare passes on the same frames.
+"""Measure video speed in frames per second beside bare passes.
 
 `ours` decodes, explains, smooths, draws, labels, encodes and writes the timeline. `bare` is the forward pass alone, on
 tensors that are ready, and `prepared` on decoded frames in memory, which it resizes: both at the fastest of some batch

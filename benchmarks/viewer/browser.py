@@ -1,4 +1,4 @@
-"""Start a real Chromium and real servers, and act in a page as a user does."""
+"""Start Chromium and real servers, and act as a user."""
 
 from __future__ import annotations
 

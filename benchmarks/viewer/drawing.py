@@ -1,4 +1,4 @@
-"""Measure what the browser does alone: a slider, a drag, another class of the loaded maps, long tasks, memory."""
+"""Measure browser-only work: sliders, drags, long tasks, memory."""
 
 from __future__ import annotations
 

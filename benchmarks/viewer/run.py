@@ -1,4 +1,4 @@
-"""Measure the dashboard with real servers and a real browser, one line for each thing that has to be quick."""
+"""Measure the dashboard's interactions with real servers and a browser."""
 
 from __future__ import annotations
 

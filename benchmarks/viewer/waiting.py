@@ -1,4 +1,4 @@
-"""Time what a user waits for: a map, a proof's first curve, the first page, the end of a slow method after Stop."""
+"""Measure how long a user waits: maps, proofs, pages, Stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A slider and a picture made of Streamlit's own parts: every step is a run, a blend, an encoding and a download."""
+"""Baseline page: a slider and a picture of Streamlit's own parts.
+
+Every step is a run, a blend, an encoding and a download.
+"""
 
 import sys
 
