@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
     """Repeat the explanation of a recipe, given as a Recipe or as its file: the same map, bit for bit on one machine.
 
-    Raises ModelProblem where the file is no recipe, where its model is a file that is none of yours, and where picture
-    or weights differ.
+    Raises ModelProblem for a file without a recipe, for another person's model file, and if picture or weights differ.
 
     >>> from sightglass import Explainer, replay
     >>> replay(Explainer()("bus.jpg", top_k=1).recipe, "bus.jpg")

@@ -149,7 +149,7 @@ class Result:
         return found or self._hidden(target)
 
     def _hidden(self, target: Target) -> tuple[Prediction, ...]:
-        """Return the target's own candidate, where it is one that is not shown."""
+        """Return the target's own candidate if it is not shown."""
         adapter = self.evidence.resident.adapter
         if self.options.per != "detection" or target.index is None or not adapter.detects:
             return ()

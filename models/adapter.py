@@ -243,7 +243,7 @@ class Adapter:
         return name
 
     def path_of(self, name: str) -> str:
-        """Return the dotted path that a layer's name stands for, or the name itself where it stands for none.
+        """Return the dotted path of a layer's name, or the name itself.
 
         Besides `alias` it reads indices: `layer4[-1].conv2` is `layer4.1.conv2`, and `[-1]` is the last part of any
         module, also of one that another tool calls by another name (`neck.out_convs[-1]`).

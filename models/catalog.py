@@ -115,8 +115,8 @@ def model_file(path: str | Path, progress: Progress | None = None) -> Path:
 def of_file(path: str | Path, progress: Progress | None = None) -> ModelSpec:
     """Return a row for a file or folder that no table names, as `models add` would draft it.
 
-    `progress`: of a download, where the file is named by an https address. Raises ModelProblem where the file does not
-    say all that is needed, WeightsProblem where it is no known model.
+    `progress`: of a download, where the file is named by an https address. Raises ModelProblem if the file lacks
+    information, WeightsProblem if it is no known model.
     """
     from_web = remote_file.is_address(path)
     file = model_file(path, progress)

@@ -1,7 +1,7 @@
 """Inspect a model file and draft its table.
 
-Each loader in `LOADERS` has a function `inspect(path)`, which returns a `TableDraft`, None where the file is of another
-kind, or raises a Problem where it is of its kind and broken. None of them runs code that the file brings.
+Each loader in `LOADERS` has a function `inspect(path)`, which returns a `TableDraft`, or None for another kind of file,
+or raises a Problem for a broken one. None of them runs code that the file brings.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class TableDraft:
 
 
 def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
-    """Return the draft of the first loader that recognises a file or folder; `arch` is what the operator says it is.
+    """Return the draft of the first loader that recognises a file or folder; `arch` is the operator's word.
 
     Raises WeightsProblem, one sentence, where there is nothing, or nothing that any loader recognises.
     """

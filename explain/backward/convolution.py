@@ -95,7 +95,7 @@ class Kernel:
 
 
 def _without_base(tensor: Tensor) -> Tensor:
-    """Return the same memory without a reference to the tensor that this one is a view of, if it is one.
+    """Return the same memory without a reference to the tensor it is a view of.
 
     Weights in channels-last order are laid out as wanted already: their view in `_KERNELS` would keep them alive, and
     so itself, for ever.

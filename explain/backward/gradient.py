@@ -1,6 +1,6 @@
 """Hold one layer's activations and one target's gradient.
 
-A gradient is its values in the window where it is not 0, or products that are not computed yet.
+A gradient is its values in its non-zero window, or products not computed yet.
 
 The gradient before a 1x1 convolution is its weights, transposed, times the gradient after it, often of several times
 the channels. A map that is linear in it needs none of them: sum_c a_c (W'g)_c is sum_k g_k (Wa)_k, and Wa is the same

@@ -150,7 +150,7 @@ class Comparison:
         scores = [one.score for one in best if one is not None and one.box is None]
         if len(scores) < len(best) or max(scores) >= UNSURE or any(e.model.task == "embed" for e in self.explanations):
             return ""
-        # Rounded up: more than that none is.
+        # Rounded up, as an upper bound.
         most = math.ceil(100 * max(scores))
         return f", {'neither' if len(scores) == 2 else 'none'} with more than {most}{NBSP}%"
 

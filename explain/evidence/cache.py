@@ -136,14 +136,14 @@ def clear_quick() -> None:
 
 
 LOW = 0.95
-"""Share of the process's memory down to which room is made once it is reached, so that it is not made all the time."""
+"""Share of the limit that eviction frees down to, so that it does not run all the time."""
 STEP_MB = 32
 """MiB that the process must have grown before it is tried again at once where making room did not help."""
 AGAIN_S = 5.0
 """Seconds after which it is tried again in any case: what was held then may have been freed by now."""
 _STAGES = (("quick", 0.5), ("quick", 0.0), ("models", 0.5), ("models", 0.0), ("uploads", 0.5), ("uploads", 0.0))
-"""Which caches are shrunk, and to which share of what they hold: first what is made again in no time, then models,
-which are loaded again, and last what only the person who gave it has."""
+"""Which caches are shrunk, and to which share of what they hold: first what is quickly computed again, then models, and
+last what only its owner can give again."""
 
 
 _MORE: list[Callable[[], None]] = []

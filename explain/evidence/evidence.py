@@ -195,7 +195,7 @@ class Evidence:
         return [seeds.get(place) for place in wanted] if seeds else None
 
     def _slopes(self, given: Detections, target: Target) -> Sequence[Tensor | None]:
-        """Return the gradient of a target's scalar at each leaf; None where it has none, or where it leads nowhere."""
+        """Return the gradient of a target's scalar at each leaf; None without a gradient."""
         leaves = [leaf.detach().requires_grad_(leaf.requires_grad) for leaf in given.leaves]
         scalar = self.resident.adapter.scalar(given.with_leaves(leaves), target)
         if not scalar.requires_grad:

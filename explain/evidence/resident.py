@@ -63,7 +63,7 @@ class Resident:
     @property
     def origin(self) -> Resident:
         """The resident whose module this one shares; itself unless it looks for other classes."""
-        # No reference to itself: the memory of a model is free once nobody uses it.
+        # No reference cycle: a model's memory is freed with its last user.
         return self._origin or self
 
     def copy(self) -> Resident:

@@ -86,7 +86,7 @@ class Scramble:
     def verdict(self) -> Verdict:
         """Whether the scrambled model's map is no more like the true one than random maps are.
 
-        Where it is, what its last map is most like names it, if that is more than chance.
+        If it is, it is named by what its last map resembles most, beyond chance.
         """
         if self.similarity <= self.threshold:
             return "depends"

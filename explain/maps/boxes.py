@@ -173,7 +173,7 @@ def confine(heatmap: Heatmap, own: Sequence[Prediction], within: Within) -> Heat
     grown = np.zeros_like(heatmap.at_input)
     grown[top:bottom, left:right] = out
     grown.flags.writeable = False
-    # Rescaled, 0 and 1 are no raw values any more.
+    # After rescaling, 0 and 1 are not raw values.
     return replace(heatmap, at_input=grown, ends=heatmap.ends if within == "inside" else None, uncut=heatmap)
 
 

@@ -45,7 +45,7 @@ class Grid(Generic[C]):
 
 
 def best(cells: Iterable[C]) -> C | None:
-    """Return the cell with the largest advantage that is above its random maps'; None where none is.
+    """Return the cell with the largest advantage above its random maps', or None.
 
     Not the one with the largest difference to them: three random maps may do badly by chance.
     """

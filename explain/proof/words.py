@@ -33,7 +33,7 @@ def rows(proof: Proof, *, every: bool = False) -> list[tuple[str, ...]]:
 
 
 def lines(proof: Proof, *, every: bool = False) -> list[str]:
-    """Return what suffices, what is necessary, and how far the map is that of the runner-up, one sentence each.
+    """Return a sentence each on sufficiency, necessity, and likeness to the runner-up's map.
 
     What does not agree with known causes (`measures.SHOWN`) is left out unless `every` measure is asked for.
     """

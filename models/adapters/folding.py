@@ -243,7 +243,7 @@ class _FoldedConv(nn.Module):
     def __init__(self, conv: nn.Conv2d, norm: Any) -> None:
         super().__init__()
         self.conv, self.act = conv, getattr(norm, "act", nn.Identity())
-        self._norm = [norm]  # not a part: nobody calls it any more
+        self._norm = [norm]  # not a submodule: it is never called
         self._packed = _Packed()
         self._bias: Tensor | None = None
         self._dense: tuple[object, nn.Conv2d] | None = None

@@ -39,8 +39,8 @@ def is_address(source: object) -> bool:
 def fetch(address: str, max_bytes: int, progress: Progress | None = None) -> Path:
     """Return the file behind an address, from the cache or downloaded to it.
 
-    Raises WeightsProblem, one sentence, where the address is not https or leads elsewhere, where the file is larger
-    than `max_bytes`, and where nothing may be downloaded.
+    Raises WeightsProblem, one sentence, for an address without https or redirected elsewhere, for a file above
+    `max_bytes`, and if downloads are off.
     """
     name = name_of(address)
     if not address.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)) or "@" in urlsplit(address).netloc:

@@ -82,7 +82,7 @@ class Spec:
 class Object:
     """A labelled thing: (H, W) masks of its visible pixels, and of those that make it this class.
 
-    A pixel is visible where any share of it shows the thing, so at an edge it may be another thing's as well.
+    A pixel is visible if any share of it shows the thing; at an edge, two things may share it.
 
     `index` is the label's place in CLASSES, `thing` the thing's place in the spec. `box` is x0, y0, x1, y1 in pixels,
     on the edges of the visible pixels. The cause is the same for a class and its rival: the disc that holds the mark,

@@ -42,7 +42,7 @@ class TrustTest:
     run: Callable[..., Any]
     """Called with an explanation, a map's index, `progress` and `cancel`, and `partial` where it grows."""
     grows: bool = False
-    """Whether it takes so long that what it has found so far is shown."""
+    """Whether it is slow enough to show partial results."""
 
 
 class TrustJob(Watched[Status]):
@@ -54,7 +54,7 @@ class TrustJob(Watched[Status]):
         """What was found so far."""
         self._drawn: Any = None
         self._drawn_at = time.monotonic()
-        # Not held here: it holds the model's evidence, which is let go when the thread ends.
+        # Not stored here: its evidence is freed when the thread ends.
         super().__init__(self._test, Status(), work)
 
     def _test(self, status: Status, cancel: Event, work: Callable[..., Any]) -> None:

@@ -57,7 +57,7 @@ class ClipPlan:
 
 
 class ClipFolder:
-    """A folder of one uploaded clip and of what is made of it, locked while a session of this process has it."""
+    """A folder of one uploaded clip and its results, locked while a session of this process uses it."""
 
     def __init__(self, path: Path, remove: Callable[[], object] | None = None) -> None:
         """`remove` deletes the folder. Raises Timeout where another session has it, and OSError where it cannot be

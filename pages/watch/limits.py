@@ -62,7 +62,7 @@ def choose(chosen: Chosen, seen: Sequence[Observation]) -> Limits:
     st.caption(f"Answers below {limit} count as unsure: {learned[main].origin}.{more}")
     alone = learned[main].value if len(counts) == 1 else 0.0
     if chosen.way == "trial":
-        # The first half was judged by no threshold: it is what the threshold was learned from.
+        # The first half has no threshold: the threshold was learned from it.
         return Limits(drawn=alone)
     return Limits({model: one.value for model, one in learned.items()}, alone)
 

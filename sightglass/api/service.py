@@ -81,7 +81,7 @@ def load_explainer(name: str, settings: ApiRules) -> Explainer:
 
 
 def open_picture(data: bytes, name: str | None, settings: ApiRules) -> Image:
-    """Return the picture; raise ApiProblem, 413 if it is too large, 415 if it is no picture, 422 if it is damaged."""
+    """Return the picture; raise ApiProblem: 413 too large, 415 no picture, 422 damaged."""
     if len(data) > settings.max_bytes:
         words = f"The picture has {len(data):,} bytes and the limit is {settings.max_size}: send a smaller one."
         raise ApiProblem(413, "size", words)

@@ -196,8 +196,8 @@ def outliers(frame: Frame, most: int = 12) -> Frame:
 
 
 def farthest(frame: Frame, most: int = 12) -> tuple[Frame, str]:
-    """Return the outliers of `unusual(frame)`, where there are none the maps that are farthest from the others, and
-    what may be said of them; no rows where none is farther than the others."""
+    """Return the outliers of `unusual(frame)`, else the maps farthest from the others, and a sentence on them; no rows
+    where none is farther than the others."""
     ranked = order(frame[frame["oddness"].notna()], "odd")
     if ranked.empty:
         return ranked, f"At least {RANKED} maps are needed to say which is the farthest from the others."

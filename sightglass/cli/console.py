@@ -27,7 +27,7 @@ MAX_WIDTH = 100
 class Console:
     """Write to this process's stdout and stderr; a progress bar is drawn only where stderr is a terminal.
 
-    Names in files of others are in nearly all that is said: none of it reaches the terminal as a code.
+    Most messages contain names from others' files: strip terminal codes.
     """
 
     def __init__(self, as_json: bool = False) -> None:

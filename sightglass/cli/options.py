@@ -245,7 +245,7 @@ def check_options(explainer: Explainer, options: dict[str, Any]) -> None:
 
 
 def known_labels(asked: EngineOptions, explainer: Explainer) -> Sequence[str]:
-    """Return the labels of the model's classes, which are the examples or words that it is given, if any."""
+    """Return the labels of the model's classes, or of its given examples or words."""
     given = Options.parse({name: asked[name] for name in ("vocabulary", "examples") if name in asked})
     if given.examples:
         return tuple(dict.fromkeys(name.strip() for _, name in given.examples))

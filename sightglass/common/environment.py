@@ -110,7 +110,7 @@ NotNo = Annotated[bool, _from_text(lambda text: text.strip().lower() not in ("0"
 
 
 def _field(default: Any, meaning: str, give: str = "", *, shown: str | None = None) -> Any:
-    """A variable: what it means, what to `give` where it is malformed, and its default as it is `shown`."""
+    """A variable: its meaning, what to `give` if it is malformed, and its default as `shown`."""
     default = {"default_factory" if callable(default) else "default": default}
     return Field(description=meaning, json_schema_extra={"give": give, "shown": shown}, **default)
 

@@ -37,7 +37,7 @@ class _Lazy:
 def defer_imports(
     package: str, names: Mapping[str, Sequence[str]] | None = None, modules: Mapping[str, str] | None = None
 ) -> None:
-    """Let a package have names of its modules, and let its modules be imported when they are first used.
+    """Export names of a package's modules, and import the modules on first use.
 
     `names`: of each module, which of its names the package has, too. `modules`: those that it has by another name.
 

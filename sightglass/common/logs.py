@@ -39,7 +39,7 @@ def request_id() -> str:
 
 
 def new_id(given: str | None = None) -> str:
-    """Return the id that a client gave, if it can be written to a log as it is, or else a new one."""
+    """Return the client's id if it is safe to log, else a new one."""
     return given if given and _ID.fullmatch(given) else secrets.token_hex(8)
 
 

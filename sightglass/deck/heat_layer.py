@@ -22,7 +22,7 @@ _COLD = 48
 
 
 def heat_layer(given: SceneMap, view: SceneView, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a map as uint8 (h, w, 4), RGBA, on its own grid: over the picture it is what the viewer draws.
+    """Return a map as uint8 (h, w, 4), RGBA, on its own grid, as the viewer draws it over the picture.
 
     `picture`: the pixels below it, uint8 (H, W, 3). What the model did not see of them is opaque, in grey.
     """

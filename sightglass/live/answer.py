@@ -54,6 +54,6 @@ class FrameAnswer:
     place: int | None
     """Which of the boxes the map is of."""
     lost: bool
-    """Whether an object that was followed has been out of sight for so long that it is followed no more."""
+    """Whether the followed object was out of sight for too long to be followed on."""
     milliseconds: dict[str, float]
     """Spent on `decode`, `prepare`, `model` and `maps`."""

@@ -33,8 +33,8 @@ class FollowedObject:
     def find(self, predictions: Sequence[Prediction]) -> int | None:
         """Return the place of this object among a frame's boxes, and remember where it is; None where it is not seen.
 
-        Its own class is preferred; where that has no match, a box of another class in its place is taken for it, since
-        detectors waver between classes.
+        Its own class is preferred; without one, a box of another class in its place, since detectors waver between
+        classes.
         """
         overlaps = [
             (prediction.index == self.index, intersection_over_union(self.box, prediction.box), place)

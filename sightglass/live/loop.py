@@ -113,7 +113,7 @@ class Loop:
         return viewer
 
     def leave(self, viewer: Viewer) -> None:
-        """Forget a viewer; nothing is delivered to it once the frame that is being looked at is done."""
+        """Forget a viewer; nothing is delivered to it after the current frame."""
         with self.changed:
             self._viewers.discard(viewer)
             if viewer in self._line:

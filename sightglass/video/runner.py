@@ -1,7 +1,7 @@
 """Explain a clip in a resumable run.
 
-Each stage writes parts, whole or not at all, and a line of the journal after each. What is in the journal is not done
-again, and what is not is repeated with the same frames, so a resumed run gives the same files.
+Each stage writes parts, whole or not at all, and a line of the journal after each. Parts in the journal are not
+repeated, others are, with the same frames; so a resumed run gives the same files.
 """
 
 from __future__ import annotations

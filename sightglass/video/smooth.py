@@ -4,7 +4,7 @@ The filter is the two-sided exponential, weights exp(-|t - s| / tau): what one e
 whole series and one run backward give together (Gustafsson 1996, "Determining the initial states in forward-backward
 filtering", IEEE Transactions on Signal Processing 44). It is symmetric, so its phase is zero: a map that appears in one
 frame stays hottest in that frame. Weights go by time and not by frame, so a clip of variable frame rate is smoothed
-evenly. They end at three tau, where 5 % are left, so that only the frames around one are in memory.
+evenly. They end at three tau, where 5 % are left, so few frames are in memory.
 
 Only maps of one series are mixed: of the same class, or of the same object.
 """

@@ -1,8 +1,8 @@
 """Track objects between frames (ByteTrack).
 
-Zhang et al. 2022, ByteTrack: boxes that are sure are matched to what is followed first, and unsure ones only to what
-is left of that, so an object that is half hidden is not lost; https://arxiv.org/abs/2110.06864. It knows boxes, scores
-and classes only, so any detector's will do.
+Zhang et al. 2022, ByteTrack: sure boxes are matched first, and unsure boxes only to the objects left, so a half-hidden
+object is not lost; https://arxiv.org/abs/2110.06864. It knows boxes, scores and classes only, so any detector's will
+do.
 """
 
 from __future__ import annotations

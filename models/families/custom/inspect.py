@@ -27,7 +27,7 @@ MAX_BYTES = 2**20
 def inspect(path: Path, arch: str = "") -> TableDraft | None:
     """Draft the table of a checkpoint; `arch` names its architecture. None for another kind of file.
 
-    Raises WeightsProblem where it should be one and is damaged, ModelProblem where there is no such architecture.
+    Raises WeightsProblem if it is damaged, ModelProblem for an unknown architecture.
     """
     if path.is_dir() or path.suffix.lower() not in SUFFIXES:
         return None

@@ -66,7 +66,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
 def of_library(library: str, name: str, path: Path, saved: Checkpoint) -> tuple[nn.Module, int | None, tuple[str, ...]]:
     """Build an architecture with the file's tensors and number of classes.
 
-    Returns it, the side of its input where that is not the usual one, and notes on what was done. Raises WeightsProblem
+    Returns it, an unusual side of its input, and notes on what was done. Raises WeightsProblem
     where the tensors are of another architecture.
     """
     options: dict[str, Any] = {}

@@ -96,7 +96,7 @@ def _rebuild(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) 
         if not any(path and output.ndim in (3, 4) for path, _, output in calls):
             raise ModelProblem("none of its modules returns a map")
     except Exception as reason:
-        # The graph of a stranger's file can fail anywhere; what it answers is there all the same.
+        # A stranger's graph can fail anywhere; its answers are there anyway.
         LOGGER.info("%s only answers", name, exc_info=not isinstance(reason, Problem))
         why = str(reason) if isinstance(reason, Problem) else f"its {runtime.kind} graph has a step unknown here"
         notes.append(

@@ -257,7 +257,7 @@ def _complete_by_a_run(made: KerasClassifier, path: Path, notes: list[str]) -> N
     notes += more
     made.paper = _paper_of(made, notes)
     if made.paper is not None:
-        # What was drawn with the other pen can be shown to it all the same.
+        # It also accepts what was drawn with the other pen.
         made.preprocessings = (*made.preprocessings, "negative")
 
 

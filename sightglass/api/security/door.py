@@ -66,7 +66,7 @@ REFUSED = 1008
 
 
 class Door:
-    """Let in who has signed in, and tell everything behind it who that is."""
+    """Admit signed-in users, and pass the user on to everything behind."""
 
     def __init__(self, app: ASGIApp, *, base: str = "", provider: Provider | None = None) -> None:
         """`base`: the path below which the server's paths are, without a slash at its end."""

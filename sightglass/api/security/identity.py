@@ -140,7 +140,7 @@ def is_still(user: User, visit: Visit | None, headers: Mapping[str, str], key: s
     """
     if not policy.in_use().asks:
         return True
-    # A key that did not open the socket is not looked at again: nobody counts how often that would be.
+    # A key that did not open the socket is not checked again: those checks would be unlimited.
     if visit is not None:
         return visit.user() is not None
     return any(found.id == user.id for one in secrets_in(headers) if (found := policy.of_secret(one, key)))

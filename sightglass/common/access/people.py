@@ -86,7 +86,7 @@ def clean_id(text: str) -> str:
 
 
 def is_exact(text: str) -> bool:
-    """Return whether an id is spelled as it is compared, but for its case and spaces around it.
+    """Return whether an id is in its normal form, apart from case and outer spaces.
 
     A provider may know both anna and anna in letters of double width: they are two people.
     """

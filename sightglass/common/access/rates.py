@@ -29,7 +29,7 @@ class Limiter:
         self._lock = threading.Lock()
 
     def take(self, name: str, cost: float = 1.0) -> int:
-        """Take from a bucket and return 0, or leave it as it is and return the seconds after which there is enough."""
+        """Take from a bucket and return 0, or return the seconds until it has enough."""
         now = time.monotonic()
         with self._lock:
             held, since = self._buckets.pop(name, (self.burst, now))

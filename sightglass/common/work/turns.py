@@ -87,7 +87,7 @@ class Scheduler(WaitingLine[T]):
         return self.full and not self.spares(whose)
 
     def start(self, only: T | None = None) -> T | None:
-        """Let the next one begin and return it; None where all places are taken, or where it is not `only` this one."""
+        """Let the next one begin and return it; None if all places are taken, or if it is not `only`."""
         first = next(iter(self), None)
         if first is None or len(self.working) >= self.places or first is not (only or first):
             return None

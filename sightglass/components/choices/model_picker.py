@@ -121,7 +121,7 @@ def _here(
 ) -> tuple[list[str], dict[str, list[ModelSpec]]]:
     """Return what there is for a viewer, who cannot start a download: the models that are on this machine.
 
-    With the one that the address names, of which is then said that it cannot be had.
+    It includes an unavailable one that the address names, marked as such.
     """
     wanted = here | {addressed.id if addressed else ""}
     found = {name: [spec for spec in specs if spec.id in wanted] for name, specs in families.items()}

@@ -170,7 +170,7 @@ def _proof(explanation: Explanation, index: int, polls: bool) -> None:
 
 
 def _progress(job: ProofJob) -> None:
-    """Draw how far the proof has come and the button that stops it, or the one that starts it again."""
+    """Draw the proof's progress and a button to stop it or to start it again."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if job.cancel.is_set():
             st.caption(f"Stopped: {job.status.words}.", width="content")

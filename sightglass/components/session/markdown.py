@@ -12,9 +12,9 @@ def escape(text: str) -> str:
 
 
 def sentence(said: object) -> str:
-    """Return Markdown that shows a problem's sentence as it is, but for what it has in single backticks, as code.
+    """Return a problem's sentence as Markdown: literal text, and code where it has single backticks.
 
-    Names from outside are in such sentences, too: the most that one can do is to be code.
+    They contain names from outside, which can at most become code.
     """
     text = str(said)
     parts = text.split("`")

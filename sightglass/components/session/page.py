@@ -159,6 +159,6 @@ def allowed_button(label: str, **more: Any) -> bool:
 
 
 def show_refusal(what: str) -> None:
-    """Tell a viewer what is not offered here, as `start a batch`, and whom to ask for it; nothing to others."""
+    """Tell a viewer what is not offered, such as `start a batch`, and whom to ask; nothing to others."""
     if not users.may_save():
         st.caption(f":material/visibility: {users.refusal(what)}")

@@ -36,7 +36,7 @@ MAX_VOCABULARY = 1000
 def view(contents: Contents) -> None:
     """Set everything but the picture as a file has it; in a widget's callback, before the page is drawn.
 
-    A choice that is not offered here is dropped where its widget is drawn. Raises ModelProblem for a model whose
+    Its widget drops a choice that is not offered here. Raises ModelProblem for a model whose
     weights are not on this machine: a file must not start a download.
     """
     recipe = contents.recipe

@@ -107,7 +107,7 @@ def recall_value(
 
 
 def keep(key: str, value: Any, default: Any = None, *, name: str = "") -> None:
-    """Remember what a widget returned, and write it to the address where it is not the default."""
+    """Remember a widget's value, and write it to the address unless it is the default."""
     state.of(Memory).values[key] = value
     if name:
         write(name, value, default)

@@ -55,7 +55,7 @@ class View:
     point: tuple[float, float] | None = None
     """Where it was clicked, in original pixels: for one run only."""
     box: int | None = None
-    """The index of the box whose label is there, else of the smallest one around that point that is not dashed."""
+    """The index of the box with its label there, else of the smallest undashed box around the point."""
     region: MarkedRegion | None = None
     """The marked area, for as long as there is one."""
     question: tuple[float, float, float, float] | None = None

@@ -116,7 +116,7 @@ def zip_files(files: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def follow(explanation: Explanation) -> None:
-    """Save the photo that was just taken, once it is explained, and say where it is."""
+    """Save the new photo once it is explained, and name its place."""
     photos, sha256 = state.of(Photos), explanation.image.sha256
     photos.to_save = image_source.photo_to_save() or photos.to_save
     if not users.may_save():

@@ -80,7 +80,7 @@ def in_order(items: Iterable[T], work: Callable[[T], R], pool: Executor, count: 
 
 
 def single_threaded(count: int, name: str) -> ThreadPoolExecutor:
-    """Return a pool of threads in each of which PyTorch computes with that one thread.
+    """Return a thread pool in which PyTorch uses one thread per worker.
 
     A team of threads in each of them would wait for its next operation in busy loops, on cores that others need.
     """

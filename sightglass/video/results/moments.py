@@ -1,6 +1,6 @@
 """Find the moments of a clip.
 
-A change counts once it has lasted `LASTING` seconds, and its time is when it began, so that one odd frame is no moment.
+A change counts after `LASTING` seconds, from its beginning; one odd frame is no moment.
 The heat has moved where its centre is further than `MOVED` of the picture's diagonal from where it was at the last
 moment of the same object or class; it is then measured from the new place.
 """
@@ -53,7 +53,7 @@ class _Series:
     centre: tuple[float, float] | None = None
     last: tuple[float, int] = (0.0, 0)
     begun: tuple[float, int] | None = None
-    """When the heat came to where it is now, if that is far from `centre`."""
+    """When the heat came here, if far from `centre`."""
     said: bool = False
     """Whether its coming was a moment."""
     first: tuple[float, int] = (0.0, 0)

@@ -105,7 +105,7 @@ def _hold(key: Key, proof: Proof) -> None:
 
 
 def prove(explanation: Explanation, index: int) -> tuple[Proof | None, ProofJob | None]:
-    """Return the proof of a map as far as it has come, and the job that goes on with it, or that was stopped.
+    """Return the proof so far of a map, and its job, running or stopped.
 
     Starts the job where there is none; the proof of any other map stops. Raises what went wrong in it.
     """
