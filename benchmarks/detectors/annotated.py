@@ -30,7 +30,7 @@ class Photograph:
     """Label and box, xyxy in pixels, of each."""
 
 
-def carried() -> list[Photograph]:
+def load_packaged() -> list[Photograph]:
     """Return those in `images` of the operator's folders of weights whose labels.json has boxes."""
     return [
         Photograph(listed.parent / name, objects)
@@ -64,7 +64,7 @@ def dataset(folder: Path) -> list[Photograph]:
     return found
 
 
-def matched(predictions: Sequence[Prediction], photograph: Photograph) -> list[tuple[Prediction, int]]:
+def match(predictions: Sequence[Prediction], photograph: Photograph) -> list[tuple[Prediction, int]]:
     """Return the boxes that are an annotated object (its label, IoU >= 0.5), best first, with the object's number."""
     free, found = set(range(len(photograph.objects))), []
     for prediction in predictions:

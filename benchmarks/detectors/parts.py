@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import inside
-from benchmarks.detectors.annotated import carried, dataset, matched
+from benchmarks.detectors.annotated import dataset, load_packaged, match
 from benchmarks.inside import PRESET, WHERE
 from benchmarks.report import Row, machine, page
 from benchmarks.timing import SEED
@@ -48,7 +48,7 @@ PACKAGES = ("torch", "ultralytics", "libreyolo", "numpy")
 
 def parts(models: Sequence[str], folder: Path | None, most: int | None) -> Row:
     """Measure boxes of annotated photographs, two of each at most; raises ModelProblem without any photographs."""
-    photographs = [*carried(), *(dataset(folder) if folder else ())]
+    photographs = [*load_packaged(), *(dataset(folder) if folder else ())]
     if not photographs:
         raise ModelProblem("Name annotated photographs, with images/ and labels/ in YOLO's layout: --dataset FOLDER.")
     random.Random(SEED).shuffle(photographs)
@@ -124,7 +124,7 @@ def _chosen(
         area = seen.image.width * seen.image.height
         known = [
             (prediction.anchor, prediction.index)
-            for prediction, _ in matched(list(seen.predictions), photograph)
+            for prediction, _ in match(list(seen.predictions), photograph)
             if prediction.anchor is not None
             and prediction.score >= SCORE
             and AREA[0] <= _area(prediction.box) / area <= AREA[1]

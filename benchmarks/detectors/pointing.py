@@ -23,7 +23,7 @@ from torchvision.ops import box_iou
 from benchmarks import baselines
 from benchmarks.bootstrap import Line, Samples
 from benchmarks.case import FAST
-from benchmarks.detectors.annotated import Photograph, carried, dataset, matched
+from benchmarks.detectors.annotated import Photograph, dataset, load_packaged, match
 from benchmarks.detectors.case import level
 from benchmarks.report import Row, differences, ends, grid, machine, means, page
 from benchmarks.timing import CPU, SEED
@@ -86,10 +86,10 @@ def samples(models: Sequence[Scores]) -> Samples:
 def pointing(models: Sequence[str], folder: Path | None, most: int | None = None) -> Row:
     """Measure every model on all photographs; `most`: the maximum number of those of a dataset."""
     result: Row = {"machine": machine(torch.get_num_threads(), "cpu", PACKAGES)}
-    photographs = [*carried(), *(dataset(folder)[:most] if folder else ())]
+    photographs = [*load_packaged(), *(dataset(folder)[:most] if folder else ())]
     if not photographs:
         raise ModelProblem("No annotated photograph is here: name a dataset, or their folder in SIGHTGLASS_WEIGHTS.")
-    result["carried"], result["dataset"] = len(carried()), len(photographs) - len(carried())
+    result["carried"], result["dataset"] = len(load_packaged()), len(photographs) - len(load_packaged())
     result["folder"] = folder.name if folder else ""
     wanted = [model for model in models or MODELS if models or available(spec(model))]
     # Nothing is timed here, and two processes of one thread do more than one of two.
@@ -122,7 +122,7 @@ def scored(model: str, photographs: Sequence[Photograph]) -> Scores:
         given = adapter.prepare(image.pixels, adapter.preprocessings[0])
         evidence = Evidence(resident, given, layers)
         found = adapter.decode(evidence.outputs, given.geometry, top_k=1, confidence=0.25, iou=0.7)
-        if not (same := matched(found, photograph)):
+        if not (same := match(found, photograph)):
             continue
         # By the picture's own seed: a new picture changes no other's draw.
         prediction, at = random.Random(f"{SEED} {photograph.path.name}").choice(same)

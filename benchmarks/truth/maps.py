@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.case import FAST
-from benchmarks.detectors.annotated import Photograph, matched
+from benchmarks.detectors.annotated import Photograph, match
 from benchmarks.timing import CPU, SEED
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
@@ -121,7 +121,7 @@ def subject(engine: Resident, number: int, spec: Spec, paths: Sequence[str]) -> 
         (thing,) = scene.objects
         right = found[0].index == thing.index and thing.cause.any()
         return Subject(number, spec, scene, thing, evidence, found[0]) if right else None
-    pairs = matched(found, Photograph(Path(), tuple((thing.label, thing.box) for thing in scene.objects)))
+    pairs = match(found, Photograph(Path(), tuple((thing.label, thing.box) for thing in scene.objects)))
     pairs = [(prediction, at) for prediction, at in pairs if scene.objects[at].cause.any()]
     if not pairs:
         return None

@@ -77,7 +77,7 @@ class TrustJob(Watched[Status]):
 
 
 @dataclass
-class Held:
+class TrustJobs:
     """The session's tests that run, were stopped or failed, by the name of their part, and what others found."""
 
     jobs: dict[str, tuple[Key, TrustJob]] = field(default_factory=dict)
@@ -99,7 +99,7 @@ def key_of(part: TrustTest, explanation: Explanation, index: int) -> Key:
 
 def result(part: TrustTest, explanation: Explanation, index: int, *, begin: bool = False) -> Any:
     """Return what a test found, or None, where its button, progress or failure is drawn; `begin`: it needs no click."""
-    held, key = state.of(Held), key_of(part, explanation, index)
+    held, key = state.of(TrustJobs), key_of(part, explanation, index)
     if (found := held.results.get(key)) is not None:
         return found
     job = _find_job(part, key)
@@ -146,7 +146,7 @@ def _run(part: TrustTest, explanation: Explanation, index: int, *, partial: Call
 
 def _find_job(part: TrustTest, key: Key) -> TrustJob | None:
     """Return the job of exactly this test, if there is one; that of another map is stopped."""
-    jobs = state.of(Held).jobs
+    jobs = state.of(TrustJobs).jobs
     before, job = jobs.get(part.name, ((), None))
     if job is None:
         return None

@@ -25,7 +25,7 @@ from sightglass.monitor import trend
 from sightglass.monitor.phrases import clock, many
 from sightglass.monitor.rules import KINDS
 from sightglass.monitor.threshold import still_odd
-from sightglass.monitor.trend import SAID
+from sightglass.monitor.trend import OUTCOMES
 from sightglass.pages.watch import log
 from sightglass.pages.watch.log import Watching
 
@@ -114,7 +114,7 @@ def _choices(counts: dict[str, int]) -> tuple[str, str]:
             st.selectbox,
             "Why",
             # No counts: a menu keeps the label that it was chosen by.
-            {"": "All reasons"} | {kind: SAID.get(kind, kind).capitalize() for kind in kinds},
+            {"": "All reasons"} | {kind: OUTCOMES.get(kind, kind).capitalize() for kind in kinds},
             "",
             key="watch-why",
             name="why",
@@ -148,7 +148,7 @@ def _tile(chosen: Chosen, entry: Entry) -> None:
     except Problem:
         st.caption(f":material/image_not_supported: No map of {escape(entry.picture)}.")
     sure = f" {percent(entry.confidence)}" if entry.confidence is not None else ""
-    why = ", ".join(SAID.get(kind, kind) for kind in entry.why)
+    why = ", ".join(OUTCOMES.get(kind, kind) for kind in entry.why)
     st.markdown(
         f"**{escape(entry.label or 'nothing')}**{sure}  \n"
         f":small[{why}]  \n:small[{trend.ago(entry.time, chosen.now)}, {escape(entry.source)}]"

@@ -13,7 +13,7 @@ from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import percent
 from sightglass.monitor.observation import MEANING, NAMES
 from sightglass.monitor.phrases import many, name_zone
-from sightglass.monitor.trend import SAID
+from sightglass.monitor.trend import OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -237,7 +237,7 @@ def _odd(figure: go.Figure, trend: Trend, odd: Sequence[Observation]) -> None:
             y=[one.confidence or 0.0 for one in every],
             mode="markers",
             marker={"symbol": SYMBOLS.get(kind, OTHER), "size": size, "color": ODD, "line": line},
-            name=SAID.get(kind, kind),
+            name=OUTCOMES.get(kind, kind),
             hovertext=[_point_text(one, zone) for one in every],
             hoverinfo="text",
             # The newest one is drawn whole at the edge.
@@ -249,7 +249,7 @@ def _point_text(one: Observation, zone: tzinfo | None) -> str:
     there = one.time.astimezone(zone) if one.time else None
     when = f"{there:%d %b %H:%M:%S} {name_zone(there)}" if there else ""
     sure = f"{one.label}, {percent(one.confidence)}" if one.confidence is not None else "nothing"
-    return f"{when}: {sure}<br>{', '.join(SAID.get(kind, kind) for kind in one.odd)}"
+    return f"{when}: {sure}<br>{', '.join(OUTCOMES.get(kind, kind) for kind in one.odd)}"
 
 
 def _plain(time: datetime) -> datetime:

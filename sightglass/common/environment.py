@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PREFIX = "SIGHTGLASS_"
 OFF = "off"
-MAX_SAID = 80
+MAX_QUOTED = 80
 """Letters of a malformed value that its sentence repeats."""
 MAX_PATH, MAX_PART = 4096, 255
 """Bytes that Linux takes, and of one name in it: a longer path raises an error of its own wherever it is looked for."""
@@ -298,7 +298,7 @@ def check() -> None:
 def _sentence(field: str, text: str) -> str:
     extra = Settings.model_fields[field].json_schema_extra
     assert isinstance(extra, dict)
-    said = repr(text) if len(repr(text)) <= MAX_SAID else f"{repr(text)[:MAX_SAID]}…"
+    said = repr(text) if len(repr(text)) <= MAX_QUOTED else f"{repr(text)[:MAX_QUOTED]}…"
     return f"{variable(field)} is {said}: give {extra['give'] or 'a shorter path'}."
 
 

@@ -41,7 +41,7 @@ MOST = 48
 """Maximum number of bins in a trend."""
 FILLED = 1 / 3
 """Share of a span of time from which on a chart shows all of it."""
-SAID = {
+OUTCOMES = {
     "low confidence": "unsure",
     "nothing found": "found nothing",
     "border": "looked at the border",
@@ -166,11 +166,11 @@ def headline(seen: Sequence[Observation], when: str) -> str:
         return f"{pictures}; none was odd."
     counts = kinds(odd)
     if len(odd) == 1:
-        return f"{pictures}; 1 was odd: {listing([SAID.get(kind, kind) for kind in odd[0].odd])}."
+        return f"{pictures}; 1 was odd: {listing([OUTCOMES.get(kind, kind) for kind in odd[0].odd])}."
     if len(counts) == 1:
         (kind,) = counts
-        return f"{pictures}; {len(odd):,} were odd, all of them {SAID.get(kind, kind)}."
-    parts = [f"{count:,} {SAID.get(kind, kind)}" for kind, count in counts.items()]
+        return f"{pictures}; {len(odd):,} were odd, all of them {OUTCOMES.get(kind, kind)}."
+    parts = [f"{count:,} {OUTCOMES.get(kind, kind)}" for kind, count in counts.items()]
     if len(parts) > 3:
         parts = [*parts[:2], plural(len(parts) - 2, "other reason")]
     both = ", some in several ways" if sum(counts.values()) > len(odd) else ""

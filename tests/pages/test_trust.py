@@ -174,7 +174,7 @@ def test_the_matrix_grows_while_it_is_made_and_stays_when_it_is_stopped(page, mo
     monkeypatch.setattr(parts, "QUICK_BYTES", 0)
     app = page(SCREEN)
     press(app, "Test every quick method")
-    (running,) = (one for name, (_, one) in session(app, job.Held).jobs.items() if name == "choice")
+    (running,) = (one for name, (_, one) in session(app, job.TrustJobs).jobs.items() if name == "choice")
     while running.partial is None:
         time.sleep(0.02)
     app.run()
@@ -189,7 +189,7 @@ def test_the_matrix_grows_while_it_is_made_and_stays_when_it_is_stopped(page, mo
     assert "Stopped before it finished." in texts(app) and list(app.dataframe[0].value["bn2"]) == [0.3, 0.4, 0.1]
     press(app, "Start again")
     assert "Stop" in labels(app) and not app.exception and not app.error
-    session(app, job.Held).jobs["choice"][1].cancel.set()
+    session(app, job.TrustJobs).jobs["choice"][1].cancel.set()
 
 
 def test_a_test_that_no_page_polls_is_stopped_and_can_be_begun_anew(monkeypatch):
@@ -263,7 +263,7 @@ def test_a_picture_of_one_pixel_or_line_is_tested_too(page, monkeypatch, size):
 
 
 def test_a_session_holds_no_more_results_than_it_may():
-    held = job.Held()
+    held = job.TrustJobs()
     for number in range(job.KEPT + 3):
         held.keep((number,), number)
     assert list(held.results.values()) == list(range(3, job.KEPT + 3))

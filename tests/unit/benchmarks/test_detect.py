@@ -16,7 +16,7 @@ pytest.importorskip("pytorch_grad_cam")
 from benchmarks import timing
 from benchmarks.detectors import pointing
 from benchmarks.detectors import speed as detect
-from benchmarks.detectors.annotated import Photograph, dataset, matched
+from benchmarks.detectors.annotated import Photograph, dataset, match
 from benchmarks.detectors.case import level, scale
 from benchmarks.report import machine, with_section
 from sightglass.explain.maps.heatmap import Heatmap
@@ -87,7 +87,7 @@ def test_what_is_lost_is_the_share_of_the_score_where_the_map_was_hot() -> None:
         seen = tensor[:, 0, 20:40, 20:40].mean((1, 2)) * 0.8
         return SimpleNamespace(scores=seen[:, None, None].expand(-1, 4, 1), boxes=box.expand(len(tensor), 1, 4))
 
-    resident: Any = SimpleNamespace(place=lambda tensor: tensor, adapter=SimpleNamespace(run=run))
+    resident: Any = SimpleNamespace(move_input=lambda tensor: tensor, adapter=SimpleNamespace(run=run))
     evidence: Any = SimpleNamespace(
         geometry=GEOMETRY, outputs=SimpleNamespace(boxes=box), tensor=torch.ones(1, 3, 80, 80)
     )
@@ -144,7 +144,7 @@ def test_a_box_is_an_annotated_object_by_label_and_overlap_and_each_object_is_ta
         Prediction("cat", 3, 0.8, (20, 10, 40, 30)),
         Prediction("cat", 3, 0.7, (0, 0, 10, 10)),
     ]
-    assert matched(shown, photograph) == [(shown[0], 0)]
+    assert match(shown, photograph) == [(shown[0], 0)]
 
 
 def test_a_dataset_as_yolo_has_it_is_read(tmp_path: Path) -> None:
