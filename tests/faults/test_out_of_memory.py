@@ -143,7 +143,7 @@ def test_a_batch_is_the_same_wherever_memory_ran_out(
     explainer = fresh("demo-cls-s")
 
     def result(name: str, full: int) -> tuple[list[Full], bytes]:
-        with failing(monkeypatch, Work, "_explained", full) as modes:
+        with failing(monkeypatch, Work, "_explain", full) as modes:
             summary = run(tmp_path / "in", explainer, tmp_path / name, batch_size=3, workers=1)
         assert (summary.done, summary.failed) == (6, ())
         return modes, (tmp_path / name / "results.csv").read_bytes()

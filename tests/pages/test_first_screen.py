@@ -10,7 +10,7 @@ from tests.pages.conftest import ROOT
 CODE = """
 import runpy, sys
 from sightglass.components.session import page
-page.guarded = lambda draw: (lambda: None)
+page.guard = lambda draw: (lambda: None)
 for name in ("explore", "topk", "detect", "compare", "trust", "whatif"):
     runpy.run_path(page.script(name))
 heavy = {"torch", "torchvision", "timm", "ultralytics", "pytorch_grad_cam", "sklearn"} & set(sys.modules)
@@ -48,7 +48,7 @@ app.query_params["model"] = "demo-cls-s"
 app.query_params["example"] = "scene 3"
 if {stop}:
     import streamlit as st
-    sidebar.loaded = lambda model: st.stop()
+    sidebar.load = lambda model: st.stop()
 app.run()
 assert not app.exception and not app.error
 assert any(one.proto.component_name.endswith("{component}") for one in app.get("bidi_component"))
