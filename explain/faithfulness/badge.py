@@ -67,3 +67,7 @@ def describe_verdicts(found: Sequence[Verdict]) -> str:
     if len(set(found)) == 1:
         return f"{VERDICTS[found[0]]} ({plural(len(found), 'map')} tested)"
     return f"{VERDICTS['depends']} in {found.count('depends')} of {plural(len(found), 'map')} tested"
+
+
+words = describe_verdicts
+"""Former name."""

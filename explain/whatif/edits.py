@@ -273,3 +273,7 @@ def _array(tensor: Any) -> NDArray[np.uint8]:
 def _enlarge(small: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
     large = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(large, np.uint8).reshape(height, width, 3)
+
+
+Mark = EditMark
+"""Former name."""

@@ -352,3 +352,7 @@ def with_background(spec: Spec, kind: str) -> Spec:
     if kind not in BACKGROUNDS:
         raise ValueError(f"A background is one of {', '.join(BACKGROUNDS)}, not {kind!r}.")
     return replace(spec, background=kind)
+
+
+swapped = swap
+"""Former name."""

@@ -5,6 +5,7 @@ All of `tests/former` was written by version 0.1.0 before its modules were moved
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -90,3 +91,17 @@ def test_loaders_by_their_former_names(monkeypatch: pytest.MonkeyPatch) -> None:
         "http_service",
     ]
     assert load(known["plain"]).labels[0].startswith("tench")
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("explain.faithfulness.badge", ("words",)),
+        ("explain.rendering.render", ("shown",)),
+        ("explain.whatif.edits", ("Mark",)),
+        ("history", ("Choices",)),
+        ("models.demo.scenes", ("swapped",)),
+    ],
+)
+def test_what_the_docs_once_named_is_there(module: str, names: tuple[str, ...]) -> None:
+    assert all(hasattr(importlib.import_module(f"sightglass.{module}"), name) for name in names)
