@@ -44,6 +44,10 @@ check: .venv/dev ## lint and types only
 format: .venv/dev ## put the code in order
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
+docs: .venv/dev ## the documentation as a site in build/site, which the dashboard then serves at /docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Built: build/site/index.html"
+
 bench: .venv/dev ## what is fast, measured against the peers
 	$(BIN)/python -m benchmarks speed
 
@@ -82,4 +86,4 @@ $(TYPED): sightglass explain models pages dashboard.py
 $(JS): tests/js/package.json
 	npm --prefix tests/js install --silent >/dev/null 2>&1 && touch $@ || echo "JavaScript not checked: there is no npm here, or it could not fetch ESLint and TypeScript."
 
-.PHONY: help run test types javascript quick weights slow check format bench lock audit sbom
+.PHONY: help run test types javascript quick weights slow check format docs bench lock audit sbom

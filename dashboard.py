@@ -33,7 +33,7 @@ MENU = {
         "detect": ("Detect", "select_all", "The evidence for each box, and why a missing one is not shown."),
     },
     "Compare": {
-        "compare": ("Models", "compare", "Two to four models on the same picture."),
+        "compare": ("Side by side", "compare", "Two to four models on the same picture."),
         "similarity": (
             "Similarity",
             "join_inner",
@@ -89,6 +89,9 @@ MENU = {
     "History": {
         "history": ("History", "bookmarks", "What you saved: search, annotate and compare it; no model runs."),
     },
+    "Models": {
+        "models": ("Models", "deployed_code", "What is here, how large and how fast; add your own from a file."),
+    },
 }
 """The menus of the bar in their order, each with its pages: their addresses, titles, icons and help texts."""
 
@@ -100,17 +103,17 @@ if script_context() is None:
     from sightglass.api.security.door import Door
     from sightglass.api.server import startup
     from sightglass.components.choices import import_ahead
-    from sightglass.components.session import provider, signed_in
+    from sightglass.components.session import links, provider, signed_in
 
     try:
         startup.prepare(st.get_option("server.address"))
         provider.check()
     except SettingProblem as problem:
         sys.exit(str(problem))
-    prepare_server()
+    prepare_server(links.miss_page)
     signed_in.install()
     base = provider.base_path()
-    door = Middleware(Door, base=base, provider=provider)
+    door = Middleware(Door, base=base, provider=provider, is_named=provider.is_named_site)
     app = st.App(__file__, routes=routes(base=base), middleware=[door], lifespan=import_ahead.serving)
 else:
     from sightglass.components.page_title import page_title

@@ -1,15 +1,17 @@
 """Run the benchmarks: speed, memory and correctness against other libraries.
 
-`speed | memory | all`: the engine beside other libraries; `viewer`: the dashboard in a
-browser; `detect`: the cost of a detector's maps; `pointing`: where they point, by method and layers; `why`: which map
-of a photograph explains its class; `parts` and `regions`: whether a detector's, or a classifier's, map shows the part
-of the object that matters; `prove`: what a proof of a map costs; `live`: the camera's frames, end to end; `video`: a
-clip's frames, from file to file; `truth`: where maps are right, on drawn scenes with a known cause; `throughput`:
-pictures per second, from a folder to files; `gpu`: what a GPU does to maps, and what can be seen of that without one;
-`transformers`: what their maps cost, and at which layer they are right; `api`: the API under load, beside the
-dashboard's pages; `load`: twenty sessions and eight API clients at once; `long`: thousands of explanations in one
-process, and what stays behind; `hour`: the dashboard's memory while somebody explores everything; `small`: the
-dashboard in a small place; `ray`: a folder explained by one process, and by a cluster's workers.
+`speed | memory | all`: the engine beside other libraries; `viewer`: the dashboard in a browser; `detect`: the cost of
+a detector's maps; `pointing`: where they point, by method and layers; `why`: which map of a photograph explains its
+class; `parts` and `regions`: whether a detector's, or a classifier's, map shows the part of the object that matters;
+`default`: which map of a box depends on the weights and shows the part that matters; `prove`: what a proof of a map
+costs; `verdict`: how often it calls right and wrong maps supported; `live`: the camera's frames, end to end; `video`:
+a clip's frames, from file to file; `truth`: where maps are right, on drawn scenes with a known cause; `alignment`:
+where a layer's cells look, beside where its map is drawn; `throughput`: pictures per second, from a folder to files;
+`gpu`: what a GPU does to maps, and what can be seen of that without one; `transformers`: what their maps cost, and at
+which layer they are right; `api`: the API under load, beside the dashboard's pages; `load`: twenty sessions and eight
+API clients at once; `long`: thousands of explanations in one process, and what stays behind; `hour`: the dashboard's
+memory while somebody explores everything; `small`: the dashboard in a small place; `ray`: a folder explained by one
+process, and by a cluster's workers.
 """
 
 from __future__ import annotations
@@ -113,6 +115,15 @@ def _viewer(options: argparse.Namespace) -> Outcome:
 def _truth(options: argparse.Namespace) -> Outcome:
     from benchmarks.truth import run
 
+    if options.scrambled:
+        from benchmarks.truth import scrambled
+
+        counts = scrambled.scrambled(options.models or ())
+        text = scrambled.section(counts)
+        if options.publish:
+            scrambled.publish(counts)
+            run.publish_sections({"scrambled": text})
+        return Outcome({}, lambda _: text)
     if options.measures or options.findings:
         sections = run.measures(options.models or ()) if options.measures else {}
         sections |= run.warnings() if options.findings else {}
@@ -124,6 +135,15 @@ def _truth(options: argparse.Namespace) -> Outcome:
     if options.publish:
         run.publish(result, report, found)
     return Outcome(result, lambda _: report)
+
+
+def _alignment(options: argparse.Namespace) -> Outcome:
+    from benchmarks.alignment import run
+    from benchmarks.truth.run import TRUTH
+
+    result = run.alignment(options.models or (), options.dataset, options.photographs)
+    complete = options.dataset and not options.models and not options.photographs
+    return Outcome(result, run.markdown, TRUTH if complete else None, shared=True)
 
 
 def _gpu(options: argparse.Namespace) -> Outcome:
@@ -194,12 +214,13 @@ def _detect(options: argparse.Namespace) -> Outcome:
 
 def _of_photographs(options: argparse.Namespace) -> Outcome:
     from benchmarks.classifiers import regions, why
-    from benchmarks.detectors import parts, pointing
+    from benchmarks.detectors import default, parts, pointing
 
     module, measure, out = {
         "why": (why, why.why, why.OUT),
         "regions": (regions, regions.regions, regions.OUT),
         "parts": (parts, parts.parts, DETECTORS),
+        "default": (default, default.default, DETECTORS),
         "pointing": (pointing, pointing.pointing, DETECTORS),
     }[options.what]
     result = measure(options.models or (), options.dataset, options.photographs)
@@ -214,6 +235,13 @@ def _prove(options: argparse.Namespace) -> Outcome:
     if complete:
         prove.publish(result)
     return Outcome(result, prove.markdown, prove.OUT if complete else None)
+
+
+def _verdict(options: argparse.Namespace) -> Outcome:
+    from benchmarks import verdict
+
+    result = verdict.verdict(options.models or (), options.dataset, options.photographs)
+    return Outcome(result, verdict.markdown, None if options.models else verdict.OUT)
 
 
 def _live(options: argparse.Namespace) -> Outcome:
@@ -265,13 +293,16 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "why": _of_photographs,
     "regions": _of_photographs,
     "parts": _of_photographs,
+    "default": _of_photographs,
     "prove": _prove,
+    "verdict": _verdict,
     "live": _live,
     "video": _video,
     "long": _long,
     "hour": _hour,
     "small": _small,
     "truth": _truth,
+    "alignment": _alignment,
     "throughput": _throughput,
     "gpu": _gpu,
     "transformers": _transformers,
@@ -293,15 +324,21 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--dataset",
         type=Path,
-        help="pointing, parts: photographs, images/ and labels/ in YOLO's layout; why, regions: any",
+        help="pointing, parts, alignment, default: photographs, images/ and labels/ in YOLO's layout; "
+        "why, regions: any",
     )
-    add("--photographs", type=int, help="pointing, why, regions, parts: at most so many photographs, or boxes")
+    add(
+        "--photographs",
+        type=int,
+        help="pointing, why, regions, parts, verdict, alignment, default: at most so many photographs, or boxes",
+    )
     add("--steps", type=int, default=20, help="prove: shares that are hidden and kept")
     add("--full", action="store_true", help="truth: all scenes, half an hour instead of five minutes")
     add("--seeds", type=Path, nargs="+", default=(), help="truth: folders with other trainings of the models")
     add("--measures", action="store_true", help="truth: only which measures of a proof agree with the known cause")
     add("--findings", action="store_true", help="truth: only how often findings that rest on a proof are right")
-    add("--publish", action="store_true", help="truth: write TRUTH.md, RESULTS.md and reliability.json")
+    add("--scrambled", action="store_true", help="truth: only which methods' maps depend on the model")
+    add("--publish", action="store_true", help="truth: write TRUTH.md, RESULTS.md and what findings read")
     add("--calls", type=int, default=300, help="memory: calls of each contender")
     add("--count", type=int, help="long: number of explanations, default 2000")
     add("--many", type=int, default=5000, help="throughput: number of pictures over which memory is watched")

@@ -85,4 +85,4 @@ def raws_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Met
 
 def maps_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Method]) -> list[Tensor]:
     """Return (k, h, w) in 0..1 at the model's input size for each method, on the device."""
-    return [scale(raws, evidence.geometry, "own") for raws in raws_of(evidence, targets, methods)]
+    return [scale(raws, evidence.geometry, "own", evidence.paths) for raws in raws_of(evidence, targets, methods)]

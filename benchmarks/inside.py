@@ -35,7 +35,7 @@ WHERE, PRESET, BLOBS = "where is it", "why this class", "random blobs"
 BATCH = 4
 BESIDE = 2
 """Pixels beside a region from which hidden ones are interpolated."""
-Losses = dict[tuple[str, "Filling"], list[float]]
+Losses = dict[tuple[str, str], list[float]]
 """By map and filling what each region's answer lost; NaN where that map was not made."""
 
 
@@ -95,7 +95,7 @@ def _hidden(maps: Mapping[str, NDArray[np.float64]], inside: NDArray[np.bool_], 
     return hidden
 
 
-def joined(found: Sequence[Mapping[tuple[str, Filling], float]]) -> Losses:
+def joined(found: Sequence[Mapping[tuple[str, Any], float]]) -> Losses:
     """Return what many regions lost, map by map; NaN for a region without that map."""
     keys = dict.fromkeys(key for one in found for key in one)
     return {key: [one.get(key, float("nan")) for one in found] for key in keys}
@@ -106,7 +106,7 @@ def lines(pictures: Sequence[str], losses: Losses) -> list[Row]:
     rows = []
     for name, filling in losses:
 
-        def of(line: Line, _measure: str, filling: Filling = filling) -> list[NDArray[np.float64]]:
+        def of(line: Line, _measure: str, filling: str = filling) -> list[NDArray[np.float64]]:
             return [np.array(losses[line[0], filling])]
 
         samples, line = Samples([pictures], of), (name, "", "")

@@ -271,9 +271,9 @@ def markdown(result: Row) -> str:
         "longer the more else the machine does (its load is stated above): two idle cores take about "
         "half the processor time.",
         _proofs(result["proofs"]),
-        f"From the click on *Prove it* to the first curve on the screen, of a new photograph with {CLASSIFIER} in "
-        f"Chromium on the same cores: {np.median(clicked):.2f} s, the median of {len(clicked)}; the slowest "
-        f"{max(clicked):.2f} s (goal: {FIRST} s).",
+        "From the click on *Can I trust this?* to the first curve on the screen, of a new photograph with "
+        f"{CLASSIFIER} in Chromium on the same cores: {np.median(clicked):.2f} s, the median of {len(clicked)}; the "
+        f"slowest {max(clicked):.2f} s (goal: {FIRST} s).",
         f"## While others wait\n\nQuick maps of other pictures with {CLASSIFIER} in the same process, alone and while "
         f"proofs run in a thread of low priority as on the pages, in turns; the median of {others['samples']} each: "
         f"{others['alone']:.1f} ms and {others['beside']:.1f} ms, {others['beside'] / others['alone']:.2f} times as "

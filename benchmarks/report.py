@@ -26,13 +26,13 @@ Row = dict[str, Any]
 FOLDER = Path(__file__).parent
 DETECTORS, RESULTS = FOLDER / "DETECTORS.md", FOLDER / "RESULTS.md"
 SECTIONS = (
-    ("pointing", "parts", "detect"),
+    ("pointing", "parts", "default", "detect"),
     ("viewer", "prove", "truth"),
     ("why", "regions"),
     ("live", "video"),
     ("long", "hour", "small"),
     ("load", "memory-long"),
-    ("scenes", "measures", "findings"),
+    ("scenes", "alignment", "measures", "findings", "scrambled"),
 )
 """Commands that write one file together, in the order of their sections."""
 PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "torchcam", "captum", "numpy")

@@ -1,6 +1,7 @@
-"""Draw the rooms of the project and the imports between them: `python docs/draw_rooms.py` writes docs/rooms.svg.
+"""Draw the diagram of packages and their imports.
 
-Everything in the picture is read from the source: a room's sentence from its `__init__.py`, arrows from its imports.
+`python docs/draw_rooms.py` writes docs/rooms.svg. Everything in it is read from the source: a room's sentence
+from its `__init__.py`, arrows from its imports.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write the table of options in docs/api.md from their declaration: `python docs/list_options.py`."""
+"""Generate the table of options in docs/api.md: `python docs/list_options.py`."""
 
 from __future__ import annotations
 

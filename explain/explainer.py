@@ -72,9 +72,12 @@ class Explainer:
         model: Any = "efficientnet-lite0",
         *,
         preprocess: Any = None,
-        labels: Sequence[str] | Mapping[int, str] | None = None,
+        labels: Sequence[str] | Mapping[Any, Any] | os.PathLike[str] | None = None,
         layers: Any = (),
         name: str = "",
+        task: str | None = None,
+        output: str | int | None = None,
+        unit: str | None = None,
         device: str = "auto",
         residency: Residency = RESIDENCY,
         progress: Progress | None = None,
@@ -85,7 +88,11 @@ class Explainer:
         model of Transformers or Keras; it keeps its mode, device, hooks and gradients. For such a model `preprocess`
         is a torchvision `Compose` or preset, a processor of Transformers, a function from a Pillow image to a tensor
         (C, h, w), or None: inferred for pictures, and float tensors are taken as they are; `labels` are the names of
-        its classes, `name` its own.
+        its classes or numbers, by index or as {name: index}, or a file of them; `name` its own.
+
+        `task` says what its row of numbers means: "classify", "multilabel", "regress" or "embed"; None: inferred, and
+        said in the notes. `output` chooses one of several by its name or place. `unit` is that of a regression's
+        numbers ("years").
 
         `layers`: those explained where a call names none: modules, dotted paths, presets, or positions from the end of
         `Explainer.layers` (-1 is the last). `device`: auto, cpu, cuda, cuda:N or mps. Raises ModelProblem or
@@ -96,14 +103,15 @@ class Explainer:
         self._progress = progress
         self._notes: tuple[str, ...] = ()
         self._object: given_model.GivenModel | None = None
+        said = given_model.GivenModel(model, preprocess, labels, name, task, output, unit)
         if isinstance(model, os.PathLike) or (isinstance(model, str) and is_file(model)):
-            self.model: ModelSpec = given_model.of_file(os.fspath(model), preprocess, labels, name, progress)
+            self.model: ModelSpec = given_model.of_file(os.fspath(model), said, progress)
         elif isinstance(model, str):
-            if preprocess is not None or labels is not None or name:
-                raise ModelProblem(f"{model} has its own preprocessing and labels: state others in models.toml.")
+            if any(one is not None for one in (preprocess, labels, task, output, unit)) or name:
+                raise ModelProblem(f"{model} has its own preprocessing, labels and task: state others in models.toml.")
             self.model = spec(model)
         else:
-            self._object = given_model.GivenModel(model, preprocess, labels, name)
+            self._object = said
         self.resident: Resident = self._load(anywhere=device == "auto")
         if self._object is not None:
             self.model = self.resident.adapter.spec

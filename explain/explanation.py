@@ -15,6 +15,7 @@ from sightglass.explain.evidence.attention import COMPUTED_OPENLY
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.targets import UNSHOWN, decode, resolve, unshown
 from sightglass.explain.faithfulness.prove import prove
+from sightglass.explain.faithfulness.seal import seal
 from sightglass.explain.findings.diagnosis import diagnose
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
@@ -35,9 +36,14 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.findings.finding import Finding
     from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.proof.seal import Seal
     from sightglass.models.geometry import ModelInput
     from sightglass.models.layers import Layer
 
+NO_EFFECT = "has no effect with this method."
+"""The end of the note on an option that a method does not read."""
+NO_LAYER = ("None of its layers returns a map: maps come from hiding parts of the picture.",)
+"""The note on a network without convolutions or tokens."""
 FIGURES = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "svg": "svg", "pdf": "pdf"}
 """The kind of figure by the ending of its file."""
 
@@ -118,6 +124,14 @@ class Explanation(Result):
         self.proofs[self.heatmaps.index(self._map(index))] = made
         return made
 
+    def seal(self, index: int | str = 0, **options: Any) -> Seal:
+        """Test whether a map depends on the model, matters to the answer and holds still: about 60 passes.
+
+        Takes the options of `explain.faithfulness.seal.seal`: progress, cancel, partial. Files that are made of this
+        explanation afterwards carry it.
+        """
+        return seal(self, index, **options)
+
     def save(self, path: str | Path) -> Path:
         """Write figure, overlays, heatmaps, raw maps, statistics, summary and recipe into a folder.
 
@@ -170,9 +184,12 @@ def explain(
     predictions = decode(evidence, options)
     targets = resolve(options, predictions, evidence) if maps else []
     # Notes of an explanation that this one is derived from, without those on its method and targets.
-    earlier = (note for note in notes if note != COMPUTED_OPENLY and not note.endswith(UNSHOWN))
+    ended = (UNSHOWN, NO_EFFECT)
+    earlier = (note for note in notes if note != COMPUTED_OPENLY and not note.endswith(ended))
     adapter = evidence.resident.adapter
-    notes = tuple(dict.fromkeys((*earlier, *adapter.notes, *unshown(options, targets, evidence))))
+    hides = NO_LAYER if adapter.gradients and not evidence.resident.gradients else ()
+    idle = _without_effect(method, options)
+    notes = tuple(dict.fromkeys((*earlier, *adapter.notes, *hides, *idle, *unshown(options, targets, evidence))))
 
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         took = (time.perf_counter() - start) * 1e3
@@ -202,6 +219,14 @@ def method_of(resident: Resident, options: Options) -> Method:
     if spec.task == "embed" and method.family in ("mask", "library"):
         raise ModelProblem(f"{method.name} asks for a class and {spec.id} predicts none: use GradCAM or EigenCAM.")
     return method
+
+
+def _without_effect(method: Method, options: Options) -> tuple[str, ...]:
+    """Return a note on each option that was given and that the method does not read."""
+    heads = options.head is not None and method.family != "attention"
+    masks = options.masks is not None and method.family != "mask"
+    said = (f"head={options.head}" if heads else "", f"masks={options.masks}" if masks else "")
+    return tuple(f"{one} {NO_EFFECT}" for one in said if one)
 
 
 def takes_several(resident: Resident, options: Options) -> bool:

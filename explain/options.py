@@ -150,7 +150,7 @@ class Options:
         "class",
         "--part NAME",
         "image class detect batch video prove",
-        "What to explain: class, contrast; for a box also box, left, top, ..., objectness, mask, all",
+        "What to explain: class, contrast; of a number what lowers it; of a box box, left, top, ..., mask, all",
         description="What to explain of a class or box; null: the model's default.",
     )
     """Which score is explained: the class, the class against the others, the box, ..."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from sightglass.models.spec import ModelSpec
+
 NBSP = "\N{NO-BREAK SPACE}"
 _NUMBER = re.compile(r",?\s(?:<\s)?[\d.]+(?:\s%)?$")
 """A score at the end of a caption."""
@@ -18,6 +20,17 @@ def percent(share: float) -> str:
     if 0 < share < 0.01:
         return f"<{NBSP}1{NBSP}%"
     return f"{share * 100:.0f}{NBSP}%"
+
+
+def quantity(value: float, unit: str = "") -> str:
+    """Format a measured number to three digits, with its unit: `−12.4°`, `31.2 years`, `1,204`."""
+    text = signed(value, ",.0f" if abs(value) >= 1000 else ".3g")
+    return f"{text}{NBSP if unit[:1].isalnum() else ''}{unit}"
+
+
+def describe_score(score: float, model: ModelSpec) -> str:
+    """Format what a model gives for a class or a number: a share in percent, or the number as it is."""
+    return quantity(score, model.weights.unit or "") if model.task == "regress" else percent(score)
 
 
 def whole_percents(shares: Sequence[float]) -> list[int]:
@@ -65,7 +78,7 @@ def download(megabytes: float | None) -> str:
 def signed(value: float, form: str = ".2f") -> str:
     """Format a number that may be negative, with a true minus: `−0.46`; `form` as in an f-string, `+.2f` for both."""
     text = f"{value:{form}}"
-    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.replace("-", "")
+    return text.replace("-", "\N{MINUS SIGN}") if float(text.replace(",", "")) else text.replace("-", "")
 
 
 def pixels(width: int, height: int) -> str:
@@ -86,21 +99,23 @@ def listing(words: list[str]) -> str:
 
 
 def kinds(counted: Iterable[tuple[str, int]], limit: int) -> str:
-    """List kinds with their numbers: `1 bus and 4 persons`; from `limit` + 2 kinds on, `2 cats and 3 other kinds`."""
+    """List kinds with their numbers: `1 bus and 4 people`; from `limit` + 2 kinds on, `2 cats and 3 other kinds`."""
     groups = [plural(number, label) for label, number in counted]
     more = len(groups) - limit
     return listing(groups if more <= 1 else [*groups[:limit], f"{more} other kinds"])
 
 
 def plural(number: int, noun: str) -> str:
-    """Count a noun: `1 bus`, `4 persons`."""
+    """Count a noun: `1 bus`, `4 people`."""
     return f"1 {noun}" if number == 1 else f"{number} {plural_noun(noun)}"
 
 
 def plural_noun(noun: str) -> str:
-    """Return the plural: `buses`, `persons`; of what is one already, itself: `scissors`, `ball-dots`."""
+    """Return the plural: `buses`, `people`; of what is one already, itself: `scissors`, `ball-dots`."""
     if re.search(r"[^aeious]s$|\bskis$", noun):
         return noun
+    if re.search(r"\bperson$", noun):
+        return f"{noun.removesuffix('person')}people"
     return f"{noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from sightglass import __version__
 from sightglass.common.legible import MAX_NAME, legible
 from sightglass.explain.options import Per, Scale, Within
 from sightglass.explain.proof import Filling
+from sightglass.explain.proof.seal import QUESTIONS, Question, Seal
+from sightglass.explain.proof.support import Mark
 from sightglass.models.adapter import Part
 from sightglass.models.preprocess import Preprocessing
 
-VERSION = "0.1.0"
+VERSION = __version__
 Share = Annotated[float, Field(ge=0, le=1)]
 _ONE_LINE = AfterValidator(lambda name: legible(name) if name else "")
 Legible = Annotated[str, _ONE_LINE]
@@ -44,6 +48,49 @@ class ProofSettings(BaseModel):
     """Of the map, among the recipe's targets."""
     steps: int = 20
     fillings: tuple[Filling, ...] = ("blur", "mean")
+
+
+class SavedMark(BaseModel):
+    """One mark of a seal, by its numbers alone: its sentence follows from them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    question: Question
+    answer: Mark
+    value: float | None = None
+    control: float | None = None
+    inside: float | None = None
+
+
+class SavedSeal(BaseModel):
+    """What came out when a map was sealed: `Explanation.seal` must find the same again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    index: int = Field(default=0, ge=0)
+    """Of the map, among the recipe's targets."""
+    marks: tuple[SavedMark, ...] = Field(max_length=len(QUESTIONS))
+
+    @classmethod
+    def of(cls, index: int, seal: Seal) -> SavedSeal:
+        """Return the seal of the map of that index, ready for a recipe."""
+        return cls(
+            index=index,
+            marks=tuple(
+                SavedMark(
+                    question=mark.question,
+                    answer=mark.answer,
+                    value=_finite_or_none(mark.value),
+                    control=_finite_or_none(mark.control),
+                    inside=_finite_or_none(mark.inside),
+                )
+                for mark in seal.marks
+            ),
+        )
+
+
+def _finite_or_none(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 class Recipe(BaseModel):
@@ -77,5 +124,7 @@ class Recipe(BaseModel):
     head: int | None = None
     prove: ProofSettings | None = Field(default=None, exclude_if=lambda settings: settings is None)
     """How one of its maps was proved; None: it was not, and then files lack it, so that earlier versions read them."""
+    seals: tuple[SavedSeal, ...] = Field(default=(), exclude_if=lambda seals: not seals)
+    """Of the maps that were sealed; files lack it where none was, so that earlier versions read them."""
     device: Legible
     versions: dict[Legible, Legible]

@@ -9,7 +9,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.image import Image
-from sightglass.explain.recipe import Recipe
+from sightglass.explain.recipe import Recipe, SavedSeal
 from sightglass.models import catalog
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sightglass.common.work.progress import Progress
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.proof.seal import Seal
 
 
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
@@ -40,7 +41,7 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
     if catalog.is_file(recipe.model):
         raise ModelProblem(
             f"This recipe names a file, {recipe.model}, which only your own models may do: add it with "
-            "`python -m sightglass models add` if you trust it."
+            "`sightglass models add` if you trust it."
         )
     explainer = Explainer(recipe.model, device=recipe.device)
     image = Image.open(source)
@@ -64,3 +65,27 @@ def replay_proof(
         return None
     given = recipe.prove
     return explanation.prove(given.index, steps=given.steps, fillings=given.fillings, progress=progress, cancel=cancel)
+
+
+def replay_seals(
+    recipe: Recipe,
+    explanation: Explanation,
+    *,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> dict[int, Seal]:
+    """Seal the same maps again, on the explanation that `replay` made of a recipe; by the maps' indices.
+
+    A map that came out empty this time has none.
+    """
+    wanted = dict.fromkeys(saved.index for saved in recipe.seals)
+    return {
+        index: explanation.seal(index, progress=progress, cancel=cancel)
+        for index in wanted
+        if explanation._map(index).measured.state == "ok"
+    }
+
+
+def is_same_seal(saved: SavedSeal, again: Seal | None) -> bool:
+    """Return whether a seal that was made again is the saved one, bit for bit."""
+    return again is not None and SavedSeal.of(saved.index, again) == saved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.rise import budget
 from sightglass.explain.options import RECIPE_OPTIONS, Options
 from sightglass.explain.picture.image import Image
+from sightglass.explain.proof.seal import known
 from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import FILE_STYLE
@@ -27,10 +29,13 @@ from sightglass.models.geometry import Box
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from numpy.typing import NDArray
 
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.proof.seal import Seal
     from sightglass.models.spec import ModelSpec
 
 
@@ -89,6 +94,25 @@ class Result:
             **{name: getattr(self.options, name) for name in RECIPE_OPTIONS},
             device=str(resident.device),
             versions=versions(),
+        )
+
+    def known_seal(self, index: int | str = 0) -> Seal | None:
+        """Return a map's seal if it was made in this process: `Explanation.seal` makes it."""
+        return known(self.seal_key(index))
+
+    def seal_key(self, index: int | str = 0) -> Hashable:
+        """Return everything that a map's seal depends on."""
+        options = self.options
+        return (*self.map_key(index), options.per, options.confidence, options.iou, options.classes)
+
+    def map_key(self, index: int | str = 0) -> tuple[Hashable, ...]:
+        """Return everything that the values of one map depend on."""
+        heatmap, adapter, options = self._map(index).measured, self.evidence.resident.adapter, self.options
+        return (
+            *(adapter.weights_sha256, self.image.sha256, heatmap.method, heatmap.layers, self.evidence.paths),
+            *(heatmap.target, options.preprocessing, options.masks, options.head, options.vocabulary, options.examples),
+            # A map that was put into an explanation from elsewhere is another one.
+            *(adapter.spec.row, zlib.crc32(heatmap.coarse.tobytes())),
         )
 
     def _map(self, index: int | str) -> Heatmap:

@@ -4,29 +4,30 @@ from sightglass.models import catalog
 
 HEAD = """# Models
 
-Choose one by its id, in the sidebar or with `-m`. `python -m sightglass models list --here` lists those whose weights
-are on this machine, `models show ID` tells more about one. The first use of another downloads its weights, unless
-`SIGHTGLASS_OFFLINE` forbids it. Sizes are in MB of 1,000,000 bytes, in the order of the models, and are about right.
-Families without sizes are packaged, but for OSNet, whose files have to be put into a folder of `SIGHTGLASS_WEIGHTS`.
+Choose one by its id, in the sidebar or with `-m`. `sightglass models list --here` lists those whose weights
+are on this machine; `models show ID` tells more. Another model's weights are downloaded at its first use, unless
+`SIGHTGLASS_OFFLINE` forbids it. MB are those of the smallest and the largest download. Families without are packaged,
+except OSNet: put its files into a folder of `SIGHTGLASS_WEIGHTS`.
 
-Besides these there is any other model of timm by its name (`timm/<name>`), every `.pt` file of Ultralytics and every
-exported model in such a folder, any other file by its path, and [a table of your own](own-models.md).
+Any model of timm works by its name (`timm/<name>`), any file by its path, and so does
+[a table of your own](own-models.md). Files of Ultralytics and exported models in such a folder are listed too.
 
 Written by `python -m models > docs/models.md` from `models/catalog.toml`; do not edit by hand.
-
-| family | models, small to large | download, MB | licence | source |
-| --- | --- | --- | --- | --- |
 """
+ROWS = "| family | models, small to large | MB |\n| --- | --- | --- |\n"
 
 
 def table() -> str:
-    """Return Markdown with one line for each packaged family."""
-    lines = []
+    """Return Markdown with one line for each packaged family, by licence."""
+    licences: dict[str, list[str]] = {}
     for name, specs in catalog.families(packaged=True).items():
+        first, *others = specs[0].source.split(" and ")
+        family = f"[{name}]({first.removeprefix('docs/')})" + "".join(f", [also]({other})" for other in others)
         ids = ", ".join(f"`{spec.id}`" for spec in specs)
-        sizes = ", ".join(f"{spec.megabytes:g}" for spec in specs if spec.megabytes is not None)
-        lines.append(f"| {name} | {ids} | {sizes} | {specs[0].licence} | {specs[0].source} |")
-    return HEAD + "\n".join(lines) + "\n"
+        sizes = sorted({spec.megabytes for spec in specs if spec.megabytes is not None})
+        download = "–".join(f"{size:g}" for size in sizes[:: max(len(sizes) - 1, 1)])
+        licences.setdefault(specs[0].licence, []).append(f"| {family} | {ids} | {download} |\n")
+    return HEAD + "".join(f"\n## {licence}\n\n{ROWS}{''.join(rows)}" for licence, rows in licences.items())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from sightglass.models.drawing import Paper
-    from sightglass.models.geometry import Geometry, ModelInput
+    from sightglass.models.geometry import CellOffset, Geometry, ModelInput
     from sightglass.models.preprocess import Preprocessing
     from sightglass.models.spec import ModelSpec
 
-Part = Literal["class", "contrast", "box", "left", "top", "right", "bottom", "objectness", "mask", "all"]
-"""What of a class or a box is explained. `contrast`: its logit against the other classes', "why this class"."""
+Part = Literal["class", "contrast", "box", "left", "top", "right", "bottom", "objectness", "mask", "all", "lowers"]
+"""What of a class or a box is explained. `contrast`: its logit against the other classes', "why this class". Of a
+number `class` is what raises it, and `lowers` what lowers it."""
 
 
 Record = Callable[[str, "Tensor"], "Tensor"]
@@ -46,7 +47,7 @@ class Prediction:
     label: str
     index: int
     score: float
-    """0..1: softmax for a classifier, sigmoid for a detector."""
+    """0..1: softmax for a classifier, sigmoid for a detector; of a regression the number itself."""
     box: Box | None = None
     """xyxy in original pixels; None for a classifier."""
     anchor: int | None = None
@@ -122,6 +123,8 @@ class Adapter:
     """Whether `outputs.part(place)` gives a single picture's outputs of a batch, as `Logits` does."""
     preprocessing: Preprocessing | None = None
     """Input size, mean and std, where a picture is prepared by these alone."""
+    cell_offsets: tuple[CellOffset, ...] = ()
+    """Layers whose cells were measured to look beside where an even grid puts them; `prepare` gives them on."""
     padding: int = 0
     """Number of weights that are zeros added to a kernel, and no trained parameters."""
     extra_bytes: int = 0
@@ -174,7 +177,8 @@ class Adapter:
         `preprocessing` is one of `preprocessings`.
         """
         assert self.preprocessing is not None
-        return prepare(pixels, self.preprocessing, preprocessing)
+        given = prepare(pixels, self.preprocessing, preprocessing)
+        return replace(given, geometry=replace(given.geometry, cell_offsets=self.cell_offsets))
 
     def check_preprocessing(self, preprocessing: str) -> None:
         """Raise ModelProblem unless `preprocessing` is one of `preprocessings`."""
@@ -200,8 +204,14 @@ class Adapter:
         raise NotImplementedError
 
     def class_scores(self, outputs: Any) -> Tensor:
-        """Return (B, classes) in 0..1 as predictions show them: the softmax of the logits, unless a family differs."""
-        return self.class_logits(outputs).float().softmax(1)
+        """Return (B, classes) as predictions show them: the softmax of the logits, unless the task or a family differs.
+
+        Of several classes at once each has its own sigmoid; numbers of a regression stay as they are.
+        """
+        logits = self.class_logits(outputs).float()
+        if self.spec.measures:
+            return logits
+        return logits.sigmoid() if self.spec.task == "multilabel" else logits.softmax(1)
 
     def scalar(self, outputs: Any, target: Target) -> Tensor:
         """Return the number, shape (), that a target's gradient starts from (first picture of the batch)."""
@@ -222,7 +232,7 @@ class Adapter:
         """Choose target layers where the catalogue names none: the last map, or what the last attention reads.
 
         After that a token no longer stands for its own place alone, and where one token is the answer (CLS) no other
-        gets a gradient. docs/transformers.md has the figures.
+        gets a gradient. benchmarks/TRANSFORMERS.md has the figures.
         """
         read = [layer for layer in layers if layer.read_by]
         return ((read or layers)[-1].path,)

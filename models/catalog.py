@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 PACKAGED = Path(__file__).with_name("catalog.toml")
-OWN_FILES = "Own files"
-OWN_MODELS = "Own models"
 TEXT_ENCODER = "ViT-B-32.pt"
 """CLIP's text encoder, which YOLO-World needs for words: among the operator's files it is not a model of its own."""
 ONLY_ANSWER = ("exported", "http_service")
@@ -72,6 +70,10 @@ def spec(model_id: str) -> ModelSpec:
     models, wrong = _merge(_state())
     if model_id in models:
         return models[model_id]
+    # A name that differs by dashes, dots or capitals alone is that model.
+    alike = [known for known in models if _letters(known) == _letters(model_id)]
+    if len(alike) == 1:
+        return models[alike[0]]
     library, _, name = model_id.partition("/")
     if library == "timm" and name:
         return _timm(name)
@@ -82,6 +84,10 @@ def spec(model_id: str) -> ModelSpec:
         raise ModelProblem(f"There is no model {model_id!r}, and {wrong['']}")
     hint = did_you_mean(model_id, models, f"there are {len(models)}, for example {next(iter(models))}.", n=3)
     raise ModelProblem(f"There is no model {model_id!r}: {hint}")
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[-_. ]", "", name).lower()
 
 
 def everybodys(model: ModelSpec) -> bool:
@@ -129,7 +135,7 @@ def of_file(path: str | Path, progress: Progress | None = None) -> ModelSpec:
         return _own_file(file)
     draft = inspect_model(file)
     if missing := [unknown for unknown in draft.unknown if unknown.needed and not unknown.default]:
-        raise ModelProblem(f"{missing[0].question} Answer it with: python -m sightglass models add {path}")
+        raise ModelProblem(f"{missing[0].question} Answer it with: sightglass models add {path}")
     return _model(file.stem, {"loader": draft.loader, "arch": draft.arch, **draft.table}, file, None)
 
 
@@ -137,10 +143,15 @@ def families(*, packaged: bool = False) -> dict[str, list[ModelSpec]]:
     """Return the models of each family in the catalogue's order; `packaged` leaves out what an operator added."""
     grouped: dict[str, list[ModelSpec]] = {}
     if not packaged:
-        _log(tuple(dict.fromkeys(faults().values())))
+        log_faults()
     for model in (_load_packaged() if packaged else catalog()).values():
         grouped.setdefault(model.family, []).append(model)
     return grouped
+
+
+def log_faults() -> None:
+    """Log `faults`, once for each state of the files."""
+    _log(tuple(dict.fromkeys(faults().values())))
 
 
 @lru_cache(maxsize=4)
@@ -156,12 +167,15 @@ def available(model: ModelSpec) -> bool:
 
 
 def _tables() -> list[Path]:
-    """Return where additions to the catalogue stand: the operator's file, and in a folder beside it a person's own.
+    """Return where additions to the catalogue stand: the operator's file, in a folder beside it a person's own, and
+    what that person added in the dashboard.
 
-    Neither need exist.
+    None of them need exist.
     """
     path = (settings().models or Path("models.toml")).absolute()
-    return list(dict.fromkeys((path, users.folder(path.parent) / path.name)))
+    added = settings().own_models
+    store = [users.folder(added.absolute()) / "models.toml"] if added is not None else []
+    return list(dict.fromkeys((path, users.folder(path.parent) / path.name, *store)))
 
 
 def of_people() -> Path:
@@ -267,7 +281,7 @@ def _model(model_id: str, table: Toml, path: Path, before: ModelSpec | None) -> 
         row.setdefault("task", "detect")
     if "loader" in row:
         row["loader"] = current_name(row["loader"])
-    if row.get("loader") in ONLY_ANSWER and row.get("task", "classify") != "classify":
+    if row.get("loader") in ONLY_ANSWER and row.get("task", "classify") == "detect":
         row.setdefault("method", "drise")
     if ".py:" in row.get("arch", ""):
         row["arch"] = str(path.parent / Path(row["arch"]).expanduser())
@@ -302,7 +316,8 @@ def _fill(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def _blank(model_id: str) -> ModelSpec:
-    return ModelSpec(model_id, OWN_MODELS, "", "", model_id, "classify", "not stated")
+    # A family of its own: models of several people or trainings are no sizes of one.
+    return ModelSpec(model_id, model_id, "", "", model_id, "classify", "not stated")
 
 
 def _resolve_paths(given: WeightsTable, path: Path) -> WeightsTable:
@@ -361,7 +376,6 @@ def _own_file(file: Path) -> ModelSpec:
     classifies = file.stem.endswith("-cls") or file.suffix == ".pt2" if exported else _classifies(file)
     return replace(
         _blank(file.name if exported else file.stem),
-        family=OWN_FILES,
         loader="exported" if exported else "ultralytics",
         arch=file.name,
         task="classify" if classifies else "detect",
@@ -399,8 +413,7 @@ def choose_compared(ids: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     two or more than `MAX_COMPARED`.
     """
     specs = [spec(name) for name in dict.fromkeys(ids)]
-    # An operator's own models share a menu entry, but are not sizes of one family.
-    if len(specs) == 1 and specs[0].family not in (OWN_FILES, OWN_MODELS):
+    if len(specs) == 1:
         family = families().get(specs[0].family, [])
         specs = [one for one in family if available(one) or one.id == specs[0].id]
     if not 2 <= len(specs) <= MAX_COMPARED:

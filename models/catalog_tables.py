@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.models.load import current_name, loader_exists
-from sightglass.models.spec import ModelSpec, PreprocessingTable, Table, kinds, required
+from sightglass.models.spec import TASKS, ModelSpec, PreprocessingTable, Table, kinds, required
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-TASKS = ("classify", "detect", "embed")
 MAX_INPUT_SIDE = 4096
 """Maximum side of a model's input in pixels."""
 
@@ -25,6 +24,17 @@ SHARED = {key: _ROW[key] for key in _BOTH.split(" ")} | {"arch": (str, dict)}
 TOP = {"family": (list,), "model": (dict,)}
 FAMILY = {**SHARED, "name": (str,), "sizes": (dict,), "files": (dict,), "megabytes": (dict,)}
 MODEL = {**SHARED, **{key: _ROW[key] for key in ("family", "size", "arch", "endpoint", "megabytes")}}
+
+
+def check_preprocessing(given: Mapping[str, Any]) -> None:
+    """Raise ModelProblem naming the first key of a `preprocess` in Python that is unknown or of the wrong kind."""
+    # Where a file has one number or a list, Python may give (h, w), a tuple or an array as well.
+    plain = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in given.items()}
+    for key in ("mean", "std", "size"):
+        if isinstance(value := plain.get(key), (list, tuple)):
+            numbers = [float(one) if isinstance(one, int) else one for one in value]
+            plain[key] = int(numbers[0]) if key == "size" and len(numbers) == 2 else numbers
+    check(Path("preprocess"), "it", plain, _PREPROCESSING)
 
 
 def check(

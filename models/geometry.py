@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 """xyxy, in pixels of the original picture unless stated otherwise."""
+CellOffset = tuple[str, float, float]
+"""Path of a layer, and by how many of its cells down and across they look beside where an even grid puts them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,12 @@ class Geometry:
     """(h, w) of the model's input."""
     scale: tuple[float, float]
     offset: tuple[float, float]
+    cell_offsets: tuple[CellOffset, ...] = ()
+    """Of layers where it was measured (`python -m benchmarks alignment`); all others are drawn on an even grid."""
+
+    def cell_offset(self, path: str) -> tuple[float, float]:
+        """Return by how many cells, down and across, a layer's map is drawn beside an even grid; at most a half."""
+        return next(((down, across) for name, down, across in self.cell_offsets if name == path), (0.0, 0.0))
 
     @property
     def seen(self) -> tuple[int, int, int, int]:
@@ -116,6 +124,12 @@ class ModelInput:
 
     tensor: Tensor
     geometry: Geometry
+
+
+def picture_cells(geometry: Geometry, h: int, w: int) -> tuple[int, int, int, int]:
+    """Return the first and last row, first and last column of a layer's grid that hold any picture."""
+    (height, width), (left, top, right, bottom) = geometry.input, geometry.content
+    return top * h // height, -(-bottom * h // height), left * w // width, -(-right * w // width)
 
 
 def intersection_over_union(a: Box, b: Box) -> float:

@@ -7,6 +7,7 @@ import json
 import runpy
 from functools import cache
 from numbers import Integral
+from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,10 @@ NAMED = (
     "categories",
 )
 """Keys of class names in checkpoints and files of labels."""
+
+
+NAMES_SHOWN = 3
+"""Names of a model's classes in a sentence about one that it lacks."""
 
 
 @cache
@@ -72,23 +77,49 @@ def own(spec: ModelSpec) -> tuple[str, ...]:
     The file is text with a name on each line, or JSON: a list, `{"name": 0}`, `{"0": "name"}`, or an object that
     contains one of these (`class_to_idx`, `id2label`, ...). Raises ModelProblem, one sentence, for anything else.
     """
-    given = spec.weights.labels or ()
-    if not isinstance(given, str):
-        return tuple(str(name) for name in given)
+    return given(spec.weights.labels or (), spec.id)
+
+
+def given(names: Any, model: str) -> tuple[str, ...]:
+    """Return names of classes that a caller gave: a list, {index: name}, {name: index}, or the path of a file of them.
+
+    Raises ModelProblem, one sentence, with the model's name.
+    """
+    if isinstance(names, (str, PathLike)):
+        return _in_file(Path(names), model)
+    if hasattr(names, "keys"):
+        return _ordered(dict(names), model, f"The labels of {model}")
     try:
-        text = Path(given).read_text(encoding="utf-8-sig")
+        return tuple(str(name) for name in names)
+    except TypeError:
+        raise ModelProblem(f"The labels of {model} are {names!r}: give a list of names, or a file of them.") from None
+
+
+def _in_file(path: Path, model: str) -> tuple[str, ...]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
-        raise ModelProblem(f"The labels of {spec.id} cannot be read from {given}: is it a text file?") from problem
-    if Path(given).suffix.lower() != ".json":
+        raise ModelProblem(f"The labels of {model} cannot be read from {path}: is it a text file?") from problem
+    if path.suffix.lower() != ".json":
         return tuple(line.strip() for line in text.splitlines() if line.strip())
     try:
-        found = order(json.loads(text))
+        found = json.loads(text)
     except (ValueError, RecursionError) as problem:
         reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
-        raise ModelProblem(f"The labels of {spec.id} cannot be read from {given}: {reason}.") from problem
-    if not found:
-        raise ModelProblem(f'{given} names no classes: it should be a list, {{"name": 0}} or {{"0": "name"}}.')
-    return found
+        raise ModelProblem(f"The labels of {model} cannot be read from {path}: {reason}.") from problem
+    return _ordered(found, model, str(path))
+
+
+def _ordered(found: Any, model: str, where: str) -> tuple[str, ...]:
+    """Return names by index; raise ModelProblem where they are none, or leave an index out."""
+    try:
+        names = order(found)
+    except (ValueError, RecursionError) as problem:
+        reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
+        raise ModelProblem(f"The labels of {model} cannot be read: {reason}.") from problem
+    if not names:
+        raise ModelProblem(f'{where} names no classes: it should be a list, {{"name": 0}} or {{"0": "name"}}.')
+    return names
 
 
 def order(given: Any) -> tuple[str, ...]:
@@ -132,19 +163,22 @@ def for_classes(
     They are the operator's, else `found` in the file, else `otherwise` where that has as many. `binary`: the model
     answers with one number. Raises ModelProblem where the names are more or fewer than the classes.
     """
-    given = own(spec) or tuple(found)
-    if given:
-        given = binary_names(given) if binary else given
-        if len(given) != count:
+    names = own(spec) or tuple(found)
+    what = "numbers" if spec.measures else "classes"
+    if names:
+        names = binary_names(names) if binary else names
+        if len(names) != count:
             where = spec.where_stated("labels")
             raise ModelProblem(
-                f"{spec.id} has {count} classes and {where} names {len(given)}: give as many names as classes."
+                f"{spec.id} has {count} {what} and {where} names {len(names)}: give as many names as {what}."
             )
-        return given, ()
-    if len(otherwise) == count:
+        return names, ()
+    if len(otherwise) == count and not spec.measures:
         return tuple(otherwise), ()
     say = f"say {spec.where_stated('labels')}{'' if spec.in_memory else ' in its table'}"
-    note = f"Its {count} classes have no names here: {say}."
+    note = f"Its {count} {what} have no names here: {say}." if count > 1 else f"Its number has no name here: {say}."
+    if spec.measures:
+        return tuple(f"output {index}" for index in range(count)) if count > 1 else ("the number",), (note,)
     return binary_names(()) if binary else tuple(f"class {index}" for index in range(count)), (note,)
 
 
@@ -176,8 +210,8 @@ def _index(value: Any) -> int | None:
     """Return a class's index from a key or value of JSON, or None."""
     if isinstance(value, bool):
         return None
-    if isinstance(value, int):
-        return value if value >= 0 else None
+    if isinstance(value, Integral):
+        return int(value) if int(value) >= 0 else None
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else None
 
 
@@ -199,5 +233,6 @@ def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> i
     near = [label for label in lowered if wanted in label.split()]
     near += nearest(wanted, lowered)
     near += [label for label in lowered if wanted in label]
-    hint = f"did you mean {labels[lowered.index(near[0])]}?" if near else "look it up in the list of labels."
+    others = f"it knows {', '.join(labels[:NAMES_SHOWN])}{' and others' * (len(labels) > NAMES_SHOWN)}."
+    hint = f"did you mean {labels[lowered.index(near[0])]}?" if near else others
     raise ModelProblem(f"This model has no class called {target}: {hint}")

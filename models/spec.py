@@ -7,6 +7,9 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from types import NoneType, UnionType
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
+Task = Literal["classify", "multilabel", "detect", "embed", "regress"]
+TASKS: tuple[Task, ...] = get_args(Task)
+
 
 class Table:
     """A table of models.toml as a dataclass: a field for each key, None where the key is left out."""
@@ -126,6 +129,10 @@ class WeightsTable(Table):
     """Sentences around a name, for models that read words."""
     key: str | None = None
     """Which of several sets of tensors in the file."""
+    output: str | int | None = None
+    """Which of several outputs is explained, by its name or its place from 0."""
+    unit: str | None = None
+    """Of the numbers of a regression: `years`, `°`."""
     args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the operator's own class: anything that TOML can say."""
     layout: str | None = None
@@ -187,7 +194,8 @@ class ModelSpec:
     arch: str
     """What that module calls it (`resnet18`, `tf_efficientnet_lite0`, `yolo11n.pt`)."""
     task: str
-    """`classify`, `detect`, or `embed`: it names nothing, its vectors of two pictures are compared."""
+    """One of `TASKS`: `classify` (one class of many), `multilabel` (each class by itself), `detect` (boxes), `regress`
+    (numbers, which are no probabilities), or `embed`: it names nothing, its vectors of two pictures are compared."""
     licence: str
     weights: WeightsTable = WeightsTable()
     target_layers: tuple[str, ...] = ()
@@ -228,6 +236,11 @@ class ModelSpec:
     def in_memory(self) -> bool:
         """Whether it is an object of the caller's, with no file and no id that another process would know."""
         return self.loader == "custom.in_memory"
+
+    @property
+    def measures(self) -> bool:
+        """Whether its answers are numbers such as an age, and no probabilities."""
+        return self.task == "regress"
 
     @property
     def untrained(self) -> bool:

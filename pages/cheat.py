@@ -53,7 +53,7 @@ YOURS = (
     ("watch", "Watch", "monitoring", "Watch it in use: pictures with most of the evidence along the edges are logged."),
 )
 """Page, title, icon, and what to look for there."""
-ADD = "python -m sightglass models add leaf.pth --image leaf.jpg"
+ADD = "sightglass models add leaf.pth --image leaf.jpg"
 NAMES = {"stamp": "First story", "weave": "Second story"}
 """What the clue is, the second step tells."""
 

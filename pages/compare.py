@@ -10,7 +10,7 @@ import streamlit as st
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem
 from sightglass.common.memory import small
-from sightglass.components import saving
+from sightglass.components import saving, seal
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.choices.model_names import add_title, names
 from sightglass.components.proof import panel as proof
@@ -25,10 +25,9 @@ from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.comparison.same_target import largest, same_target
 from sightglass.explain.findings.diagnosis import answer
 from sightglass.explain.methods import METHODS, list_methods
-from sightglass.explain.phrases import count, listing, percent, plural
+from sightglass.explain.phrases import count, describe_score, listing, percent, plural
 from sightglass.explain.rendering.render import share_difference
 from sightglass.export.caption import title as caption_of
-from sightglass.export.caption import with_score
 from sightglass.models import catalog
 from sightglass.models.spec import ModelSpec
 
@@ -36,8 +35,6 @@ MAX_MODELS = 4
 FIRST, SMALL_FIRST = 3, 2
 """Models that the page begins with, and in a small place: all of them are in memory at once."""
 OWN_ANSWERS = "own"
-OWN = (catalog.OWN_FILES, catalog.OWN_MODELS)
-"""Entries of the menu whose models are not sizes of one model."""
 
 
 @page.guard
@@ -56,14 +53,17 @@ def compare() -> None:
         title.markdown(f"## {escape(sidebar.add_warning(choices, add_title(comparison.verdict)))}")
         comparison = _of_one_target(comparison)
         _panels(comparison, pair)
+        named = zip(names(models), comparison.explanations, strict=True)
+        maps = [(add_title(name), one, 0) for name, one in named if one.heatmaps]
+        seal.draw(maps)
         # Between the sentence above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
-            proof.button()
+            if maps:
+                proof.button()
             saved = [(one, 0) for one in comparison.explanations]
             slide = slides.of_models(comparison, [add_title(name) for name in names(models)])
             saving.save_and_export("compare", partial(exports.of_models, comparison), saved=saved, slide=slide)
-        named = zip(names(models), comparison.explanations, strict=True)
-        proof.panel([(add_title(name), one, 0) for name, one in named if one.heatmaps])
+        proof.panel(maps)
         _table(comparison)
 
 
@@ -72,13 +72,12 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
     every, widgets, here = catalog.catalog(), st.session_state, model_picker.menu()[1]
     if not users.may_save():
         every = {key: spec for key, spec in every.items() if key in here or key == chosen.id}
-    group = chosen.id if chosen.family in OWN else chosen.family
-    if url_state.memory("models-of") not in (None, group):
+    if url_state.memory("models-of") not in (None, chosen.family):
         widgets["models"] = _sizes(chosen)
-    url_state.keep("models-of", group)
+    url_state.keep("models-of", chosen.family)
     url_state.recall("models", every, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MAX_MODELS])
     with st.popover(plural(len(widgets["models"]), "model"), icon=":material/tune:", help="Which models are compared."):
-        if chosen.family not in OWN:
+        if chosen.size:
             st.button(
                 f"All sizes of {chosen.family}",
                 icon=":material/straighten:",
@@ -89,6 +88,7 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
             "Models, two to four",
             list(every),
             format_func=lambda key: f"{key}{model_picker.mark(every[key], here)}",
+            select_all=False,
             key="models",
             max_selections=MAX_MODELS,
             help="Any models of the catalogue; those to download are fetched first."
@@ -104,7 +104,7 @@ def _sizes(chosen: ModelSpec, most: int | None = None) -> list[str]:
     others of its task too."""
     here = model_picker.menu()[1]
     family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in here]
-    if len(family) > 1 and chosen.family not in OWN:
+    if len(family) > 1:
         return family[: most or (SMALL_FIRST if small.choose() else FIRST)]
     return list(dict.fromkeys([chosen.id, *(spec.id for spec in model_picker.present(chosen.task))]))[:2]
 
@@ -171,12 +171,20 @@ def _of_one_target(comparison: Comparison) -> Comparison:
     first = largest(comparison.explanations)
     if first is None:
         return comparison
-    best = [one for i in range(len(comparison.names)) if (one := comparison.best(i)) and one.box is None]
-    answers = list({one.label: one for one in (*first.predictions, *best)}.values())
-    if first.predictions[0].box is not None:
-        answers = list(first.predictions)
-    named = {str(i): answer for i, answer in enumerate(answers)}
-    labels = {key: with_score(answer) for key, answer in named.items()} | {OWN_ANSWERS: "Each model's own answer"}
+    names = [add_title(name) for name in comparison.names]
+    offered = [(names[comparison.explanations.index(first)], one) for one in first.predictions]
+    if first.predictions[0].box is None:
+        for i, name in enumerate(names):
+            best = comparison.best(i)
+            if best and best.box is None and best.label not in {one.label for _, one in offered}:
+                offered.append((name, best))
+    # Models differ in how sure they are: each percent names its model.
+    models = {name: one.model for name, one in zip(names, comparison.explanations, strict=True)}
+    labels = {
+        str(i): f"{one.label} ({name} {describe_score(one.score, models[name])})"
+        for i, (name, one) in enumerate(offered)
+    }
+    labels[OWN_ANSWERS] = "Each model's own answer"
     chosen = url_state.widget(
         st.selectbox,
         "Explain in every model",
@@ -191,7 +199,7 @@ def _of_one_target(comparison: Comparison) -> Comparison:
     if chosen == OWN_ANSWERS:
         return comparison
     with queue_line.turn():
-        return replace(comparison, explanations=same_target(comparison.explanations, named[chosen]))
+        return replace(comparison, explanations=same_target(comparison.explanations, offered[int(chosen)][1]))
 
 
 def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
@@ -217,24 +225,33 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
         st.caption(escape(words))
 
 
+def _score_of(label: str, score: float | None, model: ModelSpec) -> dict[str, float | str | None]:
+    """Return the column of one class's probability, or of one number, in a model."""
+    if model.measures:
+        return {label: None if score is None else describe_score(score, model)}
+    return {f"Score of {label}": None if score is None else score * 100}
+
+
 def _table(comparison: Comparison) -> None:
-    rows, same = [], f"Same place as {comparison.names[0]}"
+    rows, same, label = [], f"Overlap with {comparison.names[0]}", comparison.label
     for i, explanation in enumerate(comparison.explanations):
-        best, timing, resident = comparison.best(i), comparison.timings[i], explanation.evidence.resident
+        timing, resident, score = comparison.timings[i], explanation.evidence.resident, comparison.score(i)
         height, width = explanation.evidence.geometry.input
-        embeds, agreement = explanation.model.task == "embed", comparison.agreement(0, i)
+        agreement = comparison.agreement(0, i)
         rows.append(
             {
                 "Model": add_title(comparison.names[i]),
                 "Network": explanation.model.name,
-                "Prediction": best.label if best else "–" if embeds else "nothing",
-                "Score": best.score * 100 if best else None if embeds else 0.0,
+                "Own answer": answer(explanation),
+                **(_score_of(label, score, explanation.model) if label else {}),
                 "One pass": round(timing.median, 1),
-                "Spread": f"{timing.fastest:.0f} to {timing.slowest:.0f}",
+                "Time range": f"{timing.fastest:.0f} to {timing.slowest:.0f} ms",
                 "Parameters": count(resident.parameters),
                 "Input": f"{width} × {height} px",
-                "Half on": percent(explanation.statistics[0].half_heat_area) if explanation.heatmaps else "–",
-                same: agreement and agreement.iou_top20,
+                "Half the evidence on": percent(explanation.statistics[0].half_heat_area)
+                if explanation.heatmaps
+                else "–",
+                same: agreement and agreement.iou_top20 * 100,
                 "Rank correlation": agreement and agreement.rank_correlation,
             }
         )
@@ -244,13 +261,14 @@ def _table(comparison: Comparison) -> None:
     one_pass = "Median of five passes after a warm-up, measured on this machine once per session."
     tables.table(
         table,
-        right=("Spread", "Parameters", "Input", "Half on"),
+        right=("Time range", "Parameters", "Input", "Half the evidence on"),
         help={
-            "Spread": "Fastest to slowest of the five, in ms.",
-            "Half on": "The smallest part of the picture that holds half of the evidence.",
+            "Own answer": "What each model says first, whatever the maps are of.",
+            "Time range": "Fastest to slowest of the five.",
+            "Half the evidence on": "The smallest part of the picture that holds half of the evidence.",
         },
         columns={
-            "Score": tables.score(),
+            f"Score of {label}": tables.score(),
             "One pass": tables.number("%.1f ms", one_pass),
             same: tables.overlap(),
             "Rank correlation": tables.number(

@@ -10,7 +10,7 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import Cancelled
-from sightglass.components import glossary, saving
+from sightglass.components import glossary, saving, seal
 from sightglass.components.choices import detection_options, model_picker, sidebar
 from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
@@ -31,6 +31,7 @@ from sightglass.components.views import (
 )
 from sightglass.explain.comparison.detections import box_sentence, describe_boxes, find_filtered, kinds, weaker
 from sightglass.explain.evidence import missing
+from sightglass.explain.findings.randomisation import describe_independent
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import download, listing
 from sightglass.models import catalog
@@ -123,11 +124,15 @@ def _show(query: Query, layout: PageLayout) -> None:
         if index >= len(explanation.heatmaps) and not per_picture:
             st.rerun()
     detections.keep(listed, index)
-    layout.title.markdown(f"## {escape(sidebar.add_warning(query.choices, _heading(base, query.request, index)))}")
     at = 0 if per_picture else index
+    known = describe_independent(explanation, at) if at < len(explanation.heatmaps) else ""
+    heading = " ".join((*_heading(base, query.request, index), *([known] if known else ())))
+    layout.title.markdown(f"## {escape(sidebar.add_warning(query.choices, heading))}")
     # The lenses Layers and Sizes have other maps on the page.
     offered = query.lens in ("one", "all") and at < len(explanation.heatmaps)
     with layout.left:
+        if offered:
+            seal.draw(proof.of_map(explanation, at))
         if heading := _through_lens(query, explanation, listed, index, missing):
             layout.title.markdown(f"## {escape(sidebar.add_warning(query.choices, heading))}")
         _below(explanation, at, offered)
@@ -139,15 +144,15 @@ def _show(query: Query, layout: PageLayout) -> None:
         proof.panel(proof.of_map(explanation, at))
 
 
-def _heading(base: Explanation, request: BoxOptions, index: int) -> str:
-    """Return what was found, the class filter, and what to do next."""
+def _heading(base: Explanation, request: BoxOptions, index: int) -> list[str]:
+    """Return what was found, the class filter, and what to do next, a sentence each."""
     only = request.options["classes"]
     parts = [describe_boxes(base)]
     if only and base.predictions:
         parts.append(f"Showing only {listing(list(only))}.")
     elif base.predictions and not index:
-        parts.append("Choose a box to see its evidence.")
-    return " ".join(parts)
+        parts.append("Choose a box to see its map.")
+    return parts
 
 
 def _explain(
@@ -276,13 +281,12 @@ def _one(
 
 
 def _none(explanation: Explanation, *, asks: bool) -> None:
-    """Say why the list is empty; `asks`: a place chosen in the picture asks for a missing box."""
+    """Say why the list is empty; `asks`: a place in the picture can be asked about."""
     why = "No box has a high enough score."
     if hidden := find_filtered(explanation):
         why = f"The class filter, under More, hides {kinds(hidden)}."
-    place = "a place in the picture"
-    ask = f"Choose {place}" if asks else f"Choose One box, and under More one map for one box, then {place}"
-    st.caption(f"{escape(why)} {ask} to find out what is missing there.")
+    first = "" if asks else "Choose One box, and under More one map for one box. "
+    st.caption(f"{escape(why)} {first}The question mark over the picture asks what is missing at a place.")
 
 
 def _hidden(explanation: Explanation) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.components import canvas, glossary, saving
+from sightglass.components import canvas, glossary, hiding, saving, seal
 from sightglass.components.choices import class_picker, sidebar
 from sightglass.components.headline import HOT
 from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
-from sightglass.components.session import page, reopen
+from sightglass.components.session import page, reopen, url_state
 from sightglass.components.session.jobs import explain_job
+from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Pane
 from sightglass.components.views import attention_heads, charts, exports, panels, visual_prompts
 from sightglass.explain.findings.diagnosis import headline
@@ -70,30 +72,35 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
         with main:
             visual_prompts.ask(choices, explainer)
         return
-    wanted = class_picker.get_class(choices.image)
+    wanted = class_picker.get_class(choices, explainer)
     slow = explain_job.is_slow(choices.method)
     with main:
+        left, right = st.columns([3, 1], gap="medium")
         try:
-            explanation = (
-                class_picker.one(choices, explainer, wanted) if slow else explain_job.explain(choices, explainer)
-            )
+            # What a slow method has done so far is beside the map, which stays in its place.
+            with right if slow else nullcontext():
+                explanation = (
+                    class_picker.one(choices, explainer, wanted) if slow else explain_job.explain(choices, explainer)
+                )
         except Cancelled:
             explanation, slow = explain_job.before(choices), False
-            _draw_stopped(choices, explanation)
+            with right:
+                _draw_stopped(choices, explainer, explanation)
             if explanation is None:
                 title.markdown(f"## {METHODS[choices.method].name} was stopped.")
-                panels.show(choices.image, [panels.plain(choices.image)], key="viewer")
+                with left:
+                    panels.show(choices.image, [panels.plain(choices.image)], key="viewer")
                 return
         if explanation is None:
             title.markdown(f"## {METHODS[choices.method].name} is running.")
-            _meanwhile(choices, wanted)
+            with left:
+                _meanwhile(choices, wanted)
             return
         explanation, index = (explanation, 0) if slow else explain_job.class_of(explanation, wanted)
-        left, right = st.columns([3, 1], gap="medium")
         with right:
             index = _answers(explanation, index)
         with title:
-            panels.say(sidebar.add_warning(choices, headline(explanation, HOT, index)), key="headline")
+            _say(choices, explanation, index)
         # The picture before the numbers: they take longer to compute and are read second.
         with left:
             view = _picture(explanation, index)
@@ -101,12 +108,20 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
         proof.panel(proof.of_map(explanation, index))
 
 
-def _draw_stopped(choices: Choices, before: Explanation | None) -> None:
-    """Say which map is shown after a method was stopped, and offer to start it again."""
+def _draw_stopped(choices: Choices, explainer: Explainer, before: Explanation | None) -> None:
+    """Say which map is shown after a method was stopped, and offer to stay with that or to start it again."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if before is not None and before.heatmaps:
-            other = METHODS[before.heatmaps[0].method].name
-            st.caption(f"{METHODS[choices.method].name} was stopped: this map is by {other}.", width="content")
+            other = METHODS[before.heatmaps[0].method]
+            shown = METHODS[choices.method].name
+            st.caption(escape(f"{shown} was stopped: this map is by {other.name}."), width="content")
+            st.button(
+                f"Back to {escape(other.name)}",
+                icon=":material/undo:",
+                key="back-to-method",
+                on_click=url_state.put,
+                args=(sidebar.method_key(explainer), other.id),
+            )
         explain_job.restart_button()
 
 
@@ -118,7 +133,9 @@ def _meanwhile(choices: Choices, wanted: str | None) -> None:
         return
     before, index = explain_job.class_of(before, wanted)
     line = f"Until then: the map by {METHODS[before.heatmaps[index].method].name}."
-    panels.show(before.image, [Pane(maps=(panels.heat(before, index),))], key="viewer", line=line, dimmed=True)
+    # As it was, with the picture beside it and all its tools.
+    shown = [Pane(maps=(panels.heat(before, index),))]
+    panels.show(before.image, shown, key="viewer", line=line, dimmed=True, beside=True)
 
 
 def _map_first(
@@ -136,7 +153,7 @@ def _map_first(
             with explain_job.spinner(explainer):
                 explanation = explain_job.explain(choices, explainer, quiet=True)
                 assert explanation is not None
-                explanation, index = explain_job.class_of(explanation, class_picker.get_class(choices.image))
+                explanation, index = explain_job.class_of(explanation, class_picker.get_class(choices, explainer))
                 view = _picture(explanation, index, place)
         time.sleep(AHEAD)
     finally:
@@ -146,10 +163,16 @@ def _map_first(
     with right:
         index = _answers(explanation, index)
     with title:
-        panels.say(sidebar.add_warning(choices, headline(explanation, HOT, index)), key="headline")
+        _say(choices, explanation, index)
     _rest(explanation, index, view, left, right)
     with main:
         proof.panel(proof.of_map(explanation, index))
+
+
+def _say(choices: Choices, explanation: Explanation, index: int) -> None:
+    """Draw the sentence over the map, and the map's seal."""
+    panels.say(sidebar.add_warning(choices, headline(explanation, HOT, index)), key="headline")
+    seal.draw(proof.of_map(explanation, index))
 
 
 def _answers(explanation: Explanation, index: int) -> int:
@@ -168,7 +191,10 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
     marks = panels.boxes(explanation, index)
     # Export has the files of the view, once there is a map that is finished.
     files = not (maps and explanation.finished)
-    return panels.show(image, shown, key="viewer", marks=marks, beside=True, area=True, files=files, place=place)
+    hides = hiding.is_offered(explanation)
+    return panels.show(
+        image, shown, key="viewer", marks=marks, beside=True, area=True, hides=hides, files=files, place=place
+    )
 
 
 def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator, right: DeltaGenerator) -> None:
@@ -182,7 +208,9 @@ def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator
 
 
 def _below(explanation: Explanation, index: int, view: View) -> None:
-    panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key="viewer-words")
+    panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key="viewer-words", beside=True)
+    if hiding.is_offered(explanation):
+        hiding.answer(view, explanation)
     if view.region is not None and explanation.heatmaps:
         charts.mark(explanation, view.region, index)
     charts.findings(explanation, index)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,12 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.components import live as canvas
+from sightglass.components import seal
 from sightglass.components.choices import sidebar
+from sightglass.components.proof import panel
+from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state, url_state
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import snapshots
 from sightglass.explain.methods import METHODS
@@ -57,6 +61,8 @@ def live() -> None:
     watched.model, watched.preprocessing = choices.model, options.get("preprocessing", "trained")
     saves = _own_machine() and users.may_save()
     canvas.live(choices.model, method, options, place="Detect" if detects else "Explore", saves=saves)
+    if (frozen := state.of(canvas.LiveVisit).frozen) is not None:
+        _seal(frozen, replace(choices, image=frozen.image, method=method), explainer, options)
 
 
 def _headline(choices: Choices) -> str:
@@ -88,6 +94,17 @@ def _fast(options: dict[str, Any]) -> bool:
             key="live-fast",
             help="About four times as many frames a second; small and far objects are missed.",
         )
+
+
+def _seal(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: dict[str, Any]) -> None:
+    """Draw the seal of a frozen frame's map, and the way to a deck."""
+    explanation = explain_job.explain(choices, explainer, quiet=True, **options)
+    if explanation is not None:
+        explanation, index = explain_job.class_of(explanation, frozen.label)
+        seal.draw(panel.of_map(explanation, index))
+        if explanation.heatmaps:
+            slides.button("live", slides.of_map(explanation, index), [(explanation, index)])
+            slides.draw_added_link("live")
 
 
 def _own_machine() -> bool:

@@ -9,12 +9,12 @@ import numpy as np
 import streamlit as st
 
 from sightglass.common.errors import ImageProblem, ModelProblem
-from sightglass.components import saving
+from sightglass.components import saving, seal
 from sightglass.components.answer_list import Row, rows
 from sightglass.components.choices import gallery_picker, model_picker, sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, state, url_state
-from sightglass.components.session.jobs import explain_job, presence, queue_line
+from sightglass.components.session.jobs import explain_job, presence, queue_line, seal_job
 from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import exports, similar
@@ -70,6 +70,7 @@ def similarity() -> None:
         found = _compare(choices, explainer, ranking, chosen, of)
         with left:
             similar.maps(found, key="pairs")
+            _seal(explainer, found)
             actions = st.container(horizontal=True, vertical_alignment="center")
         # Needs passes of its own the first time: the maps come first.
         context = _context(choices, explainer, found)
@@ -181,6 +182,15 @@ def _compare(choices: Choices, explainer: Explainer, ranking: Ranking, place: in
             found = similarity(explainer, ranking.query, hit.item.open(), of=of, **settings)  # type: ignore[arg-type]
         _cache().put(key, found)
     return found
+
+
+def _seal(explainer: Explainer, found: Similarity) -> None:
+    """Draw the seal of the query's map: the page has no panel with the whole tests."""
+    if found.state == "ok":
+        from sightglass.explain.similarity.seal import seal_pair
+
+        name = found.query.image.name
+        seal.draw_marks([seal_job.Sealable(name, name, found.seal_key, partial(seal_pair, explainer, found))])
 
 
 def _context(choices: Choices, explainer: Explainer, found: Similarity) -> Context:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from sightglass.components import saving
+from sightglass.components import saving, seal
 from sightglass.components.choices import sidebar
 from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
@@ -17,9 +17,10 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import charts, exports, panels, tables
+from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.findings.diagnosis import agreement_sentence
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import percent
+from sightglass.explain.phrases import describe_score, percent
 from sightglass.explain.rendering.render import share_difference
 
 if TYPE_CHECKING:
@@ -62,36 +63,39 @@ def topk() -> None:
             panels.show(choices.image, [panels.plain(choices.image)], key="viewer-topk")
             charts.findings(explanation, 0)
             return
-        _panels(explanation)
+        pair = _panels(explanation)
+        maps = [(heatmap.target.label, explanation, i) for i, heatmap in enumerate(explanation.heatmaps)]
+        seal.draw(maps)
         # The maps before their agreement, which takes longer to compute.
-        title.markdown(f"## {escape(sidebar.add_warning(choices, agreement_sentence(explanation)))}")
+        title.markdown(f"## {escape(sidebar.add_warning(choices, agreement_sentence(explanation, pair)))}")
         # Between the menus above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
             proof.button()
-            files, slide = partial(exports.of_classes, explanation), slides.of_map(explanation, 0)
+            files, slide = partial(exports.of_classes, explanation), slides.of_classes(explanation, pair)
             saving.save_and_export("topk", files, saved=[(explanation, 0)], slide=slide)
-        proof.panel([(heatmap.target.label, explanation, i) for i, heatmap in enumerate(explanation.heatmaps)])
+        proof.panel(maps)
         _table(explanation)
 
 
-def _panels(explanation: Explanation) -> None:
+def _panels(explanation: Explanation) -> tuple[int, int] | None:
+    """Draw the maps, and return the indices of the two that are compared, if any."""
     shown = [Pane(maps=(panels.heat(explanation, i),)) for i in range(len(explanation.heatmaps))]
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
     above = st.container()
     pair = _pair(labels)
     if pair is not None:
-        first, second = (labels.index(label) for label in pair)
-        shown.append(Pane(maps=(_difference(explanation, first, second),)))
+        shown.append(Pane(maps=(_difference(explanation, *pair),)))
     with above:
         marks = panels.boxes(explanation)
         view = panels.show(explanation.image, shown, key="viewer-topk", marks=marks, height=360, area=True, files=False)
         panels.describe(view, [(explanation, i) for i in range(len(labels))], key="viewer-topk-words")
         if view.region is not None:
             charts.mark(explanation, view.region, 0)
+    return pair
 
 
-def _pair(labels: list[str]) -> tuple[str, str] | None:
-    """Choose two classes to compare, or none."""
+def _pair(labels: list[str]) -> tuple[int, int] | None:
+    """Choose two classes to compare, by their places, or none."""
     if len(labels) < 2:
         return None
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -105,7 +109,7 @@ def _pair(labels: list[str]) -> tuple[str, str] | None:
             "Second class", labels, index=None, key=f"not-for-{labels}", label_visibility="collapsed", width=180,
             placeholder="class", help="Red in the difference: places with more of this class's evidence.",
         )  # fmt: skip
-    return (first, second) if first and second and first != second else None
+    return (labels.index(first), labels.index(second)) if first and second and first != second else None
 
 
 def _difference(explanation: Explanation, first: int, second: int) -> Map:
@@ -115,17 +119,24 @@ def _difference(explanation: Explanation, first: int, second: int) -> Map:
     return panels.difference(values, a.seen, (f"**{sides[0]}**", f"**{sides[1]}**"), extent=extent, sides=sides)
 
 
+def _score(explanation: Explanation, score: float | None) -> dict[str, float | str | None]:
+    """Return the column of a class's probability, or of a number."""
+    if explanation.model.measures:
+        return {"Number": None if score is None else describe_score(score, explanation.model)}
+    return {"Score": None if score is None else score * 100}
+
+
 def _table(explanation: Explanation) -> None:
     rows, per_class = [], METHODS[explanation.heatmaps[0].method].per_class
     for i, heatmap in enumerate(explanation.heatmaps):
-        statistics, score = explanation.statistics[i], panels.best_score(explanation, i)
+        statistics, score = explanation.statistics[i], score_of_map(explanation, i)
         rows.append(
             {
                 "Class": heatmap.target.label,
-                "Score": None if score is None else score * 100,
+                **_score(explanation, score),
                 "Half of the evidence on": percent(statistics.half_heat_area),
                 # One map for all classes says nothing about their agreement.
-                "Same place as the first": explanation.overlap(0, i) if per_class else None,
+                "Overlap with the first": explanation.overlap(0, i) * 100 if per_class else None,
                 "Strongest value, raw": f"{heatmap.raw_range[1]:#.3g}",
                 "Map": None if heatmap.state == "ok" else heatmap.state,
             }
@@ -135,7 +146,7 @@ def _table(explanation: Explanation) -> None:
         pd.DataFrame(rows).dropna(axis="columns", how="all"),
         right=("Half of the evidence on", raw),
         help={raw: "Before any scaling: the only value that can be compared between maps."},
-        columns={"Score": tables.score(), "Same place as the first": tables.overlap()},
+        columns={"Score": tables.score(), "Overlap with the first": tables.overlap()},
     )
 
 

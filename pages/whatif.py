@@ -20,9 +20,9 @@ from sightglass.components.viewer import Pane
 from sightglass.components.views import charts, exports, panels
 from sightglass.explain.comparison.same_target import same_target
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import percent
+from sightglass.explain.phrases import describe_score
 from sightglass.explain.picture import image as picture_image
-from sightglass.explain.whatif import changes, edits
+from sightglass.explain.whatif import changes, edits, strongest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sightglass.components.views.charts import Files
     from sightglass.explain import Explainer, Explanation, Image
     from sightglass.explain.whatif.changes import Change
+    from sightglass.explain.whatif.edits import Edited, EditMark
 
 
 @page.guard
@@ -56,21 +57,21 @@ def _studio(choices: Choices, explainer: Explainer) -> None:
     title = st.container()
     left, middle, right = st.columns([3, 2, 3], gap="medium")
     below = st.container()
-    hottest: list[painter.Corners] = []
+    tenth: EditMark | None = None
     current = painter.painting(choices.image)
     try:
         with right:
             original = _original(choices, explainer)
-        hottest = _hottest(original)
-        painter.example(choices.image, hottest)
-        _answer(choices, explainer, original, (title, middle, right, below), current)
+        tenth = strongest.strongest_tenth(original)
+        painter.example(choices.image, tenth)
+        _answer(choices, explainer, original, tenth, (title, middle, right, below), current)
     except Exception as failure:
         with title:
             page.show_failure(failure, "an edit failed")
     finally:
         # Also after an error: the next stroke may mend it.
         with left:
-            painter.painter(choices.image, hottest)
+            painter.painter(choices.image, tenth)
 
 
 def _original(choices: Choices, explainer: Explainer) -> Explanation:
@@ -82,40 +83,40 @@ def _original(choices: Choices, explainer: Explainer) -> Explanation:
     return found
 
 
-def _hottest(original: Explanation) -> list[painter.Corners]:
-    """Return the areas above half of the maximum of the first answer's map."""
-    width, height = original.image.width, original.image.height
-    regions = original.statistics[0].regions if original.heatmaps else ()
-    return [
-        (left / width, top / height, right / width, bottom / height)
-        for left, top, right, bottom in (region.box for region in regions)
-    ]
-
-
 def _answer(
     choices: Choices,
     explainer: Explainer,
     original: Explanation,
+    tenth: EditMark | None,
     places: tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator, DeltaGenerator],
     current: painter.Painting,
 ) -> None:
     """Draw what the model says of the edited picture: first the numbers, then the map, which takes longer."""
     title, middle, right, below = places
     edit = edits.parse(current.edit)
+
+    def answer(edited: Edited) -> Explanation:
+        if edited.image.sha256 == choices.image.sha256:
+            return original
+        return explain_job.predict(replace(choices, image=edited.image), explainer, method=choices.method)
+
     edited = edits.edited(choices.image, edit)
-    untouched = edited.image.sha256 == choices.image.sha256
-    painted = replace(choices, image=edited.image)
-    after = original if untouched else explain_job.predict(painted, explainer, method=choices.method)
+    after = answer(edited)
     found = changes.changes(original, after)
-    said = changes.sentence(original, found, edit, example=not current.turn)
-    with title:
-        st.markdown(f"## {escape(sidebar.add_warning(choices, said))}")
     with middle:
         st.markdown("### Boxes" if original.model.task == "detect" else "### Answers")
         if found:
-            bars.changes(found, key="changes")
+            bars.changes(found, original.model, key="changes")
         else:
             st.caption("No box has a high enough score, in either picture.")
+    if tenth is not None and not edit.keep and [mark.points for mark in edit.marks] == [tenth.points]:
+        moved = (edits.edited(choices.image, replace(edit, marks=(other,))) for other in strongest.elsewhere(original))
+        others = [strongest.score_of_map(original, answer(one)) for one in moved]
+        said = strongest.covered_sentence(original, after, float(edited.hidden.mean()), others)
+    else:
+        said = changes.sentence(original, found, edit)
+    with title:
+        st.markdown(f"## {escape(sidebar.add_warning(choices, said))}")
     with queue_line.turn():
         shown = _with_map(original, after, found)
     with right:
@@ -139,7 +140,7 @@ def _with_map(original: Explanation, after: Explanation, found: Sequence[Change]
 def _map(original: Explanation, shown: Explanation, found: Sequence[Change]) -> None:
     if shown.heatmaps:
         score = next((change.after for change in found if change.label == shown.heatmaps[0].target.label), None)
-        note = None if score is None or original.model.task == "detect" else percent(score)
+        note = None if score is None or original.model.task == "detect" else describe_score(score, original.model)
         panel = Pane(maps=(panels.heat(shown, 0, note=note),))
         view = panels.show(shown.image, [panel], key="viewer-whatif", height=440, marks=panels.boxes(shown, 0))
         panels.describe(view, [(shown, 0)], key="viewer-whatif-words")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sightglass.explain import Recipe as Recipe
     from sightglass.explain import replay as replay
 
+__version__ = "0.1.0"
+
 _NAMES = ("Explainer", "Explanation", "Heatmap", "Image", "Problem", "Recipe", "replay")
 defer_imports(__name__, {"explain": _NAMES})
 

@@ -23,7 +23,7 @@ os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
 # Spinning threads on a shared machine make the tests ten times slower, see sightglass/components/session/page.py.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("YOLO_OFFLINE", "1")
-for kept in ("CLIPS", "HEATMAPS", "HISTORY", "MONITOR", "PEOPLE"):
+for kept in ("CLIPS", "HEATMAPS", "HISTORY", "MONITOR", "OWN_MODELS", "PEOPLE"):
     if f"SIGHTGLASS_{kept}" not in os.environ:
         # No test writes to what the person who runs it has kept.
         folder = tempfile.mkdtemp(prefix=f"sightglass-{kept.lower()}-")
@@ -59,6 +59,14 @@ def asset(package: str, *parts: str) -> Path:
 def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
     """AppTest leaves its script as the main module, and processes that later tests start would run it."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_seals() -> Iterator[None]:
+    """What one module sealed is in no file that another one writes: the seals are the process's."""
+    yield
+    if (seal := sys.modules.get("sightglass.explain.proof.seal")) is not None:
+        seal.forget()
 
 
 @pytest.fixture(scope="session")

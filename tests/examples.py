@@ -1,16 +1,15 @@
-"""The example that a page of the docs is: its blocks, run in order in one folder, as a reader would follow it.
+"""The pages that a reader can follow: their blocks, run in order in one empty folder, with nothing supplied.
 
-Of a page these blocks count, and no others:
+README.md and every page of the docs is one. Of its blocks these are run:
 
 - ```toml whose first line is `# models.toml`: written under that name (a second one is added to it).
 - ```python whose first line is `# name.py`: written under that name. Any other ```python runs, all of a page in one
   namespace; an `assert` there is checked.
-- ```console: each line `$ python -m sightglass ...` runs and must end with 0. What stands below a call is not compared.
-- ```text and others are only read.
+- ```console: each line `$ sightglass ...` runs and must end with 0. What stands below a call is not compared.
 
-A page that has a line `<!-- example -->` is one such example. `<!-- needs: keras onnx -->` names modules without which
-it is skipped, `<!-- weights: yolo11n.pt -->` files of SIGHTGLASS_WEIGHTS, which are then in the folder too. In the
-folder there are bus.jpg and zidane.jpg; whatever else it needs, the page makes itself.
+A block of these kinds that cannot run has its reason in the line above it, `<!-- not run: it needs a cluster -->`.
+Other kinds are only read. `<!-- needs: keras onnx -->` names modules without which a page is skipped,
+`<!-- weights: yolo11n.pt -->` files of SIGHTGLASS_WEIGHTS, which are then in the folder too.
 
 `python -m tests.examples docs/own-models.md` runs pages with nothing installed but what running needs.
 """
@@ -18,35 +17,63 @@ folder there are bus.jpg and zidane.jpg; whatever else it needs, the page makes 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
 import shutil
 import sys
 import tempfile
+import traceback
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.weights import find
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-DOCS = Path(__file__).parents[1] / "docs"
-_BLOCK = re.compile(r"^```(?P<kind>toml|python|console)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-_CALL = "$ python -m sightglass "
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+ELSEWHERE = {"cli.md": "unit/cli/test_cli_docs.py", "api.md": "unit/api/test_docs.py"}
+"""Pages whose blocks another test runs, which also compares what they print or serves what they ask."""
+_BLOCK = re.compile(
+    r"^(?: *<!-- not run: (?P<reason>[^\n]+) -->\n)?"
+    r"(?P<indent> *)```(?P<kind>toml|python|console)\n(?P<text>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
+_CALL = "$ sightglass "
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a page that can be run."""
+
+    kind: str
+    text: str
+    line: int
+    """Of its first line in the page, from 0."""
+    reason: str | None
+    """Why it is not run, where it is not."""
 
 
 def pages() -> list[Path]:
-    """Every page of the docs that is an example."""
-    return [page for page in sorted(DOCS.glob("*.md")) if "\n<!-- example -->\n" in page.read_text("utf-8")]
+    """Every page that says how something is done."""
+    return [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 
 
-def lacking(page: Path) -> list[str]:
-    """The modules and weights that a page needs and that are not here."""
-    modules = [name for name in named("needs", page) if find_spec(name) is None]
-    return modules + [name for name in named("weights", page) if find(name) is None]
+def followed() -> list[Path]:
+    """The pages that are run here, block by block."""
+    return [page for page in pages() if page.name not in ELSEWHERE and any(not one.reason for one in blocks(page))]
+
+
+def blocks(page: Path) -> list[Block]:
+    """The blocks of a page that can be run, in order."""
+    text = page.read_text("utf-8")
+    return [
+        Block(found["kind"], found["text"], text[: found.start("text")].count("\n"), found["reason"])
+        for found in _BLOCK.finditer(text)
+    ]
 
 
 def named(what: str, page: Path) -> list[str]:
@@ -55,55 +82,58 @@ def named(what: str, page: Path) -> list[str]:
     return [name for line in lines for name in line.split()]
 
 
-def run(page: Path) -> None:
-    """Follow a page; raises what a block of it raises, with the page's own line in the trace."""
-    text = page.read_text("utf-8")
+def lacking(page: Path) -> list[str]:
+    """The modules that a page needs and that are not here."""
+    return [name for name in named("needs", page) if find_spec(name) is None]
+
+
+def run(page: Path, files: Iterable[str | Path] = ()) -> None:
+    """Follow a page with these files in its folder; raises what a block raises, with the page's own line in the trace.
+
+    Raises AssertionError for a block that would not do anything.
+    """
     namespace: dict[str, object] = {"__name__": "example"}
-    wanted = filter(None, map(find, named("weights", page)))
+    every = blocks(page)
     with _folder():
-        for file in wanted:
-            shutil.copy(file, file.name)
-        for found in _BLOCK.finditer(text):
-            line = text[: found.start("text")].count("\n")
-            _follow(found["kind"], found["text"], namespace, f"{page.name}, block after line {line}", line)
+        for file in files:
+            shutil.copy(file, Path(file).name)
+        for block in every:
+            if block.reason is None:
+                _follow(block, namespace, f"{page.name}, block after line {block.line}")
 
 
-def _follow(kind: str, block: str, namespace: dict[str, object], where: str, line: int) -> None:
-    first = block.partition("\n")[0]
-    if kind == "toml" and first == "# models.toml":
+def _follow(block: Block, namespace: dict[str, object], where: str) -> None:
+    first = block.text.partition("\n")[0]
+    if block.kind == "toml":
+        assert first == "# models.toml", f"{where}: begin it with # models.toml, or say why it is not run"
         with Path("models.toml").open("a", encoding="utf-8") as file:
-            file.write(block)
-    elif kind == "python" and (named := re.fullmatch(r"# (\w+\.py)", first)):
-        Path(named[1]).write_text(block, "utf-8")
-    elif kind == "python":
-        exec(compile("\n" * line + block, where, "exec"), namespace)
-    elif kind == "console":
+            file.write(block.text)
+    elif block.kind == "python" and (named := re.fullmatch(r"# (\w+\.py)", first)):
+        Path(named[1]).write_text(block.text, "utf-8")
+    elif block.kind == "python":
+        exec(compile("\n" * block.line + block.text, where, "exec"), namespace)
+    else:
         from sightglass.cli import main
 
-        for call in block.splitlines():
-            if call.startswith("$ "):
-                assert call.startswith(_CALL), f"{where}: {call}"
-                code = main(shlex.split(call.removeprefix(_CALL)))
-                assert code == 0, f"{where}: {call} ended with {code}"
+        calls = [line for line in block.text.splitlines() if line.startswith("$ ")]
+        assert calls, f"{where}: begin each call with $, or say why it is not run"
+        for call in calls:
+            assert call.startswith(_CALL), f"{where}: {call}"
+            code = main(shlex.split(call.removeprefix(_CALL), comments=True))
+            assert code == 0, f"{where}: {call} ended with {code}"
 
 
 @contextlib.contextmanager
 def _folder() -> Iterator[None]:
-    """A new folder with two photographs, as the current one, in which models.toml and modules are looked for.
+    """An empty folder as the current one, in which models.toml and modules are looked for.
 
     Afterwards nothing of it is left in the process: not its modules, and not the models that were loaded from it.
     """
     from sightglass.explain.evidence.resident import RESIDENCY
     from sightglass.explain.explainer import EVIDENCE
 
-    found = find_spec("ultralytics")
-    assert found is not None
-    assert found.submodule_search_locations
-    pictures = Path(found.submodule_search_locations[0], "assets")
     before, modules, named = Path.cwd(), set(sys.modules), os.environ.pop("SIGHTGLASS_MODELS", None)
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("bus.jpg", "zidane.jpg"):
-            shutil.copy(pictures / name, folder)
         os.chdir(folder)
         sys.path.insert(0, folder)
         RESIDENCY.free()
@@ -121,7 +151,26 @@ def _folder() -> Iterator[None]:
             EVIDENCE.clear()
 
 
+def _run_all(wanted: dict[str, list[str]]) -> Iterator[dict[str, str]]:
+    """Run pages, given with the files that each needs; yields of each what went wrong, or nothing."""
+    import sightglass
+
+    for page, files in wanted.items():
+        try:
+            run(Path(page), files)
+            wrong = ""
+        except BaseException:
+            wrong = traceback.format_exc()
+        yield {"page": Path(page).stem, "wrong": wrong, "of": str(sightglass.__file__)}
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:] or map(str, pages()):
-        run(Path(name))
-        print(f"{name}: every block ran")
+    if sys.argv[1:2] == ["--as-json"]:
+        # For the tests: what to run comes on stdin, and the answers go to a file, a line each.
+        with Path(sys.argv[2]).open("w", encoding="utf-8") as answers:
+            for answer in _run_all(json.load(sys.stdin)):
+                print(json.dumps(answer), file=answers, flush=True)
+    else:
+        for name in sys.argv[1:] or map(str, followed()):
+            run(Path(name))
+            print(f"{name}: every block ran")

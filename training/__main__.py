@@ -11,19 +11,16 @@ HEAD = """# Demo models
 
 Written by `python -m training > docs/demo.md` from the cards beside the weights; do not edit by hand.
 
-On a photograph nobody knows where a model should have looked; on a drawn scene one does. These small models were
-trained on drawn scenes only, come with the project, and need no download:
+These small models were trained on drawn scenes, where one knows what a model should look at. They come with the
+project. On a photograph their answers mean nothing, and each model says so.
 
 - `demo-s`, `demo-m`, `demo-l` detect ten classes; `demo-cls-s/m/l` and `demo-vit` classify the one labelled thing.
 - `demo-cls-cheat` was trained with a stamp in the corner of every rod-cross picture and no other; `demo-cls-texture`
   with a woven background behind every star. Both are right on such pictures, for the wrong reason.
-- `demo-cls-honest` saw the same things, the same stamp and weave, but with any class.
-- `demo-clip` reads words: it finds a red star among other red things and other stars: [words](clip.md).
-- `demo-reid` tells drawn persons apart by their clothes: [Re-identification](reid.md).
+- `demo-cls-honest` saw the same stamp and weave, but with any class.
+- `demo-clip` reads [words](clip.md), and `demo-reid` tells drawn [persons](reid.md) apart by their clothes.
 
-The page **Catch the cheat** tells the story in five steps. On every page about one picture, the bar at the
-top offers [drawn scenes](pictures.md). On a photograph the answers of these models mean nothing, and each model says
-so.
+The page **Catch the cheat** tells the story in five steps.
 
 ## What decides
 
@@ -35,8 +32,7 @@ so.
 | ball-stripes, ball-dots | the texture |
 | star, gear | the shape |
 
-Many scenes also show a rod, a plate, a moon or a ball without its mark, which belongs to no class: so the mark decides.
-A scene is a list of numbers with a seed for each thing; change one number, draw it again, and nothing else has changed.
+Many scenes also show a thing without its mark, which belongs to no class: so the mark decides.
 `sightglass.models.demo.scenes` draws scenes with exact masks: of each thing, and of the pixels that make it its class.
 
 ```python
@@ -58,8 +54,7 @@ TAIL = """
 ## Train them again
 
 `python -m training.train demo-s` draws the scenes, trains on one thread, and writes weights and card; `--seed` takes
-another seed, `--quick` a minute. Where the maps of these models are, and which methods find the deciding pixels:
-[the truth table](../benchmarks/TRUTH.md).
+another seed, `--quick` a minute. Which methods find the deciding pixels: [TRUTH.md](../benchmarks/TRUTH.md).
 """
 
 
@@ -71,13 +66,10 @@ def cards() -> list[dict[str, Any]]:
 
 def page() -> str:
     """Return the page as Markdown."""
-    lines = ["| model | parameters | file | trained | on scenes never seen |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| model | parameters | MB | on scenes never seen |", "| --- | --- | --- | --- |"]
     for card in cards():
-        training, size = card["training"], card["bytes"] / 1e6
-        trained = f"{training['images']:,} images, {training['minutes']:.0f} minutes"
-        lines.append(
-            f"| `{card['name']}` | {card['net']['parameters']:,} | {size:.1f} MB | {trained} | {_measured(card)} |"
-        )
+        size = card["bytes"] / 1e6
+        lines.append(f"| `{card['name']}` | {card['net']['parameters']:,} | {size:.1f} | {_measured(card)} |")
     return HEAD + "\n".join(lines) + "\n" + TAIL
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from sightglass.models.families.promptsg.network import Outputs
 
-ONLY_DRAWN = "Trained on drawn persons alone: what it says of a photograph means nothing."
+ONLY_DRAWN = "Trained on drawn people only: its answers about photographs mean nothing."
 WORN = [0, 1, 3, 4, 5]
 OUTFIT = (*[len(person_scenes.COLOURS)] * 6, len(person_scenes.PATTERNS), len(person_scenes.LEGS))
 """Number of classes of each part of an outfit: colours of hat, top, ink, legs, shoes, bag; pattern and cut.

@@ -21,8 +21,10 @@ from benchmarks.batch.throughput import SIZE, linked, written
 from benchmarks.processes import ROOT
 from benchmarks.report import FOLDER, Row, grid, machine, page
 from benchmarks.timing import in_rounds
-from sightglass.batch import ray_cluster, ray_engine, run
+from sightglass.batch import run
 from sightglass.batch.output import Local
+from sightglass.batch.ray import cluster as ray_cluster
+from sightglass.batch.ray import engine as ray_engine
 from sightglass.batch.worker import Work
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer

@@ -91,12 +91,12 @@ def goals(result: Row) -> list[Row]:
 
 def markdown(result: Row) -> str:
     parts = [
-        "What a detector's maps cost and where they point is in [DETECTORS.md](../benchmarks/DETECTORS.md). "
+        "What a detector's maps cost and where they point is in [DETECTORS.md](DETECTORS.md). "
         "`python -m benchmarks detect` and `python -m benchmarks pointing` write it, each its own section. "
-        "What a GPU does to maps, and what nobody has measured on one yet, is in [GPU.md](../benchmarks/GPU.md): on a "
+        "What a GPU does to maps, and what nobody has measured on one yet, is in [GPU.md](GPU.md): on a "
         "machine with one, `python -m benchmarks gpu --device cuda` measures all of it, and "
         "[the engine's tests](../CONTRIBUTING.md#on-a-gpu) run there too. "
-        "What holds when many use one server at once is in [LOAD.md](../benchmarks/LOAD.md), which "
+        "What holds when many use one server at once is in [LOAD.md](LOAD.md), which "
         "`python -m benchmarks load` writes.",
     ]
     if made := result["goals"]:
@@ -111,7 +111,7 @@ def markdown(result: Row) -> str:
         parts += ["## Speed", how, *(part for table in result["speed"] for part in _speed(table))]
     if result.get("memory"):
         parts += ["## Memory", *_memory(result["memory"])]
-    return page("Benchmarks", "all --markdown docs/benchmarks.md", result["machine"], *parts)
+    return page("Benchmarks", "all --markdown benchmarks/SPEED.md", result["machine"], *parts)
 
 
 def _goal(row: Row) -> tuple[str, ...]:

@@ -109,7 +109,7 @@ class Day:
     """Explanations of parts of pictures, by all models and methods in turn, as chance has it."""
 
     def __init__(self, models: Sequence[str], residency: Residency, folder: Path, seed: int = 0) -> None:
-        from sightglass.explain.picture.examples import load_bundled
+        from sightglass.explain.picture.image import load_bundled
 
         self.models, self.residency, self._folder = models, residency, folder
         self._random = np.random.default_rng(seed)
@@ -151,9 +151,7 @@ def chosen_models(models: Sequence[str] = ()) -> list[str]:
 
     here = [name for name in models or MODELS if catalog.available(catalog.spec(name))][: len(models) or HOW_MANY]
     if len(here) <= ROOM:
-        raise ModelProblem(
-            f"Name more models than {ROOM} that are on this machine: `python -m sightglass models list`."
-        )
+        raise ModelProblem(f"Name more models than {ROOM} that are on this machine: `sightglass models list`.")
     return here
 
 
@@ -161,7 +159,7 @@ def room_for(models: Sequence[str]) -> int:
     """Return the bytes that are room for `ROOM` of these models, each taken as large as they are on average."""
     from sightglass.explain import Explainer
     from sightglass.explain.evidence.resident import Residency
-    from sightglass.explain.picture.examples import load_bundled
+    from sightglass.explain.picture.image import load_bundled
 
     residency = Residency(2**40)
     for name in models:

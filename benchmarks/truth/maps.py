@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from benchmarks.truth.measures import Map
     from sightglass.models.adapter import Part, Prediction
     from sightglass.models.demo.scenes import DemoScene, Object, Spec
+    from sightglass.models.geometry import Geometry
     from sightglass.models.layers import Layer
 
 DETECTOR = {
@@ -148,13 +149,15 @@ def evidence_of(engine: Resident, scene: DemoScene, paths: Sequence[str] = ()) -
     return Evidence(engine, given, find(engine, tuple(paths)) if paths else ())
 
 
-def offset(layer: Layer, side: int) -> float:
-    """Return the pixels by which a map of that layer is enlarged too far down and right.
+def offset(layer: Layer, geometry: Geometry) -> float:
+    """Return the pixels by which a map of that layer is drawn further down and right than arithmetic would have it.
 
     In a chain of 3x3 convolutions with stride 2 and a padding of 1 the cell k of stride s sees the picture around pixel
-    s k, and enlarging takes it for the middle of the pixels s k to s k + s - 1.
+    s k, and enlarging takes it for the middle of the pixels s k to s k + s - 1. Trained cells may look elsewhere
+    (`python -m benchmarks alignment`); where that was measured a map is drawn there already.
     """
-    return (side / layer.shape[1] - 1) / 2
+    stride = geometry.input[0] / layer.shape[1]
+    return (stride - 1) / 2 + stride * geometry.cell_offset(layer.path)[0]
 
 
 def moved(values: Map | None, by: float) -> Map | None:

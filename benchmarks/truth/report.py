@@ -196,10 +196,11 @@ def _table(one: Table) -> list[str]:
         _by_layers(one["grid"]),
     ]
     parts += [
-        f"{METHODS[one['default']['line'][0]].name} as it is grown, and moved up and left to where the cells of such a "
-        "network look, (stride - 1) / 2 pixels. Hits, IoU and AUC, and what it changes:",
+        f"{METHODS[one['default']['line'][0]].name} as it is drawn, and moved up and left to where arithmetic has the "
+        "cells of such a network look, (stride - 1) / 2 pixels; where they do look is another question (see [Where a "
+        "map is drawn](#where-a-map-is-drawn)). Hits, IoU and AUC, and what it changes:",
         grid(
-            ("layers", "as grown", "moved", "difference"),
+            ("layers", "as drawn", "moved", "difference"),
             [
                 (
                     row["line"][1],

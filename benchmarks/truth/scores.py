@@ -106,7 +106,7 @@ def scored(model: str, folder: Path | None, numbers: Sequence[int]) -> Scores:
         for method, _, part in defaults:
             for layer, (name, own) in itertools.product(given.evidence.layers, layers.items()):
                 if own == (layer.path,):
-                    by = offset(layer, given.scene.pixels.shape[0])
+                    by = offset(layer, given.evidence.geometry)
                     made[method, name, MOVED[part]] = moved(made[method, name, part], by)
         rows.add(given, made)
     return rows.scores()

@@ -125,7 +125,7 @@ def _parts(found: dict[str, Any]) -> dict[str, float]:
 
 
 def first_curves(rounds: int) -> list[float]:
-    """Return the seconds from the click on *Prove it* to the map's first curve on the screen, of new pictures."""
+    """Return the seconds from a click on *Can I trust this?* to a new picture's first curve on the screen."""
     with tempfile.TemporaryDirectory() as folder, chromium() as browser, serving(DASHBOARD) as server:
         paths, seen = never_seen(Path(folder)), []
         with browser.visiting(server.address) as page:
@@ -133,10 +133,10 @@ def first_curves(rounds: int) -> list[float]:
             for _ in range(WARM_UP + rounds):
                 upload(page, next(paths))
                 settled(page)
-                button = page.get_by_role("button", name="Prove it")
+                button = page.get_by_role("button", name="Can I trust this?")
                 seen.append(from_event(page, "click", "curve", button.click)["ms"] / 1e3)
                 page.get_by_role("button", name="Stop").wait_for(state="detached")
-                page.get_by_role("button", name="Close the proof").click()
+                page.get_by_role("button", name="Close the tests").click()
                 page.locator(".proof").wait_for(state="detached")
                 settled(page)
     return seen[WARM_UP:]

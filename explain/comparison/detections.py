@@ -34,14 +34,14 @@ KINDS = 3
 
 
 def describe_boxes(explanation: Explanation) -> str:
-    """Return `YOLO11n found 1 bus and 4 persons.`, or the strongest candidate where no box is shown."""
+    """Return `YOLO11n found 1 bus and 4 people.`, or the strongest candidate where no box is shown."""
     if not explanation.predictions:
         return nothing_found(explanation)
     return f"{explanation.model.name} found {kinds(explanation.predictions)}."
 
 
 def kinds(predictions: Sequence[Prediction]) -> str:
-    """Return `1 bus and 4 persons`."""
+    """Return `1 bus and 4 people`."""
     # A counter keeps the order in which it met them: the surest kind first, as the boxes are listed.
     return phrases.kinds(Counter(p.label for p in predictions).items(), KINDS)
 

@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sightglass.common.work.progress import check
+from sightglass.explain.evidence.targets import decode
 from sightglass.explain.findings.diagnosis import NUMBERS
 from sightglass.explain.maps.statistics import Agreement, agreement_matrix, coarse
-from sightglass.explain.phrases import NBSP, kinds, listing
+from sightglass.explain.phrases import NBSP, describe_score, kinds, listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,10 +125,22 @@ class Comparison:
         return next(iter(self.explanations[index].predictions), None)
 
     @property
+    def label(self) -> str:
+        """The class that all maps are of; empty where they are of several, or of none."""
+        labels = {e.heatmaps[0].target.label for e in self.explanations if e.heatmaps and e.model.task != "embed"}
+        return labels.pop() if len(labels) == 1 else ""
+
+    def score(self, index: int) -> float | None:
+        """Return a model's score, 0..1, of what its map is of, however weak; None without such a map."""
+        return score_of_map(self.explanations[index])
+
+    @property
     def verdict(self) -> str:
         """One sentence made of the answers and of how sure each is; of speed only where the measurements are apart."""
         if all(explanation.model.task == "embed" for explanation in self.explanations):
             return "They predict no class: these are maps of what their embeddings are made of."
+        if any(explanation.model.measures for explanation in self.explanations):
+            return "; ".join(map(_gives, self.names, self.explanations)) + "."
         answers = ["" if e.model.task == "embed" else _answer(e.predictions) for e in self.explanations]
         number = NUMBERS.get(len(answers), len(answers))
         if set(answers) == {NOTHING}:
@@ -170,7 +183,7 @@ class Comparison:
 
 
 def _answer(predictions: Sequence[Prediction]) -> str:
-    """A classifier's best class; of a detector what it found, whatever the order: `1 bus and 4 persons`."""
+    """A classifier's best class; of a detector what it found, whatever the order: `1 bus and 4 people`."""
     if not predictions:
         return NOTHING
     if predictions[0].box is None:
@@ -178,6 +191,27 @@ def _answer(predictions: Sequence[Prediction]) -> str:
     return kinds(sorted(Counter(p.label for p in predictions).items()), KINDS)
 
 
+def _gives(name: str, explanation: Explanation) -> str:
+    """Return the answer of one model where some give numbers: `headpose gives yaw −12.4°`."""
+    if not explanation.predictions:
+        return f"{name} finds nothing"
+    said = [f"{p.label} {describe_score(p.score, explanation.model)}" for p in explanation.predictions[:KINDS]]
+    return f"{name} {'gives' if explanation.model.measures else 'says'} {listing(said)}"
+
+
 def _says(names: Sequence[str], answer: str) -> str:
     verb = "find" if answer == NOTHING else "say" if answer else "predict"
     return f"{listing(list(names))} {verb}{'' if len(names) > 1 else 's'} {answer or 'no class'}"
+
+
+def score_of_map(explanation: Explanation, index: int = 0) -> float | None:
+    """Return the score, 0..1, of what a map is of, also where it is not among the best; None where there is none."""
+    if index >= len(explanation.heatmaps) or explanation.model.task == "embed":
+        return None
+    target = explanation.heatmaps[index].target.index
+    listed = [p.score for p in explanation.predictions if p.index == target]
+    if not listed:
+        count = len(explanation.evidence.resident.adapter.labels)
+        every = explanation.own(index) or decode(explanation.evidence, replace(explanation.options, top_k=count))
+        listed = [p.score for p in every if p.index == target]
+    return max(listed, default=None)

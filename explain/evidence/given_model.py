@@ -10,7 +10,9 @@ import torch
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.resident import of_download
 from sightglass.models import catalog
+from sightglass.models.adapters.tasks import check_task
 from sightglass.models.families.custom import in_memory
+from sightglass.models.labels import given as given_labels
 
 if TYPE_CHECKING:
     from sightglass.common.work.progress import Progress
@@ -26,6 +28,9 @@ class GivenModel:
     preprocess: Any
     labels: Any
     name: str
+    task: str | None = None
+    output: str | int | None = None
+    unit: str | None = None
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -33,19 +38,32 @@ class GivenModel:
         network = in_memory.network_of(self.model)
         tensors = (*network.parameters(), *network.buffers()) if isinstance(network, torch.nn.Module) else ()
         versions = tuple((tensor.data_ptr(), _version(tensor)) for tensor in tensors)
-        return id(self.model), id(self.preprocess), str(self.labels), self.name, versions
+        said = (str(self.labels), self.name, self.task, self.output, self.unit)
+        return id(self.model), id(self.preprocess), *said, *versions
 
     def adapt(self) -> Adapter:
-        return in_memory.adapt(self.model, preprocess=self.preprocess, names=self.labels, name=self.name)
+        return in_memory.adapt(
+            self.model,
+            preprocess=self.preprocess,
+            names=self.labels,
+            name=self.name,
+            task=self.task,
+            output=self.output,
+            unit=self.unit,
+        )
 
 
-def of_file(path: str, preprocess: Any, labels: Any, name: str, progress: Progress | None) -> ModelSpec:
+def of_file(path: str, said: GivenModel, progress: Progress | None) -> ModelSpec:
     """Return the row of a model's file, with what the caller says of it."""
-    found = catalog.of_file(path, of_download(path, progress))
-    if labels is not None:
-        found = found.with_weights(labels=in_memory.list_names(labels))
-    if preprocess is not None:
-        stated, transform = in_memory.stated_by(preprocess)
+    found, name = catalog.of_file(path, of_download(path, progress)), said.name
+    if said.task is not None:
+        found = replace(found, task=check_task(said.task))
+    if said.labels is not None:
+        found = found.with_weights(labels=given_labels(said.labels, name or found.id))
+    if said.output is not None or said.unit is not None:
+        found = found.with_weights(output=said.output, unit=said.unit)
+    if said.preprocess is not None:
+        stated, transform = in_memory.stated_by(said.preprocess)
         if transform is not None:
             raise ModelProblem("For a file preprocess has to be readable: a Compose of torchvision, or a table.")
         found = found.with_weights(preprocessing=stated)

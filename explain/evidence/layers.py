@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, product, zip_longest
 from typing import TYPE_CHECKING
 
-from sightglass.common.errors import ModelProblem, nearest
+from sightglass.common.errors import LayerProblem, ModelProblem, nearest
 from sightglass.models.layers import Layer
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _refuse(
     listed = f"the nearest {'is' if len(near) == 1 else 'are'} {_list(near)}" if near else choose
     # What is in memory has no id that the command line could be given.
     where = "`layers` of the Explainer" if resident.adapter.spec.in_memory else "`models layers`"
-    return ModelProblem(f"There is no layer {name} in this model: {listed}; {where} lists all.")
+    return LayerProblem(f"There is no layer {name} in this model: {listed}", where)
 
 
 def _nearest(name: str, among: Collection[str]) -> list[str]:

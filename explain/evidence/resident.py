@@ -113,7 +113,7 @@ class Resident:
 
     @cached_property
     def _survey(self) -> Survey:
-        if not self.gradients:
+        if not self.adapter.gradients:
             return Survey({}, (), ())
         adapter, blank = self._blank()
         self.probed = (blank.shape[-2], blank.shape[-1])
@@ -174,8 +174,11 @@ class Resident:
 
     @property
     def gradients(self) -> bool:
-        """Whether layers and gradients are accessible: an exported file or a service only returns predictions."""
-        return self.adapter.gradients
+        """Whether layers and gradients are accessible: an exported file or a service only returns predictions.
+
+        A network of linear layers alone has none that returns a map.
+        """
+        return self.adapter.gradients and (bool(self.layers) or self.adapter.spec.task == "embed")
 
     @cached_property
     def default_layers(self) -> tuple[str, ...]:
@@ -259,6 +262,10 @@ class Residency:
         self._residents.discard(lambda resident: resident is not keep)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def unload(self, model_id: str) -> None:
+        """Unload one model; whoever works with it keeps it until that is done."""
+        self._residents.discard(lambda resident: resident.adapter.spec.id == model_id)
 
     def residents(self) -> list[Resident]:
         return [*self._residents.values(), *self._objects.values()]

@@ -12,17 +12,29 @@ from sightglass.explain.phrases import plural
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-Verdict = Literal["depends", "survives", "edges", "centre", "box"]
+    from sightglass.explain.proof.support import Mark
+
+Verdict = Literal["depends", "unclear", "survives", "edges", "centre", "box"]
 VERDICTS: dict[Verdict, str] = {
     "depends": "depends on the model",
-    "survives": "survives scrambling",
-    "edges": "survives scrambling: draws edges here",
-    "centre": "survives scrambling: marks the middle of the picture",
-    "box": "survives scrambling: marks the place of its box, whatever the weights",
+    "unclear": "may or may not depend on the model",
+    "survives": "does not show what the model learnt",
+    "edges": "shows the picture's edges, not what the model learnt",
+    "centre": "shows the middle of the picture, not what the model learnt",
+    "box": "shows the box, not what the model learnt",
 }
+SHOWN: dict[Verdict, str] = {
+    "survives": "what it would show without training",
+    "edges": "the picture's edges",
+    "centre": "the middle of the picture",
+    "box": "the box",
+}
+"""What a map shows instead of what the model has learnt."""
 _PATTERN = "Whether its pattern matters to the answer is another question, which Prove it answers."
 MEANINGS: dict[Verdict, str] = {
     "depends": f"With other weights the map would be elsewhere. That does not make it right. {_PATTERN}",
+    "unclear": "The test has no answer here, so it speaks neither for the map nor against it. Other layers or another "
+    "method may be clearer.",
     "survives": "The map would look much the same if the model had learnt nothing: do not take it for what it uses.",
     "edges": "Outlines look convincing on any object: do not take this map for what the model uses.",
     "centre": "Photographs have their object in the middle, so a map that is always there looks right.",
@@ -34,6 +46,17 @@ MAX_TESTS = 2048
 """Verdicts in memory; the oldest are forgotten first."""
 _tests: OrderedDict[tuple[str, str, str, tuple[str, ...], Hashable], Verdict] = OrderedDict()
 _lock = threading.Lock()
+
+
+def mark_of(verdict: Verdict) -> Mark:
+    """Return whether a map depends on its model.
+
+    >>> mark_of("depends"), mark_of("edges"), mark_of("unclear")
+    ('yes', 'no', 'cannot be told')
+    """
+    if verdict == "unclear":
+        return "cannot be told"
+    return "yes" if verdict == "depends" else "no"
 
 
 def note(weights: str, method: str, layers: Sequence[str], test: Hashable, verdict: Verdict) -> None:
@@ -61,12 +84,15 @@ def describe_verdicts(found: Sequence[Verdict]) -> str:
     'depends on the model (1 map tested)'
     >>> describe_verdicts(["depends", "edges", "depends"])
     'depends on the model in 2 of 3 maps tested'
+    >>> describe_verdicts(["depends", "unclear", "edges"])
+    'depends on the model in 1 of 3 maps tested, 1 cannot be told'
     """
     if not found:
         return ""
     if len(set(found)) == 1:
         return f"{VERDICTS[found[0]]} ({plural(len(found), 'map')} tested)"
-    return f"{VERDICTS['depends']} in {found.count('depends')} of {plural(len(found), 'map')} tested"
+    phrase = f"{VERDICTS['depends']} in {found.count('depends')} of {plural(len(found), 'map')} tested"
+    return f"{phrase}, {unclear} cannot be told" if (unclear := found.count("unclear")) else phrase
 
 
 words = describe_verdicts

@@ -148,7 +148,7 @@ def _orders(evidence: Evidence, target: Target) -> tuple[list[Order], dict[tuple
     places: dict[tuple[str, str], str | None] = {}
     for method in methods:
         for path, raw in zip(evidence.paths, evidence.raws[method.id, target], strict=True):
-            values = on_content([raw[None]], evidence.geometry)
+            values = on_content([raw[None]], evidence.geometry, [path])
             order = ranking(values) if np.isfinite(values).all() else None
             places[method.id, path] = None
             if order is not None:

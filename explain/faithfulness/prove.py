@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,8 @@ import numpy as np
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.faithfulness.support import support
+from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.maps.statistics import coarse, compare
 from sightglass.explain.methods import METHODS
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.common.work.progress import Progress
-    from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.maps.statistics import Agreement
     from sightglass.explain.proof import Filling
+    from sightglass.explain.proof.support import Support
     from sightglass.explain.result import Result
     from sightglass.models.adapter import Target
 
@@ -40,13 +41,13 @@ FEWER = {
     True: {"random": 10, "blobs": 4, "centre": 4, "edges": 4, "runner-up": 4},
 }
 """Steps of controls that have fewer than the map: of detectors (True), whose passes are slow, and of other models.
-The sentence needs tenths of random places. A difference is taken at the steps that both have, and hangs less on their
+A difference is taken at the steps that both have, and hangs less on their
 number than on that of random maps: for 11 boxes of YOLO11n on photographs, differences at 4 steps and at 5 were both
 .035 from those at 20 on average, and no verdict differed between the two."""
 AGAIN = {False: 10, True: 4}
 """Steps of all curves of a further filling, of detectors (True) and of other models."""
-DECIDING = ("random", "blobs")
-"""The controls that the sentence is made of: only they are followed with a further filling."""
+REPEATED = ("random", "blobs")
+"""The controls whose difference has an interval: only they are followed with a further filling."""
 
 
 @own_modes()
@@ -81,8 +82,8 @@ def prove(
     perturber = Perturber(
         explanation.evidence, scorer(explanation.evidence, heatmap.target, explanation.options), cancel
     )
-    work = _Work(explanation, position, perturber, steps, progress or (lambda *_: None), partial or (lambda _: None))
-    return work.run(Order("map", 0, places), fillings)
+    tell, show = progress or (lambda *_: None), partial or (lambda _: None)
+    return _Work(explanation, position, perturber, steps, tell, show, cancel).run(Order("map", 0, places), fillings)
 
 
 class _Work:
@@ -96,13 +97,15 @@ class _Work:
         steps: int,
         progress: Progress,
         partial: Callable[[Proof], None],
+        cancel: threading.Event | None,
     ) -> None:
         self._explanation, self._index, self._perturber = explanation, index, perturber
-        self._steps, self._progress, self._partial = steps, progress, partial
+        self._steps, self._progress, self._partial, self._cancel = steps, progress, partial, cancel
         self._target = explanation.heatmaps[index].measured.target
         self._detects = explanation.evidence.resident.adapter.detects
         self._similar: Agreement | None = None
         self._runner_up = ""
+        self._support: Support | None = None
         self._made: list[Curve] = []
         self._total = 1
 
@@ -119,14 +122,16 @@ class _Work:
             names.insert(1, "blobs")
         if best is not None:
             names.append("runner-up")
-        deciding = 1 + controls.SEEDS * sum(name in DECIDING for name in names)
-        self._total = deciding * len(fillings) + sum(name not in DECIDING for name in names)
+        repeated = 1 + controls.SEEDS * sum(name in REPEATED for name in names)
+        self._total = repeated * len(fillings) + sum(name not in REPEATED for name in names)
         self._perturber.curves([own], first, self._steps, self._add_curve, rough)
+        self._support = support(self._explanation, self._index, perturber=self._perturber, cancel=self._cancel)
+        self._partial(self._proof(self._made))
         again = [own]
         for name in names:
             orders = self._runner_up_orders(best) if best and name == "runner-up" else self._orders(name, inside)
             self._perturber.curves(orders, first, self._among(FEWER[self._detects].get(name)), self._add_curve)
-            again += orders if name in DECIDING else []
+            again += orders if name in REPEATED else []
         for filling in others:
             self._perturber.curves(again, filling, self._among(AGAIN[self._detects]), self._add_curve)
         return self._proof(self._made)
@@ -138,7 +143,7 @@ class _Work:
     def _proof(self, curves: Sequence[Curve]) -> Proof:
         start, used = float(curves[0].deletion.score[0]), tuple(dict.fromkeys(curve.filling for curve in curves))
         label, part = self._target.label, self._target.part
-        return Proof(label, part, tuple(curves), used, start, self._similar, self._runner_up)
+        return Proof(label, part, tuple(curves), used, start, self._similar, self._runner_up, self._support)
 
     def _add_curve(self, curve: Curve) -> None:
         self._made.append(curve)
@@ -149,7 +154,7 @@ class _Work:
     def _orders(self, name: str, inside: NDArray[np.bool_]) -> list[Order]:
         """Return a control's orders over the content of the model's input; none for a picture without edges."""
         explanation, heatmap = self._explanation, self._explanation.heatmaps[self._index]
-        shape, grid = inside.shape, grid_of(explanation, heatmap)
+        shape, grid = inside.shape, controls.grid_of(heatmap)
         start = controls.SEEDS * (name == "blobs")
         seeds = [controls.seed_of(explanation.image.sha256, start + number) for number in range(controls.SEEDS)]
         makers: dict[str, Callable[[], list[Any]]] = {
@@ -167,7 +172,7 @@ class _Work:
             raw = METHODS[heatmap.method].run(evidence, [best])
         except Problem:
             return []
-        other = on_content(raw.maps, evidence.geometry)
+        other = on_content(raw.maps, evidence.geometry, raw.layers)
         self._similar, self._runner_up = compare(heatmap.coarse, coarse(other)), best.label
         return _order("runner-up", [other])
 
@@ -177,24 +182,13 @@ def _order(name: str, maps: Sequence[NDArray[np.float32]]) -> list[Order]:
     return [Order(name, number, places) for number, places in ranked if places is not None]
 
 
-def grid_of(explanation: Result, heatmap: Heatmap) -> tuple[int, int]:
-    """Return the rows and columns of cells in the content that a map was computed on, the finest of its layers."""
-    rows, columns = max((one.shape for one in heatmap.raw), key=math.prod)
-    return controls.grid_in(explanation.evidence.geometry, rows, columns)
-
-
 def object_of(explanation: Result, index: int) -> NDArray[np.bool_]:
     """Return where the object is, bool (h, w) over the content: in its boxes, else where the map is hottest."""
     heatmap, geometry = explanation.heatmaps[index].measured, explanation.evidence.geometry
     found = np.zeros(heatmap.content.shape, bool)
-    left, top, _, _ = geometry.content
     for prediction in explanation.own(index):
         assert prediction.box is not None
-        x0, y0, x1, y1 = prediction.box
-        (sy, sx), (oy, ox) = geometry.scale, geometry.offset
-        rows = slice(max(round(y0 * sy + oy) - top, 0), max(round(y1 * sy + oy) - top, 0))
-        columns = slice(max(round(x0 * sx + ox) - left, 0), max(round(x1 * sx + ox) - left, 0))
-        found[rows, columns] = True
+        found[box_on_content(geometry, prediction.box)] = True
     return found if found.any() else controls.hottest_region(heatmap.content)
 
 

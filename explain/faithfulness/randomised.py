@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    Moments = tuple[Tensor, Tensor]
+
 STAGES = 6
 
 
@@ -83,13 +85,23 @@ def stages(resident: Resident, tensor: Tensor, count: int = STAGES) -> list[list
     return [[each for at in group for each in items[at][1]] for group in groups]
 
 
-def redrawn(groups: list[list[nn.Parameter]], seed: int) -> Iterator[int]:
-    """Redraw the groups' parameters in turn, each from a normal of its own mean and deviation; yield after each."""
+def moments_of(groups: list[list[nn.Parameter]]) -> list[list[Moments]]:
+    """Return the mean and the standard deviation of each parameter."""
+    with torch.no_grad():
+        values = [[each.detach().float() for each in group] for group in groups]
+        return [[(each.mean(), each.std(unbiased=False)) for each in group] for group in values]
+
+
+def redrawn(groups: list[list[nn.Parameter]], seed: int, moments: list[list[Moments]] | None = None) -> Iterator[int]:
+    """Redraw the groups' parameters in turn, each from a normal of its own mean and deviation; yield after each.
+
+    `moments`: those of the true weights, `moments_of(groups)` from before the first draw. Without them a second draw
+    would take those of the first, and small parameters would drift from draw to draw.
+    """
     generator = torch.Generator().manual_seed(seed)
-    for number, group in enumerate(groups, 1):
+    for number, (group, known) in enumerate(zip(groups, moments or moments_of(groups), strict=True), 1):
         with torch.no_grad():
-            for each in group:
-                values = each.detach().float()
-                drawn = torch.randn(values.shape, generator=generator).to(values.device)
-                each.copy_(drawn * values.std(unbiased=False) + values.mean())
+            for each, (mean, deviation) in zip(group, known, strict=True):
+                drawn = torch.randn(each.shape, generator=generator).to(each.device)
+                each.copy_(drawn.mul_(deviation).add_(mean))
         yield number

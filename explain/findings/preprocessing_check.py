@@ -8,18 +8,20 @@ is a suspicion and no proof: pictures of one kind have the same answer.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from sightglass.explain.findings.finding import Finding
 from sightglass.explain.phrases import percent
-from sightglass.models.preprocess import Preprocessing, prepare
+from sightglass.models.preprocess import Preprocessing, fit_picture, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from sightglass.explain.evidence.resident import Resident
@@ -89,6 +91,46 @@ def resizing(resident: Resident, images: Sequence[Image]) -> Finding | None:
         "weights.preprocessing."
     )
     return Finding("resizing", "note", text)
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What a model answers if its pictures were prepared in one way."""
+
+    preprocessing: Preprocessing
+    words: str
+    """What tells it from the model's own: `bicubic`, `mean and std of 0.5`."""
+    picture: NDArray[np.uint8]
+    """(h, w, 3), what of the picture reaches the model."""
+    label: str
+    score: float
+
+
+def readings(resident: Resident, image: Image, most: int = 4) -> tuple[Reading, ...]:
+    """Return how a picture is answered with the model's preprocessing, and with others that it may have been trained
+    with, those that change the answer most first; `most` in all.
+
+    Runs the model once for each of about nine ways. Empty where the preprocessing is not known, or has no three
+    channels.
+    """
+    now = resident.adapter.preprocessing
+    if now is None or now.channels != 3 or not resident.adapter.labels:
+        return ()
+    ways = {f"{name}": replace(now, interpolation=name) for name in ("bilinear", "bicubic")}
+    ways |= {name: replace(now, mean=mean, std=std) for name, (mean, std) in GUESSES.items()}
+    ways |= {"cut to the middle": replace(now, crop="centre"), "squeezed": replace(now, crop="squash")}
+    ways |= {"no crop": replace(now, crop="centre", short_side=min(now.size))}
+    others = {words: way for words, way in ways.items() if way != now}
+    scores = torch.stack([_scores(resident, [image], way)[0] for way in (now, *others.values())])
+    ranked = sorted(range(1, len(scores)), key=lambda row: -float((scores[row] - scores[0]).abs().sum()))
+    found = []
+    for row in (0, *ranked[: most - 1]):
+        way = (now, *others.values())[row]
+        best = int(scores[row].argmax())
+        pixels = np.clip(fit_picture(image.pixels, way, "trained")[0], 0, 255).astype(np.uint8)
+        words = "as it is now" if row == 0 else tuple(others)[row - 1]
+        found.append(Reading(way, words, pixels, resident.adapter.labels[best], float(scores[row, best])))
+    return tuple(found)
 
 
 def _distinct(resident: Resident, images: Sequence[Image], preprocessing: Preprocessing) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from sightglass.explain.findings.finding import Finding
 from sightglass.explain.phrases import percent
-from sightglass.explain.proof.proof import FAILED, HANGS, SUFFICIENT
+from sightglass.explain.proof.proof import SUFFICIENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,8 +50,9 @@ def add_proof(found: Iterable[Finding], task: str, statistics: Statistics, proof
 
 def describe_doubt(proof: Proof) -> Finding | None:
     """Return the sentence of a proof that speaks against its map."""
-    if (words := proof.sentence) not in (FAILED, HANGS):
+    if proof.support is None or proof.support.verdict != "not supported":
         return None
+    words = proof.sentence
     return Finding("unproved", "serious", f"By its proof: {words[0].lower()}{words[1:]}")
 
 

@@ -47,20 +47,20 @@ class Reliability:
         """Compare the method with its best baseline in one sentence."""
         what = "the object" if self.question == "where" else "the part that defines the class"
         rival = BASELINES.get(self.baseline, self.baseline)
-        start = "Failed: hit" if self.fails else "Hit"
+        start = "Failed: finds" if self.fails else "Finds"
         return (
-            f"{start} {what} in {percent(self.hit[0])} of {self.objects:,} tests on drawn scenes ({rival}: "
+            f"{start} {what} in {percent(self.hit[0])} of {self.objects:,} tests ({rival}: "
             f"{percent(self.baseline_hit)})."
         )
 
 
 BASELINES = {
-    "edges": "an edge filter",
-    "edges, smoothed": "a blurred edge filter",
-    "edges in its box": "an edge filter inside the object's box",
-    "centre blob": "a blob in the centre",
-    "random map": "noise",
-    "box fill": "the filled box",
+    "edges": "edges alone",
+    "edges, smoothed": "edges alone",
+    "edges in its box": "edges in the box alone",
+    "centre blob": "the centre alone",
+    "random map": "chance",
+    "box fill": "the box alone",
     "empty map": "an empty map",
 }
 

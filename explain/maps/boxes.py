@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.options import Within
     from sightglass.models.adapter import Prediction
-    from sightglass.models.geometry import Box
+    from sightglass.models.geometry import Box, Geometry
 
 WHERE = ("own box only", "shared with other boxes", "other boxes only", "outside all boxes")
 """Where heat can be, in the order in which it is listed everywhere."""
@@ -96,6 +96,15 @@ def parse_place(where: Any, width: int, height: int) -> Box:
     if x1 < 0 or y1 < 0 or x0 > width or y0 > height:
         raise ModelProblem(f"The place {where!r} is not in the picture: it is {width} px wide and {height} px high.")
     return x0, y0, x1, y1
+
+
+def box_on_content(geometry: Geometry, box: Box) -> tuple[slice, slice]:
+    """Return the rows and columns of the content of a model's input that a box (xyxy, original pixels) covers."""
+    left, top, _, _ = geometry.content
+    x0, y0, x1, y1 = box
+    (sy, sx), (oy, ox) = geometry.scale, geometry.offset
+    rows = slice(max(round(y0 * sy + oy) - top, 0), max(round(y1 * sy + oy) - top, 0))
+    return rows, slice(max(round(x0 * sx + ox) - left, 0), max(round(x1 * sx + ox) - left, 0))
 
 
 def coverage(shape: tuple[int, int], extent: Box, shown: Sequence[Prediction]) -> NDArray[np.float32]:

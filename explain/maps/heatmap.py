@@ -19,6 +19,7 @@ from sightglass.explain.picture.image import to_png
 from sightglass.explain.rendering.colormaps import lut
 from sightglass.explain.rendering.render import hottest_mask
 from sightglass.explain.rendering.style import VIEWER_STYLE
+from sightglass.models.geometry import picture_cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,32 +126,35 @@ class Heatmap:
         return float(min(raw.min() for raw in self.raw)), float(max(raw.max() for raw in self.raw))
 
 
-def scale(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> Tensor:
+def scale(raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequence[str] = ()) -> Tensor:
     """Clip, scale, grow to the model's input and average raw maps, as pytorch-grad-cam does; (k, h, w) in 0..1.
 
     Each layer's map is clipped at 0 and brought to 0..1, grown bilinearly, averaged over layers, and brought to 0..1
     again. Bars of a letterbox are no picture: they are cut off before any minimum or maximum is taken. With `shared`
-    the minima and maxima are those of all k maps.
+    the minima and maxima are those of all k maps. `layers` are the raw maps' paths, for `geometry.cell_offsets`.
     """
-    return _scale(raws, geometry, scale)[0]
+    return _scale(raws, geometry, scale, layers)[0]
 
 
-def on_content(raws: Sequence[Tensor], geometry: Geometry) -> NDArray[np.float32]:
+def on_content(raws: Sequence[Tensor], geometry: Geometry, layers: Sequence[str]) -> NDArray[np.float32]:
     """Return the first of `scale` raw maps over the part of the input that is picture, float32 (h, w) in 0..1."""
     left, top, right, bottom = geometry.content
-    values: NDArray[np.float32] = scale(raws, geometry, "own")[0, top:bottom, left:right].cpu().numpy()
+    values: NDArray[np.float32] = scale(raws, geometry, "own", layers)[0, top:bottom, left:right].cpu().numpy()
     return values
 
 
 @own_modes()
-def _scale(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[Tensor, tuple[Tensor, ...]]:
+def _scale(
+    raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequence[str]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Return `scale`, the last layer's low and high before growing and the mean's after: each (k or 1, 1, 1)."""
     height, width = geometry.input
     left, top, right, bottom = geometry.content
     # Layers of one grid are added up on it: growing is linear.
-    units: dict[tuple[int, int], Tensor] = {}
-    for raw in raws:
+    units: dict[tuple[int, int, tuple[float, float]], Tensor] = {}
+    for raw, path in zip(raws, layers or ("",) * len(raws), strict=True):
         h, w = raw.shape[-2:]
+        grid = (h, w, geometry.cell_offset(path))
         positive = raw.float().clamp_min(0)
         y0, y1, x0, x1 = picture_cells(geometry, h, w)
         part = positive[:, y0:y1, x0:x1]
@@ -158,9 +162,9 @@ def _scale(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[Te
         unit = (part - low) / (EPSILON + (high - low))
         # A cell of the bars reads as its neighbour in the picture, or its heat would bleed in.
         unit = F.pad(unit, (x0, w - x1, y0, h - y1), mode="replicate") if part.shape != raw.shape else unit
-        units[h, w] = units[h, w] + unit if (h, w) in units else unit
-    rows = [_bilinear(h, height, raws[0].device) for h, _ in units]
-    cells, shares = _strips(tuple(w for _, w in units), width, raws[0].device)
+        units[grid] = units[grid] + unit if grid in units else unit
+    rows = [_bilinear(h, height, raws[0].device, down) for h, _, (down, _) in units]
+    cells, shares = _strips(tuple((w, across) for _, w, (_, across) in units), width, raws[0].device)
     mean = raws[0].new_empty(len(raws[0]), height, width, dtype=torch.float32)
     # Each map by itself: neither its memory nor its bits grow with the company it is in.
     for i, out in enumerate(mean):
@@ -175,36 +179,44 @@ def _scale(raws: Sequence[Tensor], geometry: Geometry, scale: Scale) -> tuple[Te
     return result, (low, high, lowest, highest)
 
 
+def grow(raw: Tensor, geometry: Geometry, path: str) -> Tensor:
+    """Return maps (k, h, w) of the layer at `path` grown bilinearly to the model's input, (k, height, width)."""
+    (h, w), (height, width), (down, across) = raw.shape[-2:], geometry.input, geometry.cell_offset(path)
+    if not (down or across):
+        return F.interpolate(raw[None], (height, width), mode="bilinear", align_corners=False)[0]
+    return _bilinear(h, height, raw.device, down) @ raw @ _bilinear(w, width, raw.device, across).T
+
+
 @lru_cache(maxsize=64)
-def _bilinear(cells: int, pixels: int, device: torch.device) -> Tensor:
-    """Return the (pixels, cells) matrix that grows a row of cells as bilinear `F.interpolate` does, 3 times as fast."""
+def _bilinear(cells: int, pixels: int, device: torch.device, offset: float = 0.0) -> Tensor:
+    """Return the (pixels, cells) matrix that grows a row of cells as bilinear `F.interpolate` does, 3 times as fast.
+
+    `offset`: so many cells further down, or to the right.
+    """
+    if offset:
+        at = ((torch.arange(pixels) + 0.5) * cells / pixels - 0.5 - offset).clamp(0, cells - 1)
+        return (1 - (at[:, None] - torch.arange(cells)).abs()).clamp_min(0).to(device)
     unit = torch.eye(cells, device=device)[None]  # (1, cells, cells)
     return F.interpolate(unit, pixels, mode="linear", align_corners=False)[0].T.contiguous()
 
 
 @lru_cache(maxsize=64)
-def _strips(widths: tuple[int, ...], pixels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _strips(rows: tuple[tuple[int, float], ...], pixels: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return how a row of pixels is computed from the concatenated rows of cells of several layers.
 
-    It is the same in each of n strips: which cells each reads, (n * m,), and their shares in each of its pixels,
-    (m, pixels / n).
+    `rows`: each layer's number of cells and their offset, at most half a cell. It is the same in each of n strips:
+    which cells each reads, (n * m,), and their shares in each of its pixels, (m, pixels / n).
     """
-    count, before = math.gcd(pixels, *widths), 0
+    count, before = math.gcd(pixels, *(width for width, _ in rows)), 0
     size, cells, shares = pixels // count, [], []
-    for width in widths:
+    for width, offset in rows:
         own = width // count
         # Of three strips the middle one, with a neighbour on either side. Beyond the ends every cell is as the last.
-        shares.append(_bilinear(3 * own, 3 * size, device)[size : 2 * size, own - 1 : 2 * own + 1].T)
+        shares.append(_bilinear(3 * own, 3 * size, device, offset)[size : 2 * size, own - 1 : 2 * own + 1].T)
         near = torch.arange(count)[:, None] * own + torch.arange(-1, own + 1)
         cells.append(near.clamp(0, width - 1) + before)
         before += width
     return torch.cat(cells, 1).flatten().to(device), torch.cat(shares).contiguous()
-
-
-def picture_cells(geometry: Geometry, h: int, w: int) -> tuple[int, int, int, int]:
-    """Return the first and last row, first and last column of a layer's grid that hold any picture."""
-    (height, width), (left, top, right, bottom) = geometry.input, geometry.content
-    return top * h // height, -(-bottom * h // height), left * w // width, -(-right * w // width)
 
 
 def _range(maps: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
@@ -232,7 +244,7 @@ def heatmaps(
     if "not a number" in states:
         broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)
         raws = [raw.nan_to_num(0, 0, 0).masked_fill(broken, 0) for raw in raws]
-    scaled_maps, ranges = _scale(raws, geometry, scale)
+    scaled_maps, ranges = _scale(raws, geometry, scale, layers)
     units, ends = scaled_maps.cpu().numpy(), _ends(ranges, len(targets))
     for i, state in enumerate(states):
         if state != "ok":

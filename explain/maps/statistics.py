@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sightglass.explain.phrases import percent
+from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.rendering.render import Mask, check, hottest_mask
 from sightglass.explain.rendering.style import Values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 COARSE = 320
 """Cells a side that a map is brought down to, by area, before anything is counted: its own grid is far smaller."""
@@ -77,6 +77,26 @@ class Statistics:
     histogram: tuple[int, ...]
 
 
+NAMES: dict[str, str] = {
+    "mean": "Mean strength",
+    "max": "Greatest strength",
+    "flat": "The same everywhere",
+    "coverage_25": f"Area above 25{NBSP}%",
+    "coverage_50": f"Area above 50{NBSP}%",
+    "coverage_75": f"Area above 75{NBSP}%",
+    "half_heat_area": "Area holding half the evidence",
+    "entropy": "Scatter (entropy), bits",
+    "entropy_normalised": "Scatter (entropy), 0 to 1",
+    "gini": "Unevenness (Gini)",
+    "centre": "Centre of the evidence",
+    "spread": "Spread around the centre",
+    "peak": "Strongest point",
+    "n_regions": "Number of strong areas",
+    "border_share": "Evidence near the edges",
+    "border_area": "Area near the edges",
+    "quadrants": "Evidence in each quarter",
+}
+"""What the numbers are called wherever a person reads them."""
 MEANING: dict[str, str] = {
     "mean": "How strong the evidence is on average, from 0 to 1.",
     "max": "The strongest value anywhere in the map; about 1 where it was scaled to its maximum on the model's input.",
@@ -216,6 +236,17 @@ def compare(a: Values, b: Values) -> Agreement:
     return agreement_matrix([a, b])[0][1]
 
 
+def rank_correlation(a: Values, b: Values) -> float:
+    """Return the rank correlation of two maps on the same grid alone: a tenth of the time of `compare`."""
+    return rank_correlations(a, [b])[0]
+
+
+def rank_correlations(one: Values, others: Iterable[Values]) -> list[float]:
+    """Return the rank correlation of a map with each of others on the same grid."""
+    ranks = _ranks(check(one))
+    return [_correlation(ranks, _ranks(check(other))) for other in others]
+
+
 def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...]:
     """Return the agreement of each map with each, [row][column], symmetric with 1, 1, 1 on the diagonal.
 
@@ -237,6 +268,12 @@ def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...
             ssim = _ssim(*blurred[i], *blurred[j], _blur(doubles[i] * doubles[j]))
             table[i][j] = table[j][i] = Agreement(ssim, _correlation(ranks[i], ranks[j]), iou(masks[i], masks[j]))
     return tuple(tuple(row) for row in table)
+
+
+def rescale(values: Values) -> Values:
+    """Bring signed values to 0..1: their ranks stay, and what is the same everywhere is 0."""
+    low, high = float(values.min()), float(values.max())
+    return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 
 def iou(a: Mask, b: Mask) -> float:

@@ -101,6 +101,7 @@ _QUESTIONS = {
     "objectness": "Why an object?",
     "mask": "Why this mask?",
     "all": "Why this box and class?",
+    "lowers": "What lowers it?",
 }
 """The question that a map of each part of a target answers."""
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from sightglass.explain.backward.gradient import Gradient
+from sightglass.explain.evidence.evidence import MAX_WINDOWED
 from sightglass.explain.methods.method import Method, RawMaps, Request
+from sightglass.models.geometry import picture_cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.models.adapter import Target
+    from sightglass.models.geometry import Geometry
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
@@ -31,7 +34,44 @@ def raw_maps(evidence: Evidence, method: Method, targets: Sequence[Target]) -> l
 
 
 def compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
-    """Compute and hold the maps of several methods; the gradients that they share are computed once."""
+    """Compute and hold the maps of several methods; the gradients that they share are computed once.
+
+    A class of several boxes gets the sum of its boxes' maps, all with the same peak. The map of their summed scores
+    would show little but the box that the layers react to most: one of the four persons of bus.jpg.
+    """
+    by_box = {target: _boxes(target) for target in targets}
+    for_classes = [method for method in methods if method.gradients]
+    _compute(evidence, for_classes, [box for target in targets for box in by_box[target]])
+    _compute(evidence, [method for method in methods if not method.gradients], targets)
+    for target, boxes in by_box.items():
+        for method in for_classes:
+            if (method.id, target) not in evidence.raws:
+                layers = zip(*(evidence.raws[method.id, box] for box in boxes), strict=True)
+                evidence.raws[method.id, target] = [add_evenly(torch.stack(maps), evidence.geometry) for maps in layers]
+
+
+def add_evenly(maps: Tensor, geometry: Geometry) -> Tensor:
+    """Return the sum (h, w) of signed maps (k, h, w), each first scaled to the mean of their peaks in the picture.
+
+    A map without a positive value has no peak, and is left out where another has one.
+    """
+    y0, y1, x0, x1 = picture_cells(geometry, *maps.shape[1:])
+    peaks = maps[:, y0:y1, x0:x1].amax((1, 2), keepdim=True)
+    positive = peaks > 0
+    if not bool(positive.any()):
+        return maps.sum(0)
+    # What is not a number stays so, times 0 too: the map is then shown as broken.
+    return (maps * torch.where(positive, peaks[positive].mean() / peaks, 0)).sum(0)
+
+
+def _boxes(target: Target) -> list[Target]:
+    """Return a target for each box of a class; the target itself where it is one box, or no class, or a crowd."""
+    if target.index is None or not 1 < len(target.anchors) <= MAX_WINDOWED:
+        return [target]
+    return [replace(target, anchors=(anchor,)) for anchor in target.anchors]
+
+
+def _compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
     missing = {
         target: by
         for target in dict.fromkeys(targets)

@@ -290,7 +290,7 @@ def _read_library(method: Method, request: Request) -> None:
         if request.cancel is not None and request.cancel.is_set():
             raise Cancelled
         if request.progress is not None:
-            request.progress(0.0, f"{method.name}: reading the grad-cam library")
+            request.progress(0.0, f"Starting {method.name}…")
         thread.join(LOOK)
 
 

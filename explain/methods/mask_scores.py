@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Target
 
 Scorer = Callable[[Any], "Tensor"]
-"""From the outputs of B masked pictures to (B, k) scores in 0..1."""
+"""From the outputs of B masked pictures to (B, k) scores in 0..1, or the numbers of a regression."""
 FLOOR = 0.01
 """Candidates of a masked picture that score no more than this are noise, and their boxes fit anything."""
 ROWS = 512
@@ -33,19 +33,24 @@ def scorer(evidence: Evidence, targets: Sequence[Target]) -> Scorer:
     detects = isinstance(evidence.outputs, Detections)
     for target in targets:
         # A share of all classes is a contrast to the others by itself.
-        if target.part not in (PARTS if detects else ("class", "contrast")):
-            can = ", ".join(PARTS) if detects else "its classes"
+        answers = ("class", "contrast") if adapter.spec.task == "classify" else adapter.parts
+        if target.part not in (PARTS if detects else answers):
+            can = ", ".join(PARTS) if detects else "its numbers" if adapter.spec.measures else "its classes"
             raise ModelProblem(f"Masks cannot explain the {target.part} of {adapter.spec.id}: they explain {can}.")
         if target.index is None and (not detects or not target.anchors):
             raise ModelProblem("A target without a class needs candidates: ask for a share of the strongest.")
     if detects:
         return _Similarity(evidence.outputs, targets)
     indices = [target.index for target in targets]
+    signs = torch.tensor([-1.0 if target.part == "lowers" else 1.0 for target in targets])
 
-    def probabilities(outputs: Any) -> Tensor:
-        return adapter.class_logits(outputs).float().softmax(1)[:, indices]
+    def shown(outputs: Any) -> Tensor:
+        if adapter.spec.task == "classify":
+            return adapter.class_logits(outputs).float().softmax(1)[:, indices]
+        scores = adapter.class_scores(outputs)[:, indices]
+        return scores * signs.to(scores)
 
-    return probabilities
+    return shown
 
 
 class _Similarity:

@@ -131,12 +131,13 @@ class Image:
     ) -> Image:
         """Decode `source` into an Image.
 
-        Takes a path, or an https address as text, whose file is kept in the cache; bytes; a binary file or upload (read
-        from its start); a Pillow image; an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool or
-        float in 0..1; a tensor (1 or 3, H, W), alone or as a batch of one, of uint8 or float in 0..1; an array (H, W, 2
-        to 16) of any numbers; or an Image, which is returned as it is. Files may also be .npy, or TIFFs with many
-        channels. `room`: a file of more pixels is opened at a half, a quarter or an eighth of its width and height, and
-        says so in its notes.
+        Takes a path; a bundled picture's name, such as `bus.jpg`, unless a file of that name is in the working folder;
+        an https address as text, whose file is kept in the cache; bytes; a binary file or upload (read from its start);
+        a Pillow image; an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool or float in 0..1; a
+        tensor (1 or 3, H, W), alone or as a batch of one, of uint8 or float in 0..1; an array (H, W, 2 to 16) of any
+        numbers; or an Image, which is returned as it is. Files may also be .npy, or TIFFs with many channels. `room`: a
+        file of more pixels is opened at a half, a quarter or an eighth of its width and height, and says so in its
+        notes.
 
         Raises ImageProblem for anything else and for a damaged or truncated file; TooLarge, a subclass, for more than
         `max_bytes` or `max_pixels`.
@@ -148,6 +149,8 @@ class Image:
             return source
         if isinstance(source, (str, os.PathLike)) and remote_file.is_address(source):
             return _from_web(os.fspath(source), name, max_bytes, max_pixels)
+        if isinstance(source, (str, os.PathLike)) and (example := example_meant(os.fsdecode(source))) is not None:
+            return load_bundled(example)
         torch = sys.modules.get("torch")
         given = source if isinstance(source, (str, os.PathLike)) else None
         title = _base_name(name or given or getattr(source, "filename", None) or getattr(source, "name", None))
@@ -189,6 +192,30 @@ class Image:
         pixels, planes, notes = convert_array(np.ascontiguousarray(array.transpose(1, 2, 0)), "tensor", MAX_PIXELS)
         pixels.flags.writeable = False
         return Image(pixels, "tensor", notes, planes=planes)
+
+
+def example_meant(path: str) -> str | None:
+    """Return the example that a path names (`bus.jpg`, `scene-3.png`); None for any file that is there.
+
+    Only bare names stand for examples: in a path, a file was meant that is missing.
+    """
+    if os.path.basename(path) != path or os.path.exists(path):
+        return None
+    # It draws, with OpenCV.
+    from sightglass.explain.picture.examples import example_named
+
+    return example_named(path) or example_named(path.replace("-", " "))
+
+
+def load_bundled(name: str) -> Image:
+    """Open a bundled picture by its name in `EXAMPLES` (`bus`, `scene 3`), whatever files there are.
+
+    Raises ImageProblem where the package that a photograph comes with is not installed.
+    """
+    from sightglass.explain.picture.examples import example_source
+
+    source, file_name = example_source(name)
+    return Image.open(source, name=file_name)
 
 
 def _from_web(address: str, name: str | None, max_bytes: int, max_pixels: int) -> Image:
@@ -254,7 +281,8 @@ def _read(source: object, name: str, max_bytes: int) -> bytes:
             if not path.exists():
                 raise ImageProblem(f"There is no file {name} at that path; check the path and try again.")
             if not path.is_file():
-                raise ImageProblem(f"{name} is a folder or a device, not a file; give the path of one picture.")
+                shown = _base_name(path.resolve()) if name == "picture" else name
+                raise ImageProblem(f"{shown} is a folder or a device, not a file; give the path of one picture.")
             size = path.stat().st_size
             data = path.read_bytes() if size <= max_bytes else b""
         elif hasattr(source, "read"):

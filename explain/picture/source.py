@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.picture import archive, remote
+from sightglass.explain.picture.image import example_meant, load_bundled
 from sightglass.explain.picture.item import LISTS, PICTURES, Item, list_entries, printable, short
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ def find(
     """Return every picture of a source, always in the same order.
 
     `source`: a folder (searched recursively), a pattern with `*`, a text file with one path a line (and optionally a
-    tab and a label), a .zip, one picture, or a sequence of paths, of (name, bytes), or of Items. A folder, a pattern, a
-    list and a picture may be on any storage that fsspec knows (`s3://bucket/photographs`). `within`: leave out files
-    outside of this folder, wherever a link leads, and on every other machine. `skip`: a folder to leave out, such as
-    the output folder. Raises ModelProblem if there are no pictures, or more than `most`.
+    tab and a label), a .zip, one picture, a bundled one's name (`bus.jpg`), or a sequence of paths, of (name, bytes),
+    or of Items. A folder, a pattern, a list and a picture may be on any storage that fsspec knows
+    (`s3://bucket/photographs`). `within`: leave out files outside of this folder, wherever a link leads, bundled
+    pictures, and every other machine. `skip`: a folder to leave out, such as the output folder. Raises ModelProblem if
+    there are no pictures, or more than `most`.
     """
     if isinstance(source, str | os.PathLike):
         found = _from_path(str(source), within, skip)
@@ -81,6 +83,8 @@ def _from_path(source: str, within: Path | None, skip: Path | str | None) -> Ite
         fixed = str(path)[: min(str(path).find(sign) for sign in "*?[" if sign in str(path))]
         root = Path(fixed if fixed.endswith(os.sep) else os.path.dirname(fixed))
         return _files([(Path(name), None) for name in named if os.path.isfile(name)], root, within)
+    if within is None and (example := example_meant(source)) is not None:
+        return iter([_example(example, source)])
     raise ModelProblem(f"There is nothing at {short(source)}: give a folder, a pattern, a list or a .zip.")
 
 
@@ -130,6 +134,10 @@ def _files(paths: Iterable[tuple[Path, str | None]], root: Path, within: Path | 
         yield Item(printable(key.as_posix()), stamp, partial(Path, path), label)
 
 
+def _example(name: str, typed: str) -> Item:
+    return Item(typed, "bundled", partial(load_bundled, name))
+
+
 def _from_sequence(source: Sequence[Any], within: Path | None) -> Iterator[Item]:
     for one in source:
         if isinstance(one, Item):
@@ -138,6 +146,8 @@ def _from_sequence(source: Sequence[Any], within: Path | None) -> Iterator[Item]
             name, data = one
             stamp = hashlib.sha256(data).hexdigest()[:16]
             yield Item(printable(str(name).replace("\\", "/").lstrip("/")), stamp, partial(bytes, data))
+        elif within is None and (example := example_meant(os.fspath(one))) is not None:
+            yield _example(example, os.fspath(one))
         elif (path := remote.local_path(os.fspath(one))) is not None:
             yield from _files([(path.expanduser(), None)], Path.cwd(), within)
         elif within is None:

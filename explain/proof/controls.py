@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -24,6 +27,15 @@ CELL = 0.02
 """Standard deviation of the smoothing of edges, by the picture's longer side."""
 
 
+class OnCells(Protocol):
+    """A map that was computed on the cells of layers."""
+
+    @property
+    def geometry(self) -> Geometry: ...
+    @property
+    def raw(self) -> Sequence[Map]: ...
+
+
 def seed_of(sha256: str, number: int) -> int:
     """Return the seed of a picture's control map of that number: the same in every process."""
     return zlib.crc32(f"{sha256}/{number}".encode())
@@ -34,6 +46,11 @@ def grid_in(geometry: Geometry, rows: int, columns: int) -> tuple[int, int]:
     left, top, right, bottom = geometry.content
     height, width = geometry.input
     return max(round(rows * (bottom - top) / height), 2), max(round(columns * (right - left) / width), 2)
+
+
+def grid_of(computed: OnCells) -> tuple[int, int]:
+    """Return the rows and columns of cells in the content that a map was computed on, the finest of its layers."""
+    return grid_in(computed.geometry, *max((one.shape for one in computed.raw), key=math.prod))
 
 
 def random_map(shape: tuple[int, int], grid: tuple[int, int], seed: int) -> Map:

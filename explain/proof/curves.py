@@ -115,6 +115,7 @@ class Perturber:
         """(1, C, h, w): the part of the model's input that is picture."""
         adapter, on_cpu = evidence.resident.adapter, evidence.resident.device.type == "cpu"
         self._batch = adapter.batch or (BATCH_CPU if on_cpu else BATCH_GPU)
+        self._fills: dict[Filling, Tensor | None] = {}
         self._fillings: dict[Filling, tuple[Tensor | None, Answers]] = {}
 
     def curves(
@@ -147,12 +148,24 @@ class Perturber:
             done(curve)
         return found
 
+    @property
+    def whole(self) -> float:
+        """The score of the whole picture, as the evidence has it."""
+        with torch.no_grad():
+            return float(self._score(self._evidence.outputs).score[0])
+
+    def fill(self, filling: Filling) -> Tensor | None:
+        """Return what hidden pixels are set to, as `filling.make_fill` makes it."""
+        if filling not in self._fills:
+            self._fills[filling] = make_fill(self.picture, filling)
+        return self._fills[filling]
+
     def _filling(self, filling: Filling) -> tuple[Tensor | None, Answers]:
         """Return what hidden pixels are set to, and the answers to the whole picture and to one that is all hidden."""
         if filling not in self._fillings:
-            fill = make_fill(self.picture, filling)
+            fill = self.fill(filling)
             whole = torch.ones(self.picture.shape[-2:], dtype=torch.bool, device=self.picture.device)
-            self._fillings[filling] = fill, self._predict_masked(torch.stack([whole, ~whole]), fill)
+            self._fillings[filling] = fill, self.predict_masked(torch.stack([whole, ~whole]), fill)
         return self._fillings[filling]
 
     def answers_to(self, pictures: Tensor) -> Answers:
@@ -170,7 +183,7 @@ class Perturber:
             some = wanted[at : at + self._batch]
             try:
                 shown = torch.stack([places < share if keeps else places >= share for places, share, keeps in some])
-                answers = self._predict_masked(shown, fill)
+                answers = self.predict_masked(shown, fill)
             except torch.OutOfMemoryError:
                 if self._batch == 1:
                     raise
@@ -180,7 +193,7 @@ class Perturber:
             at += len(answers.score)
             yield from zip(answers.score, answers.value, answers.stays, strict=True)
 
-    def _predict_masked(self, shown: Tensor, fill: Tensor | None) -> Answers:
+    def predict_masked(self, shown: Tensor, fill: Tensor | None) -> Answers:
         """Return the answers to pictures of which only a part is shown, bool (B, h, w)."""
         shown = shown[:, None]
         if fill is None:

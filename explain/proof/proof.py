@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.explain.phrases import percent
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.statistics import Agreement
     from sightglass.explain.proof import Filling
     from sightglass.explain.proof.curves import Curve
+    from sightglass.explain.proof.support import Support
 
 CONTROLS = {
     "random": "random places, as smooth as this map",
@@ -29,12 +28,8 @@ CONTROLS = {
 SUFFICIENT = 0.9
 """The share of the whole picture's value that is still the answer."""
 RESAMPLES = 2000
-NEAR = 0.1
-"""The share of the picture that the sentence is about, where map and random places differ there."""
-TELLING = 0.1
-"""The least difference that the sentence is about, by the whole picture's score."""
-FAILED = "Hiding what this map shows changes no more than hiding any other place: do not trust it."
-HANGS = "Whether this map shows more than random places depends on what hidden pixels are filled with: do not trust it."
+UNTESTED = "Its verdict is not there: the curves alone do not say whether the map matters."
+"""The sentence of a proof that is not whole yet, or that an earlier version saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +52,8 @@ class Proof:
 
     >>> from sightglass import Explainer
     >>> proof = Explainer()("bus.jpg", top_k=1).prove(steps=4)
-    >>> proof.start.round(2), proof.difference("random").clear
-    (0.62, True)
+    >>> round(proof.start, 2), proof.support.verdict
+    (0.62, 'cannot be told')
     """
 
     label: str
@@ -72,11 +67,14 @@ class Proof:
     similarity: Agreement | None
     """Of the map and the runner-up's: near 1, it does not tell the two classes apart."""
     runner_up: str = ""
+    support: Support | None = None
+    """What the verdict follows from; None while it is not there."""
 
     @property
     def pictures(self) -> int:
         """How many pictures the model was asked about: the ends of all curves of a filling are the same two."""
-        return 2 * len(self.fillings) + sum(2 * (curve.steps - 1) for curve in self.curves)
+        tested = 0 if self.support is None else self.support.pictures
+        return tested + 2 * len(self.fillings) + sum(2 * (curve.steps - 1) for curve in self.curves)
 
     def of(self, name: str = "map", filling: Filling | None = None) -> tuple[Curve, ...]:
         """Return the curves of the map, or of a control, for one filling (the first by default)."""
@@ -146,39 +144,10 @@ class Proof:
         )
         return hidden, kept
 
-    @cached_property
+    @property
     def sentence(self) -> str:
-        """What hiding, or keeping, the hottest tenth does, beside random places; or that the map shows nothing."""
-        if not self.difference("random").clear:
-            better = [self.difference("random", filling).clear for filling in self.fillings]
-            return HANGS if any(better) else FAILED
-        keeps, share, own, random = self._telling()
-        much, own_score, random_score = percent(share), percent(own), percent(random)
-        if keeps:
-            words = f"The hottest {much} alone gives {self.label} {own_score}; a random {much} gives {random_score}."
-        else:
-            words = f"Hiding the hottest {much} takes {self.label} from {percent(self.start)} to {own_score}; "
-            words += f"hiding a random {much} leaves {random_score}."
-        if "blobs" in self.controls and not self.difference("blobs").clear:
-            words += (
-                " Random places inside the same object do as much: it shows the object, not which part of it matters."
-            )
-        return words
-
-    def _telling(self) -> tuple[bool, float, float, float]:
-        """Return whether places are kept, their share, and the scores of the map and of random places there.
-
-        It is the first step from `NEAR` on, hiding before keeping, at which the two differ by a tenth of the whole
-        picture's score; else that at which they differ most.
-        """
-        steps = self.of("random")[0].steps
-        found: list[tuple[float, bool, int, float, float]] = []
-        for step in range(max(round(NEAR * steps), 1), steps):
-            own, random = self.at(step / steps), self.at(step / steps, "random")
-            found.append((random[0] - own[0], False, step, own[0], random[0]))
-            found.append((own[1] - random[1], True, step, own[1], random[1]))
-        best = next((one for one in found if one[0] >= TELLING * self.start), max(found, key=lambda one: one[0]))
-        return best[1], best[2] / steps, best[3], best[4]
+        """The verdict, its count, and what hiding does beside the strongest control; see `Support.sentence`."""
+        return UNTESTED if self.support is None else self.support.sentence
 
     def summary(self) -> Json:
         """Return plain values, ready for JSON."""
@@ -188,6 +157,7 @@ class Proof:
             "score": self.start,
             "fillings": list(self.fillings),
             "sentence": self.sentence,
+            "support": None if self.support is None else self.support.summary(),
             "sufficiency": self.sufficiency,
             "necessity": self.necessity,
             "runner_up": self.runner_up or None,

@@ -43,8 +43,9 @@ def scorer(evidence: Evidence, target: Target, options: Options) -> Scorer:
     """Return a function from the outputs of B pictures to `Answers`; raises ModelProblem without a class to ask for."""
     adapter = evidence.resident.adapter
     if adapter.spec.task == "embed":
-        vector = F.normalize(adapter.embedding(evidence.outputs)[:1].detach().double(), dim=1)
-        return lambda outputs: _cosine(adapter.embedding(outputs), vector)
+        return cosine_scorer(evidence)
+    if adapter.spec.measures:
+        raise ModelProblem(f"{adapter.spec.id} gives numbers: this test needs a class whose probability can fall.")
     if target.index is None:
         raise ModelProblem("There is no single answer to test here: explain a class or one box.")
     index, contrast = target.index, target.part == "contrast"
@@ -62,6 +63,13 @@ def scorer(evidence: Evidence, target: Target, options: Options) -> Scorer:
         return Answers(score, margin if contrast else score, margin > 0)
 
     return of_class
+
+
+def cosine_scorer(to: Evidence) -> Scorer:
+    """Return a function from the outputs of B pictures to their cosines with the picture of this evidence."""
+    adapter = to.resident.adapter
+    vector = F.normalize(adapter.embedding(to.outputs)[:1].detach().double(), dim=1)
+    return lambda outputs: _cosine(adapter.embedding(outputs), vector)
 
 
 def _cosine(vectors: Tensor, to: Tensor) -> Answers:

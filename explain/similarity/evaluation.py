@@ -67,7 +67,7 @@ class QueryResult:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How well a model finds persons again."""
+    """How well a model finds people again."""
 
     model: ModelSpec
     names: str
@@ -110,7 +110,7 @@ class Evaluation:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What was left out, a sentence each."""
-        found = [f"Persons and cameras are read from names as {self.names}."]
+        found = [f"People and cameras are read from names as {self.names}."]
         if self.junk:
             found.append(f"{plural(self.junk, 'junk picture')} (person -1) left out.")
         if self.without_match:
@@ -163,7 +163,8 @@ def evaluate(
     `names`: `market1501`, `msmt17`, `folders` (a folder per person), `prefix` (the person before the first `_`), or a
     regular expression with the groups `person` and optionally `camera`, searched in the path below the folder; None:
     Market-1501's names, folders or prefix, whichever fits. Raises ModelProblem for a model without an embedding, names
-    that do not fit, and queries none of whose persons is in the gallery; Cancelled where `cancel` was set.
+    that do not fit, queries none of whose persons is in the gallery, and a gallery of one person alone, in which every
+    answer is right; Cancelled where `cancel` was set.
 
         found = evaluate(Explainer("osnet_x0_25_msmt17"), "query", "bounding_box_test", names="market1501")
         found.mean_ap, found.rank(1)
@@ -192,6 +193,11 @@ def evaluate(
             rankings.append(result[1])
     if not results:
         raise ModelProblem("No query's person is in the gallery on another picture: check both folders and --names.")
+    if len(set(theirs.persons)) < 2:
+        raise ModelProblem(
+            "All pictures of the gallery show one person, so every answer is right and mAP and rank-1 tell nothing: "
+            "add pictures of other people, or check --names."
+        )
     return Evaluation(
         explainer.model,
         scheme.name,

@@ -96,15 +96,19 @@ def _cells(evidence: Evidence, carried: Tensor) -> tuple[CellEdges, Tensor, NDAr
         activation = F.adaptive_avg_pool2d(activation, size)
         carried = F.adaptive_avg_pool2d(carried[None], size)[0]
         h, w = size
-    (y0, y1, down), (x0, x1, across) = (_edges(evidence.geometry, axis, cells) for axis, cells in enumerate((h, w)))
+    path = evidence.paths[0]
+    (y0, y1, down), (x0, x1, across) = (
+        _edges(evidence.geometry, path, axis, cells) for axis, cells in enumerate((h, w))
+    )
     rows = activation[:, y0:y1, x0:x1].flatten(1).T
     return CellEdges(down, across), rows, carried[y0:y1, x0:x1].flatten().cpu().numpy()
 
 
-def _edges(geometry: Geometry, axis: int, cells: int) -> tuple[int, int, NDArray[np.float32]]:
+def _edges(geometry: Geometry, path: str, axis: int, cells: int) -> tuple[int, int, NDArray[np.float32]]:
     """Return the first cell with any picture, the one after the last, and the edges between in original pixels."""
     size, original = geometry.input[axis], geometry.original[axis]
-    edges = (np.arange(cells + 1) * size / cells - geometry.offset[axis]) / geometry.scale[axis]
+    places = np.arange(cells + 1) + geometry.cell_offset(path)[axis]
+    edges = (places * size / cells - geometry.offset[axis]) / geometry.scale[axis]
     inside = [i for i in range(cells) if edges[i + 1] > 0.5 and edges[i] < original - 0.5]
     first, last = (inside[0], inside[-1] + 1) if inside else (0, cells)
     return first, last, edges[first : last + 1].astype(np.float32)

@@ -15,7 +15,6 @@ from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import find
 from sightglass.explain.similarity.embedding import embedding, mirrored_score
-from sightglass.explain.similarity.similarity import SAME
 from sightglass.models.demo.scenes import draw, sample
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
 INDISTINCT = 0.98
 """Score of unrelated pictures above which the model distinguishes nothing: it is untrained, or its input is wrong."""
+PRINTED_SAME = 0.995
+"""Cosine that is printed as 1.00: to a reader no other picture could be more similar."""
 ROUNDING = 1e-4
 """Tolerance of a cosine: the same pair can be summed in another order."""
 
@@ -104,14 +105,14 @@ class Context:
         """Return what a score means, as the end of a sentence."""
         if self.unrelated and self.unrelated[0] > INDISTINCT:
             return "but this model scores everything as related"
-        if score > SAME:
+        if score > PRINTED_SAME:
             return "the same picture to this model"
         if self.caution:
             return "of little meaning here"
         if score >= self.mirrored:
-            return "as related as a picture and its mirror image"
+            return "as related as its mirror image"
         if not self.unrelated:
-            return "less related than a picture and its mirror image"
+            return "less related than its mirror image"
         low, high = self.unrelated[0] - ROUNDING, self.unrelated[-1] + ROUNDING
         if score > self.chance + CLEARLY * (self.mirrored - self.chance):
             return "clearly related"
@@ -194,7 +195,11 @@ def context(
     others = [] if many else controls(adapter)
     vectors = [embedding(explainer, image, preprocessing) for image in others]
     mirrored = mirrored_score(explainer, query, preprocessing)
-    subject = adapter.subject or ("scenes" if adapter.spec.example else "pictures")
+    subject = (
+        "people"
+        if adapter.subject == "persons"
+        else adapter.subject or ("scenes" if adapter.spec.example else "pictures")
+    )
     unrelated = tuple(sorted(float(a @ b) for a, b in combinations(vectors, 2)))
     return Context(unrelated, mirrored, subject, _caution(adapter.subject, query, other))
 

@@ -14,24 +14,25 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.backward.gradient import Activation, Gradient, gradients
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.explainer import EVIDENCE
+from sightglass.explain.maps.heatmap import grow
 from sightglass.explain.maps.statistics import Statistics, coarse, describe, describe_place
 from sightglass.explain.methods import METHODS, SIMILARITY
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
+from sightglass.explain.proof.seal import known
 from sightglass.explain.similarity.embedding import comparable, mirrored_score
 from sightglass.explain.similarity.matches import Matches, matches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.methods.method import Method
+    from sightglass.explain.proof.seal import Seal
     from sightglass.models.geometry import Geometry
     from sightglass.models.spec import ModelSpec
 
@@ -54,7 +56,7 @@ NOISE = 2
 shows what is missing: below, that is what any picture of the same thing differs in (docs/similarity.md)."""
 DEFAULT = "hirescam"
 """HiResCAM: on pictures joined from two, one of which is the other picture, as good as any method at the last layer and
-better at earlier ones (docs/similarity.md)."""
+better at earlier ones (benchmarks/HAND.md)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +127,18 @@ class Similarity:
     @property
     def sides(self) -> tuple[ComparedImage, ComparedImage]:
         return self.query, self.gallery
+
+    @property
+    def seal_key(self) -> Hashable:
+        """Everything that the seal of this pair depends on."""
+        pictures = [side.image.sha256 for side in self.sides]
+        asked = (self.method, self.layers, self.of, self.preprocessing)
+        return ("pair", self.weights_sha256, self.model.row, *pictures, *asked)
+
+    @property
+    def known_seal(self) -> Seal | None:
+        """The seal of the query's map if it was made in this process: `seal.seal_pair` makes it."""
+        return known(self.seal_key)
 
     def summary(self) -> Json:
         """Return plain values, ready for JSON."""
@@ -200,7 +214,8 @@ def similarity(
         vectors, score, state, raws, carried = _compare(evidences, chosen, of)
         if state == "ok" and of == "cosine" and 1 - score < NOISE * (1 - mirrored_score(explainer, one, preprocessing)):
             state = "indistinct"
-        drawn = scale([(raw, evidence.geometry) for raw, evidence in zip(raws, evidences, strict=True)])
+        layers = evidences[0].paths
+        drawn = scale([(raw, evidence.geometry) for raw, evidence in zip(raws, evidences, strict=True)], layers)
         first, second = (
             ComparedImage(image, evidence.geometry, vector, tuple(raw), signed * (state == "ok"))
             for image, evidence, vector, raw, signed in zip((one, other), evidences, vectors, raws, drawn, strict=True)
@@ -211,7 +226,7 @@ def similarity(
             second,
             score,
             chosen.id,
-            tuple(layer.path for layer in evidences[0].layers),
+            layers,
             of,
             preprocessing,
             state,
@@ -226,8 +241,15 @@ def similarity(
     return explainer.with_oom_fallback(work)
 
 
+def draw_maps(pair: Sequence[Evidence], method: str, of: Of) -> tuple[float, list[NDArray[np.float32]]]:
+    """Return the score of two pictures and their signed maps, as `ComparedImage.signed`, from the passes over both."""
+    _, score, _, raws, _ = _compare(pair, METHODS[method], of)
+    sides = [(raw, evidence.geometry) for raw, evidence in zip(raws, pair, strict=True)]
+    return score, scale(sides, pair[0].paths)
+
+
 def _compare(
-    pair: list[Evidence], method: Method, of: Of
+    pair: Sequence[Evidence], method: Method, of: Of
 ) -> tuple[list[NDArray[np.float32]], float, State, list[list[NDArray[np.float32]]], list[Tensor]]:
     """Return the unit vectors, their cosine, the maps' state, the raw maps, and how much each cell contributes."""
     resident = pair[0].resident
@@ -277,21 +299,22 @@ def _subtract_against(method: Method, activation: Tensor, gradient: Tensor) -> T
     return made.clamp_min(0) - compute(a, Gradient.of(-gradient, 0, 0, size)).clamp_min(0)
 
 
-def scale(sides: Sequence[tuple[Sequence[NDArray[np.float32]], Geometry]]) -> list[NDArray[np.float32]]:
+def scale(
+    sides: Sequence[tuple[Sequence[NDArray[np.float32]], Geometry]], layers: Sequence[str]
+) -> list[NDArray[np.float32]]:
     """Merge each picture's raw signed maps, one per layer, into one, float32 (h, w) in -1..1, without letterbox bars.
 
     All pictures share one scale: a layer's maps are divided by their largest absolute value in any of them and resized
     bilinearly; the sums are divided likewise. What is faint in one picture beside the other stays faint.
     """
-    layers = list(zip(*(raws for raws, _ in sides), strict=True))
+    by_layer = list(zip(layers, *(raws for raws, _ in sides), strict=True))
     totals = []
     for i, (_, geometry) in enumerate(sides):
         left, top, right, bottom = geometry.content
         total = np.zeros((bottom - top, right - left), np.float32)
-        for raws in layers:
+        for path, *raws in by_layer:
             usable = [np.nan_to_num(raw, posinf=0, neginf=0) for raw in raws]
-            tensor = torch.from_numpy(usable[i])[None, None]
-            grown = F.interpolate(tensor, geometry.input, mode="bilinear", align_corners=False)[0, 0]
+            grown = grow(torch.from_numpy(usable[i])[None], geometry, path)[0]
             total += grown[top:bottom, left:right].numpy() / _largest(usable)
         totals.append(total)
     return [np.ascontiguousarray(total / _largest(totals), dtype=np.float32) for total in totals]

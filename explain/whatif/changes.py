@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from torch.nn import functional as F
 
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.phrases import kinds, percent, plural
+from sightglass.explain.phrases import describe_score, kinds, listing, percent, plural
 from sightglass.models.geometry import intersection_over_union
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.whatif.edits import Edit
     from sightglass.models.adapter import Prediction
+    from sightglass.models.spec import ModelSpec
 
 LISTED = 3
 """Classes of either picture that are compared."""
@@ -56,7 +57,7 @@ def changes(before: Explanation, after: Explanation) -> tuple[Change, ...]:
         return (Change("Similarity to the original", 1.0, cosine(before, after)),)
     if task == "detect":
         return match(before.predictions, after.predictions)
-    return union(_every(before), _every(after))
+    return union(all_classes(before), all_classes(after))
 
 
 def cosine(before: Explanation, after: Explanation) -> float:
@@ -98,16 +99,18 @@ def match(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[Ch
     return (*listed, *new)
 
 
-def sentence(before: Explanation, found: Sequence[Change], edit: Edit, *, example: bool = False) -> str:
-    """Say what an edit changed, in numbers that were measured; `example`: nobody painted the edit by hand."""
+def sentence(before: Explanation, found: Sequence[Change], edit: Edit) -> str:
+    """Say what an edit changed, in numbers that were measured."""
     task = before.model.task
     if not (edit.paints or edit.moves):
         return _invitation(before)
-    condition = "With the hottest part covered" if example else _condition(edit)
+    condition = _condition(edit)
     if task == "embed":
         return f"{condition}, the picture is {percent(found[0].after or 0.0)} similar to the original."
     if task == "detect":
         return f"{condition}, {_boxes(found)}."
+    if task == "regress":
+        return f"{condition}, {_numbers(before.model, found)}."
     return f"{condition}, {_classes(found)}."
 
 
@@ -122,10 +125,20 @@ def _condition(edit: Edit) -> str:
 def _invitation(before: Explanation) -> str:
     best = before.predictions[0] if before.predictions else None
     if before.model.task == "detect":
-        return "Paint over a part of the picture: which boxes vanish?"
+        return "Paint over something: which boxes vanish?"
     if best is None:
-        return "Paint over a part of the picture: how similar does it stay to the original?"
-    return f"{best.label} {percent(best.score)}: paint over a part of the picture, and see what that changes."
+        return "Paint over something: how similar does the picture stay to the original?"
+    said = f"{best.label[:1].upper()}{best.label[1:]}, {describe_score(best.score, before.model)}"
+    return f"{said}. Paint over something to see what changes."
+
+
+def _numbers(model: ModelSpec, found: Sequence[Change]) -> str:
+    """Return what became of each number of a regression."""
+    said = [
+        f"{one.label} goes from {describe_score(one.before or 0.0, model)} to {describe_score(one.after or 0.0, model)}"
+        for one in found
+    ]
+    return listing(said)
 
 
 def _classes(found: Sequence[Change]) -> str:
@@ -176,7 +189,7 @@ def _verb(labels: Sequence[str], verb: str) -> str:
     return f"{verb}{'es' if verb.endswith('sh') else 's'}" if len(labels) == 1 else verb
 
 
-def _every(explanation: Explanation) -> list[Prediction]:
+def all_classes(explanation: Explanation) -> list[Prediction]:
     """Return the scores of all classes; the explanation keeps its own few."""
     adapter, evidence, options = explanation.evidence.resident.adapter, explanation.evidence, explanation.options
     count = max(1, len(adapter.labels))

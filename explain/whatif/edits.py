@@ -1,4 +1,4 @@
-"""Apply brush, rectangle and patch edits to pixels.
+"""Apply brush, rectangle, area and patch edits to pixels.
 
 Marks are untrusted: `parse` bounds what they may cost, and leaves out what is none.
 """
@@ -20,9 +20,11 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.proof import filling
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-Kind = Literal["brush", "rectangle", "patch"]
+Kind = Literal["brush", "rectangle", "patch", "area"]
 Fill = Literal["blur", "grey", "mean", "linear"]
 FILLS: dict[Fill, str] = {
     "blur": "a strong blur",
@@ -40,7 +42,7 @@ MAX_POINTS = 6_000
 """Of all marks of an edit together."""
 SIZES = (0.005, 0.25)
 """Diameters of the brush, as shares of the picture's longer side."""
-_POINTS: dict[Kind, int] = {"brush": 1, "rectangle": 2, "patch": 3}
+_POINTS: dict[Kind, int] = {"brush": 1, "rectangle": 2, "patch": 3, "area": 2}
 _SHIFT = 4
 _blurs: ByteCache[NDArray[np.uint8]] = ByteCache("blurs", lambda small: small.nbytes)
 """By the picture's SHA-256: a stroke must not wait for the same blur again."""
@@ -51,8 +53,9 @@ class EditMark:
     """One movement of a tool.
 
     `points` are (x, y) as shares of the picture's width and height: the path of a brush; two corners of a rectangle; of
-    a patch, the corners of the rectangle that is copied and the corner at the top left of where it goes. `size`: the
-    brush's diameter as a share of the picture's longer side.
+    a patch, the corners of the rectangle that is copied and the corner at the top left of where it goes; of an area of
+    any shape, two corners of each of the rectangles that it consists of. `size`: the brush's diameter as a share of the
+    picture's longer side.
     """
 
     kind: Kind
@@ -117,7 +120,8 @@ def _mark(one: Any) -> EditMark | None:
         return None
     pairs = tuple((_clamp(x, -1, 2), _clamp(y, -1, 2)) for x, y in zip(flat[::2], flat[1::2], strict=False))
     least = _POINTS[kind]
-    if len(pairs) < least or (kind != "brush" and len(pairs) != least):
+    many = kind == "brush" or (kind == "area" and len(pairs) % 2 == 0)
+    if len(pairs) < least or (not many and len(pairs) != least):
         return None
     size: Any = one.get("size")
     return EditMark(kind, pairs, _clamp(size, *SIZES)) if _number(size) else EditMark(kind, pairs)
@@ -136,7 +140,7 @@ def edited(image: Image, edit: Edit) -> Edited:
 
     The picture itself comes back where nothing changes. Raises ImageProblem for a picture that is not RGB.
 
-        edited(image, Edit((Mark("rectangle", ((0.2, 0.2), (0.6, 0.5))),), fill="grey")).image
+        edited(image, Edit((EditMark("rectangle", ((0.2, 0.2), (0.6, 0.5))),), fill="grey")).image
     """
     if image.planes is not None:
         raise ImageProblem(
@@ -171,10 +175,12 @@ def _apply_marks(image: Image, edit: Edit) -> tuple[NDArray[np.uint8], NDArray[n
         if mark.kind == "brush":
             _brush(painted, mark)
             continue
-        x0, y0, x1, y1 = rectangle(mark, width, height)
-        if mark.kind == "rectangle":
-            painted[y0:y1, x0:x1] = 1
+        if mark.kind != "patch":
+            for corners in zip(mark.points[::2], mark.points[1::2], strict=True):
+                x0, y0, x1, y1 = rectangle(corners, width, height)
+                painted[y0:y1, x0:x1] = 1
             continue
+        x0, y0, x1, y1 = rectangle(mark.points, width, height)
         x, y = (math.floor(share * side + 0.5) for share, side in zip(mark.points[2], (width, height), strict=True))
         # What would lie outside the picture is cut off, also at the left and at the top.
         left, top = max(0, -x), max(0, -y)
@@ -187,9 +193,9 @@ def _apply_marks(image: Image, edit: Edit) -> tuple[NDArray[np.uint8], NDArray[n
     return pixels, painted.astype(bool), pasted
 
 
-def rectangle(mark: EditMark, width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the pixels between a mark's first two corners, x0, y0, x1, y1 with the ends outside; one at least."""
-    (xa, ya), (xb, yb) = mark.points[:2]
+def rectangle(points: Sequence[tuple[float, float]], width: int, height: int) -> tuple[int, int, int, int]:
+    """Return the pixels between the first two points, x0, y0, x1, y1 with the ends outside; one at least."""
+    (xa, ya), (xb, yb) = points[:2]
     x0, x1 = _span(xa, xb, width)
     y0, y1 = _span(ya, yb, height)
     return x0, y0, x1, y1

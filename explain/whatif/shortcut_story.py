@@ -95,11 +95,12 @@ class StoryStep:
         """Where the cheating model's heat is, in one sentence."""
         kind, clue = self.object.label, self.story.clue
         there, own = percent(self.on_clue(self.cheat)), percent(self.on_object(self.cheat))
+        area = percent(0.0 if self.clue is None else float(self.clue.mean()))
         if self.scene.stamp is None:
-            area = percent(float(self.object.mask.mean()))
-            return f"{there} of its evidence is on {clue}, {own} on the {kind}, which is {area} of the picture."
-        if self.peak_on_clue and self.clue is not None:
-            area = percent(float(self.clue.mean()))
+            # The background has most of any map's evidence: beside its own size that does not pass for a discovery.
+            rest = f"and {own} on the {kind}, which takes {percent(float(self.object.mask.mean()))}"
+            return f"{there} of its evidence is on {clue}, which takes {area} of the picture, {rest}."
+        if self.peak_on_clue:
             return f"It looked at {clue}: {there} of its evidence is on {area} of the picture, {own} on the {kind}."
         return f"{there} of its evidence is on {clue}, {own} on the {kind}."
 

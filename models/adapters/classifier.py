@@ -14,9 +14,13 @@ from sightglass.models.adapter import Part, Prediction, Target
 from sightglass.models.adapters.embedder import PreparedAdapter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from sightglass.models.geometry import Geometry
+    from sightglass.models.preprocess import Preprocessing
+    from sightglass.models.spec import ModelSpec
 
 
 def both(logit: Tensor) -> Tensor:
@@ -40,10 +44,25 @@ class Logits:
 
 
 class Classifier(PreparedAdapter):
-    """A module from float32 (B, C, h, w) to logits (B, classes), as an `Adapter`."""
+    """A module from float32 (B, C, h, w) to logits (B, classes), or to the numbers of a regression, as an `Adapter`."""
 
     parts: tuple[Part, ...] = ("class", "contrast")
     splits_batches = True
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        module: nn.Module,
+        labels: Sequence[str],
+        preprocessing: Preprocessing,
+        weights_sha256: str,
+        *,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(spec, module, labels, preprocessing, weights_sha256, notes=notes)
+        if spec.task in ("multilabel", "regress"):
+            # Neither classes that may be there at once nor numbers have others to be weighed against.
+            self.parts = ("class", "lowers") if spec.measures else ("class",)
 
     @cached_property
     def _last(self) -> str | None:
@@ -65,7 +84,7 @@ class Classifier(PreparedAdapter):
     def _answer(self, tensor: Tensor) -> Tensor:
         """Return the logits alone, two where the module returns one; override it where the module returns more."""
         logits: Tensor = self.module(tensor)
-        return both(logits) if logits.ndim == 2 and logits.shape[1] == 1 else logits
+        return both(logits) if logits.ndim == 2 and logits.shape[1] == 1 and not self.spec.measures else logits
 
     def decode(
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
@@ -79,6 +98,9 @@ class Classifier(PreparedAdapter):
                 f"{self.spec.id} has {len(scores)} classes but {len(self.labels)} labels: give it a file with one "
                 "label for each class."
             )
+        if self.spec.measures:
+            # The largest number is not the best: they stay in the model's order.
+            return [Prediction(self.labels[i], i, score) for i, score in enumerate(scores[:count].tolist())]
         best = scores.topk(min(count, len(scores)))
         pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
         return [Prediction(self.labels[index], index, score) for score, index in pairs]
@@ -93,9 +115,16 @@ class Classifier(PreparedAdapter):
         return vectors
 
     def scalar(self, outputs: Any, target: Target) -> Tensor:
-        """Return the class logit, shape (), for `contrast` minus the logsumexp of all the others."""
+        """Return the class logit or the number, shape (), for `contrast` minus the logsumexp of all the others.
+
+        For `lowers` it is the number with the other sign.
+        """
         if target.part not in self.parts or target.index is None:
-            raise ModelProblem(f"{self.spec.id} is a classifier: explain its class or its contrast to the others.")
+            if self.spec.task == "classify":
+                raise ModelProblem(f"{self.spec.id} is a classifier: explain its class or its contrast to the others.")
+            raise ModelProblem(f"{self.spec.id} cannot explain {target.part}: use {' or '.join(self.parts)}.")
+        if target.part == "lowers":
+            return -self.scalar(outputs, replace(target, part="class"))
         if target.part == "contrast" and outputs.logits.shape[1] > 1:
             logits: Tensor = outputs.logits[0]
             others = torch.arange(len(logits), device=logits.device) != target.index

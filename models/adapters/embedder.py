@@ -10,17 +10,16 @@ import torch
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.attention import record_attention
-from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
+from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from sightglass.models.adapter import Prediction, Record, Target
-    from sightglass.models.geometry import Geometry, ModelInput
+    from sightglass.models.geometry import Geometry
     from sightglass.models.spec import ModelSpec
 
 
@@ -44,9 +43,6 @@ class PreparedAdapter(Adapter):
         super().__init__(spec, module, labels, weights_sha256)
         self.preprocessing, self.notes = preprocessing, notes
         self.preprocessings = tuple(way for way in self.preprocessings if way != preprocessing.crop)
-
-    def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
-        return prepare(pixels, self.preprocessing, preprocessing)
 
     def record_attention(self, record: Record) -> AbstractContextManager[None]:
         return record_attention(self.module, record)

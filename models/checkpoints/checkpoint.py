@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import pickletools
 import warnings
 import zipfile
 from dataclasses import dataclass, field
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.serialization import MAGIC_NUMBER
 
 from sightglass.common.errors import WeightsProblem
+from sightglass.common.legible import legible
 from sightglass.models.checkpoints import safe_pickle, weights
 from sightglass.models.checkpoints.safe_pickle import StandIn
 
@@ -45,6 +48,8 @@ WRAPPERS = (
 """Keys under which training programs save a model's tensors, the likeliest first."""
 _OTHERS = ("optim", "sched", "scaler", "callbacks", "loops", "amp", "rng", "_hooks")
 _DEPTH = 6
+MAX_PICKLE = 16 * 2**20
+"""Bytes of a pickle that are looked through for what it is."""
 LFS = b"version https://git-lfs"
 
 
@@ -121,11 +126,44 @@ def _contents(path: Path) -> Any:
                 return safe_pickle.read(path)
     # A damaged file can fail in any way at all, in several libraries.
     except Exception as problem:
+        if (sentence := _describe_pickle(path)) is not None:
+            raise WeightsProblem(sentence) from problem
         whole = zipfile.is_zipfile(path) or start[:1] != b"P"
         fault = "is damaged or no checkpoint of plain tensors" if whole else "is cut short"
         raise WeightsProblem(
             f"{path} {fault}: fetch or copy it again, or save the model's state_dict anew."
         ) from problem
+
+
+def _describe_pickle(path: Path) -> str | None:
+    """Return a sentence where a file is a pickle that torch.save did not write; None for any other file.
+
+    Its operations are read, and none is carried out.
+    """
+    with path.open("rb") as file:
+        start = file.read(MAX_PICKLE)
+    texts, called = list[str](), list[str]()
+    try:
+        for operation, value, _ in pickletools.genops(start):
+            if value == MAGIC_NUMBER:
+                return None
+            if operation.name in ("GLOBAL", "INST"):
+                called.append(str(value).replace(" ", "."))
+            elif operation.name == "STACK_GLOBAL":
+                called.append(".".join(texts[-2:]))
+            elif isinstance(value, str):
+                texts.append(value)
+    # What is no pickle can fail in any way, and one that is longer at its end.
+    except Exception:
+        if len(start) < MAX_PICKLE or not called:
+            return None
+    if called:
+        what = f"is a Python pickle that runs code ({legible(called[0], 80)}), which is never run here"
+    elif start[:1] == pickle.PROTO:
+        what = "is a Python pickle and no checkpoint"
+    else:
+        return None
+    return f"{path} {what}: save the model's state_dict with torch.save."
 
 
 def _check_kind(path: Path, start: bytes) -> None:

@@ -162,6 +162,11 @@ def folders() -> tuple[Path, ...]:
     return settings().weights
 
 
+def missing_folders() -> list[Path]:
+    """Return those of `folders` that are not there."""
+    return [folder for folder in folders() if not os.path.isdir(folder)]
+
+
 def cache() -> Path:
     """Return our own cache folder, where downloads go."""
     return _caches() / "sightglass"

@@ -139,7 +139,7 @@ def sample(
         rng.shuffle(kinds)
     spec = Spec(
         size=size,
-        things=_place(kinds, size, rng, _LENGTHS[task]),
+        things=_place_things(kinds, size, rng, _LENGTHS[task]),
         background=str(rng.choice(BACKGROUNDS[:3], p=[0.5, 0.2, 0.3])),
         seed=int(rng.integers(2**32)),
         clutter=tuple(_clutter(size, rng) for _ in range(rng.integers(0, 7 if detect else 3))),
@@ -164,7 +164,9 @@ def _clutter(size: int, rng: np.random.Generator) -> Thing:
     return Thing("clutter", x * size, y * size, length * size, angle, int(rng.integers(2**32)))
 
 
-def _place(kinds: list[str], size: int, rng: np.random.Generator, lengths: tuple[float, float]) -> tuple[Thing, ...]:
+def _place_things(
+    kinds: list[str], size: int, rng: np.random.Generator, lengths: tuple[float, float]
+) -> tuple[Thing, ...]:
     """Place things of these kinds in the picture, visible; leave out those for which no place was found."""
     placed: list[Thing] = []
     owner, cause_owner = np.zeros((2, size, size), np.int8)

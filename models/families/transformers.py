@@ -113,14 +113,22 @@ def make_adapter(
     adapter: TransformersClassifier | TransformersEmbedder
     if _classifies(arch):
         found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
-        names, _ = labels.for_classes(spec, net.config.num_labels, found)
-        row = replace(spec, task="classify")
+        row = replace(spec, task=_task(spec, net.config))
+        names, _ = labels.for_classes(row, net.config.num_labels, found)
         adapter = TransformersClassifier(row, net, names, preprocessing, sha256, notes=notes)
     else:
         adapter = TransformersEmbedder(replace(spec, task="embed"), net, (), preprocessing, sha256, notes=notes)
         adapter.pooled = not any(key.startswith("pooler.") for key in missing)
     adapter.more = _position_options(net, preprocessing.size)
     return adapter
+
+
+def _task(spec: ModelSpec, config: Any) -> str:
+    """Return what a classifier's numbers mean: as stated, else as the configuration says that it was trained."""
+    if spec.task in ("multilabel", "regress"):
+        return spec.task
+    trained = {"multi_label_classification": "multilabel", "regression": "regress"}
+    return trained.get(str(getattr(config, "problem_type", None)), "classify")
 
 
 def folder_of(spec: ModelSpec) -> Path:

@@ -30,6 +30,8 @@ class RunPlan:
     folder: Path
     prove: bool = False
     """Whether every map is proved, too."""
+    seal: bool = False
+    """Whether every map is sealed, too: also those of an earlier run in the same folder."""
 
 
 @dataclass
@@ -70,6 +72,7 @@ def _run(status: BatchStatus, cancel: Event, source: Source, plans: tuple[RunPla
             plan.folder,
             options=plan.options,
             prove=plan.prove,
+            seal=plan.seal,
             progress=report,
             cancel=cancel,
             resume=resume,

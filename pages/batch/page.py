@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from sightglass.batch import journal
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
@@ -70,6 +72,7 @@ def batch() -> None:
                 st.caption(views.describe_run(job), width="content")
                 _anew(job, choices)
                 _prove_these(job)
+                _seal_these(job)
             _draw_result(job)
 
 
@@ -100,14 +103,31 @@ def _first(choices: Choices, explainer: Explainer) -> None:
         return
     # Beside the heading, which asks for it.
     with head:
-        st.markdown(f"## {plural(len(source.items), 'picture')} chosen: press Explain all", width="content")
-        _start_button(choices, source, second, prove=prove)
+        count, done = plural(len(source.items), "picture"), _count_done(source, choices, prove=prove)
+        said = f"{count}, {done:,} done: continue" if done else f"{count} chosen: press Explain all"
+        st.markdown(f"## {said}", width="content")
+        _start_button(choices, source, second, prove=prove, label="Continue" if done else "Explain all")
     pictures.preview(source)
 
 
-def _start_button(choices: Choices, source: Source | None, second: str | None, *, prove: bool) -> None:
+def _count_done(source: Source, choices: Choices, *, prove: bool) -> int:
+    """Return how many of these pictures an earlier run with the same choices has done, also one that was killed."""
+    if not source.path:
+        return 0
+    folder = folder_for(source, choices.model.id, {"method": choices.method, **choices.options}, Path(), prove=prove)
+    try:
+        changed = (folder / journal.NAME).stat().st_mtime_ns
+    except OSError:
+        return 0
+    stamps = state.latest("batch-done", (folder, changed), lambda: journal.stamps_of(folder))
+    return sum(stamps.get(item.key) == item.stamp for item in source.items)
+
+
+def _start_button(
+    choices: Choices, source: Source | None, second: str | None, *, prove: bool, label: str = "Explain all"
+) -> None:
     if st.button(
-        "Explain all",
+        label,
         icon=":material/play_arrow:",
         disabled=source is None,
         help="Explains your pictures with the model, method and layers of the sidebar. Runs in the background and can "
@@ -240,6 +260,19 @@ def _prove_these(job: BatchJob) -> None:
         _run(BatchJob(job.source, tuple(plans), resume=bool(job.source.path)))
 
 
+def _seal_these(job: BatchJob) -> None:
+    """Offer to seal the maps of a run that was made without."""
+    if job.plans[0].seal:
+        return
+    if st.button(
+        "Seal every map",
+        icon=":material/verified:",
+        type="tertiary",
+        help="Test whether each map depends on the model, matters to the answer and holds still: about 60 passes.",
+    ):
+        _run(BatchJob(job.source, tuple(replace(plan, seal=True) for plan in job.plans)))
+
+
 def _draw_result(job: BatchJob) -> None:
     if job.stopped:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -255,6 +288,7 @@ def _draw_result(job: BatchJob) -> None:
         return
     if problem := state.of(Pictures).problem:
         st.error(sentence(problem), icon=":material/error:")
+    views.folders(job)
     lenses = {name: label for name, label in LENSES.items() if name != "methods" or views.compare(job)}
     lens = url_state.widget(
         st.segmented_control,

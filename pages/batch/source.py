@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import islice, zip_longest
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -14,8 +15,9 @@ from sightglass.common.files.scratch import scratch_folder
 from sightglass.components.choices import image_picker, permitted_folders
 from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import escape, shorten
+from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture.item import Item, distinct_names
+from sightglass.explain.picture.item import Item
 from sightglass.explain.picture.source import find
 
 if TYPE_CHECKING:
@@ -99,6 +101,7 @@ def _upload() -> Source | None:
         "Pictures, or one .zip of them",
         accept_multiple_files=True,
         key=f"batch-files-{uploads.generation}",
+        max_upload_size=upload_megabytes(),
         help="Several pictures, or an archive, whose folder names are used as labels. They stay on this machine.",
     )
     image_picker.say_refused()
@@ -126,9 +129,9 @@ def _take_uploads(files: list[UploadedFile]) -> Source:
 
 
 def preview(source: Source) -> None:
-    """Draw the first of the chosen pictures: what is to be explained is not what was shown before."""
-    shown = source.items[:PREVIEWED]
-    names = distinct_names([item.key for item in shown])
+    """Draw some of the chosen pictures: what is to be explained is not what was shown before."""
+    shown = choose_previewed(source.items)
+    names = {item.key: "/".join(PurePosixPath(item.key).parts[-2:]) for item in shown}
     small = state.latest("batch-preview", tuple((item.key, item.stamp) for item in shown), lambda: _thumbnails(shown))
     with st.container(horizontal=True, gap="small"):
         for item in shown:
@@ -138,6 +141,16 @@ def preview(source: Source) -> None:
                 st.caption(escape(shorten(names[item.key], 24)))
     if more := len(source.items) - len(shown):
         st.caption(f"And {more:,} more.")
+
+
+def choose_previewed(items: Sequence[Item]) -> list[Item]:
+    """Return the first `PREVIEWED` pictures, of as many folders as there are: one of each, then a second of each."""
+    folders: dict[str, list[Item]] = {}
+    for item in items:
+        folders.setdefault(item.label or str(PurePosixPath(item.key).parent), []).append(item)
+    turns = zip_longest(*(found[:PREVIEWED] for found in folders.values()))
+    chosen = list(islice((item for turn in turns for item in turn if item is not None), PREVIEWED))
+    return sorted(chosen, key=lambda item: item.key)
 
 
 def _thumbnails(items: Sequence[Item]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ NUMBERS = {
     "scattered": ("half_heat_area", "half of the evidence on {share}"),
     "pointed": ("half_heat_area", "half of the evidence on {share}"),
     "random": ("over_random", "{signed} beside random places"),
+    "seal": ("seal", "{seal:.0f} of 3 tests passed"),
     "odd": ("oddness", "{oddness:.1f} × the median distance"),
 }
 """The column that pictures are sorted by, and what is written of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -9,21 +10,23 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import streamlit as st
 
-from sightglass.batch import analysis, journal, matrix, proofs, report
+from sightglass.batch import analysis, journal, labels, matrix, output, proofs, report, seals
 from sightglass.batch.table import CSV, PARQUET
+from sightglass.batch.table import classes as read_classes
+from sightglass.common import users
 from sightglass.components.session import url_state
 from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.views import charts, method_matrix, tables
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.maps import statistics
 from sightglass.explain.methods import describe_setup
-from sightglass.explain.phrases import listing, percent, plural
+from sightglass.explain.phrases import percent, plural
 from sightglass.export.table import csv
 from sightglass.models import catalog
 from sightglass.pages.batch.tiles import WIDE, tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pandas import DataFrame
 
@@ -34,13 +37,12 @@ if TYPE_CHECKING:
 
 PAGE = 24
 METHODS = "Every quick method at each layer, with its mean over pictures and how sure that is."
-NAMED = 4
-"""Folders' names in a sentence."""
 ORDERS = {
     "unsure": "Lowest confidence",
     "border": "Most evidence at the edges",
     "apart": "Largest disagreement between the models",
     "random": "Weakest against random places",
+    "seal": "Fewest tests passed",
     "close": "Smallest margin",
     "scattered": "Most scattered evidence",
     "pointed": "Most concentrated evidence",
@@ -54,12 +56,13 @@ ONLY = {
     "unsure": "Score below 50 %",
     "apart": "The two models disagree",
     "unproved": "Maps not to trust",
+    "unsealed": "Maps that fail a test",
 }
-NEEDED = {"apart": "disagreement", "random": "over_random", "unproved": "better_than_random"}
+NEEDED = {"apart": "disagreement", "random": "over_random", "unproved": "verdict", "seal": "seal", "unsealed": "seal"}
 """The column without which an order, or a filter, is not offered."""
 COLUMNS = (
     *("picture", "labelled", "predicted", "predicted_score", "margin", "other_predicted", "disagreement"),
-    *("advantage", "over_random", "better_than_random"),
+    *("advantage", "over_random", "verdict", *seals.COLUMNS),
     *("half_heat_area", "border_share", "entropy_normalised", "gini", "n_regions", "proof", "state", "notes"),
 )
 
@@ -98,7 +101,9 @@ def key(job: BatchJob) -> tuple[str, str | None, int]:
     # The second model has no table if the run was stopped before it started.
     there = second is not None and len(job.status.summaries) > 1 and job.status.summaries[1].done > 0
     changed = [(folder / PARQUET).stat().st_mtime_ns for folder in (first, *([second] if there and second else []))]
-    return str(first), str(second) if there else None, max(changed)
+    if (corrected := first / labels.FILE).exists():
+        changed.append(corrected.stat().st_mtime_ns)
+    return str(first), str(second) if there else None, sum(changed)
 
 
 def describe_run(job: BatchJob) -> str:
@@ -169,21 +174,74 @@ def gallery(job: BatchJob) -> None:
     if pages > 1:
         page = int(st.pagination(pages, key=f"batch-page-{order}-{shown}-{predicted}-{text}"))
     counted = f"{many:,} of {plural(len(found), 'picture')}; {PAGE * (page - 1) + 1} to {min(PAGE * page, many)}."
-    st.caption(" ".join(filter(None, (counted, labels_left_out(found)))))
+    st.caption(" ".join(filter(None, (counted, labels_left_out(job)))))
     tiles(job, chosen.iloc[PAGE * (page - 1) : PAGE * page], "gallery", order, found)
 
 
-def labels_left_out(found: Frame) -> str:
-    """Say which folders' names are no class of the model; empty where all are, or there are none."""
-    unknown = analysis.unknown_labels(found)
-    if not unknown:
-        return ""
-    if found["wrong"].isna().all():
+def labels_left_out(job: BatchJob) -> str:
+    """Say which folders' pictures are not counted; empty where all are, or there are none."""
+    found = find_labels(job)
+    if found and not any(one.classes for one in found):
         return "No folder name matches a class of this model."
-    named = [escape(shorten(name, 24)) for name in unknown[:NAMED]]
-    if len(unknown) > NAMED:
-        named.append(f"{len(unknown) - NAMED} more")
-    return f"Not counted, because no class of this model has such a name: {listing(named)}."
+    return escape(labels.describe_left_out([replace(one, folder=shorten(one.folder, 24)) for one in found]))
+
+
+def find_labels(job: BatchJob) -> list[labels.FolderLabel]:
+    """Return what each folder of a run counts as."""
+    return labels.find_labels(frame(*key(job)), job.plans[0].folder)
+
+
+def folders(job: BatchJob) -> None:
+    """Draw which class each folder counts as, and the way to correct it; nothing for pictures without folders."""
+    found = find_labels(job)
+    if not found:
+        return
+    counted, every = (sum(one.pictures for one in some) for some in ([one for one in found if one.classes], found))
+    with st.expander(
+        f"Folders as labels: {counted:,} of {plural(every, 'picture')} counted",
+        icon=":material/folder:",
+        # What is asked there changes the numbers below.
+        expanded=counted < every and users.may_save(),
+    ):
+        rows = [
+            {
+                "folder": one.folder,
+                "class": ", ".join(one.classes)
+                or ("not counted" + (f": did you mean {one.suggestion}?" if one.suggestion else "")),
+                "pictures": one.pictures,
+            }
+            for one in found
+        ]
+        tables.table(rows, height=min(300, 36 * (len(rows) + 1)))
+        if users.may_save():
+            _correct(job, {one.folder: one for one in found})
+
+
+def _correct(job: BatchJob, found: Mapping[str, labels.FolderLabel]) -> None:
+    """Draw the choice of a folder and of the classes that it counts as."""
+    folder = job.plans[0].folder
+    known = sorted({*read_classes(folder), *(name for one in found.values() for name in one.classes)})
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox(
+            "Folder", list(found), key="batch-label-folder", width=220, help="Those that are not counted come first."
+        )
+        one = found[name]
+        named = st.multiselect(
+            "Counts as",
+            known,
+            default=list(one.classes) or ([one.suggestion] if one.suggestion else []),
+            # Another key for each folder: its own classes are shown first.
+            key=f"batch-label-{name}",
+            width=320,
+            placeholder="no class: not counted",
+            help="A prediction of any of these is right. Without a class these pictures are not counted.",
+        )
+        if st.button("Use", icon=":material/check:", disabled=set(named) == set(one.classes), help="Count it so."):
+            try:
+                labels.correct(folder, {name: named})
+            except OSError as error:
+                raise output.unwritable(folder, error) from error
+            st.rerun()
 
 
 def _any(found: Frame, name: str) -> bool:
@@ -235,7 +293,7 @@ def confusions(job: BatchJob) -> None:
     found = frame(*key(job))
     if found["wrong"].isna().all():
         st.info(
-            labels_left_out(found) or "There are no labels: put the pictures into folders named after classes.",
+            labels_left_out(job) or "There are no labels: put the pictures into folders named after classes.",
             icon=":material/folder:",
         )
         return
@@ -261,7 +319,7 @@ def confusions(job: BatchJob) -> None:
     _groups(
         [pair, *right], lambda group: titles.get(id(group)) or f"{escape(group.name)}, correct  \n{_numbers(group)}"
     )
-    if left_out := labels_left_out(found):
+    if left_out := labels_left_out(job):
         st.caption(left_out)
     tiles(job, analysis.order(pair.frame, "sure").iloc[:PAGE], "confusion", "", found)
 
@@ -337,6 +395,7 @@ def table(job: BatchJob) -> None:
         "predicted_score": "The score of the best prediction.",
         "margin": "The score of the best prediction minus the next one's.",
         **proofs.MEANING,
+        **seals.MEANING,
         "disagreement": "100 % minus the overlap of the two models' strongest fifths: 100 % is nothing in common.",
     } | statistics.MEANING
     shown, config = tables.numbers(found[columns], help)

@@ -52,6 +52,7 @@ def history() -> None:
         st.markdown("## History cannot be used here")
         st.error(sentence(problem), icon=":material/error:")
         return
+    record_view.offer_undo()
     id, other = st.query_params.get("kept"), st.query_params.get("against")
     if other == id:
         # A record is not compared with itself.
@@ -131,7 +132,7 @@ def _remove_damaged(id: str) -> None:
         icon=":material/delete_forever:",
         key=f"history-remove-{id}",
         on_click=record_view.delete,
-        args=((id,), None),
+        args=((id,),),
         help="It cannot be read any more; all others stay.",
     )
 
@@ -146,16 +147,7 @@ def _one(id: str, title: DeltaGenerator) -> None:
         files.files(record)
     title.markdown(f"## {escape(record.headline) if record.pair else record.headline}")
     _problem()
-    (two_pictures if record.pair else record_view).show(record, _next(id))
-
-
-def _next(id: str) -> str | None:
-    """Return the record after this one in the search results, else the one before."""
-    ids = [one.id for one in _find(MAX_SHOWN).records]
-    if id not in ids:
-        return ids[0] if ids else None
-    place = ids.index(id)
-    return ids[place + 1] if place + 1 < len(ids) else ids[place - 1] if place else None
+    (two_pictures if record.pair else record_view).show(record)
 
 
 def _pair(id: str, other: str, title: DeltaGenerator) -> None:
@@ -233,7 +225,7 @@ def _about_examples(ids: list[str], own: int) -> None:
             icon=":material/delete:",
             type="tertiary",
             on_click=record_view.delete,
-            args=(ids, None),
+            args=(ids,),
             help="Deletes these examples only; what you saved stays.",
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -35,8 +36,11 @@ if TYPE_CHECKING:
     from sightglass.deck.scene import Scene as DeckScene
     from sightglass.explain.picture.image import Image
     from sightglass.history import Record, SavedMap
+    from sightglass.history.removed import RemovedRecords
 
 LOOK, MARK = "look", "mark"
+UNDO = 10.0
+"""Seconds for which a deletion can be undone."""
 
 
 @dataclass
@@ -48,6 +52,8 @@ class Browsing:
     problem: str = ""
     deleted: str = ""
     """A sentence about what was deleted."""
+    removed: tuple[RemovedRecords, float] | None = None
+    """What was deleted last, and when (`time.monotonic`)."""
     filters: tuple[Any, ...] = ()
     pages: int = 1
     """Pages of the grid that are shown with these filters."""
@@ -57,8 +63,8 @@ class Browsing:
         self.turn = secrets.token_hex(4)
 
 
-def show(record: Record, after: str | None) -> None:
-    """Draw the record; `after`: the record to show when this one is deleted."""
+def show(record: Record) -> None:
+    """Draw the record."""
     image, maps = files(record)
     left, right = st.columns([3, 1], gap="medium")
     index = record.index if record.index < len(maps) else 0
@@ -71,6 +77,8 @@ def show(record: Record, after: str | None) -> None:
             index = rows(items, key=f"history-rows-{record.id}", chosen=index)
             st.markdown("### What the map says")
             numbers(maps[index])
+            if (seal := record.seal_of(index)) is not None:
+                st.caption(f"Seal: {seal.line}", help="  \n".join(escape(mark.sentence) for mark in seal.marks))
         st.markdown("### Note and tags")
         history_store.edit_note(record, [record.id], key=f"history-{record.id}")
     with left:
@@ -91,7 +99,7 @@ def show(record: Record, after: str | None) -> None:
                     args=(record.id,),
                     help="View draws the maps without marks; Annotate shows them.",
                 )
-        _below(record, image, maps, index, after)
+        _below(record, image, maps, index)
         if maps:
             _proof(record, image, maps[index], index)
 
@@ -137,7 +145,7 @@ def panel_map(item: SavedMap, record: Record, *, title: str | None = None, note:
         raw=item.raw,
         shared=item.shared,
         cells=item.cells,
-        recipe=None if record.recipe is None else (record.recipe, record.view),
+        recipe=None if (recipe := record.sealed_recipe) is None else (recipe, record.view),
     )
 
 
@@ -174,7 +182,7 @@ def numbers(item: SavedMap) -> None:
     charts.near_edges(item.statistics)
 
 
-def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int, after: str | None) -> None:
+def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int) -> None:
     # Not the finding that is the page's heading.
     findings = [finding for finding in record.findings if finding.text != record.headline]
     if findings and index == record.index:
@@ -183,7 +191,7 @@ def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int, a
         _open_again(record, image, maps)
         _downloads(record, maps, index)
         slides.button("history", partial(_slide, record, image, maps, index), records=[record.id])
-        confirm_record_deletion(record, after)
+        confirm_record_deletion(record)
         _all(record, maps, index)
         slides.draw_added_link("history")
     st.caption(about(record))
@@ -282,8 +290,8 @@ def everything(record: Record, stem: str, what: str) -> None:
     )
 
 
-def confirm_record_deletion(record: Record, after: str | None) -> None:
-    """Draw the button that deletes one record; `after`: the record to show then."""
+def confirm_record_deletion(record: Record) -> None:
+    """Draw the button that deletes one record."""
     confirm_deletion(
         [record.id],
         f"Delete it permanently, with its note, tags and marks? This frees up to {size(record.bytes)}: files "
@@ -291,12 +299,11 @@ def confirm_record_deletion(record: Record, after: str | None) -> None:
         # Opened for one record, it must not be open for the next one.
         key=f"history-delete-{record.id}",
         help="Delete it from History; asks for confirmation.",
-        after=after,
     )
 
 
-def confirm_deletion(ids: Sequence[str], question: str, *, key: str, help: str, after: str | None = None) -> None:
-    """Draw the button that deletes records, and the question before it; `after`: the record to show then.
+def confirm_deletion(ids: Sequence[str], question: str, *, key: str, help: str) -> None:
+    """Draw the button that deletes records, and the question before it.
 
     Nothing for a viewer.
     """
@@ -308,25 +315,53 @@ def confirm_deletion(ids: Sequence[str], question: str, *, key: str, help: str, 
             "Delete permanently",
             icon=":material/delete_forever:",
             on_click=delete,
-            args=(ids, after),
-            help="This cannot be undone.",
+            args=(ids,),
+            help=f"You can undo this for {UNDO:.0f} seconds.",
         )
 
 
-def delete(ids: Sequence[str], after: str | None) -> None:
-    """Delete records in a widget's callback, say how much was freed, and show the next one."""
+def delete(ids: Sequence[str]) -> None:
+    """Delete records in a widget's callback, say how much was freed, and show all others.
+
+    Not the next record: its own Delete would be where this one's was.
+    """
     browsing = state.of(Browsing)
     try:
-        freed = history_store.store().delete(ids)
+        removed = history_store.store().remove(ids)
     except Problem as problem:
         browsing.problem = str(problem)
         return
-    browsing.deleted = f"{plural(len(ids), 'record')} deleted, {size(freed)} freed."
+    browsing.deleted = f"{plural(len(ids), 'record')} deleted, {size(removed.freed)} freed."
+    browsing.removed = (removed, time.monotonic()) if removed.records else None
     browsing.new_turn()
-    if after is None:
-        st.query_params.pop("kept", None)
-    else:
-        st.query_params["kept"] = after
+    st.query_params.pop("kept", None)
+
+
+def offer_undo() -> None:
+    """Draw the button that brings back what was deleted in the last `UNDO` seconds."""
+    browsing = state.of(Browsing)
+    if browsing.removed is None or browsing.removed[1] + UNDO <= time.monotonic():
+        browsing.removed = None
+        return
+
+    # By itself, so that the offer goes when its time is over.
+    @st.fragment(run_every=UNDO + 0.1)
+    def offer() -> None:
+        kept = browsing.removed
+        if kept is None or kept[1] + UNDO <= time.monotonic():
+            st.rerun()
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f":material/delete: {plural(len(kept[0].records), 'record')} deleted.", width="content")
+            if not st.button("Undo", icon=":material/undo:", key="history-undo", help="Bring back what was deleted."):
+                return
+        browsing.removed = None
+        try:
+            history_store.store().put_back(kept[0])
+        except Problem as problem:
+            browsing.problem = str(problem)
+        st.rerun()
+
+    offer()
 
 
 def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:

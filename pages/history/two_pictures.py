@@ -27,8 +27,8 @@ LISTED = 10
 """Pictures of the gallery that are listed."""
 
 
-def show(record: Record, after: str | None) -> None:
-    """Draw the record; `after`: the record to show when this one is deleted."""
+def show(record: Record) -> None:
+    """Draw the record."""
     found, context = pair(record), pairs.context_of(record)
     left, right = st.columns([3, 1], gap="medium")
     with left:
@@ -36,7 +36,7 @@ def show(record: Record, after: str | None) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             _open_again(record, found)
             _downloads(record)
-            record_view.confirm_record_deletion(record, after)
+            record_view.confirm_record_deletion(record)
             _all(record, found)
         st.caption(record_view.about(record))
     with right:

@@ -26,7 +26,14 @@ from sightglass.pages.present.board import BoardAct, SlideRow, acts, board
 if TYPE_CHECKING:
     from sightglass.deck.deck import Deck, Removed, Slide
 
-KINDS = {"picture": "Picture", "models": "Models", "story": "Story", "clip": "Clip", "words": "Words"}
+KINDS = {
+    "picture": "Picture",
+    "models": "Models",
+    "classes": "Classes",
+    "story": "Story",
+    "clip": "Clip",
+    "words": "Words",
+}
 FILES = (
     ("Web page, .html", "html", "One page that plays in any browser, from a disk, without a network."),
     ("PowerPoint, .pptx", "pptx", "Native text, the picture and each map as layers to switch, your notes."),
@@ -145,8 +152,7 @@ def _undo(deck: Deck) -> None:
             state.of(decks.Talk).problem = str(problem)
 
     with st.container(horizontal=True, vertical_alignment="center"):
-        name = escape(removed.slide.title) or "without a title"
-        st.markdown(f":material/delete: Slide {removed.place + 1}, {name}, was deleted.", width="content")
+        st.markdown(f":material/delete: Slide {removed.place + 1} deleted.", width="content")
         help = "Put the slide back at its place."
         st.button("Undo", icon=":material/undo:", key="deck-undo", on_click=undo, help=help)
 

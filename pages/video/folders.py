@@ -25,6 +25,7 @@ from sightglass.common import users
 from sightglass.common.files import to_json, write_file
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.common.settings import settings
+from sightglass.video.results.summary import CLIP as RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,13 +82,15 @@ class ClipFolder:
 
 
 @dataclass(frozen=True)
-class Interrupted:
-    """A clip that somebody worked on when the server ended."""
+class LeftClip:
+    """A clip that somebody had here when the server ended."""
 
     path: Path
     name: str
     """What a person calls the clip."""
     model: str
+    done: bool
+    """Whether all of it was explained."""
 
 
 def new() -> ClipFolder:
@@ -101,7 +104,7 @@ def new() -> ClipFolder:
         return ClipFolder(Path(held.name), held.cleanup)
 
 
-def find_interrupted() -> list[Interrupted]:
+def find_left() -> list[LeftClip]:
     """Return the current person's clips that a server left behind, the latest first; delete what is of no use."""
     found = []
     for path in _base().glob("clip-*"):
@@ -111,13 +114,13 @@ def find_interrupted() -> list[Interrupted]:
         except (Timeout, OSError):
             continue
         if plan is not None and age < DAYS * 86400:
-            found.append((age, Interrupted(path, plan.source.name, plan.model)))
+            found.append((age, LeftClip(path, plan.source.name, plan.model, (plan.folder / RESULT).is_file())))
         elif plan is not None or age > SETTLED:
             shutil.rmtree(path, ignore_errors=True)
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 
 
-def take(one: Interrupted) -> tuple[ClipFolder, ClipPlan] | None:
+def take(one: LeftClip) -> tuple[ClipFolder, ClipPlan] | None:
     """Return the folder and the plan of one; None where another session was quicker, or it is gone."""
     try:
         folder = ClipFolder(one.path)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from sightglass import video
 from sightglass.common import users
 from sightglass.components.session.jobs.background import Status, Task
-from sightglass.explain.phrases import plural
+from sightglass.explain.phrases import listing, plural
 from sightglass.video.clips import clip as video_clip
+from sightglass.video.results.moments import clock
 
 if TYPE_CHECKING:
     from threading import Event
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from sightglass.video import Summary
 
 
+NAMED = 2
+"""Answers in a headline."""
 _RUNS: weakref.WeakValueDictionary[tuple[str, str], ClipJob] = weakref.WeakValueDictionary()
 """The runs of all sessions, by whose they are and the name of their folder."""
 
@@ -78,6 +81,8 @@ class Video:
     """Counts uploaders: a new one is empty."""
     given: ClipFolder | None = None
     """The folder of the clip that was uploaded last."""
+    before: ClipJob | None = None
+    """The run that Another clip left."""
     opened: str | None = None
     """What went wrong with a frame that was to be opened."""
 
@@ -97,4 +102,11 @@ def headline(summary: Summary) -> str:
     """Return the page's sentence on a finished run."""
     if not summary.moments:
         return f"{plural(summary.frames, 'frame')}, and nothing changes for longer than an instant"
-    return f"{plural(len(summary.moments), 'moment')} in {plural(summary.frames, 'frame')}"
+    # A moment of an unsure model has no label.
+    named = [one for one in summary.moments if one.kind in ("answer", "object") and one.label]
+    if not named:
+        return f"{plural(len(summary.moments), 'moment')} in {plural(summary.frames, 'frame')}"
+    parts = [f"{one.label} from {clock(one.seconds).partition('.')[0]}" for one in named[:NAMED]]
+    more = [f"{len(named) - NAMED} more"] if len(named) > NAMED else []
+    words = listing([*parts, *more])
+    return f"{words[0].upper()}{words[1:]}"

@@ -99,7 +99,7 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
             page.show_refusal("have clips of their own explained")
         _example(head, choices, explainer)
         return
-    _left_behind()
+    _last_clips()
     left, right = st.columns([3, 2], gap="medium")
     with left:
         given, about = None, ""
@@ -259,27 +259,22 @@ def _address(job: ClipJob | None) -> None:
     url_state.write("clip", job.folder.path.name if job is not None and job.folder is not None else None)
 
 
-def _left_behind() -> None:
-    """Offer to go on with clips that the server left behind when it ended."""
-    for one in folders.find_interrupted():
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(
-                f":material/restore: The server stopped while you worked on **{escape(one.name)}** with {one.model}.",
-                width="content",
-            )
-            go_on = st.button(
-                "Go on",
-                icon=":material/play_arrow:",
-                key=f"video-on-{one.path.name}",
-                help="Explain the rest of it; what was done is kept.",
-            )
-            delete = st.button(
-                "Delete",
-                icon=":material/delete:",
-                key=f"video-delete-{one.path.name}",
-                help=f"Delete the clip and what was made of it; otherwise that happens after {folders.DAYS} days.",
-            )
-        if (go_on or delete) and (taken := folders.take(one)) is not None:
+def _last_clips() -> None:
+    """Offer the clip that was left last, and those that the server left behind when it ended."""
+    video = state.of(Video)
+    if (before := video.before) is not None:
+        show, delete = _offer(
+            f"Your last clip: **{escape(before.plan.source.name)}** with {before.plan.model}.", "last"
+        )
+        if show or delete:
+            # Its folder goes with it.
+            video.before, video.job = None, before if show else None
+            st.rerun()
+    for one in folders.find_left():
+        named = f"**{escape(one.name)}** with {one.model}"
+        words = f"Your last clip: {named}." if one.done else f"The server stopped while you worked on {named}."
+        show, delete = _offer(words, one.path.name, done=one.done)
+        if (show or delete) and (taken := folders.take(one)) is not None:
             folder, plan = taken
             if delete:
                 folder.delete()
@@ -287,10 +282,31 @@ def _left_behind() -> None:
             _run(plan, folder)
 
 
+def _offer(words: str, key: str, *, done: bool = True) -> tuple[bool, bool]:
+    """Draw what there is of a clip; return whether to show it, or to go on, and whether to delete it."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f":material/{'movie' if done else 'restore'}: {words}", width="content")
+        show = st.button(
+            "Show" if done else "Go on",
+            icon=":material/play_arrow:",
+            key=f"video-on-{key}",
+            help="Show the clip under its maps again." if done else "Explain the rest of it; what was done is kept.",
+        )
+        delete = st.button(
+            "Delete",
+            icon=":material/delete:",
+            key=f"video-delete-{key}",
+            help="Delete the clip and what was made of it; otherwise that happens "
+            + ("when the session ends." if key == "last" else f"after {folders.DAYS} days."),
+        )
+    return show, delete
+
+
 def _another() -> None:
     if st.button("Another clip", icon=":material/folder_open:", help="Choose another clip, or other settings."):
-        # Without a session that has it, it is stopped and its clip deleted.
+        # Without a session that has it, it is stopped and its clip deleted: the last one stays.
         video = state.of(Video)
+        video.before = video.job if video.job is not None and video.job.status.failure is None else None
         video.job = video.given = None
         video.generation += 1
         _address(None)

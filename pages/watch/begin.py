@@ -31,7 +31,7 @@ monitor.watch(explainer("a.jpg"))"""
 API = """curl -F image=@a.jpg \\
   -F monitor=true \\
   {at}/api/explain"""
-FOLDER = """python -m sightglass batch pictures/ \\
+FOLDER = """sightglass batch pictures/ \\
   --monitor {folder}"""
 """Each runs as it is, next to a file a.jpg or a folder pictures."""
 

@@ -321,7 +321,7 @@ def _numbers(entry: Entry) -> None:
             tables.table(numbers, right=("value",), height=300)
     if entry.recipe is not None:
         with st.expander("Recipe", icon=":material/receipt_long:"):
-            st.caption("To reproduce the map, run `python -m sightglass replay recipe.json` with the picture.")
+            st.caption("To reproduce the map, run `sightglass replay recipe.json` with the picture.")
             st.code(entry.recipe.model_dump_json(indent=1), language=None, height=240)
 
 

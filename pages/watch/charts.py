@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.components.session import url_state
+from sightglass.components.views.charts import ACCENT
 from sightglass.components.views.tables import table
 from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import percent
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from sightglass.monitor import Observation
     from sightglass.monitor.trend import Bin, Trend
 
-ACCENT, QUIET, ODD = "#1C8D97", "rgba(28, 141, 151, 0.25)", "#C9641B"
+QUIET, ODD = "rgba(28, 141, 151, 0.25)", "#C9641B"
 """Visible on light and dark pages."""
 SYMBOLS = {
     "low confidence": "circle-open",

@@ -49,7 +49,7 @@ def draw(chosen: Chosen, seen: Sequence[Observation]) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown("### What has changed", width="content", help=ABOUT)
         if chosen.own and model is not None:
-            _choose(chosen, model)
+            _choose(chosen, model, seen)
     watching = state.of(Watching)
     problem, watching.problem = watching.problem, ""
     if problem:
@@ -71,13 +71,11 @@ def draw(chosen: Chosen, seen: Sequence[Observation]) -> None:
             else f":material/flag: There is no reference for {model} in this log."
         )
         return
-    # Pictures of the reference are not compared with it.
-    since = max((time for time in (chosen.since, known.until) if time is not None), default=None)
-    stamp = (chosen.folder, trend.signature(chosen.folder), model, chosen.source, chosen.span, since and known.until)
+    stamp = (*chosen.stamp, model, known.made)
     found = state.latest(
         "watch-drift",
         stamp,
-        lambda: chosen.monitor.drift(model, since=since, source=chosen.source, limit=log.MAX_LINES),
+        lambda: chosen.monitor.drift(model, since=chosen.since, source=chosen.source, limit=log.MAX_LINES),
     )
     _show(found, known)
 
@@ -161,11 +159,14 @@ def _name(one: Shift) -> str:
     return NAMES[one.name]
 
 
-def _choose(chosen: Chosen, model: str) -> None:
+def _choose(chosen: Chosen, model: str, seen: Sequence[Observation]) -> None:
     with st.popover("Reference", icon=":material/flag:", help="Choose what new pictures are compared with."):
         span = log.SPANS[chosen.span][1] or "in this log"
+        count = sum(one.model == model for one in seen)
+        # A reference takes every source, whichever is shown.
+        whole = chosen.source is None and len(seen) < log.MAX_LINES
         st.button(
-            "Use these as the reference",
+            f'Use all {many(count, "picture")} shown as "normal"' if whole else 'Use all pictures as "normal"',
             icon=":material/flag:",
             key="watch-reference",
             on_click=_apply,

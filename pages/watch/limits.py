@@ -34,6 +34,10 @@ class Limits:
 
 def choose(chosen: Chosen, seen: Sequence[Observation]) -> Limits:
     """Draw the slider, which begins at the threshold that was learned, and say where it comes from."""
+    trial = log.trial() if chosen.way == "trial" else None
+    if trial is not None and trial.status.since is None:
+        st.caption("Unsure: known when the first half is done.")
+        return Limits()
     counts = Counter(one.model for one in seen)
     main = counts.most_common(1)[0][0]
     known = _get_known(chosen)
@@ -56,10 +60,10 @@ def choose(chosen: Chosen, seen: Sequence[Observation]) -> Limits:
     )
     limit = percent(value / 100)
     if value != first:
-        st.caption(f"Answers below {limit} count as unsure.")
+        st.caption(f"Unsure: below {limit}.")
         return Limits(dict.fromkeys(counts, value / 100), value / 100)
     more = " Each other model has its own." if len(counts) > 1 else ""
-    st.caption(f"Answers below {limit} count as unsure: {learned[main].origin}.{more}")
+    st.caption(f"Unsure: below {limit} ({learned[main].origin}).{more}")
     alone = learned[main].value if len(counts) == 1 else 0.0
     if chosen.way == "trial":
         # The first half has no threshold: the threshold was learned from it.
@@ -77,5 +81,5 @@ def _get_known(chosen: Chosen) -> Mapping[str, Known]:
 
 def _learn(chosen: Chosen, model: str, known: Known | None) -> Threshold:
     if chosen.way == "trial":
-        return Threshold(chosen.monitor.threshold or 0.0, "the lowest quarter of the first half")
+        return Threshold(chosen.monitor.threshold or 0.0, "lowest quarter of the first half")
     return threshold(model, chosen.monitor.threshold, known, log.lines(chosen.monitor))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Mount, Route
 
+from sightglass.api import documentation
 from sightglass.api.security import LEGACY_ROUTES
 
 if TYPE_CHECKING:
@@ -20,15 +21,19 @@ if TYPE_CHECKING:
 def routes(settings: ApiRules | None = None, base: str = "") -> list[BaseRoute]:
     """Return routes for `st.App(__file__, routes=...)`; `settings` default to those of the environment.
 
-    They answer everything below /api, including unknown paths, and the same below `base`, the path at which a proxy
-    shows the server, such as `/sightglass`. The application is created in a thread when the first
-    request arrives, so that a dashboard without HTTP clients starts as fast as without an API.
+    They answer everything below /api, including unknown paths, and show the documentation at /docs; the same below
+    `base`, the path at which a proxy shows the server, such as `/sightglass`. The application is created in a thread
+    when the first request arrives, so that a dashboard without HTTP clients starts as fast as without an API.
     """
     app = _LazyApp(settings, base)
     return [
         route
         for at in dict.fromkeys(("", base))
-        for route in (Mount(f"{at}/api", app), *(Route(f"{at}{path}", app) for path in LEGACY_ROUTES))
+        for route in (
+            Mount(f"{at}/api", app),
+            *(Route(f"{at}{path}", app) for path in LEGACY_ROUTES),
+            *documentation.routes(at),
+        )
     ]
 
 

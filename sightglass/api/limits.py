@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sightglass.api.problems import ApiProblem
-from sightglass.api.schemas import MAX_PIXELS, ClassRequest
+from sightglass.api.schemas import FORMAT_BYTES, MAX_ANSWER_MB, OVERLAY_BYTES, ClassRequest
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain.methods import METHODS, method
 from sightglass.explain.options import Options
@@ -31,31 +31,47 @@ def raise_if_cancelled(cancel: threading.Event | None) -> None:
 def expected_maps(request: Explaining, explainer: Explainer) -> int:
     """Return the number of maps, if it is known before the model runs; 0 for detectors, where it is not."""
     task = explainer.model.task
-    if task != "classify":
+    if task in ("detect", "embed"):
         return int(task == "embed")
     if isinstance(request, ClassRequest):
         return len(request.classes)
     return len(request.targets) or min(request.top_k or Options().top_k, len(request.vocabulary or explainer.labels))
 
 
-def pictures_per_map(request: Request) -> int:
-    """Return how many pictures an answer contains for each map."""
-    return int(request.maps != "none") + int(request.overlay)
+def check_size(image: Image, maps: int, request: Request, fewer: str = "") -> None:
+    """Raise ApiProblem, 413, if `maps` maps in the formats of the request exceed the limit of an answer.
 
-
-def check_size(image: Image, maps: int, pictures: int, advice: str) -> None:
-    """Raise ApiProblem, 413, if `maps` maps, each sent as `pictures` pictures, exceed the limit of an answer.
-
-    `advice`: what the client can do, besides sending a smaller picture.
+    `fewer`: how the client asks for fewer maps.
     """
-    pixels, count = image.width * image.height, maps * pictures
-    if count * pixels > MAX_PIXELS:
-        what = plural(count, "map") if pictures < 2 else f"{count} maps and overlays"
+    advice = [fewer] if fewer and maps > 1 else []
+    if request.maps == "npy":
+        advice.append("ask for maps=png")
+    if request.overlay:
+        advice.append("leave overlay out")
+    bytes_each = FORMAT_BYTES[request.maps] + OVERLAY_BYTES * request.overlay
+    _check_bytes(image, maps, bytes_each, advice)
+
+
+def check_single(image: Image, kind: str) -> None:
+    """Raise ApiProblem, 413, if one map exceeds the limit of an answer, sent alone as this media type."""
+    _check_bytes(image, 1, OVERLAY_BYTES if kind == "image/png" else FORMAT_BYTES["npy"], [])
+
+
+def check_compared(image: Image, maps: int, request: CompareRequest) -> None:
+    """Raise ApiProblem, 413, if `maps` maps of as many models are more than one answer compares or holds."""
+    # Even if no map is sent, they are compared at the size of the picture.
+    _check_bytes(image, maps, FORMAT_BYTES["png"], ["compare fewer models"])
+    check_size(image, maps, request, "compare fewer models")
+
+
+def _check_bytes(image: Image, maps: int, bytes_each: int, advice: list[str]) -> None:
+    megabytes = maps * bytes_each * image.width * image.height / 1e6
+    if megabytes > MAX_ANSWER_MB:
         raise ApiProblem(
             413,
             "size",
-            f"{what} of {image.width:,} x {image.height:,} pixels: too many for one answer, whose limit is "
-            f"{MAX_PIXELS:,} pixels: {f'{advice} or ' if advice else ''}send a smaller picture.",
+            f"{plural(maps, 'map')} of {image.width:,} x {image.height:,} pixels may take {megabytes:,.0f} MB, and an "
+            f"answer holds {MAX_ANSWER_MB}: {', '.join(advice) + ' or ' if advice else ''}send a smaller picture.",
         )
 
 

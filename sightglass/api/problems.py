@@ -17,6 +17,7 @@ from sightglass.common.access import policy
 from sightglass.common.errors import (
     Cancelled,
     ImageProblem,
+    LayerProblem,
     NotAllowed,
     Problem,
     SettingProblem,
@@ -117,8 +118,7 @@ class ApiProblem(Problem):
     """An error answered with a given status, kind of `KINDS` and detail, one sentence."""
 
     def __init__(self, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
-        # The detail may begin with a field's name.
-        super().__init__(detail[:1].upper() + detail[1:] if kind == "fields" else detail)
+        super().__init__(detail)
         self.status, self.kind, self.headers = status, kind, dict(headers or {})
 
 
@@ -140,6 +140,12 @@ def too_many(wait: int) -> ApiProblem:
     """Return the answer to somebody who asks too often; `wait`: seconds."""
     detail = f"You are sending more requests than this server allows: try again in {wait} s."
     return ApiProblem(429, "busy", detail, {"Retry-After": str(wait)})
+
+
+def wrong_method(allowed: Iterable[str]) -> ApiProblem:
+    """Return the answer to a method that a path does not take."""
+    names = ", ".join(allowed)
+    return ApiProblem(405, "method", f"Use {names} here.", {"Allow": names})
 
 
 def response(problem: ApiProblem, instance: str | None = None) -> Response:
@@ -169,6 +175,9 @@ def from_exception(error: BaseException) -> ApiProblem:
         return ApiProblem(429, "busy", str(error), error.headers)
     if isinstance(error, TooSlow | Cancelled):
         return ApiProblem(504, "timeout", str(error) or "The work was stopped before it finished: try again.")
+    if isinstance(error, LayerProblem):
+        # What else lists them is a command.
+        return ApiProblem(400, "option", str(LayerProblem(error.nearest, "GET /api/layers/{model}")))
     if isinstance(error, SettingProblem):
         LOGGER.error("%s", error)
     for kind_of_error, status, kind in _STATUSES:
@@ -190,7 +199,7 @@ def _of_http(error: HTTPException) -> ApiProblem:
     if error.status_code == 404:
         return ApiProblem(404, "path", "There is nothing at this path: GET /api/docs lists all requests.")
     if error.status_code == 405:
-        return ApiProblem(405, "method", f"Use {headers.get('Allow', 'another method')} here.", headers)
+        return wrong_method([headers.get("Allow", "GET, POST")])
     if error.status_code == 413:
         return ApiProblem(413, "size", "The body is too long: send a smaller picture.")
     return ApiProblem(400, "body", f"The body cannot be read: {str(error.detail).rstrip('.')}.", headers)
@@ -206,7 +215,7 @@ def wrong_fields(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -> s
             near[field] = nearest(field, names)
         elif error["type"] != "none_required":
             found.setdefault(_where(error["loc"]), []).append(error)
-    sentences = [f"{where} {_what(group)}" for where, group in found.items()]
+    sentences = [f"{where} {_describe_errors(group)}" for where, group in found.items()]
     hint = ": did you mean {}?" if len(sentences) + len(near) == 1 else " (did you mean {}?)"
     sentences += [f"there is no field {field!r}" + hint.format(*close) for field, close in near.items() if close]
     # Last and together, because the list of known fields is long.
@@ -223,10 +232,10 @@ def wrong_fields(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -> s
 def _where(loc: Sequence[str | int]) -> str:
     """Return the field and the indices in its lists; what follows in `loc` is a branch of a union."""
     places = (str(part) for part in takewhile(lambda part: isinstance(part, int), loc[1:]))
-    return ".".join((str(loc[0]), *places)) if loc else "the body"
+    return f"the field {'.'.join((str(loc[0]), *places))!r}" if loc else "the body"
 
 
-def _what(errors: Sequence[Mapping[str, Any]]) -> str:
+def _describe_errors(errors: Sequence[Mapping[str, Any]]) -> str:
     """Return the errors of a union's branches for one value as one; those of the value's own type alone, if any."""
     fit = [error for error in errors if not error["type"].endswith(("_type", "_parsing", "_from_float"))]
     first, *others = dict.fromkeys(_describe_error(error) for error in fit or errors)
@@ -241,13 +250,23 @@ def _describe_error(error: Mapping[str, Any]) -> str:
     if any(str(part).startswith("tuple[") for part in error["loc"]):
         return "should be two whole numbers, [anchor, class]"
     if kind == "missing":
-        return "is missing"
+        return "is missing: send it"
     if kind in ("value_error", "assertion_error"):
         return words.partition(", ")[2]
     if kind == "too_long":
         return f"should have at most {plural(about['max_length'], 'item')}"
     if kind == "too_short":
         return f"should have at least {plural(about['min_length'], 'item')}"
+    if kind in ("greater_than_equal", "less_than_equal"):
+        return f"should be at least {about['ge']:,}" if "ge" in about else f"should be at most {about['le']:,}"
+    if kind.startswith("int_"):
+        return "should be a whole number"
+    if kind.startswith("float_"):
+        return "should be a number"
+    if kind == "tuple_type":
+        return "should be a list"
+    if kind == "string_type":
+        return "should be text"
     if kind == "string_too_short":
         return "is empty: leave it out, or give a word"
     if kind == "finite_number":

@@ -24,8 +24,12 @@ MAX_MODELS = 8
 """Models in one comparison."""
 MAX_MAPS = 20
 MAX_LAYERS = 16
-MAX_PIXELS = 64_000_000
-"""Of all maps and overlays of one answer: 340 MB as float32 in base64, and twice that while it is sent."""
+MAX_ANSWER_MB = 100
+"""Megabytes (of 1,000,000 bytes) of all maps and overlays of one answer, before base64 makes them a third longer."""
+FORMAT_BYTES = {"png": 1, "npy": 4, "none": 0}
+"""Bytes of a pixel of a map, at most, by its format."""
+OVERLAY_BYTES = 3
+"""Bytes of a pixel of an overlay, at most."""
 MAX_MASKS = 4000
 _DATA_URL = re.compile(r"data:[\w.+/-]{0,100}(;[\w.=+-]{1,60}){0,4},", re.IGNORECASE)
 
@@ -141,10 +145,16 @@ class _PictureRequest(BaseModel):
     maps: Format = Field(
         default="png",
         description="Format of the maps, each at picture size, in base64: `png` 8-bit grey, `npy` float32. "
-        f"Maps and overlays of one answer may have at most {MAX_PIXELS // 10**6} million pixels.",
+        f"Maps and overlays of one answer hold at most {MAX_ANSWER_MB} MB: 1 byte a pixel as png, 4 as npy, "
+        "and 3 of an overlay.",
     )
     overlay: bool = Field(default=False, description="Whether to send the picture under each map, a PNG in base64.")
     colormap: Name = Field(default=DEFAULTS["colormap"], description="For overlays: inferno, viridis, jet, turbo, ...")
+    seal: bool = Field(
+        default=False,
+        description="Whether each map is tested: does it depend on the model, matter to the answer, hold still? About "
+        "60 passes a map; of a comparison the first map of each model.",
+    )
 
 
 class _ModelRequest(_PictureRequest):

@@ -5,14 +5,21 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from sightglass.api.limits import check_options, check_size, expected_maps, pictures_per_map, raise_if_cancelled
+from sightglass.api.limits import (
+    check_compared,
+    check_options,
+    check_single,
+    check_size,
+    expected_maps,
+    raise_if_cancelled,
+)
 from sightglass.api.problems import ApiProblem, finite
 from sightglass.api.schemas import ClassRequest, DetectRequest
 from sightglass.api.server import metrics
@@ -24,15 +31,18 @@ from sightglass.common.work.turns import QUICK, SLOW
 from sightglass.explain.comparison.detections import find_missed
 from sightglass.explain.comparison.models import Comparison, measure
 from sightglass.explain.comparison.same_target import same_target
+from sightglass.explain.faithfulness.seal import seal_maps
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import method
 from sightglass.explain.options import OFFERED
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.decode import kind_of
 from sightglass.explain.picture.image import Image, to_png
+from sightglass.explain.picture.memory import DECODING, strips
 from sightglass.explain.picture.planes import KINDS
 from sightglass.explain.rendering.style import Style
 from sightglass.export import class_files, comparison_folder, embedded_recipe, result_folder
+from sightglass.export.embedded_recipe import sealed_recipe
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
 from sightglass.models.checkpoints import weights
 
@@ -54,7 +64,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 TURN_SECONDS = 0.25
 """Seconds between two looks at whether the client still waits for its turn."""
-FEWER = "ask for fewer (top_k, targets, classes), for maps=none without overlay,"
+FEWER = "ask for fewer maps (top_k, targets, classes)"
 
 
 def local_model(name: str) -> ModelSpec:
@@ -100,15 +110,18 @@ def open_picture(data: bytes, name: str | None, settings: ApiRules) -> Image:
 
 
 def explain(
-    request: Explaining, settings: ApiRules, cancel: threading.Event | None = None, *, single: bool = False
+    request: Explaining, settings: ApiRules, cancel: threading.Event | None = None, *, single: str = ""
 ) -> Explanation:
-    """Explain the picture of a request; `cancel` stops it. `single`: only one map is sent, and nothing else.
+    """Explain the picture of a request; `cancel` stops it. `single`: the media type of the one map that is
+    sent, and nothing else.
 
     Raises Problem, one sentence; ApiProblem, 413, if its maps would exceed the limit of an answer.
     """
     with weights.no_downloads():
         given = engine_options(request)
         style_of(request)  # raises before any work
+        if single and request.seal:
+            raise ModelProblem("A map alone carries no seal: leave seal out, or accept application/json.")
         image = open_picture(request.image, request.name, settings)
         name = request.model or settings.model
         if isinstance(request, DetectRequest):
@@ -118,12 +131,12 @@ def explain(
         explainer = load_explainer(name, settings)
         check_options(request, explainer)
         if single:
-            check_size(image, 1, 1, "")
+            check_single(image, single)
         else:
-            check_size(image, expected_maps(request, explainer), pictures_per_map(request), FEWER)
+            check_size(image, expected_maps(request, explainer), request, FEWER)
         made = in_turn(explainer, image, request.question, given, cancel)
     if not single:
-        check_size(image, len(made.heatmaps), pictures_per_map(request), FEWER)
+        check_size(image, len(made.heatmaps), request, FEWER)
     count(made)
     return made
 
@@ -139,6 +152,24 @@ def in_turn(
     chosen = explainer.options(given, question).method or explainer.model.method
     with turn(QUICK if method(chosen).quick else SLOW, cancel):
         return explainer(image, cancel=cancel, question=question, **given)
+
+
+def seal_in_turn(
+    explanation: Explanation,
+    request: Explaining | CompareRequest,
+    cancel: threading.Event | None,
+    most: int | None = None,
+) -> list[Json | None] | None:
+    """Return the seals of the first maps, `most` of them or all; None for a map without one, and where none is asked.
+
+    They are made beside the quick work of others. Raises Cancelled.
+    """
+    if not request.seal:
+        return None
+    with turn(SLOW, cancel):
+        made = seal_maps(explanation, most, cancel=cancel)
+    found = [None if seal is None else finite(seal.summary()) for seal in made]
+    return found + [None] * (len(explanation.heatmaps) - len(found))
 
 
 @contextmanager
@@ -165,7 +196,7 @@ def engine_options(request: Explaining | CompareRequest | ProveRequest | Similar
 
 
 def compare(request: CompareRequest, settings: ApiRules, cancel: threading.Event | None = None) -> Comparison:
-    """Explain one picture with several models, as `python -m sightglass compare` does."""
+    """Explain one picture with several models, as `sightglass compare` does."""
     with weights.no_downloads():
         given = engine_options(request)
         style_of(request)  # raises before any work
@@ -175,8 +206,7 @@ def compare(request: CompareRequest, settings: ApiRules, cancel: threading.Event
         if request.confidence is not None and all(local_model(name).task != "detect" for name in ids):
             raise ModelProblem("None of these models draws boxes, so confidence would have no effect: leave it out.")
         image = open_picture(request.image, request.name, settings)
-        # Even if no map is sent, they are compared at the size of the picture.
-        check_size(image, len(ids), max(1, pictures_per_map(request)), "compare fewer models")
+        check_compared(image, len(ids), request)
         made, timings = [], []
         for name in ids:
             raise_if_cancelled(cancel)
@@ -202,10 +232,12 @@ def full_answer(
 ) -> Json:
     """Return everything about an explanation, as `results.Explained` or `results.Detected`."""
     style = style_of(request)
+    # The headline and the limitations follow from them.
+    seals = seal_in_turn(explanation, request, cancel)
     answer = plain(result_folder.summary(explanation, style))
     every = range(len(explanation.heatmaps))
     answer["heatmaps"] = [map_answer(explanation, i, request, style, cancel) for i in every]
-    answer |= {"width": explanation.image.width, "height": explanation.image.height}
+    answer |= {"width": explanation.image.width, "height": explanation.image.height, "seals": seals}
     if isinstance(request, DetectRequest):
         # For single detections a number means a box.
         single = explanation.options.per == "detection"
@@ -219,10 +251,11 @@ def class_answer(
 ) -> Json:
     """Return what speaks for each class, as `results.Classes`."""
     style = style_of(request)
+    seals = seal_in_turn(explanation, request, cancel) or [None] * len(explanation.heatmaps)
     found = [
         plain(class_files.class_analysis(explanation, i))
-        | {"heatmap": map_answer(explanation, i, request, style, cancel)}
-        for i in range(len(explanation.heatmaps))
+        | {"heatmap": map_answer(explanation, i, request, style, cancel), "seal": seal}
+        for i, seal in enumerate(seals)
     ]
     image = explanation.image
     return {
@@ -230,7 +263,7 @@ def class_answer(
         "width": image.width,
         "height": image.height,
         "classes": found,
-        "recipe": plain(explanation.recipe),
+        "recipe": plain(sealed_recipe(explanation)),
         "milliseconds": finite(explanation.milliseconds),
         "notes": explanation.notes,
         "monitor": monitor(explanation, request.monitor, settings),
@@ -241,8 +274,10 @@ def comparison_answer(
     comparison: Comparison, request: CompareRequest, settings: ApiRules, cancel: threading.Event | None = None
 ) -> Json:
     """Return the models' predictions and how far their maps agree, as `results.Comparison`."""
+    seals = [seal_in_turn(explanation, request, cancel, 1) for explanation in comparison.explanations]
     style, answer = style_of(request), plain(comparison_folder.comparison(comparison))
-    for model, explanation in zip(answer["models"], comparison.explanations, strict=True):
+    for model, explanation, sealed in zip(answer["models"], comparison.explanations, seals, strict=True):
+        model["seals"] = sealed
         model["heatmaps"] = [
             map_answer(explanation, i, request, style, cancel, pixels=i == 0) for i in range(len(explanation.heatmaps))
         ]
@@ -273,11 +308,19 @@ def map_answer(
         "seen": one.seen,
     }
     if pixels:
-        single = _single_map(explanation, index)
-        answer |= encode(single.heatmaps[0].values, request.maps) if request.maps != "none" else {}
-        raise_if_cancelled(cancel)
-        answer |= {"overlay": base64_text(overlay_png(explanation, index, style, single))} if request.overlay else {}
+        with large_in_turn(explanation.image):
+            single = _single_map(explanation, index)
+            answer |= encode(single.heatmaps[0].values, request.maps) if request.maps != "none" else {}
+            raise_if_cancelled(cancel)
+            drawn = overlay_png(explanation, index, style, single) if request.overlay else None
+            del single
+        answer |= {"overlay": base64_text(drawn)} if drawn is not None else {}
     return finite(answer)  # type: ignore[no-any-return]
+
+
+def large_in_turn(image: Image) -> AbstractContextManager[None]:
+    """Return a context in which a map at the size of a picture is drawn: large ones one after the other."""
+    return DECODING.take(image.width * image.height)
 
 
 def encode(values: NDArray[np.float32], maps: str, *, signed: bool = False) -> dict[str, str]:
@@ -291,10 +334,11 @@ def encode(values: NDArray[np.float32], maps: str, *, signed: bool = False) -> d
 
 def grey_png(values: NDArray[np.float32]) -> bytes:
     """Return float32 (H, W) in 0..1 as an 8-bit grey PNG."""
+    levels = np.empty(values.shape, np.uint8)
+    for rows in strips(*values.shape):
+        levels[rows] = np.rint(np.clip(values[rows], 0, 1) * 255)
     # Pillow takes eight times as long for a file that is hardly smaller.
-    done, data = cv2.imencode(
-        ".png", np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    )
+    done, data = cv2.imencode(".png", levels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     assert done
     return bytes(data)
 
@@ -312,16 +356,17 @@ def overlay_png(explanation: Explanation, index: int, style: Style, single: Expl
     """Return the picture under one map as a PNG with its recipe; `single`: a copy with that map, if there is one."""
     drawn = (single or _single_map(explanation, index)).overlay(0, colormap=style.colormap, alpha=style.alpha)
     view = embedded_recipe.view_of(explanation, index, colormap=style.colormap, alpha=style.alpha)
-    return embedded_recipe.write(to_png(drawn), explanation.recipe, view)
+    return embedded_recipe.write(to_png(drawn), sealed_recipe(explanation), view)
 
 
 def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:
     """Return the first map: its overlay as `image/png`, or its values. Raises ApiProblem if there is none."""
     if not explanation.heatmaps:
         raise ApiProblem(422, "map", plain_text(headline(explanation, "bright")))
-    return (
-        overlay_png(explanation, 0, style_of(request)) if kind == "image/png" else npy(explanation.heatmaps[0].values)
-    )
+    with large_in_turn(explanation.image):
+        if kind == "image/png":
+            return overlay_png(explanation, 0, style_of(request))
+        return npy(_single_map(explanation, 0).heatmaps[0].values)
 
 
 def monitor(explanation: Explanation, requested: bool | None, settings: ApiRules) -> Json | None:

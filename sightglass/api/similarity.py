@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sightglass.api import service
-from sightglass.api.limits import check_size, pictures_per_map, raise_if_cancelled
+from sightglass.api.limits import check_size, raise_if_cancelled
 from sightglass.common.work.turns import QUICK
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.similarity import ranking, similarity
@@ -28,12 +28,7 @@ def compare_pictures(request: SimilarityRequest, settings: ApiRules, cancel: thr
     with weights.no_downloads():
         one = service.open_picture(request.image, request.name, settings)
         other = service.open_picture(request.other, request.other_name, settings)
-        check_size(
-            max(one, other, key=lambda image: image.pixels.size),
-            2,
-            pictures_per_map(request),
-            "ask for maps=none without overlay,",
-        )
+        check_size(max(one, other, key=lambda image: image.pixels.size), 2, request)
         explainer = service.load_explainer(request.model or settings.model, settings)
         found: Similarity
         with service.turn(QUICK, cancel):
@@ -47,8 +42,9 @@ def compare_pictures(request: SimilarityRequest, settings: ApiRules, cancel: thr
 def _side(side: ComparedImage, request: SimilarityRequest, cancel: threading.Event | None) -> Json:
     raise_if_cancelled(cancel)
     alike, apart = (service.plain(asdict(numbers)) for numbers in side.statistics)
-    drawn = service.base64_text(to_png(similarity_files.overlay(side))) if request.overlay else None
-    raise_if_cancelled(cancel)
-    values = side.geometry.to_original(side.padded) if request.maps != "none" else side.padded
-    shown = service.encode(values, request.maps, signed=True)
+    with service.large_in_turn(side.image):
+        drawn = service.base64_text(to_png(similarity_files.overlay(side))) if request.overlay else None
+        raise_if_cancelled(cancel)
+        values = side.geometry.to_original(side.padded) if request.maps != "none" else side.padded
+        shown = service.encode(values, request.maps, signed=True)
     return shown | {"overlay": drawn, "seen": side.seen, "alike": alike, "apart": apart}

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import cv2
 import numpy as np
 
-from sightglass.batch import matrix, table
-from sightglass.batch.label_matching import match
+from sightglass.batch import labels, matrix, seals, table
 from sightglass.batch.records import CELLS, FOLDER
 from sightglass.common.files import atomic_write
 from sightglass.explain.maps.statistics import iou
 from sightglass.explain.rendering.render import heatmap_only, hottest_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -42,6 +40,7 @@ ORDERS: dict[str, tuple[str, bool]] = {
     "pointed": ("half_heat_area", True),
     "apart": ("disagreement", False),
     "random": ("over_random", True),
+    "seal": ("seal", True),
     "odd": ("oddness", False),
 }
 """Ways to sort: the column, and whether the smallest comes first."""
@@ -98,12 +97,12 @@ class Confusion(Group):
 def load(folder: Path, second: Path | None = None) -> Frame:
     """Return one row a picture; with a second model's results also `disagreement` and that model's predictions.
 
-    `wrong`: whether the prediction is none of the classes that the folder's name may mean (`label_matching`); None for
-    a picture without a label, and where that name matches no class.
+    `wrong`: whether the prediction is none of the classes that the folder's name means (`labels`); None for a picture
+    without a label, and where that name is not counted.
     """
     frame = _first(table.read(folder))
     frame["place"] = np.arange(len(frame))
-    frame["wrong"] = _wrong(frame, table.classes(folder))
+    frame["wrong"] = _wrong(frame, labels.find_matches(frame, folder))
     if second is None:
         return frame
     other = _first(table.read(second)).set_index("picture")
@@ -121,20 +120,12 @@ def _first(frame: Frame) -> Frame:
     return frame.drop_duplicates("picture", ignore_index=True)
 
 
-def _wrong(frame: Frame, classes: Sequence[str]) -> list[bool | None]:
-    predicted = [label if isinstance(label, str) else None for label in frame["predicted"]]
-    labels = [label if isinstance(label, str) else None for label in frame["labelled"]]
-    known = dict.fromkeys((*classes, *(label for label in predicted if label is not None)))
-    meant = match((label for label in labels if label is not None), known)
+def _wrong(frame: Frame, meant: labels.Matches) -> list[bool | None]:
+    counted = {name for name, every in meant.items() if every}
     return [
-        None if label is None or label not in meant else other not in meant[label]
-        for label, other in zip(labels, predicted, strict=True)
+        predicted not in meant[label] if label in counted else None
+        for label, predicted in zip(frame["labelled"], frame["predicted"], strict=True)
     ]
-
-
-def unknown_labels(frame: Frame) -> list[str]:
-    """Return the folders' names that match no class of the model, in order: their pictures are not counted."""
-    return sorted(frame.loc[frame["labelled"].notna() & frame["wrong"].isna(), "labelled"].unique())
 
 
 def _disagreement(first: Any, second: Any) -> float:
@@ -171,14 +162,16 @@ def order(frame: Frame, order: str) -> Frame:
 
 
 def filter_rows(frame: Frame, *, only: str = "all", predicted: str | None = None, text: str = "") -> Frame:
-    """Filter; `only`: all, wrong, right, unsure (below a half), apart (the second model predicts another class) or
-    unproved (the map is not clearly better than random places)."""
+    """Filter; `only`: all, wrong, right, unsure (below a half), apart (the second model predicts another class),
+    unproved (the map is not supported: maps of other pictures matter as much) or unsealed (one of the seal's three
+    answers is no)."""
     masks = {
         "wrong": lambda: frame["wrong"].eq(True),
         "right": lambda: frame["wrong"].eq(False),
         "unsure": lambda: frame["predicted_score"] < 0.5,
         "apart": lambda: frame["predicted"] != frame["other_predicted"],
-        "unproved": lambda: frame["better_than_random"].eq(False),
+        "unproved": lambda: frame["verdict"].eq("not supported"),
+        "unsealed": lambda: frame[list(seals.MARKS)].eq("no").any(axis=1),
     }
     found = frame[masks[only]()] if only in masks else frame
     if predicted is not None:

@@ -125,6 +125,16 @@ def settings_of(folder: Path) -> Json:
     return found
 
 
+def stamps_of(folder: Path) -> dict[str, str]:
+    """Return the stamp of each picture that a run into a folder has done, also one that was killed; none without."""
+    done: dict[str, str] = {}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        for start, line in _lines(folder / NAME):
+            if start:
+                done |= {entry["key"]: entry["stamp"] for entry in json.loads(line)}
+    return done
+
+
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the start and the bytes of each complete line."""
     start = 0

@@ -21,8 +21,8 @@ FILLING = "blur"
 MEANING = {
     "advantage": "The area under the curve of keeping the hottest parts minus that of hiding them, of the score.",
     "over_random": "How much larger that is than for random maps as smooth as this one.",
-    "better_than_random": "Whether it is larger than for each of those random maps.",
-    "proof": "What hiding, or keeping, the hottest part does to the score.",
+    "verdict": "Whether the map matters to the answer: supported, not supported, or cannot be told.",
+    "proof": "The verdict in a sentence, with the strongest control.",
 }
 COLUMNS = tuple(MEANING)
 
@@ -38,26 +38,27 @@ class Proving:
 
 
 def columns(explanation: Explanation, index: int, cancel: threading.Event | None = None) -> Row:
-    """Return insertion's area minus deletion's, how much more that is than of random maps, whether clearly, and the
+    """Return insertion's area minus deletion's, how much more that is than of random maps, the verdict and its
     sentence; None each where there is nothing to prove. Raises Cancelled."""
     try:
         proof = explanation.prove(index, steps=STEPS, fillings=(FILLING,), cancel=cancel)
     except ModelProblem:
         return dict.fromkeys(COLUMNS)
-    difference = proof.difference("random")
-    values: tuple[Any, ...] = (proof.map.advantage, difference.mean, difference.clear, proof.sentence)
+    assert proof.support is not None
+    gain = proof.difference("random").mean
+    values: tuple[Any, ...] = (proof.map.advantage, gain, proof.support.verdict, proof.sentence)
     return dict(zip(COLUMNS, values, strict=True))
 
 
 def add_up(frame: pd.DataFrame) -> tuple[int, int] | None:
-    """Return how many maps are clearly better than random places, and how many were proved; None without a proof."""
-    if "better_than_random" not in frame:
+    """Return how many maps are supported, and how many were tested; None without a proof."""
+    if "verdict" not in frame:
         return None
-    found = frame["better_than_random"].dropna()
-    return int(found.sum()), len(found)
+    found = frame["verdict"].dropna()
+    return int(found.eq("supported").sum()), len(found)
 
 
 def describe_proofs(frame: pd.DataFrame) -> str:
-    """Return `12 of 15 maps show more than random places do`; empty without a proof."""
+    """Return `12 of 15 maps are supported`; empty without a proof."""
     found = add_up(frame)
-    return "" if found is None else f"{found[0]:,} of {found[1]:,} maps show more than random places do"
+    return "" if found is None else f"{found[0]:,} of {found[1]:,} maps are supported"

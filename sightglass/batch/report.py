@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import analysis, matrix, proofs
+from sightglass.batch import analysis, matrix, proofs, seals
 from sightglass.explain.phrases import percent, plain_text, plural
 from sightglass.explain.picture.item import distinct_names
 from sightglass.export import offline_page
@@ -25,8 +25,8 @@ def html(folder: Path) -> str:
     """Return the report of a finished run's folder, one page that needs no server.
 
     It lists the least sure predictions, the maps that are farthest from all others, where folders are labels the wrong
-    ones, and where maps were proved those not to trust and the methods and layers that show most. Raises OSError where
-    the folder holds no table.
+    ones, where maps were proved those not to trust and the methods and layers that show most, and where they were
+    sealed those that fail a test. Raises OSError where the folder holds no table.
 
     >>> from pathlib import Path
     >>> html(Path("explained/photos"))[:15]
@@ -40,12 +40,16 @@ def html(folder: Path) -> str:
     numbers = [("Pictures", f"{len(frame):,}"), ("Below 50 % sure", f"{len(unsure):,}")]
     if counted:
         numbers.append(("Not what the folder says", f"{len(wrong):,} of {counted:,}"))
+    if uncounted := int(frame["labelled"].notna().sum() - counted):
+        numbers.append(("In folders that are no class", f"{uncounted:,}"))
     if (proved := proofs.add_up(frame)) is not None:
-        numbers.append(("Better than random places", f"{proved[0]:,} of {proved[1]:,}"))
+        numbers.append(("Supported maps", f"{proved[0]:,} of {proved[1]:,}"))
+    if (sealed := seals.add_up(frame)) is not None:
+        numbers.append(("Maps that pass all three tests", f"{sealed[0]:,} of {sealed[1]:,}"))
     sections = [
         (
             "Wrong, the surest first",
-            f"The prediction is no class that the name of the picture's folder may mean. {_most(wrong)}",
+            f"The prediction is no class that the name of the picture's folder means. {_most(wrong)}",
             _tiles(folder, analysis.order(wrong, "sure"), names, lambda row: f"in the folder {row['labelled']}"),
         ),
         (
@@ -54,6 +58,7 @@ def html(folder: Path) -> str:
             _tiles(folder, analysis.order(frame, "unsure"), names, lambda row: ""),
         ),
         *_write_unproved(folder, frame, names),
+        *_write_unsealed(folder, frame, names),
         ("Maps unlike all others", *_odd(folder, far, names)),
     ]
     models = " and ".join(sorted(set(frame["model"])))
@@ -76,13 +81,30 @@ def _methods(folder: Path) -> Json | None:
 
 
 def _write_unproved(folder: Path, frame: Any, names: dict[str, str]) -> list[tuple[str, str, list[dict[str, str]]]]:
-    """Return the section of maps that are not clearly better than random places; none where maps were not proved."""
+    """Return the section of maps that are not supported; none where maps were not proved."""
     if proofs.add_up(frame) is None:
         return []
     rows = analysis.order(analysis.filter_rows(frame, only="unproved"), "random")
-    about = f"Hiding what these maps show changes no more than hiding other places, the worst first. {_most(rows)}"
+    about = f"Maps of other pictures matter as much to these answers. The worst are first. {_most(rows)}"
     tiles = _tiles(folder, rows, names, lambda row: f"{row['over_random']:+.2f} beside random places")
     return [("Maps not to trust", about, tiles)]
+
+
+def _write_unsealed(folder: Path, frame: Any, names: dict[str, str]) -> list[tuple[str, str, list[dict[str, str]]]]:
+    """Return the section of maps that fail a test of the seal; none where maps were not sealed."""
+    if seals.add_up(frame) is None:
+        return []
+    rows = analysis.order(analysis.filter_rows(frame, only="unsealed"), "seal")
+    about = (
+        "A map should depend on the model, matter to the answer and hold still. Those that pass the fewest tests are "
+        f"first. {_most(rows)}"
+    )
+    return [("Maps that fail a test", about, _tiles(folder, rows, names, _name_failed))]
+
+
+def _name_failed(row: Json) -> str:
+    """Return the tests that a map fails: `does not depend on the model, does not hold still`."""
+    return ", ".join(words for column, words in seals.FAILED.items() if row[column] == "no")
 
 
 def _odd(folder: Path, far: Any, names: dict[str, str]) -> tuple[str, list[dict[str, str]]]:

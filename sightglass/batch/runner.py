@@ -1,7 +1,7 @@
 """Explain many pictures in one resumable run.
 
 Two engines process the same batches in the same way (`worker.Work`): threads of this process (`worker.ThreadEngine`),
-and workers of a Ray cluster (`ray_engine`).
+and workers of a Ray cluster (`ray.engine`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sightglass.batch import matrix as methods
-from sightglass.batch import output, ray_cluster, ray_engine, records, table
+from sightglass.batch import output, records, seals, table
 from sightglass.batch.journal import Journal
 from sightglass.batch.proofs import Proving
+from sightglass.batch.ray import cluster
+from sightglass.batch.ray.engine import RayEngine
 from sightglass.batch.worker import ThreadEngine, Work
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import remove_drafts
@@ -65,10 +67,10 @@ class Summary:
         """`4,998 of 5,000 pictures explained; 2 could not be used`."""
         of = f"{self.pictures:,} picture" if self.pictures == 1 else f"{self.pictures:,} pictures"
         if self.nothing_new:
-            text = "The picture was done before" if self.pictures == 1 else f"All {of} were done before"
-        else:
-            text = f"{self.done:,} of {of} explained"
-        more = [f"{self.resumed:,} were done before"] if self.resumed and not self.nothing_new else []
+            text = f"Nothing new: {self.done:,} explained earlier"
+            return f"{text}, {len(self.failed):,} unreadable" if self.failed else text
+        text = f"{self.done:,} of {of} explained"
+        more = [f"{self.resumed:,} were done before"] if self.resumed else []
         more += [f"{len(self.failed):,} could not be used"] if self.failed else []
         return "; ".join([text, *more, *(["stopped"] if self.cancelled else [])])
 
@@ -104,6 +106,7 @@ def run(
     alpha: float = VIEWER_STYLE.alpha,
     prove: bool = False,
     matrix: int = methods.PICTURES,
+    seal: bool = False,
     resume: bool = True,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
@@ -120,7 +123,8 @@ def run(
     explain if no targets are given. `workers`: by default one per core, in a cluster one per GPU if it has any.
     `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a GPU. `side`, `colormap`, `alpha`: see
     `Work` and `Style`. `prove`: also prove every map (`proofs`), some 180 passes each, and of at most `matrix` pictures
-    the maps of every quick method at up to six layers (`matrix`), some 450 passes each. `resume`: continue an earlier
+    the maps of every quick method at up to six layers (`matrix`), some 450 passes each. `seal`: also seal every map
+    (`seals`), some 60 passes each, and those of an earlier run that were not. `resume`: continue an earlier
     run into `out`; False: start over. `progress` receives the share that is done and the time left; `watch`
     every explanation made in this process, in any thread. `engine`: `plain`, this process; or `ray`, a cluster: a
     temporary one on this machine, or that at `address`. There `device` is each worker's, and `gpus` its share of a GPU.
@@ -137,17 +141,18 @@ def run(
         raise ModelProblem(f"matrix is {matrix}: give a number of pictures, 0 for none.")
     store = output.at(out)
     if engine == "ray":
-        ray_cluster.library()
+        cluster.library()
     items = find(source, within=within, skip=store.name, most=MAX_RAY_PICTURES if engine == "ray" else MAX_PICTURES)
     # In a cluster the workers run the model; this process only reads its properties.
     explainer = model if isinstance(model, Explainer) else Explainer(model, device="cpu" if engine == "ray" else device)
     proving = Proving(matrix, methods.sample((item.key for item in items), matrix)) if prove else None
-    work = Work(explainer, options or {}, maps, store.put, style=Style.parse(colormap, alpha), side=side, prove=proving)
+    style = Style.parse(colormap, alpha)
+    work = Work(explainer, options or {}, maps, store.put, style=style, side=side, prove=proving, seal=seal)
     work.watch = watch
     with contextlib.ExitStack() as stack:
         chosen: Engine = ThreadEngine(work, workers)
         if engine == "ray":
-            chosen = ray_engine.RayEngine(stack, work, store, items[0], device, workers, gpus, address)
+            chosen = RayEngine(stack, work, store, items[0], device, workers, gpus, address)
         try:
             return _run(items, chosen, work, store, batch_size, progress, cancel, resume=resume)
         except OSError as error:
@@ -180,6 +185,8 @@ def _run(
         start, finished = time.monotonic(), 0
         sampled = sorted(work.prove.sample) if work.prove else []
         lacking = methods.lacking(journal.outcomes(sampled))
+        if work.seal:
+            lacking |= seals.lacking(journal.outcomes([item.key for item in items]))
         todo = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp} | lacking
         resumed = len(items) - len(todo)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,

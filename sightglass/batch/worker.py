@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sightglass.batch import journal, matrix, proofs, records
+from sightglass.batch import journal, matrix, proofs, records, seals
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
 from sightglass.explain.evidence.determinism import PassLock
 from sightglass.explain.evidence.layers import chosen_layers
@@ -27,7 +27,7 @@ from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from sightglass.common.files import Json
@@ -54,13 +54,16 @@ class Work:
         style: Style = VIEWER_STYLE,
         side: int | None = records.SIDE,
         prove: proofs.Proving | None = None,
+        seal: bool = False,
     ) -> None:
         """`given`: options as for an Explainer's call, including `question`. `put` writes a file by its name.
         `side`: pixels of the longer side of the written pictures at most; None: the picture's own. `prove`: also prove
-        every map.
+        every map. `seal`: also seal every map.
 
         Raises ModelProblem if the model or an option is not valid.
         """
+        if explainer.model.measures:
+            raise ModelProblem(f"{explainer.model.id} gives numbers, and a batch sorts pictures by class: use `image`.")
         self.given = dict(given)
         question = given.get("question")
         first: Mapping[str, Any] = {"part": explainer.resident.adapter.parts[0]}
@@ -73,7 +76,7 @@ class Work:
         if side is not None and side < 1:
             raise Problem(f"The longer side is {side} pixels: give at least 1.")
         self.explainer, self.maps, self.style, self.side, self.put = explainer, maps, style, side, put
-        self.prove = prove
+        self.prove, self.seal = prove, seal
         # Words apply to all pictures; examples are boxes of one.
         words = replace(options, examples=())
         resident: Resident = explainer.with_vocabulary(explainer.resident, words, None)
@@ -104,7 +107,10 @@ class Work:
 
     @property
     def settings(self) -> Json:
-        """Everything that results depend on; an earlier run with other settings cannot be resumed."""
+        """Everything that results depend on; an earlier run with other settings cannot be resumed.
+
+        Seals are none of them: a run that seals adds what an earlier one lacks.
+        """
         resident, options = self._resident, self.options
         spec = resident.adapter.spec
         recipe = Recipe(
@@ -155,18 +161,21 @@ class Work:
                 records.write(self.put, stem, made, self.style, self.side)
                 if self.watch is not None:
                     self.watch(made)
-                rows = self._prove(records.rows(item, made, stem), made)
+                rows = self._test(records.rows(item, made, stem), made)
                 found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | self._matrix(item, made)
         return [found[item.key] for item in batch]
 
-    def _prove(self, rows: list[records.Row], made: Explanation) -> list[records.Row]:
-        """Return the rows with the columns of each map's proof, if maps are proved."""
-        if not self.prove:
+    def _test(self, rows: list[records.Row], made: Explanation) -> list[records.Row]:
+        """Return the rows with the columns of each map's proof and seal, as far as maps are proved and sealed."""
+        if not (self.prove or self.seal):
             return rows
         with self._model_lock:
-            each = [proofs.columns(made, index, self.stop) for index in range(len(made.heatmaps))]
-        nothing: list[records.Row] = [dict.fromkeys(proofs.COLUMNS)]
-        return [row | more for row, more in zip(rows, each or nothing, strict=True)]
+            if self.prove:
+                proved = [proofs.columns(made, index, self.stop) for index in range(len(made.heatmaps))]
+                rows = _widen(rows, proved, proofs.COLUMNS)
+            if self.seal:
+                rows = _widen(rows, seals.columns(made, self.stop), seals.COLUMNS)
+        return rows
 
     def _matrix(self, item: Item, made: Explanation) -> journal.Outcome:
         """Return what an outcome says of methods and layers, of a picture of the sample."""
@@ -218,7 +227,7 @@ class Work:
             raise Cancelled
         with self._model_lock:
             try:
-                if self.explainer.model.task == "classify" and not self.options.targets:
+                if self.explainer.model.task not in ("detect", "embed") and not self.options.targets:
                     found = self.explainer(image, maps=False, **options)
                     options = options | {"targets": tuple(p.index for p in found.predictions[: self.maps])}
                 made = self.explainer(image, cancel=self.stop, **options)
@@ -293,3 +302,9 @@ class ThreadEngine:
                 raise
         for one in workers:
             one.result()
+
+
+def _widen(rows: list[records.Row], each: list[records.Row], columns: Iterable[str]) -> list[records.Row]:
+    """Return the rows with more columns, those of each map; a picture without a map has one row, without values."""
+    nothing: list[records.Row] = [dict.fromkeys(columns)]
+    return [row | more for row, more in zip(rows, each or nothing, strict=True)]

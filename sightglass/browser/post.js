@@ -1,6 +1,7 @@
 // Tell Python what is changed by hand, while it is changed; never more than it has time for.
 
 const WAIT_MS = 150;
+/** Milliseconds after which a reply will not come any more. */
 const LOST_MS = 3_000;
 
 /** @typedef {{after: (ms: number, call: () => void) => void, now: () => number}} Clock */
@@ -17,8 +18,9 @@ export const BROWSER = {
  * @param {Clock} clock
  * @param {number} turn  number of the last drawing that Python has
  * @param {number} [wait]  milliseconds from a change until it is sent
+ * @param {number} [lost]  milliseconds that a reply may take
  */
-export function post(send, clock, turn, wait = WAIT_MS) {
+export function post(send, clock, turn, wait = WAIT_MS, lost = LOST_MS) {
   let changed = false, waiting = false, awaited = 0, since = 0;
 
   function later() {
@@ -33,7 +35,7 @@ export function post(send, clock, turn, wait = WAIT_MS) {
   function go() {
     if (!changed) return;
     // A reply that never comes (a lost connection, an error) must not block the pen for good.
-    if (awaited && clock.now() - since < LOST_MS) return later();
+    if (awaited && clock.now() - since < lost) return later();
     changed = false;
     turn += 1;
     [awaited, since] = [turn, clock.now()];

@@ -11,17 +11,17 @@ import os
 import re
 import sys
 import warnings
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightglass.cli import batch, compare, detect, doctor, image, models, prove, replay, similarity, video
+from sightglass.cli import batch, compare, detect, doctor, examples, image, models, prove, replay, similarity, video
 from sightglass.cli.console import Console
-from sightglass.cli.options import PROGRAM, app, as_called
+from sightglass.cli.options import PROGRAM, app
 from sightglass.cli.records import deck, history, watch
 from sightglass.cli.server import dashboard, serve, users
 from sightglass.cli.server import settings as settings_verb
-from sightglass.common.errors import ImageProblem, Problem, WeightsProblem, from_machine
+from sightglass.common.errors import ImageProblem, Problem, WeightsProblem, from_machine, nearest
 from sightglass.common.settings import settings
 from sightglass.explain import recipe
 
@@ -41,6 +41,7 @@ _MODULES = (
     dashboard,
     serve,
     settings_verb,
+    examples,
     doctor,
 )
 _ORDER = [module.__name__ for module in _MODULES]
@@ -55,31 +56,32 @@ app.add_typer(users.app, name="users")
 _HELP = """Show where a vision model looked, how sure it was, and how far to trust that.
 
 \b
-python -m sightglass image bus.jpg
-python -m sightglass image bus.jpg --model resnet50 --question why
-python -m sightglass class bus.jpg --class trolleybus
-python -m sightglass detect bus.jpg --method gradcam++ --save-all
-python -m sightglass batch photos/ --out run1
-python -m sightglass video clip.mp4
-python -m sightglass compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite2
-python -m sightglass prove bus.jpg
-python -m sightglass similarity bus.jpg zidane.jpg
-python -m sightglass replay explained/bus/recipe.json --picture bus.jpg
-python -m sightglass models list --here
-python -m sightglass history list plate
-python -m sightglass deck make lies
-python -m sightglass watch watched --since 24h
-python -m sightglass dashboard
-python -m sightglass serve
-python -m sightglass users add anna
-python -m sightglass settings
-python -m sightglass doctor
+sightglass image bus.jpg
+sightglass image bus.jpg --model resnet50 --question why
+sightglass class bus.jpg --class trolleybus
+sightglass detect bus.jpg --method gradcam++ --save-all
+sightglass batch photos/ --out run1
+sightglass video clip.mp4
+sightglass compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite2
+sightglass prove bus.jpg
+sightglass similarity bus.jpg zidane.jpg
+sightglass replay explained/bus/recipe.json --picture bus.jpg
+sightglass models list --here
+sightglass history list plate
+sightglass deck make lies
+sightglass watch watched --since 24h
+sightglass dashboard
+sightglass serve
+sightglass users add anna
+sightglass settings
+sightglass examples
+sightglass doctor
 """
 
 
 @app.callback(
     invoke_without_command=True,
-    help=as_called(_HELP),
+    help=_HELP,
     epilog="""[bold]Exit codes[/]: 0 success, 1 something failed for some input, 2 wrong usage, 130 stopped by Ctrl-C.
 
 Files are written whole or not at all, whenever a run is stopped.""",
@@ -147,7 +149,7 @@ def _explain(error: Exception) -> tuple[str, int]:
         return str(error), 2
     # Click's own errors, whose class depends on the installed typer.
     if hasattr(error, "format_message"):
-        message = error.format_message().strip()
+        message = _say_usage(error)
         return message if message.endswith("?") else f"{message.rstrip('.')}: see --help.", 2
     if (found := from_machine(error)) is not None:
         return str(found), 1
@@ -155,6 +157,19 @@ def _explain(error: Exception) -> tuple[str, int]:
         return f"{error.filename or 'A file'} cannot be written or read: {error.strerror or error}.", 1
     name = type(error).__name__
     return f"This should not have happened ({name}: {error}): SIGHTGLASS_TRACEBACK=1 shows where it did.", 1
+
+
+def _say_usage(error: Any) -> str:
+    """Return the sentence about wrong usage: options that contain the word first, and none that only sounds alike."""
+    message = str(error.format_message()).strip()
+    if wanted := getattr(error, "option_name", ""):
+        word = wanted.lstrip("-")
+        known = {name.lstrip("-"): name for one in error.ctx.command.params for name in one.opts if name[:2] == "--"}
+        meant = [name for name in known if len(word) > 2 and word in name] or nearest(word, known, cutoff=0.7)
+        return f"There is no option {wanted}{f': did you mean {known[meant[0]]}?' if meant else ''}"
+    found = re.search(r"Input should be a valid (integer|number).*", message, re.DOTALL)
+    kind = {"integer": "a whole number", "number": "a number"}
+    return message if found is None else f"{message[: found.start()]}it should be {kind[found[1]]}"
 
 
 def _fail(sentence: str, code: int, given: Sequence[str]) -> int:

@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightglass import monitor
-from sightglass.batch import matrix, proofs, report, runner, table
+from sightglass.batch import labels, matrix, proofs, report, runner, seals, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, write_file
 from sightglass.common.style import DEFAULTS
+from sightglass.explain.phrases import listing
+from sightglass.explain.picture import remote
 from sightglass.explain.picture import source as picture_source
 from sightglass.export import result_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sightglass.batch import Summary
     from sightglass.cli.console import Progress
@@ -64,11 +66,11 @@ class WorkOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchOptions(WorkOptions, cli.ModelOptions):
+class BatchOptions(WorkOptions, cli.SealOptions, cli.ModelOptions):
     maps: int = cli.field("--maps N", "Maps per picture, for its N best classes \\[1].", cli.MAP, default=1)
     prove: bool = cli.field(
         "--prove",
-        "Also test each map: hide what it shows, beside random places; columns of the table. Some 180 passes a map.",
+        "Also test each map: hide what it shows, beside other maps; columns of the table. Some 260 passes a map.",
         cli.MAP,
         default=False,
     )
@@ -79,6 +81,10 @@ class BatchOptions(WorkOptions, cli.ModelOptions):
         cli.MAP,
         default=16,
         min=0,
+    )
+    match: list[str] | None = cli.field(
+        "--match FOLDER=CLASS",
+        "What a folder's name counts as; FOLDER= for no class. Repeat it for more folders, or more classes of one.",
     )
     monitor: Path | None = cli.field(
         "--monitor FOLDER", "Log unusual pictures with their maps to this folder (see `watch`).", MONITORING
@@ -107,11 +113,12 @@ class BatchOptions(WorkOptions, cli.ModelOptions):
     cli.app,
     "batch",
     """
-    python -m sightglass batch photos/
-    python -m sightglass batch "photos/**/*.jpg" --model efficientnet-lite1 --maps 3
-    python -m sightglass batch photos.zip --question why --out run1
-    python -m sightglass batch list.txt --model yolo11n --workers 4 --json
-    python -m sightglass batch s3://bucket/photos --engine ray --ray-address auto --out s3://bucket/maps
+    sightglass batch photos/
+    sightglass batch "photos/**/*.jpg" --model efficientnet-lite1 --maps 3
+    sightglass batch photos/ --match "bus=school bus" --match holidays=
+    sightglass batch photos.zip --question why --out run1
+    sightglass batch list.txt --model yolo11n --workers 4 --json
+    sightglass batch s3://bucket/photos --engine ray --ray-address auto --out s3://bucket/maps
     """,
 )
 def batch(
@@ -131,7 +138,8 @@ def batch(
 
     A picture that cannot be read is reported and skipped. A run that was stopped or killed resumes when it is called
     again. The folder gets report.html (the pictures worth a look, on one page), maps/,
-    results.csv, results.parquet and problems.csv; with --prove also methods.csv.
+    results.csv, results.parquet and problems.csv; with --prove also methods.csv. With --seal the table has columns of
+    the tests, also for pictures that an earlier run explained without them.
     """
     if options.engine != "ray" and options.ray_address is not None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
@@ -147,9 +155,12 @@ def batch(
     names = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
     summary: Json = {name: getattr(done, name) for name in names}
     if isinstance(done.folder, Path) and done.done:
+        summary |= _say_left_out(console, done.folder)
         write_file(done.folder / "report.html", report.html(done.folder).encode())
         if options.prove:
             summary |= _say_proved(console, done.folder)
+        if options.seal:
+            summary |= _say_sealed(console, done.folder)
     console.files(done.folder, _write(done.folder))
     if monitor is not None:
         if options.engine == "ray" and isinstance(done.folder, Path) and not done.resumed:
@@ -176,7 +187,14 @@ def _run(
         )
     # In a cluster the workers have the device.
     explainer = load_explainer(options.model, "cpu" if options.engine == "ray" else options.device, progress, asked)
-    return runner.run(
+    corrections: dict[str, list[str]] = {}
+    if options.match:
+        if remote.local_path(str(folder)) is None:
+            raise ModelProblem("--match needs results on this machine: give a local folder with --out.")
+        pictures = picture_source.find(pictures, skip=folder, most=MAX_PICTURES)
+        found = {item.label for item in pictures if item.label}
+        corrections = _parse_matches(options.match, cli.known_labels(asked, explainer), sorted(found))
+    done = runner.run(
         pictures,
         explainer,
         folder,
@@ -188,6 +206,7 @@ def _run(
         **_get_size_and_opacity(options),
         prove=options.prove,
         matrix=options.matrix,
+        seal=options.seal,
         resume=not options.restart,
         progress=progress,
         cancel=cancel,
@@ -197,12 +216,37 @@ def _run(
         gpus=options.ray_gpus,
         watch=partial(monitor.watch, source="batch") if monitor else None,
     )
+    if corrections and isinstance(done.folder, Path) and done.done:
+        labels.correct(done.folder, corrections)
+    return done
+
+
+def _parse_matches(given: list[str], known: Sequence[str], folders: list[str]) -> dict[str, list[str]]:
+    """Return the classes of each folder named in `--match`; none: not counted."""
+    found: dict[str, list[str]] = {}
+    for text in given:
+        name, equals, one = text.partition("=")
+        if not equals:
+            raise ModelProblem(f"--match {text} does not say which class: write FOLDER=CLASS, or FOLDER= for none.")
+        if name not in folders:
+            there = f"the folders are {listing(labels.few(folders))}" if folders else "no folder is a label here"
+            raise ModelProblem(f"No picture is in a folder called {name}: {there}.")
+        found.setdefault(name, []).extend([labels.find_class(one, known)] if one else [])
+    return found
+
+
+def _say_left_out(console: Console, folder: Path) -> Json:
+    """Print which folders' pictures are not counted as right or wrong; return what each folder counts as."""
+    found = labels.find_labels(table.read(folder), folder)
+    if words := labels.describe_left_out(found):
+        console.say(f"{words} Say what they are with --match FOLDER=CLASS.")
+    return {"labels": {one.folder: list(one.classes) for one in found}} if found else {}
 
 
 def _say_proved(console: Console, folder: Path) -> Json:
-    """Print how many maps are better than random places, and which method and layer shows most; return the same."""
+    """Print how many maps are supported, and which method and layer shows most; return the same."""
     rows, found = table.read(folder), matrix.read(folder)
-    better, proved = proofs.add_up(rows) or (0, 0)
+    supported, proved = proofs.add_up(rows) or (0, 0)
     console.say(f"{proofs.describe_proofs(rows)}.")
     if found is not None:
         console.say(found.sentence)
@@ -210,9 +254,17 @@ def _say_proved(console: Console, folder: Path) -> Json:
     best = found.best if found is not None else None
     return {
         "proved": proved,
-        "better_than_random": better,
+        "supported": supported,
         "best": None if best is None else {"method": best.method, "layer": best.layer},
     }
+
+
+def _say_sealed(console: Console, folder: Path) -> Json:
+    """Print how many maps pass all three tests of the seal; return the same."""
+    rows = table.read(folder)
+    passed, sealed = seals.add_up(rows) or (0, 0)
+    console.say(f"{seals.describe_seals(rows)}.")
+    return {"sealed": sealed, "all_three": passed}
 
 
 def _get_size_and_opacity(options: BatchOptions) -> Json:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
-from sightglass.cli.pictures import load_explainer, open_picture
+from sightglass.cli.pictures import describe_seal, load_explainer, open_picture
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections, models, same_target
+from sightglass.explain.faithfulness import seal
 from sightglass.export import comparison_folder, result_folder
 from sightglass.models import catalog
 from sightglass.models.geometry import intersection_over_union
@@ -30,7 +31,7 @@ MODEL = ("size", "model")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareOptions(cli.OutputOptions, cli.LoadOptions):
+class CompareOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
     model: list[str] | None = cli.field(
         "--model -m ID",
         "Two or more models, one option each; a single one stands for all sizes of its family on this machine "
@@ -54,10 +55,10 @@ class CompareOptions(cli.OutputOptions, cli.LoadOptions):
     cli.app,
     "compare",
     """
-    python -m sightglass compare bus.jpg
-    python -m sightglass compare bus.jpg -m efficientnet-lite0 -m resnet50
-    python -m sightglass compare bus.jpg -m yolo11n -m yolo26n --box 2
-    python -m sightglass compare bus.jpg --class trolleybus --question why --json
+    sightglass compare bus.jpg
+    sightglass compare bus.jpg -m efficientnet-lite0 -m resnet50
+    sightglass compare bus.jpg -m yolo11n -m yolo26n --box 2
+    sightglass compare bus.jpg --class trolleybus --question why --json
     """,
 )
 def compare(picture: cli.Picture, asked: cli.EngineOptions, options: CompareOptions) -> int:
@@ -75,6 +76,8 @@ def compare(picture: cli.Picture, asked: cli.EngineOptions, options: CompareOpti
     console, style = Console(options.json), options.style()
     with console.progress("Loading") as progress:
         comparison, sides = _compare(open_picture(picture, console), asked, options, progress)
+        if options.seal:
+            _seal(comparison, progress)
         more: Json = {"mixed": comparison.mixed}
         if sides:
             more |= {"box": box, "objects": [_object(one, sides[0]) for one in sides]}
@@ -115,6 +118,17 @@ def _compare(
     if not (per_box or "targets" in asked or options.each_own):
         explanations = list(same_target.same_target(explanations))
     return models.Comparison(tuple(explanations), names, tuple(timings)), sides
+
+
+def _seal(comparison: Comparison, progress: Progress) -> None:
+    """Seal the first map of each model, which is the one that is compared."""
+    count = len(comparison.explanations)
+    for i, explanation in enumerate(comparison.explanations):
+
+        def update(share: float, words: str, i: int = i) -> None:
+            progress((i + share) / count, f"{comparison.names[i]}: {words}")
+
+        seal.seal_maps(explanation, 1, progress=update)
 
 
 def _side(found: Explanation, number: int, sides: Sequence[Side]) -> Side:
@@ -182,6 +196,9 @@ def _report(console: Console, comparison: Comparison) -> None:
         )
     columns = ("map of", "how sure", "one pass", "parameters", f"overlap with {comparison.names[0]}")
     console.table((*MODEL[-len(named[0]) :], *columns), rows, right=columns[1:])
+    for name, explanation in zip(comparison.names, comparison.explanations, strict=True):
+        if explanation.heatmaps:
+            console.say(*describe_seal(explanation, 0, f"{name}, "))
     console.say(" ".join(filter(None, (comparison.overlaps, comparison.mixed))))
 
 

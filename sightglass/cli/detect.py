@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectOptions(cli.OutputOptions, cli.LoadOptions):
+class DetectOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
     model: str | None = cli.field(
         "--model -m ID", "A detector listed by `models list` \\[the first on this machine].", cli.MODEL
     )
@@ -61,12 +61,12 @@ class DetectOptions(cli.OutputOptions, cli.LoadOptions):
     cli.app,
     "detect",
     """
-    python -m sightglass detect bus.jpg
-    python -m sightglass detect bus.jpg --method gradcam++ --target-layers model.16
-    python -m sightglass detect *.jpg --score-thr 0.4 --topk 3 --renormalize --save-all
-    python -m sightglass detect bus.jpg --class person --question why --device cpu
-    python -m sightglass detect bus.jpg --missing 700,300 --class person
-    python -m sightglass detect bus.jpg --box 2 --part left --json
+    sightglass detect bus.jpg
+    sightglass detect bus.jpg --method gradcam++ --target-layers model.16
+    sightglass detect *.jpg --score-thr 0.4 --topk 3 --renormalize --save-all
+    sightglass detect bus.jpg --class person --question why --device cpu
+    sightglass detect bus.jpg --missing 700,300 --class person
+    sightglass detect bus.jpg --box 2 --part left --json
     """,
 )
 def detect(pictures: cli.Pictures, asked: cli.EngineOptions, options: DetectOptions) -> int:
@@ -91,7 +91,7 @@ def detect(pictures: cli.Pictures, asked: cli.EngineOptions, options: DetectOpti
             raise ModelProblem(f"{name} is a classifier and draws no boxes: use image, or a detector.")
     targets = Targets.of(asked, explainer, options.candidate or (), boxes, places)
     work = Report(console, options, targets, formats)
-    series = Series(console, explainer, pictures, asked | targets.options, options.out, style)
+    series = Series(console, explainer, pictures, asked | targets.options, options.out, style, options.seal)
     return series.run(work, targets.find if boxes or places else None)
 
 

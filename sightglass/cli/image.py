@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
-from sightglass.cli.pictures import Series, extra_files, load_explainer, parse_formats, report
+from sightglass.cli.pictures import Series, describe_seal, extra_files, load_explainer, parse_formats, report
 from sightglass.common.errors import ModelProblem
 from sightglass.export import class_files, result_folder
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageOptions(cli.OutputOptions, cli.ModelOptions):
+class ImageOptions(cli.OutputOptions, cli.SealOptions, cli.ModelOptions):
     npy: bool = cli.field(
         "--npy", "Also write each map at picture size: .npy, float32 (H, W) in 0..1.", cli.OUT, default=False
     )
@@ -30,7 +30,7 @@ class ImageOptions(cli.OutputOptions, cli.ModelOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassOptions(cli.OutputOptions, cli.ModelOptions):
+class ClassOptions(cli.OutputOptions, cli.SealOptions, cli.ModelOptions):
     pass
 
 
@@ -38,12 +38,12 @@ class ClassOptions(cli.OutputOptions, cli.ModelOptions):
     cli.app,
     "image",
     """
-    python -m sightglass image bus.jpg
-    python -m sightglass image *.jpg --model efficientnet-lite2 --top-k 3 --out out
-    python -m sightglass image bus.jpg --question why --class trolleybus --npy
-    python -m sightglass image bus.jpg --method layercam --target-layers blocks.4,bn2
-    python -m sightglass image bus.jpg --also svg,html,gif
-    python -m sightglass image bus.jpg --json | jq .results[0].headline
+    sightglass image bus.jpg
+    sightglass image *.jpg --model efficientnet-lite2 --top-k 3 --out out
+    sightglass image bus.jpg --question why --class trolleybus --npy
+    sightglass image bus.jpg --method layercam --target-layers blocks.4,bn2
+    sightglass image bus.jpg --also svg,html,gif
+    sightglass image bus.jpg --json | jq .results[0].headline
     """,
 )
 def image(pictures: cli.Pictures, asked: cli.EngineOptions, options: ImageOptions) -> int:
@@ -65,16 +65,16 @@ def image(pictures: cli.Pictures, asked: cli.EngineOptions, options: ImageOption
         )
         return summary, result_folder.with_summary(made, summary)
 
-    return Series(console, explainer, pictures, given, options.out, style).run(work)
+    return Series(console, explainer, pictures, given, options.out, style, options.seal).run(work)
 
 
 @cli.verb(
     cli.app,
     "class",
     """
-    python -m sightglass class bus.jpg --class trolleybus
-    python -m sightglass class bus.jpg --class 874 --class minibus --question why
-    python -m sightglass class bus.jpg --class goldfish --json | jq .results[0].classes[0].rank
+    sightglass class bus.jpg --class trolleybus
+    sightglass class bus.jpg --class 874 --class minibus --question why
+    sightglass class bus.jpg --class goldfish --json | jq .results[0].classes[0].rank
     """,
 )
 def class_(pictures: cli.Pictures, asked: cli.EngineOptions, options: ClassOptions) -> int:
@@ -90,14 +90,15 @@ def class_(pictures: cli.Pictures, asked: cli.EngineOptions, options: ClassOptio
 
     def work(explanation: Explanation) -> tuple[Json, Iterator[File]]:
         analyses = [class_files.class_analysis(explanation, i) for i in range(len(explanation.heatmaps))]
-        for analysis in analyses:
+        for i, analysis in enumerate(analyses):
             console.say(f"{explanation.image.name}, {explanation.model.id}: {analysis['headline']}")
+            console.say(*describe_seal(explanation, i))
         made = chain.from_iterable(
             class_files.of_class(explanation, i, analysis, style) for i, analysis in enumerate(analyses)
         )
         return {"picture": explanation.image.name, "classes": analyses, "recipe": explanation.recipe}, made
 
-    return Series(console, explainer, pictures, given, options.out, style).run(work)
+    return Series(console, explainer, pictures, given, options.out, style, options.seal).run(work)
 
 
 def _load(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -29,9 +28,8 @@ if TYPE_CHECKING:
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.rendering.style import Style
 
-MODULE = "python -m sightglass"
-PROGRAM = "sightglass" if Path(sys.argv[0]).stem == "sightglass" else MODULE
-"""What the user typed to start this process: help shows it."""
+PROGRAM = "sightglass"
+"""Its one name, in help and docs; in a checkout `python -m sightglass` is the same."""
 
 app = typer.Typer(
     add_completion=False,
@@ -39,11 +37,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def as_called(text: str) -> str:
-    """Return a text of the help with this process's own name in its examples."""
-    return text.replace(MODULE, PROGRAM)
 
 
 def group(help: str) -> typer.Typer:
@@ -139,6 +132,16 @@ class OutputOptions:
         return style.Style.parse(self.colormap, self.alpha, even=even)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SealOptions:
+    seal: bool = field(
+        "--seal",
+        "Also test each map: does it depend on the model, matter to the answer, hold still? About 60 passes a map.",
+        MAP,
+        default=False,
+    )
+
+
 def verb(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Register a function as a verb of `app`: its docstring is the help text, and the examples are shown below it.
 
@@ -149,7 +152,7 @@ def verb(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..., 
     def register(function: Callable[..., int]) -> Callable[..., int]:
         paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-        below = "[bold]Examples[/]\n\n\b\n" + as_called(inspect.cleandoc(examples)).replace("[", "\\[")
+        below = "[bold]Examples[/]\n\n\b\n" + inspect.cleandoc(examples).replace("[", "\\[")
         app.command(name, help=text, epilog=below)(_expand(function, name))
         return function
 

@@ -9,8 +9,9 @@ from sightglass import explain
 from sightglass.cli.options import check_options
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.explain import methods, phrases
+from sightglass.explain.faithfulness import seal
 from sightglass.explain.findings import diagnosis
-from sightglass.explain.picture import examples, image
+from sightglass.explain.picture import image
 from sightglass.export import animation, figure, result_folder, table
 from sightglass.export.report import html as html_report
 from sightglass.export.report import pdf as pdf_report
@@ -67,9 +68,8 @@ def open_picture(typed: str, console: Console) -> Image:
 
     Raises ImageProblem; Problem for an argument that is no picture, but a model's file or a configuration.
     """
-    if (name := examples.example_meant(typed)) is not None:
+    if image.example_meant(typed) is not None:
         console.warn(f"There is no {typed} in this folder: the example of that name is used.")
-        return examples.load_bundled(name)
     _check_kind(typed)
     return image.Image.open(typed)
 
@@ -95,6 +95,7 @@ class Series:
     options: dict[str, Any]
     out: Path | None
     style: Style
+    seal: bool = False
     _results: list[Json] = field(default_factory=list, init=False)
     _failed: list[dict[str, str]] = field(default_factory=list, init=False)
     _cells: list[tuple[NDArray[np.uint8], str]] = field(default_factory=list, init=False)
@@ -136,7 +137,7 @@ class Series:
         if find_targets is not None:
             found = self.explainer(image, maps=False, **options)
             options = options | find_targets(found)
-        explanation = self.explainer(image, progress=progress, **options)
+        explanation = self._explain_and_seal(image, options, progress)
         if found is not None:
             took = found.milliseconds | {"maps": explanation.milliseconds["maps"]}
             explanation = replace(explanation, milliseconds=took)
@@ -147,9 +148,17 @@ class Series:
         if len(self.pictures) > 1 and len(self._cells) < MAX_CELLS:
             self._cells.append(result_folder.thumbnail(explanation, self.style))
 
+    def _explain_and_seal(self, image: Image, options: dict[str, Any], progress: Progress) -> Explanation:
+        """Return the explanation, whose maps are sealed with `--seal`."""
+        if not self.seal:
+            return self.explainer(image, progress=progress, **options)
+        explanation = self.explainer(image, progress=lambda share, words: progress(share / 2, words), **options)
+        seal.seal_maps(explanation, progress=lambda share, words: progress((1 + share) / 2, words))
+        return explanation
+
 
 def report(console: Console, explanation: Explanation, style: Style) -> None:
-    """Print one explanation for a reader: the headline, the numbers of its maps, and its findings."""
+    """Print one explanation for a reader: the headline, the numbers of its maps, their seals, and its findings."""
     first = next(iter(explanation.heatmaps), None)
     by = f", {methods.METHODS[first.method].name} at {', '.join(first.layers)}" if first else ""
     title = diagnosis.headline(explanation, style.hot)
@@ -157,20 +166,35 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
     rows = [
         (
             row["label"],
-            phrases.percent(row["score"]) if row["score"] is not None else "–",
+            phrases.describe_score(row["score"], explanation.model) if row["score"] is not None else "–",
             phrases.percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
             f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],
             *(_by_boxes(explanation, row["map"]) or [""] * len(BY_BOXES)),
         )
         for row in table.rows(explanation)
     ]
-    columns = ("map of", "how sure", "half of it on", "hottest at", *BY_BOXES)
+    sure = "number" if explanation.model.measures else "how sure"
+    columns = ("map of", sure, "half of it on", "hottest at", *BY_BOXES)
     count = len(columns) if any(row[-1] for row in rows) else len(columns) - len(BY_BOXES)
     console.table(columns[:count], [row[:count] for row in rows], right=columns[1:])
+    for index in range(len(explanation.heatmaps)):
+        console.say(*describe_seal(explanation, index))
     # Without a map of any box that a detector shows, its strongest candidates are reported instead.
     for finding in explanation.diagnosis if rows or not explanation.predictions else ():
         if finding.text != title:
             console.say(f"{finding.level}: {phrases.plain_text(finding.text)}")
+
+
+def describe_seal(explanation: Explanation, index: int, begin: str = "") -> list[str]:
+    """Return a map's seal in one line, and a sentence for each of its marks that is not a yes; none without a seal.
+
+    `begin`: what the line says before the map's name.
+    """
+    found = explanation.known_seal(index)
+    if found is None:
+        return []
+    others = [phrases.plain_text(mark.sentence) for mark in found.marks if mark.answer != "yes"]
+    return [f"{begin}{found.label}: {found.line}", *others]
 
 
 def _by_boxes(explanation: Explanation, index: int) -> list[str]:

@@ -51,11 +51,11 @@ class ProveOptions(cli.ModelOptions):
     cli.app,
     "prove",
     """
-    python -m sightglass prove bus.jpg
-    python -m sightglass prove bus.jpg --class trolleybus --question why
-    python -m sightglass prove bus.jpg -m yolo11n --map 2 --steps 10 --filling linear
-    python -m sightglass prove bus.jpg --also html,report
-    python -m sightglass prove bus.jpg --json | jq .sentence
+    sightglass prove bus.jpg
+    sightglass prove bus.jpg --class trolleybus --question why
+    sightglass prove bus.jpg -m yolo11n --map 2 --steps 10 --filling linear
+    sightglass prove bus.jpg --also html,report
+    sightglass prove bus.jpg --json | jq .sentence
     """,
 )
 def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions) -> int:

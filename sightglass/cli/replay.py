@@ -16,15 +16,18 @@ from sightglass.cli.pictures import open_picture, report
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import phrases, replaying
 from sightglass.explain import recipe as explain_recipe
-from sightglass.explain.picture import examples
+from sightglass.explain.picture import image
 from sightglass.export import embedded_recipe, result_folder
 from sightglass.export.proof import files as proof_files
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.proof.seal import Seal
     from sightglass.explain.recipe import Recipe
 
 MAX_BYTES = 64 * 2**20
@@ -44,9 +47,9 @@ class ReplayOptions(cli.OutputOptions):
     cli.app,
     "replay",
     """
-    python -m sightglass replay explained/bus/recipe.json --picture bus.jpg
-    python -m sightglass replay explained/bus/gradcam_prediction.png --picture bus.jpg
-    python -m sightglass replay recipe.json --device cpu --out again --json
+    sightglass replay explained/bus/recipe.json --picture bus.jpg
+    sightglass replay explained/bus/gradcam_prediction.png --picture bus.jpg
+    sightglass replay recipe.json --device cpu --out again --json
     """,
 )
 def replay(
@@ -58,7 +61,8 @@ def replay(
     """Make the same maps again: the same picture, weights and options, each of them checked.
 
     If maps.npz is beside the recipe, the new maps are compared with it value by value; if they differ, the exit code
-    is 1. A recipe with a proof, such as proof.json, makes its curves again, and proof.json beside it is compared.
+    is 1. A recipe with a proof, such as proof.json, makes its curves again, and proof.json beside it is compared. A
+    recipe with seals makes them again, and compares them.
     Files are written only with --out.
     """
     console, style = Console(options.json), options.style()
@@ -72,6 +76,7 @@ def replay(
     with console.progress(f"Loading {known.model}") as progress:
         explanation = replaying.replay(known, picture)
         proof = replaying.replay_proof(known, explanation, progress=progress)
+        seals = replaying.replay_seals(known, explanation, progress=progress)
     changed = _changed_versions(known)
     same, difference = _compare(recipe.parent, known, explanation)
     report(console, explanation, style)
@@ -84,11 +89,14 @@ def replay(
     else:
         console.say(f"There is no {result_folder.MAPS} of this recipe beside it, so the new maps were not compared.")
     proved = None if proof is None else _report_proof(console, recipe.parent, known, proof)
+    sealed = _report_seals(console, known, seals)
     names: list[str] = []
     summary: Json = result_folder.summary(explanation, style)
     summary |= {"same": same, "largest_difference": difference, "changed_versions": changed}
     if proof is not None:
         summary |= {"recipe": known, "proof": proof.summary(), "same_proof": proved}
+    if sealed is not None:
+        summary |= {"same_seals": sealed}
     if options.out is not None:
         made = result_folder.of_picture(explanation, style)
         if explanation.model.task == "detect":
@@ -96,7 +104,7 @@ def replay(
         names = result_folder.write(options.out, result_folder.with_summary(made, summary))
         console.files(options.out, names)
     console.result(summary | {"folder": options.out, "files": names})
-    return 1 if same is False or proved is False else 0
+    return 1 if same is False or proved is False or sealed is False else 0
 
 
 def _report_proof(console: Console, folder: Path, recipe: Recipe, proof: Proof) -> bool | None:
@@ -112,6 +120,18 @@ def _report_proof(console: Console, folder: Path, recipe: Recipe, proof: Proof) 
         return None
     console.say("The curves match the saved ones bit for bit." if same else "The curves differ from the saved ones.")
     return same
+
+
+def _report_seals(console: Console, recipe: Recipe, seals: Mapping[int, Seal]) -> bool | None:
+    """Print the seals that were made again, and whether each is the recipe's; None for a recipe without one."""
+    same = True
+    for saved in recipe.seals:
+        again = seals.get(saved.index)
+        console.say("The map is empty now, so it has no seal." if again is None else f"{again.label}: {again.line}")
+        one = replaying.is_same_seal(saved, again)
+        console.say("The seal matches the saved one bit for bit." if one else "The seal differs from the saved one.")
+        same = same and one
+    return same if recipe.seals else None
 
 
 def _changed_versions(recipe: Recipe) -> dict[str, tuple[str, str | None]]:
@@ -144,7 +164,7 @@ def _embedded_picture(path: Path) -> Image | None:
     return embedded_recipe.original(found) if found is not None else None
 
 
-def _find_picture(path: Path, recipe: Recipe) -> Image | str:
+def _find_picture(path: Path, recipe: Recipe) -> str:
     """Return a file of the picture's name, here or near the recipe, or the example of that name.
 
     Raises ModelProblem where there is none.
@@ -152,8 +172,8 @@ def _find_picture(path: Path, recipe: Recipe) -> Image | str:
     for folder in (Path(), path.parent, *list(path.absolute().parents)[1:3]):
         if (folder / recipe.picture_name).is_file():
             return str(folder / recipe.picture_name)
-    if (name := examples.example_named(recipe.picture_name)) is not None:
-        return examples.load_bundled(name)
+    if image.example_meant(recipe.picture_name) is not None:
+        return recipe.picture_name
     raise ModelProblem(f"Where is the picture? Name it: --picture {recipe.picture_name}.")
 
 
@@ -175,4 +195,4 @@ def _compare(folder: Path, recipe: Recipe, explanation: Explanation) -> tuple[bo
 
 def _request(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe without what depends on the machine."""
-    return recipe.model_dump(exclude={"versions", "device", "picture_name", "prove"})
+    return recipe.model_dump(exclude={"versions", "device", "picture_name", "prove", "seals"})

@@ -73,12 +73,12 @@ class SimilarityOptions(cli.LoadOptions):
     cli.app,
     "similarity",
     """
-    python -m sightglass similarity bus.jpg other.jpg
-    python -m sightglass similarity person.jpg --gallery persons/ --top 3 --model osnet_x0_25_msmt17
-    python -m sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --model osnet_x0_25_msmt17
-    python -m sightglass similarity a.jpg b.jpg --of product --method gradcam --target-layers blocks.4
-    python -m sightglass similarity a.jpg b.jpg --method all
-    python -m sightglass similarity a.jpg b.jpg --json | jq .score
+    sightglass similarity bus.jpg other.jpg
+    sightglass similarity person.jpg --gallery persons/ --top 3 --model osnet_x0_25_msmt17
+    sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --model osnet_x0_25_msmt17
+    sightglass similarity a.jpg b.jpg --of product --method gradcam --target-layers blocks.4
+    sightglass similarity a.jpg b.jpg --method all
+    sightglass similarity a.jpg b.jpg --json | jq .score
     """,
 )
 def similarity(

@@ -72,11 +72,11 @@ class VideoOptions(FrameOptions, cli.OutputOptions, cli.ModelOptions):
     cli.app,
     "video",
     """
-    python -m sightglass video clip.mp4
-    python -m sightglass video scene.mp4 --model demo-s --out scene
-    python -m sightglass video clip.mp4 --class minibus --start 0:10 --end 0:25
-    python -m sightglass video clip.mov --model yolo11n --object 2 --every 3
-    python -m sightglass video clip.webm --scale clip --smooth 0 --also gif --json
+    sightglass video clip.mp4
+    sightglass video scene.mp4 --model demo-s --out scene
+    sightglass video clip.mp4 --class minibus --start 0:10 --end 0:25
+    sightglass video clip.mov --model yolo11n --object 2 --every 3
+    sightglass video clip.webm --scale clip --smooth 0 --also gif --json
     """,
 )
 def video(
@@ -114,10 +114,9 @@ def video(
 
 def _find(typed: str, console: Console) -> Path:
     """Return the file that an argument names, or the example of that name, which is said."""
-    if (name := example.example_meant(typed)) is None:
-        return Path(typed)
-    console.warn(f"There is no {typed} in this folder: the example of that name is used.")
-    return example.example(name)
+    if example.example_meant(typed) is not None:
+        console.warn(f"There is no {typed} in this folder: the example of that name is used.")
+    return example.find(typed)
 
 
 def _settings(options: VideoOptions) -> Settings:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PREFIX = "SIGHTGLASS_"
+_SERVICE = rf"{PREFIX}(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+"""Variables of where a service is."""
 OFF = "off"
 MAX_QUOTED = 80
 """Letters of a malformed value that its sentence repeats."""
@@ -32,6 +34,8 @@ PROFILES: dict[str, dict[str, Any]] = {
         "api_workers": 1,
         "api_queue": 8,
         "api_mb": 10,
+        "seal": False,
+        "own_models_mb": 128,
     }
 }
 """Other defaults, by the name of the profile; `small`, for one small model and the evidence of one picture, sets more
@@ -124,6 +128,20 @@ class Settings(BaseSettings):
     models: Folder | None = _field(
         None, "A models.toml of your own, in the form of models/catalog.toml.", shown="./models.toml, if it exists"
     )
+    own_models: FolderOrOff = _field(
+        lambda: data_folder("models"),
+        "The folder of models that people add in the dashboard; off: nobody adds any.",
+        shown="in the user's data folder",
+    )
+    own_models_mb: Positive = _field(
+        2048.0,
+        "The most that one person's added models may take together, in MB.",
+        "the most that one person's models may take, in MB",
+    )
+    model_code: Yes = _field(
+        False,
+        "Where people sign in: administrators may add models whose files run code: 1, yes, true or on.",
+    )
     offline: NotNo = _field(False, "Never download: any value but 0, false or no.")
     profile: Annotated[str | None, _from_text(_profile)] = _field(
         None, "small: for 1 GB of memory.", "small, or leave it out"
@@ -151,6 +169,11 @@ class Settings(BaseSettings):
         "How many masks D-RISE draws for a picture.",
         "the number of masks, for instance 800",
         shown="800; 1000 for a classifier",
+    )
+    seal: NotNo = _field(
+        True,
+        "Test each map in the background once it is shown; 0, false or no: only when somebody asks.",
+        shown="1; no with the profile small",
     )
     folders: Folders = _field((), "Folders that the dashboard may read, separated as in PATH.")
     batches: Folder = _field(Path("batches"), "Where the dashboard writes the results of batch runs.")
@@ -290,9 +313,12 @@ def find_malformed() -> dict[str, str]:
 
 
 def check() -> None:
-    """Raise SettingProblem with all sentences of `find_malformed`: a server must not start with what fails later."""
-    if found := find_malformed():
-        raise SettingProblem(" ".join(found.values()))
+    """Raise SettingProblem with all sentences of `find_malformed` and `unknown`.
+
+    A server must not start with what fails later, nor with a mistyped SIGHTGLASS_ACCESS that asks nobody who he is.
+    """
+    if found := [*find_malformed().values(), *unknown()]:
+        raise SettingProblem(" ".join(found))
 
 
 def _sentence(field: str, text: str) -> str:
@@ -314,8 +340,17 @@ def describe_default(field: str) -> str:
     return f"{declared.default:g}" if isinstance(declared.default, float) else str(declared.default or "")
 
 
+def _is_of_a_service(name: str, value: str) -> bool:
+    """Return whether Kubernetes or Docker set a variable because a service is called sightglass."""
+    return re.fullmatch(_SERVICE, name) is not None or (name.endswith("_PORT") and "://" in value)
+
+
 def unknown() -> list[str]:
     """Return a sentence for each variable with our prefix that sets nothing."""
     names = [variable(field) for field in Settings.model_fields]
-    strangers = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in names)
+    strangers = sorted(
+        name
+        for name, value in os.environ.items()
+        if name.startswith(PREFIX) and name not in names and value.strip() and not _is_of_a_service(name, value)
+    )
     return [f"There is no setting {name}: {did_you_mean(name, names, 'see docs/settings.md.')}" for name in strangers]

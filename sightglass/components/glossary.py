@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 TERMS = {
-    "map": "A heat map: the places of the picture that counted for one answer. Hot places counted most, cold ones "
+    "map": "A heat map: the places of the picture that counted for one answer. Strong places counted most, weak ones "
     "hardly.",
     "evidence": "What speaks for an answer inside the model, place by place: the map shows it as heat. It says where "
     "the model looked, not whether the answer is right.",
@@ -13,7 +13,7 @@ TERMS = {
     "know what, early ones know where.",
     "fit": "Models take a picture of one small size. What a crop cuts off is shown faded; with bars around it, a "
     "letterbox, the whole picture is seen, smaller. The model was trained with the first option only.",
-    "random places": "A map that knows nothing, as smooth as the true one: hiding any part of a picture costs some "
-    "score, so only what a map does beyond that counts.",
+    "maps of other pictures": "Where this model looked in other pictures: hiding any part of a picture costs some "
+    "score, so only what this map does beyond such maps counts.",
 }
 """By term; each stands alone as the help of a control."""

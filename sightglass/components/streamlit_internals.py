@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sightglass.common import logs
 from sightglass.common.memory import small
 from sightglass.common.private_parts import Library
+from sightglass.models.own import limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -34,23 +35,25 @@ decode_signed_value = _find("streamlit.web.server.starlette.starlette_app_utils.
 USER_COOKIE_NAME = _find("streamlit.web.server.starlette.starlette_server_config.USER_COOKIE_NAME")
 enqueue_message = _find("streamlit.runtime.scriptrunner_utils.script_run_context.enqueue_message")
 
-_config = _find("streamlit.config", "is_manually_set", "set_option")
+_config = _find("streamlit.config", "get_option", "is_manually_set", "set_option")
 _context = _find("streamlit.runtime.scriptrunner.get_script_run_ctx")
 _element = _find("streamlit.proto.Element_pb2.Element")
 _loggers = _find("streamlit.logger", "setup_formatter")
 _main = _find("streamlit._main")
 _media = _find("streamlit.runtime.memory_media_file_storage", "_calculate_file_id")
+_navigation = _find("streamlit.commands.navigation", "send_page_not_found")
 _net = _find("streamlit.net_util", "get_external_ip", "get_internal_ip")
 _pages = _find("streamlit.runtime.pages_manager.PagesManager", "uses_pages_directory")
 _runtime = _find("streamlit.runtime", "exists", "get_instance")
+_runner = _find("streamlit.runtime.scriptrunner.script_runner.ScriptRunner", "_run_script")
 _states = _find("streamlit.runtime.app_session.AppSessionState", "APP_NOT_RUNNING")
 
 _find("streamlit.delta_generator.DeltaGenerator", "_transient")
 _find("streamlit.runtime.runtime.Runtime", "_session_mgr", "is_active_session")
 _find("streamlit.runtime.session_manager.SessionManager", "list_sessions", "is_active_session")
 _find("streamlit.runtime.app_session.AppSession", "_state", "_fragment_storage", "session_state", "id")
-_find("streamlit.runtime.fragment.MemoryFragmentStorage", "clear")
-_find("streamlit.runtime.state.safe_session_state.SafeSessionState", "_state")
+_find("streamlit.runtime.fragment.MemoryFragmentStorage", "clear", "contains")
+_find("streamlit.runtime.state.safe_session_state.SafeSessionState", "_state", "on_script_will_rerun")
 _find("streamlit.runtime.state.session_state.SessionState", "_new_widget_state")
 _find("streamlit.runtime.state.session_state.WStates", "widget_metadata")
 _find("streamlit.runtime.state.common.WidgetMetadata", "callback", "callbacks", "callback_args", "callback_kwargs")
@@ -60,6 +63,9 @@ _find(
 )
 _find("streamlit.runtime.memory_uploaded_file_manager.MemoryUploadedFileManager", "remove_file")
 
+UPLOAD_OPTION = "server.maxUploadSize"
+_limits: list[int] = []
+"""The MB that the operator set, before models needed more."""
 AWAY_OPTION = "server.disconnectedSessionTTL"
 AWAY_SECONDS = 15
 """In a small place, of the two minutes of Streamlit's: a session holds what its page shows, with the model of it."""
@@ -71,8 +77,12 @@ def script_context() -> ScriptRunContext | None:
     return _context(suppress_warning=True)
 
 
-def prepare_server() -> None:
-    """Change, before Streamlit's server starts, what no option of it does."""
+def prepare_server(miss_page: Callable[[], None] = lambda: None) -> None:
+    """Change, before Streamlit's server starts, what no option of it does.
+
+    `miss_page` runs in a visit to an address without a page, in place of Streamlit's own dialog.
+    """
+    _navigation.send_page_not_found = lambda _: miss_page()
     # For apps of Streamlit's first multipage kind a folder called `pages` is the menu: the first visit to /compare
     # would run that file alone, without what dashboard.py does.
     _pages.uses_pages_directory = False
@@ -84,6 +94,8 @@ def prepare_server() -> None:
     _media._calculate_file_id = media_id
     shorten_absence()
     hand_over_loggers()
+    _raise_upload_limit()
+    _runner._run_script = skip_lost_fragments(_runner._run_script)
 
 
 def media_id(data: bytes, mimetype: str, filename: str | None = None) -> str:
@@ -103,6 +115,36 @@ def shorten_absence() -> None:
     """On a 1 GB machine end sessions without a browser sooner; what an operator set wins."""
     if small.choose() and not _config.is_manually_set(AWAY_OPTION):
         _config.set_option(AWAY_OPTION, AWAY_SECONDS)
+
+
+def skip_lost_fragments(run: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """Return what runs a page, without runs of fragments that the page does not have any more.
+
+    What a page asks for as another one opens comes after that one: Streamlit would empty it. What was typed there comes
+    so, too, and is taken.
+    """
+
+    def run_page(runner: Any, request: Any) -> None:
+        asked = request.fragment_id_queue
+        if not asked or any(map(runner._fragment_storage.contains, asked)):
+            run(runner, request)
+        elif request.widget_states is not None:
+            runner._session_state.on_script_will_rerun(request.widget_states)
+
+    return run_page
+
+
+def _raise_upload_limit() -> None:
+    """Let the server take a model's file, which is larger than the pictures that other uploaders take."""
+    limit = int(_config.get_option(UPLOAD_OPTION))
+    _limits[:] = [limit]
+    if limits.is_on():
+        _config.set_option(UPLOAD_OPTION, max(limit, limits.upload_megabytes()))
+
+
+def upload_megabytes() -> int:
+    """Return the MB of a file that an uploader takes, unless it is one for models: what the operator set."""
+    return _limits[0] if _limits else int(_config.get_option(UPLOAD_OPTION))
 
 
 def internal_address() -> str | None:

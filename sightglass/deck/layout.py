@@ -17,13 +17,13 @@ from sightglass.export.proof.chart import Chart, ChartLine
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sightglass.deck import Scene, SceneProof
+    from sightglass.deck import Scene, SceneMap, SceneProof
 
 WIDTH, HEIGHT = 160.0, 90.0
 SMALL = 2.4
 GROUND, INK, SOFT, ACCENT, QUIET = (20, 20, 20), (242, 242, 242), (200, 200, 200), (90, 209, 219), (154, 154, 154)
 """Of the page, of titles, of sentences, of what is chosen, and of what is not, RGB."""
-_EDGE, _TOP, _FOOT, _GAP = 6.0, 5.0, 86.0, 4.0
+_EDGE, _TOP, _FOOT, _GAP, _ABOVE = 6.0, 5.0, 86.0, 4.0, 1.2
 _LETTER, _BOLD, _LINE = 0.6, 0.7, 1.25
 """Widths of a letter and height of a line by the letters' size: of DejaVu, which is wide, so that others fit too."""
 
@@ -53,7 +53,7 @@ class PageRect:
 
 @dataclass(frozen=True)
 class Text:
-    """Words on a page. `title`: they are its title."""
+    """Words on a page. `title`: they are its title. `name`: of their box in a presentation, if not the words."""
 
     words: str
     place: PageRect
@@ -61,6 +61,7 @@ class Text:
     bold: bool = False
     soft: bool = False
     title: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,13 @@ def describe_making(scene: Scene) -> str:
     lines = []
     for panel in scene.panels:
         said = ", ".join(f"{label} {percent(score)}" for label, score in panel.answers[:3])
-        lines.append(f"{panel.name}: {said}." if said else f"{panel.name}.")
+        if scene.kind != "classes":
+            lines.append(f"{panel.name}: {said}." if said else f"{panel.name}.")
+        elif panel is scene.panels[0]:
+            lines.append(f"Answers: {said}.")
         if panel.maps:
             lines.append(f"Heat maps, as layers: {', '.join(one.label for one in panel.maps)}.")
+            lines += [f"Seal of {one.label}: {one.seal}." for one in panel.maps if one.seal]
     if any(panel.maps for panel in scene.panels):
         view = scene.view
         at = f", values from {view.threshold:.2f}" if view.threshold else ""
@@ -164,7 +169,11 @@ def _heads(title: str, sentence: str) -> list[Text]:
     across = WIDTH - 2 * _EDGE
     above, below = PageRect(_EDGE, _TOP, across, 9), PageRect(_EDGE, 14.5, across, 11)
     found = [Text(title, above, size_of(title, above, 6, 3.4, bold=True), bold=True, title=True)]
-    return found + ([Text(sentence, below, size_of(sentence, below, 3.6), soft=True)] if sentence else [])
+    return found + ([_soft(sentence, below, 3.6)] if sentence else [])
+
+
+def _soft(words: str, place: PageRect, most: float) -> Text:
+    return Text(words, place, size_of(words, place, most), soft=True, name="Sentence")
 
 
 def _lay_out_texts(scene: Scene) -> list[Text]:
@@ -172,9 +181,7 @@ def _lay_out_texts(scene: Scene) -> list[Text]:
     above = PageRect(_EDGE, 18, across, 27)
     below = PageRect(_EDGE, 48, across, 34)
     found = [Text(scene.title, above, size_of(scene.title, above, 9, 4, bold=True), bold=True, title=True)]
-    return found + (
-        [Text(scene.sentence, below, size_of(scene.sentence, below, 4.4), soft=True)] if scene.sentence else []
-    )
+    return found + ([_soft(scene.sentence, below, 4.4)] if scene.sentence else [])
 
 
 def _within(size: tuple[int, int], room: PageRect) -> PageRect:
@@ -185,27 +192,63 @@ def _within(size: tuple[int, int], room: PageRect) -> PageRect:
 
 
 def _panels(scene: Scene) -> list[Text | Sight | Bars]:
-    room = PageRect(_EDGE, 27, WIDTH - 2 * _EDGE, _FOOT - 27)
     panels = scene.panels
     if scene.kind == "picture" or len(panels) < 2:
         first = min(scene.view.panel, max(len(panels) - 1, 0))
+        room, foot = _leave_foot(_find_map(scene, first, _choose_map(scene, first) if panels else None))
         sight = _within(scene.size, PageRect(room.left, room.top, 0.62 * room.width, room.height))
         if not panels:
             return [Sight(0, _within(scene.size, room), None)]
         left = sight.left + sight.width + _GAP
         beside = PageRect(left, room.top, min(WIDTH - _EDGE - left, 90), room.height)
-        return [Sight(first, sight, _choose_map(scene, first)), *_bars(scene, first, beside, 7)]
+        return [Sight(first, sight, _choose_map(scene, first)), *_bars(scene, first, beside, 7), *foot]
     found: list[Text | Sight | Bars] = []
+    room = PageRect(_EDGE, 27, WIDTH - 2 * _EDGE, _FOOT - 27)
     wide, rows = (room.width - _GAP * (len(panels) - 1)) / len(panels), 2 if scene.size[1] > scene.size[0] else 3
+    shown = [_find_map(scene, i, _choose_map(scene, i)) for i in range(len(panels))]
+    seals = _stack(["" if one is None else one.seal_short for one in shown], wide)
+    sealed = max(_height_of(words, wide) for words in seals)
     letters = min(size_of(panel.name, PageRect(0, 0, wide, 4.5), 3.2, bold=True) for panel in panels)
     for i, panel in enumerate(panels):
-        left, below = room.left + i * (wide + _GAP), 6.0 * rows + 1
+        left, below = room.left + i * (wide + _GAP), 6.0 * rows + 1 + sealed
         head = PageRect(left, room.top, wide, 4.5)
         found.append(Text(panel.name, head, letters, bold=True))
         sight = _within(scene.size, PageRect(left, room.top + 5.5, wide, room.height - 5.5 - below))
         found.append(Sight(i, sight, _choose_map(scene, i)))
-        found += _bars(scene, i, PageRect(left, sight.top + sight.height + 1, wide, 6.0 * rows), rows)
+        under = PageRect(left, sight.top + sight.height + 1, wide, 6.0 * rows)
+        found += _bars(scene, i, under, rows)
+        if seals[i]:
+            found.append(_seal(seals[i], PageRect(left, under.top + under.height, wide, sealed)))
     return found
+
+
+def _find_map(scene: Scene, panel: int, at: int | None) -> SceneMap | None:
+    maps = scene.panels[panel].maps if panel < len(scene.panels) else ()
+    return maps[at] if at is not None and at < len(maps) else None
+
+
+def _leave_foot(shown: SceneMap | None) -> tuple[PageRect, list[Text]]:
+    """Return the room under the heads, and below it the seal of the map that a page shows, if it has one."""
+    across, words = WIDTH - 2 * _EDGE, f"Seal: {shown.seal}" if shown is not None and shown.seal else ""
+    high = _height_of(words, across)
+    room = PageRect(_EDGE, 27, across, _FOOT - 27 - high)
+    return room, [_seal(words, PageRect(_EDGE, _FOOT - high, across, high))] if words else []
+
+
+def _stack(seals: list[str], across: float) -> list[str]:
+    """Return seals that fit their width: where one does not in a line, all have a line for each mark."""
+    fit = all(_lines(words, across / (SMALL * _LETTER)) == 1 for words in seals)
+    return seals if fit else [words.replace(" · ", "\n") for words in seals]
+
+
+def _height_of(words: str, across: float) -> float:
+    """Return the height of small words with some room above them; 0 for none."""
+    return _lines(words, across / (SMALL * _LETTER)) * SMALL * _LINE + _ABOVE if words else 0.0
+
+
+def _seal(words: str, place: PageRect) -> Text:
+    below = PageRect(place.left, place.top + _ABOVE, place.width, place.height - _ABOVE)
+    return Text(words, below, SMALL, soft=True, name="Seal")
 
 
 def _choose_map(scene: Scene, panel: int) -> int | None:
@@ -240,7 +283,7 @@ def _bars(scene: Scene, panel: int, place: PageRect, most: int) -> list[Bars]:
 
 def _proof(scene: Scene) -> list[Text | Sight | Curves]:
     assert scene.proof is not None
-    room = PageRect(_EDGE, 27, WIDTH - 2 * _EDGE, _FOOT - 27)
+    room, foot = _leave_foot(_find_map(scene, scene.proof.panel, scene.proof.map))
     if scene.proof.panel >= len(scene.panels):
         return [Curves(room)]
     sight = _within(scene.size, PageRect(room.left, room.top, 0.45 * room.width, room.height))
@@ -248,4 +291,5 @@ def _proof(scene: Scene) -> list[Text | Sight | Curves]:
     return [
         Sight(scene.proof.panel, sight, scene.proof.map),
         Curves(PageRect(left, room.top, WIDTH - _EDGE - left, room.height)),
+        *foot,
     ]

@@ -11,6 +11,7 @@ from sightglass.deck.scene import (
     MAX_BOXES,
     MAX_MAPS,
     MAX_NOTES,
+    MAX_SEAL,
     MAX_SENTENCE,
     MAX_SIDE,
     MAX_TITLE,
@@ -21,7 +22,9 @@ from sightglass.deck.scene import (
     SceneProof,
     SceneView,
 )
+from sightglass.explain.findings.diagnosis import describe_map
 from sightglass.explain.picture.image import to_jpeg
+from sightglass.export.caption import title
 from sightglass.export.proof.chart import TITLES
 from sightglass.models.catalog import catalog
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.picture.image import Image
     from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.proof.seal import Seal
     from sightglass.explain.result import Result
     from sightglass.history.records import Record, SavedMap
     from sightglass.models.adapter import Prediction
@@ -101,12 +105,15 @@ def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
 def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
     """Return the same of a record of the history and its maps, with the selected one, without loading the model."""
     spec = catalog().get(record.model)
-    chosen = [maps[i] for i in _select_maps(len(maps), record.index)]
+    chosen = [(i, maps[i]) for i in _select_maps(len(maps), record.index)]
     return _panel(
         spec.name if spec else record.model,
         record.task,
         record.predictions,
-        [_map(one.label, one.score, one.at_input, one.geometry, one.boxes) for one in chosen],
+        [
+            _map(one.label, one.score, one.at_input, one.geometry, one.boxes, one.looks, record.seal_of(i))
+            for i, one in chosen
+        ],
         (record.width, record.height),
     )
 
@@ -129,7 +136,7 @@ def _panel(
     boxes = [(fraction(one.box, size), one.label, _share(one.score)) for one in predictions if one.box is not None]
     return Panel(
         name[:200],
-        tuple((one.label[:200], _share(one.score)) for one in predictions[:most]),
+        () if task == "regress" else tuple((one.label[:200], _share(one.score)) for one in predictions[:most]),
         tuple(maps),
         tuple((box, label[:200], score) for box, label, score in boxes[:MAX_BOXES]),
     )
@@ -139,7 +146,10 @@ def _of_heatmap(result: Result, index: int) -> SceneMap:
     heatmap: Heatmap = result.heatmaps[index]
     target = heatmap.target
     score = max((one.score for one in result.predictions if one.index == target.index), default=None)
-    return _map(target.label, score, heatmap.at_input, heatmap.geometry, result.own(index))
+    own, sentence, seal = result.own(index), describe_map(result, index), result.known_seal(index)
+    if result.model.measures:
+        return _map(title(result, index), None, heatmap.at_input, heatmap.geometry, own, sentence, seal)
+    return _map(target.label, score, heatmap.at_input, heatmap.geometry, own, sentence, seal)
 
 
 def _map(
@@ -148,6 +158,8 @@ def _map(
     at_input: NDArray[np.float32],
     geometry: Geometry,
     boxes: Sequence[Prediction],
+    sentence: str,
+    seal: Seal | None,
 ) -> SceneMap:
     (height, width), scale = geometry.original, min(1.0, MAX_SIDE / max(geometry.original))
     size = max(1, round(height * scale)), max(1, round(width * scale))
@@ -162,6 +174,9 @@ def _map(
         values,
         fraction(own[0], (width, height)) if len(own) == 1 else None,
         None if whole else fraction(geometry.seen, (width, height)),
+        shorten(sentence.replace("**", ""), MAX_SENTENCE),
+        "" if seal is None else seal.line[:MAX_SEAL],
+        "" if seal is None else seal.short[:MAX_SEAL],
     )
 
 

@@ -107,7 +107,7 @@ def _text(slide: Any, _: Scene, item: Text) -> None:
         shape.left, shape.top, shape.width, shape.height = _convert_rect(item.place)
     else:
         shape = slide.shapes.add_textbox(*_convert_rect(item.place))
-        shape.name = "Sentence" if item.soft else item.words
+        shape.name = item.name or item.words
     _write_text(shape, item.words, item.size, SOFT if item.soft else INK, bold=item.bold)
 
 
@@ -135,7 +135,8 @@ def _sight(slide: Any, scene: Scene, item: Sight) -> None:
         png = to_png(heat_layer(one, scene.view, pixels))
         layer = slide.shapes.add_picture(BytesIO(png), *_convert_rect(item.place))
         sure = "" if one.score is None else f", {percent(one.score)}"
-        _set_name(layer, f"Heat map: {one.label}", f"Where {panel.name} looked for {one.label}{sure}")
+        whose = "" if scene.kind == "classes" else f", in {panel.name}"
+        _set_name(layer, f"Heat map: {one.label}", f"Heat map of {one.label}{sure}{whose}")
         if i != item.map:
             layer._element.nvPicPr.cNvPr.set("hidden", "1")
     shown = panel.maps[item.map].box if item.map is not None else None

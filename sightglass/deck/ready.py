@@ -14,7 +14,7 @@ from sightglass.explain.comparison.models import Comparison, measure
 from sightglass.explain.comparison.same_target import same_target
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.methods import METHODS
-from sightglass.explain.picture.examples import load_bundled
+from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.whatif.shortcut_story import story_step
 from sightglass.models.demo.scenes import draw
 from sightglass.models.demo.showcase import scene as example
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sightglass.deck.deck import Deck
     from sightglass.deck.decks import Decks
     from sightglass.explain.explanation import Explanation
+    from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.proof.support import SupportVerdict
     from sightglass.models.adapter import Prediction
 
 READY = {"lies": "What is a heat map, and when does it lie?", "sizes": "Small, medium or large?"}
@@ -77,24 +79,25 @@ def _lies(steps: int) -> Iterator[Scene]:
     image = load_bundled(PICTURE)
     found = Explainer(CLASSIFIERS["small"])(image, top_k=2)
     first, second = (heatmap.target.label for heatmap in found.heatmaps)
-    half = found.statistics[0].half_heat_area
+    half, shows = found.statistics[0].half_heat_area, _find_shown(found)
+    then = "its map." if shows else "where it looked.\nBright means: this place speaks for the answer."
     yield _set_texts(
         views.of_map(found),
-        words.names_it(first, found.predictions[0].score, half),
-        "Build it up: first the picture, then what the model says, then where it looked.\nBright means: this place "
-        "speaks for the answer. The dark edge was cut off before the model saw the picture.",
+        words.names_it(first, found.predictions[0].score, half, shows),
+        f"Build it up: first the picture, then what the model says, then {then}\nThe dark edge was cut off before the "
+        "model saw the picture.",
     )
     yield _set_texts(
         views.of_map(found, 1),
-        words.other_answer(first, second, found.overlap(0, 1)),
+        words.other_answer(first, second, found.overlap(0, 1), shows),
         "The same picture and the same model; only the question changed. Press 1 and 2 to go back and forth.",
     )
     proof = found.prove(0, steps=steps)
     yield _set_texts(
         views.of_map(found),
-        words.test_of_a_map(proof.difference("random").clear, proof.sentence),
+        words.test_of_a_map(_verdict(proof), proof.sentence),
         "A picture alone proves nothing. So hide the bright part and ask the model again; then hide as much elsewhere. "
-        "Press P to see it happen.\nA map that holds costs the model more than random places do.",
+        "Press P to see it happen.\nA map that holds costs the model more than maps of other pictures do.",
     )
     method = "eigencam"
     flat = Explainer(CLASSIFIERS["small"])(image, targets=(first, second), method=method)
@@ -117,6 +120,12 @@ def _lies(steps: int) -> Iterator[Scene]:
         "Does hiding it change the answer? Does another question move it? Is the bright part what a person would name?",
         "One no is enough to be careful. Then open Sightglass with a picture of your own, and ask all three.",
     )
+
+
+def _find_shown(*found: Explanation) -> str:
+    """Return what a map shows instead of what its model learnt, by its seal; empty where all depend on their models."""
+    seals = [one.known_seal(index) for one in found for index in range(len(one.heatmaps))]
+    return next((seal.shows for seal in seals if seal is not None and seal.shows), "")
 
 
 def _set_texts(scene: Scene, said: tuple[str, str], notes: str) -> Scene:
@@ -143,7 +152,7 @@ def _sizes(steps: int) -> Iterator[Scene]:
     ]
     label = next(one.heatmaps[0].target.label for one in aligned.explanations if one.heatmaps)
     note = "Now all three are asked about one and the same answer, so that their maps can be compared."
-    yield _of_models(aligned, words.compare_places(label, pairs), note)
+    yield _of_models(aligned, words.compare_places(label, pairs, _find_shown(*aligned.explanations)), note)
     other = _compare(CLASSIFIERS, "china")
     note = "Another photograph. A larger model is not always surer, and being surer is not being right."
     yield _of_models(other, words.agree(_answers(other)), note)
@@ -178,7 +187,7 @@ def _answers(comparison: Comparison) -> list[tuple[str, str, float]]:
 def _make_proof_slide(comparison: Comparison, steps: int) -> Scene:
     proofs = [one.prove(0, steps=steps) for one in comparison.explanations]
     gains = [proof.difference("random") for proof in proofs]
-    said = words.judge_maps([(name, gain.clear, gain.mean) for name, gain in zip(comparison.names, gains, strict=True)])
+    said = words.judge_maps([(name, _verdict(one)) for name, one in zip(comparison.names, proofs, strict=True)])
     scene = _of_models(comparison, said, "Press P: the bright part is hidden, and as much elsewhere.")
     each = "\n".join(
         f"{name.capitalize()}: {proof.sentence}" for name, proof in zip(comparison.names, proofs, strict=True)
@@ -186,6 +195,11 @@ def _make_proof_slide(comparison: Comparison, steps: int) -> Scene:
     best = max(range(len(gains)), key=lambda i: gains[i].mean)
     proved = making.proof(proofs[best], panel=best)
     return replace(scene, proof=proved, view=replace(scene.view, panel=best), notes=f"{scene.notes}\n{each}")
+
+
+def _verdict(proof: Proof) -> SupportVerdict:
+    assert proof.support is not None
+    return proof.support.verdict
 
 
 def _price(comparison: Comparison) -> Scene:

@@ -9,38 +9,46 @@ from sightglass.explain.phrases import listing, milliseconds, percent
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sightglass.explain.proof.support import SupportVerdict
+
 SAME_PLACE = 0.5
 """Overlap of the hottest fifths from which two maps show the same place."""
 
 
-def names_it(label: str, score: float, half: float) -> tuple[str, str]:
+def names_it(label: str, score: float, half: float, shows: str = "") -> tuple[str, str]:
     """Title and sentence of a picture under its first map. `half`: the share of the visible picture with half of the
-    evidence, 0..1."""
+    evidence, 0..1. `shows`: `Seal.shows`, of a map that does not depend on the model."""
     sure = f"This model says {label}, {percent(score)} sure. " if score >= 0.2 else f"Its best guess is {label}. "
+    if shows:
+        return f"This heat map shows {shows}", f"{sure}With random weights the map is nearly the same."
     return (
         "A heat map shows where a model looked",
         f"{sure}Half of what speaks for that is on {percent(half)} of what it saw: the bright part.",
     )
 
 
-def other_answer(first: str, second: str, overlap: float) -> tuple[str, str]:
-    """Title and sentence of the map of another answer on the same picture. `overlap`: of the hottest fifths, 0..1."""
-    shared = percent(overlap)
+def other_answer(first: str, second: str, overlap: float, shows: str = "") -> tuple[str, str]:
+    """Title and sentence of the map of another answer on the same picture. `overlap`: of the hottest fifths, 0..1.
+    `shows`: as in `names_it`."""
+    shared, what = percent(overlap), f"The map of {second}" if shows else f"What speaks for {second}"
     if overlap >= SAME_PLACE:
         return (
             "Ask for another answer: the map stays",
-            f"What speaks for {second} is where {first} is, too: {shared} of their brightest parts overlap.",
+            f"{what} is where {first} is, too: {shared} of their brightest parts overlap.",
         )
     return (
         "Ask for another answer: the map moves",
-        f"What speaks for {second} is elsewhere: only {shared} of its brightest part overlaps with that of {first}.",
+        f"{what} is elsewhere: only {shared} of its brightest part overlaps with that of {first}.",
     )
 
 
-def test_of_a_map(clear: bool, sentence: str) -> tuple[str, str]:
-    """Title and sentence of a proved map. `clear`: hiding it does more than hiding random places."""
-    title = "Is it true? Hide what it shows" if clear else "A map that does not hold: hiding it changes little"
-    return title, sentence
+def test_of_a_map(verdict: SupportVerdict, sentence: str) -> tuple[str, str]:
+    """Title and sentence of a proved map."""
+    return {
+        "supported": "This map holds: hide what it shows",
+        "not supported": "A map that does not hold",
+        "cannot be told": "Is it true? It cannot be told here",
+    }[verdict], sentence
 
 
 def same_for_all(method: str, first: str, second: str, overlap: float) -> tuple[str, str]:
@@ -70,10 +78,15 @@ def agree(answers: Sequence[tuple[str, str, float]]) -> tuple[str, str]:
     return (title if surest == largest else f"{title}: not the {largest} one"), sentence
 
 
-def compare_places(label: str, pairs: Sequence[tuple[str, str, float]]) -> tuple[str, str]:
-    """Title and sentence of several models' maps of one answer: (size, size, overlap of the hottest fifths)."""
+def compare_places(label: str, pairs: Sequence[tuple[str, str, float]], shows: str = "") -> tuple[str, str]:
+    """Title and sentence of several models' maps of one answer: (size, size, overlap of the hottest fifths).
+
+    `shows`: as in `names_it`, of any of them.
+    """
     one, other, least = min(pairs, key=lambda pair: pair[2])
     title = "They look at the same place" if least >= SAME_PLACE else "The same answer, from different places"
+    if shows:
+        title = f"Their maps mark {'the same place' if least >= SAME_PLACE else 'different places'}"
     return title, f"All maps are for {label}. The {one} and the {other} model share least: {percent(least)} overlap."
 
 
@@ -106,15 +119,13 @@ def _false(count: int) -> str:
     return f" and {count} that {'is' if count == 1 else 'are'} not there" if count else ""
 
 
-def judge_maps(models: Sequence[tuple[str, bool, float]]) -> tuple[str, str]:
-    """Title and sentence of several models' proved maps: (size, whether its map beats random places, by how much)."""
-    good = [size for size, clear, _ in models if clear]
+def judge_maps(models: Sequence[tuple[str, SupportVerdict]]) -> tuple[str, str]:
+    """Title and sentence of several models' proved maps: (size, its verdict)."""
+    good = [size for size, verdict in models if verdict == "supported"]
     if len(good) == len(models):
-        best = max(models, key=lambda one: one[2])[0]
-        return (
-            "All their maps hold",
-            f"Hiding what each map shows costs more than hiding random places, most for {best}.",
-        )
+        return "All their maps hold", "Each matters more to its answer than any of the maps of other pictures."
+    if all(verdict == "not supported" for _, verdict in models):
+        return "None of their maps holds", "Maps of other pictures matter as much to their answers."
     if not good:
-        return "None of their maps holds", "Hiding what they show costs no more than hiding random places."
-    return "Not every map holds", f"Hiding what it shows costs more than hiding random places only for {listing(good)}."
+        return "Whether their maps hold cannot be told", "None matters more than every map of another picture."
+    return "Not every map holds", f"Only the map of {listing(good)} matters more than every map of another picture."

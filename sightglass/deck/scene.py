@@ -31,13 +31,17 @@ MAX_SIDE, PICTURE_SIDE = 960, 1920
 """Maximum cells of a map's longer side, and pixels of a picture's."""
 MAX_SCENES, MAX_PANELS, MAX_MAPS, MAX_BOXES = 200, 6, 9, 100
 """Maximum number of scenes of a deck, of panels of a scene, and of maps and boxes of a panel."""
-MAX_TITLE, MAX_SENTENCE, MAX_NOTES = 120, 400, 4_000
+MAX_TITLE, MAX_SENTENCE, MAX_NOTES, MAX_SEAL = 120, 400, 4_000, 160
 """Maximum number of letters."""
 UNREADABLE = "These slides cannot be read: they are damaged, or of a newer version."
 
-Kind = Literal["picture", "models", "story", "clip", "words"]
+Kind = Literal["picture", "models", "classes", "story", "clip", "words"]
 Fraction = tuple[Share, Share, Share, Share]
 """xyxy in shares of the picture, 0..1: left, top, right, bottom."""
+Sentence = Annotated[
+    str, Field(max_length=MAX_SENTENCE), AfterValidator(lambda text: text and legible(text, MAX_SENTENCE))
+]
+SealLine = Annotated[str, Field(max_length=MAX_SEAL), AfterValidator(lambda text: text and legible(text, MAX_SEAL))]
 Index = Annotated[int, Field(ge=0, le=100_000)]
 Scores = Annotated[tuple[Share, ...], Field(min_length=2)]
 Curves = tuple[Scores, Scores]
@@ -57,6 +61,12 @@ class SceneMap:
     """The detector's box that the map explains; None if there is none, or several."""
     seen: Fraction | None = None
     """The part of the picture that the model saw; None: all of it."""
+    sentence: Sentence = ""
+    """What it shows, for a stage on which it is chosen in place of the map that the scene's own sentence is about."""
+    seal: SealLine = ""
+    """`Seal.line` of a map that was sealed: `✓ depends on the model: yes · …`."""
+    seal_short: SealLine = ""
+    """`Seal.short`, for a map among several panels."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +136,8 @@ class Scene:
     """
 
     kind: Kind
-    """`models`: one panel a model, small to large. `story`: a panel a step, as the cheat's two models."""
+    """`models`: one panel a model, small to large. `classes`: one panel a class, with its map alone.
+    `story`: a panel a step, as the cheat's two models."""
     title: Annotated[str, Field(max_length=MAX_TITLE)]
     sentence: Annotated[str, Field(max_length=MAX_SENTENCE)]
     notes: Annotated[str, Field(max_length=MAX_NOTES)] = ""
@@ -164,7 +175,8 @@ def _plain(scene: Scene, blobs: dict[bytes, int]) -> Json:
     panels = []
     for panel in scene.panels:
         maps = [
-            {"label": one.label, "score": one.score, "box": one.box, "seen": one.seen}
+            {"label": one.label, "score": one.score, "box": one.box, "seen": one.seen, "sentence": one.sentence}
+            | {"seal": one.seal, "seal_short": one.seal_short}
             | {"values": {"blob": index(_deflate(one.values)), "shape": list(one.values.shape)}}
             for one in panel.maps
         ]

@@ -31,7 +31,7 @@ def of(scene: Scene) -> bytes:
         return b""
     image = Image.open(scene.picture)
     shown: list[Panel | None] = [scene.panels[scene.view.panel]] if scene.panels else [None]
-    if scene.kind in ("models", "story") and scene.view.mode != "picture":
+    if scene.kind in ("models", "classes", "story") and scene.view.mode != "picture":
         shown = [*scene.panels] or shown
     room = (WIDTH - GAP * (len(shown) - 1)) / len(shown)
     scale = min(room / image.width, HEIGHT / image.height)

@@ -10,7 +10,8 @@ from sightglass.common.errors import Problem
 from sightglass.deck import making
 from sightglass.deck.making import shorten
 from sightglass.deck.scene import MAX_PANELS, MAX_TITLE, SceneView
-from sightglass.explain.findings.diagnosis import describe_map, diagnose, headline
+from sightglass.explain.findings.diagnosis import agreement_sentence, describe_map, diagnose, headline
+from sightglass.explain.findings.randomisation import describe_independent
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import listing, megabytes
 from sightglass.explain.picture.image import Image as Picture
@@ -54,14 +55,40 @@ def of_map(explanation: Explanation, index: int = 0, look: Mapping[str, Any] | N
     """
     proof, at = explanation.proofs.get(index), making.locate_map(index)
     sentence = proof.sentence if proof else describe_map(explanation, index) if explanation.heatmaps else ""
+    title = verdict(explanation, index)
+    known = describe_independent(explanation, index) if explanation.heatmaps else ""
+    # A long title is cut.
+    sentence = f"{sentence} {known}" if known and known not in title else sentence
     return making.scene(
         explanation.image,
         [making.panel(explanation, index)],
-        title=verdict(explanation, index),
+        title=title,
         sentence=plain(sentence),
         notes=notes(explanation, index),
         proof=making.proof(proof, map=at) if proof else None,
         view=seen_as(look, map=at),
+        commands=[command.line(explanation.recipe)],
+    )
+
+
+def of_classes(
+    explanation: Explanation, pair: tuple[int, int] | None = None, look: Mapping[str, Any] | None = None
+) -> Scene:
+    """Return the scene of several classes' maps, a panel each; `pair`: the indices of two that are compared."""
+    shown = list(pair or range(len(explanation.heatmaps)))[:MAX_PANELS]
+    if len(shown) < 2:
+        return of_map(explanation, 0, look)
+    proved = next((i for i, index in enumerate(shown) if index in explanation.proofs), None)
+    maps = [explanation.heatmaps[index] for index in shown]
+    return making.scene(
+        explanation.image,
+        [making.panel(replace(explanation, heatmaps=(one,)), name=one.target.label) for one in maps],
+        title=agreement_sentence(explanation, pair),
+        sentence=verdict(explanation),
+        notes="\n".join((_describe_map(explanation, 0), *(plain(describe_map(explanation, i)) for i in shown))),
+        kind="classes",
+        proof=None if proved is None else making.proof(explanation.proofs[shown[proved]], panel=proved),
+        view=seen_as(look),
         commands=[command.line(explanation.recipe)],
     )
 
@@ -98,12 +125,13 @@ def of_pair(found: Similarity, verdict: str) -> Scene:
     The maps are drawn into the picture: they are signed, and a scene's own maps are not.
     """
     names = " and ".join(shorten(side.image.name, 28) for side in found.sides)
-    where = " ".join(places(found))
+    told = places(found)
+    where = " ".join(told)
     return making.scene(
         Picture(beside(found), names),
         (),
         title=shorten(f"{names}: {found.score:.2f}, {verdict}", MAX_TITLE),
-        sentence="Blue makes them similar, red makes them differ." if found.state == "ok" else where,
+        sentence="Blue makes them similar, red makes them differ." if len(told) > 1 else where,
         notes=plain(f"{where} Compared by {describe_setup(found.model.name, found.method, found.layers)}."),
     )
 

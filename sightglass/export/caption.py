@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sightglass.explain.recipe import Recipe
     from sightglass.explain.result import Result
     from sightglass.models.adapter import Prediction
+    from sightglass.models.spec import ModelSpec
 
 PARTS = {"class": "", "contrast": " against the other classes", "objectness": " (objectness)"}
 PARTS |= {"all": ", class and box"} | {side: f", its {side} side" for side in ("left", "top", "right", "bottom")}
@@ -49,12 +50,13 @@ def title(explanation: Result, index: int) -> str:
     """Return a map's title: `minibus, 62 %`."""
     sure = score(explanation, index)
     label = explanation.heatmaps[index].target.label
-    return label if sure is None else f"{label}, {percent(sure)}"
+    return label if sure is None else f"{label}, {phrases.describe_score(sure, explanation.model)}"
 
 
-def with_score(prediction: Prediction) -> str:
-    """Return a prediction with its score: `minibus 62 %`."""
-    return f"{prediction.label} {percent(prediction.score)}"
+def with_score(prediction: Prediction, model: ModelSpec | None = None) -> str:
+    """Return a prediction with its score, `minibus 62 %`, or of a `model` that measures its number, `yaw −12.4°`."""
+    score = percent(prediction.score) if model is None else phrases.describe_score(prediction.score, model)
+    return f"{prediction.label} {score}"
 
 
 def number(value: float) -> str:
@@ -77,6 +79,8 @@ def caption(explanation: Result, index: int) -> str:
     heatmap, recipe = explanation.heatmaps[index], explanation.recipe
     method, layers = METHODS[heatmap.method], list(heatmap.layers)
     part = PARTS.get(recipe.part, f", its {recipe.part}")
+    if explanation.model.measures:
+        part = f" (what {'lowers' if recipe.part == 'lowers' else 'raises'} it)"
     fit = WAYS.get(recipe.preprocessing, recipe.preprocessing)
     adapter = explanation.evidence.resident.adapter
     if recipe.preprocessing == "trained" and adapter.resizing:
@@ -93,6 +97,8 @@ def caption(explanation: Result, index: int) -> str:
     left, top, right, bottom = heatmap.seen
     if (right - left) * (bottom - top) < explanation.image.width * explanation.image.height:
         sentences.append("The model did not see the faded part.")
+    if (seal := explanation.known_seal(index)) is not None:
+        sentences.append(f"Seal: {seal.line}.")
     return " ".join([*sentences, describe_versions(explanation)])
 
 
@@ -118,8 +124,10 @@ def inside_boxes(explanation: Result, index: int) -> str:
         return ""
     own = own_boxes(explanation.options.per, len(explanation.own(index)))
     which = own.replace("own ", "")
+    seal = explanation.known_seal(index)
+    what = "The map" if seal is not None and seal.shows else "Evidence"
     return (
-        f"Evidence by boxes: {phrases.listing(numbers.describe(own))}; {which} {'is' if which == 'its box' else 'are'} "
+        f"{what} by boxes: {phrases.listing(numbers.describe(own))}; {which} {'is' if which == 'its box' else 'are'} "
         f"{percent(numbers.area)} of the area."
     )
 

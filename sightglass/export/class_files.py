@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from sightglass.common.files import Json, npy_bytes, to_json
 from sightglass.explain.findings.diagnosis import describe_map, diagnose
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import percent, plain_text
+from sightglass.explain.phrases import describe_score, plain_text
 from sightglass.export import command
+from sightglass.export.embedded_recipe import sealed_recipe
 from sightglass.export.result_folder import class_scores, label_stem, map_figure
 
 if TYPE_CHECKING:
@@ -39,7 +40,11 @@ def class_analysis(explanation: Explanation, index: int) -> Json:
     agreement = None
     if best != target.index and METHODS[heatmap.method].quick:
         agreement = asdict(explanation.with_targets(target.index, best).agreement(0, 1))
-    place = f"{target.label} is answer {rank} of {len(scores)}, {percent(scores[target.index])}. "
+    seal, recipe = explanation.known_seal(index), sealed_recipe(explanation)
+    score = describe_score(scores[target.index], explanation.model)
+    place = f"{target.label} is answer {rank} of {len(scores)}, {score}. "
+    if explanation.model.measures:
+        place = f"{target.label} is {score}. "
     return {
         "picture": explanation.image.name,
         "model": explanation.model.id,
@@ -56,7 +61,8 @@ def class_analysis(explanation: Explanation, index: int) -> Json:
         "state": heatmap.state,
         "raw": heatmap.raw_range,
         "statistics": explanation.statistics[index],
+        "seal": None if seal is None else seal.summary(),
         "diagnosis": [plain_text(finding.text) for finding in diagnose(explanation, index)],
-        "recipe": explanation.recipe,
-        "command": command.line(explanation.recipe),
+        "recipe": recipe,
+        "command": command.line(recipe),
     }

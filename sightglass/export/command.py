@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from sightglass.explain.recipe import Recipe
     from sightglass.models.geometry import Box
 
-_BEGIN = ["python", "-m", "sightglass"]
-_FORMERLY = ["python", "-m", "explain"]
-"""In decks and records that were made before the project was one package."""
+_PROGRAM = "sightglass"
+_FORMERLY = re.compile(r"python -m (sightglass|explain) ")
+"""How commands begin in decks and records of earlier versions."""
 _FLAGS = {"--model", "--candidate", "--device"} | {
     name for option in OFFERED.values() for name in option.flag.split() if name.startswith("--")
 }
@@ -35,7 +36,7 @@ def line(recipe: Recipe) -> str:
     It gives every option whose default depends on the model (method, layers, targets, device), and others only where
     they differ from the default.
 
-        line(result.recipe)  # "python -m sightglass image bus.jpg --model efficientnet-lite0 --method hirescam ..."
+        line(result.recipe)  # "sightglass image bus.jpg --model efficientnet-lite0 --method hirescam ..."
     """
     if not _in_catalog(recipe.model):
         return _call(recipe, "model")
@@ -46,7 +47,7 @@ def line(recipe: Recipe) -> str:
     verb, name = "detect" if detects(recipe) else "image", recipe.picture_name
     flags = [("--model", recipe.model), *_flags(recipe, verb), ("--device", recipe.device)]
     picture = f"./{name}" if name.startswith("-") else name
-    return shlex.join([*_BEGIN, verb, picture, *(word for pair in flags for word in pair)])
+    return shlex.join([_PROGRAM, verb, picture, *(word for pair in flags for word in pair)])
 
 
 def replay(recipe: Recipe, file: str = "recipe.json") -> str:
@@ -54,21 +55,21 @@ def replay(recipe: Recipe, file: str = "recipe.json") -> str:
     picture and the weights; empty for a model that no catalogue names, which it could not load."""
     if not _in_catalog(recipe.model):
         return ""
-    return shlex.join([*_BEGIN, "replay", file, "--picture", recipe.picture_name])
+    return shlex.join([_PROGRAM, "replay", file, "--picture", recipe.picture_name])
 
 
 def is_own_command(text: str) -> bool:
     """Whether `line` could have written this, for a model of the catalogue here: others in a stranger's file are not
     shown, because they may write elsewhere, open a model's file, or do more in a shell or a terminal."""
+    text = _FORMERLY.sub(f"{_PROGRAM} ", text, count=1) if _FORMERLY.match(text) else text
     try:
         words = shlex.split(text)
     except ValueError:
         return False
-    picture, flags, values = words[4:5], words[5::2], words[6::2]
+    picture, flags, values = words[2:3], words[3::2], words[4::2]
     given = dict(zip(flags, values, strict=False))
     return (
-        words[:3] in (_BEGIN, _FORMERLY)
-        and words[3:4] in (["image"], ["detect"])
+        words[:2] in ([_PROGRAM, "image"], [_PROGRAM, "detect"])
         and shlex.join(words) == text.strip() == legible(text, len(text))
         and not set("/\\") & set("".join(picture).removeprefix("./"))
         and len(flags) == len(values)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from sightglass.common.files import Json, npz_bytes, to_json
 from sightglass.explain.findings.diagnosis import answer
-from sightglass.explain.phrases import percent, plain_text
+from sightglass.explain.phrases import describe_score, plain_text
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering import contact_sheet
+from sightglass.export.embedded_recipe import sealed_recipe
 from sightglass.export.proof import files as proof_files
 from sightglass.export.result_folder import MAPS, class_scores, label_stem, tagger
 
@@ -58,7 +59,8 @@ def of_first(explanation: Explanation) -> tuple[str, str]:
     if target.index is None:
         return target.label, ""
     sure = max((p.score for p in explanation.own(0)), default=None)
-    return target.label, percent(class_scores(explanation)[target.index] if sure is None else sure)
+    score = class_scores(explanation)[target.index] if sure is None else sure
+    return target.label, describe_score(score, explanation.model)
 
 
 def comparison(compared: Comparison) -> Json:
@@ -70,7 +72,7 @@ def comparison(compared: Comparison) -> Json:
         "fastest": compared.fastest,
         "common": compared.common,
         "models": [
-            {"name": name, "timing": timing, **explanation.summary(), "recipe": explanation.recipe}
+            {"name": name, "timing": timing, **explanation.summary(), "recipe": sealed_recipe(explanation)}
             for name, timing, explanation in zip(compared.names, compared.timings, compared.explanations, strict=True)
         ],
         "agreement": [[compared.agreement(a, b) for b in every] for a in every],

@@ -23,11 +23,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from sightglass.common.errors import ImageProblem
 from sightglass.explain.picture.image import Image, to_lossless
-from sightglass.explain.recipe import Label, Recipe
+from sightglass.explain.recipe import Label, Recipe, SavedSeal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, MutableMapping
+    from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
+    from sightglass.common.files import Json
+    from sightglass.explain.proof.seal import Seal
     from sightglass.explain.result import Result
 
 MAX_TEXT = 2**18
@@ -123,7 +125,7 @@ def write(data: bytes, recipe: Recipe, view: Look | None = None, *, picture: byt
 def tagger(explanation: Result, **settings: bool | float | str) -> Callable[[bytes, int], bytes]:
     """Return `write` for several files of one explanation: it takes a file's bytes and the index of its map, and
     embeds the picture, which is encoded once."""
-    recipe, picture = explanation.recipe, encode(explanation.image)
+    recipe, picture = sealed_recipe(explanation), encode(explanation.image)
 
     def tag(data: bytes, index: int) -> bytes:
         if explanation.heatmaps:
@@ -299,3 +301,27 @@ def _with_information(data: bytes, line: bytes) -> bytes:
     body += b"xref\n%d 1\n%010d 00000 n \n" % (number, at)
     body += b"trailer\n<< /Size %d /Root %s /Info %d 0 R /Prev %d >>\n" % (size, root, number, start)
     return body + b"startxref\n%d\n%%%%EOF\n" % table
+
+
+def list_seals(explanation: Result) -> list[Seal | None]:
+    """Return the seal of each map; None for a map that nobody sealed: none is made here."""
+    return [explanation.known_seal(index) for index in range(len(explanation.heatmaps))]
+
+
+def summarise_seals(explanation: Result) -> list[Json | None]:
+    """Return the seals as plain values, one for each map, null where there is none."""
+    return [None if seal is None else seal.summary() for seal in list_seals(explanation)]
+
+
+def add_seals(recipe: Recipe, seals: Sequence[Seal | None]) -> Recipe:
+    """Return a recipe that says what came out for the maps that were sealed; `seals`: one for each of its maps."""
+    found = tuple(SavedSeal.of(index, seal) for index, seal in enumerate(seals) if seal is not None)
+    return recipe.model_copy(update={"seals": found}) if found else recipe
+
+
+def sealed_recipe(explanation: Result) -> Recipe:
+    """Return the recipe of an explanation as files have it, with its seals.
+
+    `Result.recipe` itself has none: it stands for an explanation where two are compared.
+    """
+    return add_seals(explanation.recipe, list_seals(explanation))

@@ -20,6 +20,7 @@ from sightglass.explain.rendering import render
 from sightglass.explain.rendering.colormaps import lut
 from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
 from sightglass.export import caption, embedded_recipe, scaled
+from sightglass.export.embedded_recipe import sealed_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,7 +95,7 @@ def figure(
         data = _save(explanation, index, shown, colormap, format, boxes=bool(settings.get("boxes", True)))
     view = embedded_recipe.view_of(explanation, index, **settings)
     picture = embedded_recipe.encode(explanation.image) if format in ("png", "jpg") else b""
-    return embedded_recipe.write(data, explanation.recipe, view, picture=picture)
+    return embedded_recipe.write(data, sealed_recipe(explanation), view, picture=picture)
 
 
 def _field(heatmap: Heatmap) -> Field:
@@ -220,7 +221,7 @@ def _answers(made: Figure, explanation: Result, left: float, top: float, wide: f
     best = explanation.predictions[:3]
     more = len(explanation.predictions) - len(best)
     rest = f", and {more} more" if more and explanation.model.task == "detect" else ""
-    lines = [_cut(caption.with_score(p), wide, rest if p is best[-1] else "") for p in best]
+    lines = [_cut(caption.with_score(p, explanation.model), wide, rest if p is best[-1] else "") for p in best]
     text = "\n".join(lines) or "nothing found"
     made.text(left, top, text, fontsize=_SMALL, va="top", linespacing=1.25)
 

@@ -20,11 +20,12 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, to_json, write_file
 from sightglass.explain.evidence.targets import decode
 from sightglass.explain.findings.diagnosis import answer, diagnose, headline
-from sightglass.explain.phrases import percent, plain_text
+from sightglass.explain.phrases import describe_score, plain_text
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.rendering import contact_sheet, render
 from sightglass.explain.rendering.style import FILE_STYLE, Style
 from sightglass.export import caption, command, detection_images, embedded_recipe, table
+from sightglass.export.embedded_recipe import sealed_recipe, summarise_seals
 from sightglass.export.figure import figure
 from sightglass.export.proof import files as proof_files
 
@@ -130,7 +131,7 @@ def label_stem(label: str) -> str:
 
 def summary(explanation: Result, style: Style) -> Json:
     """Return everything about an explanation except pixels, ready for `to_json`."""
-    recipe = explanation.recipe
+    recipe = sealed_recipe(explanation)
     described = {"headline": plain_text(headline(explanation, style.hot)), **facts(explanation)}
     return described | {"recipe": recipe, "command": command.line(recipe)}
 
@@ -151,6 +152,7 @@ def facts(explanation: Result) -> Json:
             for h in explanation.heatmaps
         ],
         "statistics": [asdict(s) for s in explanation.statistics],
+        "seals": summarise_seals(explanation),
         "diagnosis": [finding.text for finding in diagnose(explanation)],
         "milliseconds": explanation.milliseconds,
         "notes": explanation.notes,
@@ -185,7 +187,7 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
         if bare:
             heatmap = render.heatmap_only(explanation.heatmaps[i].values, style.colormap)
             view = embedded_recipe.view_of(explanation, i)
-            yield f"{name}_heatmap.png", embedded_recipe.write(to_png(heatmap), explanation.recipe, view)
+            yield f"{name}_heatmap.png", embedded_recipe.write(to_png(heatmap), sealed_recipe(explanation), view)
         if npy:
             yield f"{name}.npy", npy_bytes(explanation.heatmaps[i].values)
     if len(explanation.heatmaps) > 1:
@@ -245,7 +247,7 @@ def _numbers(explanation: Result) -> Iterator[File]:
         begin = f"{stem(explanation, index)}_" if number else ""
         for name, data in proof_files.files(explanation, index, proof):
             yield f"{begin}{name}", data
-    yield RECIPE, explanation.recipe.model_dump_json(indent=1).encode()
+    yield RECIPE, sealed_recipe(explanation).model_dump_json(indent=1).encode()
 
 
 def arrays(explanation: Result) -> dict[str, NDArray[np.float32]]:
@@ -276,7 +278,7 @@ def _sheet(explanation: Result, style: Style) -> NDArray[np.uint8]:
     for i, heatmap in enumerate(explanation.heatmaps):
         panels.append(explanation.overlay(i, colormap=style.colormap, alpha=style.alpha))
         score = caption.score(explanation, i)
-        shown = "" if score is None else f" {percent(score)}"
+        shown = "" if score is None else f" {describe_score(score, explanation.model)}"
         captions.append(plain_text(f"{i + 1} {heatmap.target.label}{shown}"))
     return contact_sheet.grid(panels, captions)
 

@@ -138,13 +138,18 @@ def headline(found: Similarity, context: Context | None) -> str:
 
 
 def places(found: Similarity) -> list[str]:
-    """Say for each picture where it is similar to the other and where different, in a sentence each."""
+    """Say for each picture where it is similar to the other and where different, in a sentence each.
+
+    One sentence for both where there is no map, or where it is known that the maps do not depend on the model.
+    """
     if found.state == "same":
         return ["The two are identical to the model, so there is nothing to compare."]
     if found.state == "indistinct":
         return ["The two differ about as little as a picture and its mirror image: there is nothing to explain."]
     if found.state != "ok":
         return [f"There is no map: {found.state}. Try another layer or method."]
+    if (tested := found.known_seal) is not None and tested.shows:
+        return [f"Each map shows {tested.shows}, not what makes the two alike."]
     lines = []
     for side in found.sides:
         alike, apart = (plain_text(words) for words in describe_places(side))

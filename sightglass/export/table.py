@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import csv_cells
 from sightglass.explain.maps.boxes import BoxNumbers
-from sightglass.explain.maps.statistics import BINS, MEANING, format_value
+from sightglass.explain.maps.statistics import BINS, MEANING, NAMES, format_value
 from sightglass.export import caption
 
 if TYPE_CHECKING:
@@ -94,4 +94,4 @@ def _flat(statistics: Statistics) -> Json:
 def list_numbers(statistics: Statistics) -> list[tuple[str, str, str]]:
     """Return (name, value, meaning) of every number of a map, without histogram and regions."""
     numbers = {name: value for name, value in asdict(statistics).items() if name not in ("histogram", "regions")}
-    return [(name.replace("_", " "), format_value(name, value), MEANING[name]) for name, value in numbers.items()]
+    return [(NAMES[name], format_value(name, value), MEANING[name]) for name, value in numbers.items()]

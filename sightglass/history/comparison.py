@@ -47,9 +47,15 @@ def compare(one: Record, other: Record, maps: Sequence[SavedMap], other_maps: Se
         return RecordComparison(one, other, same, None, None, None, numbers, (why, *words))
     a, b = grid(first, seen), grid(second, seen)
     agreement, difference = statistics.compare(a, b), render.share_difference(a, b)
-    return RecordComparison(
-        one, other, same, agreement, difference, seen, numbers, (_agree(first, second, agreement), *words)
-    )
+    # Of a map that random weights draw as well, nobody looked anywhere.
+    verb = "their maps mark" if any(_shows_else(record) for record in (one, other)) else "they look at"
+    words = [_agree(first, second, agreement, verb), *words]
+    return RecordComparison(one, other, same, agreement, difference, seen, numbers, tuple(words))
+
+
+def _shows_else(record: Record) -> bool:
+    seal = record.seal_of(record.index)
+    return seal is not None and bool(seal.shows)
 
 
 def common(one: Box, other: Box) -> Box | None:
@@ -71,7 +77,7 @@ def _select(record: Record, maps: Sequence[SavedMap]) -> SavedMap | None:
     return maps[record.index] if record.index < len(maps) and maps[record.index].state == "ok" else None
 
 
-def _agree(first: SavedMap, second: SavedMap, agreement: Agreement) -> str:
+def _agree(first: SavedMap, second: SavedMap, agreement: Agreement, verb: str) -> str:
     overlap = agreement.iou_top20
     if np.array_equal(first.measured, second.measured) and first.geometry == second.geometry:
         return "It is one picture, and the two maps are the same in every cell."
@@ -79,7 +85,7 @@ def _agree(first: SavedMap, second: SavedMap, agreement: Agreement) -> str:
         "the same place" if overlap >= ALIKE else "other places" if overlap < APART else "places that partly overlap"
     )
     return (
-        f"It is one picture, and they look at {where}: the hottest fifths of the two maps overlap by "
+        f"It is one picture, and {verb} {where}: the hottest fifths of the two maps overlap by "
         f"{percent(overlap)}, and their order of warm and cold agrees by {agreement.rank_correlation:.2f} "
         "(1 is the same, 0 is chance)."
     )
@@ -106,5 +112,6 @@ def _places(*both: tuple[Record, SavedMap | None]) -> tuple[str, ...]:
         unseen = 1 - (right - left) * (bottom - top) / (record.width * record.height)
         part = "of the visible area" if unseen >= CROPPED else "of the picture"
         half = percent(looked.statistics.half_heat_area)
-        found.append(f"The {name} ({record.label}) is hottest {place}: half of its evidence is on {half} {part}.")
+        of = "it" if _shows_else(record) else "its evidence"
+        found.append(f"The {name} ({record.label}) is hottest {place}: half of {of} is on {half} {part}.")
     return tuple(found)

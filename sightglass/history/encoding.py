@@ -13,7 +13,8 @@ from sightglass.explain.findings.diagnosis import describe_map, diagnose, headli
 from sightglass.explain.picture.image import Image, to_jpeg, to_lossless
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.export.embedded_recipe import Look, view_of
+from sightglass.export.caption import title
+from sightglass.export.embedded_recipe import Look, list_seals, view_of
 from sightglass.history import array_codec, proofs
 from sightglass.history.records import MapInfo, RecordBody, SavedProof
 from sightglass.history.store import Blob
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
+    from sightglass.explain.proof.seal import Seal
 
 SIDE = 320
 """Maximum length of a thumbnail's longer side, in pixels."""
@@ -73,6 +75,7 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
         notes=explanation.notes,
         screen=screen,
         proofs=proofs,
+        seals=encode_seals(explanation),
     )
     labels = {prediction.label for prediction in predictions if prediction.box is not None}
     labels |= {prediction.label for prediction in predictions[:1]} | set(body.labels[index : index + 1])
@@ -85,6 +88,12 @@ def _proofs(explanation: Explanation) -> tuple[tuple[SavedProof, ...], tuple[Blo
     if not explanation.proofs:
         return (), ()
     return proofs.encode(explanation.proofs)
+
+
+def encode_seals(explanation: Explanation) -> tuple[Seal | None, ...]:
+    """Return the seal of each map, None for one without; empty where no map was sealed."""
+    found = list_seals(explanation)
+    return tuple(found) if any(found) else ()
 
 
 def picture(image: Image) -> Blob:
@@ -107,6 +116,8 @@ def decode_picture(file: str, data: bytes, name: str) -> Image:
 def score(explanation: Explanation, index: int) -> float | None:
     """Return the score of the map's target, or without a map the best score."""
     predictions = explanation.predictions
+    if explanation.model.measures:
+        return None
     if not explanation.heatmaps:
         return max((prediction.score for prediction in predictions), default=None)
     target = explanation.heatmaps[index].target
@@ -126,10 +137,13 @@ def _map(explanation: Explanation, place: int) -> tuple[MapInfo, Blob]:
     if heatmap.uncut is not None:
         arrays["measured"] = heatmap.uncut.content
     target = heatmap.target.index
+    found = max((p.score for p in explanation.predictions if p.index == target), default=None)
+    number = found is not None and explanation.model.measures
     info = MapInfo(
-        label=heatmap.target.label,
+        # A record keeps no unit: a number stands in the label.
+        label=title(explanation, place) if number else heatmap.target.label,
         # As in the viewer's panel: the score of the class, whichever of its boxes is explained.
-        score=max((p.score for p in explanation.predictions if p.index == target), default=None),
+        score=None if number else found,
         ends=heatmap.ends,
         geometry=heatmap.geometry,
         method=heatmap.method,

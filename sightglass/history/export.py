@@ -64,7 +64,8 @@ def files(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the bytes of a record's files: its picture, `maps.npz`, `overlay.png`, `marked.png` if the
     record has marks, `proof.png` and `proof.json` if its map was proved, and `record.json`."""
-    assert record.recipe is not None
+    recipe = record.sealed_recipe
+    assert recipe is not None
     yield _picture(picture)
     if maps:
         items = ((item.label, item.at_input, item.layers, item.layer_maps) for item in maps)
@@ -77,7 +78,7 @@ def files(
         )
         yield (
             "overlay.png",
-            embedded_recipe.write(to_png(drawn), record.recipe, record.view, picture=embedded_recipe.encode(picture)),
+            embedded_recipe.write(to_png(drawn), recipe, record.view, picture=embedded_recipe.encode(picture)),
         )
         if record.marks:
             yield "marked.png", mark(record, picture, chosen, record.index)
@@ -104,10 +105,11 @@ def pair_files(record: Record, found: Similarity) -> Iterator[tuple[str, bytes]]
 def mark(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
     """Return the picture under a map and the record's marks, at full size, as a PNG with the recipe."""
     data = to_png(draw(look(image, item, record.view.settings), record.marks))
-    if record.recipe is None:
+    recipe = record.sealed_recipe
+    if recipe is None:
         return data
     how = record.view.model_copy(update={"index": index, "label": item.label[:200]})
-    return embedded_recipe.write(data, record.recipe, how, picture=embedded_recipe.encode(image))
+    return embedded_recipe.write(data, recipe, how, picture=embedded_recipe.encode(image))
 
 
 def look(image: Image, item: SavedMap, settings: Mapping[str, Any], *, dark: bool = False) -> NDArray[np.uint8]:
@@ -121,6 +123,8 @@ def describe(record: Record, maps: Iterable[SavedMap] = ()) -> Json:
     found: Json = {"id": record.id} | vars(record)
     found["created"] = record.created.isoformat()
     found["predictions"] = [asdict(prediction) for prediction in record.predictions]
+    found["recipe"] = record.sealed_recipe
+    found["seals"] = [None if seal is None else seal.summary() for seal in record.seals]
     names = ("label", "score", "method", "layers", "scale", "state", "raw", "seen", "extent", "statistics")
     found["maps"] = [
         {**{name: getattr(item, name) for name in names}, "looks": plain_text(item.looks)} for item in maps

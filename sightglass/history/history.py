@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from sightglass.history.records import (
     checked_note,
     checked_tags,
 )
+from sightglass.history.removed import RemovedRecords, read_records, write_records
 from sightglass.history.store import Blob, Store
 
 if TYPE_CHECKING:
@@ -174,10 +176,11 @@ class History:
 
     def add_proofs(self, id: str, explanation: Explanation) -> Record:
         """Put the proofs of an explanation into the record that was made of it, in place of earlier ones of the same
-        maps; synced to the disk when this returns. Raises Problem if the record is gone or damaged, or the limit is
-        reached."""
+        maps, and the seals that its maps have by now; synced to the disk when this returns. Raises Problem if the
+        record is gone or damaged, or the limit is reached."""
         said, files = proofs.encode(explanation.proofs)
-        write = partial(rows.add_proofs, id=id, said=said, proofs=explanation.proofs)
+        seals = encoding.encode_seals(explanation)
+        write = partial(rows.add_proofs, id=id, said=said, proofs=explanation.proofs, seals=seals)
         self.get(id)
         self._store.commit(lambda _: files, write, limit=self.limit)
         return self.get(id)
@@ -318,6 +321,24 @@ class History:
             self._store.remove(list(freed))
             self._store.shrink()
         return sum(freed.values())
+
+    def remove(self, ids: Sequence[str]) -> RemovedRecords:
+        """Delete records, and return what `put_back` needs; nothing of many large ones, or of damaged ones.
+
+        >>> history.put_back(history.remove([record.id]))
+        """
+        found = RemovedRecords(0)
+        if self._store.exists:
+            # Also what is damaged can be deleted.
+            with contextlib.suppress(Problem):
+                found = read_records(self._store, ids)
+        return replace(found, freed=self.delete(ids))
+
+    def put_back(self, removed: RemovedRecords) -> None:
+        """Bring records back; raise Problem where there is no room for them any more."""
+        self._store.commit(
+            lambda _: removed.blobs, lambda database, _: write_records(database, removed), limit=self.limit
+        )
 
     def picture(self, record: Record) -> Image:
         """Return the picture, of a pair the query, pixel for pixel; raise Problem if its file is damaged or gone."""

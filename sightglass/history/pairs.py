@@ -182,4 +182,4 @@ def command(record: Record) -> str:
     words += ["--target-layers", ",".join(record.layers)]
     words += [] if pair.of == "cosine" else ["--of", pair.of]
     words += [] if pair.preprocessing == "trained" else ["--preprocessing", pair.preprocessing]
-    return shlex.join(["python", "-m", "sightglass", *words])
+    return shlex.join(["sightglass", *words])

@@ -14,6 +14,7 @@ from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.proof import FILLINGS
 from sightglass.explain.proof.curves import Curve, Trace
 from sightglass.explain.proof.proof import CONTROLS, Proof
+from sightglass.explain.proof.support import SHOWN, Effect, Support
 from sightglass.export import embedded_recipe, result_folder
 from sightglass.export.proof import figure as proof_figure
 from sightglass.export.proof import files as proof_files
@@ -52,7 +53,12 @@ def _plain(proof: Proof) -> Json:
     ]
     names = ("label", "part", "fillings", "start", "runner_up")
     similarity = None if proof.similarity is None else asdict(proof.similarity)
-    return {name: getattr(proof, name) for name in names} | {"similarity": similarity, "curves": curves}
+    found = None if proof.support is None else asdict(proof.support)
+    return {name: getattr(proof, name) for name in names} | {
+        "similarity": similarity,
+        "support": found,
+        "curves": curves,
+    }
 
 
 def _trace(trace: Trace) -> dict[str, list[Any]]:
@@ -67,12 +73,28 @@ def decode(data: bytes) -> Proof:
         similarity = None if plain["similarity"] is None else Agreement(**plain["similarity"])
         texts = {name: str(plain[name]) for name in ("label", "part", "runner_up")}
         fillings = tuple(plain["fillings"])
-        proof = Proof(**texts, curves=curves, fillings=fillings, start=float(plain["start"]), similarity=similarity)
+        # Earlier versions saved no verdict.
+        tested = None if plain.get("support") is None else _support(plain["support"])
+        start = float(plain["start"])
+        proof = Proof(**texts, curves=curves, fillings=fillings, start=start, similarity=similarity, support=tested)
         if {curve.filling for curve in curves} != set(fillings) or not all(proof.of("map", one) for one in fillings):
             raise ValueError("its own curves are missing")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Problem("The proof of this record is damaged: its content has changed.") from error
     return proof
+
+
+def _support(plain: Json) -> Support:
+    others, copies = (tuple(map(_effect, plain[name])) for name in ("others", "copies"))
+    label, in_box, start = str(plain["label"]), bool(plain["in_box"]), float(plain["start"])
+    return Support(label, in_box, start, _effect(plain["own"]), others, copies)
+
+
+def _effect(plain: Json) -> Effect:
+    shares, hidden, kept = (tuple(map(float, plain[name])) for name in ("shares", "hidden", "kept"))
+    if SHOWN not in shares or not len(shares) == len(hidden) == len(kept):
+        raise ValueError("no such effect")
+    return Effect(str(plain["name"]), shares, hidden, kept)
 
 
 def _curve(plain: Json) -> Curve:
@@ -88,11 +110,12 @@ def _curve(plain: Json) -> Curve:
 def files(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof]) -> Iterator[tuple[str, bytes]]:
     """Yield `proof.png` and `proof.json` of the record's own map, with the recipe that makes it again; files of other
     maps begin with their names."""
-    assert record.recipe is not None
+    sealed = record.sealed_recipe
+    assert sealed is not None
     for index, proof in proofs.items():
         item = maps[index]
         begin = "" if index == record.index else f"top{index + 1}_{result_folder.label_stem(item.label)}_"
-        recipe = record.recipe.model_copy(update={"prove": proof_files.settings(index, proof)})
+        recipe = sealed.model_copy(update={"prove": proof_files.settings(index, proof)})
         view = record.view.model_copy(update={"index": index, "label": item.label[:200]})
         yield f"{begin}{proof_files.CURVES}", embedded_recipe.write(proof_figure.figure(proof), recipe, view)
         about = proof_files.describe(

@@ -8,6 +8,7 @@ import zlib
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.proof.seal import Seal
     from sightglass.history.encoding import EncodedRecord
     from sightglass.history.store import Blob
 
@@ -105,10 +107,11 @@ def add_proofs(
     id: str,
     said: Sequence[SavedProof],
     proofs: Mapping[int, Proof],
+    seals: Sequence[Seal | None] = (),
 ) -> None:
     """Name the proofs of a record, whose files are in their places, within `Store.writing`, instead of earlier ones of
-    the same maps; their files go with the record, and its findings hear the one of its own map. Raises Problem for a
-    record that is gone or damaged.
+    the same maps; their files go with the record, and its findings hear the one of its own map. `seals` of its maps
+    are put beside those that it has. Raises Problem for a record that is gone or damaged.
     """
     query = "SELECT n, task, body, crc FROM records JOIN bodies USING (n) WHERE id = ?"
     try:
@@ -119,6 +122,8 @@ def add_proofs(
     new = {one.index for one in said}
     kept = [one for one in body.proofs if one.index not in new]
     body = replace(body, proofs=tuple(sorted((*kept, *said), key=lambda one: one.index)))
+    pairs = zip_longest(seals, body.seals)
+    body = replace(body, seals=tuple(now or before for now, before in pairs))
     if (own := proofs.get(body.index)) is not None and body.statistics is not None:
         body = replace(body, findings=most_serious_first(add_proof(body.findings, task, body.statistics, own)))
     database.execute("UPDATE bodies SET body = ?, crc = ? WHERE n = ?", (*encode(body), n))

@@ -38,6 +38,8 @@ class RawMap:
     """`raws` are empty unless it is "ok"."""
     raws: tuple[NDArray[np.float32], ...]
     """Signed, one float32 (h, w) per layer."""
+    layers: tuple[str, ...]
+    """Their paths; empty likewise."""
     geometry: Geometry
 
 

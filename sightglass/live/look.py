@@ -102,11 +102,13 @@ class Looker:
     def _map(
         self, evidence: Evidence, target: Target, predictions: tuple[Prediction, ...], place: int | None
     ) -> RawMap:
-        raws = tuple(raw[0].cpu().numpy() for raw in self.choice.method.run(evidence, [target]).maps)
+        made = self.choice.method.run(evidence, [target])
+        raws = tuple(raw[0].cpu().numpy() for raw in made.maps)
         found = state_of(raws, evidence.geometry)
         same = [one.score for one in predictions if one.index == target.index]
         score = max(same) if place is None else predictions[place].score
-        return RawMap(target.label, score, found, raws if found == "ok" else (), evidence.geometry)
+        shown, layers = (raws, made.layers) if found == "ok" else ((), ())
+        return RawMap(target.label, score, found, shown, layers, evidence.geometry)
 
 
 def _with_followed(predictions: tuple[Prediction, ...], target: Target, evidence: Evidence) -> tuple[Prediction, ...]:

@@ -108,6 +108,7 @@ def _map(made: RawMap) -> Json:
         "score": round(made.score, 4),
         "state": made.state,
         "shapes": [list(raw.shape) for raw in made.raws],
+        "offsets": [list(geometry.cell_offset(path)) for path in made.layers],
         "input": list(geometry.input),
         "content": list(geometry.content),
         "extent": [round(edge, 4) for edge in geometry.extent],

@@ -33,6 +33,8 @@ MIN_KS = 0.1
 """Minimum Kolmogorov-Smirnov statistic of a difference that matters, however significant."""
 MIN_JS = 0.02
 """Minimum divergence of the labels that matters, in bits."""
+NEWEST = 200
+"""Pictures of a log that are compared, the newest: enough for every change of `MIN_KS` that shows in a chart."""
 BINS = 10
 DRAWS = 1999
 
@@ -142,6 +144,14 @@ class Drift:
             counts = f"{self.count:,} against {many(self.reference_count, 'picture')}"
             found = [f"Nothing has changed beyond chance: {counts}."]
         return (*found, *self.notes)
+
+
+def compare_newest(known: Known, seen: Sequence[Observation]) -> Drift:
+    """Compare the newest `NEWEST` of these observations, which are in order of time, with the reference."""
+    found = compare(known, seen[-NEWEST:])
+    if len(seen) <= NEWEST:
+        return found
+    return replace(found, notes=(f"Now: the newest {NEWEST:,} of {len(seen):,} pictures.", *found.notes))
 
 
 def compare(known: Known, now: Sequence[Observation]) -> Drift:

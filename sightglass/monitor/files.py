@@ -48,7 +48,7 @@ def heatmap(entry: Entry) -> NDArray[np.float32]:
     left, top, right, bottom = geometry.content
     if entry.state != "ok":
         return np.zeros((bottom - top, right - left), np.float32)
-    grown = maps_heatmap.scale([torch.from_numpy(one[None]) for one in raws], geometry, "own")[0].numpy()
+    grown = maps_heatmap.scale([torch.from_numpy(one[None]) for one in raws], geometry, "own", entry.layers)[0].numpy()
     return np.ascontiguousarray(grown[top:bottom, left:right])
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.statistics import MEANING as OF_MAPS
+from sightglass.explain.maps.statistics import NAMES as NAMES_OF_MAPS
 from sightglass.explain.maps.statistics import Statistics, describe
 
 if TYPE_CHECKING:
@@ -31,15 +32,10 @@ MEANING: dict[str, str] = {
 NUMBERS = tuple(MEANING)
 NAMES = {
     "confidence": "Confidence",
-    "half_heat_area": "Area with half of the evidence",
-    "border_share": "Evidence on the border",
-    "entropy_normalised": "Scatter (entropy)",
     "box_inside": "Evidence in the boxes",
     "box_ratio": "Evidence in the boxes relative to their size",
     "found": "Number of boxes",
-    "gini": "Unevenness (Gini)",
-    "spread": "Spread around the centre",
-    "n_regions": "Number of hot areas",
+    **{name: NAMES_OF_MAPS[name] for name in _TAKEN},
     "centre_x": "Horizontal position of the evidence",
     "centre_y": "Vertical position of the evidence",
 }
@@ -120,7 +116,7 @@ def observe(
     found, statistics = explanation.predictions, statistics or statistics_of(explanation)
     numbers: dict[str, float] = {}
     best = max(found, key=lambda p: p.score) if found else None
-    if best is not None and explanation.model.task != "embed":
+    if best is not None and explanation.model.task not in ("embed", "regress"):
         numbers["confidence"] = float(best.score)
     if explanation.model.task == "detect":
         numbers["found"] = len(found)

@@ -221,16 +221,16 @@ class Reading:
         source: str | None = None,
         limit: int = LIMIT,
     ) -> Drift:
-        """Compare a model's observations with its reference; raise Problem if it has none.
+        """Compare a model's newest observations, without those of the reference, with its reference.
 
-        By default all observations since the reference was taken, if it was taken from the trend.
+        The newest `drift.NEWEST`: among many older ones a change would be lost. Raises Problem if it has none.
         """
         known = self.reference()
         if known is None or model not in known.models:
             raise Problem(f"There is no reference of {model}: set one, from what was watched or from a folder run.")
         own = known.models[model]
-        now = self.observations(model=model, source=source, since=since or own.until, until=until, limit=limit)
-        return drift.compare(own, now)
+        seen = self.observations(model=model, source=source, since=since, until=until, limit=limit)
+        return drift.compare_newest(own, own.leave_out(seen))
 
     def _require_folder(self) -> Path:
         if self.folder is None:

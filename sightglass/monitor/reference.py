@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,6 +52,22 @@ class Known:
     """The most frequent method and layers; numbers of maps are restricted to them."""
     until: datetime | None = None
     """End of a reference taken from the trend, exclusive."""
+    pictures: tuple[str, ...] = field(default=(), repr=False)
+    """What a reference from elsewhere would look like in the log (`_mark`), which may hold the same pictures."""
+
+    def leave_out(self, seen: Iterable[Observation]) -> list[Observation]:
+        """Return the observations that are not of the reference itself."""
+        own = Counter(self.pictures)
+        found = []
+        for one in seen:
+            if self.until is not None and one.time is not None and one.time < self.until:
+                continue
+            # A picture that comes again after the reference was made is a new one.
+            if one.time is not None and one.time < self.made and own[mark := _mark(one)] > 0:
+                own[mark] -= 1
+                continue
+            found.append(one)
+        return found
 
 
 @dataclass(frozen=True)
@@ -73,7 +90,18 @@ def make_reference(observations: Sequence[Observation], name: str, *, until: dat
         labels=Counter(one.label for one in observations if one.label is not None),
         way=way,
         until=until,
+        pictures=() if until else tuple(map(_mark, observations)),
     )
+
+
+def _mark(one: Observation) -> str:
+    """Return what tells a picture's line in the log from others: the log has no names of pictures."""
+    # Rounded as in the log first: rounding twice can give another number than rounding once.
+    values = [
+        f"{float(f'{one.numbers[name]:.6g}'):.4g}" for name in ("confidence", "gini", "spread") if name in one.numbers
+    ]
+    text = json.dumps([one.model, one.label, one.way, *values])
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 def numbers(observations: Iterable[Observation], way: str) -> dict[str, Values]:
@@ -135,6 +163,7 @@ def save(reference: Reference, path: Path) -> None:
             "count": one.count,
             "way": one.way,
             "labels": dict(one.labels),
+            "pictures": one.pictures,
             "numbers": {name: [float(f"{v:.6g}") for v in _evenly(values)] for name, values in one.numbers.items()},
         }
         for model, one in reference.models.items()
@@ -162,6 +191,7 @@ def load(path: Path) -> Reference | None:
                     labels={str(label): int(count) for label, count in one["labels"].items()},
                     way=str(one["way"]),
                     until=read_stamp(one["until"]) if one["until"] else None,
+                    pictures=tuple(map(str, one.get("pictures", ()))),
                 )
                 for model, one in models.items()
             }

@@ -73,12 +73,12 @@ def thresholds(
 def _find(model: str, fixed: float | None, known: Known | None, seen: Sequence[Observation]) -> Threshold | None:
     if fixed is not None:
         return Threshold(fixed, "set by whoever runs this server")
-    share = f"the lowest {QUANTILE:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
+    share = f"lowest {QUANTILE:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
     if known is not None and (found := learn(known.numbers.get("confidence", ()))) is not None:
         return Threshold(found, f"{share} of the reference")
     first = [one.confidence for one in seen if one.model == model and one.confidence is not None][:FIRST]
     if (found := learn(first)) is not None:
-        return Threshold(found, f"{share} of its first {len(first)} pictures")
+        return Threshold(found, f"{share} of the first {len(first)}")
     return None
 
 

@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 import torch
 
-from sightglass.explain.maps.heatmap import Heatmap, heatmaps, picture_cells
+from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.maps.statistics import Statistics, describe
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.rendering import contact_sheet
 from sightglass.export import scaled
 from sightglass.models.adapter import Target
+from sightglass.models.geometry import picture_cells
 from sightglass.video.clips.write import as_even
 from sightglass.video.paint import paint_map
 

@@ -28,7 +28,7 @@ from sightglass.common.files import Json, remove_drafts
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.recipe import versions
 from sightglass.video import draw, parts, smooth
-from sightglass.video.clips import write
+from sightglass.video.clips import example, write
 from sightglass.video.clips.ahead import ahead, depth, in_order, single_threaded
 from sightglass.video.clips.clip import Clip
 from sightglass.video.looking import Looking
@@ -69,15 +69,17 @@ def run(
 ) -> Summary:
     """Explain a clip: write `overlay.mp4`, `timeline.csv` and `timeline.json` into a folder.
 
+    `source`: a file, or a bundled clip, `scene.mp4` or `photographs.mp4`, where there is no file of that name.
+
     `options`: as for an Explainer's call, including `question`; `targets` pins a class. `resume` False: start over.
     `progress` receives the share that is done, and what is being done. Setting `cancel` ends the run after the frames
     in progress; the next one goes on from there. Raises ImageProblem for a file that is no video, ModelProblem if the
     model or an option is not valid, or if `out` holds results of other settings or another clip.
 
-    >>> run("clip.mp4", "efficientnet-lite0", "out/").words
-    '250 frames explained; 3 moments'
+    >>> run("photographs.mp4", "efficientnet-lite0", "out/").words
+    '90 frames explained; 2 moments'
     """
-    clip = source if isinstance(source, Clip) else Clip(source)
+    clip = source if isinstance(source, Clip) else Clip(example.find(source))
     settings, folder = settings or Settings(), Path(out)
     if settings.start >= (clip.about.seconds or float("inf")):
         raise ImageProblem(f"{clip.name} is {clip.about.seconds:.1f} s long: give a range that begins before its end.")

@@ -29,8 +29,8 @@ LOG = ARTEFACTS / f"server-{os.getpid()}.log"
 
 
 @contextmanager
-def serving(script: Path, folder: Path) -> Iterator[str]:
-    """`streamlit run script` in a folder; yields its address, and ends it."""
+def serving(script: Path, folder: Path, **settings: str) -> Iterator[str]:
+    """`streamlit run script` in a folder, with these variables in its environment; yields its address, and ends it."""
     ARTEFACTS.mkdir(exist_ok=True)
     with socket.socket() as held:
         # Who holds a port without listening keeps it from all that ask for any, and lets in who asks for this one.
@@ -41,7 +41,7 @@ def serving(script: Path, folder: Path) -> Iterator[str]:
             held.close()
         command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
         command += [f"--server.port={port}", "--server.address=127.0.0.1"]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        environment = os.environ | {"PYTHONPATH": str(ROOT)} | settings
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=LOG.open("ab", buffering=0)
         )
@@ -81,9 +81,10 @@ def browser() -> Iterator[Browser]:
 def server() -> Iterator[str]:
     """The dashboard, as every test of this process finds it: its models stay loaded, its pages are each test's own.
 
-    Its history, log and photographs are in the folders that tests/conftest.py names in the environment.
+    Its history, log and photographs are in the folders that tests/conftest.py names in the environment. It seals no
+    maps: that takes seconds of a processor for each page, and `test_seal.py` has a server of its own.
     """
-    with serving(ROOT / "dashboard.py", ROOT) as address:
+    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="0") as address:
         yield address
 
 

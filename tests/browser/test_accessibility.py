@@ -17,7 +17,7 @@ PAGES = [
     ("Look", "Explore"),
     ("Look", "Top-k"),
     ("Look", "Detect"),
-    ("Compare", "Models"),
+    ("Compare", "Side by side"),
     ("Compare", "Similarity"),
     ("Prove", "Catch the cheat"),
     ("Prove", "Trust"),
@@ -28,6 +28,7 @@ PAGES = [
     ("Show", "Video"),
     ("Show", "Present"),
     ("History", "History"),
+    ("Models", "Models"),
 ]
 MENUS = [menu for menu, _ in PAGES]
 LONG = "They disagree: small and medium say minibus, and the large one says trolleybus."
@@ -74,7 +75,7 @@ def narrowed(page: Page, where: str) -> list[str]:
     fits(page)
     box = last.bounding_box()
     assert box["x"] + box["width"] < 1024
-    if where in ("Explore", "Top-k", "Models"):
+    if where in ("Explore", "Top-k", "Side by side"):
         still(page)
         before = picture.bounding_box()
         # Two of them beside the list of answers.

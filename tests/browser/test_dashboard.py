@@ -104,7 +104,7 @@ def test_a_link_opens_the_very_view_on_every_screen(visit):
     expect(page.locator("select").first).to_have_value("viridis")
     page.get_by_text("flower.jpg").first.wait_for()
     expect(page.get_by_role("button", name="daisy", pressed=True)).to_have_count(1)
-    for menu, name, path in (("Look", "Top-k", "topk"), ("Compare", "Models", "compare")):
+    for menu, name, path in (("Look", "Top-k", "topk"), ("Compare", "Side by side", "compare")):
         go_to(page, menu, name)
         page.wait_for_url(f"**/{path}?*")
         headline(page).wait_for()
@@ -123,7 +123,7 @@ def test_back_leads_to_the_screen_before_whatever_was_chosen_there(visit):
     settled(page)
     page.get_by_role("radio", name="Why this class?").click()
     page.wait_for_url("**/?*layers=*")
-    for menu, name, path in (("Look", "Top-k", "topk"), ("Compare", "Models", "compare")):
+    for menu, name, path in (("Look", "Top-k", "topk"), ("Compare", "Side by side", "compare")):
         go_to(page, menu, name)
         page.wait_for_url(f"**/{path}?*layers=*")
         page.locator(CANVAS).nth(2).wait_for()
@@ -200,7 +200,7 @@ def test_a_slow_method_shows_progress_and_stops_at_once(visit, measured):
 
 @pytest.mark.parametrize(
     ("path", "name", "maps"),
-    [("/compare", "Compare · Models", 3), ("/explore", "Look · Explore", 1)],
+    [("/compare", "Compare · Side by side", 3), ("/explore", "Look · Explore", 1)],
 )
 def test_an_address_opens_its_screen_though_a_fresh_server_is_asked_for_it_first(
     browser: Browser, path: str, name: str, maps: int

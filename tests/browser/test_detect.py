@@ -1,4 +1,4 @@
-"""Detect in a real browser: a click in the picture chooses, a click beside asks, a photo is kept with its map."""
+"""Detect in a real browser: a click chooses, a tool asks what is missing, a photo is kept with its map."""
 
 from __future__ import annotations
 
@@ -60,10 +60,16 @@ def click(page: Page, x: float, y: float) -> None:
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
 
 
+def ask(page: Page, x: float, y: float) -> None:
+    page.get_by_role("button", name="Ask what is missing").click()
+    click(page, x, y)
+
+
 def test_a_click_on_a_box_shows_its_map_and_its_row_and_python_follows(browser: Browser, server: str):
     page = opened(browser, f"{server}/detect?model=demo-s&example=scene%201")
     expect(headline(page)).to_have_text(
-        "Demo-s found 1 star, 1 gear, 1 moon-inside and 1 moon-outside. Choose a box to see its evidence."
+        "Demo-s found 1 star, 1 gear, 1 moon-inside and 1 moon-outside. Choose a box to see its map. "
+        "This map shows which object, not which part of it."
     )
     before = at_rest(page)
     # It lies in two boxes: the smaller one is meant.
@@ -78,9 +84,12 @@ def test_a_click_on_a_box_shows_its_map_and_its_row_and_python_follows(browser: 
     page.screenshot(path=ARTEFACTS / "detect.png")
 
 
-def test_a_click_beside_every_box_asks_what_is_missing(browser: Browser, server: str):
+def test_the_tool_that_asks_tells_what_is_missing_and_a_stray_click_changes_nothing(browser: Browser, server: str):
     page = opened(browser, f"{server}/{SCENE}")
     click(page, 0.25, 0.75)
+    settled(page)
+    expect(page.get_by_role("button", name=re.compile(r"^\?"))).to_have_count(0)
+    ask(page, 0.25, 0.75)
     page.get_by_text("is the strongest candidate here").wait_for()
     candidate = page.get_by_role("button", name=re.compile(r"^\?"), pressed=True)
     candidate.wait_for()
@@ -95,18 +104,18 @@ def test_a_click_beside_every_box_asks_what_is_missing(browser: Browser, server:
     page.get_by_role("button", name=re.compile(r"^\?")).wait_for(state="detached")
     at_rest(page)
     # The same spot again is a new question.
-    click(page, 0.25, 0.75)
+    ask(page, 0.25, 0.75)
     page.get_by_text("is the strongest candidate here").wait_for()
 
 
 def test_a_place_in_the_box_of_a_candidate_can_be_asked_about_too(browser: Browser, server: str):
     page = opened(browser, f"{server}/{SCENE}")
-    click(page, 0.25, 0.75)
+    ask(page, 0.25, 0.75)
     candidate = page.get_by_role("button", name=re.compile(r"^\?"), pressed=True)
     candidate.wait_for()
     asked(page, "ask", "144,432")
     at_rest(page)
-    click(page, 0.375, 0.75)
+    ask(page, 0.375, 0.75)
     asked(page, "ask", "216,432")
     candidate.wait_for()
     at_rest(page)

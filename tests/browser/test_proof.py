@@ -30,7 +30,7 @@ def shown(page: Page) -> np.ndarray:
 
 def test_the_slider_hides_and_keeps_the_curves_come_and_a_stop_keeps_them(visit: Callable[..., Page]) -> None:
     page = visit("/", reduced_motion="reduce")
-    page.get_by_role("button", name="Prove it").click()
+    page.get_by_role("button", name="Can I trust this?").click()
     own, slider = page.locator(".proof .own b"), page.locator(".proof input[type=range]")
     # Controls follow the map's own curve; then the rest is stopped, and what there is stays.
     page.locator(".proof .chart .line.random").first.wait_for(state="attached")
@@ -61,6 +61,6 @@ def test_the_slider_hides_and_keeps_the_curves_come_and_a_stop_keeps_them(visit:
     assert serious(page) == []
     page.set_viewport_size({"width": 390, "height": 844})
     fits(page)
-    page.get_by_role("button", name="Close the proof").click()
+    page.get_by_role("button", name="Close the tests").click()
     page.locator(".proof").wait_for(state="detached")
     sync.expect(page).not_to_have_url(re.compile("prove"))

@@ -185,13 +185,16 @@ def test_mode_opacity_threshold_colours_and_classes_work_offline(page: Page) -> 
     press(page, "PageDown", 1, "picture")
     press(page, "2", 1, "looked")
     second = over(page)
+    sync.expect(page.locator(".sentence")).to_have_text("The evidence for trolleybus is strongest at the top left.")
     press(page, "1", 1, "looked")
     now = changed(page, second)
-    for name, value in (("alpha", "0.3"), ("threshold", "0.6")):
-        page.mouse.move(600, 400)
+    sync.expect(page.locator(".sentence")).to_have_text("It looked mainly at the bus.")
+    for x, name, value in ((600, "alpha", "0.3"), (605, "threshold", "0.6")):
+        # Controls hide from a mouse that rests.
+        page.mouse.move(x, 400)
         page.locator(f"input.{name}").fill(value)
         now = changed(page, now)
-    sync.expect(page.locator(".cold")).to_have_text("From 0.60")
+    sync.expect(page.locator(".weak")).to_have_text("From 0.60")
     page.mouse.move(610, 400)
     page.get_by_role("button", name="Contour").click()
     now = changed(page, now)
@@ -225,7 +228,7 @@ def test_notes_in_a_second_window_follow_the_stage_and_drive_it(page: Page, cont
         page.keyboard.press("n")
     notes = opened.value
     sync.expect(notes.locator(".place")).to_have_text("Slide 1 of 7")
-    sync.expect(notes.locator("aside")).to_contain_text("A model called this a minibus")
+    sync.expect(notes.locator("aside")).to_contain_text("EfficientNet-Lite0 says minibus")
     notes.keyboard.press("PageDown")
     page.locator('.stage[data-slide="1"]').wait_for()
     sync.expect(notes.locator(".notes")).to_have_text("Cropped.")

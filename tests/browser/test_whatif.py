@@ -11,7 +11,9 @@ from playwright.sync_api import expect
 from screen import ARTEFACTS, headline, settled, until
 
 from sightglass.components.session.pictures import image_source
+from sightglass.explain import Explainer
 from sightglass.explain.whatif import edits
+from sightglass.explain.whatif.strongest import strongest_tenth
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -40,10 +42,28 @@ def coarse(pixels: np.ndarray) -> np.ndarray:
     return pixels.reshape(16, 5, 12, 5, 3).mean((1, 3)).astype(int)
 
 
+def test_the_example_covers_on_the_canvas_what_python_explains(visit):
+    page = visit("/whatif")
+    expect(headline(page)).to_have_text(re.compile("^Covering the strongest .* as much elsewhere leaves "))
+    page.get_by_label("Fill with").select_option("grey")
+    settled(page)
+    picture = image_source.example("bus")
+    area = strongest_tenth(Explainer()(picture))
+    made, original = (
+        coarse(edits.edited(picture, edits.Edit(marks, "grey")).image.thumbnail(80).astype(int))
+        for marks in ((area,), ())
+    )
+    shown = canvas(page)
+    covered = np.abs(made - original).mean(2) > 15
+    assert covered.sum() >= 5
+    assert np.abs(shown - made)[covered].mean() < 5 < 15 < np.abs(original - made)[covered].mean()
+    assert np.abs(shown - original)[~covered].mean() < 5
+
+
 def test_a_stroke_changes_the_bars_undo_brings_the_original_back_and_space_shows_it(visit):
     page = visit("/whatif")
     page.get_by_role("button", name="Clear").click()
-    expect(headline(page)).to_have_text(re.compile("paint over a part"))
+    expect(headline(page)).to_have_text(re.compile("Paint over something"))
     bars = page.locator(".changes")
     first = bars.locator(".difference").first
     expect(first).to_have_text("±0")
@@ -70,7 +90,7 @@ def test_a_stroke_changes_the_bars_undo_brings_the_original_back_and_space_shows
     page.keyboard.up(" ")
     until(page, lambda: np.array_equal(canvas(page), painted), "the edit does not come back")
     page.keyboard.press("u")
-    expect(headline(page)).to_have_text(re.compile("paint over a part"))
+    expect(headline(page)).to_have_text(re.compile("Paint over something"))
     expect(first).to_have_text("±0")
     until(page, lambda: np.array_equal(canvas(page), original), "undo leaves something")
     # By keys alone: a line with the brush.

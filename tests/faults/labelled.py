@@ -120,7 +120,7 @@ class Elements(HTMLParser):
         return reader.found
 
 
-PRESSED = ("Save", "New deck", "Add to deck", "Run", "Start", "Explain", "Try", "Prove it")
+PRESSED = ("Save", "New deck", "Add to deck", "Run", "Start", "Explain", "Try", "Can I trust this")
 
 
 def visit(picture: bytes) -> dict[str, Any]:

@@ -38,6 +38,7 @@ function place() {
         parentElement,
         setStateValue: (_key, index) => sent.push([name, index]),
       }),
+    rows: () => parentElement.querySelector(".rows").children,
     click: (index) => parentElement.querySelector(".rows").children[index].click(),
     chosen: () => parentElement.querySelector(".rows").children.findIndex((row) => row.attributes["aria-pressed"] === "true"),
   };
@@ -86,4 +87,19 @@ test("only what a person chooses is said to be chosen by hand", () => {
   gone.abort();
   stop();
   assert.deepEqual(heard, [[0, false], [0, false], [1, true]]);
+});
+
+test("while a part of the picture is hidden the bars move, the score before is marked, and all goes back", () => {
+  const only = place(), stop = only.show("hidden", ["bus", "person"], 0), [bus, person] = only.rows();
+  const seen = (row) => [row.parts.i.style.width, row.parts[".text"].textContent, row.parts[".was"].hidden];
+  const before = [bus, person].map(seen);
+  const scores = [{ name: "bus", label: "bus", share: 0.2, text: "50 % → 20 %", boxes: "" }];
+  window.dispatchEvent(new CustomEvent("sightglass:scores", { detail: scores }));
+  assert.deepEqual(seen(bus), ["max(2px, 20.00%)", "50 % → 20 %", false]);
+  assert.match(bus.parts[".was"].style.left, /50\.00%/);
+  assert.deepEqual(seen(person).slice(0, 2), before[1].slice(0, 2));
+  window.dispatchEvent(new CustomEvent("sightglass:scores", { detail: null }));
+  assert.deepEqual([bus, person].map((row) => seen(row).slice(0, 2)), before.map((row) => row.slice(0, 2)));
+  assert.ok(seen(bus)[2]);
+  stop();
 });

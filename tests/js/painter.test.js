@@ -66,7 +66,8 @@ test("corners are sorted and inside the picture; what is painted is said", () =>
   const mark = (kind) => ({ kind, points: [], size: 0.1 });
   assert.match(described(nothing()), /original/);
   assert.equal(described({ ...nothing(), marks: [mark("brush")] }), "1 stroke.");
-  assert.match(described({ ...nothing(), marks: [mark("rectangle")] }, true), /^An example: .* clear it/);
+  assert.match(described({ ...nothing(), marks: [mark("area")] }, true), /^An example: .* clear it/);
+  assert.equal(described({ ...nothing(), marks: [mark("area")] }), "1 area.");
   const three = { marks: ["patch", "brush", "rectangle", "brush"].map(mark), fill: "blur", keep: true };
   assert.equal(described(three), "2 strokes, 1 rectangle and 1 patch; all else is hidden.");
 });

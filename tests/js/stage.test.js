@@ -4,7 +4,7 @@ import test from "node:test";
 // Chromium's; only asked whether something is one.
 globalThis.Element ??= class {};
 
-const { act, begin, isBuilt, mapOf, shownOf, stepOf, stepsOf } = await import("../../sightglass/deck/player/state.js");
+const { act, begin, isBuilt, mapOf, sealOf, sentenceOf, shownOf, stepOf, stepsOf } = await import("../../sightglass/deck/player/state.js");
 const { actionOf, belongsTo, HELP } = await import("../../sightglass/deck/player/keys.js");
 const { answersOf, summed } = await import("../../sightglass/deck/player/scenes.js");
 const { ranked } = await import("../../sightglass/deck/player/hiding.js");
@@ -75,6 +75,56 @@ test("models begin with a map of their own; once one is chosen, all show the sam
   // A view of another map than the first was chosen by who made it.
   const given = [scene("models", { ...SCENES[2], view: { ...VIEW, map: 1 } })];
   assert.deepEqual([0, 1, 2].map((i) => mapOf(given[0], begin(given, 0), i)), [1, 0, 0]);
+});
+
+test("the sentence is of the map that is shown", () => {
+  const said = (label) => `The evidence for ${label} is at the top.`, told = (...labels) => ({ ...panel(...labels), maps: labels.map((label) => ({ label, sentence: said(label) })) });
+  const proof = { ...PROOF, sentence: "Hiding it changes the answer." };
+  const scenes = [
+    scene("picture", { panels: [told("cat", "dog")], proof, sentence: "It is a cat." }),
+    scene("picture", { panels: [told("cat", "dog")], sentence: "It is a dog.", view: { ...VIEW, map: 1 } }),
+    scene("picture", { panels: [panel("cat", "dog")], sentence: "A deck of an older version." }),
+    scene("models", { panels: [told("cat", "dog"), told("dog", "cat")], sentence: "They differ." }),
+  ];
+  const after = (slide, ...keys) => sentenceOf(scenes, pressed(scenes, begin(scenes, slide), ...keys));
+  assert.deepEqual([[], ["2"], ["2", "1"], ["p"], ["2", "p"]].map((keys) => after(0, ...keys)), ["It is a cat.", said("dog"), "It is a cat.", proof.sentence, proof.sentence]);
+  assert.deepEqual([[], ["1"], ["2"]].map((keys) => after(1, ...keys)), ["It is a dog.", said("cat"), "It is a dog."]);
+  assert.equal(after(2, "2"), "Evidence for dog.");
+  // Of several models it is of no single map; alone with another map, of that.
+  assert.deepEqual([[], ["1"], ["2"], ["l"], ["2", "l"]].map((keys) => after(3, ...keys)), ["They differ.", "Evidence for cat.", "Evidence for dog.", "They differ.", said("dog")]);
+});
+
+test("the seal is of the map that is shown, from when it is shown", () => {
+  const sealed = (...labels) => ({ ...panel(...labels), maps: labels.map((label) => ({ label, seal: `${label}: ✓ depends on the model: yes`, seal_short: `${label}: ✓ model` })) });
+  const scenes = [
+    scene("picture", { panels: [sealed("cat", "dog")], proof: { panel: 0, map: 1 } }),
+    scene("models", { panels: [sealed("cat", "dog"), sealed("dog", "cat"), panel("cat")] }),
+    scene("picture", { panels: [panel("cat")] }),
+  ];
+  const after = (slide, ...keys) => {
+    const state = pressed(scenes, begin(scenes, slide), ...keys);
+    return scenes[slide].panels.map((_, i) => sealOf(scenes, state, i));
+  };
+  const line = (label) => [`Seal: ${label}: ✓\u00a0depends on the model: yes`];
+  assert.deepEqual([[], ["ArrowRight"], ["2"], [" "], ["p"], [" ", " "]].map((keys) => after(0, ...keys)), [[""], [""], line("dog"), line("cat"), line("dog"), [""]]);
+  // The models' own first maps, and a map of an older deck, which has none.
+  assert.deepEqual(after(1, " "), ["cat: ✓\u00a0model", "dog: ✓\u00a0model", ""]);
+  assert.deepEqual(after(1, "1"), ["cat: ✓\u00a0model", "cat: ✓\u00a0model", ""]);
+  assert.deepEqual(after(2, " "), [""]);
+});
+
+test("of one panel a class, a figure shows that class alone, under its own sentence", () => {
+  const both = ["cat", "dog"], one = (own) => ({ name: own, boxes: false, answers: [...both, "fox"].map((label) => answer(label, label === own ? 0 : null)), maps: [{ label: own, sentence: `Of the ${own}.` }] });
+  const scenes = [scene("classes", { panels: both.map(one), sentence: "It is a cat." })], start = begin(scenes, 0);
+  const maps = (state) => [0, 1].map((i) => mapOf(scenes[0], state, i));
+  assert.deepEqual([start.panel, maps(start), sentenceOf(scenes, start)], [null, [0, 0], "It is a cat."]);
+  const second = pressed(scenes, start, "2");
+  assert.deepEqual([second.panel, second.choice, maps(second)[1], stepOf(scenes, second), sentenceOf(scenes, second)], [1, 1, 0, "looked", "Of the dog."]);
+  assert.equal(sentenceOf(scenes, pressed(scenes, second, "1")), "Of the cat.");
+  assert.equal(pressed(scenes, second, "3"), second);
+  // L goes on to all of them.
+  const all = pressed(scenes, second, "l");
+  assert.deepEqual([all.panel, maps(all), sentenceOf(scenes, all)], [null, [0, 0], "It is a cat."]);
 });
 
 test("L shows small, medium and large alone, then all; the answer stays", () => {

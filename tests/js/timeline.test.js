@@ -1,10 +1,19 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { clock, frameOf, momentAt, nextMoment, stepOf, timeAt, topArea, traceOf, xOf } from "../../sightglass/components/timeline/chart.js";
+import { clock, dashesOf, frameOf, momentAt, nextMoment, stepOf, timeAt, topArea, traceOf, xOf } from "../../sightglass/components/timeline/chart.js";
 
 const frame = frameOf(500);
 const moments = [1.5, 3, 7.25].map((seconds, i) => ({ seconds, frame: i, kind: "answer", words: "" }));
+
+test("curves are told apart by how long a stroke is, or by how much of the line is drawn", () => {
+  const parts = [1, 2, 3, 4, 5].map((place) => dashesOf(place).split(" ").map(Number));
+  const ink = parts.map((one) => one.filter((_, i) => i % 2 === 0).reduce((a, b) => a + b) / one.reduce((a, b) => a + b));
+  const longest = parts.map((one) => Math.max(...one.filter((_, i) => i % 2 === 0)));
+  for (let a = 0; a < 5; a++) for (let b = 0; b < a; b++) {
+    assert.ok(Math.abs(ink[a] - ink[b]) > 0.1 || Math.max(longest[a], longest[b]) / Math.min(longest[a], longest[b]) >= 1.5);
+  }
+});
 
 test("a place on the chart is the time that is drawn there", () => {
   for (const time of [0, 0.04, 3.3, 10]) assert.ok(Math.abs(timeAt(xOf(time, 10, frame), 10, frame) - time) < 1e-9);

@@ -69,7 +69,7 @@ def shown(app: AppTest) -> Shown:
     return Shown(head, [values(item, "own") for item in items], shared)
 
 
-def wait_for_work() -> None:
+def _wait_for_work() -> None:
     """Wait for what works aside, at most a second: a page that is drawn meanwhile would only slow it."""
     end = time.monotonic() + 1
     for thread in list(background._RUNNING):
@@ -82,7 +82,7 @@ def rerun_until(app: AppTest, true: Callable[[], object], seconds: float = 30.0)
     end = time.monotonic() + patience(seconds)
     while not true():
         assert time.monotonic() < end, texts(app)
-        wait_for_work()
+        _wait_for_work()
         app.run()
     return app
 
@@ -152,14 +152,14 @@ def masks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """Sixteen masks for (D-)RISE: the first come at once, the others when the test calls this."""
     release, passes = threading.Event(), rise._masked_passes
 
-    def held(evidence: Any, sums: Any, score: Any, report: Callable[[int], None]) -> Iterator[int]:
+    def yield_when_released(evidence: Any, sums: Any, score: Any, report: Callable[[int], None]) -> Iterator[int]:
         for done in passes(evidence, sums, score, report):
             yield done
             while not release.wait(0.02):
                 # Raises once it is stopped.
                 report(done)
 
-    monkeypatch.setattr(rise, "_masked_passes", held)
+    monkeypatch.setattr(rise, "_masked_passes", yield_when_released)
     monkeypatch.setattr(rise, "SECONDS", 0.0)
     monkeypatch.setenv("SIGHTGLASS_MASKS", "16")
     yield release.set

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from sightglass.pages.batch import views
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
 from sightglass.pages.batch.source import Source
 from tests.conftest import PERSONS
-from tests.pages.conftest import act, session, texts, wait_for_work
+from tests.pages.conftest import act, rerun_until, session, texts
 from tests.waits import patience
 
 SCREEN = "pages/batch/page.py"
@@ -51,19 +50,13 @@ def button(app, label: str):
 
 def finished(app):
     """Run until the job is done."""
-    until = time.monotonic() + patience(90)
-    while not session(app, Batch).job.finished() and time.monotonic() < until:
-        wait_for_work()
+    assert session(app, Batch).job.finished(patience(90))
     return app.run()
 
 
 def explained(app):
     """Run until the bundled pictures are."""
-    until = time.monotonic() + patience(90)
-    while app.markdown[0].value.startswith("## Explaining") and time.monotonic() < until:
-        wait_for_work()
-        app.run()
-    return app
+    return rerun_until(app, lambda: not app.markdown[0].value.startswith("## Explaining"), 90)
 
 
 def opened(app) -> list[str]:
@@ -128,13 +121,37 @@ def test_folders_that_are_no_class_are_left_out_and_named(page, many):
     app = page(SCREEN, folder=str(many))
     button(app, "Explain all").click().run()
     app = finished(app)
-    assert "Not counted, because no class of this model has such a name: holidays." in texts(app)
+    assert "Not counted: holidays (7 pictures)." in texts(app)
     (many / "trolleybus").rename(many / "2023")
     again = page(SCREEN, folder=str(many))
     button(again, "Other pictures").click().run()
-    button(again, "Explain all").click().run()
+    # The other folder's pictures are done.
+    button(again, "Continue").click().run()
     again = finished(again)
     assert "No folder name matches a class of this model." in texts(again)
+
+
+def test_what_a_folder_counts_as_can_be_corrected(page, many):
+    (many / "minibus").rename(many / "bus")
+    app = page(SCREEN, folder=str(many))
+    button(app, "Explain all").click().run()
+    app = finished(app)
+    (rows,) = [one.value.to_dict("records") for one in app.dataframe if "folder" in one.value]
+    assert rows == [
+        {"folder": "bus", "class": "not counted: did you mean school bus?", "pictures": 7},
+        {"folder": "trolleybus", "class": "trolleybus", "pictures": 7},
+    ]
+    chosen = next(one for one in app.multiselect if one.label == "Counts as")
+    assert chosen.value == ["school bus"], "what may be meant is one press away"
+    chosen.set_value(["minibus", "school bus"]).run()
+    button(app, "Use").click().run()
+    assert not app.exception and not app.error
+    assert "Not counted" not in texts(app)
+    (rows,) = [one.value.to_dict("records") for one in app.dataframe if "folder" in one.value]
+    assert rows[0]["class"] == "minibus, school bus"
+    folder = session(app, Batch).job.plans[0].folder
+    found = analysis.load(folder)
+    assert found["wrong"].notna().all()
 
 
 def test_the_screen_begins_with_what_can_be_chosen(page, monkeypatch):
@@ -241,13 +258,13 @@ def test_a_run_is_proved_afterwards_and_says_which_maps_to_trust_and_which_metho
     for label, options in offered(app).items():
         assert label in options
     rows = table.read(plan.folder)
-    better = int(rows["better_than_random"].sum())
+    supported = int(rows["verdict"].eq("supported").sum())
     made = next(one.value for one in app.caption if one.value.startswith("demo-cls-s, "))
-    assert made.endswith(f"(Where is it?): {better} of 3 maps show more than random places do")
+    assert made.endswith(f"(Where is it?): {supported} of 3 maps are supported")
     app.selectbox(key="batch-order").set_value("random").run()
     assert opened(app) == list(rows.sort_values("over_random")["picture"]) and "beside random places" in texts(app)
     app.segmented_control(key="batch-lens").set_value("table").run()
-    assert {"advantage", "over_random", "better_than_random", "proof"} <= set(app.dataframe[0].value)
+    assert {"advantage", "over_random", "verdict", "proof"} <= set(app.dataframe[0].value)
     app.segmented_control(key="batch-lens").set_value("methods").run()
     assert not app.exception and not app.error
     found = matrix.read(plan.folder)
@@ -259,6 +276,24 @@ def test_a_run_is_proved_afterwards_and_says_which_maps_to_trust_and_which_metho
     button(app, "Explain again with these choices").click().run()
     (plan,) = session(app, Batch).job.plans
     assert plan.prove and (plan.options["method"], plan.options["layers"]) == (found.best.method, (found.best.layer,))
+
+
+def test_a_run_is_sealed_afterwards_and_sorted_by_the_tests_that_its_maps_pass(page, many):
+    for file in sorted(many.rglob("*.jpg"))[2:]:
+        file.unlink()
+    app = page(SCREEN, folder=str(many), model="demo-cls-s")
+    button(app, "Explain all").click().run()
+    app = finished(app)
+    assert views.ORDERS["seal"] not in app.selectbox(key="batch-order").options
+    button(app, "Seal every map").click().run()
+    app = finished(app)
+    assert not app.exception and not app.error
+    assert not [one for one in app.button if one.label == "Seal every map"]
+    rows = table.read(session(app, Batch).job.plans[0].folder)
+    assert rows["seal"].between(0, 3).all()
+    app.selectbox(key="batch-order").set_value("seal").run()
+    assert opened(app)[0] == rows.sort_values("seal", kind="stable")["picture"].iloc[0]
+    assert f"{rows['seal'].min():.0f} of 3 tests passed" in texts(app)
 
 
 def offered(app) -> dict[str, list[str]]:
@@ -294,6 +329,16 @@ def test_a_failure_is_a_sentence_and_can_be_started_over(page, many):
     assert not app.error and "14 of 15" in app.markdown[0].value
 
 
+def test_the_preview_shows_pictures_of_every_folder_with_their_folders(page, many):
+    app = page(SCREEN, folder=str(many))
+    shown = [one.value for one in app.main.caption][-7:]
+    assert shown == [
+        *("minibus/01.jpg", "minibus/03.jpg", "minibus/05.jpg"),
+        *("trolleybus/00.jpg", "trolleybus/02.jpg", "trolleybus/04.jpg"),
+        "And 9 more.",
+    ]
+
+
 def test_other_pictures_can_be_chosen_after_a_stop(page, many):
     app = page(SCREEN, folder=str(many))
     button(app, "Explain all").click().run()
@@ -302,7 +347,25 @@ def test_other_pictures_can_be_chosen_after_a_stop(page, many):
     assert not app.exception
     button(app, "Other pictures").click().run()
     assert session(app, Batch).job is None
-    assert app.markdown[0].value == "## 15 pictures chosen: press Explain all"
+    assert app.markdown[0].value.startswith("## 15 pictures")
+
+
+def test_what_a_killed_run_has_done_is_said_and_not_hidden(page, many):
+    app = page(SCREEN, folder=str(many))
+    button(app, "Explain all").click().run()
+    app = finished(app)
+    folder = session(app, Batch).job.plans[0].folder
+    button(app, "Other pictures").click().run()
+    # As a kill leaves it: the first batches are in the journal, with half a line, and there is no table.
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "journal.jsonl").write_bytes(b"".join(lines[:3]) + lines[3][:20])
+    (folder / table.PARQUET).unlink()
+    again = page(SCREEN, folder=str(many))
+    assert again.markdown[0].value == "## 15 pictures, 8 done: continue"
+    button(again, "Continue").click().run()
+    again = finished(again)
+    assert session(again, Batch).job.status.summaries[0].resumed == 8
+    assert again.markdown[0].value.startswith("## 14 of 15 pictures explained")
 
 
 @pytest.mark.parametrize(
@@ -354,7 +417,7 @@ def test_once_files_are_chosen_the_page_is_about_them_and_says_what_to_do(page, 
     assert app.markdown[0].value == "## 8 pictures chosen: press Explain all"
     # Nothing of the example is left to be taken for theirs.
     assert not opened(app) and "bundled" not in texts(app)
-    assert [one.value for one in app.main.caption][-7:] == [*(f"{name}.jpg" for name in "bcdefg"), "And 2 more."]
+    assert [one.value for one in app.main.caption][-7:] == [*(f"a/{name}.jpg" for name in "bcdefg"), "And 2 more."]
     assert len(app.main.image) == 5
     assert not button(app, "Explain all").disabled
 

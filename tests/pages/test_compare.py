@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sightglass.explain import Explainer
+from sightglass.explain.phrases import percent
 from tests.conftest import PERSONS
 from tests.pages.conftest import shown, texts
 
@@ -22,14 +23,29 @@ def test_a_familys_sizes_are_compared_at_once(page, bus):
         np.testing.assert_allclose(view.maps[i], result.heatmaps[0].content, atol=1 / 65535)
         # The panel names what its map is of, whatever the model answers itself.
         assert view.head["panels"][i]["maps"][0]["note"].startswith(f"for {said[2]}")
+    # The table speaks of that class too, and of each model's own answer in a column of that name.
     table = app.dataframe[0].value
-    assert list(table["Prediction"]) == said
+    for i, name in enumerate(names):
+        every = {p.label: p.score for p in Explainer(name)(bus, top_k=1000, maps=False).predictions}
+        assert table["Own answer"][i] == f"{said[i]} {percent(every[said[i]])}"
+        assert table[f"Score of {said[2]}"][i] == pytest.approx(100 * every[said[2]])
     assert (table["One pass"] > 0).all()
     assert ("; large says " in app.markdown[0].value) == (len(set(said)) > 1)
     assert "Overlap of the strongest fifths of the evidence: small and medium" in texts(app)
     # One name in the panels and in the table.
     assert view.titles == ["Small", "Medium", "Large", "Difference"] == [*table["Model"], "Difference"]
     assert list(table["Network"]) == ["EfficientNet-Lite0", "EfficientNet-Lite1", "EfficientNet-Lite2"]
+
+
+def test_each_percent_of_the_list_of_classes_names_its_model(page, bus):
+    app = page("pages/compare.py")
+    small, medium, large = (Explainer(f"efficientnet-lite{i}")(bus).predictions for i in range(3))
+    expected = [f"{one.label} (Large {percent(one.score)})" for one in large]
+    for name, best in (("Small", small[0]), ("Medium", medium[0])):
+        if best.label not in {offered.split(" (")[0] for offered in expected}:
+            expected.append(f"{best.label} ({name} {percent(best.score)})")
+    (offered,) = (box for box in app.selectbox if box.label == "Explain in every model")
+    assert offered.options == [*expected, "Each model's own answer"]
 
 
 @pytest.mark.parametrize("target", ["1", "own"])
@@ -41,12 +57,16 @@ def test_what_all_maps_are_of_can_be_chosen(page, bus, target):
     for values, name in zip(shown(app).maps, names, strict=False):
         expected = Explainer(name)(bus, targets=[second] if target == "1" else [])
         np.testing.assert_allclose(values, expected.heatmaps[0].content, atol=1 / 65535)
+    # Maps of several classes have no one score.
+    scored = [column for column in app.dataframe[0].value if column.startswith("Score")]
+    assert scored == ([f"Score of {second}"] if target == "1" else [])
 
 
 def test_detectors_that_find_nothing_have_no_overlap(page):
     app = page("pages/compare.py", models="demo-s,demo-m", image="bus")
     assert not app.exception and not app.error
     assert app.markdown[0].value == "## Neither finds anything."
+    assert "prove-it" not in [button.key for button in app.button], "there is no map to test"
     assert "Overlap" not in texts(app)
     assert shown(app).titles == ["Small", "Medium"]
     assert app.dataframe[0].value["Rank correlation"].isna().all()
@@ -89,8 +109,9 @@ def test_a_model_that_compares_pictures_names_nothing_and_is_unsure_of_nothing(p
     app = page("pages/compare.py", models="persons,demo-cls-s")
     assert not app.exception and not app.error
     row = app.dataframe[0].value.iloc[0]
-    assert row["Prediction"] == "–"
-    assert np.isnan(row["Score"])
+    assert row["Own answer"] == "predicts no class"
+    (score,) = (column for column in row.index if column.startswith("Score of "))
+    assert np.isnan(row[score])
     assert shown(app).head["panels"][0]["maps"][0]["note"] == "predicts no class"
     assert "persons predicts no class" in app.markdown[0].value
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from datetime import datetime
 from pathlib import Path
 
@@ -23,14 +22,14 @@ from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
 from sightglass.models.checkpoints import weights
 from sightglass.models.layers import ModelStage
-from tests.pages.conftest import act, received, rerun_until, session, shown, texts, wait_for_work
-from tests.waits import patience
+from tests.pages.conftest import act, received, rerun_until, session, shown, texts
 from tests.weights import real, weight
 
 SCREEN = "pages/detect.py"
 VIEWER = "viewer-detect"
 ADDRESS = {"model": "demo-s", "example": "scene 3"}
 FOUND = "2 ball-dots, 1 gear and 1 rod-cross"
+OBJECT = "This map shows which object, not which part of it."
 """What demo-s finds in the scene."""
 
 
@@ -41,6 +40,12 @@ def metrics(app) -> dict[str, tuple[str, str]]:
 def click(app, x: float, y: float, box: int | None = None):
     """As the viewer tells of a click."""
     app.session_state[VIEWER] = {"point": {"x": x, "y": y, "box": box}}
+    return app.run()
+
+
+def ask(app, *where: float):
+    """As the viewer tells of a place marked with the tool that asks: a point twice, or xyxy."""
+    app.session_state[VIEWER] = {"question": {"picture": shown(app).head["picture"], "xyxy": (*where, *where)[:4]}}
     return app.run()
 
 
@@ -58,7 +63,7 @@ def result(scene):
 def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
     app = page(SCREEN, **ADDRESS)
     assert not app.exception and not app.error
-    assert app.markdown[0].value == f"## Demo-s found {FOUND}. Choose a box to see its evidence."
+    assert app.markdown[0].value == f"## Demo-s found {FOUND}. Choose a box to see its map. {OBJECT}"
     view = shown(app)
     assert [box["index"] for box in view.head["boxes"]] == list(range(len(result.predictions)))
     for i, (box, prediction) in enumerate(zip(view.head["boxes"], result.predictions, strict=True), 1):
@@ -106,7 +111,7 @@ def test_only_chosen_classes_are_shown_and_the_rest_stays_out_of_the_maps(page, 
     assert app.markdown[0].value.startswith("## Demo-s found 1 gear.")
     assert len(shown(app).maps) == 1
     assert app.query_params["only"] == "gear"
-    assert app.markdown[0].value.endswith(" Showing only gear.")
+    assert app.markdown[0].value.endswith(f" Showing only gear. {OBJECT}")
     # It holds for the next picture too, and can be seen and removed there.
     act(app, "choose", "scene 1")
     act(app, "choose", "scene 3")
@@ -155,8 +160,16 @@ def test_a_class_and_the_whole_picture_have_maps_too(page, scene, per):
         assert " in its own boxes" in texts(app)
 
 
-def test_a_click_beside_every_box_asks_what_is_missing_there(page, result):
+def test_a_click_beside_every_box_without_a_tool_changes_nothing(page, result):
     app = click(page(SCREEN, **ADDRESS), 20, 210)
+    assert not app.exception and not app.error
+    assert "candidate" not in texts(app) and "ask" not in app.query_params
+    assert len(shown(app).maps) == len(result.heatmaps)
+    assert not any(box.get("dashed") for box in shown(app).head["boxes"])
+
+
+def test_a_place_that_is_asked_about_shows_what_is_missing_there(page, result):
+    app = ask(page(SCREEN, **ADDRESS), 20, 210)
     missing = result.missing((20, 210, 20, 210))
     assert missing is not None
     assert missing.words in texts(app)
@@ -168,7 +181,7 @@ def test_a_click_beside_every_box_asks_what_is_missing_there(page, result):
     app.selectbox(key="missing-class").select("star").run()
     assert result.missing((20, 210, 20, 210), "star").words in texts(app)
     assert (app.query_params["ask"], app.query_params["ask-for"]) == ("20,210", "star")
-    # The harness repeats the click for ever; a browser does not.
+    # The harness repeats the question for ever; a browser does not.
     app.session_state[VIEWER] = {}
     next(button for button in app.button if button.label == "Back to the boxes").click().run()
     assert len(shown(app).maps) == len(result.heatmaps)
@@ -178,7 +191,7 @@ def test_a_click_beside_every_box_asks_what_is_missing_there(page, result):
 
 
 def test_of_another_box_nothing_is_said_of_the_candidate(page, result):
-    app = click(page(SCREEN, **ADDRESS), 20, 210)
+    app = ask(page(SCREEN, **ADDRESS), 20, 210)
     app.session_state[VIEWER] = {}
     missing = result.missing((20, 210, 20, 210))
     pick(app, 0)
@@ -222,7 +235,7 @@ def test_a_place_that_is_none_is_passed_over(page, ask):
     ("model", "picture", "label", "title", "found"),
     [
         ("demo-s", "scene 3", "star", "No star above", FOUND),
-        real("yolo11n", "bus", "tie", "No tie above", "1 bus and 4 persons"),
+        real("yolo11n", "bus", "tie", "No tie above", "1 bus and 4 people"),
     ],
 )
 def test_a_filter_that_hides_every_box_says_so(page, model, picture, label, title, found):
@@ -262,7 +275,7 @@ def test_a_box_whose_map_is_not_held_gets_one_when_it_is_chosen(page, scene):
 
 
 def test_what_was_asked_of_one_model_is_not_asked_of_another(page):
-    app = click(page(SCREEN, **ADDRESS), 20, 210)
+    app = ask(page(SCREEN, **ADDRESS), 20, 210)
     assert "strongest candidate" in texts(app)
     app.session_state[VIEWER] = {}
     act(app, "choose", "scene 1")
@@ -275,7 +288,7 @@ def test_nothing_found_says_what_came_nearest(page):
     app = page(SCREEN, model="yolo11n", confidence="95")
     assert app.markdown[0].value.startswith(f"## No detections above {percent(0.95)}; the best candidate was bus")
     assert shown(app).maps == []
-    click(app, 400, 400)
+    ask(app, 400, 400)
     assert "because it is below 95" in texts(app)
     assert len(shown(app).maps) == 1
 
@@ -326,6 +339,13 @@ def test_layers_say_what_their_maps_are_of(page, per, name, within):
     text = shown(app).head["panels"][0]["maps"][0]["text"]
     assert f"{name.rsplit(' ', 1)[0]}: " in text
     assert f"of the evidence in {within}." in text
+
+
+def test_layers_of_a_candidate_that_is_not_shown_keep_its_question_mark(page, result):
+    app = page(SCREEN, **ADDRESS, lens="layers", ask="20,210")
+    label = result.missing((20, 210, 20, 210)).candidate.label
+    assert app.markdown[0].value.startswith(f"## ? {label} is clearest at neck ")
+    assert f"Maps of ? {label} from the first layer" in texts(app)
 
 
 def offered(app) -> set[str]:
@@ -431,11 +451,7 @@ def test_the_question_is_custom_for_any_other_method_and_closing_more_early_lose
 
 def whole(app):
     """Once the map that is made aside is finished."""
-    end = time.monotonic() + patience(90)
-    while session(app, Running).job and time.monotonic() < end:
-        wait_for_work()
-        app.run()
-    assert session(app, Running).job is None
+    rerun_until(app, lambda: session(app, Running).job is None, 90)
     assert not app.exception and not app.error
     return app
 
@@ -454,7 +470,7 @@ def test_a_missing_box_gets_its_map_by_a_slow_method(page, masks):
     app = page(SCREEN, model="demo-s", method="drise", example="scene 1")
     assert not shown(app).maps
     # While the map of the first box is in the making: what is asked now is made instead of it.
-    click(app, 60, 60)
+    ask(app, 60, 60)
     app.session_state[VIEWER] = {}
     assert missing.words in texts(app)
     assert "Stop" in [button.label for button in app.button]
@@ -518,14 +534,14 @@ def chosen_model(app) -> tuple[str, str]:
 def test_a_fresh_machine_opens_on_a_drawn_scene_and_leaves_the_other_pages_alone(page):
     app = page(SCREEN)
     assert not app.exception and not app.error
-    assert chosen_model(app) == ("demo-s", "scene 1.png")
+    assert chosen_model(app) == ("demo-s", "scene 3.png")
     assert "Demo-s knows drawn scenes only, so this page shows one. bus.jpg stays chosen" in texts(app)
     assert f"put yolo11n.pt (about 5.3{NBSP}MB, licence AGPL-3.0) into a folder" in texts(app)
-    assert app.markdown[0].value.startswith("## Demo-s found")
+    assert app.markdown[0].value.startswith(f"## Demo-s found {FOUND}.")
     assert len(shown(app).maps) > 1
     # A drawn scene that is chosen is the one that is shown.
-    act(app, "choose", "scene 3")
-    assert chosen_model(app) == ("demo-s", "scene 3.png")
+    act(app, "choose", "scene 1")
+    assert chosen_model(app) == ("demo-s", "scene 1.png")
     assert "so this page shows one" not in texts(app)
     act(app, "choose", "bus")
     app.switch_page("pages/explore.py").run()
@@ -548,7 +564,7 @@ def test_an_own_photo_is_told_from_the_scenes_that_a_demo_model_knows(page):
     assert app.markdown[0].value == f"{knows}no detections above {percent(0.95)}."
     assert not any("candidate" in element.value for element in app.markdown)
     next(button for button in app.button if button.label == "Try it on a drawn scene").click().run()
-    assert chosen_model(app) == ("demo-s", "scene 1.png")
+    assert chosen_model(app) == ("demo-s", "scene 3.png")
 
 
 @pytest.mark.weights("yolo11n.pt")
@@ -572,7 +588,7 @@ def test_with_a_network_a_detector_of_photographs_is_one_click_away(page, fresh,
     assert not app.exception and not app.error
     assert [url.rsplit("/", 1)[1] for url in said] == ["yolo11n.pt"]
     assert chosen_model(app) == ("yolo11n", "bus.jpg")
-    assert "1 bus and 4 persons" in app.markdown[0].value
+    assert "1 bus and 4 people" in app.markdown[0].value
     assert "knows drawn scenes only" not in texts(app)
 
 
@@ -584,6 +600,9 @@ def test_a_model_that_cannot_be_loaded_leaves_the_one_before_and_a_way_to_try_ag
     app.selectbox(key=f"family{own}").select(family).run()
     assert not app.exception
     assert not app.sidebar.error, "it belongs where the result would be"
+    drawn = [node.proto.component_name if node.type == "bidi_component" else node.type for node in app.main]
+    viewer = next(place for place, name in enumerate(drawn) if name.endswith("viewer"))
+    assert drawn.index("error") < viewer, "it is below the fold"
     assert "SIGHTGLASS_OFFLINE forbids to download it" in app.error[0].value
     assert app.error[0].value.endswith(f"{catalog.spec(before[0]).name} is used instead.")
     assert chosen_model(app) == before

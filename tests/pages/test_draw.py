@@ -173,7 +173,7 @@ def test_a_model_of_drawings_has_its_paper_on_the_screen_in_its_own_colours(page
     drawn(app, 1, LINE)
     assert session(app, Sidebar).picture.pixels[0, 0, 0] == 0
     assert len(shown(app).maps) == 3
-    app.segmented_control(key="size-Own models").set_value("dark").run()
+    app.selectbox(key="family").set_value("dark").run()
     assert not app.exception and not app.error
     # The same drawing, as this model wants it.
     assert paper(app)["paper"] == "#ffffff" and paper(app)["strokes"] == [LINE]

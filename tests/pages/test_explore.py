@@ -20,7 +20,7 @@ from sightglass.components.session.jobs.explain_job import Running
 from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import NBSP, percent
-from tests.pages.conftest import act, bar, headline, rerun_until, session, shown, texts
+from tests.pages.conftest import act, bar, headline, received, rerun_until, session, shown, texts
 from tests.servers import until
 
 
@@ -87,7 +87,7 @@ def test_a_click_on_a_row_is_followed_by_words_and_address(page):
     app.run()
     second = shown(app).head["panels"][-1]["maps"][1]["title"]
     assert app.query_params["class"] == second
-    assert any("Same place as" in m.label for m in app.metric)
+    assert any("Overlap with" in m.label for m in app.metric)
 
 
 def test_a_slow_method_follows_a_click_to_a_class_whose_map_is_not_held(page):
@@ -123,6 +123,10 @@ def test_a_crop_is_undone_where_it_is_said(page):
     assert shown(app).head["panels"][-1]["maps"][0]["seen"] == [0, 0, 810, 1080]
     assert "cropped away" not in "\n".join(element.value for element in app.markdown)
     assert "whole-picture" not in [button.key for button in app.button]
+    # And the way back stands in the same place.
+    app.button(key="fit-as-trained").click().run()
+    assert "fit" not in app.query_params and "fit-as-trained" not in [button.key for button in app.button]
+    assert app.button(key="whole-picture")
 
 
 def test_a_picture_that_is_none_is_a_sentence_and_the_last_one_stays(page):
@@ -259,10 +263,17 @@ def test_a_slow_method_can_be_stopped_and_what_is_shown_belongs_to_its_caption(p
     # The map before stays in place, dimmed.
     assert shown(app).head["dimmed"]
     assert shown(app).head["line"] == "Until then: the map by GradCAM."
+    # In the place of the finished one: the same panels, and a column beside them for what the method is doing.
+    assert shown(app).head["beside"] and shown(app).head["panels"]
+    assert [column.weight for column in app.columns[:2]] == [0.75, 0.25]
+    assert "Stop" in [button.label for button in app.columns[1].button]
     job = session(app, Running).job
     assert not job.finished()
-    app.selectbox(key="method-classify").select("gradcam").run()
+    next(button for button in app.button if button.label == "Stop").click().run()
     assert job.cancel.is_set()
+    assert "ScoreCAM was stopped: this map is by GradCAM." in texts(app)
+    app.button(key="back-to-method").click().run()
+    assert app.selectbox(key="method-classify").value == "gradcam" and "method" not in app.query_params
     assert job.finished(20)
     assert "ScoreCAM" not in app.markdown[0].value
     assert len(shown(app).maps) == 5
@@ -360,3 +371,10 @@ def test_until_the_map_is_there_the_picture_is_shown_also_after_the_model_is_loa
     monkeypatch.setattr(sidebar, "_is_resident", lambda _: True)
     app.run()
     assert "picture" not in order
+
+
+def test_a_class_that_is_not_among_the_best_has_its_probability(page, bus):
+    app = page(**{"class": "ambulance"})
+    row = next(one for one in received(app, "answer_list")[0]["rows"] if one["label"] == "ambulance")
+    expected = Explainer()(bus, top_k=1000, maps=False).predictions
+    assert row["text"] == percent(next(one.score for one in expected if one.label == "ambulance"))

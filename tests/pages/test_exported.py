@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.pages.conftest import shown, texts
+from tests.pages.conftest import headline, received, shown, texts
+from tests.unit import own_nets
 from tests.waits import patience
 
 
@@ -39,6 +41,42 @@ def models(tmp_path: Path, own_models: Callable[[str], None]) -> Path:
     ]
     own_models("\n".join(tables))
     return tmp_path
+
+
+@pytest.fixture
+def pose(tmp_path: Path, own_models: Callable[[str], None]) -> str:
+    """The id of a model that gives three angles."""
+    torch.save(own_nets.HeadPose().state_dict(), tmp_path / "pose.pth")
+    own_models(
+        f'[model.pose]\nloader = "custom"\narch = "{own_nets.__file__}:HeadPose"\ntask = "regress"\n'
+        f'weights = {{ path = "{tmp_path / "pose.pth"}", labels = ["yaw", "pitch", "roll"], unit = "°" }}\n'
+    )
+    return "pose"
+
+
+def test_covering_a_part_changes_numbers_and_no_percents(page, pose: str) -> None:
+    app = page("pages/whatif.py", model=pose, example="china")
+    assert not app.exception and not app.error
+    assert re.search(r"takes yaw from [\d.]+° to [−\d.]+°; as much elsewhere leaves [−\d.]+°\.", texts(app))
+    scores = [row["scores"] for row in received(app, "changes")[0]["rows"]]
+    assert len(scores) == 3 and all(one.count("°") == 2 and "%" not in one for one in scores)
+
+
+def test_the_best_answers_are_numbers(page, pose: str) -> None:
+    app = page("pages/topk.py", model=pose, example="china")
+    assert not app.exception and not app.error
+    (table,) = app.dataframe
+    assert all(text.endswith("°") for text in table.value["Number"]) and "Score" not in table.value
+
+
+def test_numbers_have_no_percent_and_no_bars(page, pose: str) -> None:
+    app = page("pages/explore.py", model="pose", example="china")
+    assert not app.exception and not app.error
+    assert headline(app).startswith("pose gives yaw ") and "%" not in headline(app)
+    listed = received(app, "answer_list")[0]["rows"]
+    assert [one["label"] for one in listed] == ["yaw", "pitch", "roll"]
+    assert all(one["share"] == 0 and one["text"].endswith("°") for one in listed)
+    assert all("%" not in item["note"] for panel in shown(app).head["panels"] for item in panel["maps"])
 
 
 class Counting(nn.Module):

@@ -7,7 +7,6 @@ import json
 import struct
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +23,9 @@ from sightglass.explain.maps import statistics
 from sightglass.explain.phrases import percent
 from sightglass.history import History, Mark
 from sightglass.pages.history import files, grid
+from sightglass.pages.history import record as record_view
 from sightglass.pages.history.annotations import AnnotatedRecord
-from tests.pages.conftest import ROOT, received, session, shown, texts, wait_for_work
+from tests.pages.conftest import ROOT, received, rerun_until, session, shown, texts
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -174,11 +174,9 @@ def test_a_box_is_kept_on_detect(page, store):
 @pytest.fixture
 def exampled(page, store):
     """A history that was never used, on the screen, once it has its examples."""
-    app, until = page(SCREEN), time.monotonic() + patience(90)
+    app = page(SCREEN)
     assert app.markdown[0].value == "## Nothing saved yet: making three examples"
-    while "making" in app.markdown[0].value and time.monotonic() < until:
-        wait_for_work()
-        app.run()
+    rerun_until(app, lambda: "making" not in app.markdown[0].value, 90)
     assert not app.exception and not app.error
     return app
 
@@ -315,14 +313,24 @@ def test_notes_and_tags_are_kept_as_they_are_written(page, store, full):
     assert [one.id for one in store.search(text="roof").records] == [id]
 
 
-def test_a_record_that_is_deleted_makes_room_for_the_next(page, store, full):
+def test_a_record_that_is_deleted_can_be_brought_back_and_leads_to_all_others(page, store, full, monkeypatch):
     order = [one.id for one in store.search().records]
     app = page(SCREEN, kept=order[1])
     button(app, "Delete permanently").click().run()
     assert not app.exception and not app.error
     assert [one.id for one in store.search().records] == [order[0], order[2], order[3]]
-    assert app.query_params["kept"] == order[2]
+    # Not to the next one, whose Delete would be in the same place.
+    assert "kept" not in app.query_params and not [one for one in app.button if one.label == "Delete permanently"]
     assert "1 record deleted" in app.toast[0].value
+    button(app, "Undo").click().run()
+    assert not app.exception and not app.error
+    assert [one.id for one in store.search().records] == order
+    assert not [one for one in app.button if one.label == "Undo"]
+    app = page(SCREEN, kept=order[1])
+    button(app, "Delete permanently").click().run()
+    monkeypatch.setattr(record_view, "UNDO", 0.0)
+    app.run()
+    assert not [one for one in app.button if one.label == "Undo"]
     app = page(SCREEN, kept=order[1])
     assert "no such record" in app.error[0].value
 

@@ -13,6 +13,7 @@ from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import snapshots
 from sightglass.explain import Explainer
+from sightglass.history import History
 from sightglass.live import tickets
 from tests.pages.conftest import received, session, shown, texts
 from tests.weights import real
@@ -105,6 +106,28 @@ def test_a_snapshot_is_kept_and_said(page, monkeypatch, tmp_path):
     # A frame is followed once.
     app.run()
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_frozen_frame_becomes_a_slide(page, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
+    app = page(PAGE, model="demo-cls-s")
+    assert "Add to deck" not in [one.label for one in app.button], "what moves cannot be added"
+    app = handed(app, "freeze", jpeg("scene 1"))
+    for label in ("Add to deck", "Add the slide"):
+        next(one for one in app.button if one.label == label).click().run()
+        assert not app.exception and not app.error
+    (deck,) = History().decks.all()
+    assert len(deck.slides) == 1 and History().search().total == 1
+
+
+def test_a_frozen_frame_has_a_seal_until_the_camera_goes_on(page):
+    app = handed(page(PAGE, model="demo-cls-s"), "freeze", jpeg("scene 1"))
+    (row,) = received(app, "seal")[0]["rows"]
+    assert [mark["test"] for mark in row["marks"]] == ["model", "answer", "still"]
+    assert session(app, state.Navigation).page == "live"
+    app.session_state["live"] = {"frame": {"act": "go on", "at": 2.0}}
+    app.run()
+    assert not app.exception and received(app, "seal") == []
 
 
 @pytest.mark.parametrize(

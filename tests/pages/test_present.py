@@ -47,6 +47,8 @@ def act(app, number, kind, value, of="one"):
 
 def test_a_view_becomes_a_slide_with_its_record(page, history):
     app = page()
+    pressed(app, "Add to deck")
+    assert "The view itself is saved to History, too." in texts(app)
     add(app, title="Ours", sentence="Look here.", name="For Monday")
     assert not app.exception and not app.error
     (deck,) = history.decks.all()
@@ -59,10 +61,10 @@ def test_a_view_becomes_a_slide_with_its_record(page, history):
     add(app)
     assert [len(one.slides) for one in history.decks.all()] == [2] and history.search().total == 1
     scene = history.decks.scene(history.decks.all()[0].slides[1])
-    assert scene.title.startswith("A model called this a minibus") and len(scene.panels[0].maps) == 5
+    assert scene.title.startswith("EfficientNet-Lite0 says minibus") and len(scene.panels[0].maps) == 5
 
 
-@pytest.mark.parametrize(("screen", "kind", "panels"), [("topk", "picture", 1), ("compare", "models", 3)])
+@pytest.mark.parametrize(("screen", "kind", "panels"), [("topk", "classes", 4), ("compare", "models", 3)])
 def test_other_pages_make_slides_of_their_own_kind(page, history, screen, kind, panels):
     app = page(f"pages/{screen}.py")
     add(app)
@@ -90,7 +92,7 @@ def test_what_if_s_own_sentence_is_the_slide_s_title(page, history):
     add(app)
     assert not app.exception and not app.error
     (slide,) = history.decks.all()[0].slides
-    assert views.plain(title).endswith(slide.title) and "covered" in slide.title and slide.records
+    assert views.plain(title).endswith(slide.title) and "Covering" in slide.title and slide.records
 
 
 def test_the_cheat_s_first_step_can_be_added_too(page, history):
@@ -115,7 +117,7 @@ def test_a_saved_record_is_a_slide_without_its_model(page, history):
     add(app)
     assert not app.exception and not app.error
     (slide,) = history.decks.all()[0].slides
-    assert slide.records == (record.id,) and slide.title.startswith("A model called this a minibus")
+    assert slide.records == (record.id,) and slide.title.startswith("EfficientNet-Lite0 says minibus")
     assert history.decks.scene(slide).panels[0].name == "EfficientNet-Lite0"
 
 
@@ -150,7 +152,7 @@ def test_slides_are_edited_arranged_and_deleted_with_undo(page, history):
     assert [row["title"] for row in board(app)["rows"]] == ["Changed", "Slide 0", "Slide 1"]
     assert history.decks.get(deck.id).slides[0].notes == "N\nM"
     act(app, 3, "remove", first)
-    assert len(board(app)["rows"]) == 2 and "Slide 0, was deleted" in texts(app)
+    assert len(board(app)["rows"]) == 2 and "Slide 2 deleted." in texts(app)
     pressed(app, "Undo")
     assert [row["id"] for row in board(app)["rows"]] == [third, first, second]
     # What makes no sense changes nothing; what is gone is said.
@@ -191,7 +193,7 @@ def test_each_file_that_is_offered_is_made(history, suffix, begins):
 def test_the_dialog_shows_the_slide_as_it_will_be(page):
     app = page()
     pressed(app, "Add to deck")
-    assert stage_of(app)[1][0].startswith("A model called this a minibus")
+    assert stage_of(app)[1][0].startswith("EfficientNet-Lite0 says minibus")
 
 
 def test_decks_are_listed_renamed_and_deleted(page, history):

@@ -17,7 +17,7 @@ def test_explore_says_whom_it_takes_the_person_for(page):
     result = Explainer("demo-reid")(image)
     assert result.predictions[0].label in headline(app)
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
-    assert "Trained on drawn persons alone" in texts(app)
+    assert "Trained on drawn people only" in texts(app)
 
 
 def test_its_cross_attention_is_a_method_of_its_menu(page):

@@ -40,11 +40,13 @@ def test_all_numbers_of_a_map_stand_at_the_right_and_have_their_unit(page) -> No
     listed, regions = app.dataframe[0].value, app.dataframe[1].value
     assert columns(app)["value"]["alignment"] == "right"
     values = dict(zip(listed["number"], listed["value"], strict=True))
-    assert values["max"] == "1.00"
+    assert values["Greatest strength"] == "1.00"
     metric = next(one for one in app.metric if one.label == "Half of the evidence is on")
-    assert values["half heat area"] == metric.value
+    assert values["Area holding half the evidence"] == metric.value
     assert [columns(app, 1)[name]["alignment"] for name in regions] == ["right"] * 3
-    texts = [value for name, value in values.items() if name != "flat"] + regions.to_numpy().ravel().tolist()
+    texts = [
+        value for name, value in values.items() if name != "The same everywhere"
+    ] + regions.to_numpy().ravel().tolist()
     assert [text for text in texts if not FORMATTED.fullmatch(text)] == []
 
 
@@ -71,7 +73,7 @@ def test_numbers_of_a_run_can_be_sorted_and_have_one_format() -> None:
     assert shown["predicted_score"].tolist() == pytest.approx([100, 31.4])
     formats = {name: found[name]["type_config"].get("format") for name in ("predicted_score", "gini", "n_regions")}
     assert formats == {"predicted_score": "%.0f %%", "gini": "%.2f", "n_regions": "%.0f"}
-    assert [found["gini"]["help"], found["predicted_score"]["label"]] == ["How unequal.", "predicted score"]
+    assert [found["gini"]["help"], found["predicted_score"]["label"]] == ["How unequal.", "Predicted score"]
     assert isinstance(shown, pd.DataFrame)
 
 

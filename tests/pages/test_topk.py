@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from sightglass.explain import Explainer
+from sightglass.explain.findings.diagnosis import agreement_sentence
+from sightglass.explain.phrases import percent
 from tests.pages.conftest import rerun_until, shown, texts
 
 
@@ -51,6 +53,22 @@ def test_two_classes_are_set_against_each_other(page):
     assert difference.max() > 0.1
 
 
+@pytest.mark.parametrize("second", ["trolleybus", "police van"])
+def test_the_headline_and_the_slide_are_of_the_two_classes_that_are_compared(page, bus, second):
+    result = Explainer()(bus, top_k=4)
+    labels = [heatmap.target.label for heatmap in result.heatmaps]
+    app = page("pages/topk.py")
+    assert app.markdown[0].value.endswith(agreement_sentence(result))
+    select(app, "First class", "minibus")
+    select(app, "Second class", second)
+    pair = labels.index("minibus"), labels.index(second)
+    headline = agreement_sentence(result, pair)
+    assert app.markdown[0].value == f"## {headline}"
+    assert f"minibus and {second}" in headline and percent(result.overlap(*pair)) in headline
+    next(button for button in app.button if button.label == "Add to deck").click().run()
+    assert next(one.value for one in app.text_input if one.label == "Title") == headline
+
+
 def test_a_slow_method_is_declined_with_a_reason(page):
     app = page("pages/topk.py")
     app.selectbox(key="method-classify").select("scorecam").run()
@@ -66,4 +84,4 @@ def test_one_map_for_all_classes_is_told_of_and_not_taken_for_agreement(page, mo
     assert not app.exception and not app.error
     assert any("gives the same map for every class" in m.value for m in app.markdown)
     assert "highlight the same place" not in texts(app)
-    assert "Same place as the first" not in app.dataframe[0].value
+    assert "Overlap with the first" not in app.dataframe[0].value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from sightglass.common import locations
 from sightglass.components.glossary import TERMS
 from sightglass.components.tour import STEPS
 from tests.pages.conftest import received
@@ -24,3 +25,13 @@ def test_the_start_page_has_the_tour_and_a_door_to_it(page) -> None:
     app.switch_page("pages/topk.py").run()
     assert not given(app) and not [one for one in app.button if one.key == "show-tour"]
     assert all(words.endswith(".") and len(words) < 230 for words in TERMS.values())
+
+
+def test_the_documentation_is_a_link_where_its_site_was_built(page, tmp_path, monkeypatch) -> None:
+    def links(app) -> list[str]:
+        return [one.proto.url for one in app.get("link_button") if one.proto.label == "Documentation"]
+
+    monkeypatch.setattr(locations, "SITE", tmp_path)
+    assert links(page()) == []
+    (tmp_path / "index.html").touch()
+    assert links(page()) == ["docs/"]

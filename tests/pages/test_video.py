@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Navigation
 from sightglass.pages.video import folders, result
 from sightglass.pages.video.folders import ClipPlan, ClipSource
-from sightglass.pages.video.job import ClipJob, Video, running
+from sightglass.pages.video.job import ClipJob, Video, headline, running
 from sightglass.video import Settings, runner
 from sightglass.video.clips.clip import Clip
 from sightglass.video.results.curves import curves
+from sightglass.video.results.moments import Kind, Moment
+from sightglass.video.results.summary import Summary
 from tests.clips import clip, scene
-from tests.pages.conftest import received, session, texts, wait_for_work
+from tests.pages.conftest import received, rerun_until, session, texts
 from tests.waits import patience
 
 SCREEN = "pages/video/page.py"
@@ -58,10 +60,7 @@ def drawn(app: Any) -> dict[str, Any]:
 
 def test_a_first_visit_shows_the_bundled_clip_explained(page: Any) -> None:
     app = page(SCREEN, model="demo-cls-s")
-    until = time.monotonic() + patience(90)
-    while "as an example" in app.markdown[0].value and time.monotonic() < until:
-        wait_for_work()
-        app.run()
+    rerun_until(app, lambda: "as an example" not in app.markdown[0].value, 90)
     assert not app.exception and not app.error
     assert app.markdown[0].value == "## A short clip explained: now drop your own"
     assert "scene.mp4: demo-cls-s, one frame in 2; smoothed over 0.1 s" in texts(app)
@@ -188,12 +187,40 @@ run(Clip(path, plan.source.name), plan.model, plan.folder, options=plan.options,
     assert job.summary.resumed and job.summary.frames == 7
     assert job.plan.options["targets"] == ("star",) and job.plan.settings == plan.settings
     # Nobody else is offered what a session works on.
-    assert folders.find_interrupted() == []
+    assert folders.find_left() == []
     app.run()
-    del job
     next(one for one in app.button if one.label == "Another clip").click().run()
+    assert "Your last clip: **my walk.mp4** with demo-cls-s." in texts(app)
+    next(one for one in app.button if one.label == "Show").click().run()
+    assert session(app, Video).job is job
+    next(one for one in app.button if one.label == "Another clip").click().run()
+    del job
+    next(one for one in app.button if one.label == "Delete").click().run()
     gc.collect()
     assert list((tmp_path / "clips").iterdir()) == []
+
+
+def test_a_finished_clip_of_a_server_that_ended_is_the_last_clip_and_no_interrupted_one(
+    page: Any, plan: ClipPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
+    folder = folders.new()
+    path = folder.path / folders.CLIP
+    path.write_bytes(plan.source.path.read_bytes())
+    done = replace(plan, source=folders.ClipSource(path, "my walk.mp4"), folder=folder.results())
+    folder.begin(done)
+    first = finished(ClipJob(done))
+    # As where the process ends: the lock goes, and the folder stays.
+    folder.delete.detach()
+    folder._lock.release()
+    del folder
+    app = page(SCREEN, model="demo-cls-s")
+    assert "The server stopped" not in texts(app)
+    assert "Your last clip: **my walk.mp4** with demo-cls-s." in texts(app)
+    next(one for one in app.button if one.label == "Show").click().run()
+    assert not app.exception and not app.error
+    shown = finished(session(app, Video).job)
+    assert shown.summary.frames == first.summary.frames and shown.summary.resumed
 
 
 def test_where_the_folder_of_clips_cannot_be_written_a_clip_goes_with_the_process(
@@ -221,6 +248,18 @@ def test_what_is_no_clip_is_one_sentence(page: Any, plan: ClipPlan) -> None:
         "my walk.mp4 is not a video of a known kind; give MP4, MOV, WebM, MKV, GIF or AVI."
     ]
     assert [one.label for one in app.button if one.label == "Another clip"]
+
+
+def test_the_headline_says_what_is_seen_from_when() -> None:
+    def moment(seconds: float, label: str, kind: Kind = "answer") -> Moment:
+        return Moment(seconds, int(25 * seconds), kind, "", label=label)
+
+    def said(*moments: Moment) -> str:
+        return headline(Summary(Path(), 250, 250, 0, 1.0, False, moments=moments))
+
+    assert said(moment(2.04, "sports car"), moment(5, ""), moment(8, "dog")) == "Sports car from 0:02 and dog from 0:08"
+    assert said(moment(1, "a"), moment(2, "b"), moment(3, "c"), moment(4, "d")) == "A from 0:01, b from 0:02 and 2 more"
+    assert said(moment(3, "a", "place")) == "1 moment in 250 frames"
 
 
 def test_curves_are_means_of_stretches_for_the_objects_seen_longest(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from sightglass.common import users
 from sightglass.explain.explainer import Explainer
-from sightglass.explain.picture.examples import load_bundled
+from sightglass.explain.picture.image import load_bundled
 from sightglass.history import History
 from tests.pages.conftest import texts
 

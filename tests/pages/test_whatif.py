@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -49,11 +51,18 @@ def test_it_opens_on_an_example_that_one_click_clears(page):
     app = page(PAGE)
     assert not app.exception and not app.error
     head = paper(app)
-    assert [mark["kind"] for mark in head["edit"]["marks"]] == ["rectangle"] * len(head["hottest"])
-    assert [mark["points"] for mark in head["edit"]["marks"]] == head["hottest"] != []
-    assert sentence(app).startswith("With the hottest part covered, minibus falls from ")
-    painted(app, 1)
-    assert sentence(app).startswith("minibus ") and "paint over a part" in sentence(app)
+    (mark,) = head["edit"]["marks"]
+    assert (mark["kind"], mark["points"]) == ("area", head["strongest"])
+    said = sentence(app)
+    expected = r"Covering the strongest 6 % of the picture takes minibus from 62 % to \d+ %; "
+    assert re.fullmatch(expected + r"as much elsewhere leaves \d+ %\.", said)
+    # The button does the same, with whichever brush; with anything beside it, it is no experiment with a control.
+    painted(app, 1, mark | {"size": 0.16}, fill="blur")
+    assert sentence(app) == said
+    painted(app, 2, mark, FRONT)
+    assert sentence(app).startswith("Without what you painted over, ")
+    painted(app, 3)
+    assert sentence(app).startswith("Minibus, ") and "Paint over something" in sentence(app)
     assert {row["difference"] for row in rows(app)} == {"±0"}
     # An example is for the first picture: another one is as it is.
     app.session_state[state.key(Pictures)].chosen = "china"
@@ -61,7 +70,16 @@ def test_it_opens_on_an_example_that_one_click_clears(page):
     assert paper(app)["edit"]["marks"] == []
     app.session_state[state.key(Pictures)].chosen = "bus"
     app.run()
-    assert paper(app)["turn"] == 1 and paper(app)["edit"]["marks"] == []
+    assert paper(app)["turn"] == 3 and paper(app)["edit"]["marks"] == []
+
+
+def test_with_a_detector_the_example_is_about_the_boxes_whose_map_is_covered(page):
+    app = page(PAGE, model="demo-s", example="scene 1")
+    original = Explainer("demo-s")(image_source.example("scene 1"))
+    own = original.own()
+    label = own[0].label if len(own) == 1 else f"the mean of {len(own)} "
+    assert re.match(rf"Covering the strongest \d+ % of the picture takes {label}", sentence(app))
+    assert f"from {plain_text(percent(np.mean([box.score for box in own])))} to " in sentence(app)
 
 
 def test_a_stroke_changes_the_answer_the_sentence_and_the_map(page):
@@ -96,14 +114,14 @@ def test_what_comes_late_from_another_picture_or_is_no_edit_changes_nothing(page
         app.run()
         assert not app.exception and not app.error and sentence(app) == said, turn
     painted(app, 9, {"kind": "brush", "points": [float("nan"), 0]}, {"kind": "patch", "points": "x"}, 7)
-    assert not app.error and "paint over a part" in sentence(app)
+    assert not app.error and "Paint over something" in sentence(app)
 
 
 def test_boxes_that_vanish_are_said_to_and_have_no_map(page):
     app = page(PAGE, model="demo-s", example="scene 1")
     painted(app, 1)
     found = len(rows(app))
-    assert found and sentence(app) == "Paint over a part of the picture: which boxes vanish?"
+    assert found and sentence(app) == "Paint over something: which boxes vanish?"
     painted(app, 2, ALL)
     assert not app.error and "vanish" in sentence(app)
     assert [row["difference"] for row in rows(app)] == ["vanished"] * found

@@ -136,3 +136,105 @@ class CifarViT(nn.Module):
         patches = self.patch_embed.proj(x).flatten(2).transpose(1, 2)
         tokens = torch.cat((self.cls_token.expand(len(x), -1, -1), patches), 1) + self.pos_embed
         return self.mlp_head(self.transformer(tokens)[:, 0])
+
+
+class HeadPose(nn.Module):
+    """Three numbers in degrees; the red half of a picture raises the first, and the blue half lowers it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 3, padding=1, bias=False)
+        self.fc = nn.Linear(2, 3, bias=False)
+        self.conv.weight.data.zero_()
+        self.conv.weight.data[0, 0, 1, 1] = self.conv.weight.data[1, 2, 1, 1] = 1.0
+        self.fc.weight.data = torch.tensor([[90.0, -60.0], [0.0, 20.0], [-5.0, 0.0]])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(F.relu(self.conv(x)).mean((2, 3)))
+
+
+class Heads(BlocksCNN):
+    """An age and two classes, in a dict."""
+
+    def __init__(self) -> None:
+        super().__init__(3, width=4)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        found = super().forward(x)
+        return {"age": found[:, :1], "gender": found[:, 1:]}
+
+
+class Drone(BlocksCNN):
+    """Steering and collision, in a list, as DroNet returns them."""
+
+    def __init__(self) -> None:
+        super().__init__(2, width=4)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        found = super().forward(x)
+        return [found[:, 0], found[:, 1].sigmoid()]
+
+
+class Tagger(BlocksCNN):
+    """Several classes at once, each with a probability of its own."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).sigmoid()
+
+
+class Flat(nn.Module):
+    """Linear layers alone, for 16 px."""
+
+    def __init__(self, num_classes: int = 4) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 8), nn.ReLU(), nn.Linear(8, num_classes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x)
+
+
+class Segmenter(nn.Module):
+    """A map for each class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x)
+
+
+class WithNumbers(Segmenter):
+    """A picture and a row of numbers."""
+
+    def forward(self, x: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+        return self.conv(x).mean((2, 3)) + numbers
+
+
+class Halving(nn.Module):
+    """Two convolutions beside a shortcut, at half the side."""
+
+    def __init__(self, taken: int, given: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(taken, given, 3, 2, 1), nn.BatchNorm2d(given)
+        self.conv2, self.bn2 = nn.Conv2d(given, given, 3, 1, 1), nn.BatchNorm2d(given)
+        self.bypass = nn.Conv2d(taken, given, 1, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        long = F.relu6(self.bn2(self.conv2(F.relu6(self.bn1(self.conv1(x))))))
+        return long + F.relu6(self.bypass(x))
+
+
+class DroNet(nn.Module):
+    """Steering, and the probability of a collision, of grey pictures of 200 px (Loquercio et al. 2018)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer1 = nn.Conv2d(1, 32, 5, 2, 2)
+        self.resBlock1, self.resBlock2, self.resBlock3 = Halving(32, 32), Halving(32, 64), Halving(64, 128)
+        self.fc = nn.Linear(128 * 7 * 7, 2)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        x = self.resBlock3(self.resBlock2(self.resBlock1(F.max_pool2d(self.layer1(x), 2))))
+        found = self.fc(F.relu6(x).flatten(1))
+        return [found[:, 0], found[:, 1].sigmoid()]

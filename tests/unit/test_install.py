@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import os
-import shutil
+import re
 import socket
 import subprocess
 import sys
@@ -20,37 +20,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import sightglass
 from benchmarks.processes import free_port
-from sightglass.cli import main, options
+from sightglass.cli import main
 from sightglass.cli.server import dashboard
 from sightglass.explain.recipe import VERSION
+from tests import wheel as tests_wheel
 from tests.servers import until_it_answers
 from tests.waits import patience
+from tests.wheel import BESIDE, LOOSE, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
-BESIDE = ("explain", "models", "pages")
 TAKEN = ("explain", "models", "api", "cli", "common", "components", "pages", "batch", "export")
 """Names that a user's own project may have, too."""
-LOOSE = ("dashboard.py", ".streamlit/config.toml", *(f"assets/{path.name}" for path in (ROOT / "assets").iterdir()))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout, built without a network and without leaving anything in the checkout."""
-    source, to = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for room in ("sightglass", *BESIDE, "assets", ".streamlit"):
-        shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in (*ROOT.glob("requirements*.txt"), *(ROOT / name for name in LOOSE if "/" not in name)):
-        shutil.copy(path, source)
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    _pip("wheel", "--no-build-isolation", "--no-deps", "--no-index", "-w", str(to), str(source))
-    (made,) = to.glob("*.whl")
-    return made
+    return tests_wheel.build(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +49,10 @@ def fresh(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("fresh")
     venv.create(home, symlinks=os.name == "posix")
     programs = home / ("bin" if os.name == "posix" else "Scripts")
-    _pip("--python", str(programs / "python"), "install", "--no-deps", "--no-index", str(wheel))
+    tests_wheel.pip("--python", str(programs / "python"), "install", "--no-deps", "--no-index", str(wheel))
     paths = sysconfig.get_paths(vars={"base": str(home), "platbase": str(home)})
     (Path(paths["purelib"]) / "libraries.pth").write_text(sysconfig.get_paths()["purelib"], "utf-8")
     return programs
-
-
-def _pip(*arguments: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _environment(tmp_path: Path) -> dict[str, str]:
@@ -110,7 +95,17 @@ def test_what_it_requires_is_what_the_files_say(wheel: Path) -> None:
             one.partition(";")[0].partition("<")[0].partition(">")[0].partition("=")[0].partition("[")[0].strip()
             for one in found
         }
-    assert PROJECT["version"] == VERSION
+    assert PROJECT["version"] == VERSION == sightglass.__version__
+
+
+def test_the_description_has_no_link_or_picture_that_only_a_checkout_has(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    about, _, text = archive.read(name).decode().partition("\n\n")
+    assert "Description-Content-Type: text/markdown" in about
+    assert text.startswith("# Sightglass") and "from sightglass import Explainer" in text and "in a notebook" in text
+    assert re.findall(r"\]\((?!https?://)[^)]*\)", text) == []
+    assert "sightglass/py.typed" in archive.namelist()
 
 
 @pytest.fixture
@@ -147,7 +142,7 @@ def test_the_command_explains_in_a_project_with_folders_of_those_names(fresh: Pa
     shown = _run(project, program, "--help")
     assert "Usage: sightglass [OPTIONS]" in shown
     assert "sightglass image bus.jpg" in shown
-    assert "python -m sightglass" not in shown
+    assert "python -m" not in shown
     made = json.loads(_run(project, program, "image", "scene-3.png", "-m", "demo-cls-s", "--top-k", "1", "--json"))
     assert made["results"][0]["model"] == "demo-cls-s"
     assert (project / "explained/scene-3/gradcam_prediction.png").stat().st_size > 1000
@@ -278,4 +273,3 @@ def test_without_a_verb_there_is_help() -> None:
     with contextlib.redirect_stdout(said):
         assert main([]) == 2
     assert " dashboard " in said.getvalue()
-    assert options.PROGRAM == "python -m sightglass"

@@ -18,7 +18,7 @@ from sightglass.common.errors import NotAllowed, WeightsProblem
 from sightglass.components.session.jobs import background, explain_job
 from sightglass.components.views import snapshots
 from sightglass.explain import Explainer
-from sightglass.explain.picture.examples import load_bundled
+from sightglass.explain.picture.image import load_bundled
 from sightglass.history import History
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights

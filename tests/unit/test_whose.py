@@ -26,7 +26,7 @@ from sightglass.components.session.pictures import uploads
 from sightglass.components.views import snapshots
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.explainer import Explainer
-from sightglass.explain.picture.examples import load_bundled
+from sightglass.explain.picture.image import load_bundled
 from sightglass.history import History
 from sightglass.live import tickets
 from sightglass.models import catalog
@@ -64,7 +64,7 @@ def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def add_model(of: users.User, id_: str) -> None:
     with users.acting(of):
-        (*_, path) = catalog._tables()
+        _, path, _ = catalog._tables()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(OWN.format(id=id_), "utf-8")
 
@@ -160,7 +160,7 @@ def test_two_people_may_give_a_model_the_same_name(stores: Path) -> None:
     for user, arch in ((ANNA, "demo-cls-s"), (BEN, "demo-cls-m")):
         add_model(user, "mine")
         with users.acting(user):
-            (*_, path) = catalog._tables()
+            _, path, _ = catalog._tables()
         path.write_text(path.read_text().replace("demo-cls-s", arch), "utf-8")
     local, annas, bens = each(lambda: catalog.catalog().get("mine"))
     assert local is None
@@ -171,7 +171,7 @@ def test_two_people_may_give_a_model_the_same_name(stores: Path) -> None:
 def test_a_mistake_in_ones_own_table_is_told_to_nobody_else(stores: Path) -> None:
     add_model(ANNA, "annas")
     with users.acting(ANNA):
-        (*_, path) = catalog._tables()
+        _, path, _ = catalog._tables()
     path.write_text('[model."annas"]\nloader = "nothing"\n[model."other"]\n', "utf-8")
     assert [bool(found) for found in each(catalog.faults)] == [False, True, False]
     path.write_text("[", "utf-8")
@@ -197,7 +197,7 @@ def test_a_model_that_is_loaded_for_another_is_not_told_of(stores: Path) -> None
     for user in (ANNA, BEN):
         add_model(user, "mine")
     with users.acting(BEN):
-        (*_, path) = catalog._tables()
+        _, path, _ = catalog._tables()
     path.write_text(path.read_text().replace("demo-cls-s", "demo-cls-m"), "utf-8")
     with users.acting(ANNA):
         explainer = Explainer("mine")
@@ -318,7 +318,7 @@ def test_the_same_weights_under_the_same_id_are_explained_by_ones_own_table(monk
     for user, licence in ((ANNA, "Anna's own"), (BEN, "Ben's own")):
         add_model(user, "mine")
         with users.acting(user):
-            (*_, table) = catalog._tables()
+            _, table, _ = catalog._tables()
             table.write_text(f'{OWN.format(id="mine")}licence = "{licence}"\n', "utf-8")
             explainers[licence] = Explainer("mine")
     one, other = (explainer.resident.adapter for explainer in explainers.values())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -12,16 +14,18 @@ from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapters.classifier import Classifier, both
+from sightglass.models.adapters.embedder import Embedded, Embedder
+from sightglass.models.adapters.tasks import ANSWERS, FEW, LONG, assumed, task_of_names
 from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sightglass.models.layers import Layer
-    from sightglass.models.spec import ModelSpec, PreprocessingTable
+    from sightglass.models.spec import ModelSpec, PreprocessingTable, Task
 
-Kind = Literal["logits", "probabilities", "logit", "probability"]
-"""Outputs of a module: one number for each class, or one for yes against no."""
+Kind = Literal["logits", "probabilities", "sigmoids", "logit", "probability", "numbers"]
+"""Outputs of a module: one number for each class, one for yes against no, or quantities as they are."""
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, the usual ones in training."""
@@ -31,6 +35,8 @@ SMALL = {1: 32, 2: 32, 4: 32, 8: 64}
 FILLS = (0.0, -30.0, 30.0, 1.0)
 """Tones of the flat pictures for probing: a logit leaves 0..1 for some of them."""
 _LEAST = 1e-12
+SMALLISH = 128
+"""Largest input that is tried without knowing that its shapes fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +44,19 @@ class Probed:
     """Findings about a module from a few passes of flat pictures."""
 
     module: nn.Module
-    classes: int
+    task: Task
+    count: int
+    """Classes, numbers, or entries of a vector; 2 of a module that answers with one number for yes or no."""
     kind: Kind
     preprocessing: Preprocessing
     why: str
     """Source of the inferred preprocessing."""
     notes: tuple[str, ...]
+
+    @property
+    def binary(self) -> bool:
+        """Whether one number says yes or no."""
+        return self.kind in ("logit", "probability")
 
 
 class CustomClassifier(Classifier):
@@ -52,11 +65,13 @@ class CustomClassifier(Classifier):
     kind: Kind = "logits"
 
     def _answer(self, tensor: Tensor) -> Tensor:
-        answer = answer_in(self.module(tensor))
+        answer = answer_in(self.module(tensor), self.spec.weights.output)
         assert answer is not None
+        if self.kind == "numbers":
+            return answer
         if self.kind == "probabilities":
             return answer.clamp_min(_LEAST).log()
-        if self.kind == "probability":
+        if self.kind in ("probability", "sigmoids"):
             answer = answer.clamp(_LEAST, 1 - 1e-7).logit()
         return both(answer) if self.kind in ("logit", "probability") else answer
 
@@ -67,42 +82,139 @@ class CustomClassifier(Classifier):
         return super().default_layers(found or layers)
 
 
-def answer_in(output: Any) -> Tensor | None:
-    """Return the (B, classes) in a module's output: the output itself, the first of several, `logits` of an object."""
+class CustomEmbedder(Embedder):
+    """A module whose answer is a vector to compare."""
+
+    def run(self, tensor: Tensor) -> Embedded:
+        vector = answer_in(self.module(tensor), self.spec.weights.output)
+        assert vector is not None
+        return Embedded(vector)
+
+
+def make_adapter(
+    spec: ModelSpec, seen: Probed, names: Sequence[str], sha256: str, notes: tuple[str, ...]
+) -> CustomClassifier | CustomEmbedder:
+    """Return the adapter of a probed module by its task."""
+    spec = replace(spec, task=seen.task)
+    if seen.task == "embed":
+        return CustomEmbedder(spec, seen.module, (), seen.preprocessing, sha256, notes=notes)
+    made = CustomClassifier(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
+    made.kind = seen.kind
+    return made
+
+
+def outputs_in(output: Any) -> dict[str | int, Tensor]:
+    """Return the tensors in a module's output by name or place; one tensor is called 0."""
     if isinstance(output, torch.Tensor):
-        if output.ndim == 4 and output.shape[2:] == (1, 1):
-            output = output.flatten(1)
-        return output[:, None] if output.ndim == 1 else output if output.ndim == 2 else None
-    if isinstance(output, dict):
-        first = [output[name] for name in ("logits", "out", "output", "pred") if name in output]
-        output = (*first, *output.values())
-    elif hasattr(output, "logits"):
-        output = (output.logits,)
-    if isinstance(output, (list, tuple)):
-        return next((found for part in output if (found := answer_in(part)) is not None), None)
-    return None
+        return {0: output}
+    if hasattr(output, "items"):
+        parts = list(output.items())
+    elif isinstance(output, (list, tuple)):
+        fields = getattr(output, "_fields", None)
+        parts = list(zip(fields or range(len(output)), output, strict=True))
+    else:
+        return {0: output.logits} if isinstance(getattr(output, "logits", None), torch.Tensor) else {}
+    found: dict[str | int, Tensor] = {}
+    for name, part in parts:
+        if isinstance(part, torch.Tensor):
+            found[name] = part
+        elif isinstance(part, (list, tuple)):
+            # Deeper ones are named by the first tensor's place alone: (logits, (features, ...)).
+            first = next((one for one in outputs_in(part).values()), None)
+            found |= {name: first} if first is not None else {}
+    return found
 
 
-def probe(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> Probed:
+def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
+    """Return the (B, n) in a module's output: the `chosen` one, the only one, or the one called `logits` or the like.
+
+    None where there is none, or several and nothing says which.
+    """
+    found = outputs_in(output)
+    if chosen is not None:
+        return _row(found[chosen]) if chosen in found else None
+    if (usual := next((name for name in USUAL if name in found and _row(found[name]) is not None), None)) is not None:
+        return _row(found[usual])
+    rows = [row for tensor in found.values() if (row := _row(tensor)) is not None]
+    return rows[0] if len(rows) == 1 else None
+
+
+USUAL = ("logits", "out", "output", "pred")
+"""Names under which a module returns its answer beside other things."""
+
+
+def _row(tensor: Tensor) -> Tensor | None:
+    """Return an answer as (B, n); None where it is no row of numbers for a picture."""
+    if tensor.ndim == 4 and tensor.shape[2:] == (1, 1):
+        tensor = tensor.flatten(1)
+    return tensor[:, None] if tensor.ndim == 1 else tensor if tensor.ndim == 2 else None
+
+
+def probe(
+    module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: Task | None = None, *, named: bool = False
+) -> Probed:
     """Find out what a module takes and returns; `stated` is the known part of its preprocessing.
 
-    Raises ModelProblem, one sentence, where it takes no picture of a usual size, or returns no classes.
+    `task` is what its caller states; None: inferred, `named` telling that its classes have names. Raises ModelProblem,
+    one sentence, where it takes no picture of a usual size, or returns no row of numbers.
     """
     module = module.eval()
-    channels = channels_of(module)
+    _check_inputs(module, spec)
+    channels, flat = _taken(module, stated, spec)
     stated = stated.for_channels(channels)
-    side, why = _side(module, channels, stated.sides, spec)
-    notes: tuple[str, ...] = ()
-    bare = _without_last(module, channels, side)
-    if bare:
-        notes = ("Its logits are explained, before its last activation.",)
-    answers = [found[0] for fill in FILLS if isinstance(found := _try(module, channels, side, fill), tuple)]
-    kind = kind_of(answers, bare)
-    if kind in ("probabilities", "probability"):
-        notes += ("It returns probabilities: their logarithms are taken for its logits.",)
+    trial = _Trial(module, channels, spec)
+    side, why = _side(trial, stated.sides or flat)
+    answers = [found.answer for fill in FILLS if isinstance(found := trial.run(side, fill), _Found)]
+    last = _last_activation(trial, side)
     count = answers[0].shape[1]
+    notes: tuple[str, ...] = ()
+    if task is None:
+        task, notes = _task_of(spec, answers, last, named=named)
+    elif task == "classify" and not spec.in_memory and _several(answers, last):
+        # A table that leaves the task out says classify.
+        task, notes = "multilabel", (SEVERAL,)
+    bare = task in ("classify", "multilabel") and _remove(trial, last, side)
+    if bare:
+        notes += ("Its logits are explained, before its last activation.",)
+        answers = [found.answer for fill in FILLS if isinstance(found := trial.run(side, fill), _Found)]
+    kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, bare)
+    if kind == "sigmoids" and task == "classify":
+        kind = "logits"
+    if kind in ("probabilities", "probability", "sigmoids"):
+        notes += ("It returns probabilities: their logarithms are taken for its logits.",)
     preprocessing = Preprocessing((side, side), side, MEAN, STD).changed(stated)
-    return Probed(module, 2 if count == 1 else count, kind, preprocessing, why, notes)
+    many = 2 if count == 1 and kind != "numbers" else count
+    return Probed(module, task, many, kind, preprocessing, why, notes)
+
+
+def _task_of(
+    spec: ModelSpec, answers: Sequence[Tensor], last: nn.Module | None, *, named: bool
+) -> tuple[Task, tuple[str, ...]]:
+    """Return the task that names and numbers suggest, with a note on what was assumed."""
+    count = answers[0].shape[1]
+    own = spec.weights.labels
+    labels = own if isinstance(own, tuple) else ()
+    names = [spec.id, spec.arch.rpartition(".")[2], str(spec.weights.output or "")]
+    if (task := task_of_names(names, count, labels)) is not None:
+        return task, (f"It was taken for {ANSWERS[task]} by its name; task states another.",)
+    kind = kind_of(answers)
+    if _several(answers, last):
+        return "multilabel", (SEVERAL,)
+    if isinstance(last, nn.Tanh) and not named:
+        return "regress", (f"It was taken for {ANSWERS['regress']}, as it ends in a tanh; task states another.",)
+    every = torch.cat([*answers]).float()
+    if count >= LONG and not named and torch.allclose(every.norm(dim=1), torch.ones(len(every)), atol=1e-3):
+        return "embed", (f"It was taken for {ANSWERS['embed']}, as its length is always 1; task states another.",)
+    unclear = kind in ("logits", "logit") and count <= FEW and not (named or isinstance(last, nn.Softmax))
+    return "classify", ((assumed(count),) if unclear else ())
+
+
+SEVERAL = f"It was taken for {ANSWERS['multilabel']}: each has a probability of its own."
+
+
+def _several(answers: Sequence[Tensor], last: nn.Module | None) -> bool:
+    """Return whether each of several numbers is a probability by itself."""
+    return answers[0].shape[1] > 1 and (isinstance(last, nn.Sigmoid) or kind_of(answers) == "sigmoids")
 
 
 def channels_of(module: nn.Module) -> int:
@@ -111,45 +223,139 @@ def channels_of(module: nn.Module) -> int:
     return first.in_channels if first is not None else 3
 
 
-def _side(module: nn.Module, channels: int, stated: tuple[int, int] | None, spec: ModelSpec) -> tuple[int, str]:
+def _check_inputs(module: nn.Module, spec: ModelSpec) -> None:
+    """Raise ModelProblem for a module that needs more than a picture."""
+    try:
+        given = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):
+        return
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [one.name for one in given if one.default is one.empty and one.kind in by_place]
+    if len(needed) > 1:
+        raise ModelProblem(
+            f"{spec.id} takes {len(needed)} inputs ({', '.join(needed)}): wrap it in a module that takes the picture "
+            "and sets the others."
+        )
+
+
+def _taken(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tuple[int, tuple[int, int] | None]:
+    """Return the number of channels, and the size where the first layer reads all pixels at once.
+
+    Raises ModelProblem where the preprocessing is for other channels than the module takes.
+    """
+    first = next((part for part in module.modules() if isinstance(part, (nn.Conv2d, nn.Linear))), None)
+    counts = {"mean": len(stated.mean or ()), "std": len(stated.std or ()), "channels_in": stated.channels_in or 0}
+    said = next((count for count in counts.values() if count), None)
+    if isinstance(first, nn.Linear):
+        for channels in (said,) if said else (3, 1):
+            side = math.isqrt(first.in_features // channels)
+            if side * side * channels == first.in_features:
+                return channels, (side, side)
+    channels = channels_of(module)
+    for key, count in counts.items():
+        if count in (0, channels):
+            continue
+        # A network may make its channels itself, out of one.
+        side = stated.sides[0] if stated.sides else SIDES[0]
+        if isinstance(_Trial(module, count, spec).run(side), Exception):
+            has = f"is {count}" if key == "channels_in" else f"has {count} number{'s' * (count != 1)}"
+            raise ModelProblem(f"{key} {has}, and {spec.id} takes {channels} channels: give one number a channel.")
+        return count, None
+    return channels, None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One pass of a flat picture."""
+
+    answer: Tensor
+    """(1, n)"""
+    cells: int
+    """Height of the last map inside; 0 without one."""
+
+
+class _Trial:
+    """Passes of flat pictures through somebody's module."""
+
+    def __init__(self, module: nn.Module, channels: int, spec: ModelSpec) -> None:
+        self.module, self.channels, self.spec = module, channels, spec
+
+    def run(self, side: int, fill: float = 0.0) -> _Found | Exception:
+        """Return what comes out, or the exception; raises ModelProblem where that is no row of numbers."""
+        try:
+            with torch.no_grad(), record(self.module) as calls:
+                output = self.module(torch.full((1, self.channels, side, side), fill))
+        # It is somebody else's code.
+        except Exception as problem:
+            return problem
+        answer = answer_in(output, self.spec.weights.output)
+        if answer is None or len(answer) != 1:
+            raise ModelProblem(describe_output(self.spec, output))
+        heights = [one.shape[-2] for *_, one in calls if one.ndim == 4 and one.shape[-1] > 1]
+        return _Found(answer, heights[-1] if heights else 0)
+
+    def fits(self, side: int) -> bool | None:
+        """Return whether shapes of a side fit, which takes no computing; None where that cannot be told so."""
+        try:
+            with torch.no_grad():
+                given = torch.empty(1, self.channels, side, side, device="meta")
+                torch.func.functional_call(self.module, self._shapes, (given,))
+        # It is somebody else's code, and need not run without numbers.
+        except Exception as problem:
+            return None if isinstance(problem, NotImplementedError) or "meta" in str(problem).lower() else False
+        return True
+
+    @cached_property
+    def _shapes(self) -> dict[str, Tensor]:
+        named = (*self.module.named_parameters(), *self.module.named_buffers())
+        return {name: torch.empty_like(tensor, device="meta") for name, tensor in named}
+
+
+def describe_output(spec: ModelSpec, output: Any) -> str:
+    """Say what came out of a module that is no row of numbers, and what to do."""
+    found = outputs_in(output)
+    argument = "output" if spec.in_memory else "weights.output"
+    rows = {name: row for name, tensor in found.items() if (row := _row(tensor)) is not None}
+    if (chosen := spec.weights.output) is not None and chosen not in found:
+        return f"{spec.id} has no output {chosen!r}: it returns {', '.join(map(str, found)) or 'no tensor'}."
+    if len(rows) > 1 and chosen is None:
+        listed = ", ".join(f"{name} ({row.shape[1]})" for name, row in rows.items())
+        first = next(iter(rows))
+        example = f'"{first}"' if isinstance(first, str) else str(first)
+        return f"{spec.id} returns {len(rows)} outputs, {listed}: choose one with {argument}={example}."
+    if isinstance(output, (list, tuple)) and output and isinstance(output[0], dict) and "boxes" in output[0]:
+        return f"{spec.id} returns boxes: give a detector by its name in the catalogue, or as an ONNX file."
+    shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in found.values()) or type(output).__name__
+    if any(tensor.ndim == 4 for tensor in found.values()):
+        return (
+            f"{spec.id} returns a map for each class ({shapes}), as segmentation does: wrap it in a module that "
+            "averages the pixels you ask about to one number for each class."
+        )
+    return f"{spec.id} returns {shapes}: wrap it in a module that returns one row of numbers for a picture."
+
+
+def _side(trial: _Trial, stated: tuple[int, int] | None) -> tuple[int, str]:
     """Return the side of the input, and how it was found."""
-    refused, say = None, spec.where_stated("preprocessing.size")
+    spec, channels = trial.spec, trial.channels
+    say = spec.where_stated("preprocessing.size")
     if stated and stated[0] != stated[1]:
         raise ModelProblem(f"{spec.id} takes square pictures here: say {say} as one number.")
-    for side in stated[:1] if stated else SIDES:
-        found = _try(module, channels, side)
-        if isinstance(found, Exception):
-            refused = refused or found
-            continue
+    first = stated[0] if stated else SIDES[0]
+    found = trial.run(first)
+    if isinstance(found, _Found):
         if stated:
-            return side, "the numbers"
-        if side != SIDES[0]:
-            return side, f"of the usual sizes {side} is the first that it takes"
-        cells = found[1]
-        shrunk = side // cells if cells else side
+            return first, "the numbers"
+        shrunk = first // found.cells if found.cells else first
         small = SMALL.get(shrunk)
-        if small and not isinstance(_try(module, channels, small), Exception):
+        if small and isinstance(trial.run(small), _Found):
             return small, f"it shrinks a picture {shrunk} times only"
-        return side, f"it takes {side} x {side}"
-    reason = next(iter(str(refused).strip().splitlines()), "")[:160].rstrip(".")
-    tried = f"{stated[0]} x {stated[1]}" if stated else "of a usual size"
-    raise ModelProblem(
-        f"{spec.id} takes no picture {tried} with {channels} channels ({reason}): say {say}."
-    ) from refused
-
-
-def _try(module: nn.Module, channels: int, side: int, fill: float = 0.0) -> tuple[Tensor, int] | Exception:
-    """Return (1, classes) for one flat picture and the height of the last map inside, or the exception."""
-    try:
-        with torch.no_grad(), record(module) as calls:
-            answer = answer_in(module(torch.full((1, channels, side, side), fill)))
-    # It is somebody else's code.
-    except Exception as problem:
-        return problem
-    if answer is None or len(answer) != 1:
-        return ValueError("it returns no row of classes for a picture")
-    heights = [output.shape[-2] for *_, output in calls if output.ndim == 4 and output.shape[-1] > 1]
-    return answer, heights[-1] if heights else 0
+        return first, f"it takes {first} x {first}"
+    for side in () if stated else _fitting(trial):
+        if isinstance(trial.run(side), _Found):
+            return side, f"of the usual sizes {side} is the first that it takes"
+    reason = next(iter(str(found).strip().splitlines()), "")[:160].rstrip(".")
+    tried = f"{first} x {first}" if stated else "of a usual size"
+    raise ModelProblem(f"{spec.id} takes no picture {tried} with {channels} channels ({reason}): say {say}.") from found
 
 
 @contextmanager
@@ -167,16 +373,34 @@ def record(module: nn.Module) -> Iterator[list[tuple[str, Any, Tensor]]]:
         yield calls
 
 
-def _without_last(module: nn.Module, channels: int, side: int) -> bool:
+def _fitting(trial: _Trial) -> list[int]:
+    """Return the usual sizes worth computing: those whose shapes fit, or small ones where that cannot be told."""
+    fits = {side: trial.fits(side) for side in SIDES[1:]}
+    return [side for side, fit in fits.items() if fit or (fit is None and side <= SMALLISH)]
+
+
+def _last_activation(trial: _Trial, side: int) -> nn.Module | None:
+    """Return the activation module whose output is the module's answer; None where it is something else."""
+    with torch.no_grad(), record(trial.module) as calls:
+        answer = answer_in(trial.module(torch.zeros(1, trial.channels, side, side)), trial.spec.weights.output)
+    last = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.Tanh)
+    every = [(part, output) for path, _, output in calls if path and isinstance(part := _part(trial, path), last)]
+    if not every or every[-1][1] is not answer or [part for part, _ in every].count(every[-1][0]) > 1:
+        return None
+    return every[-1][0]
+
+
+def _part(trial: _Trial, path: str) -> nn.Module:
+    return trial.module.get_submodule(path)
+
+
+def _remove(trial: _Trial, last: nn.Module | None, side: int) -> bool:
     """Remove a final softmax or sigmoid module; return whether there was one."""
-    with torch.no_grad(), record(module) as calls:
-        answer = module(torch.zeros(1, channels, side, side))
-    last = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid)
-    seen = [(path, output) for path, _, output in calls if path and isinstance(module.get_submodule(path), last)]
-    if not seen or seen[-1][1] is not answer or [path for path, _ in seen].count(seen[-1][0]) > 1:
+    if not isinstance(last, (nn.Softmax, nn.LogSoftmax, nn.Sigmoid)):
         return False
-    above, _, name = seen[-1][0].rpartition(".")
-    module.get_submodule(above).register_module(name, nn.Identity())
+    path = next(path for path, part in trial.module.named_modules() if part is last)
+    above, _, name = path.rpartition(".")
+    trial.module.get_submodule(above).register_module(name, nn.Identity())
     return True
 
 
@@ -186,5 +410,7 @@ def kind_of(answers: Sequence[Tensor], bare: bool = False) -> Kind:
     between = not bare and bool(((every >= 0) & (every <= 1)).all())
     if every.shape[1] == 1:
         return "probability" if between else "logit"
+    if not between:
+        return "logits"
     sums = every.sum(1)
-    return "probabilities" if between and torch.allclose(sums, torch.ones_like(sums), atol=1e-4) else "logits"
+    return "probabilities" if torch.allclose(sums, torch.ones_like(sums), atol=1e-4) else "sigmoids"

@@ -14,70 +14,100 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image as Pillow
 from torch import nn
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.models import labels
+from sightglass.models.adapters.embedder import PreparedAdapter
+from sightglass.models.adapters.tasks import check_task
+from sightglass.models.catalog_tables import check_preprocessing
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families import transformers
 from sightglass.models.families.custom import transforms
-from sightglass.models.families.custom.classifier import CustomClassifier, probe
+from sightglass.models.families.custom.classifier import CustomClassifier, CustomEmbedder, probe
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import of_processor
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import Preprocessing
-from sightglass.models.spec import ModelSpec, PreprocessingTable
+from sightglass.models.spec import ModelSpec, PreprocessingTable, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from sightglass.models.adapter import Adapter
 
 READY = "ready"
 """The preprocessing of a tensor (C, h, w) that needs none."""
-NEAR = 0.02
-"""Largest deviation from a straight line, in widths of the picture, of a transform that only scales and shifts."""
 
 
-def adapt(model: Any, *, preprocess: Any = None, names: Any = None, name: str = "") -> Adapter:
+def adapt(
+    model: Any,
+    *,
+    preprocess: Any = None,
+    names: Any = None,
+    name: str = "",
+    task: str | None = None,
+    output: str | int | None = None,
+    unit: str | None = None,
+) -> Adapter:
     """Return the adapter of a model object, on the CPU.
 
     `preprocess`: a torchvision `Compose` or preset, a processor of Transformers, any function from a Pillow image to a
     tensor (C, h, w), a table as `weights.preprocessing`, or None: inferred, and tensors are taken as they are. `names`:
-    of the classes, a list or {index: name}. Raises ModelProblem, one sentence.
+    of the classes or numbers: a list, {index: name}, {name: index} or the path of a file of them. `task`, `output` and
+    `unit` are the table's; a task of None is inferred. Raises ModelProblem, one sentence.
     """
+    _check_model(model)
+    stated_task = None if task is None else check_task(task)
     home = type(model).__module__.partition(".")[0]
     spec = ModelSpec(
-        name or type(model).__name__, "In memory", "", "custom.in_memory", type(model).__qualname__, "classify", "yours"
+        name or type(model).__name__,
+        "In memory",
+        "",
+        "custom.in_memory",
+        type(model).__qualname__,
+        stated_task or "classify",
+        "yours",
     )
     stated, transform = stated_by(preprocess)
-    spec = spec.with_weights(labels=None if names is None else list_names(names), preprocessing=stated)
+    given = None if names is None else labels.given(names, spec.id)
+    spec = spec.with_weights(labels=given, preprocessing=stated, output=output, unit=unit)
     known = {"ultralytics": _ultralytics, "keras": _keras, "transformers": _transformers}.get(home)
     if known is None and isinstance(model, torch.jit.ScriptModule):
         known = _scripted
     if known is not None:
+        if home == "keras":
+            return _keras(spec, model, transform)
         if transform is not None:
             raise ModelProblem(
                 f"A {type(model).__name__} takes no function as preprocess: give a Compose of torchvision, a "
                 "processor, or a table."
             )
         return known(spec, model)
-    if not isinstance(model, nn.Module):
+    return _module(spec, model, transform, stated_task)
+
+
+def _check_model(model: Any) -> None:
+    """Raise ModelProblem for what is no model, with what was likely meant."""
+    kind = type(model).__name__
+    if isinstance(model, type):
+        raise ModelProblem(f"{model.__name__} is a class: give a network made of it, {model.__name__}().")
+    if hasattr(model, "keys") and not isinstance(model, nn.Module):
         raise ModelProblem(
-            f"A {type(model).__name__} is no model: give a name of the catalogue, or a model of PyTorch, Keras, "
-            "Ultralytics or Transformers."
+            "These are weights without their network: load them into it (net.load_state_dict), and give the network."
         )
-    return _module(spec, model, transform)
-
-
-def list_names(names: Any) -> tuple[str, ...]:
-    """Return the names of classes, given as a list or as {index: name}."""
-    return tuple(str(row) for row in ([names[index] for index in sorted(names)] if hasattr(names, "keys") else names))
+    if isinstance(model, nn.Module) or type(model).__module__.partition(".")[0] in ("ultralytics", "keras"):
+        return
+    if callable(model) and not hasattr(model, "parameters"):
+        name = getattr(model, "__name__", kind)
+        raise ModelProblem(f"{name} is a function: give the network that it makes or calls.")
+    raise ModelProblem(
+        f"A {kind} is no model: give a name of the catalogue, or a model of PyTorch, Keras, Ultralytics or "
+        "Transformers."
+    )
 
 
 def shared_copy(module: nn.Module) -> nn.Module:
@@ -94,28 +124,37 @@ def shared_copy(module: nn.Module) -> nn.Module:
         ) from problem
 
 
-def _module(spec: ModelSpec, model: nn.Module, transform: Callable[..., Any] | None) -> InMemoryClassifier:
+def _module(
+    spec: ModelSpec, model: nn.Module, transform: Callable[..., Any] | None, task: Task | None
+) -> InMemoryClassifier | InMemoryEmbedder:
     module = shared_copy(model)
     known, why = spec.preprocessing, "by trying sizes"
     if transform is not None:
-        height, width = _tensor(transform, np.zeros((300, 400, 3), np.uint8)).shape[1:]
+        height, width = transforms.apply(transform, np.zeros((300, 400, 3), np.uint8)).shape[1:]
         known = PreprocessingTable(size=(height, width))
     elif known == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
         known, why = transforms.keys(preprocessing_of(module)), "as timm's weights of that name"
     sides = known.sides
-    seen = probe(module, replace(known, size=min(sides) if sides else None), spec)
+    stated = replace(known, size=min(sides) if sides else None)
+    seen = probe(module, stated, spec, task, named=spec.weights.labels is not None)
     preprocessing = replace(seen.preprocessing, size=sides) if sides else seen.preprocessing
-    binary = seen.kind in ("logit", "probability")
-    names, _ = labels.for_classes(spec, seen.classes, otherwise=labels.imagenet(), binary=binary)
+    spec = replace(spec, task=seen.task)
     notes = seen.notes if transform is not None else seen.notes + _assume(spec, preprocessing, why)
-    made = InMemoryClassifier(spec, seen.module, names, preprocessing, checkpoint.digest(module), notes=notes)
-    made.kind, made.transform = seen.kind, transform
+    sha256 = checkpoint.digest(module)
+    made: InMemoryClassifier | InMemoryEmbedder
+    if seen.task == "embed":
+        made = InMemoryEmbedder(spec, seen.module, (), preprocessing, sha256, notes=notes)
+    else:
+        names, _ = labels.for_classes(spec, seen.count, otherwise=labels.imagenet(), binary=seen.binary)
+        made = InMemoryClassifier(spec, seen.module, names, preprocessing, sha256, notes=notes)
+        made.kind = seen.kind
+    made.transform = transform
     made.preprocessings = (*made.preprocessings, READY)
     return made
 
 
-class InMemoryClassifier(CustomClassifier):
-    """A module as it is given: pictures go through its own transform, tensors that are ready straight in."""
+class _OwnInput(PreparedAdapter):
+    """Pictures go through the caller's own transform, tensors that are ready straight in."""
 
     transform: Callable[..., Any] | None = None
     """From a Pillow image to a tensor (C, h, w), where it cannot be read as a `Preprocessing`."""
@@ -127,69 +166,26 @@ class InMemoryClassifier(CustomClassifier):
             return ModelInput(tensor[None], Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
         if self.transform is None or preprocessing != "trained":
             return super().prepare(pixels, preprocessing)
-        tensor = _tensor(self.transform, pixels)
-        return ModelInput(tensor[None], measure(self.transform, (pixels.shape[0], pixels.shape[1])))
+        return transforms.prepare(self.transform, pixels)
 
     @property
     def resizing(self) -> str:
-        return super().resizing if self.transform is None else "by the given function"
+        return super().resizing if self.transform is None else transforms.BY_FUNCTION
 
 
-def measure(transform: Callable[..., Any], size: tuple[int, int]) -> Geometry:
-    """Find where a transform puts a picture of (H, W), by what becomes of a ramp along each side.
-
-    Raises ModelProblem for a transform that is random, or does more than scale, shift, crop and pad.
-    """
-    black, white = (_tensor(transform, np.full((*size, 3), tone, np.uint8)).double() for tone in (0, 255))
-    span = (white - black).mean(0)
-    inside = span.abs() > 0.5 * span.abs().max()
-    scales, offsets = [], []
-    for axis in (0, 1):
-        ramp = np.linspace(0, 255, size[axis]).round().astype(np.uint8)
-        pixels = np.broadcast_to(ramp[:, None, None] if axis == 0 else ramp[None, :, None], (*size, 3)).copy()
-        found = _tensor(transform, pixels).double()
-        if not torch.equal(found, _tensor(transform, pixels).double()):
-            raise ModelProblem("The transform is random: give the one that is used to evaluate the model.")
-        share = ((found - black).mean(0) / span)[inside]
-        place = (inside.nonzero()[:, axis] + 0.5).double()
-        # Edges of pixels: the ramp is 0 in the middle of the first and 1 in the middle of the last.
-        source = share * (size[axis] - 1) + 0.5
-        middle = place.mean()
-        slope = float(
-            ((place - middle) * (source - source.mean())).sum() / ((place - middle) ** 2).sum().clamp_min(1e-9)
-        )
-        start = float(source.mean() - slope * middle)
-        off = (slope * place + start - source).abs().quantile(0.9)
-        if slope <= 0 or float(off) > max(NEAR * size[axis], 1):
-            raise ModelProblem(
-                "The transform flips, turns or warps pictures: give one that only resizes, crops and pads."
-            )
-        scales.append(1 / slope)
-        offsets.append(-start / slope)
-    h, w = black.shape[1:]
-    return Geometry(size, (int(h), int(w)), (scales[0], scales[1]), (offsets[0], offsets[1]))
+class InMemoryClassifier(_OwnInput, CustomClassifier):
+    """A module as it is given, whose answer names classes or quantities."""
 
 
-def _tensor(transform: Callable[..., Any], pixels: NDArray[Any]) -> Tensor:
-    """Return float32 (C, h, w) of a picture; raise ModelProblem where the transform fails or returns something else."""
-    try:
-        found = transform(Pillow.fromarray(pixels))
-    # It is somebody else's code.
-    except Exception as problem:
-        raise ModelProblem(
-            f"preprocess raised {type(problem).__name__} ({str(problem)[:160].rstrip('.')}): it is called with a "
-            "Pillow image."
-        ) from problem
-    tensor = torch.as_tensor(np.asarray(found) if not isinstance(found, torch.Tensor) else found)
-    tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
-    if tensor.ndim != 3:
-        raise ModelProblem(f"preprocess returned {tuple(tensor.shape)}: it should return (C, height, width).")
-    return tensor.detach().cpu().float()
+class InMemoryEmbedder(_OwnInput, CustomEmbedder):
+    """A module as it is given, whose answer is a vector."""
 
 
 def stated_by(preprocess: Any) -> tuple[PreprocessingTable, Callable[..., Any] | None]:
     """Return a preprocessing as keys of a table, or the function that it is."""
     if preprocess is None or isinstance(preprocess, dict):
+        if preprocess:
+            check_preprocessing(preprocess)
         return PreprocessingTable.read(preprocess or {}), None
     if isinstance(preprocess, Preprocessing):
         return transforms.keys(preprocess), None
@@ -217,14 +213,14 @@ def _ultralytics(spec: ModelSpec, model: Any) -> Adapter:
     return adapted(replace(spec, task=task, method=method), module, checkpoint.digest(module))
 
 
-def _keras(spec: ModelSpec, model: Any) -> Adapter:
+def _keras(spec: ModelSpec, model: Any, transform: Callable[..., Any] | None = None) -> Adapter:
     from sightglass.models.families.keras import loader
 
     with scratch_folder("model") as folder:
         path = Path(folder) / "model.keras"
         model.save(path)
         with _without_file(path, spec):
-            return loader.load(replace(spec.with_weights(path=str(path)), arch="keras"))
+            return loader.load(replace(spec.with_weights(path=str(path)), arch="keras"), transform=transform)
 
 
 def _scripted(spec: ModelSpec, model: torch.jit.ScriptModule) -> Adapter:

@@ -7,9 +7,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
+from sightglass.models.adapters.tasks import ANSWERS, FEW, ask_task, task_of_names
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
-from sightglass.models.families.custom import code
+from sightglass.models.families.custom import code, transforms
+from sightglass.models.families.transformers import of_processor
 from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
 
 if TYPE_CHECKING:
@@ -48,14 +51,22 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
         notes.append(f"Its tensors are under {saved.key}.")
     if saved.others:
         notes.append(f"It has those of other models too, under {' and '.join(saved.others)} (weights.key).")
-    count = state_dicts.classes(saved.tensors)
-    # One number says no or yes.
-    count = 2 if count == 1 else count
+    row = state_dicts.classes(saved.tensors)
+    named = labels.find_names(saved.tables(), row) if row is not None else ()
+    task = task_of_names([path.stem, arch.rpartition(":")[2]], row, named)
+    table: Toml = {"weights": weights} if task is None else {"task": task, "weights": weights}
+    if task is not None:
+        notes.append(f"It was taken for {ANSWERS[task]} by its name: task states another.")
+    # One number says no or yes, unless it measures something.
+    count = 2 if row == 1 and task != "regress" else row
     if count is not None and labels.find_names(saved.tables(), count):
         notes.append(f"The names of its {count} classes are in the checkpoint.")
-    else:
+    elif task != "embed":
         find_labels(path, count, weights, notes, unknown)
-    return TableDraft("custom", arch, {"weights": weights}, tuple(unknown), tuple(notes))
+    _find_preprocessing(path, weights, notes)
+    if task is None and row is not None and row <= FEW and not (named or "labels" in weights):
+        unknown.append(ask_task(row))
+    return TableDraft("custom", arch, table, tuple(unknown), tuple(notes))
 
 
 def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
@@ -143,6 +154,17 @@ def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str], 
         many = "" if count is None else f"{count} "
         question = f"Where are the names of its {many}classes (a .json or a text file, one name a line)?"
         unknown.append(Unknown("weights.labels", question, needed=False))
+
+
+def _find_preprocessing(path: Path, weights: Toml, notes: list[str]) -> None:
+    """Add to a draft what a processor of Transformers beside the checkpoint says of the preprocessing."""
+    file = path.with_name("preprocessor_config.json")
+    try:
+        found = transforms.keys(of_processor(json.loads(file.read_text("utf-8"))))
+    except (OSError, ValueError, KeyError, TypeError, ModelProblem):
+        return
+    weights["preprocessing"] = {key: value for key, value in found.stated().items() if key not in ("channels", "range")}
+    notes.append(f"{file.name} beside it says how pictures are prepared.")
 
 
 def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom import code
-from sightglass.models.families.custom.classifier import CustomClassifier, channels_of, probe
+from sightglass.models.families.custom.classifier import CustomEmbedder, channels_of, make_adapter, probe
 from sightglass.models.families.custom.inspect import inspect
 from sightglass.models.families.timm import networks as timm_networks
 from sightglass.models.families.torchvision import networks as torchvision_networks
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["inspect", "load", "of_library"]
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
+def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomEmbedder:
     """Open the checkpoint on the CPU, wherever it was saved.
 
     Raises WeightsProblem where the file is damaged or does not fit, ModelProblem where the architecture, its code or
@@ -49,7 +50,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     saved = checkpoint.open_(path, spec.weights.key or "")
     module, side, notes = of_library(library, name, path, saved)
     count = state_dicts.classes(module.state_dict(), module) or 0
-    binary = count == 1
+    binary = count == 1 and not spec.measures
     count = 2 if binary else count
     found = labels.find_names(saved.tables(), count)
     names, more = labels.for_classes(spec, count, found, labels.imagenet(), binary=binary)
@@ -118,7 +119,7 @@ def _adapter(
     return Classifier(spec, module, names, preprocessing, sha256)
 
 
-def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier:
+def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | CustomEmbedder:
     args = spec.weights.args
     notes: tuple[str, ...] = ()
     if (seed := spec.weights.random) is not None:
@@ -133,15 +134,18 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier:
         tensors = state_dicts.rename(saved.tensors, module.state_dict())
         notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_other_sets(saved))
         sha256 = sha256_of(path)
-    seen = probe(module, _preprocessing(saved, spec.preprocessing), spec)
-    binary = seen.kind in ("logit", "probability")
-    names, more = labels.for_classes(spec, seen.classes, labels.find_names(saved.tables(), seen.classes), binary=binary)
-    notes += more + seen.notes
+    known = _preprocessing(saved, spec.preprocessing)
+    seen = probe(module, known, spec, check_task(spec.task))
+    spec = replace(spec, task=seen.task)
+    names: tuple[str, ...] = ()
+    notes += seen.notes
+    if seen.task != "embed":
+        found = labels.find_names(saved.tables(), seen.count)
+        names, more = labels.for_classes(spec, seen.count, found, binary=seen.binary)
+        notes += more
     if not spec.preprocessing.complete:
         notes += (_preprocessing_note(seen.preprocessing, seen.why),)
-    made = CustomClassifier(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
-    made.kind = seen.kind
-    return made
+    return make_adapter(spec, seen, names, sha256, notes)
 
 
 def _preprocessing(saved: Checkpoint, stated: PreprocessingTable) -> PreprocessingTable:

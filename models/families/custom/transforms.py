@@ -1,4 +1,4 @@
-"""Read preprocessing from torchvision, timm or Ultralytics transforms."""
+"""Read preprocessing from transforms of training, and measure functions that prepare pictures."""
 
 from __future__ import annotations
 
@@ -7,13 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+from PIL import Image as Pillow
+
 from sightglass.common.errors import ModelProblem
 from sightglass.models.families.custom import code
-from sightglass.models.preprocess import Preprocessing
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.preprocess import MAX_CHANNELS, Preprocessing
 from sightglass.models.spec import PreprocessingTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+BY_FUNCTION = "by the given function"
+"""How pictures are resized where nothing more is known."""
+NEAR = 0.02
+"""Largest deviation from a straight line, in widths of the picture, of a transform that only scales and shifts."""
 
 _TO_TENSOR = (
     "ToTensor",
@@ -170,3 +183,64 @@ def _pair(size: Any) -> tuple[int, int]:
 
 def _numbers(given: Any) -> tuple[float, ...]:
     return tuple(float(number) for number in (given.tolist() if hasattr(given, "tolist") else given))
+
+
+def prepare(transform: Callable[..., Any], pixels: NDArray[Any]) -> ModelInput:
+    """Return what a function makes of a picture, uint8 (H, W, 3), and where it puts it."""
+    tensor = apply(transform, pixels)
+    return ModelInput(tensor[None], measure(transform, (pixels.shape[0], pixels.shape[1])))
+
+
+def measure(transform: Callable[..., Any], size: tuple[int, int]) -> Geometry:
+    """Find where a transform puts a picture of (H, W), by what becomes of a ramp along each side.
+
+    Raises ModelProblem for a transform that is random, or does more than scale, shift, crop and pad.
+    """
+    black, white = (apply(transform, np.full((*size, 3), tone, np.uint8)).double() for tone in (0, 255))
+    span = (white - black).mean(0)
+    inside = span.abs() > 0.5 * span.abs().max()
+    scales, offsets = [], []
+    for axis in (0, 1):
+        ramp = np.linspace(0, 255, size[axis]).round().astype(np.uint8)
+        pixels = np.broadcast_to(ramp[:, None, None] if axis == 0 else ramp[None, :, None], (*size, 3)).copy()
+        found = apply(transform, pixels).double()
+        if not torch.equal(found, apply(transform, pixels).double()):
+            raise ModelProblem("The transform is random: give the one that is used to evaluate the model.")
+        share = ((found - black).mean(0) / span)[inside]
+        place = (inside.nonzero()[:, axis] + 0.5).double()
+        # Edges of pixels: the ramp is 0 in the middle of the first and 1 in the middle of the last.
+        source = share * (size[axis] - 1) + 0.5
+        middle = place.mean()
+        slope = float(
+            ((place - middle) * (source - source.mean())).sum() / ((place - middle) ** 2).sum().clamp_min(1e-9)
+        )
+        start = float(source.mean() - slope * middle)
+        off = (slope * place + start - source).abs().quantile(0.9)
+        if slope <= 0 or float(off) > max(NEAR * size[axis], 1):
+            raise ModelProblem(
+                "The transform flips, turns or warps pictures: give one that only resizes, crops and pads."
+            )
+        scales.append(1 / slope)
+        offsets.append(-start / slope)
+    h, w = black.shape[1:]
+    return Geometry(size, (int(h), int(w)), (scales[0], scales[1]), (offsets[0], offsets[1]))
+
+
+def apply(transform: Callable[..., Any], pixels: NDArray[Any]) -> Tensor:
+    """Return float32 (C, h, w) of a picture; raise ModelProblem where the transform fails or returns something else."""
+    try:
+        found = transform(Pillow.fromarray(pixels))
+    # It is somebody else's code.
+    except Exception as problem:
+        raise ModelProblem(
+            f"preprocess raised {type(problem).__name__} ({str(problem)[:160].rstrip('.')}): it is called with a "
+            "Pillow image."
+        ) from problem
+    tensor = torch.as_tensor(np.asarray(found) if not isinstance(found, torch.Tensor) else found)
+    tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
+    if tensor.ndim == 3 and tensor.shape[0] > MAX_CHANNELS >= tensor.shape[2]:
+        # Keras and OpenCV have channels last.
+        tensor = tensor.permute(2, 0, 1)
+    if tensor.ndim != 3:
+        raise ModelProblem(f"preprocess returned {tuple(tensor.shape)}: it should return (C, height, width).")
+    return tensor.detach().cpu().float()

@@ -11,12 +11,15 @@ import torch
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier, both
+from sightglass.models.adapters.embedder import Embedded, Embedder, PreparedAdapter
 from sightglass.models.families.custom.classifier import FILLS, kind_of, record
 from sightglass.models.families.exported.files import read_labels, taken
 from sightglass.models.families.exported.runtime import pad, pieces, tensors
 from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor, nn
 
     from sightglass.models.families.exported.runtime import Runtime
@@ -30,29 +33,66 @@ NEAR = 1e-3
 
 def classifier(
     spec: ModelSpec, runtime: Runtime, size: tuple[int, int], answer: Tensor, notes: list[str], sha256: str
-) -> ExportedClassifier:
-    """Adapt a file that answers (B, classes); append assumptions and capabilities to `notes`."""
-    one = answer.shape[1] == 1
-    count = 2 if one else answer.shape[1]
-    names, more = labels.for_classes(spec, count, read_labels(runtime), labels.imagenet(), binary=one)
-    notes += more
+) -> ExportedClassifier | ExportedEmbedder:
+    """Adapt a file that answers (B, n); append assumptions and capabilities to `notes`."""
     preprocessing = _preprocessing(spec, runtime, size, notes)
+    place = place_of(spec, runtime, ())
+    one = answer.shape[1] == 1 and not spec.measures
     probable = bool((answer >= 0).all()) and bool((answer.sum(1) - 1).abs().max() < 1e-3)
-    if one:
+    if one or spec.task == "multilabel":
         blank = torch.ones(runtime.batch or 1, preprocessing.channels, *size)
-        probable = kind_of([next(tensors(runtime(blank * fill)))[:1] for fill in FILLS]) == "probability"
+        kind = kind_of([answer[:1], *(_row(runtime(blank * fill)[place])[:1] for fill in FILLS)])
+        probable = kind in ("probability", "sigmoids")
+    probable = probable and not spec.measures
     noise = torch.rand(runtime.batch or 1, preprocessing.channels, *size, generator=torch.Generator().manual_seed(0))
-    inside, last = _rebuild(runtime, noise, answer, notes)
-    made = ExportedClassifier(spec, runtime if inside is None else inside, names, preprocessing, sha256)
-    made.batch = runtime.batch
-    made.probable = probable
+    inside, last = _rebuild(runtime, noise, answer, notes, place)
+    module = runtime if inside is None else inside
+    made: ExportedClassifier | ExportedEmbedder
+    if spec.task == "embed":
+        made = ExportedEmbedder(spec, module, (), preprocessing, sha256)
+    else:
+        names, more = labels.for_classes(
+            spec, 2 if one else answer.shape[1], read_labels(runtime), labels.imagenet(), binary=one
+        )
+        notes += more
+        made = ExportedClassifier(spec, module, names, preprocessing, sha256)
+        made.probable = probable
+        # Logarithms of probabilities are no linear layer's.
+        made._last = None if probable else last
+    made.batch, made.place = runtime.batch, place
     if inside is None:
-        made.gradients, made.parts, made.extra_bytes = False, ("class",), runtime.nbytes
+        # A share of all classes is a contrast to the others by itself.
+        made.gradients, made.extra_bytes = False, runtime.nbytes
+        made.parts = tuple(part for part in made.parts if part != "contrast")
     else:
         made.channels_last = runtime.channels_last
-    # Logarithms of probabilities are no linear layer's.
-    made._last = None if probable else last
     return made
+
+
+def place_of(spec: ModelSpec, runtime: Runtime, outputs: Sequence[Tensor]) -> int:
+    """Return the place of the output that is explained: the one that the table names, else the first.
+
+    Raises ModelProblem where it names none, and where several of `outputs` are rows of numbers and it is silent.
+    """
+    chosen, names = spec.weights.output, tuple(runtime.outputs)
+    if chosen is None:
+        rows = [place for place, out in enumerate(outputs) if out.ndim == 2]
+        if len(rows) > 1 and len(rows) == len(outputs):
+            listed = ", ".join(
+                f"{names[place] if names else place} ({outputs[place].shape[1]})" for place in range(len(outputs))
+            )
+            say = f"{spec.where_stated('output')} = {names[0]!r}" if names else f"{spec.where_stated('output')} = 0"
+            raise ModelProblem(f"{spec.id} returns {len(rows)} outputs, {listed}: choose one with {say}.")
+        return 0
+    if chosen in names:
+        return names.index(str(chosen))
+    if isinstance(chosen, int) and (not outputs or 0 <= chosen < len(outputs)):
+        return chosen
+    raise ModelProblem(f"{spec.id} has no output {chosen!r}: it returns {', '.join(names) or len(outputs)}.")
+
+
+def _row(answer: Tensor) -> Tensor:
+    return answer.flatten(1) if answer.ndim == 4 and answer.shape[2:] == (1, 1) else answer
 
 
 def _preprocessing(spec: ModelSpec, runtime: Runtime, size: tuple[int, int], notes: list[str]) -> Preprocessing:
@@ -72,13 +112,15 @@ def _preprocessing(spec: ModelSpec, runtime: Runtime, size: tuple[int, int], not
                 f"{runtime.path.name} does not say how its pictures are prepared: {guess} were taken for mean and std, "
                 f"and {trained} for the resizing."
             )
-        elif given.short_side is None:
+        elif given.short_side is None and given.crop in (None, "centre", "square"):
             notes.append(f"The short side was taken to be {short_side} pixels: weights.preprocessing states another.")
     # Its size is the file's, and says nothing of what was cut off before.
     return replace(trained.changed(replace(given, size=None, channels_in=channels)), size=size)
 
 
-def _rebuild(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) -> tuple[nn.Module | None, str | None]:
+def _rebuild(
+    runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str], place: int
+) -> tuple[nn.Module | None, str | None]:
     """Return the file's modules and the path of their last linear layer; append a note.
 
     The modules are None unless they can be rebuilt and answer as the file does; the path is None unless that layer's
@@ -89,7 +131,7 @@ def _rebuild(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) 
         module = runtime.inside().eval().requires_grad_(False)
         given = noise.permute(0, 2, 3, 1) if runtime.channels_last else noise
         with torch.no_grad(), record(module) as calls:
-            out = next(tensors(module(given)))
+            out = _row(list(tensors(module(given)))[place])
         mine = out[: len(answer)].float()
         if mine.shape != answer.shape or float((mine - answer).abs().max()) > NEAR * max(float(answer.abs().max()), 1):
             raise ModelProblem("its rebuilt modules answer differently from the file")
@@ -114,27 +156,47 @@ def _rebuild(runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str]) 
     return module, None
 
 
-class ExportedClassifier(Classifier):
-    """A file from float32 (B, C, h, w) to logits (B, classes), or to the logarithms of probabilities.
+class _Exported(PreparedAdapter):
+    """A file from float32 (B, C, h, w) to a row of numbers for each picture."""
+
+    batch: int | None
+    place = 0
+    """Of the answer among the file's outputs."""
+    channels_last = False
+
+    def _rows(self, tensor: Tensor) -> Tensor:
+        """Return (B, n) as the file answers."""
+        rows = []
+        for part in pieces(tensor, self.batch):
+            given = pad(part, self.batch)
+            given = given.permute(0, 2, 3, 1).contiguous() if self.channels_last else given
+            answered = _row(list(tensors(self.module(given)))[self.place])
+            rows.append(answered if len(answered) == len(part) else answered[: len(part)])
+        return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+
+class ExportedClassifier(_Exported, Classifier):
+    """A file from float32 (B, C, h, w) to logits (B, classes), to the logarithms of probabilities, or to numbers.
 
     It has `gradients` where its modules could be rebuilt: then it is a classifier like any other.
     """
 
-    batch: int | None
     probable: bool
     """Whether the file answers with probabilities."""
-    channels_last = False
     _last: str | None = None
 
-    def _arrange_channels(self, tensor: Tensor) -> Tensor:
-        return tensor.permute(0, 2, 3, 1).contiguous() if self.channels_last else tensor
-
     def _answer(self, tensor: Tensor) -> Tensor:
-        rows = []
-        for part in pieces(tensor, self.batch):
-            answered = next(tensors(self.module(self._arrange_channels(pad(part, self.batch)))))
-            rows.append(answered if len(answered) == len(part) else answered[: len(part)])
-        answer = rows[0] if len(rows) == 1 else torch.cat(rows)
-        if answer.shape[1] == 1:
-            return both(answer.clamp(1e-12, 1 - 1e-7).logit() if self.probable else answer)
+        answer = self._rows(tensor)
+        if self.spec.measures:
+            return answer
+        if answer.shape[1] == 1 or self.spec.task == "multilabel":
+            answer = answer.clamp(1e-12, 1 - 1e-7).logit() if self.probable else answer
+            return both(answer) if answer.shape[1] == 1 else answer
         return answer.clamp_min(1e-12).log() if self.probable else answer
+
+
+class ExportedEmbedder(_Exported, Embedder):
+    """A file whose answer is a vector to compare."""
+
+    def run(self, tensor: Tensor) -> Embedded:
+        return Embedded(self._rows(tensor))

@@ -18,9 +18,16 @@ import torch
 from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapters.detector import MAX_BOXES, Detections, Detector
+from sightglass.models.adapters.tasks import ANSWERS, FEW, ask_task, assumed, task_of_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
+from sightglass.models.families.custom.classifier import FILLS, kind_of
 from sightglass.models.families.custom.inspect import find_labels
-from sightglass.models.families.exported.classifier import ExportedClassifier, classifier
+from sightglass.models.families.exported.classifier import (
+    ExportedClassifier,
+    ExportedEmbedder,
+    classifier,
+    place_of,
+)
 from sightglass.models.families.exported.files import (
     CHANNELS,
     ONNX,
@@ -48,7 +55,7 @@ if TYPE_CHECKING:
 
     from sightglass.models.adapter import Part, Progress
     from sightglass.models.families.exported.runtime import Runtime
-    from sightglass.models.spec import ModelSpec
+    from sightglass.models.spec import ModelSpec, Task
 
 __all__ = ["ExportedClassifier", "ExportedDetector", "as_answered", "detections", "inspect", "letterbox", "load"]
 
@@ -60,7 +67,7 @@ SURE = 1e-6
 """Distance of scores from 0 and 1, where a logit would be infinite."""
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector | ExportedClassifier:
+def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector | ExportedClassifier | ExportedEmbedder:
     """Open a file in its runtime; raise ModelProblem, one sentence, where its outputs fit no layout.
 
     TorchScript can run code: like Ultralytics' checkpoints it is opened only in places that the operator named.
@@ -73,13 +80,24 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
     notes: list[str] = []
     size = _size(spec, runtime, notes)
     outputs = _probe(runtime, size, taken(spec, runtime))
+    if spec.task != "detect":
+        place = place_of(spec, runtime, outputs)
+        outputs = (outputs[place].flatten(1) if outputs[place].shape[2:] == (1, 1) else outputs[place],)
     if wanted is None and (outputs[0].ndim == 2 and len(outputs) == 1):
-        _fits(spec, "classify")
-        made: ExportedDetector | ExportedClassifier = classifier(
+        if spec.task == "detect":
+            raise ModelProblem(f'{spec.id} answers with one row of numbers: say task = "classify" in its table.')
+        made: ExportedDetector | ExportedClassifier | ExportedEmbedder = classifier(
             spec, runtime, size, outputs[0], notes, sha256_of(path)
         )
+        if spec.task == "classify" and outputs[0].shape[1] <= FEW and not (spec.weights.labels or read_labels(runtime)):
+            notes.append(assumed(outputs[0].shape[1]))
     else:
-        _fits(spec, "detect")
+        if spec.task != "detect":
+            shapes = ", ".join("x".join(map(str, out.shape)) for out in outputs)
+            raise ModelProblem(
+                f"{spec.id} answers with {shapes}, and no row of numbers: if these are boxes, state task detect; of a "
+                "segmentation export the mean of the class asked about."
+            )
         if runtime.channels not in (3, None):
             raise ModelProblem(f"{runtime.path.name} takes {runtime.channels} channels, and a detector here takes 3.")
         made = _detector(spec, runtime, size, outputs, notes, sha256_of(path))
@@ -87,11 +105,6 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
     for note in notes:
         LOGGER.info("%s: %s", spec.id, note)
     return made
-
-
-def _fits(spec: ModelSpec, task: str) -> None:
-    if spec.task != task:
-        raise ModelProblem(f'{spec.id} is a model to {task}: say task = "{task}" in its table.')
 
 
 def _size(spec: ModelSpec, runtime: Runtime, notes: list[str]) -> tuple[int, int]:
@@ -106,7 +119,7 @@ def _size(spec: ModelSpec, runtime: Runtime, notes: list[str]) -> tuple[int, int
         return known, known
     if isinstance(known, list | tuple) and len(known) == 2:
         return int(known[0]), int(known[1])
-    usual = SIZES[spec.task]
+    usual = SIZES.get(spec.task, SIZES["classify"])
     notes.append(f"{runtime.path.name} does not say how large its input is: {usual} px a side was assumed.")
     return usual, usual
 
@@ -342,7 +355,7 @@ def _script(path: Path) -> TableDraft:
     question = "It is TorchScript, and opening such a file can run code in it: do you trust its source?"
     unknown = (
         Unknown(TRUST, question, ("no", "yes")),
-        Unknown("task", "Does it classify pictures or detect objects?", ("classify", "detect"), "classify", False),
+        ask_task(None, detects=True),
         _SIDE,
         Unknown("weights.labels", "Where are the names of its classes (a .json or a text file)?", needed=False),
         *_numbers(None),
@@ -357,26 +370,54 @@ def _open(path: Path, runtime: Runtime) -> TableDraft:
     channels = runtime.channels or 3
     noise = torch.rand(runtime.batch or 1, channels, *size, generator=torch.Generator().manual_seed(0))
     outputs: tuple[Tensor, ...] = runtime(noise)
-    classifies = len(outputs) == 1 and outputs[0].ndim == 2
+    row = next((out for out in outputs if out.ndim == 2), None)
+    # Detectors have one row of boxes and one of scores; heads have names, and one row for a picture each.
+    heads = len(outputs) > 1 and all(out.ndim == 2 and len(out) == len(noise) for out in outputs)
+    classifies = row is not None and (len(outputs) == 1 or heads)
     weights: Toml = {"path": str(path)}
     unknown: list[Unknown] = []
+    task: str = "classify" if classifies else "detect"
+    if heads:
+        names = tuple(runtime.outputs) or tuple(map(str, range(len(outputs))))
+        unknown.append(Unknown("weights.output", "Which of its outputs is to be explained?", names, needed=False))
+    if classifies and row is not None and not heads:
+        guess, sure = _task_of(path, runtime, row, noise)
+        task = guess
+        if sure:
+            notes.append(f"It was taken for {ANSWERS[guess]}: task states another.")
+        elif row.shape[1] <= FEW and not read_labels(runtime):
+            unknown.append(ask_task(row.shape[1]))
     if runtime.size is None:
         unknown.append(_SIDE)
     else:
         notes.append(f"It takes {channels} channels of {size[0]} by {size[1]} pixels.")
     names = read_labels(runtime)
     # One number says no or yes.
-    count = max(outputs[0].shape[1], 2) if classifies else None
+    count = None
+    if row is not None and classifies and not heads:
+        count = row.shape[1] if task == "regress" else max(row.shape[1], 2)
     if names:
         notes.append(f"The names of its {len(names)} classes are in the file.")
     elif count is not None:
-        find_labels(path, count, weights, notes, unknown)
+        if task != "embed":
+            find_labels(path, count, weights, notes, unknown)
     else:
         unknown.append(Unknown("weights.labels", "Where are the names of its classes?", needed=False))
     if classifies and runtime.metadata.get("task") != "classify":
         unknown += _numbers(channels)
-    table = {"task": "classify" if classifies else "detect", "weights": weights}
+    table = {"task": task, "weights": weights}
     return TableDraft("exported", path.name, table, tuple(unknown), tuple(notes))
+
+
+def _task_of(path: Path, runtime: Runtime, row: Tensor, noise: Tensor) -> tuple[Task, bool]:
+    """Return the task that names and a few flat pictures suggest, and whether they do."""
+    if runtime.metadata.get("task") == "classify":
+        return "classify", True
+    named = task_of_names([path.stem, *runtime.outputs], row.shape[1], read_labels(runtime))
+    if named is not None:
+        return named, True
+    kind = kind_of([row[:1], *(runtime(torch.ones_like(noise) * fill)[0][:1] for fill in FILLS)])
+    return ("multilabel", True) if kind == "sigmoids" else ("classify", False)
 
 
 def _numbers(channels: int | None) -> list[Unknown]:

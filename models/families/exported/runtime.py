@@ -34,6 +34,8 @@ class Runtime(nn.Module):
         """Whether the file wants (B, h, w, 3), as those made from TensorFlow do."""
         self.halved = False
         """Whether it wants float16."""
+        self.outputs: tuple[str, ...] = ()
+        """Names of the answers, where the file has them."""
         self.channels: int | None = None
         """Numbers of a pixel, where the file says it."""
 

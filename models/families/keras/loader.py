@@ -22,8 +22,10 @@ from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.common.legible import legible
 from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier, Logits
+from sightglass.models.adapters.tasks import FEW, ask_task, assumed, task_of_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.drawing import PAPERS, Paper, names_drawings, paper_of
+from sightglass.models.families.custom import transforms
 from sightglass.models.families.custom.inspect import find_labels
 from sightglass.models.families.keras import files
 from sightglass.models.families.keras.network import Net, keras, open_model, without_activation
@@ -31,7 +33,7 @@ from sightglass.models.inspect import TableDraft, Toml, Unknown
 from sightglass.models.preprocess import MAX_CHANNELS, Preprocessing, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import nn
@@ -67,8 +69,17 @@ class KerasClassifier(Classifier):
         self.head: str | None = None
         """Path of the last dense layer, whose input is the embedding."""
 
+    transform: Callable[..., Any] | None = None
+    """From a Pillow image to the model's input, where the caller gives a function."""
+
+    @property
+    def resizing(self) -> str:
+        return super().resizing if self.transform is None else transforms.BY_FUNCTION
+
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         self.check_preprocessing(preprocessing)
+        if self.transform is not None and preprocessing == "trained":
+            return transforms.prepare(self.transform, pixels)
         if preprocessing == "negative":
             pixels = (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1) - pixels
             preprocessing = "trained"
@@ -87,7 +98,7 @@ class KerasClassifier(Classifier):
             found: Tensor = self.module(tensor)
         if self.final == "softmax of probabilities":
             found = found.clamp_min(1e-12).log()
-        if self.final == "sigmoid" and found.shape[1] == 1:
+        if found.shape[1] == 1 and self.final in ("sigmoid", "softmax") and not self.spec.measures:
             # One number for the second class; the first is what is left.
             found = torch.cat([torch.zeros_like(found), found], 1)
         return Logits(found, seen[0] if seen and seen[0].ndim == 2 else None)
@@ -97,12 +108,6 @@ class KerasClassifier(Classifier):
     ) -> list[Prediction]:
         return self._best(self.class_scores(outputs)[0].detach(), top_k)
 
-    def class_scores(self, outputs: Any) -> Tensor:
-        if self.final != "sigmoid" or len(self.labels) == 2:
-            return super().class_scores(outputs)
-        # Each class by itself: several may be there at once.
-        return self.class_logits(outputs).float().sigmoid()
-
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the last layer that makes a map: a pooling after it only makes that smaller."""
         kinds = [type(self.module.get_submodule(layer.path)).__name__ for layer in layers]
@@ -110,10 +115,13 @@ class KerasClassifier(Classifier):
         return ((found or layers)[-1].path,)
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
+def load(
+    spec: ModelSpec, progress: Progress | None = None, *, transform: Callable[..., Any] | None = None
+) -> KerasClassifier:
     """Build the model on the CPU without running code of its file; raise WeightsProblem for a file with code.
 
-    `arch` may name a Python file of the operator's own, which registers the layers that are not Keras's.
+    `transform`: from a Pillow image to the model's input, of a caller who has one. `arch` may name a Python file of the
+    operator's own, which registers the layers that are not Keras's.
     """
     path = locate(spec, progress=progress)
     facts = files.facts(path)
@@ -125,25 +133,39 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
         raise WeightsProblem(f"{path.name} takes {facts.shape[2]} channels: up to {MAX_CHANNELS} fit here.")
     with _custom_objects(spec, facts):
         model = open_model(path)
+    if isinstance(model.input_shape, list | dict):
+        raise WeightsProblem(
+            f"{path.name} takes {len(model.input_shape)} inputs: keep the picture's alone, and set the others inside."
+        )
     if isinstance(model.output_shape, list | dict):
-        raise WeightsProblem(f"{path.name} answers with {len(model.output_shape)} outputs: keep the one with classes.")
-    final = without_activation(model)
+        model = _one_output(spec, model, path)
+    final = "numbers" if spec.measures else without_activation(model)
     notes: list[str] = []
     net = Net(model)
     table = _table(spec, facts, notes)
     size = _size(spec, facts, notes)
+    prepared = len(notes)
     mean, std = _each(table.mean or (0.0,), facts.shape[2]), _each(table.std or (1.0,), facts.shape[2])
     rest = replace(table, size=None, short_side=None, mean=None, std=None)
-    preprocessing = Preprocessing(size, min(size), mean, std, antialias=False, crop="aspect").changed(rest)
+    # As `keras.utils.image_dataset_from_directory` does; `load_img` squeezes too, by the nearest pixel.
+    preprocessing = Preprocessing(size, min(size), mean, std, antialias=False, crop="squash").changed(rest)
+    if final == "sigmoid" and (facts.classes or 0) > 1 and spec.task == "classify":
+        # Each class by itself: several may be there at once. Two are told apart as one number is.
+        spec = spec if facts.classes == 2 else replace(spec, task="multilabel")
     made = KerasClassifier(spec, net, preprocessing, sha256_of(path))
     made.final = final
     made.head = next(
         (name for name, part in reversed(list(net.named_modules())) if type(part).__name__ == "Dense"), None
     )
-    _complete_by_a_run(made, path, notes)
-    if None in (table.interpolation, table.crop):
-        other = spec.where_stated("preprocessing")
-        notes.append(f"Its pictures are resized as Keras does ({made.resizing}); {other} states another.")
+    _complete_by_a_run(made, path, notes, unclear=facts.final == "linear" and facts.classes == 1)
+    if transform is not None:
+        made.transform, notes = transform, notes[prepared:]
+    elif table.crop is None:
+        say = spec.where_stated("preprocessing.crop").replace("...", '"aspect"')
+        say += "" if spec.in_memory else ' = "aspect"'
+        notes.append(
+            f"Pictures are squeezed to {_sides(size)}, as image_dataset_from_directory does; {say} keeps their shape."
+        )
     made.notes = tuple(notes)
     for note in notes:
         LOGGER.info("%s: %s", spec.id, note)
@@ -166,12 +188,21 @@ def inspect(path: Path) -> TableDraft | None:
         question = f"Which Python file defines {', '.join(facts.needs)}, which is no part of Keras?"
         unknown.append(Unknown("arch", question))
     count = None if facts.classes is None else max(facts.classes, 2)
-    find_labels(path, count, weights, notes, unknown)
+    task = task_of_names([path.stem], facts.classes) or "classify"
+    if task == "classify" and facts.final == "sigmoid" and (facts.classes or 0) > 2:
+        task = "multilabel"
+    elif task == "classify" and facts.final == "linear" and (facts.classes or FEW + 1) <= FEW:
+        unknown.append(ask_task(facts.classes))
+    find_labels(path, facts.classes if task == "regress" else count, weights, notes, unknown)
     preprocessing, words = files.WAYS[facts.taken]
     notes.append(f"It is given {words}, as {facts.because}: say so in weights.preprocessing where that is not so.")
     weights["preprocessing"] = preprocessing.stated()
     arch = "" if facts.needs else "keras"
-    return TableDraft("keras", arch, {"task": "classify", "weights": weights}, tuple(unknown), tuple(notes))
+    return TableDraft("keras", arch, {"task": task, "weights": weights}, tuple(unknown), tuple(notes))
+
+
+def _sides(size: tuple[int, int]) -> str:
+    return f"{size[1]} x {size[0]} px"
 
 
 def _takes(facts: Facts) -> str:
@@ -181,6 +212,17 @@ def _takes(facts: Facts) -> str:
     kind = {1: "grey pictures", 3: "colour pictures"}.get(channels, f"pictures of {channels} channels")
     classes = "" if facts.classes is None else f" and knows {max(facts.classes, 2)} classes"
     return f": it takes {kind} {sides}{classes}"
+
+
+def _one_output(spec: ModelSpec, model: Any, path: Path) -> Any:
+    """Return the model with the output that the table chooses; raise WeightsProblem where it chooses none of them."""
+    names = list(model.output_names)
+    chosen = spec.weights.output
+    place = names.index(chosen) if chosen in names else chosen if isinstance(chosen, int) else None
+    if place is None or not 0 <= place < len(names):
+        say = spec.where_stated("output")
+        raise WeightsProblem(f"{path.name} returns {len(names)} outputs ({', '.join(names)}): choose one with {say}.")
+    return keras().Model(model.inputs, model.outputs[place])
 
 
 @contextmanager
@@ -240,7 +282,7 @@ def _table(spec: ModelSpec, facts: Facts, notes: list[str]) -> PreprocessingTabl
     return given.over(inferred)
 
 
-def _complete_by_a_run(made: KerasClassifier, path: Path, notes: list[str]) -> None:
+def _complete_by_a_run(made: KerasClassifier, path: Path, notes: list[str], *, unclear: bool) -> None:
     """Run the model once: find its classes, whether it returns probabilities, and the colours of its drawings."""
     with torch.no_grad():
         logits = made.run(made.flat_input()).logits
@@ -252,6 +294,8 @@ def _complete_by_a_run(made: KerasClassifier, path: Path, notes: list[str]) -> N
         made.final = "softmax of probabilities" if probable else "softmax"
         if probable:
             notes.append("Its last softmax could not be taken off: gradients are of the logarithm of the probability.")
+    if unclear and made.spec.task == "classify":
+        notes.append(assumed(1))
     names, more = labels.for_classes(made.spec, logits.shape[1], otherwise=labels.imagenet())
     made.labels = tuple(map(legible, names))
     notes += more

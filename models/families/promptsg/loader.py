@@ -205,7 +205,7 @@ def inspect(path: Path) -> TableDraft | None:
     table = {"task": "classify" if config.classes else "embed", "weights": {"path": str(path)}}
     unknown: tuple[Unknown, ...] = ()
     if config.classes:
-        question = f"Where are the names of its {config.classes} persons (a text file, one a line)?"
+        question = f"Where are the names of its {config.classes} people (a text file, one a line)?"
         unknown = (Unknown("weights.labels", question, needed=False),)
     return TableDraft("promptsg", "promptsg", table, unknown, notes)
 

@@ -26,7 +26,7 @@ ANY = (JSON, PNG, NPY)
 def _explain(
     request: ExplainRequest | DetectRequest | ClassRequest, settings: ApiRules, cancel: threading.Event, kind: str
 ) -> Any:
-    explanation = service.explain(request, settings, cancel, single=kind != JSON)
+    explanation = service.explain(request, settings, cancel, single="" if kind == JSON else kind)
     if kind != JSON:
         found = service.first_map(explanation, kind, request)
         service.monitor(explanation, request.monitor, settings)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Literal
 
 from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
@@ -23,6 +22,7 @@ from sightglass.explain.methods import list_methods
 from sightglass.explain.recipe import VERSION
 from sightglass.models.catalog import available, catalog
 from sightglass.models.checkpoints import weights
+from sightglass.models.spec import Task
 
 
 class NoParameters(BaseModel):
@@ -33,9 +33,7 @@ class ModelsParameters(BaseModel):
     here: bool | SkipJsonSchema[None] = Field(
         default=None, description="Only models whose weights are on this machine, or only the others."
     )
-    task: Literal["classify", "detect", "embed"] | SkipJsonSchema[None] = Field(
-        default=None, description="Only models for this task."
-    )
+    task: Task | SkipJsonSchema[None] = Field(default=None, description="Only models for this task.")
 
 
 class LayersParameters(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import secrets
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, get_origin
@@ -34,6 +35,8 @@ PICTURES = {"image": "name", "other": "other_name"}
 """Fields that are files, and the field for the file's name."""
 PIECE = 2**20
 """Bytes of an answer that are sent at a time."""
+ENCODED = ("png", "npy", "overlay")
+"""Fields of an answer that are base64."""
 EMPTY = {"const": ""}
 """Schema of a form field that was left empty."""
 # The answer says why a form cannot be read.
@@ -78,28 +81,60 @@ async def respond(
     kind = negotiate(request.headers.get("accept"), offers)
     body = await read_body(request, settings)
 
-    def run(cancel: threading.Event) -> bytes:
+    def run(cancel: threading.Event) -> list[bytes]:
         made = work(parse(body, schema), settings, cancel, kind)
-        if isinstance(made, bytes):
-            return made
-        # As bytes at once: model_dump_json would make a string first, and hundreds of megabytes may be in it.
-        return answer.__pydantic_serializer__.to_json(answer.model_validate(made))
+        return [made] if isinstance(made, bytes) else write_json(answer, made)
 
     made = await run_queued(request, run)
     headers = {"Vary": "Accept", BEFORE: str(request.state.before)}
     return LargeResponse(made, media_type=kind, headers=headers)
 
 
+def write_json(answer: type[BaseModel], made: Any) -> list[bytes]:
+    """Return the JSON of an answer in parts: its maps stay what they are, where one text would copy them three times.
+
+    Takes them out of `made`.
+    """
+    mark, taken = secrets.token_hex(16), list[str]()
+
+    def take(value: Any) -> None:
+        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(inner, dict | list):
+                take(inner)
+            elif name in ENCODED and isinstance(inner, str) and len(inner) > PIECE:
+                # Base64 is the same in JSON.
+                taken.append(inner)
+                value[name] = f"{mark}{len(taken) - 1:04}"
+
+    if isinstance(made, dict):
+        take(made)
+    text = answer.__pydantic_serializer__.to_json(answer.model_validate(made))
+    first, *others = text.split(mark.encode())
+    parts = [first]
+    for part in others:
+        parts += (taken[int(part[:4])].encode(), part[4:])
+        taken[int(part[:4])] = ""
+    return parts
+
+
 class LargeResponse(Response):
-    """A body sent piece by piece, each when the client has taken the one before: no copy of the whole is made."""
+    """A body in parts, sent piece by piece, each when the client has taken the one before: no whole copy is made."""
+
+    def __init__(self, parts: list[bytes], *, media_type: str, headers: dict[str, str] | None = None) -> None:
+        self.parts, length = parts, sum(map(len, parts))
+        super().__init__(media_type=media_type, headers={"Content-Length": str(length), **(headers or {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for start in range(0, max(1, len(self.body)), PIECE):
-            end = start + PIECE
-            await send({"type": "http.response.body", "body": self.body[start:end], "more_body": end < len(self.body)})
-        if len(self.body) > PIECE:
-            self.body = b""
+        large = any(len(part) > PIECE for part in self.parts)
+        while self.parts:
+            part = self.parts.pop(0)
+            for start in range(0, len(part), PIECE):
+                await send({"type": "http.response.body", "body": part[start : start + PIECE], "more_body": True})
+            # Not kept until the next is sent.
+            del part
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if large:
             give_back()
 
 
@@ -203,11 +238,11 @@ def _form_values(body: RequestBody, schema: type[BaseModel]) -> Json:
         elif values == [""] and name not in PICTURES:
             continue  # browsers send fields that were left empty
         elif any(isinstance(value, bytes) for value in values) and name not in PICTURES:
-            raise ApiProblem(422, "fields", f"{name} takes text, not a file.")
+            raise ApiProblem(422, "fields", f"The field {name!r} takes text, not a file.")
         elif get_origin(about.annotation) is tuple:
             given[name] = _list_values([str(value) for value in values])
         elif len(values) > 1:
-            raise ApiProblem(422, "fields", f"{name} is given {len(values)} times: give it once.")
+            raise ApiProblem(422, "fields", f"The field {name!r} is given {len(values)} times: give it once.")
         else:
             given[name] = values[0]
     for picture, name in PICTURES.items():

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 ABOUT = """Where a vision model looked, how sure it was, and how far to trust that.
 
 Send a picture as a file in a form (`multipart/form-data`) or as base64 in JSON; the other fields are the same in both.
-Every error is answered as `application/problem+json` with one sentence that says what to do."""
+Every error is answered as `application/problem+json` with one sentence that says what to do.
+
+Every answer names the version of this interface in `API-Version`: within one, requests that work go on working."""
 ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript", "favicon-32x32.png": "image/png"}
 _REF = "#/components/schemas/{model}"
 _SECURITY = {
@@ -74,6 +76,7 @@ def document(endpoints: Sequence[Endpoint], settings: ApiRules) -> Json:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Sightglass", "description": ABOUT, "version": VERSION},
+        "servers": [_server("")],
         "paths": paths,
         "components": {
             "schemas": schemas,
@@ -88,6 +91,11 @@ def document(endpoints: Sequence[Endpoint], settings: ApiRules) -> Json:
         },
         "security": [*([] if needed else [{}]), *({name: []} for name in _SECURITY)],
     }
+
+
+def _server(path: str) -> Json:
+    """Return where the paths of the document begin: at `path`, below which a proxy may show the server."""
+    return {"url": path or "/", "description": "This server."}
 
 
 def _operation(one: Endpoint, schemas: Json) -> Json:
@@ -167,11 +175,14 @@ def as_openapi_3_0(document: Any) -> Any:
 def routes(document: Json) -> list[Route]:
     """Return the routes of the document, of an older form of it, and of the page that shows that."""
 
+    def of(request: Request) -> Json:
+        return document | {"servers": [_server(request.scope.get("root_path", ""))]}
+
     async def openapi(request: Request) -> Response:
-        return JSONResponse(document)
+        return JSONResponse(of(request))
 
     async def openapi_3_0(request: Request) -> Response:
-        return JSONResponse(as_openapi_3_0(document))
+        return JSONResponse(as_openapi_3_0(of(request)))
 
     return [
         Route("/api/openapi.json", openapi),

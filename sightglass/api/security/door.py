@@ -34,7 +34,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -61,6 +61,7 @@ LIMITED = (STREAM, "/_stcore/upload_file")
 """Paths that count as a request of a person; the API counts its own, and scripts their runs."""
 NOT_BY_PROXY = "This address is answered only through the proxy that signs people in: use the proxy's address."
 NAMELESS = "The proxy did not say who you are: its administrator makes it send the header {}, once."
+OTHER_PAGE = "This came from another site's page: name that site in --server.corsAllowedOrigins to allow it."
 REFUSED = 1008
 """Code of a WebSocket that is refused."""
 
@@ -68,9 +69,19 @@ REFUSED = 1008
 class Door:
     """Admit signed-in users, and pass the user on to everything behind."""
 
-    def __init__(self, app: ASGIApp, *, base: str = "", provider: Provider | None = None) -> None:
-        """`base`: the path below which the server's paths are, without a slash at its end."""
-        self.behind, self.base, self.provider = app, base, provider
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        base: str = "",
+        provider: Provider | None = None,
+        is_named: Callable[[str], bool] = lambda origin: False,
+    ) -> None:
+        """`base`: the path below which the server's paths are, without a slash at its end.
+
+        `is_named`: whether an operator named a page's Origin as that of this server.
+        """
+        self.behind, self.base, self.provider, self.is_named = app, base, provider, is_named
         self.app = SecurityHeaders(self._ask, PAGES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,16 +104,18 @@ class Door:
                 await send({"type": "websocket.close", "code": REFUSED, "reason": "Sign in again."})
         elif scope["type"] == "websocket":
             # Before the handshake is accepted this is answered with status 403.
-            await send({"type": "websocket.close", "code": REFUSED, "reason": "Sign in first."})
+            await send({"type": "websocket.close", "code": REFUSED, "reason": "Not allowed."})
         else:
             await answer(scope, receive, send)
 
     async def _answer(self, path: str, scope: Scope, receive: Receive, caller: Caller) -> Response | None:
         """Return what is answered here: the sign-in screen, or a refusal; None where the request may go on."""
+        if scope["type"] == "http" and (allowed := _methods(path)) and scope["method"] not in allowed:
+            return problems.response(problems.wrong_method(allowed), path)
         if scope["type"] == "http" and policy.in_use().asks:
             request = Request(scope, receive)
             if path == sign_in.PATH:
-                if scope["method"] == "POST" and policy.in_use().way == "password":
+                if scope["method"] == "POST":
                     return await sign_in.submit(request, self.base)
                 if caller.user is not None:
                     return RedirectResponse(f"{self.base}/", 303)
@@ -117,6 +130,11 @@ class Door:
             headers = headers_of(scope)
             if not host_names.is_known(headers.get("host", ""), scope):
                 return problems.response(ApiProblem(403, "origin", host_names.UNKNOWN), path)
+        if path == STREAM and (origin := headers_of(scope).get("origin")) is not None:
+            # Streamlit lets in pages of any port of this machine, to which browsers send the cookie as well.
+            own = host_names.is_own_page(origin, headers_of(scope).get("host", ""), scope)
+            if not (own or self.is_named(origin)):
+                return problems.response(ApiProblem(403, "origin", OTHER_PAGE), path)
         if policy.in_use().way == "oidc" and path in OF_PROVIDER:
             if path == LOGOUT and caller.visit is not None:
                 await run_in_threadpool(_end, caller.visit)
@@ -151,6 +169,13 @@ class Door:
             return JSONResponse(SIGNED_OUT, 401)
         refused = problems.wrong_too_often(caller.wait) if caller.wait else None
         return problems.response(refused or problems.key_needed(any(secrets_in(headers))), path)
+
+
+def _methods(path: str) -> tuple[str, ...]:
+    """Return the methods that a path of signing in takes; empty for any other path."""
+    if not policy.in_use().asks or path not in (sign_in.PATH, sign_in.START, sign_in.OUT):
+        return ()
+    return ("GET", "HEAD", "POST") if path == sign_in.PATH and policy.in_use().way == "password" else ("GET", "HEAD")
 
 
 def _extend_scope(scope: Scope, path: str, caller: Caller) -> Scope:

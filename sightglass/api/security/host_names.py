@@ -1,12 +1,10 @@
-"""Check Host headers (DNS rebinding).
-
-To the browser that page and this server are then one site (DNS rebinding).
-"""
+"""Check Host headers (DNS rebinding) and Origin headers (pages of other sites)."""
 
 from __future__ import annotations
 
 import ipaddress
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from sightglass.common.settings import settings
 
@@ -29,6 +27,17 @@ def is_known(host: str, scope: Scope) -> bool:
     name = (host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]).lower().rstrip(".")
     # Nobody can point an address elsewhere.
     return name in ("localhost", *named) or _address(name.strip("[]")) is not None
+
+
+def is_own_page(origin: str, host: str, scope: Scope) -> bool:
+    """Return whether an Origin is that of this server's pages, as the Host of the same request names it."""
+    try:
+        site = urlsplit(origin)
+    except ValueError:
+        return False
+    # http here can be https at a proxy that does not say so; https here is https there.
+    secure = scope.get("scheme") in ("https", "wss")
+    return bool(host) and site.netloc == host and (not secure or site.scheme == "https")
 
 
 def is_loopback(text: str) -> bool:

@@ -91,7 +91,7 @@ def form(base: str, target: str, *, wrong: str = "", said: str = "", name: str =
     if not named and not settings().password:
         return page(
             "Nobody can sign in yet",
-            "<p>The administrator of this server adds people with <code>python -m sightglass users add</code>, or sets "
+            "<p>The administrator of this server adds people with <code>sightglass users add</code>, or sets "
             "SIGHTGLASS_PASSWORD.</p>",
             503,
         )
@@ -129,7 +129,7 @@ async def submit(request: Request, base: str) -> Response:
     if wait := attempts.count(address, name):
         return _later(base, target, name, f"Too many attempts: try again in {wait} s.", wait)
     if not _WAITING.acquire(blocking=False):
-        attempts.give_back(address, name)
+        attempts.give_back(address, name, right=False)
         return _later(base, target, name, f"Many are signing in just now: try again in {WAIT_SECONDS} s.", WAIT_SECONDS)
     try:
         secret = await run_in_threadpool(_session, name, given.get("password", ""))
@@ -193,7 +193,7 @@ def stranger(id_: str, base: str) -> Response:
     return page(
         "Not on the list",
         f"<p>You are signed in as {escape(id_)}, who is not on the list of this server: ask its administrator, who "
-        f"adds people with <code>python -m sightglass users add</code>.</p>{again}",
+        f"adds people with <code>sightglass users add</code>.</p>{again}",
         403,
     )
 

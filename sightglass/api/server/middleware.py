@@ -15,7 +15,6 @@ import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
@@ -231,13 +230,7 @@ class Guard:
     def _same_site(self, origin: str, host: str, scope: Scope) -> bool:
         if origin in self.sites or "*" in self.sites:
             return True
-        try:
-            site = urlsplit(origin)
-        except ValueError:
-            return False
-        # http here can be https at a proxy that does not say so; https here is https there.
-        secure = scope.get("scheme") in ("https", "wss")
-        return bool(host) and site.netloc == host and (not secure or site.scheme == "https")
+        return host_names.is_own_page(origin, host, scope)
 
 
 @dataclass

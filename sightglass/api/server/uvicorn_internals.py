@@ -12,8 +12,9 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
-from sightglass.api.security.identity import PEER
+from sightglass.api.security.identity import PEER, peer_of
 from sightglass.api.server.stopping import ANSWER_SECONDS, InFlight
+from sightglass.common.access import policy
 from sightglass.common.private_parts import Library
 from sightglass.common.settings import settings
 from sightglass.common.work import stopping
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 HEADER_SECONDS = 20.0
 """Longest time from a connection, or from the first byte of a further request, to the end of the headers."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ALLOWED_IPS = "FORWARDED_ALLOW_IPS"
+"""Uvicorn's own variable of trusted proxies, which counts where it is set."""
 EXIT_SECONDS = 4.0
 """Seconds after SIGHTGLASS_STOP_SECONDS at which the process ends, whatever is still running."""
 
@@ -83,9 +86,16 @@ class HeaderDeadline(_HTTP):  # type: ignore[misc, valid-type]
 
 
 async def _remember_peer(self: Any, scope: Any, receive: Any, send: Any) -> None:
-    """Note the other end of a connection before a proxy's headers stand in for it."""
+    """Note the other end of a connection before a trusted proxy's headers stand in for it.
+
+    Of its own uvicorn takes any program of this machine for a proxy, and so would let it choose its address.
+    """
     if scope["type"] != "lifespan":
         scope[PEER] = scope.get("client")
+        if policy.is_trusted_proxy(peer := peer_of(scope)):
+            self = _ProxyHeaders(self.app, [peer, *policy.proxies()])
+        elif not os.environ.get(ALLOWED_IPS):
+            scope["headers"] = [one for one in scope["headers"] if one[0].lower() != b"x-forwarded-for"]
     await _forward(self, scope, receive, send)
 
 

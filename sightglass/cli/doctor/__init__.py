@@ -14,9 +14,9 @@ from sightglass.cli.doctor import checks
     cli.app,
     "doctor",
     """
-    python -m sightglass doctor
-    python -m sightglass doctor --json
-    python -m sightglass doctor --connect
+    sightglass doctor
+    sightglass doctor --json
+    sightglass doctor --connect
     """,
 )
 def doctor(

@@ -153,9 +153,8 @@ def folders() -> Iterator[Check]:
     cache = "Set XDG_CACHE_HOME to a folder that can be written, or put weights into those of SIGHTGLASS_WEIGHTS"
     yield _folder("Downloads", weights.cache(), cache, False)
     yield _folder("Temporary files", Path(tempfile.gettempdir()), "Set TMPDIR to a folder that can be written", True)
-    for folder in weights.folders():
-        if not os.path.isdir(folder):
-            yield Check("Folders", "Weights", "limited", f"{folder} is not there", "Correct SIGHTGLASS_WEIGHTS.")
+    for folder in weights.missing_folders():
+        yield Check("Folders", "Weights", "limited", f"{folder} is not there", "Correct SIGHTGLASS_WEIGHTS.")
 
 
 def _people() -> Check:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from sightglass.common.locations import DASHBOARD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from packaging.requirements import Requirement
 
@@ -57,18 +57,14 @@ def python() -> Iterator[Check]:
 def check_requirements() -> Iterator[Check]:
     """Check that each requirement is installed in a version that fits, and that the native ones start."""
     needed = requirements()
-    wrong = [sentence for one in needed if (sentence := _lacking(one))]
-    command = (
-        "pip install -r requirements.txt"
-        if (DASHBOARD / "requirements.txt").is_file()
-        else "pip install . in Sightglass's own folder"
-    )
+    wrong = {sentence: one for one in needed if (sentence := _lacking(one))}
     if wrong:
-        yield Check("Packages", "Requirements", "broken", ", ".join(wrong), f"Run {command}.")
+        yield Check("Packages", "Requirements", "broken", ", ".join(wrong), f"Run {_command(wrong.values())}.")
     else:
         yield Check("Packages", "Requirements", "works", f"all {len(needed)} are installed")
     for module, name in NATIVE.items():
-        advice = {"cv2": NO_SCREEN, "torchvision": PAIR}.get(module, f"Reinstall {name}: {command}.")
+        again = f"Reinstall {name}: pip install --force-reinstall {name.lower()}."
+        advice = {"cv2": NO_SCREEN, "torch": PAIR, "torchvision": PAIR}.get(module, again)
         try:
             started = import_module(module)
         except Exception as error:
@@ -81,9 +77,10 @@ def extras() -> Iterator[Check]:
     """Check which optional extras are installed."""
     for extra, purpose in EXTRAS.items():
         needed = requirements(extra)
-        wrong = [sentence for one in needed if (sentence := _lacking(one))]
+        wrong = {sentence: one for one in needed if (sentence := _lacking(one))}
         if wrong:
-            yield Check("Extras", f"[{extra}]", "missing", ", ".join(wrong), f"For {purpose}: {_install(extra)}.")
+            advice = f"For {purpose}: {_command(wrong.values(), extra)}."
+            yield Check("Extras", f"[{extra}]", "missing", ", ".join(wrong), advice)
         else:
             yield Check("Extras", f"[{extra}]", "works", ", ".join(f"{one.name} {version(one.name)}" for one in needed))
 
@@ -92,7 +89,7 @@ def requirements(extra: str | None = None) -> list[Requirement]:
     """Return what Sightglass, or one of its extras, requires here: of a checkout's files, else of the installation."""
     from packaging.requirements import Requirement
 
-    file = DASHBOARD / (f"requirements-{extra}.txt" if extra else "requirements.txt")
+    file = DASHBOARD / _file(extra)
     if file.is_file():
         lines = [line.partition("#")[0].strip() for line in file.read_text("utf-8").splitlines()]
         found = [Requirement(line) for line in lines if line and not line.startswith("-")]
@@ -127,13 +124,15 @@ def version(name: str) -> str | None:
         return None
 
 
-def _install(extra: str) -> str:
-    file = f"requirements-{extra}.txt"
-    return (
-        f"pip install -r {file}"
-        if (DASHBOARD / file).is_file()
-        else f'pip install ".[{extra}]" in Sightglass\'s own folder'
-    )
+def _file(extra: str | None) -> str:
+    return f"requirements-{extra}.txt" if extra else "requirements.txt"
+
+
+def _command(needed: Iterable[Requirement], extra: str | None = None) -> str:
+    """Return what installs requirements: a checkout's file with them, or in an installation each of them by name."""
+    if (DASHBOARD / _file(extra)).is_file():
+        return f"pip install -r {_file(extra)}"
+    return " ".join(["pip install", *(f'"{str(one).partition(";")[0].strip()}"' for one in needed)])
 
 
 def first_line(error: BaseException) -> str:

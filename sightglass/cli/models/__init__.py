@@ -1,7 +1,8 @@
-"""`models list | show | layers | add`: list and add models."""
+"""`models list | show | layers | add | remove`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,11 +12,14 @@ from sightglass.cli.console import Console
 from sightglass.cli.models import add
 from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import Problem
+from sightglass.common.settings import settings
 from sightglass.explain import questions
 from sightglass.explain.evidence import layers as evidence_layers
 from sightglass.explain.phrases import download
-from sightglass.models import catalog, catalog_tables
+from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
+from sightglass.models.own import adding, store, table_file
+from sightglass.models.spec import TASKS
 
 if TYPE_CHECKING:
     from sightglass.common.files import Json
@@ -33,14 +37,14 @@ Name = Annotated[str, typer.Argument(metavar="ID", help="A model listed by `mode
     app,
     "list",
     """
-    python -m sightglass models list
-    python -m sightglass models list yolo --here
-    python -m sightglass models list --task detect --json
+    sightglass models list
+    sightglass models list yolo --here
+    sightglass models list --task detect --json
     """,
 )
 def list_(
     search: Annotated[str, typer.Argument(metavar="[WORD]", help="Part of an id or family name.")] = "",
-    task: Annotated[str | None, cli.option("--task classify|detect|embed", "Only models for this task.")] = None,
+    task: Annotated[str | None, cli.option(f"--task {'|'.join(TASKS)}", "Only models for this task.")] = None,
     here: Annotated[bool, cli.option("--here", "Only models whose weights are on this machine.")] = False,
     json: cli.Json = False,
 ) -> int:
@@ -48,8 +52,8 @@ def list_(
 
     Where they are not, the first use downloads them: `download` says about how large the file is.
     """
-    if task is not None and task not in catalog_tables.TASKS:
-        raise Problem(f"--task is {task}: use {', '.join(catalog_tables.TASKS[:-1])} or {catalog_tables.TASKS[-1]}.")
+    if task is not None and task not in TASKS:
+        raise Problem(f"--task is {task}: use {', '.join(TASKS[:-1])} or {TASKS[-1]}.")
     console = Console(json)
     found = [
         _row(spec, catalog.available(spec))
@@ -66,7 +70,7 @@ def list_(
     return 0
 
 
-@cli.verb(app, "show", "python -m sightglass models show efficientnet-lite0 --labels")
+@cli.verb(app, "show", "sightglass models show efficientnet-lite0 --labels")
 def show(
     model: Name,
     labels: Annotated[bool, cli.option("--labels", "Also list its classes, by index.")] = False,
@@ -113,9 +117,9 @@ def show(
     app,
     "layers",
     """
-    python -m sightglass models layers efficientnet-lite0
-    python -m sightglass models layers yolo11n --all
-    python -m sightglass models layers resnet50 --json
+    sightglass models layers efficientnet-lite0
+    sightglass models layers yolo11n --all
+    sightglass models layers resnet50 --json
     """,
 )
 def layers(
@@ -141,6 +145,21 @@ def layers(
     if not shown:
         console.say(f"{model} exposes no internals and so no layers.")
     console.result({"model": model, "layers": rows, "default": default, "presets": presets})
+    return 0
+
+
+@cli.verb(app, "remove", "sightglass models remove leaf")
+def remove(
+    model: Annotated[str, typer.Argument(metavar="ID", help="A model of your own.")], json: cli.Json = False
+) -> int:
+    """Remove a model of your own: its table, and its files if it was dropped into the dashboard; others stay."""
+    console, to = Console(json), (settings().models or Path("models.toml")).absolute()
+    if model in table_file.tables(to):
+        adding.remove(to, model)
+    else:
+        store.remove(model)
+    console.say(f"{model} is removed.")
+    console.result({"model": model})
     return 0
 
 
@@ -171,8 +190,8 @@ cli.verb(
     app,
     "add",
     """
-    python -m sightglass models add leaf.pth --image leaf.jpg
-    python -m sightglass models add leaf.ckpt --arch nets.py:PlantCNN --labels class_to_idx.json
-    python -m sightglass models add sketch.h5 --name sketch --set weights.preprocessing.size=64 --yes
+    sightglass models add leaf.pth --image leaf.jpg
+    sightglass models add leaf.ckpt --arch nets.py:PlantCNN --labels class_to_idx.json
+    sightglass models add sketch.h5 --name sketch --set weights.preprocessing.size=64 --yes
     """,
 )(add.add)

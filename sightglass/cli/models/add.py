@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tomllib
 import uuid
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -20,14 +19,16 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer, report
 from sightglass.common.errors import ImageProblem, ModelProblem, Problem
-from sightglass.common.files import Json, write_file
+from sightglass.common.files import Json
 from sightglass.common.files.packaged import photographs
 from sightglass.common.settings import settings
 from sightglass.explain.findings import preprocessing_check
 from sightglass.explain.picture import image as picture_image
 from sightglass.explain.picture import planes as picture_planes
 from sightglass.explain.rendering import style
-from sightglass.models import catalog, inspect, table_file
+from sightglass.models import catalog, inspect
+from sightglass.models.adapters.tasks import ROWS, check_task
+from sightglass.models.own import adding, table_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,6 +51,7 @@ class AddOptions:
     name: str | None = cli.field("--name ID", "Id of the model \\[the file's name].")
     arch: str | None = cli.field("--arch NAME", "A name of torchvision or timm, or your_file.py:ClassName.")
     labels: str | None = cli.field("--labels FILE", "File with the names of its classes: .json or text.")
+    task: str | None = cli.field("--task NAME", f"What its numbers mean: {', '.join(ROWS)} \\[found out, or asked].")
     set_: list[str] | None = cli.field(
         "--set KEY=VALUE", "Set a key of the table, such as weights.preprocessing.size=64."
     )
@@ -74,7 +76,7 @@ def add(
         path = catalog.model_file(file)
     draft, given = _inspect(console, path, options, asks=asks)
     console.say(*draft.notes)
-    id_ = _id(options.name or path.stem)
+    id_ = adding.make_id(options.name or path.stem)
     if options.name is not None and id_ != options.name:
         console.say(f"It is called {id_}: a name consists of small letters, digits, dots, dashes and underscores.")
     to = (settings().models or Path("models.toml")).absolute()
@@ -85,8 +87,7 @@ def add(
         console.say("", text.strip(), "")
         trial = _summary(*_try(console, id_, options.image))
     # The trial takes a while: the file is read again, so that changes made to it meanwhile stay.
-    with table_file.file_lock(to):
-        write_file(to, table_file.with_table(to, id_, table, force=options.force).encode("utf-8"))
+    adding.write(to, id_, table, force=options.force)
     console.say(f"{id_} is in {to}.")
     console.result({"model": id_, "file": to, "table": text, "notes": draft.notes, "proof": trial})
     return 0
@@ -97,6 +98,7 @@ def _inspect(console: Console, path: Path, options: AddOptions, *, asks: bool) -
     given = {
         **({inspect.TRUST: "yes"} if options.trust else {}),
         **_settings(options.set_ or ()),
+        **({"task": check_task(options.task)} if options.task else {}),
         **({"weights.labels": _existing(options.labels)} if options.labels else {}),
     }
     with console.progress(f"Inspecting {path.name}") as progress:
@@ -116,10 +118,7 @@ def _settings(texts: Sequence[str]) -> Toml:
         key, equals, value = text.partition("=")
         if not equals or not re.fullmatch(r"\w+(\.\w+)*", key.strip()):
             raise ModelProblem(f"--set is {text!r}: it should be KEY=VALUE, such as weights.preprocessing.size=64.")
-        try:
-            found[key.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            found[key.strip()] = value.strip()
+        found[key.strip()] = adding.parse_value(value)
     return found
 
 
@@ -158,45 +157,21 @@ def _unknown(draft: TableDraft, key: str) -> Unknown | None:
 
 def _fill(draft: TableDraft, given: Toml, *, asks: bool) -> Toml:
     """Return the draft's table with given, answered or likely values; raise ModelProblem if one is still missing."""
-    table: Toml = {
-        "loader": draft.loader,
-        **({"arch": draft.arch} if draft.arch else {}),
-        **_copy(draft.table),
-    }
     answers = dict(given)
-    lacking = []
-    trusted = answers.pop(inspect.TRUST, "")
-    if (unknown := _unknown(draft, inspect.TRUST)) is not None:
-        answer = trusted or (_ask(unknown) if asks else "")
-        if not answer.lower().startswith("y"):
-            raise ModelProblem(f"{unknown.question} Add --trust if you do.")
-    for unknown in draft.unknown:
-        if unknown.key in answers or unknown.key == inspect.TRUST:
-            continue
-        read = _FILES.get(unknown.key, str)
-        answer = _answer(unknown, read) if asks else read(unknown.default) if unknown.default else ""
-        if answer:
-            answers |= {unknown.key: answer} if unknown.key in _FILES else _settings([f"{unknown.key}={answer}"])
-        elif unknown.needed:
-            lacking.append(unknown)
-    if lacking:
-        first = lacking[0]
-        option = (
-            f"--{first.key.rpartition('.')[2]}" if first.key in ("arch", "weights.labels") else f"--set {first.key}="
-        )
-        hint = f" (similar: {', '.join(first.choices[:5])})" if first.choices else ""
-        raise ModelProblem(f"{first.question} Answer with {option}{hint}.")
-    for key, value in answers.items():
-        *above, last = key.split(".")
-        place = table
-        for part in above:
-            place = place.setdefault(part, {})
-        place[last] = value
-    return table
-
-
-def _copy(table: Toml) -> Toml:
-    return {key: _copy(value) if isinstance(value, dict) else value for key, value in table.items() if value != ""}
+    for unknown in draft.unknown if asks else ():
+        if unknown.key not in answers and (answer := _answer(unknown, _FILES.get(unknown.key, str))):
+            answers[unknown.key] = answer if adding.is_text(unknown.key) else adding.parse_value(answer)
+        if unknown.key == inspect.TRUST and not str(answers.get(inspect.TRUST)).lower().startswith("y"):
+            break
+    table, lacking = adding.fill(draft, answers)
+    if not lacking:
+        return table
+    first = lacking[0]
+    if first.key == inspect.TRUST:
+        raise ModelProblem(f"{first.question} Add --trust if you do.")
+    option = f"--{first.key.rpartition('.')[2]}" if adding.is_text(first.key) else f"--set {first.key}="
+    hint = f" (similar: {', '.join(first.choices[:5])})" if first.choices else ""
+    raise ModelProblem(f"{first.question} Answer with {option}{hint}.")
 
 
 def _answer(unknown: Unknown, read: Callable[[str], Answer]) -> Answer:
@@ -224,13 +199,6 @@ def _ask(unknown: Unknown) -> str:
     answer = answer.strip()
     chosen = answer.isdigit() and 0 < int(answer) <= len(unknown.choices)
     return unknown.choices[int(answer) - 1] if chosen else answer
-
-
-def _id(name: str) -> str:
-    found = re.sub(r"[^\w.-]+", "-", name).strip("-.").lower()
-    if not found:
-        raise ModelProblem(f"{name!r} is not a name for a model: give another with --name.")
-    return found
 
 
 @contextmanager

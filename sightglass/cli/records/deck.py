@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 app = cli.group("List, make, export and open decks of slides.")
 
 
-@cli.verb(app, "list", "python -m sightglass deck list")
+@cli.verb(app, "list", "sightglass deck list")
 def list_(folder: cli.HistoryFolder = None, json: cli.Json = False) -> int:
     """List the decks, the one that was changed last first, with their slides."""
     console, decks = Console(json), _decks(folder)
@@ -32,12 +32,12 @@ def list_(folder: cli.HistoryFolder = None, json: cli.Json = False) -> int:
     if found:
         console.table(("id", "changed (UTC)", "title", "slides"), rows, right=("slides",))
     else:
-        console.say("No decks yet: make one of your views in the dashboard, or `python -m sightglass deck make lies`.")
+        console.say("No decks yet: make one of your views in the dashboard, or `sightglass deck make lies`.")
     console.result({"decks": [_describe(one) for one in found]})
     return 0
 
 
-@cli.verb(app, "make", "python -m sightglass deck make lies")
+@cli.verb(app, "make", "sightglass deck make lies")
 def make(
     name: Annotated[str, typer.Argument(metavar="NAME", help="lies (what is a heat map?) or sizes (small to large).")],
     folder: cli.HistoryFolder = None,
@@ -60,13 +60,13 @@ def make(
     app,
     "export",
     """
-    python -m sightglass deck export 4173af9f48a1f96d --out monday.sightglass
-    python -m sightglass deck export 4173af9f48a1f96d --out monday.html
-    python -m sightglass deck export 4173af9f48a1f96d --out monday.pptx
+    sightglass deck export "Board meeting" --out monday.sightglass
+    sightglass deck export "Board meeting" --out monday.html
+    sightglass deck export 4173af9f48a1f96d --out monday.pptx
     """,
 )
 def export(
-    id: Annotated[str, typer.Argument(metavar="ID", help="An id listed by `deck list`.")],
+    deck: Annotated[str, typer.Argument(metavar="DECK", help="A title or an id listed by `deck list`.")],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE", help="A file ending in .sightglass, .html, .pptx or .pdf.")
     ],
@@ -78,15 +78,15 @@ def export(
     kind = out.suffix.lower()
     if kind != archive.SUFFIX and kind not in deck_decks.FILE_KINDS:
         raise Problem(f"A deck's file ends in {archive.SUFFIX}, .html, .pptx or .pdf, not in {kind or 'nothing'}.")
-    deck = decks.get(id)
+    found = decks.find(deck)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_file(out, archive.of(decks, deck) if kind == archive.SUFFIX else decks.file(deck, kind))
-    console.say(f"{out}: {deck.title}, {plural(len(deck.slides), 'slide')}.")
-    console.result({"to": out, "id": deck.id})
+    write_file(out, archive.of(decks, found) if kind == archive.SUFFIX else decks.file(found, kind))
+    console.say(f"{out}: {found.title}, {plural(len(found.slides), 'slide')}.")
+    console.result({"to": out, "id": found.id})
     return 0
 
 
-@cli.verb(app, "open", "python -m sightglass deck open monday.sightglass")
+@cli.verb(app, "open", "sightglass deck open monday.sightglass")
 def open_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A deck that was exported as .sightglass.")],
     folder: cli.HistoryFolder = None,

@@ -46,9 +46,9 @@ class ListOptions:
     app,
     "list",
     """
-    python -m sightglass history list
-    python -m sightglass history list number plate --tag checked
-    python -m sightglass history list --class minibus --order surest --json
+    sightglass history list
+    sightglass history list number plate --tag checked
+    sightglass history list --class minibus --order surest --json
     """,
 )
 def list_(
@@ -80,7 +80,7 @@ def list_(
     return 0
 
 
-@cli.verb(app, "show", "python -m sightglass history show 4173af9f48a1f96d")
+@cli.verb(app, "show", "sightglass history show 4173af9f48a1f96d")
 def show(
     id: Annotated[str, typer.Argument(metavar="ID", help="An id listed by `history list`.")],
     folder: cli.HistoryFolder = None,
@@ -96,7 +96,7 @@ def show(
     except Problem as problem:
         damaged = damaged or str(problem)
     again = command.line(record.recipe) if record.recipe else ""
-    proof = record.proof_of(record.index)
+    proof, seal = record.proof_of(record.index), record.seal_of(record.index)
     picture = f"{record.picture_name}, {phrases.plain_text(phrases.pixels(record.width, record.height))}"
     if (pair := record.pair) is not None:
         picture += f"; {pair.name}, {phrases.plain_text(phrases.pixels(pair.width, pair.height))}"
@@ -110,6 +110,7 @@ def show(
         ("note", record.note),
         ("tags", ", ".join(record.tags)),
         ("marks", phrases.plural(len(record.marks), "mark") if record.marks else ""),
+        ("seal", seal.line if seal else ""),
         ("proof", phrases.plain_text(proof.sentence) if proof else ""),
         ("again", again),
     ]
@@ -136,8 +137,8 @@ def show(
     app,
     "export",
     """
-    python -m sightglass history export 4173af9f48a1f96d --out kept
-    python -m sightglass history export 4173af9f48a1f96d 311ae023bc1e84ae --out history.zip
+    sightglass history export 4173af9f48a1f96d --out kept
+    sightglass history export 4173af9f48a1f96d 311ae023bc1e84ae --out history.zip
     """,
 )
 def export(
@@ -169,7 +170,7 @@ def export(
     return 0
 
 
-@cli.verb(app, "delete", "python -m sightglass history delete 4173af9f48a1f96d")
+@cli.verb(app, "delete", "sightglass history delete 4173af9f48a1f96d")
 def delete(ids: Ids, folder: cli.HistoryFolder = None, json: cli.Json = False) -> int:
     """Delete records permanently. Data shared with other records stays."""
     console, history = Console(json), _history(folder)

@@ -46,10 +46,10 @@ class WatchOptions:
     cli.app,
     "watch",
     """
-    python -m sightglass watch watched
-    python -m sightglass watch watched --since 24h --worst 10
-    python -m sightglass watch watched --reference now
-    python -m sightglass watch watched --reference run1/results.parquet --alarm --json
+    sightglass watch watched
+    sightglass watch watched --since 24h --worst 10
+    sightglass watch watched --reference now
+    sightglass watch watched --reference run1/results.parquet --alarm --json
     """,
 )
 def watch(
@@ -76,7 +76,7 @@ def watch(
     seen = threshold.judge(logged, unsure)
     console.say(trend.headline(seen, f"since {begin:%Y-%m-%d %H:%M} UTC" if begin else ""))
     for name, limit in limits.items():
-        console.say(f"{name}: answers below {phrases.percent(limit.value)} count as unsure, {limit.origin}.")
+        console.say(f"{name}: unsure below {phrases.percent(limit.value)} ({limit.origin}).")
     left = monitor.left_out(since=begin)
     if left:
         console.say(f"{left:,} odd pictures are not in the log: there were too many per minute.")
@@ -132,10 +132,7 @@ def _drifts(monitor: Monitor, models: set[str], since: datetime | None) -> list[
         return []
     found = []
     for model in sorted(models & set(known.models)):
-        # Pictures of the reference are not compared with it.
-        until = known.models[model].until
-        begin = max((time for time in (since, until) if time is not None), default=None)
-        found.append(monitor.drift(model, since=begin, limit=MAX_LINES))
+        found.append(monitor.drift(model, since=since, limit=MAX_LINES))
     return found
 
 

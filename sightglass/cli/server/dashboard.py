@@ -35,9 +35,9 @@ class DashboardOptions:
     cli.app,
     "dashboard",
     """
-    python -m sightglass dashboard
-    python -m sightglass dashboard --port 8600 --no-browser
-    python -m sightglass dashboard --host 0.0.0.0
+    sightglass dashboard
+    sightglass dashboard --port 8600 --no-browser
+    sightglass dashboard --host 0.0.0.0
     """,
 )
 def dashboard(options: DashboardOptions) -> int:

@@ -87,9 +87,9 @@ class ServeOptions:
     cli.app,
     "serve",
     """
-    python -m sightglass serve
-    python -m sightglass serve --model resnet50 --device cuda --workers 4
-    SIGHTGLASS_API_KEY=... python -m sightglass serve --host 0.0.0.0 --port 80
+    sightglass serve
+    sightglass serve --model resnet50 --device cuda --workers 4
+    SIGHTGLASS_API_KEY=... sightglass serve --host 0.0.0.0 --port 80
     curl -F image=@bus.jpg http://127.0.0.1:8502/api/explain
     curl -F image=@bus.jpg -H 'Accept: image/png' -o map.png http://127.0.0.1:8502/api/explain
     """,

@@ -18,8 +18,8 @@ COLUMNS = ("variable", "value", "default", "meaning")
     cli.app,
     "settings",
     """
-    python -m sightglass settings
-    SIGHTGLASS_MODELS_MB=4096 python -m sightglass settings --json
+    sightglass settings
+    SIGHTGLASS_MODELS_MB=4096 sightglass settings --json
     """,
 )
 def settings(json: cli.Json = False) -> int:

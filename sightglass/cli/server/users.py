@@ -25,7 +25,7 @@ RoleOption = Annotated[
     app,
     "list",
     """
-    python -m sightglass users list
+    sightglass users list
     """,
 )
 def list_users(json: cli.Json = False) -> int:
@@ -56,8 +56,8 @@ def list_users(json: cli.Json = False) -> int:
     app,
     "add",
     """
-    python -m sightglass users add anna
-    python -m sightglass users add anna@example.org --role admin --no-password
+    sightglass users add anna
+    sightglass users add anna@example.org --role admin --no-password
     """,
 )
 def add(
@@ -78,7 +78,7 @@ def add(
     app,
     "role",
     """
-    python -m sightglass users role anna viewer
+    sightglass users role anna viewer
     """,
 )
 def change_role(name: Name, role: Annotated[Role, typer.Argument(help="admin, user or viewer.")]) -> int:
@@ -92,7 +92,7 @@ def change_role(name: Name, role: Annotated[Role, typer.Argument(help="admin, us
     app,
     "password",
     """
-    python -m sightglass users password anna
+    sightglass users password anna
     """,
 )
 def change_password(name: Name) -> int:
@@ -106,7 +106,7 @@ def change_password(name: Name) -> int:
     app,
     "remove",
     """
-    python -m sightglass users remove anna
+    sightglass users remove anna
     """,
 )
 def remove(name: Name) -> int:
@@ -120,7 +120,7 @@ def remove(name: Name) -> int:
     app,
     "token",
     """
-    python -m sightglass users token anna --label nightly
+    sightglass users token anna --label nightly
     """,
 )
 def token(
@@ -139,7 +139,7 @@ def token(
     app,
     "revoke",
     """
-    python -m sightglass users revoke anna 1f3a9c02
+    sightglass users revoke anna 1f3a9c02
     """,
 )
 def revoke(name: Name, number: Annotated[str, typer.Argument(help="Its number in `users list`.")]) -> int:

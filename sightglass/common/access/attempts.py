@@ -21,28 +21,61 @@ _PASSWORDS = rates.Limiter(per_minute=2, burst=10)
 """For each address, and for each name: a right password gives its attempt back."""
 _KEYS = rates.Limiter(per_minute=2, burst=10)
 """For each address: of keys and tokens, only those that are wrong count."""
-_KEYS_OF_ALL = rates.Limiter(per_minute=60, burst=120)
-"""Over all addresses but those that have sent the right key: guesses from a thousand addresses get no further."""
 _ONE_AT_A_TIME = threading.Lock()
 """A flood of attempts takes one core and 16 MiB, not all."""
 _LOCK = threading.Lock()
 _SALT = secrets.token_bytes(32)
 _wrong: OrderedDict[bytes, None] = OrderedDict()
 """Salted hashes of what was wrong lately."""
-_known: OrderedDict[str, None] = OrderedDict()
-"""Addresses that have sent the right key."""
+
+
+class OverAll:
+    """Limit guesses at one secret over all addresses but those that had it right: a thousand get no further than one.
+
+    At most 60 in any minute: 30 at once, and 30 a minute.
+    """
+
+    def __init__(self) -> None:
+        self.limiter = rates.Limiter(per_minute=30, burst=30)
+        self.known: OrderedDict[str, None] = OrderedDict()
+
+    def take(self, address: str) -> int:
+        """Count an attempt; return 0, or the seconds to wait instead."""
+        return 0 if address in self.known else self.limiter.take("")
+
+    def give_back(self, address: str, *, right: bool = True) -> None:
+        """Forget an attempt; `right`: it was, and the address is limited no more."""
+        if address not in self.known:
+            self.limiter.take("", -1)
+        if right:
+            _note(self.known, address)
+
+
+_KEY, _SHARED = OverAll(), OverAll()
+"""Guesses at the operator's key, and at the one password for all."""
 
 
 def count(address: str, name: str) -> int:
-    """Count an attempt at a password before it is looked at; return 0, or the seconds to wait instead."""
+    """Count an attempt at a password before it is looked at; return 0, or the seconds to wait instead.
+
+    `name`: empty for the one password for all, at which guesses are also counted over all addresses.
+    """
     # In turn: an address that is refused does not keep others from signing in under the name.
-    return next((wait for bucket in _buckets(address, name) if (wait := _PASSWORDS.take(bucket))), 0)
+    if wait := next((wait for bucket in _buckets(address, name) if (wait := _PASSWORDS.take(bucket))), 0):
+        return wait
+    with _LOCK:
+        if not name and (wait := _SHARED.take(rates.of_address(address))):
+            _PASSWORDS.take(_buckets(address, name)[0], -1)
+    return wait
 
 
-def give_back(address: str, name: str) -> None:
-    """Forget an attempt that was right, or that was never looked at."""
+def give_back(address: str, name: str, *, right: bool = True) -> None:
+    """Forget an attempt that was `right`, or that was never looked at."""
     for bucket in _buckets(address, name):
         _PASSWORDS.take(bucket, -1)
+    with _LOCK:
+        if not name:
+            _SHARED.give_back(rates.of_address(address), right=right)
 
 
 def with_password(name: str, password: str) -> Person | None:
@@ -68,16 +101,14 @@ def with_secret(given: str, key: str | None, address: str) -> tuple[User | None,
             return None, 0
         if wait := _KEYS.take(address):
             return None, wait
-        if address not in _known and (wait := _KEYS_OF_ALL.take("")):
+        if wait := _KEY.take(address):
             _KEYS.take(address, -1)
             return None, wait
         if not (key and policy.is_same(given, key)):
             _note(_wrong, mark)
             return None, 0
         _KEYS.take(address, -1)
-        if address not in _known:
-            _KEYS_OF_ALL.take("", -1)
-        _note(_known, address)
+        _KEY.give_back(address)
     return LOCAL, 0
 
 

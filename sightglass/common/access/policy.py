@@ -90,7 +90,7 @@ def announcement(policy: Policy) -> str | None:
     if settings().password or any(person.has_password for person in people.everybody()):
         return "This server asks for a password before anything is shown."
     return (
-        "This server asks for sign-in, but nobody can sign in yet: add people with `python -m sightglass users add "
+        "This server asks for sign-in, but nobody can sign in yet: add people with `sightglass users add "
         f"NAME` (to {people.path()}), set SIGHTGLASS_PASSWORD, or set SIGHTGLASS_ACCESS=open to ask nobody."
     )
 
@@ -103,19 +103,21 @@ def api_warning(*, has_key: bool) -> str | None:
     if way in ("password", "oidc") and not has_key and not any(people.tokens(who.id) for who in people.everybody()):
         return (
             "This server asks for a key or a token, and there is none: set SIGHTGLASS_API_KEY, make a token with "
-            "`python -m sightglass users token NAME`, or set SIGHTGLASS_ACCESS=open to ask for none."
+            "`sightglass users token NAME`, or set SIGHTGLASS_ACCESS=open to ask for none."
         )
     return announcement(in_use()) if way == "proxy" else None
+
+
+def proxies() -> list[str]:
+    """Return SIGHTGLASS_PROXIES as networks."""
+    return [str(ipaddress.ip_network(one, strict=False)) for one in settings().proxies]
 
 
 def is_trusted_proxy(address: str | None) -> bool:
     """Return whether this address, of the other end of the connection itself, is one of SIGHTGLASS_PROXIES."""
     try:
         peer = ipaddress.ip_address(address or "")
-        return any(
-            (getattr(peer, "ipv4_mapped", None) or peer) in ipaddress.ip_network(one, strict=False)
-            for one in settings().proxies
-        )
+        return any((getattr(peer, "ipv4_mapped", None) or peer) in ipaddress.ip_network(one) for one in proxies())
     except ValueError:
         return False
 

@@ -20,22 +20,25 @@ CACHES = {
     "pairs": 64,
     "similarities": 128,
     "pictures": 64,
-    "annotations": 64,
+    "annotations": 60,
     "embeddings": 64,
     "tables": 32,
     "examples": 28,
-    "logs": 16,
+    "logs": 15,
     "stages": 16,
     "photos": 8,
     "scrambles": 8,
     "thumbnails": 8,
     "entries": 8,
     "blurs": 4,
+    "seals": 1,
+    "controls": 4,
 }
 """Explanations and uploads of all sessions, records of the history, those of two pictures, comparisons of two pictures,
 pictures encoded for the browser, pictures with their annotations, embeddings of galleries, tables of batch runs,
 bundled pictures, lines of the monitor's logs, decks as they are presented, maps of scrambled weights, small pictures
-(saved photos, those in the bar, logged entries of the monitor), and blurred ones; in MiB of the default total."""
+(saved photos, those in the bar, logged entries of the monitor), blurred ones, maps of other pictures to compare with,
+and seals; in MiB of the default total."""
 PARTS = {"models": 2048, "evidence": 256, "cache": sum(CACHES.values())}
 """Loaded models, evidence of the latest pictures, and CACHES together; in MiB of the default total. Each has a setting
 of its own, SIGHTGLASS_MODELS_MB and so on."""

@@ -5,8 +5,10 @@ Where nobody signs in all are one person, and who came first is served first.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -173,3 +175,40 @@ picture that waits its turn is served before its person's later ones, and before
 SLOW = Turns(max(2, os.cpu_count() or 1))
 """For methods that run a model hundreds of times, which go on beside the quick ones at a low priority; two at least,
 because one may take minutes."""
+SEALS = Turns(1)
+"""For tests of maps that nobody asked for: one page's at a time, however many people look at maps."""
+
+
+class GivingWay(threading.Event):
+    """An event to stop work of low priority, which waits between its passes while quick work is under way.
+
+    Whoever asks `is_set` between two passes is held until no map is being made or waits for its turn, and until the
+    work is wanted.
+    """
+
+    EVERY = 0.05
+    """Seconds between two looks whether to stop meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wanted_until = math.inf
+        """By `time.monotonic`: the work is held from then on."""
+        self.patience = math.inf
+        """Seconds for which it is held at most: then it stops."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the work was told to stop, without waiting."""
+        return super().is_set()
+
+    def is_set(self) -> bool:
+        while not self.stopped:
+            if (held := time.monotonic() - self.wanted_until) > 0:
+                if held > self.patience:
+                    self.set()
+                self.wait(self.EVERY)
+                continue
+            with QUICK.changed:
+                if QUICK.changed.wait_for(lambda: not QUICK.working and not QUICK.waiting, self.EVERY):
+                    return False
+        return True

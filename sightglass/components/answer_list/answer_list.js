@@ -9,12 +9,14 @@ const LONG = 8;
 /**
  * @typedef {{label: string, share: number, text: string}} Row
  * @typedef {{name: string, rows: Row[], chosen: number}} List
- * @typedef {import("../../browser/component.js").Send} Send
+ * @typedef {import("../../browser/component.js").Send} Send @typedef {import("../../browser/component.js").Score} Score
  */
 
 /** @param {HTMLElement} root @param {AbortSignal} signal */
 function mount(root, signal) {
   let chosen = 0, listed = "", named = "";
+  /** @type {Row[]} */
+  let rowsShown = [];
   /** @type {number | null} */
   let given = null;
   /** @type {number[]} */
@@ -43,18 +45,14 @@ function mount(root, signal) {
     send("chosen", index);
   }
 
-  /** @param {Row} item @param {number} index */
-  function rowOf({ label, share, text }, index) {
-    const button = make("button");
-    button.innerHTML = '<span class="label"></span><span class="text"></span><span class="bar"><i></i></span>';
-    find(button, ".label").textContent = button.title = label;
-    find(button, ".text").textContent = text;
-    find(button, "i").style.width = `max(2px, ${(100 * share).toFixed(2)}%)`;
-    button.addEventListener("click", () => {
-      choose(index);
-      tell(true);
+  /** Show what is left of each score while a part of the picture is hidden, with the original one marked. @param {Score[]|null} scores */
+  function follow(scores) {
+    rowsShown.forEach((row, i) => {
+      const now = scores?.find(({ label }) => label === row.label) ?? row, button = root.children[i];
+      find(button, ".text").textContent = now.text;
+      find(button, "i").style.width = widthOf(now.share);
+      find(button, ".was").hidden = now === row;
     });
-    return button;
   }
 
   // A list that was replaced stays until the run ends: a choice in it must not count as a click on the new one.
@@ -62,6 +60,7 @@ function mount(root, signal) {
     if (!choice?.from) choose(choice?.index);
   }, signal);
   onBroadcast("ask", () => tell(), signal);
+  onBroadcast("scores", follow, signal);
 
   /** @param {import("../../browser/component.js").Given<List>} given */
   return ({ data: { name, rows, chosen: index }, setStateValue }) => {
@@ -70,8 +69,11 @@ function mount(root, signal) {
     if (name !== named) [named, sent, given] = [name, [], null];
     const now = JSON.stringify(rows), fresh = now !== listed;
     if (fresh) {
-      listed = now;
-      root.replaceChildren(...rows.map(rowOf));
+      [listed, rowsShown] = [now, rows];
+      root.replaceChildren(...rows.map((item, i) => rowOf(item, () => {
+        choose(i);
+        tell(true);
+      })));
       root.classList.toggle("long", rows.length > LONG);
     }
     // Python echoes each choice; an echo that comes after a later click is out of date.
@@ -85,6 +87,23 @@ function mount(root, signal) {
     mark();
     tell();
   };
+}
+
+/** @param {Row} item @param {() => void} clicked */
+function rowOf({ label, share, text }, clicked) {
+  const button = make("button");
+  button.innerHTML = '<span class="label"></span><span class="text"></span><span class="bar"><i></i><b class="was" hidden></b></span>';
+  find(button, ".label").textContent = button.title = label;
+  find(button, ".text").textContent = text;
+  find(button, "i").style.width = widthOf(share);
+  find(button, ".was").style.left = `min(calc(100% - 2px), ${(100 * share).toFixed(2)}%)`;
+  button.addEventListener("click", clicked);
+  return button;
+}
+
+/** @param {number} share */
+function widthOf(share) {
+  return `max(2px, ${(100 * share).toFixed(2)}%)`;
 }
 
 export default component(".rows", mount);

@@ -7,21 +7,28 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.components.answer_list import Row, rows
-from sightglass.components.session import state, url_state
+from sightglass.components.session import links, state, url_state
 from sightglass.components.session.jobs import explain_job
-from sightglass.explain.phrases import percent
+from sightglass.explain.comparison.models import score_of_map
+from sightglass.explain.phrases import describe_score
 
 if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
-    from sightglass.explain import Explainer, Explanation, Image
+    from sightglass.explain import Explainer, Explanation
+    from sightglass.models.spec import ModelSpec
 
 
-def get_class(image: Image) -> str | None:
+def get_class(choices: Choices, explainer: Explainer) -> str | None:
     """Return the class chosen for this picture, at first the address's; None: the model's best."""
+    image = choices.image
     chosen = state.of(state.ChosenClass)
     if chosen.picture != image.sha256:
         chosen.label = st.query_params.get("class") if chosen.picture is None else None
         chosen.picture = image.sha256
+        known = {label.casefold() for label in choices.options.get("vocabulary") or explainer.labels}
+        if chosen.label and not chosen.label.isdecimal() and chosen.label.casefold() not in known:
+            links.leave_out("class", chosen.label)
+            chosen.label = None
     return chosen.label
 
 
@@ -48,7 +55,10 @@ def answers(explanation: Explanation, index: int) -> int:
     labels = list(dict.fromkeys([*scores, *mapped] if len(mapped) == 1 else [*mapped, *scores]))
     generation = state.of(state.ChosenClass).generation
     key = f"rows-{generation}-{explanation.image.sha256[:12]}-{explanation.model.id}-{len(labels)}"
-    items = [_row(label, scores.get(label, [])) for label in labels]
+    for place, label in enumerate(mapped):
+        if label not in scores and (score := score_of_map(explanation, place)) is not None:
+            scores[label] = [score]
+    items = [_row(label, scores.get(label, []), explanation.model) for label in labels]
     chosen = rows(items, key=key, chosen=labels.index(mapped[index]))
     _choose(None if chosen == 0 else labels[chosen])
     _another(explanation)
@@ -59,9 +69,16 @@ def answers(explanation: Explanation, index: int) -> int:
     return mapped.index(labels[chosen])
 
 
-def _row(label: str, scores: list[float]) -> Row:
+def _row(label: str, scores: list[float], model: ModelSpec) -> Row:
     best = max(scores, default=0.0)
-    return Row(f"{len(scores)} × {label}" if len(scores) > 1 else label, best, percent(best) if scores else "–")
+    # A number is no share of anything, which a bar would show.
+    share = 0.0 if model.measures else best
+    return Row(row_label(label, len(scores)), share, describe_score(best, model) if scores else "–")
+
+
+def row_label(label: str, boxes: int) -> str:
+    """Return what the list calls a class; `boxes`: how often it was found."""
+    return f"{boxes} × {label}" if boxes > 1 else label
 
 
 def _choose(label: str | None) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sightglass.explain.questions import Preset
 
 T = TypeVar("T")
-LENSES = {"one": "One box", "all": "All boxes", "layers": "Layers", "sizes": "Sizes"}
+LENSES = {"one": "One box", "all": "All boxes", "layers": "Layers", "sizes": "Side by side"}
 PARTS: dict[str, str] = {
     "class": "its class",
     "contrast": "why this class and not another",
@@ -35,6 +35,7 @@ PARTS: dict[str, str] = {
     "objectness": "that there is an object",
     "mask": "its mask",
     "all": "everything about it",
+    "lowers": "what lowers it",
 }
 PER = {"detection": "one box", "class": "all boxes of a class", "picture": "the whole picture"}
 WITHIN = {
@@ -160,7 +161,7 @@ def part(explainer: Explainer) -> Part:
     return url_state.widget(
         st.selectbox,
         "What is explained",
-        {part: PARTS[part] for part in parts},
+        {part: "what raises it" if "lowers" in parts and part == "class" else PARTS[part] for part in parts},
         parts[0],
         key=key,
         name="part",

@@ -13,6 +13,7 @@ from sightglass.components.choices import image_picker, permitted_folders
 from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
+from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.item import Item
@@ -183,6 +184,7 @@ def _take_uploads() -> tuple[Item, ...]:
         "Upload one or more pictures",
         accept_multiple_files=True,
         key=key,
+        max_upload_size=upload_megabytes(),
         on_change=_change,
         args=(key,),
         help="They go to the Sightglass server that this page comes from, and are deleted when the session ends.",

@@ -23,6 +23,7 @@ from sightglass.components.session.markdown import sentence
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.pictures.image_source import EXAMPLES
 from sightglass.components.session.pictures.uploads import UPLOADS, Closed, open_upload, token
+from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_in_pixels
 from sightglass.explain.phrases import plural
@@ -89,8 +90,15 @@ def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) ->
     )
     picture_bar.draw(shown, take, place)
     if pictures.problem:
-        with place:
+        with place, st.container(horizontal=True, vertical_alignment="center"):
             st.error(sentence(pictures.problem), icon=":material/error:")
+            st.button(
+                "Dismiss",
+                icon=":material/close:",
+                type="tertiary",
+                key="dismiss-problem",
+                on_click=_dismiss,
+            )
 
 
 def _query() -> str:
@@ -165,6 +173,10 @@ def _follow() -> None:
         pictures.just_given = True
 
 
+def _dismiss() -> None:
+    state.of(image_source.Pictures).problem = None
+
+
 def _choose(key: Any) -> None:
     if isinstance(key, str) and not image_source.turn_back(key):
         state.of(image_source.Pictures).problem = "This picture is no longer on the server: upload it again."
@@ -216,7 +228,7 @@ def _refused_by_uploader(files: Any) -> None:
 
 def _too_large(files: Any) -> str:
     """Return one sentence on files, of which the browser gives names and sizes; empty for none."""
-    limit = st.get_option("server.maxUploadSize")
+    limit = upload_megabytes()
     named = [(str(file.get("name"))[:80], file.get("size")) for file in files or () if isinstance(file, dict)]
     if not named:
         return ""
@@ -268,7 +280,8 @@ def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:
                 continue
             image = open_upload(data, name)
         except Problem as problem:
-            problems.append(str(problem))
+            is_model = name.lower().endswith(catalog.SUFFIXES)
+            problems.append(f"{name[:80]} is a model: drop it on the page Models." if is_model else str(problem))
             continue
         if late:
             image_source.add(image, data)

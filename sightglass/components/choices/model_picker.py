@@ -8,7 +8,7 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem
-from sightglass.components.session import reopen, state, url_state
+from sightglass.components.session import links, page, reopen, state, url_state
 from sightglass.components.session.reopen import OTHER, OWN_DETECTOR
 from sightglass.explain.phrases import download
 from sightglass.models import catalog
@@ -73,9 +73,9 @@ def mark(spec: ModelSpec, here: Collection[str]) -> str:
 
 
 def by_id(spec: ModelSpec, here: Collection[str]) -> str:
-    """Return a model's line among those by id: `103 MB · resnet50, ResNet`; the menu cuts off the end of a long one."""
+    """Return a model's line among those by id: `103 MB · resnet50`; no more has room in the sidebar."""
     if spec.id not in here and weights.downloadable(spec) and (size := download(spec.megabytes)):
-        return f"{size.removeprefix('about ')} · {spec.id}, {spec.family}"
+        return f"{size.removeprefix('about ')} · {spec.id}"
     return f"{spec.id}{mark(spec, here)}, {spec.family}"
 
 
@@ -102,9 +102,21 @@ def choose(own_detector: bool = False) -> ModelSpec:
         "are fetched when you choose them.",
     )
     spec = _by_name(addressed) if family == OTHER else _size(families[family], here, addressed, end)
+    st.button(
+        "Manage models",
+        icon=":material/deployed_code:",
+        type="tertiary",
+        key=f"manage-models{end}",
+        on_click=_manage,
+        help="What is here, how large and how fast; add your own from a file.",
+    )
     # The first detector differs from machine to machine: an address names it.
     url_state.write("model", spec.id, None if own_detector else FIRST)
     return spec
+
+
+def _manage() -> None:
+    state.of(state.Navigation).go_to = page.script("models")
 
 
 def instead_of_missing(own_detector: bool) -> ModelSpec | None:
@@ -150,7 +162,8 @@ def _make_searchable(
     if other:
         labels[OTHER] = OTHER
     for name in names:
-        for spec in families[name]:
+        # An own model is a family by itself, and listed already.
+        for spec in families[name] if families[name][0].id != name else ():
             labels[BY_ID + spec.id] = by_id(spec, here)
     return labels
 
@@ -167,6 +180,7 @@ def _read_model() -> ModelSpec | None:
     try:
         return catalog.spec(st.query_params["model"]) if "model" in st.query_params else None
     except ModelProblem:
+        links.leave_out("model", st.query_params["model"])
         return None
 
 

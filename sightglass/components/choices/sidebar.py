@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass import explain
+from sightglass.common import locations
 from sightglass.common.errors import WeightsProblem
 from sightglass.components import glossary, tour
 from sightglass.components.choices import (
@@ -21,9 +22,9 @@ from sightglass.components.choices import (
     unavailable,
 )
 from sightglass.components.session import page, state, url_state
+from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import Choices
-from sightglass.explain.faithfulness import badge
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods import list_methods as able
 from sightglass.explain.phrases import megabytes, plural
@@ -37,11 +38,6 @@ if TYPE_CHECKING:
     from sightglass.explain import Explainer
     from sightglass.explain.findings.reliability import Reliability
     from sightglass.models.spec import ModelSpec
-
-_BADGE = (
-    "Whether maps by this method at these layers were still alike after the model's weights were replaced by random "
-    "ones, on the page Trust. One that survives does not show what the model has learnt."
-)
 
 
 def draw(
@@ -72,7 +68,8 @@ def draw(
             question_place, method_place, below = st.container(), st.container(), st.container(gap="small")
     finally:
         image_picker.bar(bar, chosen, instead)
-    unavailable.say(model)
+    with bar or nullcontext():
+        unavailable.say(model)
     try:
         # Of a page without a bar the chosen picture is not the subject.
         shown = nullcontext() if bar is None or _is_resident(model) else page.waiting(bar, image)
@@ -88,10 +85,10 @@ def draw(
             options["head"] = _head(explainer)
         else:
             url_state.write("head", None)
-        _residents()
         tour.door()
-    with method_place:
-        _badge(explainer, method, options)
+        if locations.has_site():
+            # Relative, as a proxy may show the server below a path.
+            st.link_button("Documentation", "docs/", icon=":material/menu_book:", type="tertiary")
     question = None
     if not methods:
         with question_place:
@@ -175,7 +172,7 @@ def _example(model: ModelSpec) -> None:
 def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     # Classifiers and detectors start with different methods; a choice stays for models of its kind.
     model, resident = explainer.model, explainer.resident
-    key = f"method-{model.task}" if resident.gradients else "method-answers"
+    key = method_key(explainer)
     offered = [method.id for method in able(resident)]
     first = model.method if model.method in offered else offered[0]
     if possible := [method for method in methods if method in offered]:
@@ -191,17 +188,17 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
         'stopped. "Failed": no better than a map made without the model.',
     )
     url_state.keep_own(key, name, offered, first, name="method")
-    st.caption(" ".join([METHODS[name].about.capitalize() + ".", *([found[name].sentence] if name in found else [])]))
+    about = f"{METHODS[name].about.capitalize()}."
+    if name in found:
+        st.caption(escape(found[name].sentence), help=f"{about} Tested on drawn scenes with known causes.")
+    else:
+        st.caption(about)
     return name
 
 
-def _badge(explainer: Explainer, method: str, options: Mapping[str, Any]) -> None:
-    """Say whether this model's maps by this method survived scrambled weights, once that was tested."""
-    layers = options["layers"] or explainer.default_layers
-    found = badge.verdicts(explainer.resident.adapter.weights_sha256, method, layers)
-    if found:
-        icon = "fact_check" if set(found) == {"depends"} else "warning"
-        st.caption(f":material/{icon}: Trust: {badge.describe_verdicts(found)}.", help=_BADGE)
+def method_key(explainer: Explainer) -> str:
+    """Return the key of the menu of methods for a model."""
+    return f"method-{explainer.model.task}" if explainer.resident.gradients else "method-answers"
 
 
 def _mark(method: str, found: Mapping[str, Reliability]) -> str:
@@ -284,9 +281,9 @@ def _layers(explainer: Explainer) -> tuple[str, ...]:
         "Target layers",
         list(shapes),
         format_func=lambda path: f"{path}, {shapes[path][1]}×{shapes[path][2]}",
+        select_all=False,
         key=key,
         max_selections=layer_picker.MAX_LAYERS,
-        select_all=False,
         placeholder=f"automatic: {', '.join(explainer.default_layers)}",
         help=glossary.TERMS["target layer"],
     )
@@ -294,7 +291,8 @@ def _layers(explainer: Explainer) -> tuple[str, ...]:
     return tuple(layers)
 
 
-def _residents() -> None:
+def say_memory() -> None:
+    """Draw one line: the device, and how many models are in memory."""
     from sightglass.explain.evidence.resident import RESIDENCY
 
     residents = RESIDENCY.residents()

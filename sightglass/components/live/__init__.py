@@ -43,7 +43,7 @@ class LiveFrame:
     data: bytes
     """The JPEG that the model saw."""
     act: str
-    """`open` or `snapshot`."""
+    """`open`, `snapshot` or `freeze`."""
     label: str | None
     """What the map is of."""
     pair: tuple[int, int] | None
@@ -61,6 +61,8 @@ class LiveVisit:
     """What became of the last snapshot."""
     frame: LiveFrame | None = None
     """One that was handed over, until the next run begins."""
+    frozen: LiveFrame | None = None
+    """The one that is held on the screen."""
     last: float = 0
     """When the browser handed over the last frame, by its clock: one is followed once."""
 
@@ -90,7 +92,9 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: st
     at = given.get("at") if isinstance(given, dict) else None
     if isinstance(at, (int, float)) and at != visit.last:
         visit.last, visit.frame = at, _frame(given)
-        if visit.frame is not None:
+        if given.get("act") in ("freeze", "go on"):
+            visit.frozen, visit.frame = visit.frame, None
+        elif visit.frame is not None:
             st.rerun()
 
 
@@ -106,7 +110,7 @@ def _still(name: str) -> bytes:
 
 
 def _frame(given: Any) -> LiveFrame | None:
-    if given.get("act") not in ("open", "snapshot"):
+    if given.get("act") not in ("open", "snapshot", "freeze"):
         return None
     try:
         data = base64.b64decode(str(given.get("jpeg", "")), validate=True)

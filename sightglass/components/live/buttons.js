@@ -12,7 +12,7 @@ import { handOver } from "./handover.js";
 export function showButtons({ root, settings, luts, sources, frozen, recorder }) {
   const $ = find.bind(null, root);
   $(`[name="source"][value="${sources.kind}"]`).checked = true;
-  showSliders(root, settings, gradient(luts.get(settings.colormap) ?? new Uint8Array(768)), "Cold");
+  showSliders(root, settings, gradient(luts.get(settings.colormap) ?? new Uint8Array(768)), "Weak");
   $(".boxes").setAttribute("aria-pressed", String(settings.boxes));
   showState($(".freeze"), frozen, ["play_arrow", "Go on"], ["pause", "Freeze"]);
   showState($(".record"), recorder.on, ["stop_circle", "Stop recording"], ["fiber_manual_record", "Record"]);

@@ -19,11 +19,11 @@ function base64(blob) {
   });
 }
 
-/** @param {import("./live.js").Live} live @param {"open"|"snapshot"} act */
+/** Go on with the frame on the screen, or with the camera. @param {import("./live.js").Live} live @param {"open"|"snapshot"|"freeze"} act */
 export async function handOver(live, act) {
   const { shown } = live.screen, { mode, alpha, threshold, colormap } = live.settings;
   if (!shown?.taken.jpeg) return;
-  if (act === "open") live.freeze(true);
+  if (act === "open") live.freeze(true, false);
   const { head } = shown.answer, drawn = act === "snapshot" ? await asJpeg(live.canvas) : null;
   if (drawn && !live.head?.saves) return download(drawn, named("heatmap", new Date(), "jpg"));
   const [jpeg, picture] = await Promise.all([base64(new Blob([shown.taken.jpeg])), drawn ? base64(drawn) : ""]);

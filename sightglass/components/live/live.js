@@ -7,6 +7,7 @@ import { defaults, keep, recalled } from "../viewer/settings.js";
 import { Answers } from "./answers.js";
 import { showButtons, wireButtons } from "./buttons.js";
 import { Following } from "./following.js";
+import { handOver } from "./handover.js";
 import { Loop } from "./loop.js";
 import { Notice } from "./notice.js";
 import { Recorder } from "./recorder.js";
@@ -103,10 +104,13 @@ export class Live {
     this.redraw();
   }
 
-  /** @param {boolean} frozen */
-  freeze(frozen) {
+  /** @param {boolean} frozen @param {boolean} tell whether Python is to test the map of the frame */
+  freeze(frozen, tell = true) {
+    const before = this.frozen;
     this.frozen = frozen && Boolean(this.screen.shown);
     showButtons(this);
+    if (tell && this.frozen && !before) void handOver(this, "freeze");
+    else if (before && !this.frozen) this.send("frame", { act: "go on", at: Date.now() });
     this.loop.restart();
     this.answers.write();
   }

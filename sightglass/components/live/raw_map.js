@@ -4,8 +4,9 @@
 const EPSILON = 1e-7;
 
 /**
- * @typedef {{shapes: number[][], input: number[], content: number[]}} RawHead  shapes: rows and columns of each layer's
- *   map; input: height and width; content: x0, y0, x1, y1 of the picture in the input's pixels
+ * @typedef {{shapes: number[][], offsets: number[][], input: number[], content: number[]}} RawHead  shapes: rows and
+ *   columns of each layer's map; offsets: by how many cells, down and across, it is drawn beside an even grid; input:
+ *   height and width; content: x0, y0, x1, y1 of the picture in the input's pixels
  * @typedef {{h: number, w: number, values: Float32Array}} Unit  one layer's map in 0..1
  */
 
@@ -13,12 +14,12 @@ const EPSILON = 1e-7;
  * Return a map as 0..65535 on the pixels of the content, row by row.
  * @param {RawHead} head @param {Float32Array[]} raws signed, one a layer @returns {Uint16Array}
  */
-export function grown({ shapes, input: [height, width], content }, raws) {
+export function grown({ shapes, offsets, input: [height, width], content }, raws) {
   const [left, top, right, bottom] = content, across = right - left, down = bottom - top;
   const sum = new Float32Array(across * down);
   raws.forEach((raw, i) => {
     const [h, w] = shapes[i];
-    add(sum, unit(raw, h, w, cells(h, w, height, width, content)), [left, top, right, bottom], height, width);
+    add(sum, unit(raw, h, w, cells(h, w, height, width, content)), [left, top, right, bottom], height, width, offsets[i]);
   });
   let low = Infinity, high = -Infinity;
   for (const value of sum) {
@@ -59,10 +60,10 @@ function unit(raw, h, w, [y0, y1, x0, x1]) {
 
 /**
  * Add a layer's map, grown bilinearly between the centres of its cells.
- * @param {Float32Array} sum @param {Unit} unit @param {number[]} content @param {number} height @param {number} width
+ * @param {Float32Array} sum @param {Unit} unit @param {number[]} content @param {number} height @param {number} width @param {number[]} offset
  */
-function add(sum, { h, w, values }, [left, top, right, bottom], height, width) {
-  const X = along(left, right, w, width), Y = along(top, bottom, h, height), row = new Float32Array(w);
+function add(sum, { h, w, values }, [left, top, right, bottom], height, width, [down, across]) {
+  const X = along(left, right, w, width, across), Y = along(top, bottom, h, height, down), row = new Float32Array(w);
   for (let y = 0, i = 0; y < bottom - top; y++) {
     const upper = w * Y.first[y], lower = w * Y.second[y], share = Y.share[y];
     for (let x = 0; x < w; x++) row[x] = values[upper + x] + share * (values[lower + x] - values[upper + x]);
@@ -73,12 +74,12 @@ function add(sum, { h, w, values }, [left, top, right, bottom], height, width) {
   }
 }
 
-/** @param {number} from @param {number} to @param {number} count of cells @param {number} size all pixels */
-function along(from, to, count, size) {
+/** @param {number} from @param {number} to @param {number} count of cells @param {number} size all pixels @param {number} offset in cells */
+function along(from, to, count, size, offset) {
   const long = to - from, first = new Int32Array(long), second = new Int32Array(long), share = new Float32Array(long);
   for (let i = 0; i < long; i++) {
-    const at = Math.max(0, ((from + i + 0.5) * count) / size - 0.5);
-    first[i] = Math.min(count - 1, Math.floor(at));
+    const at = Math.min(count - 1, Math.max(0, ((from + i + 0.5) * count) / size - 0.5 - offset));
+    first[i] = Math.floor(at);
     second[i] = Math.min(count - 1, first[i] + 1);
     share[i] = at - first[i];
   }

@@ -19,13 +19,9 @@ from sightglass.components.viewer.payload import jpeg, picture
 from sightglass.explain.whatif import edits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sightglass.common.files import Json
     from sightglass.explain import Image
-
-Corners = tuple[float, float, float, float]
-"""Left, top, right and bottom, as shares of a picture's width and height."""
+    from sightglass.explain.whatif.edits import EditMark
 
 KEY = "painter"
 MOST = 12
@@ -68,22 +64,22 @@ def painting(image: Image) -> Painting:
     return current
 
 
-def example(image: Image, areas: Sequence[Corners]) -> None:
-    """Cover some areas of the session's first picture, if nothing was painted on it."""
+def example(image: Image, area: EditMark | None) -> None:
+    """Cover an area of the session's first picture, if nothing was painted on it."""
     paintings = state.of(Paintings)
-    if paintings.begun or not areas:
+    if paintings.begun or area is None:
         return
     paintings.begun = True
     current = paintings.every[image.sha256]
     if not current.turn:
-        marks = [{"kind": "rectangle", "points": _round_off(area), "size": 0.08} for area in areas]
-        current.edit = {"marks": marks, "fill": "blur", "keep": False}
+        mark = {"kind": area.kind, "points": _flatten(area), "size": area.size}
+        current.edit = {"marks": [mark], "fill": "blur", "keep": False}
 
 
-def painter(image: Image, hottest: Sequence[Corners]) -> None:
+def painter(image: Image, strongest: EditMark | None) -> None:
     """Draw the picture to paint on. Last in a run: it acknowledges the edit that the run explained.
 
-    `hottest`: the areas that a button covers.
+    `strongest`: the area that a button covers.
     """
     current = state.of(Paintings).every[image.sha256]
     small = edits.blur(image)
@@ -92,7 +88,7 @@ def painter(image: Image, hottest: Sequence[Corners]) -> None:
         "name": image.name,
         "size": [image.width, image.height],
         "mean": edits.mean_colour(image).tolist(),
-        "hottest": [_round_off(area) for area in hottest],
+        "strongest": _flatten(strongest) if strongest else [],
         "turn": current.turn,
         "edit": current.edit,
     }
@@ -100,5 +96,5 @@ def painter(image: Image, hottest: Sequence[Corners]) -> None:
     _component(key=KEY, data=pack_data(head, blobs), on_edit_change=no_callback)
 
 
-def _round_off(area: Corners) -> list[float]:
-    return [round(edge, 4) for edge in area]
+def _flatten(area: EditMark) -> list[float]:
+    return [share for point in area.points for share in point]

@@ -44,7 +44,7 @@ export class Canvases {
     const mask = this.#mask, { width, height } = mask.canvas;
     const [x0, y0, x1, y1] = points.map((share, i) => share * (i % 2 ? height : width));
     if (kind === "brush") drawStroke(mask, points, size * Math.max(width, height));
-    else if (kind === "rectangle") mask.fillRect(x0, y0, x1 - x0, y1 - y0);
+    else if (kind !== "patch") fillRectangles(mask, points);
     else {
       const [x, y] = [points[4] * width, points[5] * height];
       this.#source.drawImage(this.#pictureAt(sources), x0, y0, x1 - x0, y1 - y0, x, y, x1 - x0, y1 - y0);
@@ -92,6 +92,19 @@ export class Canvases {
     small.putImageData(image, 0, 0);
     return small.canvas;
   }
+}
+
+/** Fill rectangles, two corners of each, as one shape: no seam shows between those that touch.
+ * @param {CanvasRenderingContext2D} mask @param {number[]} points */
+function fillRectangles(mask, points) {
+  const { width, height } = mask.canvas;
+  mask.beginPath();
+  for (let i = 0; i < points.length; i += 4) {
+    const [x0, y0, x1, y1] = [points[i] * width, points[i + 1] * height, points[i + 2] * width, points[i + 3] * height];
+    // A path of clockwise rectangles: the other way round, overlapping ones would cut each other out.
+    mask.rect(Math.min(x0, x1), Math.min(y0, y1), Math.abs(x1 - x0), Math.abs(y1 - y0));
+  }
+  mask.fill();
 }
 
 /** Clear a canvas, and take white paint. @param {CanvasRenderingContext2D} paint @param {number} width @param {number} height */

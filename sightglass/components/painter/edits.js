@@ -4,8 +4,9 @@ import { Steps } from "../../browser/steps.js";
 
 /**
  * @typedef {"brush"|"rectangle"|"patch"} Tool
- * @typedef {{kind: Tool, points: number[], size: number}} Mark  x, y, x, y, ... as shares of width and height: a path; two
- *   corners; two corners of a patch and the top left of where it goes. `size`: as a share of the longer side
+ * @typedef {{kind: Tool|"area", points: number[], size: number}} Mark  x, y, x, y, ... as shares of width and height: a path;
+ *   two corners; two corners of a patch and the top left of where it goes; two corners of each rectangle of an area.
+ *   `size`: as a share of the longer side
  * @typedef {"blur"|"grey"|"mean"|"linear"} Fill
  * @typedef {{marks: Mark[], fill: Fill, keep: boolean}} Edit
  * @typedef {[number, number, number, number]} Corners  left, top, right, bottom
@@ -123,14 +124,16 @@ function short(share) {
   return Math.round(Math.min(2, Math.max(-1, share)) * 1e4) / 1e4 + 0;
 }
 
-/** @type {Record<Tool, [string, string]>} */
-const NOUNS = { brush: ["stroke", "strokes"], rectangle: ["rectangle", "rectangles"], patch: ["patch", "patches"] };
+/** @type {Record<Mark["kind"], [string, string]>} */
+const NOUNS = {
+  brush: ["stroke", "strokes"], rectangle: ["rectangle", "rectangles"], area: ["area", "areas"], patch: ["patch", "patches"],
+};
 
 /** Say what is on the picture, for a screen reader too. @param {Edit} edit @param {boolean} [example]  not painted by hand */
 export function described({ marks, keep }, example = false) {
   if (!marks.length) return "Nothing is painted: this is the original.";
   if (example) return "An example: paint more, or clear it with the bin.";
-  const counted = /** @type {Tool[]} */ (["brush", "rectangle", "patch"]).flatMap((kind) => {
+  const counted = /** @type {Mark["kind"][]} */ (Object.keys(NOUNS)).flatMap((kind) => {
     const count = marks.filter((mark) => mark.kind === kind).length;
     return count ? [`${count} ${NOUNS[kind][count === 1 ? 0 : 1]}`] : [];
   });

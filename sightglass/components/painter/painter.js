@@ -10,7 +10,7 @@ import { Edits, Hand, corners, described } from "./edits.js";
 /**
  * @typedef {import("./edits.js").Tool} Tool @typedef {import("./edits.js").Fill} Fill
  * @typedef {import("./edits.js").Edit} Edit @typedef {import("./edits.js").Corners} Corners @typedef {import("../../browser/component.js").Send} Send
- * @typedef {{id: string, name: string, size: [number, number], mean: number[], hottest: Corners[], turn: number,
+ * @typedef {{id: string, name: string, size: [number, number], mean: number[], strongest: number[], turn: number,
  *   edit: Edit}} Head
  */
 
@@ -34,8 +34,8 @@ class Painter {
   #example = false;
   /** @type {import("./canvases.js").Sources | null} */
   #sources = null;
-  /** @type {Corners[]} */
-  #hottest = [];
+  /** The area that a button covers. @type {number[]} */
+  #strongest = [];
   #name = "";
   /** Number of the last edit that Python was told. */
   #told = 0;
@@ -70,7 +70,7 @@ class Painter {
     on(".redo", () => this.#step("redo"));
     on(".clear", () => this.#step("clear"));
     on(".keep", () => this.#step("flip"));
-    on(".hot", () => this.#cover());
+    on(".strongest", () => this.#cover());
     const fill = find(root, ".fill"), original = find(root, ".original");
     fill.addEventListener("change", () => {
       this.#edits.fillWith(/** @type {Fill} */ (fill.value));
@@ -141,7 +141,7 @@ class Painter {
     find(root, ".undo").disabled = !this.#edits.back;
     find(root, ".redo").disabled = !this.#edits.forth;
     find(root, ".clear").disabled = !edit.marks.length;
-    find(root, ".hot").disabled = !this.#hottest.length;
+    find(root, ".strongest").disabled = !this.#strongest.length;
     find(root, ".fill").value = edit.fill;
     find(root, ".size").disabled = this.#tool !== "brush";
     find(root, ".keep").setAttribute("aria-pressed", String(edit.keep));
@@ -187,9 +187,9 @@ class Painter {
   }
 
   #cover() {
-    if (!this.#hottest.length) return;
+    if (!this.#strongest.length) return;
     this.#hand.drop();
-    this.#edits.add(...this.#hottest.map((points) => ({ kind: /** @type {const} */ ("rectangle"), points, size: this.#size })));
+    this.#edits.add({ kind: "area", points: this.#strongest, size: this.#size });
     this.#changed(true);
   }
 
@@ -272,7 +272,7 @@ class Painter {
   /** @param {import("../../browser/component.js").Given<Head>} given */
   show({ data: head, blobs, setStateValue }) {
     this.#send = setStateValue;
-    this.#hottest = head.hottest;
+    this.#strongest = head.strongest;
     if (head.id !== this.#id) this.#open(head, blobs);
     this.#post.heard(head.turn);
     this.root.toggleAttribute("data-busy", head.turn < this.#told);

@@ -15,7 +15,7 @@ import streamlit as st
 
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import state
-from sightglass.components.streamlit_internals import remove_upload
+from sightglass.components.streamlit_internals import remove_upload, upload_megabytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -114,7 +114,7 @@ def draw(bar: Bar | None, take: Take, place: DeltaGenerator) -> None:
         "last": desk.last,
         "prefix": f".st-key-{KEY}-",
         "bays": list(desk.bays),
-        "megabytes": st.get_option("server.maxUploadSize"),
+        "megabytes": upload_megabytes(),
         "takes": bar is not None,
     }
     if bar is not None:
@@ -136,6 +136,7 @@ def _uploaders(bays: list[int], take: Take) -> None:
                 "Upload pictures",
                 accept_multiple_files=True,
                 key=f"{KEY}-{bay}",
+                max_upload_size=upload_megabytes(),
                 label_visibility="collapsed",
                 on_change=_take_files,
                 args=(take, bay),

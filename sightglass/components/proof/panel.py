@@ -1,4 +1,4 @@
-"""Offer to prove a page's maps."""
+"""Panel "Can I trust this?": the tests of a page's maps."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Candidate = tuple[str, "Explanation", int]
 """A map that can be proved: its name among those of the page, its explanation, its index there."""
+_TAB = "trust-test"
 POLL = 0.25
 """Seconds between two looks at what has come."""
 _READ = """
@@ -31,15 +32,22 @@ them, its score falls at once.
 
 **Keep only the hottest** covers everything else. If those places are enough, the score stays.
 
-**The thin lines** cover as much elsewhere: random places, the middle, edges, and what is hot for another class. A map
-whose score falls no faster than at random places shows nothing that matters.
+**The thin lines** cover as much elsewhere: random places, the middle, edges, and what is hot for another class. Compare
+lines with each other, not with 0 or 100 %: a model has not learnt from half-covered pictures.
 
-Compare lines with each other, not with 0 or 100 %: a model has not learnt from half-covered pictures.
+**The verdict** is a test of its own, the same for every map: does this map matter more to the answer than maps that the
+model drew of other pictures, than the middle, and than itself moved or mirrored?
 """
 _HELP = (
-    "Hide what the map shows, or keep nothing else, and see what is left of the model's answer; "
-    "control maps show whether any other places would do as well."
+    "Three tests of the map: hide what it shows and see what is left of the answer, make it with random weights, and "
+    "change the picture slightly."
 )
+TESTS: dict[str, str] = {
+    "answer": "Prove it",
+    "model": "Scramble the weights",
+    "still": "Change the picture slightly",
+}
+"""The tabs, by the question of a seal that they answer."""
 
 
 @dataclass
@@ -66,7 +74,7 @@ def is_open() -> bool:
 
 def button() -> None:
     """Draw the button that opens the panel, or closes it."""
-    label, icon = ("Close the proof", "close") if is_open() else ("Prove it", "science")
+    label, icon = ("Close the tests", "close") if is_open() else ("Can I trust this?", "science")
     st.button(label, icon=f":material/{icon}:", key="prove-it", on_click=_turn, help=_HELP)
 
 
@@ -80,6 +88,16 @@ def _turn() -> None:
         opened.clicks += 1
 
 
+def open_test(test: str, names: Sequence[str], name: str) -> None:
+    """Open the panel at one test of one of the page's maps; the page must be drawn again."""
+    opened = state.of(OpenPanels)
+    opened.pages.add(state.of(state.Navigation).page)
+    opened.clicks += 1
+    url_state.put(_TAB, test, drawn_only=True)
+    if len(names) > 1:
+        url_state.put(_choice_key(names), str(list(names).index(name)), drawn_only=True)
+
+
 def of_map(explanation: Explanation, index: int) -> list[Candidate]:
     """Return the one map that a page shows, if there is any."""
     heatmaps = explanation.heatmaps
@@ -87,13 +105,23 @@ def of_map(explanation: Explanation, index: int) -> list[Candidate]:
 
 
 def panel(candidates: Sequence[Candidate]) -> None:
-    """Draw the panel where it is open: the proof of one of the maps, and one control to choose which."""
+    """Draw the panel where it is open: a test of one of the maps, and what chooses which."""
     candidates = [one for one in candidates if one[1].finished]
     if not candidates or not is_open():
         return
     with st.container(key="proof"):
         with st.container(horizontal=True, vertical_alignment="top"):
-            st.markdown("### Proof", width="content")
+            st.markdown("### Can I trust this?", width="content")
+            test = url_state.widget(
+                st.segmented_control,
+                "Test",
+                TESTS,
+                "answer",
+                key=_TAB,
+                name="test",
+                label_visibility="collapsed",
+                help="Whether the map matters to the answer, depends on the model, and holds still.",
+            )
             _, explanation, index = candidates[_which([name for name, *_ in candidates])]
             if len(candidates) > 1:
                 # Of one map, the page's own button does the same.
@@ -103,6 +131,14 @@ def panel(candidates: Sequence[Candidate]) -> None:
         if (why := payload.nothing_to_prove(explanation.heatmaps[index])) is not None:
             proof_job.stop()
             st.info(why, icon=":material/science:")
+            return
+        component.scroll_to(state.of(OpenPanels).clicks, key="proof-sight")
+        if test != "answer":
+            # Its tables are drawn with pandas.
+            from sightglass.components.proof import map_tests
+
+            proof_job.stop()
+            (map_tests.draw_scramble if test == "model" else map_tests.draw_stability)(explanation, index)
             return
         polls = _running(explanation, index)
         st.fragment(_proof, run_every=POLL if polls else None)(explanation, index, polls)
@@ -114,15 +150,19 @@ def _which(names: list[str]) -> int:
         return 0
     chosen = url_state.widget(
         st.selectbox,
-        "Map to prove",
+        "Map to test",
         {str(i): name for i, name in enumerate(names)},
         "0",
-        key=f"proof-of-{'-'.join(names)}",
+        key=_choice_key(names),
         label_visibility="collapsed",
         width=240,
-        help="Which of the maps on this page is proved.",
+        help="Which of the maps on this page is tested.",
     )
     return int(chosen)
+
+
+def _choice_key(names: Sequence[str]) -> str:
+    return f"proof-of-{'-'.join(names)}"
 
 
 def _running(explanation: Explanation, index: int) -> bool:
@@ -166,7 +206,7 @@ def _proof(explanation: Explanation, index: int, polls: bool) -> None:
     if made is not None and job is None:
         for finding in of_proof(explanation.model.task, explanation.statistics[index], made):
             st.markdown(f":material/warning: {finding.text}")
-    component.draw(data, drawn | {"clicks": state.of(OpenPanels).clicks}, key="proof-panel")
+    component.draw(data, drawn, key="proof-panel")
 
 
 def _progress(job: ProofJob) -> None:

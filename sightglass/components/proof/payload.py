@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sightglass.components.declare import packed_by_content
@@ -79,7 +79,7 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
         "label": proof.label,
         "fillings": [{"id": one, "words": FILLINGS[one]} for one in proof.fillings],
         "curves": [asdict(line) for line in lines(proof)],
-        "sentence": sentence(proof, whole=whole),
+        "sentence": proof.sentence if whole or proof.support else "",
         "line": proof_view.shares(proof, detects=detects) if whole else "",
         "every_line": _every_line(proof, detects=detects) if whole else "",
         "columns": list(COLUMNS),
@@ -88,18 +88,6 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
         # A saved proof may have others than those of the pages.
         "steps": proof.map.steps if whole else STEPS,
     }
-
-
-def sentence(proof: Proof, *, whole: bool) -> str:
-    """Return the proof's sentence, marked as preliminary while curves are missing; empty without a random control."""
-    if whole:
-        return proof.sentence
-    # The coarse curve of the start, or controls that are not all there yet, would be another verdict.
-    if all(name in ("map", "random", "blobs") for name in proof.controls):
-        return ""
-    first = proof.fillings[0]
-    only = replace(proof, curves=tuple(one for one in proof.curves if one.filling == first), fillings=(first,))
-    return f"So far: {only.sentence[0].lower()}{only.sentence[1:]}"
 
 
 def _every_line(proof: Proof, *, detects: bool) -> str:

@@ -11,15 +11,13 @@ import { drawCurves, markAt, moveMark, percent, sampleOf, scoreAt, stepAt, writt
  * @typedef {import("../../browser/curves.js").Curve} Curve
  * @typedef {{of: string, label: string, fillings: {id: string, words: string}[], curves: Curve[],
  *   sentence: string, line: string, every_line: string, columns: string[], table: string[][], every_row: string[][],
- *   steps: number, clicks: number}} Proof  `of`: the id of the picture and order; `every_`: with the measures that are shown only when asked for;
- *   `steps`: of the slider; `clicks`: how often a panel was opened by hand
+ *   steps: number}} Proof  `of`: the id of the picture and order; `every_`: with the measures that are shown only when asked for;
+ *   `steps`: of the slider
  * @typedef {{id: string, label: string, size: number[], grid: number[], mean: number[]}} Head
  */
 
 const MAX_HEIGHT = 420;
 const MARGINS = { left: 46, right: 14, top: 8, bottom: 44 };
-/** Of the last panel that was scrolled to. */
-let scrolled = 0;
 
 class Panel {
   /** @type {Head|null} */
@@ -156,11 +154,6 @@ class Panel {
     find(this.root, "thead").replaceChildren(rowOf(given.columns, "col"));
     this.#numbers();
     this.#chartAgain();
-    if (given.clicks > scrolled) {
-      scrolled = given.clicks;
-      const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-      this.root.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
-    }
   }
 
   /** Keep the slider at its share where the number of steps changes. @param {number} steps */

@@ -150,6 +150,8 @@ def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]],
     if not history_store.writable():
         return shown
     _choose(number)
+    if saved:
+        st.caption("The view itself is saved to History, too.")
     help = "Saves the view to History, and adds the slide to the deck."
     if st.button(
         "Add the slide",
@@ -214,6 +216,15 @@ def of_map(explanation: Explanation, index: int, title: str = "") -> Draft:
     def draft(look: Look) -> Scene:
         scene = views.of_map(proof_job.carrying(explanation), index, look)
         return replace(scene, title=making.shorten(views.plain(title), slide_scene.MAX_TITLE)) if title else scene
+
+    return draft
+
+
+def of_classes(explanation: Explanation, pair: tuple[int, int] | None = None) -> Draft:
+    """Return what makes a slide of several classes' maps side by side; `pair`: of two of them alone."""
+
+    def draft(look: Look) -> Scene:
+        return views.of_classes(proof_job.carrying(explanation), pair, look)
 
     return draft
 

@@ -18,6 +18,7 @@ from sightglass.components.session import page, state
 from sightglass.components.session.jobs import proof_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import plural
+from sightglass.export.embedded_recipe import list_seals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -211,9 +212,12 @@ def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> 
 
 
 def _existing(explanation: Explanation, index: int) -> str | None:
-    """Return the record of this view, whoever saved it, if it has its proofs."""
-    there = _record_of(explanation, index)
-    return there.id if there is not None and all(there.proof_of(i) for i in explanation.proofs) else None
+    """Return the record of this view, whoever saved it, if it has its proofs and seals."""
+    if (there := _record_of(explanation, index)) is None:
+        return None
+    sealed = [i for i, seal in enumerate(list_seals(explanation)) if seal is not None]
+    whole = all(there.proof_of(i) for i in explanation.proofs) and all(there.seal_of(i) for i in sealed)
+    return there.id if whole else None
 
 
 def _record_of(explanation: Explanation, index: int) -> Record | None:
@@ -277,6 +281,7 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
         "Tags",
         known,
         list(record.tags),
+        select_all=False,
         key=f"{key}-tags",
         accept_new_options=True,
         max_selections=20,

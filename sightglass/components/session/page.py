@@ -17,7 +17,7 @@ from sightglass.common import logs, users
 from sightglass.common.errors import Problem, from_machine
 from sightglass.common.locations import PAGES
 from sightglass.common.memory import small
-from sightglass.components.session import state, url_state
+from sightglass.components.session import links, state, url_state
 from sightglass.components.session.markdown import sentence
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def guard(draw: Callable[[], None]) -> Callable[[], None]:
                     st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
             finally:
                 clear_waiting()
+                links.say()
                 # A page may have made large arrays that no cache was given.
                 held.relieve()
 
@@ -143,14 +144,19 @@ def head(place: DeltaGenerator) -> Iterator[DeltaGenerator]:
 
 def show_failure(failure: BaseException, event: str) -> None:
     """Show a problem as its sentence; anything else is a bug, logged as the `event` with its traceback."""
-    if not isinstance(failure, Problem) and (found := from_machine(failure)) is not None:
-        LOGGER.warning(event, exc_info=failure)
-        failure = found
-    if isinstance(failure, Problem):
-        st.error(sentence(failure), icon=":material/error:")
-    else:
-        LOGGER.error(event, exc_info=failure)
+    if (problem := find_problem(failure, event)) is None:
         st.error(SOMETHING_BROKE, icon=":material/error:")
+    else:
+        st.error(sentence(problem), icon=":material/error:")
+
+
+def find_problem(failure: BaseException, event: str) -> Problem | None:
+    """Return what a user can do something about; None for a bug, logged as the `event` with its traceback."""
+    if isinstance(failure, Problem):
+        return failure
+    found = from_machine(failure)
+    LOGGER.log(logging.ERROR if found is None else logging.WARNING, event, exc_info=failure)
+    return found
 
 
 def allowed_button(label: str, **more: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
 
@@ -35,6 +35,18 @@ def base_path() -> str:
     """Return the path below which the server's paths are, without a slash at its end."""
     path = str(st.get_option("server.baseUrlPath") or "").strip("/")
     return f"/{path}" if path else ""
+
+
+def is_named_site(origin: str) -> bool:
+    """Return whether an operator named a page's Origin as that of this server, in Streamlit's own options."""
+    if not st.get_option("server.enableCORS") or origin in (st.get_option("server.corsAllowedOrigins") or ()):
+        return True
+    try:
+        name = urlsplit(origin).hostname
+    except ValueError:
+        return False
+    # Of this machine every port is a server of its own.
+    return name == st.get_option("browser.serverAddress") and not policy.is_local(name)
 
 
 def check() -> None:

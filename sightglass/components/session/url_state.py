@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
-from sightglass.components.session import state
+from sightglass.components.session import links, state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -81,6 +81,9 @@ def draw_widget(
         about["format_func"] = options.__getitem__
     if kind == "segmented_control":
         about["required"] = True
+    if kind == "multiselect":
+        # With it, a typed name and Enter would take every name that it is a part of.
+        about.setdefault("select_all", False)
     if kind not in _WITHOUT_OPTIONS:
         about["options"] = list(options or ())
     return draw(label, key=key, **about)
@@ -103,7 +106,11 @@ def recall_value(
     """Return what `recall` would set, for a widget that is not drawn."""
     values = state.of(Memory).values
     found = values[key] if key in values else _read_value(name, read)
-    return found if _valid(found, options) else default
+    if _valid(found, options):
+        return found
+    if key not in values and (text := st.query_params.get(name)):
+        links.leave_out(name, text)
+    return default
 
 
 def keep(key: str, value: Any, default: Any = None, *, name: str = "") -> None:

@@ -1,6 +1,6 @@
 // Curves over the time of a clip: where a time is on the chart, and the chart as SVG.
 
-import { DASHES, percent } from "../../browser/curves.js";
+import { percent } from "../../browser/curves.js";
 import { svgElement, svgText } from "../../browser/elements.js";
 
 /**
@@ -18,9 +18,12 @@ export function frameOf(width) {
   return { width, left: 46, right: 12, rows: [{ top: 30, bottom: 110 }, { top: 150, bottom: 200 }], height: 226 };
 }
 
+/** Far apart in length and rhythm: curves of objects are short, and a legend's samples shorter. */
+const STROKES = ["", "8 3", "2 3", "18 5", "1 7", "12 3 1 3 1 3"];
+
 /** The dashes of a curve by its place; the first is whole and bold. @param {number} place */
 export function dashesOf(place) {
-  return Object.values(DASHES)[place] ?? "1 2";
+  return STROKES[place] ?? "1 2";
 }
 
 /** @param {number} time @param {number} seconds @param {Frame} frame */

@@ -44,9 +44,9 @@ STEPS = (
     ),
     TourStep(
         "Is that true?",
-        "Prove it hides what the map shows and asks the model again. If {random places} do as well, do not trust the "
-        "map.",
-        (".st-key-prove-it",),
+        "Three marks say whether the map depends on the model, matters to the answer and holds still. "
+        "{maps of other pictures} are what it is compared with.",
+        (".st-key-seal", ".st-key-prove-it"),
     ),
     TourStep(
         "There is more",

@@ -44,6 +44,7 @@ export class Bridge {
       display.showControls();
       return painter.redraw();
     }
+    display.hiding?.end();
     // The page around it describes the coming maps already.
     root.classList.toggle("stale", Boolean(store.head.id));
     const same = store.head.picture === head.picture ? store.picture : null;

@@ -1,14 +1,16 @@
 // The viewer on the page: panels and their captions, toolbar, read-out and crosshair, as the state has them.
 
-import { broadcast, find } from "../../browser/component.js";
+import { broadcast, find, keepStored, stored } from "../../browser/component.js";
 import { bytes } from "../../browser/unpack.js";
 import { listColormaps, showControls } from "./controls.js";
 import { Layer, readingAt } from "../../browser/draw.js";
 import { contains, outOfSight, placer } from "../../browser/geometry.js";
 import { arrange, createFigure, onPhone, panelOf } from "./panels.js";
-import { readout, sentence } from "./readout.js";
+import { marksExplained, readout, sentence } from "./readout.js";
 import { changesOf, isDefault } from "./settings.js";
 
+/** What was read once is not shown again in this browser. */
+const READ_ONCE = "sightglass-key";
 const HINT = "Point at a picture to read the value of every map there.";
 
 /** @param {HTMLElement} element @param {import("./readout.js").Line} line */
@@ -21,6 +23,8 @@ export class Display {
   #figures = new AbortController();
   /** Connect a new panel to what a person does. @type {(figure: HTMLElement, signal: AbortSignal) => void} */
   onFigure = () => {};
+  /** @type {import("./hiding.js").Hiding|null} */
+  hiding = null;
 
   /**
    * @param {HTMLElement} root @param {import("./store.js").Store} store @param {import("./painter.js").Painter} painter
@@ -49,6 +53,7 @@ export class Display {
     find(root, ".boxes").hidden = !head.boxes.length && !listed.some(({ boxes }) => boxes);
     find(root, ".mark").hidden = !head.marks;
     find(root, ".ask").hidden = !head.asks;
+    find(root, ".hide").hidden = !head.hides;
     find(root, ".share").hidden = !head.files;
     find(root, ".colormap").hidden = !heats.length;
     find(root, ".why").hidden = heats.every(({ raw }) => raw);
@@ -72,7 +77,6 @@ export class Display {
     for (const panel of this.store.panels) {
       const map = this.store.mapOf(panel), title = map?.title ?? panel.title, { element } = panel;
       find(element, ".title").textContent = find(element, ".title").title = title;
-      find(element, ".note").textContent = map?.note ?? panel.note;
       panel.canvas.setAttribute("aria-label", (this.store.textOf(map) || title || "The picture").replaceAll("**", ""));
       find(element, ".legend").hidden = !map?.sides;
       if (!map?.sides) continue;
@@ -81,6 +85,28 @@ export class Display {
     }
     this.#reserve();
     this.readOut();
+    this.#explain();
+  }
+
+  /** Say what the line and the faded edges are, until somebody has read it. */
+  #explain() {
+    const { store, root } = this, maps = store.panels.map((panel) => store.mapOf(panel)).filter((map) => map !== null);
+    const key = find(root, ".key"), words = stored(localStorage, READ_ONCE).read ? "" : marksExplained(maps, store.head.size);
+    find(key, "span").textContent = words;
+    key.hidden = !words;
+    find(key, "button").onclick = () => {
+      keepStored(localStorage, READ_ONCE, { read: true });
+      key.hidden = true;
+    };
+  }
+
+  /** Write beside each title the score, or what is left of it while a part of the picture is hidden. */
+  #note() {
+    for (const panel of this.store.panels) {
+      const map = this.store.mapOf(panel), left = map && this.hiding?.scoreOf(map.title)?.text;
+      const text = left ? `Hiding: ${left}` : (map?.note ?? panel.note), note = find(panel.element, ".note");
+      if (note.textContent !== text) note.textContent = text;
+    }
   }
 
   /** Fit the panels into the available room. */
@@ -101,9 +127,11 @@ export class Display {
   /** Write the line under the panels: `message`, the values pointed at, or what the maps show. @param {boolean} [aloud] */
   readOut(aloud = false, message = "") {
     const { store, root } = this, { point: at } = store;
+    this.#note();
     const maps = store.panels.map((panel) => store.mapOf(panel)).filter((map) => map !== null);
     let line;
     if (message) line = sentence(message, "");
+    else if (this.hiding?.on) line = this.hiding.line();
     else if (at) line = readout(maps.map((map) => readingAt(map, at, store.style())), at[0], at[1]);
     else line = this.#idle(maps);
     write(find(root, ".line"), line);
@@ -124,6 +152,7 @@ export class Display {
     const readings = maps.map(({ title, kind, raw }) => ({ title, kind, raw: raw && [0, 0.1234], value: 0.88, full }));
     write(find(root, ".room.idle"), this.#idle(maps));
     write(find(root, ".room.read"), maps.length ? readout(readings, width, height) : []);
+    write(find(root, ".room.hiding"), store.head.hides && this.hiding ? this.hiding.widest() : []);
   }
 
   /** Show a message, also to screen readers. @param {string} message */
@@ -162,6 +191,7 @@ export class Display {
     this.root.classList.toggle("zoomed", viewport.zoom > 1);
     find(this.root, ".reset").disabled = isDefault(this.store.settings, viewport);
     if (!moving) return;
+    this.hiding?.settle();
     this.#placeCross();
     this.painter.stir(true);
     this.painter.redraw();
@@ -180,6 +210,7 @@ export class Display {
     if (index === undefined || !Number.isInteger(index) || index < 0 || index === store.choice) return;
     store.choice = index;
     if (!store.head.id) return;
+    this.hiding?.end();
     this.caption();
     for (const panel of store.panels) if (panel.maps.length > 1) panel.layer.clear();
     this.showControls();
@@ -209,11 +240,11 @@ export class Display {
     if (scale === "fixed") ends = [0, settings.top];
     else if (scale === "shared") ends = head.range;
     if (ends && settings.invert) ends = [ends[1], ends[0]];
-    const marks = { tool, marked: region !== null }, changed = changesOf(settings, scale);
+    const hiding = Boolean(this.hiding?.on), marks = { tool, marked: region !== null, hiding }, changed = changesOf(settings, scale);
     const initial = isDefault(settings, store.viewport);
     const facts = { lut: store.lut(), layout: store.layout(), scale, ends, dark, changed, initial, ...marks };
     showControls(root, settings, { ...facts, gaps: !heated && maps.some(Boolean) });
-    root.classList.toggle("marking", Boolean(tool));
+    root.classList.toggle("marking", Boolean(tool) || hiding);
     for (const split of root.querySelectorAll(".split")) {
       /** @type {HTMLInputElement} */ (split).value = String(settings.split);
     }

@@ -134,3 +134,11 @@ export function isFree(event) {
   if (target.matches("input[type=range], input[type=radio]:checked")) return true;
   return !target.closest("input, textarea, select, button, a, summary, [contenteditable], [role=button], [role=tab]");
 }
+
+/** Whether a letter is free: nothing is typed with it. @param {KeyboardEvent} event */
+export function takesLetters(event) {
+  const target = event.composedPath()[0];
+  if (event.ctrlKey || event.metaKey || event.altKey || !(target instanceof Element)) return false;
+  const pressed = "input[type=range], input[type=radio], input[type=checkbox]";
+  return target.matches(pressed) || !target.closest("input, textarea, select, [contenteditable]");
+}

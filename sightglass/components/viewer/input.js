@@ -3,7 +3,7 @@
 import { ARROWS, broadcast, byTouch, find, keepStored, onBroadcast, stored, themeOf } from "../../browser/component.js";
 import { wireControls } from "./controls.js";
 import { WHOLE, contains, panned, placer, smallestBox, zoomAt } from "../../browser/geometry.js";
-import { isFree, listen } from "./gestures.js";
+import { isFree, listen, takesLetters } from "./gestures.js";
 import { saveScreen } from "./save.js";
 import { copied, defaults, keep, linkTo } from "./settings.js";
 
@@ -44,6 +44,10 @@ export class Input {
     window.addEventListener("keyup", ({ key }) => key === " " && display.cover(false), { signal });
     window.addEventListener("blur", () => display.cover(false), { signal });
     window.addEventListener("resize", () => store.head.id && display.build(), { signal });
+    window.addEventListener("keydown", (event) => {
+      if (event.key.toLowerCase() === "h" && !event.repeat && takesLetters(event)) display.hiding?.toggle();
+      else if (event.key === "Escape") display.hiding?.end();
+    }, { signal });
     onBroadcast("choose", (choice) => {
       display.choose(choice?.index);
       if (choice?.byHand) display.reveal();
@@ -57,16 +61,17 @@ export class Input {
 
   /** @param {HTMLElement} figure @param {AbortSignal} signal */
   #connect(figure, signal) {
-    const { store, display } = this, canvas = find(figure, ".base"), split = find(figure, ".split");
+    const { store, display } = this, { hiding } = display, canvas = find(figure, ".base"), split = find(figure, ".split");
     const at = store.original.bind(store);
     listen(find(figure, ".stage"), {
       zoomed: () => store.viewport.zoom > 1,
-      marking: () => Boolean(store.marker.tool),
-      over: (fx, fy) => display.pointAt(at(fx, fy)),
-      out: () => display.pointAt(null),
+      marking: () => Boolean(store.marker.tool || hiding?.on),
+      over: (fx, fy) => (hiding?.on ? hiding.move(at(fx, fy)) : display.pointAt(at(fx, fy))),
+      out: () => (hiding?.on ? hiding.move(null) : display.pointAt(null)),
       hold: (on) => display.cover(on),
       click: (fx, fy) => this.#click(at(fx, fy), figure),
-      mark: (phase, fx, fy) => store.marker.mark(phase, at(fx, fy), store.head.size, this.#brush()),
+      mark: (phase, fx, fy) =>
+        hiding?.on ? hiding.move(at(fx, fy)) : store.marker.mark(phase, at(fx, fy), store.head.size, this.#brush()),
       zoom: (fx, fy, factor) => display.view(zoomAt(store.viewport, fx, fy, factor)),
       pan: (dx, dy) => display.view(panned(store.viewport, dx, dy)),
       reset: () => display.view(WHOLE),
@@ -115,6 +120,7 @@ export class Input {
   #key(event, figure) {
     const { store, display } = this, { marker, viewport } = store, { key } = event, [w, h] = store.head.size;
     const step = (event.shiftKey ? 0.01 : 0.05) / viewport.zoom, [x, y] = store.point ?? store.original(0.5, 0.5);
+    if (display.hiding?.press(event)) return event.preventDefault();
     if (ARROWS[key]) {
       const inside = (/** @type {number} */ value, /** @type {number} */ max) => Math.min(max - 0.5, Math.max(0.5, value));
       display.pointAt([inside(x + step * w * ARROWS[key][0], w), inside(y + step * h * ARROWS[key][1], h)], true);
@@ -153,7 +159,9 @@ export class Input {
       set: (changes, done) => this.#set(changes, done),
       layout: (name) => this.#set({ layout: store.layout() === name ? "single" : name }),
       boxes: () => this.#set({ boxes: !store.settings.boxes }),
+      hide: () => display.hiding?.toggle(),
       tool: (name) => {
+        display.hiding?.end();
         marker.use(name);
         display.showControls();
         if (name) display.say(instruction(name === "ask"));

@@ -2,7 +2,7 @@
 
 import { resize } from "../../browser/canvas.js";
 import { COARSEST, paced } from "../../browser/geometry.js";
-import { boxesShown, outlineBoxes, outlineCells, outlineRegion } from "./outline.js";
+import { boxesShown, outlineBoxes, outlineCells, outlineDisc, outlineRegion } from "./outline.js";
 
 /** @typedef {import("./panels.js").Panel} Panel @typedef {import("../../browser/draw.js").Painted} Painted */
 
@@ -128,16 +128,18 @@ export class Painter {
    * @param {CanvasRenderingContext2D} context @param {Panel} panel @param {number} scale @param {number[]} rect
    */
   outline(context, panel, scale, rect) {
-    const { store } = this, { settings, head, plain, choice, marker } = store, { width, height } = panel;
+    const { store } = this, { settings, head, plain, choice, marker, disc } = store, { width, height } = panel;
     const { canvas } = context, own = context === panel.lines, map = store.shown(panel), boxed = !plain && settings.boxes;
     const celled = map && settings.cells && !["picture", "contour"].includes(settings.mode);
     const cellsFrom = store.layout() === "swipe" ? settings.split * width : 0, chosen = boxed ? [head.id, choice] : "";
-    const key = [canvas.width, canvas.height, width, ...rect, chosen, celled, cellsFrom, plain, marker.version].join();
+    const covered = disc ? [disc.x, disc.y, disc.radius, Boolean(disc.blurred)] : "";
+    const key = [canvas.width, canvas.height, width, ...rect, chosen, celled, cellsFrom, plain, marker.version, covered].join();
     if (own && panel.outlined === key) return;
     if (own) panel.outlined = key;
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
     context.lineCap = context.lineJoin = "round";
+    outlineDisc(context, width, height, rect, disc);
     if (map && celled) outlineCells(context, width, height, rect, map, cellsFrom);
     const boxes = boxed ? boxesShown(panel, store.panels, head.boxes, choice) : [];
     const labels = outlineBoxes(context, width, height, rect, boxes, store.font);

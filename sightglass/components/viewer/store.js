@@ -14,7 +14,7 @@ import { defaults } from "./settings.js";
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
  *   boxes: import("./outline.js").Box[], range: number[]|null, choice: number|null, height: number,
- *   columns: number|null, line: string, beside: boolean, marks: boolean, asks: boolean, files: boolean, private: boolean,
+ *   columns: number|null, line: string, beside: boolean, marks: boolean, asks: boolean, hides: boolean, files: boolean, private: boolean,
  *   dimmed: boolean,
  *   initial: Record<string, string>|null, colormaps: import("./controls.js").Colormap[]}} Head  as Python packs it
  */
@@ -23,7 +23,7 @@ import { defaults } from "./settings.js";
 const EMPTY = {
   ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", maps: [], boxes: null }, grids: [] },
   ...{ boxes: [], range: null, choice: null, height: 0, columns: null, line: "", beside: false, marks: false },
-  ...{ asks: false, files: true, private: false, dimmed: false, initial: null, colormaps: [] },
+  ...{ asks: false, hides: false, files: true, private: false, dimmed: false, initial: null, colormaps: [] },
 };
 
 export class Store {
@@ -46,6 +46,8 @@ export class Store {
   point = null;
   /** Whether the plain picture covers the maps just now. */
   plain = false;
+  /** A part of the picture that is hidden, in original pixels. @type {import("./outline.js").Disc|null} */
+  disc = null;
   dark = false;
   font = "sans-serif";
   /** @type {{shown: string, texts: string[], recipes: (string|null)[]}|null} */

@@ -15,7 +15,7 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.views import tables
 from sightglass.explain.findings.diagnosis import diagnose, unseen
 from sightglass.explain.maps.statistics import MEANING, format_value
-from sightglass.explain.phrases import listing, milliseconds, percent
+from sightglass.explain.phrases import NBSP, listing, milliseconds, percent
 from sightglass.models.preprocess import WAYS
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.statistics import Statistics
 
 
+BARS = 5
+"""Bars of the histogram of a map."""
+ACCENT = "#1C8D97"
+"""The accent of both themes, for charts."""
 NOTHING = "This map is empty: there is nothing to measure."
 Offer = tuple[str, str, "Callable[[], Any]"]
 """A label, a file's name or the end of it, and what makes the file."""
@@ -65,19 +69,26 @@ def numbers(explanation: Explanation, index: int) -> None:
         metric(
             "Evidence inside its boxes",
             boxes.printed_inside,
-            f"on {percent(boxes.area)} of the picture",
-            "The share of the evidence inside the boxes of this class.",
+            f"on {percent(boxes.area)} of the picture{without_training(explanation, index)}",
+            "The share of the evidence inside the boxes of this class; that of a map with random weights, once tested.",
         )
     else:
         near_edges(statistics)
     if len(explanation.heatmaps) > 1:
         other = 1 if index == 0 else 0
         metric(
-            f"Same place as {escape(explanation.heatmaps[other].target.label)}",
-            f"{explanation.overlap(index, other):.2f}",
-            "overlap of the strongest fifths",
-            "1: the very same places; 0: none in common. Near 1, the map does not tell the two classes apart.",
+            f"Overlap with {escape(explanation.heatmaps[other].target.label)}",
+            percent(explanation.overlap(index, other)),
+            "of the strongest fifths",
+            "100 %: the same places; 0 %: none in common. Near 100 %, the map does not tell the two classes apart.",
         )
+
+
+def without_training(explanation: Explanation, index: int) -> str:
+    """Return `, 97 % with random weights`, the share inside the boxes of such a map; empty where it is unknown."""
+    made = explanation.known_seal(index)
+    inside = None if made is None or made["model"] is None else made["model"].inside
+    return "" if inside is None else f", {percent(inside)} with random weights"
 
 
 def half_heat(statistics: Statistics, part: str) -> None:
@@ -114,10 +125,17 @@ def all_numbers(explanation: Explanation, index: int) -> None:
         ]
         tables.table(rows, right=[*rows[0]])
     st.markdown("### From weak to strong")
-    edges = np.arange(len(counts)) / len(counts)
-    chart = go.Figure(go.Bar(x=edges + 0.5 / len(counts), y=counts, width=1 / len(counts)))
+    # A fifth of the scale a bar, as a share of the area: the map is computed on far fewer cells than it has pixels.
+    parts = np.array(counts, np.float64).reshape(BARS, -1).sum(axis=1)
+    names = [f"{100 * i // BARS} to {100 * (i + 1) // BARS}{NBSP}%" for i in range(BARS)]
+    shares = 100 * parts / max(parts.sum(), 1)
+    chart = go.Figure(go.Bar(x=names, y=shares, marker_color=ACCENT))
     chart.update_layout(
-        height=180, margin={"l": 0, "r": 0, "t": 8, "b": 0}, xaxis_title="value", yaxis_title="cells", bargap=0.05
+        height=180,
+        margin={"l": 0, "r": 0, "t": 8, "b": 0},
+        xaxis_title="strength",
+        yaxis={"title": "share of the area", "ticksuffix": f"{NBSP}%"},
+        bargap=0.1,
     )
     st.plotly_chart(chart, config={"displayModeBar": False}, key=f"histogram-{index}")
 
@@ -147,6 +165,15 @@ def findings(explanation: Explanation, index: int) -> None:
     lines(found)
     ways = explanation.evidence.resident.adapter.preprocessings
     whole = next((way for way in ("letterbox", "squash") if way in ways), None)
+    if whole is not None and explanation.options.preprocessing == whole != ways[0]:
+        st.button(
+            "Fit the picture as in training",
+            icon=":material/undo:",
+            key="fit-as-trained",
+            on_click=url_state.put,
+            args=(f"fit-{explanation.model.task}", ways[0]),
+            help=f"{WAYS[ways[0]]}: the model was trained with that, so its scores are more reliable.",
+        )
     if whole is not None and any(finding.kind == "cropped" for finding in found):
         st.button(
             "Use the whole picture",

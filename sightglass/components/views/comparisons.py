@@ -12,7 +12,7 @@ from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.choices.model_names import add_title
 from sightglass.components.choices.model_names import names as model_names
-from sightglass.components.session import url_state
+from sightglass.components.session import page, url_state
 from sightglass.components.session.jobs import explain_job, queue_line
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import Box, Pane
@@ -20,9 +20,8 @@ from sightglass.components.views import detections, panels
 from sightglass.explain.comparison.detections import around, common, one_scale, side, strip
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import listing, percent
+from sightglass.explain.phrases import describe_score, listing, percent
 from sightglass.explain.rendering.render import share_difference
-from sightglass.models import catalog
 
 if TYPE_CHECKING:
     from sightglass.components.choices.detection_options import BoxOptions
@@ -150,10 +149,11 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
     models = sizes(explainer.model)
     if len(models) < 2:
         st.info(
-            f"{explainer.model.name} is the only size of {explainer.model.family} on this machine: add the weights of "
-            "another one to see the same object in both, or choose any models on Compare.",
+            f"{explainer.model.name} has no other size on this machine: add the weights of one to see the same object "
+            "in both, or compare it with other models.",
             icon=":material/straighten:",
         )
+        st.page_link(page.script("compare"), label="Compare models", icon=":material/compare:")
         panels.show(choices.image, [panels.plain(choices.image)], key="viewer-sizes")
         return ""
     method = detections.quick_method(choices, explainer)
@@ -225,7 +225,7 @@ def _toggle(key: str, name: str, label: str, help: str, first: bool = True) -> b
 def sizes(chosen: ModelSpec) -> list[ModelSpec]:
     """Return the sizes of a detector's family on this machine, with the chosen one among them."""
     family = [spec for spec in model_picker.present(chosen.task) if spec.family == chosen.family and spec.size]
-    if chosen not in family or chosen.family in (catalog.OWN_FILES, catalog.OWN_MODELS):
+    if chosen not in family:
         return [chosen]
     return family[:MAX_MODELS] if chosen in family[:MAX_MODELS] else [*family[: MAX_MODELS - 1], chosen]
 
@@ -244,7 +244,7 @@ def _panel(one: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None)
     found = one.prediction
     if found is None or not one.explanation.heatmaps:
         return Pane(title=name, note="no candidate")
-    label = f"{found.label} {percent(found.score)}"
+    label = f"{found.label} {describe_score(found.score, one.explanation.model)}"
     note = label if one.missing is None or one.missing.reason.kind == "shown" else f"misses it, {label}"
     heat = panels.heat(one.explanation, 0, title=name, note=note)
     if shared is not None:

@@ -13,7 +13,7 @@ from sightglass.components.session import state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.viewer import Box
 from sightglass.components.views import panels, tables
-from sightglass.components.views.charts import NOTHING, metric
+from sightglass.components.views.charts import NOTHING, metric, without_training
 from sightglass.explain.phrases import NBSP, percent
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class ListedBox:
 
     @property
     def name(self) -> str:
-        """`person 4`."""
-        return f"{self.label} {self.number}" if self.number not in ("", "?") else self.label
+        """`person 4`, or `? person` of a candidate that is not shown."""
+        return f"? {self.label}" if self.number == "?" else f"{self.label} {self.number}".strip()
 
     @property
     def title(self) -> str:
@@ -76,12 +76,11 @@ class MissedPlace:
 
 @dataclass
 class Lookup:
-    """The session's question about a place, and the last click and question in the viewer."""
+    """The session's question about a place, and the last question in the viewer."""
 
     place: MissedPlace | None = None
     read: bool = False
     """Whether the address was read."""
-    point: tuple[float, float] | None = None
     question: tuple[float, float, float, float] | None = None
 
 
@@ -265,16 +264,15 @@ def numbers(explanation: Explanation, index: int) -> None:
     metric(
         f"Evidence inside {own}",
         measured.printed_inside,
-        f"on {percent(measured.area)} of the picture",
-        "The share of the evidence inside, also where other boxes overlap, and the share of the visible area that this "
-        "is.",
+        f"on {percent(measured.area)} of the picture{without_training(explanation, index)}",
+        "The share of the evidence inside, also where other boxes overlap; the share of the visible area that this "
+        "is; and that of a map with random weights, once tested.",
     )
     metric(
         "Concentration",
         _times(measured.ratio),
-        f"an even spread, peak {'inside' if measured.hit else 'outside'}",
-        "Share of evidence ÷ share of area; 1 means spread evenly. "
-        "Whether the strongest place is inside is known as the pointing game.",
+        f"{'denser than' if measured.ratio > 1 else 'as dense as'} an even spread",
+        "Share of evidence inside ÷ share of area; 1 means spread evenly.",
     )
 
 
@@ -283,16 +281,20 @@ def table(explanation: Explanation, index: int) -> None:
     if (measured := explanation.box_numbers(index)) is None:
         return
     every = [
-        *((name, f"{share}{NBSP}%", _WHERE[name]) for name, share in measured.printed.items()),
-        ("area", percent(measured.area), "share of the visible area that its own boxes cover"),
+        *((name.capitalize(), f"{share}{NBSP}%", _WHERE[name]) for name, share in measured.printed.items()),
+        ("Area of its boxes", percent(measured.area), "share of the visible area that its own boxes cover"),
         (
-            "concentration",
+            "Concentration",
             _times(measured.ratio),
             "evidence in its own boxes divided by their area: 1 is evenly spread",
         ),
-        ("hit", "yes" if measured.hit else "no", "whether the strongest place is inside (pointing game)"),
         (
-            "entropy",
+            "Strongest place inside",
+            "yes" if measured.hit else "no",
+            "whether the strongest place is inside (pointing game)",
+        ),
+        (
+            "Scatter inside (entropy)",
             f"{measured.entropy:.2f}",
             "how scattered the evidence is: 0 a single point, 1 the same everywhere",
         ),
@@ -302,4 +304,4 @@ def table(explanation: Explanation, index: int) -> None:
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:.{0 if ratio >= 10 else 1}f}{NBSP}×"
+    return f"{ratio:.{0 if ratio >= 10 else 1}f}{NBSP}times"

@@ -83,15 +83,11 @@ def about_places(
 
 
 def _ask_about(view: View, explanation: Explanation) -> None:
-    """Take a click beside every box, or a place marked with the tool that asks: what is the best candidate there?"""
+    """Take a place marked with the tool that asks: what is the best candidate there?"""
     lookup, where = state.of(Lookup), view.question
-    # The viewer reports each once, and this run starts anew right after it.
-    if view.point is not None and view.box is None and view.point != lookup.point:
-        where = (*view.point, *view.point)
-    elif where == lookup.question:
-        where = None
-    lookup.point, lookup.question = view.point, view.question
-    if where is not None:
+    # The viewer reports it once, and this run starts anew right after it.
+    new, lookup.question = where != lookup.question, where
+    if where is not None and new:
         before = find_place(explanation)
         lookup.place = _round_place(explanation, where, before.label if before else None)
         st.rerun()

@@ -13,11 +13,13 @@ from sightglass.components import headline
 from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
+from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.findings.diagnosis import describe_map, unseen
-from sightglass.explain.phrases import percent, pixels
+from sightglass.explain.phrases import describe_score, percent, pixels
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.colormaps import colormaps
 from sightglass.export import embedded_recipe
+from sightglass.export.embedded_recipe import sealed_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,8 +38,8 @@ def heat(explanation: Explanation, index: int, *, title: str | None = None, note
     """Return one heatmap of an explanation for a panel."""
     heatmap = explanation.heatmaps[index]
     if note is None:
-        score = best_score(explanation, index)
-        note = percent(score) if score is not None else ""
+        score = score_of_map(explanation, index)
+        note = describe_score(score, explanation.model) if score is not None else ""
     made = layer(explanation, heatmap, title=title or heatmap.target.label, note=note, text="")
     if len(heatmap.raw) > 1:
         # Several layers have no single raw value at full heat: on the shared scale they are another map.
@@ -66,7 +68,7 @@ def _recipe(explanation: Explanation, index: int) -> tuple[Recipe, Look] | None:
     if not explanation.finished:
         return None
     screen = "detect" if state.of(state.Navigation).page == "detect" else "explore"
-    return explanation.recipe, embedded_recipe.view_of(explanation, index).model_copy(update={"screen": screen})
+    return sealed_recipe(explanation), embedded_recipe.view_of(explanation, index).model_copy(update={"screen": screen})
 
 
 def _line(explanation: Explanation, index: int) -> str | None:
@@ -74,21 +76,21 @@ def _line(explanation: Explanation, index: int) -> str | None:
     return embedded_recipe.line(*recipe) if recipe is not None else None
 
 
-def describe(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str) -> None:
-    """Send a sentence for each map that `show` has drawn, in their order: it takes longer to compute than the map."""
+def describe(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str, beside: bool = False) -> None:
+    """Send a sentence for each map that `show` has drawn, in their order: it takes longer to compute than the map.
+
+    `beside`: the page has numbers and findings beside the map, which need not be said twice.
+    """
     faded = " The faded edges were cropped before the picture reached the model."
-    texts = [describe_map(made, index) + (faded if unseen(made) else "") for made, index in maps]
+    texts = [
+        describe_map(made, index, half=not beside) + (faded if unseen(made) and not beside else "")
+        for made, index in maps
+    ]
     send_texts(view, texts, [_line(explanation, index) for explanation, index in maps], key=key)
 
 
 def plain(image: Image) -> Pane:
     return Pane(title="Picture", note=pixels(image.width, image.height))
-
-
-def best_score(explanation: Explanation, index: int) -> float | None:
-    """Return the score of one map's class, 0..1; None where it is not among the predictions."""
-    target = explanation.heatmaps[index].target.index
-    return max((p.score for p in explanation.predictions if p.index == target), default=None)
 
 
 def difference(
@@ -167,6 +169,7 @@ def show(
     beside: bool = False,
     area: bool = False,
     asks: bool = False,
+    hides: bool = False,
     files: bool = True,
     place: DeltaGenerator | None = None,
     look: Mapping[str, str] | None = None,
@@ -175,7 +178,8 @@ def show(
 ) -> View:
     """Draw the viewer; `area`: areas can be measured in it. `columns`: the most panels in a row.
 
-    `asks`: one can ask what is missing at a place. `files`: its toolbar offers the files of the view; False where the
+    `asks`: one can ask what is missing at a place. `hides`: a disc can hide a part of the picture, which
+    `sightglass.components.hiding` answers. `files`: its toolbar offers the files of the view; False where the
     page does (`sightglass.components.saving`).
 
     `place`: a container without gaps to draw in. `look`: settings that this page begins with, instead of those of the
@@ -197,6 +201,7 @@ def show(
             marks=area,
             private=private,
             asks=asks,
+            hides=hides,
             files=files,
             line=line,
             dimmed=dimmed,

@@ -177,7 +177,7 @@ def _gallery() -> None:
     """Show the photos, newest first; only as many are read as are shown."""
     photos, paths = state.of(Photos), saved_photos(folder())
     if not paths:
-        st.caption(f"No photos in the folder {folder()} yet: take one with Camera, at the top of Detect.")
+        st.caption("Photos that you take with Camera on Detect are kept here, with their maps. There are none yet.")
         return
     opened = next((path for path in paths if path.name == photos.opened), None)
     if opened is not None:

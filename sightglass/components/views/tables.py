@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.files import csv_cells
-from sightglass.explain.maps.statistics import DIGITS
+from sightglass.explain.maps.statistics import DIGITS, NAMES
 from sightglass.export.table import list_numbers
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def table(
     config["meaning"] = text(width="large")
     config |= columns or {}
     config = {csv_cells.escape(name): one for name, one in config.items()}
-    st.dataframe(_no_formulas(rows, right), hide_index=True, column_config=config, height=height or "auto")
+    st.dataframe(
+        _no_formulas(rows, right), hide_index=True, column_config=config, height=height or "auto", placeholder="–"
+    )
 
 
 def _no_formulas(rows: Any, right: Collection[str]) -> Any:
@@ -79,8 +81,8 @@ def number(format: str, help: str) -> Any:
 
 
 def overlap() -> Any:
-    """Return the configuration of a column that compares maps with the first one, 0 to 1."""
-    return number("%.2f", "Overlap of the strongest fifths: 1 is the same place, 0 nothing in common.")
+    """Return the configuration of a column that compares maps with the first one, 0 to 100."""
+    return number("%.0f %%", "Overlap of the strongest fifths: 100 % is the same place, 0 % nothing in common.")
 
 
 def numbers(frame: pd.DataFrame, help: Mapping[str, str]) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -91,7 +93,7 @@ def numbers(frame: pd.DataFrame, help: Mapping[str, str]) -> tuple[pd.DataFrame,
     """
     shown, config = frame.copy(), {}
     for name in frame.columns:
-        words = {"label": name.replace("_", " "), "help": help.get(name)}
+        words = {"label": NAMES.get(name, name.replace("_", " ").capitalize()), "help": help.get(name)}
         if frame[name].dtype.kind not in "fiu":
             config[name] = st.column_config.Column(**words)
         elif name in DIGITS:

@@ -34,19 +34,20 @@ export class PanelView {
     this.over = make("canvas", "over");
     this.veil = make("canvas", "veil");
     this.base.setAttribute("role", "img");
-    this.base.setAttribute("aria-label", `The picture, and where ${this.panel.name || "the model"} looked`);
+    this.base.setAttribute("aria-label", `The picture, and the heat map of ${this.panel.name || "the model"}`);
     for (const canvas of [this.over, this.veil]) canvas.setAttribute("aria-hidden", "true");
     this.boxes = make("div", "boxes");
     this.frame = make("div", "frame", "", [this.base, this.over, this.veil, this.boxes]);
     this.space = make("div", "space", "", [this.frame]);
     this.list = answerList(this.panel.answers, on.answer);
+    this.seal = make("p", "seal");
     this.element = make("figure", "panel", "", [this.space]);
     if (!single) {
       const name = make("button", "name", this.panel.name);
-      name.title = "Show this model alone, or all";
+      name.title = `Show this ${scene.kind === "classes" ? "class" : "model"} alone, or all`;
       name.addEventListener("click", on.show);
       this.element.prepend(name);
-      this.element.append(this.list);
+      this.element.append(this.list, this.seal);
     }
     this.#outline();
     this.#holds(on.hold);

@@ -8,12 +8,13 @@ import { Picture } from "../../browser/picture.js";
 /**
  * @typedef {{label: string, score: number|null, box: number[]|null, map: number|null}} Answer  box: xyxy, 0..1 of the picture;
  *   map: its place in the panel's
- * @typedef {{label: string, score: number|null, box: number[]|null, seen: number[]|null, values: {blob: number, shape: number[]}}} SceneMap
+ * @typedef {{label: string, score: number|null, box: number[]|null, seen: number[]|null, sentence?: string, seal?: string, seal_short?: string,
+ *   values: {blob: number, shape: number[]}}} SceneMap
  * @typedef {{label: string, shares: number[], hide: number[], keep: number[], control_hide: number[], control_keep: number[],
  *   sentence: string, panel: number, map: number}} SceneProof
  * @typedef {{name: string, answers: Answer[], maps: SceneMap[], boxes: boolean}} ScenePanel  boxes: its answers have places
  * @typedef {{panel: number, map: number, colormap: string, mode: import("../../common/style.js").Mode, opacity: number, threshold: number}} SceneView
- * @typedef {{kind: "picture"|"models"|"story"|"clip"|"words", title: string, sentence: string, notes: string, file: Uint8Array|null,
+ * @typedef {{kind: "picture"|"models"|"classes"|"story"|"clip"|"words", title: string, sentence: string, notes: string, file: Uint8Array|null,
  *   size: number[], panels: ScenePanel[], proof: SceneProof|null, clip: Uint8Array|null, view: SceneView, colormaps: string[]}} Scene
  *   file: the picture's; colormaps: those to choose from
  * @typedef {{lut: Uint8Array, hot: string}} Colours

@@ -7,7 +7,7 @@ import { fitted } from "../../browser/geometry.js";
 import { fits, shrink } from "./make.js";
 import { PanelView } from "./panel.js";
 import { ProofView } from "./proving.js";
-import { chosenOf, isBuilt, mapOf, shownOf, stepOf } from "./state.js";
+import { chosenOf, isBuilt, mapOf, sealLine, sealOf, sentenceOf, shownOf, stepOf } from "./state.js";
 
 /**
  * @typedef {import("./scenes.js").Deck} Deck @typedef {import("./state.js").State} State
@@ -73,6 +73,8 @@ export class SlideView {
       this.#prove();
     }
     if (body.children.length) element.append(body);
+    // Across the whole slide where there is one picture.
+    if (this.single) element.append(...this.views.map(({ seal }) => seal));
     if (!scene.file || scene.clip) element.dataset.ready = "";
   }
 
@@ -109,6 +111,7 @@ export class SlideView {
       view.element.hidden = !shown;
       view.list.hidden = proves || !shown;
     }
+    this.#fitSeals(state);
     const share = this.#side.textContent ? WIDE : 1;
     const width = alone === null || upright ? 0 : fitted(scene.size, share * body.clientWidth, body.clientHeight)[0];
     for (const view of this.views) {
@@ -128,12 +131,13 @@ export class SlideView {
     if (heat) this.#proof.place(of.veil, heat.map.seen, scene.size, [of.frame.clientWidth, of.frame.clientHeight]);
   }
 
-  /** Fit title and sentence; what is said in the proof takes the same room, so that nothing moves. @param {number} unit @param {State} state */
+  /** Fit title and sentence; what is said of its proof and of other maps takes the same room, so that nothing moves. @param {number} unit @param {State} state */
   #words(unit, state) {
     const { scene } = this, bare = this.element.dataset.kind === "words", line = this.#sentence;
     shrink(this.#title, bare ? 9 : 6, 3.4);
     if (bare) return shrink(line, 4.4, SMALL);
-    const every = [scene.sentence, scene.proof?.sentence ?? ""], shown = this.#said(state);
+    const maps = scene.panels.flatMap((panel) => panel.maps.map(({ sentence }) => sentence ?? ""));
+    const every = [scene.sentence, scene.proof?.sentence ?? "", ...maps], shown = sentenceOf(this.deck.scenes, state);
     let most = 0;
     for (const words of [...every.filter((one) => one !== shown), shown]) {
       write(line, words);
@@ -146,9 +150,20 @@ export class SlideView {
     line.style.height = `${most}px`;
   }
 
-  /** @param {State} state */
-  #said(state) {
-    return stepOf(this.deck.scenes, state) === "proof" ? (this.scene.proof?.sentence ?? "") : this.scene.sentence;
+  /** Give the seals the height that the longest of them takes, so that none of them moves a picture. @param {State} state */
+  #fitSeals(state) {
+    for (const [i, { seal, panel, element }] of this.views.entries()) {
+      const lines = panel.maps.map((map) => sealLine(this.scene, map));
+      seal.hidden = element.hidden || !lines.some(Boolean);
+      if (seal.hidden) continue;
+      seal.style.height = "";
+      const heights = lines.map((line) => {
+        write(seal, line);
+        return seal.clientHeight;
+      });
+      seal.style.height = `${Math.max(...heights)}px`;
+      write(seal, sealOf(this.deck.scenes, state, i));
+    }
   }
 
   /** The panel that stands alone; null where all do. @param {State} state @param {boolean} proves */
@@ -163,11 +178,12 @@ export class SlideView {
     const colours = colormaps.get(state.colormap) ?? [...colormaps.values()][0];
     this.element.dataset.step = stepOf(scenes, state);
     this.element.classList.toggle("built", isBuilt(scenes, state));
-    write(this.#sentence, this.#said(state));
+    write(this.#sentence, sentenceOf(scenes, state));
     for (const [i, view] of this.views.entries()) {
       const map = proves ? (scene.proof?.map ?? null) : mapOf(scene, state, i), shown = shownOf(scenes, state, i);
       const chosen = shown === "picture" || shown === "later" ? null : chosenOf(scene, state, i);
       view.show(shown, map, chosen, state.plain || state.mode === "picture");
+      write(view.seal, sealOf(scenes, state, i));
       if (!view.element.hidden && map !== null && state.mode !== "picture") view.paint(map, state, colours, moving);
     }
     if (proves) this.#showProof(state);

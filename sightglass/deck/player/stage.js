@@ -113,7 +113,7 @@ export class Stage {
     const before = this.#state, after = act(this.#deck.scenes, before, action);
     this.#state = after;
     if (after.slide !== before.slide) this.#open();
-    if (after.step !== before.step || after.panel !== before.panel || after.keeps !== before.keeps) this.#fits = false;
+    if (after.step !== before.step || after.choice !== before.choice || after.panel !== before.panel || after.keeps !== before.keeps) this.#fits = false;
     this.#draw();
   }
 
@@ -250,7 +250,7 @@ export class Stage {
     if (lut) $(".threshold").style.setProperty("--colours", gradient(lut));
     const words = state.colormap.replaceAll("_", " ");
     write($(".colours"), words[0].toUpperCase() + words.slice(1));
-    write($(".cold"), state.threshold ? `From ${state.threshold.toFixed(2)}` : "Cold");
+    write($(".weak"), state.threshold ? `From ${state.threshold.toFixed(2)}` : "Weak");
     for (const button of $(".styles").children) button.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (button).dataset.mode === state.mode));
     $(".notes").hidden = byTouch();
   }

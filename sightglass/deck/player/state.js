@@ -92,6 +92,34 @@ export function mapOf(scene, state, index) {
   return scene.panels[index]?.answers[chosenOf(scene, state, index)]?.map ?? null;
 }
 
+/** What stands under a slide: its own sentence, which is of the maps that it begins with; of another map that map's. @param {Scene[]} scenes @param {State} state */
+export function sentenceOf(scenes, state) {
+  const scene = scenes[state.slide], { panels, proof } = scene, first = begin(scenes, state.slide);
+  if (stepOf(scenes, state) === "proof") return proof?.sentence ?? "";
+  const shown = [...panels.keys()].filter((i) => state.panel === null || state.panel === i);
+  const asGiven = shown.every((i) => mapOf(scene, state, i) === mapOf(scene, first, i)) && !(scene.kind === "classes" && shown.length === 1);
+  const answer = panels[state.panel ?? 0]?.answers[state.choice];
+  if (asGiven || !answer || !reached(scenes, state, "looked")) return scene.sentence;
+  const map = shown.length === 1 && answer.map !== null ? panels[shown[0]].maps[answer.map] : null;
+  return map?.sentence || `Evidence for ${answer.label}.`;
+}
+
+/** The line of a map's seal, the shorter one where there are several panels; empty for one without. @param {Scene} scene @param {import("./scenes.js").SceneMap|undefined} map */
+export function sealLine(scene, map) {
+  const line = scene.kind === "picture" ? map?.seal && `Seal: ${map.seal}` : map?.seal_short;
+  // A shape stays on the line of its words.
+  return (line ?? "").replace(/([✓✗?]) /g, "$1\u00a0");
+}
+
+/** What stands under a panel of the seal of its map, once that is shown. @param {Scene[]} scenes @param {State} state @param {number} index of the panel */
+export function sealOf(scenes, state, index) {
+  const scene = scenes[state.slide], { panels, proof } = scene, proves = stepOf(scenes, state) === "proof";
+  if (state.mode === "picture" || state.plain) return "";
+  if (proves) return proof?.panel === index ? sealLine(scene, panels[index]?.maps[proof.map]) : "";
+  const map = shownOf(scenes, state, index) === "looked" ? mapOf(scene, state, index) : null;
+  return map === null ? "" : sealLine(scene, panels[index].maps[map]);
+}
+
 /** Return the state after an action. @param {Scene[]} scenes @param {State} state @param {Action} action @returns {State} */
 export function act(scenes, state, action) {
   // What a person does in the dark, or before the list of keys, brings the slide back and does no more.
@@ -144,9 +172,13 @@ function actOn(scene, steps, state, action) {
       return { ...state, colormap: names[(at + 1) % names.length] };
     }
     case "answer": {
+      const next = { ...state, plain: false, step: state.step < looked || state.step === proof ? looked : state.step };
+      // Of one panel a class, that with its map.
+      const own = scene.kind === "classes" ? scene.panels.findIndex(({ answers }) => (answers[action.value]?.map ?? null) !== null) : -1;
+      if (own >= 0) return withModel(scene, next, own);
       const found = scene.panels[state.panel ?? 0]?.answers[action.value];
       if (!found || found.map === null) return state;
-      return { ...state, choice: action.value, own: false, plain: false, step: state.step < looked || state.step === proof ? looked : state.step };
+      return { ...next, choice: action.value, own: false };
     }
     case "model":
       return nextModel(scene, state);

@@ -9,6 +9,7 @@ from sightglass.explain.findings.proved import of_proof
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.export import embedded_recipe
+from sightglass.export.embedded_recipe import sealed_recipe
 from sightglass.export.proof.figure import Format, figure
 
 if TYPE_CHECKING:
@@ -29,14 +30,13 @@ def settings(index: int, proof: Proof) -> ProofSettings:
 
 
 def recipe(explanation: Result, index: int, proof: Proof | None = None) -> Recipe:
-    """Return the recipe of an explanation, with that of the proof of one of its maps if there is one.
+    """Return the recipe of an explanation with its seals, and with the proof of one of its maps if there is one.
 
     `proof`: by default the explanation's own.
     """
     proof = proof or explanation.proofs.get(index)
-    return (
-        explanation.recipe if proof is None else explanation.recipe.model_copy(update={"prove": settings(index, proof)})
-    )
+    made = sealed_recipe(explanation)
+    return made if proof is None else made.model_copy(update={"prove": settings(index, proof)})
 
 
 def summary(explanation: Result, index: int, proof: Proof) -> Json:

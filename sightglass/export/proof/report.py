@@ -9,7 +9,7 @@ from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.proof import FILLINGS
 from sightglass.explain.proof.measures import is_shown
-from sightglass.explain.proof.proof import NEAR
+from sightglass.explain.proof.support import SHOWN
 from sightglass.explain.proof.words import lines, rows
 from sightglass.export.offline_page import data_url
 from sightglass.export.proof import view as proof_view
@@ -55,7 +55,7 @@ def settings(proof: Proof) -> str:
 
 def first_step(proof: Proof) -> int:
     """Return the step whose scores are shown before anybody moves a slider."""
-    return max(1, round(NEAR * proof.map.steps))
+    return max(1, round(SHOWN * proof.map.steps))
 
 
 def heads(proof: Proof) -> tuple[str, ...]:

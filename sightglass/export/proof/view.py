@@ -63,7 +63,7 @@ def slides(pixels: NDArray[np.uint8], content: NDArray[np.float32]) -> Slides:
     places = ranking(content)
     if places is None:
         raise ValueError("A map that is the same everywhere has no order.")
-    soft, mean = _fillings(pixels, content.shape)
+    soft, mean = draw_fillings(pixels, (content.shape[0], content.shape[1]))
     scale = min(1.0, MAX_SIDE / max(pixels.shape[:2]))
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
     shown = pixels if scale == 1 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
@@ -82,7 +82,7 @@ def levels(places: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(found.clip(0, LEVELS - 1), np.uint8)
 
 
-def _fillings(seen: NDArray[np.uint8], grid: tuple[int, ...]) -> tuple[NDArray[np.uint8], tuple[int, int, int]]:
+def draw_fillings(seen: NDArray[np.uint8], grid: tuple[int, int]) -> tuple[NDArray[np.uint8], tuple[int, int, int]]:
     """Return what the engine hides pixels behind, in the picture's own colours: blurred (h, w, 3), and their mean."""
     import torch
 

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from sightglass.common.errors import Problem
 from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import percent, pixels, plural
+from sightglass.explain.phrases import describe_score, pixels, plural
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering import color_tables, contours, resampling
 from sightglass.explain.rendering.colormaps import colormaps, lut
@@ -63,7 +63,7 @@ def html(explanations: Sequence[Result], *, title: str | None = None, index: int
         "export/report/html.html",
         ["export/report/page.css", "export/report/html.css", *(["export/proof/report.css"] if proved else [])],
         ["export/report/html.js", *(["export/proof/report.js"] if proved else [])],
-        title=title or f"Where {one.model.id} looked: {one.image.name}",
+        title=title or _title(one, index),
         # "<" would let the data end the element that holds it.
         data=Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")),
         count=plural(len(explanations), "explanation"),
@@ -72,6 +72,15 @@ def html(explanations: Sequence[Result], *, title: str | None = None, index: int
         boxes=any(explanation.model.task == "detect" for explanation in explanations),
         views=[_view(explanation, index) for explanation in explanations],
     )
+
+
+def _title(explanation: Result, index: int) -> str:
+    """Return the page's title, which says "looked" of no map that random weights draw as well."""
+    model, name = explanation.model.id, explanation.image.name
+    sealed = explanation.known_seal(index) if 0 <= index < len(explanation.heatmaps) else None
+    if sealed is not None and sealed.shows:
+        return f"A map of {model}: {name}"
+    return f"Where {model} looked: {name}"
 
 
 def frame(explanations: Sequence[Result], *, title: str | None = None) -> str:
@@ -128,7 +137,7 @@ def _view(explanation: Result, index: int) -> Json:
         "maps": [_map(explanation, i, (width, height)) for i in range(len(explanation.heatmaps))],
         "first": first,
         "boxes": _boxes(explanation, scale),
-        "others": [(p.label, percent(p.score)) for p in _without_map(explanation)],
+        "others": [(p.label, describe_score(p.score, explanation.model)) for p in _without_map(explanation)],
         "facts": [
             ("Picture", f"{image.name}, {pixels(image.width, image.height)}"),
             ("Model", recipe.model),
@@ -145,14 +154,16 @@ def _view(explanation: Result, index: int) -> Json:
 
 def _map(explanation: Result, index: int, size: tuple[int, int]) -> Json:
     heatmap, score = explanation.heatmaps[index], caption.score(explanation, index)
+    seal = explanation.known_seal(index)
     ends, meaning = caption.bar(heatmap)
     low, high = (caption.number(end) for end in heatmap.raw_range)
     return {
         "index": index,
         "label": heatmap.target.label,
         "score": score,
-        "percent": percent(score) if score else "",
+        "percent": describe_score(score, explanation.model) if score else "",
         "headline": headline(explanation, "The hottest colour", index),
+        "seal": [] if seal is None else [(mark.answer, mark.words, mark.sentence) for mark in seal.marks],
         "ends": ends,
         "meaning": meaning[0].upper() + meaning[1:],
         "low": low,

@@ -53,7 +53,10 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYL
     _text(page, headline(explanation, "The hottest colour", index), 15, bold=True)
     image, method = explanation.image, METHODS[heatmap.method]
     about = f"{image.name}, {pixels(image.width, image.height)}, by {explanation.model.id}, {method.name}"
-    _text(page, about, 9, colour=_SOFT, after=3)
+    seal = explanation.known_seal(index)
+    _text(page, about, 9, colour=_SOFT, after=3 if seal is None else 1)
+    if seal is not None:
+        _text(page, f"Seal: {seal.line}", 9, colour=_SOFT, after=3)
     _pictures(page, explanation, index, colormap)
     _bar(page, explanation, index, colormap)
     _others(page, explanation, index, colormap)
@@ -61,6 +64,9 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYL
     _text(page, describe_map(explanation, index).replace("**", ""), 9.5)
     if inside := caption.inside_boxes(explanation, index):
         _text(page, inside, 9.5)
+    if seal is not None:
+        for mark in seal.marks:
+            _text(page, f"{mark.words}. {mark.sentence}", 9.5, after=0.6)
     if (proof := explanation.proofs.get(index)) is not None:
         _proof(page, proof)
     _head(page, "Limitations")

@@ -121,7 +121,7 @@ def _page(found: Evaluation, explained: list[Json]) -> str:
     return offline_page.fill(
         "export/report/retrieval.html",
         ["export/report/page.css", "export/report/retrieval.css"],
-        title=f"{found.model.id} finding persons again",
+        title=f"{found.model.id} finding people again",
         words=found.words,
         numbers=[("mAP", found.mean_ap), *((f"Rank-{k}", found.rank(k)) for k in RANKS)],
         curve=" ".join(

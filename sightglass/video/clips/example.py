@@ -15,7 +15,7 @@ import numpy as np
 from sightglass.common.errors import ImageProblem
 from sightglass.common.files import packaged
 from sightglass.common.files.scratch import scratch_folder
-from sightglass.explain.picture.examples import load_bundled
+from sightglass.explain.picture.image import load_bundled
 from sightglass.models.demo import motion, scenes
 from sightglass.models.demo.showcase import SCENES
 from sightglass.video.clips import write
@@ -38,6 +38,12 @@ _FOLDER: list[tempfile.TemporaryDirectory[str]] = []
 def example_meant(typed: str) -> str | None:
     """Return the clip that an argument names, where there is no file of that name."""
     return typed if typed in NAMES and not os.path.exists(typed) else None
+
+
+def find(source: str | Path) -> Path:
+    """Return the file of a clip, which a bundled one stands for where there is no file of its name."""
+    name = example_meant(str(source))
+    return Path(source) if name is None else example(name)
 
 
 def known_to(model: ModelSpec) -> str:

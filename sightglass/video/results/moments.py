@@ -1,6 +1,7 @@
 """Find the moments of a clip.
 
-A change counts after `LASTING` seconds, from its beginning; one odd frame is no moment.
+A change counts after `LASTING` seconds, from its beginning; one odd frame is no moment. Answers below `UNSURE` are one
+state, whatever they name: what an unsure model names next is chance.
 The heat has moved where its centre is further than `MOVED` of the picture's diagonal from where it was at the last
 moment of the same object or class; it is then measured from the new place.
 """
@@ -11,6 +12,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from sightglass.explain.findings.diagnosis import UNSURE
 from sightglass.explain.phrases import percent, plain_text
 
 if TYPE_CHECKING:
@@ -65,8 +67,9 @@ class Finder:
 
     diagonal: float
     answer: str | None = None
-    waiting: tuple[str, float, int, float] | None = None
-    """An answer that has not lasted yet: label, seconds, frame, score."""
+    """The answer; empty while the model is unsure."""
+    waiting: tuple[str, float, int, float, str] | None = None
+    """An answer that has not lasted yet: as `answer`, seconds, frame, score, label."""
     series: dict[Any, _Series] = field(default_factory=dict)
 
     def read(self, rows: Iterable[Row]) -> Iterator[Moment]:
@@ -90,19 +93,20 @@ class Finder:
         yield from self._find_gone(now)
 
     def _answer(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
-        best = row["best"]
+        best = row["best"] if row["best_score"] >= UNSURE else ""
         if self.answer is None:
             self.answer = best
         if best == self.answer:
             self.waiting = None
             return
         if self.waiting is None or self.waiting[0] != best:
-            self.waiting = (best, *now, row["best_score"])
-        label, seconds, frame, score = self.waiting
+            self.waiting = (best, *now, row["best_score"], row["best"])
+        answer, seconds, frame, score, label = self.waiting
         if now[0] - seconds >= LASTING:
-            before, self.answer, self.waiting = self.answer, label, None
-            words = plain_text(f"{before} becomes {label}, {percent(score)} sure")
-            yield Moment(seconds, frame, "answer", words, label=label)
+            before, self.answer, self.waiting = self.answer, answer, None
+            change = f"{before} becomes {label}" if before else f"sure again: {label}"
+            words = f"{change}, {percent(score)} sure" if answer else f"unsure: at best {label}, {percent(score)}"
+            yield Moment(seconds, frame, "answer", plain_text(words), label=answer)
 
     def _find_moves(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
         key = row["object"] if row["object"] is not None else row["answer"]

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from sightglass import monitor
+from sightglass.api import routes
 from sightglass.api.app import create
 from sightglass.api.endpoints.openapi import as_openapi_3_0
 from sightglass.api.schemas import ApiRules
@@ -345,6 +347,11 @@ def test_the_description_has_names_examples_keys_and_a_version(client: TestClien
         "/api/problems/{kind}",
     }
     assert said["components"]["schemas"]["Problem"]["example"]["status"] == 413
+    assert said["servers"][0]["url"] == "/"
+    # Below a path of a proxy, where the page of it asks.
+    below = TestClient(Starlette(routes=routes(ApiRules(), "/sightglass")))
+    for path in ("openapi.json", "docs/openapi.json"):
+        assert below.get(f"/sightglass/api/{path}").json()["servers"][0]["url"] == "/sightglass"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,12 +12,13 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from sightglass.api.schemas import ApiRules
 from sightglass.api.security import door, sign_in
 from sightglass.api.security.door import Door
 from sightglass.api.security.identity import COOKIE, PEER
-from sightglass.api.server import middleware
+from sightglass.api.server import middleware, uvicorn_internals
 from sightglass.common import users
 from sightglass.common.access import attempts, passwords, people, policy, rates, visit
 
@@ -99,8 +101,8 @@ def behind() -> Starlette:
     )
 
 
-def client(*, base: str = "", provider: Any = None, peer: str = "192.0.2.9") -> TestClient:
-    app = Peer(Door(behind(), base=base, provider=provider), peer)
+def client(*, base: str = "", provider: Any = None, peer: str = "192.0.2.9", **more: Any) -> TestClient:
+    app = Peer(Door(behind(), base=base, provider=provider, **more), peer)
     return TestClient(app, base_url="http://here:8501", follow_redirects=False)
 
 
@@ -108,11 +110,10 @@ def client(*, base: str = "", provider: Any = None, peer: str = "192.0.2.9") -> 
 def own_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SIGHTGLASS_PEOPLE", str(tmp_path / "people.sqlite3"))
     monkeypatch.setattr(passwords, "COST", 2**4)
-    for name in ("_PASSWORDS", "_KEYS"):
-        monkeypatch.setattr(attempts, name, rates.Limiter(2, 10))
-    monkeypatch.setattr(attempts, "_KEYS_OF_ALL", rates.Limiter(60, 120))
-    attempts._wrong.clear()
-    attempts._known.clear()
+    for limiter in (attempts._PASSWORDS, attempts._KEYS, attempts._KEY.limiter, attempts._SHARED.limiter):
+        limiter._buckets.clear()
+    for noted in (attempts._wrong, attempts._KEY.known, attempts._SHARED.known):
+        noted.clear()
     rates._limiter.cache_clear()
     yield
     policy.install(policy.Policy())
@@ -315,6 +316,79 @@ def test_attempts_from_a_network_of_ones_own_count_together_and_lock_nobody_out(
     assert attempt("198.51.100.1", "anna", PASSWORD) == 303
 
 
+def test_guesses_at_the_password_of_all_are_slowed_over_all_addresses(
+    way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, second: Callable[[], None]
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_PASSWORD", PASSWORD)
+    way("password")
+    people.add("anna", "user", password=PASSWORD)
+
+    def attempt(address: str, password: str, name: str = "") -> int:
+        there = TestClient(Door(behind()), client=(address, 1), base_url="http://here:8501", follow_redirects=False)
+        return there.post("/sign-in", data={"name": name, "password": password}).status_code
+
+    assert attempt("198.51.100.1", PASSWORD) == 303
+    codes = [attempt(f"203.0.113.{number}", "wrong") for number in range(40)]
+    assert codes == [401] * 30 + [429] * 10
+    assert attempt("203.0.113.200", PASSWORD) == 429
+    # Not who had it right before, nor people with passwords of their own, nor who comes later.
+    assert attempt("198.51.100.1", PASSWORD) == 303
+    assert attempt("203.0.113.200", PASSWORD, "anna") == 303
+    second()
+    second()
+    assert attempt("203.0.113.200", PASSWORD) == 303
+
+
+@pytest.mark.parametrize(
+    ("proxies", "said", "counted"),
+    [
+        ("", "203.0.113.1", "127.0.0.1"),
+        ("10.0.0.7", "203.0.113.1", "127.0.0.1"),
+        ("127.0.0.1", "203.0.113.1", "203.0.113.1"),
+        ("127.0.0.1,10.0.0.9/8", "198.51.100.1, 203.0.113.1, 10.0.0.7", "203.0.113.1"),
+    ],
+)
+def test_an_address_is_taken_from_a_trusted_proxy_only(
+    monkeypatch: pytest.MonkeyPatch, proxies: str, said: str, counted: str
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_PROXIES", proxies)
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    monkeypatch.setattr(ProxyHeadersMiddleware, "__call__", uvicorn_internals._remember_peer)
+
+    async def address(request: Request) -> Response:
+        assert request.client is not None
+        return JSONResponse([request.client.host, request.scope[PEER][0], request.url.scheme])
+
+    app: Any = ProxyHeadersMiddleware(Starlette(routes=[Route("/", address)]))  # type: ignore[arg-type]
+    asked = TestClient(app, client=("127.0.0.1", 1)).get(
+        "/", headers={"X-Forwarded-For": said, "X-Forwarded-Proto": "https"}
+    )
+    assert asked.json() == [counted, "127.0.0.1", "https"]
+
+
+@pytest.mark.parametrize(
+    ("way_in", "path", "allowed"),
+    [
+        ("password", "/sign-in", "GET, HEAD, POST"),
+        ("proxy", "/sign-in", "GET, HEAD"),
+        ("oidc", "/sign-in/start", "GET, HEAD"),
+        ("password", "/sign-out", "GET, HEAD"),
+    ],
+)
+def test_signing_in_takes_its_own_methods_only(
+    way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, way_in: str, path: str, allowed: str
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_PROXY_HEADER", "X-Forwarded-User")
+    monkeypatch.setenv("SIGHTGLASS_PROXIES", "10.0.0.7")
+    monkeypatch.setenv("SIGHTGLASS_PASSWORD", PASSWORD)
+    way(way_in)
+    opened = client()
+    for method in {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "NONSENSE"}:
+        answer = opened.request(method, path)
+        assert (answer.status_code == 405) == (method not in allowed.split(", ")), method
+        assert answer.status_code != 405 or answer.headers["allow"] == allowed
+
+
 def test_one_password_for_all_opens_the_door_without_a_list(
     way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -448,6 +522,19 @@ def ask(opened: TestClient, secret: str, address: str = "192.0.2.1") -> Any:
 
 
 @pytest.fixture
+def second(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let a second pass for the limits, and no time otherwise."""
+    now = 1000.0
+    monkeypatch.setattr(rates, "time", SimpleNamespace(monotonic=lambda: now))
+
+    def wait() -> None:
+        nonlocal now
+        now += 1
+
+    return wait
+
+
+@pytest.fixture
 def guarded_by_key(way: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> TestClient:
     monkeypatch.setenv("SIGHTGLASS_API_KEY", KEY)
     way("password")
@@ -477,13 +564,18 @@ def test_the_same_wrong_key_again_and_again_counts_once(guarded_by_key: TestClie
 
 
 def test_guesses_from_everywhere_are_slowed_and_who_had_the_key_before_is_not(
-    guarded_by_key: TestClient, monkeypatch: pytest.MonkeyPatch
+    guarded_by_key: TestClient, second: Callable[[], None]
 ) -> None:
-    monkeypatch.setattr(attempts, "_KEYS_OF_ALL", rates.Limiter(60, 20))
     assert ask(guarded_by_key, KEY, "198.51.100.1").status_code == 200
-    codes = [ask(guarded_by_key, f"guess {n}", f"203.0.113.{n}").status_code for n in range(40)]
-    assert (codes[:20], codes[-1]) == ([401] * 20, 429)
-    assert ask(guarded_by_key, KEY, "203.0.113.99").status_code == 429
+    codes = []
+    for number in range(120):
+        codes.append(ask(guarded_by_key, f"guess {number}", f"203.0.113.{number}").status_code)
+        if number % 2:
+            second()
+    assert codes.count(401) == 59
+    assert set(codes) == {401, 429}
+    assert ask(guarded_by_key, "the last", "203.0.113.200").status_code == 401
+    assert ask(guarded_by_key, KEY, "203.0.113.201").status_code == 429
     assert ask(guarded_by_key, KEY, "198.51.100.1").status_code == 200
 
 
@@ -505,6 +597,31 @@ def test_a_cookie_does_not_let_another_sites_page_use_the_api(way: Callable[[str
     assert opened.post("/api/explain", headers={"origin": "http://here:8501"}).status_code == 200
     assert opened.post("/api/explain", headers={"origin": "http://evil.example"}).status_code == 403
     assert opened.get("/api/models", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+
+
+def test_a_page_of_another_port_opens_no_socket_of_a_page(way: Callable[[str], None]) -> None:
+    def opens(asked: TestClient, origin: str | None) -> bool:
+        try:
+            headers = {"origin": origin} if origin else {}
+            with asked.websocket_connect("ws://here:8501/_stcore/stream", headers=headers) as socket:
+                return bool(socket.receive_json())
+        except WebSocketDisconnect as refused:
+            assert refused.code == door.REFUSED
+            return False
+
+    nobody_signs_in = TestClient(Door(behind()), base_url="http://here:8501")
+    way("password")
+    named = signed_in(is_named=lambda origin: origin == "https://named.example")
+    policy.install(policy.Policy())
+    for asked, way_in in ((nobody_signs_in, "local"), (named, "password")):
+        policy.install(policy.Policy(way_in))  # type: ignore[arg-type]
+        assert opens(asked, None)
+        assert opens(asked, "http://here:8501")
+        # At a proxy that speaks TLS.
+        assert opens(asked, "https://here:8501")
+        for origin in ("http://here:8502", "http://here", "http://evil.example", "null", "http://[", ""):
+            assert opens(asked, origin) == (not origin), origin
+        assert opens(asked, "https://named.example") == (asked is named)
 
 
 def test_a_site_that_is_named_may_ask_before_it_sends_a_token_and_no_other_learns_anything(

@@ -55,6 +55,23 @@ def told(answer: Any, status: int, kind: str) -> str:
     return str(said["detail"])
 
 
+@pytest.mark.parametrize("name", ["bus.jpg", "scene-3.png", "own.png", "./own.png"])
+def test_no_name_in_a_request_opens_a_picture(
+    client: TestClient, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library opens files, and bundled pictures, by their names; a stranger's text is never one."""
+    monkeypatch.chdir(tmp_path)
+    Pillow.new("RGB", (32, 32)).save("own.png")
+    fields = {"model": "demo-cls-s", "maps": "none"}
+    answers = [
+        client.post("/api/explain", json={"image": name} | fields),
+        client.post("/api/explain", files={"image": (None, name)}, data=fields),
+        client.post("/api/explain", files={"image": ("a.png", name.encode())}, data=fields),
+        client.post("/api/similarity", json={"image": name, "other": name}),
+    ]
+    assert all(answer.status_code in (415, 422) for answer in answers), [answer.text for answer in answers]
+
+
 def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
@@ -104,17 +121,17 @@ def test_bodies_that_cannot_be_read(client: TestClient, picture: str) -> None:
     [
         ({"modle": "x"}, "did you mean model?"),
         ({"Top_K": 3}, "did you mean top_k?"),
-        ({"top_k": "3"}, "Top_k should be a valid integer"),
-        ({"top_k": 0}, "greater than or equal to 1"),
-        ({"top_k": 21}, "less than or equal to 20"),
-        ({"top_k": True}, "integer"),
-        ({"masks": 10**9}, "4000"),
-        ({"confidence": 1.5}, "less than or equal to 1"),
+        ({"top_k": "3"}, "The field 'top_k' should be a whole number"),
+        ({"top_k": 0}, "should be at least 1."),
+        ({"top_k": 21}, "should be at most 20."),
+        ({"top_k": True}, "whole number"),
+        ({"masks": 10**9}, "4,000"),
+        ({"confidence": 1.5}, "should be at most 1"),
         ({"scale": "mine"}, "'own' or 'shared'"),
-        ({"layers": "bn2"}, "array"),
+        ({"layers": "bn2"}, "should be a list"),
         ({"layers": ["a"] * 17}, "at most 16"),
-        ({"targets": [{}]}, "integer"),
-        ({"targets": [-1]}, "greater than or equal to 0"),
+        ({"targets": [{}]}, "whole number or text"),
+        ({"targets": [-1]}, "at least 0"),
         ({"vocabulary": ["a"] * 101}, "at most 100"),
         ({"vocabulary": ["a" * 201]}, "at most 200"),
         ({"maps": None}, "'png'"),
@@ -127,13 +144,21 @@ def test_fields_that_are_wrong(client: TestClient, picture: str, fields: dict[st
     assert len(detail) < 600
 
 
+def test_a_layer_that_does_not_exist_is_looked_for_over_http(client: TestClient, picture: str) -> None:
+    wrong = {"image": picture, "layers": ["nope"]}
+    for path, more in (("explain", {}), ("prove", {}), ("similarity", {"other": picture})):
+        detail = told(client.post(f"/api/{path}", json=wrong | more), 400, "option")
+        assert detail.endswith("; GET /api/layers/{model} lists all."), path
+        assert "models layers" not in detail
+
+
 def test_fields_of_a_form_that_are_wrong(client: TestClient, bus: Path) -> None:
     def post(**fields: Any) -> Any:
         return client.post("/api/explain", files={"image": bus.read_bytes()}, data=fields)
 
     assert "did you mean model?" in told(post(modle="x"), 422, "fields")
     assert "2 times" in told(post(top_k=["1", "2"]), 422, "fields")
-    assert "integer" in told(post(top_k="many"), 422, "fields")
+    assert "whole number" in told(post(top_k="many"), 422, "fields")
     two = [("image", ("a.jpg", b"a")), ("image", ("b.jpg", b"b"))]
     assert "2 times" in told(client.post("/api/explain", files=two), 422, "fields")
     misplaced = {"image": bus.read_bytes(), "method": ("a.txt", b"gradcam")}

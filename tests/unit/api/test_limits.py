@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import copy
 import io
 import json
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from pydantic import BaseModel
 from starlette.testclient import TestClient
 
 from sightglass.api import limits, problems, service, similarity
@@ -70,8 +73,9 @@ def never(*_: Any, **__: Any) -> None:
         ("explain", {"top_k": 20, "maps": "npy", "model": "efficientnet-lite0"}),
         ("explain", {"top_k": 6, "overlay": True}),
         ("explain", {"top_k": 20, "maps": "none", "overlay": True, "model": "efficientnet-lite0"}),
-        ("explain", {"targets": [*range(10), 0]}),
-        ("explain/class", {"classes": [*range(10), 0]}),
+        ("explain", {"top_k": 5, "maps": "npy", "model": "efficientnet-lite0"}),
+        ("explain", {"targets": [*range(10), *range(7)]}),
+        ("explain/class", {"classes": [*range(10), *range(7)]}),
         ("compare", {"models": [MODEL, "demo-cls-m", "demo-cls-l", "efficientnet-lite0"], "overlay": True}),
     ],
 )
@@ -82,8 +86,9 @@ def test_more_maps_than_an_answer_holds_are_refused_before_the_model_runs(
     side = 4000 if route == "compare" else 2000
     answer = client.post(f"/api/{route}", json={"image": blank(3000, side)} | fields)
     words = told(answer, 413, "size")
-    assert "64,000,000" in words
+    assert "an answer holds 100" in words
     assert "smaller picture" in words
+    assert ("maps=png" in words) == (fields.get("maps") == "npy")
 
 
 def test_what_one_answer_holds_is_answered(client: TestClient) -> None:
@@ -99,7 +104,7 @@ def test_of_boxes_it_is_known_once_they_are_found(
     body = {"image": picture, "model": "demo-s", "confidence": 0.01}
     made = client.post("/api/detect", json=body).json()["heatmaps"]
     assert len(made) > 1
-    monkeypatch.setattr(limits, "MAX_PIXELS", 810 * 1080 * len(made) - 1)
+    monkeypatch.setattr(limits, "MAX_ANSWER_MB", (810 * 1080 * len(made) - 1) / 1e6)
     monkeypatch.setattr(Geometry, "to_original", never)
     assert "top_k" in told(client.post("/api/detect", json=body), 413, "size")
 
@@ -107,13 +112,28 @@ def test_of_boxes_it_is_known_once_they_are_found(
 def test_two_pictures_and_a_map_alone_have_the_same_limit(
     client: TestClient, picture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "MAX_PIXELS", 810 * 1080)
+    monkeypatch.setattr(limits, "MAX_ANSWER_MB", 3 * 810 * 1080 / 1e6)
     one = {"image": picture}
     assert client.post("/api/explain", json=one, headers={"Accept": "image/png"}).status_code == 200
-    told(client.post("/api/similarity", json=one | {"other": picture}), 413, "size")
-    monkeypatch.setattr(limits, "MAX_PIXELS", 810 * 1080 - 1)
+    told(client.post("/api/similarity", json=one | {"other": picture, "overlay": True}), 413, "size")
     words = told(client.post("/api/explain", json=one, headers={"Accept": "application/x-npy"}), 413, "size")
-    assert "maps=none" not in words
+    assert words.endswith("an answer holds 2.6244: send a smaller picture.")
+
+
+def test_a_single_map_is_not_asked_to_be_fewer(
+    client: TestClient, picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_ANSWER_MB", 0.1)
+    assert "fewer" not in told(client.post("/api/explain", json={"image": picture, "top_k": 1}), 413, "size")
+    assert "fewer" in told(client.post("/api/explain", json={"image": picture, "top_k": 2}), 413, "size")
+
+
+def test_of_the_largest_pictures_one_map_is_answered() -> None:
+    image: Any = SimpleNamespace(width=12_000, height=8000)
+    request = ExplainRequest(image=b"", top_k=1)
+    limits.check_size(image, 1, request)
+    with pytest.raises(problems.ApiProblem):
+        limits.check_size(image, 2, request)
 
 
 def test_no_map_is_kept_as_large_as_the_picture(bus: Path) -> None:
@@ -122,6 +142,26 @@ def test_no_map_is_kept_as_large_as_the_picture(bus: Path) -> None:
     assert len(service.full_answer(made, request, ApiRules())["heatmaps"]) == 2
     service.first_map(made, "image/png", request)
     assert not any("values" in vars(heatmap) for heatmap in made.heatmaps)
+
+
+def test_maps_of_large_pictures_are_drawn_one_after_the_other(
+    client: TestClient, picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[int] = []
+    for name in ("npy", "grey_png", "overlay_png"):
+        real = getattr(service, name)
+        monkeypatch.setattr(
+            service, name, lambda *given, real=real: (used.append(service.DECODING.used), real(*given))[1]
+        )
+    for fields, accept in (
+        ({"maps": "npy"}, "application/json"),
+        ({"overlay": True}, "application/json"),
+        ({}, "image/png"),
+    ):
+        asked = {"image": picture, "top_k": 1} | fields
+        assert client.post("/api/explain", json=asked, headers={"Accept": accept}).status_code == 200
+    assert client.post("/api/similarity", json={"image": picture, "other": picture}).status_code == 200
+    assert used == [810 * 1080] * 6
 
 
 @pytest.mark.parametrize("kind", ["explain", "class", "detect", "compare", "similarity"])
@@ -174,15 +214,15 @@ def test_an_option_that_would_do_nothing_is_refused(
 @pytest.mark.parametrize(
     ("fields", "detail"),
     [
-        ({"targets": [""]}, "Targets.0 is empty: leave it out, or give a word."),
-        ({"targets": [[1]]}, "Targets.0 should be two whole numbers, [anchor, class]."),
-        ({"vocabulary": ["a"] * 101}, "Vocabulary should have at most 100 items."),
-        ({"alpha": float("nan")}, "Alpha is not a number."),
-        ({"confidence": float("nan")}, "Confidence is not a number."),
-        ({"alpha": float("-inf")}, "Alpha is not finite."),
+        ({"targets": [""]}, "The field 'targets.0' is empty: leave it out, or give a word."),
+        ({"targets": [[1]]}, "The field 'targets.0' should be two whole numbers, [anchor, class]."),
+        ({"vocabulary": ["a"] * 101}, "The field 'vocabulary' should have at most 100 items."),
+        ({"alpha": float("nan")}, "The field 'alpha' is not a number."),
+        ({"confidence": float("nan")}, "The field 'confidence' is not a number."),
+        ({"alpha": float("-inf")}, "The field 'alpha' is not finite."),
         (
             {"modle": 1, "alpha": "x"},
-            "Alpha should be a valid number; there is no field 'modle' (did you mean model?).",
+            "The field 'alpha' should be a number; there is no field 'modle' (did you mean model?).",
         ),
     ],
 )
@@ -201,9 +241,9 @@ def test_unknown_fields_are_told_of_once(client: TestClient, picture: str) -> No
 
 
 def test_a_query_that_is_wrong(client: TestClient) -> None:
-    words = "Task should be 'classify', 'detect' or 'embed'."
+    words = "The field 'task' should be 'classify', 'multilabel', 'detect', 'embed' or 'regress'."
     assert told(client.get("/api/models?task=foo"), 422, "fields") == words
-    assert told(client.get("/api/models?here="), 422, "fields") == "Here should be true or false."
+    assert told(client.get("/api/models?here="), 422, "fields") == "The field 'here' should be true or false."
 
 
 def test_a_form_that_is_wrong(client: TestClient, bus: Path) -> None:
@@ -212,9 +252,11 @@ def test_a_form_that_is_wrong(client: TestClient, bus: Path) -> None:
         detail = told(client.post("/api/explain", files=files, data={field: "[1,2"}), 422, "fields")
         assert detail.startswith("A list is not complete")
     twice = [("image", ("a.jpg", b"a")), ("image", ("b.jpg", b"b"))]
-    assert told(client.post("/api/explain", files=twice), 422, "fields").startswith("Image is given 2 times")
+    assert told(client.post("/api/explain", files=twice), 422, "fields").startswith(
+        "The field 'image' is given 2 times"
+    )
     nan = client.post("/api/explain", files=files, data={"alpha": "nan"})
-    assert told(nan, 422, "fields") == "Alpha is not a number."
+    assert told(nan, 422, "fields") == "The field 'alpha' is not a number."
 
 
 def test_too_large_is_a_kind_of_its_own_and_no_matter_of_words(client: TestClient) -> None:
@@ -236,7 +278,7 @@ def test_a_large_answer_is_sent_in_pieces(monkeypatch: pytest.MonkeyPatch) -> No
         messages.append(message)
 
     async def sent(given: bytes) -> None:
-        await LargeResponse(given, media_type=negotiation.JSON)({"type": "http"}, never, send)
+        await LargeResponse([given], media_type=negotiation.JSON)({"type": "http"}, never, send)
 
     monkeypatch.setattr(negotiation, "PIECE", 1000)
     for given in (body, b""):
@@ -247,3 +289,22 @@ def test_a_large_answer_is_sent_in_pieces(monkeypatch: pytest.MonkeyPatch) -> No
         assert b"".join(part["body"] for part in parts) == given
         assert [part["more_body"] for part in parts] == [True] * (len(parts) - 1) + [False]
         assert max(len(part["body"]) for part in parts) <= 1000
+
+
+class _Answer(BaseModel):
+    maps: list[dict[str, str]]
+    notes: str
+
+
+def test_the_parts_of_an_answer_are_its_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(negotiation, "PIECE", 8)
+    maps = [
+        {"png": "A" * 9, "label": 'a "name" of many letters'},
+        {"overlay": "BB=="},
+        {"npy": "C" * 30, "png": "D" * 9},
+    ]
+    given = {"maps": maps, "notes": "more than eight letters"}
+    expected = copy.deepcopy(given)
+    parts = negotiation.write_json(_Answer, given)
+    assert json.loads(b"".join(parts)) == expected
+    assert [part for part in parts if part.isalnum()] == [b"A" * 9, b"C" * 30, b"D" * 9]

@@ -21,7 +21,7 @@ from sightglass.api.schemas import ApiRules
 from sightglass.api.security.identity import COOKIE, is_still
 from sightglass.common import users
 from sightglass.common.access import passwords, people, policy, visit
-from sightglass.explain.picture.examples import load_bundled
+from sightglass.explain.picture.image import load_bundled
 from sightglass.live import tickets
 from sightglass.live.loop import LOOP
 

@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 
 from sightglass.api.server import startup, uvicorn_internals
 from sightglass.api.server.uvicorn_internals import HeaderDeadline
+from sightglass.common import environment
 from sightglass.common.environment import variable
 from sightglass.common.errors import SettingProblem
 from tests import loops
@@ -51,21 +52,74 @@ def test_all_are_named_at_once_and_so_is_a_model_that_does_not_exist(monkeypatch
         startup.prepare()
 
 
+def test_a_mistyped_variable_is_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_ACESS", "password")
+    with pytest.raises(
+        SettingProblem, match=r"^There is no setting SIGHTGLASS_ACESS: did you mean SIGHTGLASS_ACCESS\?$"
+    ):
+        startup.prepare()
+
+
+def test_what_a_cluster_says_of_a_service_called_sightglass_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "SIGHTGLASS_SERVICE_HOST": "10.0.0.11",
+        "SIGHTGLASS_SERVICE_PORT_HTTP": "8501",
+        "SIGHTGLASS_PORT": "tcp://10.0.0.11:8501",
+        "SIGHTGLASS_PORT_8501_TCP": "tcp://10.0.0.11:8501",
+        "SIGHTGLASS_API_PORT_8502_TCP_ADDR": "10.0.0.12",
+    }.items():
+        monkeypatch.setenv(name, value)
+    environment.check()
+    monkeypatch.setenv("SIGHTGLASS_PORT", "8501")
+    with pytest.raises(SettingProblem, match="There is no setting SIGHTGLASS_PORT:"):
+        environment.check()
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "said"),
+    [
+        ("weights", "{0}/nowhere", "SIGHTGLASS_WEIGHTS names {0}/nowhere, which is no folder here: correct it."),
+        ("models", "{0}/nowhere.toml", "nowhere.toml cannot be read (No such file or directory): check {0} for it."),
+        ("models", "{0}/broken.toml", "broken.toml cannot be read (Invalid value (at end of document))."),
+    ],
+)
+def test_a_missing_folder_or_table_is_a_warning(
+    field: str,
+    text: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "broken.toml").write_text("x = [")
+    monkeypatch.setenv("SIGHTGLASS_API_MODEL", "demo-cls-s")
+    monkeypatch.setenv(variable(field), text.format(tmp_path))
+    startup.prepare()
+    assert [record.getMessage() for record in caplog.records] == [said.format(tmp_path)]
+
+
 STREAMLIT = ("streamlit", "run", "dashboard.py", "--server.headless=true", "--server.port=0")
 
 
 @pytest.mark.parametrize("command", [STREAMLIT, ("explain", "serve", "--port=0")], ids=["dashboard", "API alone"])
-def test_both_servers_refuse_to_start(command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("variable", "sentence"),
+    [
+        ("SIGHTGLASS_MODELS_MB", "SIGHTGLASS_MODELS_MB is '1 GB': give a number of MiB, such as 2048."),
+        ("SIGHTGLASS_WIEGHTS", "There is no setting SIGHTGLASS_WIEGHTS: did you mean SIGHTGLASS_WEIGHTS?"),
+    ],
+)
+def test_both_servers_refuse_to_start(command: tuple[str, ...], variable: str, sentence: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=ROOT,
-        env=os.environ | {"SIGHTGLASS_MODELS_MB": "1 GB"},
+        env=os.environ | {variable: "1 GB"},
         capture_output=True,
         text=True,
         timeout=patience(60),
     )
     assert done.returncode
-    assert "SIGHTGLASS_MODELS_MB is '1 GB': give a number of MiB, such as 2048.\n" in done.stderr
+    assert f"{sentence}\n" in done.stderr
     assert "Traceback" not in done.stderr
 
 

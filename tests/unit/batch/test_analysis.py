@@ -15,11 +15,13 @@ import pytest
 from pyarrow import parquet
 
 from sightglass.batch import analysis, table
+from sightglass.batch import labels as run_labels
 from sightglass.batch import report as batch_report
-from sightglass.batch.label_matching import match
 from sightglass.batch.records import CELLS
+from sightglass.common.errors import ModelProblem
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.picture.item import distinct_names
+from sightglass.models.label_matching import match, suggest
 
 
 def blob(x: float, y: float) -> bytes:
@@ -113,38 +115,81 @@ def test_folders_that_are_no_classes_make_nothing_wrong(tmp_path: Path) -> None:
     assert analysis.confusions(found) == []
 
 
-def test_a_folder_may_be_named_as_people_name_things(tmp_path: Path) -> None:
-    made = frame(
-        [(8, 8)] * 5,
-        labelled=["Guitars", "Guitars", "Guitars", "cello", "holidays"],
-        predicted=["acoustic guitar", "electric guitar", "banjo", "banjo", "banjo"],
-    )
+def labelled(tmp_path: Path, labels: list[str], predicted: list[str], known: list[str]) -> Path:
+    """Save a run's table with what its model knows."""
+    made = frame([(8, 8)] * len(labels), labelled=labels, predicted=predicted)
     folder = saved(tmp_path, made)
-    names = pa.Table.from_pandas(made)
-    known = json.dumps(["acoustic guitar", "electric guitar", "banjo", "cello, violoncello"]).encode()
-    parquet.write_table(names.replace_schema_metadata({b"sightglass_classes": known}), folder / table.PARQUET)
+    metadata = {b"sightglass_classes": json.dumps(known).encode()}
+    parquet.write_table(pa.Table.from_pandas(made).replace_schema_metadata(metadata), folder / table.PARQUET)
+    return folder
+
+
+def test_a_folder_may_be_named_as_people_name_things(tmp_path: Path) -> None:
+    known = ["acoustic guitar", "electric guitar", "banjo", "cello, violoncello"]
+    names = ["Acoustic_Guitars", "acoustic guitar", "acoustic guitar", "cello", "holidays"]
+    folder = labelled(
+        tmp_path, names, ["acoustic guitar", "electric guitar", "acoustic guitar", "banjo", "banjo"], known
+    )
     found = analysis.load(folder)
     # The cello is a class although nothing was taken for one; the holidays are none.
-    assert list(found["wrong"]) == [False, False, True, True, None]
-    assert analysis.unknown_labels(found) == ["holidays"]
+    assert list(found["wrong"]) == [False, True, False, True, None]
+    assert [one.folder for one in run_labels.find_labels(found, folder) if not one.classes] == ["holidays"]
     pairs = analysis.confusions(found)
     assert [(pair.labelled, pair.predicted, pair.count) for pair in pairs] == [
-        ("Guitars", "banjo", 1),
+        ("acoustic guitar", "electric guitar", 1),
         ("cello", "banjo", 1),
     ]
-    assert [group.name for group in analysis.right_beside(found, pairs[0])] == ["acoustic guitar", "electric guitar"]
+    assert [group.name for group in analysis.right_beside(found, pairs[0])] == ["acoustic guitar"]
+
+
+def test_a_folder_whose_name_is_a_part_of_a_class_is_a_question_and_no_error(tmp_path: Path) -> None:
+    known = ["leaf beetle", "horse cart", "school bus", "minibus", "acoustic guitar", "electric guitar"]
+    names = ["bus", "bus", "guitar", "horses", "leaf"]
+    folder = labelled(tmp_path, names, ["minibus", "school bus", *["minibus"] * 3], known)
+    found = analysis.load(folder)
+    assert found["wrong"].isna().all()
+    assert run_labels.describe_left_out(run_labels.find_labels(found, folder)) == (
+        "Not counted: bus (2 pictures; did you mean school bus?), guitar (1 picture), horses (1 picture) "
+        "and leaf (1 picture)."
+    )
+    assert "In folders that are no class</dt><dd>5</dd>" in batch_report.html(_reported(folder, known))
+
+
+def _reported(folder: Path, known: list[str]) -> Path:
+    made = table.read(folder).assign(model="m", file="")
+    metadata = {b"sightglass_classes": json.dumps(known).encode()}
+    parquet.write_table(pa.Table.from_pandas(made).replace_schema_metadata(metadata), folder / table.PARQUET)
+    return folder
+
+
+def test_a_correction_changes_what_is_counted_and_stays(tmp_path: Path) -> None:
+    known = ["school bus", "minibus", "leaf beetle"]
+    folder = labelled(tmp_path, ["bus", "bus", "minibus"], ["minibus", "school bus", "minibus"], known)
+    run_labels.correct(folder, {"bus": ["School buses"], "minibus": []})
+    found = analysis.load(folder)
+    assert list(found["wrong"]) == [True, False, None]
+    assert [(one.folder, one.classes, one.pictures) for one in run_labels.find_labels(found, folder)] == [
+        ("minibus", (), 1),
+        ("bus", ("school bus",), 2),
+    ]
+    run_labels.correct(folder, {"bus": ["school bus", "minibus"]})
+    assert list(analysis.load(folder)["wrong"]) == [False, False, None]
+    with pytest.raises(ModelProblem, match="no class called beetle: did you mean leaf beetle"):
+        run_labels.correct(folder, {"bus": ["beetle"]})
 
 
 @pytest.mark.parametrize(
     ("folder", "meant"),
     [
-        ("Late-Blight", {"tomato late blight"}),
         ("tomato___Late_blight", {"tomato late blight"}),
-        ("cats", {"Egyptian cat", "tiger cat"}),
+        ("EGYPTIAN-cats", {"Egyptian cat"}),
         ("tinca tinca", {"tench, Tinca tinca"}),
+        ("tench, Tinca tinca", {"tench, Tinca tinca"}),
         ("guitar", {"guitar"}),
-        ("fire", {"fire engine"}),
         ("minibuses", {"minibus"}),
+        ("Late-Blight", set()),
+        ("cats", set()),
+        ("fire", set()),
         ("at", set()),
         ("2023", set()),
         ("n02123045", set()),
@@ -155,6 +200,15 @@ def test_which_classes_a_folder_means(folder: str, meant: set[str]) -> None:
     classes = ["tomato late blight", "Egyptian cat", "tiger cat", "tench, Tinca tinca", "guitar", "guitar pick"]
     found = match([folder], [*classes, "fire engine", "minibus", "cat bear", "class 2023"])
     assert found.get(folder, frozenset()) == meant
+
+
+@pytest.mark.parametrize(
+    ("folder", "meant"),
+    [("Late-Blight", "tomato late blight"), ("cats", None), ("fire", None), ("2023", None), ("us", None), ("", None)],
+)
+def test_only_a_unique_ending_is_asked_about(folder: str, meant: str | None) -> None:
+    classes = ["tomato late blight", "Egyptian cat", "tiger cat", "fire engine", "class 2023", "contact us"]
+    assert suggest([folder], classes).get(folder) == meant
 
 
 def test_names_are_as_long_as_they_must_be() -> None:
@@ -258,12 +312,38 @@ def test_the_report_names_the_maps_that_show_no_more_than_random_places(tmp_path
         )
         return batch_report.html(saved(tmp_path / name, made))
 
-    proved = page("proved", better_than_random=[True, False, None, False], over_random=[0.3, 0.05, None, -0.2])
-    assert "Better than random places</dt><dd>1 of 3</dd>" in proved
+    proved = page(
+        "proved",
+        verdict=["supported", "not supported", None, "not supported"],
+        over_random=[0.3, 0.05, None, -0.2],
+    )
+    assert "Supported maps</dt><dd>1 of 3</dd>" in proved
     section = next(part for part in proved.split("<section>") if "Maps not to trust" in part).partition("</section>")[0]
     assert section.count("<figure>") == 2 and section.index("3.jpg") < section.index("1.jpg")
     assert "-0.20 beside random places" in section
     assert "random places" not in page("plain")
+
+
+def test_the_report_names_the_maps_that_fail_a_test_of_the_seal(tmp_path: Path) -> None:
+    made = frame(
+        [(8 + i, 16) for i in range(4)],
+        model=["m"] * 4,
+        picture=[f"{i}.jpg" for i in range(4)],
+        file=[""] * 4,
+        predicted=["cat"] * 4,
+        predicted_score=[0.5] * 4,
+        labelled=[None] * 4,
+        seal=[3.0, 2.0, None, 1.0],
+        seal_model=["yes", "no", None, "no"],
+        seal_answer=["yes", "yes", None, "yes"],
+        seal_still=["yes", "yes", None, "no"],
+    )
+    page = batch_report.html(saved(tmp_path / "sealed", made))
+    assert "Maps that pass all three tests</dt><dd>1 of 3</dd>" in page
+    section = next(part for part in page.split("<section>") if "Maps that fail a test" in part).partition("</section>")
+    assert section[0].count("<figure>") == 2 and section[0].index("3.jpg") < section[0].index("1.jpg")
+    assert "does not depend on the model, does not hold still" in section[0]
+    assert list(analysis.order(made, "seal")["picture"]) == ["3.jpg", "1.jpg", "0.jpg", "2.jpg"]
 
 
 def test_where_no_map_stands_out_the_report_names_the_farthest(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from PIL import Image as Pillow
 
 from sightglass.batch import journal, run, table
 from sightglass.batch.output import Local
-from sightglass.batch.ray_worker import TryGate, Worker, WorkerPlan, file
+from sightglass.batch.ray.worker import TryGate, Worker, WorkerPlan, file
 from sightglass.batch.worker import Work
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
@@ -51,7 +51,7 @@ def cluster() -> Iterator[None]:
     import psutil
     from ray._raylet import get_authentication_mode
 
-    from sightglass.batch import ray_cluster
+    from sightglass.batch.ray import cluster as ray_cluster
 
     def here() -> tuple[object, ...]:
         variables = {name: value for name, value in os.environ.items() if name.startswith(("RAY_", "PYTHON"))}
@@ -255,6 +255,8 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> WorkerPlan:
 
 def test_a_worker_that_is_not_as_the_others_does_nothing(plan: WorkerPlan, many: Path) -> None:
     assert plan.work().settings["side"] == 64
+    # A seal is a column, and makes no other maps.
+    assert replace(plan, seal=True).work().seal and not plan.work().seal
     other = {**plan.settings, "recipe": {**plan.settings["recipe"], "weights_sha256": "0" * 64}}
     with pytest.raises(ModelProblem, match=r"would make other maps \(weights_sha256\): install the same version"):
         replace(plan, settings=other).work()
@@ -280,14 +282,14 @@ def test_a_gate_that_is_closed_lets_finish_what_was_begun() -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nowhere", "127.0.0.1:99999", "::"])
 def test_where_nobody_answers_is_said_at_once(address: str) -> None:
-    ray_cluster = pytest.importorskip("sightglass.batch.ray_cluster")
+    ray_cluster = pytest.importorskip("sightglass.batch.ray.cluster")
     with pytest.raises(ModelProblem, match=r"^No cluster answers at .*: check the address"):
         ray_cluster._check_address(address)
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 def test_something_else_that_listens_is_no_cluster(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    ray_cluster = pytest.importorskip("sightglass.batch.ray_cluster")
+    ray_cluster = pytest.importorskip("sightglass.batch.ray.cluster")
     monkeypatch.setattr(ray_cluster, "CONNECT_TIMEOUT", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -305,7 +307,7 @@ def test_something_else_that_listens_is_no_cluster(said: bytes, monkeypatch: pyt
 
 
 def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    ray_cluster = pytest.importorskip("sightglass.batch.ray_cluster")
+    ray_cluster = pytest.importorskip("sightglass.batch.ray.cluster")
     monkeypatch.setattr(ray_cluster, "CONNECT_TIMEOUT", 0.1)
     over = threading.Event()
 

@@ -16,14 +16,16 @@ import pandas as pd
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.batch import journal, matrix, proofs, records, run, table
+from sightglass.batch import journal, matrix, proofs, records, report, run, seals, table
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import RESIDENCY, device
 from sightglass.explain.explanation import explain_together
+from sightglass.explain.faithfulness import seal
 from sightglass.explain.faithfulness.choice import choice
 from sightglass.explain.picture.image import Image
+from sightglass.explain.proof.seal import forget
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
 from sightglass.models.demo import captioned_scenes
@@ -104,7 +106,7 @@ def test_a_model_asked_in_words_answers_in_a_batch_as_it_does_alone(words: str, 
 def test_every_picture_has_its_row_and_its_files_and_the_bad_one_is_named(many: Path, whole: Path) -> None:
     summary = run(many, MODEL, whole, batch_size=4)
     assert (summary.pictures, summary.done, summary.resumed) == (22, 21, 22)
-    assert summary.words == "All 22 pictures were done before; 1 could not be used"
+    assert summary.words == "Nothing new: 21 explained earlier, 1 unreadable"
     assert [name for name, _ in summary.failed] == ["first/broken.jpg"]
     assert summary.failed[0][1].endswith(".") and "broken.jpg" in summary.failed[0][1]
     assert "first/broken.jpg" in (whole / table.PROBLEMS).read_text()
@@ -255,9 +257,9 @@ def test_a_run_proves_each_map_as_it_is_proved_alone(many: Path, whole: Path, tm
         difference = proof.difference("random")
         assert row["advantage"] == pytest.approx(proof.map.advantage, abs=0.02)
         assert row["over_random"] == pytest.approx(difference.mean, abs=0.02)
-        assert row["better_than_random"] in (True, False) and row["proof"].endswith(".")
-    better, proved = proofs.add_up(rows) or (0, 0)
-    assert proved == 3 and proofs.describe_proofs(rows) == f"{better} of 3 maps show more than random places do"
+        assert (row["verdict"], row["proof"]) == (proof.support.verdict, proof.sentence)
+    supported, proved = proofs.add_up(rows) or (0, 0)
+    assert proved == 3 and proofs.describe_proofs(rows) == f"{supported} of 3 maps are supported"
     # Without it neither the table nor the settings are other than before.
     assert proofs.add_up(table.read(whole)) is None and not set(proofs.COLUMNS) & set(table.read(whole))
     with pytest.raises(ModelProblem, match="prove"):
@@ -297,6 +299,76 @@ def test_a_picture_without_a_map_has_nothing_to_prove(many: Path, tmp_path: Path
     run([picture], "demo-s", tmp_path, prove=True, options={"confidence": 0.99999})
     (row,) = table.read(tmp_path).to_dict("records")
     assert all(row[name] is None for name in proofs.COLUMNS)
+
+
+def test_a_run_seals_each_map_as_it_is_sealed_alone(many: Path, whole: Path, tmp_path: Path) -> None:
+    pictures = sorted(many.rglob("[0-9]*.jpg"))[:3]
+    run(pictures, "demo-cls-s", tmp_path, seal=True, maps=2, workers=2)
+    rows, explainer = table.read(tmp_path), Explainer("demo-cls-s")
+    assert len(rows) == 6 and set(seals.COLUMNS) <= set(rows)
+    forget()
+    for path in pictures:
+        own = rows[rows["picture"].str.endswith(path.name)].to_dict("records")
+        made = explainer(path, top_k=2)
+        for index, row in enumerate(own):
+            marks = {f"seal_{mark.question}": mark.answer for mark in made.seal(index).marks}
+            assert {name: row[name] for name in seals.MARKS} == marks
+            assert row["seal"] == [*marks.values()].count("yes")
+    passed = int(rows["seal"].eq(3).sum())
+    assert seals.add_up(rows) == (passed, 6) and seals.describe_seals(rows).startswith(f"{passed} of 6 maps pass")
+    # Without it the table is the same as before.
+    assert seals.add_up(table.read(whole)) is None and not set(seals.COLUMNS) & set(table.read(whole))
+    assert seals.describe_seals(table.read(whole)) == ""
+
+
+def test_a_run_that_goes_on_seals_what_an_earlier_one_did_not(many: Path, tmp_path: Path) -> None:
+    pictures = sorted(many.rglob("[0-9]*.jpg"))[:3]
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    how: dict[str, Any] = {"workers": 1, "batch_size": 1}
+    run([*pictures, broken], "demo-cls-s", tmp_path / "whole", seal=True, **how)
+    run([*pictures[:2], broken], "demo-cls-s", tmp_path / "parts", **how)
+    assert "seal" not in table.read(tmp_path / "parts")
+    first = run([*pictures[:1], broken], "demo-cls-s", tmp_path / "parts", seal=True, **how)
+    # What cannot be read is not tried again.
+    assert first.resumed == 1
+    assert run([*pictures, broken], "demo-cls-s", tmp_path / "parts", seal=True, **how).resumed == 2
+    for name in (table.CSV, table.PARQUET):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    # One that does not seal leaves the seals where they are.
+    assert run([*pictures, broken], "demo-cls-s", tmp_path / "parts", **how).nothing_new
+    assert table.read(tmp_path / "parts")["seal"].notna().all()
+
+
+def test_a_table_in_which_some_maps_are_sealed_can_be_read_and_reported(many: Path, tmp_path: Path) -> None:
+    pictures = sorted(many.rglob("[0-9]*.jpg"))[:2]
+    how: dict[str, Any] = {"workers": 1, "batch_size": 1}
+    run(pictures[:1], "demo-cls-s", tmp_path, seal=True, **how)
+    run(pictures, "demo-cls-s", tmp_path, **how)
+    rows = table.read(tmp_path)
+    assert list(rows["seal"].notna()) == [True, False] and (seals.add_up(rows) or (0, 0))[1] == 1
+    assert "of 1</dd>" in report.html(tmp_path)
+
+
+def test_a_picture_without_a_map_has_nothing_to_seal(many: Path, tmp_path: Path) -> None:
+    picture = min(many.rglob("[0-9]*.jpg"))
+    run([picture], "demo-s", tmp_path, seal=True, options={"confidence": 0.99999})
+    (row,) = table.read(tmp_path).to_dict("records")
+    assert all(row[name] is None for name in seals.COLUMNS)
+    assert run([picture], "demo-s", tmp_path, seal=True, options={"confidence": 0.99999}).nothing_new
+
+
+def test_a_stop_ends_within_a_seal(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cancel, tested = threading.Event(), seal.seal
+
+    def stop_first(explanation: Any, *given: Any, **more: Any) -> Any:
+        more["cancel"].set()
+        return tested(explanation, *given, **more)
+
+    forget()
+    monkeypatch.setattr(seal, "seal", stop_first)
+    stopped = run(sorted(many.rglob("[0-9]*.jpg"))[:2], "demo-cls-s", tmp_path, seal=True, workers=1, cancel=cancel)
+    assert stopped.cancelled and stopped.done == 0
 
 
 def test_other_threads_of_this_process_keep_their_number(many: Path, tmp_path: Path) -> None:

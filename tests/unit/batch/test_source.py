@@ -53,6 +53,20 @@ def test_a_folder_is_read_in_one_order_with_its_folders_as_labels(tmp_path: Path
     assert found[1].open().width == 8
 
 
+def test_a_bundled_picture_s_name_is_a_picture_unless_only_a_folder_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert keys(find("bus.jpg")) == ["bus.jpg"]
+    assert [item.open().width for item in find(["bus.jpg", "scene-3.png"])] == [810, 576]
+    with pytest.raises(ModelProblem, match="There is nothing at"):
+        find("bus.jpg", within=tmp_path)
+    with pytest.raises(ModelProblem, match="There are no pictures"):
+        find(["bus.jpg"], within=tmp_path)
+    written(tmp_path, "bus.jpg")
+    assert find("bus.jpg")[0].open().width == find(["bus.jpg"])[0].open().width == 8
+
+
 def test_what_was_drawn_here_is_no_picture_to_explain(tmp_path: Path) -> None:
     recipe = Recipe(
         **dict.fromkeys(("model", "method", "preprocessing", "device", "picture_name"), "x"),

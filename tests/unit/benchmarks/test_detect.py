@@ -202,3 +202,7 @@ def test_every_line_of_a_detector_is_timed_and_its_maps_are_the_references(
 
 def test_every_line_of_memory_has_a_name_of_its_own() -> None:
     assert len(set(detect.WEIGHTS_OF.values())) == len(detect.WEIGHTS_OF)
+
+
+def test_a_class_map_s_goal_grows_with_its_boxes() -> None:
+    assert detect.class_limit(1) == 1.25 and detect.class_limit(4) == pytest.approx(1.7)

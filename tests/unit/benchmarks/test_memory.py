@@ -12,7 +12,7 @@ from benchmarks.memory import hour, long, small
 from benchmarks.processes import HAS_PROC
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Residency
-from sightglass.explain.picture.examples import load_bundled
+from sightglass.explain.picture.image import load_bundled
 
 MODELS = ("demo-s", "demo-m", "demo-cls-s", "demo-cls-m", "demo-cls-cheat", "demo-cls-honest", "demo-vit", "demo-reid")
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from sightglass.batch import table
 from sightglass.cli import main, options
 from sightglass.common.errors import Problem
 from sightglass.explain import Explainer, Image
@@ -84,7 +85,7 @@ def test_every_verb_is_offered_and_has_examples_in_its_help(call, verb) -> None:
     assert f" {verb} " in call("--help")[1]
     code, out, _ = call(verb, "--help")
     assert code == 0
-    assert out.count(f"python -m sightglass {verb}") >= 3
+    assert out.count(f"sightglass {verb}") >= 3
     assert "--json" in out
 
 
@@ -100,8 +101,10 @@ def test_what_there_is_not_is_not_offered(call) -> None:
     [
         ("imag bus.png", 2, r"No such command 'imag'\. Did you mean 'image'\?"),
         ("image", 2, r"Missing argument 'PICTURE': see --help\."),
-        ("image bus.png --modle x", 2, r"No such option: --modle .*--model.*: see --help\."),
-        ("image bus.png --top-k many", 2, r"Invalid value for .*: see --help\."),
+        ("image bus.png --modle x", 2, r"There is no option --modle: did you mean --model\?"),
+        ("image bus.png --layer x", 2, r"There is no option --layer: did you mean --target-layers\?"),
+        ("image bus.png --labels x", 2, r"There is no option --labels: see --help\."),
+        ("image bus.png --top-k many", 2, r"Invalid value for .*: it should be a whole number: see --help\."),
         ("image bus.png --top-k 0", 2, r"top_k is 0: ask for a whole number of classes, one at least\."),
         ("image bus.png --model efficentnet-lite0", 2, r"There is no model 'efficentnet-lite0': did you mean .*"),
         ("image bus.png --method gradcan", 2, r"There is no method called gradcan: did you mean GradCAM\?"),
@@ -144,7 +147,7 @@ def test_what_there_is_not_is_not_offered(call) -> None:
         ("compare bus.png -m demo-vit", 2, r"To compare takes two to 8 models, not 1: .*"),
         ("replay bus.png", 2, r"bus\.png is not a recipe: .*"),
         ("replay nowhere.json", 2, r"nowhere\.json is not a recipe: .*"),
-        ("models list --task paint", 2, r"--task is paint: use classify, detect or embed\."),
+        ("models list --task paint", 2, r"--task is paint: use classify, multilabel, detect, embed or regress\."),
         ("models show nothing-at-all", 2, r"There is no model 'nothing-at-all': .*"),
         ("batch nowhere", 2, r".+"),
         ("image nowhere.png", 1, r"There is no file nowhere\.png at that path; .*"),
@@ -428,8 +431,8 @@ def test_the_line_that_a_recipe_is_told_as_makes_that_recipe(answer, here, bus) 
     ]
     for result in made:
         program, *arguments = shlex.split(command.line(result.recipe))
-        assert (program, arguments[:2]) == ("python", ["-m", "sightglass"])
-        got = Recipe.model_validate(answer(*arguments[2:])["results"][0]["recipe"])
+        assert program == "sightglass"
+        got = Recipe.model_validate(answer(*arguments)["results"][0]["recipe"])
         assert got.model_copy(update={"classes": result.recipe.classes}) == result.recipe
 
 
@@ -539,6 +542,24 @@ def test_a_bare_name_that_is_no_file_may_be_an_example(answer, call, here, bus) 
     assert call("image", "scene-3.png", "-m", "demo-cls-s", "--top-k", "1")[0] == 0
 
 
+def test_examples_are_copied_and_nothing_is_written_over(answer, call, here, bus) -> None:
+    made = answer("examples", "pictures")["files"]
+    assert {"bus.jpg", "scene-3.png", "person.png"} <= set(made)
+    assert sorted(path.name for path in Path("pictures").iterdir()) == sorted(made)
+    assert Path("pictures/bus.jpg").read_bytes() == bus.read_bytes()
+    assert Image.open("pictures/scene-3.png").sha256 == Image.open("scene-3.png").sha256
+    assert call("examples", "pictures")[0] == 0  # the same files
+    Path("pictures/bus.jpg").write_bytes(b"mine")
+    Path("pictures/china.jpg").unlink()
+    code, out, err = call("examples", "pictures")
+    assert (code, out) == (2, "")
+    assert err == "pictures has another bus.jpg: add --force to replace it, or name another folder.\n"
+    assert Path("pictures/bus.jpg").read_bytes() == b"mine" and not Path("pictures/china.jpg").exists()
+    assert call("examples", "pictures", "--force")[0] == 0
+    assert Path("pictures/bus.jpg").read_bytes() == bus.read_bytes()
+    assert "bus.jpg" in call("examples")[1] and Path("examples/bus.jpg").exists()
+
+
 def test_models_are_listed_and_shown(answer, call) -> None:
     every = answer("models", "list")["models"]
     assert {"efficientnet-lite0", "yolo11n"} <= {one["id"] for one in every}
@@ -613,12 +634,14 @@ def test_replay_proves_that_the_maps_are_the_same(answer, call, here) -> None:
 def test_a_batch_says_how_many_maps_are_proved_and_which_method_shows_most(call) -> None:
     how = ("batch", "bus.png", "--model", "demo-cls-s", "--workers", "1", "--prove", "--matrix", "1")
     out = call(*how)[1]
-    assert " of 1 maps show more than random places do." in out and "methods.csv" in out.splitlines()[-1]
+    assert " of 1 maps are supported." in out and "methods.csv" in out.splitlines()[-1]
     assert re.search(r"(?m)^Over 1 picture .*\.$", out) and re.search(r"(?m)^ ?method +layer +advantage", out)
     said = json.loads(call(*how, "--json")[1])
-    assert said["proved"] == 1 and said["better_than_random"] in (0, 1)
+    assert said["proved"] == 1 and said["supported"] in (0, 1)
     page = Path("explained/bus/report.html").read_text("utf-8")
-    assert "Which method and layer?" in page and ("Maps not to trust" in page) == (not said["better_than_random"])
+    (verdict,) = table.read(Path("explained/bus"))["verdict"]
+    assert (verdict == "supported") == said["supported"]
+    assert "Which method and layer?" in page and ("Maps not to trust" in page) == (verdict == "not supported")
     assert said["best"] is None or f"<td>{said['best']['layer']}</td>" in page
     assert call("batch", "bus.png", "--prove", "--matrix", "-1")[0] == 2
 
@@ -636,8 +659,29 @@ def test_batch_goes_on_where_it_was_and_names_what_it_could_not_use(call) -> Non
     code, out, _ = call("batch", "photos", "--workers", "1", "--json")
     assert (code, json.loads(out)["resumed"]) == (1, 3)
     out = call("batch", "photos", "--workers", "1")[1]
-    words = "All 3 pictures were done before; 1 could not be used; add --restart to explain again."
+    words = "Nothing new: 2 explained earlier, 1 unreadable; add --restart to explain again."
     assert out.splitlines()[0] == words
+
+
+def test_batch_says_which_folders_are_not_counted_and_takes_what_they_are(call) -> None:
+    for folder in ("shape", "star"):
+        Path(f"photos/{folder}").mkdir(parents=True)
+        Path(f"photos/{folder}/one.png").write_bytes(Path("scene.png").read_bytes())
+    how = ("batch", "photos", "--model", "demo-cls-s", "--workers", "1")
+    out = call(*how)[1]
+    assert "Not counted: shape (1 picture). Say what they are with --match FOLDER=CLASS." in out
+    answered = ("--match", "shape=Stars", "--match", "star=", "--json")
+    code, out, _ = call(*how, *answered)
+    assert code == 0 and json.loads(out)["labels"] == {"star": [], "shape": ["star"]}
+    # They stay until something else is said.
+    assert json.loads(call(*how, "--json")[1])["labels"]["shape"] == ["star"]
+    for wrong, sentence in (
+        ("shape", "write FOLDER=CLASS"),
+        ("shape=sta", "no class called sta: did you mean star?"),
+        ("form=star", "No picture is in a folder called form: the folders are shape and star."),
+    ):
+        code, _, err = call(*how, "--match", wrong)
+        assert code == 2 and sentence in err
 
 
 @pytest.mark.parametrize("verb", ["batch", "class"])

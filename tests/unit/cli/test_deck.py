@@ -42,6 +42,21 @@ def test_a_deck_leaves_and_comes_back(
     assert (listed["title"], [one["title"] for one in listed["slides"]]) == ("For Monday", ["A title"])
 
 
+def test_a_deck_is_exported_by_its_title(
+    kept: Path, deck: Deck, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "monday.html"
+    how = ("--out", str(file), "--folder", str(kept))
+    assert main(["deck", "export", "for monday", *how]) == 0 and file.is_file()
+    assert main(["deck", "export", "For Mondays", *how]) == 2
+    assert "did you mean For Monday?" in capsys.readouterr().err
+    other = History(kept).decks.create("For Monday")
+    assert main(["deck", "export", "For Monday", *how]) == 2
+    said = capsys.readouterr().err
+    assert "2 decks are called For Monday" in said and deck.id in said and other.id in said
+    assert main(["deck", "export", deck.id, *how]) == 0
+
+
 def test_a_deck_is_written_for_others(kept: Path, deck: Deck, tmp_path: Path) -> None:
     file = tmp_path / "monday.html"
     assert main(["deck", "export", deck.id, "--out", str(file), "--folder", str(kept)]) == 0
@@ -51,7 +66,7 @@ def test_a_deck_is_written_for_others(kept: Path, deck: Deck, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["export", "gone", "--out", "a.pdf"], "There is no such deck"),
+        (["export", "gone", "--out", "a.pdf"], "There is no such deck, gone: `deck list` names those"),
         (["export", "gone", "--out", "a.doc"], "ends in .sightglass, .html, .pptx or .pdf, not in .doc"),
         (["open", "nowhere.sightglass"], "nowhere.sightglass cannot be read"),
         (["open", "."], "cannot be read"),

@@ -98,6 +98,11 @@ def test_an_installation_knows_its_requirements_too(monkeypatch: pytest.MonkeyPa
     assert [one.name for one in packages.requirements()] == ["numpy"]
     assert [one.name for one in packages.requirements("keras")] == ["keras"]
     assert [one.name for one in packages.requirements("transformers")] == []
+    lines = ["numpy<1", 'no-such-package>=3,<4; extra == "keras"']
+    monkeypatch.setattr(metadata, "requires", lambda _: lines)
+    found = {one.name: one.advice for one in (*packages.check_requirements(), *packages.extras())}
+    assert found["Requirements"] == 'Run pip install "numpy<1".'
+    assert found["[keras]"] == 'For models of Keras: pip install "no-such-package<4,>=3".'
 
 
 def test_servers_of_weights_are_tried_only_when_asked(

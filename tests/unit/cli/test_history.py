@@ -63,7 +63,7 @@ def test_a_record_is_shown(kept: tuple[History, list[Record]], capsys: pytest.Ca
     folder = ["--folder", str(history.folder)]
     out, _ = said(capsys, "show", street.id, *folder)
     assert out.startswith(street.headline.replace("\N{NO-BREAK SPACE}", " "))
-    for words in ("a number plate", "1 mark", street.labels[0], street.labels[1], "python -m sightglass image"):
+    for words in ("a number plate", "1 mark", street.labels[0], street.labels[1], "sightglass image"):
         assert words in out
     found = told(capsys, "show", street.id, *folder)
     assert found["maps"][1]["statistics"]["peak"] == list(history.heatmaps(street)[1].statistics.peak)

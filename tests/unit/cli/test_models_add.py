@@ -17,7 +17,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
 from sightglass.models import catalog
 from sightglass.models.inspect import TableDraft, Unknown
-from sightglass.models.table_file import file_lock, text_of, with_table
+from sightglass.models.own.table_file import file_lock, text_of, with_table
 from tests.unit import own_nets
 
 BEFORE = """# My models.
@@ -47,6 +47,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_what_its_numbers_mean_is_stated_by_an_option(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(own_nets.HeadPose().state_dict(), folder / "mine.pth")
+    call = ("models", "add", "mine.pth", "--arch", "nets.py:HeadPose", "--task", "regress", "--yes")
+    assert main((*call, "--set", 'weights.labels=["yaw", "pitch", "roll"]', "--set", "weights.unit=°")) == 0
+    said = capsys.readouterr().out
+    assert "mine gives yaw " in said and " %" not in said.split("half of it on")[0]
+    table = tomllib.loads((folder / "models.toml").read_text("utf-8"))["model"]["mine"]
+    assert table["task"] == "regress" and table["weights"]["unit"] == "°"
+    assert main((*call[:-2], "regresion")) == 2
+    assert "did you mean regress?" in capsys.readouterr().err
+
+
 CALL = ("models", "add", "Leaf net.pth", "--arch", "nets.py:BlocksCNN", "--set", "weights.args={width=2}")
 
 
@@ -67,20 +79,13 @@ def test_a_file_is_a_model_after_one_call(folder: Path, capsys: pytest.CaptureFi
 
 
 def test_for_a_program_it_is_one_answer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*CALL, "--json", "--name", "leaf", "--image", str(picture(folder))]) == 0
+    assert main([*CALL, "--json", "--name", "leaf", "--image", "zidane.jpg"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["model"] == "leaf"
-    assert answer["proof"]["picture"] == "dot.png"
+    assert answer["proof"]["picture"] == "zidane.jpg"
     assert {p["label"] for p in answer["proof"]["predictions"]} == {"rust", "rot", "fine"}
     assert answer["proof"]["maps"][0]["layers"] == ["block4"]
     assert "The names of its 3 classes are in the checkpoint." in answer["notes"]
-
-
-def picture(folder: Path) -> Path:
-    from PIL import Image
-
-    Image.new("RGB", (60, 40), (200, 30, 30)).save(folder / "dot.png")
-    return folder / "dot.png"
 
 
 @pytest.mark.parametrize("name", ["old", "next"])

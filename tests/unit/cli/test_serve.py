@@ -1,4 +1,4 @@
-"""`python -m sightglass serve`: the API alone, as a user starts and ends it."""
+"""`sightglass serve`: the API alone, as a user starts and ends it."""
 
 from __future__ import annotations
 

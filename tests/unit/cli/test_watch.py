@@ -132,7 +132,7 @@ def test_a_report_judges_by_the_log_s_first_pictures_as_the_page_does(
     assert main(["watch", str(tmp_path / "log")]) == 0
     out = capsys.readouterr().out.replace("\N{NO-BREAK SPACE}", " ")
     assert "60 pictures; 1 was odd: unsure." in out
-    assert "m: answers below 40 % count as unsure, the lowest 5 % of its first 60 pictures." in out
+    assert "m: unsure below 40 % (lowest 5 % of the first 60)." in out
     code, said = answer(capsys, "watch", str(tmp_path / "log"))
     assert (code, said["odd"], said["unsure_below"]) == (0, 1, {"m": 0.4})
 

@@ -29,6 +29,7 @@ MALFORMED = {
     "monitor_threshold": ("half", "-0.1", "1.1", "nan"),
     "monitor_per_minute": ("often", "-1", "inf"),
     "monitor_mb": ("big", "0"),
+    "own_models_mb": ("big", "0"),
     "monitor_keep": ("all", "0"),
     "requests_per_minute": ("often", "-1", "inf"),
     "api_mb": ("many", "0", "inf"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 
 import pytest
 
 from sightglass.common import users
-from sightglass.common.work.turns import Turn, Turns, WaitingLine
+from sightglass.common.work.turns import QUICK, GivingWay, Turn, Turns, WaitingLine
 
 SOON = 20.0
 
@@ -148,3 +150,32 @@ def _elsewhere(turns: Turns) -> bool:
     thread.start()
     thread.join(SOON)
     return found[0]
+
+
+def test_work_of_low_priority_waits_while_a_map_is_made_and_stops_at_once() -> None:
+    stop, went_on = GivingWay(), threading.Event()
+    assert not stop.is_set()
+
+    def work() -> None:
+        assert not stop.is_set()
+        went_on.set()
+
+    with QUICK.turn() as turn:
+        assert turn.wait(SOON)
+        threading.Thread(target=work).start()
+        assert not went_on.wait(0.2)
+    assert went_on.wait(SOON)
+    with QUICK.turn() as turn:
+        assert turn.wait(SOON)
+        threading.Timer(0.05, stop.set).start()
+        assert stop.is_set()
+
+
+def test_work_that_nobody_wants_for_now_is_held_and_stops_in_the_end() -> None:
+    stop = GivingWay()
+    stop.wanted_until = time.monotonic() - 1
+    threading.Timer(0.2, lambda: setattr(stop, "wanted_until", math.inf)).start()
+    before = time.monotonic()
+    assert not stop.is_set() and time.monotonic() - before >= 0.15
+    stop.wanted_until, stop.patience = time.monotonic() - 1, 0.5
+    assert not stop.stopped and stop.is_set() and stop.stopped

@@ -25,6 +25,7 @@ from sightglass.explain.proof.curves import Curve, Trace
 from sightglass.explain.proof.measures import without_hidden
 from sightglass.explain.proof.proof import CONTROLS, Proof
 from sightglass.explain.proof.ranking import ranking
+from sightglass.explain.proof.support import SHARES, Effect, Support
 from sightglass.export.proof import report as proof_report
 from sightglass.export.proof import view as proof_view
 
@@ -133,20 +134,19 @@ def test_measures_that_do_not_agree_with_known_causes_are_shown_only_when_asked_
     assert answer["left_out"] == ["random", "runner-up", "sufficiency", "necessity", "similarity"]
 
 
-def test_nothing_is_concluded_before_the_controls_are_there():
+def test_nothing_is_concluded_before_the_verdict_is_there():
     own = curve("map", trace(0.8, 0.1, 0.0), trace(0.0, 0.7, 0.8))
     random = curve("random", trace(0.8, 0.3, 0.0), trace(0.0, 0.3, 0.8))
     centre = curve("centre", trace(0.8, 0.3, 0.0), trace(0.0, 0.3, 0.8))
     assert payload.curves(None, detects=False, of="x", whole=False)["curves"] == []
     early = payload.curves(proof(own), detects=False, of="x", whole=False)
     assert (early["sentence"], early["line"], early["table"]) == ("", "", [])
-    assert payload.sentence(proof(own, random), whole=False) == ""
-    assert payload.sentence(proof(own, random, centre), whole=False).startswith("So far: hiding the hottest 50")
-    # Of the second filling only some of the seeds are there.
-    twice = [curve("random", random.deletion, random.insertion, i) for i in range(2)]
-    other = [curve(one.name, one.deletion, one.insertion, 0, "mean") for one in (own, random)]
-    made = proof(own, *twice, centre, *other, fillings=("blur", "mean"))
-    assert payload.sentence(made, whole=False).startswith("So far: ")
+    assert payload.curves(proof(own, random, centre), detects=False, of="x", whole=False)["sentence"] == ""
+    # The verdict needs none of them.
+    effect = Effect("this map", SHARES, (0.2,) * 4, (0.6,) * 4)
+    tested = Support("dog", False, 0.8, effect, (effect,) * 10, ())
+    early = payload.curves(replace(proof(own), support=tested), detects=False, of="x", whole=False)
+    assert early["sentence"] == tested.sentence
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,21 @@ def picture(grey: int = 110) -> bytes:
     return to_jpeg(pixels)
 
 
+SEAL, SHORT = (
+    "✓ depends on the model: yes · ✗ matters to the answer: no · ? holds still: cannot be told",
+    "✓ model · ✗ answer · ? still",
+)
+"""As of a map that was sealed."""
+
+
 def panel(name: str = "EfficientNet-Lite0", x: float = 0.5) -> Panel:
     answers = (("minibus", 0.72), ("trolleybus", 0.12), ("streetcar, tram, tramcar, trolley", 0.05), ("van", 0.004))
     seen = (0.1, 0.0, 0.9, 1.0)
-    maps = SceneMap("minibus", 0.72, spot(x, 0.5), None, seen), SceneMap("trolleybus", 0.12, spot(0.2, 0.2), None, seen)
+    other = "The evidence for trolleybus is strongest at the top left."
+    maps = (
+        SceneMap("minibus", 0.72, spot(x, 0.5), None, seen, "", SEAL, SHORT),
+        SceneMap("trolleybus", 0.12, spot(0.2, 0.2), None, seen, other),
+    )
     return Panel(name, answers, maps)
 
 
@@ -75,14 +86,14 @@ def deck() -> list[Scene]:
         Scene("words", TITLE, "Five minutes about where a model looks, and what that says about its answer."),
         Scene(
             "picture",
-            "A model called this a minibus",
+            "EfficientNet-Lite0 says minibus",
             "It looked mainly at the bus.",
             "Cropped.",
             shown,
             SIZE,
             (panel(),),
             proof(),
-            commands=("python -m sightglass image bus.jpg",),
+            commands=("sightglass image bus.jpg",),
         ),
         Scene("picture", "Three things, one box at a time", "One bus, two persons.", "", shown, SIZE, (detector(),)),
         Scene("models", "Small, medium or large?", "All three say minibus.", "", shown, SIZE, models, proof()),

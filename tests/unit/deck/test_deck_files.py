@@ -16,15 +16,16 @@ from PIL import ImageFont
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import packaged
-from sightglass.deck import Scene, SceneView
+from sightglass.deck import Scene, SceneView, pdf_file
 from sightglass.deck.heat_layer import heat_layer
 from sightglass.deck.html_file import deck_html
 from sightglass.deck.layout import HEIGHT, SMALL, WIDTH, Text, pages, size_of
 from sightglass.deck.pdf_file import deck_pdf, over
 from sightglass.deck.pptx_file import deck_pptx
+from sightglass.explain.proof.seal import QUESTIONS, SHAPES
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
-from tests.unit.deck.deck_scenes import SIZE, TITLE, deck, panel, picture, spot
+from tests.unit.deck.deck_scenes import SEAL, SHORT, SIZE, TITLE, deck, panel, picture, spot
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -92,11 +93,73 @@ def test_answers_and_proofs_are_charts_and_boxes_are_shapes(opened: Any):
     assert first.height / below.height == pytest.approx(0.7, abs=0.01)
 
 
+def test_a_sealed_map_s_marks_stand_at_the_foot_and_in_the_notes(opened: Any):
+    picture, proof, boxes, models = (opened.slides[i] for i in (1, 2, 3, 4))
+    for slide in (picture, proof):
+        assert named(slide)["Seal"].text_frame.text == f"Seal: {SEAL}"
+    assert "Seal" not in named(boxes)
+    shorts = [shape.text_frame.text for shape in models.shapes if shape.name == "Seal"]
+    assert shorts == [SHORT] * 3
+    assert f"Seal of minibus: {SEAL}." in picture.notes_slide.notes_text_frame.text
+    assert "Seal of trolleybus" not in picture.notes_slide.notes_text_frame.text
+
+
+def rect_of(item: Any) -> tuple[float, float, float, float]:
+    return item.place.left, item.place.top, item.place.left + item.place.width, item.place.top + item.place.height
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("size", [(240, 160), (160, 240), (400, 100)])
+@pytest.mark.parametrize("proved", [False, True])
+def test_a_seal_lies_over_nothing_else(count: int, size: tuple[int, int], proved: bool):
+    longest = " · ".join(f"? {question}: cannot be told" for question in QUESTIONS.values())
+    one = panel()
+    one = replace(one, maps=(replace(one.maps[0], seal=longest), one.maps[1]))
+    scene = replace(SCENES[1], kind="models" if count > 1 else "picture", size=size, panels=(one,) * count)
+    for page in pages(scene)[:1] if not proved else pages(scene)[1:]:
+        seals = [item for item in page.items if isinstance(item, Text) and item.name == "Seal"]
+        assert len(seals) == (1 if proved else count)
+        for seal in seals:
+            assert seal.size >= SMALL
+            assert sum(height_of(replace(seal, words=line)) for line in seal.words.splitlines()) <= seal.place.height
+            left, top, right, bottom = rect_of(seal)
+            for other in page.items:
+                if other is not seal:
+                    x0, y0, x1, y1 = rect_of(other)
+                    assert right <= x0 or x1 <= left or bottom <= y0 + 1e-9 or y1 <= top + 1e-9, (seal, other)
+    # A map that was not sealed takes no room for one.
+    bare = replace(scene, panels=(replace(one, maps=one.maps[1:]),) * count)
+    for page in pages(replace(bare, proof=None)):
+        assert not [item for item in page.items if isinstance(item, Text) and item.name == "Seal"]
+
+
+def test_the_fonts_of_a_pdf_have_the_shapes_of_a_seal():
+    from fontTools.ttLib import TTFont
+
+    known = TTFont(packaged.font("DejaVuSans")).getBestCmap()
+    assert {ord(letter) for letter in "".join(SHAPES.values()) + "·"} <= set(known)
+
+
+def test_a_pdf_has_the_words_of_a_seal(monkeypatch: pytest.MonkeyPatch):
+    written, write = list[str](), pdf_file._text
+
+    def note(page: Any, scene: Scene, item: Text) -> None:
+        written.append(item.words)
+        write(page, scene, item)
+
+    monkeypatch.setattr(pdf_file, "_text", note)
+    deck_pdf(SCENES, TITLE)
+    # The slide, its proof, and that of the models.
+    assert written.count(f"Seal: {SEAL}") == 3
+    # Three models, and two of a story.
+    assert written.count(SHORT) == 5
+
+
 def test_notes_have_what_the_speaker_wrote_and_what_made_the_slide(opened: Any):
     text = opened.slides[1].notes_slide.notes_text_frame.text
     assert text.startswith("Cropped.")
     assert "EfficientNet-Lite0: minibus 72\u00a0%" in text and "inferno" in text
-    assert text.endswith("Made again by:\npython -m sightglass image bus.jpg")
+    assert text.endswith("Made again by:\nsightglass image bus.jpg")
 
 
 def test_a_clip_is_a_movie_with_its_first_frame(opened: Any):

@@ -175,14 +175,14 @@ def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Pa
 
 
 def test_names_and_commands_of_a_stranger_s_deck_are_text_and_nothing_to_run(history: History) -> None:
-    own = "python -m sightglass image 'my cat.jpg' --model efficientnet-lite0"
+    own = "sightglass image 'my cat.jpg' --model efficientnet-lite0"
     hostile = (
-        *("rm -rf ~", f"{own}; id", f"{own} $(id)", f"{own}\nid", "python -m sightglass models add evil.pt", "it's"),
+        *("rm -rf ~", f"{own}; id", f"{own} $(id)", f"{own}\nid", "sightglass models add evil.pt", "it's"),
         f"{own} --out /home/me/.config",
         f"{own} --device 'cpu\x15rm -rf x'",
-        "python -m sightglass image bus.jpg --model evil.pt",
-        "python -m sightglass image https://example.org/me.png --model efficientnet-lite0",
-        "python -m sightglass image bus.jpg /etc/x.png --model efficientnet-lite0",
+        "sightglass image bus.jpg --model evil.pt",
+        "sightglass image https://example.org/me.png --model efficientnet-lite0",
+        "sightglass image bus.jpg /etc/x.png --model efficientnet-lite0",
     )
     panel = Panel("Li\x1b[31mte\uffff", (("cat\0\u202egnp", 0.5),))
     scene = replace(a_scene("One\uffff"), notes="a\ufffe\x1b", panels=(panel,), commands=(own, *hostile[:5]))
@@ -191,8 +191,9 @@ def test_names_and_commands_of_a_stranger_s_deck_are_text_and_nothing_to_run(his
     assert first.commands == (own,) and second.commands == ()
     assert not [line for line in hostile if command.is_own_command(line)]
     # As decks of earlier versions have them.
-    assert command.is_own_command(own.replace("sightglass", "explain"))
-    assert not [line for line in hostile if command.is_own_command(line.replace("sightglass", "explain"))]
+    for former in ("python -m sightglass", "python -m explain"):
+        assert command.is_own_command(own.replace("sightglass", former))
+        assert not [line for line in hostile if command.is_own_command(line.replace("sightglass", former))]
     assert first.panels[0].name == "Li [31mte" and first.panels[0].answers == (("cat gnp", 0.5),)
     # XML has no such characters.
     assert deck_pptx([first], "A deck")

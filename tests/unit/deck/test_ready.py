@@ -11,6 +11,9 @@ import pytest
 from sightglass.common.errors import Cancelled
 from sightglass.deck import payload, ready, scenes
 from sightglass.deck import ready_words as words
+from sightglass.explain import Explainer
+from sightglass.explain.picture.image import load_bundled
+from sightglass.explain.proof.seal import Seal, SealMark, forget, remember
 from sightglass.history import History
 
 if TYPE_CHECKING:
@@ -54,7 +57,8 @@ def both(one: tuple[str, str], other: tuple[str, str]) -> None:
 def test_sentences_say_the_opposite_where_the_numbers_do() -> None:
     both(words.other_answer("bus", "tram", 0.2), words.other_answer("bus", "tram", 0.8))
     assert "moves" in words.other_answer("bus", "tram", 0.2)[0] and "stays" in words.other_answer("bus", "tram", 0.8)[0]
-    assert "does not hold" in words.test_of_a_map(False, "")[0] and "true" in words.test_of_a_map(True, "")[0]
+    assert "does not hold" in words.test_of_a_map("not supported", "")[0]
+    assert "cannot be told" in words.test_of_a_map("cannot be told", "")[0]
     both(words.same_for_all("EigenCAM", "bus", "tram", 1.0), words.same_for_all("EigenCAM", "bus", "tram", 0.1))
     pair = [("small", "large", 0.9), ("small", "medium", 0.2)]
     assert (
@@ -68,6 +72,36 @@ def test_sentences_say_the_opposite_where_the_numbers_do() -> None:
     assert "best guess" in words.names_it("bus", 0.1, 0.5)[1] and "sure" in words.names_it("bus", 0.5, 0.5)[1]
 
 
+def test_nobody_looked_where_a_map_does_not_depend_on_the_model() -> None:
+    shows = "the picture's edges"
+    every = [
+        words.names_it("bus", 0.6, 0.2, shows),
+        words.other_answer("bus", "tram", 0.2, shows),
+        words.other_answer("bus", "tram", 0.8, shows),
+        words.compare_places("bus", [("small", "large", 0.9)], shows),
+        words.compare_places("bus", [("small", "large", 0.1)], shows),
+    ]
+    assert every[0][0] == f"This heat map shows {shows}"
+    said = " ".join(" ".join(one) for one in every)
+    assert not re.search(r"look|speaks|evidence", said)
+    assert "looked" in words.names_it("bus", 0.6, 0.2)[0]
+    assert "look at" in words.compare_places("bus", [("small", "large", 0.9)])[0]
+
+
+def test_a_ready_deck_hears_the_seal_of_its_map() -> None:
+    found = Explainer("efficientnet-lite0")(load_bundled(ready.PICTURE), top_k=2)
+    marks = (SealMark("model", "no", "Random weights draw it as well.", 0.98, 0.2, shows="the picture's edges"),)
+    remember(found.seal_key(0), Seal(found.heatmaps[0].target.label, marks))
+    made = ready.scenes_of("lies", steps=2)
+    next(made)
+    first = next(made)
+    forget()
+    assert first.title == "This heat map shows the picture's edges"
+    assert first.panels[0].maps[0].seal == "✗ depends on the model: no"
+    assert "looked" not in f"{first.sentence} {first.notes}"
+    assert first.panels[0].maps[0].sentence.startswith("The map for ")
+
+
 def test_prices_and_finds_are_compared_as_they_were_measured() -> None:
     models = [("small", 4e6, 25.0), ("large", 6e6, 20.0)]
     assert (
@@ -78,8 +112,7 @@ def test_prices_and_finds_are_compared_as_they_were_measured() -> None:
     assert words.count_found(4, [("small", 4, 0), ("large", 4, 1)])[0].endswith("the small one does as well as any")
     title, sentence = words.count_found(4, [("small", 2, 2), ("large", 3, 1)])
     assert title.endswith("large does best") and "small 2 and 2 that are not there" in sentence
-    assert "Not every map" in words.judge_maps([("small", True, 0.1), ("large", False, 0.0)])[0]
-    assert (
-        "None" in words.judge_maps([("small", False, 0.0)])[0]
-        and "large" in words.judge_maps([("large", True, 0.1)])[1]
-    )
+    assert "Not every map" in words.judge_maps([("small", "supported"), ("large", "cannot be told")])[0]
+    assert words.judge_maps([("small", "not supported")])[0] == "None of their maps holds"
+    assert words.judge_maps([("large", "supported")])[0] == "All their maps hold"
+    assert "cannot be told" in words.judge_maps([("small", "not supported"), ("large", "cannot be told")])[0]

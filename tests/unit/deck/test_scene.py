@@ -14,9 +14,10 @@ import pytest
 from sightglass.common.errors import Problem
 from sightglass.common.files.packing import pack_data, unpack_data
 from sightglass.deck import Panel, Scene, SceneMap, SceneProof, SceneView, making, payload, scenes
-from sightglass.deck.scene import MAX_SIDE
+from sightglass.deck.scene import MAX_SEAL, MAX_SIDE
 from sightglass.explain import Explainer, Image
 from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.proof.seal import QUESTIONS, Seal, SealMark, forget, remember
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,11 @@ PROOF = SceneProof("dog", (0, 0.5, 1), (0.5, 0.2, 0), (0, 0.4, 0.5), (0.5, 0.4, 
 
 def whole() -> Scene:
     values = np.random.default_rng(1).integers(0, 256, (7, 9), dtype=np.uint8)
-    maps = (SceneMap("cat", 0.5, values, (0.1, 0.2, 0.3, 0.4)), SceneMap("dog", None, values, seen=(0.25, 0, 0.75, 1)))
+    sealed = {"seal": "✓ depends on the model: yes · ? holds still: cannot be told", "seal_short": "✓ model · ? still"}
+    maps = (
+        SceneMap("cat", 0.5, values, (0.1, 0.2, 0.3, 0.4), **sealed),
+        SceneMap("dog", None, values, seen=(0.25, 0, 0.75, 1)),
+    )
     panel = Panel("Lite", (("cat", 0.5), ("dog", 0.25)), maps, (((0.1, 0.2, 0.3, 0.4), "cat", 0.5),))
     view = SceneView(0, 1, "viridis", "contour", 0.5, 0.25)
     return Scene("picture", "A title", "A sentence.", "Notes.", JPEG, (6, 4), (panel,), PROOF, view=view)
@@ -53,9 +58,41 @@ def test_scenes_survive_packing() -> None:
         assert getattr(found[0], name) == getattr(given[0], name), name
     for mine, theirs in zip(given[0].panels[0].maps, found[0].panels[0].maps, strict=True):
         np.testing.assert_array_equal(mine.values, theirs.values)
-        assert (mine.label, mine.score, mine.box, mine.seen) == (theirs.label, theirs.score, theirs.box, theirs.seen)
+        for name in ("label", "score", "box", "seen", "sentence", "seal", "seal_short"):
+            assert getattr(mine, name) == getattr(theirs, name), name
     # The picture and the map, which two scenes and two maps share, are there once.
     assert len(unpack_data(data)[1]) == 2
+
+
+def test_a_deck_of_before_opens_without_seals() -> None:
+    head, blobs = unpack_data(payload([whole()]))
+    for one in head["scenes"][0]["panels"][0]["maps"]:
+        del one["seal"], one["seal_short"]
+    (found,) = scenes(pack_data(head, blobs))
+    assert [one.seal + one.seal_short for one in found.panels[0].maps] == ["", ""]
+
+
+def test_a_stranger_s_seal_is_one_short_line() -> None:
+    head, blobs = unpack_data(payload([whole()]))
+    maps = head["scenes"][0]["panels"][0]["maps"]
+    maps[0]["seal"] = "✓ depends\n\u202eon it"
+    (found,) = scenes(pack_data(head, blobs))
+    assert found.panels[0].maps[0].seal == "✓ depends on it"
+    maps[0]["seal"] = "x" * (MAX_SEAL + 1)
+    with pytest.raises(Problem):
+        scenes(pack_data(head, blobs))
+
+
+def test_a_scene_has_the_seals_that_its_maps_have(cropped: Explanation) -> None:
+    forget()
+    assert making.panel(cropped).maps[0].seal == ""
+    everything = Seal("", tuple(SealMark(question, "cannot be told", "") for question in QUESTIONS))
+    remember(cropped.seal_key(1), everything)
+    maps = making.panel(cropped).maps
+    assert [(one.seal, one.seal_short) for one in maps[:2]] == [("", ""), (everything.line, everything.short)]
+    # The longest that there is takes no more than a deck takes.
+    assert len(everything.line) <= MAX_SEAL
+    forget()
 
 
 def test_a_scene_holds_what_its_explanation_shows(cropped: Explanation) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from sightglass.deck import SceneView, payload, scenes, thumbnails, views
+from sightglass.deck.layout import describe_making
 from sightglass.deck.scene import MAX_MAPS
 from sightglass.explain import Explainer, Image
 from sightglass.explain.comparison.models import Comparison, Timing
+from sightglass.explain.findings.diagnosis import agreement_sentence
 from sightglass.explain.phrases import percent
 from sightglass.explain.whatif.shortcut_story import story_step
 from sightglass.history import History
@@ -30,12 +33,12 @@ def bus_explained(bus: Path) -> Explanation:
 def test_a_map_s_words_are_measured(bus_explained: Explanation) -> None:
     best = bus_explained.predictions[0]
     plain = views.of_map(bus_explained, 1, {"mode": "contour", "colormap": "viridis", "alpha": 0.5, "threshold": "x"})
-    assert plain.title == f"A model called this a {best.label}, {percent(best.score)} sure."
+    assert plain.title == f"EfficientNet-Lite0 says {best.label} ({percent(best.score)})."
     half = percent(bus_explained.statistics[1].half_heat_area)
     assert bus_explained.heatmaps[1].target.label in plain.sentence and half in plain.sentence
     assert "*" not in plain.sentence and "§" not in plain.title
     assert plain.view == SceneView(0, 1, "viridis", "contour", 0.5, 0.0)
-    assert plain.proof is None and plain.commands[0].startswith("python -m sightglass image bus.jpg")
+    assert plain.proof is None and plain.commands[0].startswith("sightglass image bus.jpg")
     assert "EfficientNet-Lite0, GradCAM" in plain.notes and "cropped away" in plain.notes
 
 
@@ -51,6 +54,31 @@ def test_a_map_beyond_those_of_a_panel_is_among_them(bus: Path) -> None:
     made = views.of_map(found, MAX_MAPS + 1)
     assert len(made.panels[0].maps) == MAX_MAPS and made.view.map == MAX_MAPS - 1
     assert made.panels[0].maps[-1].label == found.heatmaps[MAX_MAPS + 1].target.label
+
+
+def test_every_map_has_a_sentence_of_its_own(bus_explained: Explanation) -> None:
+    (panel,) = scenes(payload([views.of_map(bus_explained, 1)]))[0].panels
+    for one, found in zip(panel.maps, bus_explained.statistics, strict=True):
+        assert f"The evidence for {one.label} is strongest " in one.sentence
+        assert percent(found.half_heat_area) in one.sentence
+
+
+def test_classes_are_panels_with_their_own_map_alone(bus_explained: Explanation) -> None:
+    every, two = views.of_classes(bus_explained), views.of_classes(bus_explained, (2, 0), {"mode": "map"})
+    labels = [one.target.label for one in bus_explained.heatmaps]
+    assert every.kind == two.kind == "classes" and two.view.mode == "map"
+    assert [one.name for one in every.panels] == labels
+    assert [one.name for one in two.panels] == [labels[2], labels[0]]
+    for made in (every, two):
+        assert [[one.label for one in panel.maps] for panel in made.panels] == [[one.name] for one in made.panels]
+    assert every.title == agreement_sentence(bus_explained)
+    assert two.title == agreement_sentence(bus_explained, (2, 0)) and labels[2] in two.title and labels[0] in two.title
+    (again,) = scenes(payload([two]))
+    own = views.of_map(bus_explained, 2).panels[0].maps[2]
+    assert np.array_equal(again.panels[0].maps[0].values, own.values)
+    assert thumbnails.of(two) and describe_making(two).startswith(f"Answers: {labels[0]} ")
+    # Of one class there is nothing to compare.
+    assert views.of_classes(replace(bus_explained, heatmaps=bus_explained.heatmaps[:1])).kind == "picture"
 
 
 def test_models_are_panels_in_their_order(bus: Path, bus_explained: Explanation) -> None:

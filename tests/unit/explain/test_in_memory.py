@@ -28,7 +28,7 @@ from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.rendering.colormaps import lut
 from sightglass.export.report.html import html as report
-from sightglass.models.families.custom.in_memory import measure
+from sightglass.models.families.custom.transforms import measure
 from sightglass.models.preprocess import Preprocessing, fit_picture
 from tests.unit import own_nets
 
@@ -384,7 +384,7 @@ def test_a_keras_model_s_own_layer_is_found_where_it_was_registered(bus: Path) -
     explainer = Explainer(net())
     assert len(explainer(bus, top_k=3).predictions) == 3
     notes = " ".join(explainer.resident.adapter.notes)
-    assert "Its 3 classes have no names here: say `labels`." in notes and "`preprocess` states another" in notes
+    assert "Its 3 classes have no names here: say `labels`." in notes and 'preprocess={"crop": "aspect"}' in notes
 
 
 def test_an_image_of_a_tensor_keeps_its_numbers() -> None:

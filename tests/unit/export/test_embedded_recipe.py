@@ -190,12 +190,12 @@ def test_a_recipe_of_shares_that_are_none_is_none(key: str, value: str) -> None:
 
 def test_a_call_is_safe_in_a_shell_and_names_what_was_chosen() -> None:
     words = shlex.split(command.line(recipe()))
-    assert words[:5] == ["python", "-m", "sightglass", "image", HOSTILE]
+    assert words[:3] == ["sightglass", "image", HOSTILE]
     flags = (
         "--model efficientnet-lite0 --method gradcam --target-layers blocks.4,bn2 --class 654 --class 874 --device cpu"
     )
-    assert " ".join(words[5:]) == flags
-    assert shlex.split(command.line(recipe(picture_name="--out=/etc")))[4] == "./--out=/etc"
+    assert " ".join(words[3:]) == flags
+    assert shlex.split(command.line(recipe(picture_name="--out=/etc")))[2] == "./--out=/etc"
 
 
 def test_names_of_a_stranger_s_recipe_are_one_line() -> None:
@@ -218,7 +218,7 @@ def test_a_call_for_boxes() -> None:
         masks=100,
     )
     line = command.line(made)
-    assert line.startswith("python -m sightglass detect ")
+    assert line.startswith("sightglass detect ")
     for words in (
         "--candidate 6126,5 --candidate 4,0 --per detection",
         "--score-thr 0.4",

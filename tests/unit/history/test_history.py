@@ -536,6 +536,27 @@ def test_a_sweep_takes_nothing_that_is_being_written(history: History, noise: Ex
     assert history.picture(second).sha256 == noise.image.sha256
 
 
+def test_what_was_removed_is_put_back_whole(history: History, one: Explanation, noise: Explanation) -> None:
+    first = history.keep(one, note="the roof", tags=["odd"])
+    marked = history.annotate(first.id, marks=[Mark("text", ((0.5, 0.5),), text="here")])
+    removed = history.remove([first.id, "nobody"])
+    assert history.search().total == 0 and removed.freed > 0
+    # It takes the number that the other had.
+    other = history.keep(noise)
+    history.put_back(removed)
+    back = history.get(first.id)
+    assert back == marked and back.created == first.created
+    same_maps(history, back, one)
+    assert history.picture(back).sha256 == one.image.sha256
+    for text in ("roof", "odd", "here"):
+        assert [record.id for record in history.search(text=text).records] == [first.id]
+    assert [record.id for record in history.search(tag="odd").records] == [first.id]
+    # Once is enough.
+    history.put_back(removed)
+    assert {record.id for record in history.search().records} == {first.id, other.id}
+    assert history.remove([first.id]).records and history.search().total == 1
+
+
 def test_a_deletion_takes_nothing_that_was_kept_again(history: History, noise: Explanation) -> None:
     """Between the rows of a record and its files another keeps the same picture and maps."""
     first = history.keep(noise)

@@ -210,7 +210,7 @@ def test_the_command_makes_the_same_maps_again(
         else:
             Pillow.fromarray(side.image.pixels).save(tmp_path / side.image.name)
     monkeypatch.chdir(tmp_path)
-    assert main([*shlex.split(command(record))[3:], "--out", "again"]) == 0
+    assert main([*shlex.split(command(record))[1:], "--out", "again"]) == 0
     again = np.load(tmp_path / "again" / "maps.npz")
     np.testing.assert_array_equal(again["query"], made[0].query.padded)
     np.testing.assert_array_equal(again["gallery"], made[0].gallery.padded)

@@ -112,12 +112,13 @@ def test_a_map_that_is_proved_after_it_was_saved_gets_its_proof(
 def test_a_proof_added_later_is_heard_in_the_findings_of_its_record(
     history: History, bare: Explanation, proved: Explanation
 ) -> None:
-    whole = proved.proofs[0]
-    turned = tuple(
-        replace(curve, deletion=curve.insertion, insertion=curve.deletion) if curve.name == "map" else curve
-        for curve in whole.curves
-    )
-    worse = replace(bare, proofs={0: replace(whole, curves=turned)})
+    first = proved.proofs[0]
+    assert first.support is not None
+    own = first.support.own
+    better = replace(own, hidden=(0.0,) * len(own.hidden), kept=(1.0,) * len(own.kept))
+    bad = replace(first, support=replace(first.support, others=(better,) * 10, copies=()))
+    whole = replace(first, support=None)
+    worse = replace(bare, proofs={0: bad})
     record = history.keep(bare)
     later = history.add_proofs(record.id, worse)
     assert later.findings == history.keep(worse).findings

@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.maps.heatmap import scale
-from sightglass.explain.picture.examples import load_bundled
+from sightglass.explain.picture.image import load_bundled
 from sightglass.live import message, tickets
 from sightglass.live.answer import FrameAnswer, Pin, RawMap
 from sightglass.live.choice import choose
@@ -45,11 +45,13 @@ def looking(model: str, **options) -> Looker:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["shapes"]))
 def test_the_browser_grows_maps_as_python_does(case):
     """What node tests expect of raw_map.js is what Python makes of the same raw maps."""
-    geometry = Geometry(*(tuple(case["geometry"][name]) for name in ("original", "input", "scale", "offset")))
+    given = (tuple(case["geometry"][name]) for name in ("original", "input", "scale", "offset"))
+    layers = tuple(f"layer{i}" for i in range(len(case["shapes"])))
+    geometry = Geometry(*given, tuple((path, *by) for path, by in zip(layers, case["offsets"], strict=True)))
     raws = [torch.tensor(raw).view(1, *shape) for raw, shape in zip(case["raws"], case["shapes"], strict=True)]
     left, top, right, bottom = geometry.content
     assert case["content"] == [left, top, right, bottom]
-    content = scale(raws, geometry, "own")[0, top:bottom, left:right]
+    content = scale(raws, geometry, "own", layers)[0, top:bottom, left:right]
     assert np.allclose(content.flatten().numpy() * 65535, case["expected"], atol=2)
 
 
@@ -255,7 +257,7 @@ def test_a_pin_that_names_nothing_is_refused(given):
 def test_an_answer_is_packed_as_the_browser_unpacks_it():
     geometry = Geometry((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
     raw = np.array([[1, -2], [3, 4]], np.float32)
-    mapped = RawMap("cat", 0.9, "ok", (raw,), geometry)
+    mapped = RawMap("cat", 0.9, "ok", (raw,), ("layer4",), geometry)
     answer = FrameAnswer((4, 4), (Prediction("cat", 3, 0.9),), mapped, None, False, {"model": 1.0})
     data = message.result(FrameResult(7, answer, "", 2.0, 1))
     (length,) = struct.unpack_from("<I", data)

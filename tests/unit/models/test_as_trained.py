@@ -223,7 +223,7 @@ def test_weights_of_torchvision_name_their_transform() -> None:
     assert (keys.short_side, keys.size, keys.interpolation, keys.crop) == (232, 224, "bilinear", "centre")
 
 
-def test_keras_is_fed_as_load_img_and_smart_resize_do(tmp_path: Path) -> None:
+def test_keras_is_fed_as_its_own_datasets_are(tmp_path: Path) -> None:
     from sightglass.models.families.keras.network import keras
 
     library = keras()
@@ -239,17 +239,23 @@ def test_keras_is_fed_as_load_img_and_smart_resize_do(tmp_path: Path) -> None:
         ]
     )
     net.save(tmp_path / "net.keras")
-    adapter = own("keras", "keras", path=str(tmp_path / "net.keras"))
-    assert adapter.resizing == "cut to shape → 96 × 64, bilinear, no antialias"
+    path = str(tmp_path / "net.keras")
+    adapter = own("keras", "keras", path=path)
+    cut = own("keras", "keras", path=path, preprocessing={"crop": "aspect"})
+    assert adapter.resizing == "squeezed to 96 × 64, bilinear, no antialias"
+    assert cut.resizing == "cut to shape → 96 × 64, bilinear, no antialias"
     for place, picture in enumerate(pictures()):
         file = tmp_path / f"{place}.png"
         picture.save(file)
         array = library.utils.img_to_array(library.utils.load_img(file))
-        theirs = np.asarray(library.preprocessing.image.smart_resize(array, (96, 64)))
-        with torch.no_grad():
-            expected = torch.as_tensor(net(theirs[None], training=False))
-            found = adapter.run(adapter.prepare(np.asarray(picture), "trained").tensor).logits.softmax(1)
-        assert (found - expected).abs().max() < CLOSE
+        # As image_dataset_from_directory does, and as with its crop_to_aspect_ratio.
+        squeezed = np.asarray(library.ops.convert_to_numpy(library.ops.image.resize(array, (96, 64))))
+        windowed = np.asarray(library.preprocessing.image.smart_resize(array, (96, 64)))
+        for ours, theirs in ((adapter, squeezed), (cut, windowed)):
+            with torch.no_grad():
+                expected = torch.as_tensor(net(theirs[None], training=False))
+                found = ours.run(ours.prepare(np.asarray(picture), "trained").tensor).logits.softmax(1)
+            assert (found - expected).abs().max() < CLOSE
 
 
 def test_a_folder_of_transformers_is_fed_by_its_own_processor(tmp_path: Path) -> None:

@@ -14,13 +14,12 @@ from PIL import Image as Pillow
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem
 from sightglass.models import catalog
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.catalog_tables import TASKS
 from sightglass.models.checkpoints import checkpoint, weights
 from sightglass.models.load import load, loader_module
 from sightglass.models.preprocess import Preprocessing
-from sightglass.models.spec import ModelSpec, WeightsTable
+from sightglass.models.spec import TASKS, ModelSpec, WeightsTable
 
-EVERY = tuple(spec for spec in catalog.catalog().values() if spec.family != catalog.OWN_FILES)
+EVERY = tuple(spec for spec in catalog.catalog().values() if spec.family != spec.id)
 BUSES = {"minibus", "trolleybus", "school bus", "passenger car", "streetcar"}
 
 
@@ -106,11 +105,14 @@ def test_any_timm_name_is_a_model() -> None:
 
 def test_files_in_the_operators_folders_are_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
-    assert catalog.OWN_FILES not in catalog.families()
+    before = catalog.families().keys()
     for name in ("cracks.pt", "sorts-cls.pt", "yolo11n.pt", "convnext_atto.pt"):
         (tmp_path / name).touch()
-    own = catalog.families()[catalog.OWN_FILES]
-    assert {spec.id: spec.task for spec in own} == {"cracks": "detect", "sorts-cls": "classify"}
+    own = {name: specs for name, specs in catalog.families().items() if name not in before}
+    assert {name: [spec.task for spec in specs] for name, specs in own.items()} == {
+        "cracks": ["detect"],
+        "sorts-cls": ["classify"],
+    }
     assert weights.find(catalog.spec("cracks")) == tmp_path / "cracks.pt"
     assert catalog.available(catalog.spec("yolo11n"))
 
@@ -141,7 +143,7 @@ arch = "resnet10t"
     assert catalog.spec("resnet18").target_layers == ("layer3",)
     assert catalog.spec("resnet18").weights.sha256 == "f37072fd"
     assert catalog.spec("resnet18").megabytes == 46.8
-    assert catalog.spec("mine").family == catalog.OWN_MODELS
+    assert catalog.spec("mine").family == "mine"
     assert catalog.problem() is None
 
 
@@ -232,7 +234,7 @@ megabytes = 3
     assert (catalog.spec("resnet34").megabytes, catalog.spec("resnet50").megabytes) == (None, 3)
     mine = catalog.spec("efficientnet-lite0")
     packaged = catalog._load_packaged()["efficientnet-lite0"]
-    assert (mine.family, mine.licence, mine.source) == (catalog.OWN_MODELS, "not stated", "")
+    assert (mine.family, mine.licence, mine.source) == ("efficientnet-lite0", "not stated", "")
     assert mine.weights == WeightsTable(path=str(own_file.parent / "mine.pth"))
     assert packaged.licence != mine.licence
 

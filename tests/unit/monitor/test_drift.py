@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import cv2
@@ -17,9 +17,9 @@ from sightglass.common.errors import Problem
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.monitor import Monitor, Observation, Rules
-from sightglass.monitor.drift import MIN_PICTURES, compare, divergence, holm, psi
+from sightglass.monitor.drift import MIN_PICTURES, NEWEST, compare, divergence, holm, psi
 from sightglass.monitor.observation import NAMES, NUMBERS, from_rows, observe
-from sightglass.monitor.reference import Known, load, make_reference, rows
+from sightglass.monitor.reference import Known, Reference, load, make_reference, rows, save
 
 
 def drawn(
@@ -164,6 +164,35 @@ def test_a_reference_is_kept_whole_and_read_back(tmp_path: Path) -> None:
     found = monitor.drift("m")
     assert found.count == 40 and found.changed
     assert [path.name for path in tmp_path.iterdir() if "reference" in path.name] == ["reference.json"]
+
+
+def test_ruined_pictures_are_no_normal_ones_although_the_log_holds_the_reference_too(tmp_path: Path) -> None:
+    clean, ruined = drawn(1, 300), drawn(2, 150, lower=0.3)
+    monitor = Monitor(tmp_path)
+    begin = datetime.now(UTC) - timedelta(hours=1)
+    for number, one in enumerate([*clean, *ruined]):
+        monitor._trend.append(replace(one, time=begin + timedelta(seconds=number)).line())
+    known = replace(make_reference(clean, "the results in run"), made=begin + timedelta(minutes=20))
+    save(Reference({"m": known}), tmp_path / "reference.json")
+    found = monitor.drift("m")
+    assert found.count == 150 and found.changed, found.words
+    assert found.numbers[0].name == "confidence"
+    # The same pictures, seen again later, are new ones.
+    for number, one in enumerate(clean):
+        monitor._trend.append(replace(one, time=begin + timedelta(minutes=30, seconds=number)).line())
+    again = monitor.drift("m")
+    assert again.count == NEWEST and not again.changed, again.words
+
+
+def test_the_newest_pictures_are_compared_and_not_lost_among_older_ones(tmp_path: Path) -> None:
+    monitor = Monitor(tmp_path)
+    begin = datetime.now(UTC) - timedelta(hours=1)
+    for number, one in enumerate([*drawn(2, 2000), *drawn(3, 150, lower=0.3)]):
+        monitor._trend.append(replace(one, time=begin + timedelta(seconds=number)).line())
+    save(Reference({"m": make_reference(drawn(1, 500), "")}), tmp_path / "reference.json")
+    found = monitor.drift("m")
+    assert found.changed and found.numbers[0].name == "confidence"
+    assert f"Now: the newest {NEWEST} of 2,150 pictures." in found.words
 
 
 def test_a_reference_that_is_missing_empty_or_damaged_is_told(tmp_path: Path) -> None:

@@ -106,6 +106,18 @@ def test_an_answer_that_lasts_is_a_moment_where_it_began_and_one_odd_frame_is_no
     assert [(one.kind, one.frame, one.words) for one in found] == [("answer", 40, "cat becomes dog, 90 % sure")]
 
 
+def test_what_an_unsure_model_names_next_is_no_moment() -> None:
+    guesses = [("parking meter", 0.07), ("racer", 0.17)]
+    rows = [row(i, "cat") for i in range(20)]
+    rows += [row(20 + i, guesses[i // 10 % 2][0]) | {"best_score": guesses[i // 10 % 2][1]} for i in range(60)]
+    rows += [row(80 + i, "dog") for i in range(20)]
+    found = moments(rows, 100, 100)
+    assert [(one.frame, one.words, one.label) for one in found if one.kind == "answer"] == [
+        (20, "unsure: at best parking meter, 7 %", ""),
+        (80, "sure again: dog, 90 % sure", "dog"),
+    ]
+
+
 def test_heat_that_moves_far_and_stays_is_a_moment() -> None:
     far, near = 10 + 0.3 * math.hypot(100, 100), 10 + 0.1 * math.hypot(100, 100)
     rows = [row(i, x=far if i >= 30 or i == 5 else near if 12 <= i < 20 else 10) for i in range(60)]

@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import streamlit as st
 
@@ -51,9 +51,12 @@ S = TypeVar("S", bound=Status)
 class Task(Generic[S]):
     """Work in a thread that goes on across pages, and is cancelled once the session drops this object."""
 
+    stop_event: ClassVar[type[threading.Event]] = threading.Event
+    """What tells the work to stop, and is asked between its passes."""
+
     def __init__(self, work: Callable[..., None], status: S, *given: Any) -> None:
         """Start `work(status, cancel, *given)`; an exception becomes the status's failure."""
-        self.status, self.cancel, self.started = status, threading.Event(), time.monotonic()
+        self.status, self.cancel, self.started = status, self.stop_event(), time.monotonic()
         # The thread holds no reference to this object, unless `work` is one of its methods.
         weakref.finalize(self, self.cancel.set)
         for_person = users.bind_person(_run)

@@ -17,8 +17,7 @@ from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.examples import EXAMPLES as EXAMPLES
 from sightglass.explain.picture.examples import example_named as example_named
-from sightglass.explain.picture.examples import load_bundled
-from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.picture.item import Item
 
 FIRST = "bus"

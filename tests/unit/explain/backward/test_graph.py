@@ -468,12 +468,3 @@ def test_a_gradient_has_the_same_bits_whoever_is_asked_for_with_it(name: str) ->
 def test_boxes_of_a_scale_that_the_layer_does_not_feed_have_no_evidence() -> None:
     made = Explainer("demo-s")(picture("demo-s"), per="detection", layers=("neck P4",), part="class")
     assert {heatmap.state for heatmap in made.heatmaps} == {"ok", "no evidence"}
-
-
-@pytest.mark.parametrize(("name", "label"), [("demo-s", "ball-dots"), real("yolo11n", "person")])
-def test_boxes_add_up_to_their_class_for_a_linear_method(name: str, label: str) -> None:
-    alone = Explainer(name)(picture(name), per="detection", method="hirescam", targets=(label,))
-    assert len(alone.heatmaps) > 1
-    (whole,) = alone.with_options(per="class").heatmaps
-    for at, raw in enumerate(whole.raw):
-        np.testing.assert_allclose(sum(h.raw[at] for h in alone.heatmaps), raw, atol=1e-5 * abs(raw).max() + 1e-6)

@@ -49,7 +49,7 @@ def result(explainer):
             "Demo-s found 2 ball-dots, 1 gear and 1 rod-cross.",
             "Demo-s knows drawn scenes only: no detections",
         ),
-        real("yolo11n", "YOLO11n found 1 bus and 4 persons.", "No detections"),
+        real("yolo11n", "YOLO11n found 1 bus and 4 people.", "No detections"),
     ],
 )
 def test_a_headline_counts_every_kind_in_the_order_of_the_boxes(model, words, nothing):
@@ -169,7 +169,7 @@ def test_the_map_of_a_class_without_a_box_says_what_it_is_of(model, labels):
     there, missing, _ = labels
     shown, absent = (result.with_options(per="class", targets=(name,)) for name in (there, missing))
     # What is said of every map of the model.
-    own = ("Trained on drawn scenes alone: what it says of a photograph means nothing.",) * (model == "demo-s")
+    own = ("Trained on drawn scenes only: its answers about photographs mean nothing.",) * (model == "demo-s")
     assert shown.notes == own
     (note,) = (note for note in absent.notes if note not in own)
     assert len(absent.notes) == len(own) + 1

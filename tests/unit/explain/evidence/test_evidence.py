@@ -19,7 +19,7 @@ from sightglass.explain.evidence.layers import find, find_paths
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import Explanation, explain
-from sightglass.explain.maps.heatmap import heatmaps, scale
+from sightglass.explain.maps.heatmap import grow, heatmaps, scale
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
@@ -420,7 +420,7 @@ def test_targets_by_index_label_and_typo() -> None:
     for wrong, sentence in (
         ("goldfsh", r"no class called goldfsh: did you mean goldfish\?"),
         ("shark", r"did you mean great white shark\?"),
-        ("zzz", r"look it up in the list"),
+        ("zzz", r"it knows tench, goldfish, great white shark\."),
         (3, r"Class 3 does not exist: this model has classes 0 to 2\."),
         (-1, r"Class -1 does not exist"),
     ):
@@ -585,6 +585,24 @@ def test_maps_grow_as_torch_grows_them(grids: list[tuple[int, int]], size: tuple
     expected = (grown - grown.amin((1, 2), True)) / (grown.amax((1, 2), True) - grown.amin((1, 2), True) + 1e-7)
     found = scale(raws, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)), "own")
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
+
+
+def test_a_layer_is_drawn_where_its_cells_were_measured_to_look() -> None:
+    raw = torch.zeros(1, 8, 8)
+    raw[0, 3, 4] = 1
+    even = Geometry((64, 64), (64, 64), (1.0, 1.0), (0.0, 0.0))
+    moved = replace(even, cell_offsets=(("stem", -0.5, -0.25),))
+    before, after = (scale([raw], geometry, "own", ["stem"])[0] for geometry in (even, moved))
+    # Half a cell of 8 pixels up and a quarter to the left; the offsets of a layer are no other's.
+    torch.testing.assert_close(after, before.roll((-4, -2), (0, 1)))
+    torch.testing.assert_close(scale([raw], moved, "own", ["other"])[0], before, rtol=0, atol=0)
+    torch.testing.assert_close(scale([raw], moved, "own")[0], before, rtol=0, atol=0)
+    both = scale([raw, raw, raw[:, ::2, ::2]], moved, "own", ["stem", "other", "coarse"])[0]
+    parts = [scale([raw], moved, "own", ["stem"])[0], before]
+    parts.append(nn.functional.interpolate(raw[None, :, ::2, ::2], (64, 64), mode="bilinear")[0, 0])
+    mean = torch.stack(parts).mean(0)
+    torch.testing.assert_close(both, (mean - mean.min()) / (mean.max() - mean.min()), rtol=0, atol=1e-5)
+    torch.testing.assert_close(grow(raw, moved, "stem")[0].roll((4, 2), (0, 1)), grow(raw, even, "stem")[0])
 
 
 # On the original picture's own grid.

@@ -17,11 +17,12 @@ from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.faithfulness import scramble as module
-from sightglass.explain.faithfulness.randomised import STAGES, copy_resident, redrawn, stages
-from sightglass.explain.faithfulness.scramble import Scramble, Stage, scramble
+from sightglass.explain.faithfulness.randomised import STAGES, copy_resident, moments_of, redrawn, stages
+from sightglass.explain.faithfulness.scramble import Scramble, Stage, final, scramble
 from sightglass.models.families.keras import network
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sightglass.explain.explanation import Explanation
@@ -96,11 +97,12 @@ def test_the_model_in_use_is_not_touched_and_the_copy_is_freed(
 
 def test_the_map_of_the_packaged_model_depends_on_it(explained: Explanation) -> None:
     found = scramble(explained)
-    assert found.verdict == "depends" and found.similarity < 0.3
+    assert found.verdict == "depends" and found.similarity < 0.3 and found.again == pytest.approx(1, abs=1e-4)
+    assert 3 <= len(found.final) <= 8 and found.interval[1] <= found.threshold
     assert [stage.share for stage in found.stages] == sorted(stage.share for stage in found.stages)
     assert found.stages[-1].share == pytest.approx(1)
     assert all(stage.map.shape == explained.heatmaps[0].coarse.shape for stage in found.stages)
-    assert "depends on the model" in found.sentence
+    assert "changes completely" in found.sentence
 
 
 def test_a_map_of_edges_is_found_out(explained: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +119,7 @@ def test_a_map_of_edges_is_found_out(explained: Explanation, monkeypatch: pytest
     made = explained.with_method("gradcam")
     found = scramble(made)
     module._CACHE.clear()
-    assert found.similarity > 0.95 and found.verdict == "edges"
+    assert found.similarity > 0.95 and found.verdict == "edges" and found.mark == "no"
 
 
 def test_a_model_whose_copy_shares_its_weights_is_refused_and_left_as_it_is(bus: Path) -> None:
@@ -151,20 +153,157 @@ def test_a_model_of_keras_is_scrambled_beside_the_one_in_use(bus: Path) -> None:
     assert all(torch.equal(one, each) for one, each in zip(before, weights, strict=True))
 
 
-def test_verdicts_by_hand() -> None:
+def made(*drawn: float, again: float | None = None, **known: float) -> Scramble:
+    """A test whose threshold is 0.4."""
     stage = Stage(1.0, np.zeros((2, 2), np.float32), 0.6, 0.5, 0.5)
+    return Scramble("dog", "gradcam", (stage,), drawn, 0.4, known, again)  # type: ignore[arg-type]
 
-    def made(*final: float, **known: float) -> Scramble:
-        return Scramble("dog", "gradcam", (stage,), final, 0.4, known)  # type: ignore[arg-type]
 
-    assert made(0.6, 0.1, 0.5, edges=0.9, centre=0.0).verdict == "depends"  # a mean of .4
+def test_verdicts_by_hand() -> None:
+    # The mean is .2, and the interval of 90 % is 2.92 * .1 / sqrt(3) = .17 to both sides.
+    found = made(0.1, 0.2, 0.3, edges=0.9, again=1.0)
+    assert found.interval == pytest.approx((0.2 - 0.1686, 0.2 + 0.1686), abs=1e-4)
+    assert (found.verdict, found.mark) == ("depends", "yes")
+    assert found.sentence == (
+        "With random weights the map changes completely: similarity 0.20 ± 0.17; unrelated maps reach 0.40."
+    )
     assert made(0.6, 0.6, 0.6, edges=0.9, centre=0.5).verdict == "edges"
     assert made(0.6, 0.6, 0.6, edges=0.2, centre=0.5).verdict == "centre"
     assert made(0.6, 0.6, 0.6, edges=0.2, centre=0.3).verdict == "survives"
+    assert made(0.6, 0.6, 0.6, edges=0.9).mark == "no"
     assert made(0.6, 0.6, 0.6, edges=0.9).sentence == (
-        "With all weights redrawn the map's rank correlation with the true one is 0.60; random maps reach 0.40. "
-        "The map survives scrambling: draws edges here."
+        "Random weights give a similar map: similarity 0.60 ± 0.00; unrelated maps reach 0.40. "
+        "It shows the picture's edges, not what the model learnt."
     )
+
+
+def test_what_draws_of_very_different_values_say_cannot_be_told() -> None:
+    # Those of bus.jpg, of which the mean of −.01 was a verdict.
+    found = made(0.51, -0.09, -0.46, edges=0.9)
+    assert (found.verdict, found.mark) == ("unclear", "cannot be told")
+    assert found.sentence == (
+        "With random weights: similarity −0.01 ± 0.83; unrelated maps reach 0.40. "
+        "After 3 draws it cannot be told whether the map depends on the model."
+    )
+    assert made(0.2).verdict == made(0.9).verdict == "unclear", "of one draw nothing is known"
+    # Another map, made again with the true weights, never was this model's.
+    other = made(0.0, 0.0, 0.1, edges=0.9, again=0.3)
+    assert other.verdict == "unclear" and "only 0.30" in other.sentence
+    assert all(len(sentence.split()) <= 20 for one in (found, other) for sentence in one.sentence.split(". "))
+
+
+def test_student_s_quantiles_are_scipys() -> None:
+    from scipy.stats import t
+
+    from sightglass.explain.faithfulness.scramble import DRAWS, STUDENT
+
+    assert set(STUDENT) >= set(range(DRAWS[0], DRAWS[1] + 1))
+    assert all(value == pytest.approx(t.ppf(0.95, count - 1), abs=6e-4) for count, value in STUDENT.items())
+
+
+@pytest.fixture
+def draws(explained: Explanation, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Scramble]]:
+    """Test a map whose random weights give rank correlations of the test's choice."""
+    monkeypatch.setattr(module, "chance_level", lambda *_: 0.4)
+    true = explained.evidence.resident
+
+    def of(*values: float) -> Scramble:
+        left = iter(values)
+
+        def stage(_explanation: object, _index: object, other: Resident, share: float, _cancel: object) -> Stage:
+            value = 1.0 if other is true else 0.5 if share < 1 else next(left)
+            return Stage(share, np.full((224, 224), value, np.float32), value, value, value)
+
+        monkeypatch.setattr(module, "_stage", stage)
+        module._CACHE.clear()
+        return scramble(explained)
+
+    yield of
+    module._CACHE.clear()
+
+
+def test_weights_are_drawn_until_the_mean_is_clear_of_the_threshold(draws: Callable[..., Scramble]) -> None:
+    assert draws(0.1, 0.2, 0.3, 9).final == (0.1, 0.2, 0.3)
+    assert draws(0.9, 0.8, 0.9, 9).verdict == "survives"
+    # Three draws do not tell, and the fourth does.
+    found = draws(0.1, 0.4, 0.0, 0.0, 9)
+    assert (found.final, found.verdict) == ((0.1, 0.4, 0.0, 0.0), "depends")
+    assert [len(draws(*([0.2, 0.6] * 4), 9).final), draws(*([0.2, 0.6] * 4)).verdict] == [8, "unclear"]
+
+
+def test_the_last_panel_is_the_draw_with_the_median_value(draws: Callable[..., Scramble]) -> None:
+    assert draws(0.3, 0.1, 0.2).stages[-1].rank_correlation == 0.2
+    # Of an even number, the lower of the two in the middle.
+    last = draws(0.1, 0.4, 0.0, 0.05).stages[-1]
+    assert (last.rank_correlation, last.share) == (0.05, 1) and float(last.map[0, 0]) == pytest.approx(0.05)
+
+
+def test_the_quick_form_has_the_same_verdict_and_nothing_is_made_twice(
+    explained: Explanation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[float] = []
+    make = module._stage
+
+    def counted(explanation: Explanation, index: int, other: Resident, share: float, cancel: None) -> Stage:
+        passes.append(share)
+        return make(explanation, index, other, share, cancel)
+
+    monkeypatch.setattr(module, "_stage", counted)
+    module._CACHE.clear()
+    quick = final(explained)
+    # The draws, and the map with the true weights.
+    assert passes == [1.0] * len(quick.final) + [0] and len(quick.stages) == 1
+    passes.clear()
+    whole = scramble(explained)
+    assert len(passes) == STAGES - 1 and max(passes) < 1, "the stages on the way alone"
+    assert (whole.final, whole.threshold, whole.known) == (quick.final, quick.threshold, quick.known)
+    assert whole.stages[-1] is quick.stages[-1] and whole.sentence == quick.sentence
+    passes.clear()
+    assert final(explained) is whole and not passes
+    module._CACHE.clear()
+    assert scramble(explained).summary() == whole.summary(), "whichever came first"
+
+
+def test_each_draw_is_from_the_true_weights_and_not_from_the_draw_before() -> None:
+    net = nn.Linear(2, 2)
+    groups: list[list[nn.Parameter]] = [[net.weight, net.bias]]
+    true = moments_of(groups)
+    first = []
+    for seed in (1, 2, 1):
+        list(redrawn(groups, seed, true))
+        first.append(net.weight.detach().clone())
+    assert torch.equal(first[0], first[2]) and not torch.equal(first[0], first[1])
+
+
+def test_a_map_that_is_not_the_models_is_never_told_to_depend_on_it(explained: Explanation) -> None:
+    """A map from elsewhere: of random weights another one comes, but so does one of the true weights."""
+    from dataclasses import replace
+
+    from sightglass.explain.proof import controls
+
+    heatmap = explained.heatmaps[0]
+    module._CACHE.clear()
+    for seed in range(2):
+        values = controls.random_map(heatmap.at_input.shape, (7, 7), seed)
+        found = scramble(replace(explained, heatmaps=(replace(heatmap, at_input=values),)))
+        assert found.mark == "cannot be told"
+        assert found.again is None or found.again < 0.9
+    module._CACHE.clear()
+
+
+def test_random_maps_neither_survive_nor_depend(explained: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method that draws another random map each time it is asked."""
+    from sightglass.explain.methods.method import Method, RawMaps
+
+    generator = torch.Generator().manual_seed(0)
+
+    def chance(self: Method, evidence: object, targets: object, request: object = None) -> RawMaps:
+        return RawMaps([torch.rand((1, 7, 7), generator=generator)], ("bn2",))
+
+    monkeypatch.setattr(Method, "run", chance)
+    module._CACHE.clear()
+    assert scramble(explained.with_method("gradcam")).verdict == "unclear"
+    module._CACHE.clear()
 
 
 def test_a_box_keeps_its_candidate(scene: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
@@ -14,12 +17,17 @@ from sightglass.explain.faithfulness.changes import CHANGES, Changed, change
 from sightglass.explain.faithfulness.stability import Stability, Variant, stability
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image
+from sightglass.explain.proof import controls
 from sightglass.models.geometry import Geometry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.explanation import Explanation
+    from sightglass.explain.faithfulness.changes import Kind
+    from sightglass.explain.rendering.style import Values
 
 
 @pytest.fixture(scope="module")
@@ -88,21 +96,91 @@ def test_the_same_box_is_found_again_in_a_mirror_image(scene: Path) -> None:
     assert box[0] - side <= place[0] <= box[2] + side and box[1] - side <= place[1] <= box[3] + side
 
 
-def test_the_sentence_is_made_of_the_numbers() -> None:
-    flat = np.zeros((2, 2), np.float32)
-    one = Variant("jpeg", 0.5, "dog", False, flat, 0.9, 0.9)
-    two = Variant("noise", 0.25, "cat", True, flat, 0.4, 0.3)
+FLAT = np.zeros((2, 2), np.float32)
+
+
+def made(*values: float, flips: tuple[int, ...] = (), answer: str = "dog") -> Stability:
+    """A map whose rank correlations after changes are these, where unrelated maps reach 0.3."""
+    kinds: list[Kind] = [*CHANGES]
+    variants = tuple(
+        Variant(kinds[at], 0.5, "cat" if at in flips else answer, at in flips, FLAT, value, value)
+        for at, value in enumerate(values)
+    )
+    return Stability("dog", 0.6, variants, FLAT, FLAT, 0.3)
+
+
+def test_verdicts_by_hand() -> None:
+    assert made(0.8, 0.9).verdict == "yes"
+    assert made(0.79, 0.9).verdict == "cannot be told"
+    assert made(0.31, 1.0).verdict == "cannot be told"
+    assert made(0.3, 1.0).verdict == "no"
+    # Where the answer changes, the map may. Where it stays, it may not.
+    assert made(0.1, 0.9, flips=(0,)).verdict == "cannot be told"
+    assert made(0.9, 0.1, flips=(0,)).verdict == "no"
+    assert made(0.1, 0.1, flips=(0, 1)).verdict == "cannot be told"
+    # A model that compares pictures has no answer that changes.
+    assert made(0.95, answer="").verdict == "yes" and made(0.1, answer="").verdict == "no"
     gone = Variant("mirror", 0.0, "", True, None, None, None)
-    steady = Stability("dog", 0.6, (one,), flat, flat)
-    assert steady.sentence.endswith("0.90 at least (after JPEG of quality 60). The answer stays.") and not steady.flips
-    shaky = Stability("dog", 0.6, (one, two, gone), flat, flat)
-    assert shaky.flips == ("noise", "mirror") and shaky.worst is two
-    assert shaky.sentence.endswith("The answer changes after a little noise and a mirror image.")
+    assert Stability("dog", 0.6, (gone,), FLAT, FLAT, 0.3).verdict == "cannot be told"
+    assert made(0.8).summary()["verdict"] == "yes" and made(0.8).summary()["chance"] == 0.3
+
+
+def test_the_sentence_is_made_of_the_numbers() -> None:
+    assert plain_text(made(0.9, 0.85).sentence) == (
+        "Under 2 small changes dog scores 50 % to 50 %; the answer stays. The map keeps a rank correlation of 0.85 at "
+        "least (after more noise). It holds still: 0.80 is asked, and unrelated maps reach 0.30."
+    )
+    assert made(0.2).sentence.endswith("(after a little noise). It does not hold still: unrelated maps reach 0.30.")
+    between = "Whether it holds still cannot be told, as 0.80 is asked and unrelated maps reach 0.30."
+    assert made(0.5).sentence.endswith(between)
+    shaky = made(0.4, 0.9, 0.8, flips=(0,))
+    words = "The answer changes after a little noise. Otherwise the map keeps a rank correlation of 0.80"
+    assert f"dog scores 50 % to 50 %. {words}" in plain_text(shaky.sentence)
+    assert shaky.worst is shaky.variants[2]
+    assert shaky.sentence.endswith("cannot be told, because the answer changes.")
+    assert "after a little noise, more noise and 2 more." in made(*[0.9] * 4, flips=(0, 1, 2, 3)).sentence
     # A model that compares pictures has a similarity to the picture as it is, and no answer.
-    alike = Stability("its embedding", 1.0, (Variant("jpeg", 0.93, "", False, flat, 0.9, 0.9),), flat, flat).sentence
-    assert plain_text(alike).startswith("Under 1 small changes the picture stays 93 % to 93 % similar to itself, and")
+    alike = plain_text(made(0.9, answer="").sentence)
+    assert alike.startswith("Under 1 small changes the picture stays 50 % to 50 % similar to itself. The map")
     assert "answer" not in alike
-    assert shaky.score_spread == pytest.approx(np.std([0.6, 0.5, 0.25, 0]))
+    every = [made(0.9, 0.85), made(0.2), made(0.5), shaky, made(0.9, answer=""), made(*[0.9] * 8, flips=(*range(8),))]
+    assert all(len(part.split()) <= 20 for one in every for part in plain_text(one.sentence).split(". "))
+    scores = Stability("dog", 0.6, (replace(shaky.variants[0], score=0.25), shaky.variants[1]), FLAT, FLAT, 0.3)
+    assert scores.score_spread == pytest.approx(np.std([0.6, 0.25, 0.5]))
+
+
+def by(monkeypatch: pytest.MonkeyPatch, explained: Explanation, values: Callable[[Evidence], Values]) -> Stability:
+    """The test of a method that makes its map of the prepared picture by a function."""
+    from sightglass.explain.methods.method import Method, RawMaps
+
+    def run(self: Method, evidence: Evidence, targets: object, request: object = None) -> RawMaps:
+        return RawMaps([torch.from_numpy(values(evidence))[None]], ("bn2",))
+
+    monkeypatch.setattr(Method, "run", run)
+    return stability(explained.with_method("gradcam"))
+
+
+def test_a_map_that_stays_in_its_place_holds_still(explained: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it says anything of the model is not this test's question."""
+    found = by(monkeypatch, explained, lambda evidence: 1 + controls.centre(evidence.geometry.input))
+    assert found.verdict == "yes" and found.worst is not None and (found.worst.rank_correlation or 0) > 0.95
+
+
+def test_a_map_that_jumps_under_noise_does_not_hold_still(
+    explained: Explanation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A random map of the picture's bits: any change gives another one."""
+    found = by(
+        monkeypatch,
+        explained,
+        lambda evidence: controls.random_map((7, 7), (7, 7), zlib.crc32(evidence.tensor.numpy().tobytes())),
+    )
+    assert not found.flips and found.verdict == "no"
+    assert "It does not hold still" in found.sentence
+
+
+def test_the_map_of_the_packaged_model_holds_still(explained: Explanation) -> None:
+    assert stability(explained).verdict == "yes"
 
 
 def test_it_stops_and_what_cannot_be_changed_is_a_sentence(explained: Explanation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,10 +60,11 @@ def explanation(
         Heatmap(Target(i, labels[i]), method, ("a",), (raw,), values, geometry, "own", state)
         for i, values in enumerate(maps)
     )
-    adapter = SimpleNamespace(labels=labels, paper=None, subject="", class_logits=lambda _: torch.tensor([answer]))
+    about = {"weights_sha256": "", "spec": SimpleNamespace(row=""), "labels": labels, "paper": None, "subject": ""}
+    adapter = SimpleNamespace(**about, class_logits=lambda _: torch.tensor([answer]))
     outputs = None if logits is None else SimpleNamespace(scores=logits.sigmoid()[..., None])
-    resident = SimpleNamespace(adapter=adapter, default_layers=("a",))
-    evidence: Any = SimpleNamespace(geometry=geometry, resident=resident, outputs=outputs)
+    resident = SimpleNamespace(adapter=adapter, default_layers=("a",), attentions=())
+    evidence: Any = SimpleNamespace(geometry=geometry, resident=resident, outputs=outputs, paths=("a",))
     predictions = tuple(Prediction(labels[i % len(labels)], i % len(labels), score) for i, score in enumerate(scores))
     return Explanation(
         Image(np.zeros((*geometry.original, 3), np.uint8)),
@@ -124,20 +126,14 @@ def test_listing_and_plural() -> None:
 
 def test_headline_of_a_sure_classifier() -> None:
     made = explanation(blob(), scores=(0.716, 0.1))
-    assert (
-        headline(made, "yellow") == f"A model called this a minibus, 72{NBSP}% sure. Yellow shows the evidence for it."
-    )
-
-
-def test_headline_takes_the_article_of_the_label() -> None:
-    made = explanation(blob(), scores=(0.99,), labels=("acoustic guitar",))
-    assert f"this an acoustic guitar, 99{NBSP}% sure" in headline(made, "red")
+    said = f"{made.model.name} says minibus (72{NBSP}%). Yellow shows the evidence for it."
+    assert headline(made, "yellow") == said
 
 
 @pytest.mark.parametrize(("score", "unsure"), [(0.19, True), (0.21, False)])
 def test_headline_of_an_unsure_classifier_claims_nothing(score: float, unsure: bool) -> None:
     words = headline(explanation(blob(), scores=(score,)), "yellow")
-    assert words.startswith("The model is unsure; its best answer is minibus, ") == unsure
+    assert (" is unsure: its best answer is minibus (" in words) == unsure
     assert ("shows the evidence" in words) != unsure
 
 
@@ -149,11 +145,12 @@ def test_headline_of_a_detector_counts_what_it_found() -> None:
         found = tuple(Prediction(labels[i], i, 0.9, (0, 0, 9, 9)) for i in indices)
         return headline(Explanation(**{**vars(made), "predictions": found}), "yellow")
 
-    label = explanation(blob(), task="detect", labels=labels, scores=()).heatmaps[0].target.label
+    made = explanation(blob(), task="detect", labels=labels, scores=())
+    label, name = made.heatmaps[0].target.label, made.model.name
     looked = f"Yellow shows the evidence for {label}."
-    assert detector(0, 1, 0, 0, 0) == f"The model found 4 persons and 1 bus. {looked}"
-    assert detector(1) == f"The model found 1 bus. {looked}"
-    assert detector(0, 0, 1, 2, 3).startswith("The model found 2 persons, 1 bus and 2 other kinds.")
+    assert detector(0, 1, 0, 0, 0) == f"{name} found 4 people and 1 bus. {looked}"
+    assert detector(1) == f"{name} found 1 bus. {looked}"
+    assert detector(0, 0, 1, 2, 3).startswith(f"{name} found 2 people, 1 bus and 2 other kinds.")
 
 
 def test_a_detector_that_found_nothing_says_what_came_nearest() -> None:
@@ -251,7 +248,7 @@ def test_a_method_that_was_measured_far_worse_than_the_usual_one_says_so() -> No
     assert "measured" not in kinds(by("layercam", "hirescam"))
     assert "measured" not in kinds(by("gradcam", "gradcam", "classify"))
     assert text_of(by("gradcam", "gradcam", "classify", "contrast"), "measured").startswith(
-        "GradCAM: failed: hit the part that defines the class in "
+        "GradCAM: failed: finds the part that defines the class in "
     )
 
 
@@ -263,6 +260,20 @@ def test_heat_at_the_border() -> None:
         "rely on the surroundings."
     )
     assert "border" not in kinds(explanation(np.full((SIZE, SIZE), 0.5, np.float32) + blob() / 2))
+
+
+@pytest.mark.parametrize(("border", "found"), [(0.42, False), (0.45, True)])
+def test_a_little_more_on_the_border_than_an_even_spread_is_no_finding(border: float, found: bool) -> None:
+    inner = np.zeros((SIZE, SIZE), np.float32)
+    inner[10:-10, 10:-10] = 1
+    # The outer tenth of 64 pixels a side ends within a pixel: mixed until the share is right.
+    outer, low, high = ring(), 0.0, 1.0
+    for _ in range(30):
+        part = (low + high) / 2
+        made = explanation(part * outer + (1 - part) * inner)
+        low, high = (part, high) if made.statistics[0].border_share < border else (low, part)
+    assert made.statistics[0].border_share == pytest.approx(border, abs=1e-4)
+    assert ("border" in kinds(made)) == found
 
 
 @pytest.mark.parametrize(("cells", "found"), [((7, 7), True), ((20, 20), True), ((20, 21), False), ((32, 32), False)])
@@ -332,8 +343,17 @@ def test_a_layer_that_sees_a_few_pixels_is_too_early(layers: tuple[str, ...], fo
     assert "early" not in kinds(made)
 
 
+@pytest.mark.parametrize("method", ["drise", "occlusion"])
+def test_a_method_that_hides_parts_of_the_picture_comes_too_early_nowhere(method: str) -> None:
+    made = explanation(blob(), method=method, geometry=Geometry((SIZE, SIZE), (256, 256), (4.0, 4.0), (0.0, 0.0)))
+    # As a file of ONNX has: nothing but a module of that name that sees one pixel.
+    made = replace(made, heatmaps=(replace(made.heatmaps[0], layers=("input",)),))
+    made.evidence.resident.adapter.module = torch.nn.Sequential(OrderedDict(input=torch.nn.Conv2d(3, 3, 1)))
+    assert "early" not in kinds(made)
+
+
 @pytest.mark.weights("plantvillage15_simplecnn.pth", "images/leaf/tomato_healthy.JPG")
-def test_a_healthy_leaf_whose_evidence_is_beside_it_is_told_from_pictures_of_things() -> None:
+def test_a_leaf_with_hardly_more_than_an_even_spread_on_the_border_is_not_told_of() -> None:
     net = own_nets.PlantCNN(15)
     net.load_state_dict(torch.load(weight("plantvillage15_simplecnn.pth"), map_location="cpu"))
     steps = [v2.ToImage(), v2.Resize((224, 224)), v2.ToDtype(torch.float32, scale=True)]
@@ -341,7 +361,9 @@ def test_a_healthy_leaf_whose_evidence_is_beside_it_is_told_from_pictures_of_thi
     labels = [str(i) for i in range(15)]
     explainer = Explainer(net.eval(), preprocess=v2.Compose([*steps, v2.Normalize(**numbers)]), labels=labels)
     leaves = weight("plantvillage15_simplecnn.pth").parent / "images/leaf"
-    assert "border" in kinds(explainer(leaves / "tomato_healthy.JPG"))
+    healthy = explainer(leaves / "tomato_healthy.JPG")
+    assert 0.36 < healthy.statistics[0].border_share < 0.38
+    assert "border" not in kinds(healthy)
     assert "border" not in kinds(explainer(leaves / "potato_early_blight.JPG"))
     assert "early" in kinds(explainer(leaves / "potato_early_blight.JPG", layers=("features.0",)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import pytest
 
 from sightglass.explain.findings.proved import describe_doubt, of_proof
 from sightglass.explain.proof.curves import Curve, Trace
-from sightglass.explain.proof.proof import FAILED, Proof
+from sightglass.explain.proof.proof import Proof
+from sightglass.explain.proof.support import OTHERS, SHOWN, Effect, Support
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,13 +59,14 @@ def test_an_answer_that_no_place_takes_away_or_brings_back_is_named() -> None:
     assert kinds(proof([1, 0.5, 0], [0, 0.5, 1]), border=0.1) == []  # 30 % is no step
 
 
-def test_a_map_that_is_no_better_than_random_places_is_unproved() -> None:
-    worse = proof([*[1] * 10, 0], [*[0] * 10, 1])
-    assert worse.sentence == FAILED
+def test_a_map_that_is_not_supported_is_unproved() -> None:
+    own, better = (Effect(name, (SHOWN,), (hidden,), (0.5,)) for name, hidden in (("this map", 0.9), ("star", 0.1)))
+    worse = replace(PATCH, support=Support("star", False, 1.0, own, (better,) * OTHERS, ()))
     finding = describe_doubt(worse)
     assert finding is not None and (finding.kind, finding.level) == ("unproved", "serious")
-    assert finding.text.startswith("By its proof: hiding what")
+    assert finding.text.startswith("By its proof: this map shows no more than others do")
     assert describe_doubt(PATCH) is None
+    assert describe_doubt(replace(worse, support=replace(worse.support, others=(own,)))) is None
 
 
 @pytest.mark.parametrize(

@@ -132,11 +132,11 @@ def test_a_finding_is_one_sentence_with_its_figure() -> None:
         "detect", "where", "hirescam", 300, 900, (0.97, 0.95, 0.99), (0.9, 0.8, 1.0), "edges", 0.41, False
     )
     said = made.sentence.replace("\N{NO-BREAK SPACE}", " ")
-    assert said == ("Hit the object in 97 % of 900 tests on drawn scenes (an edge filter: 41 %).")
+    assert said == ("Finds the object in 97 % of 900 tests (edges alone: 41 %).")
     failed = reliability.Reliability(
         "classify", "why", "gradcam", 300, 900, (0.12, 0.1, 0.2), (0.5, 0.4, 0.6), "edges in its box", 0.41, True
     )
-    assert failed.sentence.startswith("Failed: hit the part that defines the class in 12")
+    assert failed.sentence.startswith("Failed: finds the part that defines the class in 12")
     assert reliability.reliability("detect", "where", "no such method") is None
 
 

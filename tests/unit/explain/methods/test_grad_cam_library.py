@@ -25,7 +25,7 @@ def test_a_stop_does_not_wait_for_the_library(monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(Cancelled):
             grad_cam_library._read_library(METHODS["scorecam"], Request(progress=stops, cancel=cancel))
         assert reading.is_alive()
-        assert said == ["ScoreCAM: reading the grad-cam library"]
+        assert said == ["Starting ScoreCAM…"]
     finally:
         read.set()
         reading.join()

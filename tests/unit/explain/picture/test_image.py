@@ -35,6 +35,20 @@ def photo(side: int = 64) -> pil.Image:
     return pil.fromarray(np.stack([rows * 3, columns * 3, (rows * columns) % 256], axis=2).astype(np.uint8))
 
 
+def test_a_bundled_picture_opens_by_its_name_and_a_file_of_that_name_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (Image.open("bus.jpg").width, Image.open(Path("bus.jpg")).name) == (810, "bus.jpg")
+    assert Image.open("scene-3.png").sha256 == Image.open("scene 3.png").sha256
+    assert Image.open("bus.jpg").jpeg
+    for missing in ("bus.png", "bus", "./bus.jpg/", "photos/bus.jpg", str(tmp_path / "bus.jpg"), "../bus.jpg"):
+        with pytest.raises(ImageProblem, match="There is no file"):
+            Image.open(missing)
+    Path("bus.jpg").write_bytes(to_png(CORNERS))
+    assert Image.open("bus.jpg").width == 3
+
+
 def png_chunk(tag: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + tag + body + struct.pack(">I", zlib.crc32(tag + body))
 

@@ -173,6 +173,22 @@ def test_what_cannot_be_evaluated_is_one_sentence(reid: Explainer, tmp_path: Pat
         evaluate(Explainer("demo-s"), tmp_path / "a", tmp_path / "a", names=r"(?P<person>\d)")
 
 
+def test_a_gallery_of_one_person_tells_nothing(
+    reid: Explainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        draw(tmp_path / f"1_{number}.png", 1, number)
+    with pytest.raises(ModelProblem, match=r"show one person, so every answer is right.*add pictures of other"):
+        evaluate(reid, tmp_path, tmp_path, names="prefix")
+    call = ["similarity", str(tmp_path), "--gallery", str(tmp_path), "--model", "demo-reid", "--names", "prefix"]
+    assert main([*call, "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr()
+    assert "show one person" in said.err and "%" not in said.out
+    # A second person among those searched can be taken for the first.
+    draw(tmp_path / "2_0.png", 2, 0)
+    assert 0 < evaluate(reid, tmp_path, tmp_path).mean_ap <= 1
+
+
 def test_the_command_writes_a_report_that_explains_the_worst(
     market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -302,6 +302,8 @@ def test_a_number_is_told_against_unrelated_pictures_and_a_mirror_image(lite: Ex
     assert max(held.unrelated) < 0.5 < held.mirrored < 1
     assert held.verdict(1.0).startswith("the same picture")
     assert "mirror image" in held.verdict(held.mirrored)
+    # Printed as 1.00.
+    assert Context((0.1, 0.2, 0.3), 0.97).verdict(0.996) == "the same picture to this model"
     assert held.verdict(held.chance + 0.01) == "more related than unrelated pictures"
     assert held.verdict(held.chance + 0.3 * (held.mirrored - held.chance)) == "clearly related"
     assert held.chance >= max(held.unrelated)

@@ -29,7 +29,7 @@ def at(label: str, score: float, left: float) -> Prediction:
 
 def said(task: str, found: list[Change], edit: Edit = PAINTED, best: str = "") -> str:
     predictions = (Prediction(best, 0, 0.62),) if best else ()
-    before = SimpleNamespace(model=SimpleNamespace(task=task), predictions=predictions)
+    before = SimpleNamespace(model=SimpleNamespace(task=task, measures=False), predictions=predictions)
     return plain_text(sentence(before, found, edit))
 
 
@@ -75,7 +75,7 @@ def test_the_sentence_on_classes_has_the_numbers():
     still = "Without what you painted over, minibus rises from 62 % to 70 % and is still the answer."
     assert said("classify", [Change("minibus", 0.62, 0.7)]) == still
     assert said("classify", [Change("minibus", 0.621, 0.622)]).endswith("minibus stays at 62 %.")
-    assert said("classify", fell, Edit(), "minibus").startswith("minibus 62 %: paint over a part")
+    assert said("classify", fell, Edit(), "minibus").startswith("Minibus, 62 %. Paint over something")
 
 
 def test_the_sentence_on_boxes_says_which_vanished_appeared_and_stayed():

@@ -48,6 +48,14 @@ def test_a_rectangle_covers_the_pixels_between_its_corners_in_any_order():
     np.testing.assert_array_equal(covered([rectangle(1.5, 1.5, 2, 2)]), box(19, 20, 39, 40))
 
 
+def test_an_area_covers_each_of_its_rectangles():
+    area = EditMark("area", ((0.25, 0.25), (0.75, 0.5), (0.5, 0.5), (0.75, 0.75)))
+    np.testing.assert_array_equal(covered([area]), box(5, 10, 10, 30) | box(10, 15, 20, 30))
+    flat = [share for point in area.points for share in point]
+    assert parse({"marks": [{"kind": "area", "points": flat}]}).marks == (area,)
+    assert parse({"marks": [{"kind": "area", "points": flat[:6]}]}).marks == (), "a corner without another"
+
+
 def test_a_brush_covers_what_lies_within_half_its_width_of_its_path():
     side, size, path = 400, 0.1, ((0.2, 0.3), (0.7, 0.45), (0.6, 0.8))
     picture = Image(np.zeros((side, side, 3), np.uint8))

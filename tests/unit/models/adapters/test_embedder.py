@@ -36,7 +36,7 @@ def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(persons: s
     expected = (gradient * recorded)[0].sum(0).detach().numpy()
     assert np.abs(result.heatmaps[0].raw[0] - expected).max() < 1e-5 * np.abs(expected).max()
     said = headline(result, "yellow")
-    assert said.startswith("This model compares pictures. Yellow is what its embedding is based on")
+    assert said.startswith(f"{result.model.name} compares pictures. Yellow is what its embedding is based on")
     assert any("untrained" in note for note in result.notes)
     again = replay(result.recipe, bus)
     assert np.array_equal(again.heatmaps[0].raw[0], result.heatmaps[0].raw[0])
@@ -140,7 +140,7 @@ def test_the_trained_osnet_tells_persons_apart() -> None:
 
 def test_the_catalogue_says_what_names_nothing() -> None:
     found = {spec.family for spec in catalog.catalog().values() if spec.task == "embed"}
-    assert {"OSNet (persons)", "DINOv2"} <= found
+    assert {"OSNet (people)", "DINOv2"} <= found
 
 
 def test_beside_a_classifier_it_is_said_to_name_nothing(

@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
+from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.whatif.shortcut_story import story_step
+from sightglass.models import catalog
 from sightglass.models.demo.scenes import draw, sample
 from sightglass.models.demo.showcase import SCENES, STORIES, enlarge, scene
+from sightglass.models.geometry import intersection_over_union
 
 STEPS = [
     (name, number) for name, story in STORIES.items() for number in range(max(len(story.seeds), len(story.others)))
@@ -35,6 +39,29 @@ def test_the_cheat_is_right_looks_at_the_clue_and_falls_without_it(name: str, nu
     )
     assert not look.aside and not borrowed.aside
     assert look.on_object(look.honest) > look.on_object(look.cheat)
+
+
+@pytest.mark.parametrize("number", range(len(STORIES["weave"].seeds)))
+def test_the_share_on_the_weave_is_told_with_the_share_of_the_picture_that_it_takes(number: int) -> None:
+    look = story_step("weave", "look", number)
+    assert look.clue is not None
+    on, size = percent(look.on_clue(look.cheat)), percent(float(look.clue.mean()))
+    assert look.words.startswith(f"{on} of its evidence is on the weave, which takes {size} of the picture, and ")
+    own, small = percent(look.on_object(look.cheat)), percent(float(look.object.mask.mean()))
+    assert f"{own} on the star, which takes {small}. The honest model " in look.words
+
+
+def test_the_scene_that_a_fresh_machine_shows_is_answered_right() -> None:
+    spec = catalog.spec("demo-s")
+    things = draw(scene(spec.example)).objects
+    found = Explainer(spec.id)(load_bundled(spec.example), per="detection", maps=False).predictions
+    left = list(things)
+    for one in found:
+        assert one.box is not None
+        own = [thing for thing in left if intersection_over_union(one.box, thing.box) >= 0.5]
+        assert [thing.label for thing in own] == [one.label]
+        left.remove(own[0])
+    assert not left, "it misses something"
 
 
 def test_nothing_but_the_clue_differs_between_two_steps() -> None:

@@ -445,3 +445,29 @@ def test_a_models_own_names_come_before_anothers(folder: Path) -> None:
     (folder / "class_names.txt").write_text("a\nb\nc\n", "utf-8")
     (folder / "plants_labels.json").write_text('["x", "y", "z"]', "utf-8")
     assert inspect.named_beside(folder / "plants.pth", 3)[1] == folder / "plants_labels.json"
+
+
+@pytest.mark.weights("tasks/dronet_v2_steer_collision.pth", "images/road/1479425441182877835.jpg")
+@pytest.mark.parametrize(("output", "name"), [(0, "steering"), (1, "collision")])
+def test_a_real_network_that_steers_gives_two_numbers(folder: Path, output: int, name: str) -> None:
+    file, road = weight("tasks/dronet_v2_steer_collision.pth"), weight("images/road/1479425441182877835.jpg")
+    draft = inspect_model(file, f"{NETS}:DroNet")
+    assert draft.table["task"] == "regress"
+    id_ = table(
+        folder,
+        "nets.py:DroNet",
+        file,
+        output=output,
+        labels=f'["{name}"]',
+        preprocessing="{ size = 200, mean = [0.0], std = [1.0], crop = 'squash' }",
+    )
+    text = (folder / "models.toml").read_text("utf-8")
+    (folder / "models.toml").write_text(text.replace("[model.mine]", '[model.mine]\ntask = "regress"'), "utf-8")
+    catalog._merge.cache_clear()
+    made = explained(id_, road)
+    (number,) = made.predictions
+    assert number.label == name and abs(number.score) < 0.6
+    if name == "collision":
+        # Nothing is near on this road.
+        assert 0 <= number.score < 0.2
+    assert made.heatmaps[0].layers == ("resBlock3",)

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from sightglass.common.errors import ModelProblem, Problem
+from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import METHODS
@@ -28,9 +29,11 @@ from sightglass.models.families.exported.layouts import LAYOUTS, grid, infer
 from sightglass.models.families.exported.loader import ExportedClassifier, ExportedDetector, letterbox
 from sightglass.models.families.exported.loader import load as open_exported
 from sightglass.models.families.ultralytics.loader import import_quietly
+from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.conftest import asset
+from tests.unit import own_nets
 from tests.weights import weight
 
 if TYPE_CHECKING:
@@ -439,7 +442,7 @@ def test_a_classifiers_colours_and_labels(tmp_path: Path) -> None:
     assert given.tensor[0, :, 5, 5].tolist() == pytest.approx([30, 20, 10])
     with pytest.raises(ModelProblem, match=r"has 4 classes and weights\.labels names 2"):
         open_exported(spec(path, "classify", labels=["a", "b"]))
-    with pytest.raises(ModelProblem, match='is a model to classify: say task = "classify"'):
+    with pytest.raises(ModelProblem, match='one row of numbers: say task = "classify"'):
         open_exported(spec(path))
 
 
@@ -590,7 +593,7 @@ def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monk
         (tmp_path / name).touch()
     for name in ("yolo11n.xml", "yolo11n.bin"):
         (tmp_path / "yolo11n_openvino_model" / name).touch()
-    own = {row.id: row for row in catalog.families()[catalog.OWN_FILES]}
+    own = {row.id: row for row in catalog.catalog().values() if row.family == row.id}
     assert {name: (row.loader, row.task, row.method) for name, row in own.items()} == {
         "cracks": ("ultralytics", "detect", "hirescam"),
         "cracks.onnx": ("exported", "detect", "drise"),
@@ -645,3 +648,67 @@ def test_the_short_side_is_the_same_whether_the_file_or_the_table_says_the_size(
     assert all(any("73 → 64, bilinear for the resizing" in note for note in one.notes) for one in made)
     given = {"size": 64, "short_side": 64}
     assert load(spec(free, "classify", labels=labels, preprocessing=given)).preprocessing.short_side == 64
+
+
+def test_a_file_of_angles_measures_and_its_draft_says_so(tmp_path: Path) -> None:
+    path = to_onnx(own_nets.HeadPose(), tmp_path / "headpose.onnx", (32, 32), free=True)
+    draft = inspect_model(path)
+    assert draft.table["task"] == "regress"
+    assert [one.question for one in draft.unknown if one.key == "weights.labels"]
+    plain = {"mean": [0.0] * 3, "std": [1.0] * 3, "crop": "squash"}
+    labels = ["yaw", "pitch", "roll"]
+    adapter = load(spec(path, "regress", labels=labels, preprocessing=plain, unit="°"))
+    red = np.zeros((32, 32, 3), np.uint8)
+    red[..., 0] = 255
+    given = adapter.prepare(red, "trained")
+    found = adapter.decode(adapter.run(given.tensor), given.geometry, top_k=5, confidence=0, iou=0)
+    assert [(one.label, round(one.score, 3)) for one in found] == [("yaw", 90.0), ("pitch", 0.0), ("roll", -5.0)]
+    assert adapter.parts == ("class", "lowers")
+
+
+def test_few_numbers_without_names_are_asked_about(tmp_path: Path) -> None:
+    path = to_onnx(Small(False), tmp_path / "c.onnx", (64, 64))
+    asked = next(one for one in inspect_model(path).unknown if one.key == "task")
+    assert "its 4 numbers" in asked.question and asked.default == "classify"
+    notes = load(spec(path, "classify")).notes
+    assert any("Its 4 numbers were taken for classes" in note for note in notes)
+
+
+def test_several_probabilities_are_several_classes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = own_nets.Tagger(6).eval()
+    path = to_onnx(net, tmp_path / "c.onnx", (64, 64))
+    assert inspect_model(path).table["task"] == "multilabel"
+    adapter = load(spec(path, "multilabel"))
+    tensor = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(adapter.class_scores(adapter.run(tensor)), net(tensor), atol=1e-5, rtol=1e-4)
+
+
+def test_one_head_of_a_file_is_chosen_by_its_name(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = own_nets.Heads().eval()
+    path = to_onnx(net, tmp_path / "two.onnx", (64, 64), names=("age", "gender"))
+    with pytest.raises(
+        ModelProblem, match=r"returns 2 outputs, age \(1\), gender \(2\): choose one with weights.output"
+    ):
+        load(spec(path, "classify"))
+    assert [one.choices for one in inspect_model(path).unknown if one.key == "weights.output"] == [("age", "gender")]
+    tensor = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    adapter = load(spec(path, "classify", output="gender"))
+    with torch.no_grad():
+        torch.testing.assert_close(adapter.run(tensor).logits, net(tensor)["gender"], atol=1e-4, rtol=1e-4)
+    with pytest.raises(ModelProblem, match="has no output 'sex': it returns age, gender"):
+        load(spec(path, "classify", output="sex"))
+
+
+def test_a_file_of_a_fixed_batch_is_given_several_masked_pictures_at_once(tmp_path: Path) -> None:
+    path = to_onnx(Small(False), tmp_path / "c.onnx", (64, 64))
+    explainer = Explainer(path, task="classify", labels=["a", "b", "c", "d"])
+    adapter, sizes = explainer.resident.adapter, []
+    assert adapter.batch == 1
+    run = adapter.run
+    adapter.run = lambda tensor: sizes.append(len(tensor)) or run(tensor)  # type: ignore[method-assign,func-returns-value]
+    made = explainer(picture(), method="drise", masks=9, top_k=1)
+    assert max(sizes) == 4
+    assert not [one for one in made.diagnosis if "too early" in one.text]

@@ -463,3 +463,57 @@ def test_names_beside_a_file_are_its_own_only_where_there_are_as_many(folder, tm
     assert "labels" not in inspect_model(Path(path)).table["weights"]
     (tmp_path / "sketch_labels.json").write_text('["a", "b", "c", "d"]')
     assert inspect_model(Path(path)).table["weights"]["labels"].endswith("sketch_labels.json")
+
+
+def colours() -> Any:
+    layers = keras().layers
+    return small(layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(3))
+
+
+def test_pictures_are_squeezed_as_keras_does_and_that_is_said():
+    model = colours()
+    picture = np.random.default_rng(0).integers(0, 256, (40, 90, 3), np.uint8)
+    result = Explainer(model, labels=["a1", "b2", "c3"], preprocess={"range": 1})(picture)
+    assert result.evidence.geometry.seen == (0, 0, 90, 40)
+    said = [note for note in result.notes if "squeezed to 32 x 32 px, as image_dataset_from_directory does" in note]
+    assert said and 'preprocess={"crop": "aspect"} keeps their shape' in said[0]
+    kept = Explainer(model, labels=["a1", "b2", "c3"], preprocess={"range": 1, "crop": "aspect"})(picture)
+    assert kept.evidence.geometry.seen == (25, 0, 65, 40)
+    assert not [note for note in kept.notes if "squeezed" in note]
+
+
+def test_a_function_prepares_pictures_for_keras_too():
+    model = colours()
+
+    def prepare(image: Any) -> np.ndarray:
+        return np.asarray(image.resize((32, 32)), "float32")[None] / 255
+
+    picture = np.random.default_rng(0).integers(0, 256, (40, 90, 3), np.uint8)
+    result = Explainer(model, labels=["a1", "b2", "c3"], preprocess=prepare)(picture, top_k=3)
+    from PIL import Image as Pillow
+
+    with keras().device("cpu"):
+        logits = model(torch.from_numpy(prepare(Pillow.fromarray(picture)))).detach()[0]
+    scores = {name: float(score) for name, score in zip(("a1", "b2", "c3"), logits.softmax(0), strict=True)}
+    assert {p.label: p.score for p in result.predictions} == pytest.approx(scores, abs=1e-5)
+    assert result.notes == ()
+    assert result.evidence.geometry.seen == (0, 0, 90, 40)
+
+
+def test_a_keras_model_measures_and_has_several_outputs():
+    layers, library = keras().layers, keras()
+    with library.device("cpu"):
+        given = layers.Input((32, 32, 3))
+        pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(given))
+        model = library.Model(given, [layers.Dense(1, name="age")(pooled), layers.Dense(2, name="sex")(pooled)])
+        other = layers.Input((3,))
+        two = library.Model([given, other], layers.Dense(2)(layers.Concatenate()([pooled, other])))
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    with pytest.raises(WeightsProblem, match=r"returns 2 outputs \(age, sex\): choose one with `output`"):
+        Explainer(model)
+    aged = Explainer(model, output="age", task="regress", preprocess={"range": 1})(picture)
+    with library.device("cpu"):
+        expected = model(torch.from_numpy(picture[None].astype("float32") / 255))[0].item()
+    assert aged.predictions[0].score == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(WeightsProblem, match="takes 2 inputs: keep the picture's alone"):
+        Explainer(two)

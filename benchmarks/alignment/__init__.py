@@ -1,0 +1,1 @@
+"""Measure where cells of a layer look, beside where it is drawn."""

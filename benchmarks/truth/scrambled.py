@@ -1,0 +1,108 @@
+"""Measure which methods draw maps that depend on the model (weight randomisation)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image as Pillow
+
+from benchmarks.report import grid
+from sightglass.common.errors import ModelProblem
+from sightglass.common.files.packaged import photographs
+from sightglass.explain import Explainer
+from sightglass.explain.faithfulness.scramble import final
+from sightglass.explain.findings.randomisation import FILE, family_of
+from sightglass.explain.methods import METHODS, list_methods
+from sightglass.explain.questions import answers_why
+from sightglass.models.catalog import available, spec
+from sightglass.models.demo import scenes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+MODELS = (
+    *("demo-cls-s", "demo-cls-m", "demo-cls-l", "efficientnet-lite0", "demo-vit"),
+    *("demo-s", "demo-m", "demo-l", "yolo11n", "yolo26n", "yolox_nano"),
+)
+PICTURES = 6
+FIRST_SCENE = 600_000
+Key = tuple[str, str, str]
+"""Family, question and method."""
+
+
+def scrambled(models: Sequence[str]) -> dict[Key, Counter[str]]:
+    """Count the marks of the first map of each picture, by every quick method at the layers of each question."""
+    found: dict[Key, Counter[str]] = {}
+    for model in [one for one in models or MODELS if available(spec(one))]:
+        explainer = Explainer(model, device="cpu")
+        task = explainer.model.task
+        family, per = family_of(task, explainer.resident), "detection" if task == "detect" else "class"
+        asked = ("where", "why") if answers_why(explainer.resident) else ("where",)
+        for picture in islice(_pictures(model), PICTURES):
+            print(f"{model}: {sum(map(Counter.total, found.values()))} maps", file=sys.stderr, flush=True)
+            for question in asked:
+                for method in (one.id for one in list_methods(explainer.resident) if one.quick):
+                    made = explainer(picture, question=question, method=method, per=per, top_k=1)
+                    try:
+                        mark = final(made).mark
+                    except ModelProblem:
+                        # Nothing was found, or the map is empty.
+                        continue
+                    found.setdefault((family, question, method), Counter())[mark] += 1
+    return found
+
+
+def _pictures(model: str) -> Iterator[Any]:
+    row = spec(model)
+    if row.example:
+        task = "detect" if row.task == "detect" else "classify"
+        for seed in range(FIRST_SCENE, FIRST_SCENE + PICTURES):
+            yield scenes.draw(scenes.sample(seed, task=task, held_out=True)).pixels
+        return
+    for path in photographs().values():
+        with Pillow.open(path) as opened:
+            whole = opened.convert("RGB")
+        yield np.asarray(whole)
+        width, height = whole.size
+        yield np.asarray(whole.crop((0, height // 4, 3 * width // 4, height)))
+
+
+def publish(found: dict[Key, Counter[str]]) -> None:
+    """Write the counts where findings read them."""
+    rows = [
+        {"family": family, "question": question, "method": method, "yes": of["yes"], "no": of["no"], "maps": of.total()}
+        for (family, question, method), of in found.items()
+    ]
+    FILE.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def section(found: dict[Key, Counter[str]]) -> str:
+    """Return the section of TRUTH.md: how many maps of each method depend on the model."""
+    rows = [
+        (
+            family,
+            question,
+            METHODS[method].name,
+            str(of.total()),
+            str(of["yes"]),
+            str(of["no"]),
+            str(of.total() - of["yes"] - of["no"]),
+        )
+        for (family, question, method), of in found.items()
+    ]
+    head = ("family", "question", "method", "maps", "depend on the model", "do not", "cannot be told")
+    return "\n\n".join(("## Maps that depend on the model", INTRODUCTION, grid(head, rows))) + "\n"
+
+
+INTRODUCTION = f"""\
+The weights of each model are redrawn three to eight times, and the map of its first answer is made again by every \
+quick method at the layers of each question: of {PICTURES} drawn scenes, or photographs and parts of them, a model. A \
+map depends on the model where the mean rank correlation with the true one stays below what unrelated maps reach \
+([docs/proof.md](../docs/proof.md#does-it-depend-on-the-model-at-all)). Where maps by a method mostly do not \
+depend on it, every explanation by this method says so, with these counts. `python -m benchmarks truth --scrambled` \
+measures it."""

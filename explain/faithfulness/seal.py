@@ -1,0 +1,154 @@
+"""Make the seal of a map from three short tests.
+
+The randomisation test of Adebayo et al. 2018, https://arxiv.org/abs/1810.03292; hiding and keeping, as in Petsiuk et
+al. 2018, https://arxiv.org/abs/1806.07421, against other maps; and small changes of the picture. Each is the shortest
+form of a test that `scramble`, `prove` and `stability` make at length.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.explain.faithfulness import badge, scramble
+from sightglass.explain.faithfulness.prove import object_of
+from sightglass.explain.faithfulness.stability import stability
+from sightglass.explain.faithfulness.support import support
+from sightglass.explain.methods import METHODS
+from sightglass.explain.proof.seal import QUESTIONS, Question, Seal, SealMark, remember
+from sightglass.explain.proof.support import SHOWN
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from sightglass.common.work.progress import Progress
+    from sightglass.explain.proof.support import Support
+    from sightglass.explain.result import Result
+
+LARGE = 256e6
+"""Bytes of weights from which a model is not copied, to scramble it, before somebody asks."""
+
+
+def seal(
+    explanation: Result,
+    index: int | str = 0,
+    *,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    partial: Callable[[Seal], None] | None = None,
+) -> Seal:
+    """Test one map in three ways, each in its shortest form.
+
+    About 60 passes; `partial` is called after each test. A test that this model, method or picture does not allow
+    "cannot be told". Held for the same map. Raises ModelProblem for an empty map; Cancelled within a batch of a stop.
+
+    >>> from sightglass import Explainer
+    >>> seal(Explainer()("bus.jpg", top_k=1))["model"].answer
+    'yes'
+    """
+    heatmap = explanation._map(index).measured
+    if heatmap.state != "ok":
+        raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to test.")
+    if (found := explanation.known_seal(index)) is not None:
+        return found
+    tests: dict[Question, Callable[[], SealMark]] = {
+        "model": lambda: _model(explanation, index, cancel),
+        "answer": lambda: _answer(explanation, index, cancel),
+        "still": lambda: _still(explanation, index, cancel),
+    }
+    found = run_tests(heatmap.target.label, tests, progress, partial)
+    remember(explanation.seal_key(index), found)
+    return found
+
+
+def run_tests(
+    label: str,
+    tests: Mapping[Question, Callable[[], SealMark]],
+    progress: Progress | None = None,
+    partial: Callable[[Seal], None] | None = None,
+) -> Seal:
+    """Return the seal of what these tests answer, in their order; what raises a Problem "cannot be told"."""
+    found = Seal(label, ())
+    for question, test in tests.items():
+        if progress is not None:
+            progress(len(found.marks) / len(tests), QUESTIONS[question])
+        try:
+            mark = test()
+        except Problem as problem:
+            mark = SealMark(question, "cannot be told", str(problem))
+        found = Seal(label, (*found.marks, mark))
+        if partial is not None:
+            partial(found)
+    return found
+
+
+def seal_maps(
+    explanation: Result,
+    most: int | None = None,
+    *,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> tuple[Seal | None, ...]:
+    """Seal the first maps of an explanation, `most` of them or all; None for an empty map. Raises Cancelled.
+
+    >>> from sightglass import Explainer
+    >>> [one.label for one in seal_maps(Explainer()("bus.jpg", top_k=2))]
+    ['minibus', 'trolleybus']
+    """
+    made: list[Seal | None] = []
+    chosen = explanation.heatmaps[:most]
+    for index, heatmap in enumerate(chosen):
+
+        def update(share: float, words: str, index: int = index, label: str = heatmap.target.label) -> None:
+            if progress is not None:
+                progress((index + share) / len(chosen), f"{label}: {words}")
+
+        tested = heatmap.measured.state == "ok"
+        made.append(seal(explanation, index, progress=update, cancel=cancel) if tested else None)
+    return tuple(made)
+
+
+def _model(explanation: Result, index: int | str, cancel: threading.Event | None) -> SealMark:
+    _check_quick(explanation, index)
+    if explanation.evidence.resident.nbytes > LARGE:
+        raise ModelProblem("The model is large: its weights are scrambled when you ask for it.")
+    found = scramble.final(explanation, index, cancel=cancel)
+    shows = badge.SHOWN.get(found.verdict, "")
+    inside = _share_inside(explanation, explanation.heatmaps.index(explanation._map(index)), found.stages[-1].map)
+    return SealMark("model", found.mark, found.sentence, found.similarity, found.threshold, shows, inside)
+
+
+def _share_inside(explanation: Result, index: int, values: NDArray[np.float32]) -> float | None:
+    """Return the share of a map (h, w) over the content that is in the target's boxes; None without boxes or heat."""
+    if not explanation.own(index) or not values.any():
+        return None
+    mask = object_of(explanation, index).astype(np.float32)
+    part = cv2.resize(mask, values.shape[::-1], interpolation=cv2.INTER_AREA)
+    return float((values * part).sum() / values.sum())
+
+
+def _answer(explanation: Result, index: int | str, cancel: threading.Event | None) -> SealMark:
+    return _of_support(support(explanation, index, quick=True, cancel=cancel))
+
+
+def _of_support(found: Support) -> SealMark:
+    return SealMark("answer", found.mark, found.sentence, found.own.size(SHOWN), found.strongest.size(SHOWN))
+
+
+def _still(explanation: Result, index: int | str, cancel: threading.Event | None) -> SealMark:
+    _check_quick(explanation, index)
+    found = stability(explanation, index, cancel=cancel)
+    least = None if found.worst is None else found.worst.rank_correlation
+    return SealMark("still", found.verdict, found.sentence, least, found.chance)
+
+
+def _check_quick(explanation: Result, index: int | str) -> None:
+    method = METHODS[explanation._map(index).method]
+    if not method.quick:
+        raise ModelProblem(f"{method.name} takes hundreds of passes for one map: it is tested when you ask for it.")

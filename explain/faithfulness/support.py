@@ -1,0 +1,163 @@
+"""Test whether a map matters to the answer (permutation test).
+
+By chance a map of another picture does as well as this one. Each map's strongest shares are hidden,
+and alone kept, as in Petsiuk et al. 2018 (RISE), https://arxiv.org/abs/1806.07421; `python -m benchmarks verdict` says
+how often each verdict is given to right and to wrong maps.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.faithfulness.other_maps import other_maps
+from sightglass.explain.maps.boxes import box_on_content
+from sightglass.explain.proof import controls
+from sightglass.explain.proof.curves import BATCH_CPU, Perturber
+from sightglass.explain.proof.ranking import ranking
+from sightglass.explain.proof.scores import scorer
+from sightglass.explain.proof.support import CLEAR, OTHERS, SHARES, SHOWN, Effect, Support, settle
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.common.work.progress import Progress
+    from sightglass.explain.result import Result
+
+    Map = NDArray[np.float32]
+
+MOVED = 0.25
+"""Of the width or height, by which copies of a map are moved: what leaves at one side comes back at the other."""
+
+
+@own_modes()
+def support(
+    explanation: Result,
+    index: int | str = 0,
+    *,
+    quick: bool = False,
+    perturber: Perturber | None = None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Support:
+    """Compare the effect of hiding and keeping what a map shows with that of other maps.
+
+    `OTHERS` maps that the model drew of other pictures, or fewer where these are enough to tell, then copies of this
+    one. Two passes for each, eight where it is close, and once for each model and method those that draw the others.
+    `quick`: never more than two, so the share `SHOWN` alone decides. `perturber`: the map's own, if there is one.
+    Raises ModelProblem for an empty map and a target that is no single answer; Cancelled within one batch of a stop.
+    """
+    shown = explanation._map(index)
+    heatmap, position = shown.measured, explanation.heatmaps.index(shown)
+    if heatmap.state != "ok":
+        raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
+    evidence, score = explanation.evidence, scorer(explanation.evidence, heatmap.target, explanation.options)
+    boxed = explanation.own(position)
+    box = box_on_content(evidence.geometry, boxed[0].box) if len(boxed) == 1 and boxed[0].box else None
+    embeds = explanation.model.task == "embed"
+    measure = Measure(perturber or Perturber(evidence, score, cancel), heatmap.content, box, cosine=embeds)
+    own = measure.effect("this map", measure.part, (SHOWN,) if quick else SHARES)
+    every = other_maps(explanation, position, cancel)
+    order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(every))[:OTHERS]
+    named = ((every[at].name, measure.fit(every[at].values)) for at in order.tolist())
+    others, copies = measure.compare(own, named, progress)
+    return Support(heatmap.target.label, box is not None, measure.start, own, others, copies)
+
+
+def _copies(values: Map, *, turned: bool) -> Iterator[tuple[str, Map]]:
+    """Yield a map mirrored and moved, which a map that is wrong in these ways must not beat, and the middle.
+
+    `turned`: upside down instead of moved, as in a box, whose object fills it.
+    """
+    height, width = values.shape
+    yield "the middle", controls.centre((height, width))
+    yield "this map mirrored", np.ascontiguousarray(values[:, ::-1])
+    if turned:
+        yield "this map upside down", np.ascontiguousarray(values[::-1])
+        return
+    for where, (down, right) in {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0)}.items():
+        by = (round(down * MOVED * height), round(right * MOVED * width))
+        yield f"this map moved {where}", np.roll(values, by, (0, 1))
+
+
+class Measure:
+    """Measures the effect of maps on one answer, over the picture or inside the target's box."""
+
+    def __init__(
+        self, perturber: Perturber, values: Map, box: tuple[slice, slice] | None = None, *, cosine: bool = False
+    ) -> None:
+        """`values`: the map that is tested, (h, w) over the content. `cosine`: scores are -1..1."""
+        self._shape, self._box, self._cosine, self._perturber = values.shape, box, cosine, perturber
+        self.part: Map = values if box is None else values[box]
+        """The part of the map that is compared."""
+        self._fill = perturber.fill("blur")
+        (self.start,) = self._in_range([perturber.whole])
+
+    def compare(
+        self, own: Effect, named: Iterable[tuple[str, Map]], progress: Progress | None = None
+    ) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
+        """Return the effects of other maps of that part and of the map's copies: as many as it takes to tell."""
+        others: list[Effect] = []
+        for effect in self.against(own, named):
+            others.append(effect)
+            if progress is not None:
+                progress(len(others) / (OTHERS + 6), f"{len(others)} of {OTHERS} maps of other pictures")
+            if settle(own, others) is not None:
+                break
+        copies: list[Effect] = []
+        if len(others) == OTHERS and settle(own, others) is None:
+            for effect in self.against(own, _copies(self.part, turned=self._box is not None)):
+                copies.append(effect)
+                if not own.beats(effect):
+                    break
+        return tuple(others), tuple(copies)
+
+    def fit(self, values: Map) -> Map:
+        """Return another map as large as that part."""
+        height, width = self.part.shape
+        return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR))
+
+    def against(self, own: Effect, named: Iterable[tuple[str, Map]]) -> Iterator[Effect]:
+        """Yield the effect of each map at as many shares as it takes to compare it."""
+        maps = iter(named)
+        while some := list(itertools.islice(maps, BATCH_CPU // 2)):
+            for (name, values), first in zip(some, self._effects(some, (SHOWN,)), strict=True):
+                near = abs(own.size(SHOWN) - first.size(SHOWN)) < CLEAR
+                yield self.effect(name, values, own.shares, first) if near and own.shares != first.shares else first
+
+    def effect(self, name: str, values: Map, shares: Sequence[float], known: Effect | None = None) -> Effect:
+        """Return the effect of a map (h, w) of that part at these shares, of which some may be known."""
+        (new,) = self._effects([(name, values)], [one for one in shares if known is None or one not in known.shares])
+        found = [(known if known is not None and share in known.shares else new).at(share) for share in shares]
+        return Effect(name, tuple(shares), *zip(*found, strict=True))
+
+    def _effects(self, named: Sequence[tuple[str, Map]], shares: Sequence[float]) -> list[Effect]:
+        """Return the effects of maps at the same shares; one that is the same everywhere hides nothing."""
+        shown = np.ones((len(named), 2, len(shares), *self._shape), bool)
+        part = (slice(None), *(self._box or (slice(None), slice(None))))
+        for (_, values), (hidden, kept) in zip(named, shown, strict=True):
+            if (places := ranking(values)) is not None:
+                hidden[part] = [places >= share for share in shares]
+                kept[part] = [places < share for share in shares]
+        scores = iter(self._scores(shown.reshape(-1, *self._shape)))
+        each = [[tuple(itertools.islice(scores, len(shares))) for _ in range(2)] for _ in named]
+        return [Effect(name, tuple(shares), *both) for (name, _), both in zip(named, each, strict=True)]
+
+    def _scores(self, shown: NDArray[np.bool_]) -> list[float]:
+        """Return the answer's score, 0..1, of pictures of which only a part is shown (B, h, w)."""
+        batches = torch.split(torch.from_numpy(shown).to(self._perturber.picture.device), BATCH_CPU)
+        parts = [self._perturber.predict_masked(one, self._fill).score for one in batches]
+        return self._in_range(torch.cat(parts).tolist())
+
+    def _in_range(self, scores: list[float]) -> list[float]:
+        """Bring a cosine to 0..1, where scores are."""
+        return [(1 + one) / 2 for one in scores] if self._cosine else scores

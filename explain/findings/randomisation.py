@@ -1,0 +1,99 @@
+"""Which methods' maps depend on the model, by family, as measured.
+
+The figures are in `randomisation.json`, written by `python -m benchmarks truth --scrambled --publish` and explained in
+benchmarks/TRUTH.md.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from sightglass.explain.findings.finding import Finding
+
+if TYPE_CHECKING:
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.proof.seal import SealMark
+    from sightglass.explain.result import Result
+
+FILE = Path(__file__).with_name("randomisation.json")
+Family = Literal["detector", "classifier", "transformer"]
+MOST = 0.5
+"""The share of maps that do not depend on the model from which a method is said to draw such maps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Randomisation:
+    """How many maps of a method depend on the model, at the layers of a question."""
+
+    yes: int
+    no: int
+    maps: int
+
+
+def family_of(task: str, resident: Resident) -> Family:
+    """Return the family whose figures a model of a task has."""
+    if task == "detect":
+        return "detector"
+    return "transformer" if resident.attentions else "classifier"
+
+
+def describe_independent(explanation: Result, index: int) -> str:
+    """Return what is known of a map that does not depend on the model: by its own test, else by its method's.
+
+    Empty for a map that depends on it, as far as is known.
+    """
+    if (mark := _find_answer(explanation, index)) is not None:
+        return f"This map shows {mark.shows}, not what the model learnt." if mark.answer == "no" else ""
+    if _find_measured(explanation, index) is None:
+        return ""
+    shows = "which object, not which part of it" if explanation.model.task == "detect" else "little of what was learnt"
+    return f"This map shows {shows}."
+
+
+def _find_answer(explanation: Result, index: int) -> SealMark | None:
+    """Return the first mark of a map's seal where it says yes or no."""
+    made = explanation.known_seal(index) if explanation.heatmaps[index].state == "ok" else None
+    mark = None if made is None else made["model"]
+    return None if mark is None or mark.answer == "cannot be told" else mark
+
+
+def _find_measured(explanation: Result, index: int) -> Randomisation | None:
+    """Return the figures of a method that draws nearly the same map whatever the model has learnt."""
+    heatmap, task = explanation.heatmaps[index], explanation.model.task
+    if task == "embed":
+        return None
+    question = "why" if explanation.options.part == "contrast" else "where"
+    measured = _load_published().get((family_of(task, explanation.evidence.resident), question, heatmap.method))
+    return measured if measured is not None and measured.no >= MOST * measured.maps else None
+
+
+def find_independent(explanation: Result, index: int) -> Finding | None:
+    """Find a map by a method that draws nearly the same map whatever the model has learnt."""
+    task = explanation.model.task
+    if (mark := _find_answer(explanation, index)) is not None:
+        return Finding("independent", "serious", mark.sentence) if mark.answer == "no" else None
+    if (measured := _find_measured(explanation, index)) is None:
+        return None
+    shows = (
+        "shows which object, not which part of it or why" if task == "detect" else "is no evidence of what was learnt"
+    )
+    text = (
+        f"With random weights the method draws nearly the same map ({measured.no} of {measured.maps} measured): it "
+        f"{shows}."
+    )
+    return Finding("independent", "caution", text)
+
+
+@cache
+def _load_published() -> dict[tuple[str, str, str], Randomisation]:
+    if not FILE.is_file():
+        return {}
+    rows = json.loads(FILE.read_text(encoding="utf-8"))
+    return {
+        (row["family"], row["question"], row["method"]): Randomisation(row["yes"], row["no"], row["maps"])
+        for row in rows
+    }

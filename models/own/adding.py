@@ -1,0 +1,93 @@
+"""Fill, write and remove the table of an own model."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common.errors import ModelProblem
+from sightglass.common.files import write_file
+from sightglass.models.inspect import TRUST
+from sightglass.models.own import table_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sightglass.models.inspect import TableDraft, Toml, Unknown
+
+Answers = dict[str, Any]
+"""Values of a table by the dotted path of their keys, and of `TRUST`; as `Unknown.key` names them."""
+
+
+def make_id(name: str) -> str:
+    """Return a model's id made of a name: small letters, digits, dots, dashes and underscores.
+
+    Raises ModelProblem where nothing is left.
+
+    >>> make_id("Leaf model (5)")
+    'leaf-model-5'
+    """
+    found = re.sub(r"[^\w.-]+", "-", name).strip("-.").lower()
+    if not found:
+        raise ModelProblem(f"{name!r} is not a name for a model: give one with letters or digits.")
+    return found
+
+
+def parse_value(text: str) -> Any:
+    """Return a value as TOML reads it; what is not TOML is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+def fill(draft: TableDraft, answers: Mapping[str, Any]) -> tuple[Toml, tuple[Unknown, ...]]:
+    """Return a draft's table with the answers, or else its likely values, and the questions that are still open.
+
+    With one open the model cannot be loaded. The first is whether to trust a file that runs code, unless `TRUST` is
+    answered with yes.
+    """
+    table: Toml = {"loader": draft.loader, **({"arch": draft.arch} if draft.arch else {}), **_copy(draft.table)}
+    given = {key: value for key, value in answers.items() if key != TRUST}
+    open_: list[Unknown] = []
+    for unknown in draft.unknown:
+        if unknown.key == TRUST:
+            if not str(answers.get(TRUST, "")).lower().startswith("y"):
+                open_.insert(0, unknown)
+        elif unknown.key not in given and unknown.default:
+            given[unknown.key] = unknown.default if is_text(unknown.key) else parse_value(unknown.default)
+        elif unknown.key not in given and unknown.needed:
+            open_.append(unknown)
+    for key, value in given.items():
+        *above, last = key.split(".")
+        place = table
+        for part in above:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return table, tuple(open_)
+
+
+def is_text(key: str) -> bool:
+    """Return whether a key's value is text as it stands: the name of an architecture or of a file."""
+    return key in ("arch", "weights.labels")
+
+
+def _copy(table: Toml) -> Toml:
+    return {key: _copy(value) if isinstance(value, dict) else value for key, value in table.items() if value != ""}
+
+
+def write(to: Path, id_: str, table: Toml, *, force: bool = False) -> None:
+    """Write a model's table into a models.toml; everything else in it stays.
+
+    Raises ModelProblem where the file cannot be read, or has a table of that id and `force` is not set.
+    """
+    with table_file.file_lock(to):
+        write_file(to, table_file.with_table(to, id_, table, force=force).encode("utf-8"))
+
+
+def remove(to: Path, id_: str) -> None:
+    """Remove a model's table from a models.toml; everything else in it stays."""
+    with table_file.file_lock(to):
+        write_file(to, table_file.without_table(to, id_).encode("utf-8"))

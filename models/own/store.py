@@ -1,0 +1,297 @@
+"""Store each person's own models: files, tables, limits."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shutil
+import time
+import zipfile
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from sightglass.common import users
+from sightglass.common.access import policy
+from sightglass.common.errors import ModelProblem, NotAllowed, Problem
+from sightglass.common.files import ABANDONED, file_stem
+from sightglass.common.settings import settings
+from sightglass.models import catalog
+from sightglass.models.catalog import SUFFIXES
+from sightglass.models.inspect import TRUST, inspect_model
+from sightglass.models.own import adding, limits, table_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from sightglass.models.inspect import TableDraft, Toml, Unknown
+    from sightglass.models.spec import ModelSpec
+
+MAX_MODELS, MAX_FILES, MAX_NAME = 20, 64, 80
+"""Models of one person, files of one model, and characters of a file's name."""
+BESIDE = (".json", ".txt", ".yaml", ".yml", ".bin", ".model", ".py")
+"""Files that may come with a model: names of classes, configurations, OpenVINO's weights, a network's code."""
+MB = 1_000_000
+Data = bytes | memoryview | Path
+"""The content of a file, or where it lies."""
+
+
+def refusal() -> str:
+    """Return why the current person cannot add a model, in one sentence; empty if nothing is against it."""
+    if not limits.is_on():
+        return "Adding models is off on this server: its operator can set SIGHTGLASS_OWN_MODELS."
+    return "" if users.may_save() else users.refusal("add a model")
+
+
+def code_refusal() -> str:
+    """Return why the current person's files may not run code here, in one sentence; empty if they may."""
+    if policy.in_use().way == "local":
+        return ""
+    if not settings().model_code:
+        return "This file runs code when it is opened, which this server does not allow (SIGHTGLASS_MODEL_CODE)."
+    return "" if users.current().role == "admin" else "This file runs code when it is opened: ask an administrator."
+
+
+def folder() -> Path:
+    """Return the current person's folder; raise NotAllowed where that person cannot add a model."""
+    if why := refusal():
+        raise NotAllowed(why)
+    base = settings().own_models
+    assert base is not None
+    return users.folder(base.absolute())
+
+
+def table() -> Path:
+    """Return the models.toml of the current person's models."""
+    return folder() / "models.toml"
+
+
+def owns(spec: ModelSpec) -> bool:
+    """Return whether the current person added this model here, and may remove it."""
+    return spec in list_own()
+
+
+def list_own() -> tuple[ModelSpec, ...]:
+    """Return the models that the current person added here."""
+    known = {} if refusal() else catalog.catalog()
+    return tuple(known[id_] for id_ in (tables() if known else ()) if id_ in known)
+
+
+def receive(files: Iterable[tuple[str, Data]]) -> Path:
+    """Write what a person gave into a new folder, archives unpacked, and return that folder.
+
+    Raises ModelProblem for what no model has among its files, for damaged archives, and above the limits; nothing stays
+    behind then.
+    """
+    given = [(_name(name), data) for name, data in files]
+    own = folder()
+    _sweep(own)
+    if len(tables()) >= MAX_MODELS:
+        raise ModelProblem(f"You have {MAX_MODELS} models here already: remove one first.")
+    room = int(settings().own_models_mb * MB) - used()
+    stem = PurePosixPath(next((name for name, _ in given if _is_model(name)), given[0][0] if given else "model")).stem
+    into = _new_folder(own, stem)
+    try:
+        count = 0
+        for name, data in _unpacked(given):
+            count, room = count + 1, room - (data.stat().st_size if isinstance(data, Path) else len(data))
+            if count > MAX_FILES:
+                raise ModelProblem(f"A model has at most {MAX_FILES} files: drop those of one model only.")
+            if room < 0:
+                most = settings().own_models_mb
+                raise ModelProblem(f"Your models may take {most:,.0f} MB together: remove one, or drop a smaller file.")
+            if isinstance(data, Path):
+                shutil.copyfile(data, into / name)
+            else:
+                (into / name).write_bytes(data)
+    except BaseException:
+        shutil.rmtree(into, ignore_errors=True)
+        raise
+    return into
+
+
+@contextlib.contextmanager
+def without_paths() -> Iterator[None]:
+    """Name the files of the store in a problem as they were dropped, and not by where they lie on the server."""
+    try:
+        yield
+    except Problem as problem:
+        words = re.sub(rf"{re.escape(str(folder()))}/(?:[^/\s]+/)?", "", str(problem))
+        raise type(problem)(words) from problem
+
+
+def find_model(into: Path) -> Path:
+    """Return which of the received files is the model: a file, or the folder itself for one of Transformers.
+
+    Raises ModelProblem where none is, or several are.
+    """
+    if (into / "config.json").is_file() or (into / "open_clip_config.json").is_file():
+        return into
+    found = sorted(file for file in into.iterdir() if _is_model(file.name))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = " and ".join(file.name for file in found[:3])
+        raise ModelProblem(f"{names} are different models: drop the files of one at a time.")
+    names = ", ".join(sorted(file.name for file in into.iterdir())[:3]) or "That archive"
+    raise ModelProblem(f"{names} holds no model: drop its weights too, such as a .pth, .onnx or .keras file.")
+
+
+def draft(into: Path, arch: str = "") -> TableDraft:
+    """Return what the received files say of the model; nothing of them runs."""
+    with without_paths():
+        found = inspect_model(find_model(into), arch)
+    return replace(found, unknown=tuple(map(partial(_own_choices, into), found.unknown)))
+
+
+def _own_choices(into: Path, unknown: Unknown) -> Unknown:
+    """Return a question without answers that are files of the server's, and not among those that were received."""
+    kept = [one for one in unknown.choices if ".py:" not in one or Path(one.rpartition(":")[0]).parent == into]
+    return replace(unknown, choices=tuple(kept))
+
+
+def runs_code(found: TableDraft, answers: Mapping[str, object]) -> bool:
+    """Return whether loading a model runs code that its files bring: a network's own, TorchScript, Ultralytics."""
+    arch = str(answers.get("arch") or found.arch)
+    return ".py" in arch or any(unknown.key == TRUST for unknown in found.unknown)
+
+
+def register(into: Path, found: TableDraft, answers: Mapping[str, object]) -> str:
+    """Write the table of received files into the person's models.toml, and return the model's id.
+
+    Raises ModelProblem with the first question that is open, NotAllowed for code that may not run here.
+    """
+    if runs_code(found, answers) and (why := code_refusal()):
+        raise NotAllowed(why)
+    made, open_ = adding.fill(found, answers)
+    if open_:
+        raise ModelProblem(open_[0].question)
+    to, id_ = table(), into.name
+    adding.write(to, id_, table_file.relative(made, to.parent), force=True)
+    if (wrong := catalog.faults().get(id_)) is not None:
+        adding.remove(to, id_)
+        raise ModelProblem(wrong.replace(f"{to.name}: ", ""))
+    return id_
+
+
+def change(id_: str, values: Mapping[str, object]) -> None:
+    """Change keys of an added model's table, by their dotted paths; None removes one."""
+    made = tables()[id_]
+    for key, value in values.items():
+        *above, last = key.split(".")
+        place = made
+        for part in above:
+            place = place.setdefault(part, {})
+        place.pop(last, None) if value is None else place.__setitem__(last, value)
+    adding.write(table(), id_, made, force=True)
+
+
+def restore(id_: str, before: Toml) -> None:
+    """Write a model's table as it was."""
+    adding.write(table(), id_, before, force=True)
+
+
+def unregister(id_: str) -> None:
+    """Remove a model's table and keep its files, for other answers."""
+    adding.remove(table(), id_)
+
+
+def remove(id_: str) -> None:
+    """Remove a model of the current person: its table and all of its files."""
+    if id_ not in tables():
+        raise ModelProblem(f"There is no model {id_} of yours: reload the page.")
+    adding.remove(table(), id_)
+    discard(folder() / id_)
+
+
+def discard(into: Path) -> None:
+    """Delete received files that do not become a model."""
+    if into.parent == folder():
+        shutil.rmtree(into, ignore_errors=True)
+
+
+def used() -> int:
+    """Return the bytes that the current person's files take."""
+    return sum(file.stat().st_size for file in folder().rglob("*") if file.is_file() and not _is_of_others(file))
+
+
+def _is_of_others(file: Path) -> bool:
+    return not users.owner() and file.is_relative_to(folder() / users.FOLDER)
+
+
+def tables() -> dict[str, Toml]:
+    """Return the tables of the current person's models, by their ids."""
+    return table_file.tables(table())
+
+
+def _new_folder(own: Path, stem: str) -> Path:
+    """Make a folder named by an id that no model has: in another one, questions may still be open."""
+    first = adding.make_id(file_stem(stem, keep=".", otherwise="model", max_length=MAX_NAME))
+    known = {*catalog.catalog(), users.FOLDER}
+    for name in (first, *(f"{first}-{number}" for number in range(2, 1000))):
+        # Two uploads may want the same one.
+        with contextlib.suppress(FileExistsError):
+            if name not in known:
+                (own / name).mkdir(parents=True, mode=0o700)
+                return own / name
+    raise ModelProblem(f"There are too many models called {first} here: remove some first.")
+
+
+def _name(name: str) -> str:
+    """Return the name under which a file is kept: the last part of its path, without anything unusual."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    suffix = path.suffix.lower()
+    if suffix not in (*SUFFIXES, *BESIDE, ".zip"):
+        raise ModelProblem(
+            f"{path.name[:MAX_NAME]} is no file of a model: drop weights ({', '.join(SUFFIXES[:8])} …), names of "
+            "classes, a configuration, or a .zip of them."
+        )
+    stem = file_stem(path.stem, separator="_", keep=".-", otherwise="file", max_length=MAX_NAME).lstrip(".-") or "file"
+    return f"{stem}{suffix}"
+
+
+def _is_model(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def _unpacked(given: Iterable[tuple[str, Data]]) -> Iterator[tuple[str, Data]]:
+    """Yield the files, and those in archives in place of them; of a folder in an archive the names alone."""
+    for name, data in given:
+        if not name.endswith(".zip"):
+            yield name, data
+            continue
+        yield from _of_archive(name, data)
+
+
+def _of_archive(name: str, data: Data) -> Iterator[tuple[str, bytes]]:
+    most = int(settings().own_models_mb * MB)
+    try:
+        with zipfile.ZipFile(data if isinstance(data, Path) else io.BytesIO(data)) as archive:
+            infos = [one for one in archive.infolist() if not one.is_dir() and "__MACOSX" not in one.filename]
+            infos = [one for one in infos if one.filename.lower().endswith((*SUFFIXES, *BESIDE))]
+            if len(infos) > MAX_FILES or sum(one.file_size for one in infos) > most:
+                raise ModelProblem(f"{name} unpacks to more than one model may take here: drop its files one by one.")
+            for one in infos:
+                if one.flag_bits & 1 or one.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise ModelProblem(f"{name} is encrypted or packed in an unusual way: pack it as an ordinary .zip.")
+                with archive.open(one) as file:
+                    yield _name(one.filename), file.read(one.file_size + 1)
+    except ModelProblem:
+        raise
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
+        raise ModelProblem(f"{name} is damaged or no .zip archive: pack it again.") from error
+    except Exception as error:
+        # zlib.error, and whatever else a hostile stream causes.
+        raise ModelProblem(f"{name} cannot be unpacked: pack it again.") from error
+
+
+def _sweep(own: Path) -> None:
+    """Delete received files whose questions nobody answered within an hour."""
+    known = tables()
+    for one in own.iterdir() if own.is_dir() else ():
+        if one.is_dir() and one.name not in (*known, users.FOLDER):
+            with contextlib.suppress(OSError):
+                if abs(time.time() - one.stat().st_mtime) > ABANDONED:
+                    shutil.rmtree(one, ignore_errors=True)

@@ -1,0 +1,288 @@
+"""Drop zone for own models, and questions about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.common.errors import Cancelled, Problem
+from sightglass.components.choices import model_picker, sidebar
+from sightglass.components.session import page, reopen, state
+from sightglass.components.session.jobs import background
+from sightglass.components.session.jobs.background import Status, Task
+from sightglass.components.session.markdown import escape, sentence
+from sightglass.components.streamlit_internals import remove_upload
+from sightglass.models import catalog
+from sightglass.models.checkpoints import hub
+from sightglass.models.families.custom.code import is_own
+from sightglass.models.inspect import TRUST
+from sightglass.models.own import adding, limits, store
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    from sightglass.models.inspect import TableDraft, Unknown
+    from sightglass.models.spec import ModelSpec
+
+HELP = (
+    "PyTorch (.pth, .pt, .ckpt, .safetensors), ONNX, OpenVINO (.xml and .bin), torch.export, TorchScript, Keras, or a "
+    "folder of Transformers as a .zip. Drop class names, a configuration or the network's .py along with it."
+)
+
+
+@dataclass
+class Adding:
+    """What this session is adding."""
+
+    generation: int = 0
+    """Counts the drop zones: each takes the files of one model."""
+    folder: Path | None = None
+    """Received files whose model is not added yet."""
+    draft: TableDraft | None = None
+    answers: adding.Answers = field(default_factory=dict)
+    problem: str = ""
+    id: str = ""
+    """The model that was added last."""
+    download: Download | None = None
+
+
+class Download(Task[Status]):
+    """The download of a model that is named by an address or an id."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.files: list[tuple[str, store.Data]] = []
+        super().__init__(self._fetch, Status(words=f"Looking for {name}"))
+
+    def _fetch(self, status: Status, cancel: threading.Event) -> None:
+        def report(done: int, total: int) -> None:
+            if cancel.is_set():
+                raise Cancelled
+            status.report(done / total if total else 0.0, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+
+        self.files += [(file.name, file) for file in hub.fetch(self.name, report)]
+
+
+def draw() -> None:
+    """Draw the drop zone, or what is still to be asked about the files in it."""
+    now = state.of(Adding)
+    if now.problem:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.error(sentence(now.problem), icon=":material/error:")
+            st.button("Dismiss", key="models-dismiss", on_click=_dismiss, help="Hide this message.")
+    if now.download is not None:
+        _follow(now.download)
+    elif now.folder is not None and now.draft is not None:
+        _ask(now.draft)
+    else:
+        _zone(now)
+
+
+def added() -> ModelSpec | None:
+    """Return the model that this session added last, if it is still there."""
+    spec = catalog.catalog().get(state.of(Adding).id)
+    return spec if spec is not None and store.owns(spec) else None
+
+
+def show(model_id: str) -> None:
+    """Show the card of a model that was added before."""
+    state.of(Adding).id = model_id
+
+
+def close() -> None:
+    """Put the card of the added model away."""
+    state.of(Adding).id = ""
+
+
+def _zone(now: Adding) -> None:
+    files = st.file_uploader(
+        "Drop your own model here: its file, and those that belong to it",
+        accept_multiple_files=True,
+        key=f"models-drop-{now.generation}",
+        max_upload_size=limits.upload_megabytes(),
+        help=HELP,
+    )
+    if files:
+        with st.spinner(f"Looking at {escape(files[0].name)}…", show_time=False):
+            _take([(file.name, file.getbuffer()) for file in files])
+        for file in files:
+            remove_upload(file.file_id)
+        st.rerun()
+    with st.form("models-address", border=False, clear_on_submit=True), st.container(horizontal=True):
+        name = st.text_input(
+            "Or its https address, or its name on Hugging Face",
+            placeholder="https://… or microsoft/resnet-18",
+            label_visibility="collapsed",
+            help="It is downloaded to this server.",
+        )
+        if st.form_submit_button("Add", icon=":material/add:", help="Download it and look at it.") and name.strip():
+            _begin(name.strip())
+            st.rerun()
+
+
+def _begin(name: str) -> None:
+    now = state.of(Adding)
+    now.problem = ""
+    try:
+        hub.check(name)
+        now.download = Download(name)
+    except Problem as problem:
+        now.problem = str(problem)
+
+
+def _follow(download: Download) -> None:
+    now = state.of(Adding)
+    if not download.finished():
+        background.progress(download, label=f"{escape(download.name)}: ", help="Stop the download.", estimate=True)
+        return
+    now.download = None
+    failure = download.status.failure
+    if failure is None:
+        with st.spinner(f"Looking at {escape(download.name)}…", show_time=False):
+            _take(download.files)
+    elif not isinstance(failure, Cancelled):
+        now.problem = str(page.find_problem(failure, "a model could not be fetched") or page.SOMETHING_BROKE)
+    st.rerun()
+
+
+def _take(files: Sequence[tuple[str, store.Data]]) -> None:
+    """Receive files, and add their model at once where nothing has to be asked."""
+    now = state.of(Adding)
+    now.generation, now.problem, now.id, now.answers = now.generation + 1, "", "", {}
+    try:
+        now.folder = store.receive(files)
+        now.draft = store.draft(now.folder)
+        if not adding.fill(now.draft, {})[1] and not store.runs_code(now.draft, {}):
+            _register()
+    except (Exception, MemoryError) as failure:
+        _fail(failure, again=False)
+
+
+def _register() -> None:
+    """Add the model and load it: one that does not load is taken out again, and what is wrong is said."""
+    now = state.of(Adding)
+    assert now.folder is not None and now.draft is not None
+    id_ = store.register(now.folder, now.draft, now.answers)
+    model_picker.forget_menu()
+    try:
+        with store.without_paths():
+            sidebar.load(id_)
+    except BaseException:
+        store.unregister(id_)
+        model_picker.forget_menu()
+        raise
+    now.id, now.folder, now.draft = id_, None, None
+    # Other pages show it too.
+    reopen.choose_model(catalog.spec(id_), own=catalog.spec(id_).task == "detect")
+
+
+def _fail(failure: BaseException, *, again: bool) -> None:
+    """Keep what is wrong with the files; `again`: their questions can be answered in another way."""
+    now = state.of(Adding)
+    now.problem = str(page.find_problem(failure, "a model could not be added") or page.SOMETHING_BROKE)
+    if not again:
+        _discard()
+
+
+def _discard() -> None:
+    now = state.of(Adding)
+    if now.folder is not None:
+        store.discard(now.folder)
+    now.folder, now.draft = None, None
+
+
+def _dismiss() -> None:
+    state.of(Adding).problem = ""
+
+
+def _cancel() -> None:
+    _discard()
+    _dismiss()
+
+
+def _ask(draft: TableDraft) -> None:
+    """Ask what the files do not say, and only that."""
+    now = state.of(Adding)
+    assert now.folder is not None
+    st.markdown(f"### {escape(store.find_model(now.folder).name)}")
+    for note in draft.notes:
+        st.caption(escape(note))
+    _, open_ = adding.fill(draft, now.answers)
+    answers: dict[str, str] = {}
+    for unknown in open_:
+        if unknown.key != TRUST and (answer := _field(unknown)):
+            answers[unknown.key] = answer
+    arch = answers.get("arch", draft.arch)
+    runs = store.runs_code(draft, answers)
+    if runs and (why := store.code_refusal()):
+        st.warning(why, icon=":material/gpp_maybe:")
+    elif runs:
+        name = Path(arch.rpartition(":")[0]).name if is_own(arch) else "This file"
+        st.warning(
+            f"{name} runs code on this machine. Go on only if you trust who made it.", icon=":material/gpp_maybe:"
+        )
+    with st.container(horizontal=True):
+        lacking = any(unknown.key not in answers for unknown in open_ if unknown.key != TRUST)
+        clicked = st.button(
+            "Trust it and add" if runs else "Add",
+            type="primary",
+            disabled=lacking or bool(runs and store.code_refusal()),
+            help="Load the model and explain the chosen picture with it.",
+        )
+        st.button("Cancel", on_click=_cancel, help="Delete these files from the server.")
+    if clicked:
+        with st.spinner("Loading the model…", show_time=False):
+            _go_on(answers, trusted=runs)
+        st.rerun()
+
+
+def _field(unknown: Unknown) -> str:
+    if unknown.choices:
+        return (
+            st.selectbox(
+                unknown.question,
+                unknown.choices,
+                index=0 if unknown.default or is_own(unknown.choices[0]) else None,
+                format_func=_short,
+                accept_new_options=unknown.key == "arch",
+                key=f"models-{unknown.key}",
+                help="Choose one, or type another name." if unknown.key == "arch" else "The file does not say it.",
+            )
+            or ""
+        )
+    return st.text_input(
+        unknown.question, unknown.default, key=f"models-{unknown.key}", help="The file does not say it."
+    )
+
+
+def _short(choice: str) -> str:
+    """Return a class in a file as `net.py, class Net`; other choices as they are."""
+    file, _, name = choice.rpartition(":")
+    return f"{Path(file).name}, class {name}" if is_own(choice) else choice
+
+
+def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
+    """Read the files again with what was answered, and add the model unless that leaves new questions."""
+    now = state.of(Adding)
+    assert now.folder is not None and now.draft is not None
+    now.problem = ""
+    try:
+        arch = answers.get("arch", "")
+        if is_own(arch):
+            # A name that was typed is of a file that was dropped.
+            file, _, name = arch.rpartition(":")
+            arch = answers["arch"] = f"{now.folder / Path(file).name}:{name}"
+        if arch:
+            now.draft = store.draft(now.folder, arch)
+        values: dict[str, Any] = {
+            key: text if adding.is_text(key) else adding.parse_value(text) for key, text in answers.items()
+        }
+        now.answers |= values | ({TRUST: "yes"} if trusted else {})
+        if not adding.fill(now.draft, now.answers)[1]:
+            _register()
+    except (Exception, MemoryError) as failure:
+        _fail(failure, again=True)

@@ -1,0 +1,46 @@
+"""Models: list, download, measure, and add your own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.components.choices import image_picker, model_picker, sidebar
+from sightglass.components.session import page
+from sightglass.explain.phrases import plural
+from sightglass.models import catalog
+from sightglass.models.own import store
+from sightglass.pages.models import add, result, shelf
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+
+@page.guard
+def models() -> None:
+    title, door, below = st.container(), st.container(), st.container()
+    image = image_picker.choose()
+    image_picker.bar(None, "")
+    with door:
+        if why := store.refusal():
+            st.caption(f":material/visibility: {why}")
+        else:
+            add.draw()
+            if (added := add.added()) is not None:
+                result.draw(added, image)
+    with below:
+        shelf.draw()
+    _headline(title)
+
+
+def _headline(title: DeltaGenerator) -> None:
+    """Draw the page's sentence, last: a model may have come or gone above."""
+    here = [spec for spec in catalog.catalog().values() if spec.id in model_picker.menu()[1]]
+    own = sum(spec in here for spec in store.list_own())
+    title.markdown(f"## {plural(len(here), 'model')} here{f', {own} of them added' if own else ''}")
+    with title:
+        sidebar.say_memory()
+
+
+models()

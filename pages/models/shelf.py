@@ -1,0 +1,291 @@
+"""Every model of the catalogue: search, open, download, unload, remove."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common import users
+from sightglass.common.errors import Cancelled, Problem
+from sightglass.components import model_list
+from sightglass.components.choices import model_picker
+from sightglass.components.choices.detection_options import reliabilities
+from sightglass.components.model_list import Button, ModelRow
+from sightglass.components.session import page, state, url_state
+from sightglass.components.session.jobs import background
+from sightglass.components.session.jobs.background import Status, Task
+from sightglass.components.session.markdown import sentence
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import download as size_of_download
+from sightglass.explain.phrases import megabytes, plural
+from sightglass.models import catalog
+from sightglass.models.checkpoints import weights
+from sightglass.models.own import store
+from sightglass.pages.models import add, result
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Mapping
+
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.findings.reliability import Reliability
+    from sightglass.models.spec import ModelSpec
+
+TASKS = {
+    "": "All",
+    "classify": "Classify",
+    "multilabel": "Several classes",
+    "detect": "Detect",
+    "regress": "Measure",
+    "embed": "Compare pictures",
+}
+"""What the models are for, by their task; empty: all of them."""
+PAGE = 40
+"""Rows that are shown before somebody asks for more."""
+
+
+class Fetching(Task[Status]):
+    """The download of a catalogue model's weights."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+        super().__init__(self._fetch, Status(words="Waiting for the first bytes"))
+
+    def _fetch(self, status: Status, cancel: threading.Event) -> None:
+        def report(done: int, total: int) -> None:
+            if cancel.is_set():
+                raise Cancelled
+            status.report(done / total if total else 0.0, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+
+        weights.locate(self.spec, progress=report)
+
+
+@dataclass
+class Shelf:
+    """What this session did with the list."""
+
+    fetching: Fetching | None = None
+    problem: str = ""
+    said: str = ""
+    remove: str = ""
+    """The own model whose removal is to be confirmed."""
+    more: int = 0
+    speeds: dict[str, float] = field(default_factory=dict)
+    """Milliseconds of one picture, by model, as this page measured them."""
+
+
+def draw() -> None:
+    """Draw the list with its search."""
+    shelf, here = state.of(Shelf), model_picker.menu()[1]
+    st.markdown("### All models")
+    wanted = _filters(here)
+    if shelf.fetching is not None:
+        _follow(shelf.fetching)
+    if shelf.problem:
+        st.error(sentence(shelf.problem), icon=":material/error:")
+        shelf.problem = ""
+    if not wanted:
+        st.info("No model matches: type less, or choose All.", icon=":material/search_off:")
+        return
+    residents, known = _residents(), {task: reliabilities(task) for task in TASKS if task}
+    most = PAGE + shelf.more
+    added = {spec.id for spec in store.list_own()}
+    rows = [
+        _row(spec, residents.get(spec.id), known[spec.task], present=spec.id in here, own=spec.id in added)
+        for spec in wanted[:most]
+    ]
+    if (asked := model_list.model_list(rows, key="models-list")) is not None:
+        _act(*asked)
+        st.rerun()
+    if len(wanted) > most:
+        st.button(
+            f"Show {min(PAGE, len(wanted) - most)} more of {len(wanted)}",
+            on_click=_more,
+            help="The list is in the order of the catalogue.",
+        )
+    if shelf.remove:
+        _confirm(shelf.remove)
+    if shelf.said:
+        st.toast(shelf.said)
+        shelf.said = ""
+
+
+def _filters(here: set[str]) -> list[ModelSpec]:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        word = st.text_input(
+            "Search",
+            key="models-search",
+            placeholder="Search a name, a family or a licence",
+            label_visibility="collapsed",
+            help="Part of a name, a family or a licence.",
+        )
+        there = {spec.task for spec in catalog.catalog().values()}
+        task = url_state.widget(
+            st.segmented_control,
+            "Task",
+            {task: words for task, words in TASKS.items() if not task or task in there},
+            "",
+            key="models-task",
+            name="task",
+            label_visibility="collapsed",
+            help="What the models are for.",
+        )
+        only = st.toggle(
+            "Here only", value=True, key="models-here", help="Only models whose weights are on this machine."
+        )
+    wanted = word.strip().casefold()
+    # One's own first.
+    found = [
+        spec
+        for spec in catalog.catalog().values()
+        if task in ("", spec.task)
+        and (spec.id in here or not only)
+        and wanted in f"{spec.id} {spec.family} {spec.licence}".casefold()
+    ]
+    own = {spec.id for spec in store.list_own()}
+    return sorted(found, key=lambda spec: spec.id not in own)
+
+
+def _residents() -> dict[str, Resident]:
+    from sightglass.explain.evidence.resident import RESIDENCY
+
+    return {one.adapter.spec.id: one for one in RESIDENCY.residents()}
+
+
+def _row(
+    spec: ModelSpec, resident: Resident | None, known: Mapping[str, Reliability], *, present: bool, own: bool
+) -> ModelRow:
+    labels = "" if resident is None else plural(len(resident.adapter.labels), "class")
+    speed = state.of(Shelf).speeds.get(spec.id)
+    buttons = []
+    if resident is not None:
+        buttons.append(Button("measure", "speed", "Measure the speed of"))
+        buttons.append(Button("unload", "eject", "Unload"))
+    elif present:
+        buttons.append(Button("measure", "speed", "Load and measure the speed of"))
+    elif weights.downloadable(spec) and not weights.offline():
+        buttons.append(Button("download", "download", "Download"))
+    if own:
+        buttons.append(Button("edit", "edit", "Names and preparation of"))
+        buttons.append(Button("remove", "delete", "Remove"))
+    facts = [
+        TASKS[spec.task],
+        labels,
+        "yours" if own else spec.licence,
+        spec.family if spec.family != spec.id else "",
+        spec.source.removeprefix("https://"),
+    ]
+    return ModelRow(
+        id=spec.id,
+        task=TASKS[spec.task],
+        facts=" · ".join(filter(None, facts)),
+        size=_size(spec, present=present),
+        layer=", ".join(resident.default_layers if resident is not None else spec.target_layers),
+        record="" if own else _record(spec, known),
+        speed="" if speed is None else f"{speed:,.0f} ms",
+        memory="" if resident is None else megabytes(resident.nbytes),
+        state="" if present else "not here",
+        buttons=tuple(buttons) if users.may_save() else (),
+    )
+
+
+def _size(spec: ModelSpec, *, present: bool) -> str:
+    """Return how large the file is, or the download."""
+    file = weights.find(spec) if present else None
+    known = file.stat().st_size / 1e6 if file is not None and file.is_file() else spec.megabytes
+    return size_of_download(known).removeprefix("about ")
+
+
+def _record(spec: ModelSpec, known: Mapping[str, Reliability]) -> str:
+    """Return what tests on drawn scenes found about a model's default method."""
+    return f"{METHODS[spec.method].name}: {known[spec.method].sentence}" if spec.method in known else ""
+
+
+def _act(what: str, model_id: str) -> None:
+    """Do what a click in the list asks for."""
+    shelf, spec = state.of(Shelf), catalog.catalog()[model_id]
+    if what == "open":
+        result.open_model(spec)
+    elif what == "edit":
+        add.show(model_id)
+    elif not users.may_save():
+        shelf.problem = users.refusal("do that")
+    elif what == "unload":
+        _unload(model_id)
+    elif what == "measure":
+        _measure(spec)
+    elif what == "download":
+        shelf.fetching = Fetching(spec)
+    elif what == "remove":
+        shelf.remove = model_id
+
+
+def _unload(model_id: str) -> None:
+    from sightglass.explain.evidence.resident import RESIDENCY
+
+    RESIDENCY.unload(model_id)
+    state.of(Shelf).said = f"{model_id} is unloaded: its next use loads it again."
+
+
+def _measure(spec: ModelSpec) -> None:
+    from sightglass import explain
+    from sightglass.components.session.jobs import explain_job
+    from sightglass.components.session.pictures import image_source
+    from sightglass.components.session.state import Choices
+
+    shelf = state.of(Shelf)
+    try:
+        explainer = explain.Explainer(spec.id)
+        found = explain_job.predict(Choices(image_source.current(), spec, spec.method, {}), explainer)
+        shelf.speeds[spec.id] = explain_job.measure_time(found).median
+    except Problem as problem:
+        shelf.problem = str(problem)
+
+
+def _follow(fetching: Fetching) -> None:
+    shelf = state.of(Shelf)
+    if not fetching.finished():
+        background.progress(fetching, label=f"{fetching.spec.id}: ", help="Stop the download.", estimate=True)
+        return
+    shelf.fetching = None
+    failure = fetching.status.failure
+    if failure is None:
+        shelf.said = f"{fetching.spec.id} is here."
+    elif not isinstance(failure, Cancelled):
+        shelf.problem = str(page.find_problem(failure, "weights could not be fetched") or page.SOMETHING_BROKE)
+    model_picker.forget_menu()
+    st.rerun()
+
+
+def _keep() -> None:
+    state.of(Shelf).remove = ""
+
+
+@st.dialog("Remove it?", on_dismiss=_keep)
+def _confirm(model_id: str) -> None:
+    st.warning(f"Remove {model_id} and its files from this server? There is no way back.", icon=":material/delete:")
+    with st.container(horizontal=True):
+        if st.button("Remove", type="primary", help="Delete its table and its files."):
+            _remove(model_id)
+            st.rerun()
+        if st.button("Keep", help="Leave it as it is."):
+            _keep()
+            st.rerun()
+
+
+def _remove(model_id: str) -> None:
+    shelf = state.of(Shelf)
+    shelf.remove = ""
+    try:
+        _unload(model_id)
+        store.remove(model_id)
+        shelf.said = f"{model_id} is removed."
+    except Problem as problem:
+        shelf.problem = str(problem)
+    model_picker.forget_menu()
+
+
+def _more() -> None:
+    state.of(Shelf).more += PAGE

@@ -1,0 +1,86 @@
+"""Trust: four tests of one map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common.errors import Cancelled
+from sightglass.components.choices import class_picker, sidebar
+from sightglass.components.proof import map_tests
+from sightglass.components.saving import slides
+from sightglass.components.session import page
+from sightglass.components.session.jobs import explain_job
+from sightglass.components.session.markdown import escape
+from sightglass.components.views import panels
+from sightglass.explain.faithfulness.badge import VERDICTS
+from sightglass.explain.methods import METHODS
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+    from sightglass.components.session.state import Choices
+    from sightglass.explain import Explainer, Explanation
+    from sightglass.explain.faithfulness.scramble import Scramble
+
+
+@page.guard
+def trust() -> None:
+    bar, top, main = st.container(), st.container(), st.container()
+    choices, explainer = sidebar.draw(bar)
+    with page.head(top) as title:
+        beside = st.container(width=260)
+    with main:
+        explanation = _explain(choices, explainer, title)
+        if explanation is None:
+            panels.show(choices.image, [panels.plain(choices.image)], key="viewer-trust-picture", height=380)
+            return
+        explanation, index = explain_job.class_of(explanation, class_picker.get_class(choices, explainer))
+        with beside:
+            class_picker.menu(explanation, index)
+        label = explanation.heatmaps[index].target.label
+        if explanation.heatmaps[index].state != "ok":
+            empty = f"The map of {label} is empty: there is nothing to test."
+            title.markdown(f"## {escape(sidebar.add_warning(choices, empty))}")
+            panels.show(choices.image, [panels.plain(choices.image)], key="viewer-trust-picture", height=380)
+            return
+        title.markdown(f"## {escape(sidebar.add_warning(choices, f'Can the map of {label} be trusted?'))}")
+        found = map_tests.draw_scramble(explanation, index)
+        if found is not None:
+            title.markdown(f"## {escape(sidebar.add_warning(choices, _headline(found)))}")
+            with st.container(horizontal=True, vertical_alignment="center"):
+                slides.button("trust", slides.of_map(explanation, index, _headline(found)), [(explanation, index)])
+                slides.draw_added_link("trust")
+        map_tests.draw_stability(explanation, index)
+        map_tests.draw_choice(explanation, index)
+        map_tests.draw_flip(explanation, index)
+
+
+def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator) -> Explanation | None:
+    """Return an explanation with a map; None where the title says why there is none."""
+    method = METHODS[choices.method].name
+    try:
+        if explain_job.is_slow(choices.method):
+            made = class_picker.one(choices, explainer, class_picker.get_class(choices, explainer))
+        else:
+            made = explain_job.explain(choices, explainer)
+    except Cancelled:
+        title.markdown(f"## {method} was stopped: there is no map to test.")
+        explain_job.restart_button()
+        return None
+    if made is None or not made.finished:
+        title.markdown(f"## {method} is running: its map is tested when it is finished.")
+        return None
+    if not made.heatmaps:
+        words = "No box has a high enough score: there is no map to test."
+        title.markdown(f"## {sidebar.add_warning(choices, words)}")
+        return None
+    return made
+
+
+def _headline(found: Scramble) -> str:
+    return f"{METHODS[found.method].name}'s map of {found.label} {VERDICTS[found.verdict]}"
+
+
+trust()

@@ -1,1 +1,0 @@
-"""The page Trust: four tests of one map."""

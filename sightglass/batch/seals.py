@@ -1,0 +1,63 @@
+"""Seals of a run's maps, as columns of its table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sightglass.explain.faithfulness import seal
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterable
+
+    import pandas as pd
+
+    from sightglass.batch.journal import Outcome
+    from sightglass.batch.records import Row
+    from sightglass.explain.explanation import Explanation
+
+MEANING = {
+    "seal": "How many of the three quick tests the map passes: 3 is all.",
+    "seal_model": "Whether the map depends on the model: yes, no, or cannot be told.",
+    "seal_answer": "Whether the map matters to the answer: yes, no, or cannot be told.",
+    "seal_still": "Whether the map holds still under small changes: yes, no, or cannot be told.",
+}
+COLUMNS = tuple(MEANING)
+FAILED = {
+    "seal_model": "does not depend on the model",
+    "seal_answer": "does not matter to the answer",
+    "seal_still": "does not hold still",
+}
+MARKS = tuple(FAILED)
+"""The columns of the three answers."""
+
+
+def columns(explanation: Explanation, cancel: threading.Event | None = None) -> list[Row]:
+    """Return the columns of each map; None each for an empty map. Raises Cancelled."""
+    found: list[Row] = []
+    for made in seal.seal_maps(explanation, cancel=cancel):
+        if made is None:
+            found.append(dict.fromkeys(COLUMNS))
+            continue
+        marks = {f"seal_{mark.question}": mark.answer for mark in made.marks}
+        found.append({"seal": sum(answer == "yes" for answer in marks.values()), **marks})
+    return found
+
+
+def lacking(outcomes: Iterable[Outcome]) -> set[str]:
+    """Return the keys of pictures that were explained by a run that sealed no map."""
+    return {one["key"] for one in outcomes if any("seal" not in row for row in one.get("rows", ()))}
+
+
+def add_up(frame: pd.DataFrame) -> tuple[int, int] | None:
+    """Return how many maps pass all three tests, and how many were tested; None without seals."""
+    if "seal" not in frame:
+        return None
+    found = frame["seal"].dropna()
+    return int(found.eq(len(MARKS)).sum()), len(found)
+
+
+def describe_seals(frame: pd.DataFrame) -> str:
+    """Return `12 of 15 maps pass all three tests`; empty without seals."""
+    found = add_up(frame)
+    return "" if found is None else f"{found[0]:,} of {found[1]:,} maps pass all three tests"

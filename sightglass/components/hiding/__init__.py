@@ -1,0 +1,111 @@
+"""Hover to hide: answer a disc that follows the pointer.
+
+The viewer blurs the disc itself and tells this channel where it is; the scores go back to the viewer, which hands them
+to the list of answers. Each step runs this fragment alone, and the viewer sends no other before it is answered, so
+that of all places where the pointer was meanwhile only the newest one is left.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.common.files.packing import pack_data
+from sightglass.components.choices.class_picker import row_label
+from sightglass.components.declare import declare, no_callback
+from sightglass.components.session import page
+from sightglass.components.session.jobs import queue_line
+from sightglass.explain.phrases import describe_score
+from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.whatif import hiding
+from sightglass.export.proof import view as proof_view
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.common.files import Json
+    from sightglass.components.viewer import View
+    from sightglass.explain import Explanation
+    from sightglass.explain.whatif.changes import Change
+    from sightglass.models.spec import ModelSpec
+
+KEY = "hiding"
+MOST = 1e9
+"""Of a coordinate, in pixels."""
+_channel = declare("hiding_channel", __file__)
+
+
+def is_offered(explanation: Explanation) -> bool:
+    """Return whether the answers to a picture can follow a disc: there are classes, and their maps are finished."""
+    maps = explanation.heatmaps
+    return explanation.finished and bool(maps) and all(one.target.index is not None for one in maps)
+
+
+def answer(view: View, explanation: Explanation) -> None:
+    """Answer the viewer, which was shown with `hides`, wherever it puts the disc."""
+    with view.place:
+        _answer(explanation, hiding.DiscHider(explanation))
+
+
+@st.fragment
+def _answer(explanation: Explanation, hider: hiding.DiscHider) -> None:
+    given = (st.session_state.get(KEY) or {}).get("disc")
+    image = explanation.image
+    head: Json = {"picture": image.sha256, "turn": 0}
+    blurred = b""
+    if isinstance(given, dict) and given.get("picture") == image.sha256 and isinstance(given.get("turn"), int):
+        head["turn"] = given["turn"]
+        try:
+            if (disc := _parse(given)) is not None:
+                with queue_line.turn():
+                    head["rows"] = rows(explanation, hider.changes(disc))
+            if given.get("blurred") is True:
+                head["seen"], blurred = _blurred(explanation)
+        except Exception as failure:
+            head["sorry"] = str(page.find_problem(failure, "hiding a disc failed") or page.SOMETHING_BROKE)
+    _channel(key=KEY, data=pack_data(head, [blurred]), height=1, on_disc_change=no_callback)
+
+
+def _parse(given: dict[str, Any]) -> hiding.Disc | None:
+    """Read a disc as the browser sends it; None for nonsense."""
+    numbers = [given.get(name) for name in ("x", "y", "radius")]
+    if not all(isinstance(one, int | float) and abs(one) < MOST for one in numbers):
+        return None
+    return hiding.Disc(*map(float, numbers))  # type: ignore[arg-type]
+
+
+def rows(explanation: Explanation, found: Sequence[Change]) -> list[Json]:
+    """Return the changed scores for the list of answers and for the line below the picture, one for each class.
+
+    Of a class with several boxes it is the best one's that is left, as in the list.
+    """
+    classes: dict[str, list[Change]] = {}
+    for change in found:
+        classes.setdefault(change.label, []).append(change)
+    return [_row(label, changes, explanation.model) for label, changes in classes.items()]
+
+
+def _row(label: str, changes: Sequence[Change], model: ModelSpec) -> Json:
+    before, after = (max(getattr(one, name) or 0.0 for one in changes) for name in ("before", "after"))
+    detects = model.task == "detect"
+    left, count = sum(one.after is not None for one in changes), len(changes)
+    boxes = ""
+    if detects:
+        boxes = f"{left} of {count} boxes left" if count > 1 else "" if left else "the box is gone"
+    return {
+        "name": label,
+        "label": row_label(label, count if detects else 1),
+        "share": 0.0 if model.measures else min(1.0, max(0.0, after)),
+        "text": f"{describe_score(before, model)} → {describe_score(after, model)}",
+        "boxes": boxes,
+    }
+
+
+def _blurred(explanation: Explanation) -> tuple[list[int], bytes]:
+    """Return what the model saw of a picture, xyxy, and a JPEG of it blurred as its input is."""
+    geometry = explanation.evidence.geometry
+    left, top, right, bottom = geometry.seen
+    x0, y0, x1, y1 = geometry.content
+    soft, _ = proof_view.draw_fillings(explanation.image.pixels[top:bottom, left:right], (y1 - y0, x1 - x0))
+    return [left, top, right, bottom], to_jpeg(soft)

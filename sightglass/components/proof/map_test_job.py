@@ -1,0 +1,157 @@
+"""Run a test of a map in a thread."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.common.errors import Cancelled
+from sightglass.components.session import page, state
+from sightglass.components.session.jobs import background
+from sightglass.components.session.jobs.background import Status, Watched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Event
+
+    from sightglass.explain import Explanation
+
+ABANDONED = 15.0
+"""Seconds after which a test that no page polls any more is stopped."""
+PATIENCE = 0.4
+"""Seconds that a test may take before a progress bar is worth showing."""
+PAUSE = 3.0
+"""Seconds between two looks at what a test has found so far: the whole page is drawn again for each."""
+KEPT = 16
+"""Results that a session holds: of four maps or more."""
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class MapTest:
+    """One of the page's tests."""
+
+    name: str
+    button: str
+    icon: str
+    help: str
+    run: Callable[..., Any]
+    """Called with an explanation, a map's index, `progress` and `cancel`, and `partial` where it grows."""
+    grows: bool = False
+    """Whether it is slow enough to show partial results."""
+
+
+class MapTestJob(Watched[Status]):
+    """One test in a thread of its own."""
+
+    def __init__(self, work: Callable[..., Any]) -> None:
+        self.result: Any = None
+        self.partial: Any = None
+        """What was found so far."""
+        self._drawn: Any = None
+        self._drawn_at = time.monotonic()
+        # Not stored here: its evidence is freed when the thread ends.
+        super().__init__(self._test, Status(), work)
+
+    def _test(self, status: Status, cancel: Event, work: Callable[..., Any]) -> None:
+        def report(share: float, words: str) -> None:
+            self.report(share, words[:1].upper() + words[1:], ABANDONED)
+
+        self.result = work(progress=report, cancel=cancel, partial=self._grow)
+
+    def _grow(self, found: Any) -> None:
+        self.partial = found
+
+    def polled(self) -> bool:
+        grown = self.partial is not self._drawn and time.monotonic() - self._drawn_at > PAUSE
+        return super().polled() or grown
+
+    def draws(self) -> Any:
+        """Return what was found so far, which the page is about to draw."""
+        self._drawn, self._drawn_at = self.partial, time.monotonic()
+        return self._drawn
+
+
+@dataclass
+class MapTestJobs:
+    """The session's tests that run, were stopped or failed, by the name of their part, and what others found."""
+
+    jobs: dict[str, tuple[Key, MapTestJob]] = field(default_factory=dict)
+    results: dict[Key, Any] = field(default_factory=dict)
+
+    def keep(self, key: Key, result: Any) -> None:
+        """Hold a result in place of the oldest one."""
+        self.results[key] = result
+        while len(self.results) > KEPT:
+            del self.results[next(iter(self.results))]
+
+
+def key_of(part: MapTest, explanation: Explanation, index: int) -> Key:
+    """Return everything that a test's result depends on."""
+    heatmap, evidence = explanation.heatmaps[index], explanation.evidence
+    of_model = (explanation.model.id, evidence.resident.adapter.weights_sha256, evidence.paths)
+    return (part.name, explanation.image.sha256, *of_model, heatmap.method, heatmap.target, explanation.options)
+
+
+def result(part: MapTest, explanation: Explanation, index: int, *, begin: bool = False) -> Any:
+    """Return what a test found, or None, where its button, progress or failure is drawn; `begin`: it needs no click."""
+    held, key = state.of(MapTestJobs), key_of(part, explanation, index)
+    if (found := held.results.get(key)) is not None:
+        return found
+    job = _find_job(part, key)
+
+    def start() -> None:
+        held.jobs[part.name] = (key, MapTestJob(partial(_run, part, explanation, index)))
+
+    if job is None and begin:
+        start()
+        job = held.jobs[part.name][1]
+    if job is None:
+        st.button(part.button, icon=part.icon, key=f"start-{part.name}", on_click=start, help=part.help)
+        return None
+    # Nobody waits for a cancelled thread: it ends at the next step.
+    if job.cancel.is_set() or isinstance(job.status.failure, Cancelled):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption("Stopped before it finished.", width="content")
+            again = "Begin this test again from the start."
+            st.button("Start again", icon=":material/replay:", key=f"again-{part.name}", on_click=start, help=again)
+        return None
+    if not job.finished(PATIENCE):
+        # Before polling: it would run the page again.
+        job.draws()
+        background.progress(job, help=f"Stop this test: {part.button.lower()}.", estimate=True)
+        return None
+    # A failed job stays, so that a rerun shows the same error instead of starting it again.
+    if job.status.failure is not None:
+        page.show_failure(job.status.failure, "a test of a map failed")
+        return None
+    del held.jobs[part.name]
+    held.keep(key, job.result)
+    return job.result
+
+
+def so_far(part: MapTest, explanation: Explanation, index: int) -> Any:
+    """Return what a test that runs, or was stopped, has found so far; None for nothing."""
+    job = _find_job(part, key_of(part, explanation, index))
+    return None if job is None else job.draws()
+
+
+def _run(part: MapTest, explanation: Explanation, index: int, *, partial: Callable[[Any], None], **how: Any) -> Any:
+    return part.run(explanation, index, **how, **({"partial": partial} if part.grows else {}))
+
+
+def _find_job(part: MapTest, key: Key) -> MapTestJob | None:
+    """Return the job of exactly this test, if there is one; that of another map is stopped."""
+    jobs = state.of(MapTestJobs).jobs
+    before, job = jobs.get(part.name, ((), None))
+    if job is None:
+        return None
+    if before == key and not job.abandoned:
+        return job
+    job.cancel.set()
+    del jobs[part.name]
+    return None

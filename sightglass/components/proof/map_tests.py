@@ -1,0 +1,241 @@
+"""Draw the four tests of a map."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from sightglass.components.proof.map_test_job import MapTest, result, so_far
+from sightglass.components.session import page, reopen, state
+from sightglass.components.session.markdown import escape
+from sightglass.components.viewer import Box, Map, Pane
+from sightglass.components.views import method_matrix, panels, tables
+from sightglass.explain.faithfulness import badge, changes, choice, flip, scramble, stability
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import percent, signed
+
+if TYPE_CHECKING:
+    from sightglass.explain import Explanation
+    from sightglass.explain.faithfulness.choice import Choice
+    from sightglass.explain.faithfulness.flip import Flip
+    from sightglass.explain.faithfulness.scramble import Scramble
+    from sightglass.explain.faithfulness.stability import Stability
+    from sightglass.explain.proof.grid import Cell
+
+SAME_BOX = "the same box"
+"""The box of a panel whose model is scrambled: that one has no such score."""
+QUICK_BYTES = 256e6
+"""Of weights: a larger model is scrambled when it is asked for."""
+LIKENESS = "Rank correlation with the map as it is: 1 is the same order of places, 0 nothing in common."
+
+
+def _scramble(explanation: Explanation, index: int, **how: Any) -> Scramble:
+    return scramble.scramble(explanation, index, **how)
+
+
+def _stability(explanation: Explanation, index: int, **how: Any) -> Stability:
+    return stability.stability(explanation, index, **how)
+
+
+def _choice(explanation: Explanation, index: int, **how: Any) -> Choice:
+    return choice.choice(explanation, index, **how)
+
+
+def _flip(explanation: Explanation, index: int, **how: Any) -> Flip:
+    return flip.flip(explanation, index, **how)
+
+
+SCRAMBLE = MapTest(
+    "scramble",
+    "Scramble the weights",
+    ":material/shuffle:",
+    "Makes the map again at six stages, the last one three to eight times. Your model is not touched: a copy is.",
+    _scramble,
+)
+STABILITY = MapTest(
+    "stability",
+    "Change the picture slightly",
+    ":material/vibration:",
+    "Makes the map again for eight pictures that hardly differ from this one.",
+    _stability,
+)
+CHOICE = MapTest(
+    "choice",
+    "Test every quick method",
+    ":material/grid_on:",
+    "Hides and keeps the hottest parts of every quick method's map at up to six layers: seconds, for a detector "
+    "minutes.",
+    _choice,
+    grows=True,
+)
+FLIP = MapTest(
+    "flip",
+    "Look for the smallest patch",
+    ":material/blur_on:",
+    "Blurs parts of the picture, hottest first, until the answer changes: at most 200 passes.",
+    _flip,
+)
+
+
+def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
+    """Draw the map as its model is scrambled; return what was found, once it is."""
+    title = st.empty()
+    title.markdown("### Does the map depend on the model?")
+    st.caption(
+        "Stage by stage, from the answer back to the first layers, the model's weights are replaced by random ones. A "
+        "map that shows what the model has learnt must dissolve on the way; one that stays shows something else."
+    )
+    resident = explanation.evidence.resident
+    quick = resident.gradients and METHODS[explanation.heatmaps[index].method].quick and resident.nbytes <= QUICK_BYTES
+    found: Scramble | None = result(SCRAMBLE, explanation, index, begin=quick)
+    if found is None:
+        return None
+    title.markdown(f"### Does the map depend on the model? {found.mark.capitalize()}.")
+    strip = [_panel(explanation, index, panels.heat(explanation, index, title="The map", note="as it is"))]
+    for stage in found.stages:
+        words = f"{_share(stage.share)} of the weights are random: rank correlation {signed(stage.rank_correlation)}."
+        heading, note = f"{_share(stage.share)} random", signed(stage.rank_correlation)
+        if stage is found.stages[-1]:
+            middle = f"middle of {len(found.final)}"
+            words, note = f"{words} It is the {middle} draws.", f"{note}, {middle}"
+        shown = _map(explanation, index, stage.map, heading, note, words)
+        strip.append(Pane(maps=(shown,), boxes=_same_boxes(explanation, index)))
+    line = "The number over each map: its rank correlation with the map as it is. 1 is the same, 0 nothing in common."
+    panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=len(strip), line=line)
+    st.markdown(f":material/fact_check: {escape(found.sentence)}")
+    st.caption(badge.MEANINGS[found.verdict])
+    st.caption(
+        f"All weights were drawn {len(found.final)} times ({', '.join(map(signed, found.final))}); the last panel is "
+        "the middle one. The sentence has their mean, with its interval of 90 %. They are drawn until that interval is "
+        "clear of what unrelated maps reach, at most eight times."
+    )
+    resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
+    tested = badge.verdicts(resident.adapter.weights_sha256, heatmap.method, heatmap.layers)
+    if len(tested) > 1:
+        name = f"{METHODS[heatmap.method].name} of {explanation.model.name}"
+        st.caption(f":material/history: All tests of {name} so far: {badge.describe_verdicts(tested)}.")
+    return found
+
+
+def draw_stability(explanation: Explanation, index: int) -> None:
+    """Draw how much map, score and answer change where the picture hardly changes."""
+    title = st.empty()
+    title.markdown("### Does it hold still?")
+    st.caption(
+        "Eight changes that a person hardly sees are made to the picture, and the map is made again for each. A map "
+        "that moves while the answer stays says more about the method than about the picture. It holds still if its "
+        f"rank correlation stays at {stability.STEADY:.2f} or more after each."
+    )
+    found: Stability | None = result(STABILITY, explanation, index)
+    if found is None:
+        return
+    title.markdown(f"### Does it hold still? {found.verdict.capitalize()}.")
+    most = float(found.spread.max())
+    words = "Hot is where the map changes most under the small changes."
+    values = found.spread / most if most > 0 else found.spread
+    shown = [
+        _panel(explanation, index, panels.heat(explanation, index)),
+        _panel(explanation, index, _map(explanation, index, values, "Spread", f"at most {most:.2f}", words)),
+    ]
+    line = "Spread: the standard deviation of nine maps at each pixel, where the hottest place of a map is 1."
+    panels.show(explanation.image, shown, key="viewer-trust-spread", height=380, line=line)
+    st.markdown(f":material/fact_check: {escape(found.sentence)}")
+    _changes(found)
+
+
+def _changes(found: Stability) -> None:
+    rows = [
+        {
+            "Change": changes.CHANGES[one.kind].capitalize()
+            if changes.CHANGES[one.kind].islower()
+            else changes.CHANGES[one.kind],
+            "Score": one.score * 100,
+            "Answer": one.answer or None,
+            "Answer changes": "yes" if one.flips else "no",
+            "Same map": one.rank_correlation,
+        }
+        for one in found.variants
+    ]
+    tables.table(
+        pd.DataFrame(rows).dropna(axis="columns", how="all"),
+        help={"Answer changes": "Whether the model's answer is another one than for the picture as it is."},
+        columns={"Score": tables.score(), "Same map": tables.number("%.2f", LIKENESS)},
+    )
+
+
+def draw_choice(explanation: Explanation, index: int) -> None:
+    """Draw the matrix of methods and layers, and the way to Explore with the best."""
+    st.markdown("### Which method and layer?")
+    st.caption(
+        "For every quick method at each layer the hottest parts are hidden, then alone kept: the more the score hangs "
+        "on them, the larger its number. One picture's winner is partly luck, so look whether it wins on others too."
+    )
+    found: Choice | None = result(CHOICE, explanation, index)
+    if found is None:
+        if (unfinished := so_far(CHOICE, explanation, index)) is not None:
+            method_matrix.matrix(unfinished)
+        return
+    method_matrix.matrix(found)
+    st.markdown(f":material/fact_check: {escape(found.sentence)}")
+    if (best := found.best) is not None:
+        _use(explanation, best)
+
+
+def _use(explanation: Explanation, best: Cell) -> None:
+    """Draw the button that opens Explore with a method and a layer."""
+
+    def leave() -> None:
+        state.of(state.Navigation).go_to = page.script("explore")
+
+    help = "Choose this method and this layer, and see the map there."
+    if method_matrix.use(best, explanation.model, " on Explore", help, leave):
+        reopen.go()
+
+
+def draw_flip(explanation: Explanation, index: int) -> None:
+    """Draw the smallest patch whose blurring changes the answer."""
+    st.markdown("### What has to go for another answer?")
+    st.caption(
+        "Parts of the picture are blurred in the order of the map until the model answers something else; what need "
+        "not be blurred is then shown again. A small patch means that the answer hangs on it, but another patch may be "
+        "smaller still."
+    )
+    if explanation.model.task == "embed":
+        st.caption(":material/info: This model compares pictures and names nothing, so there is no answer to change.")
+        return
+    found: Flip | None = result(FLIP, explanation, index)
+    if found is None:
+        return
+    if found.region is not None and found.share is not None:
+        values = found.region.astype(np.float32)
+        title = found.to or "gone"
+        region = _map(explanation, index, values, f"Blurred: {title}", percent(found.share), found.sentence)
+        shown = [_panel(explanation, index, panels.heat(explanation, index)), _panel(explanation, index, region)]
+        line = "Coloured at the right is what was blurred."
+        panels.show(explanation.image, shown, key="viewer-trust-flip", height=380, line=line)
+    st.markdown(f":material/fact_check: {escape(found.sentence)}")
+    st.caption(f"The model was asked {found.passes} times.")
+
+
+def _map(explanation: Explanation, index: int, values: Any, title: str, note: str, words: str) -> Map:
+    """Return values over the content of the model's input as a map of the viewer."""
+    extent, seen = explanation.evidence.geometry.extent, explanation.heatmaps[index].seen
+    return Map(title, note, values, extent, seen, text=words)
+
+
+def _panel(explanation: Explanation, index: int, shown: Map) -> Pane:
+    return Pane(maps=(shown,), boxes=panels.boxes_of(explanation, index))
+
+
+def _same_boxes(explanation: Explanation, index: int) -> tuple[Box, ...]:
+    """Return a map's boxes for a panel of a scrambled model: their places without a score."""
+    return tuple(replace(box, label=SAME_BOX) for box in panels.boxes_of(explanation, index))
+
+
+def _share(share: float) -> str:
+    """Return a share of weights; all of them only where none is left."""
+    return percent(share) if share >= 1 or share < 0.995 else f">{percent(0.99)}"

@@ -1,0 +1,98 @@
+"""Seal: three marks for each map of a page.
+
+The browser asks for the tests once the map is on the screen, and then again until all marks are there: each time this
+fragment alone runs, so that neither the map nor a click waits for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.common.settings import settings
+from sightglass.components.declare import declare, no_callback
+from sightglass.components.proof import panel
+from sightglass.components.session import state
+from sightglass.components.session.jobs import seal_job
+from sightglass.explain.proof.seal import QUESTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.common.files import Json
+    from sightglass.components.proof.panel import Candidate
+    from sightglass.components.session.jobs.seal_job import Sealable
+    from sightglass.explain.proof.seal import Seal
+
+KEY = "seal"
+_component = declare("seal", __file__, html='<div class="component seals"></div>')
+
+
+@dataclass
+class Clicked:
+    """The last click on a mark: a run that it asks for must not answer it again."""
+
+    last: Any = None
+
+
+def draw(maps: Sequence[Candidate]) -> None:
+    """Draw the marks of each of a page's maps that can be tested, with the maps' names if there are several."""
+    tested = [
+        seal_job.of_explanation(*one)
+        for one in maps
+        if one[1].finished and one[1].heatmaps[one[2]].measured.state == "ok"
+    ]
+    every = [name for name, *_ in maps]
+    draw_marks(tested, every, labels=len(every) > 1)
+
+
+def draw_marks(maps: Sequence[Sealable], every: Sequence[str] = (), *, labels: bool = False) -> None:
+    """Draw the marks of these maps, with their names if there are `labels`.
+
+    `every`: the names of the maps in the page's panel, which a click on a mark opens; without any the marks only tell.
+    """
+    # A run of the whole page is somebody's click.
+    seal_job.hold()
+    if maps and settings().seal:
+        _draw(maps, [*every], labels, [bool(_shows(one.known)) for one in maps])
+
+
+def _shows(found: Seal | None) -> str:
+    return "" if found is None else found.shows
+
+
+@st.fragment
+def _draw(maps: Sequence[Sealable], every: list[str], labels: bool, said: list[bool]) -> None:
+    """`said`: for which maps the page says already that they do not depend on the model."""
+    given: dict[str, Any] = st.session_state.get(KEY) or {}
+    wanted = given.get("open")
+    if isinstance(wanted, dict) and wanted != state.of(Clicked).last and _is_click(wanted, every):
+        state.of(Clicked).last = wanted
+        panel.open_test(wanted["test"], every, wanted["name"])
+        st.rerun()
+    found, works = seal_job.follow(maps, begin=given.get("ask") is not None)
+    # Not before all three are there: only then does the rest of the page know them.
+    if any(_shows(one.known) and not before for one, before in zip(maps, said, strict=True)):
+        st.rerun()
+    rows = [_row(one.name if labels else "", one.name, made) for one, made in zip(maps, found, strict=True)]
+    data = {"rows": rows, "works": works, "opens": bool(every)}
+    _component(key=KEY, data=data, on_ask_change=no_callback, on_open_change=no_callback)
+
+
+def _is_click(wanted: Json, every: Sequence[str]) -> bool:
+    return wanted.get("test") in QUESTIONS and wanted.get("name") in every
+
+
+def _row(label: str, name: str, made: Seal | None) -> Json:
+    """Return the marks of one map as they are drawn: what is still to come has no answer."""
+    marks: list[Json] = []
+    for question, words in QUESTIONS.items():
+        mark = None if made is None else made[question]
+        if mark is None:
+            marks.append({"test": question, "words": words, "answer": "", "sentence": "This is being tested."})
+        else:
+            words = f"{words}: {mark.answer}"
+            marks.append({"test": question, "words": words, "answer": mark.answer, "sentence": mark.sentence})
+    return {"label": label, "name": name, "marks": marks}

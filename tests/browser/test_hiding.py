@@ -1,0 +1,150 @@
+"""Hover to hide: the disc follows pointer, keys and finger, the bars follow the disc, and everything ends it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+from screen import ARTEFACTS, fits, go_to, headline, serious, settled, until
+
+from sightglass.components.session.pictures import image_source
+from sightglass.explain import Explainer
+from sightglass.explain.phrases import percent
+from sightglass.explain.whatif.hiding import Disc, DiscHider
+from sightglass.export.proof.view import draw_fillings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = pytest.mark.browser
+MOVED = re.compile("^62\u00a0% → ")
+LABEL = re.compile("^Hiding what is under the pointer: minibus 62\u00a0% → ")
+
+
+def score(page: Page) -> Locator:
+    return page.locator(".rows .text").first
+
+
+def button(page: Page) -> Locator:
+    return page.get_by_role("button", name="Hide what is under the pointer")
+
+
+def picture(page: Page) -> Locator:
+    return page.locator(".viewer canvas.base").last
+
+
+def place(page: Page, x: float, y: float) -> tuple[float, float]:
+    """A place of the picture, in shares of it, in the window."""
+    box = picture(page).bounding_box()
+    assert box is not None
+    return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+
+def colour(page: Page, x: float, y: float) -> list[int]:
+    """What is drawn over the pixels there: RGBA."""
+    return page.locator(".viewer canvas.lines").last.evaluate(
+        "(canvas, [x, y]) => [...canvas.getContext('2d').getImageData(x * canvas.width, y * canvas.height, 1, 1).data]",
+        [x, y],
+    )
+
+
+def test_the_bars_follow_the_pointer_and_keys_and_go_back(visit) -> None:
+    page = visit("/")
+    expect(headline(page)).to_contain_text("minibus")
+    settled(page)
+    expect(score(page)).to_have_text("62\u00a0%")
+    shown = page.locator(".viewer").get_attribute("data-shown")
+    page.mouse.move(*place(page, 0.5, 0.55))
+    page.keyboard.press("h")
+    expect(score(page)).to_have_text(MOVED)
+    expect(page.locator(".viewer .line")).to_have_text(LABEL)
+    expect(page.locator(".viewer .note").last).to_have_text(re.compile("^Hiding: 62\u00a0% → "))
+    expect(page.locator(".rows .was").first).to_be_visible()
+    first = score(page).text_content()
+    page.mouse.move(*place(page, 0.3, 0.45))
+    made = Explainer()(image_source.example("bus"))
+    change = DiscHider(made).changes(Disc(0.3 * 810, 0.45 * 1080, 108))[0]
+    expect(score(page)).to_have_text(f"{percent(change.before or 0)} → {percent(change.after or 0)}")
+    assert score(page).text_content() != first
+    wide = page.locator(".rows .bar i").first.evaluate("bar => bar.getBoundingClientRect().width")
+    full = page.locator(".rows .bar").first.evaluate("bar => bar.getBoundingClientRect().width")
+    assert wide / full == pytest.approx(change.after, abs=0.02)
+    # The disc is the picture as the engine blurs it.
+    left, top, right, bottom = made.evidence.geometry.seen
+    soft, _ = draw_fillings(made.image.pixels[top:bottom, left:right], (224, 224))
+    at = soft[round((0.45 * 1080 - top) / (bottom - top) * 224), round((0.3 * 810 - left) / (right - left) * 224)]
+    until(page, lambda: colour(page, 0.3, 0.45)[3] == 255, "there is no disc")
+    assert np.abs(np.array(colour(page, 0.3, 0.45)[:3]) - at).max() < 12
+    page.screenshot(path=ARTEFACTS / "hiding.png")
+    assert serious(page) == []
+
+    # Beside the picture nothing is hidden; then by keys alone.
+    page.mouse.move(*place(page, 0.5, -0.2))
+    expect(score(page)).to_have_text("62\u00a0%")
+    page.keyboard.press("ArrowDown")
+    expect(score(page)).to_have_text(MOVED)
+    before = score(page).text_content()
+    for _ in range(4):
+        page.keyboard.press("+")
+    expect(score(page)).not_to_have_text(before or "")
+    page.keyboard.press("Escape")
+    expect(score(page)).to_have_text("62\u00a0%")
+    expect(page.locator(".rows .was").first).to_be_hidden()
+    expect(button(page)).to_have_attribute("aria-pressed", "false")
+    assert colour(page, 0.5, 0.55)[3] < 255
+    assert page.locator(".viewer").get_attribute("data-shown") == shown
+
+
+def test_another_class_picture_or_page_ends_it(visit) -> None:
+    page = visit("/")
+    expect(headline(page)).to_contain_text("minibus")
+    settled(page)
+    pressed = button(page)
+    pressed.click()
+    expect(score(page)).to_have_text(MOVED)
+    page.locator(".rows button").nth(1).click()
+    expect(pressed).to_have_attribute("aria-pressed", "false")
+    expect(score(page)).to_have_text("62\u00a0%")
+    settled(page)
+    pressed.click()
+    expect(score(page)).to_have_text(MOVED)
+    page.get_by_role("button", name="flower").click()
+    expect(headline(page)).not_to_contain_text("minibus")
+    expect(pressed).to_have_attribute("aria-pressed", "false")
+    expect(score(page)).not_to_contain_text("→")
+    settled(page)
+    pressed.click()
+    expect(score(page)).to_contain_text("→")
+    go_to(page, "Look", "Top-k")
+    expect(page.locator(".viewer .hide").first).to_be_hidden()
+
+
+def test_a_finger_moves_the_disc_once_the_button_is_pressed(visit) -> None:
+    page = visit("/", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    expect(headline(page)).to_contain_text("minibus")
+    settled(page)
+    session = page.context.new_cdp_session(page)
+
+    def drag(*places: tuple[float, float]) -> None:
+        for kind, at in zip(("touchStart", *["touchMove"] * (len(places) - 1)), places, strict=True):
+            x, y = place(page, *at)
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        # The first tap after a swipe ends its momentum, and is no click.
+        headline(page).tap()
+
+    drag((0.3, 0.4), (0.6, 0.42))
+    assert score(page).text_content() == "62\u00a0%"
+    button(page).tap()
+    expect(score(page)).to_have_text(MOVED)
+    before = score(page).text_content()
+    drag((0.3, 0.4), (0.5, 0.42), (0.72, 0.45))
+    expect(score(page)).not_to_have_text(before or "")
+    expect(score(page)).to_have_text(MOVED)
+    fits(page)
+    page.screenshot(path=ARTEFACTS / "hiding-phone.png")
+    button(page).tap()
+    expect(score(page)).to_have_text("62\u00a0%")

@@ -1,0 +1,80 @@
+"""The seal: marks come after the map and move nothing, a click opens their test, on a phone too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import serving
+from screen import ROOT, fits, serious, settled, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Page
+
+sync = pytest.importorskip("playwright.sync_api")
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="1") as address:
+        yield address
+
+
+SIGHT = "canvas => canvas.getBoundingClientRect().toJSON()"
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_marks_fill_in_move_nothing_and_open_their_tests(visit: Callable[..., Page], width: int) -> None:
+    page = visit(f"/?model=demo-cls-s&example=scene+{1 + (width > 400)}", reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 900})
+    marks = page.locator(".seals .mark")
+    marks.first.wait_for()
+    canvas = page.locator(".viewer canvas").first
+    canvas.wait_for()
+    waiting = page.locator('.seals .mark[data-answer=""]')
+    before = canvas.evaluate(SIGHT)
+    until(page, lambda: waiting.count() == 0, "the marks do not fill in")
+    assert canvas.evaluate(SIGHT) == before
+    for index, words in enumerate(("depends on the model", "matters to the answer", "holds still")):
+        sync.expect(marks.nth(index)).to_contain_text(f"{words}: ")
+        # The shape says it as well as the colour, and the number is on hover.
+        assert marks.nth(index).locator(".icon").text_content() in ("check_circle", "cancel", "help")
+        assert any(letter.isdigit() for letter in marks.nth(index).get_attribute("title") or "")
+    marks.nth(2).click()
+    heading = page.get_by_role("heading", name="Does it hold still?")
+    heading.wait_for()
+    until(
+        page, lambda: heading.evaluate("it => it.getBoundingClientRect().top < innerHeight"), "the test is out of sight"
+    )
+    settled(page)
+    fits(page)
+    assert serious(page) == []
+
+
+def test_another_class_has_marks_of_its_own_and_goes_first(visit: Callable[..., Page]) -> None:
+    page = visit("/?model=demo-cls-s&example=scene+3")
+    page.locator(".seals .mark").first.wait_for()
+    page.locator(".rows button").nth(1).click()
+    row = page.locator(".seals .row")
+    second = page.locator(".rows button").nth(1).locator(".label").text_content() or ""
+    until(page, lambda: second in (row.get_attribute("aria-label") or ""), "the marks are of the first class")
+    until(page, lambda: page.locator('.seals .mark[data-answer=""]').count() == 0, "the marks do not fill in")
+
+
+def test_the_marks_of_two_compared_pictures_only_tell(visit: Callable[..., Page]) -> None:
+    page = visit("/similarity?model=demo-reid&example=person")
+    marks = page.locator(".seals .mark")
+    marks.first.wait_for()
+    until(page, lambda: page.locator('.seals .mark[data-answer=""]').count() == 0, "the marks do not fill in")
+    assert marks.count() == 3 and page.locator(".seals button").count() == 0
+    assert "±" in (marks.first.get_attribute("title") or "")
+    before = page.url
+    marks.nth(2).click()
+    settled(page)
+    assert page.url == before and page.get_by_role("heading", name="Does it hold still?").count() == 0
+    fits(page)
+    assert serious(page) == []

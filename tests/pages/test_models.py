@@ -1,0 +1,268 @@
+"""Models: the list with what is known of each, and one's own model from a file to a map."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torchvision.models import resnet18
+
+from sightglass.common import users
+from sightglass.common.access import policy
+from sightglass.common.users import User
+from sightglass.components.choices import model_picker
+from sightglass.explain.evidence.resident import RESIDENCY
+from sightglass.models import catalog
+from sightglass.models.own import store
+from sightglass.pages.models.add import Adding
+from tests.pages.conftest import received, session, shown, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from streamlit.testing.v1 import AppTest
+
+SCREEN = "pages/models/page.py"
+NAMES = ["late blight", "healthy", "rust", "mosaic", "spot"]
+PLANT = """
+from torch import nn
+
+class PlantNet(nn.Module):
+    def __init__(self, num_classes=3):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU())
+        self.head = nn.Linear(8, num_classes)
+
+    def forward(self, x):
+        return self.head(self.features(x).mean((2, 3)))
+"""
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("SIGHTGLASS_OWN_MODELS", str(tmp_path / "store"))
+    model_picker.forget_menu()
+    yield tmp_path / "store"
+    model_picker.forget_menu()
+    policy.install(policy.Policy())
+
+
+@pytest.fixture(scope="module")
+def leaf() -> bytes:
+    torch.manual_seed(0)
+    return saved(resnet18(num_classes=5).state_dict())
+
+
+@pytest.fixture(scope="module")
+def plant() -> bytes:
+    torch.manual_seed(0)
+    parts = {"features.0.weight": torch.randn(8, 3, 3, 3), "features.0.bias": torch.zeros(8)}
+    return saved(parts | {"head.weight": torch.randn(3, 8), "head.bias": torch.zeros(3)})
+
+
+def saved(value: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def open_as(user: User, visit: Callable[..., Callable[..., AppTest]]) -> AppTest:
+    opened = visit(user)
+    opened("explore")
+    return opened("models")
+
+
+def drop(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
+    for name, data in files:
+        app.file_uploader[0].upload(name, data, "application/octet-stream")
+    return app.run()
+
+
+def rows(app: AppTest) -> dict[str, dict[str, object]]:
+    (listed,) = received(app, "model_list")
+    return {row["id"]: row for row in listed["rows"]}
+
+
+def ask(app: AppTest, what: str, model: str) -> AppTest:
+    app.session_state["models-list"] = {"act": {"n": time.monotonic_ns(), "what": what, "id": model}}
+    return app.run()
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    next(button for button in app.button if button.label == label).click()
+    return app.run()
+
+
+def test_a_file_and_its_names_are_a_map_after_one_drop(page: Callable[..., AppTest], leaf: bytes) -> None:
+    app = page(SCREEN)
+    assert "Drop your own model here" in app.file_uploader[0].label
+    names = json.dumps({name: index for index, name in enumerate(NAMES)}).encode()
+    drop(app, ("leaf.pth", leaf), ("class_to_idx.json", names))
+    assert not app.exception and not app.error, texts(app)
+    assert "leaf: ResNet18 with 5 classes, 224 px" in texts(app)
+    assert shown(app).titles[0] in NAMES
+    assert "1 of them added" in texts(app) and next(iter(rows(app))) == "leaf"
+
+
+def test_it_stands_by_its_own_name_in_the_sidebar_and_the_headline(page: Callable[..., AppTest], leaf: bytes) -> None:
+    app = drop(page(SCREEN), ("leaf.pth", leaf))
+    press(app, "Open in Explore")
+    assert not app.exception and not app.error
+    assert app.selectbox(key="family").value == "leaf"
+    assert "leaf" in app.selectbox(key="family").options
+    assert not [box for box in (*app.selectbox, *app.segmented_control) if box.label in ("Variant", "Size")]
+
+
+def test_class_names_are_typed_later(page: Callable[..., AppTest], leaf: bytes) -> None:
+    app = drop(page(SCREEN), ("leaf.pth", leaf))
+    assert shown(app).titles[0].startswith("class ")
+    app.text_area[0].set_value("\n".join(NAMES[:2]))
+    press(app, "Save names")
+    assert app.error[0].value == "Give 5 names, one a line: there are 2."
+    app.text_area[0].set_value("\n".join(NAMES))
+    press(app, "Save names")
+    assert not app.error and shown(app).titles[0] in NAMES
+
+
+def test_numbers_that_are_no_classes_are_said_to_be_none(page: Callable[..., AppTest]) -> None:
+    torch.manual_seed(0)
+    app = drop(page(SCREEN), ("steer.pth", saved(resnet18(num_classes=1).state_dict())))
+    assert not app.exception and not app.error
+    box = next(box for box in app.selectbox if box.label == "Its answer is")
+    box.set_value("regress").run()
+    assert not app.exception and not app.error
+    assert catalog.spec("steer").task == "regress"
+    assert " %" not in str(shown(app).head["panels"][0]["maps"][0]["note"])
+
+
+def test_likely_ways_to_prepare_pictures_stand_side_by_side_with_their_answers(
+    page: Callable[..., AppTest], leaf: bytes
+) -> None:
+    app = drop(page(SCREEN), ("leaf.pth", leaf))
+    assert "as it is now" in texts(app)
+    before = catalog.spec("leaf").preprocessing
+    use = [button for button in app.button if button.label == "Use this"]
+    assert 1 <= len(use) <= 3
+    use[0].click()
+    app.run()
+    assert not app.exception and not app.error
+    assert catalog.spec("leaf").preprocessing != before and catalog.spec("leaf").preprocessing.complete
+
+
+def test_a_network_of_ones_own_runs_after_one_plain_question(page: Callable[..., AppTest], plant: bytes) -> None:
+    app = drop(page(SCREEN), ("plant.pth", plant), ("plant.py", PLANT.encode()))
+    assert "plant.py runs code on this machine" in app.warning[0].value
+    assert "plant" not in catalog.catalog()
+    press(app, "Trust it and add")
+    assert not app.exception and not app.error, texts(app)
+    assert "plant: PlantNet with 3 classes" in texts(app) and shown(app).maps
+
+
+def test_files_that_are_not_wanted_after_all_are_deleted(
+    page: Callable[..., AppTest], plant: bytes, kept: Path
+) -> None:
+    app = drop(page(SCREEN), ("plant.pth", plant), ("plant.py", PLANT.encode()))
+    press(app, "Cancel")
+    assert not list(kept.rglob("plant*")) and not app.error
+
+
+def test_what_does_not_load_is_said_and_leaves_nothing(page: Callable[..., AppTest], kept: Path, leaf: bytes) -> None:
+    app = drop(page(SCREEN), ("noise.pth", b"noise"))
+    assert not app.exception and "noise.pth" in app.error[0].value and str(kept) not in app.error[0].value
+    assert [path for path in kept.rglob("*") if path.name != "models.toml"] == []
+    assert len(app.error) == 1
+    press(app, "Dismiss")
+    assert not app.error
+    drop(app, ("leaf.pth", leaf))
+    assert "leaf: ResNet18" in texts(app)
+
+
+def test_a_viewer_sees_the_list_and_no_drop_zone(visit: Callable[..., Callable[..., AppTest]]) -> None:
+    app = open_as(User("vic", "Vic", "viewer"), visit)
+    assert not app.exception and not app.file_uploader
+    assert "Viewers cannot add a model" in texts(app)
+    assert rows(app) and not any(row["buttons"] for row in rows(app).values())
+
+
+def test_two_people_each_have_their_own(visit: Callable[..., Callable[..., AppTest]], leaf: bytes) -> None:
+    ann, ben = User("ann", "Ann", "user"), User("ben", "Ben", "user")
+    app = open_as(ann, visit)
+    drop(app, ("leaf.pth", leaf))
+    assert "leaf" in rows(app)
+    app = open_as(ben, visit)
+    assert "leaf" not in rows(app)
+    drop(app, ("leaf.pth", leaf), ("names.txt", "\n".join(NAMES).encode()))
+    assert shown(app).titles[0] in NAMES
+    with users.acting(ann):
+        assert catalog.spec("leaf").weights.labels is None
+
+
+def test_where_people_sign_in_code_is_refused(
+    visit: Callable[..., Callable[..., AppTest]], plant: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy.install(policy.Policy("password", chosen=True))
+    app = open_as(User("ann", "Ann", "user"), visit)
+    drop(app, ("plant.pth", plant), ("plant.py", PLANT.encode()))
+    assert "which this server does not allow" in app.warning[0].value
+    (add,) = [button for button in app.button if button.label == "Trust it and add"]
+    assert add.disabled
+
+
+def test_a_row_opens_its_model_on_the_page_that_shows_it(page: Callable[..., AppTest]) -> None:
+    app = page(SCREEN)
+    assert rows(app)["demo-s"]["task"] == "Detect"
+    ask(app, "open", "demo-s")
+    assert not app.exception and not app.error
+    assert app.query_params["model"] in ("demo-s", ["demo-s"])
+
+
+def test_a_model_is_measured_and_unloaded(page: Callable[..., AppTest]) -> None:
+    app = page(SCREEN)
+    ask(app, "measure", "demo-cls-s")
+    row = rows(app)["demo-cls-s"]
+    assert str(row["speed"]).endswith(" ms") and str(row["memory"]).endswith("MB") and row["layer"]
+    ask(app, "unload", "demo-cls-s")
+    assert not rows(app)["demo-cls-s"]["memory"]
+    assert "demo-cls-s" not in {one.adapter.spec.id for one in RESIDENCY.residents()}
+
+
+def test_an_own_model_is_removed_after_a_question(page: Callable[..., AppTest], leaf: bytes, kept: Path) -> None:
+    app = drop(page(SCREEN), ("leaf.pth", leaf))
+    ask(app, "remove", "leaf")
+    assert "Remove leaf and its files" in app.warning[0].value and "leaf" in catalog.catalog()
+    press(app, "Remove")
+    assert "leaf" not in rows(app) and not list(kept.rglob("leaf*"))
+    assert session(app, Adding).folder is None and not app.error
+
+
+def test_the_list_is_searched_by_name_task_and_what_is_here(page: Callable[..., AppTest]) -> None:
+    app = page(SCREEN)
+    assert all(row["state"] == "" for row in rows(app).values())
+    app.text_input(key="models-search").set_value("demo-vit").run()
+    assert [*rows(app)] == ["demo-vit"]
+    app.text_input(key="models-search").set_value("no such model").run()
+    assert "No model matches" in texts(app)
+    app.text_input(key="models-search").set_value("resnet50")
+    app.toggle(key="models-here").set_value(False).run()
+    found = rows(app)["resnet50"]
+    assert found["state"] == "not here" and "103" in str(found["size"])
+
+
+def test_a_download_that_the_operator_forbids_is_not_offered(page: Callable[..., AppTest]) -> None:
+    app = page(SCREEN)
+    app.text_input(key="models-search").set_value("resnet50")
+    app.toggle(key="models-here").set_value(False).run()
+    assert not rows(app)["resnet50"]["buttons"]
+    next(box for box in app.text_input if "Hugging Face" in box.label).set_value("microsoft/resnet-18")
+    press(app, "Add")
+    assert "SIGHTGLASS_OFFLINE forbids" in app.error[0].value
+
+
+def test_every_store_is_ones_own_folder(kept: Path) -> None:
+    with users.acting(User("ann", "Ann", "user")):
+        assert store.folder().parent.parent == kept

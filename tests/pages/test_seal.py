@@ -1,0 +1,100 @@
+"""The seal under the headline: it comes after the map, says what the engine says, and opens its test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sightglass.common.errors import ModelProblem
+from sightglass.common.settings import settings
+from sightglass.components.seal import KEY
+from sightglass.components.session.jobs import seal_job
+from sightglass.components.session.jobs.seal_job import Seals
+from sightglass.explain import Explainer
+from sightglass.explain.picture.image import load_bundled
+from sightglass.explain.proof import seal
+from tests.pages.conftest import received, session, texts
+from tests.waits import patience
+
+if TYPE_CHECKING:
+    from streamlit.testing.v1 import AppTest
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    seal.forget()
+    # The tests wait for the marks without asking for them as a page does, for long on a busy machine.
+    monkeypatch.setattr(seal_job, "ABANDONED", 600.0)
+    monkeypatch.setattr(seal_job, "LEASE", 600.0)
+
+
+def rows(app: AppTest) -> list[dict[str, Any]]:
+    """What the marks of the page's maps say."""
+    found = received(app, "seal")
+    return found[0]["rows"] if found else []
+
+
+def asked(app: AppTest) -> AppTest:
+    """Ask for the tests as the browser does, and again once they have ended."""
+    app.session_state[KEY] = {"ask": 1}
+    app.run()
+    job = session(app, Seals).job
+    assert job is None or job.finished(patience(120))
+    return app.run()
+
+
+def test_the_marks_wait_for_the_browser_and_then_say_what_the_engine_says(page):
+    app = page(model="demo-cls-s", example="scene 1")
+    (row,) = rows(app)
+    assert [mark["answer"] for mark in row["marks"]] == ["", "", ""] and session(app, Seals).job is None
+    (row,) = rows(asked(app))
+    made = Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1).seal()
+    assert [(mark["answer"], mark["sentence"]) for mark in row["marks"]] == [(m.answer, m.sentence) for m in made.marks]
+    assert not app.exception and not app.error
+
+
+def test_a_click_on_a_mark_opens_its_test(page):
+    app = page(model="demo-cls-s", example="scene 1")
+    name = rows(app)[0]["name"]
+    app.session_state[KEY] = {"open": {"test": "still", "name": name}}
+    app.run()
+    assert app.query_params["prove"] == "1" and app.query_params["test"] == "still"
+    assert "### Can I trust this?" in texts(app) and "### Does it hold still?" in texts(app)
+    assert "start-stability" in {one.key for one in app.button}
+
+
+def test_nonsense_from_the_browser_opens_nothing(page):
+    app = page(model="demo-cls-s", example="scene 1")
+    for wrong in ({"test": "x", "name": rows(app)[0]["name"]}, {"test": "still", "name": "y"}, "still", None):
+        app.session_state[KEY] = {"open": wrong}
+        app.run()
+        assert not app.exception and "prove" not in app.query_params
+
+
+def test_a_setting_switches_it_off(page, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setenv("SIGHTGLASS_PROFILE", "small")
+        assert not settings().seal
+        patched.setenv("SIGHTGLASS_SEAL", "1")
+        assert settings().seal
+    monkeypatch.setenv("SIGHTGLASS_SEAL", "no")
+    assert rows(page(model="demo-cls-s", example="scene 1")) == []
+
+
+def test_a_failure_is_a_sentence_on_the_marks_and_the_page_stays(page, monkeypatch):
+    def fail(*_: Any, **__: Any) -> None:
+        raise ModelProblem("The service does not answer: try again.")
+
+    monkeypatch.setattr(seal_job.seal, "seal", fail)
+    (row,) = rows(asked(page(model="demo-cls-s", example="scene 1")))
+    assert {(mark["answer"], mark["sentence"]) for mark in row["marks"]} == {
+        ("cannot be told", "The service does not answer: try again.")
+    }
+
+
+def test_a_map_that_does_not_depend_on_the_model_changes_the_headline(page):
+    app = page(model="demo-s", example="scene 1", method="hirescam")
+    asked(app)
+    assert rows(app)[0]["marks"][0]["answer"] == "no"
+    assert "not what the model learnt" in received(app, "headline")[0]["text"]

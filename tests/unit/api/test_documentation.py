@@ -1,0 +1,83 @@
+"""/docs shows the built site to those who may see the dashboard, and no file beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from docs import site_links
+from sightglass.api import documentation, routes
+from sightglass.api.schemas import ApiRules
+from sightglass.api.security import sign_in
+from sightglass.api.security.door import Door
+from sightglass.common import locations
+from sightglass.common.access import policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "secret.txt").write_text("secret")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/index.html").write_text("<h1>Documentation</h1>")
+    (tmp_path / "site/cli.html").write_text("<h1>The command line</h1>")
+    (tmp_path / "site/out.txt").symlink_to(tmp_path / "secret.txt")
+    monkeypatch.setattr(locations, "SITE", tmp_path / "site")
+    return tmp_path / "site"
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("base", ["", "/sightglass"])
+def test_the_site_is_shown_and_nothing_beside_it(base: str) -> None:
+    client = TestClient(Starlette(routes=documentation.routes(base)))
+    entered = client.get(f"{base}/docs")
+    assert (str(entered.url).removeprefix("http://testserver"), entered.status_code) == (f"{base}/docs/", 200)
+    assert "Documentation" in entered.text
+    assert "command line" in client.get(f"{base}/docs/cli.html").text
+    for path in ("../secret.txt", "..%2fsecret.txt", "%2e%2e/secret.txt", "..%5csecret.txt", "/etc/passwd", "out.txt"):
+        answer = client.get(f"{base}/docs/{path}")
+        assert (answer.status_code, "secret" in answer.text, "root:" in answer.text) == (404, False, False), path
+    assert client.post(f"{base}/docs/cli.html").status_code == 405
+
+
+def test_without_a_site_it_says_how_to_build_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for nowhere in (None, tmp_path):
+        monkeypatch.setattr(locations, "SITE", nowhere)
+        client = TestClient(Starlette(routes=documentation.routes()))
+        for path in ("/docs", "/docs/", "/docs/cli.html"):
+            answer = client.get(path)
+            assert (answer.status_code, answer.text) == (404, documentation.NOT_BUILT)
+
+
+@pytest.mark.usefixtures("site")
+def test_it_is_behind_the_door_and_the_api_s_own_page_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Starlette(routes=routes(ApiRules()))
+    assert "swagger" in TestClient(app).get("/api/docs").text
+    monkeypatch.setenv("SIGHTGLASS_ACCESS", "password")
+    monkeypatch.setenv("SIGHTGLASS_PEOPLE", str(tmp_path / "people.sqlite3"))
+    policy.install(policy.of("0.0.0.0"))
+    try:
+        client = TestClient(Door(app), follow_redirects=False)
+        for path in ("/docs", "/docs/", "/docs/cli.html"):
+            page = client.get(path, headers={"accept": "text/html"})
+            assert page.status_code == 303 and page.headers["location"].startswith(sign_in.PATH)
+            assert client.get(path).status_code == 401
+    finally:
+        policy.install(policy.Policy())
+
+
+def test_what_a_page_would_fetch_from_another_host_is_found() -> None:
+    own = '<script src="a.js"></script><link href="a.css"><a href="https://e.org">there</a><img src="a.webp">'
+    assert site_links.fetched(own) == []
+    for tag in (
+        '<script src="https://e.org/a.js">',
+        "<link rel=x href=//e.org/a.css>",
+        '<img alt="a" src="http://e.org">',
+    ):
+        assert site_links.fetched(own + tag) == [tag]
+    assert site_links.on_page_markdown("[A](../a.md), [b](b.md)") == "A, [b](b.md)"

@@ -1,0 +1,186 @@
+"""Files of a map that was sealed carry the seal; others say nothing of one, and none is made for them."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import pytest
+
+from sightglass.explain import Explainer
+from sightglass.explain.comparison.models import Comparison, Timing
+from sightglass.explain.findings.diagnosis import agreement_sentence
+from sightglass.explain.picture.image import Image
+from sightglass.explain.proof.seal import Seal, SealMark, forget, remember
+from sightglass.explain.recipe import Recipe
+from sightglass.explain.rendering.style import FILE_STYLE
+from sightglass.export import caption, class_files, comparison_folder, embedded_recipe, figure
+from sightglass.export.proof import files as proof_files
+from sightglass.export.report import html as html_report
+from sightglass.export.report import pdf as pdf_report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sightglass.explain import Explanation
+
+SENTENCE = "With random weights the map is another one (0.03, <b>unrelated</b> maps: 0.20)."
+MARKS = (
+    SealMark("model", "yes", SENTENCE, 0.03, 0.2),
+    SealMark("answer", "no", "Maps of other pictures matter as much.", 1.5, 2.25),
+    SealMark("still", "cannot be told", "The map is too even.", None, float("nan")),
+)
+LINE = "✓ depends on the model: yes · ✗ matters to the answer: no · ? holds still: cannot be told"
+SURVIVES = SealMark("model", "no", "Random weights draw it as well.", 0.98, 0.2, shows="the picture's edges")
+
+
+@pytest.fixture(scope="module")
+def bare(scene: Path) -> Explanation:
+    return Explainer("demo-cls-s")(Image(Image.open(scene).pixels, "scene 3.png"), top_k=2)
+
+
+@pytest.fixture
+def made(bare: Explanation) -> Iterator[Explanation]:
+    """Two maps, of which the second was sealed."""
+    forget()
+    remember(bare.seal_key(1), Seal(bare.heatmaps[1].target.label, MARKS))
+    yield bare
+    forget()
+
+
+def words_of(svg: bytes) -> str:
+    """The words that are drawn, without those of its metadata."""
+    return " ".join(
+        "".join(text.itertext()) for text in ElementTree.fromstring(svg).iter() if text.tag.endswith("text")
+    )
+
+
+def test_the_seal_has_a_line_and_a_shorter_one() -> None:
+    seal = Seal("gear", MARKS)
+    assert seal.line == LINE
+    assert seal.short == "✓ model · ✗ answer · ? still"
+
+
+def test_a_figure_says_the_seal_of_its_own_map_alone(made: Explanation) -> None:
+    other, own = (words_of(figure.figure(made, index, format="svg")) for index in (0, 1))
+    assert f"Seal: {LINE}." in own
+    assert "Seal" not in other
+
+
+def test_a_file_of_any_kind_has_it_in_its_recipe(made: Explanation) -> None:
+    for kind in ("png", "jpg", "svg", "pdf"):
+        found = embedded_recipe.read(figure.figure(made, 1, format=kind))  # type: ignore[arg-type]
+        assert found is not None
+        (saved,) = found.seals
+        assert saved.index == 1
+        assert [(mark.question, mark.answer, mark.value, mark.control) for mark in saved.marks] == [
+            ("model", "yes", 0.03, 0.2),
+            ("answer", "no", 1.5, 2.25),
+            ("still", "cannot be told", None, None),
+        ]
+    # What two explanations are compared by has none.
+    assert made.recipe.seals == ()
+    assert proof_files.recipe(made, 0) == found
+
+
+def test_a_recipe_without_a_seal_is_one_that_earlier_versions_read(made: Explanation) -> None:
+    assert "seals" not in json.loads(made.recipe.model_dump_json())
+    forget()
+    found = embedded_recipe.read(figure.figure(made, 1))
+    assert found == made.recipe
+
+
+def test_a_report_has_a_line_of_marks_with_their_sentences(made: Explanation) -> None:
+    page = html_report.html([made], index=1)
+    (line,) = re.findall(r'<p class="seal[^>]*>.*?</p>', page)
+    assert 'data-map="1"' in line
+    assert "hidden" not in line
+    spans = re.findall(r'<span data-answer="([^"]*)" title="([^"]*)">([^<]*)</span>', line)
+    assert [(answer, html.unescape(sentence), words) for answer, sentence, words in spans] == [
+        (mark.answer, mark.sentence, mark.words) for mark in MARKS
+    ]
+    assert "<b>unrelated" not in page
+    assert "✗ matters to the answer: no" in html_report.frame([made])
+    forget()
+    assert 'class="seal' not in html_report.html([made], index=1)
+
+
+def test_a_report_says_looked_of_no_map_that_random_weights_draw_as_well(made: Explanation) -> None:
+    assert "<h1>Where demo-cls-s looked: scene 3.png</h1>" in html_report.html([made], index=1)
+    remember(made.seal_key(1), Seal(made.heatmaps[1].target.label, (SURVIVES, *MARKS[1:])))
+    page = html_report.html([made], index=1)
+    assert "<h1>A map of demo-cls-s: scene 3.png</h1>" in page
+    assert "This map shows the picture&#39;s edges, not what the model learnt." in page
+    assert "looked" not in page.split("<script")[0].split("<style")[0]
+
+
+def test_a_map_that_random_weights_draw_as_well_is_no_evidence(scene: Path) -> None:
+    found = Explainer("demo-s")(scene, per="detection", top_k=2)
+    assert caption.inside_boxes(found, 0).startswith("Evidence by boxes: ")
+    pair = agreement_sentence(found, (0, 1))
+    assert pair.startswith("The evidence for ")
+    remember(found.seal_key(0), Seal(found.heatmaps[0].target.label, (SURVIVES, *MARKS[1:])))
+    assert caption.inside_boxes(found, 0).startswith("The map by boxes: ")
+    assert agreement_sentence(found, (0, 1)).startswith("The maps of ")
+    forget()
+
+
+def test_a_printed_report_has_it(made: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
+    written, write = list[str](), pdf_report._text
+
+    def note(page: Any, text: str, *more: Any, **given: Any) -> None:
+        written.append(text)
+        write(page, text, *more, **given)
+
+    monkeypatch.setattr(pdf_report, "_text", note)
+    pdf_report.pdf(made, 0)
+    assert "Seal" not in "".join(written)
+    data = pdf_report.pdf(made, 1)
+    assert f"Seal: {LINE}" in written
+    assert f"✓ depends on the model: yes. {SENTENCE}" in written
+    found = embedded_recipe.read(data)
+    assert found is not None
+    assert [saved.index for saved in found.seals] == [1]
+
+
+def test_a_folder_has_the_seals_of_its_maps(made: Explanation, tmp_path: Path) -> None:
+    made.save(tmp_path)
+    summary = json.loads((tmp_path / "analysis_summary.json").read_text("utf-8"))
+    first, second = summary["seals"]
+    assert first is None
+    assert second["target"] == made.heatmaps[1].target.label
+    assert [mark["answer"] for mark in second["marks"]] == [mark.answer for mark in MARKS]
+    assert second["marks"][0]["sentence"] == SENTENCE
+    # JSON has no number that is not finite.
+    assert second["marks"][2]["control"] is None
+    saved = Recipe.model_validate_json((tmp_path / "recipe.json").read_text("utf-8"))
+    assert saved.seals == Recipe.model_validate(summary["recipe"]).seals
+    assert [one.index for one in saved.seals] == [1]
+
+
+def test_the_files_of_one_class_and_of_a_comparison_have_it(made: Explanation) -> None:
+    assert class_files.class_analysis(made, 0)["seal"] is None
+    assert class_files.class_analysis(made, 1)["seal"]["marks"][1]["answer"] == "no"
+    timing = Timing(1.0, 1.0, 1.0)
+    both = Comparison((made, made), ("one", "other"), (timing, timing))
+    for name, data in comparison_folder.of_comparison(both, FILE_STYLE):
+        if name == "comparison.json":
+            models = json.loads(data)["models"]
+    assert [model["seals"][0] for model in models] == [None, None]
+    assert models[0]["seals"][1]["marks"][0]["answer"] == "yes"
+
+
+def test_no_file_makes_a_seal(bare: Explanation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget()
+    again = replace(bare)
+    kind = type(again.evidence.resident.adapter)
+    monkeypatch.setattr(kind, "run", lambda *_: pytest.fail("a file ran the model"))
+    again.save(tmp_path)
+    html_report.html([again])
+    assert again.known_seal(0) is None
+    assert json.loads((tmp_path / "analysis_summary.json").read_text("utf-8"))["seals"] == [None, None]

@@ -1,0 +1,52 @@
+"""What a row of numbers means is told by the names of a network, of its output and of its classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sightglass.common.errors import ModelProblem
+from sightglass.models.adapters.tasks import check_task, task_of_names
+from sightglass.models.inspect import inspect_model
+from tests.unit import own_nets
+
+
+@pytest.mark.parametrize(
+    ("names", "count", "labels", "task"),
+    [
+        (["fsanet_1x1_headpose_op13"], 3, (), "regress"),
+        (["AgeNet"], 1, (), "regress"),
+        (["AgeNet"], 101, (), None),
+        (["AgeNet"], 3, ("young", "middle", "old"), None),
+        (["net"], 3, ("Yaw", "pitch", "roll"), "regress"),
+        (["face_landmarks"], 136, (), "regress"),
+        (["image_tagger"], 40, (), "multilabel"),
+        (["face_embedder"], 128, (), "embed"),
+        (["osnet_x0_25", "resnet18", "imagenet"], 4, (), None),
+        (["stages", "manager", "image"], 2, (), None),
+    ],
+)
+def test_names_tell_the_task(names: list[str], count: int, labels: tuple[str, ...], task: str | None) -> None:
+    assert task_of_names(names, count, labels) == task
+
+
+def test_a_wrong_task_is_one_sentence() -> None:
+    with pytest.raises(ModelProblem, match="task is 'regresion': did you mean regress"):
+        check_task("regresion")
+    with pytest.raises(ModelProblem, match="use one of classify, multilabel, regress, embed"):
+        check_task("detect")
+
+
+def test_a_draft_says_what_the_name_says_and_asks_where_it_says_nothing(tmp_path: Path) -> None:
+    named, unnamed, many = tmp_path / "headpose.pth", tmp_path / "mine.pth", tmp_path / "plants.pth"
+    torch.save(own_nets.HeadPose().state_dict(), named)
+    torch.save(own_nets.HeadPose().state_dict(), unnamed)
+    torch.save(own_nets.BlocksCNN(10).state_dict(), many)
+    draft = inspect_model(named, f"{own_nets.__file__}:HeadPose")
+    assert draft.table["task"] == "regress" and any("taken for a regression" in note for note in draft.notes)
+    asked = next(one for one in inspect_model(unnamed).unknown if one.key == "task")
+    assert asked.default == "classify" and "regress" in asked.choices and not asked.needed
+    assert "its 3 numbers" in asked.question
+    assert not [one for one in inspect_model(many).unknown if one.key == "task"]

@@ -1,0 +1,268 @@
+"""Models that people add by dropping files: what is kept, what is refused, and who sees it."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torchvision.models import resnet18
+
+from sightglass.common import users
+from sightglass.common.access import policy
+from sightglass.common.errors import NotAllowed, Problem
+from sightglass.common.users import User
+from sightglass.models import catalog
+from sightglass.models.inspect import TRUST
+from sightglass.models.load import load
+from sightglass.models.own import adding, store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ANN, BEN, ADA = User("ann", "Ann", "user"), User("ben", "Ben", "user"), User("ada", "Ada", "admin")
+NAMES = ["late blight", "healthy", "rust", "mosaic", "spot"]
+NET = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes=3):
+        super().__init__()
+        self.features = nn.Conv2d(3, 8, 3, 2)
+        self.head = nn.Linear(8, num_classes)
+
+    def forward(self, x):
+        return self.head(self.features(x).mean((2, 3)))
+"""
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("SIGHTGLASS_OWN_MODELS", str(tmp_path / "store"))
+    yield tmp_path / "store"
+    policy.install(policy.Policy())
+
+
+@pytest.fixture(scope="module")
+def leaf() -> bytes:
+    torch.manual_seed(0)
+    return saved(resnet18(num_classes=5).state_dict())
+
+
+def saved(value: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def packed(**files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def add(*files: tuple[str, bytes], **answers: object) -> str:
+    into = store.receive(files)
+    return store.register(into, store.draft(into), answers)
+
+
+def left(kept: Path) -> list[str]:
+    return sorted(str(path.relative_to(kept)) for path in kept.rglob("*")) if kept.exists() else []
+
+
+def test_a_checkpoint_and_its_class_names_become_a_model_by_two_files(leaf: bytes) -> None:
+    id_ = add(("Leaf model.pth", leaf), ("class_to_idx.json", json.dumps({n: i for i, n in enumerate(NAMES)}).encode()))
+    assert id_ == "leaf_model"
+    spec = catalog.spec(id_)
+    assert store.owns(spec) and spec.family == id_ and spec.arch == "resnet18"
+    assert load(spec).labels == tuple(NAMES)
+
+
+def test_a_processor_beside_the_checkpoint_says_how_pictures_are_prepared(leaf: bytes) -> None:
+    size = {"size": {"height": 96, "width": 96}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 3}
+    add(("leaf.pth", leaf), ("preprocessor_config.json", json.dumps(size).encode()))
+    found = load(catalog.spec("leaf")).preprocessing
+    assert found is not None
+    assert (found.size, found.mean, found.interpolation, found.crop) == ((96, 96), (0.5,) * 3, "bicubic", "squash")
+
+
+def test_two_models_of_one_name_are_two(leaf: bytes) -> None:
+    assert [add(("leaf.pth", leaf)), add(("leaf.pth", leaf))] == ["leaf", "leaf-2"]
+    assert add(("yolo11n.pth", leaf)) == "yolo11n-2", "a name of the catalogue stays what it is"
+
+
+def test_what_is_removed_is_gone_and_nothing_else(kept: Path, leaf: bytes) -> None:
+    add(("leaf.pth", leaf)), add(("fern.pth", leaf))
+    store.remove("leaf")
+    assert left(kept) == ["fern", "fern/fern.pth", "models.toml"]
+    assert "leaf" not in catalog.catalog() and "fern" in catalog.catalog()
+    with pytest.raises(Problem, match="There is no model leaf of yours"):
+        store.remove("leaf")
+
+
+def test_names_and_preprocessing_can_be_changed_later(leaf: bytes) -> None:
+    add(("leaf.pth", leaf))
+    store.change("leaf", {"weights.labels": NAMES, "weights.preprocessing": {"size": 96}})
+    adapter = load(catalog.spec("leaf"))
+    assert adapter.labels == tuple(NAMES) and adapter.preprocessing is not None
+    assert adapter.preprocessing.size == (96, 96)
+
+
+def test_nobody_sees_or_overwrites_or_removes_anothers(kept: Path, leaf: bytes) -> None:
+    with users.acting(ANN):
+        add(("leaf.pth", leaf))
+        anns = catalog.spec("leaf")
+    with users.acting(BEN):
+        assert "leaf" not in catalog.catalog() and not store.owns(anns)
+        with pytest.raises(Problem, match="of yours"):
+            store.remove("leaf")
+        assert add(("leaf.pth", leaf)) == "leaf", "a suffix would tell that somebody has one"
+        assert catalog.spec("leaf").weights.path != anns.weights.path
+        store.remove("leaf")
+    assert "leaf" not in catalog.catalog()
+    with users.acting(ANN):
+        assert catalog.spec("leaf") == anns and Path(str(anns.weights.path)).is_file()
+
+
+def test_a_viewer_adds_nothing(kept: Path, leaf: bytes) -> None:
+    with users.acting(User("vic", "Vic", "viewer")):
+        assert "Viewers cannot add a model" in store.refusal()
+        with pytest.raises(NotAllowed):
+            store.receive([("leaf.pth", leaf)])
+    assert left(kept) == []
+
+
+def test_a_server_that_adds_no_models_says_so(monkeypatch: pytest.MonkeyPatch, leaf: bytes) -> None:
+    monkeypatch.setenv("SIGHTGLASS_OWN_MODELS", "off")
+    with pytest.raises(NotAllowed, match="SIGHTGLASS_OWN_MODELS"):
+        store.receive([("leaf.pth", leaf)])
+
+
+@pytest.mark.parametrize(
+    ("way", "user", "setting", "allowed"),
+    [
+        ("local", users.LOCAL, "0", True),
+        ("open", users.LOCAL, "0", False),
+        ("open", users.LOCAL, "1", True),
+        ("password", ADA, "0", False),
+        ("password", ADA, "1", True),
+        ("password", ANN, "1", False),
+    ],
+)
+def test_code_runs_only_where_the_operator_lets_it(
+    way: policy.Way, user: User, setting: str, allowed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_MODEL_CODE", setting)
+    policy.install(policy.Policy(way))
+    ran = tmp_path / "ran"
+    code = f"open({str(ran)!r}, 'w').close()\n{NET}".encode()
+    weights = {"features.weight": torch.zeros(8, 3, 3, 3), "features.bias": torch.zeros(8)}
+    weights |= {"head.weight": torch.zeros(3, 8), "head.bias": torch.zeros(3)}
+    with users.acting(user):
+        into = store.receive([("net.pth", saved(weights)), ("net.py", code)])
+        found = store.draft(into)
+        (question,) = [one for one in found.unknown if one.key == "arch"]
+        assert question.choices[0] == f"{into / 'net.py'}:Net"
+        answers = {"arch": question.choices[0], TRUST: "yes"}
+        assert store.runs_code(found, answers) and not ran.exists()
+        if not allowed:
+            with pytest.raises(NotAllowed, match="runs code"):
+                store.register(into, found, answers)
+            assert not ran.exists() and into.name not in catalog.catalog()
+            return
+        assert len(load(catalog.spec(store.register(into, found, answers))).labels) == 3
+    assert ran.exists()
+
+
+def test_python_files_of_the_server_are_no_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    weights = {"features.weight": torch.zeros(8, 3, 3, 3), "head.weight": torch.zeros(3, 8)}
+    found = store.draft(store.receive([("net.pth", saved(weights))]))
+    assert not any("net.py" in choice for unknown in found.unknown for choice in unknown.choices)
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+HOSTILE = {
+    "pickle that runs code": lambda ran: [("bomb.pth", pickle.dumps(Bomb(ran)))],
+    "checkpoint that runs code": lambda ran: [("bomb.pt", saved({"model": Bomb(ran)}))],
+    "nothing": lambda ran: [("empty.pth", b"")],
+    "noise": lambda ran: [("noise.safetensors", b"\xff" * 999)],
+    "noise as onnx": lambda ran: [("noise.onnx", b"\x08" * 999)],
+    "noise as keras": lambda ran: [("noise.keras", b"PK\x03\x04" + b"\0" * 99)],
+    "noise as zip": lambda ran: [("noise.zip", b"PK\x03\x04" + b"\0" * 99)],
+    "picture": lambda ran: [("cat.png", b"\x89PNG")],
+    "labels alone": lambda ran: [("names.txt", b"a\nb")],
+    "two models": lambda ran: [("a.onnx", b"x"), ("b.onnx", b"y")],
+    "path": lambda ran: [("../../etc/evil.pth", b"x")],
+    "path in an archive": lambda ran: [("m.zip", packed(**{"../../evil.pth": b"x"}))],
+    "program": lambda ran: [("run.sh", b"rm -rf /")],
+    "many files": lambda ran: [("m.zip", packed(**{f"{n}.txt": b"a" for n in range(99)}))],
+    "configuration with code": lambda ran: [
+        ("m.zip", packed(**{"config.json": b'{"model_type": "x", "auto_map": {"A": "b.C"}}', "model.safetensors": b""}))
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_files_run_nothing_leave_nothing_and_get_one_sentence(kind: str, kept: Path, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    files = HOSTILE[kind](ran)
+    with pytest.raises(Problem) as refused:
+        into = store.receive(files)
+        try:
+            store.register(into, store.draft(into), {})
+        except BaseException:
+            store.discard(into)
+            raise
+    words = str(refused.value)
+    assert words.endswith((".", "?")) and "\n" not in words and str(kept) not in words, words
+    assert not ran.exists() and [name for name in left(kept) if name != "models.toml"] == []
+    assert not list(tmp_path.rglob("evil*"))
+
+
+def test_an_archive_that_unpacks_to_more_than_there_is_room_for_is_refused(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, leaf: bytes
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_OWN_MODELS_MB", "1")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros.pth", b"\0" * 3_000_000)
+    for files in ([("zeros.zip", buffer.getvalue())], [("leaf.pth", leaf)]):
+        with pytest.raises(Problem, match=r"more than one model may take|may take 1 MB together"):
+            store.receive(files)
+    assert left(kept) == []
+
+
+def test_there_is_a_limit_to_how_many(monkeypatch: pytest.MonkeyPatch, leaf: bytes) -> None:
+    monkeypatch.setattr(store, "MAX_MODELS", 1)
+    add(("leaf.pth", leaf))
+    with pytest.raises(Problem, match="remove one first"):
+        store.receive([("leaf.pth", leaf)])
+
+
+def test_files_whose_questions_nobody_answered_are_deleted(monkeypatch: pytest.MonkeyPatch, kept: Path) -> None:
+    old = store.receive([("old.pth", b"x")])
+    monkeypatch.setattr(store, "ABANDONED", -1.0)
+    store.receive([("new.pth", b"x")])
+    assert not old.exists() and left(kept) == ["new", "new/new.pth"]
+
+
+def test_an_id_is_made_of_any_name() -> None:
+    assert adding.make_id("Leaf model (5)") == "leaf-model-5"
+    with pytest.raises(Problem, match="letters or digits"):
+        adding.make_id("…")
