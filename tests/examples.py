@@ -92,14 +92,20 @@ def run(page: Path, files: Iterable[str | Path] = ()) -> None:
 
     Raises AssertionError for a block that would not do anything.
     """
-    namespace: dict[str, object] = {"__name__": "example"}
-    every = blocks(page)
-    with _folder():
+    with folder():
         for file in files:
             shutil.copy(file, Path(file).name)
-        for block in every:
-            if block.reason is None:
-                _follow(block, namespace, f"{page.name}, block after line {block.line}")
+        for _ in steps(page):
+            pass
+
+
+def steps(page: Path) -> Iterator[Block]:
+    """Follow a page in the current folder; yields each block after it ran."""
+    namespace: dict[str, object] = {"__name__": "example"}
+    for block in blocks(page):
+        if block.reason is None:
+            _follow(block, namespace, f"{page.name}, block after line {block.line}")
+            yield block
 
 
 def _follow(block: Block, namespace: dict[str, object], where: str) -> None:
@@ -124,7 +130,7 @@ def _follow(block: Block, namespace: dict[str, object], where: str) -> None:
 
 
 @contextlib.contextmanager
-def _folder() -> Iterator[None]:
+def folder() -> Iterator[None]:
     """An empty folder as the current one, in which models.toml and modules are looked for.
 
     Afterwards nothing of it is left in the process: not its modules, and not the models that were loaded from it.
@@ -133,19 +139,19 @@ def _folder() -> Iterator[None]:
     from sightglass.explain.explainer import EVIDENCE
 
     before, modules, named = Path.cwd(), set(sys.modules), os.environ.pop("SIGHTGLASS_MODELS", None)
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        sys.path.insert(0, folder)
+    with tempfile.TemporaryDirectory() as empty:
+        os.chdir(empty)
+        sys.path.insert(0, empty)
         RESIDENCY.free()
         try:
             yield
         finally:
             os.chdir(before)
-            sys.path.remove(folder)
+            sys.path.remove(empty)
             if named is not None:
                 os.environ["SIGHTGLASS_MODELS"] = named
             for name in set(sys.modules) - modules:
-                if str(getattr(sys.modules[name], "__file__", "")).startswith(folder):
+                if str(getattr(sys.modules[name], "__file__", "")).startswith(empty):
                     del sys.modules[name]
             RESIDENCY.free()
             EVIDENCE.clear()

@@ -9,6 +9,13 @@ from typing import Any
 WEIGHTS = Path(__file__).parents[1] / "models/demo/weights"
 HEAD = """# Demo models
 
+![A drawn scene, and where a small and a large demo model look](images/demo.webp)
+
+```console
+$ sightglass image one-thing.png --model demo-cls-s --top-k 1 --out small
+$ sightglass image one-thing.png --model demo-cls-l --top-k 1 --out large
+```
+
 Written by `python -m training > docs/demo.md` from the cards beside the weights; do not edit by hand.
 
 These small models were trained on drawn scenes, where one knows what a model should look at. They come with the
