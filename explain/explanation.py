@@ -92,6 +92,18 @@ class Explanation(Result):
         targets, top_k."""
         return self._again(replace(self.options, **changed), None, None)
 
+    def at_layer(self, path: str) -> Explanation:
+        """Explain the same targets at one of this explanation's layers alone; only slow methods run the model.
+
+        >>> from sightglass import Explainer
+        >>> both = Explainer()("bus.jpg", layers=("blocks.4", "blocks.6"), top_k=1)
+        >>> both.at_layer("blocks.4").heatmaps[0].layers
+        ('blocks.4',)
+        """
+        if path not in self.evidence.paths:
+            raise ModelProblem(f"{path} is none of the layers explained here: {', '.join(self.evidence.paths)}.")
+        return replace(self, evidence=self.evidence.at(path))._again(replace(self.options, layers=(path,)), None, None)
+
     def with_scale(self, scale: Scale) -> Explanation:
         """Return the same maps, each on its `own` scale or all on one (`shared`)."""
         return self._again(replace(self.options, scale=scale), None, None)

@@ -29,6 +29,7 @@ from sightglass.components.views import (
     snapshots,
     visual_prompts,
 )
+from sightglass.components.views.comparisons import LensResult
 from sightglass.explain.comparison.detections import box_sentence, describe_boxes, find_filtered, kinds, weaker
 from sightglass.explain.evidence import missing
 from sightglass.explain.findings.randomisation import describe_independent
@@ -130,18 +131,23 @@ def _show(query: Query, layout: PageLayout) -> None:
     layout.title.markdown(f"## {escape(sidebar.add_warning(query.choices, heading))}")
     # The lenses Layers and Sizes have other maps on the page.
     offered = query.lens in ("one", "all") and at < len(explanation.heatmaps)
+    tested = proof.of_map(explanation, at) if offered else []
     with layout.left:
         if offered:
-            seal.draw(proof.of_map(explanation, at))
-        if heading := _through_lens(query, explanation, listed, index, missing):
-            layout.title.markdown(f"## {escape(sidebar.add_warning(query.choices, heading))}")
-        _below(explanation, at, offered)
+            seal.draw(tested)
+        drawn = _through_lens(query, explanation, listed, index, missing)
+        if drawn.heading:
+            layout.title.markdown(f"## {escape(sidebar.add_warning(query.choices, drawn.heading))}")
+        if drawn.maps:
+            tested = [*drawn.maps]
+            seal.draw(tested)
+        _below(explanation, at, offered, tests=bool(tested))
     if offered:
         with layout.right:
             st.markdown("### What the map says", help=glossary.TERMS["evidence"])
             with st.container(horizontal=True):
                 detections.numbers(explanation, at)
-        proof.panel(proof.of_map(explanation, at))
+    proof.panel(tested)
 
 
 def _heading(base: Explanation, request: BoxOptions, index: int) -> list[str]:
@@ -175,8 +181,8 @@ def _explain(
 
 def _through_lens(
     query: Query, explanation: Explanation, listed: list[ListedBox], index: int, missing: Missing | None
-) -> str:
-    """Draw the maps, and return the heading that a comparison gives, if any."""
+) -> LensResult:
+    """Draw the maps, and return what a comparison of them gives."""
     if query.lens == "all":
         comparisons.every_box(explanation, listed)
     elif query.lens == "one":
@@ -187,7 +193,7 @@ def _through_lens(
         return comparisons.every_layer(query.choices, query.explainer, query.request, listed[index])
     else:
         return comparisons.every_size(query.choices, query.explainer, query.request, listed[index].prediction)
-    return ""
+    return LensResult()
 
 
 def _waiting(query: Query, layout: PageLayout, base: Explanation, missing: Missing | None, *, stopped: bool) -> None:
@@ -229,8 +235,8 @@ def _meanwhile(
     return panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks, area=area, asks=asks)
 
 
-def _below(explanation: Explanation, index: int, offered: bool) -> None:
-    """Draw the photos, and the downloads of the map where it is `offered`."""
+def _below(explanation: Explanation, index: int, offered: bool, *, tests: bool) -> None:
+    """Draw the photos, the button of the `tests`, and the downloads of the map where it is `offered`."""
 
     def beside() -> None:
         charts.numbers_button(explanation, index, lambda: detections.table(explanation, index))
@@ -240,10 +246,11 @@ def _below(explanation: Explanation, index: int, offered: bool) -> None:
     reopen.warn_of_other_weights(explanation)
     with st.container(horizontal=True, vertical_alignment="center"):
         snapshots.gallery()
+        if tests and explanation.finished:
+            proof.button()
         if not offered:
             return
         if explanation.finished:
-            proof.button()
             saving.save_and_export(
                 "detect",
                 partial(exports.of_boxes, explanation, index),

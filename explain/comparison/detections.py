@@ -84,6 +84,8 @@ class LayerMap:
     """The map of an object at one layer."""
 
     path: str
+    explanation: Explanation
+    """At this layer alone."""
     heatmap: Heatmap
     inside: float | None
     """Share of its heat inside the object's boxes; None without heat."""
@@ -96,8 +98,9 @@ def strip(explanation: Explanation, index: int = 0) -> tuple[LayerMap, ...]:
     def inside(heatmap: Heatmap) -> float | None:
         return boxes.numbers(heatmap, own, (), 0.0).inside if own and heatmap.state == "ok" else None
 
-    apart = explanation.by_layer(index)
-    return tuple(LayerMap(heatmap.layers[0], heatmap, inside(heatmap)) for heatmap in apart)
+    apart = [explanation.at_layer(path) for path in explanation.evidence.paths]
+    maps = [one.heatmaps[index].measured for one in apart]
+    return tuple(LayerMap(one.layers[0], made, one, inside(one)) for made, one in zip(apart, maps, strict=True))
 
 
 @dataclass(frozen=True, eq=False)

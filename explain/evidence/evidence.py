@@ -7,6 +7,7 @@ gradients. Nothing else of this project runs a model forward to explain it.
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 from contextlib import ExitStack, contextmanager
@@ -70,6 +71,20 @@ class Evidence:
     def paths(self) -> tuple[str, ...]:
         """The dotted paths of the layers."""
         return tuple(layer.path for layer in self.layers)
+
+    def at(self, path: str) -> Evidence:
+        """Return the evidence of one of the layers alone, from the same pass: nothing is computed again."""
+        place, one = self.paths.index(path), copy.copy(self)
+        # A cached value of all layers.
+        one.__dict__.pop("layered", None)
+        one.layers = self.layers[place : place + 1]
+        one.recorded, one.activations = [self.recorded[place]], [self.activations[place]]
+        # Copied first, in one step: another thread may be adding.
+        one._gradients = {target: [each[place]] for target, each in dict(self._gradients).items()}
+        every = dict(self.raws).items()
+        one.raws = {key: [each[place]] for key, each in every if len(each) == len(self.layers)}
+        one._graph = None
+        return one
 
     def missing(self, name: str, targets: Sequence[Target]) -> list[Target]:
         """Return the targets without raw maps of this name, each once."""

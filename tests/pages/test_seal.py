@@ -8,13 +8,16 @@ import pytest
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.settings import settings
+from sightglass.components import seal as marks
 from sightglass.components.seal import KEY
 from sightglass.components.session.jobs import seal_job
 from sightglass.components.session.jobs.seal_job import Seals
 from sightglass.explain import Explainer
+from sightglass.explain.comparison.detections import strip
+from sightglass.explain.evidence.layers import stages
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.proof import seal
-from tests.pages.conftest import received, session, texts
+from tests.pages.conftest import received, session, shown, texts
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -98,3 +101,55 @@ def test_a_map_that_does_not_depend_on_the_model_changes_the_headline(page):
     asked(app)
     assert rows(app)[0]["marks"][0]["answer"] == "no"
     assert "not what the model learnt" in received(app, "headline")[0]["text"]
+
+
+DETECT = {"model": "demo-s", "example": "scene 3"}
+
+
+def test_every_layer_has_its_marks_and_a_map_of_the_box_is_not_called_clearest(page):
+    made = Explainer("demo-s")(load_bundled("scene 3"), per="detection", top_k=1)
+    paths = [stage.path for stage in stages(made.evidence.resident)]
+    every = Explainer("demo-s")(load_bundled("scene 3"), per="detection", top_k=1, layers=tuple(paths))
+    best = max(strip(every), key=lambda one: one.inside or 0)
+    tested = best.explanation.seal()
+    assert tested.shows
+    app = page("pages/detect.py", **DETECT, lens="layers")
+    found = {row["name"]: row for row in rows(app)}
+    titles = shown(app).titles
+    # A layer that has no part in this box has an empty map.
+    full = [title for title, one in zip(titles, strip(every), strict=True) if one.heatmap.state == "ok"]
+    assert list(found) == full and len(full) > 10
+    at = titles[paths.index(best.path)]
+    assert [mark["answer"] for mark in found[at]["marks"]] == [mark.answer for mark in tested.marks]
+    assert {mark["answer"] for name, row in found.items() if name != at for mark in row["marks"]} == {""}
+    place = f"clearest at {at[0].lower()}{at[1:]}"
+    heading = next(one.value for one in app.markdown if one.value.startswith("## "))
+    assert place not in heading and "1 map would be nearly the same with random weights." in heading
+    words = next(one["text"] for panel in shown(app).head["panels"] for one in panel["maps"] if one["title"] == at)
+    assert f"shows {tested.shows}, not what the model learnt" in words and "%" not in words
+
+
+@pytest.mark.parametrize("lens", ["layers", "sizes"])
+def test_a_mark_of_a_lens_opens_the_test_of_its_map(page, lens):
+    app = page("pages/detect.py", **DETECT, lens=lens)
+    names = [row["name"] for row in rows(app)]
+    assert names == [title for title in shown(app).titles if title in names] and len(names) > 1
+    assert "Difference" not in names
+    app.session_state[KEY] = {"open": {"test": "still", "name": names[1]}}
+    app.run()
+    assert not app.exception and "### Can I trust this?" in texts(app)
+    assert "### Does it hold still?" in texts(app)
+    (chosen,) = [one for one in app.selectbox if one.label == "Map to test"]
+    assert chosen.value == "1" and chosen.options == names
+
+
+def test_many_maps_draw_the_page_again_once():
+    """A detector's lens has twenty maps: the page is not drawn again for each that does not depend on the model."""
+    box = seal.Seal("x", tuple(seal.SealMark(q, "no", "Because.", shows="the box") for q in seal.QUESTIONS))
+    other = seal.Seal("y", tuple(seal.SealMark(q, "yes", "Because.") for q in seal.QUESTIONS))
+    part = seal.Seal("x", box.marks[:1])
+    new = [False] * 3
+    for found in ([None] * 3, [part, None, None], [other, box, None], [other, box, part], [other] * 3):
+        assert not marks._must_redraw(found, new)
+    assert marks._must_redraw([other, box, box], new) and marks._must_redraw([box, None, None], new)
+    assert not marks._must_redraw([other, box, box], [False, True, True])

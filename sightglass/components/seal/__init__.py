@@ -73,12 +73,22 @@ def _draw(maps: Sequence[Sealable], every: list[str], labels: bool, said: list[b
         panel.open_test(wanted["test"], every, wanted["name"])
         st.rerun()
     found, works = seal_job.follow(maps, begin=given.get("ask") is not None)
-    # Not before all three are there: only then does the rest of the page know them.
-    if any(_shows(one.known) and not before for one, before in zip(maps, said, strict=True)):
+    if _must_redraw(found, said):
         st.rerun()
     rows = [_row(one.name if labels else "", one.name, made) for one, made in zip(maps, found, strict=True)]
     data = {"rows": rows, "works": works, "opens": bool(every)}
     _component(key=KEY, data=data, on_ask_change=no_callback, on_open_change=no_callback)
+
+
+def _must_redraw(found: Sequence[Seal | None], said: Sequence[bool]) -> bool:
+    """Return whether the page has to say what these seals have found; `said`: of which maps it does already.
+
+    Not before all three marks are there: only then does the rest of the page know them. The first map has the headline;
+    for the others the page is drawn again once, not for each.
+    """
+    whole = [made is not None and made.whole for made in found]
+    news = [done and bool(_shows(made)) and not one for done, made, one in zip(whole, found, said, strict=True)]
+    return news[0] or (any(news) and all(whole))
 
 
 def _is_click(wanted: Json, every: Sequence[str]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -20,7 +20,7 @@ from sightglass.components.views import detections, panels
 from sightglass.explain.comparison.detections import around, common, one_scale, side, strip
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import describe_score, listing, percent
+from sightglass.explain.phrases import describe_score, listing, percent, plural
 from sightglass.explain.rendering.render import share_difference
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
     from sightglass.components.views.detections import ListedBox
     from sightglass.explain import Explainer, Explanation, Image
-    from sightglass.explain.comparison.detections import Side
+    from sightglass.explain.comparison.detections import LayerMap, Side
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.models.adapter import Prediction
     from sightglass.models.spec import ModelSpec
@@ -60,12 +60,22 @@ def every_box(explanation: Explanation, listed: list[ListedBox]) -> None:
     )
 
 
-def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, item: ListedBox) -> str:
-    """Draw one box's map at every stage of the model, from one pass; return which layer has most heat in the box."""
+@dataclass(frozen=True)
+class LensResult:
+    """What a lens that compares maps has drawn."""
+
+    heading: str = ""
+    """The page's; empty: as without the lens."""
+    maps: tuple[tuple[str, Explanation, int], ...] = ()
+    """The maps that can be tested, as the panel of tests takes them, in the order of the panels."""
+
+
+def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, item: ListedBox) -> LensResult:
+    """Draw one box's map at every stage of the model, from one pass; the heading says where it is clearest."""
     drawn = {stage.path: stage for stage in stages(explainer.resident)}
     if not drawn:
         st.info(f"{explainer.model.id} exposes no internals: there are no layers to show.", icon=":material/layers:")
-        return ""
+        return LensResult()
     method = detections.quick_method(choices, explainer)
     if method != choices.method:
         name = METHODS[choices.method].name
@@ -77,18 +87,22 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
     own = tuple(Box(p.box, "", corners=p.corners) for p in explanation.own(0) if p.box is not None)
     name, within = _of(item, request.per, len(own))
     maps, drawn_maps = strip(explanation), []
+    shows = {one.path: _known_to_show(one) for one in maps}
     ends = dict(zip([one.path for one in maps], tails([one.path for one in maps]), strict=True))
-    for one in maps:
+    titles = [f"{_upper(drawn[one.path].part)} {ends[one.path]}" for one in maps]
+    for one, title in zip(maps, titles, strict=True):
         stage = drawn[one.path]
         cells = f", cells of {stage.stride:g} px" if stage.stride else ""
+        words = one.heatmap.state if one.inside is None else f"{percent(one.inside)} of the evidence in {within}."
+        if known := shows[one.path]:
+            words = f"the map shows {known}, not what the model learnt."
         drawn_maps.append(
             panels.layer(
                 explanation,
                 one.heatmap,
-                title=f"{_upper(stage.part)} {ends[one.path]}",
+                title=title,
                 note="–" if one.inside is None else percent(one.inside),
-                text=f"**{one.path}**, {stage.kind}{cells}. {_upper(name)}: "
-                + (one.heatmap.state if one.inside is None else f"{percent(one.inside)} of the evidence in {within}."),
+                text=f"**{one.path}**, {stage.kind}{cells}. {_upper(name)}: {words}",
             )
         )
     image, shown = explanation.image, [Pane(maps=(each,), boxes=own) for each in drawn_maps]
@@ -100,17 +114,32 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
             image, shown = panels.cut(image, shown, around(item.prediction.box, (image.width, image.height)))
     with above:
         panels.show(image, shown, key="viewer-layers", height=320, columns=_columns(image, len(drawn_maps), 3) or 4)
+    pairs = zip(maps, titles, strict=True)
+    tested = tuple((title, one.explanation, 0) for one, title in pairs if one.heatmap.state == "ok")
     measured = [one for one in maps if one.inside is not None]
     if not measured:
-        return ""
-    best, least = (pick(measured, key=lambda one: one.inside or 0.0) for pick in (max, min))
+        return LensResult("", tested)
+    # A map that shows the box whatever the weights would win.
+    learnt = [one for one in measured if not shows[one.path]]
+    best, least = (pick(learnt or measured, key=lambda one: one.inside or 0.0) for pick in (max, min))
     st.caption(
         f"Maps of {name} from the first layer to the last, with the share of the evidence in {within}: lowest "
         f"at {drawn[least.path].part} {ends[least.path]}, {percent(least.inside or 0.0)}. Zooming one map zooms all."
     )
     verb = "are" if request.per == "class" and len(own) > 1 else "is"
     where = f"{drawn[best.path].part} {ends[best.path]}"
-    return f"{_upper(name)} {verb} clearest at {where}: {percent(best.inside or 0.0)} inside {within}."
+    if not learnt:
+        return LensResult(f"{_upper(name)}: no map here shows what the model learnt.", tested)
+    words = f"{_upper(name)} {verb} clearest at {where}: {percent(best.inside or 0.0)} inside {within}."
+    if other := len(measured) - len(learnt):
+        words += f" {plural(other, 'map')} would be nearly the same with random weights."
+    return LensResult(words, tested)
+
+
+def _known_to_show(one: LayerMap) -> str:
+    """Return what a layer's map shows that is known not to depend on the model; empty for others."""
+    made = one.explanation.known_seal(0)
+    return "" if made is None else made.shows
 
 
 def _of(item: ListedBox, per: str, boxes: int) -> tuple[str, str]:
@@ -141,10 +170,10 @@ def tails(paths: list[str]) -> list[str]:
     return [".".join(end) for end in short]
 
 
-def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, wanted: Prediction) -> str:
+def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, wanted: Prediction) -> LensResult:
     """Draw the same object in several models, on one scale where their grids are alike, and a map of the difference.
 
-    Return which models find it.
+    The heading says which models find it.
     """
     models = sizes(explainer.model)
     if len(models) < 2:
@@ -155,7 +184,7 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
         )
         st.page_link(page.script("compare"), label="Compare models", icon=":material/compare:")
         panels.show(choices.image, [panels.plain(choices.image)], key="viewer-sizes")
-        return ""
+        return LensResult()
     method = detections.quick_method(choices, explainer)
     names, sides, problems = [], [], []
     for spec, name in zip(models, model_names(models), strict=True):
@@ -169,7 +198,7 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
     for words in problems:
         st.warning(sentence(words), icon=":material/warning:")
     if not sides:
-        return ""
+        return LensResult()
     alike = one_scale(sides) if all(one.explanation.heatmaps for one in sides) else None
     above, below = st.container(), st.container()
     with below, st.container(horizontal=True):
@@ -194,7 +223,9 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
             st.markdown(f":material/search: **{escape(name)}**: {escape(words)}")
     if alike is None and len(sides) > 1:
         st.caption("Their layers differ in size, so each map is on its own scale.")
-    return verdict([one.prediction is not None and not one.missing for one in sides], names, wanted.label)
+    words = verdict([one.prediction is not None and not one.missing for one in sides], names, wanted.label)
+    named = zip(names, sides, strict=True)
+    return LensResult(words, tuple((name, one.explanation, 0) for name, one in named if one.explanation.heatmaps))
 
 
 def _columns(image: Image, count: int, wide: int) -> int | None:

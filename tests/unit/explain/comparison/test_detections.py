@@ -123,6 +123,13 @@ def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
         alone = explainer(scene, per="detection", targets=(1,), layers=(paths[place],))
         np.testing.assert_allclose(together[place].heatmap.content, alone.heatmaps[0].content, atol=1e-4)
         assert together[place].inside == pytest.approx(alone.box_numbers(0).inside, abs=1e-4)
+        one = together[place].explanation
+        assert one.evidence.paths == one.heatmaps[0].layers == (paths[place],) and one.recipe == alone.recipe
+        np.testing.assert_array_equal(one.heatmaps[0].content, together[place].heatmap.content)
+    # Its seal tests the map at that layer, and other targets are explained at it.
+    assert one.with_targets((300, 1)).heatmaps[0].layers == (paths[18],)
+    with pytest.raises(ModelProblem, match="none of the layers explained here"):
+        one.at_layer(paths[4])
 
 
 def test_the_same_object_is_found_or_its_candidate_is(result):
