@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 HELP = (
     "PyTorch (.pth, .pt, .ckpt, .safetensors), ONNX, OpenVINO (.xml and .bin), torch.export, TorchScript, Keras, or a "
-    "folder of Transformers as a .zip. Drop class names, a configuration or the network's .py along with it."
+    "folder of Transformers as a .zip. Drop class names (.txt, .json, data.yaml), a configuration or the network's .py "
+    "along with it."
 )
 
 
