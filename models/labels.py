@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem, nearest
+from sightglass.common.files import yaml_file
 from sightglass.common.legible import legible
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ NAMED = (
 )
 """Keys of class names in checkpoints and files of labels."""
 
-
+NAMED_LIKE = ("label", "class", "idx", "name", "categor", "mapping")
+"""Parts of the names of files of labels."""
 NAMES_SHOWN = 3
 """Names of a model's classes in a sentence about one that it lacks."""
 
@@ -74,8 +76,9 @@ def _of_torchvision(name: str) -> tuple[str, ...]:
 def own(spec: ModelSpec) -> tuple[str, ...]:
     """Return the operator's names (`weights.labels`: a list, or a file of them), or none.
 
-    The file is text with a name on each line, or JSON: a list, `{"name": 0}`, `{"0": "name"}`, or an object that
-    contains one of these (`class_to_idx`, `id2label`, ...). Raises ModelProblem, one sentence, for anything else.
+    The file is text with a name on each line, or JSON or YAML: a list, `{"name": 0}`, `{"0": "name"}`, or an object
+    that contains one of these (`class_to_idx`, `id2label`, `names`, ...). Raises ModelProblem, one sentence, for
+    anything else.
     """
     return given(spec.weights.labels or (), spec.id)
 
@@ -97,17 +100,36 @@ def given(names: Any, model: str) -> tuple[str, ...]:
 
 def _in_file(path: Path, model: str) -> tuple[str, ...]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        found = read_file(path)
     except (OSError, UnicodeDecodeError) as problem:
         raise ModelProblem(f"The labels of {model} cannot be read from {path}: is it a text file?") from problem
-    if path.suffix.lower() != ".json":
-        return tuple(line.strip() for line in text.splitlines() if line.strip())
-    try:
-        found = json.loads(text)
     except (ValueError, RecursionError) as problem:
         reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
         raise ModelProblem(f"The labels of {model} cannot be read from {path}: {reason}.") from problem
     return _ordered(found, model, str(path))
+
+
+def read_file(path: Path) -> Any:
+    """Return what a file of class names holds, for `order`: of JSON and YAML the value, of text a list of its lines.
+
+    Raises OSError, ValueError with the reason, RecursionError.
+    """
+    if path.suffix.lower() in yaml_file.SUFFIXES:
+        return yaml_file.read_yaml(path)
+    text = path.read_text(encoding="utf-8-sig")
+    if path.suffix.lower() == ".json":
+        return json.loads(text)
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def may_name(file: Path, stem: str) -> bool:
+    """Return whether a file's name says that it may hold names of classes for the model of this stem."""
+    if not file.is_file():
+        return False
+    if file.suffix.lower() in yaml_file.SUFFIXES:
+        return True
+    fits = file.stem == stem or any(word in file.name.lower() for word in NAMED_LIKE)
+    return fits and file.suffix.lower() in (".json", ".txt")
 
 
 def _ordered(found: Any, model: str, where: str) -> tuple[str, ...]:
@@ -168,7 +190,8 @@ def for_classes(
     if names:
         names = binary_names(names) if binary else names
         if len(names) != count:
-            where = spec.where_stated("labels")
+            stated = spec.weights.labels
+            where = Path(stated).name if isinstance(stated, str) else spec.where_stated("labels")
             raise ModelProblem(
                 f"{spec.id} has {count} {what} and {where} names {len(names)}: give as many names as {what}."
             )

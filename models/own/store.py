@@ -18,7 +18,7 @@ from sightglass.common.access import policy
 from sightglass.common.errors import ModelProblem, NotAllowed, Problem
 from sightglass.common.files import ABANDONED, file_stem
 from sightglass.common.settings import settings
-from sightglass.models import catalog
+from sightglass.models import catalog, labels
 from sightglass.models.catalog import SUFFIXES
 from sightglass.models.inspect import TRUST, inspect_model
 from sightglass.models.own import adding, limits, table_file
@@ -142,8 +142,32 @@ def find_model(into: Path) -> Path:
 def draft(into: Path, arch: str = "") -> TableDraft:
     """Return what the received files say of the model; nothing of them runs."""
     with without_paths():
-        found = inspect_model(find_model(into), arch)
-    return replace(found, unknown=tuple(map(partial(_own_choices, into), found.unknown)))
+        model = find_model(into)
+        found = inspect_model(model, arch)
+    found = replace(found, unknown=tuple(map(partial(_own_choices, into), found.unknown)))
+    return _named(found, into, model.stem)
+
+
+def _named(found: TableDraft, into: Path, stem: str) -> TableDraft:
+    """Return a draft whose question of class names is answered by a received file of them, if there is one.
+
+    Whether it has as many as the model has classes, or can be read at all, is said where the model is loaded.
+    """
+    asked = [unknown for unknown in found.unknown if unknown.key == "weights.labels"]
+    file = next(
+        (file for file in sorted(into.iterdir()) if labels.may_name(file, stem) and _may_hold_names(file)), None
+    )
+    if not asked or file is None:
+        return found
+    table = {**found.table, "weights": {**found.table.get("weights", {}), "labels": str(file)}}
+    return replace(found, table=table, unknown=tuple(one for one in found.unknown if one not in asked))
+
+
+def _may_hold_names(file: Path) -> bool:
+    try:
+        return bool(labels.order(labels.read_file(file)))
+    except (OSError, ValueError, RecursionError):
+        return True
 
 
 def _own_choices(into: Path, unknown: Unknown) -> Unknown:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common.errors import Cancelled, Problem
+from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.session import page, reopen, state
 from sightglass.components.session.jobs import background
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 HELP = (
     "PyTorch (.pth, .pt, .ckpt, .safetensors), ONNX, OpenVINO (.xml and .bin), torch.export, TorchScript, Keras, or a "
-    "folder of Transformers as a .zip. Drop class names, a configuration or the network's .py along with it."
+    "folder of Transformers as a .zip. Drop class names (.txt, .json, data.yaml), a configuration or the network's .py "
+    "along with it."
 )
 
 
@@ -59,11 +60,7 @@ class Download(Task[Status]):
         super().__init__(self._fetch, Status(words=f"Looking for {name}"))
 
     def _fetch(self, status: Status, cancel: threading.Event) -> None:
-        def report(done: int, total: int) -> None:
-            if cancel.is_set():
-                raise Cancelled
-            status.report(done / total if total else 0.0, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
-
+        report = background.report_bytes(status, cancel)
         self.files += [(file.name, file) for file in hub.fetch(self.name, report)]
 
 
@@ -135,17 +132,13 @@ def _begin(name: str) -> None:
 
 
 def _follow(download: Download) -> None:
-    now = state.of(Adding)
-    if not download.finished():
-        background.progress(download, label=f"{escape(download.name)}: ", help="Stop the download.", estimate=True)
+    now, name = state.of(Adding), escape(download.name)
+    if (ending := background.follow(download, label=f"{name}: ", event="a model could not be fetched")) is None:
         return
-    now.download = None
-    failure = download.status.failure
-    if failure is None:
-        with st.spinner(f"Looking at {escape(download.name)}…", show_time=False):
+    now.download, now.problem = None, ending.problem
+    if ending.done:
+        with st.spinner(f"Looking at {name}…", show_time=False):
             _take(download.files)
-    elif not isinstance(failure, Cancelled):
-        now.problem = str(page.find_problem(failure, "a model could not be fetched") or page.SOMETHING_BROKE)
     st.rerun()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from sightglass.common import typed_text
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.session import page, reopen, state
@@ -25,6 +26,8 @@ from sightglass.models.own.describe import describe_model
 from sightglass.pages.models import add
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sightglass.explain import Explainer, Image
     from sightglass.explain.findings.preprocessing_check import Reading
     from sightglass.models.spec import ModelSpec, Task
@@ -38,6 +41,8 @@ MEANINGS: dict[Task, str] = {
     "embed": "a vector, to compare pictures",
 }
 """What an answer of one row of numbers may be."""
+LONGEST_UNIT = 20
+"""Letters of a unit."""
 WINDOWS = 49
 """Places that are hidden for the first map of a model without layers: it comes within seconds."""
 
@@ -105,7 +110,7 @@ def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
 def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
     """Ask what the numbers of the answer mean, and what they are called."""
     labels = explainer.labels
-    with st.expander("Names and meaning", icon=":material/label:", expanded=bool(labels) and labels[0] == "class 0"):
+    with st.expander("Names and meaning", icon=":material/label:", expanded=_unnamed(spec, labels)):
         if spec.task in MEANINGS:
             chosen = st.selectbox(
                 "Its answer is",
@@ -117,6 +122,8 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
             )
             if chosen != spec.task:
                 _change(spec, {"task": chosen})
+        if spec.measures:
+            _ask_unit(spec)
         if not labels:
             return
         text = st.text_area(
@@ -135,6 +142,25 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
                 st.error("Two of them have the same name: give each its own.", icon=":material/error:")
             else:
                 _change(spec, {"weights.labels": given})
+
+
+def _unnamed(spec: ModelSpec, labels: Sequence[str]) -> bool:
+    return not spec.weights.unit if spec.measures else bool(labels) and labels[0] == "class 0"
+
+
+def _ask_unit(spec: ModelSpec) -> None:
+    before = spec.weights.unit or ""
+    text = st.text_input(
+        "Unit",
+        before,
+        max_chars=LONGEST_UNIT,
+        key=f"models-unit-{spec.id}-{before}",
+        placeholder="years, °, m/s …",
+        help="It stands behind each number, in captions and files, too. Leave it empty for plain numbers.",
+    )
+    unit = typed_text.line(text, LONGEST_UNIT, "The unit")
+    if unit != before:
+        _change(spec, {"weights.unit": unit or None})
 
 
 def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common import users
-from sightglass.common.errors import Cancelled, Problem
+from sightglass.common.errors import Problem
 from sightglass.components import model_list
 from sightglass.components.choices import model_picker
 from sightglass.components.choices.detection_options import reliabilities
 from sightglass.components.model_list import Button, ModelRow
-from sightglass.components.session import page, state, url_state
+from sightglass.components.session import state, url_state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.jobs.background import Status, Task
 from sightglass.components.session.markdown import sentence
@@ -54,12 +54,7 @@ class Fetching(Task[Status]):
         super().__init__(self._fetch, Status(words="Waiting for the first bytes"))
 
     def _fetch(self, status: Status, cancel: threading.Event) -> None:
-        def report(done: int, total: int) -> None:
-            if cancel.is_set():
-                raise Cancelled
-            status.report(done / total if total else 0.0, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
-
-        weights.locate(self.spec, progress=report)
+        weights.locate(self.spec, progress=background.report_bytes(status, cancel))
 
 
 @dataclass
@@ -245,16 +240,12 @@ def _measure(spec: ModelSpec) -> None:
 
 
 def _follow(fetching: Fetching) -> None:
-    shelf = state.of(Shelf)
-    if not fetching.finished():
-        background.progress(fetching, label=f"{fetching.spec.id}: ", help="Stop the download.", estimate=True)
+    shelf, id_ = state.of(Shelf), fetching.spec.id
+    if (ending := background.follow(fetching, label=f"{id_}: ", event="weights could not be fetched")) is None:
         return
-    shelf.fetching = None
-    failure = fetching.status.failure
-    if failure is None:
-        shelf.said = f"{fetching.spec.id} is here."
-    elif not isinstance(failure, Cancelled):
-        shelf.problem = str(page.find_problem(failure, "weights could not be fetched") or page.SOMETHING_BROKE)
+    shelf.fetching, shelf.problem = None, ending.problem
+    if ending.done:
+        shelf.said = f"{id_} is here."
     model_picker.forget_menu()
     st.rerun()
 

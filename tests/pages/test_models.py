@@ -140,6 +140,19 @@ def test_numbers_that_are_no_classes_are_said_to_be_none(page: Callable[..., App
     assert " %" not in str(shown(app).head["panels"][0]["maps"][0]["note"])
 
 
+def test_the_unit_of_numbers_is_typed_and_changed_later(page: Callable[..., AppTest]) -> None:
+    torch.manual_seed(0)
+    app = drop(page(SCREEN), ("gauge.pth", saved(resnet18(num_classes=1).state_dict())))
+    assert "Unit" not in [box.label for box in app.text_input]
+    next(box for box in app.selectbox if box.label == "Its answer is").set_value("regress").run()
+    for typed, shown_unit in (("years", "years"), ("  m/s\u202e ", "m/s"), ("", None)):
+        next(box for box in app.text_input if box.label == "Unit").set_value(typed).run()
+        assert not app.exception and not app.error
+        assert catalog.spec("gauge").weights.unit == shown_unit
+        headline = next(text.value for text in app.markdown if text.value.startswith("**gauge gives"))
+        assert (f" {shown_unit}." in headline) if shown_unit else "m/s" not in headline
+
+
 def test_likely_ways_to_prepare_pictures_stand_side_by_side_with_their_answers(
     page: Callable[..., AppTest], leaf: bytes
 ) -> None:

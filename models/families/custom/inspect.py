@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from sightglass.models.checkpoints.checkpoint import Checkpoint
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".safetensors", ".bin", ".pkl", ".tar", ".model", ".weights")
-NAMED_LIKE = ("label", "class", "idx", "name", "categor", "mapping")
-"""Parts of the names of files of labels."""
+YOLOX_CLASSES = ("head.cls_preds.0.weight", "bbox_head.multi_level_conv_cls.0.weight")
+"""Tensors of which one has a row for each class of a YOLOX."""
 MAX_BYTES = 2**20
 """Size of a file beside the checkpoint that is read at most."""
 
@@ -82,8 +82,16 @@ def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
         return TableDraft("ultralytics", path.name, table, (Unknown(TRUST, question, ("no", "yes")),))
     keys = saved.tensors.keys()
     if "backbone.backbone.stem.conv.conv.weight" in keys or "bbox_head.multi_level_conv_cls.0.weight" in keys:
-        table = {"task": "detect", "method": "hirescam", "weights": {"path": str(path)}}
-        return TableDraft("yolox", "yolox", table, (), ("Its tensors are those of a YOLOX.",))
+        named: Toml = {"path": str(path)}
+        notes = ["Its tensors are those of a YOLOX."]
+        last = next((saved.tensors[key] for key in YOLOX_CLASSES if key in keys), None)
+        found, place = ([], None) if last is None else named_beside(path, last.shape[0])
+        if place is not None:
+            named["labels"] = str(place)
+            notes += found
+        return TableDraft(
+            "yolox", "yolox", {"task": "detect", "method": "hirescam", "weights": named}, (), tuple(notes)
+        )
     if {"conv1.conv.weight", "conv2.0.conv1.conv.weight", "conv2.0.conv2a.conv1.weight"} <= keys:
         from sightglass.models.families import osnet
 
@@ -152,7 +160,9 @@ def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str], 
         weights["labels"] = str(place)
     elif not found:
         many = "" if count is None else f"{count} "
-        question = f"Where are the names of its {many}classes (a .json or a text file, one name a line)?"
+        question = (
+            f"Where are the names of its {many}classes (a .json, a data.yaml, or a text file with one name a line)?"
+        )
         unknown.append(Unknown("weights.labels", question, needed=False))
 
 
@@ -172,20 +182,13 @@ def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:
     # Files named like the model before those of other models in the folder.
     starts = (path.stem, path.stem.rpartition("_")[0] or path.stem)
     for file in sorted(path.parent.iterdir(), key=lambda file: (*(not file.name.startswith(s) for s in starts), file)):
-        fits = file.stem == path.stem or any(word in file.name.lower() for word in NAMED_LIKE)
-        if (
-            not fits
-            or file.suffix.lower() not in (".json", ".txt")
-            or not file.is_file()
-            or file.stat().st_size > MAX_BYTES
-        ):
+        if not labels.may_name(file, path.stem) or file.stat().st_size > MAX_BYTES:
             continue
         try:
-            text = file.read_text("utf-8-sig")
-            found = labels.order(json.loads(text)) if file.suffix.lower() == ".json" else text.split("\n")
-        except (OSError, ValueError):
+            found = labels.order(labels.read_file(file))
+        except (OSError, ValueError, RecursionError):
             continue
-        if len([name for name in found if name.strip()]) == count:
+        if len(found) == count:
             return [f"The names of its {count} classes are in {file.name} beside it."], file
     if count == len(labels.imagenet()):
         return ["It has as many classes as ImageNet, whose names are taken."], None

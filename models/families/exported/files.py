@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
+from sightglass.common.files import yaml_file
 from sightglass.models.families.exported.graphs import Program
 from sightglass.models.families.exported.runtime import Runtime, tensors
 from sightglass.models.preprocess import MAX_CHANNELS
@@ -151,8 +152,10 @@ class OpenVino(Runtime):
         self._takes(shape, inputs[0].element_type.get_type_name())
         beside = path.with_name("metadata.yaml")
         if beside.is_file():
-            yaml: Any = importlib.import_module("yaml")
-            found = yaml.safe_load(beside.read_text(encoding="utf-8"))
+            try:
+                found = yaml_file.read_yaml(beside)
+            except (OSError, ValueError) as problem:
+                raise ModelProblem(f"{beside.name} cannot be read: {problem}.") from problem
             self.metadata = found if isinstance(found, dict) else {}
 
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:

@@ -357,7 +357,9 @@ def _script(path: Path) -> TableDraft:
         Unknown(TRUST, question, ("no", "yes")),
         ask_task(None, detects=True),
         _SIDE,
-        Unknown("weights.labels", "Where are the names of its classes (a .json or a text file)?", needed=False),
+        Unknown(
+            "weights.labels", "Where are the names of its classes (a .json, a data.yaml or a text file)?", needed=False
+        ),
         *_numbers(None),
     )
     table = {"task": "classify", "weights": {"path": str(path)}}

@@ -138,18 +138,21 @@ def test_what_goes_wrong_is_a_sentence_and_writes_nothing(
     assert sorted(path for path in folder.iterdir() if path.name != "__pycache__") == before
 
 
-def test_what_is_inferred_is_not_asked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("file", "text"), [("class_names.txt", "dry\nwet\n"), ("data.yaml", "nc: 2\nnames:\n  0: dry\n  1: wet\n")]
+)
+def test_what_is_inferred_is_not_asked(file: str, text: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     net = torchvision.models.mobilenet_v3_small(num_classes=2)
     torch.save(net.state_dict(), folder / "small.pth")
-    (folder / "class_names.txt").write_text("dry\nwet\n", "utf-8")
+    (folder / file).write_text(text, "utf-8")
     assert main(["models", "add", "small.pth"]) == 0
     held = tomllib.loads((folder / "models.toml").read_text("utf-8"))["model"]["small"]
     assert held == {
         "loader": "custom",
         "arch": "mobilenet_v3_small",
-        "weights": {"path": "small.pth", "labels": "class_names.txt"},
+        "weights": {"path": "small.pth", "labels": file},
     }
-    assert "The names of its 2 classes are in class_names.txt" in capsys.readouterr().out
+    assert f"The names of its 2 classes are in {file}" in capsys.readouterr().out
 
 
 def test_a_person_is_asked_what_is_lacking_and_only_that(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

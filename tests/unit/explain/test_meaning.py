@@ -179,8 +179,10 @@ def test_labels_in_memory_are_what_a_file_may_say(tmp_path: Path) -> None:
     names = ["cat", "dog", "hen"]
     (tmp_path / "a.txt").write_text("\n".join(names), "utf-8")
     (tmp_path / "a.json").write_text(json.dumps({name: i for i, name in enumerate(names)}), "utf-8")
+    (tmp_path / "data.yaml").write_text(f"nc: 3\nnames: [{', '.join(names)}]\n", "utf-8")
     ways: list[Any] = [
         names,
+        tmp_path / "data.yaml",
         dict(enumerate(names)),
         {name: np.int64(i) for i, name in enumerate(names)},
         tmp_path / "a.txt",

@@ -85,6 +85,55 @@ def test_a_checkpoint_and_its_class_names_become_a_model_by_two_files(leaf: byte
     assert load(spec).labels == tuple(NAMES)
 
 
+@pytest.mark.parametrize(
+    "names", ["[late blight, healthy, rust, mosaic, spot]", "".join(f"\n  {i}: {name}" for i, name in enumerate(NAMES))]
+)
+def test_class_names_come_from_a_data_yaml(leaf: bytes, names: str) -> None:
+    text = f"path: ../plants  # dataset root\ntrain: images/train\nnc: 5\nnames: {names}\n"
+    add(("leaf.pth", leaf), ("data.yaml", text.encode()))
+    assert load(catalog.spec("leaf")).labels == tuple(NAMES)
+
+
+def test_words_that_yaml_takes_for_others_are_names(leaf: bytes) -> None:
+    add(("leaf.pth", leaf), ("data.yaml", b"names: [no, yes, 1, null, 2026-01-01]"))
+    assert load(catalog.spec("leaf")).labels == ("no", "yes", "1", "null", "2026-01-01")
+
+
+def test_a_training_configuration_names_no_classes(leaf: bytes) -> None:
+    add(("leaf.pth", leaf), ("args.yaml", b"epochs: 100\nlr0: 0.01\nnames:\n"))
+    assert load(catalog.spec("leaf")).labels[0] == "class 0"
+
+
+FLAT = "x0: &x0 [l, l]\n" + "".join(f"x{i}: &x{i} [*x{i - 1}, *x{i - 1}]\n" for i in range(1, 40))
+HOSTILE_YAML = {
+    "nested": (b"names: " + b"[" * 400_000, "nested too deeply"),
+    "billions": (f"{FLAT}names: *x39".encode(), "refers to parts of itself"),
+    "merged": (b"a: &a {b: c}\nd: &d {<<: [*a, *a]}\nnames: {<<: [*d, *d]}", "refers to parts of itself"),
+    "recursive": (b"names: &a [*a]", "refers to parts of itself"),
+    "bytes": (b"names: \xff\xfe", "is it a text file"),
+    "unfinished": (b"names: a: b", r"is no YAML \(line 1\)"),
+    "large": (b"names: [" + b"a, " * 500_000 + b"]", "more than 1 MB"),
+    "other number": (b"names: [a, b, c, d]", "leaf has 5 classes and data.yaml names 4"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_YAML)
+def test_hostile_yaml_ends_in_one_sentence(kind: str, leaf: bytes, kept: Path) -> None:
+    data, words = HOSTILE_YAML[kind]
+    id_ = add(("leaf.pth", leaf), ("data.yaml", data))
+    with pytest.raises(Problem, match=words) as refused, store.without_paths():
+        load(catalog.spec(id_))
+    said = str(refused.value)
+    assert said.endswith((".", "?")) and "\n" not in said and str(kept) not in said and len(said) < 200
+
+
+def test_yaml_makes_no_objects(leaf: bytes, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    text = f"names: !!python/object/apply:os.mkdir ['{ran}']\nclasses: [a, b, c, d, e]"
+    add(("leaf.pth", leaf), ("data.yaml", text.encode()))
+    assert load(catalog.spec("leaf")).labels == tuple("abcde") and not ran.exists()
+
+
 def test_a_processor_beside_the_checkpoint_says_how_pictures_are_prepared(leaf: bytes) -> None:
     size = {"size": {"height": 96, "width": 96}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 3}
     add(("leaf.pth", leaf), ("preprocessor_config.json", json.dumps(size).encode()))

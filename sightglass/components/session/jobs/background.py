@@ -18,6 +18,7 @@ import streamlit as st
 from sightglass.common import users
 from sightglass.common.errors import Cancelled
 from sightglass.common.work import stopping
+from sightglass.components.session import page
 from sightglass.components.session.jobs import presence
 from sightglass.explain.phrases import NBSP
 
@@ -135,6 +136,36 @@ def lower_priority() -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
+def report_bytes(status: Status, cancel: threading.Event) -> Callable[[int, int], None]:
+    """Return the callback of a download that reports `12 of 345 MB`, and ends it once it is told to stop."""
+
+    def report(done: int, total: int) -> None:
+        if cancel.is_set():
+            raise Cancelled
+        status.report(done / total if total else 0.0, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+
+    return report
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How work ended: as it should, by its stop button, or with a problem, in one sentence."""
+
+    done: bool
+    problem: str = ""
+
+
+def follow(task: Task[Any], *, label: str, event: str) -> Ending | None:
+    """Draw a download until it has ended; None while it goes on. `event` is what the log says of one that failed."""
+    if not task.finished():
+        progress(task, label=label, help="Stop the download.", estimate=True)
+        return None
+    failure = task.status.failure
+    if failure is None or isinstance(failure, Cancelled):
+        return Ending(failure is None)
+    return Ending(False, str(page.find_problem(failure, event) or page.SOMETHING_BROKE))
 
 
 def progress(task: Task[Any], *, label: str = "", help: str = "", estimate: bool = False) -> None:
