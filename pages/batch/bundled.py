@@ -66,6 +66,8 @@ def _scene(number: int, task: str) -> Item:
 class BundledJob(BatchJob):
     """A run over the bundled pictures; its results are deleted when the process ends."""
 
+    shared = True
+
     def __init__(self, model: ModelSpec, options: dict[str, Any]) -> None:
         self._folder = scratch_folder("bundled")
         super().__init__(source(model), (RunPlan(model.id, options, Path(self._folder.name) / "results"),))

@@ -44,6 +44,9 @@ class BatchStatus(Status):
 class BatchJob(Task[BatchStatus]):
     """One or two runs in a thread."""
 
+    shared = False
+    """Whether every session sees this run, so that none may change what stands beside its table."""
+
     def __init__(self, source: Source, plans: tuple[RunPlan, ...], *, resume: bool = True) -> None:
         users.require_saving("start a batch")
         self.source, self.plans = source, plans
@@ -87,6 +90,12 @@ class Batch:
     """The session's run."""
 
     job: BatchJob | None = None
+    matches: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What folders count as, said before the run."""
+    selected: list[str] = field(default_factory=list)
+    """The pictures that are ticked."""
+    problem: str = ""
+    """Why the last action on them failed."""
 
 
 def folder_for(source: Source, model: str, options: dict[str, Any], scratch: Path, *, prove: bool = False) -> Path:

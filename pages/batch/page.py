@@ -1,4 +1,4 @@
-"""Batch: many pictures as gallery, classes, confusions, outliers."""
+"""Batch: many pictures as gallery, accuracy, mean maps, outliers."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Choices
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
-from sightglass.pages.batch import bundled, views
+from sightglass.pages.batch import accuracy, bundled, folders, gallery, views
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer
     from sightglass.pages.batch.source import Source
 
-LENSES = {
-    "gallery": "Gallery",
-    "classes": "Classes",
-    "confusions": "Confusions",
-    "odd": "Outliers",
-    "methods": "Methods",
-    "table": "Table",
+LENSES: dict[str, tuple[str, Callable[[BatchJob], None]]] = {
+    "gallery": ("Gallery", gallery.draw),
+    "accuracy": ("Accuracy", accuracy.draw),
+    "classes": ("Mean maps", views.classes),
+    "odd": ("Outliers", views.odd),
+    "methods": ("Methods", views.methods),
+    "table": ("Table", views.table),
 }
-"""Each is a function of `sightglass.pages.batch.views`; `methods` only where they were compared."""
+"""`methods` only where they were compared."""
 COST = (
     "That takes some 180 passes a map: of EfficientNet-Lite0 about two seconds on two busy cores instead of 0.03, of "
     "YOLO11n six to ten. For 16 of the pictures every quick method is compared at up to six layers, in 450 passes each."
@@ -107,20 +109,27 @@ def _first(choices: Choices, explainer: Explainer) -> None:
         said = f"{count}, {done:,} done: continue" if done else f"{count} chosen: press Explain all"
         st.markdown(f"## {said}", width="content")
         _start_button(choices, source, second, prove=prove, label="Continue" if done else "Explain all")
+    folders.draw_before(source, choices, explainer, _folder_of(source, choices, prove=prove))
     pictures.preview(source)
 
 
 def _count_done(source: Source, choices: Choices, *, prove: bool) -> int:
     """Return how many of these pictures an earlier run with the same choices has done, also one that was killed."""
-    if not source.path:
+    if (folder := _folder_of(source, choices, prove=prove)) is None:
         return 0
-    folder = folder_for(source, choices.model.id, {"method": choices.method, **choices.options}, Path(), prove=prove)
     try:
         changed = (folder / journal.NAME).stat().st_mtime_ns
     except OSError:
         return 0
     stamps = state.latest("batch-done", (folder, changed), lambda: journal.stamps_of(folder))
     return sum(stamps.get(item.key) == item.stamp for item in source.items)
+
+
+def _folder_of(source: Source, choices: Choices, *, prove: bool) -> Path | None:
+    """Return where the results of these choices go, or are; None for uploads, which have no lasting place."""
+    if not source.path:
+        return None
+    return folder_for(source, choices.model.id, {"method": choices.method, **choices.options}, Path(), prove=prove)
 
 
 def _start_button(
@@ -199,6 +208,7 @@ def _start(source: Source, choices: Choices, second: str | None, *, prove: bool 
             fitted = sidebar.fitting(choices, sidebar.load(name), choices.method)
         options = {"method": fitted.method, **fitted.options}
         plans.append(RunPlan(name, options, folder_for(source, name, options, folder, prove=prove), prove))
+    folders.keep(choices, sidebar.load(choices.model.id), plans[0].folder)
     _run(BatchJob(source, tuple(plans), resume=resume))
 
 
@@ -288,8 +298,9 @@ def _draw_result(job: BatchJob) -> None:
         return
     if problem := state.of(Pictures).problem:
         st.error(sentence(problem), icon=":material/error:")
-    views.folders(job)
-    lenses = {name: label for name, label in LENSES.items() if name != "methods" or views.compare(job)}
+    accuracy.line(job)
+    folders.draw(job)
+    lenses = {name: label for name, (label, _) in LENSES.items() if name != "methods" or views.compare(job)}
     lens = url_state.widget(
         st.segmented_control,
         "Lens",
@@ -298,10 +309,10 @@ def _draw_result(job: BatchJob) -> None:
         key="batch-lens",
         name="lens",
         label_visibility="collapsed",
-        help="Every picture; the mean map of each class; what is confused with what; unusual maps; methods and layers, "
-        "if maps were proved; the numbers.",
+        help="Every picture; what is right and wrong; the mean map of each class; unusual maps; methods and layers, if "
+        "maps were proved; the numbers.",
     )
-    getattr(views, lens)(job)
+    LENSES[lens][1](job)
 
 
 batch()

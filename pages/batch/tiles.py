@@ -16,6 +16,7 @@ from sightglass.explain.phrases import percent, signed
 from sightglass.explain.picture.item import distinct_names
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
+from sightglass.pages.batch import selection
 
 if TYPE_CHECKING:
     from sightglass.common.files import Json
@@ -35,6 +36,11 @@ NUMBERS = {
     "odd": ("oddness", "{oddness:.1f} × the median distance"),
 }
 """The column that pictures are sorted by, and what is written of it."""
+JUDGED: dict[object, tuple[str, str]] = {
+    False: (":green[:material/check:] ", ", right"),
+    True: (":orange[:material/close:] ", ", wrong"),
+}
+"""The sign of a right and of a wrong answer, and its words."""
 
 
 def tiles(job: BatchJob, rows: Frame, where: str, order: str, every: Frame) -> None:
@@ -53,14 +59,17 @@ def _tile(job: BatchJob, row: Json, name: str, where: str, order: str) -> None:
     spec = catalog.catalog().get(row["model"])
     nothing = "predicts no class" if spec is not None and spec.task == "embed" else "nothing found"
     try:
-        st.image(path.read_bytes(), width=WIDE, alt=f"{name} under its map: {row['predicted'] or nothing}")
+        judged = JUDGED.get(row.get("wrong"), ("", ""))[1]
+        st.image(path.read_bytes(), width=WIDE, alt=f"{name} under its map: {row['predicted'] or nothing}{judged}")
     except OSError:
         st.caption("The map's image was deleted: run it again.")
     answer = f"**{row['predicted']}** {percent(row['predicted_score'])}" if row["predicted"] else f"**{nothing}**"
-    more = _more(row, order)
+    sign = JUDGED.get(row.get("wrong"), ("", ""))[0]
+    answer, more = f"{sign}{answer}", _more(row, order)
     st.markdown(f":small[{answer}  \n{more}]" if more else f":small[{answer}]")
     # Fingers need 24 px between the two.
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        selection.draw_tick(row["picture"], where)
         st.button(
             escape(shorten(name, 16)),
             key=f"open-{where}-{row['picture']}",
@@ -83,13 +92,17 @@ def _tile(job: BatchJob, row: Json, name: str, where: str, order: str) -> None:
 
 
 def _more(row: Json, order: str) -> str:
-    """Return the number that a picture is sorted by; else the class of its folder, if the prediction differs."""
+    """Return the number that a picture is sorted by, the class of its folder if the answer differs, and its tags."""
     column, number = NUMBERS.get(order, ("", ""))
+    parts = []
     if (value := row.get(column)) is not None and value == value:
         common = _common(value) if column == "disagreement" else ""
-        return number.format(**row, share=percent(value), signed=signed(value, "+.2f"), common=common)
-    label = row.get("labelled")
-    return f"folder: {label}" if label and row.get("wrong") else ""
+        parts.append(number.format(**row, share=percent(value), signed=signed(value, "+.2f"), common=common))
+    if row.get("wrong"):
+        parts.append(f"folder: {escape(row['labelled'])}")
+    if isinstance(row.get("tags"), str):
+        parts.append(f":material/sell: {escape(row['tags'])}")
+    return "  \n".join(parts)
 
 
 def _common(disagreement: float) -> str:

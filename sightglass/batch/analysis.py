@@ -1,10 +1,11 @@
-"""Analyse a run's table: class means, confusions, outliers.
+"""Analyse a run's table: class means, outliers.
 
 Maps are the first of each picture, on the table's small grid (`records.CELLS`), which covers the picture as a square.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
 from dataclasses import dataclass, field
@@ -13,13 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import cv2
 import numpy as np
 
-from sightglass.batch import labels, matrix, seals, table
+from sightglass.batch import accuracy, labels, matrix, seals, table, tags
 from sightglass.batch.records import CELLS, FOLDER
 from sightglass.common.files import atomic_write
 from sightglass.explain.maps.statistics import iou
 from sightglass.explain.rendering.render import heatmap_only, hottest_mask
+from sightglass.export.table import csv as write_csv
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     import pandas as pd
@@ -86,23 +89,21 @@ class Group:
         return heatmap_only(np.clip(grown, 0, 1), seen=seen, unseen=unseen)
 
 
-@dataclass(frozen=True, eq=False)
-class Confusion(Group):
-    """Pictures of one folder that the model assigns to one other class."""
-
-    labelled: str = ""
-    predicted: str = ""
-
-
 def load(folder: Path, second: Path | None = None) -> Frame:
     """Return one row a picture; with a second model's results also `disagreement` and that model's predictions.
 
-    `wrong`: whether the prediction is none of the classes that the folder's name means (`labels`); None for a picture
-    without a label, and where that name is not counted.
+    `truth`, `answer`: the class that the folder's name means (`labels`), and the prediction in the same words;
+    `wrong`: whether they differ. None for a picture without a label, and where that name is not counted. `tags` where
+    a person gave any.
     """
     frame = _first(table.read(folder))
     frame["place"] = np.arange(len(frame))
-    frame["wrong"] = _wrong(frame, labels.find_matches(frame, folder))
+    said, answers = ([None if name != name else name for name in frame[of]] for of in ("labelled", "predicted"))
+    named = accuracy.name_answers(said, answers, labels.find_matches(frame, folder))
+    frame["truth"], frame["answer"] = ([each and each[i] for each in named] for i in (0, 1))
+    frame["wrong"] = [each and each[0] != each[1] for each in named]
+    if tagged := tags.of_pictures(folder):
+        frame["tags"] = [", ".join(tagged.get(picture, ())) or None for picture in frame["picture"]]
     if second is None:
         return frame
     other = _first(table.read(second)).set_index("picture")
@@ -118,14 +119,6 @@ def load(folder: Path, second: Path | None = None) -> Frame:
 
 def _first(frame: Frame) -> Frame:
     return frame.drop_duplicates("picture", ignore_index=True)
-
-
-def _wrong(frame: Frame, meant: labels.Matches) -> list[bool | None]:
-    counted = {name for name, every in meant.items() if every}
-    return [
-        predicted not in meant[label] if label in counted else None
-        for label, predicted in zip(frame["labelled"], frame["predicted"], strict=True)
-    ]
 
 
 def _disagreement(first: Any, second: Any) -> float:
@@ -161,7 +154,9 @@ def order(frame: Frame, order: str) -> Frame:
     return frame.sort_values(column, ascending=rising, kind="stable", na_position="last")
 
 
-def filter_rows(frame: Frame, *, only: str = "all", predicted: str | None = None, text: str = "") -> Frame:
+def filter_rows(
+    frame: Frame, *, only: str = "all", predicted: str | None = None, text: str = "", tag: str | None = None
+) -> Frame:
     """Filter; `only`: all, wrong, right, unsure (below a half), apart (the second model predicts another class),
     unproved (the map is not supported: maps of other pictures matter as much) or unsealed (one of the seal's three
     answers is no)."""
@@ -176,6 +171,8 @@ def filter_rows(frame: Frame, *, only: str = "all", predicted: str | None = None
     found = frame[masks[only]()] if only in masks else frame
     if predicted is not None:
         found = found[found["predicted"] == predicted]
+    if tag:
+        found = found[found["tags"].map(lambda every: tag in str(every or "").split(", "))]
     if text:
         found = found[found["picture"].str.contains(text, case=False, regex=False)]
     return found
@@ -208,10 +205,12 @@ def farthest(frame: Frame, most: int = 12) -> tuple[Frame, str]:
     return first.iloc[:most], f"Of {len(ranked)} maps {those} the farthest from the others; {few}."
 
 
-def right_beside(frame: Frame, pair: Confusion) -> list[Group]:
-    """Return the mean maps of the correct predictions of a confusion's two classes."""
-    right = filter_rows(frame, only="right")
-    return classes(right[(right["labelled"] == pair.labelled) | (right["predicted"] == pair.predicted)])
+def compare_confused(frame: Frame, truth: str, answer: str, pictures: Frame) -> list[Group]:
+    """Return the mean map of the `pictures` of one class that got another's answer, and those of both where right."""
+    right = frame[frame["wrong"].eq(False) & frame["truth"].isin((truth, answer))]
+    shown = pictures[pictures["cells"].notna()]
+    mistaken = [] if shown.empty else [Group(f"{truth} as {answer}", shown, _mean(shown))]
+    return [*mistaken, *classes(right, "truth")]
 
 
 def classes(frame: Frame, by: str = "predicted") -> list[Group]:
@@ -219,16 +218,6 @@ def classes(frame: Frame, by: str = "predicted") -> list[Group]:
     found = frame[frame["cells"].notna() & frame[by].notna()]
     groups = [Group(str(name), part, _mean(part)) for name, part in found.groupby(by, sort=True)]
     return sorted(groups, key=lambda group: -group.count)
-
-
-def confusions(frame: Frame) -> list[Confusion]:
-    """Return each pair of a folder and another class predicted for its pictures, the most frequent first."""
-    found = frame[frame["wrong"].eq(True) & frame["cells"].notna()]
-    pairs = [
-        Confusion(f"{labelled} as {predicted}", part, _mean(part), labelled, predicted)
-        for (labelled, predicted), part in found.groupby(["labelled", "predicted"], sort=True)
-    ]
-    return sorted(pairs, key=lambda pair: -pair.count)
 
 
 def _mean(frame: Frame) -> Maps:
@@ -307,10 +296,24 @@ def _spectral(graph: Any) -> NDArray[np.intp]:
 def pack(folder: Path, to: Path) -> Path:
     """Write all results of a run to a .zip, atomically and uncompressed: pictures do not get smaller."""
     files = sorted(path for path in (folder / FOLDER).rglob("*") if path.is_file() and not path.name.startswith("."))
-    tables = [
-        folder / name for name in (table.PARQUET, table.CSV, table.PROBLEMS, matrix.FILE) if (folder / name).is_file()
-    ]
+    names = (table.PARQUET, table.CSV, table.PROBLEMS, matrix.FILE, labels.FILE, tags.FILE)
+    tables = [folder / name for name in names if (folder / name).is_file()]
     with atomic_write(to) as draft, zipfile.ZipFile(draft, "w", strict_timestamps=False) as archive:
         for path in (*tables, *files):
             archive.write(path, path.relative_to(folder).as_posix())
     return to
+
+
+def pack_some(folder: Path, pictures: Collection[str]) -> bytes:
+    """Return a .zip of these pictures under their maps, their raw maps, and their rows of the table."""
+    every = load(folder)
+    some = every[every["picture"].isin(pictures)]
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", strict_timestamps=False) as archive:
+        rows = some.drop(columns=["cells"]).astype(object)
+        archive.writestr(table.CSV, write_csv(rows.where(rows.notna(), None).to_dict("records")))
+        for stem in (folder / str(name) for name in some["file"]):
+            for path in (stem, *(stem.with_suffix(kind) for kind in (".npy", ".npz"))):
+                if path.is_file():
+                    archive.write(path, path.relative_to(folder).as_posix())
+    return out.getvalue()

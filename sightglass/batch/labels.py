@@ -15,7 +15,7 @@ from sightglass.models.label_matching import match, suggest
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -39,7 +39,7 @@ class FolderLabel:
     """The class that may be meant, of a folder that is not counted."""
 
 
-def corrections(folder: Path) -> Matches:
+def corrections(folder: Path) -> dict[str, tuple[str, ...]]:
     """Return what a person said of a run's folders: the classes that each means, none for one that is not counted."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         return {str(name): tuple(map(str, every)) for name, every in json.loads((folder / FILE).read_text()).items()}
@@ -49,9 +49,10 @@ def corrections(folder: Path) -> Matches:
 def correct(folder: Path, changes: Matches) -> None:
     """Keep corrections beside the table of a run; raise ModelProblem for a class that its model lacks."""
     known = table.classes(folder)
-    # Results of an earlier version do not say which classes the model knows.
+    # Before the run, and in results of an earlier version, nothing says which classes the model knows.
     named = {name: [find_class(one, known) if known else one for one in every] for name, every in changes.items()}
     text = json.dumps({**corrections(folder), **named}, indent=1, default=list, ensure_ascii=False)
+    folder.mkdir(parents=True, exist_ok=True)
     write_file(folder / FILE, text.encode())
 
 
@@ -63,21 +64,34 @@ def find_class(name: str, known: Sequence[str]) -> str:
 
 def find_matches(frame: pd.DataFrame, folder: Path) -> dict[str, frozenset[str]]:
     """Return the classes that each folder's name in a table means, as matched or as corrected; none: not counted."""
-    names = [str(one) for one in frame["labelled"].dropna().unique()]
-    found = dict.fromkeys(names, frozenset[str]()) | dict(match(names, _classes(frame, folder)))
-    said = corrections(folder)
-    return {name: frozenset(said.get(name, every)) for name, every in found.items()}
+    counts = dict.fromkeys(map(str, frame["labelled"].dropna().unique()), 0)
+    return {one.folder: frozenset(one.classes) for one in list_labels(counts, _classes(frame, folder), folder)}
 
 
 def find_labels(frame: pd.DataFrame, folder: Path) -> list[FolderLabel]:
     """Return what each folder's name counts as: those that are not counted first, then by name."""
     counts = frame.drop_duplicates("picture")["labelled"].value_counts()
-    found, said = find_matches(frame, folder), corrections(folder)
-    asked = suggest((name for name, every in found.items() if not every and name not in said), _classes(frame, folder))
-    made = [
-        FolderLabel(name, tuple(sorted(every)), int(counts[name]), asked.get(name)) for name, every in found.items()
-    ]
+    return list_labels({str(name): int(count) for name, count in counts.items()}, _classes(frame, folder), folder)
+
+
+def list_labels(
+    counts: Mapping[str, int], known: Sequence[str], folder: Path | None = None, said: Matches | None = None
+) -> list[FolderLabel]:
+    """Return what folders count as, also before a run: those that are not counted first, then by name.
+
+    `counts`: the pictures of each folder. `known`: the model's classes. What a person said is beside the table in
+    `folder`, or it is `said`.
+    """
+    said = (corrections(folder) if folder else {}) | dict(said or {})
+    found = {name: tuple(sorted(said.get(name, every))) for name, every in _match(counts, known).items()}
+    asked = suggest((name for name, every in found.items() if not every and name not in said), known)
+    made = [FolderLabel(name, every, counts[name], asked.get(name)) for name, every in found.items()]
     return sorted(made, key=lambda one: (bool(one.classes), one.folder))
+
+
+def _match(names: Iterable[str], known: Sequence[str]) -> dict[str, Collection[str]]:
+    names = list(names)
+    return dict.fromkeys(names, frozenset[str]()) | dict(match(names, known))
 
 
 def _classes(frame: pd.DataFrame, folder: Path) -> tuple[str, ...]:

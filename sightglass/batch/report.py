@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import analysis, matrix, proofs, seals
+from sightglass.batch import accuracy, analysis, matrix, proofs, seals
 from sightglass.explain.phrases import percent, plain_text, plural
 from sightglass.explain.picture.item import distinct_names
 from sightglass.export import offline_page
@@ -36,11 +36,12 @@ def html(folder: Path) -> str:
     far = analysis.unusual(frame)
     names = distinct_names(list(frame["picture"]))
     unsure, wrong = analysis.filter_rows(frame, only="unsure"), analysis.filter_rows(frame, only="wrong")
-    counted = frame["wrong"].notna().sum()
+    right = accuracy.of_frame(frame)
     numbers = [("Pictures", f"{len(frame):,}"), ("Below 50 % sure", f"{len(unsure):,}")]
-    if counted:
-        numbers.append(("Not what the folder says", f"{len(wrong):,} of {counted:,}"))
-    if uncounted := int(frame["labelled"].notna().sum() - counted):
+    if right is not None:
+        numbers.append(("Right", plain_text(f"{right.right.percent} of {right.right.total:,}")))
+        numbers.append(("95 % interval of that", plain_text(right.right.range)))
+    if uncounted := int(frame["labelled"].notna().sum() - frame["wrong"].notna().sum()):
         numbers.append(("In folders that are no class", f"{uncounted:,}"))
     if (proved := proofs.add_up(frame)) is not None:
         numbers.append(("Supported maps", f"{proved[0]:,} of {proved[1]:,}"))

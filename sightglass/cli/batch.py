@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import threading
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightglass import monitor
-from sightglass.batch import labels, matrix, proofs, report, runner, seals, table
+from sightglass.batch import accuracy, analysis, labels, matrix, proofs, report, runner, seals, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
@@ -156,11 +157,13 @@ def batch(
     summary: Json = {name: getattr(done, name) for name in names}
     if isinstance(done.folder, Path) and done.done:
         summary |= _say_left_out(console, done.folder)
+        summary |= _say_right(console, done.folder)
         write_file(done.folder / "report.html", report.html(done.folder).encode())
         if options.prove:
             summary |= _say_proved(console, done.folder)
         if options.seal:
             summary |= _say_sealed(console, done.folder)
+        write_file(done.folder / "summary.json", json.dumps(summary, indent=1, default=str).encode())
     console.files(done.folder, _write(done.folder))
     if monitor is not None:
         if options.engine == "ray" and isinstance(done.folder, Path) and not done.resumed:
@@ -241,6 +244,20 @@ def _say_left_out(console: Console, folder: Path) -> Json:
     if words := labels.describe_left_out(found):
         console.say(f"{words} Say what they are with --match FOLDER=CLASS.")
     return {"labels": {one.folder: list(one.classes) for one in found}} if found else {}
+
+
+def _say_right(console: Console, folder: Path) -> Json:
+    """Print how many labelled pictures are answered right, and the classes with the lowest recall; return all of it."""
+    rows = analysis.load(folder)
+    if (found := accuracy.of_frame(rows)) is None:
+        return {}
+    console.say(f"{found.words}.")
+    console.table(accuracy.HEAD, accuracy.rows(found, accuracy.LISTED), right=accuracy.HEAD[1:])
+    if len(found.classes) > accuracy.LISTED:
+        console.say(
+            f"The {accuracy.LISTED} of {len(found.classes)} classes with the lowest recall; summary.json has all."
+        )
+    return accuracy.summarise(rows)
 
 
 def _say_proved(console: Console, folder: Path) -> Json:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from PIL import Image as Pillow
+from pyarrow import parquet
 
-from sightglass.batch import analysis, matrix, table
+from sightglass.batch import analysis, matrix, table, tags
 from sightglass.common.errors import ModelProblem
 from sightglass.components.choices import model_picker
 from sightglass.components.choices.permitted_folders import check_path, folders
@@ -18,7 +23,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.picture import source as sources
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.history import History
-from sightglass.pages.batch import views
+from sightglass.pages.batch import gallery, views
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
 from sightglass.pages.batch.source import Source
 from tests.conftest import PERSONS
@@ -74,7 +79,7 @@ def test_a_first_visit_shows_the_bundled_pictures_explained_below_the_choice_of_
     assert f"{model_picker.FIRST}, GradCAM at" in texts(app) and "(Where is it?)" in texts(app)
     assert [one for one in app.file_uploader if str(one.key).startswith("batch-files")]
     assert session(app, Batch).job is None, "it is an example, and nobody's own run"
-    for lens in ("classes", "confusions", "odd", "table"):
+    for lens in ("classes", "accuracy", "odd", "table"):
         app.segmented_control(key="batch-lens").set_value(lens).run()
         assert not app.exception and not app.error, lens
     app.segmented_control(key="batch-lens").set_value("gallery").run()
@@ -84,12 +89,13 @@ def test_a_first_visit_shows_the_bundled_pictures_explained_below_the_choice_of_
 
 
 def test_a_model_of_scenes_is_shown_scenes_with_their_labels(page):
-    app = explained(page(SCREEN, model="demo-cls-m", lens="confusions"))
+    app = explained(page(SCREEN, model="demo-cls-m", lens="accuracy"))
     assert not app.exception and not app.error
     assert "16 drawn scenes that demo-cls-m was not trained on" in texts(app)
     made = session(app, Navigation)
     assert made.page == "batch"
-    assert [one.value for one in app.success] or "labelled" in texts(app)
+    assert [one.value for one in app.success] or "What is taken for what" in texts(app)
+    assert "labelled pictures (95 % interval: " in texts(app).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_a_picture_of_a_run_is_saved_to_history_once(page, monkeypatch, tmp_path):
@@ -181,7 +187,7 @@ def test_a_folder_becomes_a_gallery_with_every_lens(page, many):
     assert "at the edges" in texts(app)
     for lens, words in (
         ("classes", "mean map of each class"),
-        ("confusions", "labelled"),
+        ("accuracy", "What is taken for what"),
         ("odd", "Outliers"),
         ("table", "The main columns of "),
     ):
@@ -284,7 +290,7 @@ def test_a_run_is_sealed_afterwards_and_sorted_by_the_tests_that_its_maps_pass(p
     app = page(SCREEN, folder=str(many), model="demo-cls-s")
     button(app, "Explain all").click().run()
     app = finished(app)
-    assert views.ORDERS["seal"] not in app.selectbox(key="batch-order").options
+    assert gallery.ORDERS["seal"] not in app.selectbox(key="batch-order").options
     button(app, "Seal every map").click().run()
     app = finished(app)
     assert not app.exception and not app.error
@@ -299,8 +305,8 @@ def test_a_run_is_sealed_afterwards_and_sorted_by_the_tests_that_its_maps_pass(p
 def offered(app) -> dict[str, list[str]]:
     """What only a run whose maps were proved has, and where it would be."""
     return {
-        views.ORDERS["random"]: app.selectbox(key="batch-order").options,
-        views.ONLY["unproved"]: app.selectbox(key="batch-only").options,
+        gallery.ORDERS["random"]: app.selectbox(key="batch-order").options,
+        gallery.ONLY["unproved"]: app.selectbox(key="batch-only").options,
         "Methods": app.segmented_control(key="batch-lens").options,
     }
 
@@ -488,3 +494,130 @@ def test_models_of_words_and_models_that_compare_have_a_gallery_too(page, many, 
 def test_a_group_is_mostly_what_more_than_half_of_it_is(predicted, words):
     group = analysis.Group("all", pd.DataFrame({"predicted": predicted}), np.zeros((1, 1), np.float32))
     assert views.mostly(group).replace("\N{NO-BREAK SPACE}", " ") == words
+
+
+@pytest.fixture
+def mixed(many: Path) -> Path:
+    """Four pictures of a minibus, two of them in the folder of another class."""
+    for file in sorted(many.rglob("*.jpg")):
+        file.unlink()
+    for number in range(4):
+        pixels = np.full((60, 60, 3), 60 * number, np.uint8)
+        (many / ("tench" if number < 2 else "minibus") / f"{number}.jpg").parent.mkdir(exist_ok=True)
+        (many / ("tench" if number < 2 else "minibus") / f"{number}.jpg").write_bytes(to_jpeg(pixels))
+    return many
+
+
+def run_of(app, answers: list[str]) -> None:
+    """Run it, and give its pictures these answers, in the order of their names."""
+    button(app, "Explain all").click().run()
+    finished(app)
+    folder = session(app, Batch).job.plans[0].folder
+    rows = pd.read_parquet(folder / table.PARQUET).sort_values("picture")
+    classes = table.classes(folder)
+    rows["predicted"] = answers
+    made = pa.Table.from_pandas(rows).replace_schema_metadata({b"sightglass_classes": json.dumps(classes)})
+    parquet.write_table(made, folder / table.PARQUET)
+    app.run()
+
+
+ANSWERS = ["minibus", "tench", "tench", "minibus"]
+"""Of minibus/2, minibus/3, tench/0, tench/1."""
+
+
+def test_labelled_pictures_give_accuracy_and_a_matrix_whose_cells_show_their_pictures(page, mixed):
+    app = page(SCREEN, folder=str(mixed), lens="accuracy")
+    run_of(app, ["minibus", "tench", "minibus", "minibus"])
+    assert not app.exception and not app.error
+    said = texts(app).replace("\N{NO-BREAK SPACE}", " ")
+    assert "Right: 25 % of 4 labelled pictures (95 % interval: 5 to 70 %)." in said
+    shown = next(one.value for one in app.dataframe if one.key == "batch-matrix")
+    assert shown.to_numpy().tolist() == [["✓ 1", "✗ 1"], ["✗ 2", ""]] and list(shown.columns) == ["minibus", "tench"]
+    # The most frequent mistake is shown first.
+    assert keys_of(app, "open-confusion-") == ["tench/0.jpg", "tench/1.jpg"]
+    app.session_state["batch-matrix"] = {"selection": {"rows": [], "columns": [], "cells": [(0, "tench")]}}
+    app.run()
+    assert keys_of(app, "open-confusion-") == ["minibus/3.jpg"]
+    assert "of minibus with the answer **tench**" in texts(app)
+    scores = next(one.value for one in app.dataframe if "recall" in one.value).to_dict("records")
+    assert [(one["class"], one["recall"][:2].strip(), one["precision"][:2].strip()) for one in scores] == [
+        ("tench", "0", "0"),
+        ("minibus", "50", "33"),
+    ]
+
+
+def keys_of(app, start: str) -> list[str]:
+    return sorted(str(one.key).removeprefix(start) for one in app.button if str(one.key).startswith(start))
+
+
+def test_right_and_wrong_tiles_have_a_sign(page, mixed):
+    app = page(SCREEN, folder=str(mixed))
+    run_of(app, ["minibus", "minibus", "tench", "minibus"])
+    signs = [one.value for one in app.markdown if one.value.startswith(":small[")]
+    assert sum(":material/check:" in one for one in signs) == 3
+    (wrong,) = (one for one in signs if ":material/close:" in one)
+    assert "folder: tench" in wrong
+
+
+def test_what_folders_count_as_is_shown_and_corrected_before_the_run(page, many):
+    (many / "minibus").rename(many / "bus")
+    app = page(SCREEN, folder=str(many))
+    assert "Folders as labels: 7 of 15 pictures counted" in [one.label for one in app.expander]
+    chosen = next(one for one in app.multiselect if one.label == "Counts as")
+    assert chosen.value == ["school bus"]
+    chosen.set_value(["minibus"]).run()
+    button(app, "Use").click().run()
+    assert "Folders as labels: 15 of 15 pictures counted" in [one.label for one in app.expander]
+    button(app, "Explain all").click().run()
+    app = finished(app)
+    assert not app.exception and not app.error
+    assert analysis.load(session(app, Batch).job.plans[0].folder)["wrong"].notna().all()
+
+
+def test_selected_pictures_are_tagged_and_exported(page, mixed):
+    app = page(SCREEN, folder=str(mixed))
+    run_of(app, ANSWERS)
+    assert not [one for one in app.button if one.key == "batch-deselect"]
+    app.checkbox(key="pick-gallery-tench/0.jpg").check().run()
+    app.checkbox(key="pick-gallery-minibus/2.jpg").check().run()
+    assert "2 selected" in texts(app)
+    app.button(key="batch-tag-add").click().run()
+    assert app.error[0].value == "A tag has 1 to 60 characters."
+    app.text_input(key="batch-tag-name").set_value("odd, light").run()
+    app.button(key="batch-tag-add").click().run()
+    assert not app.exception and not app.error
+    folder = session(app, Batch).job.plans[0].folder
+    assert tags.read(folder) == {"odd light": ("minibus/2.jpg", "tench/0.jpg")}
+    app.selectbox(key="batch-tag").set_value("odd light").run()
+    assert sorted(opened(app)) == ["minibus/2.jpg", "tench/0.jpg"], "the gallery shows that tag alone"
+    packed = analysis.pack_some(folder, session(app, Batch).selected)
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        names = archive.namelist()
+        rows = archive.read("results.csv").decode()
+    assert len([name for name in names if name.endswith(".jpg")]) == 2 and "tench/0.jpg" in rows
+    assert len([name for name in names if name.endswith(".npy")]) == 2 and "tench/1.jpg" not in rows
+    app.button(key="batch-tag-remove").click().run()
+    assert tags.read(folder) == {}
+    app.button(key="batch-deselect").click().run()
+    assert session(app, Batch).selected == []
+    assert not app.checkbox(key="pick-gallery-tench/0.jpg").value
+
+
+def test_selected_pictures_become_slides_and_no_records(page, mixed, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
+    app = page(SCREEN, folder=str(mixed))
+    run_of(app, ANSWERS)
+    button(app, "Select these 4").click().run()
+    app.button(key="deck-several-batch").click().run()
+    next(one for one in app.button if str(one.key).startswith("slide-several-")).click().run()
+    assert not app.exception and not app.error
+    (deck,) = (one for one in History().decks.all() if not one.ready)
+    assert len(deck.slides) == 4 and not History().search().records
+
+
+def test_nobody_changes_what_every_session_sees(page, monkeypatch):
+    monkeypatch.delenv("SIGHTGLASS_FOLDERS", raising=False)
+    app = explained(page(SCREEN))
+    app.checkbox(key="pick-gallery-bus.jpg").check().run()
+    assert "1 selected" in texts(app)
+    assert not [one for one in app.selectbox if one.key == "batch-tag-name"]

@@ -149,7 +149,7 @@ def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]],
     page.show_refusal("add it to a deck")
     if not history_store.writable():
         return shown
-    _choose(number)
+    choose_deck(number)
     if saved:
         st.caption("The view itself is saved to History, too.")
     help = "Saves the view to History, and adds the slide to the deck."
@@ -168,8 +168,8 @@ def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]],
     return shown
 
 
-def _choose(number: int) -> None:
-    """Draw the choice of a deck."""
+def choose_deck(number: int) -> None:
+    """Draw the choice of a deck, in the dialog of this number."""
     decks = {deck.id: deck for deck in history_store.store().decks.all()}
     names = {id: f"{deck.title} ({plural(len(deck.slides), 'slide')})" for id, deck in decks.items()}
     names[NEW] = "A new deck"
@@ -200,14 +200,21 @@ def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
     title, words = (str(widgets.get(f"slide-{name}-{number}") or "") for name in ("title", "sentence"))
     try:
         ids = (*adding.records, *history_store.save(saved, screen=state.of(state.Navigation).page))
-        deck = widgets.get(f"slide-deck-{number}", NEW)
-        if deck == NEW:
-            deck = store.decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
+        deck = open_deck(number)
         store.decks.add(deck, replace(adding.scene, title=title, sentence=words), records=ids)
         adding.deck = adding.added[screen] = deck
         adding.news = deck
     except Problem as problem:
         adding.problem = str(problem)
+
+
+def open_deck(number: int) -> str:
+    """Return the deck that was chosen in the dialog of this number; a new one is made."""
+    widgets = st.session_state
+    deck = str(widgets.get(f"slide-deck-{number}", NEW))
+    if deck != NEW:
+        return deck
+    return history_store.store().decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
 
 
 def of_map(explanation: Explanation, index: int, title: str = "") -> Draft:

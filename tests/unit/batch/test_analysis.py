@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from sightglass.batch import analysis, table
+from sightglass.batch import accuracy, analysis, table
 from sightglass.batch import labels as run_labels
 from sightglass.batch import report as batch_report
 from sightglass.batch.records import CELLS
@@ -100,19 +100,21 @@ def test_confusions_are_counted_by_pair_and_names_are_read_kindly(tmp_path: Path
     )
     found = analysis.load(saved(tmp_path, made))
     assert [None if pd.isna(one) else bool(one) for one in found["wrong"]] == [False, False, True, True, None, True]
-    pairs = analysis.confusions(found)
-    assert [(pair.labelled, pair.predicted, pair.count) for pair in pairs] == [
-        ("minibus", "trolleybus", 2),
-        ("trolleybus", "minibus", 1),
-    ]
+    matrix = accuracy.confusions_of_frame(found)
+    row, column = matrix.truths.index("minibus"), matrix.answers.index("trolleybus")
+    assert matrix.counts[row, column] == 2 and matrix.errors == 3
+    mistaken = accuracy.pictures_in(found, matrix, "minibus", "trolleybus")
+    assert list(mistaken["picture"]) == ["2.jpg", "3.jpg"]
+    groups = analysis.compare_confused(found, "minibus", "trolleybus", mistaken)
+    assert [(group.name, group.count) for group in groups] == [("minibus as trolleybus", 2), ("minibus", 1)]
     assert list(analysis.filter_rows(found, only="wrong")["picture"]) == ["2.jpg", "3.jpg", "5.jpg"]
     assert len(analysis.filter_rows(found, predicted="trolleybus", text="3.J")) == 1
 
 
 def test_folders_that_are_no_classes_make_nothing_wrong(tmp_path: Path) -> None:
     found = analysis.load(saved(tmp_path, frame([(8, 8)] * 3, labelled=["2023", "2024", "2024"])))
-    assert found["wrong"].isna().all()
-    assert analysis.confusions(found) == []
+    assert found["wrong"].isna().all() and found["truth"].isna().all()
+    assert accuracy.of_frame(found) is None
 
 
 def labelled(tmp_path: Path, labels: list[str], predicted: list[str], known: list[str]) -> Path:
@@ -134,12 +136,11 @@ def test_a_folder_may_be_named_as_people_name_things(tmp_path: Path) -> None:
     # The cello is a class although nothing was taken for one; the holidays are none.
     assert list(found["wrong"]) == [False, True, False, True, None]
     assert [one.folder for one in run_labels.find_labels(found, folder) if not one.classes] == ["holidays"]
-    pairs = analysis.confusions(found)
-    assert [(pair.labelled, pair.predicted, pair.count) for pair in pairs] == [
-        ("acoustic guitar", "electric guitar", 1),
-        ("cello", "banjo", 1),
+    assert list(zip(found["truth"], found["answer"], strict=True))[1:4] == [
+        ("acoustic guitar", "electric guitar"),
+        ("acoustic guitar", "acoustic guitar"),
+        ("cello, violoncello", "banjo"),
     ]
-    assert [group.name for group in analysis.right_beside(found, pairs[0])] == ["acoustic guitar"]
 
 
 def test_a_folder_whose_name_is_a_part_of_a_class_is_a_question_and_no_error(tmp_path: Path) -> None:
@@ -290,7 +291,7 @@ def test_the_report_names_the_least_sure_the_wrong_and_the_odd(tmp_path: Path) -
     (folder / "maps/28.jpg").write_bytes(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
     page = batch_report.html(folder)
     wrong, unsure, odd = (part.partition("</section>")[0] for part in page.split("<section>")[1:])
-    assert "Not what the folder says</dt><dd>1 of 30</dd>" in page
+    assert "Right</dt><dd>97 % of 30</dd>" in page and "95 % interval of that</dt><dd>83 to 99 %</dd>" in page
     assert wrong.count("<figure>") == 1 and "&lt;b&gt;dog&lt;/b&gt;" in wrong and "data:image/jpeg;base64," in wrong
     assert "<b>dog" not in page
     assert unsure.count("<figure>") == 24 and "The first 24 of 30." in unsure

@@ -684,6 +684,29 @@ def test_batch_says_which_folders_are_not_counted_and_takes_what_they_are(call) 
         assert code == 2 and sentence in err
 
 
+def test_batch_says_how_many_labelled_pictures_are_right_and_how_sure_that_is(call) -> None:
+    found = Explainer("demo-cls-s", device="cpu")
+    answer, *_, last = (one.label for one in found("scene.png", top_k=len(found.resident.adapter.labels)).predictions)
+    for folder, number in ((answer, 0), (answer, 1), (last, 0)):
+        path = Path(f"photos/{folder}/{number}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(Path("scene.png").read_bytes())
+    code, out, _ = call("batch", "photos", "--model", "demo-cls-s", "--workers", "1", "--out", "run")
+    summary = json.loads(Path("run/summary.json").read_text())
+    told = summary["accuracy"]
+    assert code == 0 and told["of"] == 3 and told["right"] == 2, "all three are the same scene"
+    assert 0 < told["low"] < told["share"] < told["high"] < 1
+    assert "Right: 67 % of 3 labelled pictures (95 % interval: 21 to 94 %)." in plain_text(out)
+    assert "precision" in out and "recall" in out
+    assert summary["classes"][answer]["precision"]["share"] == pytest.approx(2 / 3)
+    assert summary["classes"][answer]["recall"]["share"] == 1 and summary["classes"][last]["recall"]["share"] == 0
+    assert summary["confusions"] == [{"class": last, "answer": answer, "pictures": 1}]
+    printed = json.loads(call("batch", "photos", "--model", "demo-cls-s", "--out", "run", "--json")[1])
+    assert {name: printed[name] for name in ("accuracy", "classes", "confusions")} == {
+        name: summary[name] for name in ("accuracy", "classes", "confusions")
+    }
+
+
 @pytest.mark.parametrize("verb", ["batch", "class"])
 def test_a_model_is_asked_in_words_by_every_verb_that_explains(verb, call) -> None:
     from sightglass.models.demo import captioned_scenes

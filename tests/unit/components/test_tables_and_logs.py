@@ -14,7 +14,7 @@ from sightglass.components.session import history_store
 from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.monitor import Monitor
-from sightglass.pages.batch import views
+from sightglass.pages.batch import frames
 from sightglass.pages.present import slides
 from sightglass.pages.watch import log
 
@@ -24,7 +24,7 @@ MB = 2**20
 @pytest.fixture(autouse=True)
 def empty(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the caches of these pages alone, so that nobody else's has to make room."""
-    every: set[ByteCache[Any]] = {views._tables, log._lines, slides._stages}
+    every: set[ByteCache[Any]] = {frames._tables, log._lines, slides._stages}
     monkeypatch.setattr(cache, "_EVERY", every)
     for one in every:
         one.clear()
@@ -52,32 +52,32 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_a_table_is_read_once_and_again_when_it_made_room(read: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = views.frame("one", None, 1), views.frame("two", None, 1)
-    assert views.frame("one", None, 1) is first and read == ["one", "two"]
-    assert views._tables.nbytes > 2 * 1000 * 1000
+    first, second = frames.frame("one", None, 1), frames.frame("two", None, 1)
+    assert frames.frame("one", None, 1) is first and read == ["one", "two"]
+    assert frames._tables.nbytes > 2 * 1000 * 1000
     pressed(monkeypatch)
-    assert len(views._tables) == 1
-    assert views.frame("one", None, 1) is first and views.frame("two", None, 1) is not second
+    assert len(frames._tables) == 1
+    assert frames.frame("one", None, 1) is first and frames.frame("two", None, 1) is not second
     assert read == ["one", "two", "two"]
-    assert views.frame("two", None, 2) is not views.frame("two", None, 1)
+    assert frames.frame("two", None, 2) is not frames.frame("two", None, 1)
 
 
 def test_tables_take_no_more_than_their_part(read: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_CACHE_MB", "144")  # of which tables have four
     for number in range(8):
-        views.frame(str(number), None, 1)
-    assert 2 * MB < views._tables.nbytes <= 4 * MB
+        frames.frame(str(number), None, 1)
+    assert 2 * MB < frames._tables.nbytes <= 4 * MB
 
 
 def test_what_was_found_in_a_table_is_held_with_it(read: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analysis, "odd", lambda table: (table, []))
-    found = views._odd("one", None, 1)
-    assert views._odd("one", None, 1) is found
-    assert views._tables.nbytes > 3 * 1000 * 1000
+    found = frames.odd("one", None, 1)
+    assert frames.odd("one", None, 1) is found
+    assert frames._tables.nbytes > 3 * 1000 * 1000
     pressed(monkeypatch)
-    views.frame("two", None, 1)
+    frames.frame("two", None, 1)
     pressed(monkeypatch)
-    assert views._odd("one", None, 1) is not found
+    assert frames.odd("one", None, 1) is not found
 
 
 def test_lines_of_a_log_are_shared_and_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

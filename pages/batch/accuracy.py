@@ -1,0 +1,134 @@
+"""How often the answers are right: accuracy, classes, confusion matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.batch import accuracy, analysis
+from sightglass.common.files import csv_cells
+from sightglass.components.session.markdown import escape
+from sightglass.components.views import tables
+from sightglass.explain.phrases import plural
+from sightglass.pages.batch import folders, frames, selection
+from sightglass.pages.batch.mean_maps import describe_group, draw_groups
+from sightglass.pages.batch.tiles import tiles
+
+if TYPE_CHECKING:
+    from sightglass.batch.accuracy import ConfusionMatrix
+    from sightglass.pages.batch.job import BatchJob
+
+PAGE = 24
+RIGHT, WRONG = "rgba(28, 141, 151, {:.2f})", "rgba(201, 100, 27, {:.2f})"
+"""Visible on light and dark pages; the sign says it too."""
+CORNER = "folder ↓  answer →"
+
+
+def line(job: BatchJob) -> None:
+    """Draw how many of the labelled pictures are right; nothing without labels."""
+    if (found := accuracy.of_frame(frames.of_job(job))) is not None:
+        st.markdown(f":material/rule: {found.words}.")
+
+
+def draw(job: BatchJob) -> None:
+    """Draw what is mistaken for what, and the numbers of each class."""
+    found = frames.of_job(job)
+    every = accuracy.of_frame(found)
+    if every is None:
+        st.info(
+            folders.describe_left_out(job) or "There are no labels: put the pictures into folders named after classes.",
+            icon=":material/folder:",
+        )
+        return
+    matrix = accuracy.confusions_of_frame(found)
+    if not matrix.errors:
+        st.success("Every prediction matches its folder.", icon=":material/check:")
+    else:
+        _draw_confusions(job, found, matrix)
+    st.markdown(
+        "### Classes",
+        help="Precision: of the pictures with this answer, those of this class. Recall: of the "
+        "pictures of this class, those with this answer. Each with its 95 % interval (Wilson).",
+    )
+    rows = [dict(zip(accuracy.HEAD, row, strict=True)) for row in accuracy.rows(every)]
+    tables.table(rows, right=accuracy.HEAD[1:], height=min(420, 36 * (len(rows) + 1)))
+    st.caption(" ".join(filter(None, ("The lowest recall first.", folders.describe_left_out(job)))))
+
+
+def _draw_confusions(job: BatchJob, found: Any, matrix: ConfusionMatrix) -> None:
+    st.markdown("### What is taken for what")
+    cell = _draw_matrix(matrix)
+    words = "Click a cell to see its pictures. ✓ is right, ✗ wrong."
+    if matrix.shown < matrix.errors:
+        words += (
+            f" The {len(matrix.truths)} most confused of {matrix.classes} classes, with {matrix.shown:,} of "
+            f"{plural(matrix.errors, 'wrong answer')}."
+        )
+    st.caption(words)
+    truth, answer = cell
+    pictures = accuracy.pictures_in(found, matrix, truth, answer)
+    of = plural(len(pictures), "picture")
+    if truth == answer:
+        st.markdown(f":green[:material/check:] **{of}** of {escape(truth)}, answered right.")
+    else:
+        st.markdown(f":orange[:material/close:] **{of}** of {escape(truth)} with the answer **{escape(answer)}**.")
+    if pictures.empty:
+        return
+    if truth != answer:
+        groups = analysis.compare_confused(found, truth, answer, pictures)
+        draw_groups(groups, lambda group: describe_group(group, right=group.name in (truth, answer)))
+    rows = analysis.order(pictures, "sure").iloc[:PAGE]
+    selection.actions(job, list(rows["picture"]))
+    tiles(job, rows, "confusion", "", found)
+    if len(pictures) > PAGE:
+        st.caption(f"The {PAGE} surest of {len(pictures):,}; the gallery has all.")
+
+
+def _draw_matrix(matrix: ConfusionMatrix) -> tuple[str, str]:
+    """Draw the matrix, and return the true class and the answer of the chosen cell: at first the most wrong answers."""
+    import pandas as pd
+
+    signs = [
+        [
+            f"{'✓' if truth == answer else '✗'} {count:,}" if count else ""
+            for answer, count in zip(matrix.answers, row, strict=True)
+        ]
+        for truth, row in zip(matrix.truths, matrix.counts, strict=True)
+    ]
+    columns = [csv_cells.escape(name) for name in matrix.answers]
+    index = pd.Index([csv_cells.escape(name) for name in matrix.truths], name=CORNER)
+    shown = pd.DataFrame(signs, index=index, columns=columns)
+    colours = [
+        [
+            f"background-color: {(RIGHT if truth == answer else WRONG).format(0.08 + 0.42 * count / max(1, row.sum()))}"
+            if count
+            else ""
+            for answer, count in zip(matrix.answers, row, strict=True)
+        ]
+        for truth, row in zip(matrix.truths, matrix.counts, strict=True)
+    ]
+    styled = shown.style.apply(lambda _: pd.DataFrame(colours, index=index, columns=columns), axis=None)
+    row, column = _find_worst(matrix)
+    event: Any = st.dataframe(
+        styled,
+        key="batch-matrix",
+        on_select="rerun",
+        selection_mode="single-cell",
+        selection_default={"selection": {"cells": [(row, columns[column])]}},
+        height=36 * (len(matrix.truths) + 1),
+        width="content",
+    )
+    if event.selection.cells:
+        at, name = event.selection.cells[0]
+        if at < len(matrix.truths) and name in columns:
+            row, column = at, columns.index(name)
+    return matrix.truths[row], matrix.answers[column]
+
+
+def _find_worst(matrix: ConfusionMatrix) -> tuple[int, int]:
+    wrong = matrix.counts.copy()
+    rows = range(len(matrix.truths))
+    wrong[rows, rows] = 0
+    place = int(wrong.argmax())
+    return divmod(place, wrong.shape[1])

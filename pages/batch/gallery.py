@@ -1,0 +1,122 @@
+"""Gallery of a run's pictures, sorted and filtered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.batch import analysis, tags
+from sightglass.components.session import url_state
+from sightglass.explain.phrases import plural
+from sightglass.pages.batch import folders, frames, selection
+from sightglass.pages.batch.tiles import tiles
+
+if TYPE_CHECKING:
+    from sightglass.pages.batch.job import BatchJob
+
+    Frame = Any
+
+PAGE = 24
+ORDERS = {
+    "unsure": "Lowest confidence",
+    "border": "Most evidence at the edges",
+    "apart": "Largest disagreement between the models",
+    "random": "Weakest against random places",
+    "seal": "Fewest tests passed",
+    "close": "Smallest margin",
+    "scattered": "Most scattered evidence",
+    "pointed": "Most concentrated evidence",
+    "sure": "Highest confidence",
+    "source": "Original order",
+}
+ONLY = {
+    "all": "All",
+    "wrong": "Prediction differs from the folder",
+    "right": "Prediction matches the folder",
+    "unsure": "Score below 50 %",
+    "apart": "The two models disagree",
+    "unproved": "Maps not to trust",
+    "unsealed": "Maps that fail a test",
+}
+NEEDED = {"apart": "disagreement", "random": "over_random", "unproved": "verdict", "seal": "seal", "unsealed": "seal"}
+"""The column without which an order, or a filter, is not offered."""
+
+
+def draw(job: BatchJob) -> None:
+    """Draw the pictures under their maps, filtered and sorted, a page at a time."""
+    found = frames.of_job(job)
+    orders = {name: label for name, label in ORDERS.items() if NEEDED.get(name, "picture") in found}
+    only = {name: label for name, label in ONLY.items() if _any(found, name)}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        order = url_state.widget(
+            st.selectbox,
+            "Sort",
+            orders,
+            "unsure",
+            key="batch-order",
+            name="order",
+            width=250,
+            help="Which pictures come first.",
+        )
+        shown = url_state.widget(
+            st.selectbox,
+            "Show",
+            only,
+            "all",
+            key="batch-only",
+            name="only",
+            width=210,
+            help="Show only some. A folder's name counts as the correct class where it means one that the model knows; "
+            "hiding what a map not to trust shows changes no more than hiding other places.",
+        )
+        predicted = st.selectbox(
+            "Prediction",
+            [None, *sorted(found["predicted"].dropna().unique())],
+            format_func=lambda name: name or "any",
+            key="batch-class",
+            width=190,
+            help="Only pictures with this prediction.",
+        )
+        tag = _choose_tag(job)
+        text = st.text_input(
+            "Name",
+            key="batch-text",
+            width=150,
+            placeholder="part of it",
+            help="Only pictures with this in their name or folder.",
+        )
+    chosen = analysis.filter_rows(found, only=shown, predicted=predicted, text=text.strip(), tag=tag)
+    chosen = analysis.order(chosen, order)
+    many = len(chosen)
+    if not many:
+        st.info("No picture matches: show all, or clear the name.", icon=":material/filter_alt_off:")
+        return
+    pages = -(-many // PAGE)
+    page = 1
+    if pages > 1:
+        page = int(st.pagination(pages, key=f"batch-page-{order}-{shown}-{predicted}-{text}-{tag}"))
+    rows = chosen.iloc[PAGE * (page - 1) : PAGE * page]
+    counted = f"{many:,} of {plural(len(found), 'picture')}; {PAGE * (page - 1) + 1} to {min(PAGE * page, many)}."
+    st.caption(" ".join(filter(None, (counted, folders.describe_left_out(job)))))
+    selection.actions(job, list(rows["picture"]))
+    tiles(job, rows, "gallery", order, found)
+
+
+def _any(found: Frame, name: str) -> bool:
+    return name == "all" or (NEEDED.get(name, "picture") in found and not analysis.filter_rows(found, only=name).empty)
+
+
+def _choose_tag(job: BatchJob) -> str | None:
+    """Draw the choice of a tag, where there are any."""
+    counts = {name: len(every) for name, every in tags.read(job.plans[0].folder).items()}
+    if not counts:
+        return None
+    return st.selectbox(
+        "Tag",
+        [None, *counts],
+        format_func=lambda name: f"{name} ({counts[name]})" if name else "any",
+        key="batch-tag",
+        width=150,
+        help="Only pictures with this tag.",
+    )

@@ -1,0 +1,237 @@
+"""Accuracy, precision, recall and confusion matrix of labelled pictures.
+
+Everything here is a function of two lists of names, one a picture: its true class, and the model's answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sightglass.explain.phrases import percent, plural
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from sightglass.common.files import Json
+
+Z = 1.959964
+"""Standard deviations of a normal distribution's middle 95 %."""
+MOST = 12
+"""Classes of a confusion matrix that can still be read."""
+LISTED = 8
+"""Classes that the command line prints."""
+NOTHING, OTHERS = "nothing found", "other answers"
+HEAD = ("class", "pictures", "precision", "precision, 95 %", "recall", "recall, 95 %")
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of some pictures, with its 95 % interval."""
+
+    count: int
+    total: int
+
+    @property
+    def value(self) -> float | None:
+        return self.count / self.total if self.total else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return wilson(self.count, self.total)
+
+    @property
+    def percent(self) -> str:
+        """`71 %`; `–` of no pictures."""
+        return "–" if self.value is None else percent(self.value)
+
+    @property
+    def range(self) -> str:
+        """`64 to 77 %`; `–` of no pictures."""
+        low, high = self.interval
+        return f"{100 * low:.0f} to {percent(high)}" if self.total else "–"
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """How well one class is told from the others."""
+
+    name: str
+    precision: Share
+    """Of the pictures with this answer, those that are of the class."""
+    recall: Share
+    """Of the pictures of the class, those with this answer."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How often the answers are right, over all pictures and class by class."""
+
+    right: Share
+    classes: tuple[ClassScores, ...]
+    """Those that have pictures, the lowest recall first."""
+
+    @property
+    def words(self) -> str:
+        """`Right: 29 % of 190 labelled pictures (95 % interval: 23 to 36 %)`."""
+        of = plural(self.right.total, "labelled picture")
+        return f"Right: {self.right.percent} of {of} (95 % interval: {self.right.range})"
+
+
+@dataclass(frozen=True, eq=False)
+class ConfusionMatrix:
+    """How many pictures of each true class got each answer, of the classes that are confused most."""
+
+    truths: tuple[str, ...]
+    """Rows."""
+    answers: tuple[str, ...]
+    """Columns: the classes of the rows in the same order, then others; `OTHERS` adds up what has no column."""
+    counts: NDArray[np.int64] = field(repr=False)
+    """(truths, answers)."""
+    classes: int
+    """All that have pictures, or were an answer."""
+    errors: int
+    """All wrong answers, also those in no row."""
+
+    @property
+    def shown(self) -> int:
+        """Wrong answers that are in a row."""
+        rows = range(len(self.truths))
+        return int(self.counts.sum() - self.counts[rows, rows].sum())
+
+
+def wilson(count: int, total: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson 1927, doi:10.2307/2276774); 0 to 1 of nothing.
+
+    >>> wilson(8, 10)
+    (0.490..., 0.943...)
+    """
+    if not total:
+        return 0.0, 1.0
+    share, extra = count / total, Z * Z / total
+    middle = (share + extra / 2) / (1 + extra)
+    half = Z * math.sqrt(share * (1 - share) / total + extra / (4 * total)) / (1 + extra)
+    # Rounding could leave the share itself outside.
+    return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
+
+
+def name_answers(
+    labels: Sequence[str | None], answers: Sequence[str | None], meant: Mapping[str, Collection[str]]
+) -> list[tuple[str, str] | None]:
+    """Return each picture's true class and its answer, the same name where it is right; None where it is not counted.
+
+    `meant`: the classes that each label counts as, none for one that is not counted. A label of one class is named by
+    that class, one of several `bus (2 classes)`; a wrong answer by the label that counts it, else by its class.
+    """
+    names = {
+        label: next(iter(every)) if len(every) == 1 else f"{label} ({len(every)} classes)"
+        for label, every in meant.items()
+        if every
+    }
+    # The label with the fewest classes comes last, and names them.
+    order = sorted(names, key=lambda label: (-len(meant[label]), label))
+    named = {one: names[label] for label in order for one in meant[label]}
+    found: list[tuple[str, str] | None] = []
+    for label, answer in zip(labels, answers, strict=True):
+        if label not in names:
+            found.append(None)
+        elif answer in meant[label]:
+            found.append((names[label], names[label]))
+        else:
+            found.append((names[label], NOTHING if answer is None else named.get(answer, answer)))
+    return found
+
+
+def measure(truths: Sequence[str], answers: Sequence[str]) -> Accuracy:
+    """Return how often the answers are the true classes.
+
+    >>> measure(["bus", "bus", "van"], ["bus", "van", "van"]).right.count
+    2
+    """
+    right = Counter(truth for truth, answer in zip(truths, answers, strict=True) if truth == answer)
+    of, said = Counter(truths), Counter(answers)
+    classes = [ClassScores(name, Share(right[name], said[name]), Share(right[name], of[name])) for name in of]
+    classes.sort(key=lambda one: (one.recall.value, one.name))
+    return Accuracy(Share(right.total(), len(truths)), tuple(classes))
+
+
+def count_confusions(truths: Sequence[str], answers: Sequence[str], most: int = MOST) -> ConfusionMatrix:
+    """Return the matrix of the `most` classes with most wrong answers; of few classes it has all."""
+    pairs = Counter(zip(truths, answers, strict=True))
+    wrong: Counter[str] = Counter()
+    for (truth, answer), count in pairs.items():
+        if truth != answer:
+            wrong[truth] += count
+            wrong[answer] += count
+    of = Counter(truths)
+    rows = sorted(of, key=lambda name: (-wrong[name], -of[name], name))[:most]
+    others = sorted({*answers} - {*of}, key=lambda name: (-wrong[name], name))
+    columns = [*rows, *others[: most - len(rows)]]
+    left = any(truth in rows and answer not in columns for truth, answer in pairs)
+    counts = np.array([[pairs[row, column] for column in columns] for row in rows], np.int64)
+    counts = counts.reshape(len(rows), len(columns))
+    if left:
+        whole = np.array([[of[row]] for row in rows], np.int64)
+        counts = np.hstack([counts, whole - counts.sum(1, keepdims=True)])
+    errors = sum(count for (truth, answer), count in pairs.items() if truth != answer)
+    names = (*columns, OTHERS) if left else tuple(columns)
+    return ConfusionMatrix(tuple(rows), names, counts, len({*of, *answers}), errors)
+
+
+def of_frame(frame: pd.DataFrame) -> Accuracy | None:
+    """Return the accuracy of a run's table (`analysis.load`); None where no picture is labelled."""
+    counted = frame[frame["truth"].notna()]
+    return measure(list(counted["truth"]), list(counted["answer"])) if len(counted) else None
+
+
+def confusions_of_frame(frame: pd.DataFrame) -> ConfusionMatrix:
+    """Return the confusion matrix of a run's table."""
+    counted = frame[frame["truth"].notna()]
+    return count_confusions(list(counted["truth"]), list(counted["answer"]))
+
+
+def pictures_in(frame: pd.DataFrame, matrix: ConfusionMatrix, truth: str, answer: str) -> pd.DataFrame:
+    """Return the rows of a run's table that a cell of its confusion matrix counts."""
+    of = frame[frame["truth"].eq(truth)]
+    return of[~of["answer"].isin(matrix.answers)] if answer == OTHERS else of[of["answer"].eq(answer)]
+
+
+def rows(found: Accuracy, most: int | None = None) -> list[tuple[str, ...]]:
+    """Return the classes as rows under `HEAD`."""
+    return [
+        (
+            one.name,
+            f"{one.recall.total:,}",
+            *(one.precision.percent, one.precision.range),
+            *(one.recall.percent, one.recall.range),
+        )
+        for one in found.classes[:most]
+    ]
+
+
+def summarise(frame: pd.DataFrame) -> Json:
+    """Return all numbers of a run's table as JSON, shares with the ends of their intervals; empty without labels."""
+    if (found := of_frame(frame)) is None:
+        return {}
+
+    def tell(share: Share) -> Json:
+        low, high = share.interval
+        return {"right": share.count, "of": share.total, "share": share.value, "low": low, "high": high}
+
+    counted = frame[frame["truth"].notna()]
+    wrong = Counter(zip(counted["truth"], counted["answer"], strict=True))
+    return {
+        "accuracy": tell(found.right),
+        "classes": {one.name: {"precision": tell(one.precision), "recall": tell(one.recall)} for one in found.classes},
+        "confusions": [
+            {"class": truth, "answer": answer, "pictures": count}
+            for (truth, answer), count in wrong.most_common()
+            if truth != answer
+        ],
+    }
