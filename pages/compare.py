@@ -167,9 +167,12 @@ def _comparison(choices: Choices, models: list[ModelSpec], method: str) -> Compa
 
 
 def _of_one_target(comparison: Comparison) -> Comparison:
-    """Let the page choose what all maps are of: an answer of one of the models, or each model's own."""
+    """Let the page choose what all maps are of: an answer of one of the models, or each model's own.
+
+    There is no choice where no two of them have a class in common.
+    """
     first = largest(comparison.explanations)
-    if first is None:
+    if first is None or comparison.shares_none:
         return comparison
     names = [add_title(name) for name in comparison.names]
     offered = [(names[comparison.explanations.index(first)], one) for one in first.predictions]
@@ -199,7 +202,8 @@ def _of_one_target(comparison: Comparison) -> Comparison:
     if chosen == OWN_ANSWERS:
         return comparison
     with queue_line.turn():
-        return replace(comparison, explanations=same_target(comparison.explanations, offered[int(chosen)][1]))
+        wanted = offered[int(chosen)][1] if int(chosen) else None
+        return replace(comparison, explanations=same_target(comparison.explanations, wanted))
 
 
 def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:

@@ -171,7 +171,17 @@ class Comparison:
     def mixed(self) -> str | None:
         """One sentence where the maps are not of one class: then they are no measure of how far the models agree."""
         labels = dict.fromkeys(e.heatmaps[0].target.label for e in self.explanations if e.heatmaps)
-        return f"These are maps of different classes: {listing(list(labels))}." if len(labels) > 1 else None
+        if len(labels) < 2:
+            return None
+        if self.shares_none:
+            return "These models share no class: each map is of its model's own first answer."
+        return f"These are maps of different classes: {listing(list(labels))}."
+
+    @cached_property
+    def shares_none(self) -> bool:
+        """Whether no two models have a class of the same name: no one class can be explained in both."""
+        named = [explanation for explanation in self.explanations if class_names(explanation)]
+        return len(named) > 1 and not any(share_classes(*pair) for pair in combinations(named, 2))
 
     @property
     def fastest(self) -> str | None:
@@ -180,6 +190,16 @@ class Comparison:
         if len(order) < 2 or not self.timings[order[0]].apart(self.timings[order[1]]):
             return None
         return self.names[order[0]]
+
+
+def class_names(explanation: Explanation) -> frozenset[str]:
+    """Return the names of all classes, or numbers, of the model of an explanation; none where it compares pictures."""
+    return frozenset(explanation.evidence.resident.adapter.labels)
+
+
+def share_classes(first: Explanation, second: Explanation) -> bool:
+    """Return whether two models have a class of the same name."""
+    return not class_names(first).isdisjoint(class_names(second))
 
 
 def _answer(predictions: Sequence[Prediction]) -> str:

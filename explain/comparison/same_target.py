@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sightglass.explain.comparison.detections import side
+from sightglass.explain.comparison.models import class_names, share_classes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,14 +25,20 @@ def same_target(explanations: Sequence[Explanation], wanted: Prediction | None =
     """Return explanations of one prediction: `wanted`, else the first one of the largest model.
 
     A class is explained in every model that knows its name, a box in every detector as the object at its place. A model
-    without that class or object has no map. Unchanged where no model predicts anything.
+    without that class or object has no map. Where no class is `wanted`, a model that shares none with the largest keeps
+    the map of its own first answer. Unchanged where no model predicts anything.
     """
-    if wanted is None:
-        first = largest(explanations)
-        if first is None:
-            return tuple(explanations)
-        wanted = first.predictions[0]
-    return tuple(_of(explanation, wanted) for explanation in explanations)
+    if wanted is not None:
+        return tuple(_of(explanation, wanted) for explanation in explanations)
+    first = largest(explanations)
+    if first is None:
+        return tuple(explanations)
+    best = first.predictions[0]
+    boxes = best.box is not None
+    return tuple(
+        _of(one, best) if share_classes(one, first) or (boxes and one.model.task == "detect") else one
+        for one in explanations
+    )
 
 
 def _of(explanation: Explanation, wanted: Prediction) -> Explanation:
@@ -40,7 +47,7 @@ def _of(explanation: Explanation, wanted: Prediction) -> Explanation:
     if explanation.model.task == "detect" and wanted.box is not None:
         found = side(explanation, wanted)
         return found.explanation if found.prediction is not None else replace(explanation, heatmaps=())
-    if wanted.label not in explanation.evidence.resident.adapter.labels:
+    if wanted.label not in class_names(explanation):
         return replace(explanation, heatmaps=())
     if explanation.heatmaps and explanation.heatmaps[0].target.label == wanted.label:
         return explanation

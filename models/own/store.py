@@ -33,6 +33,8 @@ MAX_MODELS, MAX_FILES, MAX_NAME = 20, 64, 80
 """Models of one person, files of one model, and characters of a file's name."""
 BESIDE = (".json", ".txt", ".yaml", ".yml", ".bin", ".model", ".py")
 """Files that may come with a model: names of classes, configurations, OpenVINO's weights, a network's code."""
+OPEN = ".question"
+"""Marks received files with a question that is still open: they are no upload that is just coming in."""
 MB = 1_000_000
 Data = bytes | memoryview | Path
 """The content of a file, or where it lies."""
@@ -182,6 +184,20 @@ def runs_code(found: TableDraft, answers: Mapping[str, object]) -> bool:
     return ".py" in arch or any(unknown.key == TRUST for unknown in found.unknown)
 
 
+def keep_open(into: Path) -> None:
+    """Remember that something is still to be asked about received files."""
+    (into / OPEN).touch()
+
+
+def unanswered() -> Path | None:
+    """Return received files of the current person with an open question, such as before a reload; the oldest first."""
+    own, known = folder(), tables()
+    found = [one for one in own.iterdir() if (one / OPEN).is_file()] if own.is_dir() else []
+    return min(
+        (one for one in found if one.name not in known), key=lambda one: (one / OPEN).stat().st_mtime, default=None
+    )
+
+
 def register(into: Path, found: TableDraft, answers: Mapping[str, object]) -> str:
     """Write the table of received files into the person's models.toml, and return the model's id.
 
@@ -197,6 +213,7 @@ def register(into: Path, found: TableDraft, answers: Mapping[str, object]) -> st
     if (wrong := catalog.faults().get(id_)) is not None:
         adding.remove(to, id_)
         raise ModelProblem(wrong.replace(f"{to.name}: ", ""))
+    (into / OPEN).unlink(missing_ok=True)
     return id_
 
 
@@ -220,6 +237,7 @@ def restore(id_: str, before: Toml) -> None:
 def unregister(id_: str) -> None:
     """Remove a model's table and keep its files, for other answers."""
     adding.remove(table(), id_)
+    keep_open(folder() / id_)
 
 
 def remove(id_: str) -> None:

@@ -73,10 +73,24 @@ def draw() -> None:
             st.button("Dismiss", key="models-dismiss", on_click=_dismiss, help="Hide this message.")
     if now.download is not None:
         _follow(now.download)
-    elif now.folder is not None and now.draft is not None:
+        return
+    _resume(now)
+    if now.draft is not None:
         _ask(now.draft)
     else:
         _zone(now)
+
+
+def _resume(now: Adding) -> None:
+    """Take up a question that was open before a reload; forget one that was answered in another window."""
+    if now.folder is not None and (not now.folder.is_dir() or now.folder.name in store.tables()):
+        now.folder = now.draft = None
+    if now.folder is None and (found := store.unanswered()) is not None:
+        now.folder = found
+        try:
+            now.draft = store.draft(found)
+        except (Exception, MemoryError) as failure:
+            _fail(failure, again=False)
 
 
 def added() -> ModelSpec | None:
@@ -149,7 +163,9 @@ def _take(files: Sequence[tuple[str, store.Data]]) -> None:
     try:
         now.folder = store.receive(files)
         now.draft = store.draft(now.folder)
-        if not adding.fill(now.draft, {})[1] and not store.runs_code(now.draft, {}):
+        if adding.fill(now.draft, {})[1] or store.runs_code(now.draft, {}):
+            store.keep_open(now.folder)
+        else:
             _register()
     except (Exception, MemoryError) as failure:
         _fail(failure, again=False)
@@ -192,7 +208,7 @@ def _dismiss() -> None:
     state.of(Adding).problem = ""
 
 
-def _cancel() -> None:
+def _discard_and_dismiss() -> None:
     _discard()
     _dismiss()
 
@@ -226,7 +242,9 @@ def _ask(draft: TableDraft) -> None:
             disabled=lacking or bool(runs and store.code_refusal()),
             help="Load the model and explain the chosen picture with it.",
         )
-        st.button("Cancel", on_click=_cancel, help="Delete these files from the server.")
+        st.button(
+            "Discard", on_click=_discard_and_dismiss, help="Delete these files from the server; nothing is added."
+        )
     if clicked:
         with st.spinner("Loading the model…", show_time=False):
             _go_on(answers, trusted=runs)

@@ -13,6 +13,8 @@ from conftest import serving
 from screen import ARTEFACTS, CANVAS, ROOT, fits, serious, settled
 from torch import nn
 
+from tests import plant_net
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -22,18 +24,6 @@ if TYPE_CHECKING:
 sync = pytest.importorskip("playwright.sync_api")
 
 pytestmark = pytest.mark.browser
-NET = """
-from torch import nn
-
-class Net(nn.Module):
-    def __init__(self, num_classes=3):
-        super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU())
-        self.head = nn.Linear(8, num_classes)
-
-    def forward(self, x):
-        return self.head(self.features(x).mean((2, 3)))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +89,8 @@ def transformers(folder: Path) -> list[Path]:
 
 
 def code(folder: Path) -> list[Path]:
-    names = {"features.0.weight": (8, 3, 3, 3), "features.0.bias": (8,), "head.weight": (3, 8), "head.bias": (3,)}
-    torch.save({name: torch.randn(shape) for name, shape in names.items()}, folder / "plant.pth")
-    (folder / "net.py").write_text(NET)
+    torch.save(plant_net.tensors(), folder / "plant.pth")
+    (folder / "net.py").write_bytes(plant_net.SOURCE)
     return [folder / "plant.pth", folder / "net.py"]
 
 

@@ -124,3 +124,34 @@ def test_models_of_ones_own_are_no_sizes_of_each_other(page, own_models):
     beside = app.multiselect(key="models").value
     assert beside[0] == "plant" and len(beside) == 2 and "street" not in beside
     assert not any("All sizes" in button.label for button in app.button)
+
+
+LEAF = """
+[model.leaf]
+loader = "torchvision.classifiers"
+arch = "mobilenet_v3_small"
+weights = { random = 1, labels = ["blight", "healthy", "rust", "mosaic", "spot"] }
+"""
+
+
+def test_models_that_share_no_class_are_each_explained_for_their_own_answer(page, own_models, bus):
+    own_models(LEAF)
+    names = ("leaf", "efficientnet-lite0")
+    app = page("pages/compare.py", models=",".join(names))
+    assert not app.exception and not app.error
+    for values, name in zip(shown(app).maps, names, strict=False):
+        np.testing.assert_allclose(values, Explainer(name)(bus).heatmaps[0].content, atol=1 / 65535)
+    assert texts(app).count("These models share no class: each map is of its model's own first answer.") == 1
+    assert not [box for box in app.selectbox if box.label == "Explain in every model"]
+
+
+def test_a_third_model_without_any_shared_class_keeps_its_own_answer(page, own_models, bus):
+    own_models(LEAF)
+    names = ("leaf", "efficientnet-lite0", "efficientnet-lite2")
+    app = page("pages/compare.py", models=",".join(names))
+    assert not app.exception and not app.error
+    notes = [panel["maps"][0]["note"] for panel in shown(app).head["panels"][:3]]
+    answer = Explainer(names[2])(bus).predictions[0].label
+    assert notes[0].startswith(f"for {Explainer('leaf')(bus).predictions[0].label}")
+    assert all(note.startswith(f"for {answer}") for note in notes[1:])
+    assert "share no class" not in texts(app) and "maps of different classes" in texts(app)

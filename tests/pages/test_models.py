@@ -19,6 +19,7 @@ from sightglass.explain.evidence.resident import RESIDENCY
 from sightglass.models import catalog
 from sightglass.models.own import store
 from sightglass.pages.models.add import Adding
+from tests import plant_net
 from tests.pages.conftest import received, session, shown, texts
 
 if TYPE_CHECKING:
@@ -29,18 +30,6 @@ if TYPE_CHECKING:
 
 SCREEN = "pages/models/page.py"
 NAMES = ["late blight", "healthy", "rust", "mosaic", "spot"]
-PLANT = """
-from torch import nn
-
-class PlantNet(nn.Module):
-    def __init__(self, num_classes=3):
-        super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU())
-        self.head = nn.Linear(8, num_classes)
-
-    def forward(self, x):
-        return self.head(self.features(x).mean((2, 3)))
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -60,9 +49,7 @@ def leaf() -> bytes:
 
 @pytest.fixture(scope="module")
 def plant() -> bytes:
-    torch.manual_seed(0)
-    parts = {"features.0.weight": torch.randn(8, 3, 3, 3), "features.0.bias": torch.zeros(8)}
-    return saved(parts | {"head.weight": torch.randn(3, 8), "head.bias": torch.zeros(3)})
+    return saved(plant_net.tensors())
 
 
 def saved(value: object) -> bytes:
@@ -168,7 +155,7 @@ def test_likely_ways_to_prepare_pictures_stand_side_by_side_with_their_answers(
 
 
 def test_a_network_of_ones_own_runs_after_one_plain_question(page: Callable[..., AppTest], plant: bytes) -> None:
-    app = drop(page(SCREEN), ("plant.pth", plant), ("plant.py", PLANT.encode()))
+    app = drop(page(SCREEN), ("plant.pth", plant), ("plant.py", plant_net.SOURCE))
     assert "plant.py runs code on this machine" in app.warning[0].value
     assert "plant" not in catalog.catalog()
     press(app, "Trust it and add")
@@ -179,9 +166,48 @@ def test_a_network_of_ones_own_runs_after_one_plain_question(page: Callable[...,
 def test_files_that_are_not_wanted_after_all_are_deleted(
     page: Callable[..., AppTest], plant: bytes, kept: Path
 ) -> None:
-    app = drop(page(SCREEN), ("plant.pth", plant), ("plant.py", PLANT.encode()))
-    press(app, "Cancel")
+    app = drop(page(SCREEN), ("plant.pth", plant), ("plant.py", plant_net.SOURCE))
+    press(app, "Discard")
     assert not list(kept.rglob("plant*")) and not app.error
+
+
+def test_a_question_comes_back_after_a_reload_and_discarding_it_frees_the_name(
+    page: Callable[..., AppTest], plant: bytes, kept: Path
+) -> None:
+    files = (("plant.pth", plant), ("plant.py", plant_net.SOURCE))
+    drop(page(SCREEN), *files)
+    app = page(SCREEN)
+    assert "plant.py runs code on this machine" in app.warning[0].value and not app.file_uploader
+    press(app, "Discard")
+    assert not app.error and not list(kept.rglob("plant*"))
+    drop(app, *files)
+    app = page(SCREEN)
+    press(app, "Trust it and add")
+    assert not app.exception and not app.error, texts(app)
+    assert "plant" in catalog.catalog() and "plant-2" not in catalog.catalog()
+    assert sorted(path.name for path in (kept / "plant").iterdir() if path.is_file()) == ["plant.pth", "plant.py"]
+    assert page(SCREEN).file_uploader
+
+
+def test_a_question_that_the_file_cannot_answer_comes_back_too(page: Callable[..., AppTest], plant: bytes) -> None:
+    drop(page(SCREEN), ("plant.pth", plant))
+    app = page(SCREEN)
+    assert "Which architecture is it" in " ".join(box.label for box in (*app.selectbox, *app.text_input))
+    press(app, "Discard")
+    assert app.file_uploader and not app.error
+
+
+def test_a_question_that_another_window_answered_is_gone(page: Callable[..., AppTest], plant: bytes) -> None:
+    one = drop(page(SCREEN), ("plant.pth", plant), ("plant.py", plant_net.SOURCE))
+    press(page(SCREEN), "Discard")
+    one.run()
+    assert not one.exception and not one.error and one.file_uploader
+
+
+def test_an_open_question_is_ones_own(visit: Callable[..., Callable[..., AppTest]], plant: bytes) -> None:
+    drop(open_as(User("ann", "Ann", "user"), visit), ("plant.pth", plant))
+    assert open_as(User("ben", "Ben", "user"), visit).file_uploader
+    assert not open_as(User("ann", "Ann", "user"), visit).file_uploader
 
 
 def test_what_does_not_load_is_said_and_leaves_nothing(page: Callable[..., AppTest], kept: Path, leaf: bytes) -> None:
@@ -220,7 +246,7 @@ def test_where_people_sign_in_code_is_refused(
 ) -> None:
     policy.install(policy.Policy("password", chosen=True))
     app = open_as(User("ann", "Ann", "user"), visit)
-    drop(app, ("plant.pth", plant), ("plant.py", PLANT.encode()))
+    drop(app, ("plant.pth", plant), ("plant.py", plant_net.SOURCE))
     assert "which this server does not allow" in app.warning[0].value
     (add,) = [button for button in app.button if button.label == "Trust it and add"]
     assert add.disabled

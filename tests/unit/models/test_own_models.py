@@ -21,24 +21,13 @@ from sightglass.models import catalog
 from sightglass.models.inspect import TRUST
 from sightglass.models.load import load
 from sightglass.models.own import adding, store
+from tests import plant_net
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ANN, BEN, ADA = User("ann", "Ann", "user"), User("ben", "Ben", "user"), User("ada", "Ada", "admin")
 NAMES = ["late blight", "healthy", "rust", "mosaic", "spot"]
-NET = """
-from torch import nn
-
-class Net(nn.Module):
-    def __init__(self, num_classes=3):
-        super().__init__()
-        self.features = nn.Conv2d(3, 8, 3, 2)
-        self.head = nn.Linear(8, num_classes)
-
-    def forward(self, x):
-        return self.head(self.features(x).mean((2, 3)))
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -211,14 +200,12 @@ def test_code_runs_only_where_the_operator_lets_it(
     monkeypatch.setenv("SIGHTGLASS_MODEL_CODE", setting)
     policy.install(policy.Policy(way))
     ran = tmp_path / "ran"
-    code = f"open({str(ran)!r}, 'w').close()\n{NET}".encode()
-    weights = {"features.weight": torch.zeros(8, 3, 3, 3), "features.bias": torch.zeros(8)}
-    weights |= {"head.weight": torch.zeros(3, 8), "head.bias": torch.zeros(3)}
+    code = f"open({str(ran)!r}, 'w').close()\n".encode() + plant_net.SOURCE
     with users.acting(user):
-        into = store.receive([("net.pth", saved(weights)), ("net.py", code)])
+        into = store.receive([("net.pth", saved(plant_net.tensors())), ("net.py", code)])
         found = store.draft(into)
         (question,) = [one for one in found.unknown if one.key == "arch"]
-        assert question.choices[0] == f"{into / 'net.py'}:Net"
+        assert question.choices[0] == f"{into / 'net.py'}:PlantNet"
         answers = {"arch": question.choices[0], TRUST: "yes"}
         assert store.runs_code(found, answers) and not ran.exists()
         if not allowed:
@@ -231,10 +218,9 @@ def test_code_runs_only_where_the_operator_lets_it(
 
 
 def test_python_files_of_the_server_are_no_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_text(NET)
+    (tmp_path / "net.py").write_bytes(plant_net.SOURCE)
     monkeypatch.chdir(tmp_path)
-    weights = {"features.weight": torch.zeros(8, 3, 3, 3), "head.weight": torch.zeros(3, 8)}
-    found = store.draft(store.receive([("net.pth", saved(weights))]))
+    found = store.draft(store.receive([("net.pth", saved(plant_net.tensors()))]))
     assert not any("net.py" in choice for unknown in found.unknown for choice in unknown.choices)
 
 
