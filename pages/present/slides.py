@@ -17,7 +17,9 @@ from sightglass.components.stage import stage
 from sightglass.components.views import charts
 from sightglass.deck import archive
 from sightglass.deck.deck import MAX_NAME
-from sightglass.deck.scene import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, payload
+from sightglass.deck.html_file import stage_payload
+from sightglass.deck.scene import MAX_NOTES, MAX_SENTENCE, MAX_TITLE
+from sightglass.deck.slide.footer import of_settings
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
 from sightglass.pages.present import decks
@@ -135,7 +137,7 @@ def _play(deck: Deck) -> None:
 
 def _payload(deck: Deck) -> bytes:
     store = history_store.store()
-    return payload([store.decks.scene(slide) for slide in deck.slides])
+    return stage_payload([store.decks.scene(slide) for slide in deck.slides], of_settings())
 
 
 def _undo(deck: Deck) -> None:

@@ -215,19 +215,19 @@ export class Stage {
   #drawn() {
     const view = this.#view, state = this.#state, deck = this.#deck, { root } = this;
     if (!view || !state || !deck || !this.#shelf) return;
-    const { clientWidth: width, clientHeight: height } = root, phone = innerWidth < PHONE_WIDTH && !this.isFull();
-    const upright = phone || width < 0.9 * height;
-    root.classList.toggle("small", !this.isFull() && !upright && width < SMALL_WIDTH);
-    if (!width || !height) return;
-    const unit = upright ? (1.45 * width) / 100 : Math.min(height, (width * 9) / 16) / 100;
-    root.style.setProperty("--u", `${unit}px`);
+    const full = this.isFull(), { clientWidth: width, clientHeight: height } = root, upright = innerWidth < PHONE_WIDTH && !full;
+    if (!width || (full && !height)) return;
+    root.classList.toggle("small", !full && !upright && width < SMALL_WIDTH);
     root.classList.toggle("upright", upright);
+    root.classList.toggle("light", deck.theme === "light");
+    const unit = full ? Math.min(width / 160, height / 90) : width / 160;
+    root.style.setProperty("--v", `${unit}px`);
+    root.style.setProperty("--u", `${0.9 * unit}px`);
     this.#controls(state, deck);
-    // Shown first: what is fitted has the sentence of its step.
     view.show(state, this.#moving > 0);
     if (!this.#fits) {
       this.#fits = true;
-      view.fit(unit, upright, state);
+      view.fit(unit, state.keeps);
       view.show(state, this.#moving > 0);
     }
     this.#notes?.show(state, this.#shelf);
