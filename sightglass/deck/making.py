@@ -83,7 +83,7 @@ def scene(
     )
 
 
-def made_by(results: Sequence[Result], index: int = 0) -> dict[str, str]:
+def made_by(results: Sequence[Result], index: int = 0) -> dict[str, Any]:
     """Return what the foot of a slide says of its maps: models and method, and the recipe's short id."""
     models = list(dict.fromkeys(one.model.name for one in results))
     first = results[0]

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from sightglass.common.files import packaged
 from sightglass.deck.slide import drawing, layout
-from sightglass.deck.slide.items import Block, Curves, Film, Key, Logo, PageRect, Sight, Text
+from sightglass.deck.slide.items import Block, Curves, Drawers, Film, Key, Logo, PageRect, Sight, Text
 from sightglass.deck.slide.layout import HEIGHT, WIDTH
 from sightglass.deck.slide.text_fit import LINE
 from sightglass.deck.slide.themes import LIGHT, TAG_GROUNDS, Theme
@@ -50,7 +50,7 @@ def deck_pdf(scenes: Sequence[Scene], title: str, theme: Theme = LIGHT, footer: 
     """
     layout.check(scenes)
     page = _document(title)
-    drawers = {Text: _text, Block: _block, Sight: _sight, Key: _key, Curves: _curves, Film: _film, Logo: _logo}
+    drawers: Drawers = {Text: _text, Block: _block, Sight: _sight, Key: _key, Curves: _curves, Film: _film, Logo: _logo}
     for scene, laid in drawing.numbered(scenes, footer):
         page.add_page()
         page.set_fill_color(*theme.ground)

@@ -24,7 +24,7 @@ from pptx.util import Inches, Pt
 from sightglass.deck.slide import drawing
 from sightglass.deck.slide.footer import Footer
 from sightglass.deck.slide.heat_layer import heat_layer
-from sightglass.deck.slide.items import Block, Curves, Film, Key, Logo, Page, PageRect, Sight, Text
+from sightglass.deck.slide.items import Block, Curves, Drawers, Film, Key, Logo, Page, PageRect, Sight, Text
 from sightglass.deck.slide.layout import HEIGHT, WIDTH, check
 from sightglass.deck.slide.layout import chart as describe_chart
 from sightglass.deck.slide.text_fit import LINE
@@ -89,7 +89,7 @@ def _slide(deck: Any, scene: Scene, page: Page, theme: Theme) -> None:
     slide = deck.slides.add_slide(deck.slide_layouts[_TITLE_ONLY])
     slide.background.fill.solid()
     slide.background.fill.fore_color.rgb = _colour(theme.ground)
-    drawers = {Text: _text, Block: _block, Sight: _sight, Key: _key, Curves: _curves, Film: _film, Logo: _logo}
+    drawers: Drawers = {Text: _text, Block: _block, Sight: _sight, Key: _key, Curves: _curves, Film: _film, Logo: _logo}
     page.draw(_Slide(slide.shapes, theme), scene, drawers)
     if page.notes:
         slide.notes_slide.notes_text_frame.text = page.notes

@@ -44,7 +44,9 @@ def picture(image: Image, name: str) -> Panel:
     return Panel(name[:200], picture=file, size=size)
 
 
-def difference(image: Image, maps: Sequence[NDArray[np.float32]], extent: Box, seen: Box) -> Panel:
+def difference(
+    image: Image, maps: tuple[NDArray[np.float32], NDArray[np.float32]], extent: Box, seen: tuple[int, int, int, int]
+) -> Panel:
     """Return the difference of two maps over `extent`, drawn into the picture: blue where the first has more."""
     field = Field(share_difference(*maps), extent, seen, kind="difference")
     return picture(Image(paint(image.pixels, field, Style(), unseen="dark"), image.name), "Difference")
@@ -119,13 +121,12 @@ def _on_picture(values: NDArray[np.float32], extent: tuple[float, ...], size: tu
     # Of the middles of the cells.
     across = (np.arange(width, dtype=np.float32) + 0.5 - x0) / (x1 - x0) * columns - 0.5
     down = (np.arange(height, dtype=np.float32) + 0.5 - y0) / (y1 - y0) * rows - 0.5
-    grid = np.meshgrid(across.astype(np.float32), down.astype(np.float32))
-    drawn = cv2.remap(
-        np.ascontiguousarray(values, np.float32), *grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    outside = (grid[0] < -0.5) | (grid[0] > columns - 0.5) | (grid[1] < -0.5) | (grid[1] > rows - 0.5)
-    drawn[outside] = 0
-    return np.rint(np.clip(drawn, 0, 1) * 255).astype(np.uint8)
+    x, y = np.meshgrid(across.astype(np.float32), down.astype(np.float32))
+    whole = np.ascontiguousarray(values, np.float32)
+    drawn = cv2.remap(whole, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    outside = (x < -0.5) | (x > columns - 0.5) | (y < -0.5) | (y > rows - 0.5)
+    levels = np.rint(np.clip(np.asarray(drawn, np.float32), 0, 1) * 255).astype(np.uint8)
+    return np.where(outside, np.uint8(0), levels)
 
 
 def of_change(before: Explanation, after: Explanation, found: Sequence[Change], title: str) -> Scene:

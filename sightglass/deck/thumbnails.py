@@ -12,7 +12,7 @@ from PIL import ImageDraw, ImageFont
 
 from sightglass.common.files import packaged
 from sightglass.deck.slide import drawing
-from sightglass.deck.slide.items import Block, Curves, Film, Key, Logo, PageRect, Sight, Text
+from sightglass.deck.slide.items import Block, Curves, Drawers, Film, Key, Logo, PageRect, Sight, Text
 from sightglass.deck.slide.layout import WIDTH, chart, pages
 from sightglass.deck.slide.text_fit import LINE, break_lines
 from sightglass.deck.slide.themes import DARK, TAG_GROUNDS
@@ -30,7 +30,7 @@ _THEME = DARK
 def of(scene: Scene) -> bytes:
     """Return the page of a scene as a JPEG of 16:9."""
     slide = Pillow.new("RGB", (int(WIDTH * _SCALE), int(WIDTH * _SCALE * 9 / 16)), _THEME.ground)
-    drawers = {Text: _text, Block: _block, Sight: _sight, Key: _key, Curves: _curves, Film: _film, Logo: _logo}
+    drawers: Drawers = {Text: _text, Block: _block, Sight: _sight, Key: _key, Curves: _curves, Film: _film, Logo: _logo}
     pages(scene)[0].draw(slide, scene, drawers)
     return to_jpeg(np.asarray(slide), QUALITY)
 

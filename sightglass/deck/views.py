@@ -90,7 +90,7 @@ def of_classes(
     maps = [explanation.heatmaps[index] for index in shown]
     panels = [making.panel(replace(explanation, heatmaps=(one,)), name=one.target.label) for one in maps]
     if pair is not None:
-        both = [heatmap.content for heatmap in maps]
+        both = maps[0].content, maps[1].content
         panels.append(rows.difference(explanation.image, both, explanation.evidence.geometry.extent, maps[0].seen))
     return making.scene(
         explanation.image,
@@ -116,7 +116,7 @@ def of_models(comparison: Comparison, names: Sequence[str], look: Mapping[str, A
     panels = [making.panel(one, name=name) for name, one in zip(names, shown, strict=False)]
     sides: tuple[str, ...] = ()
     if len(shown) > 1 and all(one.heatmaps for one in shown) and len(panels) < MAX_PANELS:
-        both = [comparison.maps[0], comparison.maps[len(shown) - 1]]
+        both = comparison.maps[0], comparison.maps[len(shown) - 1]
         panels.append(rows.difference(shown[0].image, both, comparison.common, comparison.common))
         sides = f"more {names[0]}", f"more {names[len(shown) - 1]}"
     return making.scene(
@@ -173,7 +173,7 @@ def of_record(record: Record, image: Image, maps: Sequence[SavedMap], proof: Pro
     )
 
 
-def _made_by(record: Record) -> dict[str, str]:
+def _made_by(record: Record) -> dict[str, Any]:
     method = METHODS[record.method].name if record.method in METHODS else record.method
     recipe = making.short_id(record.recipe.model_dump_json()) if record.recipe else ""
     return {"made": " · ".join(filter(None, (record.model, method))), "recipe": recipe}

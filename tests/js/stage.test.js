@@ -8,7 +8,7 @@ const { act, begin, footOf, isBuilt, mapOf, pageOf, sealOf, sentenceOf: sentence
 const { actionOf, belongsTo, HELP } = await import("../../sightglass/deck/player/keys.js");
 const { answersOf, summed } = await import("../../sightglass/deck/player/scenes.js");
 const { ranked } = await import("../../sightglass/deck/player/hiding.js");
-const { clockOf } = await import("../../sightglass/deck/player/notes.js");
+const { clockOf, leftOf } = await import("../../sightglass/deck/player/notes.js");
 
 const VIEW = { panel: 0, map: 0, colormap: "inferno", mode: "overlay", opacity: 0.9, threshold: 0 };
 const FILE = new Uint8Array(1);
@@ -231,4 +231,8 @@ test("the hottest places are hidden first, and of the cold ones those nearest to
 
 test("time since the start", () => {
   assert.deepEqual([0, 61_000, 3_725_000].map(clockOf), ["0:00", "1:01", "1:02:05"]);
+});
+
+test("time left of a talk, and how much it is over", () => {
+  assert.deepEqual([leftOf(20, 0), leftOf(20, 61_000), leftOf(1, 90_000), leftOf(0, 5), leftOf(NaN, 5)], ["20:00 left", "18:59 left", "0:30 over", "", ""]);
 });

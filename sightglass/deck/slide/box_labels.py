@@ -1,4 +1,4 @@
-"""Name the boxes of a detector, inside the picture and not over each other."""
+"""Name a detector's boxes, inside the picture and apart from each other."""
 
 from __future__ import annotations
 

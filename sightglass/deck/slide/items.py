@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,8 +10,6 @@ from sightglass.deck.slide.text_fit import LINE, cut_to_width, width_of
 from sightglass.explain.phrases import percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sightglass.deck import Scene
 
 Tone = Literal["ink", "soft", "tag", "chosen"]
@@ -152,6 +151,8 @@ class Logo:
     file: bytes
 
 
+Drawers = dict[type, Callable[..., None]]
+"""What draws each kind of item: on what, the scene, the item."""
 Item = Text | Block | Sight | Bars | Key | Curves | Film | Logo
 
 
@@ -162,7 +163,7 @@ class Page:
     items: tuple[Item, ...]
     notes: str = ""
 
-    def draw(self, on: Any, scene: Scene, drawers: dict[type, Callable[..., None]]) -> None:
+    def draw(self, on: Any, scene: Scene, drawers: Drawers) -> None:
         """Draw the items in their order; a drawer takes `on`, `scene` and the item. Bars are drawn as their parts."""
         for item in self.items:
             for part in item.parts() if isinstance(item, Bars) and Bars not in drawers else (item,):

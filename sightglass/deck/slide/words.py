@@ -206,6 +206,6 @@ def _keys(words: Words, wide: float) -> tuple[list[Item], float]:
 
 def _moved(items: Sequence[Item], left: float, top: float) -> list[Item]:
     return [
-        replace(one, place=PageRect(one.place.left + left, one.place.top + top, one.place.width, one.place.height))  # type: ignore[type-var]
+        replace(one, place=PageRect(one.place.left + left, one.place.top + top, one.place.width, one.place.height))
         for one in items
     ]
