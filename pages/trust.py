@@ -50,7 +50,8 @@ def trust() -> None:
         if found is not None:
             title.markdown(f"## {escape(sidebar.add_warning(choices, _headline(found)))}")
             with st.container(horizontal=True, vertical_alignment="center"):
-                slides.button("trust", slides.of_map(explanation, index, _headline(found)), [(explanation, index)])
+                draft = slides.of_scramble(explanation, index, found, _headline(found))
+                slides.button("trust", draft, [(explanation, index)])
                 slides.draw_added_link("trust")
         map_tests.draw_stability(explanation, index)
         map_tests.draw_choice(explanation, index)

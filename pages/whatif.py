@@ -122,7 +122,7 @@ def _answer(
     with right:
         _map(original, shown, found)
     with below:
-        _files(shown, said)
+        _files(shown, slides.of_change(original, shown, found, said) if original.heatmaps else None)
 
 
 def _with_map(original: Explanation, after: Explanation, found: Sequence[Change]) -> Explanation:
@@ -153,7 +153,7 @@ def _map(original: Explanation, shown: Explanation, found: Sequence[Change]) -> 
         st.caption("No map: this model exposes no internals, and other methods are too slow to follow a brush.")
 
 
-def _files(shown: Explanation, said: str) -> None:
+def _files(shown: Explanation, slide: slides.Draft | None) -> None:
     """Draw what can be done with the edited picture."""
     image = shown.image
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -171,7 +171,7 @@ def _files(shown: Explanation, said: str) -> None:
             "whatif",
             partial(_rows, shown),
             saved=[(shown, 0)] if drawn else (),
-            slide=slides.of_map(shown, 0, said) if drawn else None,
+            slide=slide,
         )
         st.caption(charts.timings(shown), width="content")
 

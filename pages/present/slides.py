@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,13 @@ from sightglass.components.stage import stage
 from sightglass.components.views import charts
 from sightglass.deck import archive
 from sightglass.deck.deck import MAX_NAME
-from sightglass.deck.scene import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, payload
+from sightglass.deck.html_file import stage_payload
+from sightglass.deck.scene import MAX_NOTES, MAX_SENTENCE, MAX_TITLE
+from sightglass.deck.slide.footer import of_settings
+from sightglass.deck.slide.themes import THEMES
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
-from sightglass.pages.present import decks
+from sightglass.pages.present import adding, decks
 from sightglass.pages.present.board import BoardAct, SlideRow, acts, board
 
 if TYPE_CHECKING:
@@ -32,7 +35,10 @@ KINDS = {
     "classes": "Classes",
     "story": "Story",
     "clip": "Clip",
-    "words": "Words",
+    "row": "Row",
+    "words": "Title",
+    "text": "Text",
+    "columns": "Two columns",
 }
 FILES = (
     ("Web page, .html", "html", "One page that plays in any browser, from a disk, without a network."),
@@ -58,7 +64,7 @@ def draw(deck: Deck) -> None:
     _follow(acts())
     deck = history_store.store().decks.get(deck.id)
     # A viewer has nothing to edit.
-    playing = bool(deck.slides) and (PLAY in st.query_params or not users.may_save())
+    playing = bool(deck.shown) and (PLAY in st.query_params or not users.may_save())
     # In one row above the stage, so that all of it is seen.
     with st.container(horizontal=playing, vertical_alignment="center", gap="small" if playing else None):
         st.button(
@@ -82,7 +88,10 @@ def draw(deck: Deck) -> None:
     if not deck.slides:
         _empty()
         return
-    rows = [SlideRow(one.id, KINDS.get(one.kind, ""), one.title, one.sentence, one.notes) for one in deck.slides]
+    rows = [
+        SlideRow(one.id, KINDS.get(one.kind, ""), one.title, one.sentence, one.notes, one.view.hidden)
+        for one in deck.slides
+    ]
     board(deck.id, rows, [_small(slide) for slide in deck.slides], LIMITS)
     st.caption(
         "Click a title or a sentence to change it; it is saved while you type. Drag a slide by its handle, or use the "
@@ -96,12 +105,18 @@ def _follow(done: list[BoardAct]) -> None:
     for act in done:
         try:
             if act.kind == "play":
-                ids = [slide.id for slide in store.decks.get(chosen).slides]
+                ids = [slide.id for slide in store.decks.get(chosen).shown]
                 st.query_params[PLAY] = str(ids.index(str(act.value)) + 1 if act.value in ids else 1)
             elif act.kind == "arrange" and isinstance(act.value, list):
                 store.decks.arrange(chosen, [str(id) for id in act.value])
             elif act.kind == "remove":
                 state.of(Editing).removed = store.decks.remove(str(act.value))
+            elif act.kind == "copy":
+                store.decks.duplicate(str(act.value))
+            elif act.kind == "hide":
+                slide = next((one for one in store.decks.get(chosen).slides if one.id == act.value), None)
+                if slide is not None:
+                    store.decks.edit(slide.id, view=replace(slide.view, hidden=not slide.view.hidden))
             elif act.kind == "edit" and isinstance(act.value, dict):
                 title, sentence, notes = (str(act.value.get(name, ""))[:most] for name, most in LIMITS.items())
                 store.decks.edit(str(act.value.get("id")), title=title, sentence=sentence, notes=notes)
@@ -129,13 +144,14 @@ def _play(deck: Deck) -> None:
     slide = int(first) - 1 if first.isdecimal() else 0
     key = (str(history_store.store().folder), deck.id, deck.changed)
     data = _stages.get_or_make(key, partial(_payload, deck))
-    slide = max(0, min(slide, len(deck.slides) - 1))
-    stage(data, key=f"deck-stage-{deck.id}", title=deck.title, slide=slide, start=True)
+    slide = max(0, min(slide, len(deck.shown) - 1))
+    theme = THEMES[deck.theme].name
+    stage(data, key=f"deck-stage-{deck.id}", title=deck.title, slide=slide, start=True, theme=theme)
 
 
 def _payload(deck: Deck) -> bytes:
     store = history_store.store()
-    return payload([store.decks.scene(slide) for slide in deck.slides])
+    return stage_payload([store.decks.scene(slide) for slide in deck.shown], of_settings())
 
 
 def _undo(deck: Deck) -> None:
@@ -168,7 +184,7 @@ def _actions(deck: Deck) -> None:
     def play() -> None:
         st.query_params[PLAY] = "1"
 
-    if deck.slides:
+    if deck.shown:
         help = "Show the slides, here or on the whole screen."
         st.button("Present", icon=":material/play_arrow:", key="deck-play", on_click=play, help=help)
         _export(deck)
@@ -179,6 +195,15 @@ def _actions(deck: Deck) -> None:
 
 def _changes(deck: Deck) -> None:
     """Draw what renames the deck, and what deletes it."""
+    adding.button(deck)
+    st.toggle(
+        "Light",
+        deck.theme == "light",
+        key=f"deck-light-{deck.id}",
+        on_change=_set_theme,
+        args=(deck.id,),
+        help="Dark letters on white, for a bright room. A PDF is always light, for paper.",
+    )
     with st.popover("Rename", icon=":material/edit:", key="deck-rename", help="Give the deck another title."):
         st.text_input(
             "Title of the deck",
@@ -193,6 +218,13 @@ def _changes(deck: Deck) -> None:
         st.markdown(f"Delete this deck with its {plural(len(deck.slides), 'slide')}? What is in History stays there.")
         help = "There is no way back, unless you exported it."
         st.button("Delete the deck", key="deck-delete-yes", on_click=_delete, args=(deck.id,), help=help)
+
+
+def _set_theme(id: str) -> None:
+    try:
+        history_store.store().decks.set_theme(id, "light" if st.session_state[f"deck-light-{id}"] else "dark")
+    except Problem as problem:
+        state.of(decks.Talk).problem = str(problem)
 
 
 def _rename(id: str) -> None:

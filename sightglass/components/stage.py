@@ -10,19 +10,25 @@ from sightglass.deck.html_file import PLAYER, player_data
 if TYPE_CHECKING:
     from streamlit.components.v2.types import ComponentRenderer
 
+    from sightglass.deck.slide.themes import ThemeName
+
 _component: ComponentRenderer = declare("stage", PLAYER / "stage.js")
 
 
-def stage(payload: bytes, *, key: str, title: str = "", slide: int = 0, start: bool = False) -> int:
+def stage(
+    packed: bytes, *, key: str, title: str = "", slide: int = 0, start: bool = False, theme: ThemeName = "dark"
+) -> int:
     """Show a deck, 16:9 and as wide as its place, with a button that presents it on the whole screen.
 
-    `payload`: `sightglass.deck.payload` of its scenes. `slide`: the one to show; the player goes there when it changes,
+    `packed`: `stage_payload` of its scenes. `slide`: the one to show; the player goes there when it changes,
     and stays where it is when only the deck does. `start`: the click that led here opens the whole screen, where the
     browser lets it. Returns the slide that was shown when the whole screen was last left,
     or `slide`. Nothing else that a person does in it reruns the page.
     """
     result = _component(
-        key=key, data=player_data(payload, title=title, slide=slide, start=start), on_slide_change=no_callback
+        key=key,
+        data=player_data(packed, title=title, slide=slide, start=start, theme=theme),
+        on_slide_change=no_callback,
     )
     found = result.slide
     return found if isinstance(found, int) else slide

@@ -42,6 +42,13 @@ class Deck:
     """Aware, in UTC."""
     ready: str = ""
     """Which of the ready decks it is; empty for one of somebody's own."""
+    theme: str = "dark"
+    """Of `themes.THEMES`: how it is presented, and exported to PowerPoint and a page."""
+
+    @property
+    def shown(self) -> tuple[Slide, ...]:
+        """The slides that are presented and exported."""
+        return tuple(slide for slide in self.slides if not slide.view.hidden)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,8 @@ from sightglass.common.typed_text import line
 from sightglass.deck import html_file, pdf_file, pptx_file, thumbnails
 from sightglass.deck.deck import Deck, Removed, Slide, name
 from sightglass.deck.scene import MAX_NOTES, MAX_SCENES, MAX_SENTENCE, MAX_TITLE, SceneView, payload, scenes
+from sightglass.deck.slide.footer import of_settings
+from sightglass.deck.slide.themes import THEMES
 from sightglass.explain.phrases import NBSP, megabytes
 from sightglass.history.rows import EPOCH, now, read_list
 from sightglass.history.store import Blob, release
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
-    from sightglass.deck.scene import Scene
+    from sightglass.deck.scene import Kind, Scene
     from sightglass.history.store import Store
 
 GONE = "There is no such deck: it was deleted, or never made here."
@@ -109,6 +111,14 @@ class Decks:
             _touch(database, n)
         return self.get(id)
 
+    def set_theme(self, id: str, theme: str) -> Deck:
+        """Set how a deck is presented: `dark` or `light`; KeyError for another."""
+        with self._store.writing() as database:
+            n = _number(database, id)
+            database.execute("UPDATE decks SET theme = ? WHERE n = ?", (THEMES[theme].name, n))
+            _touch(database, n)
+        return self.get(id)
+
     def delete(self, id: str) -> None:
         """Delete a deck and its slides; the history's records stay."""
         with self._store.writing() as database:
@@ -124,6 +134,16 @@ class Decks:
         slide = _slide_of(scene, records)
         self._insert(deck, slide, payload([scene]), thumbnails.of(scene))
         return slide
+
+    def duplicate(self, id: str) -> Slide:
+        """Add a copy of a slide after it."""
+        with self._store.reading() as database:
+            n, slide = _slide_row(database, id)
+            (deck,) = database.execute("SELECT id FROM decks WHERE n = ?", (n,)).fetchone()
+            place, (data, small) = _order(database, n).index(id), self._files(database, id)
+        copy = replace(slide, id=secrets.token_hex(8))
+        self._insert(deck, copy, data, small, place + 1)
+        return copy
 
     def put_back(self, removed: Removed) -> Slide:
         """Undo `remove`: the slide is at its place again."""
@@ -156,11 +176,19 @@ class Decks:
         with self._store.writing() as database:
             n, old = _slide_row(database, id)
             given = (old.title if title is None else title, old.sentence if sentence is None else sentence)
-            texts = _texts(*given, old.notes if notes is None else notes)
+            texts = _texts(*given, old.notes if notes is None else notes, old.kind)
             new = replace(old, title=texts[0], sentence=texts[1], notes=texts[2], view=view or old.view)
             values = (*texts, json.dumps(asdict(new.view)), id)
             database.execute("UPDATE slides SET title = ?, sentence = ?, notes = ?, view = ? WHERE id = ?", values)
+            freed = {}
+            drawn = (new.title, new.sentence, replace(new.view, hidden=old.view.hidden))
+            if drawn != (old.title, old.sentence, old.view):
+                # It shows the slide as it was: `thumbnail` draws another.
+                (small,) = database.execute("SELECT thumbnail FROM slides WHERE id = ?", (id,)).fetchone()
+                database.execute("UPDATE slides SET thumbnail = '' WHERE id = ?", (id,))
+                freed = release(database, [small] if small else [])
             _touch(database, n)
+        self._remove(freed)
         return new
 
     def arrange(self, deck: str, ids: Sequence[str]) -> Deck:
@@ -199,15 +227,17 @@ class Decks:
         Raises Problem for a deck without slides.
         """
         makers = {".html": html_file.deck_html, ".pptx": pptx_file.deck_pptx, ".pdf": pdf_file.deck_pdf}
-        return makers[kind]([self.scene(slide) for slide in deck.slides], deck.title)
+        # Paper is white.
+        theme = THEMES["light" if kind == ".pdf" else deck.theme]
+        return makers[kind]([self.scene(slide) for slide in deck.shown], deck.title, theme, of_settings())
 
     def thumbnail(self, slide: Slide) -> bytes:
-        """Return a small picture of a slide as a JPEG; empty for one of words."""
+        """Return a small picture of a slide as a JPEG, drawn anew where it was edited since."""
         with self._store.reading() as database:
             row = database.execute("SELECT thumbnail FROM slides WHERE id = ?", (slide.id,)).fetchone()
         if row is None:
             raise Problem(NO_SLIDE)
-        return self._store.file(row[0]) if row[0] else b""
+        return self._store.file(row[0]) if row[0] else thumbnails.of(self.scene(slide))
 
     def _files(self, database: sqlite3.Connection, id: str) -> tuple[bytes, bytes]:
         row = database.execute("SELECT file, thumbnail FROM slides WHERE id = ?", (id,)).fetchone()
@@ -236,7 +266,7 @@ def _prepare(slide: Slide, data: bytes, small: bytes) -> _Prepared:
 
 def _slide_of(scene: Scene, records: Sequence[str] = ()) -> Slide:
     """Return a new slide of a scene; raise Problem if one of its texts is too long."""
-    texts = _texts(scene.title, scene.sentence, scene.notes)
+    texts = _texts(scene.title, scene.sentence, scene.notes, scene.kind)
     return Slide(secrets.token_hex(8), scene.kind, *texts, scene.view, tuple(records))
 
 
@@ -259,12 +289,16 @@ def _append(database: sqlite3.Connection, n: int, made: _Prepared) -> list[str]:
     return [*ids, slide.id]
 
 
-def _texts(title: str, sentence: str, notes: str) -> tuple[str, str, str]:
+def _texts(title: str, sentence: str, notes: str, kind: Kind) -> tuple[str, str, str]:
     """Return the texts of a slide without invisible characters; raise Problem if one is too long."""
     paragraphs = [line(one, MAX_NOTES, "A speaker's note") for one in notes.splitlines()]
     if len(joined := "\n".join(paragraphs).strip()) > MAX_NOTES:
         raise Problem(f"The speaker's notes have {len(joined):,} letters: {MAX_NOTES:,} at most, please.")
-    return _line(title, MAX_TITLE, "A slide's title"), _line(sentence, MAX_SENTENCE, "A slide's sentence"), joined
+    given = sentence.splitlines() if kind in ("text", "columns") else [sentence]
+    text = "\n".join(_line(one, MAX_SENTENCE, "A slide's sentence") for one in given).strip()
+    if len(text) > MAX_SENTENCE:
+        raise Problem(f"The slide's text has {len(text)} letters: {MAX_SENTENCE} at most, please.")
+    return _line(title, MAX_TITLE, "A slide's title"), text, joined
 
 
 def _line(text: str, most: int, what: str) -> str:
@@ -294,13 +328,13 @@ def _touch(database: sqlite3.Connection, n: int) -> None:
 
 
 def _deck(database: sqlite3.Connection, id: str) -> Deck:
-    row = database.execute("SELECT n, title, created, changed, ready FROM decks WHERE id = ?", (id,)).fetchone()
+    row = database.execute("SELECT n, title, created, changed, ready, theme FROM decks WHERE id = ?", (id,)).fetchone()
     if row is None:
         raise Problem(GONE)
-    n, title, created, changed, ready = row
+    n, title, created, changed, ready, theme = row
     listed = database.execute(f"SELECT {_COLUMNS} FROM slides WHERE deck = ? ORDER BY place, n", (n,)).fetchall()
     created, changed = (EPOCH + timedelta(microseconds=at) for at in (created, changed))
-    return Deck(id, title, tuple(map(_slide, listed)), created, changed, ready)
+    return Deck(id, title, tuple(map(_slide, listed)), created, changed, ready, theme if theme in THEMES else "dark")
 
 
 def _slide_row(database: sqlite3.Connection, id: str) -> tuple[int, Slide]:

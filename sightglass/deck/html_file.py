@@ -8,27 +8,35 @@ be held. Its Content-Security-Policy forbids every request.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from sightglass.common.files.packing import pack_data
-from sightglass.deck import layout, payload
+from sightglass.deck import payload
+from sightglass.deck.slide import layout
+from sightglass.deck.slide.footer import Footer
+from sightglass.deck.slide.items import Logo
+from sightglass.deck.slide.themes import DARK, Theme
 from sightglass.explain.rendering.colormaps import tables
 from sightglass.export import offline_page
-from sightglass.export.offline_page import base64_text
+from sightglass.export.offline_page import base64_text, data_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sightglass.common.files import Json
     from sightglass.deck import Scene
+    from sightglass.deck.slide.items import Item, Page
+    from sightglass.deck.slide.themes import ThemeName
 
 PLAYER = Path(__file__).with_name("player")
 """JavaScript, HTML and CSS of what plays a deck, on a page and in a file."""
 
 
-def deck_html(scenes: Sequence[Scene], title: str) -> bytes:
+def deck_html(scenes: Sequence[Scene], title: str, theme: Theme = DARK, footer: Footer | None = None) -> bytes:
     """Return a page that plays the scenes, in a browser, from a disk, with the network off. Raise a Problem for none.
 
     Path("deck.html").write_bytes(deck_html(scenes, "When does a heat map lie?"))
@@ -41,17 +49,47 @@ def deck_html(scenes: Sequence[Scene], title: str) -> bytes:
         clips=True,
         title=title,
         stage=Markup((PLAYER / "stage.html").read_text("utf-8")),
-        data=base64_text(player_data(payload(scenes), title=title)),
+        data=base64_text(player_data(stage_payload(scenes, footer), title=title, theme=theme.name)),
     )
     return page.encode()
 
 
-def player_data(scenes: bytes, *, title: str = "", slide: int = 0, start: bool = False) -> bytes:
-    """Pack what the player is given: the `payload` of its scenes, the colormaps, and the slide to begin with.
+def stage_payload(scenes: Sequence[Scene], footer: Footer | None = None) -> bytes:
+    """Pack scenes with the places of everything on them, for the player."""
+    every = [replace(footer or Footer(), number=number, count=len(scenes)) for number in range(1, len(scenes) + 1)]
+    layouts = [_lay_out(scene, each) for scene, each in zip(scenes, every, strict=True)]
+    return pack_data({"layouts": layouts}, [payload(scenes)])
+
+
+def _lay_out(scene: Scene, footer: Footer) -> Json:
+    first, *proof = layout.pages(scene, footer)
+    alone = layout.alone(scene, footer)
+    return {
+        "main": _items(first),
+        "proof": _items(proof[0]) if proof else None,
+        "alone": [_items(page) for page in alone],
+    }
+
+
+def _items(page: Page) -> list[Json]:
+    return [{"type": type(item).__name__, **asdict(item), **_file(item)} for item in page.items]
+
+
+def _file(item: Item) -> Json:
+    """Return a logo as an address: JSON has no bytes."""
+    if not isinstance(item, Logo):
+        return {}
+    return {"file": data_url(item.file, "png" if item.file.startswith(b"\x89PNG") else "jpeg")}
+
+
+def player_data(
+    packed: bytes, *, title: str = "", slide: int = 0, start: bool = False, theme: ThemeName = "dark"
+) -> bytes:
+    """Pack what the player is given: a `stage_payload`, the colormaps, and the slide to begin with.
 
     `start`: it asks for the whole screen at once.
     """
-    digest = hashlib.blake2b(scenes, digest_size=12)
-    digest.update(title.encode())
-    head = {"id": digest.hexdigest(), "title": title, "slide": slide, "start": start, "colormaps": tables()}
-    return pack_data(head, [scenes])
+    digest = hashlib.blake2b(packed, digest_size=12)
+    digest.update(f"{title}{theme}".encode())
+    head = {"id": digest.hexdigest(), "title": title, "slide": slide, "start": start, "theme": theme}
+    return pack_data({**head, "colormaps": tables()}, [packed])

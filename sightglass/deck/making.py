@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sightglass.deck.scene import (
     MAX_BOXES,
+    MAX_MADE,
     MAX_MAPS,
     MAX_NOTES,
     MAX_SEAL,
@@ -23,6 +25,8 @@ from sightglass.deck.scene import (
     SceneView,
 )
 from sightglass.explain.findings.diagnosis import describe_map
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import listing
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.export.caption import title
 from sightglass.export.proof.chart import TITLES
@@ -59,21 +63,46 @@ def scene(
     proof: SceneProof | None = None,
     view: SceneView | None = None,
     commands: Sequence[str] = (),
+    **more: Any,
 ) -> Scene:
-    """Return a scene of a picture and what models answered about it; long texts are cut at a word."""
-    pixels = image.thumbnail(PICTURE_SIDE)
+    """Return a scene of a picture and what models answered about it; long texts are cut at a word. `more`: other fields
+    of a scene."""
+    picture, size = jpeg(image)
     return Scene(
         kind,
         shorten(title, MAX_TITLE),
         shorten(sentence, MAX_SENTENCE),
         shorten(notes, MAX_NOTES),
-        to_jpeg(pixels, QUALITY),
-        (pixels.shape[1], pixels.shape[0]),
+        picture,
+        size,
         tuple(panels),
         proof,
         view=view or SceneView(),
         commands=tuple(commands),
+        **more,
     )
+
+
+def made_by(results: Sequence[Result], index: int = 0) -> dict[str, Any]:
+    """Return what the foot of a slide says of its maps: models and method, and the recipe's short id."""
+    models = list(dict.fromkeys(one.model.name for one in results))
+    first = results[0]
+    used = first.heatmaps[index].method if index < len(first.heatmaps) else ""
+    method = METHODS[used].name if used in METHODS else used
+    made = " · ".join(filter(None, (listing(models), method)))
+    recipes = "".join(one.recipe.model_dump_json() for one in results)
+    return {"made": made[:MAX_MADE], "recipe": short_id(recipes)}
+
+
+def short_id(recipe: str) -> str:
+    """Return eight letters that tell one recipe from another."""
+    return hashlib.sha256(recipe.encode()).hexdigest()[:8]
+
+
+def jpeg(image: Image, most: int = PICTURE_SIDE) -> tuple[bytes, tuple[int, int]]:
+    """Return a picture as a JPEG of at most so many pixels a side, with its width and height."""
+    pixels = image.thumbnail(most)
+    return to_jpeg(pixels, QUALITY), (pixels.shape[1], pixels.shape[0])
 
 
 def shorten(text: str, most: int) -> str:
@@ -192,7 +221,7 @@ def proof(found: Proof, *, panel: int = 0, map: int = 0) -> SceneProof:
     shares = own.shares.tolist()
     titles = TITLES | {"runner-up": f"Map of {found.runner_up}"}
     controls = {titles[name]: _control(found, name, shares) for name in found.controls}
-    hide, keep = controls.get(titles["random"], ((), ()))
+    name, (hide, keep) = _strongest(found, shares) or (titles["random"], controls.get(titles["random"], ((), ())))
     return SceneProof(
         found.label[:200],
         tuple(shares),
@@ -201,10 +230,23 @@ def proof(found: Proof, *, panel: int = 0, map: int = 0) -> SceneProof:
         hide,
         keep,
         found.sentence,
+        name,
         controls,
         panel,
         map,
     )
+
+
+def _strongest(found: Proof, shares: Sequence[float]) -> tuple[str, Curves] | None:
+    """Return the control that the sentence names, with its scores: measured at a few shares, straight between them."""
+    if found.support is None:
+        return None
+    one, own = found.support.strongest, found.map
+    order = np.argsort(one.shares)
+    at = [0.0, *(one.shares[i] for i in order), 1.0]
+    ways = ((one.hidden, own.deletion.score), (one.kept, own.insertion.score))
+    curves = [np.interp(shares, at, [ends[0], *(scores[i] for i in order), ends[-1]]) for scores, ends in ways]
+    return one.name[:1].upper() + one.name[1:120], (_scores(curves[0]), _scores(curves[1]))
 
 
 def _control(found: Proof, name: str, shares: Sequence[float]) -> Curves:

@@ -2,56 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from io import BytesIO
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-import numpy as np
 from fpdf import FPDF
 from PIL import Image as Pillow
 
 from sightglass.common.files import packaged
-from sightglass.deck import layout, pptx_file
-from sightglass.deck.heat_layer import heat_layer
-from sightglass.deck.layout import (
-    ACCENT,
-    GROUND,
-    HEIGHT,
-    INK,
-    QUIET,
-    SMALL,
-    SOFT,
-    WIDTH,
-    Bars,
-    Curves,
-    Film,
-    PageRect,
-    Sight,
-    Text,
-)
-from sightglass.explain.phrases import percent, shorten
+from sightglass.deck.slide import drawing, layout
+from sightglass.deck.slide.items import Block, Curves, Drawers, Film, Key, Logo, PageRect, Sight, Text
+from sightglass.deck.slide.layout import HEIGHT, WIDTH
+from sightglass.deck.slide.text_fit import LINE
+from sightglass.deck.slide.themes import LIGHT, TAG_GROUNDS, Theme
+from sightglass.deck.slide.words import SMALL
+from sightglass.explain.phrases import shorten
 from sightglass.export.proof.chart import ChartFrame, Pen, draw_chart, draw_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from sightglass.deck import Scene, SceneMap
+    from sightglass.deck import Scene
+    from sightglass.deck.slide.footer import Footer
+    from sightglass.deck.slide.themes import Colour
 
 _MM = 2.0
 """Millimetres of a unit of the layout: a page of 320 x 180."""
 _POINTS = 72 / 25.4
-_TRACK = (58, 58, 58)
-Colour = tuple[int, int, int]
+_PLAIN, _OTHERS = "helvetica", "others"
+"""Every reader has the first, with the widths of Arial; the second has the letters that it lacks."""
 
 
-def _hex(colour: Colour) -> str:
-    return f"#{bytes(colour).hex()}"
+@dataclass(frozen=True)
+class _Sheet:
+    """A page that is drawn."""
+
+    page: FPDF
+    theme: Theme
 
 
-_INKS = {"map": _hex(ACCENT), "random": _hex(INK)}
-_PEN = Pen(_INKS, grid=_hex(_TRACK), zero=_hex(QUIET), thin=0.3, line=0.9, bold=1.4, gaps=(2, 1.6, 7, 15))
-
-
-def deck_pdf(scenes: Sequence[Scene], title: str) -> bytes:
+def deck_pdf(scenes: Sequence[Scene], title: str, theme: Theme = LIGHT, footer: Footer | None = None) -> bytes:
     """Return a PDF to hand out: each slide with the map that it begins with; of a clip the first frame. Raise a Problem
     for no slides.
 
@@ -59,12 +50,12 @@ def deck_pdf(scenes: Sequence[Scene], title: str) -> bytes:
     """
     layout.check(scenes)
     page = _document(title)
-    for scene in scenes:
-        for laid in layout.pages(scene):
-            page.add_page()
-            page.set_fill_color(*GROUND)
-            page.rect(0, 0, WIDTH * _MM, HEIGHT * _MM, style="F")
-            laid.draw(page, scene, _text, _sight, _bars, _curves, _film)
+    drawers: Drawers = {Text: _text, Block: _block, Sight: _sight, Key: _key, Curves: _curves, Film: _film, Logo: _logo}
+    for scene, laid in drawing.numbered(scenes, footer):
+        page.add_page()
+        page.set_fill_color(*theme.ground)
+        page.rect(0, 0, WIDTH * _MM, HEIGHT * _MM, style="F")
+        laid.draw(_Sheet(page, theme), scene, drawers)
     return bytes(page.output())
 
 
@@ -73,45 +64,82 @@ def _document(title: str) -> FPDF:
     page.set_margin(0)
     page.set_auto_page_break(False)
     page.c_margin = 0
-    for style, name in (("", "DejaVuSans"), ("B", "DejaVuSans-Bold")):
-        page.add_font("sans", style, str(packaged.font(name)))
     page.set_title(title)
     page.set_creator("Sightglass")
     page.set_lang("en")
     return page
 
 
-def _letters(page: FPDF, size: float, colour: Colour = INK, *, bold: bool = False) -> None:
-    page.set_font("sans", "B" if bold else "", size * _MM * _POINTS)
+def _letters(page: FPDF, size: float, colour: Colour, *, bold: bool = False, family: str = _PLAIN) -> None:
+    if family == _OTHERS and f"{_OTHERS}{'B' if bold else ''}" not in page.fonts:
+        page.add_font(_OTHERS, "B" if bold else "", str(packaged.font("DejaVuSans-Bold" if bold else "DejaVuSans")))
+    page.set_font(family, "B" if bold else "", size * _MM * _POINTS)
     page.set_text_color(*colour)
 
 
-def _text(page: FPDF, _: Scene, item: Text) -> None:
+def _text(on: _Sheet, _: Scene, item: Text) -> None:
+    page, place = on.page, item.place
+    tag = TAG_GROUNDS.get(item.tone)
+    if tag is not None:
+        page.set_fill_color(*tag)
+        page.rect(place.left * _MM, place.top * _MM, place.width * _MM, place.height * _MM, style="F")
+        place = PageRect(
+            place.left + 0.5, place.top + (place.height - item.size * LINE) / 2, place.width - 0.5, item.size * LINE
+        )
+    for row, line in enumerate(_lines(page, item, place.width)):
+        wide = sum(_width(page, run, item) for run in _runs(line))
+        left = place.left + (place.width - wide if item.right else 0)
+        for run in _runs(line):
+            _set(page, run, item, on.theme.tone(item.tone))
+            page.text(left * _MM, (place.top + (row * LINE + 0.93) * item.size) * _MM, run)
+            left += _width(page, run, item)
+
+
+def _lines(page: FPDF, item: Text, width: float) -> Iterator[str]:
+    """Yield the words of a text, broken where they reach its width."""
+    for paragraph in item.words.splitlines():
+        line = ""
+        for word in paragraph.split(" "):
+            tried = f"{line} {word}" if line else word
+            if line and sum(_width(page, run, item) for run in _runs(tried)) > width:
+                yield line
+                line = word
+            else:
+                line = tried
+        yield line
+
+
+def _runs(words: str) -> list[str]:
+    """Return words in parts that one font has each."""
+    return ["".join(letters) for _, letters in groupby(words, _is_plain)]
+
+
+def _is_plain(letter: str) -> bool:
+    return letter.encode("latin-1", "ignore") != b""
+
+
+def _set(page: FPDF, run: str, item: Text, colour: Colour) -> None:
+    _letters(page, item.size, colour, bold=item.bold, family=_PLAIN if _is_plain(run[:1]) else _OTHERS)
+
+
+def _width(page: FPDF, run: str, item: Text) -> float:
+    _set(page, run, item, (0, 0, 0))
+    return float(page.get_string_width(run)) / _MM
+
+
+def _block(on: _Sheet, _: Scene, item: Block) -> None:
     place = item.place
-    _letters(page, item.size, SOFT if item.soft else INK, bold=item.bold)
-    page.set_xy(place.left * _MM, place.top * _MM)
-    page.multi_cell(place.width * _MM, item.size * 1.25 * _MM, item.words, align="L")
+    on.page.set_fill_color(*getattr(on.theme, item.colour))
+    on.page.rect(place.left * _MM, place.top * _MM, place.width * _MM, place.height * _MM, style="F")
 
 
-def _sight(page: FPDF, scene: Scene, item: Sight) -> None:
+def _sight(on: _Sheet, scene: Scene, item: Sight) -> None:
     """Draw the picture, one map over it, and the boxes as lines."""
-    assert scene.picture is not None
     panel = scene.panels[item.panel] if item.panel < len(scene.panels) else None
     given = panel.maps[item.map] if panel is not None and item.map is not None else None
-    _image(page, over(scene.picture, given, scene), item.place)
-    for box, label, score in panel.boxes if panel is not None else ():
-        _box(page, item.place, box, f"{label} {percent(score)}" if given is not None and given.box == box else "")
-
-
-def over(picture: bytes, given: SceneMap | None, scene: Scene) -> Pillow.Image:
-    """Return the picture under a map's layer."""
-    below = Pillow.open(BytesIO(picture)).convert("RGB")
-    if given is None:
-        return below
-    layer = Pillow.fromarray(heat_layer(given, scene.view, np.asarray(below))).resize(
-        below.size, Pillow.Resampling.BILINEAR
-    )
-    return Pillow.alpha_composite(below.convert("RGBA"), layer).convert("RGB")
+    _image(on.page, drawing.under_map(drawing.picture_of(scene, item.panel), given, scene, on.theme.name), item.place)
+    for i, (box, *_) in enumerate(panel.boxes if panel is not None and item.boxes else ()):
+        _box(on.page, item.place, box, chosen=i in item.chosen)
 
 
 def _image(page: FPDF, drawn: Pillow.Image, place: PageRect) -> None:
@@ -121,59 +149,50 @@ def _image(page: FPDF, drawn: Pillow.Image, place: PageRect) -> None:
     page.image(out, place.left * _MM, place.top * _MM, place.width * _MM, place.height * _MM)
 
 
-def _box(page: FPDF, place: PageRect, box: tuple[float, float, float, float], words: str) -> None:
+def _box(page: FPDF, place: PageRect, box: tuple[float, float, float, float], *, chosen: bool) -> None:
     left, top = (place.left + box[0] * place.width) * _MM, (place.top + box[1] * place.height) * _MM
     wide, high = (box[2] - box[0]) * place.width * _MM, (box[3] - box[1]) * place.height * _MM
-    thick = 1.0 if words else 0.5
-    for colour, width in ((GROUND, thick + 0.8), ((255, 255, 255), thick)):
+    thick = 1.0 if chosen else 0.5
+    for colour, width in (((20, 20, 20), thick + 0.8), ((255, 255, 255), thick)):
         page.set_draw_color(*colour)
         page.set_line_width(width)
         page.rect(left, top, wide, high)
-    if not words:
-        return
-    _letters(page, SMALL, GROUND, bold=True)
-    line = SMALL * 1.4 * _MM
-    above = top - line if top - line >= place.top * _MM else top
-    page.set_fill_color(255, 255, 255)
-    page.rect(left, above, page.get_string_width(words) + 4, line, style="F")
-    page.set_xy(left + 2, above)
-    page.cell(h=line, text=words)
 
 
-def _bars(page: FPDF, _: Scene, item: Bars) -> None:
+def _key(on: _Sheet, scene: Scene, item: Key) -> None:
+    bar, weak, strong = drawing.key_parts(item)
+    _image(on.page, Pillow.fromarray(drawing.gradient(item.colours)), bar)
+    _text(on, scene, weak)
+    _text(on, scene, strong)
+
+
+def _logo(on: _Sheet, _: Scene, item: Logo) -> None:
     place = item.place
-    row = place.height / len(item.answers)
-    size = min(3.0, max(SMALL, 0.5 * row))
-    for i, (label, score) in enumerate(item.answers):
-        left, top, wide = place.left * _MM, (place.top + i * row) * _MM, place.width * _MM
-        _letters(page, size, bold=i == item.chosen)
-        number = percent(score)
-        room = wide - page.get_string_width(number) - 3
-        page.set_xy(left, top)
-        page.cell(wide, size * 1.3 * _MM, shorten(label, room, page.get_string_width))
-        page.set_xy(left, top)
-        page.cell(wide, size * 1.3 * _MM, number, align="R")
-        below, high = top + size * 1.35 * _MM, max(1.0, (0.9 * row - 1.4 * size) * _MM)
-        for colour, share in ((_TRACK, 1.0), (ACCENT if i == item.chosen else QUIET, score)):
-            page.set_fill_color(*colour)
-            page.rect(left, below, wide * share, high, style="F")
+    on.page.image(BytesIO(item.file), place.left * _MM, place.top * _MM, place.width * _MM, place.height * _MM)
 
 
-def _curves(page: FPDF, scene: Scene, item: Curves) -> None:
+def _curves(on: _Sheet, scene: Scene, item: Curves) -> None:
     assert scene.proof is not None
-    drawn, place = layout.chart(scene.proof), item.place
-    frame = ChartFrame(place.width * _MM, place.height * _MM, 26, 8, 26, 24)
+    page, theme, place = on.page, on.theme, item.place
+    drawn = layout.chart(scene.proof)
+    inks = {"map": _hex(theme.accent), "random": _hex(theme.ink)}
+    pen = Pen(inks, grid=_hex(theme.track), zero=_hex(theme.quiet), thin=0.3, line=0.9, bold=1.4, gaps=(2, 1.6, 7, 15))
+    frame = ChartFrame(place.width * _MM, place.height * _MM, 15, 6, 8 * len(drawn.lines) + 4, 20)
     left, top = place.left * _MM, place.top * _MM
-    _letters(page, SMALL, SOFT)
-    draw_chart(page, drawn, frame, (left, top), _PEN)
+    _letters(page, SMALL, theme.soft)
+    draw_chart(page, drawn, frame, (left, top), pen)
     for i, line in enumerate(drawn.lines):
-        high = top + 4 + 9 * i
-        draw_line(page, line.name, [(left, high), (left + 16, high)], _PEN)
-        page.text(left + 20, high + 1.6, shorten(line.title, place.width * _MM - 20, page.get_string_width))
+        high = top + 3 + 7.5 * i
+        draw_line(page, line.name, [(left, high), (left + 12, high)], pen)
+        page.text(left + 15, high + 1.6, shorten(line.title, place.width * _MM - 15, page.get_string_width))
 
 
-def _film(page: FPDF, scene: Scene, item: Film) -> None:
+def _hex(colour: Colour) -> str:
+    return f"#{bytes(colour).hex()}"
+
+
+def _film(on: _Sheet, scene: Scene, item: Film) -> None:
     assert scene.clip is not None
-    frame = scene.picture or pptx_file.first_frame(scene.clip)
+    frame = scene.picture or drawing.first_frame(scene.clip)
     if frame is not None:
-        _image(page, Pillow.open(BytesIO(frame)).convert("RGB"), item.place)
+        _image(on.page, Pillow.open(BytesIO(frame)).convert("RGB"), item.place)

@@ -29,13 +29,15 @@ if TYPE_CHECKING:
 VERSION = 1
 MAX_SIDE, PICTURE_SIDE = 960, 1920
 """Maximum cells of a map's longer side, and pixels of a picture's."""
-MAX_SCENES, MAX_PANELS, MAX_MAPS, MAX_BOXES = 200, 6, 9, 100
-"""Maximum number of scenes of a deck, of panels of a scene, and of maps and boxes of a panel."""
-MAX_TITLE, MAX_SENTENCE, MAX_NOTES, MAX_SEAL = 120, 400, 4_000, 160
+MAX_SCENES, MAX_PANELS, MAX_MAPS, MAX_BOXES, MAX_BARS = 200, 8, 9, 100, 6
+"""Maximum number of scenes of a deck, of panels and of bars of a scene, and of maps and boxes of a panel."""
+MAX_TITLE, MAX_SENTENCE, MAX_NOTES, MAX_SEAL, MAX_MADE = 120, 400, 4_000, 160, 240
 """Maximum number of letters."""
 UNREADABLE = "These slides cannot be read: they are damaged, or of a newer version."
 
-Kind = Literal["picture", "models", "classes", "story", "clip", "words"]
+Kind = Literal["picture", "models", "classes", "story", "row", "clip", "words", "text", "columns"]
+WORDS: tuple[Kind, ...] = ("words", "text", "columns")
+"""Slides without pictures: a title, a text, two columns of it."""
 Fraction = tuple[Share, Share, Share, Share]
 """xyxy in shares of the picture, 0..1: left, top, right, bottom."""
 Sentence = Annotated[
@@ -81,6 +83,10 @@ class Panel:
     """Of the answers that have a map, in the order of the view they come from."""
     boxes: Annotated[tuple[tuple[Fraction, Label, Share], ...], Field(max_length=MAX_BOXES)] = ()
     """(box, label, score) of a detector, most sure first."""
+    picture: bytes | None = None
+    """JPEG of its own; None: the scene's."""
+    size: tuple[Index, Index] = (0, 0)
+    """Width and height of its own picture in pixels."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +102,13 @@ class SceneProof:
     """Scores, 0..1, one at each share, of the first filling."""
     control_hide: Scores
     control_keep: Scores
-    """Those of random places: the mean over their seeds, at the same shares."""
+    """Those of `control`: the mean over its maps, at the same shares."""
     sentence: Annotated[
         str, Field(max_length=MAX_SENTENCE * 2), AfterValidator(lambda text: legible(text, MAX_SENTENCE * 2))
     ]
     """What follows, measured: see `Proof.sentence`."""
+    control: Legible = "Random places"
+    """The control that is drawn: the strongest of them."""
     controls: dict[Legible, Curves] = field(default_factory=dict)
     """All controls, by title: `Random places`, `Edges in the picture`."""
     panel: Index = 0
@@ -120,6 +128,8 @@ class SceneView:
     """0..1, as the viewer's."""
     threshold: Share = VIEWER_STYLE.threshold
     """0..1: values below it are not drawn."""
+    hidden: bool = False
+    """The slide is kept in its deck, and left out where that is presented and exported."""
 
     @property
     def style(self) -> Style:
@@ -137,7 +147,8 @@ class Scene:
 
     kind: Kind
     """`models`: one panel a model, small to large. `classes`: one panel a class, with its map alone.
-    `story`: a panel a step, as the cheat's two models."""
+    `story`: a panel a step, as the cheat's two models. `row`: pictures beside each other, each with its own name.
+    `text` and `columns`: words alone, in one column or in two, parted by an empty line."""
     title: Annotated[str, Field(max_length=MAX_TITLE)]
     sentence: Annotated[str, Field(max_length=MAX_SENTENCE)]
     notes: Annotated[str, Field(max_length=MAX_NOTES)] = ""
@@ -153,6 +164,18 @@ class Scene:
     view: SceneView = SceneView()
     commands: Annotated[tuple[Annotated[str, Field(max_length=4_000)], ...], Field(max_length=MAX_PANELS)] = ()
     """What makes its maps again, a command a panel, for notes and handouts; empty where there is none."""
+    question: Annotated[str, Field(max_length=MAX_TITLE)] = ""
+    """What stands over it on the stage until the answer is shown."""
+    made: Annotated[str, Field(max_length=MAX_MADE)] = ""
+    """Model and method: `EfficientNet-Lite0 · HiResCAM`."""
+    recipe: Annotated[str, Field(max_length=16)] = ""
+    """The recipe's short id."""
+    bars: Annotated[tuple[tuple[Label, Share], ...], Field(max_length=MAX_BARS)] = ()
+    """Scores of its own, (what of, 0..1), instead of a panel's answers."""
+    numbers: Annotated[tuple[tuple[Legible, Legible], ...], Field(max_length=MAX_BARS)] = ()
+    """Figures of its own: (value, what it is)."""
+    sides: Annotated[tuple[Legible, ...], Field(max_length=2)] = ()
+    """What blue and what red mean, where a panel's picture has a signed map drawn into it."""
 
 
 def payload(scenes: Sequence[Scene]) -> bytes:
@@ -180,7 +203,8 @@ def _plain(scene: Scene, blobs: dict[bytes, int]) -> Json:
             | {"values": {"blob": index(_deflate(one.values)), "shape": list(one.values.shape)}}
             for one in panel.maps
         ]
-        panels.append({"name": panel.name, "answers": panel.answers, "maps": maps, "boxes": panel.boxes})
+        own = {"picture": index(panel.picture), "size": panel.size}
+        panels.append({"name": panel.name, "answers": panel.answers, "maps": maps, "boxes": panel.boxes} | own)
     return {
         "kind": scene.kind,
         "title": scene.title,
@@ -193,6 +217,7 @@ def _plain(scene: Scene, blobs: dict[bytes, int]) -> Json:
         "clip": clip,
         "view": asdict(scene.view),
         "commands": scene.commands,
+        **{name: getattr(scene, name) for name in ("question", "made", "recipe", "bars", "numbers", "sides")},
     }
 
 
@@ -223,7 +248,10 @@ def _scene(plain: Json, blobs: Sequence[bytes]) -> Scene:
     panels = []
     for panel in plain["panels"][: MAX_PANELS + 1]:
         maps = [one | {"values": _inflate(one["values"], blobs)} for one in panel["maps"][: MAX_MAPS + 1]]
-        panels.append(panel | {"maps": maps})
+        own = None if panel.get("picture") is None else blobs[_READ_INDEX(panel["picture"])]
+        if not (own or JPEG).startswith(JPEG):
+            raise ValueError("no JPEG")
+        panels.append(panel | {"maps": maps, "picture": own})
     scene: Scene = _READ_SCENE(plain | files | {"panels": panels})
     for at in (scene.view, scene.proof):
         if at and scene.panels and at.map >= max(len(scene.panels[at.panel].maps), 1):

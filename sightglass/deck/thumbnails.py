@@ -2,56 +2,103 @@
 
 from __future__ import annotations
 
+from functools import cache
+from io import BytesIO
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
 
-from sightglass.explain.picture.image import Image, to_jpeg
-from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import Style
+from sightglass.common.files import packaged
+from sightglass.deck.slide import drawing
+from sightglass.deck.slide.items import Block, Curves, Drawers, Film, Key, Logo, PageRect, Sight, Text
+from sightglass.deck.slide.layout import WIDTH, chart, pages
+from sightglass.deck.slide.text_fit import LINE, break_lines
+from sightglass.deck.slide.themes import DARK, TAG_GROUNDS
+from sightglass.explain.picture.image import to_jpeg
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from sightglass.deck.scene import Scene
 
-    from sightglass.deck.scene import Panel, Scene
-
-WIDTH, HEIGHT, GAP, QUALITY = 320, 180, 4, 80
-"""Pixels of a small slide, pixels between its panels, and the JPEG's quality."""
-GROUND = 22
-"""The grey of a slide, as of the stage in the dark."""
+QUALITY = 84
+_SCALE = 3
+"""Pixels of a unit: a small slide is 480 x 270."""
+_THEME = DARK
 
 
 def of(scene: Scene) -> bytes:
-    """Return the picture of a scene under the map that is first shown, as a JPEG of 16:9; several models side by side.
-
-    Empty for a scene without a picture.
-    """
-    if scene.picture is None:
-        return b""
-    image = Image.open(scene.picture)
-    shown: list[Panel | None] = [scene.panels[scene.view.panel]] if scene.panels else [None]
-    if scene.kind in ("models", "classes", "story") and scene.view.mode != "picture":
-        shown = [*scene.panels] or shown
-    room = (WIDTH - GAP * (len(shown) - 1)) / len(shown)
-    scale = min(room / image.width, HEIGHT / image.height)
-    size = max(1, int(image.width * scale)), max(1, int(image.height * scale))
-    pixels = cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    slide = np.full((HEIGHT, WIDTH, 3), GROUND, np.uint8)
-    left = (WIDTH - size[0] * len(shown) - GAP * (len(shown) - 1)) // 2
-    top = (HEIGHT - size[1]) // 2
-    for panel in shown:
-        slide[top : top + size[1], left : left + size[0]] = _under(pixels, panel, scene)
-        left += size[0] + GAP
-    return to_jpeg(slide, QUALITY)
+    """Return the page of a scene as a JPEG of 16:9."""
+    slide = Pillow.new("RGB", (int(WIDTH * _SCALE), int(WIDTH * _SCALE * 9 / 16)), _THEME.ground)
+    drawers: Drawers = {Text: _text, Block: _block, Sight: _sight, Key: _key, Curves: _curves, Film: _film, Logo: _logo}
+    pages(scene)[0].draw(slide, scene, drawers)
+    return to_jpeg(np.asarray(slide), QUALITY)
 
 
-def _under(pixels: NDArray[np.uint8], panel: Panel | None, scene: Scene) -> NDArray[np.uint8]:
-    """Return the picture (h, w, 3) under a panel's map."""
-    if panel is None or not panel.maps or scene.view.mode == "picture":
-        return pixels
-    values = panel.maps[min(scene.view.map, len(panel.maps) - 1)].values
-    size = (pixels.shape[1], pixels.shape[0])
-    small = cv2.resize(values, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    style = Style.of(vars(scene.view.style))
-    return render.overlay(pixels, small, colormap=style.colormap, alpha=style.alpha, weighted=True, unseen="keep")
+def _rect(place: PageRect) -> tuple[int, int, int, int]:
+    left, top = round(place.left * _SCALE), round(place.top * _SCALE)
+    return left, top, max(left + 1, round(place.right * _SCALE)), max(top + 1, round(place.bottom * _SCALE))
+
+
+@cache
+def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(packaged.font("DejaVuSans-Bold" if bold else "DejaVuSans")), size)
+
+
+def _text(on: Pillow.Image, _: Scene, item: Text) -> None:
+    draw, place = ImageDraw.Draw(on), item.place
+    if (ground := TAG_GROUNDS.get(item.tone)) is not None:
+        draw.rectangle(_rect(place), ground)
+    font = _font(max(5, round(item.size * _SCALE)), item.bold)
+    for row, line in enumerate(break_lines(item.words, place.width + 0.5, item.size, bold=item.bold)):
+        wide = font.getlength(line) if item.right else 0.0
+        left = place.right * _SCALE - wide if item.right else place.left * _SCALE
+        draw.text((left, (place.top + row * item.size * LINE) * _SCALE), line, _THEME.tone(item.tone), font)
+
+
+def _block(on: Pillow.Image, _: Scene, item: Block) -> None:
+    ImageDraw.Draw(on).rectangle(_rect(item.place), getattr(_THEME, item.colour))
+
+
+def _paste(on: Pillow.Image, picture: Pillow.Image, place: PageRect) -> None:
+    left, top, right, bottom = _rect(place)
+    on.paste(picture.convert("RGB").resize((right - left, bottom - top), Pillow.Resampling.BOX), (left, top))
+
+
+def _sight(on: Pillow.Image, scene: Scene, item: Sight) -> None:
+    panel = scene.panels[item.panel] if item.panel < len(scene.panels) else None
+    given = panel.maps[item.map] if panel is not None and item.map is not None else None
+    _paste(on, drawing.under_map(drawing.picture_of(scene, item.panel), given, scene), item.place)
+    place, draw = item.place, ImageDraw.Draw(on)
+    for box, *_ in panel.boxes if panel is not None and item.boxes else ():
+        x0, y0 = place.left + box[0] * place.width, place.top + box[1] * place.height
+        size = (box[2] - box[0]) * place.width, (box[3] - box[1]) * place.height
+        draw.rectangle(_rect(PageRect(x0, y0, *size)), outline=(255, 255, 255))
+
+
+def _key(on: Pillow.Image, scene: Scene, item: Key) -> None:
+    bar, weak, strong = drawing.key_parts(item)
+    _paste(on, Pillow.fromarray(drawing.gradient(item.colours)), bar)
+    _text(on, scene, weak)
+    _text(on, scene, strong)
+
+
+def _curves(on: Pillow.Image, scene: Scene, item: Curves) -> None:
+    assert scene.proof is not None
+    drawn, place = chart(scene.proof), item.place
+    for line in drawn.lines:
+        across = np.linspace(place.left, place.right, len(line.hidden))
+        points = [
+            (x * _SCALE, (place.bottom - y * place.height) * _SCALE) for x, y in zip(across, line.hidden, strict=True)
+        ]
+        ImageDraw.Draw(on).line(points, _THEME.accent if line.name == "map" else _THEME.ink, 2)
+
+
+def _film(on: Pillow.Image, scene: Scene, item: Film) -> None:
+    frame = scene.picture or (drawing.first_frame(scene.clip) if scene.clip else None)
+    if frame is not None:
+        _paste(on, Pillow.open(BytesIO(frame)), item.place)
+
+
+def _logo(on: Pillow.Image, _: Scene, item: Logo) -> None:
+    _paste(on, Pillow.open(BytesIO(item.file)), item.place)

@@ -7,17 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
-from sightglass.deck import making
+from sightglass.deck import making, rows
 from sightglass.deck.making import shorten
 from sightglass.deck.scene import MAX_PANELS, MAX_TITLE, SceneView
 from sightglass.explain.findings.diagnosis import agreement_sentence, describe_map, diagnose, headline
 from sightglass.explain.findings.randomisation import describe_independent
-from sightglass.explain.methods import describe_setup
+from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import listing, megabytes
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.style import Style
 from sightglass.export import command
-from sightglass.export.similarity_files import beside, places
 from sightglass.video.clips import clip
 
 if TYPE_CHECKING:
@@ -30,18 +29,21 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.image import Image
     from sightglass.explain.proof.proof import Proof
     from sightglass.explain.result import Result
-    from sightglass.explain.similarity.similarity import Similarity
     from sightglass.explain.whatif.shortcut_story import Step, StoryStep
     from sightglass.history.records import Record, SavedMap
 
 MAX_CLIP = 100_000_000
 """Bytes of a slide's clip: the whole deck is sent to the browser."""
+MOST_CLASSES = 4
+"""Side by side, so that each is large."""
 STORY: dict[Step, str] = {
     "answer": "Right, but for the right reason?",
     "look": "Where did it look?",
     "without": "The same, without the clue",
     "borrowed": "The clue, on something else",
 }
+SPOTLIGHT = 0.6
+"""The most that a spotlight darkens the picture on a slide."""
 _HOT = "§"
 """Stands for the hottest colour, which a stage may change: the sentence that begins with it is left out."""
 
@@ -55,10 +57,11 @@ def of_map(explanation: Explanation, index: int = 0, look: Mapping[str, Any] | N
     """
     proof, at = explanation.proofs.get(index), making.locate_map(index)
     sentence = proof.sentence if proof else describe_map(explanation, index) if explanation.heatmaps else ""
-    title = verdict(explanation, index)
+    title, _, more = verdict(explanation, index).partition(". ")
+    title = f"{title}." if more else title
+    # What is known of the map limits all that is said of it.
     known = describe_independent(explanation, index) if explanation.heatmaps else ""
-    # A long title is cut.
-    sentence = f"{sentence} {known}" if known and known not in title else sentence
+    sentence = known or sentence
     return making.scene(
         explanation.image,
         [making.panel(explanation, index)],
@@ -68,21 +71,30 @@ def of_map(explanation: Explanation, index: int = 0, look: Mapping[str, Any] | N
         proof=making.proof(proof, map=at) if proof else None,
         view=seen_as(look, map=at),
         commands=[command.line(explanation.recipe)],
+        question="What does the model find?" if explanation.model.task == "detect" else "What does the model see?",
+        **making.made_by([explanation], index),
     )
 
 
 def of_classes(
     explanation: Explanation, pair: tuple[int, int] | None = None, look: Mapping[str, Any] | None = None
 ) -> Scene:
-    """Return the scene of several classes' maps, a panel each; `pair`: the indices of two that are compared."""
-    shown = list(pair or range(len(explanation.heatmaps)))[:MAX_PANELS]
+    """Return the scene of several classes' maps, a panel each; `pair`: the indices of two that are compared, with their
+    difference."""
+    # Square pictures fill a slide as three.
+    square = 0.85 < explanation.image.width / explanation.image.height < 1.2
+    shown = list(pair or range(len(explanation.heatmaps)))[: MOST_CLASSES - square]
     if len(shown) < 2:
         return of_map(explanation, 0, look)
     proved = next((i for i, index in enumerate(shown) if index in explanation.proofs), None)
     maps = [explanation.heatmaps[index] for index in shown]
+    panels = [making.panel(replace(explanation, heatmaps=(one,)), name=one.target.label) for one in maps]
+    if pair is not None:
+        both = maps[0].content, maps[1].content
+        panels.append(rows.difference(explanation.image, both, explanation.evidence.geometry.extent, maps[0].seen))
     return making.scene(
         explanation.image,
-        [making.panel(replace(explanation, heatmaps=(one,)), name=one.target.label) for one in maps],
+        panels,
         title=agreement_sentence(explanation, pair),
         sentence=verdict(explanation),
         notes="\n".join((_describe_map(explanation, 0), *(plain(describe_map(explanation, i)) for i in shown))),
@@ -90,6 +102,9 @@ def of_classes(
         proof=None if proved is None else making.proof(explanation.proofs[shown[proved]], panel=proved),
         view=seen_as(look),
         commands=[command.line(explanation.recipe)],
+        question="What else could it be?",
+        sides=tuple(f"more {heatmap.target.label}" for heatmap in maps) if pair is not None else (),
+        **making.made_by([explanation]),
     )
 
 
@@ -98,9 +113,15 @@ def of_models(comparison: Comparison, names: Sequence[str], look: Mapping[str, A
     shown = comparison.explanations[:MAX_PANELS]
     verdict = comparison.verdict
     proved = next(((i, one.proofs[0]) for i, one in enumerate(shown) if 0 in one.proofs), None)
+    panels = [making.panel(one, name=name) for name, one in zip(names, shown, strict=False)]
+    sides: tuple[str, ...] = ()
+    if len(shown) > 1 and all(one.heatmaps for one in shown) and len(panels) < MAX_PANELS:
+        both = comparison.maps[0], comparison.maps[len(shown) - 1]
+        panels.append(rows.difference(shown[0].image, both, comparison.common, comparison.common))
+        sides = f"more {names[0]}", f"more {names[len(shown) - 1]}"
     return making.scene(
         shown[0].image,
-        [making.panel(one, name=_name_answer(name, one)) for name, one in zip(names, shown, strict=False)],
+        panels,
         title=f"{verdict[:1].upper()}{verdict[1:]}",
         sentence=comparison.mixed or comparison.overlaps,
         notes="\n".join(_describe_map(one, 0) for one in shown),
@@ -108,31 +129,9 @@ def of_models(comparison: Comparison, names: Sequence[str], look: Mapping[str, A
         proof=making.proof(proved[1], panel=proved[0]) if proved else None,
         view=seen_as(look),
         commands=[command.line(one.recipe) for one in shown],
-    )
-
-
-def _name_answer(name: str, explanation: Result) -> str:
-    return (
-        explanation.model.name
-        if explanation.model.name.lower() == name.lower()
-        else f"{name}: {explanation.model.name}"
-    )
-
-
-def of_pair(found: Similarity, verdict: str) -> Scene:
-    """Return the scene of two compared pictures, side by side under their maps; `verdict`: what the score means.
-
-    The maps are drawn into the picture: they are signed, and a scene's own maps are not.
-    """
-    names = " and ".join(shorten(side.image.name, 28) for side in found.sides)
-    told = places(found)
-    where = " ".join(told)
-    return making.scene(
-        Picture(beside(found), names),
-        (),
-        title=shorten(f"{names}: {found.score:.2f}, {verdict}", MAX_TITLE),
-        sentence="Blue makes them similar, red makes them differ." if len(told) > 1 else where,
-        notes=plain(f"{where} Compared by {describe_setup(found.model.name, found.method, found.layers)}."),
+        question="Do they say the same?",
+        sides=sides,
+        **making.made_by(shown),
     )
 
 
@@ -151,6 +150,7 @@ def of_story(step: StoryStep, look: Mapping[str, Any] | None = None) -> Scene:
         kind="story",
         view=seen_as({"mode": "picture"} if step.step == "answer" else look),
         commands=[command.line(one.recipe) for _, one in both],
+        **making.made_by([one for _, one in both]),
     )
 
 
@@ -168,11 +168,23 @@ def of_record(record: Record, image: Image, maps: Sequence[SavedMap], proof: Pro
         proof=making.proof(proof, map=at) if proof else None,
         view=seen_as(record.view.settings, map=at),
         commands=[command.line(record.recipe)] if record.recipe else [],
+        question="What does the model find?" if record.task == "detect" else "What does the model see?",
+        **_made_by(record),
     )
 
 
-def of_clip(path: Path, *, title: str, sentence: str, notes: str = "") -> Scene:
+def _made_by(record: Record) -> dict[str, Any]:
+    method = METHODS[record.method].name if record.method in METHODS else record.method
+    recipe = making.short_id(record.recipe.model_dump_json()) if record.recipe else ""
+    return {"made": " · ".join(filter(None, (record.model, method))), "recipe": recipe}
+
+
+def of_clip(
+    path: Path, *, title: str, sentence: str, notes: str = "", made: str = "", moments: Sequence[tuple[float, str]] = ()
+) -> Scene:
     """Return the scene of a clip, an H.264 MP4 as `sightglass.video` writes it, with its first frame.
+
+    `moments`: (seconds, what it says there), of which the first three that can be read stand beside the player.
 
     Raises Problem for a clip of more than MAX_CLIP bytes, or one that cannot be read.
     """
@@ -181,7 +193,10 @@ def of_clip(path: Path, *, title: str, sentence: str, notes: str = "") -> Scene:
     first = clip.Clip(path).at(0)
     if first is None:
         raise Problem("This clip has no frame that can be shown: draw it again.")
-    drawn = making.scene(Picture(first.pixels, path.name), (), title=title, sentence=sentence, notes=notes, kind="clip")
+    frames = [(words, clip.Clip(path).at(seconds)) for seconds, words in moments]
+    strip = [rows.picture(Picture(frame.pixels, words), words) for words, frame in frames if frame is not None][:3]
+    image = Picture(first.pixels, path.name)
+    drawn = making.scene(image, strip, title=title, sentence=sentence, notes=notes, kind="clip", made=made)
     return replace(drawn, clip=path.read_bytes())
 
 
@@ -216,4 +231,6 @@ def plain(text: str) -> str:
 def seen_as(look: Mapping[str, Any] | None, *, map: int = 0) -> SceneView:
     """Return how a scene is first shown, from the viewer's settings; what makes no sense there counts for nothing."""
     style = Style.of(look or {})
-    return SceneView(0, map, style.colormap, style.mode, style.alpha, style.threshold)
+    # Fully dark, a spotlight is a black slide.
+    opacity = min(style.alpha, SPOTLIGHT) if style.mode == "spotlight" else style.alpha
+    return SceneView(0, map, style.colormap, style.mode, opacity, style.threshold)

@@ -133,6 +133,26 @@ def test_the_clip_plays_then_the_camera_and_what_is_frozen_stays(page):
     page.screenshot(path=ARTEFACTS / "live.png")
 
 
+def test_letters_grow_with_a_full_screen(page):
+    live(page).get_by_role("button", name="Full screen").click()
+    page.wait_for_function("() => document.fullscreenElement")
+    for height in (1080, 2160):
+        page.set_viewport_size({"width": height * 16 // 9, "height": height})
+        small = live(page).evaluate(
+            """root => {
+            const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT), found = [];
+            while (walk.nextNode()) {
+                const node = walk.currentNode.parentElement;
+                if (!walk.currentNode.data.trim() || !node.checkVisibility()) continue;
+                if (parseFloat(getComputedStyle(node).fontSize) < 0.022 * innerHeight) found.push(walk.currentNode.data);
+            }
+            return found;
+        }"""
+        )
+        assert small == []
+    page.evaluate("() => document.exitFullscreen()")
+
+
 def test_a_snapshot_is_saved_and_a_record_downloaded(page):
     folder = Path(os.environ["SIGHTGLASS_HEATMAPS"])
     before = set(folder.glob("heatmap_*.jpg"))

@@ -4,11 +4,11 @@ import test from "node:test";
 // Chromium's; only asked whether something is one.
 globalThis.Element ??= class {};
 
-const { act, begin, isBuilt, mapOf, sealOf, sentenceOf, shownOf, stepOf, stepsOf } = await import("../../sightglass/deck/player/state.js");
+const { act, begin, footOf, isBuilt, mapOf, pageOf, sealOf, sentenceOf: sentenceIn, shownOf, stepOf, stepsOf, titleOf } = await import("../../sightglass/deck/player/state.js");
 const { actionOf, belongsTo, HELP } = await import("../../sightglass/deck/player/keys.js");
 const { answersOf, summed } = await import("../../sightglass/deck/player/scenes.js");
 const { ranked } = await import("../../sightglass/deck/player/hiding.js");
-const { clockOf } = await import("../../sightglass/deck/player/notes.js");
+const { clockOf, leftOf } = await import("../../sightglass/deck/player/notes.js");
 
 const VIEW = { panel: 0, map: 0, colormap: "inferno", mode: "overlay", opacity: 0.9, threshold: 0 };
 const FILE = new Uint8Array(1);
@@ -24,6 +24,12 @@ const SCENES = [
   scene("story", { panels: [panel("star"), panel("star")] }),
   scene("clip", { file: null }),
 ];
+
+/** What Python set there: the slide's own sentence, and on the page of its proof what the proof says. */
+const sentenceOf = (scenes, state) => {
+  const { sentence, proof } = scenes[state.slide];
+  return sentenceIn(scenes, state, stepOf(scenes, state) === "proof" ? proof.sentence : sentence);
+};
 
 const pressed = (scenes, state, ...keys) => keys.reduce((now, key) => {
   const action = actionOf({ key, ctrlKey: false, metaKey: false, altKey: false }, stepOf(scenes, now) === "proof");
@@ -101,16 +107,29 @@ test("the seal is of the map that is shown, from when it is shown", () => {
     scene("models", { panels: [sealed("cat", "dog"), sealed("dog", "cat"), panel("cat")] }),
     scene("picture", { panels: [panel("cat")] }),
   ];
-  const after = (slide, ...keys) => {
-    const state = pressed(scenes, begin(scenes, slide), ...keys);
-    return scenes[slide].panels.map((_, i) => sealOf(scenes, state, i));
-  };
-  const line = (label) => [`Seal: ${label}: ✓\u00a0depends on the model: yes`];
-  assert.deepEqual([[], ["ArrowRight"], ["2"], [" "], ["p"], [" ", " "]].map((keys) => after(0, ...keys)), [[""], [""], line("dog"), line("cat"), line("dog"), [""]]);
-  // The models' own first maps, and a map of an older deck, which has none.
-  assert.deepEqual(after(1, " "), ["cat: ✓\u00a0model", "dog: ✓\u00a0model", ""]);
-  assert.deepEqual(after(1, "1"), ["cat: ✓\u00a0model", "cat: ✓\u00a0model", ""]);
-  assert.deepEqual(after(2, " "), [""]);
+  const after = (slide, ...keys) => sealOf(scenes, pressed(scenes, begin(scenes, slide), ...keys));
+  const line = (label) => `${label}: ✓ model`;
+  assert.deepEqual([[], ["ArrowRight"], ["2"], [" "], ["p"], [" ", " "]].map((keys) => after(0, ...keys)), ["", "", line("dog"), line("cat"), line("dog"), ""]);
+  // The models' own first maps have different ones, and a map of an older deck has none; alone, its own.
+  assert.deepEqual([[" "], ["1"], [" ", "l"]].map((keys) => after(1, ...keys)), ["", "", line("cat")]);
+  assert.equal(after(2, " "), "");
+});
+
+test("the foot has the seal of the map that is shown, and none before", () => {
+  const scenes = [scene("picture", { panels: [{ ...panel("cat", "dog"), maps: [{ label: "cat", seal_short: "✓ model" }, { label: "dog" }] }] })];
+  const foot = (...keys) => footOf(scenes, pressed(scenes, begin(scenes, 0), ...keys), "Net · GradCAM  |  Seal: ✓ model  |  recipe 1f");
+  assert.deepEqual([foot(), foot(" "), foot("2")], ["Net · GradCAM  |  recipe 1f", "Net · GradCAM  |  Seal: ✓ model  |  recipe 1f", "Net · GradCAM  |  recipe 1f"]);
+});
+
+test("the headline comes with the answer; until then a question stands there", () => {
+  const scenes = [scene("picture", { panels: [panel("cat")], question: "What is it?" }), scene("picture", { panels: [panel("cat")] }), scene("row", { panels: [panel("cat"), panel("cat")], question: "And now?" })];
+  const title = (slide, ...keys) => titleOf(scenes, pressed(scenes, begin(scenes, slide), ...keys), "A cat");
+  assert.deepEqual([title(0), title(0, "ArrowRight"), title(1), title(1, " "), title(2), title(2, "ArrowRight")], ["What is it?", "A cat", "What does the model say?", "A cat", "And now?", "A cat"]);
+  assert.equal(titleOf(SCENES, begin(SCENES, 0), "Words"), "Words");
+  // Of a row the first picture stands there with the question.
+  const row = begin(scenes, 2);
+  assert.deepEqual([0, 1].map((i) => shownOf(scenes, row, i)), ["picture", "later"]);
+  assert.deepEqual([pageOf(SCENES, begin(SCENES, 2)), pageOf(SCENES, pressed(SCENES, begin(SCENES, 2), "l")), pageOf(SCENES, pressed(SCENES, begin(SCENES, 1), "p"))], ["main", "0", "proof"]);
 });
 
 test("of one panel a class, a figure shows that class alone, under its own sentence", () => {
@@ -212,4 +231,8 @@ test("the hottest places are hidden first, and of the cold ones those nearest to
 
 test("time since the start", () => {
   assert.deepEqual([0, 61_000, 3_725_000].map(clockOf), ["0:00", "1:01", "1:02:05"]);
+});
+
+test("time left of a talk, and how much it is over", () => {
+  assert.deepEqual([leftOf(20, 0), leftOf(20, 61_000), leftOf(1, 90_000), leftOf(0, 5), leftOf(NaN, 5)], ["20:00 left", "18:59 left", "0:30 over", "", ""]);
 });

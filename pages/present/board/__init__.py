@@ -30,12 +30,14 @@ class SlideRow:
     title: str
     sentence: str
     notes: str
+    hidden: bool = False
+    """Left out where the deck is presented."""
 
 
 @dataclass(frozen=True)
 class BoardAct:
-    """What a person did: `edit` with {id, title, sentence, notes}, `arrange` with the ids in order, `remove` with an
-    id, `play` with the id to begin with."""
+    """What a person did: `edit` with {id, title, sentence, notes}, `arrange` with the ids in order, `remove`, `copy`
+    and `hide` with an id, `play` with the id to begin with."""
 
     kind: str
     value: Any

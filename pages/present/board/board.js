@@ -5,7 +5,7 @@ import { icon, make } from "../../../sightglass/browser/elements.js";
 import { Acts, moved, placeAt } from "./rows.js";
 
 /**
- * @typedef {{id: string, kind: string, title: string, sentence: string, notes: string}} Row
+ * @typedef {{id: string, kind: string, title: string, sentence: string, notes: string, hidden: boolean}} Row
  * @typedef {{id: string, deck: string, rows: Row[], limits: Record<string, number>}} Head
  * @typedef {import("../../../sightglass/browser/component.js").Send} Send
  * @typedef {"title"|"sentence"|"notes"} Field
@@ -100,15 +100,26 @@ function rowOf(row, picture, limits, hands) {
   else play.append(icon("notes"));
   const up = iconButton("arrow_upward", "Move up", "up", () => hands.move(row.id, -1, up));
   const down = iconButton("arrow_downward", "Move down", "down", () => hands.move(row.id, 1, down));
+  const copy = iconButton("content_copy", "Duplicate this slide", "copy", () => hands.act("copy", row.id));
+  const hide = iconButton("visibility", "Hide this slide from the room", "hide", () => hands.act("hide", row.id));
   const remove = iconButton("delete", "Delete this slide", "remove", () => hands.act("remove", row.id));
-  const more = make("details", "", "", [make("summary", "", "Speaker's notes"), notes]), number = make("span", "number");
+  const mark = make("summary", "", "Speaker's notes"), more = make("details", "", "", [mark, notes]), number = make("span", "number");
   const texted = make("div", "texts", "", [title, sentence, more]), kind = make("span", "kind", row.kind);
-  node.append(make("span", "grip", "", [handle, number]), play, texted, make("span", "tools", "", [up, down, remove, kind]));
+  node.append(make("span", "grip", "", [handle, number]), play, texted, make("span", "tools", "", [up, down, copy, hide, remove, kind]));
   const texts = new Texts(row.id, { title, sentence, notes }, hands.act);
-  return { node, texts, number, up, down, img: play.querySelector("img") };
+  return { node, texts, number, up, down, hide, mark, play, img: play.querySelector("img") };
 }
 
 /** @typedef {ReturnType<typeof rowOf>} Made */
+
+/** Show the slide as it is now. @param {Made} made @param {Uint8Array} picture */
+function repaint(made, picture) {
+  const key = `${picture.length} ${picture.subarray(-64).join()}`;
+  if (!made.img || made.play.dataset.shown === key) return;
+  made.play.dataset.shown = key;
+  URL.revokeObjectURL(made.img.src);
+  made.img.src = URL.createObjectURL(blobOf(picture));
+}
 
 /**
  * Let a row follow the pointer; `done` gets the order when it is let go.
@@ -227,6 +238,11 @@ class Board {
       const one = this.#made.get(row.id) ?? rowOf(row, pictures[i], head.limits, this.#hands);
       this.#made.set(row.id, one);
       one.texts.show(row);
+      one.node.classList.toggle("hidden", row.hidden);
+      one.hide.setAttribute("aria-pressed", String(row.hidden));
+      one.hide.title = row.hidden ? "Show this slide again" : "Hide this slide from the room";
+      one.mark.textContent = row.notes ? "Speaker's notes: written" : "Speaker's notes";
+      repaint(one, pictures[i]);
     });
     this.#place(ids);
     this.#number();

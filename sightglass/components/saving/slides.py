@@ -15,8 +15,10 @@ from sightglass.components.session import history_store, page, state
 from sightglass.components.session.jobs import proof_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import Look
-from sightglass.deck import making, views
+from sightglass.deck import rows, views
 from sightglass.deck import scene as slide_scene
+from sightglass.deck.html_file import stage_payload
+from sightglass.deck.slide.footer import of_settings
 from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
     from sightglass.explain.comparison.models import Comparison
+    from sightglass.explain.faithfulness.scramble import Scramble
     from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.explain.whatif.changes import Change
 
 Draft = Callable[[Look], "Scene"]
 """Makes the scene of a view, with a title and a sentence to begin with, given the viewer's settings."""
@@ -122,7 +126,7 @@ def _dialog(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]])
     with right:
         shown = _fields(screen, scene, saved, number)
     with left:
-        stage.stage(slide_scene.payload([shown]), key=f"slide-stage-{number}")
+        stage.stage(stage_payload([shown], of_settings()), key=f"slide-stage-{number}")
 
 
 def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]], number: int) -> Scene:
@@ -217,12 +221,29 @@ def open_deck(number: int) -> str:
     return history_store.store().decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
 
 
-def of_map(explanation: Explanation, index: int, title: str = "") -> Draft:
-    """Return what makes a slide of a map, with the proof that this session made of it; `title`: the page's own."""
+def of_map(explanation: Explanation, index: int) -> Draft:
+    """Return what makes a slide of a map, with the proof that this session made of it."""
 
     def draft(look: Look) -> Scene:
-        scene = views.of_map(proof_job.carrying(explanation), index, look)
-        return replace(scene, title=making.shorten(views.plain(title), slide_scene.MAX_TITLE)) if title else scene
+        return views.of_map(proof_job.carrying(explanation), index, look)
+
+    return draft
+
+
+def of_scramble(explanation: Explanation, index: int, found: Scramble, title: str) -> Draft:
+    """Return what makes a slide of a map as its model is scrambled; `title`: the page's own."""
+
+    def draft(_look: Look) -> Scene:
+        return rows.of_scramble(explanation, index, found, views.plain(title))
+
+    return draft
+
+
+def of_change(before: Explanation, after: Explanation, found: Sequence[Change], title: str) -> Draft:
+    """Return what makes a slide of an edited picture; `title`: the page's own."""
+
+    def draft(_look: Look) -> Scene:
+        return rows.of_change(before, after, found, views.plain(title))
 
     return draft
 
@@ -250,6 +271,6 @@ def of_pair(found: Similarity, verdict: str) -> Draft:
     """Return what makes a slide of two compared pictures; `verdict`: what their score means."""
 
     def draft(_look: Look) -> Scene:
-        return views.of_pair(found, verdict)
+        return rows.of_pair(found, verdict)
 
     return draft

@@ -6,10 +6,10 @@
 /** What the list of keys says, for those who present. @type {[string, string][]} */
 export const HELP = [
   ["→  ←   Page Down  Page Up", "Next and previous step, then slide"],
-  ["Home   End", "First and last slide"],
+  ["Home   End   G", "First slide, last slide, slide by its number"],
   ["Space", "Picture or heat map; play or pause a clip"],
   ["1 … 9", "Heat map of that answer"],
-  ["C", "Other colours"],
+  ["C   T", "Other colours; dark or light slides"],
   ["L", "Small, medium, large: one alone, or all"],
   ["P", "Prove it: hide the hottest part"],
   ["↑  ↓   K", "In a proof: hide less or more; keep instead"],
@@ -19,17 +19,17 @@ export const HELP = [
   ["?", "This list"],
 ];
 
-/** @type {Record<string, Action["do"]|"notes"|"full">} */
+/** @type {Record<string, Action["do"]|"notes"|"full"|"goto"|"theme">} */
 const KEYS = {
   ...{ ArrowRight: "next", PageDown: "next", Enter: "next", ArrowLeft: "previous", PageUp: "previous", Backspace: "previous" },
-  ...{ Home: "first", End: "last", " ": "toggle", c: "colormap", l: "model", p: "proof", k: "keeps", b: "black", ".": "black" },
+  ...{ Home: "first", End: "last", " ": "toggle", c: "colormap", g: "goto", t: "theme", l: "model", p: "proof", k: "keeps", b: "black", ".": "black" },
   ...{ "?": "help", h: "help", Escape: "escape", n: "notes", f: "full", F5: "full" },
 };
 
 /**
  * Return what a key asks for; null where it is not the stage's.
  * @param {Pressed} pressed @param {boolean} proving  the arrows up and down then move the proof's slider
- * @returns {Action|{do: "notes"|"full"}|null}
+ * @returns {Action|{do: "notes"|"full"|"goto"|"theme"}|null}
  */
 export function actionOf({ key, ctrlKey, metaKey, altKey }, proving) {
   if (ctrlKey || metaKey || altKey) return null;

@@ -33,13 +33,13 @@ export class ProofView {
     Object.assign(this.slider, { type: "range", min: "0", max: "20", step: "1" });
     this.named = make("span", "named");
     this.ways = [false, true].map((keeps) => {
-      const button = make("button", "way", keeps ? "Keep only the hottest" : "Hide the hottest");
+      const button = make("button", "way", keeps ? "Keep" : "Hide");
       button.addEventListener("click", () => on.keeps(keeps));
       return button;
     });
     this.element = make("div", "proof", "", [
-      make("div", "ways", "", this.ways), make("div", "figures", "", this.figures), this.chart,
-      make("label", "slider", "", [this.named, this.slider]),
+      make("div", "figures", "", this.figures), this.chart,
+      make("div", "hand", "", [make("div", "ways", "", this.ways), make("label", "slider", "", [this.named, this.slider])]),
     ]);
     this.slider.addEventListener("input", () => on.share(Number(this.slider.value) / 20));
     this.chart.addEventListener("pointermove", (event) => event.buttons && on.share(this.#shareAt(event)));
@@ -82,12 +82,13 @@ export class ProofView {
     const way = keeps ? "kept" : "hidden", now = percent(share);
     this.slider.value = String(Math.round(20 * share));
     this.slider.setAttribute("aria-valuetext", now);
-    write(this.named, keeps ? `Only the hottest ${now} kept` : `The hottest ${now} hidden`);
+    write(this.named, `${now} ${way}`);
+    this.slider.setAttribute("aria-label", keeps ? "Hottest part kept" : "Hottest part hidden");
     this.ways.forEach((button, i) => button.setAttribute("aria-pressed", String(keeps === Boolean(i))));
     this.figures.forEach((figure, i) => {
-      const { name } = this.curves[i], what = name === "map" ? `the hottest ${now}` : `a random ${now}`;
+      const { name } = this.curves[i], what = name === "map" ? "hottest places" : this.proof.control.toLowerCase();
       write(/** @type {HTMLElement} */ (figure.querySelector("b")), `${this.proof.label} ${percent(valueOf(this.curves[i][way], share))}`);
-      write(/** @type {HTMLElement} */ (figure.lastElementChild), `with ${what} ${way}`);
+      write(/** @type {HTMLElement} */ (figure.lastElementChild), `${what} ${way}`);
     });
     moveMark(this.chart, share, this.#frame, this.#top, Object.fromEntries(this.curves.map((curve) => [curve.name, valueOf(curve[way], share)])));
     const key = [share, keeps].join();

@@ -1,198 +1,212 @@
-// One slide on the stage: made once, then shown as the state says. What appears only fades and grows, which the browser
-// does between two frames of ours.
+// One slide on the stage, laid out by Python (sightglass/deck/slide/layout.py): every item has its place. What appears only
+// fades and grows, which the browser does between two frames of ours.
 
 import { blobOf } from "../../browser/component.js";
 import { make, write } from "../../browser/elements.js";
-import { fitted } from "../../browser/geometry.js";
-import { fits, shrink } from "./make.js";
-import { PanelView } from "./panel.js";
+import { gradient } from "../../browser/table.js";
+import { drawKey, drawText } from "./items.js";
+import { BarsView, PanelView } from "./panel.js";
 import { ProofView } from "./proving.js";
-import { chosenOf, isBuilt, mapOf, sealLine, sealOf, sentenceOf, shownOf, stepOf } from "./state.js";
+import { chosenOf, footOf, isBuilt, mapOf, pageOf, reached, sentenceOf, shownOf, stepOf, titleOf } from "./state.js";
 
 /**
- * @typedef {import("./scenes.js").Deck} Deck @typedef {import("./state.js").State} State
+ * @typedef {import("./scenes.js").Deck} Deck @typedef {import("./state.js").State} State @typedef {import("./scenes.js").Item} Item
  * @typedef {(action: import("./state.js").Action) => void} Do
+ * @typedef {{element: HTMLElement, texts: [string, HTMLElement][], sights: PanelView[], bars: BarsView[], keys: HTMLElement[],
+ *   proof: ProofView|null}} PageView
  */
 
-/** Letters of the smallest text, by the height of the stage in units of a hundredth. */
-const SMALL = 2.6;
-/** Of a row, the width that one picture may take. */
-const WIDE = 0.62;
+/** Letters of a chart, in units of a ninetieth of the slide's height. */
+const SMALL = 2.3;
 
 export class SlideView {
-  #moving = 0;
   #closed = false;
-  /** @type {ProofView|null} */
-  #proof = null;
+  #moving = 0;
+  #unit = 1;
+  #address = "";
   /** @type {HTMLVideoElement|null} */
   #video = null;
-  #address = "";
-  #title = make("h2", "title");
-  #sentence = make("p", "sentence");
-  #panels = make("div", "panels");
-  #side = make("div", "side");
+  /** @type {import("./scenes.js").Decoded|null} */
+  #decoded = null;
+  /** @type {Map<string, PageView>} */
+  #pages = new Map();
 
   /** @param {Deck} deck @param {number} slide @param {import("./scenes.js").Shelf} shelf @param {Do} on @param {() => void} changed  when it is decoded */
   constructor(deck, slide, shelf, on, changed) {
     this.deck = deck;
     this.slide = slide;
     this.scene = deck.scenes[slide];
-    this.single = this.scene.kind === "picture";
-    this.element = make("div", "slide", "", [make("header", "", "", [this.#title, this.#sentence])]);
-    this.element.dataset.kind = this.scene.kind;
-    this.body = make("div", "body");
+    this.layout = deck.layouts[slide];
     this.on = on;
-    /** @type {PanelView[]} */
-    this.views = [];
-    this.#build();
-    shelf.at(slide)?.then(({ picture, maps }) => {
+    this.element = make("div", "slide");
+    this.element.dataset.kind = this.scene.kind;
+    const coming = shelf.at(slide);
+    if (!coming) this.element.dataset.ready = "";
+    coming?.then((decoded) => {
       if (this.#closed) return;
-      this.views.forEach((view, i) => view.take(picture, maps[i] ?? []));
+      this.#decoded = decoded;
+      for (const page of this.#pages.values()) this.#give(page);
       this.element.dataset.ready = "";
       changed();
     }, () => {
       this.element.dataset.ready = "";
-      write(this.#sentence, "The picture of this slide cannot be shown: its file is damaged.");
+      this.element.append(make("p", "damaged", "The picture of this slide cannot be shown: its file is damaged."));
     });
   }
 
-  #build() {
-    const { scene, on, element, body } = this;
-    write(this.#title, scene.title);
-    write(this.#sentence, scene.sentence);
-    if (scene.clip) this.#film(scene.clip);
-    else if (scene.file) {
-      this.views = (scene.panels.length ? scene.panels : [null]).map((_, i) => new PanelView(scene, i, this.single, {
-        answer: (value) => on({ do: "answer", value }),
-        show: () => on({ do: "show", value: i }),
-        hold: (held) => on({ do: "set", value: { plain: held } }),
-      }));
-      this.#panels.append(...this.views.map((view) => view.element));
-      body.append(this.#panels, this.#side);
-      if (this.single) this.#side.append(...this.views.map(({ list }) => list));
-      this.#prove();
+  /** The page that the state shows, made when it is first seen. @param {State} state @returns {PageView} */
+  #page(state) {
+    const name = pageOf(this.deck.scenes, state);
+    let page = this.#pages.get(name);
+    if (!page) {
+      page = this.#build(name === "proof" ? this.layout.proof ?? [] : name === "main" ? this.layout.main : this.layout.alone[Number(name)]);
+      page.element.dataset.page = name;
+      this.#pages.set(name, page);
+      this.element.append(page.element);
+      this.#give(page);
+      this.#fit(page);
     }
-    if (body.children.length) element.append(body);
-    // Across the whole slide where there is one picture.
-    if (this.single) element.append(...this.views.map(({ seal }) => seal));
-    if (!scene.file || scene.clip) element.dataset.ready = "";
+    for (const [other, { element }] of this.#pages) element.hidden = other !== name;
+    return page;
   }
 
-  #prove() {
-    const { scene: { proof }, on } = this;
-    if (!proof || !this.views[proof.panel]) return;
-    this.#proof = new ProofView(proof, {
-      share: (share) => on({ do: "set", value: { share } }),
-      keeps: (keeps) => on({ do: "set", value: { keeps } }),
-    });
-    this.#side.append(this.#proof.element);
+  /** @param {Item[]} items @returns {PageView} */
+  #build(items) {
+    /** @type {PageView} */
+    const page = { element: make("div", "page"), texts: [], sights: [], bars: [], keys: [], proof: null };
+    for (const item of items) {
+      const node = this.#node(item, page);
+      if (!node) continue;
+      const { left, top, width, height } = item.place, unit = (/** @type {number} */ value) => `calc(${value.toFixed(3)} * var(--v))`;
+      Object.assign(node.style, { left: unit(left), top: unit(top), width: unit(width), height: unit(height) });
+      node.classList.add("item");
+      page.element.append(node);
+    }
+    return page;
   }
 
-  /** @param {Uint8Array} clip */
-  #film(clip) {
-    const video = make("video");
-    this.#address = URL.createObjectURL(blobOf(clip, "video/mp4"));
+  /** @param {Item} item @param {PageView} page @returns {HTMLElement|null} */
+  #node(item, page) {
+    const { scene, on } = this;
+    switch (item.type) {
+      case "Text": {
+        const node = drawText(item);
+        page.texts.push([item.name, node]);
+        return node;
+      }
+      case "Sight": {
+        const sight = new PanelView(scene, item, (held) => on({ do: "set", value: { plain: held } }), () => on({ do: "show", value: item.panel }));
+        page.sights.push(sight);
+        return sight.frame;
+      }
+      case "Bars": {
+        const bars = new BarsView(scene, item, (value) => on({ do: "answer", value }));
+        page.bars.push(bars);
+        return bars.list;
+      }
+      case "Key": {
+        const node = drawKey(item);
+        page.keys.push(node);
+        return node;
+      }
+      case "Curves": {
+        if (!scene.proof) return null;
+        page.proof = new ProofView(scene.proof, {
+          share: (share) => on({ do: "set", value: { share } }),
+          keeps: (keeps) => on({ do: "set", value: { keeps } }),
+        });
+        return page.proof.element;
+      }
+      case "Film":
+        return this.#film();
+      case "Logo": {
+        const image = make("img", "logo");
+        Object.assign(image, { src: item.file, alt: "" });
+        return image;
+      }
+      default:
+        return null;
+    }
+  }
+
+  #film() {
+    const { clip } = this.scene, video = make("video");
+    if (!clip) return null;
+    this.#address ||= URL.createObjectURL(blobOf(clip, "video/mp4"));
     Object.assign(video, { src: this.#address, loop: true, playsInline: true, preload: "auto" });
     video.setAttribute("aria-label", this.scene.title || "Clip");
     video.addEventListener("click", () => this.on({ do: "toggle" }));
     this.#video = video;
-    this.body.append(make("div", "space", "", [video]));
+    return video;
   }
 
-  /** Fit everything into the stage. @param {number} unit CSS pixels of a hundredth of its height @param {boolean} upright @param {State} state */
-  fit(unit, upright, state) {
-    const { element, scene, body } = this, proves = stepOf(this.deck.scenes, state) === "proof", alone = this.#alone(state, proves);
-    this.#words(unit, state);
-    element.classList.toggle("proving", proves);
-    element.classList.toggle("solo", alone !== null && !this.single && !proves);
-    element.classList.toggle("tall", scene.size[1] > scene.size[0]);
-    for (const [i, view] of this.views.entries()) {
-      const shown = alone === null || alone === i;
-      view.element.hidden = !shown;
-      view.list.hidden = proves || !shown;
-    }
-    this.#fitSeals(state);
-    const share = this.#side.textContent ? WIDE : 1;
-    const width = alone === null || upright ? 0 : fitted(scene.size, share * body.clientWidth, body.clientHeight)[0];
-    for (const view of this.views) {
-      view.space.style.width = width ? `${width}px` : "";
-      view.space.style.flex = "";
-      if (view.element.hidden) continue;
-      const [w, h] = fitted(scene.size, view.space.clientWidth, view.space.clientHeight);
-      view.fit(w, h);
-      // A name above it leaves less height: what is not used of the width is the answers'.
-      if (width) view.space.style.width = `${w}px`;
-      else if (!this.single) view.space.style.flex = `0 0 ${h}px`;
-    }
-    const of = this.#proof && this.views[this.#proof.proof.panel];
-    if (!proves || !this.#proof || !of) return;
-    this.#proof.size(SMALL * unit, state.keeps);
-    const heat = of.heat(this.#proof.proof.map);
-    if (heat) this.#proof.place(of.veil, heat.map.seen, scene.size, [of.frame.clientWidth, of.frame.clientHeight]);
+  /** @param {PageView} page */
+  #give({ sights }) {
+    const decoded = this.#decoded;
+    if (decoded) for (const sight of sights) sight.take(decoded.pictures[sight.item.panel] ?? decoded.picture, decoded.maps[sight.item.panel] ?? []);
   }
 
-  /** Fit title and sentence; what is said of its proof and of other maps takes the same room, so that nothing moves. @param {number} unit @param {State} state */
-  #words(unit, state) {
-    const { scene } = this, bare = this.element.dataset.kind === "words", line = this.#sentence;
-    shrink(this.#title, bare ? 9 : 6, 3.4);
-    if (bare) return shrink(line, 4.4, SMALL);
-    const maps = scene.panels.flatMap((panel) => panel.maps.map(({ sentence }) => sentence ?? ""));
-    const every = [scene.sentence, scene.proof?.sentence ?? "", ...maps], shown = sentenceOf(this.deck.scenes, state);
-    let most = 0;
-    for (const words of [...every.filter((one) => one !== shown), shown]) {
-      write(line, words);
-      line.style.height = line.style.maxHeight = "";
-      shrink(line, 3.6, SMALL);
-      // What is too long even so takes more of the slide: a proof's sentence can be.
-      if (!fits(line)) line.style.maxHeight = `${24 * unit}px`;
-      most = Math.max(most, words ? line.clientHeight : 0);
-    }
-    line.style.height = `${most}px`;
+  /** Give canvases and charts the size of the stage. @param {number} unit CSS pixels of a ninetieth of the slide's height @param {boolean} keeps */
+  fit(unit, keeps) {
+    this.#unit = unit;
+    for (const page of this.#pages.values()) this.#fit(page, keeps);
   }
 
-  /** Give the seals the height that the longest of them takes, so that none of them moves a picture. @param {State} state */
-  #fitSeals(state) {
-    for (const [i, { seal, panel, element }] of this.views.entries()) {
-      const lines = panel.maps.map((map) => sealLine(this.scene, map));
-      seal.hidden = element.hidden || !lines.some(Boolean);
-      if (seal.hidden) continue;
-      seal.style.height = "";
-      const heights = lines.map((line) => {
-        write(seal, line);
-        return seal.clientHeight;
-      });
-      seal.style.height = `${Math.max(...heights)}px`;
-      write(seal, sealOf(this.deck.scenes, state, i));
-    }
+  /** @param {PageView} page @param {boolean} [keeps] */
+  #fit(page, keeps = false) {
+    for (const sight of page.sights) sight.fit();
+    const { proof } = page, of = this.#proved(page);
+    if (!proof || page.element.hidden) return;
+    const map = of?.heat(proof.proof.map);
+    proof.size(Math.max(SMALL * this.#unit, 9), keeps);
+    if (of && map) proof.place(of.veil, map.map.seen, this.scene.size, of.size);
   }
 
-  /** The panel that stands alone; null where all do. @param {State} state @param {boolean} proves */
-  #alone(state, proves) {
-    if (proves) return this.scene.proof?.panel ?? null;
-    return state.panel;
+  /** Where a proof hides the picture. @param {PageView} page */
+  #proved({ sights }) {
+    return sights.find(({ item }) => item.map !== null) ?? sights[0];
   }
 
   /** @param {State} state @param {boolean} moving  a hand moves a slider */
   show(state, moving) {
-    const { scenes, colormaps } = this.deck, { scene } = this, proves = stepOf(scenes, state) === "proof";
-    const colours = colormaps.get(state.colormap) ?? [...colormaps.values()][0];
+    const { scenes, colormaps, theme } = this.deck, { scene } = this, page = this.#page(state), proves = stepOf(scenes, state) === "proof";
+    const colours = colormaps.get(state.colormap) ?? [...colormaps.values()][0], said = reached(scenes, state, "said") || isBuilt(scenes, state);
     this.element.dataset.step = stepOf(scenes, state);
     this.element.classList.toggle("built", isBuilt(scenes, state));
-    write(this.#sentence, sentenceOf(scenes, state));
-    for (const [i, view] of this.views.entries()) {
-      const map = proves ? (scene.proof?.map ?? null) : mapOf(scene, state, i), shown = shownOf(scenes, state, i);
-      const chosen = shown === "picture" || shown === "later" ? null : chosenOf(scene, state, i);
-      view.show(shown, map, chosen, state.plain || state.mode === "picture");
-      write(view.seal, sealOf(scenes, state, i));
-      if (!view.element.hidden && map !== null && state.mode !== "picture") view.paint(map, state, colours, moving);
+    this.element.classList.toggle("said", said);
+    this.element.classList.toggle("looked", (reached(scenes, state, "looked") || isBuilt(scenes, state)) && !state.plain);
+    this.element.classList.toggle("proving", proves);
+    for (const sight of page.sights) {
+      const { panel } = sight.item, shown = shownOf(scenes, state, panel), map = proves ? (scene.proof?.map ?? null) : mapOf(scene, state, panel);
+      const shows = sight.item.map === null ? null : map;
+      sight.show(shown, shows, state.plain || state.mode === "picture");
+      sight.mark(chosenOf(scene, state, panel));
+      if (shows !== null && state.mode !== "picture") sight.paint(shows, state, colours, moving, theme !== "light");
     }
-    if (proves) this.#showProof(state);
+    for (const bars of page.bars) bars.show(scene.bars.length ? bars.item.chosen : chosenOf(scene, state, bars.item.panel));
+    for (const key of page.keys) {
+      if (key.dataset.heat) key.style.setProperty("--colours", gradient(colours.lut));
+    }
+    for (const [name, node] of page.texts) this.#say(name, node, state, page);
+    if (proves) this.#showProof(state, page);
     this.#play(state.playing && !state.black);
   }
 
-  /** @param {State} state */
-  #showProof(state) {
-    const proof = this.#proof, of = proof && this.views[proof.proof.panel];
+  /** @param {string} name @param {HTMLElement} node @param {State} state @param {PageView} page */
+  #say(name, node, state, page) {
+    const { scenes } = this.deck;
+    if (name === "Title") write(node, titleOf(scenes, state, node.dataset.words ?? ""));
+    if (name === "Sentence" && node.dataset.words !== undefined) write(node, sentenceOf(scenes, state, node.dataset.words));
+    if (name === "Footer") write(node, footOf(scenes, state, node.dataset.words ?? ""));
+    const label = /^Label (\d+)$/.exec(name);
+    if (label) node.classList.toggle("chosen", page.sights.some(({ chosen }) => chosen.includes(Number(label[1]))));
+    const caption = /^Caption (\d+)$/.exec(name);
+    if (caption) node.classList.toggle("later", shownOf(scenes, state, Number(caption[1])) === "later");
+  }
+
+  /** @param {State} state @param {PageView} page */
+  #showProof(state, page) {
+    const { proof } = page, of = this.#proved(page);
     if (!proof || !of) return;
     proof.show(state.share, state.keeps);
     const heat = of.heat(proof.proof.map);
@@ -200,6 +214,7 @@ export class SlideView {
     this.#moving = 1;
     void proof.take(of.veil, heat, this.scene.size).then(() => {
       this.element.dataset.proof = "";
+      if (!this.#closed) this.#fit(page, state.keeps);
       if (!this.#closed) this.on({ do: "set", value: {} });
     });
   }

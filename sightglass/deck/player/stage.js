@@ -68,6 +68,11 @@ export class Stage {
       $(name).addEventListener("click", () => this.on(/** @type {Action} */ ({ do: action })));
     }
     $(".full").addEventListener("click", () => this.#full());
+    $(".bar .place").addEventListener("click", () => this.#ask());
+    $(".goto").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#go(Number(/** @type {HTMLInputElement} */ ($(".goto input")).value));
+    });
     $(".notes").addEventListener("click", () => this.#openNotes());
     for (const name of [".help", ".black"]) $(name).addEventListener("click", () => this.on({ do: "escape" }));
     $(".alpha").addEventListener("input", ({ target }) => this.#slide({ opacity: Number(/** @type {HTMLInputElement} */ (target).value) }));
@@ -92,6 +97,7 @@ export class Stage {
     const { target } = event, from = event.composedPath()[0] ?? target, proving = this.#proves();
     // The controls that Tab goes through are there only while somebody is.
     if (event.key === "Tab") this.#wake();
+    if (from === find(this.root, ".goto input")) return void (event.key === "Escape" && this.#go(0));
     if (!this.#deck || belongsTo(event, from)) return;
     const action = actionOf(event, proving);
     if (!action) return;
@@ -99,6 +105,8 @@ export class Stage {
     event.preventDefault();
     event.stopPropagation();
     if (action.do === "full") this.#full();
+    else if (action.do === "goto") this.#ask();
+    else if (action.do === "theme") this.#turn();
     else if (action.do === "notes") this.#openNotes();
     else this.on(/** @type {Action} */ (action));
   }
@@ -150,6 +158,30 @@ export class Stage {
     this.#again();
   }
 
+  /** Ask for the number of a slide. */
+  #ask() {
+    const form = find(this.root, ".goto"), input = /** @type {HTMLInputElement} */ (find(this.root, ".goto input"));
+    form.hidden = false;
+    input.max = String(this.#deck?.scenes.length ?? 1);
+    input.value = "";
+    // A pointer that is let go gives the keys back to the stage.
+    setTimeout(() => input.focus(), 50);
+  }
+
+  /** @param {number} number  of a slide, from 1; another only closes the question */
+  #go(number) {
+    find(this.root, ".goto").hidden = true;
+    this.root.focus({ preventScroll: true });
+    if (this.#deck && number >= 1) this.on({ do: "slide", value: Math.min(number, this.#deck.scenes.length) - 1 });
+  }
+
+  /** From dark to light, and back. */
+  #turn() {
+    if (!this.#deck) return;
+    this.#deck.theme = this.#deck.theme === "light" ? "dark" : "light";
+    this.#draw();
+  }
+
   #openNotes() {
     if (!this.#notes?.start()) return this.#say("The browser kept the second window from opening: allow pop-ups for this page, then press N again.");
     this.#draw();
@@ -184,7 +216,7 @@ export class Stage {
     this.#notes?.close();
     this.#deck = deck;
     this.#shelf = new Shelf(deck);
-    this.#notes = new Notes(deck, (event) => this.pressed(event), (action) => this.on(action));
+    this.#notes = new Notes(deck, this.root, (event) => this.pressed(event), (action) => this.on(action));
     this.root.setAttribute("aria-label", deck.title || "Slides");
     this.#view?.close();
     this.#view = null;
@@ -215,19 +247,19 @@ export class Stage {
   #drawn() {
     const view = this.#view, state = this.#state, deck = this.#deck, { root } = this;
     if (!view || !state || !deck || !this.#shelf) return;
-    const { clientWidth: width, clientHeight: height } = root, phone = innerWidth < PHONE_WIDTH && !this.isFull();
-    const upright = phone || width < 0.9 * height;
-    root.classList.toggle("small", !this.isFull() && !upright && width < SMALL_WIDTH);
-    if (!width || !height) return;
-    const unit = upright ? (1.45 * width) / 100 : Math.min(height, (width * 9) / 16) / 100;
-    root.style.setProperty("--u", `${unit}px`);
+    const full = this.isFull(), { clientWidth: width, clientHeight: height } = root, upright = innerWidth < PHONE_WIDTH && !full;
+    if (!width || (full && !height)) return;
+    root.classList.toggle("small", !full && !upright && width < SMALL_WIDTH);
     root.classList.toggle("upright", upright);
+    root.classList.toggle("light", deck.theme === "light");
+    const unit = full ? Math.min(width / 160, height / 90) : width / 160;
+    root.style.setProperty("--v", `${unit}px`);
+    root.style.setProperty("--u", `${0.9 * unit}px`);
     this.#controls(state, deck);
-    // Shown first: what is fitted has the sentence of its step.
     view.show(state, this.#moving > 0);
     if (!this.#fits) {
       this.#fits = true;
-      view.fit(unit, upright, state);
+      view.fit(unit, state.keeps);
       view.show(state, this.#moving > 0);
     }
     this.#notes?.show(state, this.#shelf);

@@ -16,10 +16,14 @@
  */
 
 const SHARE = 0.2;
+/** As sightglass/deck/slide/footer.py and layout.py have them; the question is for slides without one of their own. */
+const [SEPARATOR, SEAL] = ["  |  ", "Seal: "];
+const QUESTION = "What does the model say?";
 
 /** The steps in which a slide is built up. @param {Scene} scene @returns {Step[]} */
 export function stepsOf({ kind, panels, proof, file }) {
   if (kind === "clip") return ["clip"];
+  if (kind === "row") return ["picture", "looked", ...(proof ? /** @type {Step[]} */ (["proof"]) : [])];
   if (!file) return ["words"];
   /** @type {Step[]} */
   const steps = ["picture"];
@@ -69,7 +73,10 @@ export function reached(scenes, state, step) {
  */
 export function shownOf(scenes, state, index) {
   const scene = scenes[state.slide], step = stepOf(scenes, state);
-  if (scene.kind !== "story" || step === "proof") return step;
+  if (step === "proof") return step;
+  // Of a row the first picture stands there with the question, the others come with the answer.
+  if (scene.kind === "row") return step === "picture" && index ? "later" : step;
+  if (scene.kind !== "story") return step;
   if (state.step > index) return "looked";
   return index ? "later" : "picture";
 }
@@ -92,32 +99,51 @@ export function mapOf(scene, state, index) {
   return scene.panels[index]?.answers[chosenOf(scene, state, index)]?.map ?? null;
 }
 
-/** What stands under a slide: its own sentence, which is of the maps that it begins with; of another map that map's. @param {Scene[]} scenes @param {State} state */
-export function sentenceOf(scenes, state) {
-  const scene = scenes[state.slide], { panels, proof } = scene, first = begin(scenes, state.slide);
-  if (stepOf(scenes, state) === "proof") return proof?.sentence ?? "";
+/** The page of a slide that is shown: all of it, one panel alone by its place, or its proof. @param {Scene[]} scenes @param {State} state */
+export function pageOf(scenes, state) {
+  const scene = scenes[state.slide];
+  if (stepOf(scenes, state) === "proof") return "proof";
+  const several = scene.kind !== "picture" && scene.kind !== "row" && scene.panels.length > 1;
+  return several && state.panel !== null ? String(state.panel) : "main";
+}
+
+/** What stands over a slide: the question, and once the answer is shown the headline. @param {Scene[]} scenes @param {State} state @param {string} headline */
+export function titleOf(scenes, state, headline) {
+  const scene = scenes[state.slide], asks = stepsOf(scene).length > 1 && scene.kind !== "story";
+  return asks && stepOf(scenes, state) === "picture" ? scene.question || QUESTION : headline;
+}
+
+/**
+ * What stands beside a slide: its own sentence, which is of the maps that it begins with; of another map that map's.
+ * @param {Scene[]} scenes @param {State} state @param {string} given  the slide's own, as it fits
+ */
+export function sentenceOf(scenes, state, given) {
+  const scene = scenes[state.slide], { panels } = scene, first = begin(scenes, state.slide);
+  if (stepOf(scenes, state) === "proof") return given;
   const shown = [...panels.keys()].filter((i) => state.panel === null || state.panel === i);
   const asGiven = shown.every((i) => mapOf(scene, state, i) === mapOf(scene, first, i)) && !(scene.kind === "classes" && shown.length === 1);
   const answer = panels[state.panel ?? 0]?.answers[state.choice];
-  if (asGiven || !answer || !reached(scenes, state, "looked")) return scene.sentence;
+  if (asGiven || !answer || !reached(scenes, state, "looked")) return given;
   const map = shown.length === 1 && answer.map !== null ? panels[shown[0]].maps[answer.map] : null;
   return map?.sentence || `Evidence for ${answer.label}.`;
 }
 
-/** The line of a map's seal, the shorter one where there are several panels; empty for one without. @param {Scene} scene @param {import("./scenes.js").SceneMap|undefined} map */
-export function sealLine(scene, map) {
-  const line = scene.kind === "picture" ? map?.seal && `Seal: ${map.seal}` : map?.seal_short;
-  // A shape stays on the line of its words.
-  return (line ?? "").replace(/([✓✗?]) /g, "$1\u00a0");
-}
-
-/** What stands under a panel of the seal of its map, once that is shown. @param {Scene[]} scenes @param {State} state @param {number} index of the panel */
-export function sealOf(scenes, state, index) {
+/** The seal of the maps that are shown, once they are; empty where they have none, or not the same. @param {Scene[]} scenes @param {State} state */
+export function sealOf(scenes, state) {
   const scene = scenes[state.slide], { panels, proof } = scene, proves = stepOf(scenes, state) === "proof";
   if (state.mode === "picture" || state.plain) return "";
-  if (proves) return proof?.panel === index ? sealLine(scene, panels[index]?.maps[proof.map]) : "";
-  const map = shownOf(scenes, state, index) === "looked" ? mapOf(scene, state, index) : null;
-  return map === null ? "" : sealLine(scene, panels[index].maps[map]);
+  const seals = [...panels.keys()].flatMap((i) => {
+    if (proves ? proof?.panel !== i : state.panel !== null && state.panel !== i) return [];
+    const map = proves ? (proof?.map ?? null) : shownOf(scenes, state, i) === "looked" ? mapOf(scene, state, i) : null;
+    return map === null ? [] : [panels[i].maps[map]?.seal_short ?? ""];
+  });
+  return seals.length && seals.every((one) => one === seals[0]) ? seals[0] : "";
+}
+
+/** The line at the foot with the seal of what is shown. @param {Scene[]} scenes @param {State} state @param {string} given  the line of the first map */
+export function footOf(scenes, state, given) {
+  const seal = sealOf(scenes, state), parts = given.split(SEPARATOR).map((part) => (part.startsWith(SEAL) ? seal && SEAL + seal : part));
+  return parts.filter(Boolean).join(SEPARATOR);
 }
 
 /** Return the state after an action. @param {Scene[]} scenes @param {State} state @param {Action} action @returns {State} */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 import subprocess
@@ -12,17 +13,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from PIL import ImageFont
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import packaged
-from sightglass.deck import Scene, SceneView, pdf_file
-from sightglass.deck.heat_layer import heat_layer
+from sightglass.deck import Panel, Scene, SceneView, pdf_file
 from sightglass.deck.html_file import deck_html
-from sightglass.deck.layout import HEIGHT, SMALL, WIDTH, Text, pages, size_of
-from sightglass.deck.pdf_file import deck_pdf, over
+from sightglass.deck.pdf_file import deck_pdf
 from sightglass.deck.pptx_file import deck_pptx
-from sightglass.explain.proof.seal import QUESTIONS, SHAPES
+from sightglass.deck.slide.box_labels import box_labels
+from sightglass.deck.slide.drawing import under_map
+from sightglass.deck.slide.footer import LETTERS, Footer
+from sightglass.deck.slide.heat_layer import heat_layer
+from sightglass.deck.slide.items import Bars, Key, PageRect, Sight, Text
+from sightglass.deck.slide.layout import HEIGHT, SHARE, WIDTH, alone, pages
+from sightglass.deck.slide.layout import TITLE as TITLE_SIZE
+from sightglass.deck.slide.text_fit import break_lines, height_of
+from sightglass.deck.slide.themes import DARK, FONT, LIGHT, TAG_GROUNDS, THEMES, Theme
+from sightglass.explain.proof.seal import SHAPES
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 from tests.unit.deck.deck_scenes import SEAL, SHORT, SIZE, TITLE, deck, panel, picture, spot
@@ -60,6 +67,9 @@ def test_a_presentation_has_a_slide_for_each_scene_and_each_proof_in_widescreen(
     ]
     assert named(slides[1])["Sentence"].text_frame.text == "It looked mainly at the bus."
     assert named(slides[2])["Sentence"].text_frame.text == SCENES[1].proof.sentence
+    numbers = [named(slide)["Number"].text_frame.text for slide in slides]
+    # A proof belongs to its slide.
+    assert numbers == [f"{n} / 6" for n in (1, 2, 2, 3, 4, 4, 5, 6)]
 
 
 def test_a_heat_map_is_a_layer_of_its_own_that_lies_exactly_over_the_picture(opened: Any):
@@ -78,59 +88,166 @@ def test_a_heat_map_is_a_layer_of_its_own_that_lies_exactly_over_the_picture(ope
     assert image[4, 30, 3] < 10 and image[40, 60, 3] > 200
 
 
-def test_answers_and_proofs_are_charts_and_boxes_are_shapes(opened: Any):
+def test_answers_are_letters_of_20_points_and_proofs_are_charts_and_boxes_are_shapes(opened: Any):
     slides = list(opened.slides)
-    answers = named(slides[1])["Answers"].chart
-    assert next(iter(answers.plots[0].categories)) == "minibus"
-    assert list(answers.plots[0].series[0].values) == [0.72, 0.12, 0.05, 0.004]
+    answers = [shape for shape in slides[1].shapes if shape.name.startswith("Answer: ")]
+    assert [one.text_frame.text for one in answers][:2] == ["minibus", "trolleybus"]
+    assert all(run.font.size.pt >= 20 for one in answers for run in one.text_frame.paragraphs[0].runs)
     own, random = named(slides[2])["Proof"].chart.plots[0].series
-    assert "hottest" in own.name and "random" in random.name
+    assert "Hottest" in own.name and "Random" in random.name
     assert list(own.values) == list(SCENES[1].proof.hide)
     boxes = [shape for shape in slides[3].shapes if shape.name.startswith("Box: ")]
     assert [shape.name for shape in boxes] == ["Box: bus 94\u00a0%", "Box: person 90\u00a0%", "Box: person 80\u00a0%"]
     below, first = named(slides[3])["Picture"], boxes[0]
     assert (first.left - below.left) / below.width == pytest.approx(0.1, abs=0.01)
     assert first.height / below.height == pytest.approx(0.7, abs=0.01)
+    labels = {shape.text_frame.text for shape in slides[3].shapes if shape.name.startswith("Label ")}
+    assert labels == {"bus 94\u00a0%", "person 90\u00a0%", "person 80\u00a0%"}
 
 
-def test_a_sealed_map_s_marks_stand_at_the_foot_and_in_the_notes(opened: Any):
+def test_a_sealed_map_s_marks_stand_in_the_footer_and_in_the_notes(opened: Any):
     picture, proof, boxes, models = (opened.slides[i] for i in (1, 2, 3, 4))
-    for slide in (picture, proof):
-        assert named(slide)["Seal"].text_frame.text == f"Seal: {SEAL}"
-    assert "Seal" not in named(boxes)
-    shorts = [shape.text_frame.text for shape in models.shapes if shape.name == "Seal"]
-    assert shorts == [SHORT] * 3
+    for slide in (picture, proof, models):
+        assert f"Seal: {SHORT}" in named(slide)["Footer"].text_frame.text
+    assert "Seal" not in named(boxes)["Footer"].text_frame.text
     assert f"Seal of minibus: {SEAL}." in picture.notes_slide.notes_text_frame.text
     assert "Seal of trolleybus" not in picture.notes_slide.notes_text_frame.text
 
 
-def rect_of(item: Any) -> tuple[float, float, float, float]:
-    return item.place.left, item.place.top, item.place.left + item.place.width, item.place.top + item.place.height
+def test_a_footer_has_what_made_the_slide_and_the_owner_s_text_and_logo():
+    pptx = pytest.importorskip("pptx")
+    scene = replace(SCENES[1], made="EfficientNet-Lite0 · HiResCAM", recipe="3f2a9c1b", proof=None)
+    data = deck_pptx([scene], TITLE, footer=Footer(text="Ours Ltd", logo=picture()))
+    shapes = named(pptx.Presentation(BytesIO(data)).slides[0])
+    assert shapes["Footer"].text_frame.text == f"EfficientNet-Lite0 · HiResCAM  |  Seal: {SHORT}  |  recipe 3f2a9c1b"
+    assert shapes["Owner"].text_frame.text == "Ours Ltd" and shapes["Logo"].image.blob == picture()
+    assert shapes["Number"].text_frame.text == "1 / 1"
+
+
+def shown(count: int, size: tuple[int, int], **given: Any) -> Scene:
+    """A scene of so many panels of a picture of that shape."""
+    kind = "models" if count > 1 else "picture"
+    return replace(SCENES[1], kind=kind, size=size, panels=(panel(),) * count, **given)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
-@pytest.mark.parametrize("size", [(240, 160), (160, 240), (400, 100)])
-@pytest.mark.parametrize("proved", [False, True])
-def test_a_seal_lies_over_nothing_else(count: int, size: tuple[int, int], proved: bool):
-    longest = " · ".join(f"? {question}: cannot be told" for question in QUESTIONS.values())
-    one = panel()
-    one = replace(one, maps=(replace(one.maps[0], seal=longest), one.maps[1]))
-    scene = replace(SCENES[1], kind="models" if count > 1 else "picture", size=size, panels=(one,) * count)
-    for page in pages(scene)[:1] if not proved else pages(scene)[1:]:
-        seals = [item for item in page.items if isinstance(item, Text) and item.name == "Seal"]
-        assert len(seals) == (1 if proved else count)
-        for seal in seals:
-            assert seal.size >= SMALL
-            assert sum(height_of(replace(seal, words=line)) for line in seal.words.splitlines()) <= seal.place.height
-            left, top, right, bottom = rect_of(seal)
-            for other in page.items:
-                if other is not seal:
-                    x0, y0, x1, y1 = rect_of(other)
-                    assert right <= x0 or x1 <= left or bottom <= y0 + 1e-9 or y1 <= top + 1e-9, (seal, other)
-    # A map that was not sealed takes no room for one.
-    bare = replace(scene, panels=(replace(one, maps=one.maps[1:]),) * count)
-    for page in pages(replace(bare, proof=None)):
-        assert not [item for item in page.items if isinstance(item, Text) and item.name == "Seal"]
+@pytest.mark.parametrize("size", [(240, 160), (160, 240), (400, 100), (200, 200), (1920, 1080)])
+@pytest.mark.parametrize("page", [0, 1])
+@pytest.mark.parametrize("title", ["Short", "A very long title " * 6])
+def test_no_text_lies_over_another_or_over_a_picture(count: int, size: tuple[int, int], page: int, title: str):
+    scene = shown(count, size, title=title)
+    items = pages(scene)[page].items
+    texts = [
+        part
+        for item in items
+        for part in (item.parts() if isinstance(item, Bars) else (item,))
+        if isinstance(part, Text)
+    ]
+    for i, text in enumerate(texts):
+        assert text.size >= LETTERS and text.place.left >= 0 and text.place.right <= WIDTH
+        assert text.place.top >= 0 and text.place.bottom <= HEIGHT
+        if text.tone not in TAG_GROUNDS:
+            assert height_of(text.words, text.place.width, text.size, bold=text.bold) <= text.place.height + 1e-6, text
+        for other in texts[i + 1 :]:
+            assert not text.place.overlaps(other.place), (text, other)
+        for sight in (item for item in items if isinstance(item, Sight)):
+            assert text.tone in TAG_GROUNDS or not text.place.overlaps(sight.place), text
+
+
+@pytest.mark.parametrize(
+    ("count", "size"),
+    [
+        *((1, size) for size in [(1920, 1080), (240, 160), (4, 3), (200, 200), (3, 4), (160, 240)]),
+        *((2, size) for size in [(240, 160), (4, 3), (200, 200), (3, 4)]),
+        *((3, size) for size in [(240, 160), (4, 3), (200, 200), (3, 4)]),
+        *((4, size) for size in [(1920, 1080), (240, 160), (3, 4)]),
+    ],
+)
+def test_pictures_fill_more_than_half_of_a_slide(count: int, size: tuple[int, int]):
+    assert pages(shown(count, size, proof=None))[0].share() >= SHARE
+
+
+def test_headlines_have_one_size_and_at_most_two_lines():
+    for title in ("Short", "A headline of a usual length, as pages propose them", "A very long title " * 6):
+        (found,) = (
+            item for item in pages(replace(SCENES[1], title=title))[0].items if getattr(item, "name", "") == "Title"
+        )
+        assert found.size == TITLE_SIZE
+        assert len(break_lines(found.words, found.place.width, found.size, bold=True)) <= 2
+
+
+def test_colours_of_a_map_and_faded_edges_are_explained():
+    words = [item.words for item in pages(SCENES[1])[0].items if isinstance(item, Text)]
+    assert {"White line: half of the peak.", "Faded edges: not seen."} <= set(words)
+    (key,) = (item for item in pages(SCENES[1])[0].items if isinstance(item, Key))
+    assert key.ends == ("Weak evidence", "Strong") and key.colours[0] != key.colours[-1]
+    bare = replace(SCENES[1], view=SceneView(mode="picture"), proof=None)
+    assert not [item for item in pages(bare)[0].items if isinstance(item, Key) or getattr(item, "name", "") == "Legend"]
+
+
+def test_labels_of_boxes_lie_in_the_picture_and_not_over_each_other():
+    edge = [
+        ((x, y, min(1.0, x + 0.2), min(1.0, y + 0.2)), f"thing {x}", 0.9)
+        for x in (0.0, 0.45, 0.95)
+        for y in (0.0, 0.5, 0.97)
+    ]
+    place = PageRect(10, 10, 100, 60)
+    found = box_labels(edge, place, (0,))
+    assert len(found) == len(edge) and found[0].tone == "chosen"
+    for i, one in enumerate(found):
+        assert place.left <= one.place.left and one.place.right <= place.right + 1e-6
+        assert place.top - 1e-6 <= one.place.top and one.place.bottom <= place.bottom + 1e-6
+        assert not any(one.place.overlaps(other.place) for other in found[i + 1 :])
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=list(THEMES))
+def test_letters_of_a_theme_have_contrast(theme: Theme):
+    def light(rgb: tuple[int, int, int]) -> float:
+        shares = [(v / 255 / 12.92) if v <= 10 else ((v / 255 + 0.055) / 1.055) ** 2.4 for v in rgb]
+        return 0.2126 * shares[0] + 0.7152 * shares[1] + 0.0722 * shares[2]
+
+    for ink in (theme.ink, theme.soft, theme.accent):
+        bright, dark = sorted((light(ink), light(theme.ground)), reverse=True)
+        assert (bright + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_the_theme_is_the_ground_of_every_file():
+    pptx = pytest.importorskip("pptx")
+    for theme in (DARK, LIGHT):
+        deck = pptx.Presentation(BytesIO(deck_pptx(SCENES[:1], TITLE, theme)))
+        assert tuple(deck.slides[0].background.fill.fore_color.rgb) == theme.ground
+    assert b'"theme": "light"' in base64_of(deck_html(SCENES[:1], TITLE, LIGHT))
+
+
+def base64_of(page: bytes) -> bytes:
+    found = re.search(rb'id="deck">([^<]+)<', page)
+    assert found
+    return base64.b64decode(found[1])
+
+
+def test_letters_are_of_one_font_that_every_system_has(opened: Any):
+    for slide in opened.slides:
+        for shape in slide.shapes:
+            for paragraph in shape.text_frame.paragraphs if shape.has_text_frame else ():
+                assert {run.font.name for run in paragraph.runs} <= {FONT}
+    data = deck_pdf(SCENES[:1], TITLE)
+    assert set(re.findall(rb"/BaseFont /([\w+-]+)", data)) <= {b"Helvetica", b"Helvetica-Bold"}
+    assert b"Arial" in deck_html(SCENES[:1], TITLE)
+
+
+def test_pictures_of_their_own_stand_beside_each_other():
+    own = [Panel(name, picture=picture(), size=SIZE) for name in ("Before", "Covered", "After")]
+    row = Scene("row", "Covered", "It falls.", "", picture(), SIZE, tuple(own), bars=(("Before", 0.6), ("After", 0.2)))
+    (page,) = pages(row)
+    assert [item.words for item in page.items if getattr(item, "name", "").startswith("Caption")] == [
+        "Before",
+        "Covered",
+        "After",
+    ]
+    rows = [item.answers for item in page.items if isinstance(item, Bars)]
+    assert [one for part in rows for one in part] == [("Before", 0.6), ("After", 0.2)]
+    assert not alone(row)
+    assert len(re.findall(rb"/Subtype /Image", deck_pdf([row], TITLE))) >= 1
 
 
 def test_the_fonts_of_a_pdf_have_the_shapes_of_a_seal():
@@ -149,10 +266,7 @@ def test_a_pdf_has_the_words_of_a_seal(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(pdf_file, "_text", note)
     deck_pdf(SCENES, TITLE)
-    # The slide, its proof, and that of the models.
-    assert written.count(f"Seal: {SEAL}") == 3
-    # Three models, and two of a story.
-    assert written.count(SHORT) == 5
+    assert sum(f"Seal: {SHORT}" in words for words in written) == 5
 
 
 def test_notes_have_what_the_speaker_wrote_and_what_made_the_slide(opened: Any):
@@ -184,7 +298,7 @@ def test_an_office_draws_the_layer_over_the_picture(tmp_path: Path):
     height, width = pixels.shape[:2]
     assert width / height == pytest.approx(16 / 9, rel=0.01)
     assert (pixels[-3, -3] < 40).all()
-    (sight,) = (item for item in pages(SCENES[1])[0].items if type(item).__name__ == "Sight")
+    *_, sight = (item for item in pages(replace(SCENES[1], proof=None))[0].items if isinstance(item, Sight))
     place = sight.place
     x, y = (place.left + place.width / 2) / WIDTH * width, (place.top + place.height / 2) / HEIGHT * height
     red, green, blue = pixels[int(y), int(x)]
@@ -219,40 +333,11 @@ def test_what_the_model_did_not_see_is_grey():
     assert (layer[:, :29] == (*grey, 255)).all() and layer[0, 31, 3] < 10
 
 
-def height_of(item: Text) -> float:
-    """The height of a text as the PDF's font has it, broken between words."""
-    font = ImageFont.truetype(str(packaged.font("DejaVuSans-Bold" if item.bold else "DejaVuSans")), 100)
-    lines, room = 1, item.place.width / item.size * 100
-    line = ""
-    for word in item.words.split():
-        tried = f"{line} {word}".strip()
-        lines, line = (lines, tried) if font.getlength(tried) <= room else (lines + 1, word)
-    return lines * item.size * 1.25
-
-
-def test_everything_lies_on_its_page_and_is_large_enough_to_be_read():
-    long = replace(SCENES[1], title="A very long title " * 6, sentence="A sentence of many words. " * 15)
-    tall, wide = (
-        replace(SCENES[3], size=(160, 240)),
-        replace(SCENES[1], title="Some maps lie: the same, whatever you ask"),
-    )
-    for scene in (*SCENES, long, tall, wide):
-        for page in pages(scene):
-            for item in page.items:
-                place = item.place
-                assert place.left >= 5 and place.top >= 4
-                assert place.left + place.width <= WIDTH - 5 and place.top + place.height <= HEIGHT - 2
-                if isinstance(item, Text):
-                    assert item.size >= SMALL > 0.022 * HEIGHT
-                    assert scene is long or height_of(item) <= place.height
-    title = pages(long)[0].items[0]
-    assert isinstance(title, Text) and title.size < size_of("Short", title.place, 6)
-
-
 def test_a_slide_without_a_model_is_a_picture_alone():
     bare = Scene("picture", "A bus", "", picture=picture(), size=SIZE)
     (page,) = pages(bare)
-    assert [type(item).__name__ for item in page.items] == ["Text", "Sight"] and page.notes == ""
+    assert [getattr(item, "name", "Sight") for item in page.items] == ["Title", "Sight", "Number"] and page.notes == ""
+    assert page.share() >= SHARE
 
 
 def test_a_pdf_has_the_same_pages_in_widescreen():
@@ -262,14 +347,17 @@ def test_a_pdf_has_the_same_pages_in_widescreen():
     assert all(right / top == pytest.approx(16 / 9, rel=1e-3) for _, _, right, top in boxes) and boxes
     # A map is in its picture there: one image for each sight, and the clip's first frame.
     sights = sum(
-        type(item).__name__ in ("Sight", "Film") for scene in SCENES for page in pages(scene) for item in page.items
+        type(item).__name__ in ("Sight", "Film", "Key")
+        for scene in SCENES
+        for page in pages(scene)
+        for item in page.items
     )
     assert 0 < len(re.findall(rb"/Subtype /Image", data)) <= sights
 
 
 def test_the_picture_of_a_page_is_under_the_map_that_the_slide_begins_with():
     first = SCENES[1].panels[0].maps[0]
-    plain, hot = (np.asarray(over(SCENES[1].picture, one, SCENES[1])).astype(int) for one in (None, first))
+    plain, hot = (np.asarray(under_map(SCENES[1].picture, one, SCENES[1])).astype(int) for one in (None, first))
     middle = hot[SIZE[1] // 2, SIZE[0] // 2]
     assert middle[0] > 200 and middle[1] > 180
     assert np.abs(hot[5, 40] - plain[5, 40]).max() < 12

@@ -72,7 +72,7 @@ def test_a_deck_is_kept_edited_and_arranged(history: History) -> None:
     assert (drawn.title, drawn.sentence, drawn.notes, drawn.view.mode) == ("What it saw", "", "One.\nTwo.", "map")
     assert drawn.picture == a_scene("", 1).picture
     small = Image.open(history.decks.thumbnail(moved.slides[2]))
-    assert (small.width, small.height) == (320, 180)
+    assert (small.width, small.height) == (480, 270)
 
 
 def test_a_slide_that_was_removed_comes_back_to_its_place(history: History) -> None:

@@ -128,7 +128,10 @@ def test_a_detector_s_boxes_and_a_proof(scene: Path) -> None:
     assert made.sentence == proof.sentence
     assert made.shares == (0, 0.25, 0.5, 0.75, 1)
     assert made.hide[0] == made.control_hide[0] == pytest.approx(proof.start, abs=1e-4)
-    assert (made.control_hide, made.control_keep) == made.controls["Random places"]
+    # The control that the sentence names is the one that is drawn.
+    assert proof.support is not None and made.control.lower() == proof.support.strongest.name.lower()
+    assert made.control.lower() in made.sentence.lower() and made.control_hide[-1] == made.hide[-1]
+    assert made.controls["Random places"][0][0] == made.hide[0]
     assert scenes(payload([making.scene(found.image, [panel], title="", sentence="", proof=made)]))[0].proof == made
 
 

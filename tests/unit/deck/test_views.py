@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from sightglass.deck import SceneView, payload, scenes, thumbnails, views
-from sightglass.deck.layout import describe_making
 from sightglass.deck.scene import MAX_MAPS
+from sightglass.deck.slide.layout import describe_making, pages
+from sightglass.deck.slide.themes import DARK
 from sightglass.explain import Explainer, Image
 from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.findings.diagnosis import agreement_sentence
@@ -68,9 +69,10 @@ def test_classes_are_panels_with_their_own_map_alone(bus_explained: Explanation)
     labels = [one.target.label for one in bus_explained.heatmaps]
     assert every.kind == two.kind == "classes" and two.view.mode == "map"
     assert [one.name for one in every.panels] == labels
-    assert [one.name for one in two.panels] == [labels[2], labels[0]]
-    for made in (every, two):
-        assert [[one.label for one in panel.maps] for panel in made.panels] == [[one.name] for one in made.panels]
+    assert [one.name for one in two.panels] == [labels[2], labels[0], "Difference"]
+    assert two.sides == (f"more {labels[2]}", f"more {labels[0]}") and two.panels[2].picture
+    for shown in (every.panels, two.panels[:2]):
+        assert [[one.label for one in panel.maps] for panel in shown] == [[one.name] for one in shown]
     assert every.title == agreement_sentence(bus_explained)
     assert two.title == agreement_sentence(bus_explained, (2, 0)) and labels[2] in two.title and labels[0] in two.title
     (again,) = scenes(payload([two]))
@@ -87,14 +89,24 @@ def test_models_are_panels_in_their_order(bus: Path, bus_explained: Explanation)
     comparison = Comparison((bus_explained, other), ("small", "medium"), (timing, timing))
     made = views.of_models(comparison, ["Small", "Medium"], {"mode": "map"})
     assert made.kind == "models" and made.view.mode == "map"
-    assert [one.name for one in made.panels] == ["Small: EfficientNet-Lite0", "Medium: EfficientNet-Lite1"]
+    assert [one.name for one in made.panels] == ["Small", "Medium", "Difference"]
+    captions = [item.words for item in pages(made)[0].items if getattr(item, "name", "").startswith("Caption")]
+    # The class of each map is named, as they may be of different ones.
+    assert [
+        f"{made.panels[i].maps[0].label} {percent(made.panels[i].maps[0].score or 0)}" in captions[-3 + i]
+        for i in (0, 1)
+    ]
+    assert made.made == "EfficientNet-Lite0 and EfficientNet-Lite1 · GradCAM" and made.sides == (
+        "more Small",
+        "more Medium",
+    )
     assert made.title.lower() == comparison.verdict.lower()
     assert len(made.commands) == 2
     assert scenes(payload([made]))[0].panels[1].answers == made.panels[1].answers
     small = Image.open(thumbnails.of(made)).pixels.astype(int)
-    # The bus is a portrait: two of them, side by side, with ground around.
-    assert small.shape == (180, 320, 3) and np.abs(small[:, :12] - thumbnails.GROUND).max() < 8
-    assert np.ptp(small[:, 60:140]) > 100 and np.ptp(small[:, 180:260]) > 100
+    # The slide itself: pictures on its ground, a headline above and the number at its foot.
+    assert small.shape == (270, 480, 3) and np.abs(small[:, :3] - DARK.ground[0]).mean() < 4
+    assert np.ptp(small[8:20, :200]) > 100 and np.ptp(small[60:120, 20:140]) > 100
 
 
 @pytest.mark.parametrize("story", STORIES)

@@ -16,15 +16,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.deck import SceneMap, SceneView
+    from sightglass.deck.slide.themes import ThemeName
 
 _COLD = 48
 """Grey of a map alone below the threshold, as in the viewer in the dark."""
 
 
-def heat_layer(given: SceneMap, view: SceneView, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def heat_layer(
+    given: SceneMap, view: SceneView, picture: NDArray[np.uint8], theme: ThemeName = "dark"
+) -> NDArray[np.uint8]:
     """Return a map as uint8 (h, w, 4), RGBA, on its own grid, as the viewer draws it over the picture.
 
-    `picture`: the pixels below it, uint8 (H, W, 3). What the model did not see of them is opaque, in grey.
+    `picture`: the pixels below it, uint8 (H, W, 3). What the model did not see of them is opaque, in grey that fades
+    towards the slide's ground.
     """
     values, height, width = given.values, *given.values.shape
     style = replace(view.style, mode="overlay") if view.mode == "picture" else view.style
@@ -40,7 +44,7 @@ def heat_layer(given: SceneMap, view: SceneView, picture: NDArray[np.uint8]) -> 
     outside[seen[1] : seen[3], seen[0] : seen[2]] = False
     if outside.any():
         below = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-        out[outside] = np.dstack([fade(np.asarray(below, np.uint8), "dark"), np.full((height, width), 255, np.uint8)])[
+        out[outside] = np.dstack([fade(np.asarray(below, np.uint8), theme), np.full((height, width), 255, np.uint8)])[
             outside
         ]
     return out

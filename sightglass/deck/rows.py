@@ -1,0 +1,181 @@
+"""Make slides of pictures beside each other, each with its own name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from sightglass.deck import making
+from sightglass.deck.making import shorten
+from sightglass.deck.scene import MAX_SIDE, MAX_TITLE, Panel, SceneMap, SceneView
+from sightglass.explain.findings.diagnosis import describe_map
+from sightglass.explain.methods import describe_setup
+from sightglass.explain.phrases import signed
+from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering.render import paint, share_difference
+from sightglass.explain.rendering.style import Field, Style
+from sightglass.export import command
+from sightglass.export.similarity_files import draw_pair, places
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.deck.scene import Scene
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.faithfulness.scramble import Scramble
+    from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.explain.whatif.changes import Change
+
+    Box = tuple[float, float, float, float]
+
+SIDE = 960
+"""Pixels of the longer side of one of several pictures."""
+SCRAMBLED, GALLERY = 3, 8
+"""Most scrambled maps beside the map as it is, and most pictures of a gallery."""
+
+
+def picture(image: Image, name: str) -> Panel:
+    """Return a picture of its own, without a map."""
+    file, size = making.jpeg(image, SIDE)
+    return Panel(name[:200], picture=file, size=size)
+
+
+def difference(
+    image: Image, maps: tuple[NDArray[np.float32], NDArray[np.float32]], extent: Box, seen: tuple[int, int, int, int]
+) -> Panel:
+    """Return the difference of two maps over `extent`, drawn into the picture: blue where the first has more."""
+    field = Field(share_difference(*maps), extent, seen, kind="difference")
+    return picture(Image(paint(image.pixels, field, Style(), unseen="dark"), image.name), "Difference")
+
+
+def of_pair(found: Similarity, verdict: str) -> Scene:
+    """Return the scene of two compared pictures, side by side under their maps; `verdict`: what the score means.
+
+    The maps are drawn into the pictures: they are signed, and a scene's own maps are not.
+    """
+    names = " and ".join(shorten(side.image.name, 28) for side in found.sides)
+    told = places(found)
+    drawn = [
+        Image(np.ascontiguousarray(one), side.image.name)
+        for one, side in zip(draw_pair(found, "dark"), found.sides, strict=True)
+    ]
+    setup = describe_setup(found.model.name, found.method, found.layers)
+    both = [picture(one, one.name) for one in drawn]
+    return making.scene(
+        drawn[0],
+        both,
+        title=shorten(f"{names}: {found.score:.2f}, {verdict}", MAX_TITLE),
+        sentence="Blue makes them similar, red makes them differ." if len(told) > 1 else " ".join(told),
+        notes=" ".join((*told, f"Compared by {setup}.")),
+        kind="row",
+        question="How alike are they?",
+        made=setup,
+        sides=("similar", "different"),
+    )
+
+
+def of_scramble(explanation: Explanation, index: int, found: Scramble, title: str) -> Scene:
+    """Return the scene of a map as its model is scrambled: as it is, and with more and more random weights."""
+    own = making.panel(explanation, index, name="As it is")
+    # As many as are large on a slide: square pictures fill one as three.
+    count = min(len(found.stages), SCRAMBLED - (0.85 < explanation.image.width / explanation.image.height < 1.2))
+    stages = [
+        found.stages[i] for i in np.linspace(len(found.stages) // 2, len(found.stages) - 1, count).round().astype(int)
+    ]
+    geometry = explanation.evidence.geometry
+    panels = [_only(own, making.locate_map(index), "As it is")]
+    for stage in stages:
+        values = _on_picture(stage.map, geometry.extent, (explanation.image.width, explanation.image.height))
+        one = SceneMap(found.label[:200], None, values, seen=panels[0].maps[0].seen)
+        panels.append(
+            Panel(f"{stage.share:.0%} random: {signed(stage.rank_correlation)}".replace("%", "\u00a0%"), maps=(one,))
+        )
+    return making.scene(
+        explanation.image,
+        panels,
+        title=title,
+        sentence=found.sentence,
+        notes="The number over each map: its rank correlation with the map as it is. 1: the same. 0: unrelated.",
+        kind="row",
+        commands=[command.line(explanation.recipe)],
+        question="Does the map depend on the model?",
+        **making.made_by([explanation], index),
+    )
+
+
+def _only(panel: Panel, at: int, name: str) -> Panel:
+    """Return a panel with one of its maps alone."""
+    return Panel(name, maps=panel.maps[at : at + 1])
+
+
+def _on_picture(values: NDArray[np.float32], extent: tuple[float, ...], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a map of a part of the picture, xyxy in pixels, on the picture's own grid."""
+    scale = min(1.0, MAX_SIDE / max(size))
+    width, height = (max(1, round(side * scale)) for side in size)
+    x0, y0, x1, y1 = (edge * scale for edge in extent)
+    rows, columns = values.shape
+    # Of the middles of the cells.
+    across = (np.arange(width, dtype=np.float32) + 0.5 - x0) / (x1 - x0) * columns - 0.5
+    down = (np.arange(height, dtype=np.float32) + 0.5 - y0) / (y1 - y0) * rows - 0.5
+    x, y = np.meshgrid(across.astype(np.float32), down.astype(np.float32))
+    whole = np.ascontiguousarray(values, np.float32)
+    drawn = cv2.remap(whole, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    outside = (x < -0.5) | (x > columns - 0.5) | (y < -0.5) | (y > rows - 0.5)
+    levels = np.rint(np.clip(np.asarray(drawn, np.float32), 0, 1) * 255).astype(np.uint8)
+    return np.where(outside, np.uint8(0), levels)
+
+
+def of_change(before: Explanation, after: Explanation, found: Sequence[Change], title: str) -> Scene:
+    """Return the scene of an edited picture: before, covered, after; with the scores of the class of the map."""
+    label = before.heatmaps[0].target.label if before.heatmaps else found[0].label if found else ""
+    change = next((one for one in found if one.label == label), None)
+    bars: list[tuple[str, float]] = []
+    if change is not None:
+        bars += [("Before", change.before or 0.0), ("After", change.after or 0.0)]
+    edited = picture(after.image, "Covered")
+    panels = [_only(making.panel(before), 0, f"Before: {label}"), edited]
+    if after.heatmaps:
+        last = making.panel(after)
+        panels.append(Panel(f"After: {label}", maps=last.maps[:1], picture=edited.picture, size=edited.size))
+    told = describe_map(after, 0).replace("**", "") if after.heatmaps else ""
+    return making.scene(
+        before.image,
+        panels,
+        title=title,
+        sentence=told,
+        notes=f"Before and after: the map of {label}." if label else "",
+        kind="row",
+        commands=[command.line(before.recipe)],
+        question="What if a part is covered?",
+        bars=tuple((words[:200], round(min(max(score, 0.0), 1.0), 5)) for words, score in bars),
+        **making.made_by([before]),
+    )
+
+
+def of_gallery(
+    title: str, sentence: str, numbers: Sequence[tuple[str, str]], pictures: Sequence[tuple[Image, str]], made: str = ""
+) -> Scene:
+    """Return the scene of a run over many pictures: its numbers, (value, what it is), and some of the pictures."""
+    panels = [picture(Image(_square(image.pixels), image.name), name) for image, name in pictures[:GALLERY]]
+    return making.scene(
+        pictures[0][0],
+        panels,
+        title=title,
+        sentence=sentence,
+        kind="row",
+        view=SceneView(mode="picture"),
+        question="What do the pictures say together?",
+        made=made,
+        numbers=tuple(numbers[:4]),
+    )
+
+
+def _square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the middle of a picture: those of a gallery have one shape."""
+    side = min(pixels.shape[:2])
+    top, left = ((edge - side) // 2 for edge in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[top : top + side, left : left + side])

@@ -1,0 +1,1 @@
+"""The layout of slides, which the stage and every file share."""

@@ -1,0 +1,413 @@
+"""Lay out slides on 16:9 pages, for the stage and for every file.
+
+A page is 160 wide and 90 high, so that a unit is six points on a slide of 13.3 x 7.5 inches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sightglass.common.errors import Problem
+from sightglass.deck.slide import footer as foot
+from sightglass.deck.slide import words as word_stack
+from sightglass.deck.slide.box_labels import box_labels
+from sightglass.deck.slide.footer import Footer
+from sightglass.deck.slide.items import Curves, Film, Item, Page, PageRect, Sight, Text
+from sightglass.deck.slide.text_fit import LINE, break_lines, cut_to_lines, cut_to_width, size_within, width_of
+from sightglass.deck.slide.tiling import BETWEEN, Division, divisions, fill
+from sightglass.deck.slide.words import SMALL, Words
+from sightglass.explain.phrases import percent
+from sightglass.explain.rendering import color_tables
+from sightglass.explain.rendering.colormaps import lut
+from sightglass.export.proof.chart import Chart, ChartLine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sightglass.deck import Panel, Scene, SceneMap, SceneProof
+
+WIDTH, HEIGHT = 160.0, 90.0
+TITLE = 4.2
+"""Letters of the headline, 25 points, on every slide with a picture."""
+SHARE = 0.55
+"""Of the page, what pictures and maps fill at least, where their shape allows it."""
+CAPTION = 3.4
+EDGE, TOP = 1.6, 1.5
+QUESTION = "What does the model say?"
+STOPS = 9
+"""Colours of a key."""
+_CHART = 36.0
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One of the pictures of a page. `aspect`: width by height."""
+
+    panel: int
+    map: int | None
+    caption: str
+    aspect: float
+
+
+def chart(proof: SceneProof) -> Chart:
+    """Return the chart of a slide: the answer as the hottest places are hidden, and beside it the strongest control."""
+    own = ChartLine("map", "Hottest places hidden", "", proof.hide, proof.keep)
+    control = ChartLine("random", proof.control, "", proof.control_hide, proof.control_keep)
+    return Chart("hidden", (own, control) if proof.control_hide else (own,))
+
+
+def check(scenes: Sequence[Scene]) -> None:
+    """Raise Problem for a deck without slides, of which no file can be made."""
+    if not scenes:
+        raise Problem("There is nothing to present: the deck has no slides.")
+
+
+def pages(scene: Scene, footer: Footer | None = None) -> list[Page]:
+    """Return the page of a scene, and a second one for its proof."""
+    footer = footer or Footer()
+    notes = "\n\n".join(part for part in (scene.notes, describe_making(scene)) if part)
+    if scene.clip is not None:
+        return [Page((*_clip(scene), *foot.lay_out(scene, "", footer, HEIGHT, WIDTH)), notes)]
+    if scene.picture is None and not any(panel.picture for panel in scene.panels):
+        return [Page((*_words(scene), *foot.lay_out(scene, "", footer, HEIGHT, WIDTH)), scene.notes)]
+    found = [_page(scene, footer, _tiles(scene), notes)]
+    if scene.proof is not None:
+        found.append(_proof(scene, footer, notes))
+    return found
+
+
+def alone(scene: Scene, footer: Footer | None = None) -> list[Page]:
+    """Return a page for each panel, which the stage shows when one of several is chosen; none for a single one."""
+    if len(scene.panels) < 2 or scene.kind in ("clip", "row"):
+        return []
+    single = [replace(scene, kind="picture", view=replace(scene.view, panel=i)) for i in range(len(scene.panels))]
+    return [_page(one, footer or Footer(), _tiles(one), "") for one in single]
+
+
+def describe_making(scene: Scene) -> str:
+    """Say in a few lines what made a scene: models, answers, how its maps are drawn, and the commands that make them.
+
+    Empty where no model did.
+    """
+    lines = []
+    for panel in (one for one in scene.panels if one.answers or one.maps):
+        said = ", ".join(f"{label} {percent(score)}" for label, score in panel.answers[:3])
+        if scene.kind != "classes":
+            lines.append(f"{panel.name}: {said}." if said else f"{panel.name}.")
+        elif panel is scene.panels[0]:
+            lines.append(f"Answers: {said}.")
+        if panel.maps:
+            lines.append(f"Heat maps, as layers: {', '.join(one.label for one in panel.maps)}.")
+            lines += [f"Seal of {one.label}: {one.seal}." for one in panel.maps if one.seal]
+    if any(panel.maps for panel in scene.panels):
+        view = scene.view
+        at = f", values from {view.threshold:.2f}" if view.threshold else ""
+        lines.append(f"Drawn as {view.mode} in {view.colormap}, opacity {view.opacity:.2f}{at}.")
+    if scene.commands:
+        lines += ["Made again by:", *dict.fromkeys(scene.commands)]
+    return "\n".join(lines)
+
+
+def choose_map(scene: Scene, panel: int) -> int | None:
+    """Return the map that a panel shows first: its own first one, or of another chosen answer that of the same name."""
+    view, maps = scene.view, scene.panels[panel].maps
+    if view.mode == "picture" or not maps:
+        return None
+    if panel == view.panel or not view.map:
+        return min(view.map, len(maps) - 1)
+    first = scene.panels[min(view.panel, len(scene.panels) - 1)].maps
+    label = first[min(view.map, len(first) - 1)].label if first else ""
+    return next((i for i, one in enumerate(maps) if one.label == label), 0)
+
+
+def head(title: str) -> tuple[list[Item], PageRect]:
+    """Return the headline, of two lines at most, and the room below it."""
+    across = WIDTH - 2 * EDGE
+    shown = cut_to_lines(title, across, TITLE, 2, bold=True)
+    high = len(break_lines(shown, across, TITLE, bold=True)) * TITLE * LINE
+    top = TOP + high + 1.2
+    body = PageRect(EDGE, top, across, HEIGHT - foot.HEIGHT - top)
+    return [Text("Title", shown, PageRect(EDGE, TOP, across, high), TITLE, bold=True)], body
+
+
+def _page(scene: Scene, footer: Footer, tiles: list[Tile], notes: str) -> Page:
+    """Return a page of pictures; portrait ones stand beside the picture without a map."""
+    title, body = head(scene.title)
+    words = _texts(scene, tiles)
+    choices = [tiles]
+    first = tiles[0]
+    if first.map is not None:
+        choices.append([replace(first, map=None, caption="The picture" if len(tiles) > 1 else ""), *tiles])
+    shown, division, texts = _divide(choices, body, words)
+    seals = [one.seal_short for tile in shown if (one := _map(scene, tile)) is not None]
+    line = seals[0] if len(set(seals)) == 1 else ""
+    items = [*title, *_draw_tiles(scene, shown, division), *texts]
+    return Page((*items, *foot.lay_out(scene, line and f"Seal: {line}", footer, HEIGHT, WIDTH)), notes)
+
+
+def _divide(choices: Sequence[list[Tile]], body: PageRect, words: Words) -> tuple[list[Tile], Division, list[Item]]:
+    """Return the pictures, their places and the texts of the best division of a page."""
+    for given in (words, *_shorter(words)):
+        found = [
+            (_judge(division, len(tiles) - len(choices[0]), good), tiles, division, items)
+            for tiles in choices
+            for division in _ways(tiles, body, given)
+            for items, good in _arranged(given, division)
+        ]
+        if found:
+            _, tiles, division, items = max(found, key=lambda one: one[0])
+            return tiles, division, items
+    tiles = choices[0]
+    places = fill([tile.aspect for tile in tiles], body, CAPTION * LINE)
+    return tiles, Division(places, body, "below", False), []
+
+
+def _ways(tiles: list[Tile], body: PageRect, words: Words) -> Iterator[Division]:
+    caption = CAPTION * LINE + 0.3 if any(tile.caption for tile in tiles) else 0.0
+    aspects = [tile.aspect for tile in tiles]
+    if words.empty:
+        yield Division(fill(aspects, body, caption), body, "below", False)
+    else:
+        yield from divisions(aspects, body, caption)
+
+
+def _arranged(words: Words, division: Division) -> list[tuple[list[Item], float]]:
+    made = word_stack.arrange(words, division.texts, division.where)
+    return [] if made is None else [made]
+
+
+def _judge(division: Division, added: int, good: float) -> float:
+    """Return how good a division is: large pictures first, then large texts."""
+    share = division.area / (WIDTH * HEIGHT)
+    return 100 * min(share, 0.6) + (40 if share >= SHARE + 0.003 else 0) + good - 6 * division.inside - 4 * added
+
+
+def _shorter(words: Words) -> Iterator[Words]:
+    """Yield words with less and less of long sentences."""
+    for most in (200, 120, 0):
+        yield replace(words, sentences=tuple(_cut(one, most) if most else "" for one in words.sentences))
+
+
+def _cut(words: str, most: int) -> str:
+    """Return the whole sentences of a text that fit, else its first one cut at a word."""
+    if len(words) <= most:
+        return words
+    whole = words[: words.rfind(". ", 0, most) + 1]
+    return whole or f"{words[:most].rsplit(maxsplit=1)[0]}…"
+
+
+def _tiles(scene: Scene) -> list[Tile]:
+    if not scene.panels:
+        return [Tile(0, None, "", _aspect(scene.size))]
+    if scene.kind in ("classes", "models", "story", "row") and len(scene.panels) > 1:
+        every = range(len(scene.panels))
+        return [Tile(i, choose_map(scene, i), _caption(scene, i), _aspect(_size(scene, i))) for i in every]
+    first = min(scene.view.panel, len(scene.panels) - 1)
+    return [Tile(first, choose_map(scene, first), "", _aspect(_size(scene, first)))]
+
+
+def _size(scene: Scene, panel: int) -> tuple[int, int]:
+    own = scene.panels[panel]
+    return own.size if own.picture is not None else scene.size
+
+
+def _aspect(size: tuple[int, int]) -> float:
+    return max(size[0], 1) / max(size[1], 1)
+
+
+def _caption(scene: Scene, panel: int) -> str:
+    """Return what stands over one of several pictures: whose it is, and the answer that its map is of."""
+    own, at = scene.panels[panel], choose_map(scene, panel)
+    if scene.kind == "row":
+        return own.name
+    if at is None:
+        label, score = own.answers[0] if own.answers else ("", None)
+    else:
+        label, score = own.maps[at].label, own.maps[at].score
+    answer = label if score is None else f"{label} {percent(score)}"
+    return answer if scene.kind == "classes" else f"{own.name}: {answer}" if answer else own.name
+
+
+def _map(scene: Scene, tile: Tile) -> SceneMap | None:
+    return None if tile.map is None else scene.panels[tile.panel].maps[tile.map]
+
+
+def _texts(scene: Scene, tiles: list[Tile]) -> Words:
+    """Return the texts beside the pictures."""
+    single = len(tiles) == 1 and bool(scene.panels)
+    panel = scene.panels[tiles[0].panel] if single else None
+    answers = scene.bars or (panel.answers if panel is not None and scene.kind != "row" else ())
+    chosen = 0 if scene.bars else _chosen_answer(panel, tiles[0].map) if panel is not None else None
+    # The stage shows what is said of another map in the same place.
+    others = [one.sentence for one in panel.maps] if panel is not None and scene.kind == "picture" else []
+    sentences = (scene.sentence, *(one for one in others if one)) if scene.sentence or others else ()
+    maps = [one for tile in tiles if (one := _map(scene, tile)) is not None]
+    return Words(
+        sentences,
+        tiles[0].panel,
+        tuple(answers),
+        chosen,
+        bool(scene.bars),
+        scene.numbers,
+        tuple(_keys(scene, bool(maps))),
+        tuple(_legends(scene, maps)),
+    )
+
+
+def _keys(scene: Scene, heat: bool) -> Iterator[tuple[tuple[tuple[int, int, int], ...], tuple[str, str], bool]]:
+    view = scene.view
+    if heat and view.mode in ("overlay", "map"):
+        yield key_colours(view.colormap), ("Weak evidence", "Strong"), True
+    if len(scene.sides) == 2:
+        blue, red = color_tables.FIRST_RGB, color_tables.SECOND_RGB
+        yield (blue, (225, 225, 225), red), (scene.sides[0], scene.sides[1]), False
+
+
+def key_colours(colormap: str) -> tuple[tuple[int, int, int], ...]:
+    """Return the colours of a key, weak to strong."""
+    table = lut(colormap)
+    picked = [table[round(i * 255 / (STOPS - 1))] for i in range(STOPS)]
+    return tuple((int(red), int(green), int(blue)) for red, green, blue in picked)
+
+
+def _legends(scene: Scene, maps: Sequence[SceneMap]) -> Iterator[str]:
+    view = scene.view
+    if maps and view.mode in ("overlay", "contour"):
+        level = percent(view.threshold) if view.threshold and view.mode == "overlay" else "half"
+        yield f"White line: {level} of the peak."
+    if maps and view.mode == "spotlight":
+        yield "Dark: weak evidence."
+    if any(one.seen is not None for one in maps):
+        yield "Faded edges: not seen."
+
+
+def _chosen_answer(panel: Panel, at: int | None) -> int | None:
+    """Return the place of the answer that a map explains; of several boxes of a name, that with its score."""
+    if at is None:
+        return None
+    explained = panel.maps[at]
+    own = [i for i, (label, _) in enumerate(panel.answers) if label == explained.label]
+    return min(own, key=lambda i: abs(panel.answers[i][1] - (explained.score or 0)), default=None)
+
+
+def _draw_tiles(scene: Scene, tiles: list[Tile], division: Division) -> list[Item]:
+    found: list[Item] = []
+    for tile, place in zip(tiles, division.pictures, strict=True):
+        panel = scene.panels[tile.panel] if scene.panels else None
+        boxes = panel.boxes if panel is not None and panel.picture is None else ()
+        chosen = _chosen_boxes(panel, tile.map) if panel is not None else ()
+        labels = box_labels(boxes, place, chosen)
+        taken = [one.place for one in labels]
+        found.append(Sight(tile.panel, place, tile.map, bool(boxes), chosen))
+        if tile.caption:
+            found.append(_draw_caption(tile, place, taken, inside=division.inside))
+        found += labels
+    return found
+
+
+def _draw_caption(tile: Tile, place: PageRect, taken: Sequence[PageRect], *, inside: bool) -> Text:
+    sizes = (CAPTION, 3.0, 2.7, 2.4)
+    room = place.width - (1.2 if inside else 0)
+    size = next((one for one in sizes if width_of(tile.caption, bold=True) * one <= room), sizes[-1])
+    words = cut_to_width(tile.caption, room, size, bold=True)
+    name = f"Caption {tile.panel}"
+    if not inside:
+        high = CAPTION * LINE
+        return Text(name, words, PageRect(place.left, place.top - high - 0.3, place.width, high), size, bold=True)
+    wide, high = width_of(words, bold=True) * size + 1.2, size * LINE + 0.4
+    corner = PageRect(place.left, place.top, wide, high)
+    if any(corner.overlaps(one) for one in taken):
+        corner = replace(corner, top=place.bottom - high)
+    return Text(name, words, corner, size, bold=True, tone="tag")
+
+
+def _chosen_boxes(panel: Panel, at: int | None) -> tuple[int, ...]:
+    if at is None:
+        return ()
+    explained = panel.maps[at]
+    if explained.box is None:
+        return tuple(i for i, (_, label, _) in enumerate(panel.boxes) if label == explained.label)
+    near = [
+        i
+        for i, (box, *_) in enumerate(panel.boxes)
+        if all(abs(a - b) < 1e-3 for a, b in zip(box, explained.box, strict=True))
+    ]
+    return tuple(near[:1])
+
+
+def _proof(scene: Scene, footer: Footer, notes: str) -> Page:
+    proof = scene.proof
+    assert proof is not None
+    # The verdict is the headline, what was measured the sentence.
+    verdict, stop, measured = proof.sentence.partition(". ")
+    title, body = head(f"{verdict}{stop.strip()}" if measured else scene.title)
+    if proof.panel >= len(scene.panels):
+        return Page((*title, Curves(body), *foot.lay_out(scene, "", footer, HEIGHT, WIDTH)), notes)
+    one = scene.panels[proof.panel].maps[proof.map] if scene.panels[proof.panel].maps else None
+    at = proof.map if one is not None else None
+    tile = Tile(proof.panel, at, "", _aspect(_size(scene, proof.panel)))
+    choices = [[tile], [replace(tile, map=None), tile]]
+    words = Words(
+        (measured or verdict,),
+        proof.panel,
+        keys=tuple(_keys(scene, one is not None)),
+        legends=tuple(_legends(scene, [one] if one else [])),
+        chart=_CHART,
+    )
+    tiles, division, texts = _divide(choices, body, words)
+    seal = f"Seal: {one.seal_short}" if one is not None and one.seal_short else ""
+    items = [*title, *_draw_tiles(scene, tiles, division), *texts]
+    return Page((*items, *foot.lay_out(scene, seal, footer, HEIGHT, WIDTH)), notes)
+
+
+def _words(scene: Scene) -> list[Item]:
+    across = WIDTH - 2 * EDGE - 16
+    if scene.kind == "words":
+        size = size_within(scene.title, across, 27, (8.0, 7.0, 6.0, 5.0), bold=True)
+        title = Text("Title", scene.title, PageRect(11, 17, across, 27), size, bold=True)
+        below = PageRect(11, 47, across, 32)
+        return [title, *([_paragraphs(scene.sentence, below, (4.6, 4.0, 3.4, 3.0))] if scene.sentence else [])]
+    title_items, body = head(scene.title)
+    body = replace(body, top=body.top + 3, height=body.height - 3)
+    sizes = (5.0, 4.4, 3.8, 3.4, 3.0, 2.7, 2.4)
+    if scene.kind == "text":
+        return [*title_items, _paragraphs(scene.sentence, body, sizes)] if scene.sentence else title_items
+    left, _, right = scene.sentence.partition("\n\n")
+    wide = (body.width - 2 * BETWEEN) / 2
+    rooms = [replace(body, width=wide), replace(body, left=body.left + wide + 2 * BETWEEN, width=wide)]
+    size = min(size_within(one, wide, body.height, sizes) for one in (left, right))
+    texts = [
+        _paragraphs(one.strip(), room, (size,)) for one, room in zip((left, right), rooms, strict=True) if one.strip()
+    ]
+    return [*title_items, *texts]
+
+
+def _paragraphs(words: str, room: PageRect, sizes: tuple[float, ...]) -> Text:
+    return Text("Sentence", words, room, size_within(words, room.width, room.height, sizes), tone="soft")
+
+
+def _clip(scene: Scene) -> list[Item]:
+    """Return the player, and at its right the moments of the clip."""
+    title, body = head(scene.title)
+    moments = [i for i, panel in enumerate(scene.panels) if panel.picture is not None][:3]
+    below = SMALL * 1.2 * LINE * 2 + 1 if scene.sentence else 0.0
+    room = replace(body, width=body.width - (36 if moments else 0), height=body.height - below)
+    (film,) = fill([_aspect(scene.size)], room)
+    if not moments:
+        film = replace(film, left=(WIDTH - film.width) / 2)
+    found: list[Item] = [*title, Film(film)]
+    if scene.sentence:
+        size = size_within(scene.sentence, film.width, below, (3.4, 3.0, 2.7, 2.4))
+        words = cut_to_lines(scene.sentence, film.width, size, int(below / (size * LINE)))
+        found.append(
+            Text("Sentence", words, PageRect(film.left, film.bottom + 1, film.width, below - 1), size, tone="soft")
+        )
+    column = PageRect(film.right + BETWEEN, body.top, body.right - film.right - BETWEEN, body.height)
+    for row, i in enumerate(moments):
+        caption = Tile(i, None, scene.panels[i].name, _aspect(_size(scene, i)))
+        high = column.height / len(moments)
+        at = PageRect(column.left, column.top + row * high, column.width, high - 1)
+        (place,) = fill([caption.aspect], at, CAPTION * LINE + 0.3)
+        found += [Sight(i, place, None), _draw_caption(caption, replace(place, width=column.width), (), inside=False)]
+    return found
