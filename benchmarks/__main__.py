@@ -11,7 +11,7 @@ where a layer's cells look, beside where its map is drawn; `throughput`: picture
 which layer they are right; `api`: the API under load, beside the dashboard's pages; `load`: twenty sessions and eight
 API clients at once; `long`: thousands of explanations in one process, and what stays behind; `hour`: the dashboard's
 memory while somebody explores everything; `small`: the dashboard in a small place; `ray`: a folder explained by one
-process, and by a cluster's workers.
+process, and by a cluster's workers; `drift`: how often planted drift is found.
 """
 
 from __future__ import annotations
@@ -283,6 +283,12 @@ def _small(options: argparse.Namespace) -> Outcome:
     return Outcome(result, small.markdown, None if options.models else small.OUT, shared=True)
 
 
+def _drift(options: argparse.Namespace) -> Outcome:
+    from benchmarks import drift
+
+    return Outcome(drift.measure(options.rounds or drift.SEEDS), drift.markdown, None if options.rounds else drift.OUT)
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "speed": _classifiers,
     "memory": _classifiers,
@@ -309,6 +315,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "api": _api,
     "load": _load,
     "ray": _ray,
+    "drift": _drift,
 }
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sightglass.pages.batch.job import BatchJob
 
 PAGE = 24
+ROW = 35
+"""Pixels of a table's row."""
 RIGHT, WRONG = "rgba(28, 141, 151, {:.2f})", "rgba(201, 100, 27, {:.2f})"
 """Visible on light and dark pages; the sign says it too."""
 CORNER = "folder ↓  answer →"
@@ -52,7 +54,7 @@ def draw(job: BatchJob) -> None:
         "pictures of this class, those with this answer. Each with its 95 % interval (Wilson).",
     )
     rows = [dict(zip(accuracy.HEAD, row, strict=True)) for row in accuracy.rows(every)]
-    tables.table(rows, right=accuracy.HEAD[1:], height=min(420, 36 * (len(rows) + 1)))
+    tables.table(rows, right=accuracy.HEAD[1:], height=min(420, ROW * (len(rows) + 1) + 2))
     st.caption(" ".join(filter(None, ("The lowest recall first.", folders.describe_left_out(job)))))
 
 
@@ -116,7 +118,7 @@ def _draw_matrix(matrix: ConfusionMatrix) -> tuple[str, str]:
         on_select="rerun",
         selection_mode="single-cell",
         selection_default={"selection": {"cells": [(row, columns[column])]}},
-        height=36 * (len(matrix.truths) + 1),
+        height=ROW * (len(matrix.truths) + 1) + 2,
         width="content",
     )
     if event.selection.cells:

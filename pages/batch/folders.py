@@ -105,8 +105,8 @@ def _draw(
     with st.expander(
         f"Folders as labels: {counted:,} of {plural(every, 'picture')} counted",
         icon=":material/folder:",
-        # What is asked there changes the numbers.
-        expanded=counted < every and correct is not None,
+        # A question is seen; a folder that is no class may be meant as none.
+        expanded=correct is not None and any(one.suggestion for one in found),
     ):
         rows = [{"folder": one.folder, "class": _name(one), "pictures": one.pictures} for one in found]
         tables.table(rows, height=min(300, 36 * (len(rows) + 1)))

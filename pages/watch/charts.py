@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.components.session import url_state
+from sightglass.components.session import state, url_state
 from sightglass.components.views.charts import ACCENT
 from sightglass.components.views.tables import table
 from sightglass.explain.maps.statistics import format_value
@@ -15,10 +15,11 @@ from sightglass.explain.phrases import percent
 from sightglass.monitor.observation import MEANING, NAMES
 from sightglass.monitor.phrases import many, name_zone
 from sightglass.monitor.trend import OUTCOMES
+from sightglass.pages.watch.log import Watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime, tzinfo
+    from datetime import tzinfo
 
     import plotly.graph_objects as go
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from sightglass.monitor import Observation
     from sightglass.monitor.trend import Bin, Trend
 
+Brush = tuple[datetime, datetime]
+"""A span of time that was dragged over, both ends with a zone."""
 QUIET, ODD = "rgba(28, 141, 151, 0.25)", "#C9641B"
 """Visible on light and dark pages."""
 SYMBOLS = {
@@ -47,8 +50,9 @@ QUARTILES = ("lower quartile", "median", "upper quartile")
 
 def confidence(
     trend: Trend, odd: Sequence[Observation], threshold: float, threshold_since: datetime | None = None
-) -> None:
-    """Draw the confidence, the threshold, which may have been set later, and the odd pictures."""
+) -> Brush | None:
+    """Draw the confidence, the threshold, which may have been set later, and the odd pictures; return the span of time
+    that a person dragged over."""
     figure = _band(trend, 270)
     _threshold(figure, trend, threshold, threshold_since)
     drawn = thin(odd)
@@ -57,9 +61,56 @@ def confidence(
     band, median, *rest = figure.data
     figure.data = (band, *rest, median)
     sampled = f"{len(drawn):,} of {many(len(odd), 'odd one')} as points"
-    st.plotly_chart(figure, key="watch-confidence", config=CONFIG, alt=_alt(trend, sampled))
+    # Dragging chooses a span of time.
+    figure.update_layout(dragmode="select", selectdirection="h", newselection={"line": {"color": ACCENT, "width": 1}})
+    watching = state.of(Watching)
+    event = st.plotly_chart(
+        figure,
+        # A new one has no selection.
+        key=f"watch-confidence-{watching.brushes}",
+        config=CONFIG,
+        alt=_alt(trend, sampled),
+        on_select="rerun",
+        selection_mode="box",
+    )
+    if (dragged := read_brush(event, trend.until.tzinfo)) is not None:
+        watching.brush = dragged
     if len(drawn) < len(odd):
         st.caption(f"{len(drawn):,} of the {len(odd):,} odd pictures are drawn, sampled evenly over time and kinds.")
+    return watching.brush
+
+
+def read_brush(event: Any, zone: tzinfo | None) -> Brush | None:
+    """Return the span of time of a chart's selection; None of none, or of one that is no time."""
+    try:
+        first, last = sorted(str(one) for one in event["selection"]["box"][-1]["x"])
+        return tuple(datetime.fromisoformat(one).replace(tzinfo=zone) for one in (first, last))  # type: ignore[return-value]
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None
+
+
+def describe_brush(brush: Brush, count: int) -> None:
+    """Draw which span of time was dragged over, and the button that ends that."""
+    first, last = brush
+    clock = "%H:%M:%S" if last - first < timedelta(minutes=10) else "%H:%M"
+    day = "%d %b " if first.date() != last.date() else ""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        words = f"{first.strftime(day + clock)} to {last.strftime(day + clock)}: {many(count, 'picture')}"
+        st.caption(f":material/date_range: {words}", width="content")
+        st.button(
+            "Whole time",
+            icon=":material/close:",
+            type="tertiary",
+            key="watch-brush-end",
+            on_click=_end_brush,
+            help="Show all of the time above again.",
+        )
+
+
+def _end_brush() -> None:
+    watching = state.of(Watching)
+    watching.brush = None
+    watching.brushes += 1
 
 
 def thin(odd: Sequence[Observation], most: int = POINTS) -> list[Observation]:

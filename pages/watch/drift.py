@@ -18,7 +18,8 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.monitor import trend
-from sightglass.monitor.observation import NAMES
+from sightglass.monitor.drift import ALPHA
+from sightglass.monitor.observation import NAMES, OF_PICTURES
 from sightglass.monitor.phrases import clock, many
 from sightglass.monitor.reference import OF_ANSWERS, WATCHED
 from sightglass.pages.batch.job import Batch
@@ -31,20 +32,22 @@ if TYPE_CHECKING:
     from sightglass.monitor import Drift, Observation, Shift
     from sightglass.monitor.drift import Labels
     from sightglass.monitor.reference import Known
+    from sightglass.pages.watch.charts import Brush
     from sightglass.pages.watch.log import Chosen
 
 COLUMNS = ("What", "Then", "Now", "Distance", "By chance?")
 ABOUT = (
     "Then and Now are medians. Distance is the Kolmogorov-Smirnov statistic of two distributions, for labels the "
     "Jensen-Shannon divergence: 0 means equal, 1 nothing in common. By chance? The probability of such a distance by "
-    "chance is below 1 in 1,000 (very unlikely) or 1 in 100 (unlikely), with Holm's correction."
+    "chance is below 1 in 1,000 (very unlikely) or 1 in 50 (unlikely), with Holm's correction. A few pictures beyond "
+    "the reference's ends count too, although the distance is small."
 )
 RUNS = 40
 """Finished batch runs that are offered, newest first."""
 
 
-def draw(chosen: Chosen, seen: Sequence[Observation]) -> None:
-    """Draw what has changed."""
+def draw(chosen: Chosen, seen: Sequence[Observation], brush: Brush | None) -> Drift | None:
+    """Draw what has changed, in the `brush`'s span of time if there is one; return it, None without a reference."""
     model = _model(chosen, seen)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown("### What has changed", width="content", help=ABOUT)
@@ -56,12 +59,12 @@ def draw(chosen: Chosen, seen: Sequence[Observation]) -> None:
         st.error(sentence(problem), icon=":material/error:")
     if model is None:
         st.caption("Nothing to compare yet.")
-        return
+        return None
     try:
         reference = chosen.monitor.reference()
     except Problem as problem:
         st.error(sentence(problem), icon=":material/error:")
-        return
+        return None
     known = reference.models.get(model) if reference else None
     if known is None:
         st.markdown(
@@ -70,14 +73,15 @@ def draw(chosen: Chosen, seen: Sequence[Observation]) -> None:
             if chosen.own
             else f":material/flag: There is no reference for {model} in this log."
         )
-        return
-    stamp = (*chosen.stamp, model, known.made)
+        return None
+    since, until = brush or (chosen.since, None)
     found = state.latest(
         "watch-drift",
-        stamp,
-        lambda: chosen.monitor.drift(model, since=chosen.since, source=chosen.source, limit=log.MAX_LINES),
+        (*chosen.stamp, model, known.made, brush),
+        lambda: chosen.monitor.drift(model, since=since, until=until, source=chosen.source, limit=log.MAX_LINES),
     )
     _show(found, known)
+    return found
 
 
 def _model(chosen: Chosen, seen: Sequence[Observation]) -> str | None:
@@ -118,6 +122,9 @@ def verdict(found: Drift) -> str:
         return f":material/check: {found.model} answers as before: nothing has changed beyond chance ({counts})."
     changes = []
     for one in changed[:2]:
+        if one.of_some:
+            changes.append(f"**{percent(one.beyond)}** of the pictures lie outside its usual {_name(one).lower()}")
+            continue
         now, then = format_value(one.name, one.median), format_value(one.name, one.reference_median)
         changes.append(f"{_name(one).lower()} is {one.way}, **{now}** instead of {then}")
     if found.labels is not None and found.labels.changed:
@@ -130,7 +137,8 @@ def verdict(found: Drift) -> str:
     rest = f" {plural(more, 'more number')} changed too." if more > 0 else ""
     # What is measured are answers and maps: other pictures change them as much as another model does.
     of_answers = any(one.name in OF_ANSWERS for one in changed) or (found.labels is not None and found.labels.changed)
-    what = "answers" if of_answers else "maps"
+    of_pictures = all(one.name in OF_PICTURES for one in changed)
+    what = "answers" if of_answers else "pictures" if of_pictures else "maps"
     return f":material/change_circle: **The {what} of {found.model} changed**: {'; '.join(changes)}.{rest}"
 
 
@@ -152,7 +160,7 @@ def _row(name: str, then: str, now: str, gap: float, one: Shift | Labels) -> dic
 
 def sure(p: float) -> str:
     """Return how likely chance is, in words."""
-    return "very unlikely" if p < 0.001 else "unlikely" if p < 0.01 else "possible"
+    return "very unlikely" if p < 0.001 else "unlikely" if p < ALPHA else "possible"
 
 
 def _name(one: Shift) -> str:

@@ -60,6 +60,10 @@ class Watching:
     problem: str = ""
     """What was wrong with the reference that was chosen."""
     entry_problem: str = ""
+    brush: tuple[datetime, datetime] | None = None
+    """The span of time that was dragged over on the chart."""
+    brushes: int = 0
+    """Counts those that were ended: the chart under a new key has none."""
     drawn: Any = None
     """Signature of the log when the page was drawn."""
 

@@ -110,21 +110,36 @@ def _draw_report(chosen: Chosen, title: DeltaGenerator) -> None:
             with st.container(width=300, gap="xxsmall"):
                 unsure = limits.choose(chosen, seen)
         seen = judge(seen, unsure.by_model)
-        _charts(chosen, seen, unsure.drawn)
-    title.markdown(f"## {trend.headline(seen, log.SPANS[chosen.span][1])}")
+        brush = _charts(chosen, seen, unsure.drawn)
+    shown = (
+        seen if brush is None else [one for one in seen if one.time is not None and brush[0] <= one.time <= brush[1]]
+    )
+    with left:
+        if brush is not None:
+            charts.describe_brush(brush, len(shown))
+        else:
+            st.caption("Drag over the chart to compare a span of time.")
     with right:
-        drift.draw(chosen, seen)
+        found = drift.draw(chosen, seen, brush)
+    when = "in the time chosen" if brush else log.SPANS[chosen.span][1]
+    words = trend.headline(shown, when)
+    if found is not None and found.enough:
+        title.markdown(f"## {found.headline}")
+        title.caption(words)
+    else:
+        title.markdown(f"## {words}")
     cases.draw(chosen, sum(bool(one.odd) for one in seen), unsure.by_model)
 
 
-def _charts(chosen: Chosen, seen: list[Observation], unsure: float) -> None:
-    """Draw confidence and one number of the maps over time; `unsure`: the threshold to draw, 0 for none."""
+def _charts(chosen: Chosen, seen: list[Observation], unsure: float) -> charts.Brush | None:
+    """Draw confidence and one number of the maps over time; `unsure`: the threshold to draw, 0 for none. Return the
+    span of time that was dragged over."""
     if len(seen) == log.MAX_LINES:
         st.caption(f"The newest {log.MAX_LINES:,} pictures; older ones are in the log's files.")
     odd, since = [one for one in seen if one.odd], trend.fit(seen, chosen.since, chosen.now)
     sure = trend.trend(seen, "confidence", since=since, until=chosen.now)
     trial = log.trial() if chosen.way == "trial" else None
-    charts.confidence(sure, odd, unsure, trial.status.since if trial else None)
+    brush = charts.confidence(sure, odd, unsure, trial.status.since if trial else None)
     if since is None and chosen.since is not None:
         st.caption("The charts show only the time in which pictures came.")
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -138,6 +153,7 @@ def _charts(chosen: Chosen, seen: list[Observation], unsure: float) -> None:
     else:
         st.caption("None of these pictures has a map to measure.")
     charts.tables(*drawn)
+    return brush
 
 
 def _tick(monitor: Monitor, *, watches_server: bool) -> None:

@@ -89,9 +89,9 @@ def list_labels(
     return sorted(made, key=lambda one: (bool(one.classes), one.folder))
 
 
-def _match(names: Iterable[str], known: Sequence[str]) -> dict[str, Collection[str]]:
+def _match(names: Iterable[str], known: Sequence[str]) -> Matches:
     names = list(names)
-    return dict.fromkeys(names, frozenset[str]()) | dict(match(names, known))
+    return dict.fromkeys(names, frozenset[str]()) | {**match(names, known)}
 
 
 def _classes(frame: pd.DataFrame, folder: Path) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from sightglass.common.files import Json, file_stem, npy_or_npz
 from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.picture.quality import measure_quality
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE
@@ -46,7 +47,8 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
     """Return one row for each map, or one without a map; plain values for JSON.
 
     Adds to the columns of `sightglass.export.table`: `labelled`, the label of the folder or list; `margin`, the lead of
-    the best class over the next; `anchor`, the raw candidate of a single detection; `scores`, the best ones;
+    the best class over the next; `sharpness` and
+    `brightness` of the picture; `anchor`, the raw candidate of a single detection; `scores`, the best ones;
     `cells`, the small map.
     """
     found = explanation.predictions
@@ -62,6 +64,7 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
         "seen_top": top,
         "seen_right": right,
         "seen_bottom": bottom,
+        **dict(zip(("sharpness", "brightness"), measure_quality(explanation.image.pixels), strict=True)),
         "notes": " ".join(explanation.notes),
     }
     per = explanation.options.per

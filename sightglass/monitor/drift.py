@@ -1,8 +1,10 @@
 """Detect drift from a reference.
 
-Numbers: the two-sample Kolmogorov-Smirnov test (scipy.stats.ks_2samp), and the population stability index over the
-reference's deciles, the usual measure for scoring models. Labels: the Jensen-Shannon divergence (doi:10.1109/18.61115)
-in bits, with a permutation test. All p-values are corrected after Holm (doi:10.2307/4615733).
+Numbers: the two-sample Kolmogorov-Smirnov test (scipy.stats.ks_2samp) for a change of all pictures, an exact test of
+their ends for a change of some (`compare_ends`), and the population stability index over the reference's deciles, the
+usual measure for scoring models. Labels: the Jensen-Shannon divergence (doi:10.1109/18.61115) in bits, with a
+permutation test, and an exact test of each label that became more frequent. All p-values are corrected after Holm
+(doi:10.2307/4615733). How often a planted drift is found: benchmarks/DRIFT.md.
 """
 
 from __future__ import annotations
@@ -27,14 +29,20 @@ if TYPE_CHECKING:
 
 MIN_PICTURES = 30
 """Minimum number of pictures for comparing a distribution."""
-ALPHA = 0.01
+ALPHA = 0.02
 """Probability of a false alarm over all comparisons."""
 MIN_KS = 0.1
 """Minimum Kolmogorov-Smirnov statistic of a difference that matters, however significant."""
 MIN_JS = 0.02
 """Minimum divergence of the labels that matters, in bits."""
-NEWEST = 200
-"""Pictures of a log that are compared, the newest: enough for every change of `MIN_KS` that shows in a chart."""
+MIN_BEYOND = 0.05
+"""Minimum share of pictures that are beyond the reference's ends, or have a label that became more frequent."""
+END = 0.01
+"""Share of the reference at each of its ends."""
+NEWEST = 100
+"""Pictures of a log that are compared, the newest: of more, a change that began lately would be lost among older."""
+MIN_COUNT = 5
+"""Pictures that a label needs, then and now together, to be tested by itself."""
 BINS = 10
 DRAWS = 1999
 
@@ -55,13 +63,20 @@ class Shift:
     """Probability of such a gap by chance alone."""
     psi: float
     """The population stability index: below 0.1 counts as stable, above 0.25 as changed."""
+    beyond: float = 0.0
+    """The share of pictures below the reference's lowest hundredth, or above its highest, whichever is larger."""
     corrected: float = 1.0
     """`p` after Holm, over all numbers and the labels."""
 
     @property
     def changed(self) -> bool:
         """Whether the change is significant and large enough to matter."""
-        return self.corrected < ALPHA and self.ks >= MIN_KS
+        return self.corrected < ALPHA and (self.ks >= MIN_KS or self.beyond >= MIN_BEYOND)
+
+    @property
+    def of_some(self) -> bool:
+        """Whether only some pictures changed, which its median does not show."""
+        return self.changed and self.ks < MIN_KS
 
     @property
     def way(self) -> str:
@@ -74,6 +89,8 @@ class Shift:
     def words(self) -> str:
         """`Confidence is lower than in the reference: median 0.41 against 0.83, p < 0.001, 120 against 500 ...`"""
         verdict = f" is {self.way} than in the reference" if self.changed else ": same"
+        if self.of_some:
+            verdict = f": {percent(self.beyond)} of the pictures are beyond the ends of the reference"
         medians = f"median {self.median:.2g} against {self.reference_median:.2g}"
         counts = f"{self.count:,} against {many(self.reference_count, 'picture')}"
         return f"{NAMES[self.name]}{verdict}: {medians}, {likely(self.corrected)}, {counts}."
@@ -95,7 +112,8 @@ class Labels:
     @property
     def changed(self) -> bool:
         """Whether the change is significant and large enough to matter."""
-        return self.corrected < ALPHA and self.divergence >= MIN_JS
+        more = max((now - then for _, now, then in self.largest), default=0.0)
+        return self.corrected < ALPHA and (self.divergence >= MIN_JS or more >= MIN_BEYOND)
 
     @property
     def words(self) -> str:
@@ -132,6 +150,16 @@ class Drift:
     @property
     def changed(self) -> bool:
         return any(one.changed for one in self.numbers) or (self.labels is not None and self.labels.changed)
+
+    @property
+    def headline(self) -> str:
+        """`3 of 10 measures changed, most: confidence`."""
+        changed = [NAMES[one.name].lower() for one in self.numbers if one.changed]
+        changed += ["predictions"] if self.labels is not None and self.labels.changed else []
+        every = len(self.numbers) + (self.labels is not None)
+        if not changed:
+            return f"None of {every} measures changed"
+        return f"{len(changed)} of {every} measures changed, most: {changed[0]}"
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -199,6 +227,7 @@ def _shift(name: str, now: Values, then: Values) -> Shift:
 
     # The exact probability is slow for many values, and assumes no ties.
     found = ks_2samp(now, then, method="asymp")
+    p, beyond = compare_ends(now, then)
     return Shift(
         name=name,
         count=len(now),
@@ -206,9 +235,26 @@ def _shift(name: str, now: Values, then: Values) -> Shift:
         median=float(np.median(now)),
         reference_median=float(np.median(then)),
         ks=float(found.statistic),
-        p=float(found.pvalue),
+        # Bonferroni's correction of two tests.
+        p=min(1.0, 2 * min(float(found.pvalue), p)),
         psi=psi(now, then),
+        beyond=beyond,
     )
+
+
+def compare_ends(now: Values, then: Values) -> tuple[float, float]:
+    """Return how probable it is by chance that so many values are beyond the reference's ends, and their share.
+
+    Exact whatever the distribution: of the pooled values up to the last that is beyond, few are the reference's. Both
+    ends count, with Bonferroni's correction.
+    """
+    from scipy.stats import hypergeom
+
+    ordered, end = np.sort(then), max(1, round(END * len(then)))
+    counts = int((now < ordered[end - 1]).sum()), int((now > ordered[-end]).sum())
+    most = max(counts)
+    p = float(hypergeom.cdf(end - 1, len(then) + len(now), len(then), most + end - 1)) if most else 1.0
+    return min(1.0, 2 * p), most / len(now)
 
 
 def psi(now: Values, then: Values) -> float:
@@ -235,11 +281,22 @@ def _labels(now: Mapping[str, int], then: Mapping[str, int]) -> Labels:
         count=int(counts[:, 0].sum()),
         reference_count=int(counts[:, 1].sum()),
         divergence=found,
-        p=float((1 + np.count_nonzero(by_chance >= found - 1e-12)) / (1 + DRAWS)),
+        p=min(1.0, 2 * min(float((1 + np.count_nonzero(by_chance >= found - 1e-12)) / (1 + DRAWS)), _more(counts))),
         largest=tuple(
             (names[i], float(shares[i, 0]), float(shares[i, 1])) for i in most if shares[i, 0] != shares[i, 1]
         ),
     )
+
+
+def _more(counts: NDArray[np.int64]) -> float:
+    """Return how probable it is by chance that some label became so much more frequent; `counts` (labels, now and
+    then). Rare labels, which cannot tell anything, take no part in the correction."""
+    from scipy.stats import hypergeom
+
+    often = counts[counts.sum(1) >= MIN_COUNT]
+    now, total = int(counts[:, 0].sum()), int(counts.sum())
+    ps = hypergeom.sf(often[:, 0] - 1, total, often.sum(1), now)
+    return min(1.0, float(ps.min()) * len(ps)) if len(ps) else 1.0
 
 
 def divergence(a: NDArray[np.integer], b: NDArray[np.integer]) -> Values:

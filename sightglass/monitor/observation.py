@@ -12,6 +12,7 @@ from sightglass.explain.maps import boxes
 from sightglass.explain.maps.statistics import MEANING as OF_MAPS
 from sightglass.explain.maps.statistics import NAMES as NAMES_OF_MAPS
 from sightglass.explain.maps.statistics import Statistics, describe
+from sightglass.explain.picture.quality import measure_quality
 
 if TYPE_CHECKING:
     from sightglass.common.files import Json
@@ -27,8 +28,12 @@ MEANING: dict[str, str] = {
     "centre_y": "Where the evidence would balance, from the top (0) to the bottom (1) of what the model saw.",
     "box_inside": "How much of the evidence is inside the boxes that the map is of.",
     "box_ratio": "How much more of the evidence those boxes hold than an even map would put there: 1 is no more.",
+    "sharpness": "How much fine detail the picture has, whatever its contrast: blur lowers it.",
+    "brightness": "How bright the brightest hundredth of the picture is, 0 to 1: a dark exposure lowers it.",
 }
 """The numbers of the trend, explained."""
+OF_PICTURES = ("sharpness", "brightness")
+"""Numbers of the picture itself, whatever the model."""
 NUMBERS = tuple(MEANING)
 NAMES = {
     "confidence": "Confidence",
@@ -38,6 +43,8 @@ NAMES = {
     **{name: NAMES_OF_MAPS[name] for name in _TAKEN},
     "centre_x": "Horizontal position of the evidence",
     "centre_y": "Vertical position of the evidence",
+    "sharpness": "Sharpness of the picture",
+    "brightness": "Brightness of the picture",
 }
 """Their short names, for menus, tables and sentences."""
 
@@ -114,7 +121,7 @@ def observe(
 ) -> Observation:
     """Return the observation of an explanation; the statistics of its first map are computed unless given."""
     found, statistics = explanation.predictions, statistics or statistics_of(explanation)
-    numbers: dict[str, float] = {}
+    numbers: dict[str, float] = dict(zip(OF_PICTURES, measure_quality(explanation.image.pixels), strict=True))
     best = max(found, key=lambda p: p.score) if found else None
     if best is not None and explanation.model.task not in ("embed", "regress"):
         numbers["confidence"] = float(best.score)
@@ -171,6 +178,7 @@ def _from_row(row: Mapping[str, Any], source: str) -> Observation:
     state = word("state") or "none"
     task = "detect" if state == "none" or number("box_area") is not None else "classify"
     values = {"confidence": number("predicted_score"), "found": number("predictions") if task == "detect" else None}
+    values |= {name: number(name) for name in OF_PICTURES}
     if state == "ok":
         values |= {name: number(name) for name in (*_TAKEN, "box_inside", "box_ratio")}
         places = [number(f"seen_{side}") for side in ("left", "top", "right", "bottom")]

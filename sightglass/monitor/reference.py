@@ -16,7 +16,7 @@ import numpy as np
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, csv_cells, write_file
-from sightglass.monitor.observation import NUMBERS, Observation, read_stamp, stamp
+from sightglass.monitor.observation import NUMBERS, OF_PICTURES, Observation, read_stamp, stamp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,7 +109,7 @@ def numbers(observations: Iterable[Observation], way: str) -> dict[str, Values]:
     found: dict[str, list[float]] = {}
     for one in observations:
         for name, value in one.numbers.items():
-            if name in OF_ANSWERS or one.way == way:
+            if name in OF_ANSWERS or name in OF_PICTURES or one.way == way:
                 found.setdefault(name, []).append(value)
     return {name: np.array(found[name], np.float64) for name in NUMBERS if name in found}
 

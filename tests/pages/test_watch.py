@@ -104,7 +104,8 @@ def test_an_empty_log_shows_an_example_that_every_session_shares(page, log, expl
     app = ended(app, shared)
     assert not app.exception and not app.error
     assert shared.shared and shared.model.id == MODEL
-    assert app.markdown[0].value == f"## {headline(shared.monitor.observations(), '')}"
+    assert app.markdown[0].value == f"## {shared.monitor.drift(MODEL).headline}"
+    assert headline(shared.monitor.observations(), "") in texts(app)
     assert "**An example**" in texts(app) and "Nothing of yours is monitored yet." in texts(app)
     assert f"**The answers of {MODEL} changed**: confidence is lower" in texts(app)
     assert [one for one in app.button if str(one.key).startswith("watch-open-")]
@@ -378,6 +379,32 @@ def test_drift_is_told_as_the_engine_tells_it(page, log):
     assert "fox 100" in texts(app)
 
 
+def test_a_span_of_time_that_was_dragged_over_is_compared_by_itself(page, log):
+    rng = np.random.default_rng(0)
+    lines(log, rng.uniform(0.7, 0.9, 60), hours=5)
+    monitor = Monitor(log)
+    monitor.set_reference(model="m", until=datetime.now(UTC) - timedelta(hours=4))
+    lines(log, rng.uniform(0.2, 0.4, 60), hours=3)
+    lines(log, rng.uniform(0.7, 0.9, 120), hours=1)
+    app = page(SCREEN)
+    assert app.markdown[0].value == "## None of 2 measures changed", "the newest are as before"
+    now = datetime.now(UTC)
+    session(app, Watching).brush = (now - timedelta(hours=3.5), now - timedelta(hours=2))
+    app.run()
+    assert app.markdown[0].value == "## 1 of 2 measures changed, most: confidence"
+    assert "60 pictures in the time chosen" in texts(app)
+    app.button(key="watch-brush-end").click().run()
+    assert app.markdown[0].value == "## None of 2 measures changed"
+
+
+def test_a_drag_over_the_chart_is_a_span_of_time():
+    dragged = {"selection": {"box": [{"x": ["2026-01-02 10:30:00.5", "2026-01-02 09:00"], "y": [0, 1]}]}}
+    first, last = charts.read_brush(dragged, UTC)
+    assert (first, last) == (datetime(2026, 1, 2, 9, tzinfo=UTC), datetime(2026, 1, 2, 10, 30, 0, 500_000, tzinfo=UTC))
+    for nothing in ({}, {"selection": {"box": []}}, {"selection": {"box": [{"x": ["a", "b"]}]}}, None):
+        assert charts.read_brush(nothing, UTC) is None
+
+
 def test_what_is_shown_becomes_the_reference_and_is_forgotten(page, log):
     lines(log, np.linspace(0.5, 0.9, 40), hours=2)
     app = page(SCREEN)
@@ -473,7 +500,7 @@ def test_a_trial_fills_the_screen(page, log):
     assert not app.exception and not app.error
     seen = held.monitor.observations()
     assert len(seen) == held.status.done == len(list(list_pictures(held.model))) == 64
-    assert app.markdown[0].value == f"## {headline(seen, '')}"
+    assert app.markdown[0].value == f"## {held.monitor.drift(MODEL).headline}" and headline(seen, "") in texts(app)
     assert "**A trial**" in texts(app)
     # What is usual is what the first half was, and of that nothing is called unsure.
     first = [one.confidence for one in seen[:32]]

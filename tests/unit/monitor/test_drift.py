@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,12 +13,13 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
+from benchmarks import drift as drift_benchmark
 from sightglass.batch import run
 from sightglass.common.errors import Problem
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.monitor import Monitor, Observation, Rules
-from sightglass.monitor.drift import MIN_PICTURES, NEWEST, compare, divergence, holm, psi
+from sightglass.monitor.drift import MIN_PICTURES, NEWEST, compare, compare_ends, divergence, holm, psi
 from sightglass.monitor.observation import NAMES, NUMBERS, from_rows, observe
 from sightglass.monitor.reference import Known, Reference, load, make_reference, rows, save
 
@@ -71,7 +73,10 @@ def test_the_numbers_are_scipys_and_those_worked_out_by_hand() -> None:
     observed = [Observation("m", "classify", None, "ok", {"gini": value}, way="w") for value in now]
     (shift,) = compare(reference, observed).numbers
     expected = ks_2samp(now, then, method="asymp")
-    assert (shift.ks, shift.p) == (pytest.approx(expected.statistic), pytest.approx(expected.pvalue))
+    # A quarter is above all of the reference: so the 25 highest of 200 are all of one half. Two ends, and two tests.
+    ends = 2 * math.comb(100, 25) / math.comb(200, 25)
+    assert compare_ends(now, then) == (pytest.approx(ends), 0.25)
+    assert (shift.ks, shift.p) == (pytest.approx(expected.statistic), pytest.approx(2 * min(ends, expected.pvalue)))
     assert shift.ks == pytest.approx(0.25)
     # Tenths of the reference: two are empty now, one is half full, the last holds the rest.
     counts = np.array([0, 0, 5, 10, 10, 10, 10, 10, 10, 35]) + 0.5
@@ -114,6 +119,23 @@ def test_many_labels_of_few_pictures_are_no_alarm() -> None:
 
     found = compare(make_reference(some(100), ""), some(60))
     assert found.labels is not None and found.labels.divergence > 0.5 and not found.labels.changed
+
+
+def test_a_few_ruined_pictures_among_good_ones_are_told() -> None:
+    """A tenth that is beyond all that was there before hardly moves the distribution."""
+    now = drawn(2, 90) + [replace(one, numbers={**one.numbers, "gini": 1.5}) for one in drawn(3, 10)]
+    found = compare(make_reference(drawn(1, 300), ""), now)
+    (shift,) = (one for one in found.numbers if one.changed)
+    assert shift.name == "gini" and shift.ks < 0.2 and shift.beyond == pytest.approx(0.1, abs=0.03)
+    assert found.headline == "1 of 7 measures changed, most: " + NAMES["gini"].lower()
+
+
+def test_a_label_that_was_never_there_is_told() -> None:
+    now = drawn(2, 88) + [replace(one, label="new") for one in drawn(3, 12)]
+    found = compare(make_reference(drawn(1, 300), ""), now)
+    assert found.labels is not None and found.labels.changed and found.labels.largest[0][0] == "new"
+    assert found.headline == "1 of 7 measures changed, most: predictions"
+    assert compare(make_reference(drawn(1, 300), ""), drawn(2, 100)).headline == "None of 7 measures changed"
 
 
 def test_a_tiny_difference_of_very_many_is_no_alarm() -> None:
@@ -175,7 +197,7 @@ def test_ruined_pictures_are_no_normal_ones_although_the_log_holds_the_reference
     known = replace(make_reference(clean, "the results in run"), made=begin + timedelta(minutes=20))
     save(Reference({"m": known}), tmp_path / "reference.json")
     found = monitor.drift("m")
-    assert found.count == 150 and found.changed, found.words
+    assert found.count == NEWEST and found.changed, found.words
     assert found.numbers[0].name == "confidence"
     # The same pictures, seen again later, are new ones.
     for number, one in enumerate(clean):
@@ -308,3 +330,14 @@ def test_a_folder_runs_results_are_what_watching_it_would_have_seen(pictures: li
         monitor.look_through(out, add=True)
         assert len(monitor.seen(model=model, source="batch")["time"]) == 6
         assert monitor.set_reference(out).models[model].count == 6
+
+
+def test_planted_drift_is_found_and_nothing_else() -> None:
+    """A few seeds of `benchmarks drift`, whose report has all of them."""
+    pool = drift_benchmark.make_pool(clean=320, changed=30, kinds=("blur", "dark"))
+    few = {"reference": 200}
+    assert sum(drift_benchmark.plant(pool, "clean", 0.0, seed, **few).changed for seed in range(5)) <= 1
+    for kind, name in (("blur", "sharpness"), ("dark", "brightness")):
+        for seed in range(3):
+            found = drift_benchmark.plant(pool, kind, 0.3, seed, **few)
+            assert name in [one.name for one in found.numbers if one.changed], (kind, seed, found.words)
