@@ -61,7 +61,7 @@ NAMES = {"stamp": "First story", "weave": "Second story"}
 @page.guard
 def cheat() -> None:
     top = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
-    title, main = st.empty(), st.container()
+    title, main = page.Title(st.container()), st.container()
     with top:
         step = _step()
         with st.container(horizontal=True, width="content", vertical_alignment="center"):

@@ -65,7 +65,7 @@ class Query:
 class PageLayout:
     """Where the parts of the page are drawn."""
 
-    title: DeltaGenerator
+    title: page.Title
     left: DeltaGenerator
     rows: DeltaGenerator
     right: DeltaGenerator

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from sightglass.components.viewer import View
     from sightglass.explain import Explainer, Explanation
 
+HEIGHT = 456
+"""Of the picture in a window of 900 pixels: what can be done with it is in sight below it."""
 AHEAD = 0.08
 """Seconds that the browser has for a new picture's map before anything else is sent."""
 
@@ -89,7 +91,7 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
             if explanation is None:
                 title.markdown(f"## {METHODS[choices.method].name} was stopped.")
                 with left:
-                    panels.show(choices.image, [panels.plain(choices.image)], key="viewer")
+                    panels.show(choices.image, [panels.plain(choices.image)], key="viewer", height=HEIGHT)
                 return
         if explanation is None:
             title.markdown(f"## {METHODS[choices.method].name} is running.")
@@ -129,13 +131,13 @@ def _meanwhile(choices: Choices, wanted: str | None) -> None:
     """Show the map before, dimmed, while a slow method makes the next one."""
     before = explain_job.before(choices)
     if before is None or not before.heatmaps:
-        panels.show(choices.image, [panels.plain(choices.image)], key="viewer")
+        panels.show(choices.image, [panels.plain(choices.image)], key="viewer", height=HEIGHT)
         return
     before, index = explain_job.class_of(before, wanted)
     line = f"Until then: the map by {METHODS[before.heatmaps[index].method].name}."
     # As it was, with the picture beside it and all its tools.
     shown = [Pane(maps=(panels.heat(before, index),))]
-    panels.show(before.image, shown, key="viewer", line=line, dimmed=True, beside=True)
+    panels.show(before.image, shown, key="viewer", line=line, dimmed=True, beside=True, height=HEIGHT)
 
 
 def _map_first(
@@ -193,7 +195,16 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
     files = not (maps and explanation.finished)
     hides = hiding.is_offered(explanation)
     return panels.show(
-        image, shown, key="viewer", marks=marks, beside=True, area=True, hides=hides, files=files, place=place
+        image,
+        shown,
+        key="viewer",
+        marks=marks,
+        beside=True,
+        area=True,
+        hides=hides,
+        files=files,
+        place=place,
+        height=HEIGHT,
     )
 
 
@@ -203,34 +214,32 @@ def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator
             st.markdown("### What the map says", help=glossary.TERMS["evidence"])
             with st.container(horizontal=True):
                 charts.numbers(explanation, index)
+            charts.numbers_button(explanation, index)
     with left:
         _below(explanation, index, view)
 
 
 def _below(explanation: Explanation, index: int, view: View) -> None:
     panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key="viewer-words", beside=True)
+    if explanation.heatmaps:
+        _actions(explanation, index)
     if hiding.is_offered(explanation):
         hiding.answer(view, explanation)
     if view.region is not None and explanation.heatmaps:
         charts.mark(explanation, view.region, index)
     charts.findings(explanation, index)
     reopen.warn_of_other_weights(explanation)
-    if not explanation.heatmaps:
-        return
 
-    def beside() -> None:
-        charts.numbers_button(explanation, index)
-        if explanation.heatmaps[index].method == "attention":
-            attention_heads.strip(explanation)
-        st.caption(charts.timings(explanation), width="content")
 
+def _actions(explanation: Explanation, index: int) -> None:
+    """Draw what can be done with the map: in sight beside the picture, before what is found in it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if explanation.finished:
             proof.button()
             files, slide = partial(exports.of_map, explanation, index), slides.of_map(explanation, index)
-            saving.save_and_export("explore", files, saved=[(explanation, index)], beside=beside, slide=slide)
-        else:
-            beside()
+            saving.save_and_export("explore", files, saved=[(explanation, index)], slide=slide)
+    if explanation.heatmaps[index].method == "attention":
+        attention_heads.strip(explanation)
 
 
 explore()

@@ -20,7 +20,7 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.views import exports, similar
 from sightglass.explain import methods
 from sightglass.explain.evidence import cache
-from sightglass.explain.phrases import plural
+from sightglass.explain.phrases import percent, plural
 from sightglass.explain.picture import image
 from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as pair_similarity
@@ -142,16 +142,18 @@ def _cache() -> Any:
 
 def _rank(choices: Choices, explainer: Explainer, items: tuple[Any, ...]) -> Ranking:
     """Return the gallery in order; kept, so that another choice of maps costs no pass."""
-    place, ways = st.empty(), _preprocessing(choices)
-    progress = sidebar.progress_in(place) if len(items) > STRIP * 2 else None
+    ways = _preprocessing(choices)
     # Items have stamps: the same ones in the same order are the same gallery.
     key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), str(ways))
-    with explain_job.spinner(explainer), presence.visit():
-        made = state.latest(
+    with explain_job.spinner(explainer), presence.visit(), queue_line.line() as show:
+
+        def progress(share: float, words: str) -> None:
+            if len(items) > STRIP * 2:
+                show(f"{words} ({percent(share)})")
+
+        return state.latest(
             "ranking", key, lambda: ranking.rank(explainer, choices.image, items, progress=progress, **ways)
         )
-    place.empty()
-    return made
 
 
 def _preprocessing(choices: Choices) -> dict[str, Any]:

@@ -18,8 +18,6 @@ from sightglass.explain.faithfulness.badge import VERDICTS
 from sightglass.explain.methods import METHODS
 
 if TYPE_CHECKING:
-    from streamlit.delta_generator import DeltaGenerator
-
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer, Explanation
     from sightglass.explain.faithfulness.scramble import Scramble
@@ -58,7 +56,7 @@ def trust() -> None:
         map_tests.draw_flip(explanation, index)
 
 
-def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator) -> Explanation | None:
+def _explain(choices: Choices, explainer: Explainer, title: page.Title) -> Explanation | None:
     """Return an explanation with a map; None where the title says why there is none."""
     method = METHODS[choices.method].name
     try:

@@ -140,7 +140,7 @@ def test_what_waits_in_a_popover_keeps_its_value(browser: Browser, server: str):
     # At once, before the page was drawn anew: what was chosen stays.
     page.keyboard.press("Escape")
     asked(page, "part", "left")
-    question.get_by_role("radio", name="Custom", checked=True).wait_for()
+    question.get_by_role("radio", checked=True).wait_for(state="detached")
     page.get_by_role("combobox", name="What is explained").wait_for(state="detached")
     settled(page)
     for number, label in (("3", "ball-dots"), ("4", "rod-cross")):

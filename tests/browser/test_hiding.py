@@ -29,7 +29,13 @@ def score(page: Page) -> Locator:
 
 
 def button(page: Page) -> Locator:
-    return page.get_by_role("button", name="Hide what is under the pointer")
+    return page.locator(".viewer .hide")
+
+
+def press(page: Page) -> None:
+    """Press it by a finger, in the menu where it stands."""
+    page.locator(".viewer .more summary").tap()
+    button(page).tap()
 
 
 def picture(page: Page) -> Locator:
@@ -103,12 +109,14 @@ def test_another_class_picture_or_page_ends_it(visit) -> None:
     expect(headline(page)).to_contain_text("minibus")
     settled(page)
     pressed = button(page)
+    page.locator(".viewer .more summary").click()
     pressed.click()
     expect(score(page)).to_have_text(MOVED)
     page.locator(".rows button").nth(1).click()
     expect(pressed).to_have_attribute("aria-pressed", "false")
     expect(score(page)).to_have_text("62\u00a0%")
     settled(page)
+    page.locator(".viewer .more summary").click()
     pressed.click()
     expect(score(page)).to_have_text(MOVED)
     page.get_by_role("button", name="flower").click()
@@ -116,6 +124,7 @@ def test_another_class_picture_or_page_ends_it(visit) -> None:
     expect(pressed).to_have_attribute("aria-pressed", "false")
     expect(score(page)).not_to_contain_text("→")
     settled(page)
+    page.locator(".viewer .more summary").click()
     pressed.click()
     expect(score(page)).to_contain_text("→")
     go_to(page, "Look", "Top-k")
@@ -138,7 +147,7 @@ def test_a_finger_moves_the_disc_once_the_button_is_pressed(visit) -> None:
 
     drag((0.3, 0.4), (0.6, 0.42))
     assert score(page).text_content() == "62\u00a0%"
-    button(page).tap()
+    press(page)
     expect(score(page)).to_have_text(MOVED)
     before = score(page).text_content()
     drag((0.3, 0.4), (0.5, 0.42), (0.72, 0.45))
@@ -146,5 +155,5 @@ def test_a_finger_moves_the_disc_once_the_button_is_pressed(visit) -> None:
     expect(score(page)).to_have_text(MOVED)
     fits(page)
     page.screenshot(path=ARTEFACTS / "hiding-phone.png")
-    button(page).tap()
+    press(page)
     expect(score(page)).to_have_text("62\u00a0%")

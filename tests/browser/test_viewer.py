@@ -320,6 +320,7 @@ def test_the_screen_is_what_python_renders_on_every_scale(exact, made) -> None:
 
 def test_left_of_the_divider_is_the_picture(exact, made) -> None:
     page, picture = exact
+    page.locator(".more summary").click()
     page.get_by_role("button", name="Swipe").click()
     for split in (0, 0.25, 1):
         page.locator(".split").first.evaluate(
@@ -335,7 +336,7 @@ def test_a_file_from_the_server_is_what_is_on_the_screen(visit: Visit) -> None:
     page = visit("blocks")
     for mode in ("overlay", "contour", "spotlight"):
         screen = set_to(page, mode=mode, colormap="viridis", threshold=0.2, invert=mode == "overlay")[0]
-        page.locator(".share summary").click()
+        page.locator(".more summary").click()
         with page.expect_download() as waiting:
             page.get_by_role("button", name="Full size, PNG").click()
         assert waiting.value.suggested_filename == f"blocks-minibus-{mode}.png"
@@ -364,7 +365,7 @@ def test_nothing_that_is_set_in_the_viewer_runs_the_script(visit: Visit) -> None
         mode(page, name)
     page.locator(".colormap").select_option("jet")
     page.locator(".threshold").fill("0.4")
-    page.locator(".tune summary").click()
+    page.locator(".more summary").click()
     for name in ("Shared scale", "Fixed", "Even opacity", "Invert", "True cells"):
         page.get_by_label(name).first.check()
     page.get_by_role("button", name="Swipe").click()
@@ -429,7 +430,7 @@ def test_modes_differ_and_the_plain_picture_is_one_key_away(visit: Visit) -> Non
     assert apart(pixels(page, 1), plain).max() == 0
     page.keyboard.up(" ")
     assert apart(pixels(page, 1), seen["Overlay"]).max() == 0
-    page.locator(".tune summary").click()
+    page.locator(".more summary").click()
     page.get_by_label("True cells").check()
     cells = pixels(page, 1)
     assert apart(cells, seen["Overlay"]).max() > 8
@@ -459,21 +460,20 @@ def test_the_keyboard_reaches_everything(visit: Visit) -> None:
     names = page.locator(".tools > *:visible").evaluate_all(named)
     assert names == [
         "Side by side with the plain picture",
-        "Swipe between the plain picture and the map",
         "Measure an area",
-        "Display options",
-        "Download or share this view",
-        "Reset view",
+        "More",
         "Full screen",
     ]
-    page.locator(".tune summary").focus()
+    page.locator(".more summary").focus()
     page.keyboard.press("Enter")
     sync.expect(page.get_by_label("Shared scale")).to_be_visible()
-    page.keyboard.press("Tab")
+    for _over_swipe in range(2):
+        page.keyboard.press("Tab")
     page.keyboard.press("ArrowDown")
     sync.expect(page.get_by_label("Shared scale")).to_be_checked()
     page.keyboard.press("Escape")
     sync.expect(page.get_by_label("Shared scale")).to_be_hidden()
+    page.locator(".more summary").press("Enter")
     page.get_by_role("button", name="Swipe").press("Enter")
     divider = page.get_by_label("Divider").first
     divider.focus()
@@ -523,7 +523,7 @@ def test_the_wheel_alone_scrolls_the_page_and_what_was_changed_can_be_reset(visi
     # Room to scroll in, above and below.
     page.evaluate("document.querySelector('[data-testid=stMainBlockContainer]').style.padding = '800px 0'")
     stage, line = page.locator(".stage").nth(1), page.locator(".line")
-    reset = page.get_by_role("button", name="Reset view")
+    reset, more = page.locator(".viewer .reset"), page.locator(".more summary")
     stage.scroll_into_view_if_needed()
     stage.hover(position={"x": 100, "y": 150})
     top = "document.querySelector('[data-testid=stMain]').scrollTop"
@@ -543,11 +543,12 @@ def test_the_wheel_alone_scrolls_the_page_and_what_was_changed_can_be_reset(visi
     page.locator(".threshold").dblclick()
     sync.expect(page.locator(".threshold")).to_have_value("0")
     page.locator(".threshold").fill("0.01")
-    page.locator(".tune summary").click()
+    page.locator(".more summary").click()
     page.get_by_label("Fixed").first.check()
     page.keyboard.press("Escape")
     sync.expect(line).to_have_text(re.compile(r"Changed view: fixed scale up to 1, threshold 0\.01\.$"))
     zoom(page, stage)
+    more.click()
     reset.click()
     sync.expect(page.locator(".viewer.zoomed")).to_have_count(0)
     sync.expect(reset).to_be_disabled()
@@ -556,7 +557,7 @@ def test_the_wheel_alone_scrolls_the_page_and_what_was_changed_can_be_reset(visi
 
 def test_what_you_see_can_be_downloaded(visit: Visit) -> None:
     page = visit("four")
-    page.locator(".share summary").click()
+    page.locator(".more summary").click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Current view").click()
     saved = waiting.value
@@ -564,7 +565,7 @@ def test_what_you_see_can_be_downloaded(visit: Visit) -> None:
     with Image.open(saved.path()) as image:
         assert image.width > 4 * 810
         assert image.height > 1080
-    page.locator(".share summary").click()
+    page.locator(".more summary").click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Full size, JPG").click()
     with Image.open(waiting.value.path()) as image:
@@ -577,13 +578,14 @@ def test_a_link_carries_the_view_and_the_settings_survive_a_reload(visit: Visit)
     sync.expect(page.locator(".alpha")).to_have_value("0.4")
     page.locator(".alpha").fill("0.7")
     mode(page, "Contour")
-    page.locator(".tune summary").click()
+    page.locator(".more summary").click()
     page.get_by_label("Invert").check()
+    page.keyboard.press("Escape")
     wide = pixels(page, 0)
     zoom(page, page.locator(".stage").first)
     assert apart(pixels(page, 0), wide).max() > 20
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.locator(".share summary").click()
+    page.locator(".more summary").click()
     page.get_by_role("button", name="Copy link").click()
     page.get_by_text("Link copied to the clipboard.").first.wait_for()
     link = page.evaluate("navigator.clipboard.readText()")
@@ -716,7 +718,7 @@ def test_zoom_loads_detail_of_a_large_picture(visit: Visit) -> None:
 
 def test_the_menu_s_words_can_be_pressed(visit: Visit) -> None:
     page = visit()
-    page.locator(".tune summary").click()
+    page.locator(".more summary").click()
     for words, box in (("True cells", "True cells"), ("Shared scale", "Shared scale")):
         at = page.get_by_text(words, exact=True).bounding_box()
         assert at is not None
@@ -729,7 +731,7 @@ def test_the_menu_s_words_can_be_pressed(visit: Visit) -> None:
 def test_averaged_layers_have_a_shared_scale_of_their_own(visit: Visit) -> None:
     page = visit("layers")
     own = pixels(page, 0)
-    page.locator(".tune summary").click()
+    page.locator(".more summary").click()
     sync.expect(page.get_by_label("Fixed").first).to_be_disabled()
     page.get_by_label("Shared scale").check()
     shared = pixels(page, 0)
@@ -743,7 +745,7 @@ def test_what_you_see_is_a_file_of_a_sensible_size_at_any_zoom(visit: Visit) -> 
     page.locator("canvas.base").first.focus()
     for _ in range(12):
         page.keyboard.press("+")
-    page.locator(".share summary").click()
+    page.locator(".more summary").click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Current view").click()
     with Image.open(waiting.value.path()) as image:

@@ -47,7 +47,7 @@ WITHIN = {
 TAGS = {"number": "numbers", "name": "names", "score": "names and scores"}
 RATIOS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 """Percent of all candidates."""
-CUSTOM = "custom"
+QUESTIONS = {"where": "Where is it?", "why": "Why this class?"}
 MASKED = ("class", "box", "all")
 """The parts that a method which masks the picture can explain."""
 
@@ -97,7 +97,7 @@ def lens() -> str:
 
 
 def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Question | None:
-    """Choose a predefined question, each a part, a method and layers at once; None where the choices are neither.
+    """Choose a predefined question, each a part, a method and layers at once; none is marked where the choices differ.
 
     `options`: what the sidebar has so far.
     """
@@ -110,32 +110,27 @@ def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Ques
         part = widgets.get("part", part)
     now = {"part": part, "method": method, "layers": tuple(options.get("layers", ()))}
     question = next((name for name, wanted in ready.items() if wanted == now), None)
-    shown = question or CUSTOM
     # Another widget for each answer: a click that was on its way while the answer changed asks nothing; nor does a
     # request that still brings the value of a control that is gone.
-    key = state.of(QuestionControl).key = f"question-{shown}"
+    key = state.of(QuestionControl).key = f"question-{question or 'own'}"
 
     def ask() -> None:
-        asks = state.of(QuestionControl).key == key and widgets[key] != shown
+        asks = state.of(QuestionControl).key == key and widgets[key] != question
         if asks and (wanted := ready.get(widgets[key])) is not None:
             widgets[f"method-{spec.task}"], widgets[f"layers-{spec.id}"] = wanted["method"], list(wanted["layers"])
             url_state.put("part", wanted["part"], drawn_only=True)
 
     st.segmented_control(
         "Question",
-        [*ready] if question else [*ready, CUSTOM],
-        format_func={"where": "Where is it?", "why": "Why this class?", CUSTOM: "Custom"}.__getitem__,
-        default=shown,
+        [*ready],
+        format_func=QUESTIONS.__getitem__,
+        default=question,
         required=True,
         key=key,
         on_change=ask,
         width="stretch",
-        wrap=True,
-        help="Where is it: the class score, at a late layer; of a detector it shows that the object is found, and not "
-        "which part of it matters: ask Why this class. Why this class: its score against the other classes, by "
-        "LayerCAM, at earlier layers with finer cells too. On drawn scenes that shows the part that defines the class; "
-        "on photographs hiding what it shows costs a classifier its lead, and a box its score, more than hiding random "
-        "places. Custom: a method, layers or a part that you chose yourself.",
+        help="Where is it: what raises the class's score. Why this class: what sets it apart from the other classes. "
+        "Neither is marked once you choose a method, layers or a part yourself.",
     )
     return question
 

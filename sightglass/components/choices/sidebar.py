@@ -22,16 +22,18 @@ from sightglass.components.choices import (
     unavailable,
 )
 from sightglass.components.session import page, state, url_state
+from sightglass.components.session.jobs import queue_line
 from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import Choices
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods import list_methods as able
-from sightglass.explain.phrases import megabytes, plural
+from sightglass.explain.phrases import megabytes, percent, plural
+from sightglass.models import catalog
 from sightglass.models.preprocess import WAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from streamlit.delta_generator import DeltaGenerator
 
@@ -65,14 +67,17 @@ def draw(
                 _example(model)
             elif model.example and image_source.is_photograph():
                 image, instead = image_source.example(model.example), model.example
-            question_place, method_place, below = st.container(), st.container(), st.container(gap="small")
+            question_place, method_place = st.container(key="question"), st.container()
+            below = st.container(gap="small")
     finally:
         image_picker.bar(bar, chosen, instead)
     with bar or nullcontext():
         unavailable.say(model)
     try:
         # Of a page without a bar the chosen picture is not the subject.
-        shown = nullcontext() if bar is None or _is_resident(model) else page.waiting(bar, image)
+        # Where the page shows a picture already, that stays until the next one is made.
+        waits = bar is not None and not page.is_drawn() and not _is_resident(model)
+        shown = page.waiting(bar, image) if waits and bar is not None else nullcontext()
         with shown:
             explainer = load(model.id)
     except WeightsProblem as problem:
@@ -133,27 +138,16 @@ def add_warning(choices: Choices, finding: str) -> str:
 
 
 def load(model_id: str) -> Explainer:
-    """Return a resident model; while it is loaded for the first time, the page shows the progress."""
-    place = st.empty()
-    with place, st.spinner("Loading the model…", show_time=False):
-        import_ahead.finish()
-        explainer = explain.Explainer(model_id, progress=progress_in(place))
-    place.empty()
+    """Return a resident model; while it is loaded for the first time, a line that moves nothing says how far it is."""
+    import_ahead.finish()
+    if _is_resident(catalog.spec(model_id)):
+        return explain.Explainer(model_id)
+    with queue_line.line() as show:
+        show("Loading the model…")
+        explainer = explain.Explainer(model_id, progress=lambda share, words: show(f"{words} ({percent(share)})"))
     if model_id not in model_picker.menu()[1]:
         model_picker.forget_menu()  # it was downloaded just now
     return explainer
-
-
-def progress_in(place: Any) -> Callable[[float, str], None]:
-    """Return a function that reports progress in a bar, drawn in `place` on its first call."""
-    bar: Any = None
-
-    def progress(share: float, words: str) -> None:
-        nonlocal bar
-        bar = bar or place.progress(0.0)
-        bar.progress(min(share, 1.0), words)
-
-    return progress
 
 
 def _example(model: ModelSpec) -> None:

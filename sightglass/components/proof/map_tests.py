@@ -83,7 +83,7 @@ FLIP = MapTest(
 
 def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     """Draw the map as its model is scrambled; return what was found, once it is."""
-    title = st.empty()
+    title = page.Title(st.container())
     title.markdown("### Does the map depend on the model?")
     st.caption(
         "Stage by stage, from the answer back to the first layers, the model's weights are replaced by random ones. A "
@@ -123,7 +123,7 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
 
 def draw_stability(explanation: Explanation, index: int) -> None:
     """Draw how much map, score and answer change where the picture hardly changes."""
-    title = st.empty()
+    title = page.Title(st.container())
     title.markdown("### Does it hold still?")
     st.caption(
         "Eight changes that a person hardly sees are made to the picture, and the map is made again for each. A map "

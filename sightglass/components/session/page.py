@@ -69,6 +69,7 @@ def guard(draw: Callable[[], None]) -> Callable[[], None]:
             url_state.arrive(draw.__name__)
             try:
                 draw()
+                state.of(Waiting).drawn = draw.__name__
                 held.by_other_pages()
             except Exception as failure:
                 show_failure(failure, "a page failed")
@@ -106,6 +107,13 @@ class Waiting:
     """What stands in for a page's content until it comes."""
 
     place: DeltaGenerator | None = None
+    drawn: str = ""
+    """The page that was drawn last."""
+
+
+def is_drawn() -> bool:
+    """Return whether the browser shows this page already, from a run before."""
+    return state.of(Waiting).drawn == state.of(state.Navigation).page
 
 
 @contextmanager
@@ -132,12 +140,27 @@ def clear_waiting() -> None:
         held.place = None
 
 
+class Title:
+    """A headline that can be written again in the same run; until it is, that of the run before stays.
+
+    An `st.empty` that is made before there are words is sent as such, and what is below jumps up and down again.
+    """
+
+    def __init__(self, place: DeltaGenerator) -> None:
+        self._place = place
+        self._slot: DeltaGenerator | None = None
+
+    def markdown(self, text: str) -> None:
+        """Write the headline, in Markdown."""
+        self._slot = (self._slot or self._place).markdown(text)
+
+
 @contextmanager
-def head(place: DeltaGenerator) -> Iterator[DeltaGenerator]:
+def head(place: DeltaGenerator) -> Iterator[Title]:
     """Yield the place of the page's title; what is drawn meanwhile is beside it."""
     with place, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         # As wide as is left: a long sentence takes two lines and does not push the controls below it.
-        title = st.container().empty()
+        title = Title(st.container())
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             yield title
 

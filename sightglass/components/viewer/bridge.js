@@ -1,12 +1,13 @@
 // Between Python and the viewer: payloads and files come in; regions, clicks and requests go out.
 
-import { blobOf, broadcast, download, themeOf } from "../../browser/component.js";
+import { blobOf, broadcast, download, find, themeOf } from "../../browser/component.js";
 import { grids, inflate } from "../../browser/unpack.js";
 import { createMap, peakOf } from "../../browser/draw.js";
 import { WHOLE, around } from "../../browser/geometry.js";
 import { FIRST_MS } from "./painter.js";
 import { Picture } from "../../browser/picture.js";
 import { createPrefetch } from "./prefetch.js";
+import { onPhone, reserve } from "./panels.js";
 import { hotPhrase } from "./readout.js";
 import { regionMessage } from "./region.js";
 import { isNews, recalled, viewportOf } from "./settings.js";
@@ -45,6 +46,7 @@ export class Bridge {
       return painter.redraw();
     }
     display.hiding?.end();
+    if (!store.head.id) this.#reserve(head);
     // The page around it describes the coming maps already.
     root.classList.toggle("stale", Boolean(store.head.id));
     const same = store.head.picture === head.picture ? store.picture : null;
@@ -68,6 +70,12 @@ export class Bridge {
     // A list that was mounted first has already announced its choice: ask for it again.
     broadcast("ask", null);
     root.setAttribute("data-shown", head.id);
+  }
+
+  /** @param {Head} head */
+  #reserve({ panels, beside, size, height, columns }) {
+    const plain = beside && size[1] >= size[0] && !onPhone() && panels.length > 0 && panels.every(({ maps }) => maps.length);
+    reserve(find(this.root, ".panels"), panels.length + Number(plain), { size, height, columns });
   }
 
   /** @param {Uint8Array} jpeg */

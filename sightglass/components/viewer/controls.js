@@ -113,6 +113,7 @@ export function showControls(root, settings, facts) {
   const tools = { rectangle: facts.tool === "rectangle", brush: facts.tool === "brush", ask: facts.tool === "ask", hide: facts.hiding };
   for (const [name, on] of Object.entries({ ...pressed, ...tools })) $(`.${name}`).setAttribute("aria-pressed", String(on));
   $(".mark").classList.toggle("on", tools.rectangle || tools.brush);
+  $(".more").classList.toggle("on", pressed.swipe || tools.hide);
   $(".reset").disabled = facts.initial;
   $(".reset").title = facts.changed ? `Reset view (${facts.changed})` : "Reset view";
   $(".clear").disabled = !facts.marked;

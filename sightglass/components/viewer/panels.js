@@ -24,6 +24,8 @@ const PHONE = 640;
 const MAX_SIDE = 2560;
 const MOVING = 1.4e6;
 const FLYING = 0.6e6;
+/** CSS pixels over each panel, and between two rows. */
+const CAPTION = 24, ROW_GAP = 12;
 
 export function onPhone() {
   return innerWidth < PHONE;
@@ -53,6 +55,19 @@ export function panelOf(listed, element, layer) {
 }
 
 /**
+ * Keep as much room for panels as they will take: pictures come a moment later, and what is below must not jump.
+ * @param {HTMLElement} holder @param {number} count @param {{size: number[], height: number, columns: number|null}} head
+ */
+export function reserve(holder, count, head) {
+  const room = holder.clientWidth;
+  if (!room || !count) return;
+  const columns = columnsFor(count, room, head.columns), rows = Math.ceil(count / columns);
+  const most = onPhone() ? 480 : heightFor(head.height, innerHeight, rows);
+  const [, height] = panelSize(room, columns, head.size[0] / head.size[1], most);
+  holder.style.minHeight = `${rows * (height + CAPTION) + (rows - 1) * ROW_GAP}px`;
+}
+
+/**
  * Give every panel its size; all are equal.
  * @param {HTMLElement} holder @param {Panel[]} panels
  * @param {{size: number[], height: number, columns: number|null}} head @param {boolean} full on the whole screen
@@ -72,6 +87,7 @@ export function arrange(holder, panels, head, full) {
     columns = sizes.lastIndexOf(Math.max(...sizes)) + 1;
   }
   const [width, height] = panelSize(room, columns, aspect, maxHeight(columns));
+  holder.style.minHeight = "";
   // A tower of a picture leaves its column wide enough for a title.
   const column = Math.max(width, Math.min(120, Math.floor((room - GAP * (columns - 1)) / columns)));
   holder.style.gridTemplateColumns = `repeat(${columns}, ${column}px)`;

@@ -162,7 +162,14 @@ def numbers_button(explanation: Explanation, index: int, first: Callable[[], Non
 def findings(explanation: Explanation, index: int) -> None:
     """Draw the findings, one line each, the most serious first, and what can be done about a crop at a click."""
     found = diagnose(explanation, index)
-    lines(found)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(width="content"):
+            lines(found)
+        _fit_button(explanation, found)
+
+
+def _fit_button(explanation: Explanation, found: Sequence[Finding]) -> None:
+    """Draw the button that ends a crop, or brings it back."""
     ways = explanation.evidence.resident.adapter.preprocessings
     whole = next((way for way in ("letterbox", "squash") if way in ways), None)
     if whole is not None and explanation.options.preprocessing == whole != ways[0]:
@@ -181,8 +188,7 @@ def findings(explanation: Explanation, index: int) -> None:
             key="whole-picture",
             on_click=url_state.put,
             args=(f"fit-{explanation.model.task}", whole),
-            help=f"{WAYS[whole]}, instead of the crop; Layers and fit sets it back. The model was trained with the "
-            "crop, so its scores may be less reliable.",
+            help=f"{WAYS[whole]}. The model was trained with the crop, so its scores may be less reliable.",
         )
 
 

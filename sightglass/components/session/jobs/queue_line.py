@@ -1,4 +1,4 @@
-"""Show the place in the queue."""
+"""Show the place in the queue, and other lines, below the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sightglass.components.streamlit_internals import changing_spinner
 from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sightglass.common.work.turns import Turn
 
@@ -31,6 +31,16 @@ def describe_queue_place(ahead: int) -> str:
 
 
 @contextmanager
+def line() -> Iterator[Callable[[str], None]]:
+    """Yield what shows a line at the foot of the window: it takes no place among the page's elements."""
+    show, clear = changing_spinner(ICON)
+    try:
+        yield show
+    finally:
+        clear()
+
+
+@contextmanager
 def turn() -> Iterator[None]:
     """Take a turn at the models, in the thread of a page: where nobody waits, at once; none once the browser left."""
     with QUICK.turn() as own:
@@ -43,13 +53,9 @@ def stand(turn: Turn) -> None:
     """Wait for a turn, in the thread of a page; a session that leaves, or wants something else, gives its place up."""
     if turn.wait(PATIENCE):
         return
-    # As a spinner it takes no place among the page's elements.
-    show, clear = changing_spinner(ICON)
-    try:
+    with line() as show:
         while True:
             # Raises where the browser has left or asked for another run.
             show(describe_queue_place(turn.ahead))
             if turn.wait(EVERY):
                 return
-    finally:
-        clear()
