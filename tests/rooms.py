@@ -13,7 +13,7 @@ ORDER = (
     ("browser", "common"),
     ("models",),
     ("explain",),
-    ("export", "batch", "history", "monitor", "video", "live", "deck"),
+    ("export", "evaluation", "batch", "history", "monitor", "video", "live", "deck"),
     ("components", "api"),
     ("cli",),
     ("pages",),

@@ -15,7 +15,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightglass.cli import batch, compare, detect, doctor, examples, image, models, prove, replay, similarity, video
+from sightglass.cli import (
+    batch,
+    compare,
+    detect,
+    doctor,
+    examples,
+    image,
+    models,
+    prove,
+    replay,
+    scorecard,
+    similarity,
+    video,
+)
 from sightglass.cli.console import Console
 from sightglass.cli.options import PROGRAM, app
 from sightglass.cli.records import deck, history, watch
@@ -34,6 +47,7 @@ _MODULES = (
     batch,
     video,
     compare,
+    scorecard,
     prove,
     similarity,
     replay,
@@ -63,6 +77,7 @@ sightglass detect bus.jpg --method gradcam++ --save-all
 sightglass batch photos/ --out run1
 sightglass video clip.mp4
 sightglass compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite2
+sightglass scorecard photos/ --labels labels.json -m demo-s -m demo-l
 sightglass prove bus.jpg
 sightglass similarity bus.jpg zidane.jpg
 sightglass replay explained/bus/recipe.json --picture bus.jpg

@@ -1,0 +1,1 @@
+"""Evaluate detectors on labelled pictures."""

@@ -1,0 +1,293 @@
+"""Read labelled boxes: COCO JSON, YOLO text files, Pascal VOC, CSV.
+
+Each picture is known by its file's name, with the folders that the labels give it. A line that cannot be used becomes
+a `LabelProblem`; the others count.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common.errors import Problem
+from sightglass.models import labels as class_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sightglass.models.geometry import Box
+
+MAX_BYTES = 512 * 2**20
+"""Of one file of labels."""
+DATA = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
+"""Files with the names of a YOLO folder's classes."""
+COLUMNS = ("file", "x0", "y0", "x1", "y1", "label")
+Size = tuple[int, int]
+"""Width and height of a picture in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrueBox:
+    """One labelled object."""
+
+    label: str
+    box: Box
+    """xyxy in pixels of the picture; of a YOLO file in 0..1 until `in_pixels`."""
+    crowd: bool = False
+    """Many objects in one box: COCO counts detections inside as neither right nor wrong."""
+    relative: bool = False
+
+    def in_pixels(self, size: Size) -> TrueBox:
+        """Return the box in pixels of a picture of this size, cut at its edges."""
+        wide, high = size if self.relative else (1, 1)
+        x0, y0, x1, y1 = self.box
+        left, top = max(0.0, x0 * wide), max(0.0, y0 * high)
+        return TrueBox(self.label, (left, top, min(x1 * wide, size[0]), min(y1 * high, size[1])), self.crowd)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelProblem:
+    """A line, or an entry, of a file of labels that was left out."""
+
+    file: str
+    line: int
+    """From 1; of JSON the entry's place in its list; 0 for the whole file."""
+    reason: str
+
+    @property
+    def words(self) -> str:
+        """`labels.csv, line 3: x1 is not above x0.`"""
+        return f"{self.file}{f', line {self.line}' if self.line else ''}: {self.reason}."
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """The labelled boxes of pictures."""
+
+    pictures: Mapping[str, tuple[TrueBox, ...]] = field(repr=False)
+    """By file name; a picture without objects has none."""
+    problems: tuple[LabelProblem, ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels that have boxes, sorted."""
+        return tuple(sorted({one.label for every in self.pictures.values() for one in every}))
+
+    def find(self, key: str) -> tuple[TrueBox, ...] | None:
+        """Return the boxes of a picture by its path, or by its file's name where only one has it; None of no such."""
+        path = PurePosixPath(key)
+        # A YOLO file has its picture's name with another ending.
+        for name in (key, path.with_suffix("").as_posix(), path.name, path.stem):
+            if name in self._places:
+                return self.pictures[self._places[name]]
+        return None
+
+    @cached_property
+    def _places(self) -> Mapping[str, str]:
+        """The picture of each path, and of each name that only one has."""
+        names = Counter(PurePosixPath(key).name for key in self.pictures)
+        unique = {name: key for key in self.pictures if names[name := PurePosixPath(key).name] == 1}
+        return unique | {key: key for key in self.pictures}
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.pictures: defaultdict[str, list[TrueBox]] = defaultdict(list)
+        self.problems: list[LabelProblem] = []
+
+    def add(self, picture: str, file: Path, line: int, make: Callable[..., TrueBox], *given: Any) -> None:
+        """Add the box that `make` returns of `given`, or say in one line why there is none."""
+        try:
+            found = make(*given)
+            _check(found)
+        except (ValueError, KeyError, TypeError, IndexError) as problem:
+            reason = str(problem) if type(problem) is ValueError else "it is not as this format has it"
+            self.problems.append(LabelProblem(file.name, line, reason))
+            return
+        self.pictures[picture].append(found)
+
+    def done(self) -> GroundTruth:
+        return GroundTruth({key: tuple(every) for key, every in self.pictures.items()}, tuple(self.problems))
+
+
+def read(path: Path | str) -> GroundTruth:
+    """Read labels: a COCO `.json`, a `.csv` (`file,x0,y0,x1,y1,label`), or a folder of YOLO `.txt` or VOC `.xml` files.
+
+    Raises Problem for a file that is none of these.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        found = _read_folder(path)
+    elif not path.is_file():
+        raise Problem(f"There are no labels at {path}: give a COCO .json, a .csv, or a folder of .txt or .xml files.")
+    elif path.stat().st_size > MAX_BYTES:
+        raise Problem(f"{path.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
+    elif path.suffix.lower() == ".json":
+        found = _read_coco(path)
+    elif path.suffix.lower() == ".csv":
+        found = _read_csv(path)
+    else:
+        raise Problem(f"{path.name} has no labels that can be read: give a COCO .json, a .csv, or a folder.")
+    if not any(found.pictures.values()):
+        first = f" {found.problems[0].words}" if found.problems else ""
+        raise Problem(f"There are no labelled boxes in {path.name}.{first}")
+    return found
+
+
+def _read_coco(path: Path) -> GroundTruth:
+    try:
+        table = json.loads(path.read_bytes())
+        names = {one["id"]: str(one["file_name"]) for one in table["images"]}
+        classes = {one["id"]: str(one["name"]) for one in table["categories"]}
+        every = list(table["annotations"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise Problem(f"{path.name} is no COCO file: it needs images, categories and annotations.") from problem
+    reader = _Reader()
+    for name in names.values():
+        reader.pictures[name] = []
+
+    def make(one: Any) -> TrueBox:
+        if one["image_id"] not in names:
+            raise ValueError("its picture is not among the images")
+        if one["category_id"] not in classes:
+            raise ValueError("its class is not among the categories")
+        x, y, wide, high = map(float, one["bbox"])
+        return TrueBox(classes[one["category_id"]], (x, y, x + wide, y + high), bool(one.get("iscrowd")))
+
+    for place, one in enumerate(every, 1):
+        number = one.get("image_id") if isinstance(one, dict) else None
+        reader.add(names.get(number, "") if isinstance(number, int | str) else "", path, place, make, one)
+    return reader.done()
+
+
+def _read_csv(path: Path) -> GroundTruth:
+    reader = _Reader()
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
+                raise Problem(f"{path.name} has no column {missing[0]}: it needs {', '.join(COLUMNS)}.")
+            for row in rows:
+                picture = row["file"]
+                reader.pictures[picture]
+                # A row without a box is a picture without objects.
+                if any(row[name] for name in COLUMNS[1:]):
+                    reader.add(picture, path, rows.line_num, _of_row, row)
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise Problem(f"{path.name} cannot be read: is it a CSV file in UTF-8?") from problem
+    return reader.done()
+
+
+def _of_row(row: Mapping[str, str]) -> TrueBox:
+    return TrueBox((row["label"] or "").strip(), _box([row[name] or "" for name in COLUMNS[1:5]]))
+
+
+def _read_folder(folder: Path) -> GroundTruth:
+    xml = sorted(folder.rglob("*.xml"))
+    reader = _Reader()
+    if xml:
+        for file in xml:
+            _read_voc(file, reader)
+        return reader.done()
+    names = _yolo_names(folder)
+    for file in sorted(folder.rglob("*.txt")):
+        if file.name in DATA:
+            continue
+        picture = file.with_suffix("").relative_to(folder).as_posix()
+        reader.pictures[picture] = []
+        for line, text in enumerate(_lines(file), 1):
+            if text.strip():
+                reader.add(picture, file, line, _of_yolo, text.split(), names)
+    return reader.done()
+
+
+def _yolo_names(folder: Path) -> Sequence[str]:
+    for place in (folder, folder.parent, folder.parent.parent):
+        for name in DATA:
+            try:
+                found = class_names.order(class_names.read_file(place / name))
+            except (OSError, ValueError, RecursionError):
+                continue
+            if found:
+                return found
+    wanted = f"{DATA[0]} with the names of its classes"
+    raise Problem(f"The folder {folder.name} has no {wanted}: put one into it or above it.")
+
+
+def _of_yolo(parts: Sequence[str], names: Sequence[str]) -> TrueBox:
+    index, *numbers = parts
+    if not index.isdecimal() or int(index) >= len(names):
+        raise ValueError(f"class {index[:20]} is not one of the {len(names)} that are named")
+    values = _finite(numbers)
+    if len(values) == 4:
+        x, y, wide, high = values
+        box = (x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
+    elif len(values) >= 6 and len(values) % 2 == 0:
+        # A polygon; its box is around it.
+        box = (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
+    else:
+        raise ValueError("a box has four numbers after its class, a polygon six or more")
+    if max(map(abs, box)) > 2:
+        raise ValueError("its numbers are not parts of the picture from 0 to 1")
+    return TrueBox(names[int(index)], box, relative=True)
+
+
+def _read_voc(file: Path, reader: _Reader) -> None:
+    from xml.etree import ElementTree
+
+    try:
+        text = file.read_bytes()
+        # Entities can stand for billions of letters, and no label needs one.
+        if len(text) > MAX_BYTES or b"<!ENTITY" in text:
+            raise ValueError
+        root = ElementTree.fromstring(text)
+    except (OSError, ValueError, ElementTree.ParseError):
+        reader.problems.append(LabelProblem(file.name, 0, "it is no XML of Pascal VOC"))
+        return
+    picture = root.findtext("filename") or file.stem
+    reader.pictures[picture]
+    for place, one in enumerate(root.iterfind("object"), 1):
+        numbers = [one.findtext(f"bndbox/{name}") or "" for name in ("xmin", "ymin", "xmax", "ymax")]
+        reader.add(picture, file, place, _of_voc, one.findtext("name") or "", numbers)
+
+
+def _of_voc(name: str, numbers: Sequence[str]) -> TrueBox:
+    # Its pixels are counted from 1, the last one included.
+    x0, y0, x1, y1 = _box(numbers)
+    return TrueBox(name.strip(), (x0 - 1, y0 - 1, x1, y1))
+
+
+def _lines(file: Path) -> Iterator[str]:
+    try:
+        yield from file.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        # Nothing but a number is expected, so this is a problem of its first line.
+        yield "\N{REPLACEMENT CHARACTER}"
+
+
+def _finite(texts: Sequence[str]) -> list[float]:
+    values = [float(text) if re.fullmatch(r"[-+.\deE]+", text.strip()) else math.nan for text in texts]
+    if not all(map(math.isfinite, values)):
+        raise ValueError("a coordinate is no number")
+    return values
+
+
+def _box(texts: Sequence[str]) -> Box:
+    x0, y0, x1, y1 = _finite(texts)
+    return x0, y0, x1, y1
+
+
+def _check(one: TrueBox) -> None:
+    if not one.label:
+        raise ValueError("it has no label")
+    x0, y0, x1, y1 = one.box
+    if not (x1 > x0 and y1 > y0 and all(map(math.isfinite, one.box))):
+        raise ValueError("its box has no area")

@@ -1,0 +1,108 @@
+"""AP equals pycocotools', and its interval is that of pictures drawn again."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from sightglass.evaluation import average_precision
+from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.models.adapter import Prediction
+
+CLASSES = ("cat", "dog", "owl")
+
+
+def scene(seed: int, pictures: int = 12) -> tuple[list[list[TrueBox]], list[list[Prediction]]]:
+    """Labelled boxes of all sizes, found more or less well, with crowds, equal scores and boxes of nothing."""
+    dice = np.random.default_rng(seed)
+    truths: list[list[TrueBox]] = []
+    found: list[list[Prediction]] = []
+    for _ in range(pictures):
+        true, boxes = [], []
+        for _ in range(dice.integers(0, 6)):
+            x, y = dice.uniform(0, 300, 2)
+            wide, high = np.exp(dice.uniform(np.log(8), np.log(250), 2))
+            label = CLASSES[dice.integers(0, 3)]
+            true.append(TrueBox(label, (x, y, x + wide, y + high), crowd=bool(dice.random() < 0.1)))
+            for _ in range(dice.integers(0, 3)):
+                moved = dice.normal(0, 0.08, 4) * (wide, high, wide, high)
+                said = label if dice.random() < 0.8 else CLASSES[dice.integers(0, 3)]
+                box = (x + moved[0], y + moved[1], x + wide + abs(moved[2]), y + high + abs(moved[3]))
+                boxes.append(Prediction(said, CLASSES.index(said), round(float(dice.random()), 1), box))
+        if dice.random() < 0.5:
+            boxes.append(Prediction("dog", 1, 0.7, (0.0, 0.0, 40.0, 40.0)))
+        truths.append(true)
+        found.append(boxes)
+    return truths, found
+
+
+def of_pycocotools(truths: list[list[TrueBox]], found: list[list[Prediction]]) -> np.ndarray:
+    """Its six averages: AP, AP50, AP75, and AP of small, medium and large objects; -1 of none."""
+    evaluation = average_precision._evaluate(truths, found, sorted({one.label for every in truths for one in every}))
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats[:6]
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(some.integers(0, 10_000))
+def test_it_is_that_of_pycocotools(seed: int) -> None:
+    truths, found = scene(seed)
+    if not any(not one.crowd for every in truths for one in every):
+        return
+    expected = of_pycocotools(truths, found)
+    made = average_precision.measure(truths, found)
+    mine = (made.ap.value, made.ap50.value, *made.by_size.values())
+    theirs = (expected[0], expected[1], *expected[3:])
+    assert [-1 if np.isnan(one) else one for one in mine] == pytest.approx(theirs, abs=1e-6)
+
+
+def test_a_picture_that_counts_twice_is_that_picture_given_twice() -> None:
+    truths, found = scene(3)
+    weights = np.array([[2 if i in (1, 4) else 0 if i == 5 else 1 for i in range(len(truths))]])
+    places = [i for i, count in enumerate(weights[0]) for _ in range(count)]
+    twice = average_precision.measure([truths[i] for i in places], [found[i] for i in places])
+    classes = sorted({one.label for every in truths for one in every})
+    evaluated = average_precision._evaluate(truths, found, classes)
+    drawn = [
+        average_precision.average(average_precision._collect(evaluated, i, 0, len(truths)), weights)[0].mean()
+        for i in range(len(classes))
+    ]
+    assert np.nanmean(drawn) == pytest.approx(twice.ap.value, abs=1e-9)
+
+
+def test_the_interval_holds_the_value_and_narrows_with_more_pictures() -> None:
+    few, many = (average_precision.measure(*scene(7, pictures)) for pictures in (15, 150))
+    for made in (few, many):
+        assert made.ap.low <= made.ap.value <= made.ap.high
+    assert many.ap.high - many.ap.low < (few.ap.high - few.ap.low) / 1.5
+
+
+def test_the_interval_holds_what_as_many_other_pictures_give_on_average() -> None:
+    made = [average_precision.measure(*scene(seed, 40)).ap for seed in range(60)]
+    average = np.mean([one.value for one in made])
+    assert sum(one.low <= average <= one.high for one in made) >= 0.85 * len(made)
+
+
+def test_a_model_is_not_told_from_itself_and_is_told_from_one_that_finds_nothing() -> None:
+    truths, found = scene(11, 60)
+    same, none = (average_precision.measure(truths, boxes) for boxes in (found, [[] for _ in found]))
+    zero = average_precision.difference(same, same)
+    assert (zero.value, zero.low, zero.high) == (0, 0, 0)
+    assert average_precision.difference(same, none).low > 0
+
+
+def test_right_boxes_are_worth_1_and_none_nothing() -> None:
+    truths = [[TrueBox("cat", (0, 0, 50, 50))], [TrueBox("cat", (10, 10, 90, 90))]]
+    right = [[Prediction("cat", 0, 0.9, one.box) for one in every] for every in truths]
+    assert average_precision.measure(truths, right).ap.value == pytest.approx(1)
+    assert average_precision.measure(truths, [[], []]).ap.value == 0
+    # And a class that is never labelled changes nothing.
+    owl = Prediction("owl", 2, 1.0, (0, 0, 5, 5))
+    assert average_precision.measure(truths, [[*every, owl] for every in right]).ap.value == pytest.approx(1)

@@ -1,0 +1,73 @@
+"""TIDE's error types on cases made by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from sightglass.evaluation import average_precision, error_types
+from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.models.adapter import Prediction
+from tests.unit.evaluation.test_average_precision import scene
+
+CAT, DOG = TrueBox("cat", (0, 0, 100, 100)), TrueBox("dog", (200, 0, 300, 100))
+HALF = (0, 0, 100, 30)
+"""It covers 30 % of the cat, and nothing else."""
+
+
+def predicted(label: str, box: tuple[float, float, float, float], score: float = 0.9) -> Prediction:
+    return Prediction(label, ("cat", "dog").index(label), score, box)
+
+
+CASES = {
+    "class": ([CAT], [predicted("dog", CAT.box)], ["class"]),
+    "location": ([CAT], [predicted("cat", HALF)], ["location"]),
+    "both": ([CAT], [predicted("dog", HALF)], ["both", "missed"]),
+    "duplicate": ([CAT], [predicted("cat", CAT.box), predicted("cat", CAT.box, 0.5)], ["duplicate"]),
+    "background": ([CAT], [predicted("cat", CAT.box), predicted("dog", (400, 400, 500, 500))], ["background"]),
+    "missed": ([CAT, DOG], [predicted("cat", CAT.box)], ["missed"]),
+    "no label at all": ([], [predicted("cat", CAT.box)], ["background"]),
+    "right": ([CAT, DOG], [predicted("dog", DOG.box), predicted("cat", CAT.box)], []),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_type(case: str) -> None:
+    truths, found, expected = CASES[case]
+    assert [one.type for one in error_types.find_errors([truths], [found])] == expected
+
+
+def test_a_box_inside_a_crowd_is_no_error() -> None:
+    crowd = TrueBox("cat", (0, 0, 500, 500), crowd=True)
+    assert error_types.find_errors([[crowd]], [[predicted("cat", CAT.box)]]) == []
+    assert [one.type for one in error_types.find_errors([[crowd]], [[predicted("dog", CAT.box)]])] == ["background"]
+
+
+def test_below_the_confidence_a_box_is_not_there() -> None:
+    found = [[predicted("cat", CAT.box, 0.2)]]
+    assert [one.type for one in error_types.find_errors([[CAT]], found, confidence=0.25)] == ["missed"]
+
+
+@pytest.mark.parametrize("kind", ["class", "location", "missed"])
+def test_where_one_type_is_all_that_is_wrong_its_cost_is_all_that_is_missing(kind: str) -> None:
+    # Of the cat everything is right, and the dog has the error.
+    wrong = {"class": [predicted("cat", DOG.box, 0.8)], "location": [predicted("dog", (200, 0, 300, 30))], "missed": []}
+    truths, found = [[CAT, DOG]], [[predicted("cat", CAT.box), *wrong[kind]]]
+    now = average_precision.measure(truths, found).ap50.value
+    costs = error_types.cost_in_ap(truths, found)
+    assert now + costs[kind] == pytest.approx(1)
+    assert max(cost for name, cost in costs.items() if name != kind) == pytest.approx(0, abs=1e-9)
+
+
+def test_costs_are_measured_from_the_ap_that_is_reported() -> None:
+    truths, found = scene(5, 40)
+    truths = [[one for one in every if not one.crowd] for every in truths]
+    costs = error_types.cost_in_ap(truths, found)
+    assert set(costs) == set(error_types.MEANINGS)
+    # Without a single wrong box and with nothing missed, only what is right is left.
+    errors = error_types.find_errors(truths, found)
+    wrong = {id(one.predicted) for one in errors}
+    missed = {id(one.truth) for one in errors if one.type in ("missed", "class", "location")}
+    clean = [[one for one in every if id(one) not in wrong] for every in found]
+    left = [[one for one in every if id(one) not in missed] for every in truths]
+    assert average_precision.measure(left, clean).ap50.value > average_precision.measure(truths, found).ap50.value
+    assert all(cost >= -1e-9 for cost in costs.values())

@@ -1,0 +1,124 @@
+"""Labels of every format are read, and what is wrong with them is said line by line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sightglass.common.errors import Problem
+from sightglass.evaluation import ground_truth
+from sightglass.evaluation.ground_truth import TrueBox
+from tests.faults.outcome import is_one_sentence
+
+BOX = (10.0, 20.0, 60.0, 100.0)
+SIZE = (200, 200)
+
+
+def coco(folder: Path) -> Path:
+    table = {
+        "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 9, "file_name": "b.jpg"}],
+        "categories": [{"id": 3, "name": "cat"}],
+        "annotations": [{"image_id": 7, "category_id": 3, "bbox": [10, 20, 50, 80]}],
+    }
+    (folder / "labels.json").write_text(json.dumps(table))
+    return folder / "labels.json"
+
+
+def table(folder: Path) -> Path:
+    (folder / "labels.csv").write_text("file,x0,y0,x1,y1,label\na.jpg,10,20,60,100,cat\nb.jpg,,,,,\n")
+    return folder / "labels.csv"
+
+
+def yolo(folder: Path) -> Path:
+    (folder / "data.yaml").write_text("names:\n  0: dog\n  1: cat\n")
+    (folder / "labels").mkdir()
+    (folder / "labels" / "a.txt").write_text("1 0.175 0.3 0.25 0.4\n")
+    (folder / "labels" / "b.txt").write_text("")
+    return folder / "labels"
+
+
+def polygon(folder: Path) -> Path:
+    labels = yolo(folder)
+    (labels / "a.txt").write_text("1 0.05 0.1 0.3 0.1 0.3 0.5 0.05 0.5\n")
+    return labels
+
+
+def voc(folder: Path) -> Path:
+    for name, objects in {"a": "<xmin>11</xmin><ymin>21</ymin><xmax>60</xmax><ymax>100</ymax>", "b": ""}.items():
+        box = f"<object><name>cat</name><bndbox>{objects}</bndbox></object>" if objects else ""
+        (folder / f"{name}.xml").write_text(f"<annotation><filename>{name}.jpg</filename>{box}</annotation>")
+    return folder
+
+
+@pytest.mark.parametrize("make", [coco, table, yolo, polygon, voc])
+def test_every_format_says_the_same(make: object, tmp_path: Path) -> None:
+    found = ground_truth.read(make(tmp_path))  # type: ignore[operator]
+    assert found.problems == ()
+    (one,) = found.find("pictures/a.jpg") or ()
+    assert one.label == "cat"
+    assert one.in_pixels(SIZE).box == pytest.approx(BOX)
+    assert found.find("b.jpg") == ()
+    assert found.find("c.jpg") is None
+    assert found.classes == ("cat",)
+
+
+def test_a_name_that_two_pictures_have_is_found_by_its_path_alone(tmp_path: Path) -> None:
+    rows = "file,x0,y0,x1,y1,label\nx/a.jpg,0,0,5,5,cat\ny/a.jpg,0,0,9,9,dog\n"
+    (tmp_path / "labels.csv").write_text(rows)
+    found = ground_truth.read(tmp_path / "labels.csv")
+    assert [one.label for one in found.find("y/a.jpg") or ()] == ["dog"]
+    assert found.find("a.jpg") is None
+
+
+WRONG = {
+    "1 0.5 0.5 0.5": "a box has four numbers after its class, a polygon six or more",
+    "7 0.5 0.5 0.5 0.5": "class 7 is not one of the 2 that are named",
+    "cat 0.5 0.5 0.5 0.5": "class cat is not one of the 2 that are named",
+    "1 nan 0.5 0.5 0.5": "a coordinate is no number",
+    "1 100 90 50 50": "its numbers are not parts of the picture from 0 to 1",
+    "1 0.5 0.5 0 0.5": "its box has no area",
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_line_that_cannot_be_used_is_said_and_the_others_count(line: str, tmp_path: Path) -> None:
+    labels = yolo(tmp_path)
+    (labels / "a.txt").write_text(f"{line}\n1 0.175 0.3 0.25 0.4\n")
+    found = ground_truth.read(labels)
+    assert [one.words for one in found.problems] == [f"a.txt, line 1: {WRONG[line]}."]
+    assert len(found.find("a.jpg") or ()) == 1
+
+
+HOSTILE = {
+    "no.json": b"\x00\xff",
+    "deep.json": b"[" * 100_000,
+    "list.json": b"[1, 2]",
+    "images.json": b'{"images": 3, "categories": [], "annotations": []}',
+    "odd.json": b'{"images": [], "categories": [], "annotations": [3, {}, {"image_id": []}]}',
+    "no.csv": b"\xff\xfe\x00",
+    "columns.csv": b"name,label\na,b\n",
+    "short.csv": b"file,x0,y0,x1,y1,label\na.jpg,1\n",
+    "other.pdf": b"%PDF",
+    "missing.json": None,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_no_file_of_labels_is_one_sentence(name: str, tmp_path: Path) -> None:
+    if (data := HOSTILE[name]) is not None:
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(Problem) as told:
+        ground_truth.read(tmp_path / name)
+    assert is_one_sentence(str(told.value))
+
+
+def test_an_xml_that_grows_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text('<!DOCTYPE x [<!ENTITY a "aaaa">]><annotation>&a;</annotation>')
+    with pytest.raises(Problem, match="no XML of Pascal VOC"):
+        ground_truth.read(tmp_path)
+
+
+def test_boxes_end_at_the_edges_of_the_picture() -> None:
+    assert TrueBox("cat", (-5, -5, 500, 50)).in_pixels((100, 100)).box == (0, 0, 100, 50)
