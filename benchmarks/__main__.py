@@ -118,8 +118,9 @@ def _truth(options: argparse.Namespace) -> Outcome:
     if options.scrambled:
         from benchmarks.truth import scrambled
 
-        counts = scrambled.scrambled(options.models or ())
-        text = scrambled.section(counts)
+        models, pictures = options.models or (), options.photographs or scrambled.PICTURES
+        counts = scrambled.scrambled(models, pictures)
+        text = scrambled.section(counts, models, pictures)
         if options.publish:
             scrambled.publish(counts)
             run.publish_sections({"scrambled": text})
@@ -337,7 +338,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--photographs",
         type=int,
-        help="pointing, why, regions, parts, verdict, alignment, default: at most so many photographs, or boxes",
+        help="pointing, why, regions, parts, verdict, alignment, default: at most so many photographs, or boxes; "
+        "truth --scrambled: pictures of each model",
     )
     add("--steps", type=int, default=20, help="prove: shares that are hidden and kept")
     add("--full", action="store_true", help="truth: all scenes, half an hour instead of five minutes")

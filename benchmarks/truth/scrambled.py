@@ -35,15 +35,15 @@ Key = tuple[str, str, str]
 """Family, question and method."""
 
 
-def scrambled(models: Sequence[str]) -> dict[Key, Counter[str]]:
+def scrambled(models: Sequence[str], pictures: int = PICTURES) -> dict[Key, Counter[str]]:
     """Count the marks of the first map of each picture, by every quick method at the layers of each question."""
     found: dict[Key, Counter[str]] = {}
-    for model in [one for one in models or MODELS if available(spec(one))]:
+    for model in present(models):
         explainer = Explainer(model, device="cpu")
         task = explainer.model.task
         family, per = family_of(task, explainer.resident), "detection" if task == "detect" else "class"
         asked = ("where", "why") if answers_why(explainer.resident) else ("where",)
-        for picture in islice(_pictures(model), PICTURES):
+        for picture in islice(_pictures(model), pictures):
             print(f"{model}: {sum(map(Counter.total, found.values()))} maps", file=sys.stderr, flush=True)
             for question in asked:
                 for method in (one.id for one in list_methods(explainer.resident) if one.quick):
@@ -55,6 +55,11 @@ def scrambled(models: Sequence[str]) -> dict[Key, Counter[str]]:
                         continue
                     found.setdefault((family, question, method), Counter())[mark] += 1
     return found
+
+
+def present(models: Sequence[str]) -> list[str]:
+    """Return those of the models that are on this machine."""
+    return [one for one in models or MODELS if available(spec(one))]
 
 
 def _pictures(model: str) -> Iterator[Any]:
@@ -81,7 +86,7 @@ def publish(found: dict[Key, Counter[str]]) -> None:
     FILE.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
-def section(found: dict[Key, Counter[str]]) -> str:
+def section(found: dict[Key, Counter[str]], models: Sequence[str] = (), pictures: int = PICTURES) -> str:
     """Return the section of TRUTH.md: how many maps of each method depend on the model."""
     rows = [
         (
@@ -96,13 +101,17 @@ def section(found: dict[Key, Counter[str]]) -> str:
         for (family, question, method), of in found.items()
     ]
     head = ("family", "question", "method", "maps", "depend on the model", "do not", "cannot be told")
-    return "\n\n".join(("## Maps that depend on the model", INTRODUCTION, grid(head, rows))) + "\n"
+    measured = (
+        f"Measured with {', '.join(present(models))}, on at most {pictures} pictures each: those on which nothing was "
+        "found, or whose map is empty, are not counted."
+    )
+    return "\n\n".join(("## Maps that depend on the model", INTRODUCTION, measured, grid(head, rows))) + "\n"
 
 
-INTRODUCTION = f"""\
+INTRODUCTION = """\
 The weights of each model are redrawn three to eight times, and the map of its first answer is made again by every \
-quick method at the layers of each question: of {PICTURES} drawn scenes, or photographs and parts of them, a model. A \
-map depends on the model where the mean rank correlation with the true one stays below what unrelated maps reach \
-([docs/proof.md](../docs/proof.md#does-it-depend-on-the-model-at-all)). Where maps by a method mostly do not \
-depend on it, every explanation by this method says so, with these counts. `python -m benchmarks truth --scrambled` \
-measures it."""
+quick method at the layers of each question: of drawn scenes, or of photographs and parts of them. A map depends on \
+the model where the mean rank correlation with the true one stays below what unrelated maps reach \
+([docs/proof.md](../docs/proof.md#does-it-depend-on-the-model-at-all)). The menu of methods says these counts. Where \
+maps by a method mostly do not depend on it, every explanation by this method says so. `python -m benchmarks truth \
+--scrambled` measures it."""

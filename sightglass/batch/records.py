@@ -21,13 +21,14 @@ from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.export import embedded_recipe, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.picture.item import Item
+    from sightglass.explain.proof.seal import Seal
     from sightglass.explain.rendering.style import Style
 
 CELLS = 32
@@ -113,14 +114,20 @@ def stem(item: Item) -> str:
 
 
 def write(
-    put: Callable[[str, bytes], None], stem: str, explanation: Explanation, style: Style, side: int | None
+    put: Callable[[str, bytes], None],
+    stem: str,
+    explanation: Explanation,
+    style: Style,
+    side: int | None,
+    seals: Sequence[Seal | None] = (),
 ) -> None:
-    """Write the picture under its first map as a JPEG with its recipe, and the raw maps.
+    """Write the picture under its first map as a JPEG with its recipe and `seals`, and the raw maps.
 
     `put` writes a file by its name, atomically.
     """
     view = embedded_recipe.view_of(explanation, 0, **change(style)) if explanation.heatmaps else None
-    drawn = embedded_recipe.write(to_jpeg(overlay(explanation, style, side), QUALITY), explanation.recipe, view)
+    recipe = embedded_recipe.add_seals(explanation.recipe, seals)
+    drawn = embedded_recipe.write(to_jpeg(overlay(explanation, style, side), QUALITY), recipe, view)
     put(f"{stem}.jpg", drawn)
     if explanation.heatmaps:
         maps = enumerate(explanation.heatmaps)

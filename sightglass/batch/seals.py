@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sightglass.explain.evidence.batched_pass import PassPart
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.explanation import explain
 from sightglass.explain.faithfulness import seal
+from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
     import threading
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     from sightglass.batch.journal import Outcome
     from sightglass.batch.records import Row
     from sightglass.explain.explanation import Explanation
+    from sightglass.explain.proof.seal import Seal
 
 MEANING = {
     "seal": "How many of the three quick tests the map passes: 3 is all.",
@@ -32,10 +37,23 @@ MARKS = tuple(FAILED)
 """The columns of the three answers."""
 
 
-def columns(explanation: Explanation, cancel: threading.Event | None = None) -> list[Row]:
-    """Return the columns of each map; None each for an empty map. Raises Cancelled."""
+def make(explanation: Explanation, cancel: threading.Event | None = None) -> tuple[Seal | None, ...]:
+    """Return the seal of each map, None for an empty one. Raises Cancelled.
+
+    Of the maps as they are made alone: those of a pass over several pictures differ from them in the last digits, and a
+    recipe's replay must find the same seal.
+    """
+    if isinstance(explanation.evidence, PassPart):
+        part = explanation.evidence
+        alone = Evidence(part.resident, ModelInput(part.tensor, part.geometry), part.layers)
+        explanation = explain(explanation.image, alone, explanation.options, milliseconds={})
+    return seal.seal_maps(explanation, cancel=cancel)
+
+
+def columns(seals: Iterable[Seal | None]) -> list[Row]:
+    """Return the columns of each map; None each for an empty map."""
     found: list[Row] = []
-    for made in seal.seal_maps(explanation, cancel=cancel):
+    for made in seals:
         if made is None:
             found.append(dict.fromkeys(COLUMNS))
             continue

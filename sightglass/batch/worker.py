@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.picture.image import Image
+    from sightglass.explain.proof.seal import Seal
     from sightglass.explain.rendering.style import Style
     from sightglass.models.layers import Layer
 
@@ -90,6 +91,8 @@ class Work:
         self.device = str(resident.device)
         self._resident = resident
         self._model_lock: AbstractContextManager[Any] = nullcontext() if self.parallel else threading.Lock()
+        # All workers take turns, as each seal has all cores.
+        self._sealing = threading.Lock()
         self._layers: tuple[Layer, ...] = chosen_layers(resident, options.layers)
         # Made once for all workers.
         resident.fastest_adapter(self._layers)
@@ -158,24 +161,35 @@ class Work:
                     found[item.key] = {"key": item.key, "stamp": stamp, "problem": str(made)}
                     continue
                 stem = records.stem(item)
-                records.write(self.put, stem, made, self.style, self.side)
                 if self.watch is not None:
                     self.watch(made)
-                rows = self._test(records.rows(item, made, stem), made)
+                rows, sealed = self._test(records.rows(item, made, stem), made)
+                records.write(self.put, stem, made, self.style, self.side, sealed)
                 found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | self._matrix(item, made)
         return [found[item.key] for item in batch]
 
-    def _test(self, rows: list[records.Row], made: Explanation) -> list[records.Row]:
-        """Return the rows with the columns of each map's proof and seal, as far as maps are proved and sealed."""
+    def _test(self, rows: list[records.Row], made: Explanation) -> tuple[list[records.Row], tuple[Seal | None, ...]]:
+        """Return the rows with the columns of each map's proof and seal, as far as they are made, and the seals."""
+        found: tuple[Seal | None, ...] = ()
         if not (self.prove or self.seal):
-            return rows
+            return rows, found
         with self._model_lock:
             if self.prove:
                 proved = [proofs.columns(made, index, self.stop) for index in range(len(made.heatmaps))]
                 rows = _widen(rows, proved, proofs.COLUMNS)
             if self.seal:
-                rows = _widen(rows, seals.columns(made, self.stop), seals.COLUMNS)
-        return rows
+                found = self._make_seals(made)
+                rows = _widen(rows, seals.columns(found), seals.COLUMNS)
+        return rows, found
+
+    def _make_seals(self, made: Explanation) -> tuple[Seal | None, ...]:
+        """Return the seals of a picture's maps, bit for bit those that a replay of its recipe makes.
+
+        In a new thread, which has as many threads for PyTorch as a replay: with the worker's one the maps of random
+        weights differ in the last digits.
+        """
+        with self._sealing, ThreadPoolExecutor(1, "seal") as pool:
+            return pool.submit(seals.make, made, self.stop).result()
 
     def _matrix(self, item: Item, made: Explanation) -> journal.Outcome:
         """Return what an outcome says of methods and layers, of a picture of the sample."""

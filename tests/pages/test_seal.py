@@ -15,6 +15,7 @@ from sightglass.components.session.jobs.seal_job import Seals
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import strip
 from sightglass.explain.evidence.layers import stages
+from sightglass.explain.findings.randomisation import describe_method
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.proof import seal
 from tests.pages.conftest import received, session, shown, texts
@@ -22,6 +23,9 @@ from tests.waits import patience
 
 if TYPE_CHECKING:
     from streamlit.testing.v1 import AppTest
+
+
+DETECT = {"model": "demo-s", "example": "scene 3"}
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +59,20 @@ def test_the_marks_wait_for_the_browser_and_then_say_what_the_engine_says(page):
     made = Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1).seal()
     assert [(mark["answer"], mark["sentence"]) for mark in row["marks"]] == [(m.answer, m.sentence) for m in made.marks]
     assert not app.exception and not app.error
+
+
+def test_what_is_known_of_a_method_is_said_before_a_test(page):
+    app = page("pages/detect.py", **DETECT, method="hirescam")
+    known = describe_method("detector", "where", "hirescam")
+    assert "random weights drew nearly the same map" in known and known in texts(app)
+    (menu,) = [one for one in app.selectbox if one.label == "Method"]
+    marked = {one.split(" (")[0] for one in menu.options if "same with random weights" in one}
+    assert {"HiResCAM", "LayerCAM"} <= marked and "GradCAM" not in marked
+    (row,) = rows(app)
+    assert [mark["sentence"] for mark in row["marks"]] == [
+        f"This is being tested. {known}",
+        *["This is being tested."] * 2,
+    ]
 
 
 def test_a_click_on_a_mark_opens_its_test(page):
@@ -101,9 +119,6 @@ def test_a_map_that_does_not_depend_on_the_model_changes_the_headline(page):
     asked(app)
     assert rows(app)[0]["marks"][0]["answer"] == "no"
     assert "not what the model learnt" in received(app, "headline")[0]["text"]
-
-
-DETECT = {"model": "demo-s", "example": "scene 3"}
 
 
 def test_every_layer_has_its_marks_and_a_map_of_the_box_is_not_called_clearest(page):

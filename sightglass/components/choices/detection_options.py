@@ -9,6 +9,7 @@ import streamlit as st
 
 from sightglass.components import glossary
 from sightglass.components.session import state, url_state
+from sightglass.explain.findings import randomisation
 from sightglass.explain.findings.reliability import reliability
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing
@@ -143,9 +144,26 @@ def questions(explainer: Explainer) -> dict[Question, Preset]:
 
 def reliabilities(task: str) -> dict[str, Reliability]:
     """Return what tests on drawn scenes found about each method, for the current question."""
-    part = url_state.recall_value("part", PARTS, "class", name="part")
-    made = {method: reliability(task, "why" if part == "contrast" else "where", method) for method in METHODS}
+    made = {method: reliability(task, _question(), method) for method in METHODS}
     return {method: one for method, one in made.items() if one is not None}
+
+
+def independent(explainer: Explainer) -> set[str]:
+    """Return the methods that draw nearly the same map with random weights, for the current question."""
+    if explainer.model.task == "embed":
+        return set()
+    family = randomisation.family_of(explainer.model.task, explainer.resident)
+    return {method for method in METHODS if randomisation.is_independent(family, _question(), method)}
+
+
+def describe_dependence(explainer: Explainer, method: str) -> str:
+    """Say how often a method's map depended on the model, for the current question; empty where nobody measured it."""
+    family = randomisation.family_of(explainer.model.task, explainer.resident)
+    return "" if explainer.model.task == "embed" else randomisation.describe_method(family, _question(), method)
+
+
+def _question() -> str:
+    return randomisation.question_of(url_state.recall_value("part", PARTS, "class", name="part"))
 
 
 def part(explainer: Explainer) -> Part:

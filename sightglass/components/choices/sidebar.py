@@ -173,20 +173,25 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
         key, offered, first = "method-page", possible, possible[0]
     url_state.recall_own(key, offered, first, name="method")
     found = detection_options.reliabilities(model.task)
+    # Measured on maps of a class or box.
+    same = set() if methods else detection_options.independent(explainer)
     name = st.selectbox(
         "Method",
         offered,
-        format_func=lambda method: METHODS[method].name + _mark(method, found),
+        format_func=lambda method: METHODS[method].name + _mark(method, found, method in same),
         key=key,
         help="How the map is made. Slow methods run the model hundreds of times; they show progress and can be "
-        'stopped. "Failed": no better than a map made without the model.',
+        'stopped. "Failed": no better than a map made without the model. "Same with random weights": the map does not '
+        "show what was learnt.",
     )
     url_state.keep_own(key, name, offered, first, name="method")
     about = f"{METHODS[name].about.capitalize()}."
+    known = "" if methods else detection_options.describe_dependence(explainer, name)
     if name in found:
-        st.caption(escape(found[name].sentence), help=f"{about} Tested on drawn scenes with known causes.")
+        words = " ".join(filter(None, (found[name].sentence, known)))
+        st.caption(escape(words), help=f"{about} Tested on drawn scenes with known causes.")
     else:
-        st.caption(about)
+        st.caption(" ".join(filter(None, (about, known))))
     return name
 
 
@@ -195,8 +200,9 @@ def method_key(explainer: Explainer) -> str:
     return f"method-{explainer.model.task}" if explainer.resident.gradients else "method-answers"
 
 
-def _mark(method: str, found: Mapping[str, Reliability]) -> str:
+def _mark(method: str, found: Mapping[str, Reliability], same: bool) -> str:
     words = [METHODS[method].slow and "slow", method in found and found[method].fails and "failed on drawn scenes"]
+    words.append(same and "same with random weights")
     return f" ({', '.join(word for word in words if word)})" if any(words) else ""
 
 

@@ -75,7 +75,7 @@ def _draw(maps: Sequence[Sealable], every: list[str], labels: bool, said: list[b
     found, works = seal_job.follow(maps, begin=given.get("ask") is not None)
     if _must_redraw(found, said):
         st.rerun()
-    rows = [_row(one.name if labels else "", one.name, made) for one, made in zip(maps, found, strict=True)]
+    rows = [_row(one.name if labels else "", one, made) for one, made in zip(maps, found, strict=True)]
     data = {"rows": rows, "works": works, "opens": bool(every)}
     _component(key=KEY, data=data, on_ask_change=no_callback, on_open_change=no_callback)
 
@@ -95,14 +95,16 @@ def _is_click(wanted: Json, every: Sequence[str]) -> bool:
     return wanted.get("test") in QUESTIONS and wanted.get("name") in every
 
 
-def _row(label: str, name: str, made: Seal | None) -> Json:
+def _row(label: str, of: Sealable, made: Seal | None) -> Json:
     """Return the marks of one map as they are drawn: what is still to come has no answer."""
     marks: list[Json] = []
     for question, words in QUESTIONS.items():
         mark = None if made is None else made[question]
         if mark is None:
-            marks.append({"test": question, "words": words, "answer": "", "sentence": "This is being tested."})
+            expected = of.expected if question == "model" else ""
+            sentence = " ".join(filter(None, ("This is being tested.", expected)))
+            marks.append({"test": question, "words": words, "answer": "", "sentence": sentence})
         else:
             words = f"{words}: {mark.answer}"
             marks.append({"test": question, "words": words, "answer": mark.answer, "sentence": mark.sentence})
-    return {"label": label, "name": name, "marks": marks}
+    return {"label": label, "name": of.name, "marks": marks}

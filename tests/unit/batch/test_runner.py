@@ -22,10 +22,11 @@ from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import RESIDENCY, device
 from sightglass.explain.explanation import explain_together
-from sightglass.explain.faithfulness import seal
+from sightglass.explain.faithfulness import scramble, seal
 from sightglass.explain.faithfulness.choice import choice
 from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.seal import forget
+from sightglass.explain.replaying import is_same_seal, replay_seals
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
 from sightglass.models.demo import captioned_scenes
@@ -319,6 +320,35 @@ def test_a_run_seals_each_map_as_it_is_sealed_alone(many: Path, whole: Path, tmp
     # Without it the table is the same as before.
     assert seals.add_up(table.read(whole)) is None and not set(seals.COLUMNS) & set(table.read(whole))
     assert seals.describe_seals(table.read(whole)) == ""
+
+
+@pytest.mark.parametrize(("model", "batch_size", "workers"), [("demo-cls-s", 4, 2), ("demo-s", 1, 1)])
+def test_a_picture_s_file_has_the_seals_that_its_recipe_makes_again(
+    many: Path, scene: Path, tmp_path: Path, model: str, batch_size: int, workers: int
+) -> None:
+    """Four pictures of one pass have maps of other last digits than each alone, and workers fewer threads."""
+    # The detector finds nothing in photographs.
+    pictures = sorted(many.rglob("[0-9]*.jpg"))[:4] if model == "demo-cls-s" else [scene]
+    how: dict[str, Any] = {"batch_size": batch_size, "workers": workers}
+    run(pictures, model, tmp_path, seal=True, maps=2, **how)
+    rows = table.read(tmp_path)
+    for path in pictures:
+        own = rows[rows["picture"].str.endswith(path.name)].to_dict("records")
+        recipe = embedded_recipe.read((tmp_path / own[0]["file"]).read_bytes())
+        sealed = [index for index, row in enumerate(own) if row["seal"] is not None]
+        assert recipe is not None and [saved.index for saved in recipe.seals] == sealed
+        forget()
+        scramble._CACHE.clear()
+        again = replay_seals(recipe, replay(recipe, path))
+        for saved in recipe.seals:
+            assert {f"seal_{mark.question}": mark.answer for mark in saved.marks}.items() <= own[saved.index].items()
+            assert is_same_seal(saved, again[saved.index]), (saved, again[saved.index])
+    assert rows["seal"].notna().any()
+    # Files of a run without seals say nothing of them.
+    run(pictures[:1], model, tmp_path / "plain", **how)
+    (first,) = (tmp_path / "plain").rglob("*.jpg")
+    plain = embedded_recipe.read(first.read_bytes())
+    assert plain is not None and not plain.seals
 
 
 def test_a_run_that_goes_on_seals_what_an_earlier_one_did_not(many: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from sightglass.common.work.turns import SEALS, GivingWay
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs.background import Status, Watched
 from sightglass.explain.faithfulness import seal
+from sightglass.explain.findings.randomisation import describe_expected
 from sightglass.explain.proof.seal import known, untested
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Sealable:
     """By which the seal is held: `explain.proof.seal.known`."""
     make: Callable[..., Any]
     """Returns the seal and holds it; takes `progress`, `cancel` and `partial`."""
+    expected: str = ""
+    """What is known of such maps before this one is tested."""
 
     @property
     def known(self) -> Seal | None:
@@ -53,7 +56,8 @@ class Sealable:
 def of_explanation(name: str, explanation: Explanation, index: int) -> Sealable:
     """Return one map of an explanation, to be sealed."""
     label = explanation.heatmaps[index].target.label
-    return Sealable(name, label, explanation.seal_key(index), partial(seal.seal, explanation, index))
+    make, expected = partial(seal.seal, explanation, index), describe_expected(explanation, index)
+    return Sealable(name, label, explanation.seal_key(index), make, expected)
 
 
 class SealJob(Watched[Status]):
