@@ -16,6 +16,7 @@ from sightglass.pages.present import decks, opening, ready, slides
 
 if TYPE_CHECKING:
     from sightglass.deck.deck import Deck
+    from sightglass.history import History
 
 
 @page.guard
@@ -42,10 +43,10 @@ def present() -> None:
     if chosen:
         st.query_params.pop("deck", None)
         st.info("That deck was deleted.", icon=":material/delete:")
-    _all(found)
+    _all(found, store)
 
 
-def _all(found: tuple[Deck, ...]) -> None:
+def _all(found: tuple[Deck, ...], store: History) -> None:
     own = sum(not deck.ready for deck in found)
     st.markdown(f"## {plural(own, 'deck')} of yours" if own else "## Show it to a room")
     page.show_refusal("make or change decks")
@@ -62,6 +63,7 @@ def _all(found: tuple[Deck, ...]) -> None:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             decks.new()
             opening.button()
+        ready.begin(store)
         ready.progress()
     cards = [partial(decks.card, deck) for deck in sorted(found, key=lambda deck: bool(deck.ready))]
     there = {deck.ready for deck in found}

@@ -11,6 +11,7 @@ from sightglass.common.errors import Cancelled
 from sightglass.components.session import history_store, page, state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.jobs.background import Status, Task
+from sightglass.components.streamlit_internals import is_serving
 from sightglass.deck import ready
 from sightglass.pages.present import decks
 
@@ -38,10 +39,33 @@ class DeckMaking:
 
     name: str = ""
     task: Task[Status] | None = None
+    begun: bool = False
+    """Whether those that were missing were begun without a click."""
+
+
+def begin(store: History) -> None:
+    """Make those that were never made here, in the background, so that they open at once later."""
+    making = state.of(DeckMaking)
+    # A test of the page alone has no server, and nobody who comes back later.
+    if making.begun or making.task is not None or not is_serving():
+        return
+    making.begun = True
+    if names := ready.missing(store.decks):
+        making.name, making.task = "", Task(_make_all, Status(words="Making the ready decks"), store, names)
+
+
+def _make_all(status: Status, cancel: Event, store: History, names: list[str]) -> None:
+    for i, name in enumerate(names):
+        ready.make(
+            store.decks,
+            name,
+            progress=lambda share, words, i=i: status.report((i + share) / len(names), words),  # type: ignore[misc]
+            cancel=cancel,
+        )
 
 
 def progress() -> None:
-    """Draw the progress of the deck that is being made; open it once it is there."""
+    """Draw the progress of what is being made; open a deck that was asked for once it is there."""
     making = state.of(DeckMaking)
     if making.task is None:
         return
@@ -52,6 +76,8 @@ def progress() -> None:
     task, making.task = making.task, None
     failure = task.status.failure
     if failure is None:
+        if not making.name:
+            st.rerun()
         made = next((one for one in history_store.store().decks.all() if one.ready == making.name), None)
         if made is not None:
             decks.go(made.id)

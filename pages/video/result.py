@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from sightglass.video.results.curves import AnswerCurve
 
 
+MOMENTS = 3
+"""On a slide, beside the player."""
 TALL = 520
 """Pixels of the height of an upright clip."""
 
@@ -110,7 +112,15 @@ def downloads(job: ClipJob) -> None:
 
     def slide(_look: object) -> Scene:
         words = f"Where a model looked in {job.plan.source.name}, frame by frame."
-        return views.of_clip(job.summary.clip, title=headline(job.summary), sentence=words, notes=describe(job.plan))
+        start, made = job.plan.settings.start, job.summary
+        named = [one for one in made.moments if one.label]
+        moments = [
+            (max(0.0, one.seconds - start), f"{clock(one.seconds).partition('.')[0]} {one.label}") for one in named
+        ]
+        clip, notes = made.clip, describe(job.plan)
+        return views.of_clip(
+            clip, title=headline(made), sentence=words, notes=notes, made=job.plan.model, moments=moments[:MOMENTS]
+        )
 
     slides.button("video", slide)
     slides.draw_added_link("video")

@@ -20,6 +20,7 @@ from sightglass.deck.slide.footer import of_settings
 from sightglass.deck.slide.themes import THEMES
 from sightglass.explain.phrases import NBSP, megabytes
 from sightglass.history.rows import EPOCH, now, read_list
+from sightglass.history.schema import read_note, write_note
 from sightglass.history.store import Blob, release
 
 if TYPE_CHECKING:
@@ -102,6 +103,18 @@ class Decks:
             with self._store.writing() as database:
                 write(database)
         return self.get(id)
+
+    def mark_made(self, ready: str) -> None:
+        """Remember that a ready deck was made here."""
+        with self._store.writing() as database:
+            write_note(database, f"ready deck {ready}", "made")
+
+    def was_made(self, ready: str) -> bool:
+        """Return whether a ready deck was made here, though it may have been deleted since."""
+        if not self._store.exists:
+            return False
+        with self._store.reading() as database:
+            return read_note(database, f"ready deck {ready}") is not None
 
     def rename(self, id: str, title: str) -> Deck:
         """Give a deck another title."""

@@ -60,7 +60,15 @@ def make(
             raise Cancelled
         made.append(scene)
         progress(len(made) / SLIDES[name], f"{READY[name]} Slide {len(made)} of {SLIDES[name]}")
-    return decks.create(READY[name], made, ready=name)
+    deck = decks.create(READY[name], made, ready=name)
+    decks.mark_made(name)
+    return deck
+
+
+def missing(decks: Decks) -> list[str]:
+    """Return the names of those that were never made here: one that was deleted stays away."""
+    there = {deck.ready for deck in decks.all()}
+    return [name for name in READY if name not in there and not decks.was_made(name)]
 
 
 def scenes_of(name: str, *, steps: int = STEPS) -> Iterator[Scene]:

@@ -142,9 +142,9 @@ def test_letters_grow_with_a_full_screen(page):
             """root => {
             const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT), found = [];
             while (walk.nextNode()) {
-                const node = walk.currentNode.parentElement;
-                if (!walk.currentNode.data.trim() || !node.checkVisibility()) continue;
-                if (parseFloat(getComputedStyle(node).fontSize) < 0.022 * innerHeight) found.push(walk.currentNode.data);
+                const node = walk.currentNode.parentElement, words = walk.currentNode.data.trim();
+                if (!words || !node.checkVisibility()) continue;
+                if (parseFloat(getComputedStyle(node).fontSize) < 0.022 * innerHeight) found.push(words);
             }
             return found;
         }"""

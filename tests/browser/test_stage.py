@@ -203,18 +203,18 @@ def test_mode_opacity_threshold_colours_and_classes_work_offline(page: Page) -> 
     page.keyboard.press("c")
     changed(page, now)
     # The picture, for as long as it is pressed.
-    frame, heated = page.locator(".frame").first, page.locator(".panel.heated")
+    frame, heated = page.locator(".frame").first, page.locator(".frame.heated")
     frame.hover()
     page.mouse.down()
     sync.expect(heated).to_have_count(0)
     page.mouse.up()
     sync.expect(heated).to_have_count(1)
     press(page, "p", 1, "proof")
-    veil = page.locator("canvas.veil").first
+    veil = page.locator(".page:not([hidden]) .frame:not(.plain) canvas.veil")
     sync.expect(veil).to_have_attribute("data-shown", "hidden 20")
     page.keyboard.press("ArrowDown")
     sync.expect(veil).to_have_attribute("data-shown", "hidden 25")
-    sync.expect(page.locator(".figure.map b")).to_have_text("minibus 13\u00a0%")
+    sync.expect(page.locator(".figure.map b")).to_have_text("13\u00a0%")
     page.keyboard.press("k")
     sync.expect(veil).to_have_attribute("data-shown", "kept 25")
     page.keyboard.press(".")
@@ -227,18 +227,44 @@ def test_notes_in_a_second_window_follow_the_stage_and_drive_it(page: Page, cont
     with context.expect_page() as opened:
         page.keyboard.press("n")
     notes = opened.value
-    sync.expect(notes.locator(".place")).to_have_text("Slide 1 of 7")
+    sync.expect(notes.locator(".where")).to_have_text("Slide 1 of 7")
     sync.expect(notes.locator("aside")).to_contain_text("EfficientNet-Lite0 says minibus")
     notes.keyboard.press("PageDown")
     page.locator('.stage[data-slide="1"]').wait_for()
     sync.expect(notes.locator(".notes")).to_have_text("Cropped.")
     assert notes.locator("body").evaluate("body => getComputedStyle(body).backgroundColor") == "rgb(20, 20, 20)"
+    # This slide and the next are drawn; letters and time are the presenter's choice.
+    sync.expect(notes.locator(".view .slide")).to_have_count(2)
+    assert notes.locator(".view").first.locator("canvas.base").first.evaluate("canvas => canvas.width") > 100
+    letters = "node => parseFloat(getComputedStyle(node).fontSize)"
+    before = notes.locator(".notes").evaluate(letters)
+    notes.get_by_role("button", name="Larger notes").click()
+    assert notes.locator(".notes").evaluate(letters) > before
+    notes.get_by_label("Minutes").fill("20")
+    sync.expect(notes.locator(".left")).to_have_text(re.compile(r"(20:00|19:5\d) left"))
     notes.screenshot(path=ARTEFACTS / "stage-notes.png")
     notes.close()
     # Closed by hand, it opens again, once the stage has heard of it.
     with context.expect_page() as again:
         until(page, lambda: page.keyboard.press("n") or len(context.pages) > 1, "the notes do not open again")
-    sync.expect(again.value.locator(".place")).to_have_text("Slide 2 of 7")
+    sync.expect(again.value.locator(".where")).to_have_text(re.compile("^Slide 2 of 7"))
+
+
+def test_a_slide_is_reached_by_its_number_and_the_theme_turned(page: Page) -> None:
+    page.keyboard.press("g")
+    page.locator(".goto input:focus").wait_for()
+    page.keyboard.type("4")
+    page.keyboard.press("Enter")
+    page.locator('.stage[data-slide="3"]').wait_for()
+    sync.expect(page.locator(".goto")).to_be_hidden()
+    ground = "() => getComputedStyle(document.querySelector('.slide')).backgroundColor"
+    assert page.evaluate(ground) == "rgb(20, 20, 20)"
+    page.keyboard.press("t")
+    page.wait_for_function(f"() => ({ground})() === 'rgb(255, 255, 255)'")
+    page.emulate_media(reduced_motion="reduce")
+    for step in ("said", "looked", "proof"):
+        press(page, "PageDown", 3, step)
+        assert unreadable(page) == [], step
 
 
 def test_nothing_moves_for_who_asked_for_that(page: Page) -> None:

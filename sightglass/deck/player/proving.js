@@ -87,7 +87,7 @@ export class ProofView {
     this.ways.forEach((button, i) => button.setAttribute("aria-pressed", String(keeps === Boolean(i))));
     this.figures.forEach((figure, i) => {
       const { name } = this.curves[i], what = name === "map" ? "hottest places" : this.proof.control.toLowerCase();
-      write(/** @type {HTMLElement} */ (figure.querySelector("b")), `${this.proof.label} ${percent(valueOf(this.curves[i][way], share))}`);
+      write(/** @type {HTMLElement} */ (figure.querySelector("b")), percent(valueOf(this.curves[i][way], share)));
       write(/** @type {HTMLElement} */ (figure.lastElementChild), `${what} ${way}`);
     });
     moveMark(this.chart, share, this.#frame, this.#top, Object.fromEntries(this.curves.map((curve) => [curve.name, valueOf(curve[way], share)])));

@@ -1,4 +1,4 @@
-"""What the writers of slides share: pictures under their maps, keys, frames of clips, page numbers."""
+"""Draw what all files of slides share: maps, keys, frames."""
 
 from __future__ import annotations
 

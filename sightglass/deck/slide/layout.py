@@ -1,6 +1,6 @@
-"""Lay out slides on 16:9 pages, for the stage and for every file.
+"""Lay out slides for the stage and for every file.
 
-A page is 160 wide and 90 high, so that a unit is six points on a slide of 13.3 x 7.5 inches.
+A page is 16:9, 160 wide and 90 high, so that a unit is six points on a slide of 13.3 x 7.5 inches.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from sightglass.deck.slide import words as word_stack
 from sightglass.deck.slide.box_labels import box_labels
 from sightglass.deck.slide.footer import Footer
 from sightglass.deck.slide.items import Curves, Film, Item, Page, PageRect, Sight, Text
+from sightglass.deck.slide.panels import choose_map, describe_making
 from sightglass.deck.slide.text_fit import LINE, break_lines, cut_to_lines, cut_to_width, size_within, width_of
 from sightglass.deck.slide.tiling import BETWEEN, Division, divisions, fill
 from sightglass.deck.slide.words import SMALL, Words
@@ -83,42 +84,6 @@ def alone(scene: Scene, footer: Footer | None = None) -> list[Page]:
         return []
     single = [replace(scene, kind="picture", view=replace(scene.view, panel=i)) for i in range(len(scene.panels))]
     return [_page(one, footer or Footer(), _tiles(one), "") for one in single]
-
-
-def describe_making(scene: Scene) -> str:
-    """Say in a few lines what made a scene: models, answers, how its maps are drawn, and the commands that make them.
-
-    Empty where no model did.
-    """
-    lines = []
-    for panel in (one for one in scene.panels if one.answers or one.maps):
-        said = ", ".join(f"{label} {percent(score)}" for label, score in panel.answers[:3])
-        if scene.kind != "classes":
-            lines.append(f"{panel.name}: {said}." if said else f"{panel.name}.")
-        elif panel is scene.panels[0]:
-            lines.append(f"Answers: {said}.")
-        if panel.maps:
-            lines.append(f"Heat maps, as layers: {', '.join(one.label for one in panel.maps)}.")
-            lines += [f"Seal of {one.label}: {one.seal}." for one in panel.maps if one.seal]
-    if any(panel.maps for panel in scene.panels):
-        view = scene.view
-        at = f", values from {view.threshold:.2f}" if view.threshold else ""
-        lines.append(f"Drawn as {view.mode} in {view.colormap}, opacity {view.opacity:.2f}{at}.")
-    if scene.commands:
-        lines += ["Made again by:", *dict.fromkeys(scene.commands)]
-    return "\n".join(lines)
-
-
-def choose_map(scene: Scene, panel: int) -> int | None:
-    """Return the map that a panel shows first: its own first one, or of another chosen answer that of the same name."""
-    view, maps = scene.view, scene.panels[panel].maps
-    if view.mode == "picture" or not maps:
-        return None
-    if panel == view.panel or not view.map:
-        return min(view.map, len(maps) - 1)
-    first = scene.panels[min(view.panel, len(scene.panels) - 1)].maps
-    label = first[min(view.map, len(first) - 1)].label if first else ""
-    return next((i for i, one in enumerate(maps) if one.label == label), 0)
 
 
 def head(title: str) -> tuple[list[Item], PageRect]:

@@ -1,4 +1,4 @@
-"""Divide a slide between its pictures and its texts, so that the pictures are as large as can be."""
+"""Divide a slide between its pictures and its texts."""
 
 from __future__ import annotations
 
