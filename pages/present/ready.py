@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
-from streamlit import runtime
 
 from sightglass.common.errors import Cancelled
 from sightglass.components.session import history_store, page, state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.jobs.background import Status, Task
+from sightglass.components.streamlit_internals import is_serving
 from sightglass.deck import ready
 from sightglass.pages.present import decks
 
@@ -47,7 +47,7 @@ def begin(store: History) -> None:
     """Make those that were never made here, in the background, so that they open at once later."""
     making = state.of(DeckMaking)
     # A test of the page alone has no server, and nobody who comes back later.
-    if making.begun or making.task is not None or not runtime.exists():
+    if making.begun or making.task is not None or not is_serving():
         return
     making.begun = True
     if names := ready.missing(store.decks):

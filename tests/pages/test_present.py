@@ -7,6 +7,7 @@ import pytest
 from sightglass.common.errors import Problem
 from sightglass.common.files.packing import unpack_data
 from sightglass.deck import Scene, payload, scenes, views
+from sightglass.deck import ready as making
 from sightglass.explain.whatif.shortcut_story import story_step
 from sightglass.history import History
 from sightglass.pages.present import ready, slides
@@ -246,3 +247,42 @@ def test_a_switched_off_history_is_said(page, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
     app = page(SCREEN)
     assert "switched off" in texts(app) and not app.exception
+
+
+def test_slides_of_words_are_added_and_slides_are_duplicated_and_hidden(page, history):
+    deck = three(history)
+    app = page(SCREEN, deck=deck.id)
+    for label in ("Title", "Text", "Two columns"):
+        pressed(app, label)
+    assert not app.exception and not app.error
+    kinds = [slide.kind for slide in history.decks.get(deck.id).slides]
+    assert kinds[3:] == ["words", "text", "columns"]
+    columns = history.decks.get(deck.id).slides[-1]
+    act(app, 1, "edit", {"id": columns.id, "title": "Both", "sentence": "One\n\nTwo", "notes": ""})
+    # Its lines stay, of which an empty one begins the second column.
+    assert history.decks.scene(history.decks.get(deck.id).slides[-1]).sentence == "One\n\nTwo"
+    first = deck.slides[0]
+    act(app, 2, "copy", first.id)
+    titles = [slide.title for slide in history.decks.get(deck.id).slides]
+    assert titles[:3] == ["Slide 0", "Slide 0", "Slide 1"]
+    act(app, 3, "hide", first.id)
+    changed = history.decks.get(deck.id)
+    assert changed.slides[0].view.hidden and len(changed.shown) == len(changed.slides) - 1
+    assert board(app)["rows"][0]["hidden"] is True
+    pressed(app, "Present")
+    assert stage_of(app)[1][:2] == ["Slide 0", "Slide 1"] and len(stage_of(app)[1]) == len(changed.shown)
+
+
+def test_a_deck_is_light_where_it_was_turned(page, history):
+    deck = three(history)
+    app = page(SCREEN, deck=deck.id)
+    app.toggle[0].set_value(True).run()
+    assert not app.exception and history.decks.get(deck.id).theme == "light"
+    pressed(app, "Present")
+    assert stage_of(app)[0]["theme"] == "light"
+
+
+def test_a_ready_deck_that_was_deleted_is_not_made_again(history):
+    assert making.missing(history.decks) == ["lies", "sizes"]
+    history.decks.mark_made("lies")
+    assert making.missing(history.decks) == ["sizes"]
