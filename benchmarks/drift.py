@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.models.demo.scenes import Scene
+    from sightglass.models.demo.scenes import DemoScene
     from sightglass.monitor import Drift, Observation
 
     Pixels = NDArray[np.uint8]
@@ -64,7 +64,7 @@ def observe_scenes(explainer: Explainer, kind: str, numbers: Sequence[int]) -> l
     return found
 
 
-def change(scene: Scene, kind: str) -> Pixels:
+def change(scene: DemoScene, kind: str) -> Pixels:
     """Return the window around a scene's object, blurred, darkened, or shifted."""
     pixels = scene.pixels
     height, width = pixels.shape[:2]

@@ -128,7 +128,7 @@ class Decks:
         """Set how a deck is presented: `dark` or `light`; KeyError for another."""
         with self._store.writing() as database:
             n = _number(database, id)
-            database.execute("UPDATE decks SET theme = ? WHERE n = ?", (THEMES[theme].name, n))
+            write_note(database, _theme_note(id), THEMES[theme].name)
             _touch(database, n)
         return self.get(id)
 
@@ -139,6 +139,7 @@ class Decks:
             files = database.execute("SELECT file, thumbnail FROM slides WHERE deck = ?", (n,)).fetchall()
             database.execute("DELETE FROM slides WHERE deck = ?", (n,))
             database.execute("DELETE FROM decks WHERE n = ?", (n,))
+            database.execute("DELETE FROM said WHERE name = ?", (_theme_note(id),))
             freed = release(database, dict.fromkeys(file for pair in files for file in pair if file))
         self._remove(freed)
 
@@ -319,6 +320,11 @@ def _line(text: str, most: int, what: str) -> str:
     return re.sub(r"(?<=\d) (?=%)", NBSP, line(text, most, what))
 
 
+def _theme_note(id: str) -> str:
+    # A note of the store: older programs can still open it.
+    return f"theme of deck {id}"
+
+
 def _number(database: sqlite3.Connection, id: str) -> int:
     row = database.execute("SELECT n FROM decks WHERE id = ?", (id,)).fetchone()
     if row is None:
@@ -341,10 +347,11 @@ def _touch(database: sqlite3.Connection, n: int) -> None:
 
 
 def _deck(database: sqlite3.Connection, id: str) -> Deck:
-    row = database.execute("SELECT n, title, created, changed, ready, theme FROM decks WHERE id = ?", (id,)).fetchone()
+    row = database.execute("SELECT n, title, created, changed, ready FROM decks WHERE id = ?", (id,)).fetchone()
     if row is None:
         raise Problem(GONE)
-    n, title, created, changed, ready, theme = row
+    n, title, created, changed, ready = row
+    theme = read_note(database, _theme_note(id)) or "dark"
     listed = database.execute(f"SELECT {_COLUMNS} FROM slides WHERE deck = ? ORDER BY place, n", (n,)).fetchall()
     created, changed = (EPOCH + timedelta(microseconds=at) for at in (created, changed))
     return Deck(id, title, tuple(map(_slide, listed)), created, changed, ready, theme if theme in THEMES else "dark")

@@ -94,7 +94,6 @@ STEPS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX slides_deck ON slides (deck, place)",
     ),
-    ("ALTER TABLE decks ADD COLUMN theme TEXT NOT NULL DEFAULT 'dark'",),
 )
 """The step at index i upgrades version i to i + 1. A released step is never changed."""
 CREATE_INDEX = "CREATE VIRTUAL TABLE found USING fts5(text, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')"

@@ -150,6 +150,9 @@ STEPS = [
 def test_every_step_of_every_kind_of_slide_is_read_from_ten_metres(page: Page, width: int, height: int) -> None:
     page.set_viewport_size({"width": width, "height": height})
     page.emulate_media(reduced_motion="reduce")
+    # Laid out anew for this window.
+    unit = "parseFloat(document.querySelector('.stage').style.getPropertyValue('--v'))"
+    page.wait_for_function(f"() => Math.abs(90 * {unit} - innerHeight) < 1")
     assert unreadable(page) == []
     for at, (slide, step) in enumerate(STEPS):
         press(page, "PageDown", slide, step)

@@ -104,10 +104,10 @@ class Bars:
             left, top, wide = self.place.left, self.place.top + i * ROW, self.place.width
             bold, number = i == self.chosen, percent(score)
             room = width_of(number, bold=bold) * ANSWER + 0.4
-            words = cut_to_width(label, wide - room - 1, ANSWER, bold=bold)
+            words = cut_to_width(label, wide - room - 1, ANSWER)
             high = ANSWER * LINE
             found += [
-                Text(f"Answer: {label}", words, PageRect(left, top, wide - room - 0.5, high), ANSWER, bold),
+                Text(f"Answer: {label}", words, PageRect(left, top, wide - room - 0.5, high), ANSWER),
                 Text("Score", number, PageRect(left + wide - room, top, room, high), ANSWER, bold, right=True),
                 Block(PageRect(left, top + high + 0.2, wide, BAR), "track"),
             ]

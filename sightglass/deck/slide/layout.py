@@ -184,7 +184,7 @@ def _aspect(size: tuple[int, int]) -> float:
 def _caption(scene: Scene, panel: int) -> str:
     """Return what stands over one of several pictures: whose it is, and the answer that its map is of."""
     own, at = scene.panels[panel], choose_map(scene, panel)
-    if scene.kind == "row":
+    if scene.kind == "row" or own.picture is not None:
         return own.name
     if at is None:
         label, score = own.answers[0] if own.answers else ("", None)

@@ -74,6 +74,8 @@ def test_classes_are_panels_with_their_own_map_alone(bus_explained: Explanation)
     assert two.sides == (f"more {labels[2]}", f"more {labels[0]}") and two.panels[2].picture
     for shown in (every.panels, two.panels[:2]):
         assert [[one.label for one in panel.maps] for panel in shown] == [[one.name] for one in shown]
+    captions = [item.words for item in pages(two)[0].items if getattr(item, "name", "").startswith("Caption")]
+    assert captions[-1] == "Difference" and captions[-3].startswith(labels[2])
     assert every.title == agreement_sentence(bus_explained)
     assert two.title == agreement_sentence(bus_explained, (2, 0)) and labels[2] in two.title and labels[0] in two.title
     (again,) = scenes(payload([two]))
