@@ -1,4 +1,4 @@
-"""Measure how often planted drift is found, and how often drift is seen where there is none."""
+"""Measure how often planted drift is found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.models.demo.scenes import Scene
+    from sightglass.models.demo.scenes import DemoScene
     from sightglass.monitor import Drift, Observation
 
     Pixels = NDArray[np.uint8]
@@ -64,7 +64,7 @@ def observe_scenes(explainer: Explainer, kind: str, numbers: Sequence[int]) -> l
     return found
 
 
-def change(scene: Scene, kind: str) -> Pixels:
+def change(scene: DemoScene, kind: str) -> Pixels:
     """Return the window around a scene's object, blurred, darkened, or shifted."""
     pixels = scene.pixels
     height, width = pixels.shape[:2]
@@ -134,8 +134,8 @@ def markdown(result: Row) -> str:
     lines = [
         "# Drift: what is found, and how often",
         "",
-        f"{REFERENCE} drawn scenes are the reference of {MODEL}. Of the next {NEWEST} a share is changed, the others are",
-        "as before: is it called changed? Every scene is a window around its object. One pool of scenes serves all",
+        f"{REFERENCE} drawn scenes are the reference of {MODEL}. Of the next {NEWEST} a share is changed, the others",
+        "are as before: is it called changed? Every scene is a window around its object. One pool of scenes serves all",
         "seeds, so these are not independent. `python -m benchmarks drift`.",
         "",
         f"**Nothing changed**: {result['alarms']} of {result['clean']} seeds are called changed "
