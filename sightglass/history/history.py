@@ -223,7 +223,8 @@ class History:
         with self._store.reading() as database:
             filters = {"model": model, "method": method, "label": label, "tag": tag}
             indexed = schema.make_searchable(database)
-            condition, values = search.where(text, filters, indexed=indexed, span=(since, until))
+            span = [None if end is None else rows.microseconds(end) for end in (since, until)]
+            condition, values = search.where(text, filters, indexed=indexed, span=span)
             every = ", count(*) OVER ()" if text else ""
             hits = database.execute(
                 f"SELECT n{every} FROM records WHERE {condition} ORDER BY {by} LIMIT ? OFFSET ?",

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, get_args
 from sightglass.common.errors import Problem
 from sightglass.history import schema
 from sightglass.history.records import FilterChoices, Order
-from sightglass.history.rows import microseconds
 from sightglass.history.store import release
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
-    from datetime import datetime
 
     from sightglass.explain.rendering.marks import Mark
     from sightglass.history.records import RecordBody
@@ -47,17 +45,17 @@ def where(
     filters: dict[str, str | None],
     *,
     indexed: bool,
-    span: tuple[datetime | None, datetime | None] = (None, None),
+    span: Sequence[int | None] = (None, None),
 ) -> tuple[str, list[str | int]]:
-    """Return the condition and its values. `indexed`: find words through the index, else by LIKE. `span`: of the time
-    at which a record was saved."""
+    """Return the condition and its values. `indexed`: find words by the index, else by LIKE. `span`: first and last
+    time at which a record was saved, in microseconds since 1970."""
     given = {_FILTERS[name]: storable(value) for name, value in filters.items() if value is not None}
     parts: list[str] = [*given]
     values: list[str | int] = [*given.values()]
     for sign, end in zip((">=", "<"), span, strict=True):
         if end is not None:
             parts.append(f"created {sign} ?")
-            values.append(microseconds(end))
+            values.append(end)
     prefixes = []
     for word in fold(text).split()[:MAX_WORDS]:
         if indexed and _is_indexed(word):
