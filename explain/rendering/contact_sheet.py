@@ -46,7 +46,8 @@ def boxes(
     for number, xyxy, _ in last:
         if len(xyxy) != 4 or not np.isfinite(xyxy).all():
             raise ValueError(f"A box must be four finite numbers x0, y0, x1, y1, got {xyxy}.")
-        thick = round(line * 1.8) if number == chosen else line
+        # A clip keeps less of colours than of brightness: a thin line would be grey.
+        thick = 3 * line if colors else round(line * 1.8) if number == chosen else line
         x0, y0, x1, y1 = _whole(xyxy)
         own = colors[number] if colors else _WHITE
         for colour, width in ((HALO, thick + 2 * max(1, round(line / 2))), (own, thick)):
