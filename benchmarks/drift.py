@@ -1,4 +1,4 @@
-"""Measure how often planted drift is found, and how often drift is seen where there is none."""
+"""Measure how often planted drift is found."""
 
 from __future__ import annotations
 
@@ -134,8 +134,8 @@ def markdown(result: Row) -> str:
     lines = [
         "# Drift: what is found, and how often",
         "",
-        f"{REFERENCE} drawn scenes are the reference of {MODEL}. Of the next {NEWEST} a share is changed, the others are",
-        "as before: is it called changed? Every scene is a window around its object. One pool of scenes serves all",
+        f"{REFERENCE} drawn scenes are the reference of {MODEL}. Of the next {NEWEST} a share is changed, the others",
+        "are as before: is it called changed? Every scene is a window around its object. One pool of scenes serves all",
         "seeds, so these are not independent. `python -m benchmarks drift`.",
         "",
         f"**Nothing changed**: {result['alarms']} of {result['clean']} seeds are called changed "

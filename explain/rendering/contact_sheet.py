@@ -26,8 +26,16 @@ WIDEST = 8
 _WHITE, _INK = (255, 255, 255), (28, 28, 28)
 
 
-def boxes(pixels: Pixels, items: Iterable[tuple[Sequence[float], str]], *, chosen: int | None = None) -> Pixels:
+def boxes(
+    pixels: Pixels,
+    items: Iterable[tuple[Sequence[float], str]],
+    *,
+    chosen: int | None = None,
+    colors: Sequence[tuple[int, int, int]] = (),
+) -> Pixels:
     """Draw boxes (xyxy in pixels, label), white over a dark halo; the chosen one bolder, with a white label, on top.
+
+    `colors`: instead of white, one for each box, RGB; a bar of it is at the left of its label.
 
     A label is above its box where there is room, and covers no other label while there is a free place.
     """
@@ -38,9 +46,11 @@ def boxes(pixels: Pixels, items: Iterable[tuple[Sequence[float], str]], *, chose
     for number, xyxy, _ in last:
         if len(xyxy) != 4 or not np.isfinite(xyxy).all():
             raise ValueError(f"A box must be four finite numbers x0, y0, x1, y1, got {xyxy}.")
-        thick = round(line * 1.8) if number == chosen else line
+        # A clip keeps less of colours than of brightness: a thin line would be grey.
+        thick = 3 * line if colors else round(line * 1.8) if number == chosen else line
         x0, y0, x1, y1 = _whole(xyxy)
-        for colour, width in ((HALO, thick + 2 * max(1, round(line / 2))), (_WHITE, thick)):
+        own = colors[number] if colors else _WHITE
+        for colour, width in ((HALO, thick + 2 * max(1, round(line / 2))), (own, thick)):
             cv2.rectangle(out, (x0, y0), (x1, y1), colour, width)
     taken: list[Place] = []
     # The chosen label is placed first. Labels do not cover each other, so the order of drawing does not matter.
@@ -53,6 +63,8 @@ def boxes(pixels: Pixels, items: Iterable[tuple[Sequence[float], str]], *, chose
         taken.append(place)
         cv2.rectangle(out, place[:2], (place[2] - 1, place[3] - 1), _WHITE if number == chosen else HALO, cv2.FILLED)
         middle = (place[0] + pad, (place[1] + place[3]) // 2)
+        if colors:
+            cv2.rectangle(out, place[:2], (place[0] + max(1, pad // 2), place[3] - 1), colors[number], cv2.FILLED)
         _write(out, label, middle, size, _INK if number == chosen else _WHITE)
     return out
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
@@ -31,6 +33,8 @@ FILTERS = {
     "tagged": ("tag", "Tag", "Only records with this tag."),
 }
 """What a search is narrowed by, by its parameter in the address; its widget is keyed `history-` and that."""
+SPANS = {"": "any time", "day": "24 hours", "week": "7 days", "month": "30 days", "days": "days of your choice"}
+LENGTHS = {"day": timedelta(days=1), "week": timedelta(days=7), "month": timedelta(days=30)}
 ORDERS = {
     "newest": "Newest first",
     "oldest": "Oldest first",
@@ -249,6 +253,7 @@ def _filters() -> bool:
         narrowed = [bool(text.strip())]
         for name, (field, label, help) in FILTERS.items():
             narrowed.append(_filter(name, label, getattr(choices, f"{field}s"), help))
+        narrowed.append(_choose_time())
         url_state.widget(
             st.selectbox,
             "Order",
@@ -275,8 +280,38 @@ def _filter(name: str, label: str, counts: dict[str, int], help: str) -> bool:
     return bool(url_state.widget(st.selectbox, label, options, "", key=key, name=name, width=170, help=help))
 
 
+def _choose_time() -> bool:
+    """Draw the choice of when records were saved, and return whether it leaves any out."""
+    help = "Only records that were saved then."
+    span = url_state.widget(st.selectbox, "Saved", SPANS, "", key="history-saved", name="saved", width=170, help=help)
+    if span == "days":
+        st.date_input("Days", [], key="history-days", width=230, help="The first and the last day, in your time zone.")
+    return bool(span)
+
+
+def _time_span() -> tuple[datetime | None, datetime | None]:
+    """Return the time in which records were saved; the end is exclusive."""
+    chosen = str(url_state.recall_value("history-saved", SPANS, "", name="saved"))
+    if (length := LENGTHS.get(chosen)) is not None:
+        return datetime.now(UTC) - length, None
+    days = st.session_state.get("history-days") or () if chosen == "days" else ()
+    if not days:
+        return None, None
+    zone = _zone()
+    first, last = (datetime.combine(day, time(), zone) for day in (days[0], days[-1]))
+    return first, last + timedelta(days=1)
+
+
+def _zone() -> tzinfo:
+    """Return the reader's time zone."""
+    try:
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (KeyError, ValueError, OSError):
+        return UTC
+
+
 def _clear() -> None:
-    for name in ("find", *FILTERS):
+    for name in ("find", "saved", *FILTERS):
         st.session_state[f"history-{name}"] = ""
         url_state.keep(f"history-{name}", "", "", name=name)
 
@@ -289,14 +324,15 @@ def _find(limit: int) -> SearchResult:
 
     order: Any = url_state.recall_value("history-order", ORDERS, "newest", name="sorted")
     fields: dict[str, Any] = {field: chosen(name) or None for name, (field, *_) in FILTERS.items()}
-    limit = min(MAX_SHOWN, limit)
-    return history_store.store().search(text=chosen("find"), order=order, limit=limit, **fields)
+    limit, (since, until) = min(MAX_SHOWN, limit), _time_span()
+    store = history_store.store()
+    return store.search(text=chosen("find"), order=order, limit=limit, since=since, until=until, **fields)
 
 
 def _many() -> int:
     """Return how many records are shown: more on request, and one page after a change of the filters."""
     browsing = state.of(Browsing)
-    filters = tuple(url_state.memory(f"history-{name}") for name in ("find", *FILTERS, "order"))
+    filters = tuple(url_state.memory(f"history-{name}") for name in ("find", "saved", *FILTERS, "order"))
     if browsing.filters != filters:
         browsing.filters, browsing.pages = filters, 1
     return PAGE * browsing.pages

@@ -27,7 +27,7 @@ from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import NBSP, megabytes, percent, plural
 from sightglass.export import command
 from sightglass.pages.history.annotations import AnnotatedRecord, marking
-from sightglass.pages.history.files import archive, files, mark
+from sightglass.pages.history.files import archive, files, mark, pair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -197,6 +197,16 @@ def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int) -
     st.caption(about(record))
 
 
+def make_slide(record: Record) -> tuple[DeckScene, Sequence[str]]:
+    """Return the slide of a record, as it was saved, and its id."""
+    if record.damaged:
+        raise Problem(f"{record.picture_name} cannot be shown: {record.damaged}")
+    if record.pair is not None:
+        return views.of_pair(pair(record), record.headline), (record.id,)
+    image, maps = files(record)
+    return views.of_record(record, image, maps, history_store.store().proof(record, record.index)), (record.id,)
+
+
 def _slide(record: Record, image: Image, maps: Sequence[SavedMap], index: int, look: Look) -> DeckScene:
     view = record.view.model_copy(update={"settings": {**record.view.settings, **look}})
     found = history_store.store().proof(record, index)
@@ -344,16 +354,22 @@ def offer_undo() -> None:
         browsing.removed = None
         return
 
-    # By itself, so that the offer goes when its time is over.
+    many = len(browsing.removed[0].records)
+
+    # By itself, so that the offer ends when its time is over.
     @st.fragment(run_every=UNDO + 0.1)
     def offer() -> None:
         kept = browsing.removed
-        if kept is None or kept[1] + UNDO <= time.monotonic():
-            st.rerun()
+        # Its line stays until the next click: nothing below it moves under the pointer.
+        over = kept is None or kept[1] + UNDO <= time.monotonic()
+        count = len(kept[0].records) if kept is not None else many
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f":material/delete: {plural(len(kept[0].records), 'record')} deleted.", width="content")
-            if not st.button("Undo", icon=":material/undo:", key="history-undo", help="Bring back what was deleted."):
+            st.caption(f":material/delete: {plural(count, 'record')} deleted.", width="content")
+            help = "Bring back what was deleted."
+            if not st.button("Undo", icon=":material/undo:", key="history-undo", disabled=over, help=help):
                 return
+        if kept is None:
+            return
         browsing.removed = None
         try:
             history_store.store().put_back(kept[0])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Problem
+from sightglass.components.saving import several_slides, slides
 from sightglass.components.session import history_store, state
 from sightglass.components.views import charts
 from sightglass.explain.methods import describe_setup
@@ -93,7 +94,7 @@ def _actions(found: SearchResult, chosen: list[Record], shown: set[str], *, narr
         if not found.total:
             return
         some = f"{found.total:,} found. " if narrowed else ""
-        st.caption(f"{some}Open one, or select two to compare them.", width="content")
+        st.caption(f"{some}Open one, or select some to compare, present or delete.", width="content")
         return
 
     def compare() -> None:
@@ -111,6 +112,7 @@ def _actions(found: SearchResult, chosen: list[Record], shown: set[str], *, narr
         help="Select exactly two records of one picture each: their maps, the difference and their numbers side by "
         "side.",
     )
+    several_slides.button("history", [partial(record_view.make_slide, record) for record in chosen])
     most = size(sum(record.bytes for record in chosen))
     record_view.confirm_deletion(
         [record.id for record in chosen],
@@ -121,6 +123,7 @@ def _actions(found: SearchResult, chosen: list[Record], shown: set[str], *, narr
     st.button(
         "Deselect", icon=":material/close:", type="tertiary", on_click=browsing.new_turn, help="Clear the selection."
     )
+    slides.draw_added_link("history")
 
 
 def _thumbnail(record: Record) -> bytes:

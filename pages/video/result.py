@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -37,6 +37,8 @@ MOMENTS = 3
 """On a slide, beside the player."""
 TALL = 520
 """Pixels of the height of an upright clip."""
+BEFORE, AFTER = 1.0, 3.0
+"""Seconds around a moment that are exported."""
 
 
 def draw(job: ClipJob, *, key: str) -> None:
@@ -57,7 +59,11 @@ def draw(job: ClipJob, *, key: str) -> None:
     with player:
         # A clip of a phone that is held upright would fill more than the window.
         upright = about.height > about.width
-        st.video(str(made.clip), width=round(TALL * about.width / about.height) if upright else "stretch")
+        width: Any = round(TALL * about.width / about.height) if upright else "stretch"
+        st.video(str(made.clip), width=width)
+        if st.toggle("Original below", key=f"{key}-original", help="Also show the clip without maps."):
+            settings = job.plan.settings
+            st.video(str(job.plan.source.path), start_time=settings.start, end_time=settings.end, width=width)
     with beside:
         timeline.draw(shown, key=key, on_open=partial(_open, job.plan, key, where.lower()))
     for note in made.notes:
@@ -135,6 +141,39 @@ def downloads(job: ClipJob) -> None:
         )
         for label, file, make, help in offers:
             charts.download(label, make, file, key=f"video-{file}", help=help, width="stretch", type="tertiary")
+        _moment(job, stem)
+
+
+def _moment(job: ClipJob, stem: str) -> None:
+    """Draw the choice of a moment, and its download as a small film."""
+    made, start = job.summary, job.plan.settings.start
+    if not made.moments:
+        return
+    number = st.selectbox(
+        "A moment",
+        range(len(made.moments)),
+        format_func=lambda i: f"{clock(made.moments[i].seconds)} {made.moments[i].words}",
+        key="video-moment",
+        help=f"From {BEFORE:g} s before it to {AFTER:g} s after it.",
+    )
+    at = made.moments[number or 0].seconds - start
+    charts.download(
+        "This moment, .gif",
+        partial(film_moment, made.clip, at),
+        f"{stem}_{clock(at).replace(':', '-')}.gif",
+        key="video-moment-gif",
+        help="Small, without sound.",
+        width="stretch",
+        type="tertiary",
+    )
+
+
+def film_moment(path: Path, at: float) -> bytes:
+    """Return the film around a time of a drawn clip, as a GIF."""
+    made = path.with_name(f"moment-{round(at * 1000)}.gif")
+    if not made.exists():
+        write.film(path, made, "gif", (at - BEFORE, at + AFTER))
+    return made.read_bytes()
 
 
 def _film(clip: Path, kind: str) -> bytes:

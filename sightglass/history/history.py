@@ -33,6 +33,7 @@ from sightglass.history.store import Blob, Store
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
@@ -207,18 +208,23 @@ class History:
         method: str | None = None,
         label: str | None = None,
         tag: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         order: Order = "newest",
         limit: int = 60,
         offset: int = 0,
     ) -> SearchResult:
         """Return one page of records. `text`: words or prefixes that must all occur in the headline, classes, note,
-        tags, marks, name, model or method. `label`: a class of the record."""
+        tags, marks, name, model or method. `label`: a class of the record. `since`, `until`: when it was saved, times
+        with a zone; the end is exclusive."""
         by, (most, start) = search.order_clause(order), search.page(limit, offset)
         if not self._store.exists:
             return SearchResult((), 0)
         with self._store.reading() as database:
             filters = {"model": model, "method": method, "label": label, "tag": tag}
-            condition, values = search.where(text, filters, indexed=schema.make_searchable(database))
+            indexed = schema.make_searchable(database)
+            span = [None if end is None else rows.microseconds(end) for end in (since, until)]
+            condition, values = search.where(text, filters, indexed=indexed, span=span)
             every = ", count(*) OVER ()" if text else ""
             hits = database.execute(
                 f"SELECT n{every} FROM records WHERE {condition} ORDER BY {by} LIMIT ? OFFSET ?",

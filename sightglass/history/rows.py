@@ -232,7 +232,12 @@ def note_example(database: sqlite3.Connection, id: str | None) -> None:
 
 def now() -> int:
     """Return the current time in microseconds since 1970."""
-    return (datetime.now(UTC) - EPOCH) // timedelta(microseconds=1)
+    return microseconds(datetime.now(UTC))
+
+
+def microseconds(time: datetime) -> int:
+    """Return a time with a zone in microseconds since 1970."""
+    return (time - EPOCH) // timedelta(microseconds=1)
 
 
 def _time(microseconds: Any) -> datetime:

@@ -40,10 +40,22 @@ _FILTERS = {name: f"{name} = ?" for name in ("model", "method")} | {
 }
 
 
-def where(text: str, filters: dict[str, str | None], *, indexed: bool) -> tuple[str, list[str]]:
-    """Return the condition and its values. `indexed`: find words through the index, else by LIKE."""
+def where(
+    text: str,
+    filters: dict[str, str | None],
+    *,
+    indexed: bool,
+    span: Sequence[int | None] = (None, None),
+) -> tuple[str, list[str | int]]:
+    """Return the condition and its values. `indexed`: find words by the index, else by LIKE. `span`: first and last
+    time at which a record was saved, in microseconds since 1970."""
     given = {_FILTERS[name]: storable(value) for name, value in filters.items() if value is not None}
-    parts, values = [*given], [*given.values()]
+    parts: list[str] = [*given]
+    values: list[str | int] = [*given.values()]
+    for sign, end in zip((">=", "<"), span, strict=True):
+        if end is not None:
+            parts.append(f"created {sign} ?")
+            values.append(end)
     prefixes = []
     for word in fold(text).split()[:MAX_WORDS]:
         if indexed and _is_indexed(word):

@@ -19,6 +19,7 @@ from sightglass.export import scaled
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import picture_cells
 from sightglass.video.clips.write import as_even
+from sightglass.video.colors import rgb_of
 from sightglass.video.paint import paint_map
 
 if TYPE_CHECKING:
@@ -131,7 +132,11 @@ class Painter:
     def _label(self, pixels: Pixels, record: Sighting) -> Pixels:
         boxed = [one for one in record.shown if one.box is not None]
         if boxed:
-            return contact_sheet.boxes(pixels, [(self._scale(one), _label(one)) for one in boxed])
+            tracks = [one.track for one in boxed]
+            # The same colour as its curve: without tracks there is none.
+            colors = [rgb_of(track) for track in tracks if track is not None]
+            items = [(self._scale(one), _label(one)) for one in boxed]
+            return contact_sheet.boxes(pixels, items, colors=colors if len(colors) == len(items) else ())
         if not record.answer:
             return pixels
         (one,) = record.shown

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import struct
 import subprocess
 import sys
+import time
 import zipfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -615,3 +619,48 @@ def test_the_same_tiles_are_the_same_bytes():
     assert grid.pack([tile], [b"y"], "t") != grid.pack([tile], [b"x"], "t")
     pixels = np.zeros((4, 5, 3), np.uint8)
     assert markup.pack(pixels, [], id="a", about="", height=1) == markup.pack(pixels, [], id="a", about="", height=1)
+
+
+def test_records_are_filtered_by_when_they_were_saved(page, store, full):
+    order = [one.id for one in store.search().records]
+    with sqlite3.connect(store.folder / "history.db") as database:
+        database.execute("UPDATE records SET created = created - ? WHERE id = ?", (3 * 86_400 * 10**6, order[0]))
+        database.execute("UPDATE records SET created = created - ? WHERE id = ?", (60 * 86_400 * 10**6, order[1]))
+    shown, app = {}, page(SCREEN, saved="day")
+    assert app.selectbox(key="history-saved").value == "day"
+    for span in ("day", "week", "month", ""):
+        app.selectbox(key="history-saved").set_value(span).run()
+        assert not app.exception and not app.error
+        shown[span] = {tile["id"] for tile in head(app, "history_grid")["tiles"]}
+    assert shown["day"] == {*order[2:]} and shown["week"] == shown["month"] == {order[0], *order[2:]}
+    assert shown[""] == {*order}
+    app.selectbox(key="history-saved").set_value("days").run()
+    day = (datetime.now(UTC) - timedelta(days=60)).date()
+    app.date_input(key="history-days").set_value((day, day)).run()
+    assert {tile["id"] for tile in head(app, "history_grid")["tiles"]} == {order[1]}
+
+
+def test_several_records_become_slides_of_one_deck(page, store, full):
+    app = page(SCREEN)
+    turn = head(app, "history_grid")["turn"]
+    ids = [one.id for one in store.search().records][:2]
+    app.session_state["history-grid"] = {"chosen": {"turn": turn, "ids": ids}}
+    app.run()
+    app.button(key="deck-several-history").click().run()
+    next(one for one in app.button if str(one.key).startswith("slide-several-")).click().run()
+    assert not app.exception and not app.error
+    (deck,) = (one for one in store.decks.all() if not one.ready)
+    assert [slide.records for slide in deck.slides] == [(ids[0],), (ids[1],)]
+    assert len(store.search().records) == len(full), "and no copies"
+
+
+def test_the_offer_to_undo_ends_in_place(page, store, full, monkeypatch):
+    """What is below it would move under the pointer."""
+    app = page(SCREEN, kept=store.search().records[0].id)
+    button(app, "Delete permanently").click().run()
+    assert not button(app, "Undo").disabled
+    # The page is drawn in time; its part that runs by itself, later.
+    clock = iter([time.monotonic() + 1, *[time.monotonic() + 20] * 9])
+    monkeypatch.setattr(record_view, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    app.run()
+    assert button(app, "Undo").disabled and "1 record deleted" in texts(app)

@@ -21,6 +21,7 @@ from sightglass.pages.video.folders import ClipPlan, ClipSource
 from sightglass.pages.video.job import ClipJob, Video, headline, running
 from sightglass.video import Settings, runner
 from sightglass.video.clips.clip import Clip
+from sightglass.video.colors import color_of
 from sightglass.video.results.curves import curves
 from sightglass.video.results.moments import Kind, Moment
 from sightglass.video.results.summary import Summary
@@ -87,6 +88,21 @@ def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any,
     assert (image.pixels == frames[7].pixels).all()
     assert image.name == "my walk 0.00.3 s.png"
     assert app.get("video")
+
+
+def test_the_original_is_shown_below_and_a_moment_is_exported(page: Any, plan: ClipPlan) -> None:
+    app = page(SCREEN, model="demo-cls-s")
+    job = finished(ClipJob(plan))
+    moment = Moment(0.3, 7, "answer", "star becomes gear, 80 % sure")
+    job.status.summary = replace(job.summary, moments=(moment,))
+    put(app, job)
+    app.run()
+    assert not app.exception and not app.error
+    assert len(app.get("video")) == 1
+    assert [one.options for one in app.selectbox if one.key == "video-moment"] == [[f"0:00.3 {moment.words}"]]
+    app.toggle(key="video-timeline-original").set_value(True).run()
+    assert not app.exception and not app.error
+    assert len(app.get("video")) == 2
 
 
 def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan, monkeypatch: Any) -> None:
@@ -273,3 +289,5 @@ def test_curves_are_means_of_stretches_for_the_objects_seen_longest(tmp_path: Pa
     assert {round(point.score, 6) for point in found[0].points} == {0.3}
     assert found[0].points[0].area == pytest.approx(0.1)
     assert found[1].points[0].area is None
+    # As their boxes in the clip; a class has no box.
+    assert [one.color for one in found] == [color_of(n) for n in (1, 11, 10, 9, 8, 7)]

@@ -27,7 +27,7 @@ def button(screen: str, makers: Sequence[Maker]) -> None:
     """Draw the button that opens the dialog; nothing where no deck can be changed."""
     if not history_store.writable():
         return
-    help = f"A slide of each, at most {MOST}, at the end of a deck. Nothing is saved to History."
+    help = f"A slide of each, at most {MOST}, at the end of a deck. No copy is saved to History."
     if not st.button(
         "Add to deck",
         icon=":material/slideshow:",

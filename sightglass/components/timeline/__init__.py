@@ -39,7 +39,7 @@ def draw(timeline: Timeline, *, key: str, on_open: Callable[[], None]) -> None:
         "rate": timeline.rate,
         "opens": timeline.opens,
         "curves": [
-            {"name": curve.name, "points": [[p.seconds, p.score, p.area] for p in curve.points]}
+            {"name": curve.name, "color": curve.color, "points": [[p.seconds, p.score, p.area] for p in curve.points]}
             for curve in timeline.curves
         ],
         "moments": [asdict(one) for one in timeline.moments],

@@ -5,7 +5,7 @@ import { svgElement, svgText } from "../../browser/elements.js";
 
 /**
  * @typedef {[seconds: number, score: number, area: number|null]} Point
- * @typedef {{name: string, points: Point[]}} Curve
+ * @typedef {{name: string, points: Point[], color?: string}} Curve
  * @typedef {{seconds: number, frame: number, kind: string, words: string}} Moment
  * @typedef {{width: number, left: number, right: number, rows: {top: number, bottom: number}[], height: number}} Frame
  */
@@ -97,6 +97,8 @@ export function drawChart(svg, { seconds, curves, moments }, frame) {
     curves.map((curve, i) => {
       const path = traceOf(curve.points, value, top, seconds, frame, row);
       const line = svgElement("path", { d: path, class: `line${i ? "" : " first"}`, "stroke-dasharray": dashesOf(i) });
+      // An object has the colour of its box in the clip.
+      if (curve.color) line.style.stroke = curve.color;
       return path ? line : null;
     }).reverse();
   const nodes = [

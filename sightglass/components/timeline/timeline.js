@@ -41,9 +41,11 @@ function itemOf(moment, jump) {
 
 /** The names of several curves, with their dashes. @param {HTMLElement} place @param {Curve[]} curves */
 function legend(place, curves) {
-  place.replaceChildren(...(curves.length > 1 ? curves : []).map(({ name }, i) => {
+  place.replaceChildren(...(curves.length > 1 ? curves : []).map(({ name, color }, i) => {
     const sample = svgElement("svg", { viewBox: "0 0 30 8" });
-    sample.append(svgElement("line", { x1: 0, x2: 30, y1: 4, y2: 4, "stroke-dasharray": dashesOf(i) }));
+    const line = svgElement("line", { x1: 0, x2: 30, y1: 4, y2: 4, "stroke-dasharray": dashesOf(i) });
+    if (color) line.style.stroke = color;
+    sample.append(line);
     return make("span", "", "", [sample, name]);
   }));
 }

@@ -6,6 +6,7 @@ A part is a NUT file, which keeps any time base; it begins with a key frame and 
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -211,28 +212,32 @@ def _time(packet: Any) -> Fraction:
     return Fraction(packet.dts * packet.time_base)
 
 
-def film(video: Path, into: Path, kind: str) -> str:
-    """Encode an MP4 again as a GIF or an animated WebP without sound, reduced; return a note on what was left out."""
+def film(video: Path, into: Path, kind: str, within: tuple[float, float] = (0.0, math.inf)) -> str:
+    """Encode an MP4 again as a GIF or an animated WebP without sound, reduced; return a note on what was left out.
+
+    `within`: the seconds of its beginning and its end.
+    """
+    begin, end = max(0.0, within[0]), within[1]
     with av.open(str(video)) as source:
         stream: Any = source.streams.video[0]
         seconds = float((stream.duration or 0) * stream.time_base)
-        pictures = _thin(source.decode(stream), FILM_RATE[kind])
+        pictures = _thin(source.decode(stream), FILM_RATE[kind], begin, min(end, begin + FILM_SECONDS))
         with atomic_write(into) as draft, av.open(str(draft), "w", format=kind) as file:
             (_gif if kind == "gif" else _webp)(file, pictures, stream.width, stream.height)
-    if seconds > FILM_SECONDS:
+    if min(end, seconds) - begin > FILM_SECONDS:
         return f"The {'GIF' if kind == 'gif' else 'WebP'} holds the first {FILM_SECONDS:.0f} seconds only."
     return ""
 
 
-def _thin(frames: Iterator[Any], rate: float) -> Iterator[tuple[int, Any]]:
-    """Yield (hundredths of a second, frame), at most so many a second."""
-    due = 0.0
+def _thin(frames: Iterator[Any], rate: float, begin: float, end: float) -> Iterator[tuple[int, Any]]:
+    """Yield (hundredths of a second since `begin`, frame), at most so many a second."""
+    due = begin
     for frame in frames:
-        if frame.time >= FILM_SECONDS:
+        if frame.time >= end:
             return
         if frame.time >= due - 1e-6:
             due = max(due + 1 / rate, frame.time)
-            yield round(frame.time * 100), frame
+            yield round((frame.time - begin) * 100), frame
 
 
 def _film_size(width: int, height: int) -> tuple[int, int]:

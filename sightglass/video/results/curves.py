@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sightglass.common.files import csv_cells
+from sightglass.video.colors import color_of
 from sightglass.video.results.timeline import CSV
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class AnswerCurve:
 
     name: str
     points: tuple[Point, ...]
+    color: str = ""
+    """Of an object, as its box has in the clip; empty of a class."""
 
 
 def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[AnswerCurve, ...]:
@@ -62,7 +65,8 @@ def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[AnswerCurv
             Point(at / count, score / count, area / mapped if mapped else None)
             for count, at, score, mapped, area in (sums[name][cell] for cell in sorted(sums[name]))
         )
-        found.append(AnswerCurve(f"{label} {name}" if name else "its answer", tuple(points)))
+        color = color_of(int(name)) if name else ""
+        found.append(AnswerCurve(f"{label} {name}" if name else "its answer", tuple(points), color))
     return tuple(found)
 
 

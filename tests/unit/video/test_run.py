@@ -7,6 +7,7 @@ import csv
 import json
 import threading
 import weakref
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from sightglass.explain.rendering.style import Style
 from sightglass.video import Settings, run, runner
 from sightglass.video.clips.clip import About, Clip, Frame
 from sightglass.video.clips.write import film
+from sightglass.video.colors import rgb_of
 from sightglass.video.draw import Painter
 from sightglass.video.looking import Looking
 from sightglass.video.parts import Seen, Sighting
@@ -244,6 +246,11 @@ def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path
 
     maps = {place(one.seen.box): one.content for one in painter.maps(record)}
     assert len(maps) == 3
+    # Each box has the colour of its object.
+    numbered = replace(record, seen=tuple(replace(one, track=n) for n, one in enumerate(record.shown, 1)))
+    labelled = Painter(painter.geometry, (160, 160), replace(EXACT, labels=True), looking.method.id, looking.paths)
+    flat = labelled.paint(np.full_like(frame.pixels, 128), numbered, ())
+    assert [n for n in (1, 2, 3) if not (flat == rgb_of(n)).all(2).any()] == []
     for prediction, heatmap in zip(own.predictions[:3], own.heatmaps, strict=True):
         if (at := place(prediction.box)) in maps:
             assert np.allclose(maps[at], heatmap.content, atol=1e-4)
@@ -348,6 +355,14 @@ def test_a_gif_and_a_webp_of_it(moving: Path, explainer: Explainer, tmp_path: Pa
             colours = np.asarray(opened.convert("RGB"))
     first = frames_of(made.clip)[4].to_ndarray(format="rgb24")
     assert np.abs(colours.astype(int) - first).mean() < 25
+    # A part of it begins with its own first frame.
+    assert film(made.clip, tmp_path / "part.gif", "gif", (0.4, 0.6)) == ""
+    with Pillow.open(tmp_path / "part.gif") as opened:
+        assert getattr(opened, "n_frames", 1) == pytest.approx(0.2 * 12.5, abs=1.5)
+        begun = np.asarray(opened.convert("RGB"))
+    frames = [frame.to_ndarray(format="rgb24") for frame in frames_of(made.clip)]
+    apart = [np.abs(begun.astype(int) - frame).mean() for frame in frames]
+    assert abs(int(np.argmin(apart)) - 10) <= 2 and apart[0] > min(apart)
 
 
 def test_a_clip_without_a_frame_in_the_range(explainer: Explainer, tmp_path: Path) -> None:
