@@ -22,6 +22,7 @@ from sightglass.components.session.jobs import proof_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.components.views import charts, panels, tables
+from sightglass.deck import rows as slide_rows
 from sightglass.deck import views
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import NBSP, megabytes, percent, plural
@@ -202,7 +203,7 @@ def make_slide(record: Record) -> tuple[DeckScene, Sequence[str]]:
     if record.damaged:
         raise Problem(f"{record.picture_name} cannot be shown: {record.damaged}")
     if record.pair is not None:
-        return views.of_pair(pair(record), record.headline), (record.id,)
+        return slide_rows.of_pair(pair(record), record.headline), (record.id,)
     image, maps = files(record)
     return views.of_record(record, image, maps, history_store.store().proof(record, record.index)), (record.id,)
 
