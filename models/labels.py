@@ -86,16 +86,27 @@ def own(spec: ModelSpec) -> tuple[str, ...]:
 def given(names: Any, model: str) -> tuple[str, ...]:
     """Return names of classes that a caller gave: a list, {index: name}, {name: index}, or the path of a file of them.
 
-    Raises ModelProblem, one sentence, with the model's name.
+    Of several classes of one name all but the first have their number in it. Raises ModelProblem, one sentence, with
+    the model's name.
     """
     if isinstance(names, (str, PathLike)):
-        return _in_file(Path(names), model)
+        return tell_apart(_in_file(Path(names), model))
     if hasattr(names, "keys"):
-        return _ordered(dict(names), model, f"The labels of {model}")
+        return tell_apart(_ordered(dict(names), model, f"The labels of {model}"))
     try:
-        return tuple(str(name) for name in names)
+        return tell_apart(tuple(str(name) for name in names))
     except TypeError:
         raise ModelProblem(f"The labels of {model} are {names!r}: give a list of names, or a file of them.") from None
+
+
+def tell_apart(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names of which no two are the same.
+
+    >>> tell_apart(("gamma", "beta", "gamma"))
+    ('gamma', 'beta', 'gamma (class 2)')
+    """
+    first = {name: index for index, name in reversed([*enumerate(names)])}
+    return tuple(name if first[name] == index else f"{name} (class {index})" for index, name in enumerate(names))
 
 
 def _in_file(path: Path, model: str) -> tuple[str, ...]:
@@ -225,7 +236,7 @@ def find_names(tables: Iterable[Mapping[Any, Any]], count: int) -> tuple[str, ..
             except ValueError:
                 continue
             if len(found) == count:
-                return found
+                return tell_apart(found)
     return ()
 
 

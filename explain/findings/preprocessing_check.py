@@ -99,7 +99,7 @@ class Reading:
 
     preprocessing: Preprocessing
     words: str
-    """What tells it from the model's own: `bicubic`, `mean and std of 0.5`."""
+    """What tells it from the model's own: `resized by bicubic`, `colours: mean and std of 0.5`."""
     picture: NDArray[np.uint8]
     """(h, w, 3), what of the picture reaches the model."""
     label: str
@@ -116,8 +116,8 @@ def readings(resident: Resident, image: Image, most: int = 4) -> tuple[Reading, 
     now = resident.adapter.preprocessing
     if now is None or now.channels != 3 or not resident.adapter.labels:
         return ()
-    ways = {f"{name}": replace(now, interpolation=name) for name in ("bilinear", "bicubic")}
-    ways |= {name: replace(now, mean=mean, std=std) for name, (mean, std) in GUESSES.items()}
+    ways = {f"resized by {name}": replace(now, interpolation=name) for name in ("bilinear", "bicubic")}
+    ways |= {f"colours: {name}": replace(now, mean=mean, std=std) for name, (mean, std) in GUESSES.items()}
     ways |= {"cut to the middle": replace(now, crop="centre"), "squeezed": replace(now, crop="squash")}
     ways |= {"no crop": replace(now, crop="centre", short_side=min(now.size))}
     others = {words: way for words, way in ways.items() if way != now}
@@ -128,7 +128,7 @@ def readings(resident: Resident, image: Image, most: int = 4) -> tuple[Reading, 
         way = (now, *others.values())[row]
         best = int(scores[row].argmax())
         pixels = np.clip(fit_picture(image.pixels, way, "trained")[0], 0, 255).astype(np.uint8)
-        words = "as it is now" if row == 0 else tuple(others)[row - 1]
+        words = f"as it is now, resized by {now.interpolation}" if row == 0 else tuple(others)[row - 1]
         found.append(Reading(way, words, pixels, resident.adapter.labels[best], float(scores[row, best])))
     return tuple(found)
 

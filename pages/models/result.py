@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from sightglass.common.errors import Cancelled, Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.session import page, reopen, state
 from sightglass.components.session.jobs import explain_job, queue_line
-from sightglass.components.session.markdown import escape, sentence
+from sightglass.components.session.markdown import escape, sentence, without_keys
 from sightglass.components.session.state import Choices
 from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
@@ -61,13 +60,7 @@ def draw(spec: ModelSpec, image: Image) -> None:
             _meaning(spec, explainer)
             _preprocessing(spec, explainer, image)
             for note in explainer.resident.adapter.notes:
-                st.caption(escape(_without_keys(note)))
-
-
-def _without_keys(note: str) -> str:
-    """Return a note without the clause that names a key of models.toml: the card has a field for it."""
-    kept = re.sub(r"[;:,] [^;:]*\b(?:weights\.\w+|labels in its table|task \w+)\b[^;]*$", "", note)
-    return kept if kept.endswith(".") else f"{kept}."
+                st.caption(escape(without_keys(note)))
 
 
 def _buttons(spec: ModelSpec) -> None:
@@ -172,7 +165,8 @@ def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
         st.caption(
             "The answer changes with it. Choose what the training did."
             if _differ(found)
-            else "All likely ways give the same first answer on this picture."
+            else "All likely ways give the same first answer on this picture. "
+            "Where two look alike, the words say what differs."
         )
         with st.container(horizontal=True):
             for index, reading in enumerate(found):

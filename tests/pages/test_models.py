@@ -93,7 +93,21 @@ def test_a_file_and_its_names_are_a_map_after_one_drop(page: Callable[..., AppTe
     assert not app.exception and not app.error, texts(app)
     assert "leaf: ResNet18 with 5 classes, 224 px" in texts(app)
     assert shown(app).titles[0] in NAMES
+    assert "in memory, " in texts(app) and "resident" not in texts(app)
     assert "1 of them added" in texts(app) and next(iter(rows(app))) == "leaf"
+
+
+def test_notes_on_explore_name_no_keys_of_a_table(page: Callable[..., AppTest], leaf: bytes) -> None:
+    app = drop(page(SCREEN), ("leaf.pth", leaf))
+    press(app, "Open in Explore")
+    said = texts(app)
+    assert "Its 5 classes have no names here." in said and "weights." not in said
+
+
+def test_two_classes_of_one_name_are_told_apart(page: Callable[..., AppTest], leaf: bytes) -> None:
+    app = drop(page(SCREEN), ("leaf.pth", leaf), ("names.txt", b"gamma\ngamma\nbeta\ngamma\ndelta"))
+    assert not app.exception and not app.error
+    assert app.text_area[0].value.splitlines() == ["gamma", "gamma (class 1)", "beta", "gamma (class 3)", "delta"]
 
 
 def test_it_stands_by_its_own_name_in_the_sidebar_and_the_headline(page: Callable[..., AppTest], leaf: bytes) -> None:
@@ -144,7 +158,10 @@ def test_likely_ways_to_prepare_pictures_stand_side_by_side_with_their_answers(
     page: Callable[..., AppTest], leaf: bytes
 ) -> None:
     app = drop(page(SCREEN), ("leaf.pth", leaf))
-    assert "as it is now" in texts(app)
+    assert "as it is now, resized by bilinear" in texts(app)
+    assert any(
+        f"  \n{kind}" in text.value for text in app.markdown for kind in ("resized by ", "colours: ", "cut ", "squ")
+    )
     before = catalog.spec("leaf").preprocessing
     use = [button for button in app.button if button.label == "Use this"]
     assert 1 <= len(use) <= 3

@@ -73,7 +73,9 @@ def _row(label: str, scores: list[float], model: ModelSpec) -> Row:
     best = max(scores, default=0.0)
     # A number is no share of anything, which a bar would show.
     share = 0.0 if model.measures else best
-    return Row(row_label(label, len(scores)), share, describe_score(best, model) if scores else "–")
+    # Two classes of one name, as ImageNet has, are not one class found twice.
+    boxes = len(scores) if model.task == "detect" else 1
+    return Row(row_label(label, boxes), share, describe_score(best, model) if scores else "–")
 
 
 def row_label(label: str, boxes: int) -> str:

@@ -298,7 +298,7 @@ def say_memory() -> None:
     residents = RESIDENCY.residents()
     device = str(residents[-1].device).upper() if residents else "CPU"
     st.caption(
-        f":material/memory: {device} · {plural(len(residents), 'model')} resident, "
+        f":material/memory: {device} · {plural(len(residents), 'model')} in memory, "
         f"{RESIDENCY.nbytes / 1e6:,.0f} of {megabytes(RESIDENCY.limit)}"
     )
 

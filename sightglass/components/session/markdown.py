@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import re
 
+_KEY = (
+    r"(?:\bweights\.[a-z_.]*\w|\blabels in its table\b|\bpart=\"\w+\"|"
+    r"\btask (?:states|classify|multilabel|regress|embed)\b)"
+)
+"""What a note may name of a table or of Python."""
+
 
 def escape(text: str) -> str:
     """Return Markdown that shows the text as it is, on one line."""
@@ -21,6 +27,21 @@ def sentence(said: object) -> str:
     if "``" in text or len(parts) % 2 == 0:
         return escape(text)
     return "`".join(part if place % 2 else escape(part) for place, part in enumerate(parts))
+
+
+def without_keys(note: str) -> str:
+    """Return a note without what names keys of a models.toml or arguments of Python: a page has fields instead.
+
+    >>> without_keys("Its 5 classes have no names here: say weights.labels in its table.")
+    'Its 5 classes have no names here.'
+    """
+    note = re.sub(rf" \({_KEY}\)", "", note)
+    kept = []
+    for part in re.split(r"(?<=\.) (?=[A-Z])", note):
+        clause = re.sub(rf"[;:] [^;:]*{_KEY}[^;]*$", ".", part)
+        if not re.search(_KEY, clause):
+            kept.append(clause)
+    return " ".join(kept)
 
 
 def shorten(name: str, most: int, tail: int = 7) -> str:

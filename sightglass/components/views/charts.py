@@ -11,7 +11,7 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.components.session import url_state
-from sightglass.components.session.markdown import escape
+from sightglass.components.session.markdown import escape, without_keys
 from sightglass.components.views import tables
 from sightglass.explain.findings.diagnosis import diagnose, unseen
 from sightglass.explain.maps.statistics import MEANING, format_value
@@ -197,7 +197,8 @@ def lines(findings: Sequence[Finding]) -> None:
     if not findings:
         return
     icons = {"serious": "error", "caution": "warning", "note": "info"}
-    st.markdown("  \n".join(f":material/{icons[finding.level]}: {escape(finding.text)}" for finding in findings))
+    said = [(icons[finding.level], without_keys(finding.text)) for finding in findings]
+    st.markdown("  \n".join(f":material/{icon}: {escape(text)}" for icon, text in said if text))
 
 
 def timings(explanation: Explanation) -> str:

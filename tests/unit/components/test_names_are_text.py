@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from sightglass.components.session.markdown import escape, sentence
+from sightglass.components.session.markdown import escape, sentence, without_keys
 from tests.rooms import sources
 
 DRAWN = ("markdown", "caption", "info", "warning", "error", "success", "toast", "subheader", "write")
@@ -80,3 +80,17 @@ def test_a_problem_s_sentence_is_as_it_is_but_for_its_code() -> None:
 def test_no_mark_of_a_name_in_a_problem_means_anything_but_code(name: str) -> None:
     shown = re.sub(r"(?<!`)`[^`]+`(?!`)", "", sentence(f"{name} cannot be read."))
     assert not [i for i, mark in enumerate(shown) if mark in "*[]`$#<>~" and shown[i - 1] != "\\"]
+
+
+@pytest.mark.parametrize(
+    ("note", "shown"),
+    [
+        ("It has 5 classes: say weights.labels in its table.", "It has 5 classes."),
+        ("A cut of 256 pixels. If not, state interpolation, antialias and crop in weights.preprocessing.", None),
+        ('It shows what raises the number; part="lowers" shows what lowers it.', "It shows what raises the number."),
+        ("It may be wrong (weights.preprocessing), or the weights are.", "It may be wrong, or the weights are."),
+        ("Its weights. Are these, by its task: COCO's.", "Its weights. Are these, by its task: COCO's."),
+    ],
+)
+def test_a_note_on_a_page_names_no_key(note: str, shown: str | None) -> None:
+    assert without_keys(note) == (shown or "A cut of 256 pixels.")
