@@ -89,12 +89,17 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
             with right:
                 _draw_stopped(choices, explainer, explanation)
             if explanation is None:
-                title.markdown(f"## {METHODS[choices.method].name} was stopped.")
+                with title:
+                    panels.say(f"{METHODS[choices.method].name} was stopped.", key="headline")
+                    seal.keep_place()
                 with left:
                     panels.show(choices.image, [panels.plain(choices.image)], key="viewer", height=HEIGHT)
                 return
         if explanation is None:
-            title.markdown(f"## {METHODS[choices.method].name} is running.")
+            with title:
+                # As high as with a map and its seal: nothing below moves while it runs.
+                panels.say(f"{METHODS[choices.method].name} is running.", key="headline")
+                seal.keep_place()
             with left:
                 _meanwhile(choices, wanted)
             return

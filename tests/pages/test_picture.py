@@ -104,13 +104,13 @@ def test_a_page_that_is_loaded_again_finds_the_upload_by_its_address_and_the_oth
 def test_a_picture_that_is_gone_is_said_to_be_and_not_replaced_in_silence(page):
     app = fresh(picture="0" * 20, example="china")
     assert not app.exception
-    assert [error.value for error in app.main.error] == [
+    assert bar(app)["problem"] == (
         "Your picture is no longer on the server, which keeps uploads in memory for an hour: upload it again. "
         "This is the example china."
-    ]
+    )
     assert bar(app)["name"] == "china.jpg" and "picture" not in app.query_params
     act(app, "choose", "flower")
-    assert not app.error
+    assert not bar(app)["problem"]
 
 
 def test_an_upload_can_be_deleted_from_the_server(page):
@@ -149,19 +149,19 @@ def test_uploads_are_kept_for_an_hour_after_their_last_use_and_in_bounded_memory
 def test_a_file_over_the_limit_is_a_sentence_over_the_result(page):
     app = page()
     act(app, "refused", [{"name": "big.jpg", "size": 80_000_000}])
-    assert [error.value for error in app.main.error] == [
+    assert not app.error and bar(app)["problem"] == (
         "big.jpg has 80 MB; the limit is 64 MB a file: choose a smaller picture, or save it as a JPEG first."
-    ]
+    )
     assert shown(app).head["size"] == [810, 1080]
     act(app, "refused", [{"name": "a.jpg", "size": 8e7}, {"name": "b.jpg", "size": 8e7}])
-    assert app.main.error[0].value.startswith("a.jpg and 1 other file are too large; the limit is 64 MB")
+    assert bar(app)["problem"].startswith("a.jpg and 1 other file are too large; the limit is 64 MB")
     upload(app, "fake.jpg", b"no picture")
-    assert len(app.main.error) == 1 and "fake.jpg" in app.main.error[0].value
-    app.button(key="dismiss-problem").click().run()
-    assert not app.error
+    assert "fake.jpg" in bar(app)["problem"]
+    act(app, "dismiss", None)
+    assert not bar(app)["problem"]
     act(app, "refused", [{"name": "big.jpg", "size": 80_000_000}])
     upload(app, "a.png")
-    assert not app.error
+    assert not bar(app)["problem"]
 
 
 @pytest.mark.parametrize("name", ["explore", "topk", "detect", "compare", "similarity"])
@@ -198,7 +198,7 @@ def test_back_chooses_the_picture_and_the_model_again(page):
     assert not app.exception
     assert (bar(app)["name"], session(app, Sidebar).choices.model.id) == ("bus.jpg", "efficientnet-lite0")
     act(app, "back", {"picture": "0" * 20, "model": "none"})
-    assert not app.exception and "no longer on the server" in app.main.error[0].value
+    assert not app.exception and "no longer on the server" in bar(app)["problem"]
     act(app, "back", "nonsense")
     assert not app.exception
 
@@ -225,10 +225,10 @@ def test_a_recipe_opens_its_view_and_one_that_cannot_be_opened_changes_nothing(p
     act(app, "choose", "china")
     absent = recipe.model_copy(update={"model": "timm/vit_base_patch16_224"})
     upload(app, "recipe.json", absent.model_dump_json().encode())
-    assert "not on this machine" in app.main.error[0].value and bar(app)["name"] == "china.jpg"
+    assert "not on this machine" in bar(app)["problem"] and bar(app)["name"] == "china.jpg"
     for data in (b"{", b'{"recipe": 1}', b"{}", b"[1]", b"{" * 100_000):
         upload(app, "recipe.json", data)
-        assert not app.exception and "recipe.json" in app.main.error[0].value and bar(app)["name"] == "china.jpg"
+        assert not app.exception and "recipe.json" in bar(app)["problem"] and bar(app)["name"] == "china.jpg"
 
 
 def test_a_photo_is_saved_with_its_map_on_detect_alone_which_says_so_before(page, monkeypatch, tmp_path):

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 _component = declare("answer_list", __file__)
 
 
+ROW, GAP, MOST = 46, 2, 390
+"""CSS pixels: of a row with the gap below it, of the gap, and of the longest list, which scrolls."""
+
+
 @dataclass(frozen=True)
 class Row:
     """`share` 0..1 is the bar's length, `text` the number beside the name."""
@@ -34,7 +38,10 @@ def rows(items: Sequence[Row], *, key: str, chosen: int = 0) -> int:
     current = st.session_state.get(key, {}).get("chosen")
     index = _within(chosen if current is None else current, items)
     listed = [{"label": item.label, "share": min(1.0, max(0.0, item.share)), "text": item.text} for item in items]
-    result = _component(key=key, data={"name": key, "rows": listed, "chosen": index}, on_chosen_change=no_callback)
+    data = {"name": key, "rows": listed, "chosen": index}
+    # Known before the browser has drawn it: what is below a list that replaces another one does not jump.
+    height = min(ROW * len(items) - GAP, MOST)
+    result = _component(key=key, data=data, height=height, on_chosen_change=no_callback)
     return index if result.chosen is None else _within(result.chosen, items)
 
 

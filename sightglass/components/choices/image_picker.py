@@ -83,22 +83,13 @@ def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) ->
         chosen=instead or chosen,
         name=image.name if image else chosen,
         size=size_in_pixels(image.width, image.height) if image else "",
-        hint="" if pictures.own or navigation.page != "explore" else INVITATION,
+        hint="" if pictures.own or pictures.problem or navigation.page != "explore" else INVITATION,
+        problem=pictures.problem or "",
         drawing=bool(url_state.memory("draw")),
         photo=saved if navigation.page == "detect" and users.may_save() else "",
         place={"page": navigation.page, "picture": chosen, "model": model, "query": _query()},
     )
     picture_bar.draw(shown, take, place)
-    if pictures.problem:
-        with place, st.container(horizontal=True, vertical_alignment="center"):
-            st.error(sentence(pictures.problem), icon=":material/error:")
-            st.button(
-                "Dismiss",
-                icon=":material/close:",
-                type="tertiary",
-                key="dismiss-problem",
-                on_click=_dismiss,
-            )
 
 
 def _query() -> str:
@@ -173,7 +164,7 @@ def _follow() -> None:
         pictures.just_given = True
 
 
-def _dismiss() -> None:
+def _dismiss(_value: Any) -> None:
     state.of(image_source.Pictures).problem = None
 
 
@@ -258,6 +249,7 @@ _ACTS = {
     "draw": _draw,
     "photo": _photo,
     "refused": _refuse,
+    "dismiss": _dismiss,
     "refused-by-uploader": _refused_by_uploader,
 }
 

@@ -52,6 +52,8 @@ class Bar:
     name: str
     size: str
     hint: str = ""
+    problem: str = ""
+    """Why a picture was not taken: in the line below the bar, where it moves nothing."""
     drawing: bool = False
     photo: str = ""
     """What is done with a photo besides explaining it."""
@@ -61,8 +63,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class BarAct:
-    """What a person did: `choose` or `remove` a picture, `draw`, go `back`, `restore`; `refused` for files that are too
-    large, and `refused-by-uploader` for those given to an uploader of the page itself."""
+    """What a person did: `choose`, `remove` or `restore` a picture, `draw`, go `back`, `dismiss` what the bar says.
+
+    `refused`: files that are too large; `refused-by-uploader`: those given to an uploader of the page itself.
+    """
 
     kind: str
     value: Any

@@ -11,7 +11,7 @@ import { Strip } from "./strip.js";
  * @typedef {import("../../browser/component.js").Send} Send
  * @typedef {import("./strip.js").Item} Item
  * @typedef {import("./intake.js").Target & {session: string, last: number, items: Item[], chosen: string, name: string, size: string,
- *   hint: string, drawing: boolean, photo: string, own: boolean, place: import("./places.js").Place}} Data
+ *   hint: string, problem: string, drawing: boolean, photo: string, own: boolean, place: import("./places.js").Place}} Data
  */
 
 /** Acts that a restarted server is told of again: it has lost what others refer to. */
@@ -65,6 +65,7 @@ class Bar {
       act("draw", on);
     }, { signal });
     find(root, ".remove").addEventListener("click", () => act("remove", this.#data?.chosen), { signal });
+    find(root, ".dismiss").addEventListener("click", () => act("dismiss", null), { signal });
     places ??= new Places(window);
     signal.addEventListener("abort", () => places?.leave());
   }
@@ -115,6 +116,8 @@ class Bar {
     find(root, ".remove").hidden = !data.own;
     find(root, ".remove").title = `Delete ${data.name} from the server`;
     find(root, ".draw").setAttribute("aria-pressed", String(data.drawing));
+    find(root, ".about .problem").textContent = data.problem;
+    find(root, ".dismiss").hidden = !data.problem;
     if (places) {
       places.ask = ({ picture, model }) => this.#act("back", { picture, model });
       places.show(data.place);

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from sightglass.explain.proof.seal import Seal
 
 KEY = "seal"
+HEIGHT = 24
+"""CSS pixels of the marks of one map."""
 _component = declare("seal", __file__, html='<div class="component seals"></div>')
 
 
@@ -46,6 +48,12 @@ def draw(maps: Sequence[Candidate]) -> None:
     ]
     every = [name for name, *_ in maps]
     draw_marks(tested, every, labels=len(every) > 1)
+
+
+def keep_place() -> None:
+    """Leave the room of one map's marks, while that map is being made."""
+    if settings().seal:
+        st.space(HEIGHT)
 
 
 def draw_marks(maps: Sequence[Sealable], every: Sequence[str] = (), *, labels: bool = False) -> None:

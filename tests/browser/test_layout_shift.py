@@ -1,0 +1,166 @@
+"""Nothing that a person reads moves while they work: layout shifts over the common actions of every page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from screen import headline, settled, still, takes_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    Act = tuple[str, Callable[[Page], object]]
+
+pytestmark = pytest.mark.browser
+
+LIMIT = 0.02
+"""Chromium's layout shift score, summed over all actions of a page; a reader notices 0.1."""
+_RECORD = """() => {
+    window.shifts = [];
+    const name = ({node}) => node?.dataset?.testid || node?.className || node?.nodeName;
+    window.recorder = new PerformanceObserver(list => {
+        for (const entry of list.getEntries())
+            window.shifts.push([entry.value, entry.sources.map(one => {
+                const {previousRect: a, currentRect: b} = one;
+                return `${name(one)} ${[a.x, a.y, a.width, a.height]} -> ${[b.x, b.y, b.width, b.height]}`
+                    + ` "${(one.node?.textContent || "").slice(0, 40)}"`;
+            })]);
+    });
+    window.recorder.observe({type: "layout-shift"});
+}"""
+_TAKEN = """() => {
+    for (const entry of window.recorder.takeRecords()) window.shifts.push([entry.value, ["late"]]);
+    return window.shifts.splice(0);
+}"""
+
+
+def _click(name: str, role: str = "button") -> Callable[[Page], object]:
+    return lambda page: page.get_by_role(role, name=name, exact=True).first.click()  # type: ignore[arg-type]
+
+
+def _radio(name: str) -> Callable[[Page], object]:
+    return lambda page: page.get_by_role("radio", name=name, exact=True).first.click()
+
+
+def _at(selector: str, index: int = 0) -> Callable[[Page], object]:
+    return lambda page: page.locator(selector).nth(index).click()
+
+
+def _mode(name: str) -> Callable[[Page], object]:
+    return lambda page: page.locator(".modes label").filter(has_text=name).first.click()
+
+
+def _point(page: Page) -> None:
+    page.locator(".stage").last.hover()
+
+
+def _refused(page: Page) -> None:
+    """Drop what is no picture."""
+    takes_files(page)
+    page.evaluate(
+        """() => {
+            const carried = new DataTransfer();
+            carried.items.add(new File(["no picture"], "notes.jpg", {type: "image/jpeg"}));
+            const main = document.querySelector('[data-testid="stMain"]');
+            main.dispatchEvent(new DragEvent("drop", {dataTransfer: carried, bubbles: true, cancelable: true}));
+        }"""
+    )
+    page.get_by_text("notes.jpg").first.wait_for()
+
+
+def _choose(label: str, option: str) -> Callable[[Page], object]:
+    def act(page: Page) -> None:
+        page.get_by_label(label, exact=True).first.click()
+        page.get_by_role("option", name=option).first.click()
+
+    return act
+
+
+def _run_slow(page: Page) -> None:
+    _choose("Method", "ScoreCAM")(page)
+    page.get_by_role("button", name="Stop").wait_for()
+
+
+def _views(*names: str) -> list[Act]:
+    return [*((name, _mode(name)) for name in names), ("point", _point)]
+
+
+PAGES: dict[str, tuple[str, list[Act]]] = {
+    "explore": (
+        "/?model=demo-cls-s&example=scene+3",
+        [
+            *_views("Map", "Contour", "Spotlight", "Overlay"),
+            ("another class", _at(".rows button", 1)),
+            ("another question", _radio("Why this class?")),
+            ("another size", _radio("m")),
+            ("another picture", _click("Scene 2")),
+            ("a file that is refused", _refused),
+            ("a slow method", _run_slow),
+        ],
+    ),
+    "topk": (
+        "/topk?model=demo-cls-s&example=scene+3",
+        [*_views("Map", "Overlay"), ("question", _radio("Why this class?")), ("picture", _click("Scene 2"))],
+    ),
+    "detect": (
+        "/detect?model=demo-s",
+        [*_views("Map", "Spotlight", "Overlay"), ("box", _at(".rows button", 1)), ("box", _at(".rows button", 0))],
+    ),
+    "compare": (
+        "/compare?model=demo-cls-s&example=scene+3",
+        [*_views("Map", "Contour", "Overlay"), ("picture", _click("Scene 2"))],
+    ),
+    "similarity": (
+        "/similarity?model=demo-reid&example=person",
+        [
+            ("outlines", _mode("Outlines")),
+            ("pictures", _mode("Pictures")),
+            ("of the score", _radio("Score")),
+            ("another match", _at(".rows button", 2)),
+            ("similarity", _radio("Similarity")),
+        ],
+    ),
+    "cheat": (
+        "/cheat?step=look",
+        [*_views("Map", "Overlay"), ("next", _click("Next")), ("next", _click("Next"))],
+    ),
+    "whatif": (
+        "/whatif?model=demo-cls-s&example=scene+3",
+        [
+            ("clear", _click("Clear")),
+            ("undo", _click("Undo")),
+            ("rectangle", _click("Rectangle")),
+            ("fill", lambda page: page.locator("select.fill").select_option(index=1)),
+            ("brush", _click("Brush")),
+            *_views("Map", "Overlay"),
+        ],
+    ),
+}
+"""Of each page its address and what a person does there, forty acts in all.
+
+What asks for another layout is not among them: more panels, another lens, another kind of step.
+"""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_moves_on(visit: Callable[..., Page], name: str) -> None:
+    path, acts = PAGES[name]
+    page = visit(path, reduced_motion="reduce")
+    headline(page).wait_for()
+    settled(page)
+    still(page)
+    page.evaluate(_RECORD)
+    moved: list[tuple[str, float, list[str]]] = []
+    for what, act in acts:
+        act(page)
+        settled(page)
+        still(page)
+        moved += [(what, value, sources) for value, sources in page.evaluate(_TAKEN)]
+    assert sum(value for _, value, _ in moved) < LIMIT, moved
+
+
+def test_there_are_forty_acts() -> None:
+    assert sum(len(acts) for _, acts in PAGES.values()) >= 40
