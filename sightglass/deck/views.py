@@ -126,12 +126,15 @@ def of_pair(found: Similarity, verdict: str) -> Scene:
     """
     names = " and ".join(shorten(side.image.name, 28) for side in found.sides)
     told = places(found)
-    where = " ".join(told)
+    where, seal = " ".join(told), found.known_seal
+    sentence = "Blue makes them similar, red makes them differ." if len(told) > 1 else where
+    # Without a map of the scene's own, its seal has no other place.
+    marks = "" if seal is None else f" Seal of {shorten(seal.label, 28)}: {seal.line}."
     return making.scene(
         Picture(beside(found), names),
         (),
         title=shorten(f"{names}: {found.score:.2f}, {verdict}", MAX_TITLE),
-        sentence="Blue makes them similar, red makes them differ." if len(told) > 1 else where,
+        sentence=f"{sentence}{marks}",
         notes=plain(f"{where} Compared by {describe_setup(found.model.name, found.method, found.layers)}."),
     )
 
