@@ -123,6 +123,8 @@ class Similarity:
     device: str = ""
     automatic: bool = True
     """Whether the layers are the model's own."""
+    sealed: Seal | None = None
+    """The seal that a saved comparison has."""
 
     @property
     def sides(self) -> tuple[ComparedImage, ComparedImage]:
@@ -137,8 +139,8 @@ class Similarity:
 
     @property
     def known_seal(self) -> Seal | None:
-        """The seal of the query's map if it was made in this process: `seal.seal_pair` makes it."""
-        return known(self.seal_key)
+        """The seal of the query's map if it was made in this process, or saved: `seal.seal_pair` makes it."""
+        return known(self.seal_key) or self.sealed
 
     def summary(self) -> Json:
         """Return plain values, ready for JSON."""
@@ -156,6 +158,7 @@ class Similarity:
             "pairs": [
                 {"query": pair.query, "gallery": pair.gallery, "score": pair.score} for pair in self.matches.pairs
             ],
+            "seal": None if (made := self.known_seal) is None else made.summary(),
             "notes": self.notes,
         }
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.batch import accuracy, analysis
-from sightglass.common.files import csv_cells
 from sightglass.components.session.markdown import escape
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
@@ -98,9 +97,7 @@ def _draw_matrix(matrix: ConfusionMatrix) -> tuple[str, str]:
         ]
         for truth, row in zip(matrix.truths, matrix.counts, strict=True)
     ]
-    columns = [csv_cells.escape(name) for name in matrix.answers]
-    index = pd.Index([csv_cells.escape(name) for name in matrix.truths], name=CORNER)
-    shown = pd.DataFrame(signs, index=index, columns=columns)
+    columns, index = list(matrix.answers), pd.Index(matrix.truths, name=CORNER)
     colours = [
         [
             f"background-color: {(RIGHT if truth == answer else WRONG).format(0.08 + 0.42 * count / max(1, row.sum()))}"
@@ -110,21 +107,13 @@ def _draw_matrix(matrix: ConfusionMatrix) -> tuple[str, str]:
         ]
         for truth, row in zip(matrix.truths, matrix.counts, strict=True)
     ]
-    styled = shown.style.apply(lambda _: pd.DataFrame(colours, index=index, columns=columns), axis=None)
-    row, column = _find_worst(matrix)
-    event: Any = st.dataframe(
-        styled,
+    row, column = tables.matrix(
+        pd.DataFrame(signs, index=index, columns=columns),
+        pd.DataFrame(colours, index=index, columns=columns),
         key="batch-matrix",
-        on_select="rerun",
-        selection_mode="single-cell",
-        selection_default={"selection": {"cells": [(row, columns[column])]}},
+        chosen=_find_worst(matrix),
         height=ROW * (len(matrix.truths) + 1) + 2,
-        width="content",
     )
-    if event.selection.cells:
-        at, name = event.selection.cells[0]
-        if at < len(matrix.truths) and name in columns:
-            row, column = at, columns.index(name)
     return matrix.truths[row], matrix.answers[column]
 
 

@@ -198,7 +198,7 @@ def _report(console: Console, comparison: Comparison) -> None:
     console.table((*MODEL[-len(named[0]) :], *columns), rows, right=columns[1:])
     for name, explanation in zip(comparison.names, comparison.explanations, strict=True):
         if explanation.heatmaps:
-            console.say(*describe_seal(explanation, 0, f"{name}, "))
+            console.say(*describe_seal(explanation.known_seal(0), f"{name}, "))
     console.say(" ".join(filter(None, (comparison.overlaps, comparison.mixed))))
 
 

@@ -92,7 +92,7 @@ def class_(pictures: cli.Pictures, asked: cli.EngineOptions, options: ClassOptio
         analyses = [class_files.class_analysis(explanation, i) for i in range(len(explanation.heatmaps))]
         for i, analysis in enumerate(analyses):
             console.say(f"{explanation.image.name}, {explanation.model.id}: {analysis['headline']}")
-            console.say(*describe_seal(explanation, i))
+            console.say(*describe_seal(explanation.known_seal(i)))
         made = chain.from_iterable(
             class_files.of_class(explanation, i, analysis, style) for i, analysis in enumerate(analyses)
         )

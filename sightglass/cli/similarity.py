@@ -11,7 +11,7 @@ import typer
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
-from sightglass.cli.pictures import load_explainer, open_picture
+from sightglass.cli.pictures import describe_seal, load_explainer, open_picture
 from sightglass.common.errors import Problem
 from sightglass.explain import phrases
 from sightglass.explain.methods import SIMILARITY
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.picture.image import Image
+    from sightglass.explain.similarity.similarity import Similarity
     from sightglass.export.result_folder import File
 
 MAX_ROWS = 20
@@ -36,7 +37,7 @@ MAX_ROWS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimilarityOptions(cli.LoadOptions):
+class SimilarityOptions(cli.SealOptions, cli.LoadOptions):
     gallery: str | None = cli.field(
         "--gallery -g FOLDER", "Many pictures instead of B: a folder, a pattern, a path list or a .zip."
     )
@@ -78,6 +79,7 @@ class SimilarityOptions(cli.LoadOptions):
     sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --model osnet_x0_25_msmt17
     sightglass similarity a.jpg b.jpg --of product --method gradcam --target-layers blocks.4
     sightglass similarity a.jpg b.jpg --method all
+    sightglass similarity a.jpg b.jpg --seal
     sightglass similarity a.jpg b.jpg --json | jq .score
     """,
 )
@@ -108,6 +110,8 @@ def similarity(
     many = gallery is not None and (options.names is not None or _holds_many(pictures[0]))
     if options.method == "all" and gallery:
         raise Problem("--method all compares two pictures: name one method for a --gallery.")
+    if options.seal and many:
+        raise Problem("--seal tests a pair of pictures: give one query, or leave it out.")
     if (options.names is not None or options.visualize) and not many:
         raise Problem("--names and --visualize need a folder of queries and a --gallery.")
     console, given = Console(options.json), asked | {"of": options.of}
@@ -121,7 +125,7 @@ def similarity(
         query = open_picture(pictures[0], console)
         if gallery:
             return _gallery(console, progress, explainer, query, gallery, options, given)
-        return _two(console, explainer, query, open_picture(pictures[1], console), given, options)
+        return _two(console, progress, explainer, query, open_picture(pictures[1], console), given, options)
 
 
 def _holds_many(path: str) -> bool:
@@ -131,6 +135,7 @@ def _holds_many(path: str) -> bool:
 
 def _two(
     console: Console,
+    progress: Progress,
     explainer: Explainer,
     query: Image,
     other: Image,
@@ -140,6 +145,7 @@ def _two(
     from sightglass.explain.similarity.similarity import similarity
 
     found = similarity(explainer, query, other, **given)
+    _seal(explainer, found, options, progress)
     baseline = ranking.context(explainer, query, found.preprocessing, other=other)
     stem = query.name.rsplit(".", 1)[0]
     (folder,) = result_folder.places([f"{stem}_and_{other.name}"], options.out)
@@ -149,6 +155,7 @@ def _two(
         files.append(similarity_files.of_methods(every))
     written = result_folder.write(folder, files)
     console.say(similarity_files.headline(found, baseline), baseline.words, *similarity_files.places(found))
+    console.say(*describe_seal(found.known_seal if options.seal else None))
     best = found.matches.pairs[: similarity_files.PAIRS]
     rows = [
         (str(i), _cell(pair.query), _cell(pair.gallery), f"{pair.score:.2f}") for i, pair in enumerate(best, start=1)
@@ -159,6 +166,14 @@ def _two(
     console.files(folder, written)
     console.result(similarity_files.summary(found, baseline) | {"folder": folder, "files": written})
     return 0
+
+
+def _seal(explainer: Explainer, found: Similarity, options: SimilarityOptions, progress: Progress) -> None:
+    """Test the query's map, with `--seal` and where there is a map."""
+    from sightglass.explain.similarity.seal import seal_pair
+
+    if options.seal and found.state == "ok":
+        seal_pair(explainer, found, progress=progress)
 
 
 def _gallery(
@@ -186,6 +201,7 @@ def _gallery(
         for i, hit in enumerate(found.hits[: options.top]):
             progress(i / min(options.top, len(found.hits)), f"Map of {hit.name}")
             pair = similarity(explainer, query, hit.item.open(), **given)
+            _seal(explainer, pair, options, progress)
             made.append(similarity_files.summary(pair, None) | {"rank": i + 1})
             yield similarity_files.of_pair(pair, i + 1)
 

@@ -160,7 +160,7 @@ def is_connected(session: str) -> bool:
 def is_serving() -> bool:
     """Return whether there is a server, and not a test of one page alone."""
     # Streamlit's own tests stand in for the whole runtime.
-    return bool(_runtime.exists()) and isinstance(_runtime.get_instance(), _runtime.Runtime)
+    return bool(_runtime.exists()) and type(_runtime.get_instance()) is _runtime.Runtime
 
 
 def idle_sessions() -> Iterator[AppSession]:

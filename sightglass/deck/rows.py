@@ -65,11 +65,15 @@ def of_pair(found: Similarity, verdict: str) -> Scene:
     ]
     setup = describe_setup(found.model.name, found.method, found.layers)
     both = [picture(one, one.name) for one in drawn]
+    sentence = "Blue makes them similar, red makes them differ." if len(told) > 1 else " ".join(told)
+    # Without a map of the scene's own, its seal has no other place.
+    seal = found.known_seal
+    marks = "" if seal is None else f" Seal of {shorten(seal.label, 28)}: {seal.line}."
     return making.scene(
         drawn[0],
         both,
         title=shorten(f"{names}: {found.score:.2f}, {verdict}", MAX_TITLE),
-        sentence="Blue makes them similar, red makes them differ." if len(told) > 1 else " ".join(told),
+        sentence=f"{sentence}{marks}",
         notes=" ".join((*told, f"Compared by {setup}.")),
         kind="row",
         question="How alike are they?",

@@ -46,6 +46,32 @@ def table(
     )
 
 
+def matrix(
+    frame: pd.DataFrame, styles: pd.DataFrame, *, key: str, chosen: tuple[int, int], height: int
+) -> tuple[int, int]:
+    """Draw a table of texts in which one cell is chosen, and return its row and column.
+
+    `styles`: CSS of each cell. `chosen`: the cell at first.
+    """
+    names = [csv_cells.escape(name) for name in frame.columns]
+    shown = frame.set_axis(names, axis=1)
+    shown.index = shown.index.map(csv_cells.escape)
+    styled = shown.style.apply(lambda _: styles.set_axis(names, axis=1).set_axis(shown.index), axis=None)
+    event: Any = st.dataframe(
+        styled,
+        key=key,
+        on_select="rerun",
+        selection_mode="single-cell",
+        selection_default={"selection": {"cells": [(chosen[0], names[chosen[1]])]}},
+        height=height,
+        width="content",
+    )
+    for row, name in event.selection.cells[:1]:
+        if row < len(shown) and name in names:
+            return row, names.index(name)
+    return chosen
+
+
 def _no_formulas(rows: Any, right: Collection[str]) -> Any:
     """Return rows, mappings or a frame, in which no name begins like a formula, and no text but those at the right."""
     if hasattr(rows, "columns"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.deck import layout, views
 from sightglass.explain import Explainer
 from sightglass.explain.maps.statistics import coarse, rank_correlation, rescale
 from sightglass.explain.picture.image import Image
@@ -120,6 +122,23 @@ def test_a_pair_whose_maps_random_weights_draw_as_well_is_not_said_to_be_alike_a
     seal.remember(found.seal_key, Seal("person.png", (shown,)))
     (sentence,) = similarity_files.places(found)
     assert sentence == "Each map shows what it would show without training, not what makes the two alike."
+
+
+def test_a_seal_that_was_made_is_in_the_files_and_on_the_slide(reid: Explainer) -> None:
+    found = pair(reid)
+    assert similarity_files.summary(found, None)["seal"] is None
+    assert "Seal" not in views.of_pair(found, "much alike").sentence
+    made = seal_pair(reid, found)
+    files = dict(similarity_files.of_similarity(found, None))
+    assert json.loads(files["similarity.json"])["seal"] == json.loads(json.dumps(made.summary()))
+    scene = views.of_pair(found, "much alike")
+    assert scene.sentence.endswith(f"Seal of person.png: {made.line}.")
+    # On the slide, and so in PPTX and PDF.
+    (page,) = layout.pages(scene)
+    assert any(made.line in item.words for item in page.items if isinstance(item, layout.Text))
+    seal.forget()
+    again = seal_pair(reid, pair(reid))
+    assert again is not made and again.summary() == made.summary(), "bit for bit"
 
 
 def test_what_cannot_be_tested_says_why(reid: Explainer) -> None:
