@@ -137,6 +137,8 @@ def find_model(into: Path) -> Path:
     if found:
         names = " and ".join(file.name for file in found[:3])
         raise ModelProblem(f"{names} are different models: drop the files of one at a time.")
+    if alone := sorted(file.name for file in into.glob("*.bin")):
+        raise ModelProblem(f"{alone[0]} is one half: drop its .xml (OpenVINO) or config.json (Transformers) with it.")
     names = ", ".join(sorted(file.name for file in into.iterdir())[:3]) or "That archive"
     raise ModelProblem(f"{names} holds no model: drop its weights too, such as a .pth, .onnx or .keras file.")
 

@@ -63,8 +63,8 @@ def onnx(folder: Path) -> list[Path]:
 
 
 def keras(folder: Path) -> list[Path]:
-    pytest.importorskip("keras")
     os.environ.setdefault("KERAS_BACKEND", "torch")
+    pytest.importorskip("keras")
     import keras as library
 
     layers: Any = library.layers

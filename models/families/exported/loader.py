@@ -337,7 +337,9 @@ def inspect(path: Path) -> TableDraft | None:
         return inspect(found[0]) if len(found) == 1 and found[0].with_suffix(".bin").is_file() else None
     if suffix in TORCHSCRIPT and _is_script(path):
         return _script(path)
-    if suffix in (*ONNX, *PROGRAM) or (suffix in OPENVINO and path.with_suffix(".bin").is_file()):
+    if suffix in OPENVINO and not (other := path.with_suffix(".bin")).is_file():
+        raise ModelProblem(f"{path.name} is one half of an OpenVINO model: give {other.name} with it.")
+    if suffix in (*ONNX, *PROGRAM, *OPENVINO):
         return _open(path, open_file(path))
     return None
 

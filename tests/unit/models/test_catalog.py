@@ -346,7 +346,7 @@ weights = { path = "leaf.pth", labels = "leaf.txt", preprocessing = { size = 64,
     with torch.no_grad():
         assert torch.equal(adapter.run(probe).logits, module.eval()(probe))
     (own_file.parent / "leaf.txt").write_text("healthy\n", encoding="utf-8")
-    with pytest.raises(ModelProblem, match=r"leaf has 2 classes and weights\.labels names 1"):
+    with pytest.raises(ModelProblem, match=r"leaf has 2 classes and leaf\.txt names 1"):
         load(catalog.spec("leaf"))
 
 

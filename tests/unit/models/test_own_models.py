@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +20,7 @@ from sightglass.common.access import policy
 from sightglass.common.errors import NotAllowed, Problem
 from sightglass.common.users import User
 from sightglass.models import catalog
+from sightglass.models.families.exported import files as exported_files
 from sightglass.models.inspect import TRUST
 from sightglass.models.load import load
 from sightglass.models.own import adding, store
@@ -245,6 +248,10 @@ HOSTILE = {
     "two models": lambda ran: [("a.onnx", b"x"), ("b.onnx", b"y")],
     "path": lambda ran: [("../../etc/evil.pth", b"x")],
     "path in an archive": lambda ran: [("m.zip", packed(**{"../../evil.pth": b"x"}))],
+    "half of a pair": lambda ran: [("m.xml", b"<net/>")],
+    "other half": lambda ran: [("m.bin", b"\0" * 64)],
+    "halves of two": lambda ran: [("m.xml", b"<net/>"), ("n.bin", b"\0" * 64)],
+    "noise as openvino": lambda ran: [("m.xml", b"\xff" * 99), ("m.bin", b"")],
     "program": lambda ran: [("run.sh", b"rm -rf /")],
     "many files": lambda ran: [("m.zip", packed(**{f"{n}.txt": b"a" for n in range(99)}))],
     "configuration with code": lambda ran: [
@@ -281,6 +288,49 @@ def test_an_archive_that_unpacks_to_more_than_there_is_room_for_is_refused(
         with pytest.raises(Problem, match=r"more than one model may take|may take 1 MB together"):
             store.receive(files)
     assert left(kept) == []
+
+
+class FakeOpenVino:
+    """Stands for the library: it may not be installed, and what lies beside the pair is read without it."""
+
+    inputs = (SimpleNamespace(partial_shape=(), element_type=SimpleNamespace(get_type_name=lambda: "f32")),)
+
+    def read_model(self, path: Path) -> bytes:
+        return path.read_bytes()
+
+    def compile_model(self, *_given: object) -> FakeOpenVino:
+        return self
+
+
+@pytest.mark.parametrize(
+    ("metadata", "found"),
+    [
+        (b"names: {0: no, 1: yes}\nimgsz: [64, 96]", ("no", "yes")),
+        (b"names: [a, b]", ("a", "b")),
+        (f"{FLAT}names: *x39".encode(), "metadata.yaml cannot be read: it refers to parts of itself"),
+        (b"names: " + b"[" * 400_000, "metadata.yaml cannot be read: it is nested too deeply"),
+    ],
+)
+def test_metadata_beside_an_openvino_pair_is_read_safely(
+    metadata: bytes, found: tuple[str, ...] | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", SimpleNamespace(Core=FakeOpenVino))
+    monkeypatch.setattr(exported_files.OpenVino, "_takes", lambda *_: None)
+    into = store.receive([("m.xml", b"<net/>"), ("m.bin", b"\0"), ("metadata.yaml", metadata)])
+    assert store.find_model(into).name == "m.xml"
+    if isinstance(found, str):
+        with pytest.raises(Problem, match=found):
+            exported_files.open_file(into / "m.xml")
+    else:
+        assert exported_files.read_labels(exported_files.open_file(into / "m.xml")) == found
+
+
+def test_each_half_of_an_openvino_pair_asks_for_the_other() -> None:
+    into = store.receive([("m.xml", b"<net/>")])
+    with pytest.raises(Problem, match=r"m\.xml is one half of an OpenVINO model: give m\.bin with it"):
+        store.draft(into)
+    with pytest.raises(Problem, match=r"m\.bin is one half: drop its \.xml"):
+        store.draft(store.receive([("m.bin", b"x")]))
 
 
 def test_there_is_a_limit_to_how_many(monkeypatch: pytest.MonkeyPatch, leaf: bytes) -> None:
