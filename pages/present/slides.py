@@ -17,9 +17,8 @@ from sightglass.components.stage import stage
 from sightglass.components.views import charts
 from sightglass.deck import archive
 from sightglass.deck.deck import MAX_NAME
-from sightglass.deck.html_file import stage_payload
+from sightglass.deck.html_file import settings_payload
 from sightglass.deck.scene import MAX_NOTES, MAX_SENTENCE, MAX_TITLE
-from sightglass.deck.slide.footer import of_settings
 from sightglass.deck.slide.themes import THEMES
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
@@ -151,7 +150,7 @@ def _play(deck: Deck) -> None:
 
 def _payload(deck: Deck) -> bytes:
     store = history_store.store()
-    return stage_payload([store.decks.scene(slide) for slide in deck.shown], of_settings())
+    return settings_payload([store.decks.scene(slide) for slide in deck.shown])
 
 
 def _undo(deck: Deck) -> None:

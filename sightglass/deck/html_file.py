@@ -17,12 +17,11 @@ from markupsafe import Markup
 from sightglass.common.files.packing import pack_data
 from sightglass.deck import payload
 from sightglass.deck.slide import layout
-from sightglass.deck.slide.footer import Footer
+from sightglass.deck.slide.footer import Footer, of_settings
 from sightglass.deck.slide.items import Logo
 from sightglass.deck.slide.themes import DARK, Theme
 from sightglass.explain.rendering.colormaps import tables
 from sightglass.export import offline_page
-from sightglass.export.offline_page import base64_text, data_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +48,7 @@ def deck_html(scenes: Sequence[Scene], title: str, theme: Theme = DARK, footer: 
         clips=True,
         title=title,
         stage=Markup((PLAYER / "stage.html").read_text("utf-8")),
-        data=base64_text(player_data(stage_payload(scenes, footer), title=title, theme=theme.name)),
+        data=offline_page.base64_text(player_data(stage_payload(scenes, footer), title=title, theme=theme.name)),
     )
     return page.encode()
 
@@ -59,6 +58,11 @@ def stage_payload(scenes: Sequence[Scene], footer: Footer | None = None) -> byte
     every = [replace(footer or Footer(), number=number, count=len(scenes)) for number in range(1, len(scenes) + 1)]
     layouts = [_lay_out(scene, each) for scene, each in zip(scenes, every, strict=True)]
     return pack_data({"layouts": layouts}, [payload(scenes)])
+
+
+def settings_payload(scenes: Sequence[Scene]) -> bytes:
+    """Pack scenes with the footer that the settings name, for this server's own stage."""
+    return stage_payload(scenes, of_settings())
 
 
 def _lay_out(scene: Scene, footer: Footer) -> Json:
@@ -79,7 +83,7 @@ def _file(item: Item) -> Json:
     """Return a logo as an address: JSON has no bytes."""
     if not isinstance(item, Logo):
         return {}
-    return {"file": data_url(item.file, "png" if item.file.startswith(b"\x89PNG") else "jpeg")}
+    return {"file": offline_page.data_url(item.file, "png" if item.file.startswith(b"\x89PNG") else "jpeg")}
 
 
 def player_data(

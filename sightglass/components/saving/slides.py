@@ -15,10 +15,8 @@ from sightglass.components.session import history_store, page, state
 from sightglass.components.session.jobs import proof_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import Look
-from sightglass.deck import rows, views
+from sightglass.deck import html_file, rows, views
 from sightglass.deck import scene as slide_scene
-from sightglass.deck.html_file import stage_payload
-from sightglass.deck.slide.footer import of_settings
 from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
@@ -126,7 +124,7 @@ def _dialog(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]])
     with right:
         shown = _fields(screen, scene, saved, number)
     with left:
-        stage.stage(stage_payload([shown], of_settings()), key=f"slide-stage-{number}")
+        stage.stage(html_file.settings_payload([shown]), key=f"slide-stage-{number}")
 
 
 def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]], number: int) -> Scene:
