@@ -66,7 +66,7 @@ def test_what_is_known_of_a_method_is_said_before_a_test(page):
     known = describe_method("detector", "where", "hirescam")
     assert "random weights drew nearly the same map" in known and known in texts(app)
     (menu,) = [one for one in app.selectbox if one.label == "Method"]
-    marked = {one.split(" (")[0] for one in menu.options if "same with random weights" in one}
+    marked = {one.split(" (")[0] for one in menu.options if "ignores training" in one}
     assert {"HiResCAM", "LayerCAM"} <= marked and "GradCAM" not in marked
     (row,) = rows(app)
     assert [mark["sentence"] for mark in row["marks"]] == [
@@ -140,6 +140,9 @@ def test_every_layer_has_its_marks_and_a_map_of_the_box_is_not_called_clearest(p
     place = f"clearest at {at[0].lower()}{at[1:]}"
     heading = next(one.value for one in app.markdown if one.value.startswith("## "))
     assert place not in heading and "1 map would be nearly the same with random weights." in heading
+    least = min((one for one in strip(every) if one.inside is not None), key=lambda one: one.inside)
+    place = titles[paths.index(least.path)]
+    assert f"lowest at {place[0].lower()}{place[1:]}, " in texts(app)
     words = next(one["text"] for panel in shown(app).head["panels"] for one in panel["maps"] if one["title"] == at)
     assert f"shows {tested.shows}, not what the model learnt" in words and "%" not in words
 

@@ -181,8 +181,8 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
         format_func=lambda method: METHODS[method].name + _mark(method, found, method in same),
         key=key,
         help="How the map is made. Slow methods run the model hundreds of times; they show progress and can be "
-        'stopped. "Failed": no better than a map made without the model. "Same with random weights": the map does not '
-        "show what was learnt.",
+        'stopped. "Failed": no better than a map made without the model. "Ignores training": nearly the same map with '
+        "random weights.",
     )
     url_state.keep_own(key, name, offered, first, name="method")
     about = f"{METHODS[name].about.capitalize()}."
@@ -202,7 +202,7 @@ def method_key(explainer: Explainer) -> str:
 
 def _mark(method: str, found: Mapping[str, Reliability], same: bool) -> str:
     words = [METHODS[method].slow and "slow", method in found and found[method].fails and "failed on drawn scenes"]
-    words.append(same and "same with random weights")
+    words.append(same and "ignores training")
     return f" ({', '.join(word for word in words if word)})" if any(words) else ""
 
 

@@ -121,7 +121,8 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
         return LensResult("", tested)
     # A map that shows the box whatever the weights would win.
     learnt = [one for one in measured if not shows[one.path]]
-    best, least = (pick(learnt or measured, key=lambda one: one.inside or 0.0) for pick in (max, min))
+    best = max(learnt or measured, key=lambda one: one.inside or 0.0)
+    least = min(measured, key=lambda one: one.inside or 0.0)
     st.caption(
         f"Maps of {name} from the first layer to the last, with the share of the evidence in {within}: lowest "
         f"at {drawn[least.path].part} {ends[least.path]}, {percent(least.inside or 0.0)}. Zooming one map zooms all."
