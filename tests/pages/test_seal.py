@@ -8,12 +8,13 @@ import pytest
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.settings import settings
-from sightglass.components.seal import KEY
+from sightglass.components.seal import KEY, _row
 from sightglass.components.session.jobs import seal_job
 from sightglass.components.session.jobs.seal_job import Seals
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.proof import seal
+from sightglass.explain.proof.seal import Seal, SealMark
 from tests.pages.conftest import received, session, texts
 from tests.waits import patience
 
@@ -52,6 +53,28 @@ def test_the_marks_wait_for_the_browser_and_then_say_what_the_engine_says(page):
     made = Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1).seal()
     assert [(mark["answer"], mark["sentence"]) for mark in row["marks"]] == [(m.answer, m.sentence) for m in made.marks]
     assert not app.exception and not app.error
+
+
+@pytest.mark.parametrize(
+    ("question", "value", "control", "sentence", "why"),
+    [
+        ("still", 0.6, 0.3, "", "it moves a little"),
+        ("still", 0.9, 0.3, "", "the answer changes"),
+        ("answer", 1.0, 2.0, "", "another map does as well"),
+        ("model", 0.3, 0.3, "similarity 0.30 ± 0.10", "too close to chance"),
+        ("model", 0.3, 0.3, "Made again", ""),
+        ("still", None, None, "The service does not answer.", ""),
+    ],
+)
+def test_what_cannot_be_told_has_its_reason_in_sight_where_one_map_is_shown(question, value, control, sentence, why):
+    made = Seal("bus", (SealMark(question, "cannot be told", sentence, value, control),))
+
+    def shown(label: str) -> str:
+        return next(mark["why"] for mark in _row(label, "bus", made)["marks"] if mark["test"] == question)
+
+    assert shown("") == why
+    # In columns, where there are several maps, there is no room for it.
+    assert shown("bus") == ""
 
 
 def test_a_click_on_a_mark_opens_its_test(page):
