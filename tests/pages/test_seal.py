@@ -9,7 +9,7 @@ import pytest
 from sightglass.common.errors import ModelProblem
 from sightglass.common.settings import settings
 from sightglass.components import seal as marks
-from sightglass.components.seal import KEY
+from sightglass.components.seal import KEY, _row
 from sightglass.components.session.jobs import seal_job
 from sightglass.components.session.jobs.seal_job import Seals
 from sightglass.explain import Explainer
@@ -18,6 +18,7 @@ from sightglass.explain.evidence.layers import stages
 from sightglass.explain.findings.randomisation import describe_method
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.proof import seal
+from sightglass.explain.proof.seal import Seal, SealMark
 from tests.pages.conftest import received, session, shown, texts
 from tests.waits import patience
 
@@ -73,6 +74,30 @@ def test_what_is_known_of_a_method_is_said_before_a_test(page):
         f"This is being tested. {known}",
         *["This is being tested."] * 2,
     ]
+
+
+@pytest.mark.parametrize(
+    ("question", "value", "control", "sentence", "why"),
+    [
+        ("still", 0.6, 0.3, "", "it moves a little"),
+        ("still", 0.9, 0.3, "", "the answer changes"),
+        ("answer", 1.0, 2.0, "", "another map does as well"),
+        ("model", 0.3, 0.3, "similarity 0.30 ± 0.10", "too close to chance"),
+        ("model", 0.3, 0.3, "Made again", ""),
+        ("still", None, None, "The service does not answer.", ""),
+    ],
+)
+def test_what_cannot_be_told_has_its_reason_in_sight_where_one_map_is_shown(question, value, control, sentence, why):
+    made = Seal("bus", (SealMark(question, "cannot be told", sentence, value, control),))
+
+    of = SimpleNamespace(name="bus", expected="")
+
+    def reason(label: str) -> str:
+        return next(mark["why"] for mark in _row(label, of, made)["marks"] if mark["test"] == question)
+
+    assert reason("") == why
+    # In columns, where there are several maps, there is no room for it.
+    assert reason("bus") == ""
 
 
 def test_a_click_on_a_mark_opens_its_test(page):

@@ -86,8 +86,8 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     title = page.Title(st.container())
     title.markdown("### Does the map depend on the model?")
     st.caption(
-        "Stage by stage, from the answer back to the first layers, the model's weights are replaced by random ones. A "
-        "map that shows what the model has learnt must dissolve on the way; one that stays shows something else."
+        "The model's weights become random, stage by stage. A map of what the model has learnt must dissolve; one that "
+        "stays shows something else."
     )
     resident = explanation.evidence.resident
     quick = resident.gradients and METHODS[explanation.heatmaps[index].method].quick and resident.nbytes <= QUICK_BYTES
@@ -105,13 +105,14 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
         shown = _map(explanation, index, stage.map, heading, note, words)
         strip.append(Pane(maps=(shown,), boxes=_same_boxes(explanation, index)))
     line = "The number over each map: its rank correlation with the map as it is. 1 is the same, 0 nothing in common."
-    panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=len(strip), line=line)
+    # In two rows: seven in one are too small to see what remains.
+    across = (len(strip) + 1) // 2
+    panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=across, line=line)
     st.markdown(f":material/fact_check: {escape(found.sentence)}")
     st.caption(badge.MEANINGS[found.verdict])
     st.caption(
-        f"All weights were drawn {len(found.final)} times ({', '.join(map(signed, found.final))}); the last panel is "
-        "the middle one. The sentence has their mean, with its interval of 90 %. They are drawn until that interval is "
-        "clear of what unrelated maps reach, at most eight times."
+        f"All weights were drawn {len(found.final)} times ({', '.join(map(signed, found.final))}). The last panel is "
+        "the middle draw; the sentence has their mean."
     )
     resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
     tested = badge.verdicts(resident.adapter.weights_sha256, heatmap.method, heatmap.layers)
@@ -126,9 +127,8 @@ def draw_stability(explanation: Explanation, index: int) -> None:
     title = page.Title(st.container())
     title.markdown("### Does it hold still?")
     st.caption(
-        "Eight changes that a person hardly sees are made to the picture, and the map is made again for each. A map "
-        "that moves while the answer stays says more about the method than about the picture. It holds still if its "
-        f"rank correlation stays at {stability.STEADY:.2f} or more after each."
+        "The map is made again for eight changes that a person hardly sees. If it moves while the answer stays, it "
+        f"says more about the method than the picture. It holds still from a similarity of {stability.STEADY:.2f}."
     )
     found: Stability | None = result(STABILITY, explanation, index)
     if found is None:
@@ -171,8 +171,8 @@ def draw_choice(explanation: Explanation, index: int) -> None:
     """Draw the matrix of methods and layers, and the way to Explore with the best."""
     st.markdown("### Which method and layer?")
     st.caption(
-        "For every quick method at each layer the hottest parts are hidden, then alone kept: the more the score hangs "
-        "on them, the larger its number. One picture's winner is partly luck, so look whether it wins on others too."
+        "Each quick method's strongest parts are hidden, then alone kept. The more the score hangs on them, the larger "
+        "the number. One picture's winner is partly luck: try others too."
     )
     found: Choice | None = result(CHOICE, explanation, index)
     if found is None:
@@ -200,9 +200,8 @@ def draw_flip(explanation: Explanation, index: int) -> None:
     """Draw the smallest patch whose blurring changes the answer."""
     st.markdown("### What has to go for another answer?")
     st.caption(
-        "Parts of the picture are blurred in the order of the map until the model answers something else; what need "
-        "not be blurred is then shown again. A small patch means that the answer hangs on it, but another patch may be "
-        "smaller still."
+        "Parts of the picture are blurred, strongest first, until the answer changes. A small patch means that the "
+        "answer hangs on it; another may be smaller still."
     )
     if explanation.model.task == "embed":
         st.caption(":material/info: This model compares pictures and names nothing, so there is no answer to change.")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.components.proof.panel import Candidate
     from sightglass.components.session.jobs.seal_job import Sealable
-    from sightglass.explain.proof.seal import Seal
+    from sightglass.explain.proof.seal import Seal, SealMark
 
 KEY = "seal"
 HEIGHT = 24
@@ -111,8 +111,25 @@ def _row(label: str, of: Sealable, made: Seal | None) -> Json:
         if mark is None:
             expected = of.expected if question == "model" else ""
             sentence = " ".join(filter(None, ("This is being tested.", expected)))
-            marks.append({"test": question, "words": words, "answer": "", "sentence": sentence})
+            marks.append({"test": question, "words": words, "answer": "", "sentence": sentence, "why": ""})
         else:
-            words = f"{words}: {mark.answer}"
-            marks.append({"test": question, "words": words, "answer": mark.answer, "sentence": mark.sentence})
+            why = _why(mark) if mark.answer == "cannot be told" and not label else ""
+            told = {"words": f"{words}: {mark.answer}", "answer": mark.answer, "sentence": mark.sentence}
+            marks.append({"test": question, **told, "why": why})
     return {"label": label, "name": of.name, "marks": marks}
+
+
+def _why(mark: SealMark) -> str:
+    """Return in a few words why a question has no answer; empty where only the whole sentence says it."""
+    if mark.value is None or mark.control is None:
+        return ""
+    if mark.question == "still":
+        # With it torch is imported, which a page's first screen does not wait for.
+        from sightglass.explain.faithfulness.stability import STEADY
+
+        moves = mark.control < mark.value < STEADY
+        return "it moves a little" if moves else "the answer changes"
+    if mark.question == "answer":
+        return "another map does as well"
+    # Without an interval, the map itself was another one when it was made again.
+    return "too close to chance" if "±" in mark.sentence else ""

@@ -11,7 +11,7 @@ const CALM_MS = 500;
 const SHAPES = { "": "pending", yes: "check_circle", no: "cancel", "cannot be told": "help" };
 
 /**
- * @typedef {{test: string, words: string, answer: string, sentence: string}} Mark
+ * @typedef {{test: string, words: string, answer: string, sentence: string, why: string}} Mark  why: in a few words, where known
  * @typedef {{label: string, name: string, marks: Mark[]}} Row  label: empty for the only map of a page
  * @typedef {{rows: Row[], works: boolean, opens: boolean}} Seals  works: tests are under way; opens: a click opens one
  */
@@ -84,8 +84,9 @@ class List {
   }
 
   /** @param {Mark} mark @param {string} name @param {boolean} opens */
-  #mark({ test, words, answer, sentence }, name, opens) {
+  #mark({ test, words, answer, sentence, why }, name, opens) {
     const mark = make(opens ? "button" : "span", "mark", "", [icon(SHAPES[answer]), words]);
+    if (why) mark.append(make("span", "why", `, ${why}`));
     mark.dataset.answer = answer;
     mark.title = opens ? `${sentence} Click for the whole test.` : sentence;
     if (opens) mark.addEventListener("click", () => this.#send("open", { test, name, at: Date.now() }));
