@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -92,12 +93,12 @@ def test_what_cannot_be_told_has_its_reason_in_sight_where_one_map_is_shown(ques
 
     of = SimpleNamespace(name="bus", expected="")
 
-    def reason(label: str) -> str:
+    def find_reason(label: str) -> str:
         return next(mark["why"] for mark in _row(label, of, made)["marks"] if mark["test"] == question)
 
-    assert reason("") == why
+    assert find_reason("") == why
     # In columns, where there are several maps, there is no room for it.
-    assert reason("bus") == ""
+    assert find_reason("bus") == ""
 
 
 def test_a_click_on_a_mark_opens_its_test(page):
