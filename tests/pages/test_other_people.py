@@ -26,7 +26,7 @@ from sightglass.models import catalog
 from sightglass.monitor import default
 from sightglass.pages.video import folders
 from sightglass.pages.video.folders import ClipPlan, ClipSource
-from tests.pages.conftest import ROOT
+from tests.pages.conftest import ROOT, received
 from tests.unit.test_whose import OWN, STORES
 
 if TYPE_CHECKING:
@@ -145,7 +145,10 @@ def menu() -> list[str]:
 
 
 def sentences(app: AppTest) -> list[str]:
-    return [str(element.value) for element in (*app.error, *app.info, *app.warning)]
+    # The picture bar has the sentence about a picture.
+    below = [one for one in received(app, "picture_bar")[:1] if one.get("problem")]
+    found = [str(element.value) for element in (*app.error, *app.info, *app.warning)]
+    return found + [str(one["problem"]) for one in below]
 
 
 def unquoted(text: bytes) -> bytes:

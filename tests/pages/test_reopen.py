@@ -15,7 +15,7 @@ from sightglass.components.session.url_state import Memory
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.export import embedded_recipe, figure
-from tests.pages.conftest import session, shown, texts
+from tests.pages.conftest import bar, session, shown, texts
 
 pytest.importorskip("ultralytics")
 
@@ -113,14 +113,15 @@ def test_what_cannot_be_opened_is_one_sentence(page, bus):
     png = to_png(explanation.overlay())
     app = page()
     app.file_uploader[0].upload("a.png", embedded_recipe.write(png, explanation.recipe), "image/png").run()
-    assert "gone.png" in app.error[0].value and "does not carry" in app.error[0].value
+    problem = bar(app)["problem"]
+    assert "gone.png" in problem and "does not carry" in problem
     recipe = Explainer("efficientnet-lite0")(bus).recipe
     for model, words in (("no-such", "no-such"), ("timm/vit_base_patch16_224", "not on this machine")):
         data = embedded_recipe.write(png, recipe.model_copy(update={"model": model}))
         app.file_uploader[0].upload("b.png", data, "image/png").run()
-        assert not app.exception and words in app.error[0].value
+        assert not app.exception and words in bar(app)["problem"]
     app.file_uploader[0].upload("plain.png", png, "image/png").run()
-    assert not app.error and shown(app).head["size"] == [810, 300]
+    assert not bar(app)["problem"] and shown(app).head["size"] == [810, 300]
 
 
 def test_other_weights_are_told(page, bus):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from sightglass.common.errors import Cancelled, ModelProblem
-from sightglass.deck import layout, views
+from sightglass.deck import rows
+from sightglass.deck.slide import layout
 from sightglass.explain import Explainer
 from sightglass.explain.maps.statistics import coarse, rank_correlation, rescale
 from sightglass.explain.picture.image import Image
@@ -127,11 +128,11 @@ def test_a_pair_whose_maps_random_weights_draw_as_well_is_not_said_to_be_alike_a
 def test_a_seal_that_was_made_is_in_the_files_and_on_the_slide(reid: Explainer) -> None:
     found = pair(reid)
     assert similarity_files.summary(found, None)["seal"] is None
-    assert "Seal" not in views.of_pair(found, "much alike").sentence
+    assert "Seal" not in rows.of_pair(found, "much alike").sentence
     made = seal_pair(reid, found)
     files = dict(similarity_files.of_similarity(found, None))
     assert json.loads(files["similarity.json"])["seal"] == json.loads(json.dumps(made.summary()))
-    scene = views.of_pair(found, "much alike")
+    scene = rows.of_pair(found, "much alike")
     assert scene.sentence.endswith(f"Seal of person.png: {made.line}.")
     # On the slide, and so in PPTX and PDF.
     (page,) = layout.pages(scene)
