@@ -23,6 +23,7 @@ THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """Of the overlap (IoU) from which a box counts as right."""
 SIZES = {"small": "< 32 px", "medium": "32 to 96 px", "large": "> 96 px"}
 """COCO's sizes of objects: the square root of the area."""
+RECALLS = np.linspace(0, 1, 101)
 MOST = 100
 """Boxes of a class in a picture that count, the surest first."""
 DRAWS = 300
@@ -84,17 +85,18 @@ def measure(
     once = np.ones((1, len(truths)), np.int64)
     exact = np.stack([average(one, once)[0] for one in matched[0]])
     drawn = np.stack([average(one, draws) for one in matched[0]])
+    drawn_ap = _mean(drawn.mean(2))
     return DetectionScores(
-        ap=_estimate(exact.mean(), _mean(drawn.mean(2))),
-        ap50=_estimate(exact[:, 0].mean(), _mean(drawn[:, :, 0])),
+        ap=_estimate(_mean(exact.mean(1)), drawn_ap),
+        ap50=_estimate(_mean(exact[:, 0]), _mean(drawn[:, :, 0])),
         by_class={name: _estimate(exact[i].mean(), drawn[i].mean(1)) for i, name in enumerate(classes)},
         by_size={
-            name: float(_mean(np.stack([average(one, once)[0].mean(keepdims=True) for one in matched[area]]))[0])
+            name: float(_mean(np.stack([average(one, once)[0].mean() for one in matched[area]])))
             for area, name in enumerate(SIZES, 1)
         },
         objects=sum(not one.crowd for every in truths for one in every),
         pictures=len(truths),
-        drawn=_mean(drawn.mean(2)),
+        drawn=drawn_ap,
     )
 
 
@@ -111,20 +113,24 @@ def average(matched: _Matched, weights: NDArray[np.int64]) -> NDArray[np.float64
     objects = weights @ matched.objects
     per_box = weights[:, matched.picture]
     averages = np.full((len(weights), len(THRESHOLDS)), np.nan)
-    grid = np.linspace(0, 1, 101)
     for threshold in range(len(THRESHOLDS)):
         right = matched.right[threshold] & matched.counted[threshold]
         wrong = ~matched.right[threshold] & matched.counted[threshold]
         true, false = np.cumsum(per_box * right, 1), np.cumsum(per_box * wrong, 1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            precision = true / (true + false + np.spacing(1))
-            recall = true / objects[:, None]
-        best = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
         for draw in np.flatnonzero(objects):
-            places = np.searchsorted(recall[draw], grid, side="left")
-            reached = places[places < best.shape[1]]
-            averages[draw, threshold] = best[draw, reached].sum() / len(grid)
+            averages[draw, threshold] = average_over_recalls(true[draw], false[draw], int(objects[draw]))
     return averages
+
+
+def average_over_recalls(true: NDArray[np.int64], false: NDArray[np.int64], objects: int) -> float:
+    """Return the mean over 101 recalls of the best precision from there on.
+
+    `true`, `false`: (boxes,) how many of the surest boxes are right and wrong, the surest first.
+    """
+    precision = true / (true + false + np.spacing(1))
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    places = np.searchsorted(true / objects, RECALLS, side="left")
+    return float(best[places[places < len(best)]].sum() / len(RECALLS))
 
 
 def _evaluate(
@@ -191,12 +197,11 @@ def _collect(evaluation: Any, number: int, area: int, pictures: int) -> _Matched
     return _Matched(right, ~ignored, picture, objects)
 
 
-def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mean(values: NDArray[np.float64]) -> Any:
     """Return the mean over classes (first axis) of those that are numbers, nan of none."""
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
-        mean: NDArray[np.float64] = np.where(known, values, 0).sum(0) / known.sum(0)
-    return mean
+        return np.where(known, values, 0).sum(0) / known.sum(0)
 
 
 def _estimate(value: float, drawn: NDArray[np.float64]) -> Estimate:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -55,22 +55,29 @@ class _Scored:
     right: bool
 
 
+@dataclass(frozen=True)
+class MatchedBoxes:
+    """The boxes and labels of a picture, held against one another."""
+
+    errors: tuple[DetectionError, ...]
+    right: tuple[Prediction, ...]
+    """One for each object that was found."""
+    mended: tuple[_Scored | None, ...] = field(repr=False)
+    """What each error would be as a box if it were mended; None for none."""
+
+
+def match_boxes(
+    truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]], confidence: float = 0.0
+) -> list[MatchedBoxes]:
+    """Return what is right and wrong in each picture; boxes below `confidence` do not count."""
+    return [_match(i, *pair, confidence) for i, pair in enumerate(zip(truths, found, strict=True))]
+
+
 def find_errors(
     truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]], confidence: float = 0.0
 ) -> list[DetectionError]:
     """Return what is wrong, picture by picture; boxes below `confidence` do not count."""
-    return [
-        error
-        for i, pair in enumerate(zip(truths, found, strict=True))
-        for error in _of_picture(i, *pair, confidence)[0]
-    ]
-
-
-def count_found(
-    truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]], confidence: float = 0.0
-) -> int:
-    """Return the number of labelled objects with a right box."""
-    return sum(len(_of_picture(i, *pair, confidence)[1]) for i, pair in enumerate(zip(truths, found, strict=True)))
+    return [error for matched in match_boxes(truths, found, confidence) for error in matched.errors]
 
 
 def cost_in_ap(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]]) -> Mapping[ErrorType, float]:
@@ -81,10 +88,9 @@ def cost_in_ap(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Pre
     right: list[_Scored] = []
     wrong: list[tuple[ErrorType, _Scored | None, _Scored | None, str | None]] = []
     objects: Counter[str] = Counter(one.label for every in truths for one in every if not one.crowd)
-    for i, (true, given) in enumerate(zip(truths, found, strict=True)):
-        errors, matched, mended = _of_picture(i, true, given, 0.0)
-        right += [_Scored(one.label, one.score, True) for one in matched]
-        for error, better in zip(errors, mended, strict=True):
+    for matched in match_boxes(truths, found):
+        right += [_Scored(one.label, one.score, True) for one in matched.right]
+        for error, better in zip(matched.errors, matched.mended, strict=True):
             of = error.predicted
             now = None if of is None else _Scored(of.label, of.score, False)
             missed = error.truth.label if error.type == "missed" and error.truth else None
@@ -98,10 +104,7 @@ def cost_in_ap(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Pre
     return costs
 
 
-def _of_picture(
-    number: int, truths: Sequence[TrueBox], found: Sequence[Prediction], confidence: float
-) -> tuple[list[DetectionError], list[Prediction], list[_Scored | None]]:
-    """Return the errors of a picture, the right boxes, and what a mended error would be as a box."""
+def _match(number: int, truths: Sequence[TrueBox], found: Sequence[Prediction], confidence: float) -> MatchedBoxes:
     true = [one for one in truths if not one.crowd]
     crowds = [one for one in truths if one.crowd]
     every = sorted((one for one in found if one.box and one.score >= confidence), key=lambda one: -one.score)
@@ -109,15 +112,15 @@ def _of_picture(
     overlaps = np.array([[intersection_over_union(one.box, of.box) for of in true] for one in every if one.box])
     overlaps = overlaps.reshape(len(every), len(true))
     same = np.array([[one.label == of.label for of in true] for one in every], bool).reshape(overlaps.shape)
-    used: dict[int, int] = {}
-    matched: list[Prediction] = []
+    used: set[int] = set()
+    right: list[Prediction] = []
     left: list[int] = []
     for i, one in enumerate(every):
         free = [j for j in range(len(true)) if same[i, j] and j not in used]
         best = max(free, key=lambda j: overlaps[i, j], default=None)
         if best is not None and overlaps[i, best] >= FOREGROUND:
-            used[best] = i
-            matched.append(one)
+            used.add(best)
+            right.append(one)
         elif not any(one.label == of.label and _inside(one, of) > FOREGROUND for of in crowds):
             left.append(i)
     errors: list[DetectionError] = []
@@ -137,7 +140,7 @@ def _of_picture(
         if j not in used and j not in wants:
             errors.append(DetectionError("missed", number, None, of))
             mended.append(None)
-    return errors, matched, mended
+    return MatchedBoxes(tuple(errors), tuple(right), tuple(mended))
 
 
 def _type(
@@ -177,10 +180,5 @@ def _mean_ap(boxes: Sequence[_Scored], objects: Mapping[str, int]) -> float:
 
 def _ap(boxes: Sequence[_Scored], objects: int) -> float:
     """Return the AP at one threshold of boxes that are right or wrong."""
-    if not boxes:
-        return 0.0
-    right = np.array([one.right for one in sorted(boxes, key=lambda one: -one.score)])
-    true = np.cumsum(right)
-    precision = np.maximum.accumulate((true / np.arange(1, len(right) + 1))[::-1])[::-1]
-    places = np.searchsorted(true / objects, np.linspace(0, 1, 101), side="left")
-    return float(precision[places[places < len(precision)]].sum() / 101)
+    right = np.array([one.right for one in sorted(boxes, key=lambda one: -one.score)], bool)
+    return average_precision.average_over_recalls(np.cumsum(right), np.cumsum(~right), objects)

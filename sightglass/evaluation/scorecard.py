@@ -105,12 +105,12 @@ def score(
         found.append(made.predictions)
         if tell is not None:
             tell(number + 1, len(pictures))
-    confidence = Options().confidence
+    matched = error_types.match_boxes(truths, found, Options().confidence)
     return ModelScore(
         explainer.model.id,
         average_precision.measure(truths, found),
-        error_types.count_found(truths, found, confidence),
-        tuple(error_types.find_errors(truths, found, confidence)),
+        sum(len(one.right) for one in matched),
+        tuple(error for one in matched for error in one.errors),
         error_types.cost_in_ap(truths, found),
         statistics.median(seconds[WARM_UP:] or seconds) * 1e3,
         tuple(label for label in wanted if label not in named),

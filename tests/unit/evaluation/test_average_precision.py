@@ -98,6 +98,13 @@ def test_a_model_is_not_told_from_itself_and_is_told_from_one_that_finds_nothing
     assert average_precision.difference(same, none).low > 0
 
 
+def test_a_class_that_is_labelled_as_a_crowd_alone_does_not_count() -> None:
+    truths = [[TrueBox("cat", (0, 0, 50, 50)), TrueBox("dog", (60, 60, 90, 90), crowd=True)]]
+    found = [[Prediction("cat", 0, 0.9, (0, 0, 50, 50))]]
+    made = average_precision.measure(truths, found)
+    assert (made.ap.value, made.ap50.value) == pytest.approx((1, 1))
+
+
 def test_right_boxes_are_worth_1_and_none_nothing() -> None:
     truths = [[TrueBox("cat", (0, 0, 50, 50))], [TrueBox("cat", (10, 10, 90, 90))]]
     right = [[Prediction("cat", 0, 0.9, one.box) for one in every] for every in truths]
