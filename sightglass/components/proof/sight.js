@@ -2,8 +2,9 @@
 
 import { unpack } from "../../browser/unpack.js";
 
-/** Milliseconds after which it is as high as it gets at first. */
-const GROWN_MS = 700;
+/** Milliseconds in which it grows to its first height; a click, a key or a wheel ends that. */
+const GROWS_MS = 3000;
+const ACTS = ["pointerdown", "keydown", "wheel"];
 /** Of the last panel that was scrolled to. */
 let scrolled = 0;
 
@@ -15,5 +16,10 @@ export default function ({ data, parentElement }) {
   const root = parentElement.getRootNode();
   const panel = (root instanceof ShadowRoot ? root.host : parentElement).closest(".st-key-proof");
   const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
-  for (const after of [0, GROWN_MS]) setTimeout(() => panel?.scrollIntoView({ block: "nearest", behavior }), after);
+  if (!panel) return;
+  const observer = new ResizeObserver(() => panel.scrollIntoView({ block: "nearest", behavior }));
+  const stop = () => observer.disconnect();
+  observer.observe(panel);
+  for (const act of ACTS) window.addEventListener(act, stop, { once: true, passive: true });
+  setTimeout(stop, GROWS_MS);
 }
