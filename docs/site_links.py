@@ -1,6 +1,7 @@
-"""A hook of `mkdocs.yml`: links to files that the site does not have become plain text, and nothing comes from outside.
+"""MkDocs hook: unlink missing pages, refuse remote resources.
 
-`make docs` fails where a built page would fetch a script, a style, a font or a picture from another host.
+Links to files that the site does not have become plain text. `make docs` fails where a built page would fetch a
+script, a style, a font or a picture from another host.
 """
 
 from __future__ import annotations

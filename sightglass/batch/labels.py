@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sightglass.batch import table
-from sightglass.common.files import write_file
 from sightglass.explain.phrases import listing, plural
 from sightglass.models.label_matching import match, suggest
 from sightglass.models.labels import class_index
@@ -41,9 +38,7 @@ class FolderLabel:
 
 def corrections(folder: Path) -> dict[str, tuple[str, ...]]:
     """Return what a person said of a run's folders: the classes that each means, none for one that is not counted."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        return {str(name): tuple(map(str, every)) for name, every in json.loads((folder / FILE).read_text()).items()}
-    return {}
+    return table.read_lists(folder / FILE)
 
 
 def correct(folder: Path, changes: Matches) -> None:
@@ -51,9 +46,8 @@ def correct(folder: Path, changes: Matches) -> None:
     known = table.classes(folder)
     # Before the run, and in results of an earlier version, nothing says which classes the model knows.
     named = {name: [find_class(one, known) if known else one for one in every] for name, every in changes.items()}
-    text = json.dumps({**corrections(folder), **named}, indent=1, default=list, ensure_ascii=False)
     folder.mkdir(parents=True, exist_ok=True)
-    write_file(folder / FILE, text.encode())
+    table.write_lists(folder / FILE, {**corrections(folder), **named})
 
 
 def find_class(name: str, known: Sequence[str]) -> str:

@@ -7,10 +7,10 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.files import atomic_write, csv_cells
+from sightglass.common.files import atomic_write, csv_cells, write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -57,6 +57,18 @@ def classes(folder: Path) -> tuple[str, ...]:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return tuple(json.loads(parquet.read_schema(folder / PARQUET).metadata[_CLASSES]))
     return ()
+
+
+def read_lists(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the texts of each name in a file beside the table; none where it is missing or damaged."""
+    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+        return {str(name): tuple(map(str, every)) for name, every in json.loads(path.read_text("utf-8")).items()}
+    return {}
+
+
+def write_lists(path: Path, lists: Mapping[str, Collection[str]]) -> None:
+    """Write what `read_lists` reads."""
+    write_file(path, json.dumps(lists, indent=1, default=list, ensure_ascii=False).encode())
 
 
 def _types(rows: Iterable[Row]) -> dict[str, str]:

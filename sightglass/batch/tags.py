@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import threading
 from typing import TYPE_CHECKING
 
+from sightglass.batch import table
 from sightglass.common.errors import Problem
-from sightglass.common.files import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,9 +21,7 @@ _lock = threading.Lock()
 
 def read(folder: Path) -> dict[str, tuple[str, ...]]:
     """Return the pictures of each tag."""
-    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-        return {str(tag): tuple(map(str, every)) for tag, every in json.loads((folder / FILE).read_text()).items()}
-    return {}
+    return table.read_lists(folder / FILE)
 
 
 def of_pictures(folder: Path) -> dict[str, tuple[str, ...]]:
@@ -47,5 +43,4 @@ def change(folder: Path, tag: str, pictures: Iterable[str], *, there: bool) -> N
         every = read(folder)
         kept = set(every.get(tag, ()))
         every[tag] = tuple(sorted(kept | {*pictures} if there else kept - {*pictures}))
-        text = json.dumps({name: some for name, some in every.items() if some}, indent=1, ensure_ascii=False)
-        write_file(folder / FILE, text.encode())
+        table.write_lists(folder / FILE, {name: some for name, some in every.items() if some})
