@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
+from sightglass.common.files import csv_cells
 from sightglass.models import labels as class_names
 
 if TYPE_CHECKING:
@@ -172,15 +173,15 @@ def _read_csv(path: Path) -> GroundTruth:
     reader = _Reader()
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
-                raise Problem(f"{path.name} has no column {missing[0]}: it needs {', '.join(COLUMNS)}.")
-            for row in rows:
+            # The first line has the columns.
+            for line, row in enumerate(csv_cells.read(file), 2):
+                if missing := [name for name in COLUMNS if name not in row]:
+                    raise Problem(f"{path.name} has no column {missing[0]}: it needs {', '.join(COLUMNS)}.")
                 picture = row["file"]
                 reader.pictures[picture]
                 # A row without a box is a picture without objects.
                 if any(row[name] for name in COLUMNS[1:]):
-                    reader.add(picture, path, rows.line_num, _of_row, row)
+                    reader.add(picture, path, line, _of_row, row)
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise Problem(f"{path.name} cannot be read: is it a CSV file in UTF-8?") from problem
     return reader.done()

@@ -105,8 +105,8 @@ def test_a_presented_deck_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(slides, "_payload", payload)
     for id in ("one", "two", "one"):
-        slides._play(Fake(id=id, title=id, changed=1, slides=(1,)))  # type: ignore[arg-type]
+        slides._play(Fake(id=id, title=id, changed=1, shown=(1,), theme="dark"))  # type: ignore[arg-type]
     assert made == ["one", "two"]
     pressed(monkeypatch)
-    slides._play(Fake(id="two", title="", changed=1, slides=(1,)))  # type: ignore[arg-type]
+    slides._play(Fake(id="two", title="", changed=1, shown=(1,), theme="dark"))  # type: ignore[arg-type]
     assert made == ["one", "two", "two"]
