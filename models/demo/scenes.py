@@ -219,7 +219,7 @@ def draw(spec: Spec) -> DemoScene:
         paint(canvas, thing, light)
     shapes = [paint(canvas, thing, light) for thing in spec.things]
     pixels = _expose(canvas, spec, light, rng)
-    stamp = None if spec.stamp is None else _stamp(pixels, spec.stamp)
+    stamp = None if spec.stamp is None else paint_stamp(pixels, spec.stamp)
 
     bare = np.ones((side, side), np.bool_) if stamp is None else ~stamp
     in_sight = bare.copy()
@@ -281,8 +281,8 @@ def _stamp_reach(size: int) -> int:
     return _stamp_side(size) + round(size * 4 / 128) + 1
 
 
-def _stamp(pixels: Pixels, stamp: Stamp) -> Mask:
-    """Draw the stamp on the picture, sharp and on top like a watermark; return its mask."""
+def paint_stamp(pixels: Pixels, stamp: Stamp) -> Mask:
+    """Draw the stamp on the picture in place, sharp and on top like a watermark; return its mask, (H, W)."""
     rng = np.random.default_rng([stamp.seed, 4])
     paper, dark, bright = tint(rng, 0.93), tint(rng, 0.16), tint(rng, 0.5)
     y, x = (np.mgrid[: stamp.size, : stamp.size] + 0.5) / stamp.size * 14

@@ -5,7 +5,6 @@ Everything here is a function of two lists of names, one a picture: its true cla
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sightglass.evaluation.intervals import wilson
 from sightglass.explain.phrases import percent, plural
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
 
-Z = 1.959964
-"""Standard deviations of a normal distribution's middle 95 %."""
 MOST = 12
 """Classes of a confusion matrix that can still be read."""
 LISTED = 8
@@ -104,21 +102,6 @@ class ConfusionMatrix:
         """Wrong answers that are in a row."""
         rows = range(len(self.truths))
         return int(self.counts.sum() - self.counts[rows, rows].sum())
-
-
-def wilson(count: int, total: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927, doi:10.2307/2276774); 0 to 1 of nothing.
-
-    >>> wilson(8, 10)
-    (0.490..., 0.943...)
-    """
-    if not total:
-        return 0.0, 1.0
-    share, extra = count / total, Z * Z / total
-    middle = (share + extra / 2) / (1 + extra)
-    half = Z * math.sqrt(share * (1 - share) / total + extra / (4 * total)) / (1 + extra)
-    # Rounding could leave the share itself outside.
-    return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
 
 
 def name_answers(

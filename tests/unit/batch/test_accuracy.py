@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import binomtest
 
 from sightglass.batch import accuracy
-from sightglass.batch.accuracy import NOTHING, OTHERS, Share, count_confusions, measure, name_answers, wilson
+from sightglass.batch.accuracy import NOTHING, OTHERS, Share, count_confusions, measure, name_answers
+from sightglass.evaluation.intervals import wilson
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 7), (7, 7), (1, 1), (8, 10), (55, 190), (9_999, 10_000)])
