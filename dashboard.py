@@ -63,6 +63,11 @@ MENU = {
             "photo_library",
             "Many pictures at once: a gallery, the mean map of each class, confusions and outliers.",
         ),
+        "errors": (
+            "Errors",
+            "rule",
+            "Labelled pictures: where a model goes wrong, how often, and why.",
+        ),
         "watch": (
             "Watch",
             "monitoring",

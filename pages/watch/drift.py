@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch.table import PARQUET
-from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.common.settings import settings
 from sightglass.components.session import state
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.maps.statistics import format_value
@@ -22,7 +18,7 @@ from sightglass.monitor.drift import ALPHA
 from sightglass.monitor.observation import NAMES, OF_PICTURES
 from sightglass.monitor.phrases import clock, many
 from sightglass.monitor.reference import OF_ANSWERS, WATCHED
-from sightglass.pages.batch.job import Batch
+from sightglass.pages.batch import finished
 from sightglass.pages.watch import log
 from sightglass.pages.watch.log import Watching
 
@@ -42,8 +38,6 @@ ABOUT = (
     "chance is below 1 in 1,000 (very unlikely) or 1 in 50 (unlikely), with Holm's correction. A few pictures beyond "
     "the reference's ends count too, although the distance is small."
 )
-RUNS = 40
-"""Finished batch runs that are offered, newest first."""
 
 
 def draw(chosen: Chosen, seen: Sequence[Observation], brush: Brush | None) -> Drift | None:
@@ -181,7 +175,7 @@ def _choose(chosen: Chosen, model: str, seen: Sequence[Observation]) -> None:
             args=(partial(chosen.monitor.set_reference, model=model, since=chosen.since),),
             help=f"Everything from {model} {span} becomes the reference; later pictures are compared with it.",
         )
-        runs = find_finished()
+        runs = finished.find_finished()
         if runs:
             names = [""] + [str(run) for run in runs]
             run = st.selectbox(
@@ -220,19 +214,3 @@ def _apply(change: Callable[[], object]) -> None:
     except Problem as problem:
         state.of(Watching).problem = str(problem)
 
-
-def find_finished() -> list[Path]:
-    """Return the folders of finished batch runs, of this session and of this person's earlier ones; newest first."""
-    found: dict[Path, float] = {}
-    job = state.of(Batch).job
-    places = [plan.folder for plan in job.plans] if job is not None and job.finished() else []
-    base = users.folder(settings().batches)
-    # The folder is missing until the first run.
-    with contextlib.suppress(OSError):
-        places += [path for path in base.iterdir() if path.is_dir()]
-    for place in places:
-        try:
-            found[place] = (place / PARQUET).stat().st_mtime
-        except OSError:
-            continue
-    return sorted(found, key=lambda place: -found[place])[:RUNS]

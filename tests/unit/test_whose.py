@@ -31,10 +31,10 @@ from sightglass.history import History
 from sightglass.live import tickets
 from sightglass.models import catalog
 from sightglass.monitor import default
+from sightglass.pages.batch import finished
 from sightglass.pages.batch.job import folder_for
 from sightglass.pages.batch.source import Source
 from sightglass.pages.video import folders
-from sightglass.pages.watch import drift
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,8 +135,8 @@ def test_finished_batches_are_offered_to_who_ran_them(stores: Path) -> None:
     for user in EVERYBODY:
         run = users.folder(stores / "batches", user) / f"run of {user.id}"
         run.mkdir(parents=True)
-        (run / drift.PARQUET).touch()
-    assert [[one.name for one in found] for found in each(drift.find_finished)] == [
+        (run / finished.PARQUET).touch()
+    assert [[one.name for one in found] for found in each(finished.find_finished)] == [
         [f"run of {user.id}"] for user in EVERYBODY
     ]
 

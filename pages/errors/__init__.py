@@ -1,0 +1,1 @@
+"""Errors: where a model goes wrong on labelled pictures, and why."""

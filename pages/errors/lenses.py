@@ -1,0 +1,174 @@
+"""Types, reasons, slices of errors, each with its gallery."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.components.session import url_state
+from sightglass.components.session.markdown import escape
+from sightglass.evaluation.errors.report import ALL
+from sightglass.explain.phrases import percent
+from sightglass.pages.errors import chart, gallery
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from sightglass.evaluation.errors.report import ErrorGroup
+    from sightglass.evaluation.slices import Slice
+    from sightglass.pages.errors.runs import LabelledRun
+
+LISTED = 8
+"""Slices that are drawn before the rest is asked for."""
+
+
+def choose_type(run: LabelledRun) -> str:
+    """Return the type that is chosen, before its buttons are drawn."""
+    return str(url_state.recall_value(chart.TYPE, [ALL, *_list_ids(run.report.types)], ALL, name="type"))
+
+
+def _list_ids(groups: Sequence[ErrorGroup]) -> list[str]:
+    return [one.id for one in groups if one.count]
+
+
+def draw_types(run: LabelledRun) -> None:
+    """Draw the errors of a type."""
+    groups = sorted((one for one in run.report.types if one.count), key=lambda one: -one.count)
+    kind = _choose_group(groups, "All errors", key=chart.TYPE, name="type", help="Which errors are shown below.")
+    rows = run.report.select_type(kind)
+    chosen = next((one for one in groups if one.id == kind), None)
+    words = chart.describe_group(chosen) if chosen else f"{len(rows):,} errors: wrong boxes first, the surest before all others."
+    if chosen is None and run.evaluation.task != "detect":
+        words = f"{len(rows):,} errors, the surest first."
+    gallery.draw(run, rows, f"type-{kind}", words)
+
+
+def draw_reasons(run: LabelledRun) -> None:
+    """Draw why objects were missed, what another threshold would change, and the objects."""
+    report = run.report
+    if report.misses.empty:
+        st.success("No labelled object is missed.", icon=":material/check:")
+        return
+    _draw_thresholds(run)
+    help = "The missed objects by what kept their box from being shown."
+    groups = sorted(report.reasons, key=lambda one: -one.count)
+    reason = _choose_group(groups, "All missed", key="errors-reason", name="reason", help=help)
+    rows = report.select_reason(reason)
+    chosen = next((one for one in groups if one.id == reason), None)
+    words = chart.describe_group(chosen) if chosen else f"{len(rows):,} missed objects, the largest first."
+    gallery.draw(run, rows, f"reason-{reason}", words)
+
+
+def _draw_thresholds(run: LabelledRun) -> None:
+    curve = run.report.thresholds
+    best, now = curve.find_best(), round(100 * curve.now)
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        value = url_state.widget(
+            st.slider,
+            "Threshold",
+            list(range(1, 100)),
+            round(100 * best.threshold) if best else now,
+            key=f"errors-threshold-{run.folder.name}",
+            name="at",
+            read=int,
+            min_value=1,
+            max_value=99,
+            format="%d %%",
+            width=300,
+            help=f"Only boxes at least as sure are shown. In use: {percent(curve.now)}.",
+        )
+        with st.container(width="content"):
+            st.markdown(f":material/tune: {curve.measure(value / 100).sentence}")
+            if best is None:
+                st.caption("No lower threshold brings back more objects than it adds false alarms.")
+
+
+def _choose_group(groups: Sequence[ErrorGroup], every: str, *, key: str, name: str, help: str) -> str:
+    total = sum(one.count for one in groups)
+    names = {ALL: f"{every} {total:,}"} | {one.id: f"{one.name} {one.count:,}" for one in groups}
+    return url_state.widget(
+        st.segmented_control, "Kind", names, ALL, key=key, name=name, label_visibility="collapsed", help=help
+    )
+
+
+def draw_slices(run: LabelledRun) -> None:
+    """Draw in which groups errors are more frequent, the clearest first, and the errors of one."""
+    with st.spinner("Comparing groups…", show_time=False):
+        found = run.report.slices
+    st.markdown(f"{escape(found.sentence)}", help=ABOUT_SLICES)
+    every = {f"{one.attribute}:{one.group}": one for one in (*found.found, *found.others)}
+    if not every:
+        return
+    clear = [f"{one.attribute}:{one.group}" for one in found.found]
+    names = list(every)
+    shown = st.toggle("All groups", key="errors-all-slices", help="Also groups that are not clearly worse.")
+    listed = names if shown or not clear else clear
+    chosen = _choose_slice(run, {name: every[name] for name in listed}, clear)
+    if chosen is None:
+        return
+    one = every[chosen]
+    rows = run.report.units.loc[one.rows]
+    words = f"**{escape(one.words)}**: {one.wrong:,} of {one.count:,} {_verb(run)}."
+    if one.same_as:
+        words += f" {escape(one.same_as)}"
+    gallery.draw(run, _sort_errors(rows), f"slice-{chosen}", words)
+
+
+ABOUT_SLICES = (
+    "The share of errors in each group beside that of all other objects, with 95 % intervals. A group is named only "
+    "where so large a difference is unlikely by chance, over all groups that were looked at (Benjamini-Hochberg)."
+)
+
+
+def _verb(run: LabelledRun) -> str:
+    return "missed" if run.evaluation.task == "detect" else "wrong"
+
+
+def _sort_errors(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["wrong"]].sort_values("score", ascending=False, kind="stable")
+
+
+def _choose_slice(run: LabelledRun, listed: dict[str, Slice], clear: Sequence[str]) -> str | None:
+    """Draw the list of groups; return the one whose row is chosen, at first the clearest."""
+    names = list(listed)
+    default = names[0]
+    url_state.recall(SLICE, names, default, name="slice")
+    chosen = st.session_state[SLICE]
+    for name in names[: None if len(names) <= LISTED else LISTED]:
+        _draw_slice(run, name, listed[name], chosen=name == chosen, clear=name in clear)
+    if len(names) > LISTED:
+        with st.expander(f"{len(names) - LISTED} more groups", icon=":material/unfold_more:"):
+            for name in names[LISTED:]:
+                _draw_slice(run, name, listed[name], chosen=name == chosen, clear=name in clear)
+    url_state.keep(SLICE, chosen, default, name="slice")
+    return str(chosen)
+
+
+SLICE = "errors-slice"
+
+
+def _draw_slice(run: LabelledRun, name: str, one: Slice, *, chosen: bool, clear: bool) -> None:
+    """Draw a group: a button with its words, its share of errors and that of the rest, each with its interval."""
+    rates = (
+        f"{percent(one.rate.value)} {_verb(run)} [{_range(one.rate)}], others {percent(one.rest.value)} "
+        f"[{_range(one.rest)}]"
+    )
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button(
+            escape(f"{one.words} ({one.count:,})"),
+            key=f"errors-slice-{name}",
+            type="secondary" if chosen else "tertiary",
+            icon=":material/check:" if chosen else ":material/filter_alt:",
+            on_click=url_state.put,
+            args=(SLICE, name),
+            help=f"Show its errors below. {escape(one.sentence)}",
+        )
+        st.markdown(f":small[{rates}{'' if clear else '; may be chance'}]", width="content")
+
+
+def _range(one: object) -> str:
+    low, high = (round(100 * getattr(one, name)) for name in ("low", "high"))
+    return f"{low} to {high}"
