@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation import average_precision, error_types
+from sightglass.evaluation.evaluation import LEAST_CONFIDENCE
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
 from sightglass.models.label_matching import match
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from sightglass.explain import Explainer
     from sightglass.explain.picture.item import Item
 
-LEAST_CONFIDENCE = 0.01
-"""Below the threshold in use, because AP ranks all boxes."""
 WARM_UP = 1
 """Pictures that are not timed."""
 
