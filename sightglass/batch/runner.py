@@ -180,7 +180,7 @@ def _take_labels(
     items: list[Item],
     *,
     resume: bool,
-) -> labelled.Labels | None:
+) -> labelled.RunLabels | None:
     """Return the labels of a run, given or of an earlier one, which are written beside its table."""
     truth = ground_truth.read(given) if isinstance(given, str | Path) else given
     corrections: Matches = match or {}
@@ -256,7 +256,7 @@ def _run(
         space.save()
         table.write(space.folder, journal, keys, work.classes)
         methods.write(space.folder, journal.outcomes(sampled))
-        write_evaluation(space.folder, journal, items, work)
+        write_evaluation(space.folder, journal, items, work.labels, work.facts)
         space.finish((table.PARQUET, table.CSV, table.PROBLEMS, stored.FILE, *([methods.FILE] if work.prove else [])))
         failed = tuple((one["key"], one["problem"]) for one in journal.outcomes(keys) if "problem" in one)
         known = sum(key in journal.done for key in keys)

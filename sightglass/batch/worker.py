@@ -15,6 +15,7 @@ import torch
 from sightglass.batch import journal, matrix, proofs, records, seals
 from sightglass.batch.labelled.measure import measure_picture
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
+from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.evidence.determinism import PassLock
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.explainer import EVIDENCE, Explainer
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from sightglass.batch.labelled.labels import Labels
+    from sightglass.batch.labelled.labels import RunLabels
     from sightglass.common.files import Json
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.picture.image import Image
@@ -90,7 +91,7 @@ class Work:
         """Set to stop the run."""
         self.watch: Callable[[Explanation], object] | None = None
         """Receives every explanation, in any worker's thread."""
-        self.labels: Labels | None = None
+        self.labels: RunLabels | None = None
         """What is in the pictures, under the names of the model's classes."""
         self.device = str(resident.device)
         self._resident = resident
@@ -111,6 +112,15 @@ class Work:
     def classes(self) -> tuple[str, ...]:
         """All classes that the model knows, with the words it was given."""
         return self._resident.adapter.labels
+
+    @property
+    def facts(self) -> EvaluationFacts:
+        """What holds for all pictures of an evaluation."""
+        spec = self.explainer.model
+        threshold = self.options.confidence if spec.task == "detect" else 0.0
+        return EvaluationFacts(
+            spec.id, spec.name, "detect" if spec.task == "detect" else "classify", self.classes, threshold
+        )
 
     @property
     def settings(self) -> Json:

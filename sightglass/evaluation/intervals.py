@@ -60,7 +60,7 @@ def _design_effect(wrong: NDArray[np.float64], counts: NDArray[np.float64], rate
     """Return by how many times the variance of a rate is above that of independent objects, 1 at least."""
     total, clusters = float(counts.sum()), int(np.count_nonzero(counts))
     plain = rate * (1 - rate) / total
-    if clusters < 2 or plain <= 0:
-        return 1.0
-    robust = clusters / (clusters - 1) * float(((wrong - rate * counts) ** 2).sum()) / total**2
-    return max(1.0, robust / plain)
+    if plain <= 0:
+        # Where all are alike nothing shows how alike objects of a picture are: each picture counts once.
+        return total / clusters
+    return max(1.0, float(((wrong - rate * counts) ** 2).sum()) / total**2 / plain)

@@ -62,15 +62,15 @@ EXPECTED: Mapping[Task, Mapping[Cause, tuple[str, str]]] = MappingProxyType(
     {
         "detect": {
             "stamp": ("folder", "camera-2"),
-            "unknown class": ("class", UNKNOWN),
+            "unknown class": ("label", UNKNOWN),
             "occlusion": ("overlap", "covered"),
             "tiny": ("size", "small"),
-            "blind": ("class", UNSEEN["detect"]),
+            "blind": ("label", UNSEEN["detect"]),
         },
         "classify": {
             "stamp": ("folder", "camera-2"),
-            "unknown class": ("class", UNKNOWN),
-            "blind": ("class", UNSEEN["classify"]),
+            "unknown class": ("label", UNKNOWN),
+            "blind": ("label", UNSEEN["classify"]),
         },
     }
 )

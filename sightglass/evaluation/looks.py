@@ -1,4 +1,4 @@
-"""Measure where the evidence for an answer lies: on its object, on others, on the border."""
+"""Measure where evidence lies: on the object, others, the border."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find why a detector missed an object: threshold, another class, suppression, never proposed."""
+"""Find why a detector missed an object."""
 
 from __future__ import annotations
 

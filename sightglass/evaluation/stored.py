@@ -1,4 +1,4 @@
-"""Store an evaluation as a Parquet file with one row a picture, and load it."""
+"""Store an evaluation as Parquet, one row a picture, and load it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _REASONS = frozenset(get_args(Reason))
 
 
 @dataclass(frozen=True)
-class About:
+class EvaluationFacts:
     """What holds for all pictures of an evaluation."""
 
     model: str
@@ -116,7 +116,7 @@ def _unpack(text: str) -> Prediction | None:
     return Prediction(label, index, score, None if box is None else tuple(box), anchor)
 
 
-def write(path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: About) -> None:
+def write(path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
     """Write rows (`to_row`), which come in chunks: no more than one of them is in memory."""
     import pyarrow as pa  # type: ignore[import-untyped]
     from pyarrow import parquet
@@ -143,7 +143,7 @@ def load(folder: Path) -> Evaluation:
     try:
         table = parquet.read_table(folder / FILE)
         about = json.loads(table.schema.metadata[_ABOUT])
-        known = About(**about | {name: tuple(about[name]) for name in ("classes", "unknown")})
+        known = EvaluationFacts(**about | {name: tuple(about[name]) for name in ("classes", "unknown")})
         pictures = _read(table, known.classes)
     except FileNotFoundError:
         raise Problem(f"{folder} has no evaluation: run the batch with labels (--labels).") from None

@@ -1,10 +1,11 @@
-"""Write a run's evaluation: of a detector as measured, of a classifier from its table."""
+"""Write a run's evaluation, of a detector or of a classifier."""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,36 +22,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sightglass.batch.journal import Journal
-    from sightglass.batch.labelled.labels import Labels
+    from sightglass.batch.labelled.labels import RunLabels
     from sightglass.batch.records import Row
-    from sightglass.batch.worker import Work
+    from sightglass.evaluation.stored import EvaluationFacts
     from sightglass.explain.picture.item import Item
 
 
-def write_evaluation(folder: Path, journal: Journal, items: Sequence[Item], work: Work) -> bool:
-    """Write the evaluation beside the table of a run; return whether there is one: of labels, or of class folders."""
-    task, labels = work.explainer.model.task, work.labels
+def write_evaluation(
+    folder: Path, journal: Journal, items: Sequence[Item], labels: RunLabels | None, facts: EvaluationFacts
+) -> None:
+    """Write the evaluation beside the table of a run; without labels that of a classifier by its class folders.
+
+    Where there are no labels at all, none is left.
+    """
+    if labels is None and facts.task == "classify":
+        labels = label_by_folders(items, facts.classes, folder_labels.corrections(folder))
     path = folder / stored.FILE
     if labels is None:
-        labels = label_by_folders(items, work.classes, folder_labels.corrections(folder)) if task != "detect" else None
-    if labels is None:
         path.unlink(missing_ok=True)
-        return False
-    spec = work.explainer.model
-    about = stored.About(
-        spec.id,
-        spec.name,
-        "detect" if task == "detect" else "classify",
-        work.classes,
-        work.options.confidence if task == "detect" else 0.0,
-        labels.unknown,
-    )
-    stored.write(path, _chunk_rows(journal, items, labels, work), about)
-    return True
+        return
+    stored.write(path, _chunk_rows(journal, items, labels, facts), replace(facts, unknown=labels.unknown))
 
 
-def _chunk_rows(journal: Journal, items: Sequence[Item], labels: Labels, work: Work) -> Iterator[list[dict[str, Any]]]:
-    detects, indices = work.explainer.model.task == "detect", {name: i for i, name in enumerate(work.classes)}
+def _chunk_rows(
+    journal: Journal, items: Sequence[Item], labels: RunLabels, facts: EvaluationFacts
+) -> Iterator[list[dict[str, Any]]]:
+    indices = {name: i for i, name in enumerate(facts.classes)}
     for start in range(0, len(items), table.CHUNK):
         some = {item.key: item for item in items[start : start + table.CHUNK]}
         rows = []
@@ -58,7 +55,7 @@ def _chunk_rows(journal: Journal, items: Sequence[Item], labels: Labels, work: W
             if "rows" not in outcome:
                 continue
             item, first = some[outcome["key"]], outcome["rows"][0]
-            if not detects:
+            if facts.task == "classify":
                 rows += _evaluate_classifier(item, outcome["rows"], labels, indices)
             elif (found := outcome.get(NAME)) and labels.find(item) is not None:
                 more = {name: first[name] for name in ("brightness", "sharpness")}
@@ -67,7 +64,7 @@ def _chunk_rows(journal: Journal, items: Sequence[Item], labels: Labels, work: W
 
 
 def _evaluate_classifier(
-    item: Item, rows: Sequence[Row], labels: Labels, indices: Mapping[str, int]
+    item: Item, rows: Sequence[Row], labels: RunLabels, indices: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
     """Yield a classified picture as a row, from its rows of the table; nothing without a label that counts."""
     if not (right := labels.find_classes(item)):

@@ -1,4 +1,4 @@
-"""Labels of a run under the names of its model's classes, stored beside its table."""
+"""A run's labels under the names of its model's classes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILE = "ground_truth.json"
 
 
 @dataclass(frozen=True)
-class Labels:
+class RunLabels:
     """The labels of a run, under the names of its model's classes."""
 
     truth: GroundTruth
@@ -55,10 +55,10 @@ class Labels:
             yield replace(one, label=min(names))
 
 
-def match_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches) -> Labels:
+def match_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches) -> RunLabels:
     """Return labels under the names of a model's classes, as matched or as a person corrected them."""
     found = list_names(truth, classes, corrections)
-    return Labels(truth, {one.folder: one.classes for one in found if one.classes or one.folder in corrections})
+    return RunLabels(truth, {one.folder: one.classes for one in found if one.classes or one.folder in corrections})
 
 
 def list_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches) -> list[FolderLabel]:
@@ -68,15 +68,15 @@ def list_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches)
     return folder_labels.list_labels(counts, classes, None, corrections)
 
 
-def label_by_folders(items: Sequence[Item], classes: Sequence[str], corrections: Matches) -> Labels | None:
+def label_by_folders(items: Sequence[Item], classes: Sequence[str], corrections: Matches) -> RunLabels | None:
     """Return the labels that folders are; None where none is a class of the model."""
     truth = GroundTruth({}, (), {item.key: item.label for item in items if item.label})
     found = list_names(truth, classes, corrections)
     named = {one.folder: one.classes for one in found}
-    return Labels(truth, named) if any(named.values()) else None
+    return RunLabels(truth, named) if any(named.values()) else None
 
 
-def check_labels(labels: Labels, items: Sequence[Item], task: str) -> None:
+def check_labels(labels: RunLabels, items: Sequence[Item], task: str) -> None:
     """Raise a Problem unless labels are of these pictures, and of a kind that fits the model."""
     if task == "embed":
         raise ModelProblem("This model names nothing that labels could be compared with: leave --labels out.")

@@ -20,7 +20,7 @@ from sightglass.explain.explanation import explain, method_of
 
 if TYPE_CHECKING:
     from sightglass.batch.journal import Journal, Outcome
-    from sightglass.batch.labelled.labels import Labels
+    from sightglass.batch.labelled.labels import RunLabels
     from sightglass.evaluation.ground_truth import TrueBox
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.item import Item
@@ -31,7 +31,7 @@ NAME = "evaluated"
 """Of what an outcome says of the labels."""
 
 
-def measure_picture(labels: Labels, item: Item, made: Explanation) -> Outcome:
+def measure_picture(labels: RunLabels, item: Item, made: Explanation) -> Outcome:
     """Return what an outcome says of a detector's answers and its labels; nothing of a picture without any."""
     given = labels.find(item)
     if given is None or made.model.task != "detect":
@@ -87,7 +87,7 @@ def _digest(given: Sequence[TrueBox]) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def lacking(labels: Labels, items: Sequence[Item], journal: Journal) -> set[str]:
+def lacking(labels: RunLabels, items: Sequence[Item], journal: Journal) -> set[str]:
     """Return the keys of pictures that were explained without labels, or with others."""
     wanted = {item.key: _digest(given) for item in items if (given := labels.find(item)) is not None}
     return {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from sightglass.batch.journal import Outcome
-    from sightglass.batch.labelled.labels import Labels
+    from sightglass.batch.labelled.labels import RunLabels
     from sightglass.batch.output import Local, RemoteFolder
     from sightglass.batch.proofs import Proving
     from sightglass.batch.worker import Work
@@ -48,7 +48,7 @@ class WorkerPlan:
     """Files of that machine that workers must see: description and path."""
     prove: Proving | None = None
     seal: bool = False
-    labels: Labels | None = field(default=None, repr=False)
+    labels: RunLabels | None = field(default=None, repr=False)
 
     def work(self) -> Work:
         """Load the model; raise ModelProblem or WeightsProblem if this machine differs from that one."""
