@@ -13,7 +13,7 @@ ORDER = (
     ("browser", "common"),
     ("models",),
     ("explain",),
-    ("export", "evaluation", "batch", "history", "monitor", "video", "live", "deck"),
+    ("export", "evaluation", "batch", "history", "monitor", "video", "live", "deck", "pack"),
     ("components", "api"),
     ("cli",),
     ("pages",),

@@ -12,11 +12,14 @@ from sightglass.batch import report as batch_report
 from sightglass.common.errors import Problem
 from sightglass.components.saving import slides
 from sightglass.components.views import charts
+from sightglass.components.views.snapshots import zip_files
 from sightglass.deck import rows as deck_rows
 from sightglass.evaluation.errors.tile import draw_tile
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.export.table import csv
+from sightglass.pack import contents
+from sightglass.pack import files as pack_files
 from sightglass.pages.errors import lenses
 from sightglass.pages.errors.chart import format_cost
 
@@ -53,6 +56,14 @@ def draw(run: LabelledRun) -> None:
             type="tertiary",
             key="errors-get-report",
             help="One page of the run: the least sure and wrong predictions, and the maps unlike all others.",
+        )
+        charts.download(
+            "Evidence pack, .zip",
+            lambda: zip_files(pack_files.make(contents.build(run.folder, run.report)).items()),
+            "evidence.zip",
+            type="tertiary",
+            key="errors-get-evidence",
+            help="Slides, PDF, page and tables: accuracy, errors, slices, maps and limits, each with its interval.",
         )
     slides.draw_added_link("errors")
 

@@ -1,0 +1,1 @@
+"""Evidence pack: a labelled run as slides, PDF, page and tables."""
