@@ -1,4 +1,4 @@
-"""`evidence`: write what a labelled run shows of a model as a pack of files."""
+"""`evidence`: write what a labelled run shows as files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fill an evidence pack from a labelled run: accuracy, errors, slices, maps, limits."""
+"""Fill an evidence pack from a labelled run: accuracy, errors, slices, limits."""
 
 from __future__ import annotations
 
