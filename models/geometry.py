@@ -140,3 +140,12 @@ def intersection_over_union(a: Box, b: Box) -> float:
     both = width * height
     areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
     return both / (areas - both)
+
+
+def measure_overlaps(boxes: Sequence[Box], others: Sequence[Box]) -> NDArray[np.float64]:
+    """Return the `intersection_over_union` of each of n boxes with each of m others: (n, m)."""
+    a, b = np.array(boxes, float).reshape(-1, 1, 4), np.array(others, float).reshape(1, -1, 4)
+    sides = np.maximum(0, np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]))
+    both = sides[..., 0] * sides[..., 1]
+    areas = [(one[..., 2] - one[..., 0]) * (one[..., 3] - one[..., 1]) for one in (a, b)]
+    return np.divide(both, areas[0] + areas[1] - both, out=np.zeros(both.shape), where=both > 0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.evaluation import error_types, intervals
+from sightglass.evaluation import intervals
 from sightglass.evaluation.average_precision import Estimate
 from sightglass.explain.phrases import percent
 
@@ -77,8 +77,7 @@ def measure(evaluation: Evaluation) -> Calibration:
     best answers. Boxes inside a crowd do not count."""
     scores, right, picture = [], [], []
     if evaluation.task == "detect":
-        matched = error_types.match_boxes(evaluation.truths, evaluation.found, evaluation.threshold)
-        for number, one in enumerate(matched):
+        for number, one in enumerate(evaluation.matched):
             wrong = [error.predicted for error in one.errors if error.predicted is not None]
             scores += [box.score for box in (*one.right, *wrong)]
             right += [True] * len(one.right) + [False] * len(wrong)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.evaluation import error_types
 from sightglass.explain.maps import grouping
 from sightglass.explain.phrases import listing, percent
 
@@ -60,7 +59,9 @@ class MapCluster:
         Another sentence says where their evidence lies, where that was measured.
         """
         truth, answer = self.pair
-        most = f"most often {truth} taken for {answer} ({self.pair_count} of {len(self.answers)})"
+        # The right class all the same: the box lies badly, or is a second one.
+        what = f"{truth} taken for {answer}" if truth != answer else f"misplaced or second boxes of {answer}"
+        most = f"most often {what} ({self.pair_count} of {len(self.answers)})"
         told = f"{percent(self.share)} of the wrong answers have maps like these, {most}."
         shares = [
             f"{percent(share)} on the {place}"
@@ -98,8 +99,7 @@ def list_wrong_answers(evaluation: Evaluation) -> Iterator[WrongAnswer]:
             ):
                 yield WrongAnswer(number, 0, picture.truth, picture.found[0].label)
         return
-    every = error_types.match_boxes(evaluation.truths, evaluation.found, evaluation.threshold)
-    for number, (picture, matched) in enumerate(zip(evaluation.pictures, every, strict=True)):
+    for number, (picture, matched) in enumerate(zip(evaluation.pictures, evaluation.matched, strict=True)):
         places = {id(one): i for i, one in enumerate(picture.found)}
         for error in matched.errors:
             if error.predicted is not None and (i := places[id(error.predicted)]) in picture.maps:

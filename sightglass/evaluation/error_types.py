@@ -7,18 +7,19 @@ each to the free label of its class that it overlaps most.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from sightglass.evaluation import average_precision
-from sightglass.models.geometry import intersection_over_union
+from sightglass.models.geometry import measure_overlaps
 
 if TYPE_CHECKING:
     from sightglass.evaluation.ground_truth import TrueBox
     from sightglass.models.adapter import Prediction
+    from sightglass.models.geometry import Box
 
 FOREGROUND, BACKGROUND = 0.5, 0.1
 """IoU from which a box is on an object, and up to which it is on none."""
@@ -111,24 +112,25 @@ def _match(number: int, truths: Sequence[TrueBox], found: Sequence[Prediction], 
     crowds = [one for one in truths if one.crowd]
     every = sorted((one for one in found if one.box and one.score >= confidence), key=lambda one: -one.score)
     every = every[: average_precision.MOST]
-    overlaps = np.array([[intersection_over_union(one.box, of.box) for of in true] for one in every if one.box])
-    overlaps = overlaps.reshape(len(every), len(true))
+    overlaps = measure_overlaps([one.box for one in every if one.box], [one.box for one in true])
+    # Most boxes are on no object: what follows is only for those that are.
+    most = overlaps.max(1, initial=0.0).tolist()
     same = np.array([[one.label == of.label for of in true] for one in every], bool).reshape(overlaps.shape)
     used: dict[int, None] = {}
     right: list[Prediction] = []
     left: list[int] = []
     for i, one in enumerate(every):
-        free = [j for j in range(len(true)) if same[i, j] and j not in used]
+        free = [j for j in range(len(true)) if same[i, j] and j not in used] if most[i] >= FOREGROUND else []
         best = max(free, key=lambda j: overlaps[i, j], default=None)
         if best is not None and overlaps[i, best] >= FOREGROUND:
             used[best] = None
             right.append(one)
-        elif not any(one.label == of.label and _inside(one, of) > FOREGROUND for of in crowds):
+        elif not is_in_crowd(one, crowds):
             left.append(i)
     errors: list[DetectionError] = []
     wants: defaultdict[int, list[int]] = defaultdict(list)
     for i in left:
-        kind, j = _type(overlaps[i], same[i])
+        kind, j = _type(overlaps[i], same[i]) if most[i] >= BACKGROUND else ("background", None)
         errors.append(DetectionError(kind, number, every[i], None if j is None else true[j]))
         if kind in ("class", "location") and j is not None and j not in used:
             wants[j].append(len(errors) - 1)
@@ -149,8 +151,6 @@ def _type(
     overlaps: np.ndarray[tuple[int], np.dtype[np.float64]], same: np.ndarray[tuple[int], np.dtype[np.bool_]]
 ) -> tuple[ErrorType, int | None]:
     """Return the type of a wrong box and the object that it is about, by its overlap with each object."""
-    if not len(overlaps):
-        return "background", None
     own, other = np.where(same, overlaps, -1.0), np.where(same, -1.0, overlaps)
     if BACKGROUND <= own.max() < FOREGROUND:
         return "location", int(own.argmax())
@@ -163,13 +163,18 @@ def _type(
     return "both", int(overlaps.argmax())
 
 
-def _inside(one: Prediction, crowd: TrueBox) -> float:
-    """Return the share of a box that lies in a crowd's."""
-    assert one.box is not None
+def is_in_crowd(one: Prediction, crowds: Iterable[TrueBox]) -> bool:
+    """Return whether more than half of a box lies in a crowd of its class, so that it is neither right nor wrong."""
+    if one.box is None:
+        return False
     x0, y0, x1, y1 = one.box
-    a0, b0, a1, b1 = crowd.box
     area = (x1 - x0) * (y1 - y0)
-    return max(0.0, min(x1, a1) - max(x0, a0)) * max(0.0, min(y1, b1) - max(y0, b0)) / area if area > 0 else 0.0
+    return any(area > 0 and one.label == of.label and _overlap(one.box, of.box) / area > FOREGROUND for of in crowds)
+
+
+def _overlap(one: Box, other: Box) -> float:
+    (x0, y0, x1, y1), (a0, b0, a1, b1) = one, other
+    return max(0.0, min(x1, a1) - max(x0, a0)) * max(0.0, min(y1, b1) - max(y0, b0))
 
 
 def _mean_ap(boxes: Sequence[_Scored], objects: Mapping[str, int]) -> float:

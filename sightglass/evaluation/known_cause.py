@@ -198,7 +198,8 @@ def draw_picture(
     spec, planted = _plan(rng, causes, task)
     scene = draw(spec)
     # A ball without a texture counts as no object, so it is drawn once more as one that has.
-    full = draw(replace(spec, things=tuple(_as_labelled(one) for one in spec.things)))
+    labelled = tuple(_as_labelled(one) for one in spec.things)
+    full = scene if labelled == spec.things else draw(replace(spec, things=labelled))
     pixels = scene.pixels
     found: list[KnownObject] = []
     for one in full.objects:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from sightglass.evaluation import average_precision, intervals
+from sightglass.evaluation import average_precision, error_types, intervals
 from sightglass.evaluation.average_precision import Estimate
 from sightglass.evaluation.error_types import BACKGROUND, FOREGROUND
 from sightglass.explain.phrases import percent, plural
-from sightglass.models.geometry import intersection_over_union
+from sightglass.models.geometry import intersection_over_union, measure_overlaps
 
 if TYPE_CHECKING:
     from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation
@@ -86,15 +86,20 @@ class HeadlineChange:
 
 
 def check_labels(evaluation: Evaluation) -> LabelCheck:
-    """Score each label, and each box without one; labels for which the model has no class are left out."""
+    """Score each label, and each box without one.
+
+    Left out are labels for which the model has no class, and boxes of classes that nothing is labelled with.
+    """
     known = {*evaluation.classes} - {*evaluation.unknown}
     if evaluation.task == "classify":
         every = list(_check_pictures(evaluation.pictures, known))
     else:
+        # Labels of a few classes say nothing of other things.
+        in_use = {one.label for truths in evaluation.truths for one in truths}
         every = [
             one
             for number, picture in enumerate(evaluation.pictures)
-            for one in _check_boxes(number, picture, known, evaluation.threshold)
+            for one in _check_boxes(number, picture, known, in_use, evaluation.threshold)
         ]
     return LabelCheck(tuple(sorted(every, key=lambda one: (not one.likely, -one.score))))
 
@@ -118,10 +123,15 @@ def leave_out(evaluation: Evaluation, suspects: Sequence[LabelSuspect]) -> Evalu
     )
 
 
-def compare_headline(evaluation: Evaluation, suspects: Sequence[LabelSuspect]) -> HeadlineChange:
-    """Return AP50, or a classifier's accuracy, with all labels and without these."""
+def compare_headline(
+    evaluation: Evaluation, suspects: Sequence[LabelSuspect], before: Estimate | None = None
+) -> HeadlineChange:
+    """Return AP50, or a classifier's accuracy, with all labels and without these.
+
+    `before`: that number with all labels, where it is known.
+    """
     name: Literal["AP50", "accuracy"] = "accuracy" if evaluation.task == "classify" else "AP50"
-    before = _headline(evaluation)
+    before = before or _headline(evaluation)
     return HeadlineChange(
         name, before, _headline(leave_out(evaluation, suspects)) if suspects else before, len(suspects)
     )
@@ -129,27 +139,28 @@ def compare_headline(evaluation: Evaluation, suspects: Sequence[LabelSuspect]) -
 
 def _headline(evaluation: Evaluation) -> Estimate:
     if evaluation.task == "detect":
-        return average_precision.measure(evaluation.truths, evaluation.found).ap50
+        return average_precision.measure_ap50(evaluation.truths, evaluation.found)
     labelled = [one for one in evaluation.pictures if one.truth is not None]
     right = sum(bool(one.found) and one.found[0].label == one.truth for one in labelled)
     return Estimate(right / len(labelled) if labelled else float("nan"), *intervals.wilson(right, len(labelled)))
 
 
 def _check_boxes(
-    number: int, picture: EvaluatedPicture, known: Collection[str], threshold: float
+    number: int, picture: EvaluatedPicture, known: Collection[str], in_use: Collection[str], threshold: float
 ) -> Iterator[LabelSuspect]:
     boxes = [one for one in picture.found if one.box is not None and one.score >= threshold]
-    overlaps = np.array(
-        [[intersection_over_union(one.box, of.box) for of in picture.truths] for one in boxes if one.box]
-    ).reshape(len(boxes), len(picture.truths))
+    overlaps = measure_overlaps([one.box for one in boxes if one.box], [one.box for one in picture.truths])
     scores = np.array([one.score for one in boxes], float)
     for j, truth in enumerate(picture.truths):
         if not truth.crowd and truth.label in known:
             same = np.array([one.label == truth.label for one in boxes], bool)
             yield _check_label(number, truth, boxes, scores, same, overlaps[:, j])
     shown: list[Prediction] = []
+    crowds = [one for one in picture.truths if one.crowd]
     for i in np.argsort(-scores, kind="stable"):
         one, most = boxes[i], float(overlaps[i].max(initial=0.0))
+        if one.label not in in_use or error_types.is_in_crowd(one, crowds):
+            continue
         # Of several boxes on one place only the surest says that something is there.
         if most < FOREGROUND and not any(_overlap(one, other) >= FOREGROUND for other in shown):
             shown.append(one)
@@ -208,15 +219,9 @@ def _without(picture: EvaluatedPicture, suspects: Sequence[LabelSuspect]) -> Eva
     places = [box.box for one in suspects if (box := one.truth or one.predicted) is not None and box.box]
     about = [picture.truths[j].box for j in truths]
 
-    def stays(one: Prediction) -> bool:
-        if one.box is None:
-            return True
-        there, other = (
-            any(intersection_over_union(one.box, of) >= FOREGROUND for of in every) for every in (places, about)
-        )
-        return other or not there
-
-    found = [i for i, one in enumerate(picture.found) if stays(one)]
+    boxes = [one.box or (0.0, 0.0, 0.0, 0.0) for one in picture.found]
+    there, other = ((measure_overlaps(boxes, every) >= FOREGROUND).any(1) for every in (places, about))
+    found = np.flatnonzero(other | ~there).tolist()
     return replace(
         picture,
         truths=tuple(picture.truths[j] for j in truths),

@@ -72,13 +72,21 @@ class Slice:
     same_as: str | None = None
     """A sentence, where most of its errors are also those of a stronger slice."""
 
+    @property
+    def excess(self) -> float:
+        """How many errors it has at least beyond what the rest's rate would give.
+
+        By the difference alone a part of the cause comes before all of it: rods that stand before all rods.
+        """
+        return self.count * self.difference.low
+
 
 @dataclass(frozen=True, eq=False)
 class SliceReport:
     """All groups that were looked at."""
 
     found: tuple[Slice, ...]
-    """Those with more errors than the rest, the one whose difference is at least the largest first."""
+    """Those with more errors than the rest, the one with the largest `excess` first."""
     others: tuple[Slice, ...] = field(repr=False)
     """All other groups in the same order."""
 
@@ -134,7 +142,7 @@ def find_slices(frame: pd.DataFrame) -> SliceReport:
         _measure(one, wrong, picture, units, index, float(p), float(corrected))
         for one, p, corrected in zip(groups, ps, correct(ps), strict=True)
     ]
-    order = sorted(range(len(every)), key=lambda i: -every[i].difference.low)
+    order = sorted(range(len(every)), key=lambda i: -every[i].excess)
     found = [i for i in order if every[i].corrected <= LEVEL and every[i].difference.value >= MIN_DIFFERENCE]
     return SliceReport(
         tuple(_relate([(every[i], groups[i].inside & wrong, groups[i].inside) for i in found])),

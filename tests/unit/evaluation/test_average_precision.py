@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from hypothesis import strategies as some
 from sightglass.evaluation import average_precision
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.models.adapter import Prediction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -41,10 +45,43 @@ def scene(seed: int, pictures: int = 12) -> tuple[list[list[TrueBox]], list[list
     return truths, found
 
 
+def entry(picture: int, category: int, box: Sequence[float]) -> dict[str, Any]:
+    x0, y0, x1, y1 = box
+    wide, high = x1 - x0, y1 - y0
+    return {"image_id": picture, "category_id": category, "bbox": [x0, y0, wide, high], "area": wide * high}
+
+
 def of_pycocotools(truths: list[list[TrueBox]], found: list[list[Prediction]]) -> np.ndarray:
     """Its six averages: AP, AP50, AP75, and AP of small, medium and large objects; -1 of none."""
-    evaluation = average_precision._evaluate(truths, found, sorted({one.label for every in truths for one in every}))
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    numbers = {name: i for i, name in enumerate(sorted({one.label for every in truths for one in every}))}
+    annotations = [
+        entry(picture, numbers[one.label], one.box) | {"iscrowd": int(one.crowd)}
+        for picture, every in enumerate(truths)
+        for one in every
+    ]
+    detections = [
+        entry(picture, numbers[one.label], one.box) | {"score": one.score}
+        for picture, every in enumerate(found)
+        for one in every
+        if one.label in numbers and one.box is not None
+    ]
+    images = [{"id": i} for i in range(len(truths))]
+    categories = [{"id": i, "name": name} for name, i in numbers.items()]
+    # They print what they do.
     with contextlib.redirect_stdout(io.StringIO()):
+        sides = []
+        for entries in (annotations, detections):
+            side = COCO()
+            for i, one in enumerate(entries, 1):
+                one["id"] = i
+            side.dataset = {"images": images, "annotations": entries, "categories": categories}
+            side.createIndex()
+            sides.append(side)
+        evaluation = COCOeval(*sides, "bbox")
+        evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     return evaluation.stats[:6]
@@ -61,6 +98,37 @@ def test_it_is_that_of_pycocotools(seed: int) -> None:
     mine = (made.ap.value, made.ap50.value, *made.by_size.values())
     theirs = (expected[0], expected[1], *expected[3:])
     assert [-1 if np.isnan(one) else one for one in mine] == pytest.approx(theirs, abs=1e-6)
+    assert average_precision.measure_ap50(truths, found) == made.ap50
+
+
+def test_boxes_and_labels_that_lie_on_one_another_choose_as_theirs_do() -> None:
+    # Of one class, so close that several overlap by half or more: equal overlaps, crowds, and both at once.
+    dice = np.random.default_rng(0)
+    for _ in range(40):
+        corners = dice.integers(0, 5, (10, 2)) * 8.0
+        truths = [
+            [TrueBox("cat", (x, y, x + 32, y + 32), crowd=bool(dice.random() < 0.2)) for x, y in corners[:5].tolist()]
+        ]
+        found = [
+            [
+                Prediction("cat", 0, float(score), (x, y, x + 30, y + 34))
+                for (x, y), score in zip(corners.tolist(), dice.choice([0.3, 0.6, 0.9], 10), strict=True)
+            ]
+        ]
+        if all(one.crowd for one in truths[0]):
+            continue
+        made = average_precision.measure(truths, found)
+        expected = of_pycocotools(truths, found)
+        assert (made.ap.value, made.ap50.value) == pytest.approx(expected[:2], abs=1e-9)
+
+
+def test_of_a_hundred_and_one_boxes_in_a_picture_the_least_sure_does_not_count() -> None:
+    truths = [[TrueBox("cat", (0, 0, 50, 50))]]
+    chance = [Prediction("cat", 0, 0.5, (100, 100, 150, 150))] * 99
+    for score, ap in ((0.4, 0.0), (0.6, 1.0)):
+        found = [[*chance, chance[0], Prediction("cat", 0, score, (0, 0, 50, 50))]]
+        assert average_precision.measure(truths, found).ap50.value == pytest.approx(ap)
+        assert of_pycocotools(truths, found)[1] == pytest.approx(ap)
 
 
 def test_a_picture_that_counts_twice_is_that_picture_given_twice() -> None:
@@ -69,10 +137,8 @@ def test_a_picture_that_counts_twice_is_that_picture_given_twice() -> None:
     places = [i for i, count in enumerate(weights[0]) for _ in range(count)]
     twice = average_precision.measure([truths[i] for i in places], [found[i] for i in places])
     classes = sorted({one.label for every in truths for one in every})
-    evaluated = average_precision._evaluate(truths, found, classes)
     drawn = [
-        average_precision.average(average_precision._collect(evaluated, i, 0, len(truths)), weights)[0].mean()
-        for i in range(len(classes))
+        average_precision.average(one, weights)[0].mean() for one in average_precision.match(truths, found, classes)[0]
     ]
     assert np.nanmean(drawn) == pytest.approx(twice.ap.value, abs=1e-9)
 

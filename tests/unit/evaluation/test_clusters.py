@@ -47,3 +47,9 @@ def test_of_boxes_only_wrong_ones_with_a_map_count() -> None:
     beside = evaluation(replace(one, maps={1: blot(5, 5, 0)}))
     assert [each.truth for each in clusters.list_wrong_answers(beside)] == [clusters.NOTHING]
     assert clusters.find_clusters(beside) == ()
+
+
+def test_a_box_of_the_right_class_is_not_taken_for_itself() -> None:
+    twice = picture([("cat", LEFT)], [answer("cat", 0.9), answer("cat", 0.8)])
+    found = clusters.find_clusters(evaluation(*[replace(twice, maps={1: blot(5, 5, i)}) for i in range(20)]))
+    assert "most often misplaced or second boxes of cat (" in found[0].sentence

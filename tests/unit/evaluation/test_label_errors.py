@@ -47,6 +47,17 @@ def test_what_cannot_be_judged_is_left_out() -> None:
     assert check.every == ()
 
 
+def test_boxes_in_a_crowd_and_of_classes_that_nothing_is_labelled_with_say_nothing() -> None:
+    inside = (RIGHT[0] + 5, RIGHT[1] + 5, RIGHT[0] + 30, RIGHT[1] + 30)
+    found = [answer("cat", 0.9, LEFT), answer("cat", 0.9, inside), answer("bird", 0.9, BELOW)]
+    one = picture([("cat", LEFT)], found)
+    assert likely(one) == [("overlooked", pytest.approx(0.9))]
+    crowd = replace(one, truths=(*one.truths, TrueBox("cat", RIGHT, crowd=True)))
+    assert likely(crowd) == []
+    labelled = evaluation(crowd, picture([("bird", RIGHT)], [answer("bird", 0.9, RIGHT)]))
+    assert [each.predicted for each in label_errors.check_labels(labelled).likely] == [found[2]]
+
+
 def test_the_likeliest_comes_first() -> None:
     pictures = [picture([("dog", LEFT)], [answer("cat", score)]) for score in (0.6, 0.95, 0.3, 0.8)]
     check = label_errors.check_labels(evaluation(*pictures))
@@ -80,6 +91,7 @@ def test_without_the_errors_the_headline_rises() -> None:
     left = label_errors.leave_out(every, check.likely).pictures[-1]
     assert [one.box for one in left.truths] == [BELOW] and [one.box for one in left.found] == [BELOW]
     assert left.looks == {0: Look(0.5, 0, 0)}, "still of the same box"
+    assert label_errors.compare_headline(every, check.likely, change.before) == change
     assert label_errors.compare_headline(every, []).sentence.startswith("No label looks wrong: AP50 is ")
 
 

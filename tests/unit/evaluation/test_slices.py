@@ -106,6 +106,20 @@ def test_correlated_slices_name_the_strongest() -> None:
     assert "100\N{NO-BREAK SPACE}%" in found[1].same_as
 
 
+def test_the_whole_cause_comes_before_a_part_of_it() -> None:
+    # Rods are missed in 60 %, those that stand in 90 %.
+    frame = table(200)
+    rng = np.random.default_rng(0)
+    frame["label"] = rng.choice(["rod", "ball", "ball"], 600)
+    rods = frame["label"] == "rod"
+    frame["aspect"] = np.where(rods & (rng.random(600) < 0.3), 0.3, 1.0)
+    chance = np.where(frame["aspect"] < 1, 0.9, np.where(rods, 0.5, 0.05))
+    frame["wrong"] = rng.random(600) < chance
+    found = slices.find_slices(frame).found
+    assert [(one.attribute, one.group) for one in found] == [("label", "rod"), ("aspect", "tall")]
+    assert found[0].difference.low < found[1].difference.low and found[0].excess > found[1].excess
+
+
 def test_two_causes_stand_side_by_side() -> None:
     frame = table(200)
     frame["wrong"] |= (frame["size"] < 32) | (frame["folder"] == "c")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from sightglass.models import geometry
 from sightglass.models.preprocess import CLASSIFIER_WAYS, GREY, WAYS, Preprocessing, fit_picture, prepare
 
 if TYPE_CHECKING:
@@ -133,3 +134,16 @@ def test_a_box_goes_there_and_back(way: str, shape: tuple[int, int]) -> None:
 
 def test_no_way_of_fitting_a_picture_is_cut_off_in_the_sidebar():
     assert all(len(words) <= 24 for words in WAYS.values())
+
+
+def test_overlaps_of_many_boxes_are_those_of_each_pair() -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.integers(0, 20, (12, 2, 2)).astype(float)
+    boxes = [(*one.min(0).tolist(), *one.max(0).tolist()) for one in corners]
+    each = [[geometry.intersection_over_union(one, other) if one != other else 1.0 for other in boxes] for one in boxes]
+    area = np.array([(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes])
+    found = geometry.measure_overlaps(boxes, boxes)
+    assert np.array_equal(found[area > 0], np.array(each)[area > 0])
+    assert not found[area == 0].any()
+    assert geometry.measure_overlaps([], boxes).shape == (0, 12)
+    assert geometry.measure_overlaps(boxes, []).shape == (12, 0)
