@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 WIDE = 168
 BOX = (2 * WIDE, 2 * WIDE * 3 // 4)
 """Pixels of a tile: twice its size on the page, for high-resolution screens."""
-PAGE = 24
+PAGE = 28
 THREADS = 4
 """Pictures that are decoded at once."""
 HELP = "White: what is labelled. Dashed: what the model answered. Yellow is where it looked for that."

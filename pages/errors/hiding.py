@@ -78,15 +78,20 @@ def _draw_result(run: LabelledRun, unit: ErrorUnit) -> None:
                 caption="Hottest place covered",
             )
         if st.button(
-            "Open it, with Prove it and What if",
+            "Open it, with its tests",
             icon=":material/visibility:",
             key="errors-hidden-open",
-            on_click=opening.take,
+            on_click=_open,
             args=(run, unit),
-            help="The same picture and the same map on a page of their own.",
+            help="The same picture and the same map on a page of their own, with Prove it and What if.",
         ):
-            close()
             st.rerun()
+
+
+def _open(run: LabelledRun, unit: ErrorUnit) -> None:
+    """Open an error elsewhere, in a button's callback; whoever comes back finds the page without the dialog."""
+    close()
+    opening.take(run, unit)
 
 
 def _hide(run: LabelledRun, unit: ErrorUnit) -> HiddenPlace:

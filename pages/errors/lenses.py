@@ -162,7 +162,7 @@ def _draw_slice(run: LabelledRun, name: str, one: Slice, *, chosen: bool, clear:
         f"{percent(one.rate.value)} {_verb(run)} [{_range(one.rate)}], others {percent(one.rest.value)} "
         f"[{_range(one.rest)}]"
     )
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.button(
             escape(f"{one.words} ({one.count:,})"),
             key=f"errors-slice-{name}",
@@ -194,7 +194,8 @@ def draw_labels(run: LabelledRun) -> None:
 
 ABOUT_LABELS = (
     "A label is listed where the model is sure of another class, of a box where nothing is labelled, or of another "
-    "place. The model may be wrong instead: look before you change a label."
+    "place. The model may be wrong instead: look before you change a label. AP50 is the average precision where a box "
+    "counts as right from an overlap of a half on; behind it its 95 % interval."
 )
 
 

@@ -138,7 +138,7 @@ def _draw_lens(run: LabelledRun) -> None:
         key=chart.LENS,
         name="lens",
         label_visibility="collapsed",
-        help="Errors by type, why objects were missed, where errors are more frequent, similar maps, likely label errors.",
+        help="Errors by type, why objects were missed, where they are frequent, similar maps, likely label errors.",
     )
     LENSES[lens][1](run)
 

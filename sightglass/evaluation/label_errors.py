@@ -82,6 +82,8 @@ class HeadlineChange:
             return f"No label looks wrong: {self.name} is {percent(self.before.value)}."
         errors = plural(self.left_out, "likely label error")
         before, after = percent(self.before.value), percent(self.after.value)
+        if before == after:
+            return f"Without the {errors} {self.name} stays {before}."
         return f"Without the {errors} {self.name} is {after} instead of {before}."
 
 
