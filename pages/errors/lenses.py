@@ -176,7 +176,8 @@ def _draw_slice(run: LabelledRun, name: str, one: Slice, *, chosen: bool, clear:
 
 
 def _range(one: Estimate) -> str:
-    return f"{round(100 * one.low)} to {round(100 * one.high)}"
+    # The interval of an AP may reach beyond what there is.
+    return f"{round(100 * max(one.low, 0))} to {round(100 * min(one.high, 1))}"
 
 
 def draw_labels(run: LabelledRun) -> None:

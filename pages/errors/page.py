@@ -96,7 +96,7 @@ def _lead_to_batch() -> None:
         page.script("batch"),
         label="Evaluate your own labelled pictures on Batch",
         icon=":material/add_photo_alternate:",
-        help="Choose pictures and their labels there; the finished run can be chosen here.",
+        help="A run with labels can be chosen here once it is finished; class folders are labels, too.",
         width="content",
     )
 

@@ -81,17 +81,17 @@ def measure(
     classes = sorted({one.label for every in truths for one in every})
     evaluated = _evaluate(truths, found, classes)
     matched = [[_collect(evaluated, number, area, len(truths)) for number in range(len(classes))] for area in range(4)]
-    draws = np.random.default_rng(seed).multinomial(len(truths), np.full(len(truths), 1 / len(truths)), DRAWS)
+    draws = draw_pictures(len(truths), seed)
     once = np.ones((1, len(truths)), np.int64)
     exact = np.stack([average(one, once)[0] for one in matched[0]])
     drawn = np.stack([average(one, draws) for one in matched[0]])
-    drawn_ap = _mean(drawn.mean(2))
+    drawn_ap = mean_over_classes(drawn.mean(2))
     return DetectionScores(
-        ap=_estimate(_mean(exact.mean(1)), drawn_ap),
-        ap50=_estimate(_mean(exact[:, 0]), _mean(drawn[:, :, 0])),
-        by_class={name: _estimate(exact[i].mean(), drawn[i].mean(1)) for i, name in enumerate(classes)},
+        ap=estimate(mean_over_classes(exact.mean(1)), drawn_ap),
+        ap50=estimate(mean_over_classes(exact[:, 0]), mean_over_classes(drawn[:, :, 0])),
+        by_class={name: estimate(exact[i].mean(), drawn[i].mean(1)) for i, name in enumerate(classes)},
         by_size={
-            name: float(_mean(np.stack([average(one, once)[0].mean() for one in matched[area]])))
+            name: float(mean_over_classes(np.stack([average(one, once)[0].mean() for one in matched[area]])))
             for area, name in enumerate(SIZES, 1)
         },
         objects=sum(not one.crowd for every in truths for one in every),
@@ -100,9 +100,14 @@ def measure(
     )
 
 
+def draw_pictures(many: int, seed: int) -> NDArray[np.int64]:
+    """Return how often each picture is in each redrawn set of as many (DRAWS, pictures)."""
+    return np.random.default_rng(seed).multinomial(many, np.full(many, 1 / max(many, 1)), DRAWS)
+
+
 def difference(one: DetectionScores, other: DetectionScores) -> Estimate:
     """Return by how much AP of one model is above another's on the same pictures, which were drawn in pairs."""
-    return _estimate(one.ap.value - other.ap.value, one.drawn - other.drawn)
+    return estimate(one.ap.value - other.ap.value, one.drawn - other.drawn)
 
 
 def average(matched: _Matched, weights: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -197,14 +202,14 @@ def _collect(evaluation: Any, number: int, area: int, pictures: int) -> _Matched
     return _Matched(right, ~ignored, picture, objects)
 
 
-def _mean(values: NDArray[np.float64]) -> Any:
+def mean_over_classes(values: NDArray[np.float64]) -> Any:
     """Return the mean over classes (first axis) of those that are numbers, nan of none."""
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(known, values, 0).sum(0) / known.sum(0)
 
 
-def _estimate(value: float, drawn: NDArray[np.float64]) -> Estimate:
+def estimate(value: float, drawn: NDArray[np.float64]) -> Estimate:
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
         return Estimate(float(value), float("nan"), float("nan"))

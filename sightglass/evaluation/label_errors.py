@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from sightglass.evaluation import average_precision, intervals
+from sightglass.evaluation import error_types, intervals
 from sightglass.evaluation.average_precision import Estimate
 from sightglass.evaluation.error_types import BACKGROUND, FOREGROUND
 from sightglass.explain.phrases import percent, plural
@@ -131,7 +131,7 @@ def compare_headline(evaluation: Evaluation, suspects: Sequence[LabelSuspect]) -
 
 def _headline(evaluation: Evaluation) -> Estimate:
     if evaluation.task == "detect":
-        return average_precision.measure(evaluation.truths, evaluation.found).ap50
+        return error_types.measure_ap50(evaluation.truths, evaluation.found)
     labelled = [one for one in evaluation.pictures if one.truth is not None]
     right = sum(bool(one.found) and one.found[0].label == one.truth for one in labelled)
     return Estimate(right / len(labelled) if labelled else float("nan"), *intervals.wilson(right, len(labelled)))

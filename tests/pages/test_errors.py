@@ -11,7 +11,7 @@ from sightglass import batch
 from sightglass.components.session.state import Reopened
 from sightglass.evaluation import known_cause, stored
 from sightglass.evaluation.errors.report import ErrorReport
-from sightglass.evaluation.evaluation import Evaluation
+from sightglass.explain.picture.source import find
 from sightglass.pages.errors import chart, files, lenses, runs, trial
 from sightglass.pages.errors.runs import ErrorsView, LabelledRun
 from tests.pages.conftest import rerun_until, session, texts
@@ -86,8 +86,8 @@ def test_the_first_visit_makes_an_example_and_says_where_it_goes_wrong(page, rep
 def test_an_example_that_was_stopped_can_be_made_again(page, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
 
-    def run(status, cancel, folder) -> None:
-        started.append(folder)
+    def run(status, cancel, job) -> None:
+        started.append(job)
         cancel.wait()
         raise trial.Cancelled
 
@@ -98,6 +98,18 @@ def test_an_example_that_was_stopped_can_be_made_again(page, monkeypatch: pytest
     assert not app.exception and not app.error
     press(app, "errors-again")
     assert len(started) == 2 and "Explaining 200 drawn scenes" in texts(app)
+
+
+def test_the_example_is_made_where_nothing_can_be_saved(page, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    make = known_cause.make
+    monkeypatch.setattr(known_cause, "open_set", refuse)
+    monkeypatch.setattr(known_cause, "make", lambda folder: make(folder, pictures=2))
+    app = page(SCREEN)
+    rerun_until(app, lambda: "on 2 labelled pictures" in texts(app), 60)
+    assert not app.exception and not app.error
 
 
 @pytest.mark.usefixtures("stored_run")
@@ -218,7 +230,7 @@ def test_a_damaged_evaluation_is_a_sentence_and_the_rest_can_be_chosen(
 
 
 def make_run(report: ErrorReport, scenes: Path) -> LabelledRun:
-    items = {one.key: one for one in trial.list_pictures()}
+    items = {one.key: one for one in find(str(scenes))}
     return LabelledRun(scenes, True, report, items, ("", 0))
 
 
@@ -235,11 +247,10 @@ def test_a_slide_shows_the_errors_and_the_table_has_them_all(
 
 
 def test_pictures_without_errors_have_nothing_to_list(page, report: ErrorReport, tmp_path: Path) -> None:
-    right = Evaluation(MODEL, "detect", report.evaluation.classes, 0.25, ())
     folder = tmp_path / "batches" / "clean"
     folder.mkdir(parents=True)
-    about = stored.EvaluationFacts(MODEL, MODEL, "detect", right.classes, 0.25)
-    whole = [one for one in report.evaluation.pictures[:1]]
+    about = stored.EvaluationFacts(MODEL, MODEL, "detect", report.evaluation.classes, 0.25)
+    whole = report.evaluation.pictures[:1]
     stored.write(
         folder / stored.FILE,
         [
