@@ -213,7 +213,6 @@ def _type(overlaps: Sequence[float], same: Sequence[bool]) -> tuple[ErrorType, i
         return "duplicate", own_at
     if max(own, other) <= BACKGROUND:
         return "background", None
-    # Of equal ones the first.
     return "both", other_at if own < other else own_at
 
 
