@@ -64,7 +64,7 @@ def draw(run: LabelledRun, groups: Sequence[ErrorGroup], chosen: str) -> None:
         height=ROW * len(shown) + ROOM,
         margin={"l": 0, "r": 0, "t": 4, "b": 4},
         # Room for the words after the longest bar.
-        xaxis={"visible": False, "range": [0, most * 1.8], "fixedrange": True},
+        xaxis={"visible": False, "range": [0, most * 2.2], "fixedrange": True},
         yaxis={"fixedrange": True, "automargin": True, "ticks": "", "showgrid": False},
         bargap=0.3,
         dragmode=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.pages.errors import hiding, opening
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any
 
     import pandas as pd
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 WIDE = 168
 BOX = (2 * WIDE, 2 * WIDE * 3 // 4)
 """Pixels of a tile: twice its size on the page, for high-resolution screens."""
-PAGE = 24
+PAGE = 28
 THREADS = 4
 """Pictures that are decoded at once."""
 HELP = "White: what is labelled. Dashed: what the model answered. Yellow is where it looked for that."
@@ -40,8 +41,8 @@ _tiles: ByteCache[bytes] = ByteCache("errors", len)
 """Tiles by run, error, and whether with the map; empty of a picture that cannot be opened."""
 
 
-def draw(run: LabelledRun, rows: pd.DataFrame, where: str, words: str) -> None:
-    """Draw errors, rows of the run's table, a page at a time under `words`; `where`: a name of this list."""
+def draw(run: LabelledRun, rows: pd.DataFrame | Sequence[ErrorUnit], where: str, words: str) -> None:
+    """Draw errors, as such or as rows of the run's table, a page at a time under `words`; `where`: this list's name."""
     many = len(rows)
     if not many:
         st.caption(f"{words} :material/check: There is nothing of this kind.")
@@ -56,12 +57,18 @@ def draw(run: LabelledRun, rows: pd.DataFrame, where: str, words: str) -> None:
     if pages > 1:
         with below:
             number = int(st.pagination(pages, key=f"errors-page-{where}"))
-    units = [run.report.find_unit(row) for row in rows.iloc[PAGE * (number - 1) : PAGE * number].to_dict("records")]
+    units = _pick(run, rows, slice(PAGE * (number - 1), PAGE * number))
     pictures = make_tiles(run, units, mapped=mapped)
     with above:
         for unit, picture in zip(units, pictures, strict=True):
             with st.container(width=WIDE, gap="xxsmall"):
                 _draw_tile(run, unit, picture, where)
+
+
+def _pick(run: LabelledRun, rows: pd.DataFrame | Sequence[ErrorUnit], shown: slice) -> Sequence[ErrorUnit]:
+    if isinstance(rows, Sequence):
+        return rows[shown]
+    return [run.report.find_unit(row) for row in rows.iloc[shown].to_dict("records")]
 
 
 def _choose_maps(run: LabelledRun) -> bool:
@@ -148,6 +155,6 @@ def _draw_tile(run: LabelledRun, unit: ErrorUnit, picture: bytes, where: str) ->
             key=f"errors-hide-{where}-{unit.id}",
             icon=":material/hide_source:",
             help=f"What hiding the hottest place does to this error: {escape(unit.words)}.",
-            on_click=partial(hiding.ask, unit.id),
+            on_click=partial(hiding.ask, run, unit),
             **about,
         )

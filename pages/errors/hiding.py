@@ -25,22 +25,24 @@ if TYPE_CHECKING:
 SHAPE = (640, 480)
 
 
-def ask(id: str) -> None:
-    """Open the dialog of an error, in a button's callback; empty: close it."""
-    state.of(ErrorsView).hiding = id
+def ask(run: LabelledRun, unit: ErrorUnit) -> None:
+    """Open the dialog of an error, in a button's callback."""
+    state.of(ErrorsView).hiding = run.stamp, unit
+
+
+def close() -> None:
+    """Close the dialog."""
+    state.of(ErrorsView).hiding = None
 
 
 def draw(run: LabelledRun) -> None:
     """Draw the dialog of the error that was asked about; nothing without one."""
-    id = state.of(ErrorsView).hiding
-    if not id:
-        return
-    unit = find_by_id(run, id)
-    if unit is None:
-        ask("")
+    stamp, unit = state.of(ErrorsView).hiding or (run.stamp, None)
+    if unit is None or stamp != run.stamp:
+        close()
         return
 
-    @st.dialog("Hide the hottest place", width="large", icon=":material/hide_source:", on_dismiss=lambda: ask(""))
+    @st.dialog("Hide the hottest place", width="large", icon=":material/hide_source:", on_dismiss=close)
     def show() -> None:
         try:
             _draw_result(run, unit)
@@ -51,15 +53,6 @@ def draw(run: LabelledRun) -> None:
                 page.show_failure(failure, "hiding a place failed")
 
     show()
-
-
-def find_by_id(run: LabelledRun, id: str) -> ErrorUnit | None:
-    """Return the error of an id; None of no such."""
-    key, _, rest = id.rpartition("#")
-    kind, _, index = rest.rpartition("-")
-    units = run.report.units
-    rows = units[(units["picture"] == key) & (units["kind"] == kind) & (units["index"].astype(str) == index)]
-    return None if rows.empty else run.report.find_unit(rows.iloc[0].to_dict())
 
 
 def _draw_result(run: LabelledRun, unit: ErrorUnit) -> None:
@@ -85,15 +78,20 @@ def _draw_result(run: LabelledRun, unit: ErrorUnit) -> None:
                 caption="Hottest place covered",
             )
         if st.button(
-            "Open it, with Prove it and What if",
+            "Open it, with its tests",
             icon=":material/visibility:",
             key="errors-hidden-open",
-            on_click=opening.take,
+            on_click=_open,
             args=(run, unit),
-            help="The same picture and the same map on a page of their own.",
+            help="The same picture and the same map on a page of their own, with Prove it and What if.",
         ):
-            ask("")
             st.rerun()
+
+
+def _open(run: LabelledRun, unit: ErrorUnit) -> None:
+    """Open an error elsewhere, in a button's callback; whoever comes back finds the page without the dialog."""
+    close()
+    opening.take(run, unit)
 
 
 def _hide(run: LabelledRun, unit: ErrorUnit) -> HiddenPlace:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import cv2
+import numpy as np
 import streamlit as st
 
 from sightglass.components.session import url_state
 from sightglass.components.session.markdown import escape
 from sightglass.evaluation.errors.report import ALL
-from sightglass.explain.phrases import percent
+from sightglass.explain.maps.grouping import FEWEST
+from sightglass.explain.phrases import percent, plural
+from sightglass.explain.rendering.render import heatmap_only
 from sightglass.pages.errors import chart, gallery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
 
+    from sightglass.evaluation.average_precision import Estimate
+    from sightglass.evaluation.clusters import MapCluster
     from sightglass.evaluation.errors.report import ErrorGroup
     from sightglass.evaluation.slices import Slice
     from sightglass.pages.errors.runs import LabelledRun
@@ -40,9 +47,8 @@ def draw_types(run: LabelledRun) -> None:
     kind = _choose_group(groups, "All errors", key=chart.TYPE, name="type", help="Which errors are shown below.")
     rows = run.report.select_type(kind)
     chosen = next((one for one in groups if one.id == kind), None)
-    words = chart.describe_group(chosen) if chosen else f"{len(rows):,} errors: wrong boxes first, the surest before all others."
-    if chosen is None and run.evaluation.task != "detect":
-        words = f"{len(rows):,} errors, the surest first."
+    order = "wrong boxes first, the surest before all others" if run.evaluation.task == "detect" else "the surest first"
+    words = chart.describe_group(chosen) if chosen else f"{plural(len(rows), 'error')}: {order}."
     gallery.draw(run, rows, f"type-{kind}", words)
 
 
@@ -156,7 +162,7 @@ def _draw_slice(run: LabelledRun, name: str, one: Slice, *, chosen: bool, clear:
         f"{percent(one.rate.value)} {_verb(run)} [{_range(one.rate)}], others {percent(one.rest.value)} "
         f"[{_range(one.rest)}]"
     )
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.button(
             escape(f"{one.words} ({one.count:,})"),
             key=f"errors-slice-{name}",
@@ -169,6 +175,68 @@ def _draw_slice(run: LabelledRun, name: str, one: Slice, *, chosen: bool, clear:
         st.markdown(f":small[{rates}{'' if clear else '; may be chance'}]", width="content")
 
 
-def _range(one: object) -> str:
-    low, high = (round(100 * getattr(one, name)) for name in ("low", "high"))
-    return f"{low} to {high}"
+def _range(one: Estimate) -> str:
+    # The interval of an AP may reach beyond what there is.
+    return f"{round(100 * max(one.low, 0))} to {round(100 * min(one.high, 1))}"
+
+
+def draw_labels(run: LabelledRun) -> None:
+    """Draw labels that are likely wrong, and the headline number without them."""
+    with st.spinner("Checking the labels…", show_time=False):
+        suspects, change = run.report.suspects, run.report.headline_change
+    if not suspects:
+        st.success(f"No label looks wrong. {change.name} is {_describe(change.before)}.", icon=":material/check:")
+        return
+    st.markdown(f"**Are these labels right?** {escape(change.sentence)}", help=ABOUT_LABELS)
+    st.caption(f"{change.name} {_describe(change.before)} with all labels, {_describe(change.after)} without these.")
+    words = f"{plural(len(suspects), 'label')} to look at, the likeliest errors first."
+    gallery.draw(run, suspects, "labels", words)
+
+
+ABOUT_LABELS = (
+    "A label is listed where the model is sure of another class, of a box where nothing is labelled, or of another "
+    "place. The model may be wrong instead: look before you change a label. AP50 is the average precision where a box "
+    "counts as right from an overlap of a half on; behind it its 95 % interval."
+)
+
+
+def _describe(one: Estimate) -> str:
+    return f"{percent(one.value)} [{_range(one)}]"
+
+
+def draw_clusters(run: LabelledRun) -> None:
+    """Draw groups of wrong answers with similar maps, and the errors of one."""
+    with st.spinner("Comparing maps…", show_time=False):
+        found = run.report.clusters
+    if not found:
+        st.caption(f"Maps of wrong answers cannot be grouped: that takes {FEWEST} of them at least.")
+        return
+    unseen: Any = "dark" if st.context.theme.type == "dark" else "light"
+    names = [f"{number}" for number in range(1, len(found) + 1)]
+    url_state.recall(CLUSTER, names, names[0], name="group")
+    chosen = str(st.session_state[CLUSTER])
+    with st.container(horizontal=True, gap="small"):
+        for name, one in zip(names, found, strict=True):
+            with st.container(width=gallery.WIDE, gap="xxsmall"):
+                st.image(_draw_mean(one, unseen), width="stretch", alt=f"Group {name}, the mean map: {one.sentence}")
+                st.button(
+                    f"Group {name} ({len(one.answers):,})",
+                    key=f"errors-cluster-{name}",
+                    type="secondary" if name == chosen else "tertiary",
+                    icon=":material/check:" if name == chosen else ":material/filter_alt:",
+                    on_click=url_state.put,
+                    args=(CLUSTER, name),
+                    help=f"Show its errors below. {escape(one.sentence)}",
+                )
+    url_state.keep(CLUSTER, chosen, names[0], name="group")
+    cluster = found[int(chosen) - 1]
+    gallery.draw(run, run.report.select_cluster(cluster), f"cluster-{chosen}", escape(cluster.sentence))
+
+
+CLUSTER = "errors-cluster"
+
+
+def _draw_mean(one: MapCluster, unseen: Any) -> NDArray[np.uint8]:
+    side = 2 * gallery.WIDE
+    grown = cv2.resize(one.mean, (side, side), interpolation=cv2.INTER_LINEAR)
+    return heatmap_only(np.clip(grown, 0, 1), unseen=unseen)

@@ -26,6 +26,8 @@ LENSES: dict[str, tuple[str, Callable[[LabelledRun], None]]] = {
     "types": ("Errors", lenses.draw_types),
     "missed": ("Why missed", lenses.draw_reasons),
     "slices": ("Where more often", lenses.draw_slices),
+    "maps": ("Where it looked", lenses.draw_clusters),
+    "labels": ("Are the labels right?", lenses.draw_labels),
 }
 OF_DETECTORS = ("missed",)
 TITLE = "## Where a model goes wrong"
@@ -94,7 +96,7 @@ def _lead_to_batch() -> None:
         page.script("batch"),
         label="Evaluate your own labelled pictures on Batch",
         icon=":material/add_photo_alternate:",
-        help="Choose pictures and their labels there; the finished run can be chosen here.",
+        help="A run with labels can be chosen here once it is finished; class folders are labels, too.",
         width="content",
     )
 
@@ -136,7 +138,7 @@ def _draw_lens(run: LabelledRun) -> None:
         key=chart.LENS,
         name="lens",
         label_visibility="collapsed",
-        help="Errors by type; why objects were missed; in which groups errors are more frequent.",
+        help="Errors by type, why objects were missed, where they are frequent, similar maps, likely label errors.",
     )
     LENSES[lens][1](run)
 

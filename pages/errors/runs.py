@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sightglass.evaluation.errors.unit import ErrorUnit
     from sightglass.evaluation.evaluation import Evaluation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.picture.item import Item
@@ -41,8 +42,8 @@ class ErrorsView:
 
     folders: dict[str, str] = field(default_factory=dict)
     """By run: where its pictures are, as a person said."""
-    hiding: str = ""
-    """Id of the error whose hottest place is hidden in the dialog."""
+    hiding: tuple[tuple[str, int], ErrorUnit] | None = None
+    """The stamp of a run, and its error whose hottest place is hidden in the dialog."""
     problem: str = ""
     """Why the last action failed."""
 

@@ -30,7 +30,17 @@ class KnownCauseJob(Task[Status]):
         self._scratch = scratch_folder("errors")
         self.folder = Path(self._scratch.name) / "results"
         with users.making_example():
-            super().__init__(_run, Status(), self.folder)
+            super().__init__(_run, Status(), self)
+
+    def open_pictures(self) -> Path:
+        """Return the folder of the set, drawn on first use; where nothing can be saved, for this process alone."""
+        try:
+            return known_cause.open_set()
+        except OSError:
+            folder = Path(self._scratch.name) / "pictures"
+            if not folder.is_dir():
+                known_cause.make(folder)
+            return folder
 
     @property
     def stopped(self) -> bool:
@@ -46,13 +56,13 @@ def example() -> KnownCauseJob:
 
 def list_pictures() -> list[Item]:
     """Return the pictures of the set, drawn where they are not there yet."""
-    return find(str(known_cause.open_set()))
+    return find(str(example().open_pictures()))
 
 
-def _run(status: Status, cancel: Event, folder: Path) -> None:
+def _run(status: Status, cancel: Event, job: KnownCauseJob) -> None:
     status.report(0.0, "Drawing the pictures")
-    place = known_cause.open_set()
+    place = job.open_pictures()
     if cancel.is_set():
         raise Cancelled
     labels = place / known_cause.LABELS["detect"]
-    batch.run(str(place), MODEL, folder, labels=labels, progress=status.report, cancel=cancel)
+    batch.run(str(place), MODEL, job.folder, labels=labels, progress=status.report, cancel=cancel)

@@ -213,4 +213,3 @@ def _apply(change: Callable[[], object]) -> None:
         change()
     except Problem as problem:
         state.of(Watching).problem = str(problem)
-

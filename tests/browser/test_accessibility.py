@@ -23,6 +23,7 @@ PAGES = [
     ("Prove", "Trust"),
     ("Prove", "What if"),
     ("Many pictures", "Batch"),
+    ("Many pictures", "Errors"),
     ("Many pictures", "Watch"),
     ("Show", "Live"),
     ("Show", "Video"),
@@ -56,7 +57,7 @@ def shown(page: Page, name: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
     heading = page.get_by_role("heading", level=2).first
     expect(heading).to_be_visible()
-    # Batch, Watch and History first make what they open on.
+    # Batch, Errors, Watch and History first make what they open on.
     expect(heading).not_to_have_text(re.compile("^(Explaining|A model in use:|Nothing saved yet: making)"))
     settled(page)
 

@@ -39,7 +39,7 @@ weights = {{ path = "{path}" }}
 PAGES = (
     "",
     *(f"pages/{name}.py" for name in ("topk", "detect", "compare", "similarity", "cheat", "whatif", "live")),
-    *(f"pages/{name}/page.py" for name in ("trust", "batch", "watch", "video", "present", "history")),
+    *(f"pages/{name}/page.py" for name in ("trust", "batch", "errors", "watch", "video", "present", "history")),
 )
 
 

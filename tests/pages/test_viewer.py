@@ -27,7 +27,8 @@ OFFERED = {
     "batch": {"Explain all"},
     "video": {"A clip"},
     "present": {"New deck", "Open a file", "Make and open"},
-    # Of both the example, at the first visit.
+    # Of these the example, at the first visit.
+    "errors": set(),
     "watch": set(),
 }
 """What people who may save and start things find on a page."""

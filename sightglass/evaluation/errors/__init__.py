@@ -1,1 +1,1 @@
-"""Where a model goes wrong on labelled pictures: types of errors, a headline, thresholds, tiles."""
+"""Errors on labelled pictures: types, headline, thresholds, tiles."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
 from sightglass.explain.whatif import edits, strongest
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
-
-FILL = "grey"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +44,7 @@ def explain_unit(
 
     `recipe`: of the run. Raises Problem where the model has no candidate at all.
     """
-    options = {"method": recipe.method, "layers": recipe.layers, "preprocessing": recipe.preprocessing}
+    options: dict[str, Any] = {"method": recipe.method, "layers": recipe.layers, "preprocessing": recipe.preprocessing}
     if explainer.model.task != "detect":
         if unit.answer is None:
             raise Problem("The model gave no answer here, so that there is nothing to hide.")
@@ -85,10 +83,10 @@ def hide_hottest(
     def answer(hidden: edits.Edited) -> Explanation:
         return explainer(hidden.image, maps=False, cancel=cancel, **options)
 
-    covered = edits.edited(image, Edit((mark,), fill=FILL))
+    covered = edits.edited(image, Edit((mark,), fill="grey"))
     after = answer(covered)
     others = [
-        strongest.score_of_map(before, answer(edits.edited(image, Edit((other,), fill=FILL))))
+        strongest.score_of_map(before, answer(edits.edited(image, Edit((other,), fill="grey"))))
         for other in strongest.elsewhere(before)
     ]
     said = strongest.covered_sentence(before, after, float(covered.hidden.mean()), others)

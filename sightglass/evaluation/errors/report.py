@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sightglass.evaluation import error_types, misses, tables
+from sightglass.evaluation import clusters, error_types, label_errors, misses, tables
 from sightglass.evaluation.errors import headline
 from sightglass.evaluation.errors.threshold import ThresholdCurve, measure_thresholds
-from sightglass.evaluation.errors.unit import ErrorUnit, find_unit
+from sightglass.evaluation.errors.unit import ErrorUnit, find_unit, of_suspect
 from sightglass.evaluation.looks import find_objects
 from sightglass.evaluation.slices import SliceReport, find_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
+    from sightglass.evaluation.clusters import MapCluster
     from sightglass.evaluation.evaluation import Evaluation
+    from sightglass.evaluation.label_errors import HeadlineChange
 
 ALL, OTHER = "all", "other"
 NAMES: Mapping[str, str] = {
@@ -142,6 +144,25 @@ class ErrorReport:
         """In which groups of objects, or pictures, errors are more frequent than in the rest."""
         return find_slices(self.units)
 
+    @cached_property
+    def suspects(self) -> Sequence[ErrorUnit]:
+        """Labels that are likely wrong, the likeliest first."""
+        return [of_suspect(self.evaluation, one) for one in self._label_check.likely]
+
+    @cached_property
+    def headline_change(self) -> HeadlineChange:
+        """AP50, or a classifier's accuracy, with all labels and without the suspects."""
+        return label_errors.compare_headline(self.evaluation, self._label_check.likely)
+
+    @cached_property
+    def clusters(self) -> tuple[MapCluster, ...]:
+        """Groups of wrong answers whose maps are alike, the largest first."""
+        return clusters.find_clusters(self.evaluation)
+
+    @cached_property
+    def _label_check(self) -> label_errors.LabelCheck:
+        return label_errors.check_labels(self.evaluation)
+
     def select_type(self, kind: str) -> pd.DataFrame:
         """Return the errors of a type, or all."""
         if kind == ALL:
@@ -152,6 +173,13 @@ class ErrorReport:
     def select_reason(self, reason: str) -> pd.DataFrame:
         """Return the missed objects with a reason, or all."""
         return self.misses if reason == ALL else self.misses[self.misses["missed"] == reason]
+
+    def select_cluster(self, cluster: MapCluster) -> pd.DataFrame:
+        """Return the errors of a group of similar maps, the surest first."""
+        pictures = self.evaluation.pictures
+        wanted = {(pictures[one.picture].key, one.found) for one in cluster.answers}
+        errors = self.errors[self.errors["kind"] != "object"]
+        return errors[[pair in wanted for pair in zip(errors["picture"], errors["found"], strict=True)]]
 
     def find_unit(self, row: Mapping[str, Any]) -> ErrorUnit:
         """Return the unit of a row of the table."""

@@ -90,7 +90,7 @@ def _cut_map(
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     grown = cv2.warpAffine(values.astype(np.float32) / 255, matrix, out, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.clip(grown, 0, 1)
+    return np.asarray(np.clip(grown, 0, 1), np.float32)
 
 
 def _draw_box(

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sightglass.evaluation.evaluation import EvaluatedPicture, Missed
+    from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation, Missed
     from sightglass.evaluation.ground_truth import TrueBox
+    from sightglass.evaluation.label_errors import LabelSuspect
     from sightglass.models.adapter import Prediction
 
 
@@ -28,7 +29,7 @@ class ErrorUnit:
     id: str
     """Unique in its evaluation, the same in every session."""
     type: str
-    """`right`, or a type of error."""
+    """`right`, a type of error, or what a label is suspected of (`label_errors.MEANINGS`)."""
     truth: TrueBox | None
     """The labelled object; None of a box that is on none, and of a picture without boxes."""
     answer: Prediction | None
@@ -59,13 +60,13 @@ class ErrorUnit:
         if self.missed is not None and self.missed.by is answer:
             what = f"called {answer.label}" if answer.label != label else "taken by another box"
             return f"{label} {what}, {score}"
-        if self.type == "background":
+        if self.type in ("background", "overlooked"):
             return f"{answer.label} {score}, nothing labelled"
         if self.type == "duplicate":
             return f"second {answer.label}, {score}"
         if answer.label != label:
             return f"{label} called {answer.label}, {score}{', fits badly' if self.type == 'both' else ''}"
-        return f"{label} {score}{', fits badly' if self.type in ('location', 'both') else ''}"
+        return f"{label} {score}{', fits badly' if self.type in ('location', 'both', 'misplaced') else ''}"
 
 
 def _identify(one: Prediction) -> tuple[int | None, int]:
@@ -93,3 +94,15 @@ def find_unit(picture: EvaluatedPicture, row: Mapping[str, Any], truths: Mapping
         return ErrorUnit(picture, id, row["type"], picture.truths[index], answer, missed)
     except IndexError:
         raise Problem("These errors belong to another run: open it again.") from None
+
+
+def of_suspect(evaluation: Evaluation, suspect: LabelSuspect) -> ErrorUnit:
+    """Return a label that is likely wrong as a unit of its own, with the answer that speaks against it."""
+    picture = evaluation.pictures[suspect.picture]
+    truth, answer = suspect.truth, suspect.predicted
+    index = next((i for i, one in enumerate(picture.truths) if one is truth), -1)
+    if index < 0:
+        index = next((i for i, one in enumerate(picture.found) if one is answer), -1)
+    if truth is None and len(picture.truths) == 1 and evaluation.task == "classify":
+        truth = picture.truths[0]
+    return ErrorUnit(picture, f"{picture.key}#{suspect.kind}-{index}", suspect.kind, truth, answer)
