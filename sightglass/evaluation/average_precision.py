@@ -87,9 +87,9 @@ def measure(
     drawn = np.stack([average(one, draws) for one in matched[0]])
     drawn_ap = _mean(drawn.mean(2))
     return DetectionScores(
-        ap=_estimate(_mean(exact.mean(1)), drawn_ap),
-        ap50=_estimate(_mean(exact[:, 0]), _mean(drawn[:, :, 0])),
-        by_class={name: _estimate(exact[i].mean(), drawn[i].mean(1)) for i, name in enumerate(classes)},
+        ap=estimate(_mean(exact.mean(1)), drawn_ap),
+        ap50=estimate(_mean(exact[:, 0]), _mean(drawn[:, :, 0])),
+        by_class={name: estimate(exact[i].mean(), drawn[i].mean(1)) for i, name in enumerate(classes)},
         by_size={
             name: float(_mean(np.stack([average(one, once)[0].mean() for one in matched[area]])))
             for area, name in enumerate(SIZES, 1)
@@ -102,7 +102,7 @@ def measure(
 
 def difference(one: DetectionScores, other: DetectionScores) -> Estimate:
     """Return by how much AP of one model is above another's on the same pictures, which were drawn in pairs."""
-    return _estimate(one.ap.value - other.ap.value, one.drawn - other.drawn)
+    return estimate(one.ap.value - other.ap.value, one.drawn - other.drawn)
 
 
 def average(matched: _Matched, weights: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -113,13 +113,35 @@ def average(matched: _Matched, weights: NDArray[np.int64]) -> NDArray[np.float64
     objects = weights @ matched.objects
     per_box = weights[:, matched.picture]
     averages = np.full((len(weights), len(THRESHOLDS)), np.nan)
+    some = np.flatnonzero(objects)
+    if not matched.right.shape[1] or not len(some):
+        averages[some] = 0.0
+        return averages
+    # Rows are searched all at once: each lies above the one before it, in whole numbers.
+    above = (int(objects.max()) + 1) * np.arange(len(some), dtype=np.int64)[:, None]
+    wanted = (_count_for_recalls(objects[some]) + above).ravel()
     for threshold in range(len(THRESHOLDS)):
         right = matched.right[threshold] & matched.counted[threshold]
         wrong = ~matched.right[threshold] & matched.counted[threshold]
-        true, false = np.cumsum(per_box * right, 1), np.cumsum(per_box * wrong, 1)
-        for draw in np.flatnonzero(objects):
-            averages[draw, threshold] = average_over_recalls(true[draw], false[draw], int(objects[draw]))
+        true, false = np.cumsum(per_box[some] * right, 1), np.cumsum(per_box[some] * wrong, 1)
+        precision = true / (true + false + np.spacing(1))
+        best = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
+        boxes = true.shape[1]
+        places = np.searchsorted((true + above).ravel(), wanted).reshape(len(some), -1)
+        places -= boxes * np.arange(len(some))[:, None]
+        reached = places < boxes
+        values = np.take_along_axis(best, np.minimum(places, boxes - 1), 1)
+        averages[some, threshold] = np.where(reached, values, 0).sum(1) / len(RECALLS)
     return averages
+
+
+def _count_for_recalls(objects: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many objects must be found for each of 101 recalls, (draws, recalls)."""
+    of = objects[:, None]
+    count = np.ceil(RECALLS * of).astype(np.int64)
+    # As a division says it, which pycocotools compares.
+    count -= (count > 0) & ((count - 1) / of >= RECALLS)
+    return count + (count / of < RECALLS)
 
 
 def average_over_recalls(true: NDArray[np.int64], false: NDArray[np.int64], objects: int) -> float:
@@ -204,7 +226,8 @@ def _mean(values: NDArray[np.float64]) -> Any:
         return np.where(known, values, 0).sum(0) / known.sum(0)
 
 
-def _estimate(value: float, drawn: NDArray[np.float64]) -> Estimate:
+def estimate(value: float, drawn: NDArray[np.float64]) -> Estimate:
+    """Return a number with the basic bootstrap's 95 % interval, from the same number on redrawn pictures."""
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
         return Estimate(float(value), float("nan"), float("nan"))

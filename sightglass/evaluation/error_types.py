@@ -62,6 +62,8 @@ class MatchedBoxes:
     errors: tuple[DetectionError, ...]
     right: tuple[Prediction, ...]
     """One for each object that was found."""
+    objects: tuple[TrueBox, ...]
+    """The object of each of `right`."""
     mended: tuple[_Scored | None, ...] = field(repr=False)
     """What each error would be as a box if it were mended; None for none."""
 
@@ -112,14 +114,14 @@ def _match(number: int, truths: Sequence[TrueBox], found: Sequence[Prediction], 
     overlaps = np.array([[intersection_over_union(one.box, of.box) for of in true] for one in every if one.box])
     overlaps = overlaps.reshape(len(every), len(true))
     same = np.array([[one.label == of.label for of in true] for one in every], bool).reshape(overlaps.shape)
-    used: set[int] = set()
+    used: dict[int, None] = {}
     right: list[Prediction] = []
     left: list[int] = []
     for i, one in enumerate(every):
         free = [j for j in range(len(true)) if same[i, j] and j not in used]
         best = max(free, key=lambda j: overlaps[i, j], default=None)
         if best is not None and overlaps[i, best] >= FOREGROUND:
-            used.add(best)
+            used[best] = None
             right.append(one)
         elif not any(one.label == of.label and _inside(one, of) > FOREGROUND for of in crowds):
             left.append(i)
@@ -140,7 +142,7 @@ def _match(number: int, truths: Sequence[TrueBox], found: Sequence[Prediction], 
         if j not in used and j not in wants:
             errors.append(DetectionError("missed", number, None, of))
             mended.append(None)
-    return MatchedBoxes(tuple(errors), tuple(right), tuple(mended))
+    return MatchedBoxes(tuple(errors), tuple(right), tuple(true[j] for j in used), tuple(mended))
 
 
 def _type(

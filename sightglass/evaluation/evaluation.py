@@ -7,14 +7,20 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from sightglass.evaluation import error_types
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from sightglass.evaluation.error_types import MatchedBoxes
     from sightglass.evaluation.ground_truth import TrueBox
     from sightglass.models.adapter import Prediction
+
+LEAST_CONFIDENCE = 0.01
+"""Below the threshold in use, because AP ranks all boxes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,8 @@ class Evaluation:
     """Labels for which the model has no class."""
     source: Path | None = None
     """The folder of the run that it was read from."""
+    name: str = ""
+    """What a sentence calls the model; empty: as `model`."""
 
     @cached_property
     def truths(self) -> list[tuple[TrueBox, ...]]:
@@ -98,3 +106,10 @@ class Evaluation:
     def found(self) -> list[tuple[Prediction, ...]]:
         """The boxes of each picture."""
         return [one.found for one in self.pictures]
+
+    @cached_property
+    def matched(self) -> list[MatchedBoxes]:
+        """What is right and wrong in each picture at the threshold; of a classifier nothing."""
+        if self.task != "detect":
+            return []
+        return error_types.match_boxes(self.truths, self.found, self.threshold)

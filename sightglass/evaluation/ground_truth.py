@@ -1,4 +1,4 @@
-"""Read labelled boxes: COCO JSON, YOLO text files, Pascal VOC, CSV.
+"""Read labels: COCO JSON, YOLO text files, Pascal VOC, CSV.
 
 Each picture is known by its file's name, with the folders that the labels give it. A line that cannot be used becomes
 a `LabelProblem`; the others count.
@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -31,6 +31,7 @@ MAX_BYTES = 512 * 2**20
 DATA = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
 """Files with the names of a YOLO folder's classes."""
 COLUMNS = ("file", "x0", "y0", "x1", "y1", "label")
+CORNERS = COLUMNS[1:5]
 Size = tuple[int, int]
 """Width and height of a picture in pixels."""
 
@@ -71,38 +72,60 @@ class LabelProblem:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """The labelled boxes of pictures."""
+    """The labelled boxes of pictures, or the class of each picture."""
 
     pictures: Mapping[str, tuple[TrueBox, ...]] = field(repr=False)
     """By file name; a picture without objects has none."""
     problems: tuple[LabelProblem, ...] = ()
+    named: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By file name: the class of the whole picture."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The labels that have boxes, sorted."""
-        return tuple(sorted({one.label for every in self.pictures.values() for one in every}))
+        """The labels in use, sorted."""
+        boxes = {one.label for every in self.pictures.values() for one in every}
+        return tuple(sorted(boxes | {*self.named.values()}))
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:
         """Return the boxes of a picture by its path, or by its file's name where only one has it; None of no such."""
-        path = PurePosixPath(key)
-        # A YOLO file has its picture's name with another ending.
-        for name in (key, path.with_suffix("").as_posix(), path.name, path.stem):
-            if name in self._places:
-                return self.pictures[self._places[name]]
-        return None
+        place = _find_place(key, self._places)
+        return None if place is None else self.pictures[place]
+
+    def find_class(self, key: str) -> str | None:
+        """Return the class of a whole picture in the same way: of boxes the label that all have; None of no such."""
+        if (place := _find_place(key, self._named_places)) is not None:
+            return self.named[place]
+        labels = {one.label for one in self.find(key) or ()}
+        return labels.pop() if len(labels) == 1 else None
 
     @cached_property
     def _places(self) -> Mapping[str, str]:
-        """The picture of each path, and of each name that only one has."""
-        names = Counter(PurePosixPath(key).name for key in self.pictures)
-        unique = {name: key for key in self.pictures if names[name := PurePosixPath(key).name] == 1}
-        return unique | {key: key for key in self.pictures}
+        return _list_places(self.pictures)
+
+    @cached_property
+    def _named_places(self) -> Mapping[str, str]:
+        return _list_places(self.named)
+
+
+def _find_place(key: str, places: Mapping[str, str]) -> str | None:
+    path = PurePosixPath(key)
+    # A YOLO file has its picture's name with another ending.
+    names = (key, path.with_suffix("").as_posix(), path.name, path.stem)
+    return next((places[name] for name in names if name in places), None)
+
+
+def _list_places(keys: Collection[str]) -> Mapping[str, str]:
+    """Return the picture of each path, and of each name that only one has."""
+    names = Counter(PurePosixPath(key).name for key in keys)
+    unique = {name: key for key in keys if names[name := PurePosixPath(key).name] == 1}
+    return unique | {key: key for key in keys}
 
 
 class _Reader:
     def __init__(self) -> None:
         self.pictures: defaultdict[str, list[TrueBox]] = defaultdict(list)
         self.problems: list[LabelProblem] = []
+        self.named: dict[str, str] = {}
 
     def add(self, picture: str, file: Path, line: int, make: Callable[..., TrueBox], *given: Any) -> None:
         """Add the box that `make` returns of `given`, or say in one line why there is none."""
@@ -115,12 +138,22 @@ class _Reader:
             return
         self.pictures[picture].append(found)
 
+    def name(self, picture: str, file: Path, line: int, label: str) -> None:
+        """Take the class of a whole picture, or say in one line why not."""
+        if not (label and picture):
+            self.problems.append(LabelProblem(file.name, line, "it needs a file and a label"))
+        elif self.named.setdefault(picture, label) != label:
+            self.problems.append(LabelProblem(file.name, line, f"{picture} has another label above"))
+
     def done(self) -> GroundTruth:
-        return GroundTruth({key: tuple(every) for key, every in self.pictures.items()}, tuple(self.problems))
+        boxes = {key: tuple(every) for key, every in self.pictures.items()}
+        return GroundTruth(boxes, tuple(self.problems), self.named)
 
 
 def read(path: Path | str) -> GroundTruth:
-    """Read labels: a COCO `.json`, a `.csv` (`file,x0,y0,x1,y1,label`), or a folder of YOLO `.txt` or VOC `.xml` files.
+    """Read labels: a COCO `.json`, a `.csv`, or a folder of YOLO `.txt` or VOC `.xml` files.
+
+    A `.csv` has the columns `file,x0,y0,x1,y1,label`, or `file,label` for classes of whole pictures.
 
     Raises Problem for a file that is none of these.
     """
@@ -137,9 +170,9 @@ def read(path: Path | str) -> GroundTruth:
         found = _read_csv(path)
     else:
         raise Problem(f"{path.name} has no labels that can be read: give a COCO .json, a .csv, or a folder.")
-    if not any(found.pictures.values()):
+    if not (any(found.pictures.values()) or found.named):
         first = f" {found.problems[0].words}" if found.problems else ""
-        raise Problem(f"There are no labelled boxes in {path.name}.{first}")
+        raise Problem(f"There are no labels in {path.name}.{first}")
     return found
 
 
@@ -175,9 +208,14 @@ def _read_csv(path: Path) -> GroundTruth:
         with path.open(encoding="utf-8-sig", newline="") as file:
             # The first line has the columns.
             for line, row in enumerate(csv_cells.read(file), 2):
-                if missing := [name for name in COLUMNS if name not in row]:
-                    raise Problem(f"{path.name} has no column {missing[0]}: it needs {', '.join(COLUMNS)}.")
+                whole = not any(name in row for name in CORNERS)
+                if missing := [name for name in (("file", "label") if whole else COLUMNS) if name not in row]:
+                    needed = f"{', '.join(COLUMNS)}, or of whole pictures file, label"
+                    raise Problem(f"{path.name} has no column {missing[0]}: it needs {needed}.")
                 picture = row["file"]
+                if whole:
+                    reader.name((picture or "").strip(), path, line, (row["label"] or "").strip())
+                    continue
                 reader.pictures[picture]
                 # A row without a box is a picture without objects.
                 if any(row[name] for name in COLUMNS[1:]):
