@@ -18,7 +18,9 @@ import numpy as np
 from sightglass.batch import accuracy, labels, matrix, seals, table, tags
 from sightglass.batch.records import FOLDER
 from sightglass.common.files import atomic_write
+from sightglass.explain.maps import grouping
 from sightglass.explain.maps.cells import CELLS
+from sightglass.explain.maps.grouping import FEWEST, RANKED
 from sightglass.explain.maps.statistics import iou
 from sightglass.explain.rendering.render import heatmap_only, hottest_mask
 from sightglass.export.table import csv as write_csv
@@ -49,18 +51,10 @@ ORDERS: dict[str, tuple[str, bool]] = {
     "odd": ("oddness", False),
 }
 """Ways to sort: the column, and whether the smallest comes first."""
-NEIGHBOURS = 10
-MOST_GROUPS = 8
 SIDE = 192
 """Pixels of a displayed mean map."""
-FEWEST = 12
-"""Minimum number of maps to group, and to call one an outlier."""
-RANKED = 3
-"""Minimum number of maps of which one can be farther from the others."""
 MIN_ODDNESS = 1.5
 """Times the usual distance from which a map counts as an outlier: some map is always the farthest."""
-COARSE = 16
-"""Cells a side for grouping: a shift by a cell of the layer's own grid then still looks alike."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,7 +234,7 @@ def odd(frame: Frame) -> tuple[Frame, list[Group]]:
     if nearest is None:
         found["group"] = 0
         return found, []
-    found["group"] = _spectral(nearest.kneighbors_graph())
+    found["group"] = grouping.group(nearest)
     groups = [Group(str(number), part, _mean(part)) for number, part in found.groupby("group")]
     return found, sorted(groups, key=lambda group: -group.count)
 
@@ -254,45 +248,8 @@ def unusual(frame: Frame) -> Frame:
 def _neighbours(frame: Frame) -> tuple[Frame, Any]:
     """Return the rows of `unusual`, and what finds the neighbours of a map; None for too few maps to group."""
     found = frame[frame["cells"].notna()].copy()
-    if len(found) < RANKED:
-        found["oddness"] = float("nan")
-        return found, None
-    from sklearn.decomposition import PCA
-    from sklearn.neighbors import NearestNeighbors
-
-    maps = np.stack(
-        [cv2.resize(cells(data), (COARSE, COARSE), interpolation=cv2.INTER_AREA) for data in found["cells"]]
-    )
-    flat = maps.reshape(len(maps), -1)
-    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
-    reduced = PCA(min(16, len(flat) - 1), random_state=0).fit_transform(flat)
-    nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(flat) - 1)).fit(reduced)
-    distances = nearest.kneighbors()[0].mean(1)
-    found["oddness"] = distances / max(float(np.median(distances)), 1e-9)
-    return found, nearest if len(found) >= FEWEST else None
-
-
-def _spectral(graph: Any) -> NDArray[np.intp]:
-    """Return the group of each of n maps by spectral clustering of their neighbourhood graph (n, n); the eigengap sets
-    the number of groups."""
-    from scipy.sparse import identity
-    from scipy.sparse.csgraph import laplacian
-    from scipy.sparse.linalg import eigsh
-    from sklearn.cluster import KMeans
-
-    count = graph.shape[0]
-    symmetric = (graph + graph.T) / 2
-    many = min(MOST_GROUPS + 1, count - 2)
-    # The smallest of the Laplacian are the largest of what is left of 2.
-    values, vectors = eigsh(
-        2 * identity(count) - laplacian(symmetric, normed=True), many, which="LA", v0=np.ones(count)
-    )
-    values, vectors = 2 - values[::-1], vectors[:, ::-1]
-    groups = int(np.argmax(np.diff(values))) + 1
-    if groups == 1:
-        return np.zeros(count, np.intp)
-    rows = vectors[:, :groups] / np.maximum(np.linalg.norm(vectors[:, :groups], axis=1, keepdims=True), 1e-9)
-    return np.asarray(KMeans(groups, n_init=4, random_state=0).fit_predict(rows), np.intp)
+    found["oddness"], nearest = grouping.find_neighbours([cells(data) for data in found["cells"]])
+    return found, nearest
 
 
 def pack(folder: Path, to: Path) -> Path:

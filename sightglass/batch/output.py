@@ -44,6 +44,13 @@ class Local:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, data)
 
+    def get(self, name: str) -> bytes | None:
+        """Return a file by its name below the folder; None where there is none."""
+        try:
+            return (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
     @contextlib.contextmanager
     def workspace(self, resume: bool) -> Iterator[Local]:
         """Yield this folder itself as the place for the journal and the tables."""
@@ -71,6 +78,13 @@ class RemoteFolder:
         path = f"{self._root}/{name}"
         self._parent(path)
         self._retry(lambda: self._fs.pipe_file(path, data))
+
+    def get(self, name: str) -> bytes | None:
+        """Return a file by its name below the folder; None where there is none."""
+        path = f"{self._root}/{name}"
+        if not self._retry(lambda: self._fs.exists(path)):
+            return None
+        return bytes(self._retry(lambda: self._fs.cat_file(path)))
 
     def send(self, name: str, file: Path) -> None:
         """Upload a local file of any size; if there is none, delete the remote one."""

@@ -14,15 +14,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sightglass.batch import labels as folder_labels
 from sightglass.batch import matrix as methods
 from sightglass.batch import output, records, seals, table
 from sightglass.batch.journal import Journal
+from sightglass.batch.labelled import labels as labelled
+from sightglass.batch.labelled.evaluate import write_evaluation
+from sightglass.batch.labelled.measure import lacking as find_unlabelled
 from sightglass.batch.proofs import Proving
 from sightglass.batch.ray import cluster
 from sightglass.batch.ray.engine import RayEngine
 from sightglass.batch.worker import ThreadEngine, Work
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import remove_drafts
+from sightglass.evaluation import ground_truth, stored
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import MAX_PICTURES, find
@@ -32,7 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sightglass.batch.journal import Outcome
+    from sightglass.batch.labels import Matches
     from sightglass.common.work.progress import Progress
+    from sightglass.evaluation.ground_truth import GroundTruth
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.item import Item
 
@@ -107,6 +114,8 @@ def run(
     prove: bool = False,
     matrix: int = methods.PICTURES,
     seal: bool = False,
+    labels: GroundTruth | Path | str | None = None,
+    match: Matches | None = None,
     resume: bool = True,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
@@ -124,8 +133,11 @@ def run(
     `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a GPU. `side`, `colormap`, `alpha`: see
     `Work` and `Style`. `prove`: also prove every map (`proofs`), some 180 passes each, and of at most `matrix` pictures
     the maps of every quick method at up to six layers (`matrix`), some 450 passes each. `seal`: also seal every map
-    (`seals`), some 60 passes each, and those of an earlier run that were not. `resume`: continue an earlier
-    run into `out`; False: start over. `progress` receives the share that is done and the time left; `watch`
+    (`seals`), some 60 passes each, and those of an earlier run that were not. `labels`: what is in the pictures, or a
+    file or folder of it (`ground_truth.read`); the answers are held against them (`evaluation.stored.load`), also those
+    of an earlier run. A run without labels takes those of the earlier one. `match`: the classes that labels mean where
+    their names do not say so, none for a label that is not to count. `resume`: continue an earlier run into `out`;
+    False: start over. `progress` receives the share that is done and the time left; `watch`
     every explanation made in this process, in any thread. `engine`: `plain`, this process; or `ray`, a cluster: a
     temporary one on this machine, or that at `address`. There `device` is each worker's, and `gpus` its share of a GPU.
     Raises ModelProblem if the source, the model or an option is not valid, or if `out` holds results of other settings;
@@ -149,6 +161,7 @@ def run(
     style = Style.parse(colormap, alpha)
     work = Work(explainer, options or {}, maps, store.put, style=style, side=side, prove=proving, seal=seal)
     work.watch = watch
+    work.labels = _take_labels(labels, match, store, work, items, resume=resume)
     with contextlib.ExitStack() as stack:
         chosen: Engine = ThreadEngine(work, workers)
         if engine == "ray":
@@ -157,6 +170,32 @@ def run(
             return _run(items, chosen, work, store, batch_size, progress, cancel, resume=resume)
         except OSError as error:
             raise output.unwritable(store.name, error) from error
+
+
+def _take_labels(
+    given: GroundTruth | Path | str | None,
+    match: Matches | None,
+    store: output.Local | output.RemoteFolder,
+    work: Work,
+    items: list[Item],
+    *,
+    resume: bool,
+) -> labelled.RunLabels | None:
+    """Return the labels of a run, given or of an earlier one, which are written beside its table."""
+    truth = ground_truth.read(given) if isinstance(given, str | Path) else given
+    corrections: Matches = match or {}
+    if isinstance(store, output.Local):
+        corrections = folder_labels.corrections(store.folder) | dict(corrections)
+    if truth is None:
+        earlier = labelled.read_labels(store) if resume else None
+        return None if earlier is None else labelled.match_names(earlier, work.classes, corrections)
+    found = labelled.match_names(truth, work.classes, corrections)
+    labelled.check_labels(found, items, work.explainer.model.task)
+    try:
+        labelled.write_labels(store, truth)
+    except OSError as error:
+        raise output.unwritable(store.name, error) from error
+    return found
 
 
 def _run(
@@ -187,6 +226,8 @@ def _run(
         lacking = methods.lacking(journal.outcomes(sampled))
         if work.seal:
             lacking |= seals.lacking(journal.outcomes([item.key for item in items]))
+        if work.labels and work.explainer.model.task == "detect":
+            lacking |= find_unlabelled(work.labels, items, journal)
         todo = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp} | lacking
         resumed = len(items) - len(todo)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
@@ -215,7 +256,8 @@ def _run(
         space.save()
         table.write(space.folder, journal, keys, work.classes)
         methods.write(space.folder, journal.outcomes(sampled))
-        space.finish((table.PARQUET, table.CSV, table.PROBLEMS, *([methods.FILE] if work.prove else [])))
+        write_evaluation(space.folder, journal, items, work.labels, work.facts)
+        space.finish((table.PARQUET, table.CSV, table.PROBLEMS, stored.FILE, *([methods.FILE] if work.prove else [])))
         failed = tuple((one["key"], one["problem"]) for one in journal.outcomes(keys) if "problem" in one)
         known = sum(key in journal.done for key in keys)
         seconds = time.monotonic() - start

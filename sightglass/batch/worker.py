@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sightglass.batch import journal, matrix, proofs, records, seals
+from sightglass.batch.labelled.measure import measure_picture
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
+from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.evidence.determinism import PassLock
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.explainer import EVIDENCE, Explainer
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from sightglass.batch.labelled.labels import RunLabels
     from sightglass.common.files import Json
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.picture.image import Image
@@ -88,6 +91,8 @@ class Work:
         """Set to stop the run."""
         self.watch: Callable[[Explanation], object] | None = None
         """Receives every explanation, in any worker's thread."""
+        self.labels: RunLabels | None = None
+        """What is in the pictures, under the names of the model's classes."""
         self.device = str(resident.device)
         self._resident = resident
         self._model_lock: AbstractContextManager[Any] = nullcontext() if self.parallel else threading.Lock()
@@ -109,10 +114,19 @@ class Work:
         return self._resident.adapter.labels
 
     @property
+    def facts(self) -> EvaluationFacts:
+        """What holds for all pictures of an evaluation."""
+        spec = self.explainer.model
+        threshold = self.options.confidence if spec.task == "detect" else 0.0
+        return EvaluationFacts(
+            spec.id, spec.name, "detect" if spec.task == "detect" else "classify", self.classes, threshold
+        )
+
+    @property
     def settings(self) -> Json:
         """Everything that results depend on; an earlier run with other settings cannot be resumed.
 
-        Seals are none of them: a run that seals adds what an earlier one lacks.
+        Seals and labels are none of them: a run with them adds what an earlier one lacks.
         """
         resident, options = self._resident, self.options
         spec = resident.adapter.spec
@@ -165,7 +179,8 @@ class Work:
                     self.watch(made)
                 rows, sealed = self._test(records.rows(item, made, stem), made)
                 records.write(self.put, stem, made, self.style, self.side, sealed)
-                found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | self._matrix(item, made)
+                more = self._matrix(item, made) | self._hold_against_labels(item, made)
+                found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | more
         return [found[item.key] for item in batch]
 
     def _test(self, rows: list[records.Row], made: Explanation) -> tuple[list[records.Row], tuple[Seal | None, ...]]:
@@ -197,6 +212,13 @@ class Work:
             return {}
         with self._model_lock:
             return {"matrix": matrix.cells(made, self.stop)}
+
+    def _hold_against_labels(self, item: Item, made: Explanation) -> journal.Outcome:
+        """Return what an outcome says of a detector's answers and the labels."""
+        if self.labels is None:
+            return {}
+        with self._model_lock:
+            return measure_picture(self.labels, item, made)
 
     def _open(self, batch: Sequence[Item], found: dict[str, journal.Outcome]) -> Iterator[dict[Item, Image]]:
         """Yield the decoded pictures in parts that fit the memory; report unreadable ones in `found`."""

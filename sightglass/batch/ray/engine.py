@@ -108,6 +108,7 @@ class RayEngine:
             seen=tuple(seen),
             prove=self.work.prove,
             seal=self.work.seal,
+            labels=self.work.labels,
         )
         return plan, count
 

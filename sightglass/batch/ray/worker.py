@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from sightglass.batch.journal import Outcome
+    from sightglass.batch.labelled.labels import RunLabels
     from sightglass.batch.output import Local, RemoteFolder
     from sightglass.batch.proofs import Proving
     from sightglass.batch.worker import Work
@@ -47,6 +48,7 @@ class WorkerPlan:
     """Files of that machine that workers must see: description and path."""
     prove: Proving | None = None
     seal: bool = False
+    labels: RunLabels | None = field(default=None, repr=False)
 
     def work(self) -> Work:
         """Load the model; raise ModelProblem or WeightsProblem if this machine differs from that one."""
@@ -62,6 +64,7 @@ class WorkerPlan:
         explainer = explain.Explainer(self.model, device=self.device)
         drawn: dict[str, Any] = {"style": self.style, "side": self.side}
         work = worker.Work(explainer, self.given, self.maps, self.store.put, **drawn, prove=self.prove, seal=self.seal)
+        work.labels = self.labels
         settings = json.loads(json.dumps(work.settings))
         if settings != self.settings:
             names = journal.differing({"settings": self.settings}, settings)

@@ -1,0 +1,1 @@
+"""Runs with labels: how answers are held against them."""

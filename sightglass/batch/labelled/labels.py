@@ -1,0 +1,116 @@
+"""A run's labels under the names of its model's classes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sightglass.batch import labels as folder_labels
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.evaluation.ground_truth import GroundTruth, LabelProblem, TrueBox
+
+if TYPE_CHECKING:
+    from sightglass.batch.labels import FolderLabel, Matches
+    from sightglass.batch.output import Local, RemoteFolder
+    from sightglass.common.files import Json
+    from sightglass.explain.picture.item import Item
+
+FILE = "ground_truth.json"
+"""Beside the table."""
+
+
+@dataclass(frozen=True)
+class RunLabels:
+    """The labels of a run, under the names of its model's classes."""
+
+    truth: GroundTruth
+    named: Mapping[str, tuple[str, ...]] = field(repr=False)
+    """The classes that each label means; none of one that is not counted. A label that no class fits is left out: its
+    objects count as missed, and pictures that it names do not count."""
+
+    @cached_property
+    def unknown(self) -> tuple[str, ...]:
+        """Labels for which the model has no class."""
+        return tuple(label for label in self.truth.classes if label not in self.named)
+
+    def find(self, item: Item) -> tuple[TrueBox, ...] | None:
+        """Return the boxes of a picture, as the labels give them but for their names; None without labels."""
+        boxes = self.truth.find(item.key)
+        if boxes is None:
+            return None
+        return tuple(renamed for one in boxes for renamed in self._rename(one))
+
+    def find_classes(self, item: Item) -> tuple[str, ...]:
+        """Return the classes that are right for a whole picture; none without a label that counts."""
+        label = self.truth.find_class(item.key)
+        return () if label is None else self.named.get(label, ())
+
+    def _rename(self, one: TrueBox) -> Iterator[TrueBox]:
+        names = self.named.get(one.label, (one.label,))
+        if names:
+            yield replace(one, label=min(names))
+
+
+def match_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches) -> RunLabels:
+    """Return labels under the names of a model's classes, as matched or as a person corrected them."""
+    found = list_names(truth, classes, corrections)
+    return RunLabels(truth, {one.folder: one.classes for one in found if one.classes or one.folder in corrections})
+
+
+def list_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches) -> list[FolderLabel]:
+    """Return what each label counts as, and in how many pictures it is: those without a class first."""
+    counts = Counter(label for every in truth.pictures.values() for label in {one.label for one in every})
+    counts.update(truth.named.values())
+    return folder_labels.list_labels(counts, classes, None, corrections)
+
+
+def label_by_folders(items: Sequence[Item], classes: Sequence[str], corrections: Matches) -> RunLabels | None:
+    """Return the labels that folders are; None where none is a class of the model."""
+    truth = GroundTruth({}, (), {item.key: item.label for item in items if item.label})
+    found = list_names(truth, classes, corrections)
+    named = {one.folder: one.classes for one in found}
+    return RunLabels(truth, named) if any(named.values()) else None
+
+
+def check_labels(labels: RunLabels, items: Sequence[Item], task: str) -> None:
+    """Raise a Problem unless labels are of these pictures, and of a kind that fits the model."""
+    if task == "embed":
+        raise ModelProblem("This model names nothing that labels could be compared with: leave --labels out.")
+    if task == "detect" and labels.truth.named:
+        raise ModelProblem("These labels name whole pictures: a detector needs boxes (file,x0,y0,x1,y1,label).")
+    detects = task == "detect"
+    if not any(labels.find(item) is not None if detects else labels.truth.find_class(item.key) for item in items):
+        raise Problem("None of the pictures has labels: the file names in the labels are those of other pictures.")
+
+
+def write_labels(store: Local | RemoteFolder, labels: GroundTruth) -> None:
+    """Write the labels beside the table of a run, for when it is resumed."""
+    boxes = {
+        name: [(one.label, *one.box, one.crowd, one.relative) for one in every]
+        for name, every in labels.pictures.items()
+    }
+    problems = [(one.file, one.line, one.reason) for one in labels.problems]
+    data = {"pictures": boxes, "named": dict(labels.named), "problems": problems}
+    store.put(FILE, json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def read_labels(store: Local | RemoteFolder) -> GroundTruth | None:
+    """Return the labels beside the table of a run; None where there are none, or they are damaged."""
+    if (data := store.get(FILE)) is None:
+        return None
+    try:
+        given: Json = json.loads(data)
+        return GroundTruth(
+            {
+                name: tuple(TrueBox(label, (x0, y0, x1, y1), *more) for label, x0, y0, x1, y1, *more in every)
+                for name, every in given["pictures"].items()
+            },
+            tuple(LabelProblem(*one) for one in given["problems"]),
+            given["named"],
+        )
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,223 @@
+"""Store an evaluation as Parquet, one row a picture, and load it."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from sightglass.common.errors import Problem
+from sightglass.common.files import atomic_write
+from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation, Look, Missed
+from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.evaluation.misses import Reason
+from sightglass.models.adapter import Prediction
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+FILE = "evaluation.parquet"
+_ABOUT = b"sightglass_evaluation"
+"""Key of what holds for all pictures in the metadata of the file."""
+CELLS = 32
+"""Rows and columns of a stored map, as in `batch.records`."""
+COLUMNS = {
+    "picture": "string",
+    "width": "int32",
+    "height": "int32",
+    "brightness": "float64",
+    "sharpness": "float64",
+    "milliseconds": "float64",
+    "truth": "string",
+    "truth_label": "list<string>",
+    "truth_box": "list<float64>",
+    "truth_crowd": "list<bool>",
+    "found_label": "list<string>",
+    "found_class": "list<int32>",
+    "found_score": "list<float64>",
+    "found_box": "list<float64>",
+    "found_anchor": "list<int32>",
+    "map_of": "list<int32>",
+    "maps": "binary",
+    "look_of": "list<int32>",
+    "on_object": "list<float64>",
+    "on_others": "list<float64>",
+    "on_border": "list<float64>",
+    "missed_of": "list<int32>",
+    "missed_reason": "list<string>",
+    "missed_score": "list<float64>",
+    "missed_by": "list<string>",
+}
+"""Of the file. Boxes are xyxy in pixels, four numbers each; `map_of` and `look_of` index the answers (`found_…`),
+`missed_of` the labelled objects (`truth_…`); `missed_by` is the box as JSON, or empty."""
+_REASONS = frozenset(get_args(Reason))
+
+
+@dataclass(frozen=True)
+class EvaluationFacts:
+    """What holds for all pictures of an evaluation."""
+
+    model: str
+    name: str
+    task: Literal["detect", "classify"]
+    classes: tuple[str, ...]
+    threshold: float
+    unknown: tuple[str, ...] = ()
+
+
+def to_row(one: EvaluatedPicture) -> dict[str, Any]:
+    """Return a picture as a row of `COLUMNS`."""
+    boxes = [one.box for one in one.found if one.box is not None]
+    looks = list(one.looks.values())
+    return {
+        "picture": one.key,
+        "width": one.size[0],
+        "height": one.size[1],
+        "brightness": one.brightness,
+        "sharpness": one.sharpness,
+        "milliseconds": one.milliseconds,
+        "truth": one.truth,
+        "truth_label": [each.label for each in one.truths],
+        "truth_box": [number for each in one.truths for number in each.box],
+        "truth_crowd": [each.crowd for each in one.truths],
+        "found_label": [each.label for each in one.found],
+        "found_class": [each.index for each in one.found],
+        "found_score": [each.score for each in one.found],
+        "found_box": [number for box in boxes for number in box],
+        "found_anchor": [each.anchor if each.anchor is not None else -1 for each in one.found],
+        "map_of": list(one.maps),
+        "maps": b"".join(values.tobytes() for values in one.maps.values()),
+        "look_of": list(one.looks),
+        "on_object": [each.on_object for each in looks],
+        "on_others": [each.on_others for each in looks],
+        "on_border": [each.on_border for each in looks],
+        "missed_of": list(one.missed),
+        "missed_reason": [each.reason for each in one.missed.values()],
+        "missed_score": [each.score for each in one.missed.values()],
+        "missed_by": [_pack(each.by) for each in one.missed.values()],
+    }
+
+
+def _pack(one: Prediction | None) -> str:
+    return "" if one is None else json.dumps([one.label, one.index, one.score, one.box, one.anchor])
+
+
+def _unpack(text: str) -> Prediction | None:
+    if not text:
+        return None
+    label, index, score, box, anchor = json.loads(text)
+    return Prediction(label, index, score, None if box is None else tuple(box), anchor)
+
+
+def write(path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
+    """Write rows (`to_row`), which come in chunks: no more than one of them is in memory."""
+    import pyarrow as pa  # type: ignore[import-untyped]
+    from pyarrow import parquet
+
+    schema = pa.schema([(name, _type(kind)) for name, kind in COLUMNS.items()], {_ABOUT: json.dumps(vars(about))})
+    with atomic_write(path) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
+        for rows in chunks:
+            if rows:
+                writer.write_table(pa.Table.from_pylist(list(rows), schema))
+
+
+def _type(kind: str) -> Any:
+    import pyarrow as pa
+
+    inner = kind.removeprefix("list<").removesuffix(">")
+    one = pa.bool_() if inner == "bool" else getattr(pa, inner)()
+    return pa.list_(one) if inner != kind else one
+
+
+def load(folder: Path) -> Evaluation:
+    """Return the evaluation of a run with labels, by its folder; raise Problem where there is none."""
+    from pyarrow import ArrowException, parquet
+
+    try:
+        table = parquet.read_table(folder / FILE)
+        about = json.loads(table.schema.metadata[_ABOUT])
+        known = EvaluationFacts(**about | {name: tuple(about[name]) for name in ("classes", "unknown")})
+        pictures = _read(table, known.classes)
+    except FileNotFoundError:
+        raise Problem(f"{folder} has no evaluation: run the batch with labels (--labels).") from None
+    except (OSError, ArrowException, ValueError, KeyError, TypeError, IndexError) as problem:
+        raise Problem(f"{FILE} in {folder} is damaged: run the batch with labels again.") from problem
+    pictures.sort(key=lambda one: one.key)
+    task: Literal["detect", "classify"] = "detect" if known.task == "detect" else "classify"
+    return Evaluation(
+        known.model, task, known.classes, known.threshold, tuple(pictures), known.unknown, folder, known.name
+    )
+
+
+def _read(table: Any, classes: Sequence[str]) -> list[EvaluatedPicture]:
+    # Hundreds of thousands of small objects, none of which is garbage.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return _read_pictures(table, classes)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _read_pictures(table: Any, classes: Sequence[str]) -> list[EvaluatedPicture]:
+    def plain(name: str) -> list[Any]:
+        values: list[Any] = table.column(name).to_pylist()
+        return values
+
+    def cut(name: str) -> list[list[Any]]:
+        """Return a column of lists, which its chunks hold as one row of values each."""
+        found: list[list[Any]] = []
+        for chunk in table.column(name).chunks:
+            values = chunk.flatten()
+            every = values.to_numpy(zero_copy_only=False).tolist() if values.type != "string" else values.to_pylist()
+            offsets = (chunk.offsets.to_numpy() - chunk.offsets[0].as_py()).tolist()
+            found += [every[start:end] for start, end in pairwise(offsets)]
+        return found
+
+    truths = [
+        tuple(map(TrueBox, labels, _fours(boxes), crowds))
+        for labels, boxes, crowds in zip(cut("truth_label"), cut("truth_box"), cut("truth_crowd"), strict=True)
+    ]
+    # Names of the model's own list: each is in memory once.
+    found = [
+        tuple(map(Prediction, [classes[i] for i in indices], indices, scores, _fours(boxes), anchors))
+        if boxes
+        else tuple(map(Prediction, [classes[i] for i in indices], indices, scores))
+        for indices, scores, boxes, anchors in zip(
+            *(cut(f"found_{name}") for name in ("class", "score", "box", "anchor")), strict=True
+        )
+    ]
+    maps = [_cut_maps(of, data) for of, data in zip(cut("map_of"), plain("maps"), strict=True)]
+    looks = [
+        dict(zip(of, map(Look, *shares), strict=True))
+        for of, *shares in zip(*map(cut, ("look_of", "on_object", "on_others", "on_border")), strict=True)
+    ]
+    missed = [
+        {
+            i: Missed(reason, score, _unpack(by))
+            for i, reason, score, by in zip(*each, strict=True)
+            if reason in _REASONS
+        }
+        for each in zip(*map(cut, ("missed_of", "missed_reason", "missed_score", "missed_by")), strict=True)
+    ]
+    sizes = zip(plain("width"), plain("height"), strict=True)
+    numbers = (plain(name) for name in ("brightness", "sharpness", "milliseconds"))
+    each = zip(plain("picture"), sizes, truths, plain("truth"), found, looks, maps, missed, *numbers, strict=True)
+    return [EvaluatedPicture(*one) for one in each]
+
+
+def _fours(numbers: Sequence[float]) -> list[tuple[float, float, float, float]]:
+    return list(zip(numbers[0::4], numbers[1::4], numbers[2::4], numbers[3::4], strict=True))
+
+
+def _cut_maps(of: Sequence[int], data: bytes) -> dict[int, NDArray[np.uint8]]:
+    every = np.frombuffer(data, np.uint8).reshape(len(of), CELLS, CELLS)
+    return dict(zip(of, every, strict=True))

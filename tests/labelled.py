@@ -1,0 +1,28 @@
+"""Drawn scenes with labels, for tests of evaluations."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from sightglass.evaluation import ground_truth
+from sightglass.models.demo.scenes import draw, sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def draw_scenes(folder: Path, count: int) -> tuple[Path, Path]:
+    """Draw scenes that the demo models did not learn from; return the folder of pictures, and a file of labels."""
+    pictures, labels = folder / "pictures", folder / "labels.csv"
+    pictures.mkdir(parents=True)
+    with labels.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(ground_truth.COLUMNS)
+        for number in range(count):
+            scene = draw(sample(number, task="detect", held_out=True))
+            Image.fromarray(scene.pixels).save(pictures / f"{number:02}.png")
+            rows.writerows([f"{number:02}.png", *one.box, one.label] for one in scene.objects if one.label)
+    return pictures, labels
