@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 CONFIG = {"displayModeBar": False}
 HEIGHT = 280
-COLOURS: dict[Which, str] = {"both": ACCENT, "only_first": "#D9A441", "only_second": "#C9641B", "neither": "#8A8A8A"}
+GREY = "#8A8A8A"
+"""Seen on a light and on a dark page."""
+COLOURS: dict[Which, str] = {"both": ACCENT, "only_first": "#D9A441", "only_second": "#C9641B", "neither": GREY}
 """They differ in lightness too, and every part has its name in it or below."""
 HATCHED = {"size": 6, "solidity": 0.2, "fillmode": "overlay"}
 PATTERNS: dict[Which, str] = {"both": "", "only_first": "/", "only_second": "\\", "neither": "."}
@@ -50,10 +52,10 @@ def draw_pareto(card: Scorecard) -> None:
         y=y,
         mode="markers+text",
         text=[row.model for row in rows],
-        textposition="top right",
+        textposition="bottom right",
         marker={
             "size": 11,
-            "color": [ACCENT if i in best else "#8A8A8A" for i in range(len(rows))],
+            "color": [ACCENT if i in best else GREY for i in range(len(rows))],
             "symbol": ["star" if i in best else "circle" for i in range(len(rows))],
         },
         error_y={
@@ -62,6 +64,7 @@ def draw_pareto(card: Scorecard) -> None:
             "array": [100 * (row.score.high - row.score.value) for row in rows],
             "arrayminus": [100 * (row.score.value - row.score.low) for row in rows],
             "thickness": 1,
+            "color": GREY,
         },
         error_x={
             "type": "data",
@@ -69,6 +72,7 @@ def draw_pareto(card: Scorecard) -> None:
             "array": [row.speed.p75 - row.speed.p50 for row in rows if row.speed],
             "arrayminus": [row.speed.p50 - row.speed.p25 for row in rows if row.speed],
             "thickness": 1,
+            "color": GREY,
         },
         hovertemplate="%{text}: %{y:.1f} at %{x:.0f} ms<extra></extra>",
         showlegend=False,

@@ -12,12 +12,13 @@ from sightglass.common.errors import Cancelled
 from sightglass.components.session.jobs.background import Status, Task
 from sightglass.evaluation import ground_truth, known_cause
 from sightglass.evaluation.scorecard import card as scorecards
-from sightglass.evaluation.scorecard import labelled
+from sightglass.evaluation.scorecard import labelled, stored_runs
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture import source
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from threading import Event
 
     from sightglass.evaluation.ground_truth import GroundTruth
@@ -38,6 +39,8 @@ class ScorePlan:
     """None: folders are classes."""
     name: str
     """What the pictures are called."""
+    runs: tuple[Path, ...] = ()
+    """Folders of labelled runs, which are compared instead of running the models again."""
 
 
 @dataclass
@@ -84,10 +87,16 @@ def example() -> ExampleJob:
 def _run(status: ScoreStatus, cancel: Event, plan: ScorePlan | None) -> None:
     status.report(0.0, "Reading the labels")
     plan = plan or _plan_example()
-    pictures, left = labelled.gather(plan.items, plan.labels)
-    problems = plan.labels.problems if plan.labels is not None else ()
-    status.left_out = [*(one.words for one in problems), *left]
-    rows = scorecards.score_models(plan.models, Explainer, pictures, tell=status.report, cancel=cancel)
+    if plan.runs:
+        rows, left_out = stored_runs.score_runs(plan.runs)
+        status.left_out = [f"{plural(left_out, 'picture')} that not every run has."] if left_out else []
+        items = plan.items
+    else:
+        pictures, left = labelled.gather(plan.items, plan.labels)
+        problems = plan.labels.problems if plan.labels is not None else ()
+        status.left_out = [*(one.words for one in problems), *left]
+        rows = scorecards.score_models(plan.models, Explainer, pictures, tell=status.report, cancel=cancel)
+        items = tuple(one.item for one in pictures)
     status.report(1.0, "Comparing the answers")
     card = scorecards.compare(rows)
     # Here, so that the page need not wait for it.
@@ -95,7 +104,7 @@ def _run(status: ScoreStatus, cancel: Event, plan: ScorePlan | None) -> None:
         if cancel.is_set():
             raise Cancelled
         _ = one.sentences, one.pair.same_answers
-    status.items = {one.item.key: one.item for one in pictures}
+    status.items = {one.key: one for one in items}
     status.card = card
 
 

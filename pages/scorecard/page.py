@@ -58,7 +58,7 @@ def _choose() -> None:
             assert plan is not None
             _start(plan)
         if plan is None:
-            st.caption("Choose pictures, their labels, and two models at least.")
+            st.caption("Choose at least two models with labelled pictures, or two runs.")
 
 
 def _start(plan: ScorePlan) -> None:
@@ -104,7 +104,8 @@ def _describe(job: ScoreJob) -> None:
                 width="content",
             )
         else:
-            st.caption(f"{count}, measured on this machine, one at a time.", width="content")
+            how = "from runs with labels" if job.plan and job.plan.runs else "measured on this machine, one at a time"
+            st.caption(f"{count}, {how}.", width="content")
         _again(job)
 
 

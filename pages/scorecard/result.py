@@ -16,7 +16,7 @@ from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.evaluation.scorecard import files, tables
 from sightglass.evaluation.scorecard.pairs import SETS
 from sightglass.evaluation.scorecard.verdict import TOLERANCE
-from sightglass.explain.phrases import plural
+from sightglass.explain.phrases import percent, plural
 from sightglass.pages.scorecard import charts, chosen, gallery
 
 if TYPE_CHECKING:
@@ -192,6 +192,11 @@ def _sets(pair: ModelPair) -> None:
         st.caption(
             f":material/visibility: Of {plural(len(place.overlaps), what)} that both get right and have maps of, "
             f"{pair.first.model} looks elsewhere in {count:,}."
+        )
+    elif place is not None:
+        st.caption(
+            f":material/visibility: Where both are right, half of the maps overlap by {percent(place.median)} or more. "
+            "Whether that is the same place cannot be told: no pictures were moved to compare."
         )
 
 

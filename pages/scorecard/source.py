@@ -9,11 +9,13 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.files import file_stem
+from sightglass.common.settings import settings
 from sightglass.components.choices import model_picker, permitted_folders
 from sightglass.components.session import state, url_state
 from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.components.views import tables
 from sightglass.evaluation import ground_truth
+from sightglass.evaluation.scorecard import stored_runs
 from sightglass.evaluation.scorecard.card import MOST
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
@@ -35,12 +37,24 @@ LABELS = {
     "detect": "COCO .json, .csv (file,x0,y0,x1,y1,label), or .txt files of YOLO with data.yaml, or .xml of VOC.",
     "classify": "A .csv with the columns file and label; without labels, the folder of a picture is its class.",
 }
+WAYS = {"now": "Run the models now", "runs": "Runs with labels"}
 LISTED = 200
 """Problems of labels in a table."""
 
 
 def choose() -> ScorePlan | None:
-    """Draw the choice of pictures, labels and models, and return what to score; None until it is complete."""
+    """Draw the choice of what to score, models or stored runs, and return it; None until it is complete."""
+    way = url_state.widget(
+        st.segmented_control,
+        "Answers",
+        WAYS,
+        "now",
+        key="scorecard-way",
+        name="answers",
+        help="Runs of Batch with labels hold their answers and maps: nothing has to be computed again.",
+    )
+    if way == "runs":
+        return _choose_runs()
     left, right = st.columns(2, gap="medium")
     with right:
         task = url_state.widget(
@@ -59,6 +73,38 @@ def choose() -> ScorePlan | None:
     if found is None or (labels is None and task == "detect") or len(models) < 2:
         return None
     return ScorePlan(tuple(models), found.items, labels, found.name)
+
+
+def _choose_runs() -> ScorePlan | None:
+    """Draw the choice of stored runs, and of their pictures where these are to be shown."""
+    base = users.folder(settings().batches)
+    every = {path.name: path for path in stored_runs.find_runs(base)}
+    if permitted_folders.folders():
+        named = permitted_folders.ask(
+            "Folder of runs",
+            key="scorecard-runs-in",
+            name="runs",
+            help="A run with labels, or a folder that holds several",
+        )
+        every |= {path.name: path for path in (stored_runs.find_runs(named[0]) if named is not None else [])}
+    if not every:
+        st.caption("There is no run with labels yet: run a batch with labels first.")
+        return None
+    chosen: list[str] = st.multiselect(
+        f"Runs, two to {MOST}",
+        [*every],
+        select_all=False,
+        key="scorecard-runs",
+        max_selections=MOST,
+        help="Runs of different models, or settings, over the same labelled pictures.",
+    )
+    st.caption("To see the pictures too, choose them as they were chosen for the runs.")
+    found = pictures.choose()
+    if len(chosen) < 2:
+        return None
+    folders = tuple(every[name] for name in chosen)
+    items = found.items if found is not None else ()
+    return ScorePlan(tuple(chosen), items, None, found.name if found is not None else "", folders)
 
 
 def list_problems(sentences: Sequence[str]) -> None:

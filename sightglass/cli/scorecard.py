@@ -15,7 +15,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import to_json, write_file
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation.scorecard import card as scorecards
-from sightglass.evaluation.scorecard import files, labelled, tables
+from sightglass.evaluation.scorecard import files, labelled, stored_runs, tables
 from sightglass.evaluation.scorecard.verdict import TOLERANCE
 from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture import source as picture_source
@@ -26,12 +26,26 @@ if TYPE_CHECKING:
     from sightglass.evaluation.scorecard.card import Scorecard
 
 MODELS = ("demo-s", "demo-m", "demo-l")
-SCORES = ("Model", "AP", "Accuracy", "95 %", "AP50", "Top 5", "Right", "Threshold", "Same answers", "Same place")
+SCORES = (
+    "Model",
+    "AP",
+    "Accuracy",
+    "95 %",
+    "AP50",
+    "Top 5",
+    "Right",
+    "Threshold",
+    "Calibration",
+    "Same answers",
+    "Same place",
+)
 """Columns of the first table; the second has the others."""
 FORMATS = (".json", ".csv", ".parquet")
 LISTED = 10
 """Problems that are printed."""
-Folder = Annotated[str, typer.Argument(metavar="PICTURES", help="A folder, a pattern, a list or a .zip.")]
+Folder = Annotated[
+    str, typer.Argument(metavar="PICTURES", help="A folder, a pattern, a list or a .zip; or a folder of labelled runs.")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +75,7 @@ class ScorecardOptions(cli.LoadOptions):
     sightglass scorecard "images/*.jpg" --labels labels/ -m yolo11n -m yolo26n --tolerance 1
     sightglass scorecard by-class/ -m efficientnet-lite0 -m efficientnet-lite4 --json
     sightglass scorecard images.zip --labels boxes.csv -m demo-s -m demo-l --out objects.parquet
+    sightglass scorecard explained/ --out scorecard.json
     """,
 )
 def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
@@ -73,18 +88,24 @@ def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
         raise Problem(
             f"{options.out.name} is no file that a scorecard is written to: end it with {listing([*FORMATS])}."
         )
-    with console.progress("Reading the labels") as progress:
-        labels = ground_truth.read(options.labels) if options.labels is not None else None
-        found, left = labelled.gather(list(picture_source.find(pictures)), labels)
-        rows = scorecards.score_models(
-            ids,
-            lambda name: load_explainer(name, options.device, progress),
-            found,
-            places=options.places,
-            tell=progress,
-        )
+    runs = stored_runs.find_runs(Path(pictures)) if options.labels is None and options.model is None else []
+    problems: list[str] = []
+    if runs:
+        rows, some = stored_runs.score_runs(runs)
+        left = [f"{plural(some, 'picture')} that not every run has."] if some else []
+    else:
+        with console.progress("Reading the labels") as progress:
+            labels = ground_truth.read(options.labels) if options.labels is not None else None
+            found, left = labelled.gather(list(picture_source.find(pictures)), labels)
+            rows = scorecards.score_models(
+                ids,
+                lambda name: load_explainer(name, options.device, progress),
+                found,
+                places=options.places,
+                tell=progress,
+            )
+        problems = [one.words for one in labels.problems] if labels is not None else []
     card = scorecards.compare(rows, tolerance=options.tolerance / 100, against=options.against)
-    problems = [one.words for one in labels.problems] if labels is not None else []
     result = files.to_json(card) | {"problems": problems, "left_out": left}
     _print(console, card)
     _warn(console, [*problems, *left])

@@ -170,6 +170,7 @@ EXAMPLES = (
     "sightglass.pages.watch.trial.example",
     "sightglass.pages.batch.bundled._job",
     "sightglass.pages.video.example._job",
+    "sightglass.pages.scorecard.job.example",
 )
 """The caches of the runs that every session shares."""
 

@@ -82,6 +82,7 @@ def _row(row: ModelScore, *, efficient: bool) -> Json:
         "found": row.found,
         row.measure.lower(): asdict(row.score),
         "efficient": efficient,
+        "calibration_error": asdict(row.calibration.error),
         "speed_ms": None if row.speed is None else asdict(row.speed),
         **asdict(row.facts),
         "unknown_labels": list(evaluation.unknown),

@@ -15,7 +15,7 @@ from sightglass.evaluation import average_precision, error_types
 from sightglass.evaluation.average_precision import SIZES, Estimate, estimate
 from sightglass.evaluation.error_types import FOREGROUND
 from sightglass.evaluation.ground_truth import TrueBox
-from sightglass.evaluation.intervals import wilson
+from sightglass.evaluation.intervals import Z, wilson
 from sightglass.evaluation.scorecard.rows import draw_pictures
 from sightglass.evaluation.scorecard.run import overlap
 from sightglass.evaluation.slices import correct
@@ -130,7 +130,8 @@ class ModelPair:
     @cached_property
     def gap(self) -> Estimate:
         """By how much the second model's AP or accuracy is above the first's, on the same redrawn pictures."""
-        return estimate(self.second.score.value - self.first.score.value, self.second.drawn - self.first.drawn)
+        gap = estimate(self.second.score.value - self.first.score.value, self.second.drawn - self.first.drawn)
+        return _widen(gap, len(self.second.evaluation.pictures))
 
     @cached_property
     def gaps_from(self) -> Mapping[int, Estimate]:
@@ -140,7 +141,8 @@ class ModelPair:
         for side in SIDES:
             if min(sizes, default=0) < side <= max(sizes, default=0):
                 of = [measure_large(row.evaluation.pictures, side) for row in (self.second, self.first)]
-                found[side] = average_precision.difference(*of)
+                having = {unit.picture for unit in self.units if _side(unit.truth) >= side}
+                found[side] = _widen(average_precision.difference(*of), len(having))
         return found
 
     @property
@@ -208,7 +210,10 @@ class ModelPair:
         with np.errstate(invalid="ignore", divide="ignore"):
             drawn = (draws @ each) / (draws @ counts)
         real = correct(_test_gaps(each)) <= LEVEL
-        found = [_compare(*part, right, drawn[:, i], real=bool(real[i])) for i, part in enumerate(large)]
+        found = [
+            _compare(*part, right, drawn[:, i], pictures=int(np.count_nonzero(counts[:, i])), real=bool(real[i]))
+            for i, part in enumerate(large)
+        ]
         return sorted(found, key=lambda one: (not one.real, one.gap.value, one.kind, one.name))
 
 
@@ -245,8 +250,24 @@ def measure_large(pictures: Sequence[EvaluatedPicture], side: int) -> DetectionS
     return average_precision.measure(truths, found)
 
 
-def _side(one: TrueBox | Prediction) -> float:
-    if one.box is None:
+def _find_least_half(pictures: int) -> float:
+    """Return half of the interval of a gap between models that agree on all of some pictures, 0..1.
+
+    Redrawn pictures show no difference there, though others may; after Bonett and Price (2012,
+    doi:10.3102/1076998611411915).
+    """
+    return Z * math.sqrt(2) / (pictures + 2)
+
+
+def _widen(gap: Estimate, pictures: int) -> Estimate:
+    """Return a gap whose interval is no narrower than so few pictures allow."""
+    half = _find_least_half(pictures)
+    # In this order, nan stays nan.
+    return Estimate(gap.value, min(gap.low, gap.value - half), max(gap.high, gap.value + half))
+
+
+def _side(one: TrueBox | Prediction | None) -> float:
+    if one is None or one.box is None:
         return 0.0
     x0, y0, x1, y1 = one.box
     return math.sqrt(max(0.0, x1 - x0) * max(0.0, y1 - y0))
@@ -286,10 +307,11 @@ def _compare(
     right: NDArray[np.bool_],
     drawn: NDArray[np.float64],
     *,
+    pictures: int,
     real: bool,
 ) -> SliceGap:
     first, second = right[:, units]
-    gap = estimate(float(first.mean() - second.mean()), drawn)
+    gap = _widen(estimate(float(first.mean() - second.mean()), drawn), pictures)
     lost = int((second & ~first).sum())
     return SliceGap(kind, name, tuple(units), int(first.sum()), int(second.sum()), lost, gap, real)
 

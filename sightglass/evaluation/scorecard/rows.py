@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.evaluation import average_precision, error_types
+from sightglass.evaluation import average_precision, calibration, error_types
 from sightglass.evaluation.average_precision import DRAWS, Estimate
 from sightglass.evaluation.intervals import wilson
 from sightglass.evaluation.scorecard.run import ModelFacts
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.evaluation.average_precision import DetectionScores
+    from sightglass.evaluation.calibration import Calibration
     from sightglass.evaluation.error_types import ErrorType, MatchedBoxes
     from sightglass.evaluation.evaluation import Evaluation
     from sightglass.evaluation.ground_truth import TrueBox
@@ -93,6 +94,13 @@ class ModelScore:
         if self.threshold is None:
             return []
         return error_types.match_boxes(self.evaluation.truths, self.evaluation.found, self.threshold.score)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """How well scores say how often boxes from its own threshold on, or best answers, are right."""
+        if self.threshold is None:
+            return calibration.measure(self.evaluation)
+        return calibration.measure(replace(self.evaluation, threshold=self.threshold.score))
 
     @property
     def counts(self) -> Mapping[ErrorType, int]:

@@ -23,13 +23,14 @@ HELP: Mapping[str, str] = {
     "95 %": "How the number varies between sets of as many pictures.",
     "Right": "Labelled objects with a right box at the model's own threshold, or pictures answered right.",
     "Threshold": "The score from which on boxes are shown: the one with the highest F1, chosen on these pictures.",
+    "Calibration": "How far scores are from the share that is right, in points: smooth calibration error; 0 is best.",
     "ms": "Milliseconds of one picture, from its pixels to the answers: the median, measured one at a time.",
     "ms, 95 %": "19 of 20 pictures take no longer.",
     "Parameters": "Numbers that were trained.",
     "Memory": "Of the loaded model, without the picture.",
     "File": "Size of the weights on the disk.",
     "Same answers": "Of boxes, twice those that both models draw over all of both; of classes, equal best answers.",
-    "Same place": "Of what both get right: the evidence overlaps as much as the larger model's own once the picture moves.",
+    "Same place": "Of what both get right: maps overlap as much as the larger model's own when the picture is moved.",
 }
 """What each column means."""
 KINDS: Mapping[str, str] = {
@@ -56,6 +57,7 @@ def list_rows(card: Scorecard) -> list[dict[str, str]]:
                 **_score_cells(row),
                 "Right": f"{row.found:,} of {len(row.right):,}",
                 "Threshold": NOTHING if row.threshold is None else percent(row.threshold.score),
+                "Calibration": points(row.calibration.error.value),
                 "ms": NOTHING if row.speed is None else _milliseconds(row.speed.p50),
                 "ms, 95 %": NOTHING if row.speed is None else _milliseconds(row.speed.p95),
                 "Parameters": NOTHING if row.facts.parameters is None else count(row.facts.parameters),

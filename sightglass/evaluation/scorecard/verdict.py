@@ -54,7 +54,7 @@ class Verdict:
             return None
         gap, have = self.pair.gap, len(self.pair.second.evaluation.pictures)
         apart = abs(self.tolerance - gap.value)
-        needed = have * (Z * self.pair.error / apart) ** 2 if apart else math.inf
+        needed = max(have * (Z * self.pair.error / apart) ** 2, Z * math.sqrt(2) / apart - 2) if apart else math.inf
         return max(1, math.ceil(needed - have)) if needed <= MOST * have else None
 
     @property
