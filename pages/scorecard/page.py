@@ -99,8 +99,8 @@ def _describe(job: ScoreJob) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if job.shared:
             st.caption(
-                f":material/science: **An example**: {count}, drawn with tiny things, a mark that the small model does "
-                "not see, and some wrong labels.",
+                f":material/science: **An example**: {count}. Some have tiny things, a mark that the small model "
+                "does not see, or wrong labels.",
                 width="content",
             )
         else:

@@ -86,7 +86,8 @@ def _choose_runs() -> ScorePlan | None:
             name="runs",
             help="A run with labels, or a folder that holds several",
         )
-        every |= {path.name: path for path in (stored_runs.find_runs(named[0]) if named is not None else [])}
+        found_there = stored_runs.find_runs(named[0]) if named is not None else []
+        every |= {f"{path.parent.name}/{path.name}": path for path in found_there}
     if not every:
         st.caption("There is no run with labels yet: run a batch with labels first.")
         return None
@@ -104,7 +105,8 @@ def _choose_runs() -> ScorePlan | None:
         return None
     folders = tuple(every[name] for name in chosen)
     items = found.items if found is not None else ()
-    return ScorePlan(tuple(chosen), items, None, found.name if found is not None else "", folders)
+    name = found.name if found is not None else ""
+    return ScorePlan(tuple(chosen), items, None, name, folders)
 
 
 def list_problems(sentences: Sequence[str]) -> None:

@@ -88,12 +88,12 @@ def score_models(
     for number, name in enumerate(names):
 
         def report(part: str, begin: float, end: float, number: int = number, name: str = name) -> Tell:
-            def told(done: int, of: int) -> None:
+            def count_pictures(done: int, of: int) -> None:
                 share = begin + (end - begin) * done / max(of, 1)
                 if tell is not None:
                     tell((number + share) / len(names), f"{name}{part}: {done:,} of {of:,}")
 
-            return told
+            return count_pictures
 
         explainer = load(name)
         end = MAPS_SHARE if places else 1.0
