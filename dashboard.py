@@ -39,6 +39,11 @@ MENU = {
             "join_inner",
             "How similar two pictures are to a model, or one and a gallery, and which regions make them so.",
         ),
+        "scorecard": (
+            "Scorecard",
+            "leaderboard",
+            "Two to six models on labelled pictures: which one can be shipped, and what it would lose.",
+        ),
     },
     "Prove": {
         "cheat": (

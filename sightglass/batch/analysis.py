@@ -1,6 +1,7 @@
 """Analyse a run's table: class means, outliers.
 
-Maps are the first of each picture, on the table's small grid (`records.CELLS`), which covers the picture as a square.
+Maps are the first of each picture, on the table's small grid (`explain.maps.cells.CELLS`), which covers the picture as
+a square.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import cv2
 import numpy as np
 
 from sightglass.batch import accuracy, labels, matrix, seals, table, tags
-from sightglass.batch.records import CELLS, FOLDER
+from sightglass.batch.records import FOLDER
 from sightglass.common.files import atomic_write
 from sightglass.explain.maps import grouping
+from sightglass.explain.maps.cells import CELLS
 from sightglass.explain.maps.grouping import FEWEST, RANKED
 from sightglass.explain.maps.statistics import iou
 from sightglass.explain.rendering.render import heatmap_only, hottest_mask

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 
 from sightglass.common.files import Json, file_stem, npy_or_npz
+from sightglass.explain.maps.cells import cells, fit_map
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.picture.quality import measure_quality
 from sightglass.explain.recipe import Recipe
@@ -26,13 +26,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.picture.item import Item
     from sightglass.explain.proof.seal import Seal
     from sightglass.explain.rendering.style import Style
 
-CELLS = 32
-"""Rows and columns of the small maps for comparing pictures of any size."""
 SCORES = 5
 FOLDER = "maps"
 SIDE = 320
@@ -79,31 +76,6 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
     ]
     # In a table of one explanation the picture has its bare name.
     return [more | row | {"picture": item.key} for row in made or [table.of_picture(explanation)]]
-
-
-def cells(heatmap: Heatmap) -> NDArray[np.uint8]:
-    """Return a map of the whole picture on `CELLS` x `CELLS` cells, 0 to 255; 0 outside of what the model saw."""
-    return np.rint(_at_size(heatmap.measured, (CELLS, CELLS))[0] * 255).astype(np.uint8)
-
-
-def _at_size(heatmap: Heatmap, size: tuple[int, int]) -> tuple[NDArray[np.float32], tuple[int, int, int, int]]:
-    """Return a map at another size (h, w) of its picture: float32 (h, w) in 0..1, and the area that the model saw.
-
-    Equals `Geometry.to_original` to a thirty-second of a cell, in a hundredth of the time.
-    """
-    (height, width), (sy, sx) = heatmap.geometry.original, heatmap.geometry.scale
-    geometry = replace(heatmap.geometry, original=size, scale=(sy * height / size[0], sx * width / size[1]))
-    (down, across), (oy, ox) = geometry.scale, geometry.offset
-    first_column, first_row = geometry.content[:2]
-    matrix = np.array(
-        [[across, 0, across / 2 + ox - first_column - 0.5], [0, down, down / 2 + oy - first_row - 0.5]], np.float64
-    )
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    grown = cv2.warpAffine(heatmap.content, matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    left, top, right, bottom = geometry.seen
-    values = np.zeros(size, np.float32)
-    values[top:bottom, left:right] = np.clip(grown[top:bottom, left:right], 0, 1)
-    return values, geometry.seen
 
 
 def stem(item: Item) -> str:
@@ -153,7 +125,7 @@ def overlay(explanation: Explanation, style: Style, side: int | None = SIDE) -> 
         small = np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
     if not explanation.heatmaps:
         return small
-    values, seen = _at_size(explanation.heatmaps[0], (small.shape[0], small.shape[1]))
+    values, seen = fit_map(explanation.heatmaps[0], (small.shape[0], small.shape[1]))
     return render.overlay(small, values, colormap=style.colormap, alpha=style.alpha, weighted=True, seen=seen)
 
 

@@ -1,4 +1,4 @@
-"""`scorecard`: compare detectors on labelled pictures."""
+"""`scorecard`: compare models on labelled pictures, and say which can be shipped."""
 
 from __future__ import annotations
 
@@ -12,33 +12,58 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import Problem
-from sightglass.evaluation import ground_truth, scorecard
-from sightglass.evaluation.error_types import MEANINGS
-from sightglass.explain.phrases import plural
+from sightglass.common.files import to_json, write_file
+from sightglass.evaluation import ground_truth
+from sightglass.evaluation.scorecard import card as scorecards
+from sightglass.evaluation.scorecard import files, labelled, stored_runs, tables
+from sightglass.evaluation.scorecard.verdict import TOLERANCE
+from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture import source as picture_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.evaluation.average_precision import Estimate
-    from sightglass.evaluation.scorecard import ModelScore
+    from sightglass.evaluation.scorecard.card import Scorecard
 
 MODELS = ("demo-s", "demo-m", "demo-l")
-MOST = 6
+SCORES = (
+    "Model",
+    "AP",
+    "Accuracy",
+    "95 %",
+    "AP50",
+    "Top 5",
+    "Right",
+    "Threshold",
+    "Calibration",
+    "Same answers",
+    "Same place",
+)
+"""Columns of the first table; the second has the others."""
+FORMATS = (".json", ".csv", ".parquet")
 LISTED = 10
 """Problems that are printed."""
-COLUMNS = ("model", "AP", "AP, 95 %", "AP50", "found", "ms a picture")
-Folder = Annotated[str, typer.Argument(metavar="PICTURES", help="A folder, a pattern, a list or a .zip.")]
+Folder = Annotated[
+    str, typer.Argument(metavar="PICTURES", help="A folder, a pattern, a list or a .zip; or a folder of labelled runs.")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScorecardOptions(cli.LoadOptions):
     labels: Path | None = cli.field(
-        "--labels FILE", "COCO .json, .csv with file,x0,y0,x1,y1,label, or a folder of YOLO .txt or VOC .xml files."
+        "--labels FILE",
+        "COCO .json, .csv (file,x0,y0,x1,y1,label or file,label), or a folder of YOLO .txt or VOC .xml files; without "
+        "it, the folder of a picture is its class.",
     )
     model: list[str] | None = cli.field(
-        "--model -m ID", f"1 to {MOST} detectors, one option each \\[{', '.join(MODELS)}].", cli.MODEL
+        "--model -m ID", f"1 to {scorecards.MOST} models, one option each \\[{', '.join(MODELS)}].", cli.MODEL
     )
+    against: str = cli.field("--against ID", "The model that the others are to replace [the largest].", default="")
+    tolerance: float = cli.field(
+        "--tolerance POINTS", "Points of AP or accuracy that may be lost.", default=100 * TOLERANCE
+    )
+    places: bool = cli.field("--places/--no-places", "Also say whether models look at the same place.", default=True)
+    out: Path | None = cli.field("--out -o FILE", "Write a .json, or each object as .csv or .parquet.")
     json: cli.Json = False
 
 
@@ -47,71 +72,68 @@ class ScorecardOptions(cli.LoadOptions):
     "scorecard",
     """
     sightglass scorecard photos/ --labels annotations.json
-    sightglass scorecard "images/*.jpg" --labels labels/ -m yolo11n -m yolo26n
-    sightglass scorecard images.zip --labels boxes.csv -m demo-s -m demo-l --json
+    sightglass scorecard "images/*.jpg" --labels labels/ -m yolo11n -m yolo26n --tolerance 1
+    sightglass scorecard by-class/ -m efficientnet-lite0 -m efficientnet-lite4 --json
+    sightglass scorecard images.zip --labels boxes.csv -m demo-s -m demo-l --out objects.parquet
+    sightglass scorecard explained/ --out scorecard.json
     """,
 )
 def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
-    """Say which of some detectors can be shipped: average precision on labelled pictures with its 95 % interval, what
-    kinds of errors cost how much of it, and how long a picture takes here.
+    """Say which of some models can be shipped: AP or accuracy on labelled pictures with its 95 % interval, speed and
+    size, what is lost where, and whether they look at the same place.
     """
-    console, ids = Console(options.json), options.model or [*MODELS]
-    if options.labels is None:
-        raise Problem("Say where the labels are with --labels: a COCO .json, a .csv, or a folder of YOLO or VOC files.")
-    if len(ids) > MOST:
-        raise Problem(f"A scorecard compares at most {MOST} models: leave some out.")
-    rows: list[ModelScore] = []
-    with console.progress("Reading the labels") as progress:
-        found = ground_truth.read(options.labels)
-        labelled, left = scorecard.gather(list(picture_source.find(pictures)), found)
-        for number, name in enumerate(dict.fromkeys(ids)):
-            explainer = load_explainer(name, options.device, progress)
-
-            def tell(done: int, total: int, number: int = number, name: str = name) -> None:
-                progress((number + done / total) / len(ids), f"{name}: {done} of {total}")
-
-            rows.append(scorecard.score(explainer, labelled, tell=tell))
-    _print(console, rows)
-    _warn(console, [*(one.words for one in found.problems), *left])
-    sentence = scorecard.verdict(rows)
-    console.say(*filter(None, [sentence]))
-    console.result(
-        {
-            "verdict": sentence,
-            "models": [scorecard.to_json(row) for row in rows],
-            "problems": [one.words for one in found.problems],
-            "left_out": left,
-        }
-    )
+    console, ids = Console(options.json), list(dict.fromkeys(options.model or MODELS))
+    scorecards.check_number(ids)
+    if options.out is not None and options.out.suffix.lower() not in FORMATS:
+        raise Problem(
+            f"{options.out.name} is no file that a scorecard is written to: end it with {listing([*FORMATS])}."
+        )
+    runs = stored_runs.find_runs(Path(pictures)) if options.labels is None and options.model is None else []
+    problems: list[str] = []
+    if runs:
+        rows, some = stored_runs.score_runs(runs)
+        left = [f"{plural(some, 'picture')} that not every run has."] if some else []
+    else:
+        with console.progress("Reading the labels") as progress:
+            labels = ground_truth.read(options.labels) if options.labels is not None else None
+            found, left = labelled.gather(list(picture_source.find(pictures)), labels)
+            rows = scorecards.score_models(
+                ids,
+                lambda name: load_explainer(name, options.device, progress),
+                found,
+                places=options.places,
+                tell=progress,
+            )
+        problems = [one.words for one in labels.problems] if labels is not None else []
+    card = scorecards.compare(rows, tolerance=options.tolerance / 100, against=options.against)
+    result = files.to_json(card) | {"problems": problems, "left_out": left}
+    _print(console, card)
+    _warn(console, [*problems, *left])
+    console.say(*(card.verdict.sentences if card.verdict else ()))
+    if options.out is not None:
+        kind = options.out.suffix.lower()
+        made = {".json": lambda: to_json(result).encode(), ".csv": lambda: files.to_csv(card)}
+        write_file(options.out, made.get(kind, lambda: files.to_parquet(card))())
+        console.say(f"Written: {options.out}")
+    console.result(result)
     return 0
 
 
-def _print(console: Console, rows: Sequence[ModelScore]) -> None:
-    of = rows[0].scores
-    console.say(f"{plural(of.objects, 'labelled object')} in {plural(of.pictures, 'picture')}.")
-    cells = [
-        (
-            row.model,
-            _points(row.scores.ap.value),
-            _range(row.scores.ap),
-            _points(row.scores.ap50.value),
-            f"{row.found} of {row.scores.objects}",
-            f"{row.milliseconds:.0f}",
-        )
-        for row in rows
-    ]
-    console.table(COLUMNS, cells, right=COLUMNS[1:])
-    console.say("Errors at the threshold in use, and the AP50 that mending all of a kind would add:")
-    kinds = [
-        (kind, *(f"{row.counts[kind]} ({100 * row.costs[kind]:+.1f})" for row in rows), meaning)
-        for kind, meaning in MEANINGS.items()
-    ]
-    names = [row.model for row in rows]
-    console.table(("error", *names, "meaning"), kinds, right=names)
-    for row in rows:
-        if row.unknown:
-            named = ", ".join(row.unknown[:LISTED])
-            console.say(f"{row.model} has no class for {named}: these objects count as missed.")
+def _print(console: Console, card: Scorecard) -> None:
+    first = card.rows[0]
+    what = "labelled object" if first.detects else "labelled picture"
+    pictures = f" in {plural(len(first.evaluation.pictures), 'picture')}" if first.detects else ""
+    console.say(f"{plural(len(first.right), what)}{pictures}.")
+    rows = tables.list_rows(card)
+    for names in (SCORES, [name for name in rows[0] if name not in SCORES[1:]]):
+        shown = [name for name in names if name in rows[0]]
+        console.table(shown, [[row[name] for name in shown] for row in rows], right=shown[1:])
+    if errors := tables.list_errors(card):
+        console.say("Errors at that threshold, and the AP50 that mending all of a kind would add:")
+        console.table([*errors[0]], [[*one.values()] for one in errors], right=[row.model for row in card.rows])
+    for row in card.rows:
+        if unknown := row.evaluation.unknown:
+            console.say(f"{row.model} has no class for {', '.join(unknown[:LISTED])}: these count as missed.")
 
 
 def _warn(console: Console, sentences: Sequence[str]) -> None:
@@ -119,11 +141,3 @@ def _warn(console: Console, sentences: Sequence[str]) -> None:
         console.warn(sentence)
     if len(sentences) > LISTED:
         console.warn(f"And {len(sentences) - LISTED:,} more like these.")
-
-
-def _points(share: float) -> str:
-    return "–" if share != share else f"{100 * share:.1f}"
-
-
-def _range(one: Estimate) -> str:
-    return "–" if one.low != one.low else f"{100 * one.low:.1f} to {100 * one.high:.1f}"

@@ -171,6 +171,7 @@ EXAMPLES = (
     "sightglass.pages.batch.bundled._job",
     "sightglass.pages.video.example._job",
     "sightglass.pages.errors.trial.example",
+    "sightglass.pages.scorecard.job.example",
 )
 """The caches of the runs that every session shares."""
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sightglass.evaluation import average_precision, error_types
 from sightglass.evaluation.errors.report import ALL, ErrorReport
 from sightglass.evaluation.errors.tile import ROOM, draw_tile, frame_boxes
 from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation, Missed
@@ -88,20 +87,6 @@ def test_a_suspected_label_is_a_unit_with_the_answer_that_speaks_against_it() ->
     assert "stays" not in report.headline_change.sentence
     right = ErrorReport(evaluation(picture([("cat", LEFT)], [answer("cat", 0.9)])))
     assert not right.suspects and "No label looks wrong" in right.headline_change.sentence
-
-
-def random_boxes(count: int) -> Evaluation:
-    rng, pictures = np.random.default_rng(1), []
-    for _ in range(count):
-        truths, found = [], []
-        for _ in range(3):
-            x, y, side = rng.uniform(0, 250, 3)
-            box = (x, y, x + side + 10, y + side + 10)
-            truths.append((("cat", "dog")[rng.integers(2)], box))
-            moved = tuple(edge + rng.normal(0, side / 12) for edge in box)
-            found.append(answer(("cat", "dog", "bird")[rng.integers(3)], float(rng.random()), moved))
-        pictures.append(picture(truths, sorted(found, key=lambda one: -one.score)))
-    return evaluation(*pictures)
 
 
 def test_a_tile_shows_the_part_that_the_boxes_are_in() -> None:

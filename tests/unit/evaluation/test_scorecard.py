@@ -1,96 +1,176 @@
-"""Detectors on labelled drawn scenes: the better one is named, and nothing where they are alike."""
+"""Scorecard: models on labelled drawn scenes, from pictures to the verdict, the files and the command."""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from PIL import Image
 
 from sightglass.cli import main
 from sightglass.common.errors import Problem
-from sightglass.evaluation import ground_truth, scorecard
+from sightglass.evaluation import ground_truth
+from sightglass.evaluation.evaluation import Evaluation
+from sightglass.evaluation.scorecard import card as scorecards
+from sightglass.evaluation.scorecard import files, labelled, run, tables
+from sightglass.evaluation.scorecard.draw import draw_pair
+from sightglass.evaluation.scorecard.rows import score
 from sightglass.explain import Explainer
 from sightglass.explain.picture import source
-from sightglass.models.demo.scenes import draw, sample
+from tests.labelled import draw_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sightglass.evaluation.scorecard import LabelledPicture
+    from sightglass.evaluation.scorecard.card import Scorecard
+    from sightglass.evaluation.scorecard.labelled import LabelledPicture
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten labelled scenes in `pictures`, and `labels.csv`."""
-    made = tmp_path_factory.mktemp("labelled")
-    (made / "pictures").mkdir()
-    with (made / "labels.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(ground_truth.COLUMNS)
-        for number in range(10):
-            scene = draw(sample(number, task="detect", held_out=True))
-            Image.fromarray(scene.pixels).save(made / "pictures" / f"{number}.png")
-            rows.writerows([f"{number}.png", *one.box, one.label] for one in scene.objects if one.label)
+    made = tmp_path_factory.mktemp("labelled") / "scenes"
+    draw_scenes(made, 10)
     return made
 
 
-@pytest.fixture(scope="module")
-def pictures(folder: Path) -> Sequence[LabelledPicture]:
-    found, left = scorecard.gather(
-        list(source.find(str(folder / "pictures"))), ground_truth.read(folder / "labels.csv")
-    )
+def gather(folder: Path, labels: str = "labels.csv") -> Sequence[LabelledPicture]:
+    found, left = labelled.gather(list(source.find(str(folder / "pictures"))), ground_truth.read(folder / labels))
     assert left == []
     return found
 
 
-def test_the_better_model_is_named_with_its_lead(pictures: Sequence[LabelledPicture]) -> None:
-    rows = [scorecard.score(Explainer(name), pictures) for name in ("demo-s", "demo-l")]
-    small, large = rows
-    assert large.scores.ap.value > small.scores.ap.value + 0.1
-    assert large.found > small.found
-    assert "demo-s is" in scorecard.verdict(rows) and "behind demo-l" in scorecard.verdict(rows)
-    assert "cannot be told apart" in scorecard.verdict([small, replace(small, model="its twin")])
-    for row in rows:
-        missed = sum(one.type == "missed" for one in row.errors)
-        assert row.found + missed <= row.scores.objects
+@pytest.fixture(scope="module")
+def pictures(folder: Path) -> Sequence[LabelledPicture]:
+    return gather(folder)
+
+
+@pytest.fixture(scope="module")
+def card(pictures: Sequence[LabelledPicture]) -> Scorecard:
+    return scorecards.compare(scorecards.score_models(["demo-s", "demo-l"], Explainer, pictures))
+
+
+def test_the_larger_model_is_ahead_and_every_number_adds_up(card: Scorecard) -> None:
+    small, large = card.rows
+    assert card.largest is large
+    assert large.score.value > small.score.value + 0.1 and large.found > small.found
+    assert card.verdict is not None and card.verdict.headline.startswith("demo-s is ")
+    assert "behind demo-l" in card.words
+    (pair,) = card.pairs
+    assert sum(map(len, pair.sets.values())) == len(pair.units) == len(small.right)
+    assert len(pair.sets["both"]) + len(pair.sets["only_second"]) == large.found
+    for row in card.rows:
+        assert row.found + row.counts["missed"] <= len(row.right)
         assert set(row.counts) == set(row.costs)
+        assert 0 <= row.calibration.error.value <= 1
+        assert row.speed is not None and row.speed.p50 <= row.speed.p95
+        assert row.facts.parameters and row.facts.file_bytes and row.noise
+    assert pair.same_place is not None and set(pair.same_place.overlaps) <= set(pair.sets["both"].tolist())
+
+
+def test_a_model_beside_its_twin_is_the_same_in_answer_and_place(card: Scorecard) -> None:
+    small = card.rows[0]
+    twin = score(replace(small.evaluation, name="its twin"), small.facts, small.noise)
+    same = scorecards.compare([small, twin], against="its twin")
+    (pair,) = same.pairs
+    assert pair.same_answers == 1.0
+    assert pair.same_place is not None and set(pair.same_place.overlaps.values()) == {1.0}
+    assert not len(pair.sets["only_first"]) and not len(pair.sets["only_second"])
+    # Ten pictures without a difference do not show that there is none.
+    assert "cannot be told apart" in same.words
+    assert same.verdict is not None and same.verdict.kind == "cannot be told" and same.verdict.more_pictures
 
 
 def test_labels_under_other_names_are_those_classes(folder: Path, pictures: Sequence[LabelledPicture]) -> None:
     text = (folder / "labels.csv").read_text().replace("star", "Stars").replace("gear", "unicorn")
     (folder / "other.csv").write_text(text)
-    other, _ = scorecard.gather(list(source.find(str(folder / "pictures"))), ground_truth.read(folder / "other.csv"))
-    plain, renamed = (scorecard.score(Explainer("demo-s"), some) for some in (pictures, other))
-    assert renamed.unknown == (("unicorn",) if "unicorn" in text else ())
-    assert renamed.scores.by_class["star"].value == pytest.approx(plain.scores.by_class["star"].value)
+    explainer = Explainer("demo-s")
+    plain, renamed = (score(run.evaluate(explainer, some)) for some in (pictures, gather(folder, "other.csv")))
+    assert renamed.evaluation.unknown == (("unicorn",) if "unicorn" in text else ())
+    assert plain.detection is not None and renamed.detection is not None
+    assert renamed.detection.by_class["star"].value == pytest.approx(plain.detection.by_class["star"].value)
 
 
-def test_a_classifier_and_foreign_pictures_are_one_sentence(folder: Path, pictures: Sequence[LabelledPicture]) -> None:
-    with pytest.raises(Problem, match="draws no boxes"):
-        scorecard.score(Explainer("demo-cls-s"), pictures)
+def test_what_cannot_be_compared_is_one_sentence(
+    folder: Path, pictures: Sequence[LabelledPicture], card: Scorecard
+) -> None:
+    with pytest.raises(Problem, match="needs a class for each picture"):
+        run.evaluate(Explainer("demo-cls-s"), [replace(one, label=None) for one in pictures])
     (folder / "none.csv").write_text("file,x0,y0,x1,y1,label\nelsewhere.png,0,0,5,5,star\n")
     with pytest.raises(Problem, match="None of the pictures has labels"):
-        scorecard.gather(list(source.find(str(folder / "pictures"))), ground_truth.read(folder / "none.csv"))
+        gather(folder, "none.csv")
+    with pytest.raises(Problem, match="none of the models"):
+        scorecards.compare(card.rows, against="demo-xl")
+    with pytest.raises(Problem, match="same name"):
+        scorecards.compare([card.rows[0], card.rows[0]])
+    with pytest.raises(Problem, match="at most 6"):
+        scorecards.check_number([str(i) for i in range(7)])
+    with pytest.raises(Problem, match="Detectors and classifiers"):
+        other = score(Evaluation("demo-cls-s", "classify", (), 0.0, card.rows[0].evaluation.pictures))
+        scorecards.compare([card.rows[0], other])
+
+
+def test_only_pictures_that_all_have_are_compared(card: Scorecard) -> None:
+    first, second = (row.evaluation for row in card.rows)
+    some = replace(second, pictures=second.pictures[2:])
+    common, left = scorecards.keep_common([first, some])
+    assert left == 2 and [len(one.pictures) for one in common] == [8, 8]
+    with pytest.raises(Problem, match="no picture in common"):
+        scorecards.keep_common([replace(first, pictures=first.pictures[:2]), some])
+
+
+def test_a_picture_is_drawn_as_both_see_it(card: Scorecard, pictures: Sequence[LabelledPicture]) -> None:
+    (pair,) = card.pairs
+    unit = next(iter(pair.same_place.overlaps)) if pair.same_place else 0
+    key = pair.second.evaluation.pictures[pair.units[unit].picture].key
+    image = next(one.item for one in pictures if one.item.key == key).open()
+    views = draw_pair(image, pair, [unit])
+    assert [one.title for one in views] == ["demo-s", "demo-l", "Difference"]
+    assert all(one.words.startswith("✓") for one in views[:2])
+    assert len({one.pixels.shape for one in views if one.pixels is not None}) == 1
+    lost = int(pair.sets["only_second"][0])
+    key = pair.second.evaluation.pictures[pair.units[lost].picture].key
+    image = next(one.item for one in pictures if one.item.key == key).open()
+    assert draw_pair(image, pair, [lost])[0].words.startswith("✗")
+
+
+def test_files_have_the_numbers_of_the_table(card: Scorecard) -> None:
+    import pyarrow.parquet as parquet  # type: ignore[import-untyped]
+
+    told = json.loads(json.dumps(files.to_json(card), allow_nan=False))
+    assert [row["found"] for row in told["models"]] == [row.found for row in card.rows]
+    assert told["verdict"] == card.words
+    assert sum(told["pairs"][0]["sets"].values()) == len(card.rows[0].right)
+    rows = list(csv.DictReader(io.StringIO(files.to_csv(card).decode())))
+    assert sum(row["demo-l"] == "True" for row in rows) == card.rows[1].found
+    table = parquet.read_table(io.BytesIO(files.to_parquet(card))).to_pylist()
+    assert [row["picture"] for row in table] == [row["picture"] for row in rows]
+    cells = tables.list_rows(card)
+    assert set(cells[0]) <= set(tables.HELP)
+    assert cells[0]["Right"] == f"{card.rows[0].found} of {len(card.rows[0].right)}"
 
 
 def test_the_command_says_it_as_a_table_and_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call = ["scorecard", str(folder / "pictures"), "--labels", str(folder / "labels.csv"), "-m", "demo-s"]
-    assert main([*call, "--json"]) == 0
+    assert main([*call, "--json", "--no-places"]) == 0
     found = json.loads(capsys.readouterr().out)
     (row,) = found["models"]
-    assert main(call) == 0
+    assert main([*call, "--no-places", "--out", str(folder / "objects.csv")]) == 0
     printed = capsys.readouterr().out
     assert f"{100 * row['ap']['value']:.1f}" in printed
     assert f"{row['found']} of {row['objects']}" in printed
     assert found["verdict"] == ""
     assert row["ap"]["low"] <= row["ap"]["value"] <= row["ap"]["high"]
+    assert len((folder / "objects.csv").read_text().splitlines()) == row["objects"] + 1
 
 
-def test_without_labels_the_command_says_what_to_give(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_the_command_cannot_do_is_said_before_it_begins(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["scorecard", str(folder / "pictures")]) == 2
-    assert "--labels" in capsys.readouterr().err
+    assert "give labels" in capsys.readouterr().err
+    call = ["scorecard", str(folder / "pictures"), "--labels", str(folder / "labels.csv"), "--out", "card.xlsx"]
+    assert main(call) == 2
+    assert ".parquet" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Scorecard: which of some models can be shipped."""

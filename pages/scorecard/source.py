@@ -1,0 +1,190 @@
+"""Choose labelled pictures, and the models that are scored on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common import users
+from sightglass.common.files import file_stem
+from sightglass.common.settings import settings
+from sightglass.components.choices import model_picker, permitted_folders
+from sightglass.components.session import state, url_state
+from sightglass.components.streamlit_internals import upload_megabytes
+from sightglass.components.views import tables
+from sightglass.evaluation import ground_truth
+from sightglass.evaluation.scorecard import stored_runs
+from sightglass.evaluation.scorecard.card import MOST
+from sightglass.explain.phrases import plural
+from sightglass.models import catalog
+from sightglass.pages.batch import source as pictures
+from sightglass.pages.scorecard.job import ScorePlan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+    from sightglass.evaluation.ground_truth import GroundTruth
+    from sightglass.models.spec import ModelSpec
+
+TASKS = {"detect": "Detectors", "classify": "Classifiers"}
+KINDS = ["json", "csv", "txt", "xml", "yaml", "yml"]
+"""Endings of files with labels."""
+LABELS = {
+    "detect": "COCO .json, .csv (file,x0,y0,x1,y1,label), or .txt files of YOLO with data.yaml, or .xml of VOC.",
+    "classify": "A .csv with the columns file and label; without labels, the folder of a picture is its class.",
+}
+WAYS = {"now": "Run the models now", "runs": "Runs with labels"}
+LISTED = 200
+"""Problems of labels in a table."""
+
+
+def choose() -> ScorePlan | None:
+    """Draw the choice of what to score, models or stored runs, and return it; None until it is complete."""
+    way = url_state.widget(
+        st.segmented_control,
+        "Answers",
+        WAYS,
+        "now",
+        key="scorecard-way",
+        name="answers",
+        help="Runs of Batch with labels hold their answers and maps: nothing has to be computed again.",
+    )
+    if way == "runs":
+        return _choose_runs()
+    left, right = st.columns(2, gap="medium")
+    with right:
+        task = url_state.widget(
+            st.segmented_control,
+            "What they do",
+            TASKS,
+            "detect",
+            key="scorecard-task",
+            name="task",
+            help="Detectors are scored on labelled boxes, classifiers on the class of each picture.",
+        )
+        models = _choose_models(task)
+    with left:
+        found = pictures.choose()
+        labels = _choose_labels(task)
+    if found is None or (labels is None and task == "detect") or len(models) < 2:
+        return None
+    return ScorePlan(tuple(models), found.items, labels, found.name)
+
+
+def _choose_runs() -> ScorePlan | None:
+    """Draw the choice of stored runs, and of their pictures where these are to be shown."""
+    base = users.folder(settings().batches)
+    every = {path.name: path for path in stored_runs.find_runs(base)}
+    if permitted_folders.folders():
+        named = permitted_folders.ask(
+            "Folder of runs",
+            key="scorecard-runs-in",
+            name="runs",
+            help="A run with labels, or a folder that holds several",
+        )
+        found_there = stored_runs.find_runs(named[0]) if named is not None else []
+        every |= {f"{path.parent.name}/{path.name}": path for path in found_there}
+    if not every:
+        st.caption("There is no run with labels yet: run a batch with labels first.")
+        return None
+    chosen: list[str] = st.multiselect(
+        f"Runs, two to {MOST}",
+        [*every],
+        select_all=False,
+        key="scorecard-runs",
+        max_selections=MOST,
+        help="Runs of different models, or settings, over the same labelled pictures.",
+    )
+    st.caption("To see the pictures too, choose them as they were chosen for the runs.")
+    found = pictures.choose()
+    if len(chosen) < 2:
+        return None
+    folders = tuple(every[name] for name in chosen)
+    items = found.items if found is not None else ()
+    name = found.name if found is not None else ""
+    return ScorePlan(tuple(chosen), items, None, name, folders)
+
+
+def list_problems(sentences: Sequence[str]) -> None:
+    """Draw what does not count, and why; nothing where all counts."""
+    if not sentences:
+        return
+    with st.expander(f"{plural(len(sentences), 'line')} or pictures do not count", icon=":material/broken_image:"):
+        tables.table([{"what": one} for one in sentences[:LISTED]])
+
+
+def _choose_models(task: str) -> list[str]:
+    here = model_picker.menu()[1]
+    every = {name: spec for name, spec in catalog.catalog().items() if spec.task == task}
+    if not users.may_save():
+        every = {name: spec for name, spec in every.items() if name in here}
+    key = f"scorecard-models-{task}"
+    first = _find_first(task)
+    url_state.recall(key, every, first, name="score", read=lambda text: text.split(",")[:MOST])
+    chosen: list[str] = st.multiselect(
+        f"Models, two to {MOST}",
+        list(every),
+        format_func=lambda name: f"{name}{model_picker.mark(every[name], here)}",
+        select_all=False,
+        key=key,
+        max_selections=MOST,
+        help="The first answer to which of them can be shipped is about the fastest, beside the largest.",
+    )
+    url_state.keep(key, chosen, first, name="score")
+    return chosen
+
+
+def _find_first(task: str) -> list[str]:
+    """Return the sizes of the first family with several on this machine."""
+    here: dict[str, list[ModelSpec]] = {}
+    for spec in model_picker.present(task):
+        here.setdefault(spec.family, []).append(spec)
+    sizes = next((specs for specs in here.values() if len(specs) > 1), [])
+    return [spec.id for spec in sizes[:3]]
+
+
+def _choose_labels(task: str) -> GroundTruth | None:
+    if permitted_folders.folders() and url_state.memory("batch-way") != "upload":
+        return _read_path(task)
+    files: list[UploadedFile] = st.file_uploader(
+        "Labels",
+        type=KINDS,
+        accept_multiple_files=True,
+        key="scorecard-labels",
+        max_upload_size=upload_megabytes(),
+        help=LABELS[task],
+    )
+    if not files:
+        return None
+    return state.latest("scorecard-labels", tuple(file.file_id for file in files), lambda: _read_files(files))
+
+
+def _read_path(task: str) -> GroundTruth | None:
+    text = url_state.widget(
+        st.text_input,
+        "Labels",
+        None,
+        "",
+        key="scorecard-labels-path",
+        name="labels",
+        help=f"A file or a folder on this machine. {LABELS[task]}",
+    )
+    if not text.strip():
+        return None
+    path, _ = permitted_folders.check_path(text.strip(), permitted_folders.folders())
+    stamp = path.stat().st_mtime_ns if path.exists() else 0
+    return state.latest("scorecard-labels", (path, stamp), lambda: ground_truth.read(path))
+
+
+def _read_files(files: Sequence[UploadedFile]) -> GroundTruth:
+    folder = pictures.scratch()
+    for file in files:
+        # Only the name's last part, with letters that any file may have; YOLO's are matched by it.
+        name = Path(file.name)
+        (folder / f"{file_stem(name.stem)}{name.suffix.lower()}").write_bytes(file.getvalue())
+    single = [one for one in folder.iterdir() if one.suffix in (".json", ".csv")]
+    return ground_truth.read(single[0] if len(single) == 1 else folder)

@@ -1,0 +1,1 @@
+"""Compare models on labelled pictures: which one can be shipped."""

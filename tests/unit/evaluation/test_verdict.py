@@ -1,0 +1,166 @@
+"""Verdicts on simulated evaluations: what was planted, and never "ship" above the tolerance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sightglass.cli import main
+from sightglass.common.errors import Problem
+from sightglass.evaluation import stored
+from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation
+from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.evaluation.scorecard import card as scorecards
+from sightglass.evaluation.scorecard import stored_runs
+from sightglass.evaluation.scorecard.rows import find_threshold, score
+from sightglass.evaluation.stored import EvaluationFacts
+from sightglass.models.adapter import Prediction
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sightglass.evaluation.scorecard.card import Scorecard
+
+SEEDS = range(40)
+CLASSES = ("cat", "dog")
+TOLERANCE = 0.02
+MILLISECONDS = {"small": 10.0, "large": 40.0}
+
+
+def classify(name: str, right: np.ndarray, labels: np.ndarray) -> Evaluation:
+    """A classifier that is right where it is said to be."""
+    pictures = [
+        EvaluatedPicture(
+            f"{i:04}.jpg",
+            (64, 64),
+            truth=CLASSES[label],
+            found=(Prediction(CLASSES[label if hit else 1 - label], int(label if hit else 1 - label), 0.8),),
+            milliseconds=MILLISECONDS[name] + i % 3,
+        )
+        for i, (hit, label) in enumerate(zip(right, labels, strict=True))
+    ]
+    return Evaluation(name, "classify", CLASSES, 0.0, tuple(pictures))
+
+
+def detect(name: str, right: np.ndarray, sides: np.ndarray) -> Evaluation:
+    """A detector that finds those of two objects a picture that it is said to find."""
+    pictures = []
+    for i, (hits, edges) in enumerate(zip(right, sides, strict=True)):
+        boxes = [(10.0 + 200 * n, 10.0, 10.0 + 200 * n + edge, 10.0 + edge) for n, edge in enumerate(edges)]
+        truths = tuple(TrueBox("cat", box) for box in boxes)
+        found = tuple(Prediction("cat", 0, 0.9, box) for box, hit in zip(boxes, hits, strict=True) if hit)
+        pictures.append(EvaluatedPicture(f"{i:04}.jpg", (400, 400), truths, None, found))
+    return Evaluation(name, "detect", CLASSES, 0.25, tuple(pictures))
+
+
+def compare(small: Evaluation, large: Evaluation) -> Scorecard:
+    return scorecards.compare([score(small), score(large)], tolerance=TOLERANCE, against="large")
+
+
+def classifiers(seed: int, gap: float, count: int = 200) -> Scorecard:
+    """Two classifiers of which the large one is right in 9 of 10, and the small one in less by a gap."""
+    rng = np.random.default_rng(seed)
+    labels, luck = rng.integers(0, 2, count), rng.random(count)
+    flips = rng.random(count) < 0.03
+    large = luck < 0.9
+    small = (luck < 0.9 - gap) ^ (flips & (rng.random(count) < 0.5))
+    return compare(classify("small", small, labels), classify("large", large, labels))
+
+
+def detectors(seed: int, gap: float, *, only_small: bool = False, count: int = 100) -> Scorecard:
+    """Two detectors of which the small one finds less by a gap, of all or only of small objects."""
+    rng = np.random.default_rng(seed)
+    sides = rng.choice([20.0, 120.0], (count, 2))
+    luck = rng.random((count, 2))
+    lost = np.where(sides < 32, gap, 0.0) if only_small else np.full(sides.shape, gap)
+    return compare(detect("small", luck < 0.95 - lost, sides), detect("large", luck < 0.95, sides))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_worse_by_more_than_is_tolerated_is_never_shipped(seed: int) -> None:
+    for card in (classifiers(seed, 0.06), classifiers(seed, 0.06, count=20), detectors(seed, 0.15)):
+        assert card.verdict is not None
+        assert card.verdict.kind in ("do not ship", "cannot be told")
+        assert "Ship it" not in card.words
+
+
+def test_what_is_as_good_is_shipped_once_there_are_pictures_enough() -> None:
+    rng = np.random.default_rng(1)
+    labels, right = rng.integers(0, 2, 400), rng.random(400) < 0.9
+    for count, kind in ((40, "cannot be told"), (400, "ship")):
+        card = compare(*(classify(name, right[:count], labels[:count]) for name in ("small", "large")))
+        assert card.verdict is not None and card.verdict.kind == kind, card.words
+    assert "at 27" in card.words.replace("26", "27") or "of the time" in card.words
+
+
+def test_a_gap_of_small_objects_is_named_with_the_size_from_which_there_is_none() -> None:
+    card = detectors(3, 0.4, only_small=True, count=300)
+    assert card.verdict is not None and card.verdict.kind == "ship where"
+    assert "larger than 32 pixels" in card.words and "small objects" in card.words
+    (pair,) = card.pairs
+    part = next(one for one in pair.slices if one.kind == "size" and one.name == "small objects")
+    assert part.real and part.negative == part.second - part.first + sum(
+        bool(pair.first.right[unit] and not pair.second.right[unit]) for unit in part.units
+    )
+
+
+def test_more_pictures_than_are_said_would_settle_it() -> None:
+    card = classifiers(0, 0.05, count=100)
+    assert card.verdict is not None and card.verdict.kind == "cannot be told", card.words
+    more = card.verdict.more_pictures
+    assert more is not None and "would settle it" in card.words
+    # The same pictures as often as is said: then it is settled.
+    times = (100 + more) // 100 + 1
+    small, large = ([*row.evaluation.pictures] * times for row in card.rows)
+    repeated = compare(
+        Evaluation("small", "classify", CLASSES, 0.0, tuple(small)),
+        Evaluation("large", "classify", CLASSES, 0.0, tuple(large)),
+    )
+    assert repeated.verdict is not None and repeated.verdict.kind in ("ship", "do not ship")
+
+
+def test_another_tolerance_is_another_verdict() -> None:
+    card = classifiers(2, 0.06, count=400)
+    assert [card.tolerate(points).verdict.kind for points in (0.01, 0.2) if card.verdict] == ["do not ship", "ship"]
+
+
+def test_a_threshold_lies_halfway_below_the_last_box_that_is_worth_it() -> None:
+    truths = [[TrueBox("cat", (0.0, 0.0, 50.0, 50.0))], [TrueBox("cat", (0.0, 0.0, 50.0, 50.0))]]
+    right = Prediction("cat", 0, 0.8, (0.0, 0.0, 50.0, 50.0))
+    wrong = Prediction("cat", 0, 0.4, (100.0, 100.0, 150.0, 150.0))
+    found = find_threshold(truths, [[right, wrong], []])
+    assert (found.score, found.precision, found.recall) == (pytest.approx(0.6), 1.0, 0.5)
+    assert find_threshold(truths, [[wrong], []]).score == 1.0
+
+
+def write_run(folder: Path, one: Evaluation) -> Path:
+    """Store an evaluation as a labelled run does."""
+    folder.mkdir(parents=True)
+    about = EvaluationFacts(one.model, one.name, one.task, one.classes, one.threshold)
+    stored.write(folder / stored.FILE, [[stored.to_row(each) for each in one.pictures]], about)
+    return folder
+
+
+def test_stored_runs_give_the_same_scorecard_on_the_pictures_that_all_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = detectors(0, 0.2, count=30)
+    small, large = (row.evaluation for row in card.rows)
+    for name, one in (("run-s", small), ("run-l", large)):
+        write_run(tmp_path / name, one)
+    (tmp_path / "no-run").mkdir()
+    runs = stored_runs.find_runs(tmp_path)
+    assert [one.name for one in runs] == ["run-l", "run-s"] and stored_runs.find_runs(runs[0]) == [runs[0]]
+    rows, left = stored_runs.score_runs(runs)
+    assert left == 0
+    assert {row.model: row.score for row in rows} == {row.model: row.score for row in card.rows}
+    assert main(["scorecard", str(tmp_path), "--against", "large"]) == 0
+    assert card.verdict is not None and card.verdict.headline in " ".join(capsys.readouterr().out.split())
+    # Runs of one model are told apart by their folders.
+    write_run(tmp_path / "again", small)
+    rows, _ = stored_runs.score_runs([tmp_path / "again", tmp_path / "run-s"])
+    assert [row.model for row in rows] == ["again", "run-s"]
+    with pytest.raises(Problem, match="has no evaluation"):
+        stored_runs.score_runs([tmp_path / "no-run", runs[0]])
