@@ -1,4 +1,4 @@
-"""Which number of the scorecard was clicked, and the objects that it counts."""
+"""Which number of the scorecard was clicked, and its objects."""
 
 from __future__ import annotations
 

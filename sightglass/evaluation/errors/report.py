@@ -1,4 +1,4 @@
-"""Group a model's errors by type and reason, with counts and costs in AP."""
+"""Group a model's errors by type and reason, with costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draw an error: the picture around it, its label, its answer, its map."""
+"""Draw an error: its picture, label, answer and map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draw a labelled picture as each of two models sees it, and the difference."""
+"""Draw labelled pictures as two models see them, and the difference."""
 
 from __future__ import annotations
 
