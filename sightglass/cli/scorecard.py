@@ -20,7 +20,6 @@ from sightglass.explain.picture import source as picture_source
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.evaluation.average_precision import Estimate
     from sightglass.evaluation.scorecard import ModelScore
 
 MODELS = ("demo-s", "demo-m", "demo-l")
@@ -92,9 +91,9 @@ def _print(console: Console, rows: Sequence[ModelScore]) -> None:
     cells = [
         (
             row.model,
-            _points(row.scores.ap.value),
-            _range(row.scores.ap),
-            _points(row.scores.ap50.value),
+            row.scores.ap.points,
+            row.scores.ap.range,
+            row.scores.ap50.points,
             f"{row.found} of {row.scores.objects}",
             f"{row.milliseconds:.0f}",
         )
@@ -119,11 +118,3 @@ def _warn(console: Console, sentences: Sequence[str]) -> None:
         console.warn(sentence)
     if len(sentences) > LISTED:
         console.warn(f"And {len(sentences) - LISTED:,} more like these.")
-
-
-def _points(share: float) -> str:
-    return "–" if share != share else f"{100 * share:.1f}"
-
-
-def _range(one: Estimate) -> str:
-    return "–" if one.low != one.low else f"{100 * one.low:.1f} to {100 * one.high:.1f}"

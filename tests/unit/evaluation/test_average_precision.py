@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from sightglass.evaluation import average_precision
+from sightglass.evaluation.evaluation import LEAST_CONFIDENCE
 from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.explain import Explainer
 from sightglass.models.adapter import Prediction
 
 CLASSES = ("cat", "dog", "owl")
@@ -43,11 +46,39 @@ def scene(seed: int, pictures: int = 12) -> tuple[list[list[TrueBox]], list[list
 
 def of_pycocotools(truths: list[list[TrueBox]], found: list[list[Prediction]]) -> np.ndarray:
     """Its six averages: AP, AP50, AP75, and AP of small, medium and large objects; -1 of none."""
-    evaluation = average_precision._evaluate(truths, found, sorted({one.label for every in truths for one in every}))
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    numbers = {name: i for i, name in enumerate(sorted({one.label for every in truths for one in every}))}
+    images = [{"id": i} for i in range(len(truths))]
+    categories = [{"id": i, "name": name} for name, i in numbers.items()]
     with contextlib.redirect_stdout(io.StringIO()):
+        sides = []
+        for boxes in (truths, found):
+            side = COCO()
+            entries = [
+                _entry(picture, numbers[one.label], one)
+                for picture, every in enumerate(boxes)
+                for one in every
+                if one.label in numbers
+            ]
+            for i, entry in enumerate(entries, 1):
+                entry["id"] = i
+            side.dataset = {"images": images, "annotations": entries, "categories": categories}
+            side.createIndex()
+            sides.append(side)
+        evaluation = COCOeval(*sides, "bbox")
+        evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     return evaluation.stats[:6]
+
+
+def _entry(picture: int, category: int, one: TrueBox | Prediction) -> dict[str, object]:
+    x0, y0, x1, y1 = one.box
+    wide, high = x1 - x0, y1 - y0
+    more = {"iscrowd": int(one.crowd)} if isinstance(one, TrueBox) else {"score": one.score}
+    return {"image_id": picture, "category_id": category, "bbox": [x0, y0, wide, high], "area": wide * high, **more}
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -56,11 +87,73 @@ def test_it_is_that_of_pycocotools(seed: int) -> None:
     truths, found = scene(seed)
     if not any(not one.crowd for every in truths for one in every):
         return
+    _compare(truths, found)
+
+
+def _compare(truths: list[list[TrueBox]], found: list[list[Prediction]]) -> None:
     expected = of_pycocotools(truths, found)
     made = average_precision.measure(truths, found)
     mine = (made.ap.value, made.ap50.value, *made.by_size.values())
-    theirs = (expected[0], expected[1], *expected[3:])
-    assert [-1 if np.isnan(one) else one for one in mine] == pytest.approx(theirs, abs=1e-6)
+    assert [-1 if np.isnan(one) else one for one in mine] == pytest.approx((*expected[:2], *expected[3:]), abs=1e-6)
+
+
+coordinate = some.integers(0, 60).map(float)
+box = some.tuples(coordinate, coordinate, some.integers(1, 120), some.integers(1, 120)).map(
+    lambda one: (one[0], one[1], one[0] + one[2], one[1] + one[3])
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    some.lists(
+        some.tuples(
+            some.lists(some.builds(TrueBox, some.sampled_from(CLASSES), box, some.booleans()), max_size=6),
+            some.lists(
+                some.tuples(some.integers(0, 2), some.sampled_from((0.1, 0.5, 0.9)), box).map(
+                    lambda one: Prediction(CLASSES[one[0]], one[0], one[1], one[2])
+                ),
+                max_size=8,
+            ),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_it_is_that_of_pycocotools_on_crowded_boxes_of_equal_scores_and_equal_overlaps(
+    pictures: list[tuple[list[TrueBox], list[Prediction]]],
+) -> None:
+    truths, found = ([list(one[side]) for one in pictures] for side in (0, 1))
+    if any(not one.crowd for every in truths for one in every):
+        _compare(truths, found)
+
+
+@pytest.mark.weights("yolo11n.pt")
+def test_it_is_that_of_pycocotools_on_what_a_detector_answers(pictures: list[Path]) -> None:
+    explainer = Explainer("yolo11n", device="cpu")
+    found = [list(explainer(path, maps=False, confidence=LEAST_CONFIDENCE).predictions) for path in pictures]
+    dice = np.random.default_rng(3)
+    # What it is sure of, moved a little, under another class now and then, and some of what it is not sure of.
+    truths = [
+        [
+            TrueBox(
+                one.label if dice.random() < 0.9 else "dog",
+                tuple(np.add(one.box, dice.normal(0, 6, 4)).tolist()),
+                crowd=bool(dice.random() < 0.05),
+            )
+            for one in every
+            if one.score > 0.25 or dice.random() < 0.1
+        ]
+        for every in found
+    ]
+    assert sum(map(len, found)) > 20 and sum(map(len, truths)) > 5
+    _compare(truths, found)
+
+
+def test_more_boxes_than_count_in_a_picture_are_left_out_as_by_pycocotools() -> None:
+    truths = [[TrueBox("cat", (0, 0, 50, 50)), TrueBox("cat", (100, 0, 150, 50))]]
+    wrong = [Prediction("cat", 0, 0.9 - number / 1000, (300, 300, 340, 340)) for number in range(99)]
+    right = [Prediction("cat", 0, score, one.box) for score, one in zip((0.5, 0.4), truths[0], strict=True)]
+    _compare(truths, [[*wrong, *right]])
 
 
 def test_a_picture_that_counts_twice_is_that_picture_given_twice() -> None:
@@ -69,11 +162,8 @@ def test_a_picture_that_counts_twice_is_that_picture_given_twice() -> None:
     places = [i for i, count in enumerate(weights[0]) for _ in range(count)]
     twice = average_precision.measure([truths[i] for i in places], [found[i] for i in places])
     classes = sorted({one.label for every in truths for one in every})
-    evaluated = average_precision._evaluate(truths, found, classes)
-    drawn = [
-        average_precision.average(average_precision._collect(evaluated, i, 0, len(truths)), weights)[0].mean()
-        for i in range(len(classes))
-    ]
+    matched = average_precision._match_boxes(truths, found, classes)[0]
+    drawn = [average_precision.average(one, weights)[0].mean() for one in matched]
     assert np.nanmean(drawn) == pytest.approx(twice.ap.value, abs=1e-9)
 
 
