@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from sightglass import batch
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import summary as labelled_summary
 from sightglass.common import users
+from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
 from sightglass.common.settings import settings
 from sightglass.components.session.jobs.background import Status, Task
@@ -88,8 +90,9 @@ def _run(status: BatchStatus, cancel: Event, source: Source, plans: tuple[RunPla
         )
         if (plan.folder / labelled.FILE).exists():
             report(1.0, "Comparing with the labels")
-            # What it returns is kept beside the table, where the page finds it.
-            labelled_summary.load(plan.folder)
+            # What it returns is kept beside the table, where the page finds it; the maps are there without it, too.
+            with contextlib.suppress(Problem):
+                labelled_summary.load(plan.folder)
         status.summaries.append(summary)
         if summary.cancelled:
             return

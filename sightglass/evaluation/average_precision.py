@@ -96,17 +96,21 @@ def measure(
     """
     classes = sorted({one.label for every in truths for one in every})
     matched = _match_boxes(truths, found, classes)
-    draws = draw_pictures(len(truths), seed)
+    # Without pictures there is no class that would use them.
+    draws = draw_pictures(len(truths) or 1, seed)
     once = np.ones((1, len(truths)), np.int64)
-    exact = np.stack([average(one, once)[0] for one in matched[0]])
-    drawn = np.stack([average(one, draws) for one in matched[0]])
+    nothing = np.full((1, len(THRESHOLDS)), np.nan)
+    exact = np.stack([average(one, once)[0] for one in matched[0]] or [nothing[0]])
+    drawn = np.stack([average(one, draws) for one in matched[0]] or [np.repeat(nothing, DRAWS, 0)])
     drawn_ap = mean_over_classes(drawn.mean(2))
     return DetectionScores(
         ap=estimate(mean_over_classes(exact.mean(1)), drawn_ap, least=0.0),
         ap50=estimate(mean_over_classes(exact[:, 0]), mean_over_classes(drawn[:, :, 0]), least=0.0),
         by_class={name: estimate(exact[i].mean(), drawn[i].mean(1), least=0.0) for i, name in enumerate(classes)},
         by_size={
-            name: float(mean_over_classes(np.stack([average(one, once)[0].mean() for one in matched[area]])))
+            name: float(
+                mean_over_classes(np.stack([average(one, once)[0].mean() for one in matched[area]] or [nothing.mean()]))
+            )
             for area, name in enumerate(SIZES, 1)
         },
         objects=sum(not one.crowd for every in truths for one in every),

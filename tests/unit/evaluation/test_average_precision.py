@@ -203,3 +203,11 @@ def test_right_boxes_are_worth_1_and_none_nothing() -> None:
     # And a class that is never labelled changes nothing.
     owl = Prediction("owl", 2, 1.0, (0, 0, 5, 5))
     assert average_precision.measure(truths, [[*every, owl] for every in right]).ap.value == pytest.approx(1)
+
+
+@pytest.mark.parametrize("pictures", [0, 2])
+def test_of_nothing_labelled_there_is_no_number(pictures: int) -> None:
+    boxes = [[Prediction("cat", 0, 0.9, (0, 0, 50, 50))]] * pictures
+    made = average_precision.measure([[]] * pictures, boxes)
+    assert (made.ap.points, made.ap.range, made.objects, made.pictures) == ("–", "–", 0, pictures)
+    assert not made.by_class and np.isnan([made.ap50.value, *made.by_size.values()]).all()
