@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.batch import labels, output
+from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.table import classes as read_classes
 from sightglass.common import users
 from sightglass.common.errors import Problem
@@ -18,15 +19,16 @@ from sightglass.components.views import tables
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
 from sightglass.pages.batch import frames
-from sightglass.pages.batch.job import Batch
+from sightglass.pages.batch.job import Batch, BatchJob
+from sightglass.pages.batch.labels import ChosenLabels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from sightglass.components.session.state import Choices
+    from sightglass.evaluation.ground_truth import GroundTruth
     from sightglass.explain import Explainer
-    from sightglass.pages.batch.job import BatchJob
     from sightglass.pages.batch.source import Source
 
 
@@ -39,35 +41,56 @@ def describe_left_out(job: BatchJob) -> str:
 
 
 def _find(job: BatchJob) -> list[labels.FolderLabel]:
+    folder = job.plans[0].folder
+    if (truth := _read_labels(folder)) is not None:
+        return labelled.list_names(truth, read_classes(folder), labels.corrections(folder))
     return labels.find_labels(frames.of_job(job), job.plans[0].folder)
 
 
+def _read_labels(folder: Path) -> GroundTruth | None:
+    path = folder / labelled.FILE
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError:
+        return None
+    return state.latest("batch-truth", (path, changed), lambda: labelled.read_labels(output.Local(folder)))
+
+
 def draw(job: BatchJob) -> None:
-    """Draw which class each folder of a run counts as, and the way to correct it; nothing without folders."""
+    """Draw which class each label of a run counts as, and the way to correct it; nothing without labels."""
     found, folder = _find(job), job.plans[0].folder
+    own = _read_labels(folder) is not None
 
     def correct(name: str, named: Sequence[str]) -> None:
         try:
             labels.correct(folder, {name: named})
         except OSError as error:
             raise output.unwritable(folder, error) from error
+        if own:
+            # Objects under another name are found or missed for other reasons: their pictures are explained again.
+            plans = tuple(replace(plan, labels=None) for plan in job.plans)
+            state.of(Batch).job = BatchJob(job.source, plans)
 
     may = users.may_save() and not job.shared
-    _draw(found, read_classes(folder), correct if may else None)
+    _draw(found, read_classes(folder), correct if may else None, own=own)
 
 
 def draw_before(source: Source, choices: Choices, explainer: Explainer, folder: Path | None) -> None:
     """Draw the same for pictures that are only chosen; `folder`: of an earlier run with the same choices."""
     counts = Counter(item.label for item in source.items if item.label)
-    known = _find_known(choices, explainer)
-    if not counts or not known:
+    known, truth = _find_known(choices, explainer), state.of(ChosenLabels).truth
+    if not known or not (counts or truth):
         return
     batch = state.of(Batch)
 
     def correct(name: str, named: Sequence[str]) -> None:
         batch.matches[name] = tuple(named)
 
-    _draw(labels.list_labels(counts, known, folder, _said(known)), known, correct)
+    if truth is not None:
+        said = (labels.corrections(folder) if folder else {}) | _said(known)
+        _draw(labelled.list_names(truth, known, said), known, correct, own=True)
+    else:
+        _draw(labels.list_labels(counts, known, folder, _said(known)), known, correct)
 
 
 def _said(known: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -97,21 +120,31 @@ def _find_known(choices: Choices, explainer: Explainer) -> tuple[str, ...]:
 
 
 def _draw(
-    found: Sequence[labels.FolderLabel], known: Sequence[str], correct: Callable[[str, Sequence[str]], None] | None
+    found: Sequence[labels.FolderLabel],
+    known: Sequence[str],
+    correct: Callable[[str, Sequence[str]], None] | None,
+    *,
+    own: bool = False,
 ) -> None:
+    """Draw the matches; `own`: of labels that a person gave, not of folders."""
     if not found:
         return
     counted, every = (sum(one.pictures for one in some) for some in ([one for one in found if one.classes], found))
+    matched = sum(bool(one.classes) for one in found)
     with st.expander(
-        f"Folders as labels: {counted:,} of {plural(every, 'picture')} counted",
+        f"Labels and classes: {matched:,} of {plural(len(found), 'label')} matched"
+        if own
+        else f"Folders as labels: {counted:,} of {plural(every, 'picture')} counted",
         icon=":material/folder:",
         # A question is seen; a folder that is no class may be meant as none.
         expanded=correct is not None and any(one.suggestion for one in found),
     ):
-        rows = [{"folder": one.folder, "class": _name(one), "pictures": one.pictures} for one in found]
+        rows = [
+            {"label" if own else "folder": one.folder, "class": _name(one), "pictures": one.pictures} for one in found
+        ]
         tables.table(rows, height=min(300, 36 * (len(rows) + 1)))
         if correct is not None:
-            _correct({one.folder: one for one in found}, known, correct)
+            _correct({one.folder: one for one in found}, known, correct, own=own)
 
 
 def _name(one: labels.FolderLabel) -> str:
@@ -120,13 +153,21 @@ def _name(one: labels.FolderLabel) -> str:
 
 
 def _correct(
-    found: dict[str, labels.FolderLabel], known: Sequence[str], correct: Callable[[str, Sequence[str]], None]
+    found: dict[str, labels.FolderLabel],
+    known: Sequence[str],
+    correct: Callable[[str, Sequence[str]], None],
+    *,
+    own: bool,
 ) -> None:
-    """Draw the choice of a folder and of the classes that it counts as."""
+    """Draw the choice of a label and of the classes that it counts as."""
     known = sorted({*known, *(name for one in found.values() for name in one.classes)})
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox(
-            "Folder", list(found), key="batch-label-folder", width=220, help="Those that are not counted come first."
+            "Label" if own else "Folder",
+            list(found),
+            key="batch-label-folder",
+            width=220,
+            help="Those that are not counted come first.",
         )
         one = found[name]
         named = st.multiselect(

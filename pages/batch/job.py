@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -9,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch
+from sightglass.batch.labelled import labels as labelled
+from sightglass.batch.labelled import summary as labelled_summary
 from sightglass.common import users
+from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
 from sightglass.common.settings import settings
 from sightglass.components.session.jobs.background import Status, Task
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from sightglass.batch import Summary
+    from sightglass.evaluation.ground_truth import GroundTruth
     from sightglass.pages.batch.source import Source
 
 
@@ -32,6 +37,8 @@ class RunPlan:
     """Whether every map is proved, too."""
     seal: bool = False
     """Whether every map is sealed, too: also those of an earlier run in the same folder."""
+    labels: GroundTruth | None = field(default=None, repr=False)
+    """What is in the pictures; None: those of an earlier run in the same folder, if it has any."""
 
 
 @dataclass
@@ -76,10 +83,16 @@ def _run(status: BatchStatus, cancel: Event, source: Source, plans: tuple[RunPla
             options=plan.options,
             prove=plan.prove,
             seal=plan.seal,
+            labels=plan.labels,
             progress=report,
             cancel=cancel,
             resume=resume,
         )
+        if (plan.folder / labelled.FILE).exists():
+            report(1.0, "Comparing with the labels")
+            # What it returns is kept beside the table, where the page finds it; the maps are there without it, too.
+            with contextlib.suppress(Problem):
+                labelled_summary.load(plan.folder)
         status.summaries.append(summary)
         if summary.cancelled:
             return

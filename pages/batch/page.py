@@ -19,7 +19,7 @@ from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Choices
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
-from sightglass.pages.batch import accuracy, bundled, folders, gallery, views
+from sightglass.pages.batch import accuracy, bundled, folders, gallery, labels, views
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
 
@@ -90,6 +90,7 @@ def _first(choices: Choices, explainer: Explainer) -> None:
     with left:
         try:
             source = pictures.choose()
+            labels.choose()
         except Problem as problem:
             st.error(sentence(problem), icon=":material/error:")
     with right:
@@ -201,13 +202,15 @@ def _prove() -> bool:
 
 def _start(source: Source, choices: Choices, second: str | None, *, prove: bool = False, resume: bool = True) -> None:
     users.require_saving("start a batch")
-    plans, folder = [], pictures.scratch()
+    plans, folder, truth = [], pictures.scratch(), state.of(labels.ChosenLabels).truth
     for name in filter(None, (choices.model.id, second)):
         fitted = choices
         if name != choices.model.id:
             fitted = sidebar.fitting(choices, sidebar.load(name), choices.method)
         options = {"method": fitted.method, **fitted.options}
-        plans.append(RunPlan(name, options, folder_for(source, name, options, folder, prove=prove), prove))
+        plans.append(
+            RunPlan(name, options, folder_for(source, name, options, folder, prove=prove), prove, labels=truth)
+        )
     folders.keep(choices, sidebar.load(choices.model.id), plans[0].folder)
     _run(BatchJob(source, tuple(plans), resume=resume))
 
@@ -298,7 +301,8 @@ def _draw_result(job: BatchJob) -> None:
         return
     if problem := state.of(Pictures).problem:
         st.error(sentence(problem), icon=":material/error:")
-    accuracy.line(job)
+    if not labels.draw(job):
+        accuracy.line(job)
     folders.draw(job)
     lenses = {name: label for name, (label, _) in LENSES.items() if name != "methods" or views.compare(job)}
     lens = url_state.widget(

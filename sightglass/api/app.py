@@ -7,14 +7,14 @@ from starlette.exceptions import HTTPException
 from starlette.routing import WebSocketRoute
 
 from sightglass.api import problems
-from sightglass.api.endpoints import explain, legacy, live, models, openapi, readiness
+from sightglass.api.endpoints import explain, legacy, live, models, openapi, readiness, runs
 from sightglass.api.schemas import ApiRules
 from sightglass.api.server import metrics, middleware
 from sightglass.api.work_queue import WorkQueue
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.common.files import Json
 
-ENDPOINTS = (*explain.ENDPOINTS, *models.ENDPOINTS, *legacy.ENDPOINTS)
+ENDPOINTS = (*explain.ENDPOINTS, *models.ENDPOINTS, *runs.ENDPOINTS, *legacy.ENDPOINTS)
 
 
 class Api(Starlette):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -471,3 +472,41 @@ class Kind(_Answer):
 
 class Kinds(_Answer):
     problems: list[Kind]
+
+
+class ListedRun(_Answer):
+    id: str
+    written: datetime = Field(description="When its evaluation was written, in UTC.")
+
+
+class Runs(_Answer):
+    runs: list[ListedRun] = Field(description="The newest first.")
+
+
+class ScoreInterval(_Answer):
+    value: Number
+    low: Number = Field(description="Lower end of its 95 % interval.")
+    high: Number = Field(description="Upper end of its 95 % interval.")
+
+
+class CountedErrors(_Answer):
+    count: int
+    cost: float = Field(description="By how much AP50 would rise if all of the type were mended, 0 to 1.")
+
+
+class RunEvaluation(_Answer):
+    id: str
+    headline: str
+    model: str
+    task: Literal["detect", "classify"]
+    pictures: int = Field(description="Pictures with labels.")
+    objects: int = Field(description="Labelled objects; 0 of a classifier.")
+    right: int = Field(description="Objects with a right box at the threshold, or pictures with a right answer.")
+    threshold: float
+    scores: dict[str, ScoreInterval] = Field(description="`ap` and `ap50`, or `accuracy` and `top5`; 0 to 1.")
+    by_class: dict[str, ScoreInterval] = Field(description="AP, or the share that is right, of each labelled class.")
+    by_size: dict[str, Number] = Field(description="AP of small, medium and large objects.")
+    errors: dict[str, CountedErrors] = Field(description="By type; none of a classifier.")
+    missed: dict[str, int] = Field(description="Objects without a right box, by the reason.")
+    consequence: str = Field(description="What a lower threshold would change; may be empty.")
+    unknown: list[str] = Field(description="Labels for which the model has no class.")

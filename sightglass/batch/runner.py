@@ -136,10 +136,11 @@ def run(
     (`seals`), some 60 passes each, and those of an earlier run that were not. `labels`: what is in the pictures, or a
     file or folder of it (`ground_truth.read`); the answers are held against them (`evaluation.stored.load`), also those
     of an earlier run. A run without labels takes those of the earlier one. `match`: the classes that labels mean where
-    their names do not say so, none for a label that is not to count. `resume`: continue an earlier run into `out`;
-    False: start over. `progress` receives the share that is done and the time left; `watch`
-    every explanation made in this process, in any thread. `engine`: `plain`, this process; or `ray`, a cluster: a
-    temporary one on this machine, or that at `address`. There `device` is each worker's, and `gpus` its share of a GPU.
+    their names do not say so, none for a label that is not to count; in a local folder it is kept with the run.
+    `resume`: continue an earlier run into `out`; False: start over. `progress` receives the share that is done and the
+    time left; `watch` every explanation made in this process, in any thread. `engine`: `plain`, this process; or
+    `ray`, a cluster: a temporary one on this machine, or that at `address`. There `device` is each worker's, and
+    `gpus` its share of a GPU.
     Raises ModelProblem if the source, the model or an option is not valid, or if `out` holds results of other settings;
     unusable pictures are only listed in problems.csv.
 
@@ -167,7 +168,7 @@ def run(
         if engine == "ray":
             chosen = RayEngine(stack, work, store, items[0], device, workers, gpus, address)
         try:
-            return _run(items, chosen, work, store, batch_size, progress, cancel, resume=resume)
+            return _run(items, chosen, work, store, batch_size, progress, cancel, match=match, resume=resume)
         except OSError as error:
             raise output.unwritable(store.name, error) from error
 
@@ -207,6 +208,7 @@ def _run(
     progress: Progress | None,
     cancel: threading.Event | None,
     *,
+    match: Matches | None,
     resume: bool,
 ) -> Summary:
     # A batch gains nothing where pictures are explained one by one, and a stop loses less.
@@ -255,6 +257,8 @@ def _run(
         keys = [item.key for item in items]
         space.save()
         table.write(space.folder, journal, keys, work.classes)
+        if match and isinstance(store, output.Local):
+            folder_labels.correct(space.folder, match)
         methods.write(space.folder, journal.outcomes(sampled))
         write_evaluation(space.folder, journal, items, work.labels, work.facts)
         space.finish((table.PARQUET, table.CSV, table.PROBLEMS, stored.FILE, *([methods.FILE] if work.prove else [])))

@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightglass import monitor
-from sightglass.batch import accuracy, analysis, labels, matrix, proofs, report, runner, seals, table
+from sightglass.batch import accuracy, analysis, labels, matrix, output, proofs, report, runner, seals, table
+from sightglass.batch.labelled import labels as labelled
+from sightglass.batch.labelled import summary as labelled_summary
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, write_file
 from sightglass.common.style import DEFAULTS
+from sightglass.evaluation import ground_truth
 from sightglass.explain.phrases import listing
 from sightglass.explain.picture import remote
 from sightglass.explain.picture import source as picture_source
@@ -30,11 +33,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sightglass.batch import Summary
+    from sightglass.batch.labelled.summary import EvaluationSummary
     from sightglass.cli.console import Progress
     from sightglass.monitor import Monitor
 
 STOPPED = 130
 CLUSTER, MONITORING = "Cluster", "Monitoring"
+PROBLEMS = 10
+"""Problems of labels that are printed."""
 METHODS = 5
 """Methods at layers that are printed."""
 MAX_PICTURES = 5_000_000
@@ -83,9 +89,15 @@ class BatchOptions(WorkOptions, cli.SealOptions, cli.ModelOptions):
         default=16,
         min=0,
     )
+    labels: Path | None = cli.field(
+        "--labels PATH",
+        "What is in the pictures: COCO .json, .csv with file,x0,y0,x1,y1,label or file,label, or a folder of YOLO .txt "
+        "or VOC .xml files.",
+    )
     match: list[str] | None = cli.field(
-        "--match FOLDER=CLASS",
-        "What a folder's name counts as; FOLDER= for no class. Repeat it for more folders, or more classes of one.",
+        "--match LABEL=CLASS",
+        "What a label, or a folder's name, counts as; LABEL= for no class. Repeat it for more labels, or more classes "
+        "of one.",
     )
     monitor: Path | None = cli.field(
         "--monitor FOLDER", "Log unusual pictures with their maps to this folder (see `watch`).", MONITORING
@@ -118,6 +130,7 @@ class BatchOptions(WorkOptions, cli.SealOptions, cli.ModelOptions):
     sightglass batch "photos/**/*.jpg" --model efficientnet-lite1 --maps 3
     sightglass batch photos/ --match "bus=school bus" --match holidays=
     sightglass batch photos.zip --question why --out run1
+    sightglass batch photos/ -m demo-s --labels boxes.csv
     sightglass batch list.txt --model yolo11n --workers 4 --json
     sightglass batch s3://bucket/photos --engine ray --ray-address auto --out s3://bucket/maps
     """,
@@ -140,7 +153,9 @@ def batch(
     A picture that cannot be read is reported and skipped. A run that was stopped or killed resumes when it is called
     again. The folder gets report.html (the pictures worth a look, on one page), maps/,
     results.csv, results.parquet and problems.csv; with --prove also methods.csv. With --seal the table has columns of
-    the tests, also for pictures that an earlier run explained without them.
+    the tests, also for pictures that an earlier run explained without them. With --labels the answers are held against
+    them: accuracy or average precision with a 95 % interval, errors by type, and why objects were missed, in
+    evaluation.json, evaluation.csv and evaluation.parquet.
     """
     if options.engine != "ray" and options.ray_address is not None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
@@ -156,8 +171,7 @@ def batch(
     names = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
     summary: Json = {name: getattr(done, name) for name in names}
     if isinstance(done.folder, Path) and done.done:
-        summary |= _say_left_out(console, done.folder)
-        summary |= _say_right(console, done.folder)
+        summary |= _say_how_right(console, done.folder)
         write_file(done.folder / "report.html", report.html(done.folder).encode())
         if options.prove:
             summary |= _say_proved(console, done.folder)
@@ -190,14 +204,18 @@ def _run(
         )
     # In a cluster the workers have the device.
     explainer = load_explainer(options.model, "cpu" if options.engine == "ray" else options.device, progress, asked)
+    truth = None if options.labels is None else ground_truth.read(options.labels)
     corrections: dict[str, list[str]] = {}
     if options.match:
         if remote.local_path(str(folder)) is None:
             raise ModelProblem("--match needs results on this machine: give a local folder with --out.")
         pictures = picture_source.find(pictures, skip=folder, most=MAX_PICTURES)
-        found = {item.label for item in pictures if item.label}
-        corrections = _parse_matches(options.match, cli.known_labels(asked, explainer), sorted(found))
-    done = runner.run(
+        earlier = None if options.restart else labelled.read_labels(output.at(folder))
+        given = truth or earlier
+        found = given.classes if given else {item.label for item in pictures if item.label}
+        known = cli.known_labels(asked, explainer)
+        corrections = _parse_matches(options.match, known, sorted(found), folders=given is None)
+    return runner.run(
         pictures,
         explainer,
         folder,
@@ -210,6 +228,8 @@ def _run(
         prove=options.prove,
         matrix=options.matrix,
         seal=options.seal,
+        labels=truth,
+        match=corrections,
         resume=not options.restart,
         progress=progress,
         cancel=cancel,
@@ -219,23 +239,60 @@ def _run(
         gpus=options.ray_gpus,
         watch=partial(monitor.watch, source="batch") if monitor else None,
     )
-    if corrections and isinstance(done.folder, Path) and done.done:
-        labels.correct(done.folder, corrections)
-    return done
 
 
-def _parse_matches(given: list[str], known: Sequence[str], folders: list[str]) -> dict[str, list[str]]:
-    """Return the classes of each folder named in `--match`; none: not counted."""
+def _parse_matches(given: list[str], known: Sequence[str], names: list[str], *, folders: bool) -> dict[str, list[str]]:
+    """Return the classes of each label named in `--match`; none: not counted. `folders`: the labels are folders."""
     found: dict[str, list[str]] = {}
     for text in given:
         name, equals, one = text.partition("=")
         if not equals:
-            raise ModelProblem(f"--match {text} does not say which class: write FOLDER=CLASS, or FOLDER= for none.")
-        if name not in folders:
-            there = f"the folders are {listing(labels.few(folders))}" if folders else "no folder is a label here"
-            raise ModelProblem(f"No picture is in a folder called {name}: {there}.")
+            raise ModelProblem(f"--match {text} does not say which class: write LABEL=CLASS, or LABEL= for none.")
+        if name not in names:
+            what = "folders" if folders else "labels"
+            there = f"the {what} are {listing(labels.few(names))}" if names else "no folder is a label here"
+            start = f"No picture is in a folder called {name}" if folders else f"No label is called {name}"
+            raise ModelProblem(f"{start}: {there}.")
         found.setdefault(name, []).extend([labels.find_class(one, known)] if one else [])
     return found
+
+
+def _say_how_right(console: Console, folder: Path) -> Json:
+    """Print how well the answers fit the labels, of `--labels` or of folders; return all of it."""
+    if (truth := labelled.read_labels(output.Local(folder))) is None:
+        return _say_left_out(console, folder) | _say_right(console, folder)
+    found = labelled_summary.load(folder)
+    names = labelled.list_names(truth, table.classes(folder), labels.corrections(folder))
+    if words := labelled.describe_unmatched(names, labels.corrections(folder), found.task):
+        console.say(f"{words} Say what they are with --match LABEL=CLASS.")
+    for problem in truth.problems[:PROBLEMS]:
+        console.warn(problem.words)
+    if len(truth.problems) > PROBLEMS:
+        console.warn(f"And {len(truth.problems) - PROBLEMS:,} more lines of the labels; summary.json has all.")
+    _say_evaluated(console, found)
+    return {
+        "labels": {one.folder: list(one.classes) for one in names},
+        "label_problems": [one.words for one in truth.problems],
+        "evaluation": found.to_json(),
+    }
+
+
+def _say_evaluated(console: Console, found: EvaluationSummary) -> None:
+    console.say(f"{found.headline}.")
+    classes = found.list_classes()
+    number = "AP" if found.task == "detect" else "right"
+    head = ("class", number, f"{number}, 95 %")
+    console.table(head, classes[: labelled_summary.LISTED], right=head[1:])
+    if len(classes) > labelled_summary.LISTED:
+        console.say(f"The {labelled_summary.LISTED} lowest of {len(classes)} classes; summary.json has all.")
+    if found.task != "detect":
+        return
+    console.say(f"{found.found}. Errors, and the AP50 that mending all of a type would add:")
+    console.table(("error", "count", "AP50", "meaning"), found.list_errors(), right=("count", "AP50"))
+    if missed := found.list_missed():
+        console.say("Why objects have no right box:")
+        console.table(("reason", "objects"), missed, right=("objects",))
+    console.say(*filter(None, [found.consequence]))
 
 
 def _say_left_out(console: Console, folder: Path) -> Json:

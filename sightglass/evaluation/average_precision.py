@@ -6,6 +6,7 @@ seconds of thousands of pictures instead of minutes, and so that pictures can be
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -41,6 +42,16 @@ class Estimate:
     value: float
     low: float
     high: float
+
+    @property
+    def points(self) -> str:
+        """`61.2`: in hundredths; `–` of no number."""
+        return "–" if math.isnan(self.value) else f"{100 * self.value:.1f}"
+
+    @property
+    def range(self) -> str:
+        """`55.0 to 66.1`; `–` of no number."""
+        return "–" if math.isnan(self.low) else f"{100 * self.low:.1f} to {100 * self.high:.1f}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,15 +96,16 @@ def measure(
     classes = sorted({one.label for every in truths for one in every})
     matched = match(truths, found, classes)
     draws, once = _draw(len(truths), seed), np.ones((1, len(truths)), np.int64)
-    exact = np.stack([average(one, once)[0] for one in matched[0]])
-    drawn = np.stack([average(one, draws) for one in matched[0]])
+    nothing = np.full((1, len(THRESHOLDS)), np.nan)
+    exact = np.stack([average(one, once)[0] for one in matched[0]] or [nothing[0]])
+    drawn = np.stack([average(one, draws) for one in matched[0]] or [np.repeat(nothing, DRAWS, 0)])
     drawn_ap = _mean(drawn.mean(2))
     return DetectionScores(
-        ap=estimate(_mean(exact.mean(1)), drawn_ap),
-        ap50=estimate(_mean(exact[:, 0]), _mean(drawn[:, :, 0])),
-        by_class={name: estimate(exact[i].mean(), drawn[i].mean(1)) for i, name in enumerate(classes)},
+        ap=estimate(_mean(exact.mean(1)), drawn_ap, least=0.0),
+        ap50=estimate(_mean(exact[:, 0]), _mean(drawn[:, :, 0]), least=0.0),
+        by_class={name: estimate(exact[i].mean(), drawn[i].mean(1), least=0.0) for i, name in enumerate(classes)},
         by_size={
-            name: float(_mean(np.stack([average(one, once)[0].mean() for one in matched[area]])))
+            name: float(_mean(np.stack([average(one, once)[0].mean() for one in matched[area]] or [nothing.mean()])))
             for area, name in enumerate(SIZES, 1)
         },
         objects=sum(not one.crowd for every in truths for one in every),
@@ -109,8 +121,10 @@ def measure_ap50(
     classes = sorted({one.label for every in truths for one in every})
     matched = [_at_first_threshold(one) for one in match(truths, found, classes, areas=1)[0]]
     draws, once = _draw(len(truths), seed), np.ones((1, len(truths)), np.int64)
+    if not matched:
+        return Estimate(math.nan, math.nan, math.nan)
     exact, drawn = (np.stack([average(one, of)[:, 0] for one in matched]) for of in (once, draws))
-    return estimate(_mean(exact[:, 0]), _mean(drawn))
+    return estimate(_mean(exact[:, 0]), _mean(drawn), least=0.0)
 
 
 def difference(one: DetectionScores, other: DetectionScores) -> Estimate:
@@ -330,7 +344,7 @@ def _at_first_threshold(one: _Matched) -> _Matched:
 
 def _draw(pictures: int, seed: int) -> NDArray[np.int64]:
     """Return how often each picture counts in each redrawn set, (draws, pictures)."""
-    return np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), DRAWS)
+    return np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / max(pictures, 1)), DRAWS)
 
 
 def _mean(values: NDArray[np.float64]) -> Any:
@@ -340,11 +354,15 @@ def _mean(values: NDArray[np.float64]) -> Any:
         return np.where(known, values, 0).sum(0) / known.sum(0)
 
 
-def estimate(value: float, drawn: NDArray[np.float64]) -> Estimate:
-    """Return a number with the basic bootstrap's 95 % interval, from the same number on redrawn pictures."""
+def estimate(value: float, drawn: NDArray[np.float64], least: float = -1.0) -> Estimate:
+    """Return a number with the basic bootstrap's 95 % interval, from the same number on redrawn pictures.
+
+    The interval lies within `least` and 1.
+    """
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
         return Estimate(float(value), float("nan"), float("nan"))
     # Redrawn pictures repeat, which makes AP higher: the basic interval mirrors that, the percentiles would keep it.
     high, low = 2 * value - np.percentile(drawn, [2.5, 97.5])
-    return Estimate(float(value), min(float(value), float(low)), max(float(value), float(high)))
+    low, high = max(least, min(value, low)), min(1.0, max(value, high))
+    return Estimate(float(value), float(low), float(high))

@@ -68,6 +68,18 @@ def list_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches)
     return folder_labels.list_labels(counts, classes, None, corrections)
 
 
+def describe_unmatched(names: Sequence[FolderLabel], corrections: Matches, task: str) -> str:
+    """Return which labels mean no class of the model, and what becomes of them; empty where each means one.
+
+    `names`: of `list_names`. `corrections`: a label that a person said not to count is none of them.
+    """
+    left = [one for one in names if not one.classes and one.folder not in corrections]
+    if not left or task == "classify":
+        return folder_labels.describe_left_out(left)
+    counted = folder_labels.describe_left_out(left).removeprefix("Not counted: ")
+    return f"No class of the model, so that every such object counts as missed: {counted}"
+
+
 def label_by_folders(items: Sequence[Item], classes: Sequence[str], corrections: Matches) -> RunLabels | None:
     """Return the labels that folders are; None where none is a class of the model."""
     truth = GroundTruth({}, (), {item.key: item.label for item in items if item.label})

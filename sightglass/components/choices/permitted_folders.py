@@ -25,17 +25,18 @@ def folders() -> list[Path]:
     return [folder.resolve() for folder in settings().folders]
 
 
-def ask(label: str, *, key: str, name: str, help: str) -> tuple[Path, Path] | None:
+def ask(label: str, *, key: str, name: str, help: str, default: str | None = None) -> tuple[Path, Path] | None:
     """Ask for a path, and return it with the permitted folder that contains it; None while the field is empty.
 
-    Raises ModelProblem for a path that is not permitted.
+    `default`: what the field has at first, the first permitted folder where it is None. Raises ModelProblem for a path
+    that is not permitted.
     """
     allowed = folders()
     text = url_state.widget(
         st.text_input,
         label,
         None,
-        str(allowed[0]),
+        str(allowed[0]) if default is None else default,
         key=key,
         name=name,
         help=f"{help}, below {' or '.join(map(str, allowed))}.",

@@ -17,6 +17,9 @@ from sightglass.api.endpoints import live
 from sightglass.api.schemas import ApiRules
 from sightglass.common import users
 from sightglass.common.access import people, policy, rates
+from sightglass.common.settings import settings
+from sightglass.evaluation import stored
+from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.models import catalog
 from sightglass.monitor import default
 from tests.unit.test_whose import OWN
@@ -69,6 +72,8 @@ TRIES: dict[str, Callable[[str], list[Ask]]] = {
         ("GET", f"/api/layers/{model}", None),
         ("GET", f"/api/layers/{model}?every=true", None),
     ],
+    "/api/runs": nothing_of("/api/runs"),
+    "/api/runs/{run}": lambda model: [("GET", f"/api/runs/{model}", None)],
     "/api/models": nothing_of("/api/models", "/api/models?here=true", "/api/models?task=classify"),
     "/api/problems/{kind}": lambda model: [("GET", f"/api/problems/{model}", None)],
     "/api/docs/{name}": lambda model: [("GET", f"/api/docs/{model}", None)],
@@ -89,7 +94,12 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     base = tmp_path_factory.mktemp("server")
     (base / "models.toml").touch()
     with pytest.MonkeyPatch.context() as patched:
-        for name, value in (("ACCESS", "password"), ("PEOPLE", base / "people.db"), ("MONITOR", base / "monitor")):
+        for name, value in (
+            ("ACCESS", "password"),
+            ("PEOPLE", base / "people.db"),
+            ("MONITOR", base / "monitor"),
+            ("BATCHES", base / "batches"),
+        ):
             patched.setenv(f"SIGHTGLASS_{name}", str(value))
         patched.setenv("SIGHTGLASS_MODELS", str(base / "models.toml"))
         patched.setattr(rates, "of_person", lambda name: 0)
@@ -113,9 +123,12 @@ def clients(app: Api) -> dict[str, TestClient]:
 
 @pytest.fixture(scope="module", autouse=True)
 def left(clients: dict[str, TestClient]) -> None:
-    """What Anna leaves: a model of her own, which is loaded, counted and monitored with a picture of hers."""
+    """What Anna leaves: a model of her own, loaded, counted, monitored with a picture of hers, and a labelled run."""
     with users.acting(policy_user("anna")):
         (*_, table) = catalog._tables()
+        run = users.folder(settings().batches) / ANNAS
+    run.mkdir(parents=True)
+    stored.write(run / stored.FILE, [], EvaluationFacts(ANNAS, "", "classify", ("zqxw cat",), 0.25))
     table.parent.mkdir(parents=True, exist_ok=True)
     table.write_text(OWN.format(id=ANNAS), "utf-8")
     fields = {"image": picture(), "model": ANNAS, "name": "zqxw cat.png", "monitor": True, "top_k": 1}
@@ -154,6 +167,8 @@ def test_every_route_is_tried(app: Api) -> None:
 def test_whoever_left_it_finds_it(clients: dict[str, TestClient]) -> None:
     anna = clients["anna"]
     assert ANNAS in anna.get("/api/models").text
+    assert [one["id"] for one in anna.get("/api/runs").json()["runs"]] == [ANNAS]
+    assert anna.get(f"/api/runs/{ANNAS}").json()["model"] == ANNAS
     for path in ("/api/layers/{model:path}", "/api/explain", "/api/explain/class", "/predict_with_gradcam"):
         assert all(sent(anna, ask).status_code == 200 for ask in TRIES[path](ANNAS)), path
 

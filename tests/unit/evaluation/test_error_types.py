@@ -26,6 +26,27 @@ CASES = {
     "background": ([CAT], [predicted("cat", CAT.box), predicted("dog", (400, 400, 500, 500))], ["background"]),
     "missed": ([CAT, DOG], [predicted("cat", CAT.box)], ["missed"]),
     "no label at all": ([], [predicted("cat", CAT.box)], ["background"]),
+    # The order of the questions is TIDE's: the place of the own class, the other class, a second box.
+    "location before class": (
+        [CAT, TrueBox("dog", (0, 0, 100, 35))],
+        [predicted("cat", HALF)],
+        ["location", "missed"],
+    ),
+    "class before duplicate": (
+        [CAT, TrueBox("dog", CAT.box)],
+        [predicted("cat", CAT.box), predicted("cat", CAT.box, 0.5)],
+        ["class"],
+    ),
+    "a box that nearly touches is on none": (
+        [CAT, DOG],
+        [predicted("cat", CAT.box), predicted("dog", DOG.box), predicted("cat", (0, 0, 100, 9), 0.5)],
+        ["background"],
+    ),
+    "two badly placed boxes of one object are two errors, and it is not missed": (
+        [CAT],
+        [predicted("cat", HALF), predicted("cat", (0, 70, 100, 100), 0.5)],
+        ["location", "location"],
+    ),
     "right": ([CAT, DOG], [predicted("dog", DOG.box), predicted("cat", CAT.box)], []),
 }
 

@@ -1,0 +1,136 @@
+"""Choose the labels of a batch; show how well answers fit them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.batch.labelled import summary
+from sightglass.batch.labelled.labels import FILE
+from sightglass.common.errors import Problem
+from sightglass.components.choices import permitted_folders
+from sightglass.components.session import state
+from sightglass.components.session.markdown import escape, sentence
+from sightglass.components.streamlit_internals import upload_megabytes
+from sightglass.components.views import tables
+from sightglass.evaluation import ground_truth, stored
+from sightglass.explain.phrases import plural
+from sightglass.pages.batch.source import scratch
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+    from sightglass.batch.labelled.summary import EvaluationSummary
+    from sightglass.evaluation.ground_truth import GroundTruth
+    from sightglass.pages.batch.job import BatchJob
+
+LISTED = 1000
+"""Problems of labels in the table."""
+
+
+@dataclass
+class ChosenLabels:
+    """The labels that this session's next run is held against."""
+
+    truth: GroundTruth | None = None
+
+
+def choose() -> None:
+    """Draw the choice of labels, uploaded or from a permitted folder; keep them in `ChosenLabels`."""
+    chosen = state.of(ChosenLabels)
+    with st.expander("Labels: how right is the model?", icon=":material/sell:"):
+        try:
+            chosen.truth = _read()
+        except Problem as problem:
+            chosen.truth = None
+            st.error(sentence(problem), icon=":material/error:")
+        if chosen.truth is None:
+            st.caption("Without labels the run says where the model looked, but not whether it was right.")
+            return
+        _describe(chosen.truth)
+
+
+def _read() -> GroundTruth | None:
+    given: UploadedFile | None = st.file_uploader(
+        "Labels, as COCO .json or .csv",
+        type=["json", "csv"],
+        key="batch-labels-file",
+        max_upload_size=upload_megabytes(),
+        help="COCO .json, or .csv with file,label or file,x0,y0,x1,y1,label. Each picture is known by its file's name.",
+    )
+    if given is not None:
+        return state.latest("batch-labels", given.file_id, lambda: _take_upload(given))
+    if not permitted_folders.folders():
+        return None
+    named = permitted_folders.ask(
+        "Or labels on this machine",
+        key="batch-labels-path",
+        name="labels",
+        default="",
+        help="A COCO .json, a .csv, or a folder of YOLO .txt or Pascal VOC .xml files",
+    )
+    if named is None:
+        return None
+    path = named[0]
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError:
+        changed = 0
+    return state.latest("batch-labels", (path, changed), lambda: ground_truth.read(path))
+
+
+def _take_upload(given: UploadedFile) -> GroundTruth:
+    # Under a fixed name: the file's own could be anything.
+    path = scratch() / f"labels{Path(given.name).suffix.lower()}"
+    path.write_bytes(given.getvalue())
+    return ground_truth.read(path)
+
+
+def _describe(truth: GroundTruth) -> None:
+    objects = sum(map(len, truth.pictures.values()))
+    pictures = plural(len(truth.pictures) or len(truth.named), "picture")
+    what = f"{plural(objects, 'labelled object')} in {pictures}" if truth.pictures else f"Labels of {pictures}"
+    st.caption(f":material/sell: {what}, {plural(len(truth.classes), 'label')}.")
+    if truth.problems:
+        st.caption(f":material/warning: {plural(len(truth.problems), 'line')} could not be used; the others count.")
+        rows = [{"file": one.file, "line": one.line, "why": one.reason} for one in truth.problems[:LISTED]]
+        tables.table(rows, height=min(220, 36 * (len(rows) + 1)))
+
+
+def draw(job: BatchJob) -> bool:
+    """Draw how well a run fits its labels, with its errors; return False for a run without labels."""
+    found = _load(job)
+    if found is None:
+        return False
+    st.markdown(f"{escape(found.headline)}.")
+    if found.unknown:
+        st.caption(f"No class of the model: {escape(', '.join(found.unknown[:4]))}. Such objects count as missed.")
+    if found.task != "detect":
+        return True
+    st.caption(f"{escape(found.found)}. {escape(found.consequence)}".strip())
+    with st.expander("Errors by type, and why objects were missed", icon=":material/rule:"):
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            head = ("error", "count", "AP50", "meaning")
+            tables.table([dict(zip(head, one, strict=True)) for one in found.list_errors()])
+            st.caption("AP50: what mending all errors of a type would add, in points.")
+        with right:
+            if missed := found.list_missed():
+                tables.table([{"why missed": why, "objects": count} for why, count in missed])
+            else:
+                st.caption("No labelled object was missed.")
+    return True
+
+
+def _load(job: BatchJob) -> EvaluationSummary | None:
+    """Return the summary of the first run; None of one whose labels are its folders, or that has none."""
+    folder = job.plans[0].folder
+    try:
+        changed = (folder / stored.FILE).stat().st_mtime_ns
+        (folder / FILE).stat()
+        return state.latest("batch-evaluated", (folder, changed), lambda: summary.load(folder))
+    except (OSError, Problem):
+        return None
