@@ -344,7 +344,9 @@ def _at_first_threshold(one: _Matched) -> _Matched:
 
 def _draw(pictures: int, seed: int) -> NDArray[np.int64]:
     """Return how often each picture counts in each redrawn set, (draws, pictures)."""
-    return np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / max(pictures, 1)), DRAWS)
+    # Of none there is no class that would use them.
+    many = max(pictures, 1)
+    return np.random.default_rng(seed).multinomial(many, np.full(many, 1 / many), DRAWS)
 
 
 def _mean(values: NDArray[np.float64]) -> Any:
