@@ -44,7 +44,8 @@ def errors() -> None:
     if name == EXAMPLE and not _is_ready(trial.example(), title):
         return
     try:
-        run = runs.open_run(name)
+        with st.spinner("Reading the run…", show_time=False):
+            run = runs.open_run(name)
     except Problem as problem:
         title.markdown(TITLE)
         st.error(sentence(problem), icon=":material/error:")

@@ -212,7 +212,7 @@ def test_hiding_the_hottest_place_is_one_press(page, scenes: Path) -> None:
     app = known(page(SCREEN), scenes)
     press(app, keys(app, "errors-hide-")[0])
     assert not app.exception and not app.error
-    assert "The error is gone." in texts(app) or "The error stays." in texts(app)
+    assert "The wrong box is gone." in texts(app) or "The wrong box stays." in texts(app)
     press(app, "errors-hidden-open")
     assert not app.exception and session(app, ErrorsView).hiding is None
 

@@ -30,11 +30,8 @@ class HiddenPlace:
     """What covering it changes, and what covering as much elsewhere does."""
     mended: bool
     """Whether the error is gone."""
-
-    @property
-    def verdict(self) -> str:
-        """Whether the error is gone, in a sentence."""
-        return "The error is gone." if self.mended else "The error stays."
+    verdict: str
+    """The same in a sentence."""
 
 
 def explain_unit(
@@ -90,7 +87,14 @@ def hide_hottest(
         for other in strongest.elsewhere(before)
     ]
     said = strongest.covered_sentence(before, after, float(covered.hidden.mean()), others)
-    return HiddenPlace(before, after, said, _is_mended(unit, before, after))
+    mended = _is_mended(unit, before, after)
+    if before.model.task != "detect":
+        verdict = "The right class is answered now." if mended else "The answer is still wrong."
+    elif unit.answer is None:
+        verdict = "The object is found now." if mended else "The object is still missed."
+    else:
+        verdict = "The wrong box is gone." if mended else "The wrong box stays."
+    return HiddenPlace(before, after, said, mended, verdict)
 
 
 def _is_mended(unit: ErrorUnit, before: Explanation, after: Explanation) -> bool:
