@@ -104,9 +104,10 @@ def _find_object(one: LabelSuspect, evaluation: Evaluation, key: AnswerKey) -> t
     file = evaluation.pictures[one.picture].key
     if key.task == "classify":
         return file, None
-    box = (one.truth or one.predicted).box  # type: ignore[union-attr]
+    about = one.truth or one.predicted
+    assert about is not None and about.box is not None
     there = [of.box for of in key.objects if of.file == file]
-    overlaps = [intersection_over_union(box, of) for of in there]
+    overlaps = [intersection_over_union(about.box, of) for of in there]
     best = max(range(len(there)), key=overlaps.__getitem__, default=None)
     return file, None if best is None or overlaps[best] < 0.5 else there[best]
 

@@ -76,7 +76,7 @@ def evaluate_pictures(explainer: Explainer, source: Path, truths: Mapping[Path, 
 def _evaluate_set(explainer: Explainer, into: Path, task: Task, cause: Cause, seed: int) -> None:
     with tempfile.TemporaryDirectory(prefix="known-cause-") as drawn:
         key = known_cause.make(Path(drawn), (cause,), seed, task=task)
-        truths = {cause: ground_truth.read(Path(drawn, known_cause.LABELS[task]))}
+        truths: dict[str, GroundTruth] = {cause: ground_truth.read(Path(drawn, known_cause.LABELS[task]))}
         if cause == WRONG:
             truths = {CLEAN: _correct_labels(key), **truths}
         folders = {name: place_of(into, task, name, seed) for name in truths}
