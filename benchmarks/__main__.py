@@ -11,7 +11,8 @@ where a layer's cells look, beside where its map is drawn; `throughput`: picture
 which layer they are right; `api`: the API under load, beside the dashboard's pages; `load`: twenty sessions and eight
 API clients at once; `long`: thousands of explanations in one process, and what stays behind; `hour`: the dashboard's
 memory while somebody explores everything; `small`: the dashboard in a small place; `ray`: a folder explained by one
-process, and by a cluster's workers; `drift`: how often planted drift is found.
+process, and by a cluster's workers; `drift`: how often planted drift is found;
+`errors`: how often the planted cause of errors is.
 """
 
 from __future__ import annotations
@@ -290,6 +291,13 @@ def _drift(options: argparse.Namespace) -> Outcome:
     return Outcome(drift.measure(options.rounds or drift.SEEDS), drift.markdown, None if options.rounds else drift.OUT)
 
 
+def _errors(options: argparse.Namespace) -> Outcome:
+    from benchmarks.errors import run
+
+    result = run.errors(options.rounds or run.SEEDS, options.sets)
+    return Outcome(result, run.markdown, None if options.rounds else run.OUT)
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "speed": _classifiers,
     "memory": _classifiers,
@@ -317,6 +325,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "load": _load,
     "ray": _ray,
     "drift": _drift,
+    "errors": _errors,
 }
 
 
@@ -351,6 +360,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--calls", type=int, default=300, help="memory: calls of each contender")
     add("--count", type=int, help="long: number of explanations, default 2000")
     add("--many", type=int, default=5000, help="throughput: number of pictures over which memory is watched")
+    add("--sets", type=Path, help="errors: a folder that keeps the evaluated scenes, and has those of an earlier run")
     add("--pictures", type=int, default=256, help="ray: number of pictures in a round")
     add(
         "--seconds",

@@ -149,7 +149,8 @@ def average(matched: _Matched, weights: NDArray[np.int64]) -> NDArray[np.float64
     # Rows are searched all at once: each lies above the one before it, in whole numbers.
     above = (int(objects.max()) + 1) * np.arange(len(some), dtype=np.int64)[:, None]
     wanted = (_count_for_recalls(objects[some]) + above).ravel()
-    every, of = np.zeros(0), np.zeros(0)
+    every: NDArray[np.int32] = np.zeros(0, np.int32)
+    of: NDArray[np.bool_] = np.zeros(0, np.bool_)
     for threshold, (right, counted) in enumerate(zip(matched.right, matched.counted, strict=True)):
         # Precision is highest at a right box: between two it falls.
         hits, counted = np.flatnonzero(right & counted), counted[:end]
