@@ -1,4 +1,4 @@
-"""Reduce maps to a small grid, or fit them to a picture of another size."""
+"""Reduce maps to a small grid, or fit them to another size."""
 
 from __future__ import annotations
 

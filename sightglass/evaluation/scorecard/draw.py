@@ -1,4 +1,4 @@
-"""Draw a labelled picture as each of two models sees it, and the difference."""
+"""Draw a labelled picture as two models see it, and their difference."""
 
 from __future__ import annotations
 

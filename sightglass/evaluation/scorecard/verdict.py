@@ -1,4 +1,4 @@
-"""Decide whether a smaller model can be shipped, in short sentences with intervals."""
+"""Decide whether a smaller model can be shipped, with intervals."""
 
 from __future__ import annotations
 
