@@ -1,4 +1,4 @@
-"""Reduce maps to a small grid, or fit them to pictures."""
+"""Reduce maps to a small grid, or fit them to another size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which number of the scorecard was clicked, and its objects."""
+"""The clicked number of the scorecard, and the objects that it counts."""
 
 from __future__ import annotations
 

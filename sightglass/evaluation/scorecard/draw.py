@@ -1,4 +1,4 @@
-"""Draw labelled pictures as two models see them, and the difference."""
+"""Draw a labelled picture as two models see it, and their difference."""
 
 from __future__ import annotations
 

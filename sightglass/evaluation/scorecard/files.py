@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def to_json(card: Scorecard) -> Json:
     """Return all numbers of a scorecard as plain values; nan is None."""
-    return _plain(
+    told: Json = _plain(
         {
             "verdict": card.words,
             "against": card.largest.model,
@@ -32,6 +32,7 @@ def to_json(card: Scorecard) -> Json:
             ],
         }
     )
+    return told
 
 
 def list_objects(card: Scorecard) -> list[dict[str, Any]]:

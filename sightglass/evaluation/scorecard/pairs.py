@@ -209,7 +209,7 @@ class ModelPair:
         draws = draw_pictures(pictures)
         with np.errstate(invalid="ignore", divide="ignore"):
             drawn = (draws @ each) / (draws @ counts)
-        real = correct(_test_gaps(each)) <= LEVEL
+        real = correct(_test_gaps(each.astype(np.float64))) <= LEVEL
         found = [
             _compare(*part, right, drawn[:, i], pictures=int(np.count_nonzero(counts[:, i])), real=bool(real[i]))
             for i, part in enumerate(large)

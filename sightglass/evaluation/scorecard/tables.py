@@ -1,4 +1,4 @@
-"""Print a scorecard's numbers as cells of tables."""
+"""Print a scorecard's numbers as cells, for page and terminal."""
 
 from __future__ import annotations
 

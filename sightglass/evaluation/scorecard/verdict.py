@@ -137,5 +137,5 @@ def _points(share: float) -> str:
 
 def _round_up(count: int) -> int:
     """Round up to one digit and a half: what is extrapolated is not known better."""
-    step = 10 ** max(0, len(str(count)) - 2) * (5 if count >= 100 else 1)
+    step: int = 10 ** max(0, len(str(count)) - 2) * (5 if count >= 100 else 1)
     return math.ceil(count / step) * step
