@@ -1,4 +1,4 @@
-"""Turn an evaluation into a pandas table: one row an object, a wrong box, or a picture."""
+"""Turn an evaluation into a pandas table of objects and wrong boxes."""
 
 from __future__ import annotations
 
