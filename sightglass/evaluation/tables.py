@@ -1,4 +1,4 @@
-"""Turn an evaluation into a pandas table of objects and wrong boxes."""
+"""Turn an evaluation into a pandas table: objects, boxes, pictures."""
 
 from __future__ import annotations
 
