@@ -1,4 +1,4 @@
-"""Time the evaluation of 5,000 labelled pictures, from its file to its numbers.
+"""Time the evaluation of 5,000 labelled pictures, after their maps.
 
     python -m benchmarks.evaluation [--pictures N]
 

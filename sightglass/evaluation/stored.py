@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -144,7 +145,8 @@ def load(folder: Path) -> Evaluation:
         table = parquet.read_table(folder / FILE)
         about = json.loads(table.schema.metadata[_ABOUT])
         known = EvaluationFacts(**about | {name: tuple(about[name]) for name in ("classes", "unknown")})
-        pictures = _read(table, known.classes)
+        with pause_collector():
+            pictures = _read_pictures(table, known.classes)
     except FileNotFoundError:
         raise Problem(f"{folder} has no evaluation: run the batch with labels (--labels).") from None
     except (OSError, ArrowException, ValueError, KeyError, TypeError, IndexError) as problem:
@@ -156,12 +158,13 @@ def load(folder: Path) -> Evaluation:
     )
 
 
-def _read(table: Any, classes: Sequence[str]) -> list[EvaluatedPicture]:
-    # Hundreds of thousands of small objects, none of which is garbage.
+@contextlib.contextmanager
+def pause_collector() -> Iterator[None]:
+    """Make hundreds of thousands of small objects, none of which is garbage, without looking for garbage among them."""
     collects = gc.isenabled()
     gc.disable()
     try:
-        return _read_pictures(table, classes)
+        yield
     finally:
         if collects:
             gc.enable()

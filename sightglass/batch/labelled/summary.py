@@ -112,7 +112,8 @@ class EvaluationSummary:
 
 def summarise(evaluation: Evaluation) -> EvaluationSummary:
     """Return how well answers fit labels; AP ranks all boxes, all else counts those from the threshold on."""
-    return _sum_up_boxes(evaluation) if evaluation.task == "detect" else _sum_up_classes(evaluation)
+    with stored.pause_collector():
+        return _sum_up_boxes(evaluation) if evaluation.task == "detect" else _sum_up_classes(evaluation)
 
 
 def _sum_up_boxes(evaluation: Evaluation) -> EvaluationSummary:
