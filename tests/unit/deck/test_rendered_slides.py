@@ -63,7 +63,11 @@ def scenes() -> dict[str, Scene]:
             "24 pictures, 18 as their folders say",
             "The surest wrong answer: minibus, 75 %, in the folder tram.",
             [("75 %", "right"), ("24", "pictures"), ("3", "unsure")],
-            [(bus, "minibus 62 %"), (drawn, "gear 94 %")] * 4,
+            [
+                rows.GalleryTile(bus, "✓ minibus 62 %", np.eye(32, dtype=np.float32)),
+                rows.GalleryTile(drawn, "✗ gear 94 %"),
+            ]
+            * 4,
             "EfficientNet-Lite0 · GradCAM",
         ),
         "video": of_clip(bus),
