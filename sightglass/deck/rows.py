@@ -158,7 +158,9 @@ def of_change(before: Explanation, after: Explanation, found: Sequence[Change], 
     if after.heatmaps:
         last = making.panel(after)
         panels.append(Panel(f"After: {label}", maps=last.maps[:1], picture=edited.picture, size=edited.size))
+    # Beside the map from before it could be read as that one's.
     told = describe_map(after, 0).replace("**", "") if after.heatmaps else ""
+    told = f"After: {told[:1].lower()}{told[1:]}" if told else ""
     return making.scene(
         before.image,
         panels,
