@@ -8,16 +8,16 @@ import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import chain, combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sightglass.common.work.progress import check
 from sightglass.explain.evidence.targets import decode
-from sightglass.explain.findings.diagnosis import NUMBERS
+from sightglass.explain.findings.diagnosis import NUMBERS, SAME_PLACE
 from sightglass.explain.maps.statistics import Agreement, agreement_matrix, coarse
-from sightglass.explain.phrases import NBSP, describe_score, kinds, listing
+from sightglass.explain.phrases import NBSP, describe_score, kinds, listing, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,10 +115,34 @@ class Comparison:
 
     @property
     def overlaps(self) -> str:
-        """Return the overlaps of all pairs with maps in one sentence; empty where there are none."""
-        pairs = [pair for pair in combinations(range(len(self.names)), 2) if self.agreement(*pair) is not None]
-        each = [f"{self.names[a]} and {self.names[b]} {self.overlap(a, b)}" for a, b in pairs]
-        return f"Overlap of the strongest fifths of the evidence: {listing(each)}." if each else ""
+        """Return which maps highlight the same place, with the overlap of their hottest fifths; empty for no pair."""
+        pairs = {
+            pair: found.iou_top20
+            for pair in combinations(range(len(self.names)), 2)
+            if (found := self.agreement(*pair)) is not None
+        }
+        nearest = {one: max(value for pair, value in pairs.items() if one in pair) for one in chain(*pairs)}
+        together = [one for one, value in nearest.items() if value >= SAME_PLACE]
+        apart = [one for one in nearest if one not in together]
+        within = [value for pair, value in pairs.items() if not set(pair) & set(apart)]
+        if not pairs:
+            return ""
+        if not together:
+            most = f"{'at most ' if len(pairs) > 1 else ''}{percent(max(pairs.values()))} overlap"
+            return f"{self._list_maps(apart)} highlight different places ({most})."
+        if min(within) < SAME_PLACE:
+            each = [f"{self.names[a]} and {self.names[b]} {percent(value)}" for (a, b), value in pairs.items()]
+            return f"Overlap of the strongest evidence: {listing(each)}."
+        least = f"{'at least ' if len(within) > 1 else ''}{percent(min(within))} overlap"
+        same = f"{self._list_maps(together)} highlight the same place ({least})"
+        if not apart:
+            return f"{same}."
+        most = percent(max(nearest[one] for one in apart))
+        verb = "highlights another" if len(apart) == 1 else "highlight other places"
+        return f"{same}; {listing([self.names[one] for one in apart])} {verb} (at most {most})."
+
+    def _list_maps(self, which: Sequence[int]) -> str:
+        return f"The maps of {listing([self.names[one] for one in which])}"
 
     def best(self, index: int) -> Prediction | None:
         """Return a model's first prediction; None without one."""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.batch import analysis, tags
-from sightglass.components.session import url_state
+from sightglass.components.session import state, url_state
 from sightglass.explain.phrases import plural
 from sightglass.pages.batch import folders, frames, selection
+from sightglass.pages.batch.job import Batch
 from sightglass.pages.batch.tiles import tiles
 
 if TYPE_CHECKING:
@@ -99,7 +100,9 @@ def draw(job: BatchJob) -> None:
     rows = chosen.iloc[PAGE * (page - 1) : PAGE * page]
     counted = f"{many:,} of {plural(len(found), 'picture')}; {PAGE * (page - 1) + 1} to {min(PAGE * page, many)}."
     st.caption(" ".join(filter(None, (counted, folders.describe_left_out(job)))))
-    selection.actions(job, list(rows["picture"]))
+    batch = state.of(Batch)
+    batch.shown, batch.sorted_by = list(rows["picture"]), ORDERS[order] if order != "source" else ""
+    selection.actions(job, batch.shown)
     tiles(job, rows, "gallery", order, found)
 
 

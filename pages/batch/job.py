@@ -107,6 +107,9 @@ class Batch:
     """What folders count as, said before the run."""
     selected: list[str] = field(default_factory=list)
     """The pictures that are ticked."""
+    shown: list[str] = field(default_factory=list)
+    """Those that the gallery showed last, and by what they were sorted."""
+    sorted_by: str = ""
     problem: str = ""
     """Why the last action on them failed."""
 

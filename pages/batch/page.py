@@ -19,7 +19,7 @@ from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Choices
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
-from sightglass.pages.batch import accuracy, bundled, folders, gallery, labels, views
+from sightglass.pages.batch import accuracy, bundled, folders, gallery, labels, slide, views
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
 
@@ -69,6 +69,7 @@ def batch() -> None:
                 st.markdown(f"## {job.status.summaries[0].words}.", width="content")
                 with st.container(horizontal=True, width="content", vertical_alignment="center"):
                     views.downloads(job)
+                    slide.button(job)
                     _again(job)
             with top, st.container(horizontal=True, vertical_alignment="center"):
                 st.caption(views.describe_run(job), width="content")
@@ -163,7 +164,9 @@ def _example(choices: Choices, explainer: Explainer, head: DeltaGenerator) -> No
     else:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.markdown("### An example: the bundled pictures", width="content")
-            views.downloads(ready)
+            with st.container(horizontal=True, width="content", vertical_alignment="center"):
+                views.downloads(ready)
+                slide.button(ready)
         st.caption(f"{bundled.about(choices.model)} {views.describe_run(ready)}.")
         _draw_result(ready)
 

@@ -16,6 +16,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
 from sightglass.deck.deck import name
 from sightglass.deck.scene import MAX_SCENES, PICTURE_SIDE, payload, scenes
+from sightglass.deck.slide.themes import DARK, THEMES
 from sightglass.explain.picture.archive import directory_bytes
 from sightglass.explain.picture.image import Image
 from sightglass.export import command
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sightglass.deck.deck import Deck
     from sightglass.deck.decks import Decks
     from sightglass.deck.scene import Scene
+    from sightglass.deck.slide.themes import ThemeName
 
 SUFFIX = ".sightglass"
 FORMAT, VERSION = "sightglass deck", 1
@@ -41,7 +43,7 @@ def file_name(title: str) -> str:
     return f"{file_stem(title)}{SUFFIX}"
 
 
-def write(title: str, slides: Iterable[Scene]) -> bytes:
+def write(title: str, slides: Iterable[Scene], theme: ThemeName = "dark") -> bytes:
     """Return a deck as one file: a zip with `deck.json` and a file for each slide, which hold everything."""
     out = io.BytesIO()
     # Pictures and maps are packed already.
@@ -49,7 +51,7 @@ def write(title: str, slides: Iterable[Scene]) -> bytes:
         count = 0
         for count, scene in enumerate(slides, 1):
             archive.writestr(_info(f"slides/{count:03}.scene"), payload([scene]))
-        about = {"format": FORMAT, "version": VERSION, "title": title, "slides": count}
+        about = {"format": FORMAT, "version": VERSION, "title": title, "slides": count, "theme": theme}
         archive.writestr(_info(_ABOUT), json.dumps(about, indent=1))
     return out.getvalue()
 
@@ -61,13 +63,14 @@ def _info(file: str) -> zipfile.ZipInfo:
 
 def read(data: bytes) -> tuple[str, list[Scene]]:
     """Return the title and the scenes of a deck's file; `open_deck` holds one scene at a time."""
-    title, slides = open_deck(data)
+    title, slides, _ = open_deck(data)
     return title, list(slides)
 
 
-def open_deck(data: bytes) -> tuple[str, Iterator[Scene]]:
-    """Return the title of a deck's file, and its scenes one after another. Bytes from strangers are safe: nothing is
-    written or run, names are looked up and never used as paths, and sizes are checked before anything is unpacked.
+def open_deck(data: bytes) -> tuple[str, Iterator[Scene], ThemeName]:
+    """Return the title of a deck's file, its scenes one after another, and its theme: dark where it names none. Bytes
+    from strangers are safe: nothing is written or run, names are looked up and never used as paths, and sizes are
+    checked before anything is unpacked.
 
     Raises Problem, one sentence, for any other file and for one that is too large; so does taking a scene.
     """
@@ -77,8 +80,8 @@ def open_deck(data: bytes) -> tuple[str, Iterator[Scene]]:
         if directory_bytes(io.BytesIO(data)) > MAX_DIRECTORY:
             raise ValueError("too many files")
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            title, files = _list(archive)
-    return title, _scenes(data, files)
+            title, files, theme = _list(archive)
+    return title, _scenes(data, files), theme
 
 
 def _scenes(data: bytes, files: list[zipfile.ZipInfo]) -> Iterator[Scene]:
@@ -108,8 +111,8 @@ def _only_decks() -> Iterator[None]:
         raise Problem(NO_DECK) from error
 
 
-def _list(archive: zipfile.ZipFile) -> tuple[str, list[zipfile.ZipInfo]]:
-    """Return a deck's title and its slides' files in order; raise ValueError for anything unusual."""
+def _list(archive: zipfile.ZipFile) -> tuple[str, list[zipfile.ZipInfo], ThemeName]:
+    """Return a deck's title, its slides' files in order and its theme; raise ValueError for anything unusual."""
     infos = archive.infolist()
     if len(infos) > MAX_SCENES + 1 or sum(info.file_size for info in infos) > MAX_BYTES:
         raise ValueError("too much")
@@ -122,7 +125,8 @@ def _list(archive: zipfile.ZipFile) -> tuple[str, list[zipfile.ZipInfo]]:
     slides = [info for info in infos if info.filename != _ABOUT]
     if not all(_SLIDE.fullmatch(info.filename) for info in slides) or len(slides) != about["slides"]:
         raise ValueError("other files")
-    return name(str(about["title"])), sorted(slides, key=lambda info: info.filename)
+    theme = THEMES.get(str(about.get("theme", DARK.name)), DARK).name
+    return name(str(about["title"])), sorted(slides, key=lambda info: info.filename), theme
 
 
 def _check_picture(scene: Scene) -> None:
@@ -135,10 +139,11 @@ def _check_picture(scene: Scene) -> None:
 
 def of(decks: Decks, deck: Deck) -> bytes:
     """Return a deck of the history as one file."""
-    return write(deck.title, (decks.scene(slide) for slide in deck.slides))
+    return write(deck.title, (decks.scene(slide) for slide in deck.slides), THEMES[deck.theme].name)
 
 
 def put(decks: Decks, data: bytes) -> Deck:
     """Add a deck's file to the history's decks; raise Problem where it is none, or where there is no room: then none of
     it is added."""
-    return decks.create(*open_deck(data))
+    title, slides, theme = open_deck(data)
+    return decks.create(title, slides, theme=theme)

@@ -17,7 +17,7 @@ from sightglass.deck import html_file, pdf_file, pptx_file, thumbnails
 from sightglass.deck.deck import Deck, Removed, Slide, name
 from sightglass.deck.scene import MAX_NOTES, MAX_SCENES, MAX_SENTENCE, MAX_TITLE, SceneView, payload, scenes
 from sightglass.deck.slide.footer import of_settings
-from sightglass.deck.slide.themes import THEMES
+from sightglass.deck.slide.themes import DARK, THEMES
 from sightglass.explain.phrases import NBSP, megabytes
 from sightglass.history.rows import EPOCH, now, read_list
 from sightglass.history.schema import read_note, write_note
@@ -81,9 +81,9 @@ class Decks:
             raise Problem(f"There is no such deck, {named}: {hint}")
         return found[0]
 
-    def create(self, title: str, scenes: Iterable[Scene] = (), *, ready: str = "") -> Deck:
+    def create(self, title: str, scenes: Iterable[Scene] = (), *, ready: str = "", theme: str = "dark") -> Deck:
         """Make a deck of scenes in one transaction: none of it where there is no room. `ready`: which of the ready
-        decks it is. The scenes are taken one at a time."""
+        decks it is. The scenes are taken one at a time. Raises KeyError for another theme than `dark` and `light`."""
         id, at = secrets.token_hex(8), now()
         values = (id, at, at, name(title), ready)
         # A loop's variable would hold each scene, with all its maps, while the next one is read.
@@ -94,6 +94,8 @@ class Decks:
             if count >= MAX_DECKS:
                 raise Problem(f"There are {count} decks: delete one that you do not need any more.")
             database.execute("INSERT INTO decks (id, created, changed, title, ready) VALUES (?, ?, ?, ?, ?)", values)
+            if theme != DARK.name:
+                write_note(database, _theme_note(id), THEMES[theme].name)
             for slide in slides:
                 _append(database, _number(database, id), slide)
 

@@ -137,7 +137,8 @@ def _sight(on: _Sheet, scene: Scene, item: Sight) -> None:
     """Draw the picture, one map over it, and the boxes as lines."""
     panel = scene.panels[item.panel] if item.panel < len(scene.panels) else None
     given = panel.maps[item.map] if panel is not None and item.map is not None else None
-    _image(on.page, drawing.under_map(drawing.picture_of(scene, item.panel), given, scene, on.theme.name), item.place)
+    below = drawing.picture_of(scene, item.panel, on.theme.name)
+    _image(on.page, drawing.under_map(below, given, scene, on.theme.name), item.place)
     for i, (box, *_) in enumerate(panel.boxes if panel is not None and item.boxes else ()):
         _box(on.page, item.place, box, chosen=i in item.chosen)
 

@@ -134,7 +134,7 @@ def _block(on: _Slide, _: Scene, item: Block) -> None:
 
 def _sight(on: _Slide, scene: Scene, item: Sight) -> None:
     """Lay out the picture, a layer for each map, and boxes; only the map that shows at first is visible."""
-    file = drawing.picture_of(scene, item.panel)
+    file = drawing.picture_of(scene, item.panel, on.theme.name)
     below = on.shapes.add_picture(BytesIO(file), *_convert_rect(item.place))
     panel = scene.panels[item.panel] if item.panel < len(scene.panels) else None
     _set_name(below, "Picture", f"The picture that {panel.name if panel and panel.name else 'the slide'} shows")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 
 from sightglass.deck import making
 from sightglass.deck.making import shorten
-from sightglass.deck.scene import MAX_SIDE, MAX_TITLE, Panel, SceneMap, SceneView
+from sightglass.deck.scene import MAX_SIDE, MAX_TITLE, Panel, SceneMap
 from sightglass.explain.findings.diagnosis import describe_map
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import signed
@@ -36,6 +37,8 @@ SIDE = 960
 """Pixels of the longer side of one of several pictures."""
 SCRAMBLED, GALLERY = 3, 8
 """Most scrambled maps beside the map as it is, and most pictures of a gallery."""
+_TILE = 320
+"""Cells of a side of a gallery's map."""
 
 
 def picture(image: Image, name: str) -> Panel:
@@ -49,7 +52,14 @@ def difference(
 ) -> Panel:
     """Return the difference of two maps over `extent`, drawn into the picture: blue where the first has more."""
     field = Field(share_difference(*maps), extent, seen, kind="difference")
-    return picture(Image(paint(image.pixels, field, Style(), unseen="dark"), image.name), "Difference")
+    drawn = Image(paint(image.pixels, field, Style(), unseen="keep"), image.name)
+    return _fading(picture(drawn, "Difference"), seen, image)
+
+
+def _fading(panel: Panel, seen: tuple[int, int, int, int], image: Image) -> Panel:
+    """Return a panel whose picture, with a map in it, fades around what the model saw, xyxy in pixels."""
+    part = making.fraction(seen, (image.width, image.height))
+    return panel if part == (0, 0, 1, 1) else replace(panel, seen=part)
 
 
 def of_pair(found: Similarity, verdict: str) -> Scene:
@@ -61,10 +71,13 @@ def of_pair(found: Similarity, verdict: str) -> Scene:
     told = places(found)
     drawn = [
         Image(np.ascontiguousarray(one), side.image.name)
-        for one, side in zip(draw_pair(found, "dark"), found.sides, strict=True)
+        for one, side in zip(draw_pair(found, "keep"), found.sides, strict=True)
     ]
     setup = describe_setup(found.model.name, found.method, found.layers)
     both = [picture(one, one.name) for one in drawn]
+    # Persons, in outlines, keep their colours.
+    if found.subject != "persons":
+        both = [_fading(one, side.seen, side.image) for one, side in zip(both, found.sides, strict=True)]
     sentence = "Blue makes them similar, red makes them differ." if len(told) > 1 else " ".join(told)
     # Without a map of the scene's own, its seal has no other place.
     seal = found.known_seal
@@ -145,7 +158,9 @@ def of_change(before: Explanation, after: Explanation, found: Sequence[Change], 
     if after.heatmaps:
         last = making.panel(after)
         panels.append(Panel(f"After: {label}", maps=last.maps[:1], picture=edited.picture, size=edited.size))
+    # Beside the map from before it could be read as that one's.
     told = describe_map(after, 0).replace("**", "") if after.heatmaps else ""
+    told = f"After: {told[:1].lower()}{told[1:]}" if told else ""
     return making.scene(
         before.image,
         panels,
@@ -160,26 +175,55 @@ def of_change(before: Explanation, after: Explanation, found: Sequence[Change], 
     )
 
 
+@dataclass(frozen=True, eq=False)
+class GalleryTile:
+    """A picture of a gallery, under its map where it has one."""
+
+    image: Image
+    name: str
+    map: NDArray[np.float32] | None = None
+    """float32 (h, w) in 0..1 over the whole picture, of any size."""
+    seen: Box = (0.0, 0.0, 1.0, 1.0)
+    """xyxy in shares of the picture: what the model saw."""
+
+
 def of_gallery(
-    title: str, sentence: str, numbers: Sequence[tuple[str, str]], pictures: Sequence[tuple[Image, str]], made: str = ""
+    title: str,
+    sentence: str,
+    numbers: Sequence[tuple[str, str]],
+    tiles: Sequence[GalleryTile],
+    made: str = "",
+    notes: str = "",
 ) -> Scene:
     """Return the scene of a run over many pictures: its numbers, (value, what it is), and some of the pictures."""
-    panels = [picture(Image(_square(image.pixels), image.name), name) for image, name in pictures[:GALLERY]]
     return making.scene(
-        pictures[0][0],
-        panels,
+        tiles[0].image,
+        [_square_panel(tile) for tile in tiles[:GALLERY]],
         title=title,
         sentence=sentence,
+        notes=notes,
         kind="row",
-        view=SceneView(mode="picture"),
         question="What do the pictures say together?",
         made=made,
         numbers=tuple(numbers[:4]),
     )
 
 
-def _square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the middle of a picture: those of a gallery have one shape."""
-    side = min(pixels.shape[:2])
-    top, left = ((edge - side) // 2 for edge in pixels.shape[:2])
-    return np.ascontiguousarray(pixels[top : top + side, left : left + side])
+def _square_panel(tile: GalleryTile) -> Panel:
+    """Return the middle of a picture and of its map: those of a gallery have one shape."""
+    width, height = tile.image.width, tile.image.height
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    pixels = np.ascontiguousarray(tile.image.pixels[top : top + side, left : left + side])
+    panel = picture(Image(pixels, tile.image.name), tile.name)
+    if tile.map is None:
+        return panel
+    by = _TILE / side
+    levels = _on_picture(tile.map, (-left * by, -top * by, (width - left) * by, (height - top) * by), (_TILE, _TILE))
+    x0, y0, x1, y1 = (share * of for share, of in zip(tile.seen, (width, height, width, height), strict=True))
+    seen = making.fraction((x0 - left, y0 - top, x1 - left, y1 - top), (side, side))
+    within = np.zeros_like(levels)
+    part = tuple(slice(round(seen[i] * _TILE), round(seen[i + 2] * _TILE)) for i in (1, 0))
+    within[part] = levels[part]
+    one = SceneMap(tile.name[:200], None, within, seen=None if seen == (0, 0, 1, 1) else seen)
+    return replace(panel, maps=(one,))

@@ -87,6 +87,9 @@ class Panel:
     """JPEG of its own; None: the scene's."""
     size: tuple[Index, Index] = (0, 0)
     """Width and height of its own picture in pixels."""
+    seen: Fraction | None = None
+    """The part of its own picture that the model saw, where a map is drawn into that; around it the picture fades
+    towards the slide's ground."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,7 @@ def _plain(scene: Scene, blobs: dict[bytes, int]) -> Json:
             | {"values": {"blob": index(_deflate(one.values)), "shape": list(one.values.shape)}}
             for one in panel.maps
         ]
-        own = {"picture": index(panel.picture), "size": panel.size}
+        own = {"picture": index(panel.picture), "size": panel.size, "seen": panel.seen}
         panels.append({"name": panel.name, "answers": panel.answers, "maps": maps, "boxes": panel.boxes} | own)
     return {
         "kind": scene.kind,

@@ -615,6 +615,27 @@ def test_selected_pictures_become_slides_and_no_records(page, mixed, monkeypatch
     assert len(deck.slides) == 4 and not History().search().records
 
 
+def test_the_run_becomes_a_slide_of_its_numbers_and_ticked_pictures(page, mixed, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
+    app = page(SCREEN, folder=str(mixed))
+    run_of(app, ANSWERS)
+    for ticked, about in (((), "Shown: lowest confidence first."), (("minibus/2.jpg",), "Pictures chosen by hand.")):
+        for picture in ticked:
+            app.checkbox(key=f"pick-gallery-{picture}").check().run()
+        app.button(key="deck-batch-run").click().run()
+        next(one for one in app.button if one.label == "Add the slide").click().run()
+        assert not app.exception and not app.error
+        decks = History().decks
+        scene = decks.scene(next(one for one in decks.all() if not one.ready).slides[-1])
+        assert scene.title.startswith("Right: ") and "95 % interval" in scene.title.replace("\N{NO-BREAK SPACE}", " ")
+        assert scene.sentence.endswith(about) and "Most often mistaken: " in scene.sentence
+        right = {words: value for value, words in scene.numbers}
+        assert int(right["right"]) + int(right["wrong"]) == 4
+        assert len(scene.panels) == (len(ticked) or 4)
+        assert all(panel.maps and panel.picture and panel.name[0] in "✓✗" for panel in scene.panels)
+    assert not History().search().records, "the slide alone is saved"
+
+
 def test_nobody_changes_what_every_session_sees(page, monkeypatch):
     monkeypatch.delenv("SIGHTGLASS_FOLDERS", raising=False)
     app = explained(page(SCREEN))

@@ -29,7 +29,7 @@ def button(screen: str, makers: Sequence[Maker]) -> None:
         return
     help = f"A slide of each, at most {MOST}, at the end of a deck. No copy is saved to History."
     if not st.button(
-        "Add to deck",
+        "Add each to deck",
         icon=":material/slideshow:",
         key=f"deck-several-{screen}",
         disabled=len(makers) > MOST,

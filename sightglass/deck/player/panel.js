@@ -29,7 +29,7 @@ export class PanelView {
   constructor(scene, item, hold, show) {
     this.scene = scene;
     this.item = item;
-    this.panel = scene.panels[item.panel] ?? { name: "", answers: [], maps: [], boxes: false, size: scene.size };
+    this.panel = scene.panels[item.panel] ?? { name: "", answers: [], maps: [], boxes: false, size: scene.size, seen: null };
     this.base = make("canvas", "base");
     this.over = make("canvas", "over");
     this.veil = make("canvas", "veil");
@@ -42,6 +42,7 @@ export class PanelView {
     this.frame.dataset.panel = String(item.panel);
     this.frame.classList.toggle("plain", item.map === null);
     if (item.boxes) this.#outline();
+    if (this.panel.seen) this.#fade(this.panel.seen);
     this.#holds(hold);
     this.frame.addEventListener("dblclick", show);
   }
@@ -54,6 +55,15 @@ export class PanelView {
     };
     this.frame.addEventListener("pointerdown", () => turn(true));
     for (const type of ["pointerup", "pointercancel", "pointerleave"]) this.frame.addEventListener(type, () => turn(false));
+  }
+
+  /** Lay the ground, half clear, over what the model did not see. @param {number[]} seen */
+  #fade([x0, y0, x1, y1]) {
+    for (const [left, top, right, bottom] of [[0, 0, 1, y0], [0, y1, 1, 1], [0, y0, x0, y1], [x1, y0, 1, y1]]) {
+      const node = make("div", "faded");
+      Object.assign(node.style, { left: `${100 * left}%`, top: `${100 * top}%`, width: `${100 * (right - left)}%`, height: `${100 * (bottom - top)}%` });
+      this.frame.append(node);
+    }
   }
 
   #outline() {

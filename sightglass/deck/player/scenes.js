@@ -12,8 +12,9 @@ import { Picture } from "../../browser/picture.js";
  *   values: {blob: number, shape: number[]}}} SceneMap
  * @typedef {{label: string, shares: number[], hide: number[], keep: number[], control_hide: number[], control_keep: number[],
  *   sentence: string, control: string, panel: number, map: number}} SceneProof
- * @typedef {{name: string, answers: Answer[], maps: SceneMap[], boxes: boolean, size: number[], file: Uint8Array|null}} ScenePanel  boxes: its answers
- *   have places; size: of the picture that it shows; file: of a picture of its own
+ * @typedef {{name: string, answers: Answer[], maps: SceneMap[], boxes: boolean, size: number[], file: Uint8Array|null,
+ *   seen: number[]|null}} ScenePanel  boxes: its answers have places; size: of the picture that it shows; file: of a picture of its own; seen: the
+ *   part of that, xyxy, around which it fades
  * @typedef {{panel: number, map: number, colormap: string, mode: import("../../common/style.js").Mode, opacity: number, threshold: number}} SceneView
  * @typedef {{kind: "picture"|"models"|"classes"|"story"|"row"|"clip"|"words"|"text"|"columns", title: string, sentence: string, notes: string,
  *   question: string, bars: [string, number][], file: Uint8Array|null,
@@ -33,7 +34,8 @@ import { Picture } from "../../browser/picture.js";
  *   colormaps: {name: string, uniform: boolean, hot: string, lut: string}[]}} DeckHead
  * @typedef {{picture: Picture, pictures: (Picture|null)[], maps: import("../../browser/draw.js").HeatMap[][]}} Decoded  pictures: panels' own; maps: of
  *   each panel
- * @typedef {{name: string, answers: [string, number][], maps: SceneMap[], boxes: [number[], string, number][], picture: number|null, size: number[]}} PackedPanel
+ * @typedef {{name: string, answers: [string, number][], maps: SceneMap[], boxes: [number[], string, number][], picture: number|null, size: number[],
+ *   seen?: number[]|null}} PackedPanel
  * @typedef {Omit<Scene, "file"|"clip"|"panels"|"colormaps"> & {picture: number|null, clip: number|null, panels: PackedPanel[]}} PackedScene
  */
 
@@ -53,9 +55,9 @@ function sceneOf({ picture, clip, panels, view, ...rest }, blobs, uniform, luts)
   return {
     ...{ ...rest, view: { ...view, colormap }, colormaps: [...new Set([colormap, ...uniform])] },
     ...{ file: picture === null ? null : blobs[picture], clip: clip === null ? null : blobs[clip] },
-    panels: panels.map(({ name, maps, answers, boxes, picture: own, size }) => ({
+    panels: panels.map(({ name, maps, answers, boxes, picture: own, size, seen = null }) => ({
       ...{ name, maps, answers: answersOf(answers, boxes, maps), boxes: boxes.length > 0 },
-      ...(own === null ? { file: null, size: rest.size } : { file: blobs[own], size }),
+      ...(own === null ? { file: null, size: rest.size, seen: null } : { file: blobs[own], size, seen }),
     })),
   };
 }

@@ -17,6 +17,7 @@ from sightglass.deck.slide.items import PageRect, Text
 from sightglass.deck.slide.layout import pages
 from sightglass.deck.slide.text_fit import LINE, cut_to_width, width_of
 from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.rendering.render import fade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from sightglass.deck.slide.items import Key, Page
     from sightglass.deck.slide.themes import Colour, ThemeName
 
+_QUALITY = 92
+
 
 def numbered(scenes: Sequence[Scene], footer: Footer | None = None) -> Iterator[tuple[Scene, Page]]:
     """Yield each page with its scene, numbered over the deck; a proof has the number of its slide."""
@@ -35,12 +38,19 @@ def numbered(scenes: Sequence[Scene], footer: Footer | None = None) -> Iterator[
             yield scene, page
 
 
-def picture_of(scene: Scene, panel: int) -> bytes:
-    """Return the picture that a panel shows, JPEG."""
-    own = scene.panels[panel].picture if panel < len(scene.panels) else None
-    file = own or scene.picture
+def picture_of(scene: Scene, panel: int, theme: ThemeName = "dark") -> bytes:
+    """Return the picture that a panel shows, JPEG; what the model did not see of one with a map in it is faded."""
+    own = scene.panels[panel] if panel < len(scene.panels) else None
+    file = own.picture if own is not None and own.picture is not None else scene.picture
     assert file is not None
-    return file
+    if own is None or own.picture is None or own.seen is None:
+        return file
+    pixels = np.asarray(Pillow.open(BytesIO(file)).convert("RGB"))
+    (height, width), (x0, y0, x1, y1) = pixels.shape[:2], own.seen
+    rows, columns = slice(round(y0 * height), round(y1 * height)), slice(round(x0 * width), round(x1 * width))
+    drawn = fade(pixels, theme)
+    drawn[rows, columns] = pixels[rows, columns]
+    return to_jpeg(drawn, _QUALITY)
 
 
 def under_map(picture: bytes, given: SceneMap | None, scene: Scene, theme: ThemeName = "dark") -> Pillow.Image:

@@ -15,7 +15,15 @@ from sightglass.deck.slide.box_labels import box_labels
 from sightglass.deck.slide.footer import Footer
 from sightglass.deck.slide.items import Curves, Film, Item, Page, PageRect, Sight, Text
 from sightglass.deck.slide.panels import choose_map, describe_making
-from sightglass.deck.slide.text_fit import LINE, break_lines, cut_to_lines, cut_to_width, size_within, width_of
+from sightglass.deck.slide.text_fit import (
+    LINE,
+    break_lines,
+    cut_to_lines,
+    cut_to_width,
+    height_of,
+    size_within,
+    width_of,
+)
 from sightglass.deck.slide.tiling import BETWEEN, Division, divisions, fill
 from sightglass.deck.slide.words import SMALL, Words
 from sightglass.explain.phrases import percent
@@ -34,11 +42,16 @@ TITLE = 4.2
 SHARE = 0.55
 """Of the page, what pictures and maps fill at least, where their shape allows it."""
 CAPTION = 3.4
+_CAPTIONS = (CAPTION, 3.0, 2.7, 2.4)
+"""Letters of a line over a picture, as large as there is room."""
 EDGE, TOP = 1.6, 1.5
 QUESTION = "What does the model say?"
 STOPS = 9
 """Colours of a key."""
 _CHART = 36.0
+_INSET, _HEADLINE = 9.6, 6.4
+_TEXT = (5.8, 5.2, 4.8, 4.2, 3.8, 3.4, 3.0, 2.7, 2.4)
+"""Of a slide of words alone: its edges, and the letters of its headline and its text, as large as there is room."""
 
 
 @dataclass(frozen=True)
@@ -104,48 +117,75 @@ def _page(scene: Scene, footer: Footer, tiles: list[Tile], notes: str) -> Page:
     first = tiles[0]
     if first.map is not None:
         choices.append([replace(first, map=None, caption="The picture" if len(tiles) > 1 else ""), *tiles])
-    shown, division, texts = _divide(choices, body, words)
+    shown, division, texts = _divide(choices, body, words, _find_large(scene, tiles))
     seals = [one.seal_short for tile in shown if (one := _map(scene, tile)) is not None]
     line = seals[0] if len(set(seals)) == 1 else ""
     items = [*title, *_draw_tiles(scene, shown, division), *texts]
     return Page((*items, *foot.lay_out(scene, line and f"Seal: {line}", footer, HEIGHT, WIDTH)), notes)
 
 
-def _divide(choices: Sequence[list[Tile]], body: PageRect, words: Words) -> tuple[list[Tile], Division, list[Item]]:
-    """Return the pictures, their places and the texts of the best division of a page."""
+def _find_large(scene: Scene, tiles: list[Tile]) -> int | None:
+    """Return the tile that may be larger than the others: the difference of maps, or the first one of a row."""
+    if len(tiles) < 3:
+        return None
+    if scene.kind == "row":
+        return 0
+    last = scene.panels[tiles[-1].panel]
+    return len(tiles) - 1 if scene.sides and last.picture is not None else None
+
+
+def _divide(
+    choices: Sequence[list[Tile]], body: PageRect, words: Words, large: int | None = None
+) -> tuple[list[Tile], Division, list[Item]]:
+    """Return the pictures, their places and the texts of the best division of a page. `large`: the tile of the first
+    choice that may be larger than the others."""
     for given in (words, *_shorter(words)):
         found = [
-            (_judge(division, len(tiles) - len(choices[0]), good), tiles, division, items)
+            (_judge(division, tiles, len(tiles) - len(choices[0])), tiles, division)
             for tiles in choices
-            for division in _ways(tiles, body, given)
-            for items, good in _arranged(given, division)
+            for division in _ways(tiles, body, given, _find_place(choices[0], tiles, large))
         ]
-        if found:
-            _, tiles, division, items = max(found, key=lambda one: one[0])
-            return tiles, division, items
+        best: tuple[float, list[Tile], Division, list[Item]] | None = None
+        # Texts are arranged where they could still make the best of it.
+        for score, tiles, division in sorted(found, key=lambda one: -one[0]):
+            if best is not None and score + word_stack.BEST <= best[0]:
+                break
+            made = word_stack.arrange(given, division.texts, division.where)
+            if made is not None and (best is None or score + made[1] > best[0]):
+                best = score + made[1], tiles, division, made[0]
+        if best is not None:
+            return best[1:]
     tiles = choices[0]
     places = fill([tile.aspect for tile in tiles], body, CAPTION * LINE)
     return tiles, Division(places, body, "below", False), []
 
 
-def _ways(tiles: list[Tile], body: PageRect, words: Words) -> Iterator[Division]:
+def _find_place(first: list[Tile], tiles: list[Tile], large: int | None) -> int | None:
+    """Return which tile may be the larger one: the same as of the first choice, else the picture that was added."""
+    if large is not None:
+        return tiles.index(first[large])
+    return 0 if len(tiles) > len(first) else None
+
+
+def _ways(tiles: list[Tile], body: PageRect, words: Words, large: int | None) -> Iterator[Division]:
     caption = CAPTION * LINE + 0.3 if any(tile.caption for tile in tiles) else 0.0
     aspects = [tile.aspect for tile in tiles]
     if words.empty:
-        yield Division(fill(aspects, body, caption), body, "below", False)
+        yield Division(fill(aspects, body, caption, large), body, "below", False)
     else:
-        yield from divisions(aspects, body, caption)
+        yield from divisions(aspects, body, caption, large)
 
 
-def _arranged(words: Words, division: Division) -> list[tuple[list[Item], float]]:
-    made = word_stack.arrange(words, division.texts, division.where)
-    return [] if made is None else [made]
-
-
-def _judge(division: Division, added: int, good: float) -> float:
-    """Return how good a division is: large pictures first, then large texts."""
+def _judge(division: Division, tiles: Sequence[Tile], added: int) -> float:
+    """Return how good a division is without its texts: large pictures first, whose captions can be read."""
     share = division.area / (WIDTH * HEIGHT)
-    return 100 * min(share, 0.6) + (40 if share >= SHARE + 0.003 else 0) + good - 6 * division.inside - 4 * added
+    uneven = max(one.height for one in division.pictures) > min(one.height for one in division.pictures) + 1e-6
+    cut = sum(
+        width_of(tile.caption, bold=True) * _CAPTIONS[-1] > place.width
+        for tile, place in zip(tiles, division.pictures, strict=True)
+    )
+    fills = 40 if share >= SHARE + 0.003 else 0
+    return 100 * min(share, 0.6) + fills - 6 * division.inside - 4 * added - 8 * uneven - 3 * cut
 
 
 def _shorter(words: Words) -> Iterator[Words]:
@@ -216,7 +256,7 @@ def _texts(scene: Scene, tiles: list[Tile]) -> Words:
         bool(scene.bars),
         scene.numbers,
         tuple(_keys(scene, bool(maps))),
-        tuple(_legends(scene, maps)),
+        tuple(_legends(scene, maps, [scene.panels[tile.panel] for tile in tiles] if scene.panels else [])),
     )
 
 
@@ -236,14 +276,14 @@ def key_colours(colormap: str) -> tuple[tuple[int, int, int], ...]:
     return tuple((int(red), int(green), int(blue)) for red, green, blue in picked)
 
 
-def _legends(scene: Scene, maps: Sequence[SceneMap]) -> Iterator[str]:
+def _legends(scene: Scene, maps: Sequence[SceneMap], panels: Sequence[Panel] = ()) -> Iterator[str]:
     view = scene.view
     if maps and view.mode in ("overlay", "contour"):
         level = percent(view.threshold) if view.threshold and view.mode == "overlay" else "half"
         yield f"White line: {level} of the peak."
     if maps and view.mode == "spotlight":
         yield "Dark: weak evidence."
-    if any(one.seen is not None for one in maps):
+    if any(one.seen is not None for one in (*maps, *panels)):
         yield "Faded edges: not seen."
 
 
@@ -272,9 +312,8 @@ def _draw_tiles(scene: Scene, tiles: list[Tile], division: Division) -> list[Ite
 
 
 def _draw_caption(tile: Tile, place: PageRect, taken: Sequence[PageRect], *, inside: bool) -> Text:
-    sizes = (CAPTION, 3.0, 2.7, 2.4)
     room = place.width - (1.2 if inside else 0)
-    size = next((one for one in sizes if width_of(tile.caption, bold=True) * one <= room), sizes[-1])
+    size = next((one for one in _CAPTIONS if width_of(tile.caption, bold=True) * one <= room), _CAPTIONS[-1])
     words = cut_to_width(tile.caption, room, size, bold=True)
     name = f"Caption {tile.panel}"
     if not inside:
@@ -327,25 +366,31 @@ def _proof(scene: Scene, footer: Footer, notes: str) -> Page:
 
 
 def _words(scene: Scene) -> list[Item]:
-    across = WIDTH - 2 * EDGE - 16
+    across = WIDTH - 2 * _INSET
     if scene.kind == "words":
-        size = size_within(scene.title, across, 27, (8.0, 7.0, 6.0, 5.0), bold=True)
-        title = Text("Title", scene.title, PageRect(11, 17, across, 27), size, bold=True)
-        below = PageRect(11, 47, across, 32)
-        return [title, *([_paragraphs(scene.sentence, below, (4.6, 4.0, 3.4, 3.0))] if scene.sentence else [])]
-    title_items, body = head(scene.title)
-    body = replace(body, top=body.top + 3, height=body.height - 3)
-    sizes = (5.0, 4.4, 3.8, 3.4, 3.0, 2.7, 2.4)
-    if scene.kind == "text":
-        return [*title_items, _paragraphs(scene.sentence, body, sizes)] if scene.sentence else title_items
-    left, _, right = scene.sentence.partition("\n\n")
-    wide = (body.width - 2 * BETWEEN) / 2
-    rooms = [replace(body, width=wide), replace(body, left=body.left + wide + 2 * BETWEEN, width=wide)]
-    size = min(size_within(one, wide, body.height, sizes) for one in (left, right))
-    texts = [
-        _paragraphs(one.strip(), room, (size,)) for one, room in zip((left, right), rooms, strict=True) if one.strip()
-    ]
-    return [*title_items, *texts]
+        size = size_within(scene.title, across, 32, (9.0, 8.0, 7.0, 6.0, 5.0), bold=True)
+        high = height_of(scene.title, across, size, bold=True)
+        small = size_within(scene.sentence, across, 32, (5.0, 4.4, 3.8, 3.4, 3.0))
+        below = height_of(scene.sentence, across, small)
+        # Both together stand a little above the middle.
+        top = max(6.0, 0.44 * (HEIGHT - high - below - size))
+        title = Text("Title", scene.title, PageRect(_INSET, top, across, max(high, size)), size, bold=True)
+        place = PageRect(_INSET, top + high + 0.6 * size, across, below)
+        return [title, *([Text("Sentence", scene.sentence, place, small, tone="soft")] if scene.sentence else [])]
+    shown = cut_to_lines(scene.title, across, _HEADLINE, 2, bold=True)
+    high = height_of(shown, across, _HEADLINE, bold=True)
+    title = Text("Title", shown, PageRect(_INSET, 7, across, high), _HEADLINE, bold=True)
+    top = title.place.bottom + 5
+    body = PageRect(_INSET, top, across, HEIGHT - foot.HEIGHT - 4 - top)
+    parts = [scene.sentence] if scene.kind == "text" else list(scene.sentence.partition("\n\n")[::2])
+    parts = [one.strip() for one in parts]
+    wide = (body.width - 3 * BETWEEN * (len(parts) - 1)) / len(parts)
+    size = min(size_within(one, wide, body.height, _TEXT) for one in parts)
+    high = max(height_of(one, wide, size) for one in parts)
+    # A short text stands a little above the middle.
+    top = body.top + max(0.0, body.height - high) * 0.3
+    rooms = [PageRect(body.left + i * (wide + 3 * BETWEEN), top, wide, high) for i in range(len(parts))]
+    return [title, *(_paragraphs(one, room, (size,)) for one, room in zip(parts, rooms, strict=True) if one)]
 
 
 def _paragraphs(words: str, room: PageRect, sizes: tuple[float, ...]) -> Text:

@@ -7,7 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from sightglass.deck.slide.items import ROW, Bars, Curves, Item, Key, PageRect, Text
-from sightglass.deck.slide.text_fit import LINE, cut_to_lines, height_of
+from sightglass.deck.slide.text_fit import LINE, cut_to_lines, height_of, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,16 +47,33 @@ class Words:
         return not (any(self.sentences) or self.answers or self.numbers or self.keys or self.legends or self.chart)
 
 
+BEST = 5 + 1.5 * SENTENCE[0]
+"""The most that texts are worth: all rows of answers, and the largest letters."""
+
+
 def arrange(words: Words, room: PageRect, where: str) -> tuple[list[Item], float] | None:
     """Return texts in their room, and how good that is; None where they do not fit."""
     best: tuple[list[Item], float] | None = None
     for rows in range(min(5, len(words.answers)), 0, -1) if words.answers else (0,):
         for size in SENTENCE if any(words.sentences) else (0.0,):
             made = (_column if where == "right" else _strip)(words, room, rows, size)
-            good = rows + 1.5 * size
-            if made is not None and (best is None or good > best[1]):
+            if made is None:
+                continue
+            good = rows + 1.5 * size - 2 * _count_cut(made)
+            if best is None or good > best[1]:
                 best = made, good
     return best
+
+
+def _count_cut(items: Sequence[Item]) -> int:
+    """Return how many answers, and words at the ends of keys, have no room for all their letters."""
+    count = 0
+    for item in items:
+        if isinstance(item, Bars):
+            count += sum(part.words.endswith("…") for part in item.parts() if isinstance(part, Text))
+        if isinstance(item, Key):
+            count += 2 * (sum(width_of(end) for end in item.ends) * item.size > item.place.width)
+    return count
 
 
 def _column(words: Words, room: PageRect, rows: int, size: float) -> list[Item] | None:

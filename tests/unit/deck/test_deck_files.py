@@ -16,12 +16,12 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import packaged
-from sightglass.deck import Panel, Scene, SceneView, pdf_file
+from sightglass.deck import Panel, Scene, SceneView, payload, pdf_file, scenes
 from sightglass.deck.html_file import deck_html
 from sightglass.deck.pdf_file import deck_pdf
 from sightglass.deck.pptx_file import deck_pptx
 from sightglass.deck.slide.box_labels import box_labels
-from sightglass.deck.slide.drawing import under_map
+from sightglass.deck.slide.drawing import picture_of, under_map
 from sightglass.deck.slide.footer import LETTERS, Footer
 from sightglass.deck.slide.heat_layer import heat_layer
 from sightglass.deck.slide.items import Bars, Key, PageRect, Sight, Text
@@ -165,6 +165,39 @@ def test_no_text_lies_over_another_or_over_a_picture(count: int, size: tuple[int
 )
 def test_pictures_fill_more_than_half_of_a_slide(count: int, size: tuple[int, int]):
     assert pages(shown(count, size, proof=None))[0].share() >= SHARE
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+@pytest.mark.parametrize(
+    "size", [(1920, 1080), (240, 160), (4, 3), (200, 180), (200, 200), (180, 200), (3, 4), (9, 16)]
+)
+def test_models_and_their_difference_fill_more_than_half_of_a_slide(count: int, size: tuple[int, int]):
+    scene = with_difference(shown(count, size, proof=None), size)
+    assert pages(scene)[0].share() >= SHARE
+
+
+@pytest.mark.parametrize("count", range(3, 9))
+def test_a_gallery_of_squares_fills_more_than_half_of_a_slide(count: int):
+    tile = replace(panel(), picture=picture(), size=(200, 200))
+    numbers = (("75", "right"), ("25", "wrong"), ("3", "unsure: below 50 %"))
+    scene = replace(shown(1, (200, 200), proof=None), kind="row", panels=(tile,) * count, numbers=numbers)
+    assert pages(scene)[0].share() >= SHARE
+
+
+def with_difference(scene: Scene, size: tuple[int, int], **more: Any) -> Scene:
+    """The scene with a difference of its maps as its last picture."""
+    last = Panel("Difference", picture=picture(), size=size, **more)
+    return replace(scene, panels=(*scene.panels, last), sides=("more small", "more large"))
+
+
+def test_the_edges_of_a_map_in_a_picture_fade_towards_the_ground():
+    (scene,) = scenes(payload([with_difference(shown(3, SIZE, proof=None), SIZE, seen=(0.25, 0, 0.75, 1))]))
+    for theme in (DARK, LIGHT):
+        file = np.asarray(Pillow.open(BytesIO(picture_of(scene, 3, theme.name))).convert("RGB")).astype(int)
+        faded, own = file[:, :30], np.asarray(Pillow.open(BytesIO(picture()))).astype(int)
+        assert np.abs(faded - theme.ground).max() < 0.34 * 255 + 8 and np.ptp(faded, axis=-1).max() < 8
+        assert np.abs(file - own)[:, 64:176].max() < 8, "what the model saw is as it was"
+    assert any(item.words == "Faded edges: not seen." for item in pages(scene)[0].items if isinstance(item, Text))
 
 
 def test_headlines_have_one_size_and_at_most_two_lines():

@@ -171,6 +171,11 @@ def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Pa
     assert there.title == "For Monday"
     for mine, theirs in zip(history.decks.get(deck.id).slides, there.slides, strict=True):
         assert payload([history.decks.scene(mine)]) == payload([other.decks.scene(theirs)])
+    assert there.theme == "dark"
+    # A file of an earlier version names none; another name is a stranger's.
+    assert archive.put(other.decks, zipped({"slides/001.scene": ONE}, theme="neon")).theme == "dark"
+    history.decks.set_theme(deck.id, "light")
+    assert archive.put(other.decks, archive.of(history.decks, history.decks.get(deck.id))).theme == "light"
     assert archive.file_name('../"Monday"') == f"{archive.file_name('Monday')}"
 
 

@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 from sightglass.deck import Panel, Scene, SceneProof, rows, views
 from sightglass.deck.pdf_file import deck_pdf
 from sightglass.deck.pptx_file import deck_pptx
+from sightglass.deck.slide.drawing import numbered
 from sightglass.deck.slide.items import Bars, Film, PageRect, Sight, Text
 from sightglass.deck.slide.layout import HEIGHT, SHARE, TITLE, WIDTH, pages
 from sightglass.deck.slide.themes import DARK, LIGHT, TAG_GROUNDS
@@ -30,7 +31,12 @@ from tests.waits import patience
 if TYPE_CHECKING:
     from pathlib import Path
 
-OFFICE = shutil.which("soffice")
+    from sightglass.deck.slide.items import Page
+    from sightglass.deck.slide.themes import Theme
+
+OFFICE, TO_PNG, LIST_FONTS = (shutil.which(name) for name in ("soffice", "pdftoppm", "pdffonts"))
+KINDS = ("office", "print")
+"""PPTX as LibreOffice draws it, and PDF."""
 NAMES = (
     "explore", "topk", "detect", "compare", "similarity", "trust", "whatif", "prove", "batch", "video", "story",
 )  # fmt: skip
@@ -63,7 +69,11 @@ def scenes() -> dict[str, Scene]:
             "24 pictures, 18 as their folders say",
             "The surest wrong answer: minibus, 75 %, in the folder tram.",
             [("75 %", "right"), ("24", "pictures"), ("3", "unsure")],
-            [(bus, "minibus 62 %"), (drawn, "gear 94 %")] * 4,
+            [
+                rows.GalleryTile(bus, "✓ minibus 62 %", np.eye(32, dtype=np.float32)),
+                rows.GalleryTile(drawn, "✗ gear 94 %"),
+            ]
+            * 4,
             "EfficientNet-Lite0 · GradCAM",
         ),
         "video": of_clip(bus),
@@ -105,37 +115,54 @@ def test_a_slide_of_a_page_is_laid_out_for_a_room(scenes: dict[str, Scene], name
         assert sum(type(item).__name__ in ("Bars", "Curves") for item in page.items) <= 1 or name == "whatif"
 
 
+def test_the_sentence_of_two_maps_says_of_which_it_is(scenes: dict[str, Scene]) -> None:
+    assert scenes["whatif"].sentence.startswith("After: the evidence for minibus is strongest ")
+
+
 @pytest.fixture(scope="module")
 def drawn(scenes: dict[str, Scene], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of the slides' first pages, from PPTX and from PDF."""
-    if OFFICE is None:
-        pytest.skip("needs LibreOffice (soffice)")
+    """A deck of all slides as PDF files, written by us and by an office from PPTX, and a picture of each page."""
+    if OFFICE is None or TO_PNG is None or LIST_FONTS is None:
+        pytest.skip("needs LibreOffice (soffice) and Poppler (pdftoppm, pdffonts)")
     folder = tmp_path_factory.mktemp("slides")
-    files = []
-    for name, scene in scenes.items():
-        one = replace(scene, proof=None)
-        for kind, data in (("pptx", deck_pptx([one], name)), ("pdf", deck_pdf([one], name))):
-            files.append(folder / kind / f"{name}.{kind}")
-            files[-1].parent.mkdir(exist_ok=True)
-            files[-1].write_bytes(data)
-    for kind in ("pptx", "pdf"):
-        command = [OFFICE, f"-env:UserInstallation=file://{folder}/profile", "--headless", "--convert-to", "png"]
-        given = [file for file in files if file.suffix == f".{kind}"]
-        arguments = [*command, "--outdir", folder / kind, *given]
-        subprocess.run(arguments, check=True, capture_output=True, timeout=patience(300))
+    deck = list(scenes.values())
+    (folder / "office.pptx").write_bytes(deck_pptx(deck, "Eleven views"))
+    (folder / "print.pdf").write_bytes(deck_pdf(deck, "Eleven views"))
+    office = [OFFICE, f"-env:UserInstallation=file://{folder}/profile", "--headless", "--convert-to", "pdf"]
+    commands = [[*office, "--outdir", folder, folder / "office.pptx"]]
+    commands += [[TO_PNG, "-r", "96", "-png", folder / f"{kind}.pdf", folder / kind] for kind in KINDS]
+    for command in commands:
+        subprocess.run(command, check=True, capture_output=True, timeout=patience(300))
     return folder
 
 
-@pytest.mark.parametrize("kind", ["pptx", "pdf"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_letters_of_a_drawn_deck_are_of_one_family_beside_signs(drawn: Path, kind: str) -> None:
+    listed = subprocess.run([LIST_FONTS or "", drawn / f"{kind}.pdf"], check=True, capture_output=True, text=True)
+    fonts = {line.split()[0].partition("+")[2] or line.split()[0] for line in listed.stdout.splitlines()[2:]}
+    families = {name.partition("-")[0].removesuffix("Bold").removesuffix("Book") for name in fonts}
+    # What stands for Arial, and what has the ticks and crosses.
+    assert families <= {"Arial", "LiberationSans", "Helvetica", "DejaVuSans"} and len(families - {"DejaVuSans"}) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_drawn_slide_has_letters_and_pictures_where_they_were_laid(
     scenes: dict[str, Scene], drawn: Path, name: str, kind: str
 ) -> None:
-    pixels = np.asarray(Pillow.open(drawn / kind / f"{name}.png").convert("RGB")).astype(int)
+    every = list(numbered(list(scenes.values())))
+    files = sorted(drawn.glob(f"{kind}-*.png"))
+    assert len(files) == len(every), "a page for each slide, and one for the proof"
+    for file, (scene, page) in zip(files, every, strict=True):
+        if scene is scenes[name]:
+            check_page(file, page, DARK if kind == "office" else LIGHT)
+
+
+def check_page(file: Path, page: Page, theme: Theme) -> None:
+    pixels = np.asarray(Pillow.open(file).convert("RGB")).astype(int)
     height, width = pixels.shape[:2]
     assert width / height == pytest.approx(16 / 9, rel=0.02)
-    theme = DARK if kind == "pptx" else LIGHT
-    items = pages(replace(scenes[name], proof=None))[0].items
+    items = page.items
     inked = np.abs(pixels - theme.ground).max(-1) > 60
     expected = np.zeros(inked.shape, bool)
 

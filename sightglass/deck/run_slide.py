@@ -1,0 +1,92 @@
+"""Make the slide of a batch: its numbers, and a gallery."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from sightglass.batch import accuracy, analysis
+from sightglass.deck import rows
+from sightglass.deck.making import fraction
+from sightglass.deck.rows import GalleryTile
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import listing, percent, plural
+from sightglass.explain.picture.image import Image as Picture
+from sightglass.models.catalog import catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sightglass.common.files import Json
+    from sightglass.deck.scene import Scene
+    from sightglass.explain.picture.image import Image
+
+UNSURE = 0.5
+"""Below this score, 0..1, an answer counts as unsure, as in the page's own filter."""
+_SIDE = 1600
+"""Pixels of the longer side of a picture, of which the middle is shown."""
+_SIGNS: dict[object, str] = {False: "✓ ", True: "✗ "}
+"""Before the answer of a labelled picture: right, and wrong."""
+
+
+def of_run(
+    frame: Any, shown: Sequence[Json], open_picture: Callable[[str], Image], settings: Json, *, which: str, about: str
+) -> Scene:
+    """Return the scene of a run: how often it is right where pictures are labelled, what it answers, and some pictures.
+
+    `frame`: the run's table (`analysis.load`); `shown`: rows of it, of which the first `rows.GALLERY` stand there, and
+    `which`: says which these are; `open_picture`: opens one by its name in the table; `settings`: of the run's
+    journal; `about`: for the notes. Raises what `open_picture` raises.
+    """
+    found, recipe = accuracy.of_frame(frame), settings["recipe"]
+    spec = catalog().get(recipe["model"])
+    method = METHODS[recipe["method"]].name if recipe["method"] in METHODS else recipe["method"]
+    said = _describe_answers(frame) if found is None else _describe_errors(frame)
+    return rows.of_gallery(
+        f"{plural(len(frame), 'picture')}, {plural(frame['predicted'].nunique(), 'different answer')}"
+        if found is None
+        else found.words,
+        f"{said} {which}".strip(),
+        _count(frame, found),
+        [_tile(row, open_picture(row["picture"])) for row in shown[: rows.GALLERY]],
+        " · ".join((spec.name if spec else recipe["model"], method)),
+        about,
+    )
+
+
+def _describe_errors(frame: Any) -> str:
+    """Return which class is most often taken for which."""
+    wrong = frame[frame["wrong"].eq(True)]
+    if wrong.empty:
+        return "No answer is wrong."
+    ((truth, answer), count), *_ = Counter(zip(wrong["truth"], wrong["answer"], strict=True)).most_common(1)
+    return f"Most often mistaken: {truth} for {answer} ({count:,} of {plural(len(wrong), 'wrong answer')})."
+
+
+def _describe_answers(frame: Any) -> str:
+    counts = Counter(frame["predicted"].dropna()).most_common(3)
+    if not counts:
+        return ""
+    return f"Most frequent: {listing([f'{label} ({count:,})' for label, count in counts])}."
+
+
+def _count(frame: Any, found: accuracy.Accuracy | None) -> list[tuple[str, str]]:
+    """Return the run's numbers: (value, what it is)."""
+    numbers = [(f"{len(frame):,}", "picture" if len(frame) == 1 else "pictures")]
+    if found is not None:
+        right = found.right
+        numbers = [(f"{right.count:,}", "right"), (f"{right.total - right.count:,}", "wrong")]
+    unsure = analysis.filter_rows(frame, only="unsure")
+    return [*numbers, (f"{len(unsure):,}", f"unsure: below {percent(UNSURE)}")]
+
+
+def _tile(row: Json, image: Image) -> GalleryTile:
+    answer = f"{row['predicted']} {percent(row['predicted_score'])}" if row["predicted"] else "nothing found"
+    name, cells = f"{_SIGNS.get(row['wrong'], '')}{answer}", row["cells"]
+    # Several of the largest pictures at once are gigabytes.
+    small = Picture(image.thumbnail(_SIDE), image.name)
+    # Without a map it is missing, which a table may call NaN.
+    if not isinstance(cells, bytes) or not cells:
+        return GalleryTile(small, name)
+    seen = (row["seen_left"], row["seen_top"], row["seen_right"], row["seen_bottom"])
+    return GalleryTile(small, name, analysis.cells(cells), fraction(seen, (image.width, image.height)))
