@@ -201,8 +201,8 @@ def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[s
 
 def _trim(source: ClipSource, settings: Settings) -> Settings:
     """Choose a part of the clip on its timeline, shown playing, and return the settings with it."""
-    ends, start, end = _length(source), 0.0, None
-    if ends is not None:
+    start, end = settings.start, settings.end
+    if (ends := _length(source)) is not None:
         start, last = st.slider(
             "Part of the clip",
             0.0,
@@ -210,7 +210,7 @@ def _trim(source: ClipSource, settings: Settings) -> Settings:
             (0.0, ends),
             STEP,
             format="%.1f s",
-            key=f"video-part-{state.of(Video).generation}",
+            key=f"video-part-{source.path.parent.name}",
             help="Drag an end: only this part is explained, and played here.",
         )
         # Ends that were dragged onto each other leave the shortest part.
