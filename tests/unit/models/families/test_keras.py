@@ -315,7 +315,7 @@ def test_code_in_a_file_is_refused_in_one_sentence_and_never_run(monkeypatch, tm
         trap.unlink(missing_ok=True)
         with pytest.raises(WeightsProblem, match=r"Lambda layer .* holds code, which is not run"):
             explainer(monkeypatch, tmp_path, weights={"path": f"trap{ending}", "labels": ["a1", "b2"]})
-        with pytest.raises(WeightsProblem, match="and not run"):
+        with pytest.raises(WeightsProblem, match="which is not run"):
             inspect_model(tmp_path / f"trap{ending}")
     assert not trap.exists()
 
