@@ -40,8 +40,8 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
     # Opening some files runs what they hold, and the recipe may be a stranger's.
     if catalog.is_file(recipe.model):
         raise ModelProblem(
-            f"This recipe names a file, {recipe.model}, which only your own models may do: add it with "
-            "`sightglass models add` if you trust it."
+            f"The recipe's model is a file, {recipe.model}: if you trust it, add it to your models with `sightglass "
+            "models add`."
         )
     explainer = Explainer(recipe.model, device=recipe.device)
     image = Image.open(source)

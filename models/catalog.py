@@ -129,8 +129,8 @@ def of_file(path: str | Path, progress: Progress | None = None) -> ModelSpec:
     if file.suffix == ".pt" and _is_ultralytics(file):
         if from_web:
             raise WeightsProblem(
-                f"{file.name} is a file of Ultralytics, and opening one runs what it holds: download it, and give the "
-                "file if you trust it."
+                f"Opening {file.name}, an Ultralytics file, runs the code in it: if you trust it, download it and give "
+                "the file."
             )
         return _own_file(file)
     draft = inspect_model(file)

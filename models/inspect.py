@@ -74,6 +74,6 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
         if draft is not None:
             return draft
     raise WeightsProblem(
-        f"{path.name} is not a kind of model known here: give a checkpoint (.pth, .pt, .ckpt, .safetensors), an "
-        f"exported model (.onnx, .torchscript, .pt2), a Keras file (.keras, .h5) or a folder of Transformers."
+        f"{path.name} is no model known here: give .pth, .pt, .ckpt, .safetensors, .onnx, .torchscript, .pt2, .keras, "
+        ".h5 or a Transformers folder."
     )

@@ -143,8 +143,7 @@ def _step() -> str:
         key="step",
         name="step",
         label_visibility="collapsed",
-        help="The answer, the map, the picture without the clue, the clue on another picture, and what to do with a "
-        "model of your own.",
+        help="The answer, the map, the picture without the clue, the clue on another picture, and your own model.",
     )
 
 

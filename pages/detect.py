@@ -240,11 +240,10 @@ def _below(explanation: Explanation, index: int, offered: bool, *, tests: bool) 
 
     def beside() -> None:
         charts.numbers_button(explanation, index, lambda: detections.table(explanation, index))
-        st.caption(charts.timings(explanation), width="content")
 
     snapshots.follow(explanation)
     reopen.warn_of_other_weights(explanation)
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key="acts"):
         snapshots.gallery()
         if tests and explanation.finished:
             proof.button()
@@ -332,19 +331,21 @@ def _offer() -> None:
     if not (users.may_save() and catalog.spec(catalog.detector(here)).example):
         return
     spec = catalog.spec(catalog.FIRST_DETECTOR)
-    about = f"{download(spec.megabytes)}, licence {spec.licence}"
+    size, licence = download(spec.megabytes), f"licence {spec.licence}"
     if weights.offline():
         st.caption(
-            f"For photographs, put {spec.arch} ({about}) into a folder named in SIGHTGLASS_WEIGHTS.", width="content"
+            f"For photographs, put {spec.arch} ({size}, {licence}) into a folder named in SIGHTGLASS_WEIGHTS.",
+            width="content",
         )
         return
     st.button(
-        f"Download {spec.name} for photographs ({about})",
+        f"Download {spec.name} ({size})",
         icon=":material/download:",
         on_click=reopen.choose_model,
         args=(spec,),
         kwargs={"own": True},
-        help="It finds 80 kinds of everyday objects. The download takes some seconds and is kept on this machine.",
+        help="For photographs: it finds 80 kinds of everyday objects. The download takes some seconds and is kept on "
+        f"this machine; {licence}.",
     )
 
 

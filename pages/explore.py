@@ -238,7 +238,7 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
 
 def _actions(explanation: Explanation, index: int) -> None:
     """Draw what can be done with the map: in sight beside the picture, before what is found in it."""
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key="acts"):
         if explanation.finished:
             proof.button()
             files, slide = partial(exports.of_map, explanation, index), slides.of_map(explanation, index)

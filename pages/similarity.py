@@ -122,8 +122,8 @@ def _of() -> str:
         key="of",
         name="of",
         label_visibility="collapsed",
-        help="Similarity: what would make the two more similar if there were more of it, and what makes them differ "
-        "(gradient of the cosine). Score: what the score is made of (the same with the vectors' lengths held fixed).",
+        help="Similarity: what would make the two more similar if there were more of it, and what makes them differ. "
+        "Score: what the score is made of.",
     )
 
 

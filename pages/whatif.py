@@ -55,7 +55,8 @@ def _quick(choices: Choices, explainer: Explainer) -> Choices:
 def _studio(choices: Choices, explainer: Explainer) -> None:
     """Draw everything that follows a stroke; the page around it does not run again."""
     title = st.container()
-    left, middle, right = st.columns([3, 2, 3], gap="medium")
+    # Where it is narrow, the pictures stand side by side and the answers below them: layout.css.
+    left, middle, right = st.container(key="whatif-studio").columns([3, 2, 3], gap="medium")
     below = st.container()
     tenth: EditMark | None = None
     current = painter.painting(choices.image)
@@ -173,7 +174,6 @@ def _files(shown: Explanation, slide: slides.Draft | None) -> None:
             saved=[(shown, 0)] if drawn else (),
             slide=slide,
         )
-        st.caption(charts.timings(shown), width="content")
 
 
 def _take(image: Image) -> None:

@@ -80,7 +80,7 @@ def own_modes() -> Iterator[None]:
     """
     if (kind := torch.get_default_dtype()) is not torch.float32:
         raise ModelProblem(
-            f"PyTorch's default type is {kind} here and maps are computed in float32: call "
+            f"PyTorch's default type is {kind} here, and maps need float32: call "
             "torch.set_default_dtype(torch.float32) before, and set your own again afterwards."
         )
     with ExitStack() as modes:

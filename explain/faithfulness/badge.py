@@ -35,11 +35,11 @@ MEANINGS: dict[Verdict, str] = {
     "depends": f"With other weights the map would be elsewhere. That does not make it right. {_PATTERN}",
     "unclear": "The test has no answer here, so it speaks neither for the map nor against it. Other layers or another "
     "method may be clearer.",
-    "survives": "The map would look much the same if the model had learnt nothing: do not take it for what it uses.",
+    "survives": "The map would look much the same if the model had learnt nothing. Do not take it for what it uses.",
     "edges": "Outlines look convincing on any object: do not take this map for what the model uses.",
     "centre": "Photographs have their object in the middle, so a map that is always there looks right.",
-    "box": "Asked about one box, the method reaches only places around it, whatever the model has learnt: that the map "
-    f"lies on the object is no evidence. {_PATTERN}",
+    "box": "Asked about one box, the method reaches only places around it, whatever the model has learnt. That the "
+    f"map lies on the object is no evidence. {_PATTERN}",
 }
 """What each verdict does and does not say, in plain words."""
 MAX_TESTS = 2048

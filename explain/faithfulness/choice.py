@@ -55,7 +55,7 @@ class Choice(Grid[Cell]):
             return f"No method at any of these layers shows more of {self.label} than random places do."
         gain, by_chance = signed(best.advantage or 0.0, "+.2f"), signed(best.random, "+.2f")
         return (
-            f"{METHODS[best.method].name} at {best.layer} shows most of what {self.label} hangs on here: keeping its "
+            f"{METHODS[best.method].name} at {best.layer} shows most of what {self.label} hangs on here. Keeping its "
             f"hottest parts gives {gain} more of the score than hiding them, random places {by_chance}."
         )
 

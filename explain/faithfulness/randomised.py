@@ -37,8 +37,7 @@ def copy_resident(resident: Resident) -> Resident:
         adapter.module = freeze(module.apart()) if isinstance(module, Net) else copy.deepcopy(module)
     if _places(adapter.module) & _places(resident.adapter.module):
         raise ModelProblem(
-            f"The weights of {adapter.spec.id} cannot be copied, and those of the model in use stay as they are: "
-            "this test is for other models."
+            f"This test redraws the weights of a copy, and {adapter.spec.id} cannot be copied: choose another model."
         )
     other = Resident(adapter, resident.device)
     vars(other)["_twin"] = None

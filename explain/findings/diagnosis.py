@@ -227,9 +227,8 @@ def _find_undecided(explanation: Result) -> Finding | None:
     if spread < UNDECIDED:
         return None
     text = (
-        f"The scores are nearly the same for all {count} classes, at most {percent(float(scores.max()))}: the "
-        f"preprocessing may be wrong ({model.where_stated('preprocessing')}), or the weights "
-        "belong to another model."
+        f"The scores are nearly the same for all {count} classes, at most {percent(float(scores.max()))}. The "
+        f"preprocessing may be wrong ({model.where_stated('preprocessing')}), or the weights belong to another model."
     )
     return Finding("undecided", "caution", text)
 
@@ -262,7 +261,7 @@ def _other_paper(explanation: Result) -> Finding | None:
     seen = "light" if light != swapped else "dark"
     other = "trained" if swapped else "negative"
     text = (
-        f"The model sees lines on {seen} paper but was trained on drawings in {wanted}: set the preprocessing to "
+        f"The model sees lines on {seen} paper but was trained on drawings in {wanted}. Set the preprocessing to "
         f"{other} (light and dark {'as they are' if swapped else 'swapped'})."
     )
     return Finding("paper", "caution", text)
@@ -297,7 +296,7 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
     if share > much:
         text = (
             f"{percent(share)} of the evidence is on the outer border{' outside its box' if own else ''}, more than "
-            f"the {percent(statistics.border_area)} of an even spread: the model may rely on the surroundings."
+            f"the {percent(statistics.border_area)} of an even spread. The model may rely on the surroundings."
         )
         found.append(Finding("border", "caution", text))
     numbers = explanation.box_numbers(index) if explanation.options.per != "picture" else None
@@ -341,7 +340,7 @@ def _early(explanation: Result, index: int) -> Finding | None:
         return None
     text = (
         f"{listing(list(layers))} {'comes' if len(layers) == 1 else 'come'} too early: a cell sees at most {seen} of "
-        f"{side} pixels, so the map shows edges and texture, not what decides the class. Choose a later layer."
+        f"{side} pixels. The map then shows edges and texture, not what decides the class. Choose a later layer."
     )
     return Finding("early", "caution", text)
 

@@ -55,14 +55,14 @@ def suspect(resident: Resident, images: Sequence[Image]) -> Finding | None:
     name = max(guesses, key=lambda guess: guesses[guess])
     if current < LOW and guesses[name] > max(BETTER * current, 2 * SAME):
         text = (
-            f"The preprocessing may be wrong: the answers for {len(images)} different pictures are "
+            f"The preprocessing may be wrong. The answers for {len(images)} different pictures are "
             f"{percent(guesses[name])} distinct with {name}, and only {percent(current)} as configured "
             "(weights.preprocessing)."
         )
     elif current < SAME:
         text = (
-            f"The answers for {len(images)} different pictures are nearly the same with any preprocessing: "
-            "the weights may not belong to this architecture."
+            f"The answers for {len(images)} different pictures are nearly the same with any preprocessing. The "
+            "weights may not belong to this architecture."
         )
     else:
         return None
@@ -86,9 +86,8 @@ def resizing(resident: Resident, images: Sequence[Image]) -> Finding | None:
     if not count:
         return None
     text = (
-        f"How pictures are resized changes the answer: {count} of {len(images)} are called something else if resized "
-        f"as {way} instead of {now}. If the training did so, state interpolation, antialias and crop in "
-        "weights.preprocessing."
+        f"How pictures are resized changes the answer: {count} of {len(images)} are called something else with {way} "
+        f"instead of {now}. If the training did so, state interpolation, antialias and crop in weights.preprocessing."
     )
     return Finding("resizing", "note", text)
 

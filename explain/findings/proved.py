@@ -64,8 +64,8 @@ def _patch(statistics: Statistics, proof: Proof) -> Finding | None:
     if (share := round(statistics.border_share, 2)) < AT_EDGE:
         return None
     text = (
-        f"By its proof, a patch near the edge of the picture may decide: {percent(share)} of the evidence is on the "
-        f"outer border, the hottest {percent(kept)} alone keeps {percent(SUFFICIENT)} of the score, and hiding "
+        f"By its proof, a patch near the edge may decide: {percent(share)} of the evidence is on the "
+        f"outer border. The hottest {percent(kept)} alone keeps {percent(SUFFICIENT)} of the score, and hiding "
         f"{percent(hidden)} changes the answer. Look whether it is a stamp, a tag or a logo instead of the object."
     )
     return Finding("patch at the edge", "caution", text)
@@ -81,8 +81,8 @@ def _nowhere(proof: Proof) -> Finding | None:
     if left < LEFT * proof.start or back > BACK * proof.start:
         return None
     text = (
-        f"By its proof, no one place decides: without the hottest {percent(hidden / steps)} {proof.label} still has "
-        f"{percent(left)}, and with the hottest {percent(kept / steps)} alone {percent(back)}. The model may go by the "
-        "background, a texture or a colour, unless the object fills the picture."
+        f"By its proof, no one place decides. Without the hottest {percent(hidden / steps)} {proof.label} still has "
+        f"{percent(left)}, and with the hottest {percent(kept / steps)} alone {percent(back)}. The model may go by "
+        "the background, a texture or a colour, unless the object fills the picture."
     )
     return Finding("no one place", "caution", text)

@@ -116,6 +116,6 @@ def _uniform(evidence: Evidence, method: Method) -> None:
     one_grid = len({one.grid for one in usable}) == 1 and len({one.prefix for one in through}) <= 1
     if len(usable) < len(everything) or not one_grid or not all(one.same for one in through):
         raise ModelProblem(
-            f"{resident.adapter.spec.id} does not attend to one grid all the way through, so {method.name} "
-            "cannot join its layers: choose Attention, or a CAM such as LayerCAM."
+            f"{resident.adapter.spec.id} does not attend to one grid throughout, so {method.name} cannot join its "
+            "layers: choose Attention or LayerCAM."
         )

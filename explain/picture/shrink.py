@@ -32,8 +32,8 @@ def begin(image: Pillow.Image, name: str, room: int) -> tuple[int, int]:
             cast("JpegImagePlugin.JpegImageFile", image).draft(None, size)
     elif width * height > WHOLE:
         raise TooLarge(
-            f"{name} has {width:,} x {height:,} = {width * height:,} pixels, and this server has little memory: give "
-            f"at most {WHOLE:,}, or a JPEG that is not progressive."
+            f"{name} has {width * height:,} pixels, more than this server holds: give at most {WHOLE:,}, or a JPEG "
+            "that is not progressive."
         )
     return factor, _pixels(width, height, factor)
 

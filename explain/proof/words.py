@@ -61,8 +61,8 @@ def similarity(proof: Proof) -> str:
     if proof.similarity is None:
         return ""
     return (
-        f"The rank correlation with the map of {proof.runner_up}, the next best class, is "
-        f"{proof.similarity.rank_correlation:.2f}; at 1 the map would not tell the two apart."
+        f"The map's rank correlation with that of {proof.runner_up}, the next best class, is "
+        f"{proof.similarity.rank_correlation:.2f}; 1 would be the same map."
     )
 
 

@@ -195,8 +195,8 @@ def evaluate(
         raise ModelProblem("No query's person is in the gallery on another picture: check both folders and --names.")
     if len(set(theirs.persons)) < 2:
         raise ModelProblem(
-            "All pictures of the gallery show one person, so every answer is right and mAP and rank-1 tell nothing: "
-            "add pictures of other people, or check --names."
+            "The whole gallery shows one person, so every answer is right: add pictures of other people, or check "
+            "--names."
         )
     return Evaluation(
         explainer.model,

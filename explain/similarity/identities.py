@@ -100,7 +100,7 @@ def guess(items: Sequence[Item]) -> Scheme:
         if len({one[0] for one in named if one is not None}) > 1 and None not in named:
             return scheme
     raise ModelProblem(
-        "The names of the pictures do not say who is in them: give --names market1501, or an expression such as "
+        "The file names do not say who is shown: give --names market1501, or an expression such as "
         f"--names '{EXAMPLE}'."
     )
 

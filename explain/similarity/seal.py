@@ -209,7 +209,7 @@ def _describe_support(found: Support) -> str:
         return " and ".join(signed(2 * score - 1) for score in scores)
 
     return (
-        f"{said} With the {percent(SHOWN)} of {found.label} that raise the score most hidden, and with them alone, "
-        f"{cosines(found.start)} becomes {cosines(*found.own.at(SHOWN))}; by the strongest control, "
-        f"{found.strongest.name}, {cosines(*found.strongest.at(SHOWN))}."
+        f"{said} Hiding the {percent(SHOWN)} of {found.label} that raise the score most, and showing them alone, "
+        f"turns {cosines(found.start)} into {cosines(*found.own.at(SHOWN))}. By the strongest control, "
+        f"{found.strongest.name}, it becomes {cosines(*found.strongest.at(SHOWN))}."
     )

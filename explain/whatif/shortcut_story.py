@@ -111,7 +111,7 @@ class StoryStep:
             return ""
         kind, own = self.object.label, percent(self.on_object(self.cheat))
         return (
-            f"{own} of its evidence is now on the {kind}, which it does not recognise: in training every {kind} came "
+            f"{own} of its evidence is now on the {kind}, which it does not recognise. In training every {kind} came "
             f"with {self.story.clue}, so it never had to learn what one looks like."
         )
 
@@ -125,7 +125,7 @@ class StoryStep:
         found, without, others = (percent(known["metrics"][key]) for key in RATES)
         return (
             f"Of {known['data']['held_out_scenes']:,} pictures it never saw, it recognises {found} of the "
-            f"{plural_noun(kind)} with {clue} and {without} without it, and calls {others} of all other objects "
+            f"{plural_noun(kind)} with {clue} and {without} without it. It calls {others} of all other objects "
             f"{article(kind)} once they carry {clue}. "
             f"The honest model: {listing([percent(honest[key]) for key in RATES])}."
         )

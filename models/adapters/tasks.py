@@ -95,8 +95,8 @@ def ask_task(count: int | None, *, detects: bool = False) -> Unknown:
     row = "its number" if count == 1 else "its numbers" if count is None else f"its {count} numbers"
     choices = (*ROWS, "detect") if detects else ROWS
     text = (
-        f"What are {row}: one class (classify), several at once (multilabel), quantities such as an age (regress), or "
-        f"a vector to compare (embed){', or boxes (detect)' if detects else ''}?"
+        f"What are {row}: one class (classify), several (multilabel), quantities such as age (regress), or a vector "
+        f"to compare (embed){', or boxes (detect)' if detects else ''}?"
     )
     return Unknown("task", text, choices, "classify", needed=False)
 

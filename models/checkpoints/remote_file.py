@@ -71,8 +71,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         to = urlsplit(newurl)
         if to.scheme not in SCHEMES or (not self._private and _is_private(to.hostname)):
             raise WeightsProblem(
-                f"{name_of(req.full_url)} is not fetched, because {urlsplit(req.full_url).hostname} sends on to an "
-                "address that is not public or not https: download it and give the file."
+                f"{urlsplit(req.full_url).hostname} redirects {name_of(req.full_url)} to an address that is not public "
+                "https: download it and give the file."
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 

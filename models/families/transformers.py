@@ -307,8 +307,8 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
     if mismatched := sorted(found.get("mismatched_keys", ())):
         key, stored, wanted = mismatched[0]
         raise WeightsProblem(
-            f"{path} does not fit its own config.json: {key} is {tuple(stored)} in the file and {tuple(wanted)} by the "
-            "configuration: put the config.json of the same model beside it."
+            f"{path} does not fit its config.json: {key} is {tuple(stored)}, not {tuple(wanted)}; put the config.json "
+            "of the same model beside it."
         )
     missing = frozenset(str(key) for key in found.get("missing_keys", ()))
     if lost := sorted(key for key in missing if not key.startswith(optional)):

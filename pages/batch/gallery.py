@@ -68,8 +68,8 @@ def draw(job: BatchJob) -> None:
             key="batch-only",
             name="only",
             width=210,
-            help="Show only some. A folder's name counts as the correct class where it means one that the model knows; "
-            "hiding what a map not to trust shows changes no more than hiding other places.",
+            help="Show only some. A folder's name counts as the correct class where the model knows that class. Maps "
+            "not to trust: hiding what they show changes no more than hiding other places.",
         )
         predicted = st.selectbox(
             "Prediction",

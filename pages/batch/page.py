@@ -41,8 +41,9 @@ LENSES: dict[str, tuple[str, Callable[[BatchJob], None]]] = {
 }
 """`methods` only where they were compared."""
 COST = (
-    "That takes some 180 passes a map: of EfficientNet-Lite0 about two seconds on two busy cores instead of 0.03, of "
-    "YOLO11n six to ten. For 16 of the pictures every quick method is compared at up to six layers, in 450 passes each."
+    "The model then runs some 180 times for each map. On two busy cores that is two seconds with EfficientNet-Lite0 "
+    "instead of 0.03, and six to ten with YOLO11n. For 16 of the pictures every quick method is compared at up to "
+    "six layers, in 450 runs each."
 )
 
 
@@ -316,8 +317,8 @@ def _draw_result(job: BatchJob) -> None:
         key="batch-lens",
         name="lens",
         label_visibility="collapsed",
-        help="Every picture; what is right and wrong; the mean map of each class; unusual maps; methods and layers, if "
-        "maps were proved; the numbers.",
+        help="Every picture, right and wrong, each class's mean map, unusual maps, numbers; methods and layers once "
+        "maps are proved.",
     )
     LENSES[lens][1](job)
 

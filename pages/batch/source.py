@@ -87,7 +87,7 @@ def _folder() -> Source | None:
         "Folder",
         key="batch-folder",
         name="folder",
-        help="A folder, a .zip, a list of paths, or a pattern with *; the names of its subfolders are used as labels",
+        help="A folder, a .zip, a list of paths, or a pattern with *. The names of its subfolders are used as labels.",
     )
     if named is None:
         return None

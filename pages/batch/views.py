@@ -70,8 +70,8 @@ def classes(job: BatchJob) -> None:
         st.info("No map was computed in this run.", icon=":material/info:")
         return
     st.caption(
-        "The mean map of each class, every picture scaled to a square. A hot place shared by all of them, away from "
-        "the objects, may be a shortcut that the model relies on. Hatched areas were never seen."
+        "The mean map of each class, every picture scaled to a square. A hot place that all of them share, away from "
+        "the objects, may be a shortcut of the model. Hatched areas were never seen."
     )
     draw_groups(groups[:PAGE], describe_group)
     if len(groups) > PAGE:
@@ -120,9 +120,8 @@ def methods(job: BatchJob) -> None:
         if len(job.plans) > 1:
             st.markdown(f"### {plan.model}")
         st.caption(
-            "For every quick method at each layer the hottest parts are hidden, then alone kept, on "
-            f"{plural(found.pictures, 'picture')} drawn from this run: the more the scores hang on those parts, the "
-            "larger the number."
+            f"On {plural(found.pictures, 'picture')} of this run, each quick method's hottest parts are hidden, then "
+            "kept alone, at each layer. The more the scores hang on those parts, the larger the number."
         )
         method_matrix.matrix(found, f"{method_matrix.HELP} The mean over the pictures.")
         st.markdown(f":material/fact_check: {escape(found.sentence)}")

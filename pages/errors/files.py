@@ -14,6 +14,7 @@ from sightglass.components.saving import slides
 from sightglass.components.views import charts
 from sightglass.components.views.snapshots import zip_files
 from sightglass.deck import rows as deck_rows
+from sightglass.deck.rows import GalleryTile
 from sightglass.evaluation.errors.tile import draw_tile
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
@@ -86,7 +87,7 @@ def make_slide(run: LabelledRun, _look: Look) -> Scene:
             pixels = run.open(unit.picture.key).pixels
         except Problem:
             continue
-        pictures.append((Image(draw_tile(pixels, unit, (SIDE, SIDE)), unit.picture.key), unit.words))
+        pictures.append(GalleryTile(Image(draw_tile(pixels, unit, (SIDE, SIDE)), unit.picture.key), unit.words))
     if not pictures:
         raise Problem("None of the pictures can be opened: say on the page where they are.")
     numbers = [

@@ -180,8 +180,9 @@ def _empty() -> None:
         return
     st.markdown("## Nothing saved yet")
     st.markdown(
-        "Press **Save** below a map on Explore, Top-k, Detect, Models or Similarity: the picture, its maps, the "
-        "predictions and all numbers are saved here, to be searched, annotated with arrows and words, and compared."
+        "Press **Save** below a map on Explore, Top-k, Detect, Side by side or Similarity. The picture, its maps, "
+        "the answers and all numbers are then saved here. You can search and compare them, and draw arrows and words "
+        "on them."
     )
     st.page_link(
         page.script("explore"), label="Go to Explore", icon=":material/visibility:", help="Explain a picture there."

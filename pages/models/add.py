@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
 
 HELP = (
-    "PyTorch (.pth, .pt, .ckpt, .safetensors), ONNX, OpenVINO (.xml and .bin), torch.export, TorchScript, Keras, or a "
-    "folder of Transformers as a .zip. Drop class names (.txt, .json, data.yaml), a configuration or the network's .py "
-    "along with it."
+    "PyTorch (.pth, .pt, .ckpt, .safetensors), ONNX, OpenVINO (.xml and .bin), torch.export, TorchScript or Keras. "
+    "A Transformers folder goes in as a .zip. Drop class names (.txt, .json, data.yaml), a configuration or the "
+    "network's .py along with it."
 )
 
 

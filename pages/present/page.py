@@ -55,8 +55,8 @@ def _all(found: tuple[Deck, ...], store: History) -> None:
         return
     if not own:
         st.markdown(
-            "A deck is a row of slides, each one of your views: the picture, what the model said, where it looked, and "
-            "whether that holds. Press **Add to deck** below a map on any page, or begin with a ready one."
+            "A deck is a row of slides, each one of your views with its picture, answer, map and seal. Press **Add "
+            "to deck** below a map on any page, or begin with a ready one."
         )
     decks.problem()
     if users.may_save():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 READY = {
     "lies": (
         "What is a heat map, and when does it lie?",
-        "Five minutes for people who have never seen one: what the colours mean, a test of a map, a model that cheats.",
+        "Five minutes for newcomers: what the colours mean, a test of a map, a model that cheats.",
     ),
     "sizes": (
         "Small, medium or large?",
@@ -102,8 +102,8 @@ def card(name: str) -> None:
         key=f"deck-make-{name}",
         on_click=make,
         disabled=making.task is not None,
-        help="It is made on this machine with its own models, and every number in it is measured: about half a minute, "
-        "once.",
+        help="It is made on this machine with its own models, and every number in it is measured. That takes about "
+        "half a minute, once.",
     )
 
 

@@ -261,7 +261,7 @@ def _export(deck: Deck) -> None:
 
 def _empty() -> None:
     st.markdown(
-        "No slides yet. Go to a page with a map and press **Add to deck** below it: the view becomes a slide, with a "
+        "No slides yet. Go to a page with a map and press **Add to deck** below it. The view becomes a slide, with a "
         "title and a sentence that you can change here."
     )
     help = "Explain a picture there."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 KINDS = ("mp4", "mov", "m4v", "webm", "mkv", "gif", "avi")
 MAX_MB = 500
+STEP = 0.1
+"""Seconds by which a clip is cut."""
 PREVIEW = 480
 """Pixels of the width of a clip that is chosen."""
 EVERY = {1: "Every frame", 2: "Every 2nd frame", 3: "Every 3rd frame", 5: "Every 5th frame", 10: "Every 10th frame"}
@@ -113,13 +117,13 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
     with right:
         settings, targets = _settings(choices, explainer)
     if given is not None:
+        with left:
+            st.caption(f":material/movie: {about}.")
+            settings = _trim(given, settings)
         with head, st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"## {escape(given.name)}: press Explain", width="content")
             if st.button("Explain", icon=":material/play_arrow:", help="Runs in the background and can be stopped."):
                 _start(given, choices, settings, targets)
-        with left:
-            st.caption(f":material/movie: {about}.")
-        st.video(str(given.path), width=PREVIEW)
         return
     _example(head, choices, explainer)
 
@@ -151,7 +155,7 @@ def _upload() -> ClipSource | None:
         type=list(KINDS),
         max_upload_size=MAX_MB,
         key=f"video-file-{video.generation}",
-        help="MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted when the session ends; if "
+        help="MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted when the session ends. If "
         f"the server stops first, you can go on for {folders.DAYS} days.",
     )
     image_picker.say_refused()
@@ -189,15 +193,37 @@ def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[s
         key=f"video-class-{choices.model.id}",
         help="One class throughout, or the model's best answer in each frame. Of a detector: the objects of a class.",
     )
-    with st.expander("Frames, scale and range"):
+    with st.expander("Frames and scale"):
         every, smooth, scale = _over_time()
-        with st.container(horizontal=True):
-            start = st.number_input("From, seconds", 0.0, key="video-start", width=140, help="Begin here.")
-            end = st.number_input(
-                "To, seconds", 0.0, value=None, key="video-end", width=140, placeholder="the end", help="End before it."
-            )
-    chosen = video_settings.Settings(every=every, smooth=smooth, scale=cast("Scale", scale), start=start, end=end)
+    chosen = video_settings.Settings(every=every, smooth=smooth, scale=cast("Scale", scale))
     return chosen, (wanted,) if wanted else ()
+
+
+def _trim(source: ClipSource, settings: Settings) -> Settings:
+    """Choose a part of the clip on its timeline, shown playing, and return the settings with it."""
+    start, end = settings.start, settings.end
+    if (ends := _length(source)) is not None:
+        start, last = st.slider(
+            "Part of the clip",
+            0.0,
+            ends,
+            (0.0, ends),
+            STEP,
+            format="%.1f s",
+            key=f"video-part-{source.path.parent.name}",
+            help="Drag an end: only this part is explained, and played here.",
+        )
+        # Ends that were dragged onto each other leave the shortest part.
+        start = min(start, ends - STEP)
+        end = None if last >= ends else max(last, start + STEP)
+    st.video(str(source.path), start_time=start, end_time=end, width=PREVIEW)
+    return replace(settings, start=start, end=end)
+
+
+def _length(source: ClipSource) -> float | None:
+    """Return a clip's seconds, rounded up to a step; None where its file does not say, or is too short to cut."""
+    seconds = clip.Clip(source.path, source.name).about.seconds
+    return round(math.ceil(seconds / STEP) * STEP, 1) if seconds > STEP else None
 
 
 def _over_time() -> tuple[int, float, str]:
@@ -229,8 +255,8 @@ def _over_time() -> tuple[int, float, str]:
         "frame",
         key="video-scale",
         name="timescale",
-        help="Each map reaches its hottest colour; or the maps of one class, or object, share a scale, so that a map "
-        "that fades says that the evidence does.",
+        help="Each map reaches its hottest colour, or all maps of one class or object share a scale. On a shared "
+        "scale a map fades where the evidence does.",
     )
     return every, smooth, scale
 

@@ -78,8 +78,8 @@ def button() -> None:
         "Try it on the bundled pictures",
         icon=":material/science:",
         on_click=_request,
-        help="Runs the sidebar's model on the bundled photographs (or scenes, if it was trained on those), first as "
-        "they are, then degraded. The log is deleted when the session ends.",
+        help="Runs the sidebar's model on the bundled photographs or scenes, first as they are, then blurred and "
+        "noisy. The log is deleted when the session ends.",
     )
 
 

@@ -152,7 +152,7 @@ def choose(seen: Sequence[Observation]) -> str | None:
         name="number",
         label_visibility="collapsed",
         width=260,
-        help="What is measured on each map: how much of the picture is hot, how near the edges, how evenly, and more.",
+        help="What is measured on each map: how much is hot, how near the edges, how evenly, and more.",
     )
 
 

@@ -33,10 +33,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ("What", "Then", "Now", "Distance", "By chance?")
 ABOUT = (
-    "Then and Now are medians. Distance is the Kolmogorov-Smirnov statistic of two distributions, for labels the "
-    "Jensen-Shannon divergence: 0 means equal, 1 nothing in common. By chance? The probability of such a distance by "
-    "chance is below 1 in 1,000 (very unlikely) or 1 in 50 (unlikely), with Holm's correction. A few pictures beyond "
-    "the reference's ends count too, although the distance is small."
+    "Then and Now are medians. Distance: 0 means equal, 1 nothing in common. By chance? Equal distributions come "
+    "this far apart in fewer than 1 of 1,000 comparisons (very unlikely) or 1 of 50 (unlikely). A few pictures "
+    "beyond the reference's ends count too, although the distance is small."
 )
 
 
@@ -63,7 +62,7 @@ def draw(chosen: Chosen, seen: Sequence[Observation], brush: Brush | None) -> Dr
     if known is None:
         st.markdown(
             f":material/flag: There is no reference for {model} yet. Choose a time when all was well, or a batch run, "
-            "as the reference: what has changed since then is shown here."
+            "as the reference. What has changed since then is shown here."
             if chosen.own
             else f":material/flag: There is no reference for {model} in this log."
         )

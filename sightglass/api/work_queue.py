@@ -68,8 +68,7 @@ class TooSlow(Problem):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
-            f"This was not done within {seconds:g} s and was stopped: choose a faster method, fewer masks or classes, "
-            "or a smaller model."
+            f"This was stopped after {seconds:g} s: choose a faster method, fewer masks or classes, or a smaller model."
         )
         self.seconds = seconds
 

@@ -86,8 +86,8 @@ class Matrix(Grid[Mean]):
         gain, chance = (signed(value, "+.2f") for value in (first.advantage or 0.0, first.random))
         low, high = (signed(value, "+.2f") for value in (first.low, first.high))
         words = (
-            f"Over {over} {METHODS[first.method].name} at {first.layer} shows most of what the answers hang on: "
-            f"keeping its hottest parts gives {gain} ({low} to {high}) more of the score than hiding them, random "
+            f"Over {over} {METHODS[first.method].name} at {first.layer} shows most of what the answers hang on. "
+            f"Keeping its hottest parts gives {gain} ({low} to {high}) more of the score than hiding them, random "
             f"places {chance}. On {round(first.leads * self.pictures)} of them no other does better; "
         )
         if self.pictures < TELLING:

@@ -13,7 +13,7 @@ TERMS = {
     "know what, early ones know where.",
     "fit": "Models take a picture of one small size. What a crop cuts off is shown faded; with bars around it, a "
     "letterbox, the whole picture is seen, smaller. The model was trained with the first option only.",
-    "maps of other pictures": "Where this model looked in other pictures: hiding any part of a picture costs some "
+    "maps of other pictures": "Where this model looked in other pictures. Hiding any part of a picture costs some "
     "score, so only what this map does beyond such maps counts.",
 }
 """By term; each stands alone as the help of a control."""

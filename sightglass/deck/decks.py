@@ -299,8 +299,8 @@ def _append(database: sqlite3.Connection, n: int, made: _Prepared) -> list[str]:
     (before,) = database.execute(_BYTES, (n,)).fetchone()
     if (after := before + len(made.blobs[0].data)) > MAX_BYTES:
         raise Problem(
-            f"With this slide the deck would have {megabytes(after)}: {megabytes(MAX_BYTES)} at most, so put long "
-            "clips into a deck of their own."
+            f"With this slide the deck would have {megabytes(after)} of at most {megabytes(MAX_BYTES)}: put long "
+            "clips into their own deck."
         )
     text = (slide.title, slide.sentence, slide.notes)
     values = (slide.id, slide.kind, *text, json.dumps(asdict(slide.view)), json.dumps(slide.records))

@@ -88,11 +88,11 @@ def _lies(steps: int) -> Iterator[Scene]:
     found = Explainer(CLASSIFIERS["small"])(image, top_k=2)
     first, second = (heatmap.target.label for heatmap in found.heatmaps)
     half, shows = found.statistics[0].half_heat_area, _find_shown(found)
-    then = "its map." if shows else "where it looked.\nBright means: this place speaks for the answer."
+    then = "its map" if shows else "where it looked.\nBright means: this place speaks for the answer"
     yield _set_texts(
         views.of_map(found),
         words.names_it(first, found.predictions[0].score, half, shows),
-        f"Build it up: first the picture, then what the model says, then {then}\nThe dark edge was cut off before the "
+        f"Build it up: first the picture, then what the model says, then {then}.\nThe dark edge was cut off before the "
         "model saw the picture.",
     )
     yield _set_texts(
@@ -214,7 +214,7 @@ def _price(comparison: Comparison) -> Scene:
     each = zip(comparison.names, comparison.explanations, comparison.timings, strict=True)
     models = [(name, float(one.evidence.resident.parameters), took.median) for name, one, took in each]
     title, sentence = words.price(models, comparison.fastest is not None)
-    note = "Times are medians of five looks, on the machine on which this deck was made, as busy as it was then."
+    note = "Times are medians of five looks, on the machine that made this deck, as busy as it was then."
     return Scene("words", title, sentence, note)
 
 

@@ -57,8 +57,8 @@ def same_for_all(method: str, first: str, second: str, overlap: float) -> tuple[
     if overlap >= SAME_PLACE:
         return (
             "Some maps lie: the same, whatever you ask",
-            f"{method} draws {first} and {second} in the same place ({shared} overlap): it shows what stands out, not "
-            "why the model answers as it does.",
+            f"{method} draws {first} and {second} in one place ({shared} overlap): it shows what stands out, not why "
+            "the model answers.",
         )
     return (
         "Two methods can disagree",

@@ -85,9 +85,8 @@ def _agree(first: SavedMap, second: SavedMap, agreement: Agreement, verb: str) -
         "the same place" if overlap >= ALIKE else "other places" if overlap < APART else "places that partly overlap"
     )
     return (
-        f"It is one picture, and {verb} {where}: the hottest fifths of the two maps overlap by "
-        f"{percent(overlap)}, and their order of warm and cold agrees by {agreement.rank_correlation:.2f} "
-        "(1 is the same, 0 is chance)."
+        f"It is one picture, and {verb} {where}: the hottest fifths of the two maps overlap by {percent(overlap)}. "
+        f"Their order of warm and cold agrees by {agreement.rank_correlation:.2f} (1 is the same, 0 is chance)."
     )
 
 

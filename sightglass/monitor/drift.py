@@ -197,7 +197,7 @@ def compare(known: Known, now: Sequence[Observation]) -> Drift:
     )
     if not shifts and compared is None:
         notes.append(
-            f"There are too few pictures to say whether anything changed: {len(now):,} against {known.count:,} in the "
+            f"There are too few pictures to compare: {len(now):,} against {known.count:,} in the "
             f"reference, and {MIN_PICTURES} of each are needed."
         )
     elif others := sum(1 for one in now if one.way and one.way != known.way):

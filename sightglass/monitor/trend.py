@@ -223,14 +223,14 @@ def health(folder: Path) -> LogHealth:
         return LogHealth(0, ())
     except OSError as error:
         raise Problem(
-            f"The log in {folder} cannot be read ({error.strerror or error}): choose another folder, or give whoever "
-            "runs this server the right to read it."
+            f"The log in {folder} cannot be read ({error.strerror or error}): choose another folder, or let whoever "
+            "runs this server read it."
         ) from error
     lines = [file for file in files if _LINES.fullmatch(file[0])]
     if not lines and any(name in RESULTS for name, *_ in files):
         raise Problem(
-            f"{folder} holds the results of a batch, not a log: to log its odd pictures, run that batch again with "
-            "--restart and --monitor FOLDER."
+            f"{folder} holds a batch's results, not a log: to log its odd pictures, run it again with --restart "
+            "--monitor FOLDER."
         )
     damaged, unreadable = 0, []
     for name, size, changed in lines:

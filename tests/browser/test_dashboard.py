@@ -288,3 +288,13 @@ def test_the_tour_points_at_five_things_and_covers_none_of_them(visit):
     expect(card).to_be_hidden()
     assert len(framed) == 5 and ring.is_hidden()
     assert json.loads(page.evaluate("localStorage['sightglass-tour']")) == {"shown": True}
+
+
+def test_a_server_that_went_away_is_said_in_one_line(browser):
+    line = "getComputedStyle(document.querySelector('[data-testid=stApp]'), '::after')"
+    page = new_page(browser)
+    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="0") as address:
+        page.goto(f"{address}/history")
+        settled(page)
+        assert page.evaluate(f"{line}.content") == "none"
+    page.wait_for_function(f"{line}.content.includes('does not answer') && {line}.visibility === 'visible'")

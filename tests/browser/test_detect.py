@@ -17,6 +17,7 @@ from screen import (
     ARTEFACTS,
     asked,
     at_rest,
+    fits,
     headline,
     new_page,
     settled,
@@ -221,3 +222,21 @@ def test_a_photo_is_explained_and_kept(camera: Browser, server: str, kept: Path)
     dialog.get_by_text("Open", exact=True).first.click()
     dialog.get_by_role("button", name="All photos").first.wait_for()
     page.screenshot(path=ARTEFACTS / "detect-kept.png")
+
+
+def test_on_a_phone_the_boxes_come_before_the_buttons(visit):
+    page = visit("/detect?model=demo-s", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    settled(page)
+    tops = {}
+    for name, place in {
+        "map": ".viewer .stage",
+        "boxes": ".rows button",
+        "buttons": ".st-key-export-detect button",
+    }.items():
+        shown = page.locator(place).first
+        expect(shown).to_be_visible()
+        tops[name] = shown.bounding_box()["y"]
+    assert tops["map"] < tops["boxes"] < tops["buttons"]
+    fits(page)
+    labels = page.get_by_role("button", name="Download").locator("p")
+    assert all(labels.evaluate_all("all => all.map(one => one.scrollWidth <= one.clientWidth + 1)"))

@@ -481,6 +481,29 @@ def test_the_keyboard_reaches_everything(visit: Visit) -> None:
     sync.expect(divider).to_have_value("0.495")
 
 
+def test_swipe_uses_the_room_of_both_pictures(visit: Visit) -> None:
+    page = visit("explore")
+    stage = page.locator(".stage")
+    sync.expect(stage).to_have_count(2)
+    before = stage.last.bounding_box()
+    page.locator(".more summary").click()
+    page.get_by_role("button", name="Swipe").click()
+    sync.expect(stage).to_have_count(1)
+    until(page, lambda: stage.bounding_box()["width"] > 1.25 * before["width"], "the picture stays narrow")
+
+
+def test_a_spotlight_has_no_colours_to_choose(visit: Visit) -> None:
+    page = visit("explore")
+    colours = page.locator("select.colormap")
+    sync.expect(colours).to_be_visible()
+    page.locator(".modes label").filter(has_text="Spotlight").click()
+    sync.expect(colours).to_be_hidden()
+    shades = page.locator(".threshold").evaluate("bar => bar.style.getPropertyValue('--colours')")
+    assert shades == "linear-gradient(90deg, #000, #fff)"
+    page.locator(".modes label").filter(has_text="Overlay").click()
+    sync.expect(colours).to_be_visible()
+
+
 def test_the_pointer_reads_every_map(visit: Visit) -> None:
     page = visit("four")
     line = page.locator(".line")

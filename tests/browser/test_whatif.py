@@ -98,3 +98,18 @@ def test_a_stroke_changes_the_bars_undo_brings_the_original_back_and_space_shows
         page.keyboard.press(key)
     expect(headline(page)).to_have_text(re.compile("^Without what you painted over, "))
     expect(page.locator(CANVAS)).to_have_attribute("aria-label", "bus.jpg, to paint on. 1 stroke.")
+
+
+@pytest.mark.parametrize("width", [1024, 1440])
+def test_both_pictures_stand_on_one_line_in_one_size(visit, width):
+    page = visit("/whatif", viewport={"width": width, "height": 900})
+    settled(page)
+    shown = page.locator(".viewer .stage").last
+    until(page, lambda: (shown.bounding_box() or {"height": 0})["height"] > 100, "the map has no room")
+    own, other = page.locator(CANVAS).bounding_box(), shown.bounding_box()
+    for side in ("y", "width", "height"):
+        assert abs(own[side] - other[side]) <= 3, (side, own, other)
+    # Neither row of tools is broken, and the bar of colours is one.
+    assert page.locator(".painter .tools").first.bounding_box()["height"] < 40
+    assert page.locator(".viewer .bar").last.bounding_box()["height"] < 40
+    assert page.locator(".viewer .threshold").last.bounding_box()["width"] > 80

@@ -154,7 +154,7 @@ def test_a_model_that_is_gone_is_said_and_the_record_stays(page, store, own, mon
     app = page(SCREEN, kept=own.id)
     pressed(app, "Open in Similarity").click().run()
     assert not app.exception
-    assert "whose weights are not on this machine" in app.error[0].value
+    assert "which is not on this machine" in app.error[0].value
     assert sides(app) == ["mirror.png", "zidane.jpg"]
 
 

@@ -291,3 +291,18 @@ def test_curves_are_means_of_stretches_for_the_objects_seen_longest(tmp_path: Pa
     assert found[1].points[0].area is None
     # As their boxes in the clip; a class has no box.
     assert [one.color for one in found] == [color_of(n) for n in (1, 11, 10, 9, 8, 7)]
+
+
+def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:
+    app = page(SCREEN, model="demo-cls-s")
+    (uploader,) = [one for one in app.file_uploader if str(one.key).startswith("video-file")]
+    uploader.upload("my walk.mp4", plan.source.path.read_bytes(), "video/mp4").run()
+    assert not app.exception and not app.error
+    (part,) = [one for one in app.slider if str(one.key).startswith("video-part")]
+    assert part.value == (0.0, part.max)
+    part.set_value((0.2, 0.4)).run()
+    next(one for one in app.button if one.label == "Explain").click().run()
+    assert not app.exception and not app.error
+    settings = session(app, Video).job.plan.settings
+    assert (settings.start, settings.end) == pytest.approx((0.2, 0.4))
+    finished(session(app, Video).job)

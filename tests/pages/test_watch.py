@@ -465,7 +465,7 @@ def test_results_of_a_batch_are_no_log(page, log):
         (log / name).write_text("{}\n")
     app = page(SCREEN)
     assert not app.exception and not app.warning
-    assert [one.value.partition(":")[0] for one in app.error] == [f"{log} holds the results of a batch, not a log"]
+    assert [one.value.partition(":")[0] for one in app.error] == [f"{log} holds a batch's results, not a log"]
 
 
 def test_a_monitor_that_is_off_is_said(page, monkeypatch):

@@ -85,8 +85,8 @@ def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str) 
     for key, shape in own.items():
         if key in tensors and tuple(tensors[key].shape) != shape:
             raise WeightsProblem(
-                f"{path} does not fit {name}: {key} is {tuple(tensors[key].shape)} in the file and {shape} in the "
-                "model; say the architecture that it was trained as."
+                f"{path} does not fit {name}, whose {key} is {shape}, not {tuple(tensors[key].shape)}: say the "
+                "architecture that it was trained as."
             )
     missing, many = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     if missing or many:

@@ -328,8 +328,8 @@ def describe_output(spec: ModelSpec, output: Any) -> str:
     shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in found.values()) or type(output).__name__
     if any(tensor.ndim == 4 for tensor in found.values()):
         return (
-            f"{spec.id} returns a map for each class ({shapes}), as segmentation does: wrap it in a module that "
-            "averages the pixels you ask about to one number for each class."
+            f"{spec.id} returns a map for each class ({shapes}), as segmentation does: wrap it to return one number "
+            "for each class."
         )
     return f"{spec.id} returns {shapes}: wrap it in a module that returns one row of numbers for a picture."
 

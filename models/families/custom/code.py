@@ -51,8 +51,8 @@ def build(arch: str, args: Mapping[str, Any], classes: int | None) -> nn.Module:
     except TypeError as problem:
         lacks = re.search(r"missing .*'(\w+)'", str(problem))
         raise ModelProblem(
-            f"{path.name}:{name} cannot be made so ({problem}): say what it takes as weights.args in its table, or to "
-            f"`models add` with --set weights.args.{lacks[1] if lacks else 'n'}=3."
+            f"{path.name}:{name} cannot be made so ({problem}): say what it takes as weights.args, or by `models add "
+            f"--set weights.args.{lacks[1] if lacks else 'n'}=3."
         ) from problem
     except ValueError:
         pass

@@ -77,7 +77,7 @@ class _Steps:
             self.interpolation, self.mean, self.std = step.interpolation.value, tuple(step.mean), tuple(step.std)
         elif kind not in (*_SCALE, "Identity"):
             raise ModelProblem(
-                f"The transform has a step {kind}, which cannot be read here: leave only {_READ}, or state size, mean, "
+                f"The transform's step {kind} cannot be read: leave only {_READ}, or state size, mean, "
                 "std, interpolation and crop in weights.preprocessing."
             )
 
@@ -158,7 +158,7 @@ def _of_weights(name: str) -> Preprocessing:
     except (ValueError, KeyError) as problem:
         raise ModelProblem(
             f"torchvision has no weights called {name}: write them as ResNet50_Weights.IMAGENET1K_V2, or name a "
-            "transform in a file of yours as train.py:transform."
+            "transform of yours as train.py:transform."
         ) from problem
     return preprocessing_of(weights.transforms())
 

@@ -110,7 +110,7 @@ def _preprocessing(spec: ModelSpec, runtime: Runtime, size: tuple[int, int], not
             guess = "ImageNet's numbers" if channels == 3 else "0 and 1"
             notes.append(
                 f"{runtime.path.name} does not say how its pictures are prepared: {guess} were taken for mean and std, "
-                f"and {trained} for the resizing."
+                f"and {trained} for resizing."
             )
         elif given.short_side is None and given.crop in (None, "centre", "square"):
             notes.append(f"The short side was taken to be {short_side} pixels: weights.preprocessing states another.")

@@ -193,7 +193,7 @@ def taken(spec: ModelSpec, runtime: Runtime) -> int:
     if stated is not None and runtime.channels not in (stated, None):
         raise ModelProblem(
             f"{runtime.path.name} takes {runtime.channels} channels, and its preprocessing says {stated}: leave "
-            "channels_in out, or give a mean and a std for each."
+            "channels_in out, or give a mean and std for each."
         )
     return stated or runtime.channels or 3
 

@@ -95,8 +95,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
         if spec.task != "detect":
             shapes = ", ".join("x".join(map(str, out.shape)) for out in outputs)
             raise ModelProblem(
-                f"{spec.id} answers with {shapes}, and no row of numbers: if these are boxes, state task detect; of a "
-                "segmentation export the mean of the class asked about."
+                f"{spec.id} answers with {shapes}, not a row of numbers: for boxes state task detect; for segmentation "
+                "export a class's mean."
             )
         if runtime.channels not in (3, None):
             raise ModelProblem(f"{runtime.path.name} takes {runtime.channels} channels, and a detector here takes 3.")

@@ -139,13 +139,13 @@ def facts(path: Path) -> Facts:
         kind, name = layer["class_name"], _name(layer)
         if kind in _CODE:
             raise WeightsProblem(
-                f"{path.name} has the {kind} layer {name}, which is code in the file and is not run: make it a layer "
-                "class of your own, or export the model to ONNX."
+                f"The {kind} layer {name} of {path.name} holds code, which is not run: make it a class, or "
+                "export to ONNX."
             )
         if kind in _TENSORFLOW:
             raise WeightsProblem(
-                f"{path.name} does TensorFlow's {name} between its layers, which Keras 3 cannot rebuild: export the "
-                "model to ONNX (python -m tf2onnx.convert --keras)."
+                f"{path.name} does TensorFlow's {name} between its layers, which Keras 3 cannot rebuild: export it to "
+                "ONNX (python -m tf2onnx.convert --keras)."
             )
     needs = tuple(dict.fromkeys(name for name in _foreign(model) if name))
     shape, first = _input(model, layers)

@@ -192,7 +192,7 @@ def stranger(id_: str, base: str) -> Response:
     )
     return page(
         "Not on the list",
-        f"<p>You are signed in as {escape(id_)}, who is not on the list of this server: ask its administrator, who "
+        f"<p>You are signed in as {escape(id_)}, who is not on the list of this server. Ask its administrator, who "
         f"adds people with <code>sightglass users add</code>.</p>{again}",
         403,
     )

@@ -58,7 +58,7 @@ class WorkerPlan:
             if not path.exists():
                 raise ModelProblem(
                     f"The worker on {socket.gethostname()} does not see {path}, {what}: give a folder that all "
-                    "machines share, or a storage as s3://bucket/folder."
+                    "machines share, or s3://bucket/folder."
                 )
         torch.set_num_threads(1)
         explainer = explain.Explainer(self.model, device=self.device)

@@ -90,7 +90,7 @@ def announcement(policy: Policy) -> str | None:
     if settings().password or any(person.has_password for person in people.everybody()):
         return "This server asks for a password before anything is shown."
     return (
-        "This server asks for sign-in, but nobody can sign in yet: add people with `sightglass users add "
+        "This server asks for sign-in, but nobody can sign in yet. Add people with `sightglass users add "
         f"NAME` (to {people.path()}), set SIGHTGLASS_PASSWORD, or set SIGHTGLASS_ACCESS=open to ask nobody."
     )
 
@@ -102,7 +102,7 @@ def api_warning(*, has_key: bool) -> str | None:
         return "SIGHTGLASS_ACCESS is open: anyone who can reach this machine can use the API without a key."
     if way in ("password", "oidc") and not has_key and not any(people.tokens(who.id) for who in people.everybody()):
         return (
-            "This server asks for a key or a token, and there is none: set SIGHTGLASS_API_KEY, make a token with "
+            "This server asks for a key or a token, and there is none. Set SIGHTGLASS_API_KEY, make a token with "
             "`sightglass users token NAME`, or set SIGHTGLASS_ACCESS=open to ask for none."
         )
     return announcement(in_use()) if way == "proxy" else None

@@ -97,7 +97,7 @@ def excess() -> str | None:
     if given < (least := process() + LEAST):
         return (
             f"SIGHTGLASS_MEMORY_MB is {given:,g}, and Python and PyTorch take about {process():,.0f} MiB of it before "
-            f"the first picture: give {math.ceil(least / 10) * 10:,} or more, or every picture needs its model anew."
+            f"the first picture. Give {math.ceil(least / 10) * 10:,} or more, or every picture needs its model anew."
         )
     stated = {name: size for name in PARTS if (size := _own(name)) is not None}
     taken = process() + sum(stated.values())
@@ -107,7 +107,7 @@ def excess() -> str | None:
     rest = "" if len(stated) == len(PARTS) else ", which leaves nothing for the rest"
     return (
         f"{names} {'take' if len(stated) > 1 else 'takes'} {taken - process():,g} MiB of the {given:,g} of "
-        f"SIGHTGLASS_MEMORY_MB, beside about {process():,.0f} for Python and PyTorch{rest}: give more to that, or less "
+        f"SIGHTGLASS_MEMORY_MB, beside about {process():,.0f} for Python and PyTorch{rest}. Give more to that, or less "
         f"to {'these' if len(stated) > 1 else 'this'}."
     )
 

@@ -92,8 +92,7 @@ def lens() -> str:
         key="lens",
         name="lens",
         label_visibility="collapsed",
-        help="One box's map, every box's map, one box's map at every layer, or the same object in models of different "
-        "sizes.",
+        help="One box's map, every box's map, one box at every layer, or one object in models of several sizes.",
     )
 
 
@@ -309,8 +308,8 @@ def _overlap() -> float:
         max_value=100,
         step=5,
         format="%d %%",
-        help="Of two boxes of a class that overlap more than this, the weaker one is removed (non-maximum "
-        "suppression). No effect on models that need no such step.",
+        help="Of two boxes of a class that overlap more than this, the weaker one is removed. "
+        "No effect on models that need no such step.",
     )
     return most / 100
 

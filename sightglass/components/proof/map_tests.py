@@ -67,8 +67,8 @@ CHOICE = MapTest(
     "choice",
     "Test every quick method",
     ":material/grid_on:",
-    "Hides and keeps the hottest parts of every quick method's map at up to six layers: seconds, for a detector "
-    "minutes.",
+    "Hides and keeps the hottest parts of every quick method's map at up to six layers. That takes seconds, for a "
+    "detector minutes.",
     _choice,
     grows=True,
 )

@@ -35,13 +35,10 @@ them, its score falls at once.
 **The thin lines** cover as much elsewhere: random places, the middle, edges, and what is hot for another class. Compare
 lines with each other, not with 0 or 100 %: a model has not learnt from half-covered pictures.
 
-**The verdict** is a test of its own, the same for every map: does this map matter more to the answer than maps that the
-model drew of other pictures, than the middle, and than itself moved or mirrored?
+**The verdict** is a test of its own, the same for every map. Does this map matter more to the answer than maps of other
+pictures, the middle, and itself moved or mirrored?
 """
-_HELP = (
-    "Three tests of the map: hide what it shows and see what is left of the answer, make it with random weights, and "
-    "change the picture slightly."
-)
+_HELP = "Three tests of the map: hide what it shows, make it with random weights, and change the picture slightly."
 TESTS: dict[str, str] = {
     "answer": "Prove it",
     "model": "Scramble the weights",

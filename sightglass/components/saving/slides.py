@@ -71,7 +71,7 @@ def button(
     `saved`: the explanations that go to History with the slide; `records`: the ids of what is there already. `labels`:
     with decks, and where none can be changed and the dialog only presents.
     """
-    help = "Make a slide of this view: choose its deck, its title and its sentence, or show it on the whole screen now."
+    help = "Make a slide of this view: choose its deck, title and sentence, or show it on the whole screen now."
     label, alone = labels
     if not history_store.writable():
         label, help = alone, "Make a slide of this view, and show it on the whole screen now."

@@ -46,8 +46,8 @@ def view(contents: Contents) -> None:
     spec = catalog.spec(recipe.model)
     if not catalog.available(spec):
         raise ModelProblem(
-            f"{recipe.picture_name} was explained by {spec.id}, whose weights are not on this machine: choose it under "
-            "Model, then open the file again."
+            f"{recipe.picture_name} was explained by {spec.id}, which is not on this machine: choose it under Model, "
+            "then open the file again."
         )
     choose_model(spec, own=contents.view.screen == "detect")
     if recipe.method in METHODS:
@@ -91,8 +91,8 @@ def pair(found: Similarity) -> None:
     spec, query = catalog.spec(found.model.id), found.query.image
     if not catalog.available(spec):
         raise ModelProblem(
-            f"{query.name} was compared by {spec.id}, whose weights are not on this machine: choose it under Model, "
-            "then open the record again."
+            f"{query.name} was compared by {spec.id}, which is not on this machine: choose it under Model, then open "
+            "the record again."
         )
     choose_model(spec)
     url_state.put(PAGE_METHOD, found.method)
@@ -144,8 +144,8 @@ def warn_of_other_weights(explanation: Explanation) -> None:
         return
     if recipe.weights_sha256 != explanation.recipe.weights_sha256:
         st.caption(
-            f":material/warning: The weights of {recipe.model} on this machine are not those that the file was made "
-            "with: its map was different."
+            f":material/warning: The weights of {recipe.model} here are not those that the file was made with: its "
+            "map was different."
         )
 
 

@@ -103,7 +103,10 @@ export function showControls(root, settings, facts) {
   // Of differences alone the bar says how far apart, not which way.
   const plain = `linear-gradient(90deg, rgb(${dark ? "48,48,48" : "228,228,228"}), var(--st-text-color))`;
   const [low, high] = gaps ? ["Same", "Different"] : ends ? ends.map(digits) : invert ? ["Strong evidence", "Weak"] : ["Weak", "Strong evidence"];
-  showSliders(root, settings, gaps ? plain : gradient(facts.lut), low);
+  // A spotlight has no colours: it darkens the picture.
+  const dims = settings.mode === "spotlight", shades = "linear-gradient(90deg, #000, #fff)";
+  showSliders(root, settings, gaps ? plain : dims ? shades : gradient(facts.lut), low);
+  $(".colormap").style.visibility = dims ? "hidden" : "";
   $(`[value="${facts.scale}"]`).checked = true;
   $(".high").textContent = ends && !gaps ? `${high} raw` : high;
   $(".top").value = String(settings.top);

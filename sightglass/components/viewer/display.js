@@ -11,6 +11,8 @@ import { changesOf, isDefault } from "./settings.js";
 
 /** What was read once is not shown again in this browser. */
 const READ_ONCE = "sightglass-key";
+/** CSS pixels of height in a window of 900, for one panel that has the room of two. */
+const SWIPED = 680;
 const HINT = "Point at a picture to read the value of every map there.";
 
 /** @param {HTMLElement} element @param {import("./readout.js").Line} line */
@@ -111,7 +113,9 @@ export class Display {
 
   /** Fit the panels into the available room. */
   arrange() {
-    if (!arrange(find(this.root, ".panels"), this.store.panels, this.store.head, this.isFull())) return;
+    const { store } = this, alone = store.layout() === "swipe" && store.panels.length === 1;
+    const height = alone ? Math.max(SWIPED, store.head.height) : store.head.height;
+    if (!arrange(find(this.root, ".panels"), store.panels, { ...store.head, height }, this.isFull())) return;
     this.#placeCross();
     this.painter.redraw();
   }

@@ -201,12 +201,6 @@ def lines(findings: Sequence[Finding]) -> None:
     st.markdown("  \n".join(f":material/{icon}: {escape(text)}" for icon, text in said if text))
 
 
-def timings(explanation: Explanation) -> str:
-    """Return `model 11 ms, maps 2 ms`, without steps answered from a cache."""
-    took = explanation.milliseconds
-    return ", ".join(f"{name} {milliseconds(took[name])}" for name in ("model", "maps") if took[name])
-
-
 def mark(explanation: Explanation, region: MarkedRegion, first: int) -> None:
     """Draw how much of each map's heat is in the marked area; the map at `first` comes first."""
     mask = region.mask(explanation.image.height, explanation.image.width)

@@ -124,8 +124,8 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
     best = max(learnt or measured, key=lambda one: one.inside or 0.0)
     least = min(measured, key=lambda one: one.inside or 0.0)
     st.caption(
-        f"Maps of {name} from the first layer to the last, with the share of the evidence in {within}: lowest "
-        f"at {drawn[least.path].part} {ends[least.path]}, {percent(least.inside or 0.0)}. Zooming one map zooms all."
+        f"Maps of {name} from the first layer to the last, with the share of the evidence in {within}. It is lowest "
+        f"at {drawn[least.path].part} {ends[least.path]}: {percent(least.inside or 0.0)}. Zooming one map zooms all."
     )
     verb = "are" if request.per == "class" and len(own) > 1 else "is"
     where = f"{drawn[best.path].part} {ends[best.path]}"
@@ -179,7 +179,7 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
     models = sizes(explainer.model)
     if len(models) < 2:
         st.info(
-            f"{explainer.model.name} has no other size on this machine: add the weights of one to see the same object "
+            f"{explainer.model.name} has no other size on this machine. Add the weights of one to see the same object "
             "in both, or compare it with other models.",
             icon=":material/straighten:",
         )

@@ -265,8 +265,8 @@ def numbers(explanation: Explanation, index: int) -> None:
         f"Evidence inside {own}",
         measured.printed_inside,
         f"on {percent(measured.area)} of the picture{without_training(explanation, index)}",
-        "The share of the evidence inside, also where other boxes overlap; the share of the visible area that this "
-        "is; and that of a map with random weights, once tested.",
+        "The share of the evidence inside, also where other boxes overlap. Below it, the box's share of the "
+        "visible area and, once tested, what a map with random weights has inside.",
     )
     metric(
         "Concentration",
@@ -294,7 +294,7 @@ def table(explanation: Explanation, index: int) -> None:
             "whether the strongest place is inside (pointing game)",
         ),
         (
-            "Scatter inside (entropy)",
+            "Scatter inside",
             f"{measured.entropy:.2f}",
             "how scattered the evidence is: 0 a single point, 1 the same everywhere",
         ),

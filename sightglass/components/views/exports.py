@@ -112,7 +112,7 @@ def of_boxes(explanation: Explanation, index: int, look: Look) -> list[Files]:
         (label, f"{begin}{end}.zip", partial(_zip_files, partial(detection_images.files, explanation, boxes=boxes)))
         for label, end, boxes in (("With boxes, .zip", "", True), ("Without boxes, .zip", "-no-boxes", False))
     ]
-    about = "The original, its boxes, all maps in one, and one picture per map, with boxes drawn over the maps or not."
+    about = "The original, its boxes, all maps in one, and one picture per map, with boxes or without."
     first, *rest = of_map(explanation, index, look)
     return [first, Files("Pictures of all boxes", about, pictures), *rest]
 

@@ -163,8 +163,8 @@ def _save_all(explanation: Explanation) -> None:
 
 
 def gallery() -> None:
-    """Draw the button to the saved photos; a viewer has none, unless they are of a time as a user."""
-    if not (users.may_save() or saved_photos(folder())):
+    """Draw the button to the saved photos, once there are any."""
+    if not saved_photos(folder()):
         return
     if st.button("Photos", icon=":material/photo_library:", help="Photos from the camera, saved with their maps."):
         photos = state.of(Photos)
@@ -176,9 +176,6 @@ def gallery() -> None:
 def _gallery() -> None:
     """Show the photos, newest first; only as many are read as are shown."""
     photos, paths = state.of(Photos), saved_photos(folder())
-    if not paths:
-        st.caption("Photos that you take with Camera on Detect are kept here, with their maps. There are none yet.")
-        return
     opened = next((path for path in paths if path.name == photos.opened), None)
     if opened is not None:
         _full(opened)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ABOUT = (
     "Hidden and kept: the mean score over all shares, for the first filling. A good map has little left when its "
     "hottest part is hidden, and much when only that is kept. Better: kept less hidden, the map's less the control's, "
-    "over all seeds and fillings; where the interval is above 0, it is no accident. A score with \u2248 was not "
+    "over all seeds and fillings. Where the interval is above 0, it is no accident. A score with \u2248 was not "
     "measured but lies between two that were."
 )
 _FRAME = ChartFrame(460, 250, 58, 14, 10, 44)

@@ -116,7 +116,7 @@ def test_a_table_is_written_over_only_by_force_and_the_rest_stays(
         (("Leaf net.pth", "--set", "width"), 2, "it should be KEY=VALUE"),
         (("Leaf net.pth", "--labels", "none.txt", "--arch", "nets.py:BlocksCNN"), 2, "There is no file"),
         (("page.pth",), 1, "is a web page"),
-        (("nets.py",), 1, "not a kind of model known here"),
+        (("nets.py",), 1, "is no model known here"),
         (("Leaf net.pth", *CALL[3:], "--set", "wieghts.path=a"), 2, "did you mean weights"),
         (("Leaf net.pth", *CALL[3:], "--image", "none.jpg"), 1, "none.jpg"),
         (("Leaf net.pth", *CALL[3:], "--name", "efficientnet-lite0", "--yes"), 2, "--name my-efficientnet-lite0"),

@@ -112,7 +112,7 @@ def test_a_folder_that_is_no_log_is_named_for_what_it_is(
         (run / name).write_text("{}\n")
     assert main(["watch", "run"]) == main(["watch", "photos"]) == 2
     results, pictures = capsys.readouterr().err.splitlines()
-    assert results.startswith("run holds the results of a batch, not a log: ") and "--monitor FOLDER" in results
+    assert results.startswith("run holds a batch's results, not a log: ") and "--monitor FOLDER" in results
     assert pictures.startswith("photos holds no log: ")
     # A folder may hold both, and one that is empty is a log that begins.
     Monitor(run)._trend.append(next(iter(drawn(1, 1))).line())

@@ -95,18 +95,18 @@ def test_a_part_of_its_own_wins_and_the_others_share_the_rest(monkeypatch: pytes
         ({"memory": 840, "models": 160, "evidence": 30, "cache": 10}, None),
         (
             {"memory": 500},
-            "SIGHTGLASS_MEMORY_MB is 500, and Python and PyTorch take about 640 MiB of it before the first picture: "
-            "give 800 or more, or every picture needs its model anew.",
+            "SIGHTGLASS_MEMORY_MB is 500, and Python and PyTorch take about 640 MiB of it before the first picture. "
+            "Give 800 or more, or every picture needs its model anew.",
         ),
         (
             {"memory": 840, "models": 160, "evidence": 30, "cache": 20},
             "SIGHTGLASS_MODELS_MB and SIGHTGLASS_EVIDENCE_MB and SIGHTGLASS_CACHE_MB take 210 MiB of the 840 of "
-            "SIGHTGLASS_MEMORY_MB, beside about 640 for Python and PyTorch: give more to that, or less to these.",
+            "SIGHTGLASS_MEMORY_MB, beside about 640 for Python and PyTorch. Give more to that, or less to these.",
         ),
         (
             {"memory": 1000, "models": 2048},
             "SIGHTGLASS_MODELS_MB takes 2,048 MiB of the 1,000 of SIGHTGLASS_MEMORY_MB, beside about 640 for Python "
-            "and PyTorch, which leaves nothing for the rest: give more to that, or less to this.",
+            "and PyTorch, which leaves nothing for the rest. Give more to that, or less to this.",
         ),
     ],
 )

@@ -154,7 +154,7 @@ def test_another_default_type_is_one_sentence() -> None:
     explainer = Explainer("demo-cls-s", device="cpu")
     torch.set_default_dtype(torch.float64)
     try:
-        with pytest.raises(ModelProblem, match=r"float64 here and maps are computed in float32: call .*\.$"):
+        with pytest.raises(ModelProblem, match=r"float64 here, and maps need float32: call .*\.$"):
             explainer(scene())
     finally:
         torch.set_default_dtype(torch.float32)

@@ -207,7 +207,7 @@ def test_a_transform_is_named_in_models_toml(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("random", "a step RandomResizedCrop, which cannot be read here"),
+        ("random", "step RandomResizedCrop cannot be read: leave only"),
         ("nothing", "There is no nothing in train.py"),
         ("ResNet18_Weights.OLD", "torchvision has no weights called ResNet18_Weights.OLD"),
     ],

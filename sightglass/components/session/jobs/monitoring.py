@@ -45,8 +45,9 @@ def toggle() -> None:
         (True, False),
         False,
         key=KEY,
-        help="Adds every picture you explain until the session ends to the server's log: its numbers, and for an odd "
-        "one also the map and the file name. Pictures are saved only if the server is set up to do so.",
+        help="Adds every picture you explain until the session ends to the server's log. The log holds its "
+        "numbers and, for an odd one, also the map and the file name. Pictures are saved only if the server is set up "
+        "to do so.",
     )
 
 

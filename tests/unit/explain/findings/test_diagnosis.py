@@ -60,10 +60,11 @@ def explanation(
         Heatmap(Target(i, labels[i]), method, ("a",), (raw,), values, geometry, "own", state)
         for i, values in enumerate(maps)
     )
-    about = {"weights_sha256": "", "spec": SimpleNamespace(row=""), "labels": labels, "paper": None, "subject": ""}
+    spec = SimpleNamespace(row="", method=method)
+    about = {"weights_sha256": "", "spec": spec, "labels": labels, "paper": None, "subject": "", "parts": ("class",)}
     adapter = SimpleNamespace(**about, class_logits=lambda _: torch.tensor([answer]))
     outputs = None if logits is None else SimpleNamespace(scores=logits.sigmoid()[..., None])
-    resident = SimpleNamespace(adapter=adapter, default_layers=("a",), attentions=())
+    resident = SimpleNamespace(adapter=adapter, default_layers=("a",), attentions=(), gradients=False)
     evidence: Any = SimpleNamespace(geometry=geometry, resident=resident, outputs=outputs, paths=("a",))
     predictions = tuple(Prediction(labels[i % len(labels)], i % len(labels), score) for i, score in enumerate(scores))
     return Explanation(
@@ -256,7 +257,7 @@ def test_heat_at_the_border() -> None:
     made = explanation(ring())
     assert made.statistics[0].border_share == pytest.approx(1)
     assert text_of(made, "border") == (
-        f"100{NBSP}% of the evidence is on the outer border, more than the 36{NBSP}% of an even spread: the model may "
+        f"100{NBSP}% of the evidence is on the outer border, more than the 36{NBSP}% of an even spread. The model may "
         "rely on the surroundings."
     )
     assert "border" not in kinds(explanation(np.full((SIZE, SIZE), 0.5, np.float32) + blob() / 2))

@@ -98,8 +98,7 @@ def test_what_can_only_be_unpacked_whole_has_a_limit(
 ) -> None:
     monkeypatch.setattr(shrink, "WHOLE", 70_000)
     sentence = (
-        "big has 320 x 240 = 76,800 pixels, and this server has little memory: give at most 70,000, or a JPEG that is "
-        "not progressive."
+        "big has 76,800 pixels, more than this server holds: give at most 70,000, or a JPEG that is not progressive."
     )
     with pytest.raises(TooLarge) as problem:
         Image.open(file(kind, **options), name="big", room=ROOM)

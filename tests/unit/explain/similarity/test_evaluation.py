@@ -178,12 +178,12 @@ def test_a_gallery_of_one_person_tells_nothing(
 ) -> None:
     for number in range(3):
         draw(tmp_path / f"1_{number}.png", 1, number)
-    with pytest.raises(ModelProblem, match=r"show one person, so every answer is right.*add pictures of other"):
+    with pytest.raises(ModelProblem, match=r"shows one person, so every answer is right.*add pictures of other"):
         evaluate(reid, tmp_path, tmp_path, names="prefix")
     call = ["similarity", str(tmp_path), "--gallery", str(tmp_path), "--model", "demo-reid", "--names", "prefix"]
     assert main([*call, "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr()
-    assert "show one person" in said.err and "%" not in said.out
+    assert "shows one person" in said.err and "%" not in said.out
     # A second person among those searched can be taken for the first.
     draw(tmp_path / "2_0.png", 2, 0)
     assert 0 < evaluate(reid, tmp_path, tmp_path).mean_ap <= 1

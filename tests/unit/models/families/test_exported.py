@@ -645,7 +645,7 @@ def test_the_short_side_is_the_same_whether_the_file_or_the_table_says_the_size(
         load(spec(free, "classify", labels=labels, preprocessing={"size": 64})),
     ]
     assert [one.preprocessing.short_side for one in made] == [73, 73]
-    assert all(any("73 → 64, bilinear for the resizing" in note for note in one.notes) for one in made)
+    assert all(any("73 → 64, bilinear for resizing" in note for note in one.notes) for one in made)
     given = {"size": 64, "short_side": 64}
     assert load(spec(free, "classify", labels=labels, preprocessing=given)).preprocessing.short_side == 64
 

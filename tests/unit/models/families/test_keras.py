@@ -207,7 +207,7 @@ def test_a_drawing_with_the_other_pen_is_told_of_and_can_be_swapped(monkeypatch,
     right, wrong = model(picture), model(255 - picture)
     assert "paper" not in {finding.kind for finding in right.diagnosis}
     (told,) = [finding.text for finding in wrong.diagnosis if finding.kind == "paper"]
-    assert "lines on light paper" in told and "set the preprocessing to negative" in told
+    assert "lines on light paper" in told and "Set the preprocessing to negative" in told
     swapped = model(255 - picture, preprocessing="negative")
     np.testing.assert_allclose(swapped.heatmaps[0].raw[0], right.heatmaps[0].raw[0], atol=1e-6)
     assert "paper" not in {finding.kind for finding in swapped.diagnosis}
@@ -313,9 +313,9 @@ def test_code_in_a_file_is_refused_in_one_sentence_and_never_run(monkeypatch, tm
         )
         model.save(tmp_path / f"trap{ending}")
         trap.unlink(missing_ok=True)
-        with pytest.raises(WeightsProblem, match=r"Lambda layer .* is code in the file and is not run"):
+        with pytest.raises(WeightsProblem, match=r"Lambda layer .* holds code, which is not run"):
             explainer(monkeypatch, tmp_path, weights={"path": f"trap{ending}", "labels": ["a1", "b2"]})
-        with pytest.raises(WeightsProblem, match="is not run"):
+        with pytest.raises(WeightsProblem, match="which is not run"):
             inspect_model(tmp_path / f"trap{ending}")
     assert not trap.exists()
 

@@ -581,7 +581,7 @@ def test_what_is_wrong_with_a_folder_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(WeightsProblem, match=r"lacks vit\.layers\.3"):
         load(spec)
     change(intermediate_size=64)
-    with pytest.raises(WeightsProblem, match=r"is \(96,\) in the file and \(64,\) by the configuration"):
+    with pytest.raises(WeightsProblem, match=r"is \(96,\), not \(64,\); put the config"):
         load(spec)
     change(model_type="clip")
     with pytest.raises(ModelProblem, match="reads words too"):
