@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sightglass.explain.findings.finding import Finding
+from sightglass.explain.questions import answers_why, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.proof.seal import SealMark
     from sightglass.explain.result import Result
@@ -65,11 +68,17 @@ def is_independent(family: Family, question: str, method: str) -> bool:
     return measured is not None and measured.no >= MOST * measured.maps
 
 
+def asks_at(resident: Resident, question: str, layers: Sequence[str]) -> bool:
+    """Return whether a question is asked at these layers, of which alone its figures are; none: the model's default."""
+    if question == "why" and not answers_why(resident):
+        return False
+    own = settings(resident, question)["layers"]
+    return tuple(layers or resident.default_layers) == (own or resident.default_layers)
+
+
 def describe_expected(explanation: Result, index: int) -> str:
-    """Return `describe_method` for the method of a map and the question that it answers."""
-    if explanation.model.task == "embed":
-        return ""
-    return describe_method(*_key_of(explanation, index))
+    """Return `describe_method` for the method of a map and the question that it answers; empty at other layers."""
+    return "" if (key := _key_of(explanation, index)) is None else describe_method(*key)
 
 
 def describe_independent(explanation: Result, index: int) -> str:
@@ -94,15 +103,17 @@ def _find_answer(explanation: Result, index: int) -> SealMark | None:
 
 def _find_measured(explanation: Result, index: int) -> Randomisation | None:
     """Return the figures of a method that draws nearly the same map whatever the model has learnt."""
-    if explanation.model.task == "embed" or not is_independent(*(key := _key_of(explanation, index))):
+    key = _key_of(explanation, index)
+    return _load_published()[key] if key is not None and is_independent(*key) else None
+
+
+def _key_of(explanation: Result, index: int) -> tuple[Family, str, str] | None:
+    """Return the family, question and method that the figures of a map are published under; None at other layers."""
+    resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
+    question = question_of(explanation.options.part)
+    if explanation.model.task == "embed" or not asks_at(resident, question, heatmap.layers):
         return None
-    return _load_published()[key]
-
-
-def _key_of(explanation: Result, index: int) -> tuple[Family, str, str]:
-    """Return the family, question and method that the figures of a map are published under."""
-    family = family_of(explanation.model.task, explanation.evidence.resident)
-    return family, question_of(explanation.options.part), explanation.heatmaps[index].method
+    return family_of(explanation.model.task, resident), question, heatmap.method
 
 
 def find_independent(explanation: Result, index: int) -> Finding | None:

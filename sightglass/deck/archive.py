@@ -84,10 +84,16 @@ def open_deck(data: bytes) -> tuple[str, Iterator[Scene]]:
 def _scenes(data: bytes, files: list[zipfile.ZipInfo]) -> Iterator[Scene]:
     with _only_decks(), zipfile.ZipFile(io.BytesIO(data)) as archive:
         for info in files:
-            (scene,) = scenes(archive.read(info))
-            if scene.picture is not None:
-                _check_picture(scene)
-            yield replace(scene, commands=tuple(filter(command.is_own_command, scene.commands)))
+            # In no variable here: while the next one is read, its maps would be held as well.
+            yield _checked_scene(archive.read(info))
+
+
+def _checked_scene(data: bytes) -> Scene:
+    """Return the one scene of a slide's file, without commands that are not Sightglass's own."""
+    (scene,) = scenes(data)
+    if scene.picture is not None:
+        _check_picture(scene)
+    return replace(scene, commands=tuple(filter(command.is_own_command, scene.commands)))
 
 
 @contextlib.contextmanager

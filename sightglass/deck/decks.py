@@ -86,7 +86,8 @@ class Decks:
         decks it is. The scenes are taken one at a time."""
         id, at = secrets.token_hex(8), now()
         values = (id, at, at, name(title), ready)
-        slides = [_prepare(_slide_of(scene), payload([scene]), thumbnails.of(scene)) for scene in scenes]
+        # A loop's variable would hold each scene, with all its maps, while the next one is read.
+        slides = list(map(_prepare_scene, scenes))
 
         def write(database: sqlite3.Connection, _: Sequence[Blob] = ()) -> None:
             (count,) = database.execute("SELECT count(*) FROM decks").fetchone()
@@ -272,6 +273,10 @@ class _Prepared:
     slide: Slide
     blobs: tuple[Blob, ...]
     """Its scene, and its small picture where it has one."""
+
+
+def _prepare_scene(scene: Scene) -> _Prepared:
+    return _prepare(_slide_of(scene), payload([scene]), thumbnails.of(scene))
 
 
 def _prepare(slide: Slide, data: bytes, small: bytes) -> _Prepared:

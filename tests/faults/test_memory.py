@@ -27,8 +27,8 @@ INDEX = 304
 FRAMES = 48 + 4 * min((os.cpu_count() or 1) + 1, 16)
 """The same for a clip's frame: a decoder holds those that others are made from, of up to twice its bytes, and one in
 each of its threads."""
-SLIDE = 128
-"""MiB for a slide of a deck with the most maps that it may have."""
+SLIDE = 96
+"""MiB for a slide of a deck with the most maps that it may have: 63 of maps. Two at once are more."""
 SLACK = 48
 """MiB for whatever is read, or refused."""
 UNPACKED = SLACK + 2 * MAX_BYTES / 2**20

@@ -151,7 +151,7 @@ def reliabilities(task: str) -> dict[str, Reliability]:
 
 def independent(explainer: Explainer) -> set[str]:
     """Return the methods that draw nearly the same map with random weights, for the current question."""
-    if explainer.model.task == "embed":
+    if not _is_measured(explainer):
         return set()
     family = randomisation.family_of(explainer.model.task, explainer.resident)
     return {method for method in METHODS if randomisation.is_independent(family, _question(), method)}
@@ -160,7 +160,17 @@ def independent(explainer: Explainer) -> set[str]:
 def describe_dependence(explainer: Explainer, method: str) -> str:
     """Say how often a method's map depended on the model, for the current question; empty where nobody measured it."""
     family = randomisation.family_of(explainer.model.task, explainer.resident)
-    return "" if explainer.model.task == "embed" else randomisation.describe_method(family, _question(), method)
+    return randomisation.describe_method(family, _question(), method) if _is_measured(explainer) else ""
+
+
+def _is_measured(explainer: Explainer) -> bool:
+    """Return whether figures of methods hold at the chosen layers."""
+    if explainer.model.task == "embed":
+        return False
+    paths, key = {layer.path for layer in explainer.layers}, f"layers-{explainer.model.id}"
+    remembered = url_state.recall_value(key, paths, [], name="layers", read=lambda text: text.split(","))
+    # The control is drawn below the menu of methods: what is remembered is of the last run.
+    return randomisation.asks_at(explainer.resident, _question(), st.session_state.get(key, remembered))
 
 
 def _question() -> str:

@@ -88,6 +88,20 @@ def test_what_was_measured_is_said_of_a_method_before_any_test(published: None, 
     assert randomisation.describe_expected(made.with_options(part="contrast"), 0) == ""
 
 
+def test_at_other_layers_than_were_measured_nothing_is_said(published: None, scene: Path) -> None:
+    explainer = Explainer("demo-s")
+    first = explainer.layers[0].path
+    assert (first,) != explainer.default_layers
+    own, other = (
+        explainer(scene, per="detection", top_k=1, method="hirescam", layers=layers)
+        for layers in (explainer.default_layers, (first,))
+    )
+    assert find_independent(own, 0) is not None and randomisation.describe_expected(own, 0)
+    assert find_independent(other, 0) is None and randomisation.describe_expected(other, 0) == ""
+    assert randomisation.asks_at(explainer.resident, "where", ())
+    assert not randomisation.asks_at(explainer.resident, "why", ())
+
+
 def test_the_report_and_the_product_have_the_same_counts() -> None:
     """The table of TRUTH.md is what menus and findings read."""
     report = (Path(randomisation.__file__).parents[2] / "benchmarks" / "TRUTH.md").read_text("utf-8")
