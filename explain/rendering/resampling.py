@@ -54,7 +54,7 @@ def _level(values: Floats, kind: Kind, style: Style) -> Pixels:
     """Quantise 0..65535 to 0..255 or, for what has a sign, to 1..255 around 128; overwrites the values."""
     # What has a sign is 0 in the middle.
     offset = style.offset if kind == "heat" else (1 - style.gain) / 2
-    if (style.gain, offset) != (1, 0):
+    if kind != "difference" and (style.gain, offset) != (1, 0):
         values *= style.gain
         values += offset * 65535
         np.clip(values, 0, 65535, out=values)

@@ -9,7 +9,7 @@ import numpy as np
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import npy_or_npz
-from sightglass.explain.maps.heatmap import on_content
+from sightglass.explain.maps import heatmap as maps_heatmap
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.explain.rendering import render
@@ -52,7 +52,7 @@ def heatmap(entry: Entry) -> NDArray[np.float32]:
     part, method = entry.recipe.part if entry.recipe else "class", METHODS.get(entry.method or "")
     signed = part == "signed" and method is not None and method.signed
     given = [torch.from_numpy(one[None]) for one in raws]
-    return np.ascontiguousarray(on_content(given, geometry, entry.layers, signed=signed))
+    return np.ascontiguousarray(maps_heatmap.on_content(given, geometry, entry.layers, signed=signed))
 
 
 def raw(entry: Entry) -> tuple[NDArray[np.float32], ...]:

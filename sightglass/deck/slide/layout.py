@@ -330,7 +330,7 @@ def _proof(scene: Scene, footer: Footer, notes: str) -> Page:
     words = Words(
         (measured or verdict,),
         proof.panel,
-        keys=tuple(_keys(scene, one is not None)),
+        keys=tuple(_keys(scene, [one] if one else [])),
         legends=tuple(_legends(scene, [one] if one else [])),
         chart=_CHART,
     )
