@@ -207,7 +207,13 @@ def explain(
         took = (time.perf_counter() - start) * 1e3
         timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": took}
         shown = heatmaps(
-            raw.maps, targets, method=method.id, layers=raw.layers, geometry=evidence.geometry, scale=options.scale
+            raw.maps,
+            targets,
+            method=method.id,
+            layers=raw.layers,
+            geometry=evidence.geometry,
+            scale=options.scale,
+            signed=method.signed and options.part == "signed",
         )
         every_note = (*notes, *raw.notes)
         made = Explanation(image, adapter.spec, predictions, shown, options, evidence, timings, every_note, finished)

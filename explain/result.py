@@ -23,7 +23,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.seal import known
 from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import FILE_STYLE
+from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
 from sightglass.models.adapter import Prediction, Target
 from sightglass.models.geometry import Box
 from sightglass.models.labels import class_index
@@ -139,9 +139,14 @@ class Result:
         """Draw one heatmap over the picture, uint8 (H, W, 3) RGB: (1 - alpha) * picture + alpha * colour.
 
         `index` counts the maps, or is the label of one. The part that the model did not see is never coloured; it is
-        faded unless `alpha` is 0. Raises ModelProblem where there is no such map.
+        faded unless `alpha` is 0. A signed map has colours of its own, over the picture in grey, and lines at half of
+        its scale, dashed around what lowers. Raises ModelProblem where there is no such map.
         """
         heatmap = self._map(index)
+        if heatmap.signed:
+            field = Field(heatmap.content, heatmap.geometry.extent, heatmap.seen, heatmap.kind)
+            style = Style(alpha=alpha, even=True)
+            return render.paint(self.image.pixels, field, style, unseen="light" if alpha else "keep")
         return render.overlay(
             self.image.pixels,
             heatmap.values,
@@ -242,7 +247,7 @@ class Result:
 
         Raises ValueError for a mask of another shape.
         """
-        values = self._map(index).measured.values
+        values = np.abs(self._map(index).measured.values)
         if mask.shape != values.shape:
             raise ValueError(f"A mask must have the picture's shape {values.shape}, got {mask.shape}.")
         total = float(values.sum(dtype=np.float64))

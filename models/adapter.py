@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from sightglass.models.preprocess import Preprocessing
     from sightglass.models.spec import ModelSpec
 
-Part = Literal["class", "contrast", "box", "left", "top", "right", "bottom", "objectness", "mask", "all", "lowers"]
+Part = Literal[
+    "class", "contrast", "box", "left", "top", "right", "bottom", "objectness", "mask", "all", "signed", "lowers"
+]
 """What of a class or a box is explained. `contrast`: its logit against the other classes', "why this class". Of a
-number `class` is what raises it, and `lowers` what lowers it."""
+number `signed` is what raises it and what lowers it in one map, `class` what raises it, and `lowers` what lowers it."""
 
 
 Record = Callable[[str, "Tensor"], "Tensor"]

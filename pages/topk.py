@@ -114,7 +114,7 @@ def _pair(labels: list[str]) -> tuple[int, int] | None:
 
 def _difference(explanation: Explanation, first: int, second: int) -> Map:
     a, b = explanation.heatmaps[first], explanation.heatmaps[second]
-    values, extent = share_difference(a.content, b.content), explanation.evidence.geometry.extent
+    values, extent = share_difference(a.strength, b.strength), explanation.evidence.geometry.extent
     sides = (a.target.label, b.target.label)
     return panels.difference(values, a.seen, (f"**{sides[0]}**", f"**{sides[1]}**"), extent=extent, sides=sides)
 

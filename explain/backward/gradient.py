@@ -9,7 +9,7 @@ for all targets of a picture. After upsampling by a whole factor, blocks are sum
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -141,6 +141,10 @@ class Gradient:
     def values(self) -> Tensor:
         """(C, h', w')"""
         return self._sum([term.computed(whole=self.size == self.shape) for term in self.terms])
+
+    def negated(self) -> Gradient:
+        """Return the gradient of the target's scalar with the other sign."""
+        return replace(self, terms=tuple(replace(term, values=-term.values) for term in self.terms))
 
     def total(self) -> Tensor:
         """Return (C,), the sum over all places."""

@@ -100,7 +100,8 @@ def flip(
         raise ModelProblem(f"{heatmap.target.label} is not the model's answer here: there is nothing to change.")
     segments = superpixels(perturber.picture)
     numbers = np.unique(segments)
-    heat = [float(heatmap.content[segments == number].mean()) for number in numbers]
+    strength = heatmap.strength
+    heat = [float(strength[segments == number].mean()) for number in numbers]
     order = numbers[np.argsort(np.negative(heat), kind="stable")].tolist()
     search = _Search(perturber, segments, budget, progress, passes=1)
     hidden, left = search.first(order)

@@ -76,7 +76,7 @@ def prove(
         raise ModelProblem("A proof takes one filling at least.")
     shown = explanation._map(index)
     heatmap, position = shown.measured, explanation.heatmaps.index(shown)
-    places = ranking(heatmap.content) if heatmap.state == "ok" else None
+    places = ranking(heatmap.strength) if heatmap.state == "ok" else None
     if places is None:
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
     perturber = Perturber(
@@ -172,7 +172,7 @@ class _Work:
             raw = METHODS[heatmap.method].run(evidence, [best])
         except Problem:
             return []
-        other = on_content(raw.maps, evidence.geometry, raw.layers)
+        other = on_content(raw.maps, evidence.geometry, raw.layers, signed=heatmap.signed)
         self._similar, self._runner_up = compare(heatmap.coarse, coarse(other)), best.label
         return _order("runner-up", [other])
 
@@ -189,7 +189,7 @@ def object_of(explanation: Result, index: int) -> NDArray[np.bool_]:
     for prediction in explanation.own(index):
         assert prediction.box is not None
         found[box_on_content(geometry, prediction.box)] = True
-    return found if found.any() else controls.hottest_region(heatmap.content)
+    return found if found.any() else controls.hottest_region(heatmap.strength)
 
 
 def _next_best(explanation: Result, index: int) -> Target | None:

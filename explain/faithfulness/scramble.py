@@ -323,7 +323,7 @@ def _stage(
     heatmap, before, options = explanation._map(index).measured, explanation.evidence, explanation.options
     evidence = Evidence(other, ModelInput(before.tensor, before.geometry), before.layers)
     raw = METHODS[heatmap.method].run(evidence, [heatmap.target], Request(options.masks, options.head, None, cancel))
-    values = coarse(np.nan_to_num(on_content(raw.maps, before.geometry, raw.layers)))
+    values = coarse(np.nan_to_num(on_content(raw.maps, before.geometry, raw.layers, signed=heatmap.signed)))
     alike = compare(heatmap.coarse, values)
     pairs = zip(heatmap.raw, (np.nan_to_num(one[0].float().cpu().numpy()) for one in raw.maps), strict=True)
     signed = float(np.mean([rank_correlation(rescale(one), rescale(two)) for one, two in pairs]))

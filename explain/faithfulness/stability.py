@@ -201,7 +201,7 @@ def stability(
             progress(number / len(CHANGES), CHANGES[kind])
         variants.append(_variant(explanation, index, kind, first, cancel))
     chance = chance_level(explanation, heatmap)
-    maps = np.stack([heatmap.content, *(one.map for one in variants if one.map is not None)])
+    maps = np.stack([heatmap.strength, *(one.map for one in variants if one.map is not None)])
     return Stability(heatmap.target.label, score, tuple(variants), maps.mean(0), maps.std(0), chance)
 
 
@@ -225,7 +225,7 @@ def _variant(explanation: Result, index: int | str, kind: Kind, first: str, canc
     if target is None:
         return Variant(kind, score, answer, True, None, None, None)
     raw = METHODS[heatmap.method].run(evidence, [target], Request(options.masks, options.head, None, cancel))
-    values = made.undone(on_content(raw.maps, before.geometry, raw.layers))
+    values = made.undone(on_content(raw.maps, before.geometry, raw.layers, signed=heatmap.signed))
     alike = compare(heatmap.coarse, coarse(values))
     return Variant(kind, score, answer, answer != first, values, alike.rank_correlation, alike.ssim)
 

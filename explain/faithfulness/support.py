@@ -64,7 +64,7 @@ def support(
     boxed = explanation.own(position)
     box = box_on_content(evidence.geometry, boxed[0].box) if len(boxed) == 1 and boxed[0].box else None
     embeds = explanation.model.task == "embed"
-    measure = Measure(perturber or Perturber(evidence, score, cancel), heatmap.content, box, cosine=embeds)
+    measure = Measure(perturber or Perturber(evidence, score, cancel), heatmap.strength, box, cosine=embeds)
     own = measure.effect("this map", measure.part, (SHOWN,) if quick else SHARES)
     every = other_maps(explanation, position, cancel)
     order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(every))[:OTHERS]

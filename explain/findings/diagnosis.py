@@ -16,7 +16,7 @@ from sightglass.explain.findings.proved import add_proof
 from sightglass.explain.findings.randomisation import describe_independent, find_independent
 from sightglass.explain.findings.reliability import reliability
 from sightglass.explain.maps.boxes import on_border
-from sightglass.explain.maps.statistics import describe_place
+from sightglass.explain.maps.statistics import coarse, describe_place, rank_correlation, rescale
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score, kinds, listing, percent
 from sightglass.models.labels import class_index
@@ -83,12 +83,16 @@ def _hottest(explanation: Result, hot: str, index: int, *, of_class: bool) -> st
     if explanation.model.task == "embed":
         return f"{hot.capitalize()} is what its embedding is based on."
     if explanation.model.measures:
-        return f"{hot.capitalize()} shows what {_moves(explanation)} {heatmap.target.label}."
+        if heatmap.signed:
+            return f"Red raises {heatmap.target.label}; blue, in dashed lines, lowers it."
+        return f"{hot.capitalize()} shows what {describe_direction(explanation, index)} {heatmap.target.label}."
     return f"{hot.capitalize()} shows the evidence for {heatmap.target.label if of_class else 'it'}."
 
 
-def _moves(explanation: Result) -> str:
-    """Return what the evidence of a map does to its number."""
+def describe_direction(explanation: Result, index: int = 0) -> str:
+    """Return what the evidence of a map does to its number: raises, lowers, or either of them in a signed map."""
+    if explanation.heatmaps and explanation.heatmaps[index].signed:
+        return "raises or lowers"
     return "lowers" if explanation.options.part == "lowers" else "raises"
 
 
@@ -128,10 +132,17 @@ def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> s
     end = f": half of it is on {percent(statistics.half_heat_area)} {part}." if half else "."
     if explanation.options.part == "contrast" and (other := rival(explanation, index)) is not None:
         return f"Why **{heatmap.target.label}** and not {other}? What favours it is strongest {place}{end}"
-    if explanation.model.measures:
-        return f"What {_moves(explanation)} **{heatmap.target.label}** is strongest {place}{end}"
+    if explanation.model.measures and METHODS[heatmap.method].per_class:
+        more = f" {_shares(heatmap.raising)}" if half and heatmap.raising is not None else ""
+        return (
+            f"What {describe_direction(explanation, index)} **{heatmap.target.label}** is strongest {place}{end}{more}"
+        )
     of = "The map" if describe_independent(explanation, index) else "The evidence"
     return f"{of} for **{heatmap.target.label}** is strongest {place}{end}"
+
+
+def _shares(raising: float) -> str:
+    return f"{percent(raising)} of the evidence raises the number, {percent(1 - raising)} lowers it."
 
 
 def rival(explanation: Result, index: int = 0) -> str | None:
@@ -197,9 +208,7 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     """Return the limitations of the map at `index`, most serious first; a proof that it has is heard."""
     found = [Finding("note", "note", note) for note in explanation.notes]
     if explanation.model.measures and explanation.heatmaps:
-        other = ("raises", "class") if explanation.options.part == "lowers" else ("lowers", "lowers")
-        text = f'The map shows what {_moves(explanation)} the number; part="{other[1]}" shows what {other[0]} it.'
-        found.append(Finding("one way", "note", text))
+        found += _find_directions(explanation, index)
     if (hidden := unseen(explanation)) >= CROPPED:
         much = percent(hidden) if hidden < NEARLY else "Nearly all"
         text = f"{much} of the picture was cropped away before the model saw it."
@@ -212,6 +221,22 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     if (proof := explanation.proofs.get(index)) is not None:
         found = add_proof(found, explanation.model.task, explanation.statistics[index], proof)
     return most_serious_first(found)
+
+
+def _find_directions(explanation: Result, index: int) -> list[Finding]:
+    """Find which way a number's map shows, and how much of a signed one's evidence goes either way."""
+    heatmap, part = explanation.heatmaps[index], explanation.options.part
+    if heatmap.signed:
+        return [] if heatmap.raising is None else [Finding("both ways", "note", _shares(heatmap.raising))]
+    method = METHODS[heatmap.method]
+    if not method.per_class:
+        return []
+    other = ("raises", "class") if part == "lowers" else ("lowers", "lowers")
+    shows = (
+        f'shows what {describe_direction(explanation, index)} the number; part="{other[1]}" shows what {other[0]} it.'
+    )
+    text = f"{method.name} has no signed map: this one {shows}" if part == "signed" else f"The map {shows}"
+    return [Finding("one way", "note", text)]
 
 
 def _find_undecided(explanation: Result) -> Finding | None:
@@ -355,9 +380,22 @@ def _twin(explanation: Result, index: int) -> str | None:
         if other != index and heatmap.state == "ok":
             # The cheap test first: two maps that differ usually differ in it.
             alike = explanation.overlap(index, other) > ALIKE
-            if alike and explanation.agreement(index, other).rank_correlation > ALIKE:
+            if (
+                alike
+                and explanation.agreement(index, other).rank_correlation > ALIKE
+                and _same_signs(explanation, index, other)
+            ):
                 return heatmap.target.label
     return None
+
+
+def _same_signs(explanation: Result, first: int, second: int) -> bool:
+    """Return whether two maps go the same way; what raises one number may lower another at the same places."""
+    one, other = (explanation.heatmaps[index].measured for index in (first, second))
+    if not (one.signed and other.signed):
+        return True
+    ranked = (rescale(coarse(each.content)) for each in (one, other))
+    return rank_correlation(*ranked) > ALIKE
 
 
 def _empty(explanation: Result, index: int) -> str:
@@ -367,6 +405,6 @@ def _empty(explanation: Result, index: int) -> str:
         "flat": f"The map for {label} is flat: at this layer {name} finds no place that matters more than another.",
         "no evidence": f"{name} finds no evidence for {label} at this layer: try another layer."
         if not explanation.model.measures
-        else f"{name} finds nothing that {_moves(explanation)} {label} at this layer.",
+        else f"{name} finds nothing that {describe_direction(explanation, index)} {label} at this layer.",
         "not a number": f"{name} failed on {label} (not a number): try another method or layer.",
     }[heatmap.state]

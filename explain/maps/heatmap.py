@@ -16,9 +16,7 @@ from torch.nn import functional as F
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.maps.statistics import coarse
 from sightglass.explain.picture.image import to_png
-from sightglass.explain.rendering.colormaps import lut
-from sightglass.explain.rendering.render import hottest_mask
-from sightglass.explain.rendering.style import VIEWER_STYLE
+from sightglass.explain.rendering.render import heatmap_only, hottest_mask
 from sightglass.models.geometry import picture_cells
 
 if TYPE_CHECKING:
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sightglass.explain.options import Scale
+    from sightglass.explain.rendering.style import Kind
     from sightglass.models.adapter import Target
     from sightglass.models.geometry import Geometry
 
@@ -38,7 +37,7 @@ EPSILON = 1e-7
 
 @dataclass(frozen=True, eq=False)
 class Heatmap:
-    """The map of one target, scaled to 0..1, with its raw values.
+    """The map of one target, scaled to 0..1 or, where it is `signed`, to -1..1, with its raw values.
 
     >>> from sightglass import Explainer
     >>> heatmap = Explainer()("bus.jpg", top_k=1).heatmaps[0]
@@ -52,33 +51,35 @@ class Heatmap:
     raw: tuple[NDArray[np.float32], ...]
     """As computed, signed, on each layer's own grid: one float32 (h, w) per layer."""
     at_input: NDArray[np.float32]
-    """float32 (h, w), 0..1, at the model's input resolution; 0 on a letterbox's bars."""
+    """float32 (h, w), 0..1, or -1..1 of a signed map, at the model's input resolution; 0 on a letterbox's bars."""
     geometry: Geometry
     scale: Scale
-    """`own`: its maximum is 1. `shared`: 1 is the maximum over all the maps computed together."""
+    """`own`: its maximum is 1. `shared`: 1 is the maximum over all the maps computed together. Of a signed map it is
+    the maximum of the absolute values, so that 0 stays 0."""
     state: State
     """Why the map is empty; `values` are 0 unless it is "ok"."""
     ends: tuple[float, float] | None = None
-    """The raw values, clipped at 0 and grown, where `at_input` is 0 and where it is 1.
+    """The raw values, clipped at 0 and grown, where `at_input` is 0 and where it is 1; of a signed map, which is not
+    clipped, where it is -1 and where it is 1.
 
     Growing flattens peaks, so these are not `raw_range`. None for several layers and for an empty map.
     """
 
     uncut: Heatmap | None = None
     """The map of the whole picture, where only the part inside the boxes is shown."""
+    signed: bool = False
+    """Whether it keeps its sign: positive values raise what is explained, negative ones lower it."""
 
     def _repr_html_(self) -> str:
         """Show the map in colour with its scale, as a notebook does with the last value of a cell."""
-        values, bar = self.values, np.linspace(0, 1, 256, dtype=np.float32)[None].repeat(12, 0)
-        pictures = [
-            base64.b64encode(to_png(lut(VIEWER_STYLE.colormap)[np.rint(one * 255).astype(np.uint8)])).decode()
-            for one in (values, bar)
-        ]
+        low = -1 if self.signed else 0
+        bar = np.linspace(low, 1, 256, dtype=np.float32)[None].repeat(12, 0)
+        pictures = [base64.b64encode(to_png(heatmap_only(one, kind=self.kind))).decode() for one in (self.values, bar)]
         name, layers = escape(self.target.label), escape(", ".join(self.layers))
         what = "" if self.state == "ok" else f" It is empty: {self.state}."
         return (
             f'<figure><img src="data:image/png;base64,{pictures[0]}" alt="Map of {name}" style="max-width:420px">'
-            f'<br>0 <img src="data:image/png;base64,{pictures[1]}" alt="Colours from 0 to 1"> 1'
+            f'<br>{low} <img src="data:image/png;base64,{pictures[1]}" alt="Colours from {low} to 1"> 1'
             f"<figcaption>{name}: {self.method} at {layers}.{what}</figcaption></figure>"
         )
 
@@ -89,7 +90,7 @@ class Heatmap:
 
     @cached_property
     def values(self) -> NDArray[np.float32]:
-        """float32 (H, W) in 0..1 on the original picture's own grid; 0 outside `seen`."""
+        """float32 (H, W) in 0..1, or -1..1 of a signed map, on the original picture's own grid; 0 outside `seen`."""
         values = self.grown()
         values.flags.writeable = False
         return values
@@ -97,7 +98,12 @@ class Heatmap:
     def grown(self) -> NDArray[np.float32]:
         """Return `values`, made anew: of a picture of 12 megapixels they take 48 MB, which the property would keep."""
         values = self.geometry.to_original(self.at_input)
-        return np.clip(values, 0, 1, out=values)
+        return np.clip(values, -1 if self.signed else 0, 1, out=values)
+
+    @property
+    def kind(self) -> Kind:
+        """How it is drawn (`explain.rendering.style.Field`)."""
+        return "signed" if self.signed else "heat"
 
     @property
     def seen(self) -> tuple[int, int, int, int]:
@@ -110,10 +116,27 @@ class Heatmap:
         left, top, right, bottom = self.geometry.content
         return self.at_input[top:bottom, left:right]
 
+    @property
+    def strength(self) -> NDArray[np.float32]:
+        """How strong the evidence is: `content`, of a signed map without its signs; float32 (h, w) in 0..1."""
+        return np.abs(self.content) if self.signed else self.content
+
+    @property
+    def raising(self) -> float | None:
+        """The share of a signed map's evidence that raises its number, 0..1; None for other maps, and without evidence.
+
+        The rest lowers it.
+        """
+        if not self.signed or self.state != "ok":
+            return None
+        content = self.measured.content
+        raises, every = np.maximum(content, 0).sum(dtype=np.float64), np.abs(content).sum(dtype=np.float64)
+        return float(raises / every) if every else None
+
     @cached_property
     def coarse(self) -> NDArray[np.float32]:
-        """`content` reduced by area to at most 320 cells a side; statistics are computed on it."""
-        return coarse(self.content)
+        """`strength` reduced by area to at most 320 cells a side; statistics are computed on it."""
+        return coarse(self.strength)
 
     @cached_property
     def hottest(self) -> NDArray[np.bool_]:
@@ -133,21 +156,30 @@ def scale(raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequ
     again. Bars of a letterbox are no picture: they are cut off before any minimum or maximum is taken. With `shared`
     the minima and maxima are those of all k maps. `layers` are the raw maps' paths, for `geometry.cell_offsets`.
     """
-    return _scale(raws, geometry, scale, layers)[0]
+    return _scale(raws, geometry, scale, layers, signed=False)[0]
 
 
-def on_content(raws: Sequence[Tensor], geometry: Geometry, layers: Sequence[str]) -> NDArray[np.float32]:
-    """Return the first of `scale` raw maps over the part of the input that is picture, float32 (h, w) in 0..1."""
+def on_content(
+    raws: Sequence[Tensor], geometry: Geometry, layers: Sequence[str], *, signed: bool = False
+) -> NDArray[np.float32]:
+    """Return the first of `scale` raw maps over the part of the input that is picture, float32 (h, w) in 0..1.
+
+    `signed`: as `Heatmap.strength` of a signed map.
+    """
     left, top, right, bottom = geometry.content
-    values: NDArray[np.float32] = scale(raws, geometry, "own", layers)[0, top:bottom, left:right].cpu().numpy()
-    return values
+    scaled, _ = _scale(raws, geometry, "own", layers, signed)
+    values: NDArray[np.float32] = scaled[0, top:bottom, left:right].cpu().numpy()
+    return np.abs(values) if signed else values
 
 
 @own_modes()
 def _scale(
-    raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequence[str]
+    raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequence[str], signed: bool
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Return `scale`, the last layer's low and high before growing and the mean's after: each (k or 1, 1, 1)."""
+    """Return `scale`, the last layer's low and high before growing and the mean's after: each (k or 1, 1, 1).
+
+    `signed`: nothing is clipped, and all is divided by the largest absolute value: -1..1, and 0 stays 0.
+    """
     height, width = geometry.input
     left, top, right, bottom = geometry.content
     # Layers of one grid are added up on it: growing is linear.
@@ -155,10 +187,10 @@ def _scale(
     for raw, path in zip(raws, layers or ("",) * len(raws), strict=True):
         h, w = raw.shape[-2:]
         grid = (h, w, geometry.cell_offset(path))
-        positive = raw.float().clamp_min(0)
+        values = raw.float() if signed else raw.float().clamp_min(0)
         y0, y1, x0, x1 = picture_cells(geometry, h, w)
-        part = positive[:, y0:y1, x0:x1]
-        low, high = _range(part, scale)
+        part = values[:, y0:y1, x0:x1]
+        low, high = _range(part, scale, signed)
         unit = (part - low) / (EPSILON + (high - low))
         # A cell of the bars reads as its neighbour in the picture, or its heat would bleed in.
         unit = F.pad(unit, (x0, w - x1, y0, h - y1), mode="replicate") if part.shape != raw.shape else unit
@@ -172,7 +204,7 @@ def _scale(
         torch.mm(grown.index_select(1, cells).view(-1, len(shares)), shares, out=out.view(-1, shares.shape[1]))
     if len(raws) > 1:
         mean.div_(len(raws))
-    lowest, highest = _range(mean[:, top:bottom, left:right], scale)
+    lowest, highest = _range(mean[:, top:bottom, left:right], scale, signed)
     result = mean.sub_(lowest).mul_(1 / (EPSILON + (highest - lowest)))
     for bar in (result[:, :top], result[:, bottom:], result[..., :left], result[..., right:]):
         bar.zero_()
@@ -219,10 +251,15 @@ def _strips(rows: tuple[tuple[int, float], ...], pixels: int, device: torch.devi
     return torch.cat(cells, 1).flatten().to(device), torch.cat(shares).contiguous()
 
 
-def _range(maps: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
-    """Return minimum and maximum of each of k maps, or of all of them, as (k, 1, 1) or (1, 1, 1)."""
+def _range(maps: Tensor, scale: Scale, signed: bool) -> tuple[Tensor, Tensor]:
+    """Return minimum and maximum of each of k maps, or of all of them, as (k, 1, 1) or (1, 1, 1).
+
+    Of signed maps 0 and the largest absolute value.
+    """
     # Not laid flat, which copies all where bars are cut off; aminmax over dimensions takes fourteen times as long.
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    if signed:
+        low, high = torch.zeros_like(low), torch.maximum(-low, high)
     return (low.amin(0, keepdim=True), high.amax(0, keepdim=True)) if scale == "shared" else (low, high)
 
 
@@ -234,18 +271,25 @@ def heatmaps(
     layers: tuple[str, ...],
     geometry: Geometry,
     scale: Scale,
+    signed: bool = False,
 ) -> tuple[Heatmap, ...]:
-    """Return raw maps, one (k, h, w) per layer, as k heatmaps; flat and broken ones get a `state` and are empty."""
+    """Return raw maps, one (k, h, w) per layer, as k heatmaps; flat and broken ones get a `state` and are empty.
+
+    `signed`: they keep their signs (`Heatmap.signed`).
+    """
     if not targets:
         return ()
     arrays = [raw.cpu().numpy() for raw in raws]
-    states = [state_of([raw[i] for raw in arrays], geometry) for i in range(len(targets))]
+    shown = [np.abs(raw) for raw in arrays] if signed else arrays
+    states = [state_of([raw[i] for raw in shown], geometry) for i in range(len(targets))]
     # A broken map must not set the scale that it shares with others.
     if "not a number" in states:
         broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)
         raws = [raw.nan_to_num(0, 0, 0).masked_fill(broken, 0) for raw in raws]
-    scaled_maps, ranges = _scale(raws, geometry, scale, layers)
+    scaled_maps, ranges = _scale(raws, geometry, scale, layers, signed)
     units, ends = scaled_maps.cpu().numpy(), _ends(ranges, len(targets))
+    if signed:
+        ends = [(-high, high) for _, high in ends]
     for i, state in enumerate(states):
         if state != "ok":
             units[i] = 0
@@ -261,6 +305,7 @@ def heatmaps(
             scale,
             states[i],
             ends[i] if len(raws) == 1 and states[i] == "ok" else None,
+            signed=signed,
         )
         for i, target in enumerate(targets)
     )
@@ -271,7 +316,15 @@ def rescale(maps: Sequence[Heatmap], scale: Scale) -> tuple[Heatmap, ...]:
     first = maps[0]
     raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(one.raw for one in maps), strict=True)]
     targets = [one.target for one in maps]
-    return heatmaps(raws, targets, method=first.method, layers=first.layers, geometry=first.geometry, scale=scale)
+    return heatmaps(
+        raws,
+        targets,
+        method=first.method,
+        layers=first.layers,
+        geometry=first.geometry,
+        scale=scale,
+        signed=first.signed,
+    )
 
 
 def _ends(ranges: Sequence[Tensor], count: int) -> list[tuple[float, float]]:

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 _TABLE = (
     Method("gradcam", "GradCAM", "channels weighted by their mean gradient", "gradient",
-           "Selvaraju et al. 2017, arXiv:1610.02391", "gradcam", linear=True),
+           "Selvaraju et al. 2017, arXiv:1610.02391", "gradcam", linear=True, signed=True),
     Method("gradcam++", "GradCAM++", "weights lean to strong positive gradients", "gradient",
-           "Chattopadhay et al. 2018, arXiv:1710.11063", "gradcam_plus_plus"),
+           "Chattopadhay et al. 2018, arXiv:1710.11063", "gradcam_plus_plus", signed=True),
     Method("hirescam", "HiResCAM", "gradient times activation, place by place", "gradient",
-           "Draelos & Carin 2020, arXiv:2011.08891", "hirescam", linear=True),
+           "Draelos & Carin 2020, arXiv:2011.08891", "hirescam", linear=True, signed=True),
     Method("xgradcam", "XGradCAM", "gradients weighted by normalised activation", "gradient",
-           "Fu et al. 2020, arXiv:2008.02312", "xgradcam", linear=True),
+           "Fu et al. 2020, arXiv:2008.02312", "xgradcam", linear=True, signed=True),
     Method("layercam", "LayerCAM", "only positive gradients; good in early layers", "gradient",
-           "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943", "layercam"),
+           "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943", "layercam", signed=True),
     Method("eigencam", "EigenCAM", "what stands out, whatever the class", "eigen",
            "Muhammad & Yeasin 2020, arXiv:2008.00299", "eigencam", gradients=False, per_class=False),
     Method("eigengradcam", "EigenGradCAM", "main direction of gradient times activation", "eigen",
@@ -50,9 +50,10 @@ _TABLE = (
     Method("chefer", "Chefer", "attention weighed by its gradient, through all layers", "attention",
            "Chefer et al. 2021, arXiv:2103.15679", passes=3, detectors=False),
     Method("drise", "D-RISE", "hides the picture at random; any model; slow", "mask",
-           "Petsiuk et al. 2021, arXiv:2006.03204; of classifiers RISE, arXiv:1806.07421", passes=800, gradients=False),
+           "Petsiuk et al. 2021, arXiv:2006.03204; of classifiers RISE, arXiv:1806.07421", passes=800, gradients=False,
+           signed=True),
     Method("occlusion", "Occlusion", "hides one place after another; any model; slow", "mask",
-           "Zeiler & Fergus 2014, arXiv:1311.2901", passes=196, gradients=False),
+           "Zeiler & Fergus 2014, arXiv:1311.2901", passes=196, gradients=False, signed=True),
 )  # fmt: skip
 METHODS = {method.id: method for method in _TABLE}
 SIMILARITY = tuple(method.id for method in _TABLE if method.family == "gradient")
@@ -101,6 +102,7 @@ _QUESTIONS = {
     "objectness": "Why an object?",
     "mask": "Why this mask?",
     "all": "Why this box and class?",
+    "signed": "What raises it, what lowers it?",
     "lowers": "What lowers it?",
 }
 """The question that a map of each part of a target answers."""

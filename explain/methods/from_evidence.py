@@ -89,5 +89,8 @@ def _compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Ta
                 # A copy, so that what is computed from it is freed with it.
                 given = replace(gradient)
                 for method, maps in made.items():
-                    maps.append(method.compute(activation, given))
+                    both_ways = target.part == "signed" and method.signed and not method.linear
+                    found = method.compute(activation, given)
+                    # A linear method's map of the negated score is its negated map already.
+                    maps.append(found - method.compute(activation, given.negated()) if both_ways else found)
             evidence.raws |= {(method.id, target): maps for method, maps in made.items()}

@@ -72,6 +72,9 @@ class Method:
     """False where activations alone are enough."""
     linear: bool = False
     """Whether the map of the negated scalar is the negated map."""
+    signed: bool = False
+    """Whether its values have a sign that says which way: positive ones raise the score, negative ones lower it. A
+    quick method that is not linear weighs both ways by themselves: its signed map is the difference of the two."""
     per_class: bool = True
     """False where the map is the same for every class: it shows what stands out, not what speaks for the class."""
     detectors: bool = True

@@ -1,7 +1,8 @@
 """Build a style's table of 256 colours.
 
 A pixel becomes pixel * keep[level] + add[level]: `keep` is float32 (256,), `add` float32 (256, 3). Levels of a
-difference are 1 to 255, and 128 is 0. `first` is the lowest level that is shown, `ground` the grey of those below.
+difference and of a signed map are 1 to 255, and 128 is 0. `first` is the lowest level that is shown, `ground` the grey
+of those below.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from sightglass.common.style import SIGNED
 from sightglass.explain.rendering.colormaps import lut
 from sightglass.explain.rendering.style import Kind, Pixels, Style, Values, check_fraction
 
@@ -16,8 +18,10 @@ Floats = npt.NDArray[np.float64]
 Table = tuple[Values, Values]
 
 FIRST_RGB, SECOND_RGB = (0x1F, 0x5F, 0xD0), (0xC8, 0x32, 0x1F)  # more in the first, more in the second map
+_SOON = 0.1
+"""Share of the scale of a signed map from which its even opacity is reached: at 0 a step would be a line."""
 _LEVELS = np.arange(256)
-_DISTANCES = np.minimum(abs(_LEVELS - 128) / 127, 1)  # of a difference's level from 0, as 0..1
+_DISTANCES = np.minimum(abs(_LEVELS - 128) / 127, 1)  # of a difference's or a signed map's level from 0, as 0..1
 _SIDES = np.where(_LEVELS[:, None] > 128, FIRST_RGB, SECOND_RGB)  # (256, 3)
 
 
@@ -31,11 +35,17 @@ def of(kind: Kind, style: Style, ground: int) -> Table | None:
             table = difference_overlay(alpha, threshold, style.even)
         else:
             table = difference_map(threshold, ground) if mode == "map" else difference_spotlight(alpha, first)
+    elif kind == "signed":
+        if mode == "overlay":
+            table = signed_overlay(alpha, threshold, ground, even=style.even)
+        else:
+            table = signed_map(threshold, ground) if mode == "map" else difference_spotlight(alpha, first)
     elif mode == "overlay":
         table = overlay(lut(style.colormap), opacity(alpha, weighted=not style.even, threshold=threshold))
     else:
         table = map_alone(lut(style.colormap), first, ground) if mode == "map" else spotlight(alpha, first)
-    return invert(table, kind) if style.invert else table
+    # The two ways of a signed map keep their colours.
+    return invert(table, kind) if style.invert and kind != "signed" else table
 
 
 def opacity(alpha: float, *, weighted: bool = False, threshold: float = 0.0) -> Values:
@@ -87,6 +97,38 @@ def difference_spotlight(alpha: float, first: int) -> Table:
     """Darken the picture where the two maps agree."""
     keep, add = spotlight(alpha, first)
     return keep[np.floor(255 * _DISTANCES + 0.5).astype(np.intp)], add
+
+
+def signed_colours(ground: int) -> Floats:
+    """Return the colour of each level of a signed map, float64 (256, 3): from a neutral ground to what raises or lowers
+    most."""
+    arms = SIGNED["dark" if ground < 128 else "light"]
+    at = np.linspace(0, 1, len(arms["raises"]))
+    raises, lowers = (
+        np.stack([np.interp(_DISTANCES, at, channel) for channel in np.transpose(arm)], axis=1)
+        for arm in (arms["raises"], arms["lowers"])
+    )
+    return np.where(_LEVELS[:, None] > 128, raises, lowers)
+
+
+def signed_overlay(alpha: float, threshold: float, ground: int, *, even: bool) -> Table:
+    """Blend over a grey picture what raises and what lowers, clear at 0; `even`: soon as opaque as anywhere.
+
+    What is blended by its strength has the end's colour: the grey picture below it is the neutral middle.
+    """
+    colours = signed_colours(ground)
+    if even:
+        shares = alpha * np.minimum(1, _DISTANCES / _SOON)
+    else:
+        shares, colours = alpha * _DISTANCES, np.where(_LEVELS[:, None] > 128, colours[255], colours[1])
+    shares = np.where(np.less(_DISTANCES, threshold), 0, shares)
+    return _table(1 - shares, shares[:, None] * colours)
+
+
+def signed_map(threshold: float, ground: int) -> Table:
+    """Show a signed map alone."""
+    colours = signed_colours(ground)
+    return _table(np.zeros(256), np.where(np.less(_DISTANCES, threshold)[:, None], ground, colours))
 
 
 def invert(table: Table, kind: Kind) -> Table:

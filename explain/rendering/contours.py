@@ -36,6 +36,8 @@ _ONCE, _TWICE = (np.array([table.get(code, (0, 0)) for code in range(16)]) for t
 DARK, WHITE = 20, 255
 _HALO_MORE, _HALO_ALPHA = 1.75, 0.75
 _LINES = {"overlay": ((0.5, 1.25),), "contour": ((0.25, 0.9), (0.5, 1.4), (0.75, 2.2))}  # level, pixels of the screen
+DASH = 6
+"""Pixels of the screen of a dash, and of the gap after it, around what lowers."""
 _FINE = 320  # approximate number of cells a side of the traced field
 _AT_ONCE = 2**17  # pixels per block, so that it stays in the processor's cache
 
@@ -45,28 +47,34 @@ def planes(
 ) -> tuple[Plane, Plane] | None:
     """Return the coverage of each pixel by the halo and by the line, twice uint8 (H, W); None without lines.
 
-    `unit`: pixels of the picture per pixel of the screen.
+    `unit`: pixels of the picture per pixel of the screen. Lines around what lowers, in a signed map, are dashed.
     """
-    difference, over = field.kind == "difference", style.mode == "overlay"
-    if style.mode not in _LINES or (over and (difference or style.cells or not style.alpha)):
+    both_ways, over = field.kind != "heat", style.mode == "overlay"
+    if style.mode not in _LINES or (over and (field.kind == "difference" or style.cells or not style.alpha)):
         return None
     longest = max(samples.shape)
     scale = 1 if _FINE / 2 <= longest <= _FINE else _FINE / longest
     rows, columns = (max(1, math.floor(side * scale + 0.5)) for side in samples.shape)
     heat = over_extent(samples, field, (rows, columns))
-    traced = (heat / 32767.5 - 1 if difference else heat / 65535).astype(np.float32)
+    traced = (heat / 32767.5 - 1 if both_ways else heat / 65535).astype(np.float32)
     x0, y0, x1, y1 = field.extent
     drawn = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     for standard, thick in _LINES[style.mode]:
         level = style.threshold if over and style.threshold > 0 else standard
-        if not difference:
-            level = ((1 - level if style.invert else level) - style.offset) / style.gain if style.gain > 0 else 0
+        offset = 0.0 if both_ways else style.offset
+        if not both_ways and style.invert:
+            level = 1 - level
+        level = (level - offset) / style.gain if style.gain > 0 else 0
         if not 0 < level <= 1:
             continue
-        for signed in (traced, -traced) if difference else (traced,):
-            found = segments(signed, level)
+        for sign in (1, -1) if both_ways else (1,):
+            found, dashed = segments(sign * traced, level), sign < 0 and field.kind == "signed"
+            if dashed:
+                found = chain(found)
             found[:, ::2] = x0 + (found[:, ::2] / columns) * (x1 - x0)
             found[:, 1::2] = y0 + (found[:, 1::2] / rows) * (y1 - y0)
+            if dashed:
+                found = dash(found, DASH * unit)
             cover(drawn, found, ((thick + _HALO_MORE) * unit / 2, thick * unit / 2))
     return drawn
 
@@ -110,6 +118,58 @@ def segments(field: npt.NDArray[np.float32], level: float) -> Segments:
     starts = np.concatenate([points[_ONCE[code, 0], at], points[_TWICE[code[again], 0], again]])
     ends = np.concatenate([points[_ONCE[code, 1], at], points[_TWICE[code[again], 1], again]])
     return np.concatenate([starts, ends], axis=1)
+
+
+def chain(segments: Segments) -> Segments:
+    """Return segments (n, 4) in the order and the direction in which they follow each other, as `chained` in
+    `contour.js` does; those of no length are left out.
+
+    Open lines come first, and each line begins at its end, or its point, that is first from the left and from above.
+    """
+    joins: dict[tuple[float, float], list[int]] = {}
+    rows = [tuple(row) for row in segments.tolist()]
+    for number, (ax, ay, bx, by) in enumerate(rows):
+        if (ax, ay) != (bx, by):
+            joins.setdefault((ax, ay), []).append(number)
+            joins.setdefault((bx, by), []).append(number)
+    points, free, out = sorted(joins), [True] * len(rows), []
+    for at in (*(point for point in points if len(joins[point]) % 2), *points):
+        while True:
+            ways = [
+                (rows[number][2:] if rows[number][:2] == at else rows[number][:2], number)
+                for number in joins[at]
+                if free[number]
+            ]
+            if not ways:
+                break
+            to, number = min(ways)
+            free[number] = False
+            out.append((*at, *to))
+            at = (to[0], to[1])
+    return np.array(out, dtype=np.float64).reshape(-1, 4)
+
+
+def dash(segments: Segments, length: float) -> Segments:
+    """Cut lines of segments (n, 4) that follow each other into dashes, with gaps as long, from each line's start on."""
+    if not len(segments):
+        return segments
+    sizes = np.hypot(segments[:, 2] - segments[:, 0], segments[:, 3] - segments[:, 1])
+    stops = np.cumsum(sizes)
+    starts = stops - sizes
+    begins = np.ones(len(segments), bool)
+    begins[1:] = (segments[1:, :2] != segments[:-1, 2:]).any(axis=1)
+    before = starts[begins][np.cumsum(begins) - 1]
+    starts, stops = starts - before, stops - before
+    first = np.floor(starts / (2 * length)).astype(np.intp)
+    counts = np.floor(stops / (2 * length)).astype(np.intp) - first + 1
+    of = np.repeat(np.arange(len(counts)), counts)
+    number = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts) + first[of]
+    low = np.maximum(starts[of], 2 * length * number)
+    high = np.minimum(stops[of], 2 * length * number + length)
+    of, low, high = of[high > low], low[high > low], high[high > low]
+    start, step = segments[of, :2], (segments[of, 2:] - segments[of, :2]) / sizes[of, None]
+    ends = (start + step * (at - starts[of])[:, None] for at in (low, high))
+    return np.concatenate(list(ends), axis=1)
 
 
 def coverage(segments: Segments, shape: tuple[int, int], half: float) -> Plane:

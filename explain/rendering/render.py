@@ -1,9 +1,9 @@
 """Draw maps over pictures, by pure functions over arrays.
 
 A value v becomes the level round(255 v), and a table of 256 entries turns the level into a colour and an opacity.
-Pixels are uint8 (H, W, 3) RGB; values are float32 (H, W) in 0..1 of the same size. `seen` is (x0, y0, x1, y1) in whole
-pixels, x1 and y1 excluded: the part of the picture the model was given. The rest is faded as `unseen` says ("light",
-"dark", or "keep" for a picture already faded) and never coloured.
+Pixels are uint8 (H, W, 3) RGB; values are float32 (H, W) in 0..1, or -1..1 with a sign, of the same size. `seen` is
+(x0, y0, x1, y1) in whole pixels, x1 and y1 excluded: the part of the picture the model was given. The rest is faded as
+`unseen` says ("light", "dark", or "keep" for a picture already faded) and never coloured.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from sightglass.explain.rendering.style import (
 Mask = npt.NDArray[np.bool_]
 
 HALO = (contours.DARK,) * 3
+GROUNDS = {"light": 228, "dark": 48}
+"""Grey of a map alone where nothing is shown, in the two themes."""
 _GROUND = {"light": 255, "dark": 20}  # the page behind the picture, towards which the unseen part fades
 
 
@@ -53,9 +55,9 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     values = samples(field.values, field.kind)
     _fade(out, pixels, seen, unseen)
     inside = out[y0:y1, x0:x1]
-    table = color_tables.of(field.kind, style, 48 if unseen == "dark" else 228)
+    table = color_tables.of(field.kind, style, GROUNDS["dark" if unseen == "dark" else "light"])
     if table is not None:
-        grey = field.kind == "difference" and style.mode == "overlay" and style.alpha > 0
+        grey = field.kind != "heat" and style.mode == "overlay" and style.alpha > 0
         for rows, levels in resampling.levels(values, field, style, seen, (height, width)):
             under, every = _grey(inside[rows]) if grey else inside[rows], cv2.merge([levels] * 3)
             dimmed = cv2.multiply(under, cv2.LUT(every, table[0]), dtype=cv2.CV_32F)
@@ -71,7 +73,7 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
 
 def samples(values: Values, kind: Kind = "heat") -> resampling.Samples:
     """Return the values as sent to the browser: uint16 (h, w), 0..65535 over the range of the kind."""
-    low = -1 if kind == "difference" else 0
+    low = 0 if kind == "heat" else -1
     shares = np.clip(check(values, low=low), low, 1)
     shares -= low
     shares /= 1 - low
@@ -108,17 +110,39 @@ def overlay(
 
 
 def heatmap_only(
-    values: Values, colormap: str = VIEWER_STYLE.colormap, *, seen: Box | None = None, unseen: Unseen = "light"
+    values: Values,
+    colormap: str = VIEWER_STYLE.colormap,
+    *,
+    seen: Box | None = None,
+    unseen: Unseen = "light",
+    kind: Kind = "heat",
 ) -> Pixels:
-    """Draw the map alone; the unseen part is hatched, dark for "dark" and light otherwise."""
-    values = check(values)
-    out = _paint(quantise(values), lut(colormap))
+    """Draw the map alone; the unseen part is hatched, dark for "dark" and light otherwise.
+
+    `kind` "signed": in its own colours, whatever the colormap.
+    """
+    dark = unseen == "dark"
+    if kind == "signed":
+        values = check(values, low=-1)
+        out = map_lut(kind, colormap, dark=dark)[np.rint(128 + 127 * np.clip(values, -1, 1)).astype(np.uint8)]
+    else:
+        values = check(values)
+        out = _paint(quantise(values), lut(colormap))
     height, width = values.shape
     stripe = max(2, round(max(height, width) / 160))
     rows, columns = np.ogrid[:height, :width]
-    dark = unseen == "dark"
     hatch = np.where((rows + columns) // stripe % 4 == 0, *((62, 34) if dark else (205, 238))).astype(np.uint8)
     return _fade(out, _u8(cv2.merge([hatch] * 3)), seen, "keep")
+
+
+def map_lut(kind: Kind, colormap: str, *, dark: bool = False) -> Pixels:
+    """Return the colours of a map alone, uint8 (256, 3) RGB: the colormap's, or a signed map's own.
+
+    Of these 1 is what lowers most, 128 is 0, and 255 what raises most.
+    """
+    if kind == "heat":
+        return lut(colormap)
+    return np.rint(color_tables.signed_colours(GROUNDS["dark" if dark else "light"])).astype(np.uint8)
 
 
 def hottest_mask(values: Values, fraction: float, seen: Box | None = None) -> Mask:

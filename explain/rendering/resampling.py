@@ -51,16 +51,18 @@ def over_extent(samples: Samples, field: Field, shape: tuple[int, int]) -> Float
 
 
 def _level(values: Floats, kind: Kind, style: Style) -> Pixels:
-    """Quantise 0..65535 to 0..255 or, for a difference, to 1..255 around 128; overwrites the values."""
-    if kind == "difference":
+    """Quantise 0..65535 to 0..255 or, for what has a sign, to 1..255 around 128; overwrites the values."""
+    # What has a sign is 0 in the middle.
+    offset = style.offset if kind == "heat" else (1 - style.gain) / 2
+    if kind != "difference" and (style.gain, offset) != (1, 0):
+        values *= style.gain
+        values += offset * 65535
+        np.clip(values, 0, 65535, out=values)
+    if kind != "heat":
         values *= 254
         values /= 65535
         values += 0.5
         return values.astype(np.uint8) + np.uint8(1)
-    if (style.gain, style.offset) != (1, 0):
-        values *= style.gain
-        values += style.offset * 65535
-        np.clip(values, 0, 65535, out=values)
     values /= 257
     values += 0.5
     return values.astype(np.uint8)

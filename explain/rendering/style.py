@@ -21,7 +21,7 @@ Pixels = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float32]
 Box = tuple[int, int, int, int]
 Unseen = Literal["light", "dark", "keep"]
-Kind = Literal["heat", "difference"]
+Kind = Literal["heat", "difference", "signed"]
 Mode = Literal["overlay", "map", "contour", "spotlight", "picture"]
 
 
@@ -29,8 +29,9 @@ Mode = Literal["overlay", "map", "contour", "spotlight", "picture"]
 class Field:
     """One map over a picture, on any grid.
 
-    `values`: float32 (h, w) in 0..1 or, for a difference, in -1..1, positive where the first map has more. `extent`:
-    the part of the picture that they cover, x0, y0, x1, y1 in its pixels. `cells`: rows and columns of the grid that
+    `values`: float32 (h, w) in 0..1 or, for a difference, in -1..1, positive where the first map has more; of a signed
+    map in -1..1 too, positive where the picture raises what is explained. `extent`: the part of the picture that they
+    cover, x0, y0, x1, y1 in its pixels. `cells`: rows and columns of the grid that
     the map was computed on.
     """
 
@@ -51,7 +52,8 @@ class Field:
 
 @dataclass(frozen=True)
 class Style:
-    """How a field is drawn. A value v of heat is drawn as offset + gain * v, within 0..1.
+    """How a field is drawn. A value v of heat is drawn as offset + gain * v, within 0..1; others as they are, in -1..1,
+    but a signed one as gain * v.
 
     `even`: the same opacity everywhere, else alpha * v**1.5. `cells`: the cells as computed, without interpolation.
     `split`: pixels whose centres are left of this share of the width show the picture alone.

@@ -67,7 +67,7 @@ def _mask(explanation: Explanation) -> NDArray[np.bool_] | None:
     while True:
         scale = side / max(right - left, bottom - top)
         size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
-        values = cv2.resize(heatmap.content, size, interpolation=cv2.INTER_AREA).reshape(size[::-1])
+        values = cv2.resize(heatmap.strength, size, interpolation=cv2.INTER_AREA).reshape(size[::-1])
         mask = hottest_mask(np.clip(values, 0, 1), SHARE)
         if 2 * len(_runs(mask)) <= MOST:
             return mask if mask.any() else None

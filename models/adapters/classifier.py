@@ -62,7 +62,7 @@ class Classifier(PreparedAdapter):
         super().__init__(spec, module, labels, preprocessing, weights_sha256, notes=notes)
         if spec.task in ("multilabel", "regress"):
             # Neither classes that may be there at once nor numbers have others to be weighed against.
-            self.parts = ("class", "lowers") if spec.measures else ("class",)
+            self.parts = ("signed", "class", "lowers") if spec.measures else ("class",)
 
     @cached_property
     def _last(self) -> str | None:
@@ -117,12 +117,12 @@ class Classifier(PreparedAdapter):
     def scalar(self, outputs: Any, target: Target) -> Tensor:
         """Return the class logit or the number, shape (), for `contrast` minus the logsumexp of all the others.
 
-        For `lowers` it is the number with the other sign.
+        For `lowers` it is the number with the other sign, and for `signed` the number.
         """
         if target.part not in self.parts or target.index is None:
             if self.spec.task == "classify":
                 raise ModelProblem(f"{self.spec.id} is a classifier: explain its class or its contrast to the others.")
-            raise ModelProblem(f"{self.spec.id} cannot explain {target.part}: use {' or '.join(self.parts)}.")
+            raise ModelProblem(f"{self.spec.id} cannot explain {target.part}: use one of {', '.join(self.parts)}.")
         if target.part == "lowers":
             return -self.scalar(outputs, replace(target, part="class"))
         if target.part == "contrast" and outputs.logits.shape[1] > 1:

@@ -146,6 +146,8 @@ def panel_map(item: SavedMap, record: Record, *, title: str | None = None, note:
         raw=item.raw,
         shared=item.shared,
         cells=item.cells,
+        kind=item.kind,
+        unit=item.unit,
         recipe=None if (recipe := record.sealed_recipe) is None else (recipe, record.view),
     )
 

@@ -149,7 +149,16 @@ class Mapped(Pixels):
     state: State = Field(description="Anything but `ok` says why the map is empty.")
     raw: Pair = Field(description="Smallest and largest computed value, over all layers.")
     scale: Literal["own", "shared"]
-    ends: Pair | None = Field(description="The raw values that 0 and 1 stand for; null for a mix of layers.")
+    ends: Pair | None = Field(
+        description="The raw values that 0 and 1 stand for, of a signed map -1 and 1; null for a mix of layers."
+    )
+    signed: bool = Field(
+        description="Whether its values are -1..1: positive ones raise the number, negative ones lower it. In a "
+        "PNG 0 is the middle grey."
+    )
+    raising: Number | None = Field(
+        description="Of a signed map: the share of its evidence, 0..1, that raises the number; the rest lowers it."
+    )
 
 
 class Monitored(_Answer):

@@ -305,12 +305,16 @@ def map_answer(
         "raw": one.raw_range,
         "scale": one.scale,
         "ends": one.ends,
+        "signed": one.signed,
+        "raising": one.raising,
         "seen": one.seen,
     }
     if pixels:
         with large_in_turn(explanation.image):
             single = _single_map(explanation, index)
-            answer |= encode(single.heatmaps[0].values, request.maps) if request.maps != "none" else {}
+            values = single.heatmaps[0].values
+            answer |= encode(values, request.maps, signed=one.signed) if request.maps != "none" else {}
+            del values
             raise_if_cancelled(cancel)
             drawn = overlay_png(explanation, index, style, single) if request.overlay else None
             del single

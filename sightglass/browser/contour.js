@@ -4,6 +4,8 @@
 const HALO_RGB = 20;
 const HALO_ALPHA = 0.75;
 const HALO_MORE = 1.75;
+/** Pixels of the screen of a dash, and of the gap after it, around what lowers. */
+export const DASH = 6;
 
 /** @typedef {{halo: Uint8Array, line: Uint8Array, box: [number, number, number, number]}} Planes */
 /** Cells of a block's side: most blocks of a map lie entirely above or below a level. */
@@ -91,6 +93,62 @@ function crossings(segments, code, [a, b, c, d], level, left, right, top, bottom
   else if (code === 7 || code === 8) segments.push(...north(), ...west());
   else if ((code === 5) === middle) segments.push(...north(), ...west(), ...south(), ...east());
   else segments.push(...north(), ...east(), ...west(), ...south());
+}
+
+/**
+ * Return segments x0, y0, x1, y1, ... in the order and the direction in which they follow each other, as `chain` in
+ * contours.py does; those of no length are left out. Open lines come first, and each line begins at its end, or its point, that
+ * is first from the left and from above.
+ * @param {number[]} segments @returns {number[]}
+ */
+export function chained(segments) {
+  /** @type {Map<string, {x: number, y: number, joins: number[]}>} */
+  const points = new Map();
+  const join = (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ s) => {
+    const key = `${x},${y}`, known = points.get(key);
+    if (known) known.joins.push(s);
+    else points.set(key, { x, y, joins: [s] });
+  };
+  for (let s = 0; s < segments.length; s += 4) {
+    if (segments[s] === segments[s + 2] && segments[s + 1] === segments[s + 3]) continue;
+    join(segments[s], segments[s + 1], s);
+    join(segments[s + 2], segments[s + 3], s);
+  }
+  const sorted = [...points.values()].sort((a, b) => a.x - b.x || a.y - b.y), used = new Uint8Array(segments.length), out = [];
+  for (const start of [...sorted.filter(({ joins }) => joins.length % 2), ...sorted]) {
+    for (let at = start; ; ) {
+      let way = -1, toX = 0, toY = 0;
+      for (const s of at.joins) {
+        if (used[s]) continue;
+        const ahead = segments[s] === at.x && segments[s + 1] === at.y ? 2 : 0, x = segments[s + ahead], y = segments[s + ahead + 1];
+        if (way < 0 || x < toX || (x === toX && y < toY)) [way, toX, toY] = [s, x, y];
+      }
+      if (way < 0) break;
+      used[way] = 1;
+      out.push(at.x, at.y, toX, toY);
+      at = /** @type {{x: number, y: number, joins: number[]}} */ (points.get(`${toX},${toY}`));
+    }
+  }
+  return out;
+}
+
+/**
+ * Cut lines of segments that follow each other into dashes, with gaps as long, from each line's start on.
+ * @param {number[]} segments @param {number} length of a dash @returns {number[]}
+ */
+export function dashes(segments, length) {
+  const out = /** @type {number[]} */ ([]), both = 2 * length;
+  for (let s = 0, begun = 0; s < segments.length; s += 4) {
+    const [x, y, toX, toY] = segments.slice(s, s + 4), size = Math.hypot(toX - x, toY - y);
+    if (!s || x !== segments[s - 2] || y !== segments[s - 1]) begun = 0;
+    const end = begun + size, dx = (toX - x) / size, dy = (toY - y) / size;
+    for (let k = Math.floor(begun / both); k <= Math.floor(end / both); k++) {
+      const low = Math.max(begun, both * k) - begun, high = Math.min(end, both * k + length) - begun;
+      if (high > low) out.push(x + dx * low, y + dy * low, x + dx * high, y + dy * high);
+    }
+    begun = end;
+  }
+  return out;
 }
 
 /** Create empty planes. @param {number} width @param {number} height @param {Planes|null} [used] to reuse @returns {Planes} */

@@ -1,22 +1,22 @@
 // Draw the pixels of one panel, without the page: canvas, rectangle and settings in, picture out.
 
 import { overlayTable, mapTable, spotlightTable, differenceTable, differenceMapTable } from "./table.js";
-import { differenceSpotlightTable, inverted, blend, fade } from "./table.js";
+import { differenceSpotlightTable, signedTable, signedMapTable, inverted, blend, fade } from "./table.js";
 import { bandOf } from "./picture.js";
 import { contains, inCanvas } from "./geometry.js";
 import { resample, levelsAt, nearest, level, cellsOf, valueAt } from "./sample.js";
-import { cover, isolines, planes, stroke } from "./contour.js";
+import { DASH, chained, cover, dashes, isolines, planes, stroke } from "./contour.js";
 
 /**
  * @typedef {import("../common/style.js").Style} Style
  * @typedef {import("./sample.js").Grid & {coarse: import("./sample.js").Grid|null, field: Float32Array|null,
  *   lines: Map<number, number[]>, peak: number}} CachedGrid
  * @typedef {{title: string, note: string, text: string, kind: string, shape: number[], seen: number[], extent: number[],
- *   raw: number[]|null, cells: number[]|null, sides: string[]|null, own: number, shared: number|null}} MapHead  as Python
+ *   raw: number[]|null, cells: number[]|null, sides: string[]|null, unit?: string, own: number, shared: number|null}} MapHead  as Python
  *   packs it; own, shared: places in the list of grids
  * @typedef {Omit<MapHead, "own"|"shared"> & {own: CachedGrid, shared: CachedGrid|null}} HeatMap
- * @typedef {{settings: Style, lut: Uint8Array, dark: boolean, range: number[]|null, quick?: boolean}} Painted  range:
- *   raw, of all maps; quick: the picture is being moved
+ * @typedef {{settings: Style, lut: Uint8Array, dark: boolean, range: number[]|null, reach?: number|null, quick?: boolean}} Painted  range:
+ *   raw, of all maps; reach: the largest raw value of all signed ones, whichever way; quick: the picture is being moved
  * @typedef {import("./picture.js").Frame & {unit: number}} Frame  unit: canvas pixels in one of the screen
  * @typedef {{grid: CachedGrid, gain: number, offset: number}} Scaled
  * @typedef {import("./picture.js").Picture} Picture
@@ -42,7 +42,8 @@ export function createMap(head, values, shared) {
         return given();
       },
       get peak() {
-        return (peak ??= given().reduce((most, value) => Math.max(most, value), 0));
+        const strength = (/** @type {number} */ value) => (kind === "signed" ? Math.abs(2 * value - 65535) : value);
+        return (peak ??= given().reduce((most, value) => Math.max(most, strength(value)), 0));
       },
       w: shape[1],
       h: shape[0],
@@ -58,10 +59,14 @@ export function createMap(head, values, shared) {
 
 /**
  * Return the values that a map is shown by, and gain and offset to the chosen scale.
- * @param {HeatMap} map @param {Style} settings @param {number[]|null} range @returns {Scaled}
+ * @param {HeatMap} map @param {Style} settings @param {number[]|null} range @param {number|null} [reach] @returns {Scaled}
  */
-export function scaling(map, { scale, top }, range) {
+export function scaling(map, { scale, top }, range, reach = null) {
   if (scale === "shared" && map.shared) return { grid: map.shared, gain: 1, offset: 0 };
+  if (map.kind === "signed") {
+    const widest = scale === "fixed" ? top : scale === "shared" ? reach : null;
+    return { grid: map.own, gain: widest && map.raw ? map.raw[1] / widest : 1, offset: 0 };
+  }
   const wanted = scale === "fixed" ? [0, top] : scale === "shared" ? range : null;
   if (!wanted || !map.raw) return { grid: map.own, gain: 1, offset: 0 };
   const [low, high] = map.raw, span = wanted[1] - wanted[0] || 1;
@@ -72,21 +77,22 @@ export function scaling(map, { scale, top }, range) {
  * Read a map at one point of the original: on the chosen scale, and the raw values at the ends of that scale.
  * @param {HeatMap} map @param {number[]} point @param {Painted} style @returns {import("../components/viewer/readout.js").Reading}
  */
-export function readingAt(map, [x, y], { settings, range }) {
-  const { grid, gain, offset } = scaling(map, settings, range), { title, kind, raw } = map, [low, high] = raw ?? [0, 0];
+export function readingAt(map, [x, y], { settings, range, reach }) {
+  const { grid, gain, offset } = scaling(map, settings, range, reach), { title, kind, raw, unit } = map, [low, high] = raw ?? [0, 0];
   const at = contains(map.seen, x, y) ? (settings.cells && map.cells ? cellAt(grid, map.cells, x, y) : valueAt(grid, x, y)) : null;
   return {
     title,
     kind,
-    raw: raw && high > low ? [-offset, 1 - offset].map((end) => low + (end / gain) * (high - low)) : null,
+    unit,
+    raw: raw && high > low && kind === "signed" ? [low / gain, high / gain] : raw && high > low ? [-offset, 1 - offset].map((end) => low + (end / gain) * (high - low)) : null,
     full: offset + gain * (grid.peak / 65535) > 0.995 && settings.scale !== "fixed",
     value: at === null || kind === "difference" ? at : offset + gain * at,
   };
 }
 
-/** Return the maximum on the chosen scale. @param {HeatMap} map @param {Style} settings @param {number[]|null} range */
-export function peakOf(map, settings, range) {
-  const { grid, gain, offset } = scaling(map, settings, range);
+/** Return the maximum on the chosen scale. @param {HeatMap} map @param {Painted} style */
+export function peakOf(map, { settings, range, reach }) {
+  const { grid, gain, offset } = scaling(map, settings, range, reach);
   return offset + (gain * grid.peak) / 65535;
 }
 
@@ -95,23 +101,26 @@ function coarseOf(grid, cells) {
   return (grid.coarse ??= cellsOf(/** @type {import("./sample.js").Grid} */ (grid), cells));
 }
 
-/** Return the value of a true cell, 0..1. @param {CachedGrid} grid @param {number[]} cells @param {number} x @param {number} y */
+/** Return the value of a true cell, 0..1, with a sign -1..1. @param {CachedGrid} grid @param {number[]} cells @param {number} x @param {number} y */
 function cellAt(grid, cells, x, y) {
   const { values, w, h, extent: [x0, y0, x1, y1] } = coarseOf(grid, cells);
   const column = Math.min(w - 1, Math.max(0, Math.floor(((x - x0) / (x1 - x0)) * w)));
   const row = Math.min(h - 1, Math.max(0, Math.floor(((y - y0) / (y1 - y0)) * h)));
-  return values[row * w + column] / 65535;
+  const value = values[row * w + column] / 65535;
+  return grid.kind === "heat" ? value : 2 * value - 1;
 }
 
 /** @param {string} kind @param {Painted} style @returns {import("./table.js").Table|null} */
 function tableOf(kind, { settings: { mode, alpha, even, threshold, invert }, lut, dark }) {
-  const ground = dark ? 48 : 228, gap = kind === "difference";
+  const ground = dark ? 48 : 228, gap = kind !== "heat";
   /** @type {import("./table.js").Table|null} */
   let table = null;
+  if (kind === "signed" && mode === "overlay") return signedTable({ alpha, even, threshold }, ground);
+  if (kind === "signed" && mode === "map") return signedMapTable(threshold, ground);
   if (mode === "overlay") table = (gap ? differenceTable : overlayTable.bind(null, lut))({ alpha, even, threshold });
   if (mode === "map") table = gap ? differenceMapTable(threshold, ground) : mapTable(lut, threshold, ground);
   if (mode === "spotlight") table = (gap ? differenceSpotlightTable : spotlightTable)(alpha, threshold);
-  return table && invert ? inverted(table, kind) : table;
+  return table && invert && kind !== "signed" ? inverted(table, kind) : table;
 }
 
 /**
@@ -132,17 +141,17 @@ function linesWanted(map, { mode, alpha, threshold, cells }) {
   return threshold > 0 ? [[threshold, OVERLAY_LINES[0][1]]] : OVERLAY_LINES;
 }
 
-/** Return the segments of a level, signed for a difference, in original pixels. @param {CachedGrid} grid @param {number} at */
+/** Return the segments of a level, signed for what has a sign, in original pixels; of what lowers in a row. @param {CachedGrid} grid @param {number} at */
 function segmentsOf(grid, at) {
   const cached = grid.lines.get(at);
   if (cached) return cached;
   const longest = Math.max(grid.w, grid.h), scale = longest < FINE / 2 || longest > FINE ? FINE / longest : 1;
   const w = Math.max(1, Math.round(grid.w * scale)), h = Math.max(1, Math.round(grid.h * scale));
-  const share = grid.kind === "difference" ? (/** @type {number} */ v) => v / 32767.5 - 1 : (/** @type {number} */ v) => v / 65535;
+  const share = grid.kind !== "heat" ? (/** @type {number} */ v) => v / 32767.5 - 1 : (/** @type {number} */ v) => v / 65535;
   grid.field ??= resample(grid, grid.extent, w, h, share, new Float32Array(w * h));
   const field = at < 0 ? grid.field.map((v) => -v) : grid.field;
   const [x0, y0, x1, y1] = grid.extent;
-  const found = isolines(field, w, h, Math.abs(at));
+  const lines = isolines(field, w, h, Math.abs(at)), found = at < 0 && grid.kind === "signed" ? chained(lines) : lines;
   const placed = found.map((v, i) => (i % 2 ? y0 + (v / h) * (y1 - y0) : x0 + (v / w) * (x1 - x0)));
   if (grid.lines.size > 24) grid.lines.clear();
   grid.lines.set(at, placed);
@@ -189,13 +198,14 @@ export class Layer {
     if (key === this.#linesKey) return this.#lines;
     this.#linesKey = key;
     const lines = (this.#lines = planes(width, height, this.#lines));
-    const sx = width / (rect[2] - rect[0]), sy = height / (rect[3] - rect[1]), gap = map.kind === "difference";
+    const sx = width / (rect[2] - rect[0]), sy = height / (rect[3] - rect[1]), gap = map.kind !== "heat";
     for (const [standard, thick] of wanted) {
-      const at = gap ? standard : ((settings.invert ? 1 - standard : standard) - offset) / gain;
+      const at = gap ? standard / gain : ((settings.invert ? 1 - standard : standard) - offset) / gain;
       if (!(at > 0 && at <= 1)) continue;
       for (const sign of gap ? [1, -1] : [1]) {
         const placed = segmentsOf(grid, sign * at).map((v, i) => (i % 2 ? (v - rect[1]) * sy : (v - rect[0]) * sx));
-        cover(lines, width, height, placed, thick * unit, unit);
+        const drawn = sign < 0 && map.kind === "signed" ? dashes(placed, DASH * unit) : placed;
+        cover(lines, width, height, drawn, thick * unit, unit);
       }
     }
     return lines;
@@ -210,7 +220,7 @@ export class Layer {
     while (!picture.ready(frame, quick)) yield;
     if (!map || settings.mode === "picture") return null;
     yield;
-    const scaled = scaling(map, settings, style.range);
+    const scaled = scaling(map, settings, style.range, style.reach);
     if (settings.mode !== "contour") this.#levelsOf(map, scaled, settings.cells, frame);
     yield;
     this.#linesOf(map, scaled, settings, frame);
@@ -240,10 +250,10 @@ export class Layer {
       fade(data, part.source, width, whole, dark ? 20 : 255, [from, to]);
     }
     const seen = [whole[0], Math.max(from, whole[1]), whole[2], Math.min(to, whole[3])];
-    const scaled = scaling(map, settings, style.range), table = tableOf(map.kind, style);
+    const scaled = scaling(map, settings, style.range, style.reach), table = tableOf(map.kind, style);
     if (!table) copy(data, part.source, width, seen);
     else {
-      const greyed = map.kind === "difference" && settings.mode === "overlay" && settings.alpha > 0;
+      const greyed = map.kind !== "heat" && settings.mode === "overlay" && settings.alpha > 0;
       const under = greyed ? part.grey() : part.source;
       blend(data, under, this.#levelsOf(map, scaled, settings.cells, frame), table, width, seen);
     }

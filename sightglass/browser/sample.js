@@ -41,13 +41,18 @@ export function resample({ values, w, h, extent }, rect, width, height, convert,
 }
 
 /**
- * Return the function from 0..65535 to a level: 0..255 after `gain` and `offset`, or for a difference 1..255 around 128.
+ * Return the function from 0..65535 to a level: 0..255 after `gain` and `offset`, or for what has a sign 1..255 around 128.
  * @param {string} kind @param {number} [gain] @param {number} [offset] @returns {(value: number) => number}
  */
 export function level(kind, gain = 1, offset = 0) {
-  if (kind === "difference") return (value) => Math.round((value * 254) / 65535) + 1;
+  if (kind !== "heat") return (value) => Math.floor((middled(value, gain) * 254) / 65535 + 0.5) + 1;
   if (gain === 1 && offset === 0) return (value) => (value / 257 + 0.5) | 0;
   return (value) => (Math.min(65535, Math.max(0, offset * 65535 + gain * value)) / 257 + 0.5) | 0;
+}
+
+/** Stretch 0..65535 around its middle, where what has a sign is 0. @param {number} value @param {number} gain */
+function middled(value, gain) {
+  return gain === 1 ? value : Math.min(65535, Math.max(0, gain * value + 65535 * ((1 - gain) / 2)));
 }
 
 /**
@@ -58,8 +63,9 @@ export function level(kind, gain = 1, offset = 0) {
 export function levelsAt({ values, w, h, extent, kind }, rect, width, height, gain, offset, out) {
   const X = axis(width, rect[0], rect[2], extent[0], extent[2], w);
   const Y = axis(height, rect[1], rect[3], extent[1], extent[3], h);
-  const { first, second, part } = X, row = new Float64Array(w), gap = kind === "difference";
-  const times = gap ? 254 / 65535 : gain / 257, plus = gap ? 1.5 : 255 * offset + 0.5;
+  const { first, second, part } = X, row = new Float64Array(w), gap = kind !== "heat";
+  const times = gap ? (254 * gain) / 65535 : gain / 257, plus = gap ? 127 * (1 - gain) + 1.5 : 255 * offset + 0.5;
+  const lowest = gap ? 1 : 0;
   for (let y = 0, i = 0; y < height; y++) {
     const top = Y.first[y] * w, bottom = Y.second[y] * w, down = Y.part[y];
     for (let x = 0; x < w; x++) {
@@ -68,7 +74,7 @@ export function levelsAt({ values, w, h, extent, kind }, rect, width, height, ga
     }
     for (let x = 0; x < width; x++, i++) {
       const left = row[first[x]], value = left + part[x] * (row[second[x]] - left);
-      out[i] = value < 0 ? 0 : value > 255 ? 255 : value;
+      out[i] = value < lowest ? lowest : value > 255 ? 255 : value;
     }
   }
   return out;
@@ -109,8 +115,8 @@ function cellsAlong(count, from, to, low, high, size) {
   });
 }
 
-/** Return the value at one point, 0..1 or, for a difference, -1..1. @param {Grid} grid @param {number} x @param {number} y */
+/** Return the value at one point, 0..1 or, with a sign, -1..1. @param {Grid} grid @param {number} x @param {number} y */
 export function valueAt(grid, x, y) {
   const [value] = resample(grid, [x - 1e-6, y - 1e-6, x + 1e-6, y + 1e-6], 1, 1, (v) => v / 65535, new Float32Array(1));
-  return grid.kind === "difference" ? 2 * value - 1 : value;
+  return grid.kind === "heat" ? value : 2 * value - 1;
 }

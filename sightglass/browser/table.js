@@ -1,12 +1,16 @@
 // Colour tables: every setting that needs no new map is folded into one table of 256 entries,
 // so that a redraw is one multiply and one add a channel. The same formula as explain/rendering/render.py.
 
+import { SIGNED } from "../common/style.js";
+
 /**
  * @typedef {{K: Float32Array, A: Float32Array}} Table  out = pixel * K[level] + A[3 * level + channel]
  * @typedef {{alpha: number, even: boolean, threshold: number}} Opacity
  */
 
 const GAMMA = 1.5;
+/** Share of the scale of a signed map from which its even opacity is reached: at 0 a step would be a line. */
+const SOON = 0.1;
 export const FIRST = [0x1f, 0x5f, 0xd0];
 export const SECOND = [0xc8, 0x32, 0x1f];
 
@@ -98,6 +102,41 @@ export function differenceMapTable(threshold, ground) {
   return { K: new Float32Array(256), A };
 }
 
+/**
+ * Return the colours of a signed map by its levels, 1..255 around 128: from a neutral ground to what raises, or lowers, most.
+ * @param {number} ground @returns {Float64Array} 256 RGB
+ */
+export function signedColours(ground) {
+  const arms = SIGNED[ground < 128 ? "dark" : "light"], colours = new Float64Array(768);
+  for (let i = 0; i < 256; i++) {
+    const arm = arms[i > 128 ? "raises" : "lowers"], at = distance(i) * (arm.length - 1), first = Math.min(Math.floor(at), arm.length - 2);
+    for (let c = 0; c < 3; c++) colours[3 * i + c] = arm[first][c] + (at - first) * (arm[first + 1][c] - arm[first][c]);
+  }
+  return colours;
+}
+
+/**
+ * Return the table of a signed map over a grey picture, clear at 0. Blended by its strength it has the end's colours: the
+ * picture is the neutral middle.
+ * @param {Opacity} opacity @param {number} ground @returns {Table}
+ */
+export function signedTable({ alpha, even, threshold }, ground) {
+  const K = new Float32Array(256), A = new Float32Array(768), colours = signedColours(ground);
+  for (let i = 0; i < 256; i++) {
+    const d = distance(i), a = d < threshold ? 0 : alpha * (even ? Math.min(1, d / SOON) : d), from = even ? i : i > 128 ? 255 : 1;
+    K[i] = 1 - a;
+    for (let c = 0; c < 3; c++) A[3 * i + c] = a * colours[3 * from + c];
+  }
+  return { K, A };
+}
+
+/** Return the table of a signed map alone. @param {number} threshold @param {number} ground @returns {Table} */
+export function signedMapTable(threshold, ground) {
+  const A = new Float32Array(768), colours = signedColours(ground);
+  for (let i = 0; i < 768; i++) A[i] = distance(Math.floor(i / 3)) < threshold ? ground : colours[i];
+  return { K: new Float32Array(256), A };
+}
+
 /** @param {number} alpha @param {number} threshold @returns {Table} */
 export function differenceSpotlightTable(alpha, threshold) {
   const { K } = spotlightTable(alpha, threshold), out = new Float32Array(256);
@@ -170,4 +209,10 @@ export function gradient(table) {
 /** Return a difference's colours as a CSS gradient, from the second's to the first's. @param {number} ground */
 export function differenceGradient(ground) {
   return `linear-gradient(90deg, rgb(${SECOND.join()}), rgb(${[ground, ground, ground].join()}), rgb(${FIRST.join()}))`;
+}
+
+/** Return a signed map's colours as a CSS gradient, from what lowers to what raises. @param {number} ground */
+export function signedGradient(ground) {
+  const { lowers, raises } = SIGNED[ground < 128 ? "dark" : "light"];
+  return `linear-gradient(90deg, ${[...[...lowers].reverse(), ...raises.slice(1)].map((rgb) => `rgb(${rgb.join()})`).join()})`;
 }

@@ -27,6 +27,22 @@ export const DEFAULTS = {
 /** Opacity where it is meant to differ: the same everywhere (overlays in files), and of two compared pictures. */
 export const OPACITY = { "even": 0.5, "pair": 0.85 };
 
+/**
+ * Colours of a signed map, from 0 to what raises, or lowers, most, over a light and over a dark ground: points of straight
+ * lines in CIELAB to ends of lightness 46 and chroma 66, so that equal steps of the map look equal, whichever way.
+ * @type {Record<"light"|"dark", Record<"raises"|"lowers", number[][]>>}
+ */
+export const SIGNED = {
+  "light": {
+    "raises": [[228, 228, 228], [229, 208, 203], [228, 188, 178], [225, 168, 153], [221, 148, 130], [216, 128, 106], [210, 108, 84], [202, 87, 62], [194, 64, 40]],
+    "lowers": [[228, 228, 228], [210, 212, 227], [191, 195, 226], [171, 179, 225], [150, 164, 224], [128, 149, 222], [103, 134, 220], [72, 119, 218], [10, 106, 216]]
+  },
+  "dark": {
+    "raises": [[48, 48, 48], [67, 52, 48], [86, 55, 47], [103, 58, 46], [121, 60, 45], [139, 62, 44], [157, 63, 43], [175, 64, 41], [194, 64, 40]],
+    "lowers": [[48, 48, 48], [53, 55, 67], [56, 61, 86], [57, 68, 107], [57, 75, 128], [54, 83, 149], [49, 90, 171], [38, 98, 193], [10, 106, 216]]
+  }
+};
+
 /** @type {{mode: Mode[], layout: Layout[], scale: Scale[]}} */
 export const CHOICES = {
   "mode": ["overlay", "map", "contour", "spotlight", "picture"],

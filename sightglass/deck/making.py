@@ -28,7 +28,7 @@ from sightglass.explain.findings.diagnosis import describe_map
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.export.caption import title
+from sightglass.export.caption import label_ends, title
 from sightglass.export.proof.chart import TITLES
 from sightglass.models.catalog import catalog
 
@@ -140,7 +140,10 @@ def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
         record.task,
         record.predictions,
         [
-            _map(one.label, one.score, one.at_input, one.geometry, one.boxes, one.looks, record.seal_of(i))
+            _map(
+                *(one.label, one.score, one.at_input, one.geometry, one.boxes, one.looks, record.seal_of(i)),
+                signed=label_ends(one.ends, one.unit) if one.signed else None,
+            )
             for i, one in chosen
         ],
         (record.width, record.height),
@@ -177,7 +180,10 @@ def _of_heatmap(result: Result, index: int) -> SceneMap:
     score = max((one.score for one in result.predictions if one.index == target.index), default=None)
     own, sentence, seal = result.own(index), describe_map(result, index), result.known_seal(index)
     if result.model.measures:
-        return _map(title(result, index), None, heatmap.at_input, heatmap.geometry, own, sentence, seal)
+        return _map(
+            *(title(result, index), None, heatmap.at_input, heatmap.geometry, own, sentence, seal),
+            signed=label_ends(heatmap.ends, result.model.weights.unit or "") if heatmap.signed else None,
+        )
     return _map(target.label, score, heatmap.at_input, heatmap.geometry, own, sentence, seal)
 
 
@@ -189,12 +195,16 @@ def _map(
     boxes: Sequence[Prediction],
     sentence: str,
     seal: Seal | None,
+    *,
+    signed: tuple[str, str] | None = None,
 ) -> SceneMap:
+    """Return a map for a slide; `signed`: of a signed one, what stands at the ends of its key."""
     (height, width), scale = geometry.original, min(1.0, MAX_SIDE / max(geometry.original))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     by = height / size[0], width / size[1]
     small = replace(geometry, original=size, scale=(geometry.scale[0] * by[0], geometry.scale[1] * by[1]))
-    values = np.rint(np.clip(small.to_original(at_input), 0, 1) * 255).astype(np.uint8)
+    grown = small.to_original(at_input)
+    values = np.rint(128 + np.clip(grown, -1, 1) * 127 if signed else np.clip(grown, 0, 1) * 255).astype(np.uint8)
     whole = geometry.seen == (0, 0, width, height)
     own = [one.box for one in boxes if one.box is not None]
     return SceneMap(
@@ -206,6 +216,8 @@ def _map(
         shorten(sentence.replace("**", ""), MAX_SENTENCE),
         "" if seal is None else seal.line[:MAX_SEAL],
         "" if seal is None else seal.short[:MAX_SEAL],
+        signed is not None,
+        signed or ("", ""),
     )
 
 

@@ -58,7 +58,10 @@ class SceneMap:
     score: Share | None
     """0..1; None where the answer is not among the predictions."""
     values: Annotated[NDArray[np.uint8], GetPydanticSchema(lambda *_: core_schema.any_schema())]
-    """uint8 (h, w), 0..255 for 0..1, on the picture's own grid reduced to at most MAX_SIDE a side; 0 outside `seen`."""
+    """uint8 (h, w), 0..255 for 0..1, on the picture's own grid reduced to at most MAX_SIDE a side; 0 outside `seen`.
+
+    Of a signed map 1..255 around 128 for -1..1.
+    """
     box: Fraction | None = None
     """The detector's box that the map explains; None if there is none, or several."""
     seen: Fraction | None = None
@@ -69,6 +72,10 @@ class SceneMap:
     """`Seal.line` of a map that was sealed: `✓ depends on the model: yes · …`."""
     seal_short: SealLine = ""
     """`Seal.short`, for a map among several panels."""
+    signed: bool = False
+    """It has a sign: what raises the number, and what lowers it."""
+    ends: tuple[Legible, Legible] = ("", "")
+    """Of a signed map: what stands at the two ends of its key, `lowers −3.1°`."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +210,7 @@ def _plain(scene: Scene, blobs: dict[bytes, int]) -> Json:
         maps = [
             {"label": one.label, "score": one.score, "box": one.box, "seen": one.seen, "sentence": one.sentence}
             | {"seal": one.seal, "seal_short": one.seal_short}
+            | ({"signed": True, "ends": one.ends} if one.signed else {})
             | {"values": {"blob": index(_deflate(one.values)), "shape": list(one.values.shape)}}
             for one in panel.maps
         ]

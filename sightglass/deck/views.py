@@ -90,7 +90,7 @@ def of_classes(
     maps = [explanation.heatmaps[index] for index in shown]
     panels = [making.panel(replace(explanation, heatmaps=(one,)), name=one.target.label) for one in maps]
     if pair is not None:
-        both = maps[0].content, maps[1].content
+        both = maps[0].strength, maps[1].strength
         panels.append(rows.difference(explanation.image, both, explanation.evidence.geometry.extent, maps[0].seen))
     return making.scene(
         explanation.image,

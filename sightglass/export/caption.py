@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sightglass.common.errors import Problem
 from sightglass.explain import phrases
-from sightglass.explain.findings.diagnosis import diagnose
+from sightglass.explain.findings.diagnosis import describe_direction, diagnose
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import own_boxes, percent
 from sightglass.models.preprocess import WAYS
@@ -64,14 +64,32 @@ def number(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
-def bar(heatmap: Heatmap) -> tuple[tuple[str, str, str], str]:
-    """Return the labels at 0, in the middle and at 1 of the colour bar, and their unit."""
+def bar(heatmap: Heatmap, unit: str = "") -> tuple[tuple[str, str, str], str]:
+    """Return the labels at both ends and in the middle of the colour bar, and what they are; `unit`: of a number."""
+    many = len(heatmap.layers)
+    own = "scaled to its own maximum"
+    if heatmap.signed:
+        low, high = label_ends(heatmap.ends, unit)
+        return (
+            low,
+            "0",
+            high,
+        ), "raw value" if heatmap.ends else f"mean of {many} layers, each {own}" if many > 1 else own
     if heatmap.ends is not None:
         low, high = heatmap.ends
         return (number(low), number((low + high) / 2), number(high)), "raw value, negative values cut off"
-    many = len(heatmap.layers)
-    own = "scaled to its own maximum"
     return ("0", "0.5", "1"), f"mean of {many} layers, each {own}" if many > 1 else own
+
+
+def label_ends(ends: tuple[float, float] | None, unit: str) -> tuple[str, str]:
+    """Return what stands at the ends of a signed map's colour bar, with the raw values there: `lowers −3.1°`."""
+    low, high = ("", "") if ends is None else (f" {phrases.quantity(end, unit)}" for end in ends)
+    return f"lowers{low}", f"raises{high}"
+
+
+def describe_line(heatmap: Heatmap) -> str:
+    """Say what the white line on a map is, as the second half of a sentence."""
+    return f"white line: half of the scale{', dashed around what lowers' if heatmap.signed else ''}"
 
 
 def caption(explanation: Result, index: int) -> str:
@@ -80,7 +98,7 @@ def caption(explanation: Result, index: int) -> str:
     method, layers = METHODS[heatmap.method], list(heatmap.layers)
     part = PARTS.get(recipe.part, f", its {recipe.part}")
     if explanation.model.measures:
-        part = f" (what {'lowers' if recipe.part == 'lowers' else 'raises'} it)"
+        part = f" (what {describe_direction(explanation, index)} it)"
     fit = WAYS.get(recipe.preprocessing, recipe.preprocessing)
     adapter = explanation.evidence.resident.adapter
     if recipe.preprocessing == "trained" and adapter.resizing:
@@ -92,6 +110,11 @@ def caption(explanation: Result, index: int) -> str:
         f"{part}; {where}; fit: {fit[0].lower()}{fit[1:]}.",
         f"1 on the scale is the maximum {maximum}.",
     ]
+    if heatmap.signed:
+        sentences[-1] = (
+            f"1 and −1 on the scale are the largest absolute value {maximum}; red raises it, "
+            "and blue, in dashed lines, lowers it."
+        )
     if heatmap.state != "ok":
         sentences.append(f"The map is empty: {STATES[heatmap.state]}.")
     left, top, right, bottom = heatmap.seen

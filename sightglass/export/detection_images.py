@@ -11,7 +11,7 @@ from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.contact_sheet import boxes as draw_boxes
 from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Kind, Style
 from sightglass.export import embedded_recipe
 
 if TYPE_CHECKING:
@@ -27,14 +27,15 @@ def every_map(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool =
     """Draw all maps over the picture, each on its own scale, the hotter one where two overlap, and all `boxes`."""
     pixels = explanation.image.pixels
     if explanation.heatmaps:
-        hottest = np.maximum.reduce([heatmap.content for heatmap in explanation.heatmaps])
+        hottest = np.maximum.reduce([heatmap.strength for heatmap in explanation.heatmaps])
         pixels = _under(explanation, hottest, style)
     return _draw_boxes(pixels, explanation.predictions if boxes else ())
 
 
 def one_map(explanation: Result, index: int, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> NDArray[np.uint8]:
     """Draw one map over the picture, with its `boxes`."""
-    pixels = _under(explanation, explanation.heatmaps[index].content, style)
+    heatmap = explanation.heatmaps[index]
+    pixels = _under(explanation, heatmap.content, style, heatmap.kind)
     own = explanation.own(index) if boxes else ()
     return _draw_boxes(pixels, own, chosen=0 if len(own) == 1 else None)
 
@@ -65,9 +66,9 @@ def files(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = Tru
         yield name, tagged(to_jpeg(one_map(explanation, i, style, boxes=boxes)), i)
 
 
-def _under(explanation: Result, values: NDArray[np.float32], style: Style) -> NDArray[np.uint8]:
+def _under(explanation: Result, values: NDArray[np.float32], style: Style, kind: Kind = "heat") -> NDArray[np.uint8]:
     geometry = explanation.evidence.geometry
-    return paint(explanation.image.pixels, Field(values, geometry.extent, geometry.seen), style)
+    return paint(explanation.image.pixels, Field(values, geometry.extent, geometry.seen, kind), style)
 
 
 def _draw_boxes(pixels: NDArray[np.uint8], found: Sequence[Prediction], chosen: int | None = None) -> NDArray[np.uint8]:

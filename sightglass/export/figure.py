@@ -17,7 +17,6 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import PNG_LEVEL
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.colormaps import lut
 from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
 from sightglass.export import caption, embedded_recipe, scaled
 from sightglass.export.embedded_recipe import sealed_recipe
@@ -83,7 +82,7 @@ def figure(
     colormap, alpha = str(settings["colormap"]), float(settings["alpha"])
     pictures = [
         explanation.image.pixels,
-        render.heatmap_only(heatmap.values, colormap, seen=heatmap.seen),
+        render.heatmap_only(heatmap.values, colormap, seen=heatmap.seen, kind=heatmap.kind),
         explanation.overlay(index, colormap=colormap, alpha=alpha)
         if settings["even"]
         else render.paint(explanation.image.pixels, _field(heatmap), Style(colormap=colormap, alpha=alpha)),
@@ -99,7 +98,7 @@ def figure(
 
 
 def _field(heatmap: Heatmap) -> Field:
-    return Field(heatmap.content, heatmap.geometry.extent, heatmap.geometry.seen)
+    return Field(heatmap.content, heatmap.geometry.extent, heatmap.geometry.seen, heatmap.kind)
 
 
 def _save(
@@ -205,8 +204,11 @@ def _boxes(panel: Axes, shown: Sequence[Prediction], inch: float, *, chosen: boo
 
 
 def _colour_bar(bar: Axes, explanation: Result, index: int, colormap: str) -> None:
-    ticks, meaning = caption.bar(explanation.heatmaps[index])
-    bar.imshow(lut(colormap)[None], extent=(0, 1, 0, 1), aspect="auto", interpolation="nearest")
+    heatmap = explanation.heatmaps[index]
+    ticks, meaning = caption.bar(heatmap, explanation.model.weights.unit or "")
+    bar.imshow(
+        render.map_lut(heatmap.kind, colormap)[None], extent=(0, 1, 0, 1), aspect="auto", interpolation="nearest"
+    )
     bar.set(xlim=(0, 1), ylim=(0, 1), yticks=[], xticks=[0, 0.5, 1])
     first, _, last = bar.set_xticklabels(ticks, fontsize=_SMALL)
     first.set_horizontalalignment("left")

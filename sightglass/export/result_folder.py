@@ -148,7 +148,14 @@ def facts(explanation: Result) -> Json:
         ],
         "boxes": [asdict(n) if (n := explanation.box_numbers(i)) else None for i in indices] if detects else [],
         "heatmaps": [
-            {"label": h.target.label, "method": h.method, "layers": h.layers, "state": h.state, "raw": h.raw_range}
+            {
+                "label": h.target.label,
+                "method": h.method,
+                "layers": h.layers,
+                "state": h.state,
+                "raw": h.raw_range,
+                **({"signed": True, "raising": h.raising} if h.signed else {}),
+            }
             for h in explanation.heatmaps
         ],
         "statistics": [asdict(s) for s in explanation.statistics],
@@ -176,7 +183,8 @@ def with_summary(files: Iterable[File], values: Json) -> Iterator[File]:
 def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bool = False) -> Iterator[File]:
     """Yield the files of one picture: the best map as a figure, each class's overlay, all of them on a sheet.
 
-    `npy`: also each map at the picture's size, float32 (H, W) in 0..1. `bare`: also each map without the picture.
+    `npy`: also each map at the picture's size, float32 (H, W) in 0..1, a signed one in -1..1. `bare`: also each map
+    without the picture.
     """
     if explanation.heatmaps:
         yield "gradcam_prediction.png", map_figure(explanation, 0, style)
@@ -185,7 +193,8 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
         name = f"top_predictions/gradcam_{stem(explanation, i)}"
         yield f"{name}.png", tagged(to_png(explanation.overlay(i, colormap=style.colormap, alpha=style.alpha)), i)
         if bare:
-            heatmap = render.heatmap_only(explanation.heatmaps[i].values, style.colormap)
+            shown = explanation.heatmaps[i]
+            heatmap = render.heatmap_only(shown.values, style.colormap, kind=shown.kind)
             view = embedded_recipe.view_of(explanation, i)
             yield f"{name}_heatmap.png", embedded_recipe.write(to_png(heatmap), sealed_recipe(explanation), view)
         if npy:

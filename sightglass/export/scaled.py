@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import Field, Pixels, Style
+from sightglass.explain.rendering.style import Field, Kind, Pixels, Style
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,10 +32,10 @@ def reduce(pixels: Pixels, longest: int) -> Pixels:
 
 def field(heatmap: Heatmap, size: tuple[int, int]) -> Field:
     """Return a map placed over the picture scaled to `size` (width, height)."""
-    return place_field(heatmap.content, heatmap.geometry, size)
+    return place_field(heatmap.content, heatmap.geometry, size, heatmap.kind)
 
 
-def place_field(content: NDArray[np.float32], geometry: Geometry, size: tuple[int, int]) -> Field:
+def place_field(content: NDArray[np.float32], geometry: Geometry, size: tuple[int, int], kind: Kind = "heat") -> Field:
     """Return values (h, w) of what the model saw of a picture, placed over it scaled to `size` (width, height)."""
     width, height = size
     across, down = width / geometry.original[1], height / geometry.original[0]
@@ -43,7 +43,7 @@ def place_field(content: NDArray[np.float32], geometry: Geometry, size: tuple[in
     left, top, right, bottom = geometry.seen
     left, top = min(round(left * across), width - 1), min(round(top * down), height - 1)
     seen = left, top, max(left + 1, round(right * across)), max(top + 1, round(bottom * down))
-    return Field(content, (x0, y0, x1, y1), seen)
+    return Field(content, (x0, y0, x1, y1), seen, kind)
 
 
 def overlay(heatmap: Heatmap, image: Image, longest: int, style: Style) -> Pixels:

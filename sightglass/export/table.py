@@ -70,6 +70,7 @@ def _of_map(explanation: Result, index: int) -> Json:
         "state": heatmap.state,
         "raw_min": raw[0],
         "raw_max": raw[1],
+        **({"raising": heatmap.raising} if heatmap.signed else {}),
     }
     numbers = asdict(boxes) if boxes is not None else {field.name: None for field in fields(BoxNumbers)}
     return found | _flat(explanation.statistics[index]) | {f"box_{key}": value for key, value in numbers.items()}

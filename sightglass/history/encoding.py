@@ -12,7 +12,7 @@ from sightglass.common.errors import Problem
 from sightglass.explain.findings.diagnosis import describe_map, diagnose, headline
 from sightglass.explain.picture.image import Image, to_jpeg, to_lossless
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
 from sightglass.export.caption import title
 from sightglass.export.embedded_recipe import Look, list_seals, view_of
 from sightglass.history import array_codec, proofs
@@ -153,6 +153,8 @@ def _map(explanation: Explanation, place: int) -> tuple[MapInfo, Blob]:
         statistics=explanation.statistics[place],
         boxes=explanation.own(place),
         looks=describe_map(explanation, place),
+        signed=heatmap.signed,
+        unit=explanation.model.weights.unit or "" if heatmap.signed else "",
     )
     return info, Blob.of(array_codec.pack(arrays), "maps")
 
@@ -184,8 +186,11 @@ def _thumbnail(explanation: Explanation, index: int, style: Style) -> bytes:
         full = heatmap.geometry
         by = (full.original[0] / height, full.original[1] / width)
         small = replace(full, original=(height, width), scale=(full.scale[0] * by[0], full.scale[1] * by[1]))
-        values = np.clip(small.to_original(heatmap.at_input), 0, 1)
+        values = np.clip(small.to_original(heatmap.at_input), -1 if heatmap.signed else 0, 1)
         pixels = grey_out(pixels, small.seen)
+        if heatmap.signed:
+            field = Field(values, (0, 0, width, height), small.seen, heatmap.kind)
+            return to_jpeg(render.paint(pixels, field, Style(alpha=style.alpha), unseen="keep"), 80)
         look: Json = {"colormap": style.colormap, "alpha": style.alpha, "weighted": True}
         pixels = render.overlay(pixels, values, **look, seen=small.seen, unseen="keep")
     return to_jpeg(pixels, 80)

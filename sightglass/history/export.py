@@ -73,7 +73,7 @@ def files(
         chosen = maps[record.index]
         drawn = render.paint(
             picture.pixels,
-            Field(chosen.values, chosen.extent, chosen.seen, cells=chosen.cells),
+            Field(chosen.values, chosen.extent, chosen.seen, chosen.kind, cells=chosen.cells),
             visible_style(record.view),
         )
         yield (
@@ -114,7 +114,7 @@ def mark(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
 
 def look(image: Image, item: SavedMap, settings: Mapping[str, Any], *, dark: bool = False) -> NDArray[np.uint8]:
     """Return the picture under the map with the viewer's settings, uint8 (H, W, 3), at full size."""
-    field = Field(item.values, item.extent, item.seen, cells=item.cells)
+    field = Field(item.values, item.extent, item.seen, item.kind, cells=item.cells)
     return render.paint(image.pixels, field, Style.of(settings), unseen="dark" if dark else "light")
 
 
@@ -125,7 +125,7 @@ def describe(record: Record, maps: Iterable[SavedMap] = ()) -> Json:
     found["predictions"] = [asdict(prediction) for prediction in record.predictions]
     found["recipe"] = record.sealed_recipe
     found["seals"] = [None if seal is None else seal.summary() for seal in record.seals]
-    names = ("label", "score", "method", "layers", "scale", "state", "raw", "seen", "extent", "statistics")
+    names = ("label", "score", "method", "layers", "scale", "state", "raw", "seen", "extent", "statistics", "signed")
     found["maps"] = [
         {**{name: getattr(item, name) for name in names}, "looks": plain_text(item.looks)} for item in maps
     ]

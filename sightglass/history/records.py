@@ -18,6 +18,7 @@ from sightglass.explain.proof import Filling
 from sightglass.explain.proof.seal import Seal
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.explain.rendering.marks import Mark
+from sightglass.explain.rendering.style import Kind
 from sightglass.export.embedded_recipe import Look, add_seals
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
@@ -187,6 +188,15 @@ class MapInfo:
     """A detector's boxes that the map explains."""
     looks: str = ""
     """Description of where the heat is."""
+    signed: bool = False
+    """`Heatmap.signed`."""
+    unit: str = ""
+    """Of the number that a signed map explains."""
+
+    @property
+    def kind(self) -> Kind:
+        """`Heatmap.kind`."""
+        return "signed" if self.signed else "heat"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -194,8 +204,8 @@ class SavedMap(MapInfo):
     """A saved heatmap, bit for bit."""
 
     values: NDArray[np.float32]
-    """`Heatmap.content`: (h, w) in 0..1, the part of the model's input that is picture; of a pair
-    `ComparedImage.signed`, in -1..1."""
+    """`Heatmap.content`: (h, w) in 0..1, the part of the model's input that is picture; of a signed map in -1..1, as
+    of a pair, where it is `ComparedImage.signed`."""
     shared: NDArray[np.float32] | None
     """The same map on the shared scale, for several layers."""
     measured: NDArray[np.float32]
@@ -215,7 +225,7 @@ class SavedMap(MapInfo):
 
     @property
     def raw(self) -> tuple[float, float] | None:
-        """The raw values at 0 and at 1; None for several layers."""
+        """The raw values at 0 and at 1, of a signed map at -1 and at 1; None for several layers."""
         return self.ends or ((0.0, 0.0) if len(self.layer_maps) == 1 else None)
 
     @property
@@ -230,8 +240,8 @@ class SavedMap(MapInfo):
 
     @property
     def at_picture(self) -> NDArray[np.float32]:
-        """`Heatmap.values`: float32 (H, W) in 0..1 on the picture's own grid; 0 outside `seen`."""
-        return np.clip(self.geometry.to_original(self.at_input), 0, 1)
+        """`Heatmap.values`: float32 (H, W) in 0..1 on the picture's own grid, -1..1 if signed; 0 outside `seen`."""
+        return np.clip(self.geometry.to_original(self.at_input), -1 if self.signed else 0, 1)
 
 
 @dataclass(frozen=True)

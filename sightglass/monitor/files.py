@@ -10,6 +10,7 @@ import numpy as np
 from sightglass.common.errors import Problem
 from sightglass.common.files import npy_or_npz
 from sightglass.explain.maps import heatmap as maps_heatmap
+from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.explain.rendering import render
 
@@ -48,8 +49,10 @@ def heatmap(entry: Entry) -> NDArray[np.float32]:
     left, top, right, bottom = geometry.content
     if entry.state != "ok":
         return np.zeros((bottom - top, right - left), np.float32)
-    grown = maps_heatmap.scale([torch.from_numpy(one[None]) for one in raws], geometry, "own", entry.layers)[0].numpy()
-    return np.ascontiguousarray(grown[top:bottom, left:right])
+    part, method = entry.recipe.part if entry.recipe else "class", METHODS.get(entry.method or "")
+    signed = part == "signed" and method is not None and method.signed
+    given = [torch.from_numpy(one[None]) for one in raws]
+    return np.ascontiguousarray(maps_heatmap.on_content(given, geometry, entry.layers, signed=signed))
 
 
 def raw(entry: Entry) -> tuple[NDArray[np.float32], ...]:

@@ -36,6 +36,7 @@ PARTS: dict[str, str] = {
     "objectness": "that there is an object",
     "mask": "its mask",
     "all": "everything about it",
+    "signed": "what raises it and what lowers it",
     "lowers": "what lowers it",
 }
 PER = {"detection": "one box", "class": "all boxes of a class", "picture": "the whole picture"}

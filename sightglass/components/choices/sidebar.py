@@ -319,7 +319,7 @@ def fitting(choices: Choices, explainer: Explainer, method: str) -> Choices:
     parts = explainer.resident.adapter.parts
     if (part := choices.options.get("part")) in parts:
         # The default part of the chosen model is not the default of this one.
-        own = part == "class" and explainer.model.id != choices.model.id
+        own = part == "class" and parts[0] != "signed" and explainer.model.id != choices.model.id
         options["part"] = parts[0] if own else part
     if explainer.model.id == choices.model.id:
         options["layers"] = choices.options["layers"]

@@ -38,7 +38,7 @@ def nothing_to_prove(heatmap: Heatmap) -> str | None:
 def pack(explanation: Explanation, index: int) -> tuple[str, bytes]:
     """Return an id and the payload of one map; see `of_map`."""
     heatmap = explanation.heatmaps[index].measured
-    return of_map(explanation.image.pixels, heatmap.seen, heatmap.content, heatmap.target.label)
+    return of_map(explanation.image.pixels, heatmap.seen, heatmap.strength, heatmap.target.label)
 
 
 def of_map(

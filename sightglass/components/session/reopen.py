@@ -56,7 +56,7 @@ def view(contents: Contents) -> None:
             url_state.put(f"method-{kind}", recipe.method)
     url_state.put(f"layers-{spec.id}", [] if contents.view.automatic else list(recipe.layers))
     url_state.put(f"fit-{spec.task}", recipe.preprocessing)
-    for key in ("part", "part-contrast"):
+    for key in ("part", "part-contrast", "part-signed"):
         url_state.put(key, recipe.part, drawn_only=True)
     if len(words := ", ".join(recipe.vocabulary)) <= MAX_VOCABULARY:
         url_state.put("words", words)

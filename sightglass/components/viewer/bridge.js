@@ -187,7 +187,7 @@ export class Bridge {
     const { store } = this;
     if (!store.head.id) return;
     const { settings } = store.style(), map = store.panels.map((panel) => store.mapOf(panel)).find(Boolean);
-    const peak = map ? peakOf(map, settings, store.head.range) : 1;
+    const peak = map ? peakOf(map, store.style()) : 1;
     const hidden = peak < 0.5 || (settings.mode === "overlay" && settings.alpha === 0);
     const hot = hidden ? "" : hotPhrase(settings, store.colormaps.get(settings.colormap)?.hot ?? "");
     broadcast("view", { hot });

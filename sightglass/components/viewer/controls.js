@@ -1,15 +1,15 @@
 // The toolbar and the colour bar: show the settings, and turn what a person does into new ones.
 
 import { find } from "../../browser/component.js";
-import { differenceGradient, gradient } from "../../browser/table.js";
-import { digits } from "./readout.js";
+import { differenceGradient, gradient, signedGradient } from "../../browser/table.js";
+import { digits, withUnit } from "./readout.js";
 import { defaults } from "./settings.js";
 
 /**
  * @typedef {import("../../common/style.js").Style} Style
- * @typedef {{lut: Uint8Array, layout: string, scale: string, ends: number[]|null, gaps: boolean, dark: boolean,
+ * @typedef {{lut: Uint8Array, layout: string, scale: string, ends: number[]|null, gaps: boolean, signed: {reach: number|null, unit: string}|null, dark: boolean,
  *   tool: string|null, marked: boolean, hiding: boolean, changed: string, initial: boolean}} Facts  ends: raw values at both ends of the colour
- *   bar, where they have one; gaps: only differences are shown; changed: what is not as at first; initial: nothing is
+ *   bar, where they have one; gaps: only differences are shown; signed: only signed maps are, with the raw value at the ends; changed: what is not as at first; initial: nothing is
  * @typedef {{name: string, uniform: boolean, hot: string, lut: string}} Colormap
  * @typedef {{set: (changes: Partial<Style>, done?: boolean) => void, layout: (name: "beside"|"swipe") => void,
  *   boxes: () => void, tool: (name: string|null) => void, hide: () => void, clear: () => void, full: () => void, save: () => void, reset: () => void,
@@ -28,8 +28,9 @@ export function hearIn(root, signal) {
 export function wireSliders(hear, modes, set) {
   hear(modes, "change", ({ value }) => set({ mode: /** @type {Style["mode"]} */ (value) }));
   for (const name of ["alpha", "threshold"]) {
-    hear(name, "input", ({ value }) => set({ [name]: Number(value) }, false));
-    hear(name, "change", ({ value }) => set({ [name]: Number(value) }));
+    // Left of the middle of a signed map's bar is as far from 0 as right of it.
+    hear(name, "input", ({ value }) => set({ [name]: Math.abs(Number(value)) }, false));
+    hear(name, "change", ({ value }) => set({ [name]: Math.abs(Number(value)) }));
     // The two clicks have moved the handle to where they were.
     hear(name, "dblclick", () => set({ [name]: Reflect.get(defaults(), name) }));
   }
@@ -88,6 +89,7 @@ export function showSliders(root, { mode, alpha, threshold, colormap }, colours,
   strength.value = String(alpha);
   strength.disabled = !["overlay", "spotlight"].includes(mode);
   strength.setAttribute("aria-valuetext", `${Math.round(100 * alpha)} %`);
+  bar.min = "0";
   bar.value = String(threshold);
   bar.setAttribute("aria-valuetext", threshold ? `from ${threshold.toFixed(2)}` : "all values");
   const percent = `${100 * threshold}%`, veil = "color-mix(in srgb, var(--st-background-color) 78%, transparent)";
@@ -99,7 +101,7 @@ export function showSliders(root, { mode, alpha, threshold, colormap }, colours,
 
 /** @param {HTMLElement} root @param {Style} settings @param {Facts} facts */
 export function showControls(root, settings, facts) {
-  const $ = find.bind(null, root), { invert } = settings, { ends, gaps, dark } = facts;
+  const $ = find.bind(null, root), { invert } = settings, { ends, gaps, signed, dark } = facts;
   // Of differences alone the bar says how far apart, not which way.
   const plain = `linear-gradient(90deg, rgb(${dark ? "48,48,48" : "228,228,228"}), var(--st-text-color))`;
   const [low, high] = gaps ? ["Same", "Different"] : ends ? ends.map(digits) : invert ? ["Strong evidence", "Weak"] : ["Weak", "Strong evidence"];
@@ -107,9 +109,12 @@ export function showControls(root, settings, facts) {
   const dims = settings.mode === "spotlight", shades = "linear-gradient(90deg, #000, #fff)";
   showSliders(root, settings, gaps ? plain : dims ? shades : gradient(facts.lut), low);
   $(".colormap").style.visibility = dims ? "hidden" : "";
+  if (signed) showSigned(root, settings, signed, dark);
+  root.classList.toggle("signed", Boolean(signed));
   $(`[value="${facts.scale}"]`).checked = true;
-  $(".high").textContent = ends && !gaps ? `${high} raw` : high;
+  if (!signed) $(".high").textContent = ends && !gaps ? `${high} raw` : high;
   $(".top").value = String(settings.top);
+  $(".invert").disabled = Boolean(signed);
   $(".top").disabled = facts.scale !== "fixed";
   for (const name of SWITCHES) $(`.${name}`).checked = Boolean(Reflect.get(settings, name));
   const pressed = { beside: facts.layout === "beside", swipe: facts.layout === "swipe", boxes: settings.boxes };
@@ -124,6 +129,23 @@ export function showControls(root, settings, facts) {
     strip.style.background = differenceGradient(dark ? 48 : 228);
     strip.style.transform = invert ? "scaleX(-1)" : "";
   }
+}
+
+/**
+ * Show the colour bar of a signed map, whose middle is 0: the threshold hides as much on either side of it.
+ * @param {HTMLElement} root @param {Style} settings @param {{reach: number|null, unit: string}} signed @param {boolean} dark
+ */
+function showSigned(root, { threshold }, { reach, unit }, dark) {
+  const bar = find(root, ".threshold"), ground = dark ? 48 : 228, veil = "color-mix(in srgb, var(--st-background-color) 78%, transparent)";
+  const [from, to] = [50 - 50 * threshold, 50 + 50 * threshold].map((at) => `${at}%`);
+  bar.min = "-1";
+  bar.value = String(threshold);
+  bar.style.setProperty("--colours", signedGradient(ground));
+  bar.style.setProperty("--hidden", `linear-gradient(90deg, transparent ${from}, ${veil} ${from} ${to}, transparent ${to})`);
+  const amount = reach === null ? ["", ""] : [-reach, reach].map((value) => ` ${withUnit(value, unit)}`);
+  find(root, ".low").textContent = `Lowers${amount[0]}`;
+  find(root, ".high").textContent = `${amount[1].trim()} raises`.trim().replace(/^r/, "R");
+  if (threshold) bar.setAttribute("aria-valuetext", `from ${threshold.toFixed(2)}, either way`);
 }
 
 /**

@@ -58,9 +58,10 @@ export class Display {
     find(root, ".hide").hidden = !head.hides;
     find(root, ".share").hidden = !head.files;
     find(root, ".colormap").hidden = !heats.length;
-    find(root, ".why").hidden = heats.every(({ raw }) => raw);
+    const scaled = store.scaled();
+    find(root, ".why").hidden = scaled.every(({ raw }) => raw);
     for (const name of ["shared", "fixed"]) {
-      find(root, `[value="${name}"]`).disabled = !heats.length || !store.scaleFits(name);
+      find(root, `[value="${name}"]`).disabled = !scaled.length || !store.scaleFits(name);
     }
     this.caption();
     this.arrange();
@@ -153,7 +154,7 @@ export class Display {
   #reserve() {
     const { store, root } = this, maps = store.panels.map((panel) => store.mapOf(panel)).filter((map) => map !== null);
     const full = store.scale() === "own", [width, height] = store.head.size;
-    const readings = maps.map(({ title, kind, raw }) => ({ title, kind, raw: raw && [0, 0.1234], value: 0.88, full }));
+    const readings = maps.map(({ title, kind, raw, unit }) => ({ title, kind, unit, raw: raw && [0, -0.1234], value: -0.88, full }));
     write(find(root, ".room.idle"), this.#idle(maps));
     write(find(root, ".room.read"), maps.length ? readout(readings, width, height) : []);
     write(find(root, ".room.hiding"), store.head.hides && this.hiding ? this.hiding.widest() : []);
@@ -238,16 +239,21 @@ export class Display {
 
   showControls() {
     const { store, root } = this, { settings, dark, head } = store, { tool, region } = store.marker, scale = store.scale();
-    const maps = store.panels.map((panel) => store.mapOf(panel)), heated = maps.some((map) => map?.kind === "heat");
+    const maps = store.panels.map((panel) => store.mapOf(panel)), kinds = new Set(maps.map((map) => map?.kind));
+    const heated = kinds.has("heat"), signs = maps.filter((map) => map?.kind === "signed");
     /** @type {number[]|null} */
     let ends = null;
     if (scale === "fixed") ends = [0, settings.top];
     else if (scale === "shared") ends = head.range;
+    let reach = signs.length === 1 ? (signs[0]?.raw?.[1] ?? null) : null;
+    if (scale === "fixed") reach = settings.top;
+    else if (scale === "shared") reach = head.reach;
     if (ends && settings.invert) ends = [ends[1], ends[0]];
     const hiding = Boolean(this.hiding?.on), marks = { tool, marked: region !== null, hiding }, changed = changesOf(settings, scale);
     const initial = isDefault(settings, store.viewport);
     const facts = { lut: store.lut(), layout: store.layout(), scale, ends, dark, changed, initial, ...marks };
-    showControls(root, settings, { ...facts, gaps: !heated && maps.some(Boolean) });
+    const signed = kinds.has("signed") && !heated && !kinds.has("difference");
+    showControls(root, settings, { ...facts, gaps: !heated && !signed && maps.some(Boolean), signed: signed ? { reach, unit: signs[0]?.unit ?? "" } : null });
     root.classList.toggle("marking", Boolean(tool) || hiding);
     for (const split of root.querySelectorAll(".split")) {
       /** @type {HTMLInputElement} */ (split).value = String(settings.split);

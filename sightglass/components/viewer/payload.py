@@ -56,12 +56,13 @@ class Box:
 class Map:
     """One map over the picture.
 
-    `values` float32 (h, w) on any grid: 0..1, or -1..1 for a difference, positive (blue) where the first has more, as
-    `explain.rendering.render.share_difference` gives it. `extent`: what they cover, in original pixels; `seen`: outside
-    it the picture is faded and never coloured. `raw`: the raw values at 0 and at 1, which the shared and the fixed
-    scale and the read-out go by. `shared`: the same map on one scale with its like, where no raw values can say it.
-    `cells`: rows and columns of the grid the model computed. `text`: one sentence for the line below and for screen
-    readers. `sides`: of a difference, the names of the first and the second.
+    `values` float32 (h, w) on any grid: 0..1, or -1..1 for a difference, positive (blue) where the first has more,
+    as `explain.rendering.render.share_difference` gives it, and for a signed map, positive where it raises.
+    `extent`: what they cover, in original pixels; `seen`: outside it the picture is faded and never coloured.
+    `raw`: the raw values at 0, of a signed map at -1, and at 1, which the shared and the fixed scale and the
+    read-out go by. `shared`: the same map on one scale with its like, where no raw values can say it. `cells`: rows
+    and columns of the grid the model computed. `text`: one sentence for the line below and for screen readers.
+    `sides`: of a difference, the names of the first and the second. `unit`: of a signed map's raw values.
     """
 
     title: str
@@ -75,6 +76,7 @@ class Map:
     kind: Kind = "heat"
     shared: NDArray[np.float32] | None = None
     sides: tuple[str, str] | None = None
+    unit: str = ""
     recipe: tuple[Recipe, RecipeView] | None = None
     """What a file of it carries, so that it can be opened again."""
 
@@ -162,6 +164,7 @@ def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> tuple[str, by
         "plain": {"title": "Picture", "note": note, "maps": [], "boxes": None},
         "boxes": [_pack_box(box) for box in boxes],
         "range": raw_range(panels),
+        "reach": raw_reach(panels),
         "choice": None if browser_chooses else next((box.index for box in boxes if box.chosen), None),
         "initial": dict(options.initial) if options.initial else None,
         "colormaps": tables(),
@@ -192,8 +195,23 @@ def raw_range(panels: Sequence[Pane]) -> tuple[float, float] | None:
     return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
 
-def scaling(item: Map, scale: str, top: float, shared: tuple[float, float] | None) -> tuple[float, float]:
-    """Return gain and offset that bring a map's values to the chosen scale, as `scaling` in draw.js does."""
+def raw_reach(panels: Sequence[Pane]) -> float | None:
+    """Return the largest raw value of all signed maps, whichever way: their shared scale. None without any."""
+    known = (_finite(item.raw) for panel in panels for item in panel.maps if item.kind == "signed")
+    return max((max(abs(low), abs(high)) for low, high in filter(None, known)), default=None)
+
+
+def scaling(
+    item: Map, scale: str, top: float, shared: tuple[float, float] | None, reach: float | None = None
+) -> tuple[float, float]:
+    """Return gain and offset that bring a map's values to the chosen scale, as `scaling` in draw.js does.
+
+    `shared`: as `raw_range`; `reach`: as `raw_reach`.
+    """
+    if item.kind == "signed":
+        widest = top if scale == "fixed" else reach if scale == "shared" and item.shared is None else None
+        known = _finite(item.raw)
+        return (known[1] / widest, 0.0) if known and widest else (1.0, 0.0)
     wanted = (0.0, top) if scale == "fixed" else shared if scale == "shared" and item.shared is None else None
     raw = _finite(item.raw)
     if wanted is None or raw is None:
@@ -256,6 +274,7 @@ def _describe(item: Map) -> Json:
         "raw": [float(value) for value in raw] if raw else None,
         "cells": [int(count) for count in item.cells] if item.cells else None,
         "sides": list(item.sides) if item.sides else None,
+        "unit": item.unit,
     }
 
 

@@ -2,7 +2,7 @@
 
 /**
  * @typedef {[string, boolean][]} Line
- * @typedef {{title: string, kind: string, raw: number[]|null, value: number|null, full: boolean}} Reading
+ * @typedef {{title: string, kind: string, unit?: string, raw: number[]|null, value: number|null, full: boolean}} Reading
  * @typedef {Reading & {value: number}} Seen
  */
 
@@ -11,6 +11,11 @@ export function digits(value) {
   const size = Math.abs(value);
   const text = size !== 0 && (size < 1e-4 || size >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(3)));
   return text.replace(/-/g, "\u2212");
+}
+
+/** Write a number with its unit, as `quantity` in phrases.py does. @param {number} value @param {string} unit */
+export function withUnit(value, unit) {
+  return `${digits(value)}${/^\w/.test(unit) ? "\u00a0" : ""}${unit}`;
 }
 
 /**
@@ -29,9 +34,9 @@ export function hotPhrase({ mode, invert, even }, colour) {
  * @param {{kind: string, seen: number[]}[]} maps @param {number[]} size width and height of the picture
  */
 export function marksExplained(maps, [width, height]) {
-  const lined = maps.some(({ kind }) => kind !== "difference");
+  const lined = maps.some(({ kind }) => kind !== "difference"), signed = maps.some(({ kind }) => kind === "signed");
   const cut = maps.some(({ seen: [x0, y0, x1, y1] }) => x0 > 0 || y0 > 0 || x1 < width || y1 < height);
-  const said = [lined && "Inside the white line: at least half the strongest evidence.", cut && "Faded: cropped, the model did not see it."];
+  const said = [lined && "Inside the white line: at least half the strongest evidence.", signed && "Dashed: it lowers the number.", cut && "Faded: cropped, the model did not see it."];
   return said.filter(Boolean).join(" ");
 }
 
@@ -52,24 +57,32 @@ export function readout(readings, x, y) {
   const seen = readings.filter(({ value }) => value !== null);
   if (!readings.length) return [[`Pixel${at}`, false]];
   if (!seen.length) return [["The model did not see this part of the picture", false], [`,${at}`, false]];
-  const heats = seen.filter(({ kind }) => kind !== "difference"), gaps = seen.filter(({ kind }) => kind === "difference");
+  const heats = seen.filter(({ kind }) => kind !== "difference");
+  const gaps = seen.filter(({ kind }) => kind === "difference");
   const many = heats.length > 1;
   /** @type {Line} */
   const line = [];
   const measure = heats.every(({ full }) => full) ? (many ? " of their maxima" : " of its maximum") : " of the scale";
-  for (const { title, raw, value } of /** @type {Seen[]} */ (heats)) {
+  for (const { title, kind, unit, raw, value } of /** @type {Seen[]} */ (heats)) {
     if (line.length) line.push([", ", false]);
-    line.push([`${title} `, false], [value.toFixed(2), true]);
+    const signed = kind === "signed", shown = signed ? withSign(value) : value.toFixed(2);
+    line.push([`${title} `, false], [shown, true]);
     if (!many) line.push([measure, false]);
+    if (signed && !many) line.push([Number(value.toFixed(2)) === 0 ? "" : value > 0 ? ", raises it" : ", lowers it", false]);
     if (!raw) continue;
-    const text = digits(raw[0] + value * (raw[1] - raw[0]));
+    const text = signed ? withUnit(value * raw[1], unit ?? "") : digits(raw[0] + value * (raw[1] - raw[0]));
     line.push(.../** @type {Line} */ (many ? [[` (raw ${text})`, false]] : [[", raw ", false], [text, true]]));
   }
   if (many) line.push([measure, false]);
   for (const { title, value } of /** @type {Seen[]} */ (gaps)) {
-    const text = Math.abs(value).toFixed(2), sign = text === "0.00" ? "" : value > 0 ? "+" : "\u2212";
-    line.push([`${line.length ? ", " : ""}${title} `, false], [sign + text, true]);
+    line.push([`${line.length ? ", " : ""}${title} `, false], [withSign(value), true]);
   }
   line.push([at, false]);
   return line;
+}
+
+/** @param {number} value */
+function withSign(value) {
+  const text = Math.abs(value).toFixed(2);
+  return (text === "0.00" ? "" : value > 0 ? "+" : "\u2212") + text;
 }

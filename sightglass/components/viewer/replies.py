@@ -13,7 +13,7 @@ import numpy as np
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
 from sightglass.common.files.packing import pack_data
-from sightglass.components.viewer.payload import jpeg, raw_range, scaling
+from sightglass.components.viewer.payload import jpeg, raw_range, raw_reach, scaling
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.rendering.contact_sheet import boxes as draw_boxes
 from sightglass.explain.rendering.contact_sheet import grid
@@ -165,7 +165,8 @@ def _panel(scene: ViewerScene, panel: Pane, given: Mapping[str, Any]) -> tuple[N
     """Draw a panel as on the screen: beside the plain picture, which has all boxes, it shows only the chosen ones."""
     settings, choice = given["settings"], int(given.get("choice") or 0)
     item = panel.maps[0] if len(panel.maps) == 1 else panel.maps[min(choice, len(panel.maps) - 1)]
-    image = _render_panel(scene.pixels, item, settings, raw_range(scene.panels), dark=bool(given.get("dark")))
+    shared = raw_range(scene.panels), raw_reach(scene.panels)
+    image = _render_panel(scene.pixels, item, settings, shared, dark=bool(given.get("dark")))
     beside = settings.get("layout") == "beside" or any(not each.maps for each in scene.panels)
     own = panel.boxes if panel.boxes is not None else [b for b in scene.boxes if not beside or b.index == choice]
     if settings.get("boxes") and own:
@@ -191,12 +192,12 @@ def _render_panel(
     pixels: NDArray[np.uint8],
     item: Map,
     settings: Mapping[str, Any],
-    shared: tuple[float, float] | None,
+    shared: tuple[tuple[float, float] | None, float | None],
     *,
     dark: bool,
 ) -> NDArray[np.uint8]:
     values = item.shared if settings["scale"] == "shared" and item.shared is not None else item.values
-    gain, offset = scaling(item, settings["scale"], float(settings["top"]), shared)
+    gain, offset = scaling(item, settings["scale"], float(settings["top"]), *shared)
     style = Style(
         mode=settings["mode"],
         colormap=settings["colormap"],

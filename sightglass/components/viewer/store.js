@@ -13,7 +13,7 @@ import { defaults } from "./settings.js";
  * @typedef {import("./panels.js").Listed} Listed
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
- *   boxes: import("./outline.js").Box[], range: number[]|null, choice: number|null, height: number,
+ *   boxes: import("./outline.js").Box[], range: number[]|null, reach: number|null, choice: number|null, height: number,
  *   columns: number|null, line: string, beside: boolean, marks: boolean, asks: boolean, hides: boolean, files: boolean, private: boolean,
  *   dimmed: boolean,
  *   initial: Record<string, string>|null, colormaps: import("./controls.js").Colormap[]}} Head  as Python packs it
@@ -22,7 +22,7 @@ import { defaults } from "./settings.js";
 /** @type {Head} before the first payload, which has an id */
 const EMPTY = {
   ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", maps: [], boxes: null }, grids: [] },
-  ...{ boxes: [], range: null, choice: null, height: 0, columns: null, line: "", beside: false, marks: false },
+  ...{ boxes: [], range: null, reach: null, choice: null, height: 0, columns: null, line: "", beside: false, marks: false },
   ...{ asks: false, hides: false, files: true, private: false, dimmed: false, initial: null, colormaps: [] },
 };
 
@@ -84,6 +84,11 @@ export class Store {
     return this.maps().filter(({ kind }) => kind === "heat");
   }
 
+  /** Return the maps that have raw values, and so other scales than their own. */
+  scaled() {
+    return this.maps().filter(({ kind }) => kind !== "difference");
+  }
+
   /** @param {HeatMap|null} map */
   textOf(map) {
     const late = map && this.texts?.shown === this.head.id ? this.texts.texts[this.maps().indexOf(map)] : "";
@@ -104,7 +109,7 @@ export class Store {
 
   /** Whether every map can be shown on a scale that is not its own. @param {string} scale */
   scaleFits(scale) {
-    return this.heats().every(({ raw, shared }) => raw || (scale === "shared" && shared));
+    return this.scaled().every(({ raw, shared }) => raw || (scale === "shared" && shared));
   }
 
   scale() {
@@ -113,7 +118,7 @@ export class Store {
 
   style(quick = false) {
     const settings = { ...this.settings, layout: this.layout(), scale: this.scale() };
-    return { settings, lut: this.lut(), dark: this.dark, range: this.head.range, quick };
+    return { settings, lut: this.lut(), dark: this.dark, range: this.head.range, reach: this.head.reach, quick };
   }
 
   /** Return what is visible, in original pixels. */

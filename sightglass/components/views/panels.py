@@ -60,6 +60,8 @@ def layer(explanation: Explanation, heatmap: Heatmap, *, title: str, note: str, 
         raw=heatmap.ends or (0.0, 0.0),
         cells=(heatmap.raw[0].shape[0], heatmap.raw[0].shape[1]),
         text=text,
+        kind=heatmap.kind,
+        unit=explanation.model.weights.unit or "" if heatmap.signed else "",
     )
 
 

@@ -8,7 +8,7 @@ import { Picture } from "../../browser/picture.js";
 /**
  * @typedef {{label: string, score: number|null, box: number[]|null, map: number|null}} Answer  box: xyxy, 0..1 of the picture;
  *   map: its place in the panel's
- * @typedef {{label: string, score: number|null, box: number[]|null, seen: number[]|null, sentence?: string, seal?: string, seal_short?: string,
+ * @typedef {{label: string, score: number|null, box: number[]|null, seen: number[]|null, sentence?: string, seal?: string, seal_short?: string, signed?: boolean,
  *   values: {blob: number, shape: number[]}}} SceneMap
  * @typedef {{label: string, shares: number[], hide: number[], keep: number[], control_hide: number[], control_keep: number[],
  *   sentence: string, control: string, panel: number, map: number}} SceneProof
@@ -142,13 +142,15 @@ async function pictureOf(file, size) {
 }
 
 /** @param {SceneMap} map @param {Uint8Array[]} blobs @param {number[]} size */
-async function heatMap({ label, seen, values: { blob, shape } }, blobs, size) {
+async function heatMap({ label, seen, signed, values: { blob, shape } }, blobs, size) {
   const levels = summed(await inflated(blobs[blob], shape[0] * shape[1]), shape[1]);
   /** @type {Uint16Array|null} */
   let values = null;
   const extent = [0, 0, ...size], part = (seen ?? [0, 0, 1, 1]).map((edge, i) => edge * size[i % 2]);
-  const head = { title: label, note: "", text: "", kind: "heat", shape, extent, seen: part, raw: null, cells: null, sides: null, own: 0, shared: null };
-  return createMap(head, () => (values ??= Uint16Array.from(levels, (level) => 257 * level)), null);
+  // Of a signed map 128 is 0, and 1 and 255 are as far from it.
+  const wide = signed ? (/** @type {number} */ level) => Math.round((Math.max(0, level - 1) * 65535) / 254) : (/** @type {number} */ level) => 257 * level;
+  const head = { title: label, note: "", text: "", kind: signed ? "signed" : "heat", shape, extent, seen: part, raw: null, cells: null, sides: null, own: 0, shared: null };
+  return createMap(head, () => (values ??= Uint16Array.from(levels, wide)), null);
 }
 
 /** @param {Decoded} decoded */

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sightglass.common.errors import Problem
 from sightglass.deck.slide import footer as foot
 from sightglass.deck.slide import words as word_stack
@@ -29,10 +31,13 @@ from sightglass.deck.slide.words import SMALL, Words
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering import color_tables
 from sightglass.explain.rendering.colormaps import lut
+from sightglass.explain.rendering.render import map_lut
 from sightglass.export.proof.chart import Chart, ChartLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from sightglass.deck import Panel, Scene, SceneMap, SceneProof
 
@@ -255,15 +260,20 @@ def _texts(scene: Scene, tiles: list[Tile]) -> Words:
         chosen,
         bool(scene.bars),
         scene.numbers,
-        tuple(_keys(scene, bool(maps))),
+        tuple(_keys(scene, maps)),
         tuple(_legends(scene, maps, [scene.panels[tile.panel] for tile in tiles] if scene.panels else [])),
     )
 
 
-def _keys(scene: Scene, heat: bool) -> Iterator[tuple[tuple[tuple[int, int, int], ...], tuple[str, str], bool]]:
+def _keys(
+    scene: Scene, maps: Sequence[SceneMap]
+) -> Iterator[tuple[tuple[tuple[int, int, int], ...], tuple[str, str], bool]]:
     view = scene.view
-    if heat and view.mode in ("overlay", "map"):
-        yield key_colours(view.colormap), ("Weak evidence", "Strong"), True
+    if maps and view.mode in ("overlay", "map"):
+        if all(one.signed for one in maps):
+            yield _pick_colours(map_lut("signed", view.colormap)[1:]), maps[0].ends, False
+        else:
+            yield key_colours(view.colormap), ("Weak evidence", "Strong"), True
     if len(scene.sides) == 2:
         blue, red = color_tables.FIRST_RGB, color_tables.SECOND_RGB
         yield (blue, (225, 225, 225), red), (scene.sides[0], scene.sides[1]), False
@@ -271,8 +281,11 @@ def _keys(scene: Scene, heat: bool) -> Iterator[tuple[tuple[tuple[int, int, int]
 
 def key_colours(colormap: str) -> tuple[tuple[int, int, int], ...]:
     """Return the colours of a key, weak to strong."""
-    table = lut(colormap)
-    picked = [table[round(i * 255 / (STOPS - 1))] for i in range(STOPS)]
+    return _pick_colours(lut(colormap))
+
+
+def _pick_colours(table: NDArray[np.uint8]) -> tuple[tuple[int, int, int], ...]:
+    picked = [table[round(i * (len(table) - 1) / (STOPS - 1))] for i in range(STOPS)]
     return tuple((int(red), int(green), int(blue)) for red, green, blue in picked)
 
 
@@ -280,7 +293,8 @@ def _legends(scene: Scene, maps: Sequence[SceneMap], panels: Sequence[Panel] = (
     view = scene.view
     if maps and view.mode in ("overlay", "contour"):
         level = percent(view.threshold) if view.threshold and view.mode == "overlay" else "half"
-        yield f"White line: {level} of the peak."
+        signed = any(one.signed for one in maps)
+        yield f"White line: {level} of the peak{', dashed around what lowers' if signed else ''}."
     if maps and view.mode == "spotlight":
         yield "Dark: weak evidence."
     if any(one.seen is not None for one in (*maps, *panels)):
@@ -355,7 +369,7 @@ def _proof(scene: Scene, footer: Footer, notes: str) -> Page:
     words = Words(
         (measured or verdict,),
         proof.panel,
-        keys=tuple(_keys(scene, one is not None)),
+        keys=tuple(_keys(scene, [one] if one else [])),
         legends=tuple(_legends(scene, [one] if one else [])),
         chart=_CHART,
     )

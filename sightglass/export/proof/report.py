@@ -113,7 +113,7 @@ def data(explanation: Result, index: int) -> Json:
     """Return what the HTML report's script draws of the proof of a map."""
     proof, heatmap = explanation.proofs[index], explanation.heatmaps[index].measured
     left, top, right, bottom = heatmap.seen
-    made = proof_view.slides(explanation.image.pixels[top:bottom, left:right], heatmap.content)
+    made = proof_view.slides(explanation.image.pixels[top:bottom, left:right], heatmap.strength)
     return {
         "steps": proof.map.steps,
         "size": made.size,

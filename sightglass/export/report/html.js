@@ -6,6 +6,10 @@ const luts = Object.fromEntries(Object.entries(data.colormaps).map(([name, text]
   name, Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)),
 ]));
 const form = $(".controls");
+/** Of signed maps, whose levels are 1 to 255 around 128: colours alone, over a grey picture, and how opaque those are. */
+const signed = data.signed && { opacity: data.signed.opacity, ...Object.fromEntries(["alone", "over"].map((name) => [
+  name, Uint8Array.from(atob(data.signed[name]), (letter) => letter.charCodeAt(0)),
+])) };
 const settings = () => ({
   alpha: Number(form.alpha.value), lut: luts[form.colormap.value], mode: form.mode.value, boxes: form.boxes?.checked,
 });
@@ -34,24 +38,27 @@ function mount(section, view) {
 
   async function draw() {
     if (!visible) return;
-    const own = ++latest, index = chosen(), { alpha, lut, mode, boxes } = settings(), map = view.maps[index];
+    const own = ++latest, index = chosen(), { alpha, lut: chosenLut, mode, boxes } = settings(), map = view.maps[index];
     picture ??= pixels(view.picture, view.size);
     faded ??= view.faded ? pixels(view.faded, view.size) : picture;
     if (map && !levels.has(index)) levels.set(index, pixels(map.levels, view.size));
     const [source, under, level] = await Promise.all([picture, faded, levels.get(index)]);
     if (own !== latest) return;
     shown = { map, level };
-    const over = map && mode !== "picture", [x0, y0, x1, y1] = view.seen, bottom = over ? y1 : y0;
+    const lut = map?.signed ? signed[mode === "map" ? "alone" : "over"] : chosenLut, grey = map?.signed && mode !== "map" && alpha > 0;
+    const opacity = map?.signed ? signed.opacity : data.opacity, over = map && mode !== "picture", [x0, y0, x1, y1] = view.seen, bottom = over ? y1 : y0;
     out.data.set(over ? under : source);
     for (let y = y0; y < bottom; y++) {
       for (let x = x0; x < x1; x++) {
-        const p = 4 * (y * width + x), v = level[p], a = mode === "map" ? 1 : alpha * data.opacity[v];
-        for (let c = 0; c < 3; c++) out.data[p + c] = under[p + c] * (1 - a) + lut[3 * v + c] * a;
+        const p = 4 * (y * width + x), v = level[p], a = mode === "map" ? 1 : alpha * opacity[v];
+        const g = grey && 0.299 * under[p] + 0.587 * under[p + 1] + 0.114 * under[p + 2];
+        for (let c = 0; c < 3; c++) out.data[p + c] = (grey ? g : under[p + c]) * (1 - a) + lut[3 * v + c] * a;
       }
     }
     context.putImageData(out, 0, 0);
     const strip = bar.createImageData(256, 1);
-    for (let v = 0; v < 256; v++) strip.data.set([...lut.subarray(3 * v, 3 * v + 3), 255], 4 * v);
+    const bars = map?.signed ? signed.alone : lut;
+    for (let v = 0; v < 256; v++) strip.data.set([...bars.subarray(3 * v, 3 * v + 3), 255], 4 * v);
     bar.putImageData(strip, 0, 0);
     for (const part of section.querySelectorAll("[data-map]")) part.hidden = Number(part.dataset.map) !== index;
     for (const part of section.querySelectorAll("svg [data-maps]")) {
@@ -74,9 +81,11 @@ function mount(section, view) {
       readout.textContent = `The model did not see this part of the picture, ${at}`;
       return;
     }
-    const value = level[4 * (y * width + x)] / 255;
-    const raw = map.ends ? `, raw ${Number((map.ends[0] + value * (map.ends[1] - map.ends[0])).toPrecision(3))}` : "";
-    readout.textContent = `${map.title} ${value.toFixed(2)} of the scale${raw.replace("-", "\u2212")} ${at}`;
+    const value = map.signed ? (level[4 * (y * width + x)] - 128) / 127 : level[4 * (y * width + x)] / 255;
+    const share = map.signed ? (value + 1) / 2 : value;
+    const raw = map.ends ? `, raw ${Number((map.ends[0] + share * (map.ends[1] - map.ends[0])).toPrecision(3))}` : "";
+    const way = !map.signed || !value ? "" : value > 0 ? ", raises it" : ", lowers it";
+    readout.textContent = `${map.title} ${value.toFixed(2)} of the scale${raw}${way} ${at}`.replaceAll("-", "\u2212");
   });
   canvas.addEventListener("pointerleave", () => (readout.textContent = idle));
   section.addEventListener("change", draw);

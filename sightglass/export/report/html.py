@@ -14,12 +14,13 @@ from markupsafe import Markup, escape
 
 from sightglass.common.errors import Problem
 from sightglass.explain.findings.diagnosis import describe_map, headline
+from sightglass.explain.maps.statistics import coarse
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score, pixels, plural
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering import color_tables, contours, resampling
 from sightglass.explain.rendering.colormaps import colormaps, lut
-from sightglass.explain.rendering.render import samples
+from sightglass.explain.rendering.render import GROUNDS, samples
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.export import caption, command, offline_page, scaled, table
 from sightglass.export.offline_page import base64_text, data_url
@@ -58,6 +59,8 @@ def html(explanations: Sequence[Result], *, title: str | None = None, index: int
         "colormaps": {known.name: base64_text(lut(known.name).tobytes()) for known in colormaps()},
         "opacity": [round(float(share), 6) for share in color_tables.opacity(1.0, weighted=True)],
     }
+    if any(heatmap.signed for explanation in explanations for heatmap in explanation.heatmaps):
+        data["signed"] = _signed_tables()
     proved = any(explanation.proofs for explanation in explanations)
     return offline_page.fill(
         "export/report/html.html",
@@ -92,6 +95,20 @@ def frame(explanations: Sequence[Result], *, title: str | None = None) -> str:
     )
 
 
+def _signed_tables() -> Json:
+    """Return how signed maps are coloured: their colours alone, and over the picture those of the ends, by level."""
+    alone = color_tables.of("signed", Style(mode="map"), GROUNDS["light"])
+    over = color_tables.of("signed", Style(alpha=1.0), GROUNDS["light"])
+    assert alone is not None and over is not None
+    shares = 1 - over[0]
+    ends = over[1] / np.maximum(shares, 1e-6)[:, None]
+    return {
+        "alone": base64_text(np.rint(alone[1]).astype(np.uint8).tobytes()),
+        "over": base64_text(np.rint(ends).astype(np.uint8).tobytes()),
+        "opacity": [round(float(share), 6) for share in shares],
+    }
+
+
 def _pictures(explanation: Result) -> Json:
     """Return the pictures and map levels that the page's script draws, as data URLs."""
     image = explanation.image
@@ -104,10 +121,16 @@ def _pictures(explanation: Result) -> Json:
         seen = field.seen
         levels = np.zeros((height, width), np.uint8)
         inside = levels[seen[1] : seen[3], seen[0] : seen[2]]
-        for rows, part in resampling.levels(samples(field.values), field, VIEWER_STYLE, seen, (height, width)):
+        values = samples(field.values, field.kind)
+        for rows, part in resampling.levels(values, field, VIEWER_STYLE, seen, (height, width)):
             inside[rows] = part
         proof = {"proof": proof_report.data(explanation, len(maps))} if len(maps) in explanation.proofs else {}
-        shown = {"levels": data_url(to_png(levels), "png"), "ends": heatmap.ends, "title": heatmap.target.label}
+        shown = {
+            "levels": data_url(to_png(levels), "png"),
+            "ends": heatmap.ends,
+            "title": heatmap.target.label,
+            **({"signed": True} if heatmap.signed else {}),
+        }
         maps.append(shown | proof)
     faded = None
     if seen != (0, 0, width, height):
@@ -155,7 +178,7 @@ def _view(explanation: Result, index: int) -> Json:
 def _map(explanation: Result, index: int, size: tuple[int, int]) -> Json:
     heatmap, score = explanation.heatmaps[index], caption.score(explanation, index)
     seal = explanation.known_seal(index)
-    ends, meaning = caption.bar(heatmap)
+    ends, meaning = caption.bar(heatmap, explanation.model.weights.unit or "")
     low, high = (caption.number(end) for end in heatmap.raw_range)
     return {
         "index": index,
@@ -168,7 +191,8 @@ def _map(explanation: Result, index: int, size: tuple[int, int]) -> Json:
         "meaning": meaning[0].upper() + meaning[1:],
         "low": low,
         "high": high,
-        "line": _half_line(explanation, index, size),
+        "lines": _half_lines(explanation, index, size),
+        "about_line": caption.describe_line(heatmap).capitalize(),
         "where": describe_map(explanation, index).replace("**", ""),
         "inside": caption.inside_boxes(explanation, index),
         "limitations": caption.caveats(explanation, index),
@@ -187,17 +211,30 @@ def _without_map(explanation: Result) -> list[Prediction]:
     ]
 
 
-def _half_line(explanation: Result, index: int, size: tuple[int, int]) -> str:
-    """Return the path of a map's line at half of its scale; empty for an empty map."""
+def _half_lines(explanation: Result, index: int, size: tuple[int, int]) -> list[tuple[str, bool]]:
+    """Return the paths of a map's lines at half of its scale, and whether they are dashed: around what lowers."""
     heatmap = explanation.heatmaps[index]
     if heatmap.state != "ok":
-        return ""
+        return []
+    if not heatmap.signed:
+        return [(_half_line(explanation, contours.segments(heatmap.coarse, 0.5), heatmap.coarse.shape, size), False)]
+    values = coarse(heatmap.content)
+    # The pen is seldom lifted: a path is dashed from where it last was.
+    found = ((sign, contours.chain(contours.segments(sign * values, 0.5))) for sign in (1, -1))
+    return [(_half_line(explanation, segments, values.shape, size), sign < 0) for sign, segments in found]
+
+
+def _half_line(explanation: Result, found: contours.Segments, shape: tuple[int, ...], size: tuple[int, int]) -> str:
+    """Return the path of segments in the cells of a map of this shape."""
     x0, y0, x1, y1 = explanation.evidence.geometry.extent
-    (height, width), scale = heatmap.coarse.shape, size[0] / explanation.image.width
-    found = contours.segments(heatmap.coarse, 0.5)
+    (height, width), scale = shape, size[0] / explanation.image.width
     found[:, ::2] = (x0 + found[:, ::2] / width * (x1 - x0)) * scale
     found[:, 1::2] = (y0 + found[:, 1::2] / height * (y1 - y0)) * scale
-    return "".join(f"M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}" for a, b, c, d in found)
+    words, at = [], None
+    for a, b, c, d in found.tolist():
+        words.append(f"L{c:.1f} {d:.1f}" if (a, b) == at else f"M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}")
+        at = (c, d)
+    return "".join(words)
 
 
 def _boxes(explanation: Result, scale: float) -> list[dict[str, str]]:

@@ -14,7 +14,7 @@ from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import pixels, shorten
 from sightglass.explain.proof.words import lines
-from sightglass.explain.rendering.colormaps import lut
+from sightglass.explain.rendering.render import map_lut
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.export import caption, command, embedded_recipe, scaled, table
 from sightglass.export.proof import files as proof_files
@@ -190,10 +190,11 @@ def _boxes(
 
 
 def _bar(page: FPDF, explanation: Explanation, index: int, colormap: str) -> None:
-    ends, meaning = caption.bar(explanation.heatmaps[index])
+    heatmap = explanation.heatmaps[index]
+    ends, meaning = caption.bar(heatmap, explanation.model.weights.unit or "")
     top = page.get_y()
     out = BytesIO()
-    Pillow.fromarray(lut(colormap)[None]).save(out, "PNG")
+    Pillow.fromarray(map_lut(heatmap.kind, colormap)[None]).save(out, "PNG")
     out.seek(0)
     page.image(out, _EDGE, top, _WIDTH, 3)
     page.set_y(top + 3.4)
@@ -205,7 +206,7 @@ def _bar(page: FPDF, explanation: Explanation, index: int, colormap: str) -> Non
             page.cell(_WIDTH, 4, text, align=align)
     page.ln(4)
     page.set_text_color(*_SOFT)
-    page.cell(_WIDTH, 4, f"{meaning}; white line: half of the scale", align="C", new_x="LMARGIN", new_y="NEXT")
+    page.cell(_WIDTH, 4, f"{meaning}; {caption.describe_line(heatmap)}", align="C", new_x="LMARGIN", new_y="NEXT")
     page.ln(3)
 
 

@@ -44,10 +44,12 @@ def test_numbers_are_numbers_with_their_unit(halves: NDArray[np.uint8]) -> None:
     made = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE, unit="°")(halves)
     assert made.model.task == "regress"
     assert {p.label: round(p.score, 2) for p in made.predictions} == {"yaw": 15.0, "pitch": 10.0, "roll": -2.5}
-    assert headline(made, "yellow") == ("HeadPose gives yaw 15°, pitch 10°, roll −2.5°. Yellow shows what raises yaw.")
-    assert describe_map(made).startswith("What raises **yaw** is strongest at the left")
+    assert headline(made, "yellow") == (
+        "HeadPose gives yaw 15°, pitch 10°, roll −2.5°. Red raises yaw; blue, in dashed lines, lowers it."
+    )
+    assert describe_map(made).startswith("What raises or lowers **yaw** is strongest spread over the whole picture")
     assert caption.title(made, 2) == "roll, −2.5°"
-    assert "(what raises it)" in caption.caption(made, 0) and "%" not in caption.caption(made, 0)
+    assert "(what raises or lowers it)" in caption.caption(made, 0) and "%" not in caption.caption(made, 0)
     assert not [one for one in made.diagnosis if "sure" in one.text or "class" in one.text.replace("class=", "")]
 
 
@@ -61,7 +63,7 @@ def test_what_raises_and_what_lowers_a_number_are_two_maps(halves: NDArray[np.ui
 
 def test_a_number_has_no_contrast_and_no_probability_to_test(halves: NDArray[np.uint8]) -> None:
     made = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE)(halves)
-    with pytest.raises(ModelProblem, match="cannot explain contrast: use class or lowers"):
+    with pytest.raises(ModelProblem, match="cannot explain contrast: use one of signed, class, lowers"):
         made.with_options(part="contrast")
     with pytest.raises(ModelProblem, match="gives numbers: this test needs a class"):
         made.prove()

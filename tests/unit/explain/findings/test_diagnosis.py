@@ -60,11 +60,11 @@ def explanation(
         Heatmap(Target(i, labels[i]), method, ("a",), (raw,), values, geometry, "own", state)
         for i, values in enumerate(maps)
     )
-    spec = SimpleNamespace(row="", method=method)
+    spec = SimpleNamespace(row="", method="hirescam")
     about = {"weights_sha256": "", "spec": spec, "labels": labels, "paper": None, "subject": "", "parts": ("class",)}
     adapter = SimpleNamespace(**about, class_logits=lambda _: torch.tensor([answer]))
     outputs = None if logits is None else SimpleNamespace(scores=logits.sigmoid()[..., None])
-    resident = SimpleNamespace(adapter=adapter, default_layers=("a",), attentions=(), gradients=False)
+    resident = SimpleNamespace(adapter=adapter, default_layers=("a",), attentions=(), gradients=True)
     evidence: Any = SimpleNamespace(geometry=geometry, resident=resident, outputs=outputs, paths=("a",))
     predictions = tuple(Prediction(labels[i % len(labels)], i % len(labels), score) for i, score in enumerate(scores))
     return Explanation(

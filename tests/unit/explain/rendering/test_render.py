@@ -650,7 +650,7 @@ def shown_with(pixels, change):
         ({"values": GOOD - 1}, "within 0..1, got -1"),
         ({"values": GOOD - 2, "kind": "difference"}, "within -1..1, got -2"),
         ({"values": GOOD[0]}, r"shape \(H, W\), got \(64,\)"),
-        ({"kind": "cold"}, "kind must be one of heat, difference, got 'cold'"),
+        ({"kind": "cold"}, "kind must be one of heat, difference, signed, got 'cold'"),
         ({"extent": (0, 0, 0, 48)}, "x0 < x1 and y0 < y1, got"),
         ({"extent": (0, 0, math.nan, 48)}, "extent must be"),
         ({"cells": (0, 7)}, r"at least one of each, got \(0, 7\)"),

@@ -663,7 +663,7 @@ def test_a_file_of_angles_measures_and_its_draft_says_so(tmp_path: Path) -> None
     given = adapter.prepare(red, "trained")
     found = adapter.decode(adapter.run(given.tensor), given.geometry, top_k=5, confidence=0, iou=0)
     assert [(one.label, round(one.score, 3)) for one in found] == [("yaw", 90.0), ("pitch", 0.0), ("roll", -5.0)]
-    assert adapter.parts == ("class", "lowers")
+    assert adapter.parts == ("signed", "class", "lowers")
 
 
 def test_few_numbers_without_names_are_asked_about(tmp_path: Path) -> None:

@@ -1,0 +1,244 @@
+"""One map of what raises a number and what lowers it: its values, its sign, and where it goes along."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from torch import nn
+
+from sightglass.api.schemas import ExplainRequest
+from sightglass.api.service import map_answer
+from sightglass.deck.making import panel, saved_panel
+from sightglass.deck.scene import SceneView
+from sightglass.deck.slide.heat_layer import heat_layer
+from sightglass.explain import Explainer
+from sightglass.explain.findings.diagnosis import describe_map, headline
+from sightglass.explain.maps.heatmap import heatmaps
+from sightglass.explain.picture.image import to_png
+from sightglass.explain.rendering.render import paint
+from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
+from sightglass.explain.replaying import replay
+from sightglass.export import caption, figure, result_folder
+from sightglass.export.report.html import html
+from sightglass.history.history import History
+from sightglass.models.adapter import Target
+from sightglass.models.geometry import Geometry
+from tests.late import late
+from tests.unit import own_nets
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sightglass.explain.explanation import Explanation
+
+library = late("pytorch_grad_cam")
+POSE = ["yaw", "pitch", "roll"]
+PLAIN = {"size": 32, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "crop": "squash"}
+
+
+@pytest.fixture
+def halves() -> NDArray[np.uint8]:
+    """Left half red, right half blue."""
+    made = np.zeros((32, 32, 3), np.uint8)
+    made[:, :16, 0], made[:, 16:, 2] = 255, 255
+    return made
+
+
+@pytest.fixture
+def yaw(halves: NDArray[np.uint8]) -> Explanation:
+    """Red raises it by 90 and blue lowers it by 60 a picture of theirs."""
+    explainer = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE, unit="°")
+    return explainer(halves, targets=["yaw"], method="hirescam")
+
+
+def test_a_signed_map_is_what_was_worked_out_by_hand(yaw: Explanation) -> None:
+    (heatmap,) = yaw.heatmaps
+    each = 90 / 32**2
+    assert yaw.options.part == "signed" and heatmap.signed and heatmap.kind == "signed"
+    (raw,) = heatmap.raw
+    assert np.allclose(raw[:, :16], each) and np.allclose(raw[:, 16:], -each * 2 / 3)
+    assert np.allclose(heatmap.values[:, :16], 1, atol=1e-5) and np.allclose(heatmap.values[:, 16:], -2 / 3, atol=1e-5)
+    assert heatmap.ends == pytest.approx((-each, each), rel=1e-5)
+    # The network is linear where it sees red or blue: its map sums up to its answer.
+    assert raw.sum() == pytest.approx(yaw.predictions[0].score, rel=1e-5)
+    assert heatmap.raising == pytest.approx(0.6, rel=1e-5)
+    # Numbers count evidence of either sign.
+    assert heatmap.strength.min() == pytest.approx(2 / 3, abs=1e-5)
+    assert yaw.statistics[0].mean == pytest.approx(5 / 6, abs=1e-5)
+    assert describe_map(yaw).endswith("60\xa0% of the evidence raises the number, 40\xa0% lowers it.")
+
+
+def test_layers_are_averaged_and_maps_share_a_scale_with_their_signs() -> None:
+    geometry = Geometry((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
+    fine = torch.tensor([[[1.0, 0, 0, -2.0]] * 4, [[0.0, 0, 0, 4.0]] * 4])
+    other = torch.tensor([[[3.0, 0, 0, 3.0]] * 4, [[0.0, 0, 0, 3.0]] * 4])
+    about: dict[str, Any] = {"method": "gradcam", "layers": ("a",), "geometry": geometry, "signed": True}
+    targets = [Target(0, "a"), Target(1, "b")]
+    one, two = (made.values[0] for made in heatmaps([fine], targets, scale="own", **about))
+    assert one == pytest.approx([0.5, 0, 0, -1], abs=1e-5) and two == pytest.approx([0, 0, 0, 1], abs=1e-5)
+    one, two = (made.values[0] for made in heatmaps([fine], targets, scale="shared", **about))
+    assert one == pytest.approx([0.25, 0, 0, -0.5], abs=1e-5) and two == pytest.approx([0, 0, 0, 1], abs=1e-5)
+    # (0.5 + 1) / 2 = 0.75 and (-1 + 1) / 2 = 0, again brought to 1.
+    mixed = heatmaps([fine, other], targets, scale="own", **about | {"layers": ("a", "b")})
+    assert mixed[0].values[0] == pytest.approx([1, 0, 0, 0], abs=1e-5) and mixed[0].ends is None
+
+
+def blocks() -> nn.Module:
+    torch.manual_seed(1)
+    return own_nets.BlocksCNN(3).eval()
+
+
+def test_the_sign_is_that_of_pytorch_grad_cam_before_it_is_cut_off(bus: Path) -> None:
+    net = blocks()
+    made = Explainer(net, preprocess=PLAIN, labels=POSE, task="regress")(bus, layers=("block3",), method="gradcam")
+    tensor, cam, signs = made.evidence.tensor, library.GradCAM(net, [net.block3]), set()
+    for index, heatmap in enumerate(made.heatmaps):
+        cam(tensor, targets=[library.utils.model_targets.ClassifierOutputTarget(index)])
+        found = cam.activations_and_grads
+        values = (found.activations[0].numpy(), found.gradients[0].numpy())
+        theirs = cam.get_cam_image(tensor, net.block3, [], *values, eigen_smooth=False)[0]
+        np.testing.assert_allclose(heatmap.raw[0], theirs, rtol=1e-4, atol=1e-5 * np.abs(theirs).max())
+        signs |= set(np.sign(theirs).ravel())
+    assert {-1, 1} <= signs
+
+
+def test_the_sign_is_that_of_finite_differences(bus: Path) -> None:
+    """A place raises the number if it grows as the layer's output there does."""
+    net = blocks()
+    explainer = Explainer(net, preprocess=PLAIN, labels=POSE, task="regress")
+    made = {
+        name: explainer(bus, targets=["roll"], layers=("block4",), method=name).heatmaps[0].raw[0]
+        for name in ("hirescam", "layercam")
+    }
+    tensor = explainer(bus).evidence.tensor
+    places = [(y, x) for y in range(2) for x in range(2)]
+
+    def answer(place: tuple[int, int], by: float) -> float:
+        def grow(_module: nn.Module, _given: Any, out: torch.Tensor) -> torch.Tensor:
+            out = out.clone()
+            out[..., place[0], place[1]] *= 1 + by
+            return out
+
+        with torch.no_grad(), net.block4.register_forward_hook(grow):
+            return float(net(tensor)[0, 2])
+
+    slopes = [(answer(place, 1e-2) - answer(place, -1e-2)) / 2e-2 for place in places]
+    assert min(slopes) < 0 < max(slopes)
+    for raw in made.values():
+        # Not clipped, LayerCAM is gradient times activation, as HiResCAM is.
+        assert [float(raw[place]) for place in places] == pytest.approx(slopes, rel=2e-2, abs=1e-4)
+
+
+def test_a_method_without_a_sign_shows_what_raises(yaw: Explanation) -> None:
+    made = yaw.with_method("eigengradcam")
+    assert not made.heatmaps[0].signed and made.heatmaps[0].values.min() >= 0
+    assert headline(made, "yellow").endswith("Yellow shows what raises yaw.")
+    (found,) = (one.text for one in made.diagnosis if one.kind == "one way")
+    assert found.startswith("EigenGradCAM has no signed map: this one shows what raises the number")
+    assert yaw.with_method("eigencam").heatmaps[0].raising is None
+
+
+def test_the_same_places_with_other_signs_are_not_alike(halves: NDArray[np.uint8]) -> None:
+    net = own_nets.HeadPose()
+    net.fc.weight.data[2] = -net.fc.weight.data[0]
+    made = Explainer(net, preprocess=PLAIN, labels=POSE)(halves, targets=["yaw", "roll"])
+    assert made.overlap(0, 1) == 1 and "alike" not in [one.kind for one in made.diagnosis]
+    net.fc.weight.data[2] = 2 * net.fc.weight.data[0]
+    made = Explainer(net, preprocess=PLAIN, labels=POSE)(halves, targets=["yaw", "roll"])
+    assert "alike" in [one.kind for one in made.diagnosis]
+
+
+@pytest.fixture
+def pose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Explainer:
+    torch.save(own_nets.HeadPose().state_dict(), tmp_path / "pose.pth")
+    (tmp_path / "models.toml").write_text(
+        f'[model.pose]\nloader = "custom"\narch = "{own_nets.__file__}:HeadPose"\ntask = "regress"\n'
+        f'weights = {{ path = "{tmp_path / "pose.pth"}", labels = ["yaw", "pitch", "roll"], unit = "°" }}\n'
+    )
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    return Explainer("pose")
+
+
+def test_a_recipe_makes_the_same_map_again_bit_for_bit_and_old_ones_theirs(pose: Explainer, bus: Path) -> None:
+    made = pose(bus, top_k=2)
+    again = replay(made.recipe, bus)
+    assert made.recipe.part == "signed" and again.heatmaps[0].signed
+    assert all(np.array_equal(a.values, b.values) for a, b in zip(made.heatmaps, again.heatmaps, strict=True))
+    # Recipes of before say what raises, by their default, or what lowers.
+    old = made.recipe.model_dump(mode="json")
+    del old["part"]
+    raised, lowered = (
+        replay(type(made.recipe).model_validate(recipe), bus).heatmaps[0] for recipe in (old, old | {"part": "lowers"})
+    )
+    (raw,) = made.heatmaps[0].raw
+    for heatmap, sign in ((raised, 1), (lowered, -1)):
+        assert not heatmap.signed and np.array_equal(heatmap.raw[0], sign * raw)
+        content = np.maximum(sign * made.heatmaps[0].content, 0)
+        assert np.allclose(heatmap.content, content / content.max(), atol=1e-5)
+
+
+def test_files_and_reports_have_both_signs_and_say_which_is_which(yaw: Explanation, tmp_path: Path) -> None:
+    assert caption.bar(yaw.heatmaps[0], "°") == (("lowers −0.0879°", "0", "raises 0.0879°"), "raw value")
+    assert "1 and −1 on the scale are the largest absolute value of this map; red raises it" in caption.caption(yaw, 0)
+    for kind in ("png", "svg", "pdf"):
+        assert figure.figure(yaw, format=kind)
+    page = html([yaw])
+    assert "lowers −0.0879°" in page and "dashed around what lowers" in page and 'stroke-dasharray="6 8"' in page
+    files = dict(result_folder.of_picture(yaw, FILE_STYLE, npy=True, bare=True))
+    values = np.load(io.BytesIO(files["top_predictions/gradcam_top1_yaw.npy"]))
+    assert np.array_equal(values, yaw.heatmaps[0].values) and values.min() < 0
+    drawn = np.asarray(Pillow.open(io.BytesIO(files["top_predictions/gradcam_top1_yaw_heatmap.png"])).convert("RGB"))
+    assert drawn[16, 4].tolist() == [194, 64, 40] and drawn[16, 28, 2] > drawn[16, 28, 0]
+    facts = yaw.summary()["heatmaps"][0]
+    assert facts["signed"] and facts["raising"] == pytest.approx(0.6)
+    assert "raising" in files["statistics.csv"].decode().splitlines()[0]
+
+
+def test_an_answer_of_the_api_keeps_the_sign(yaw: Explanation) -> None:
+    request = ExplainRequest(image=to_png(yaw.image.pixels), maps="npy")
+    answer = map_answer(yaw, 0, request, Style())
+    assert answer["signed"] and answer["raising"] == pytest.approx(0.6)
+    assert np.array_equal(np.load(io.BytesIO(base64.b64decode(answer["npy"]))), yaw.heatmaps[0].values)
+    grey = map_answer(yaw, 0, request.model_copy(update={"maps": "png"}), Style())["png"]
+    levels = np.asarray(Pillow.open(io.BytesIO(base64.b64decode(grey))))
+    assert levels[16, 4] == 255 and levels[16, 28] == pytest.approx(255 / 6, abs=1)
+
+
+def test_the_history_and_slides_keep_the_sign(pose: Explainer, bus: Path, tmp_path: Path) -> None:
+    made = pose(bus, top_k=1)
+    (heatmap,) = made.heatmaps
+    history = History(tmp_path / "history")
+    record = history.keep(made)
+    (saved,) = history.heatmaps(record)
+    assert saved.signed and np.array_equal(saved.values, heatmap.content)
+    assert np.array_equal(saved.at_picture, heatmap.values)
+    for shown in (panel(made).maps[0], saved_panel(record, [saved]).maps[0]):
+        assert shown.signed and shown.ends[0].startswith("lowers −") and shown.ends[1].endswith("°")
+        values = (shown.values.astype(np.float32) - 128) / 127
+        assert values.min() < 0 < values.max()
+    view = SceneView()
+    layer = heat_layer(shown, view, made.image.thumbnail(960))
+    assert (layer[..., 3] == 255).all() and layer.shape[:2] == shown.values.shape
+    red, blue = (layer[np.unravel_index(at, shown.values.shape)] for at in (values.argmax(), values.argmin()))
+    assert int(red[0]) > int(red[2]) and int(blue[2]) > int(blue[0])
+
+
+def test_the_picture_under_a_signed_map_is_grey_and_clear_at_zero() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    values = np.zeros((40, 40), np.float32)
+    values[:, :10], values[:, 30:] = 1, -1
+    field = Field(values, (0, 0, 40, 40), (0, 0, 40, 40), "signed")
+    drawn = paint(pixels, field, Style(alpha=1.0))
+    assert (np.ptp(drawn[:, 18:22].astype(int), axis=2) == 0).all()
+    assert drawn[20, 2].tolist() == [194, 64, 40] and drawn[20, 37].tolist() == [10, 106, 216]
+    hidden = paint(pixels, field, Style(alpha=1.0, even=True, threshold=1.0))
+    assert hidden[20, 2].tolist() == [194, 64, 40]
+    # The ways keep their colours: inverted they would say the opposite.
+    assert np.array_equal(drawn, paint(pixels, field, Style(alpha=1.0, invert=True)))
