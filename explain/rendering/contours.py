@@ -61,10 +61,10 @@ def planes(
     drawn = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     for standard, thick in _LINES[style.mode]:
         level = style.threshold if over and style.threshold > 0 else standard
-        offset = 0.0 if both_ways else style.offset
-        if not both_ways and style.invert:
-            level = 1 - level
-        level = (level - offset) / style.gain if style.gain > 0 else 0
+        if field.kind == "heat":
+            level = (1 - level if style.invert else level) - style.offset
+        if field.kind != "difference":
+            level = level / style.gain if style.gain > 0 else 0
         if not 0 < level <= 1:
             continue
         for sign in (1, -1) if both_ways else (1,):
