@@ -148,4 +148,4 @@ def measure_overlaps(boxes: Sequence[Box], others: Sequence[Box]) -> NDArray[np.
     sides = np.maximum(0, np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]))
     both = sides[..., 0] * sides[..., 1]
     areas = [(one[..., 2] - one[..., 0]) * (one[..., 3] - one[..., 1]) for one in (a, b)]
-    return np.divide(both, areas[0] + areas[1] - both, out=np.zeros(both.shape), where=both > 0)
+    return np.asarray(np.divide(both, areas[0] + areas[1] - both, out=np.zeros(both.shape), where=both > 0))

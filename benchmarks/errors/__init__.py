@@ -1,1 +1,1 @@
-"""What the analyses of labelled pictures find where the cause is known, and how fast."""
+"""How often the analyses of labelled pictures find known causes."""

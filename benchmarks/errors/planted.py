@@ -1,4 +1,4 @@
-"""Count how often a planted cause, or a wrong label, is found in drawn scenes."""
+"""Count how often planted causes and wrong labels are found."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _count(of: int, seeds: int, least: float) -> str:
 
 
 def _causes(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    cells = []
+    cells: list[tuple[str, ...]] = []
     for task, expected in known_cause.EXPECTED.items():
         for cause, (attribute, group) in expected.items():
             of = _select(rows, task, cause)
@@ -184,7 +184,7 @@ def _say_unknown(rows: Sequence[Row]) -> str:
 
 
 def _clean(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    cells = []
+    cells: list[tuple[str, ...]] = []
     for task, name in NAMES.items():
         of = _select(rows, task, CLEAN)
         quiet = [not row["slices"] for row in of], [not row["by_chance"] for row in of]
@@ -220,7 +220,7 @@ def _explain_alarms(rows: Sequence[Row]) -> list[str]:
 
 
 def _labels(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    cells = []
+    cells: list[tuple[str, ...]] = []
     for task, name in NAMES.items():
         of = [row for row in _select(rows, task, WRONG) if row["wrong"]]
         total = {one: sum(row[one] for row in of) for one in ("labels", "wrong", "tenth", "likely", "likely_wrong")}

@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import records
 from sightglass.batch.labelled.labels import RunLabels, match_names
 from sightglass.batch.labelled.measure import NAME, measure_picture
 from sightglass.evaluation import ground_truth, known_cause, looks, stored
@@ -19,6 +18,7 @@ from sightglass.evaluation.evaluation import EvaluatedPicture
 from sightglass.evaluation.ground_truth import GroundTruth, TrueBox
 from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.explainer import EVIDENCE, Explainer
+from sightglass.explain.maps.cells import cells
 from sightglass.explain.options import Options
 from sightglass.explain.picture.quality import measure_quality
 from sightglass.explain.picture.source import find
@@ -95,15 +95,22 @@ def _explain(explainer: Explainer, item: Item) -> Explanation:
 
 def _to_rows(labels: RunLabels, item: Item, made: Explanation) -> list[dict[str, Any]]:
     """Return a picture as a row of an evaluation; none without labels."""
-    quality = dict(zip(("sharpness", "brightness"), measure_quality(made.image.pixels), strict=True))
+    sharpness, brightness = measure_quality(made.image.pixels)
     if made.model.task == "detect":
         found = measure_picture(labels, item, made).get(NAME)
+        quality = {"sharpness": sharpness, "brightness": brightness}
         return [found | quality | {"maps": base64.b64decode(found["maps"])}] if found else []
     size = made.image.width, made.image.height
-    maps = {0: records.cells(made.heatmaps[0])}
+    maps = {0: cells(made.heatmaps[0])}
     seen = looks.measure_looks(maps, {}, (), size, made.evidence.geometry.seen)
     return [
-        stored.to_row(EvaluatedPicture(item.key, size, (), truth, made.predictions[:BEST], seen, maps, **quality))
+        stored.to_row(
+            EvaluatedPicture(
+                *(item.key, size, (), truth, made.predictions[:BEST], seen, maps),
+                brightness=brightness,
+                sharpness=sharpness,
+            )
+        )
         for truth in labels.find_classes(item)[:1]
     ]
 

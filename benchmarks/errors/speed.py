@@ -132,6 +132,6 @@ def _draw_box(rng: np.random.Generator) -> Box:
 
 def _draw_map(rng: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
     cells = np.arange(stored.CELLS)
-    x, y, width = (*rng.uniform(0, stored.CELLS, 2).tolist(), float(rng.uniform(2, 6)))
+    (x, y), width = rng.uniform(0, stored.CELLS, 2), rng.uniform(2, 6)
     across, down = (np.exp(-(((cells - at) / width) ** 2) / 2) for at in (x, y))
     return np.rint(255 * np.outer(down, across)).astype(np.uint8)

@@ -11,8 +11,7 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
 from sightglass.pages.batch import folders, frames, selection
-from sightglass.pages.batch.mean_maps import describe_group, draw_groups
-from sightglass.pages.batch.tiles import tiles
+from sightglass.pages.batch.tiles import describe_group, draw_groups, tiles
 
 if TYPE_CHECKING:
     from sightglass.batch.accuracy import ConfusionMatrix

@@ -1,4 +1,4 @@
-"""Draw a run's pictures with their predictions."""
+"""Draw a run's pictures with their predictions, and mean maps of groups."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from sightglass.common.errors import Problem
 from sightglass.components.session import history_store, reopen, state
 from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.session.pictures.image_source import Pictures
-from sightglass.explain.phrases import percent, signed
+from sightglass.explain.phrases import percent, plural, signed
 from sightglass.explain.picture.item import distinct_names
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
 from sightglass.pages.batch import selection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sightglass.batch.analysis import Group
     from sightglass.common.files import Json
     from sightglass.pages.batch.job import BatchJob
 
@@ -131,3 +134,20 @@ def _take(job: BatchJob, row: Json) -> None:
         reopen.result(item.open(), recipe_of(journal.settings_of(job.folders[0]), row), how)
     except Problem as problem:
         state.of(Pictures).problem = str(problem)
+
+
+def draw_groups(groups: Sequence[Group], caption: Callable[[Group], str]) -> None:
+    """Draw the mean map of each group over its caption."""
+    unseen: Any = "dark" if st.context.theme.type == "dark" else "light"
+    with st.container(horizontal=True, gap="small"):
+        for group in groups:
+            with st.container(width=WIDE, gap="xxsmall"):
+                st.image(group.draw_mean(unseen), width=WIDE, alt=f"Mean map of {group.name}, {group.count} pictures")
+                st.markdown(f":small[{caption(group)}]")
+
+
+def describe_group(group: Group, *, right: bool = False) -> str:
+    """Return the name of a group, how many pictures it has, and their mean score."""
+    name = f"{escape(group.name)}, right" if right else f"**{escape(group.name)}**"
+    score = percent(float(group.frame["predicted_score"].mean()))
+    return f"{name}  \n{plural(group.count, 'picture')}, {score} mean score"

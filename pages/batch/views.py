@@ -18,8 +18,7 @@ from sightglass.explain.phrases import percent, plural
 from sightglass.export.table import csv
 from sightglass.models import catalog
 from sightglass.pages.batch import frames
-from sightglass.pages.batch.mean_maps import describe_group, draw_groups
-from sightglass.pages.batch.tiles import tiles
+from sightglass.pages.batch.tiles import describe_group, draw_groups, tiles
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -125,7 +125,7 @@ def draw_slices(run: LabelledRun) -> None:
 
 ABOUT_SLICES = (
     "The share of errors in each group beside that of all other objects, with 95 % intervals. A group is named only "
-    "where so large a difference is unlikely by chance, over all groups that were looked at (Benjamini-Hochberg)."
+    "where chance seldom gives so large a difference. That counts all groups that were looked at (Benjamini-Hochberg)."
 )
 
 
@@ -194,9 +194,9 @@ def draw_labels(run: LabelledRun) -> None:
 
 
 ABOUT_LABELS = (
-    "A label is listed where the model is sure of another class, of a box where nothing is labelled, or of another "
-    "place. The model may be wrong instead: look before you change a label. AP50 is the average precision where a box "
-    "counts as right from an overlap of a half on; behind it its 95 % interval."
+    "Listed is where the model is sure of another class, of another place, or of a box without a label. The model may "
+    "be wrong instead: look before you change a label. AP50 is the average precision of boxes that overlap a label by "
+    "half or more, with its 95 % interval."
 )
 
 

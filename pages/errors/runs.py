@@ -150,8 +150,8 @@ def ask_for_pictures(run: LabelledRun) -> None:
     view = state.of(ErrorsView)
     if not permitted_folders.folders():
         st.caption(
-            ":material/image_not_supported: The pictures of this run were uploaded in another session: these are "
-            "the ones under their maps that it left. Explain them again on Batch to open one."
+            ":material/image_not_supported: The pictures of this run were uploaded in another session. Shown "
+            "are those under their maps. To open one, explain them again on Batch."
         )
         return
 

@@ -156,7 +156,7 @@ def _smooth(gaps: Numbers) -> Numbers:
 
 
 def _share(right: NDArray[np.bool_], picture: NDArray[np.int64]) -> Estimate:
-    return Estimate(*intervals.clustered(np.bincount(picture, right), np.bincount(picture).astype(float)))
+    return Estimate(*intervals.count_clustered(right, picture))
 
 
 def _estimate(scores: Numbers, right: NDArray[np.bool_], picture: NDArray[np.int64], seed: int) -> Estimate:

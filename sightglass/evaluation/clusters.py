@@ -109,7 +109,7 @@ def list_wrong_answers(evaluation: Evaluation) -> Iterator[WrongAnswer]:
 def _describe(
     evaluation: Evaluation, answers: Sequence[WrongAnswer], maps: Sequence[NDArray[np.float32]], own: NDArray[np.bool_]
 ) -> MapCluster:
-    shares = np.stack([maps[i] for i in np.flatnonzero(own)])
+    shares = np.stack([maps[i] for i in np.flatnonzero(own).tolist()])
     shares = shares / np.maximum(shares.sum((1, 2), keepdims=True), 1e-6)
     mean = shares.mean(0)
     found = (evaluation.pictures[one.picture].looks.get(one.found) for one in answers)
@@ -119,7 +119,9 @@ def _describe(
         tuple(answers),
         len(answers) / len(maps),
         np.asarray(mean / max(float(mean.max()), 1e-12), np.float32),
-        *(_mean([getattr(one, name) for one in looks]) for name in ("on_object", "on_others", "on_border")),
+        _mean([one.on_object for one in looks]),
+        _mean([one.on_others for one in looks]),
+        _mean([one.on_border for one in looks]),
         pair,
         count,
     )

@@ -46,6 +46,12 @@ def clustered(wrong: NDArray[np.float64], counts: NDArray[np.float64]) -> tuple[
     return rate, *wilson(rate * effective, effective)
 
 
+def count_clustered(wrong: NDArray[np.bool_], cluster: NDArray[np.int64]) -> tuple[float, float, float]:
+    """Return `clustered` of objects (n,) and the number of each one's cluster."""
+    counts = np.bincount(cluster)
+    return clustered(np.bincount(cluster, wrong, len(counts)).astype(np.float64), counts.astype(np.float64))
+
+
 def difference(one: tuple[float, float, float], other: tuple[float, float, float]) -> tuple[float, float, float]:
     """Return by how much a rate is above another, with its 95 % interval (Newcombe 1998, his method 10).
 

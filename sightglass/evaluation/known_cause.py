@@ -221,7 +221,8 @@ def _plan(rng: np.random.Generator, causes: Sequence[Cause], task: Task) -> tupl
     spec = sample(int(rng.integers(2**31)), task=task, size=side, held_out=True)
     things: list[Thing] = []
     planted: list[Cause | None] = []
-    of_things = [one for one in ("unknown class", "occlusion", "tiny", "blind") if one in causes]
+    planting: tuple[Cause, ...] = ("unknown class", "occlusion", "tiny", "blind")
+    of_things = [one for one in planting if one in causes]
     shares = [_SHARE[one] for one in of_things]
     for _ in range(1 if task == "classify" else int(rng.integers(2, 5))):
         kind = str(rng.choice(EASY[task]))
@@ -290,7 +291,7 @@ def _to_coco(files: Sequence[str], objects: Sequence[KnownObject]) -> str:
     names = sorted({one.given for one in objects if one.given is not None})
     side = SIDE["detect"]
     images = [{"id": i, "file_name": file, "width": side, "height": side} for i, file in enumerate(files)]
-    annotations = []
+    annotations: list[dict[str, object]] = []
     for one in objects:
         if one.given is None:
             continue

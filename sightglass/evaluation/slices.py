@@ -217,10 +217,7 @@ def _is_enough(group: _Group, picture: Whole) -> bool:
 def _measure(
     group: _Group, wrong: Flags, picture: Whole, units: str, index: Whole, p: float, corrected: float
 ) -> Slice:
-    rate, rest = (
-        intervals.clustered(np.bincount(picture[part], wrong[part]), np.bincount(picture[part]).astype(float))
-        for part in (group.inside, group.outside)
-    )
+    rate, rest = (intervals.count_clustered(wrong[part], picture[part]) for part in (group.inside, group.outside))
     verb = "missed" if units == "objects" else "wrong"
     return Slice(
         attribute=group.attribute,

@@ -30,7 +30,7 @@ MEANINGS: Mapping[str, str] = {
     "type": "right, or one of TIDE's types of errors (`error_types.MEANINGS`).",
     "wrong": "Whether it is not right.",
     "missed": "Why an object has no right box (`misses.MEANINGS`); none otherwise.",
-    "rank": "Of a picture: the place of its class among the five best, from 1; 0 where it is not among them.",
+    "rank": "Of a picture: the place of its class among the best five, from 1; else 0.",
     "size": "Square root of the box's area, in pixels.",
     "x": "Centre of the box, 0 left to 1 right.",
     "y": "Centre of the box, 0 top to 1 bottom.",
@@ -86,16 +86,18 @@ def _list_objects(
     picture: EvaluatedPicture, matched: MatchedBoxes, about: Mapping[int, TrueBox], common: Row
 ) -> Iterator[Row]:
     right = {id(one): "right" for one in matched.objects}
-    wrong = {id(one.truth): one.type for one in reversed(matched.errors) if one.type in ("location", "missed")}
+    wrong: dict[int, str] = {
+        id(one.truth): one.type for one in reversed(matched.errors) if one.type in ("location", "missed")
+    }
     # Of several boxes on one object that with another class says most.
     wrong |= {id(one.truth): one.type for one in matched.errors if one.type == "class"}
     types = wrong | right
     answers: dict[int, int] = {}
     kinds = {id(one.predicted): one.type for one in matched.errors if one.predicted is not None}
-    for i, truth in about.items():
+    for place, truth in about.items():
         # Only the box that its type is about.
-        if kinds.get(id(picture.found[i]), "right") == types.get(id(truth)):
-            answers.setdefault(id(truth), i)
+        if kinds.get(id(picture.found[place]), "right") == types.get(id(truth)):
+            answers.setdefault(id(truth), place)
     for index, truth in enumerate(picture.truths):
         if truth.crowd:
             continue

@@ -69,12 +69,9 @@ def bar(heatmap: Heatmap, unit: str = "") -> tuple[tuple[str, str, str], str]:
     many = len(heatmap.layers)
     own = "scaled to its own maximum"
     if heatmap.signed:
-        low, high = label_ends(heatmap.ends, unit)
-        return (
-            low,
-            "0",
-            high,
-        ), "raw value" if heatmap.ends else f"mean of {many} layers, each {own}" if many > 1 else own
+        lowers, raises = label_ends(heatmap.ends, unit)
+        about = "raw value" if heatmap.ends else f"mean of {many} layers, each {own}" if many > 1 else own
+        return (lowers, "0", raises), about
     if heatmap.ends is not None:
         low, high = heatmap.ends
         return (number(low), number((low + high) / 2), number(high)), "raw value, negative values cut off"
@@ -112,8 +109,8 @@ def caption(explanation: Result, index: int) -> str:
     ]
     if heatmap.signed:
         sentences[-1] = (
-            f"1 and −1 on the scale are the largest absolute value {maximum}; red raises it, "
-            "and blue, in dashed lines, lowers it."
+            f"1 and −1 on the scale are the largest absolute value {maximum}. "
+            "Red raises the number; blue, in dashed lines, lowers it."
         )
     if heatmap.state != "ok":
         sentences.append(f"The map is empty: {STATES[heatmap.state]}.")

@@ -50,7 +50,7 @@ def _chunk_rows(
     indices = {name: i for i, name in enumerate(facts.classes)}
     for start in range(0, len(items), table.CHUNK):
         some = {item.key: item for item in items[start : start + table.CHUNK]}
-        rows = []
+        rows: list[dict[str, Any]] = []
         for outcome in journal.outcomes(list(some)):
             if "rows" not in outcome:
                 continue

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import records
 from sightglass.evaluation import error_types, looks, misses, stored
 from sightglass.evaluation.evaluation import LEAST_CONFIDENCE, EvaluatedPicture
 from sightglass.explain.evidence.targets import decode
 from sightglass.explain.explanation import explain, method_of
+from sightglass.explain.maps.cells import cells
 
 if TYPE_CHECKING:
     from sightglass.batch.journal import Journal, Outcome
@@ -75,7 +75,7 @@ def _map_boxes(made: Explanation) -> dict[tuple[int | None, int], Any]:
     each = replace(options, per="detection", targets=(), top_k=MOST_MAPS, within="picture")
     apart = explain(made.image, evidence, each, milliseconds={})
     return {
-        (one.target.anchors[0], one.target.index): records.cells(one)
+        (one.target.anchors[0], one.target.index): cells(one)
         for one in apart.heatmaps
         if one.state == "ok" and one.target.index is not None
     }

@@ -97,12 +97,12 @@ class EvaluationSummary:
 
     def list_errors(self) -> list[tuple[str, str, str, str]]:
         """Return the types of errors: each with its count, its cost in points of AP50 and its meaning."""
-        meanings: Mapping[str, str] = error_types.MEANINGS
+        meanings = {str(kind): words for kind, words in error_types.MEANINGS.items()}
         return [(kind, f"{one.count:,}", f"{100 * one.cost:+.1f}", meanings[kind]) for kind, one in self.errors.items()]
 
     def list_missed(self) -> list[tuple[str, str]]:
         """Return why objects have no right box, each reason with its count, the most frequent first."""
-        meanings: Mapping[str, str] = misses.MEANINGS
+        meanings = {str(reason): words for reason, words in misses.MEANINGS.items()}
         return [(meanings[reason], f"{count:,}") for reason, count in self.missed.items() if count]
 
     def to_json(self) -> Json:

@@ -56,7 +56,7 @@ def _signed_layer(given: SceneMap, view: SceneView, picture: NDArray[np.uint8], 
     """Return a signed map with the picture below it, opaque: that is grey there."""
     (height, width), (x0, y0, x1, y1) = given.values.shape, given.seen or (0.0, 0.0, 1.0, 1.0)
     seen = round(x0 * width), round(y0 * height), max(1, round(x1 * width)), max(1, round(y1 * height))
-    values = np.clip((given.values.astype(np.float32) - 128) / 127, -1, 1)
+    values = np.clip((given.values.astype(np.float32) - 128) / 127, -1, 1).astype(np.float32)
     below = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     style = replace(view.style, mode="overlay") if view.mode == "picture" else view.style
     drawn = paint(below, Field(values, (0.0, 0.0, float(width), float(height)), seen, "signed"), style, unseen=theme)

@@ -297,7 +297,7 @@ def _legends(scene: Scene, maps: Sequence[SceneMap], panels: Sequence[Panel] = (
         yield f"White line: {level} of the peak{', dashed around what lowers' if signed else ''}."
     if maps and view.mode == "spotlight":
         yield "Dark: weak evidence."
-    if any(one.seen is not None for one in (*maps, *panels)):
+    if any(one.seen is not None for one in maps) or any(one.seen is not None for one in panels):
         yield "Faded edges: not seen."
 
 

@@ -77,7 +77,8 @@ def test_errors_of_a_type_are_the_units_with_what_they_are_about() -> None:
 
 def test_a_suspected_label_is_a_unit_with_the_answer_that_speaks_against_it() -> None:
     one = picture([("cat", LEFT)], [answer("dog", 0.95), answer("bird", 0.9, BELOW)])
-    report = ErrorReport(evaluation(one, picture([("cat", LEFT)], [answer("cat", 0.9)])))
+    others = picture([("cat", LEFT)], [answer("cat", 0.9)]), picture([("bird", LEFT)], [answer("bird", 0.9)])
+    report = ErrorReport(evaluation(one, *others))
     swapped, overlooked = report.suspects
     assert (swapped.type, swapped.truth, swapped.answer) == ("swapped", one.truths[0], one.found[0])
     assert (overlooked.type, overlooked.truth, overlooked.answer) == ("overlooked", None, one.found[1])

@@ -186,7 +186,7 @@ def test_a_recipe_makes_the_same_map_again_bit_for_bit_and_old_ones_theirs(pose:
 
 def test_files_and_reports_have_both_signs_and_say_which_is_which(yaw: Explanation, tmp_path: Path) -> None:
     assert caption.bar(yaw.heatmaps[0], "°") == (("lowers −0.0879°", "0", "raises 0.0879°"), "raw value")
-    assert "1 and −1 on the scale are the largest absolute value of this map; red raises it" in caption.caption(yaw, 0)
+    assert "1 and −1 on the scale are the largest absolute value of this map. Red raises" in caption.caption(yaw, 0)
     for kind in ("png", "svg", "pdf"):
         assert figure.figure(yaw, format=kind)
     page = html([yaw])
