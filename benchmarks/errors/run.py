@@ -1,4 +1,4 @@
-"""Measure whether the analyses of labelled pictures find what is there, and how fast (ERRORS.md)."""
+"""Measure whether analyses of labelled pictures find what is there."""
 
 from __future__ import annotations
 
