@@ -216,7 +216,10 @@ def _trim(source: ClipSource, settings: Settings) -> Settings:
         # Ends that were dragged onto each other leave the shortest part.
         start = min(start, ends - STEP)
         end = None if last >= ends else max(last, start + STEP)
-    st.video(str(source.path), start_time=start, end_time=end, width=PREVIEW)
+    # The player's ends are whole seconds.
+    first = math.floor(start)
+    until = None if end is None else max(math.ceil(end), first + 1)
+    st.video(str(source.path), start_time=first, end_time=until, width=PREVIEW)
     return replace(settings, start=start, end=end)
 
 

@@ -157,7 +157,9 @@ def unquoted(text: bytes) -> bytes:
 
 
 def photos(app: AppTest) -> AppTest:
-    return next(button for button in app.button if button.label == "Photos").click().run()
+    """Open the photos; of nobody who has none there is a door to them."""
+    doors = [button for button in app.button if button.label == "Photos"]
+    return doors[0].click().run() if doors else app
 
 
 def test_whoever_left_it_finds_it(left: Left, visit: Any) -> None:

@@ -168,7 +168,7 @@ def test_every_layer_has_its_marks_and_a_map_of_the_box_is_not_called_clearest(p
     assert place not in heading and "1 map would be nearly the same with random weights." in heading
     least = min((one for one in strip(every) if one.inside is not None), key=lambda one: one.inside)
     place = titles[paths.index(least.path)]
-    assert f"lowest at {place[0].lower()}{place[1:]}, " in texts(app)
+    assert f"lowest at {place[0].lower()}{place[1:]}: " in texts(app)
     words = next(one["text"] for panel in shown(app).head["panels"] for one in panel["maps"] if one["title"] == at)
     assert f"shows {tested.shows}, not what the model learnt" in words and "%" not in words
 

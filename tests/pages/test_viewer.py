@@ -22,7 +22,7 @@ MODEL = "demo-cls-s"
 WHOM = "ask an administrator of this server"
 OFFERED = {
     "explore": {"Save", "Add to deck"},
-    "detect": {"Save", "Add to deck", "Photos"},
+    "detect": {"Save", "Add to deck"},
     "cheat": {"Add to deck"},
     "batch": {"Explain all"},
     "video": {"A clip"},
