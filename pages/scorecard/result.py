@@ -14,8 +14,8 @@ from sightglass.components.views import charts as numbers
 from sightglass.components.views import tables as views
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.evaluation.scorecard import files, tables
+from sightglass.evaluation.scorecard.limits import TOLERANCE
 from sightglass.evaluation.scorecard.pairs import SETS
-from sightglass.evaluation.scorecard.verdict import TOLERANCE
 from sightglass.explain.phrases import percent, plural
 from sightglass.pages.scorecard import charts, chosen, gallery
 

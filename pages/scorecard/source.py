@@ -16,7 +16,7 @@ from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.components.views import tables
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation.scorecard import stored_runs
-from sightglass.evaluation.scorecard.card import MOST
+from sightglass.evaluation.scorecard.limits import MOST
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
 from sightglass.pages.batch import source as pictures

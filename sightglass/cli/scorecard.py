@@ -16,7 +16,7 @@ from sightglass.common.files import to_json, write_file
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.evaluation.scorecard import files, labelled, stored_runs, tables
-from sightglass.evaluation.scorecard.verdict import TOLERANCE
+from sightglass.evaluation.scorecard.limits import MOST, TOLERANCE
 from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture import source as picture_source
 
@@ -56,7 +56,7 @@ class ScorecardOptions(cli.LoadOptions):
         "it, the folder of a picture is its class.",
     )
     model: list[str] | None = cli.field(
-        "--model -m ID", f"1 to {scorecards.MOST} models, one option each \\[{', '.join(MODELS)}].", cli.MODEL
+        "--model -m ID", f"1 to {MOST} models, one option each \\[{', '.join(MODELS)}].", cli.MODEL
     )
     against: str = cli.field("--against ID", "The model that the others are to replace [the largest].", default="")
     tolerance: float = cli.field(

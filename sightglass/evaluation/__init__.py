@@ -1,1 +1,5 @@
 """Evaluate detectors on labelled pictures."""
+
+from sightglass.common.lazy import defer_imports
+
+defer_imports(__name__)

@@ -61,9 +61,7 @@ def test_the_panel_opens_says_what_the_engine_says_and_closes(page, bus, quick):
     assert shown["sentence"] == expected.sentence
     assert shown["curves"][0]["hidden"] == [round(score, 4) for score in expected.map.deletion.score.tolist()]
     assert shown["table"] and shown["line"]
-    assert "Does this map matter more to the answer than maps of other pictures" in texts(
-        app
-    ).replace("\n", " ")
+    assert "Does this map matter more to the answer than maps of other pictures" in texts(app).replace("\n", " ")
     app.button(key=BUTTON).click().run()
     assert given(app) == {} and "prove" not in app.query_params
 

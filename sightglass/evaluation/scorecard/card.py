@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation.scorecard import run
+from sightglass.evaluation.scorecard.limits import MOST, TOLERANCE
 from sightglass.evaluation.scorecard.pairs import ModelPair, check_alike
 from sightglass.evaluation.scorecard.rows import ModelScore, pareto, score
-from sightglass.evaluation.scorecard.verdict import TOLERANCE, Verdict
+from sightglass.evaluation.scorecard.verdict import Verdict
 from sightglass.explain.phrases import listing
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     Tell = Callable[[int, int], None]
 
-MOST = 6
-"""Models of one scorecard."""
 MAPS_SHARE = 0.8
 """Of a model's time that the labelled pictures take; moved ones take the rest."""
 

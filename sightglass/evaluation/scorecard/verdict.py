@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from sightglass.evaluation.scorecard.pairs import ModelPair, SliceGap
 
 Kind = Literal["ship", "ship where", "do not ship", "cannot be told"]
-TOLERANCE = 0.02
-"""Of AP or accuracy that may be lost."""
 MOST = 50
 """Times as many pictures as there are, beyond which no number of them is named."""
 

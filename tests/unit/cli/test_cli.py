@@ -676,7 +676,7 @@ def test_batch_says_which_folders_are_not_counted_and_takes_what_they_are(call) 
     # They stay until something else is said.
     assert json.loads(call(*how, "--json")[1])["labels"]["shape"] == ["star"]
     for wrong, sentence in (
-        ("shape", "write FOLDER=CLASS"),
+        ("shape", "write LABEL=CLASS"),
         ("shape=sta", "no class called sta: did you mean star?"),
         ("form=star", "No picture is in a folder called form: the folders are shape and star."),
     ):
