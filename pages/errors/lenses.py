@@ -87,7 +87,7 @@ def _draw_thresholds(run: LabelledRun) -> None:
             help=f"Only boxes at least as sure are shown. In use: {percent(curve.now)}.",
         )
         with st.container(width="content"):
-            st.markdown(f":material/tune: {curve.measure(value / 100).sentence}")
+            st.markdown(f":material/tune: {escape(curve.measure(value / 100).sentence)}")
             if best is None:
                 st.caption("No lower threshold brings back more objects than it adds false alarms.")
 
@@ -185,10 +185,14 @@ def draw_labels(run: LabelledRun) -> None:
     with st.spinner("Checking the labels…", show_time=False):
         suspects, change = run.report.suspects, run.report.headline_change
     if not suspects:
-        st.success(f"No label looks wrong. {change.name} is {_describe(change.before)}.", icon=":material/check:")
+        st.success(
+            f"No label looks wrong. {escape(change.name)} is {_describe(change.before)}.", icon=":material/check:"
+        )
         return
     st.markdown(f"**Are these labels right?** {escape(change.sentence)}", help=ABOUT_LABELS)
-    st.caption(f"{change.name} {_describe(change.before)} with all labels, {_describe(change.after)} without these.")
+    st.caption(
+        f"{escape(change.name)} {_describe(change.before)} with all labels, {_describe(change.after)} without these."
+    )
     words = f"{plural(len(suspects), 'label')} to look at, the likeliest errors first."
     gallery.draw(run, suspects, "labels", words)
 

@@ -150,7 +150,7 @@ def _downloads(card: Scorecard) -> None:
                 "scorecard.json",
                 "As on this page.",
             ),
-            ("Each object, .csv", lambda: files.to_csv(card), "scorecard.csv", "Right or wrong by each model."),
+            ("Each object, .csv", lambda: files.write_csv(card), "scorecard.csv", "Right or wrong by each model."),
             ("Each object, .parquet", lambda: files.to_parquet(card), "scorecard.parquet", "The same for pandas."),
         ):
             numbers.download(label, make, name, key=f"scorecard-{name}", help=about)

@@ -112,7 +112,7 @@ def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
     console.say(*(card.verdict.sentences if card.verdict else ()))
     if options.out is not None:
         kind = options.out.suffix.lower()
-        made = {".json": lambda: to_json(result).encode(), ".csv": lambda: files.to_csv(card)}
+        made = {".json": lambda: to_json(result).encode(), ".csv": lambda: files.write_csv(card)}
         write_file(options.out, made.get(kind, lambda: files.to_parquet(card))())
         console.say(f"Written: {options.out}")
     console.result(result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from dataclasses import asdict
@@ -53,13 +52,11 @@ def list_objects(card: Scorecard) -> list[dict[str, Any]]:
     return rows
 
 
-def to_csv(card: Scorecard) -> bytes:
+def write_csv(card: Scorecard) -> bytes:
     """Return `list_objects` as CSV."""
     rows = list_objects(card)
-    file = io.StringIO()
-    writer = csv.DictWriter(file, [csv_cells.escape(name) for name in rows[0]] if rows else [])
-    writer.writeheader()
-    writer.writerows({csv_cells.escape(name): csv_cells.escape(cell) for name, cell in row.items()} for row in rows)
+    file = io.StringIO(newline="")
+    csv_cells.write(file, [*rows[0]] if rows else [], rows)
     return file.getvalue().encode()
 
 

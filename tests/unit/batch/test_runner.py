@@ -24,6 +24,7 @@ from sightglass.explain.evidence.resident import RESIDENCY, device
 from sightglass.explain.explanation import explain_together
 from sightglass.explain.faithfulness import scramble, seal
 from sightglass.explain.faithfulness.choice import choice
+from sightglass.explain.maps.cells import CELLS, fit_map
 from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.seal import forget
 from sightglass.explain.replaying import is_same_seal, replay_seals
@@ -136,9 +137,9 @@ def test_a_row_says_what_the_explainer_says_and_its_recipe_makes_it_again(many: 
     np.testing.assert_allclose(np.load((whole / row["file"]).with_suffix(".npy")), single.heatmaps[0].raw[0], atol=1e-4)
     again = replay(records.recipe(journal.settings_of(whole), row), many / row["picture"])
     np.testing.assert_allclose(again.heatmaps[0].at_input, single.heatmaps[0].at_input, atol=1e-4)
-    small = np.frombuffer(row["cells"], np.uint8).reshape(records.CELLS, records.CELLS)
+    small = np.frombuffer(row["cells"], np.uint8).reshape(CELLS, CELLS)
     assert np.unravel_index(small.argmax(), small.shape) == pytest.approx(
-        (row["peak_y"] / 80 * records.CELLS, row["peak_x"] / 100 * records.CELLS), abs=2
+        (row["peak_y"] / 80 * CELLS, row["peak_x"] / 100 * CELLS), abs=2
     )
 
 
@@ -433,6 +434,6 @@ def test_on_a_cpu_each_worker_computes_on_one_core(many: Path, tmp_path: Path, m
 
 def test_a_small_map_lies_where_the_map_lies(many: Path) -> None:
     made = Explainer(MODEL)(sorted(many.rglob("[0-9]*.jpg"))[3], top_k=1)
-    grown, seen = records._at_size(made.heatmaps[0], (made.image.height, made.image.width))
+    grown, seen = fit_map(made.heatmaps[0], (made.image.height, made.image.width))
     assert seen == made.heatmaps[0].seen
     np.testing.assert_allclose(grown, made.heatmaps[0].values, atol=0.02)

@@ -148,7 +148,7 @@ def test_what_does_not_fit_is_said_and_changes_nothing(history: History, tmp_pat
     monkeypatch.setattr("sightglass.deck.decks.MAX_SCENES", 9)
     monkeypatch.setattr("sightglass.deck.decks.MAX_BYTES", 3_000_000)
     history.decks.add(history.decks.create("Clips").id, replace(a_scene("A clip"), clip=mp4(2_900_000)))
-    with pytest.raises(Problem, match=r"this slide the deck would have 3.MB: 3.MB at most"):
+    with pytest.raises(Problem, match=r"this slide the deck would have 3.MB of at most 3.MB"):
         history.decks.add(deck.id, replace(a_scene("Too long"), clip=mp4(3_100_000)))
     assert history.decks.get(deck.id) == deck
     small = History(tmp_path / "small", limit=150_000)

@@ -145,7 +145,7 @@ def test_files_have_the_numbers_of_the_table(card: Scorecard) -> None:
     assert [row["found"] for row in told["models"]] == [row.found for row in card.rows]
     assert told["verdict"] == card.words
     assert sum(told["pairs"][0]["sets"].values()) == len(card.rows[0].right)
-    rows = list(csv.DictReader(io.StringIO(files.to_csv(card).decode())))
+    rows = list(csv.DictReader(io.StringIO(files.write_csv(card).decode())))
     assert sum(row["demo-l"] == "True" for row in rows) == card.rows[1].found
     table = parquet.read_table(io.BytesIO(files.to_parquet(card))).to_pylist()
     assert [row["picture"] for row in table] == [row["picture"] for row in rows]
