@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -23,6 +22,7 @@ from sightglass.evaluation import (
 )
 from sightglass.evaluation.ground_truth import GroundTruth, TrueBox
 from sightglass.explain import Explainer
+from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +36,7 @@ LABELS = "images/labels.json"
 
 def find_labels() -> Path | None:
     """Return the file with the labels; None where it is not there."""
-    folders = filter(None, os.environ.get("SIGHTGLASS_WEIGHTS", "").split(os.pathsep))
-    return next((path for folder in folders if (path := Path(folder, LABELS)).is_file()), None)
+    return next((path for folder in weights.folders() if (path := folder / LABELS).is_file()), None)
 
 
 def measure() -> list[Row]:

@@ -184,15 +184,12 @@ def draw_labels(run: LabelledRun) -> None:
     """Draw labels that are likely wrong, and the headline number without them."""
     with st.spinner("Checking the labels…", show_time=False):
         suspects, change = run.report.suspects, run.report.headline_change
+    name = escape(change.name)
     if not suspects:
-        st.success(
-            f"No label looks wrong. {escape(change.name)} is {_describe(change.before)}.", icon=":material/check:"
-        )
+        st.success(f"No label looks wrong. {name} is {_describe(change.before)}.", icon=":material/check:")
         return
     st.markdown(f"**Are these labels right?** {escape(change.sentence)}", help=ABOUT_LABELS)
-    st.caption(
-        f"{escape(change.name)} {_describe(change.before)} with all labels, {_describe(change.after)} without these."
-    )
+    st.caption(f"{name} {_describe(change.before)} with all labels, {_describe(change.after)} without these.")
     words = f"{plural(len(suspects), 'label')} to look at, the likeliest errors first."
     gallery.draw(run, suspects, "labels", words)
 
