@@ -65,7 +65,7 @@ class EvaluatedPicture:
     looks: Mapping[int, Look] = field(default_factory=dict, repr=False)
     """By index in `found`, of those that have a map."""
     maps: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
-    """By index in `found`: (32, 32), 0 to 255, over the whole picture (`batch.records.cells`)."""
+    """By index in `found`: (32, 32), 0 to 255, over the whole picture (`explain.maps.cells`)."""
     missed: Mapping[int, Missed] = field(default_factory=dict, repr=False)
     """By index in `truths`, of those without a right box at the threshold."""
     brightness: float = 0.0

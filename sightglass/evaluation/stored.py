@@ -28,7 +28,7 @@ FILE = "evaluation.parquet"
 _ABOUT = b"sightglass_evaluation"
 """Key of what holds for all pictures in the metadata of the file."""
 CELLS = 32
-"""Rows and columns of a stored map, as in `batch.records`."""
+"""Rows and columns of a stored map, as in `explain.maps.cells`."""
 COLUMNS = {
     "picture": "string",
     "width": "int32",
