@@ -22,6 +22,7 @@ from sightglass.evaluation.errors.threshold import measure_thresholds
 from sightglass.evaluation.evaluation import EvaluatedPicture, Look, Missed
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.stored import EvaluationFacts
+from sightglass.explain.maps.cells import CELLS
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def draw_pictures(count: int, seed: int = 0) -> Iterator[EvaluatedPicture]:
             found.append(Prediction(CLASSES[j], j, float(dice.beta(1, 12)), _draw_box(dice), 0))
         found.sort(key=lambda one: -one.score)
         shown = range(min(MAPS, len(found)))
-        maps = {i: dice.integers(0, 256, (stored.CELLS, stored.CELLS), np.uint8) for i in shown}
+        maps = {i: dice.integers(0, 256, (CELLS, CELLS), np.uint8) for i in shown}
         looks = {i: Look(0.5, 0.1, 0.2) for i in shown}
         missed = {0: Missed("below", 0.1)} if truths else {}
         yield EvaluatedPicture(

@@ -24,6 +24,7 @@ from sightglass.evaluation import (
 from sightglass.evaluation.evaluation import EvaluatedPicture, Look
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.stored import EvaluationFacts
+from sightglass.explain.maps.cells import CELLS
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _draw_box(rng: np.random.Generator) -> Box:
 
 
 def _draw_map(rng: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    cells = np.arange(stored.CELLS)
-    (x, y), width = rng.uniform(0, stored.CELLS, 2), rng.uniform(2, 6)
+    cells = np.arange(CELLS)
+    (x, y), width = rng.uniform(0, CELLS, 2), rng.uniform(2, 6)
     across, down = (np.exp(-(((cells - at) / width) ** 2) / 2) for at in (x, y))
     return np.rint(255 * np.outer(down, across)).astype(np.uint8)

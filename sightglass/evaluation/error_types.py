@@ -80,13 +80,6 @@ def match_boxes(
     return [_match(i, *pair, confidence) for i, pair in enumerate(zip(truths, found, strict=True))]
 
 
-def find_errors(
-    truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]], confidence: float = 0.0
-) -> list[DetectionError]:
-    """Return what is wrong, picture by picture; boxes below `confidence` do not count."""
-    return [error for matched in match_boxes(truths, found, confidence) for error in matched.errors]
-
-
 def cost_in_ap(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]]) -> Mapping[ErrorType, float]:
     """Return by how much AP at an IoU of 0.5 would rise if all errors of a type were mended and no other (0..1).
 

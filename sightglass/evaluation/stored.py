@@ -17,6 +17,7 @@ from sightglass.common.files import atomic_write
 from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation, Look, Missed
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.misses import Reason
+from sightglass.explain.maps.cells import CELLS
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 FILE = "evaluation.parquet"
 _ABOUT = b"sightglass_evaluation"
 """Key of what holds for all pictures in the metadata of the file."""
-CELLS = 32
-"""Rows and columns of a stored map, as in `explain.maps.cells`."""
 COLUMNS = {
     "picture": "string",
     "width": "int32",

@@ -16,6 +16,7 @@ from sightglass.batch.labelled.labels import label_by_folders
 from sightglass.batch.labelled.measure import NAME, place_boxes
 from sightglass.evaluation import looks, stored
 from sightglass.evaluation.evaluation import EvaluatedPicture
+from sightglass.explain.maps.cells import CELLS
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _evaluate_classifier(
     found = tuple(Prediction(label, indices.get(label, 0), score) for label, score in json.loads(first["scores"]))
     places = {one.label: i for i, one in enumerate(found)}
     maps = {
-        places[row["label"]]: np.frombuffer(base64.b64decode(row["cells"]), np.uint8).reshape(stored.CELLS, -1)
+        places[row["label"]]: np.frombuffer(base64.b64decode(row["cells"]), np.uint8).reshape(CELLS, -1)
         for row in rows
         if row.get("cells") and row.get("state") == "ok" and row["label"] in places
     }

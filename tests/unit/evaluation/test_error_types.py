@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sightglass.evaluation import average_precision, error_types
@@ -16,6 +18,10 @@ HALF = (0, 0, 100, 30)
 
 def predicted(label: str, box: tuple[float, float, float, float], score: float = 0.9) -> Prediction:
     return Prediction(label, ("cat", "dog").index(label), score, box)
+
+
+def find_errors(*boxes: Any, confidence: float = 0.0) -> list[error_types.DetectionError]:
+    return [error for one in error_types.match_boxes(*boxes, confidence) for error in one.errors]
 
 
 CASES = {
@@ -54,18 +60,18 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_each_type(case: str) -> None:
     truths, found, expected = CASES[case]
-    assert [one.type for one in error_types.find_errors([truths], [found])] == expected
+    assert [one.type for one in find_errors([truths], [found])] == expected
 
 
 def test_a_box_inside_a_crowd_is_no_error() -> None:
     crowd = TrueBox("cat", (0, 0, 500, 500), crowd=True)
-    assert error_types.find_errors([[crowd]], [[predicted("cat", CAT.box)]]) == []
-    assert [one.type for one in error_types.find_errors([[crowd]], [[predicted("dog", CAT.box)]])] == ["background"]
+    assert find_errors([[crowd]], [[predicted("cat", CAT.box)]]) == []
+    assert [one.type for one in find_errors([[crowd]], [[predicted("dog", CAT.box)]])] == ["background"]
 
 
 def test_below_the_confidence_a_box_is_not_there() -> None:
     found = [[predicted("cat", CAT.box, 0.2)]]
-    assert [one.type for one in error_types.find_errors([[CAT]], found, confidence=0.25)] == ["missed"]
+    assert [one.type for one in find_errors([[CAT]], found, confidence=0.25)] == ["missed"]
 
 
 @pytest.mark.parametrize("kind", ["class", "location", "missed"])
@@ -85,7 +91,7 @@ def test_costs_are_measured_from_the_ap_that_is_reported() -> None:
     costs = error_types.cost_in_ap(truths, found)
     assert set(costs) == set(error_types.MEANINGS)
     # Without a single wrong box and with nothing missed, only what is right is left.
-    errors = error_types.find_errors(truths, found)
+    errors = find_errors(truths, found)
     wrong = {id(one.predicted) for one in errors}
     missed = {id(one.truth) for one in errors if one.type in ("missed", "class", "location")}
     clean = [[one for one in every if id(one) not in wrong] for every in found]
