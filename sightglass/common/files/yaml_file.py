@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".yaml", ".yml")
 MAX_BYTES = 2**20
 DEEPEST = 8
-"""Levels that a file may have: 100,000 end the process inside libyaml."""
+"""Levels that a file may have: 100,000 end the process inside libyaml before 0.2.6."""
 
 
 def read_yaml(path: Path) -> Any:
@@ -38,5 +38,8 @@ def read_yaml(path: Path) -> Any:
                 raise ValueError("it refers to parts of itself")
         return yaml.load(text, Loader=loader)
     except yaml.YAMLError as problem:
+        # libyaml has a limit of its own since 0.2.6, and reaches it before it tells of the first level.
+        if "nesting depth" in (getattr(problem, "problem", None) or ""):
+            raise ValueError("it is nested too deeply") from problem
         line = getattr(getattr(problem, "problem_mark", None), "line", None)
         raise ValueError(f"it is no YAML{'' if line is None else f' (line {line + 1})'}") from problem
