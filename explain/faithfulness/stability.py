@@ -17,7 +17,7 @@ from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.maps.statistics import coarse, compare
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
-from sightglass.explain.phrases import listing, percent, signed
+from sightglass.explain.phrases import describe_score, listing, signed
 from sightglass.explain.proof.scores import boxes_of, match_boxes
 from sightglass.models.families.custom.in_memory import READY
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sightglass.explain.proof.support import Mark
     from sightglass.explain.result import Result
     from sightglass.models.adapter import Target
+    from sightglass.models.spec import ModelSpec
 
     Map = NDArray[np.float32]
 
@@ -54,7 +55,7 @@ class Variant:
     score: float
     """The target's; 0 for a box that is gone."""
     answer: str
-    """The model's best class, or of a detector the box's; empty where it is gone, or names nothing."""
+    """The model's best class, or of a detector the box's; empty where it is gone, or names nothing, as numbers do."""
     flips: bool
     """Whether the answer is another one than of the unchanged picture."""
     map: Map | None
@@ -69,8 +70,9 @@ class Stability:
     """One map under `changes.CHANGES`."""
 
     label: str
+    model: ModelSpec
     score: float
-    """Of the unchanged picture."""
+    """Of the unchanged picture; of a model that measures the number itself."""
     variants: tuple[Variant, ...]
     mean: Map
     """float32 (h, w) over the content of the model's input: of the true map and those of the changed pictures."""
@@ -101,22 +103,27 @@ class Stability:
         """Whether the map holds still.
 
         `no`: some change leaves the answer, and the map no more like the true one than unrelated maps are. `yes`: the
-        answer stays, and after every change the rank correlation is `STEADY` or more. All else cannot be told.
+        answer stays, and after every change the rank correlation is `STEADY` or more. All else cannot be told, nor
+        whether a map moves without its number, which has no answer that could stay.
         """
         worst = self.worst
         if worst is None or worst.rank_correlation is None or worst.flips:
             return "cannot be told"
         found = judge_stillness(worst.rank_correlation, self.chance)
-        return "cannot be told" if found == "yes" and self.flips else found
+        hindered = {"yes": bool(self.flips), "no": self.model.measures}
+        return "cannot be told" if hindered.get(found) else found
 
     @property
     def sentence(self) -> str:
         """What changes and whether the map holds still, in measured numbers."""
         scores = [one.score for one in self.variants]
-        low, high = percent(min(scores)), percent(max(scores))
+        low, high = (describe_score(score, self.model) for score in (min(scores), max(scores)))
         words = f"Under {len(scores)} small changes"
-        # A model that compares pictures has no answer.
-        if not any(one.answer or one.flips for one in self.variants):
+        # A model that measures has no answer, nor has one that compares pictures.
+        if self.model.measures:
+            own = describe_score(self.score, self.model)
+            found = [f"{words} {self.label} is {low} to {high}, for the picture {own}."]
+        elif not any(one.answer or one.flips for one in self.variants):
             found = [f"{words} the picture stays {low} to {high} similar to itself."]
         elif not self.flips:
             found = [f"{words} {self.label} scores {low} to {high}; the answer stays."]
@@ -133,7 +140,10 @@ class Stability:
     @property
     def _conclusion(self) -> str:
         """The verdict with its level and its control."""
-        return describe_stillness(self.verdict, self.chance, "because the answer changes" if self.flips else "")
+        worst, why = self.worst, "because the answer changes" if self.flips else ""
+        if self.model.measures and worst is not None and (worst.rank_correlation or 0.0) <= self.chance:
+            why = "as the number moves with it"
+        return describe_stillness(self.verdict, self.chance, why)
 
     def summary(self) -> Json:
         """Return plain values, ready for JSON."""
@@ -202,7 +212,7 @@ def stability(
         variants.append(_variant(explanation, index, kind, first, cancel))
     chance = chance_level(explanation, heatmap)
     maps = np.stack([heatmap.strength, *(one.map for one in variants if one.map is not None)])
-    return Stability(heatmap.target.label, score, tuple(variants), maps.mean(0), maps.std(0), chance)
+    return Stability(heatmap.target.label, explanation.model, score, tuple(variants), maps.mean(0), maps.std(0), chance)
 
 
 def check_changeable(image: Image, preprocessing: str) -> None:
@@ -243,6 +253,8 @@ def _answer(
     if adapter.detects:
         return _box(explanation, evidence, made, target)
     scores = adapter.class_scores(evidence.outputs)[0].detach().double()
+    if adapter.spec.measures:
+        return float(scores[target.index]), "", target
     best = int(adapter.class_logits(evidence.outputs)[0].argmax())
     return float(scores[target.index]), adapter.labels[best], target
 

@@ -57,7 +57,12 @@ def changes(before: Explanation, after: Explanation) -> tuple[Change, ...]:
         return (Change("Similarity to the original", 1.0, cosine(before, after)),)
     if task == "detect":
         return match(before.predictions, after.predictions)
-    return union(all_classes(before), all_classes(after))
+    found = union(all_classes(before), all_classes(after))
+    if task != "regress":
+        return found
+    # Numbers have no best: they stand in the order of the model's outputs.
+    order = list(before.evidence.resident.adapter.labels)
+    return tuple(sorted(found, key=lambda change: order.index(change.label)))
 
 
 def cosine(before: Explanation, after: Explanation) -> float:

@@ -13,7 +13,7 @@ from conftest import serving
 from screen import ARTEFACTS, CANVAS, ROOT, fits, serious, settled
 from torch import nn
 
-from tests import plant_net
+from tests import openvino_net, plant_net
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,7 +94,7 @@ def code(folder: Path) -> list[Path]:
     return [folder / "plant.pth", folder / "net.py"]
 
 
-@pytest.mark.parametrize("kind", [checkpoint, of_timm, onnx, keras, transformers, code])
+@pytest.mark.parametrize("kind", [checkpoint, of_timm, onnx, openvino_net.save, keras, transformers, code])
 def test_a_dropped_file_is_a_map(
     kind: Callable[[Path], list[Path]], visit: Callable[..., Page], tmp_path: Path, measured: dict[str, float]
 ) -> None:
@@ -108,10 +108,10 @@ def test_a_dropped_file_is_a_map(
         page.get_by_text("net.py runs code on this machine").wait_for()
         page.get_by_role("button", name="Trust it and add").click()
     page.locator(CANVAS).first.wait_for()
-    measured[f"model to map, {kind.__name__}"] = (page.evaluate("performance.now()") - begun) / 1e3
+    measured[f"model to map, {files[0].name}"] = (page.evaluate("performance.now()") - begun) / 1e3
     settled(page)
     assert page.get_by_test_id("stAlert").count() == 0
-    page.screenshot(path=ARTEFACTS / f"models-{kind.__name__}.png")
+    page.screenshot(path=ARTEFACTS / f"models-{files[0].stem}.png")
     if kind is checkpoint:
         assert serious(page) == []
         page.set_viewport_size({"width": 390, "height": 844})

@@ -103,3 +103,10 @@ test("while a part of the picture is hidden the bars move, the score before is m
   assert.ok(seen(bus)[2]);
   stop();
 });
+
+test("what is no share of anything has no bar", () => {
+  const parentElement = new Node(), rows = [{ label: "yaw", share: null, text: "−12°" }, { label: "bus", share: 0, text: "0 %" }];
+  show({ data: packed({ name: "numbers", rows, chosen: 0 }), parentElement, setStateValue() {} });
+  const [number, class_] = parentElement.querySelector(".rows").children;
+  assert.deepEqual([number, class_].map((row) => row.querySelector(".bar").hidden), [true, false]);
+});

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.pages.conftest import headline, received, shown, texts
+from tests.pages.conftest import headline, received, rerun_until, shown, texts
 from tests.unit import own_nets
 from tests.waits import patience
 
@@ -60,6 +60,9 @@ def test_covering_a_part_changes_numbers_and_no_percents(page, pose: str) -> Non
     assert re.search(r"takes yaw from [\d.]+° to [−\d.]+°; as much elsewhere leaves [−\d.]+°\.", texts(app))
     scores = [row["scores"] for row in received(app, "changes")[0]["rows"]]
     assert len(scores) == 3 and all(one.count("°") == 2 and "%" not in one for one in scores)
+    (listed,) = received(app, "changes")
+    # In the order of the model's outputs, whatever their size.
+    assert [row["label"] for row in listed["rows"]] == ["yaw", "pitch", "roll"] and not listed["bars"]
 
 
 def test_the_best_answers_are_numbers(page, pose: str) -> None:
@@ -75,8 +78,20 @@ def test_numbers_have_no_percent_and_no_bars(page, pose: str) -> None:
     assert headline(app).startswith("pose gives yaw ") and "%" not in headline(app)
     listed = received(app, "answer_list")[0]["rows"]
     assert [one["label"] for one in listed] == ["yaw", "pitch", "roll"]
-    assert all(one["share"] == 0 and one["text"].endswith("°") for one in listed)
+    assert all(one["share"] is None and one["text"].endswith("°") for one in listed)
+    # All are listed: there is no other to choose.
+    assert not [box for box in app.selectbox if box.key == "another-class"]
     assert all("%" not in item["note"] for panel in shown(app).head["panels"] for item in panel["maps"])
+
+
+def test_a_number_under_small_changes_is_a_number(page, pose: str) -> None:
+    app = page("pages/trust.py", model=pose, example="china")
+    next(button for button in app.button if button.label == "Change the picture slightly").click().run()
+    rerun_until(app, lambda: "Under 8 small changes" in texts(app), 120)
+    assert not app.exception and not app.error
+    assert re.search(r"small changes yaw is [−\d.]+° to [−\d.]+°, for the picture [−\d.]+°", texts(app))
+    (table,) = [one.value for one in app.dataframe if "Change" in one.value]
+    assert list(table) == ["Change", "Number", "Same map"]
 
 
 class Counting(nn.Module):

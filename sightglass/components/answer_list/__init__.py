@@ -21,10 +21,10 @@ ROW, GAP, MOST = 46, 2, 390
 
 @dataclass(frozen=True)
 class Row:
-    """`share` 0..1 is the bar's length, `text` the number beside the name."""
+    """`share` 0..1 is the bar's length, None where there is none; `text` the number beside the name."""
 
     label: str
-    share: float
+    share: float | None
     text: str
 
 
@@ -37,12 +37,16 @@ def rows(items: Sequence[Row], *, key: str, chosen: int = 0) -> int:
         raise ValueError("A list of answers needs at least one row.")
     current = st.session_state.get(key, {}).get("chosen")
     index = _within(chosen if current is None else current, items)
-    listed = [{"label": item.label, "share": min(1.0, max(0.0, item.share)), "text": item.text} for item in items]
+    listed = [{"label": item.label, "share": _clip(item.share), "text": item.text} for item in items]
     data = {"name": key, "rows": listed, "chosen": index}
     # Known before the browser has drawn it: what is below a list that replaces another one does not jump.
     height = min(ROW * len(items) - GAP, MOST)
     result = _component(key=key, data=data, height=height, on_chosen_change=no_callback)
     return index if result.chosen is None else _within(result.chosen, items)
+
+
+def _clip(share: float | None) -> float | None:
+    return None if share is None else min(1.0, max(0.0, share))
 
 
 def _within(index: int, items: Sequence[Row]) -> int:

@@ -7,7 +7,7 @@ import { make } from "../../browser/elements.js";
 const LONG = 8;
 
 /**
- * @typedef {{label: string, share: number, text: string}} Row
+ * @typedef {{label: string, share: number | null, text: string}} Row  share: 0..1, null where a number is no share
  * @typedef {{name: string, rows: Row[], chosen: number}} List
  * @typedef {import("../../browser/component.js").Send} Send @typedef {import("../../browser/component.js").Score} Score
  */
@@ -95,15 +95,21 @@ function rowOf({ label, share, text }, clicked) {
   button.innerHTML = '<span class="label"></span><span class="text"></span><span class="bar"><i></i><b class="was" hidden></b></span>';
   find(button, ".label").textContent = button.title = label;
   find(button, ".text").textContent = text;
+  find(button, ".bar").hidden = share === null;
   find(button, "i").style.width = widthOf(share);
-  find(button, ".was").style.left = `min(calc(100% - 2px), ${(100 * share).toFixed(2)}%)`;
+  find(button, ".was").style.left = `min(calc(100% - 2px), ${percent(share)})`;
   button.addEventListener("click", clicked);
   return button;
 }
 
-/** @param {number} share */
+/** @param {number | null} share */
 function widthOf(share) {
-  return `max(2px, ${(100 * share).toFixed(2)}%)`;
+  return `max(2px, ${percent(share)})`;
+}
+
+/** @param {number | null} share */
+function percent(share) {
+  return `${(100 * (share ?? 0)).toFixed(2)}%`;
 }
 
 export default component(".rows", mount);

@@ -18,16 +18,16 @@ _component = declare("changes", __file__)
 
 def changes(found: Sequence[Change], model: ModelSpec, *, key: str) -> None:
     """Draw the list; where something is not there before or after, it says so in words."""
-    _component(key=key, data={"rows": [_row(change, model) for change in found]})
+    # A number is no share of anything, which a bar would show.
+    _component(key=key, data={"rows": [_row(change, model) for change in found], "bars": not model.measures})
 
 
 def _row(change: Change, model: ModelSpec) -> dict[str, object]:
     before, after, points = change.before, change.after, change.points
     if model.measures and before is not None and after is not None:
-        # A number is no share of anything, which a bar would show.
         scores = " → ".join(describe_score(score, model) for score in (before, after))
         difference = signed(after - before, "+.3g")
-        return {"label": change.label, "before": 0.0, "after": 0.0, "scores": scores, "difference": difference}
+        return {"label": change.label, "before": None, "after": None, "scores": scores, "difference": difference}
     if points is None:
         difference = "vanished" if after is None else "new"
     else:

@@ -8,8 +8,8 @@ import { component, find } from "../../browser/component.js";
 function mount(root) {
   const list = find(root, "ul");
 
-  /** @param {import("../../browser/component.js").Given<{rows: Row[]}>} given */
-  return ({ data: { rows } }) => {
+  /** @param {import("../../browser/component.js").Given<{rows: Row[], bars: boolean}>} given */
+  return ({ data: { rows, bars } }) => {
     while (list.children.length > rows.length) list.lastElementChild?.remove();
     while (list.children.length < rows.length) {
       const item = document.createElement("li");
@@ -18,7 +18,8 @@ function mount(root) {
       list.append(item);
     }
     rows.forEach((row, i) => fill(list.children[i], row));
-    find(root, ".legend").hidden = !rows.length;
+    root.classList.toggle("bare", !bars);
+    find(root, ".legend").hidden = !rows.length || !bars;
   };
 }
 

@@ -13,6 +13,8 @@ from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.phrases import describe_score
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer, Explanation
     from sightglass.models.spec import ModelSpec
@@ -61,7 +63,7 @@ def answers(explanation: Explanation, index: int) -> int:
     items = [_row(label, scores.get(label, []), explanation.model) for label in labels]
     chosen = rows(items, key=key, chosen=labels.index(mapped[index]))
     _choose(None if chosen == 0 else labels[chosen])
-    _another(explanation)
+    _another(explanation, labels)
     if labels[chosen] not in mapped:
         # Its map may get another place: a new list starts at the class chosen here.
         state.of(state.ChosenClass).generation += 1
@@ -72,7 +74,7 @@ def answers(explanation: Explanation, index: int) -> int:
 def _row(label: str, scores: list[float], model: ModelSpec) -> Row:
     best = max(scores, default=0.0)
     # A number is no share of anything, which a bar would show.
-    share = 0.0 if model.measures else best
+    share = None if model.measures else best
     # Two classes of one name, as ImageNet has, are not one class found twice.
     boxes = len(scores) if model.task == "detect" else 1
     return Row(row_label(label, boxes), share, describe_score(best, model) if scores else "–")
@@ -92,10 +94,10 @@ def _choose(label: str | None) -> None:
     url_state.write("class", label)
 
 
-def _another(explanation: Explanation) -> None:
-    """Draw the menu of all classes: a chosen one becomes a row, and the menu is empty again."""
+def _another(explanation: Explanation, listed: Collection[str]) -> None:
+    """Draw the menu of all classes, unless all are `listed`; one chosen becomes a row, and the menu is empty again."""
     key, labels = "another-class", set(explanation.evidence.resident.adapter.labels)
-    if not labels:
+    if labels <= set(listed):
         return
 
     def take() -> None:

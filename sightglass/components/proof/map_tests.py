@@ -16,7 +16,7 @@ from sightglass.components.viewer import Box, Map, Pane
 from sightglass.components.views import method_matrix, panels, tables
 from sightglass.explain.faithfulness import badge, changes, choice, flip, scramble, stability
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import percent, signed
+from sightglass.explain.phrases import describe_score, percent, signed
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sightglass.explain.faithfulness.scramble import Scramble
     from sightglass.explain.faithfulness.stability import Stability
     from sightglass.explain.proof.grid import Cell
+    from sightglass.models.spec import ModelSpec
 
 SAME_BOX = "the same box"
 """The box of a panel whose model is scrambled: that one has no such score."""
@@ -144,18 +145,19 @@ def draw_stability(explanation: Explanation, index: int) -> None:
     line = "Spread: the standard deviation of nine maps at each pixel, where the hottest place of a map is 1."
     panels.show(explanation.image, shown, key="viewer-trust-spread", height=380, line=line)
     st.markdown(f":material/fact_check: {escape(found.sentence)}")
-    _changes(found)
+    _changes(found, explanation.model)
 
 
-def _changes(found: Stability) -> None:
+def _changes(found: Stability, model: ModelSpec) -> None:
+    named = any(one.answer or one.flips for one in found.variants)
     rows = [
         {
             "Change": changes.CHANGES[one.kind].capitalize()
             if changes.CHANGES[one.kind].islower()
             else changes.CHANGES[one.kind],
-            "Score": one.score * 100,
+            **({"Number": describe_score(one.score, model)} if model.measures else {"Score": one.score * 100}),
             "Answer": one.answer or None,
-            "Answer changes": "yes" if one.flips else "no",
+            "Answer changes": ("yes" if one.flips else "no") if named else None,
             "Same map": one.rank_correlation,
         }
         for one in found.variants
@@ -174,6 +176,9 @@ def draw_choice(explanation: Explanation, index: int) -> None:
         "Each quick method's strongest parts are hidden, then alone kept. The more the score hangs on them, the larger "
         "the number. One picture's winner is partly luck: try others too."
     )
+    if explanation.model.measures:
+        st.caption(":material/info: This model gives numbers: the test needs a class whose probability can fall.")
+        return
     found: Choice | None = result(CHOICE, explanation, index)
     if found is None:
         if (unfinished := so_far(CHOICE, explanation, index)) is not None:
@@ -205,6 +210,9 @@ def draw_flip(explanation: Explanation, index: int) -> None:
     )
     if explanation.model.task == "embed":
         st.caption(":material/info: This model compares pictures and names nothing, so there is no answer to change.")
+        return
+    if explanation.model.measures:
+        st.caption(":material/info: This model gives numbers and names nothing, so there is no answer to change.")
         return
     found: Flip | None = result(FLIP, explanation, index)
     if found is None:

@@ -24,7 +24,7 @@ from sightglass.models.families.exported import files as exported_files
 from sightglass.models.inspect import TRUST
 from sightglass.models.load import load
 from sightglass.models.own import adding, store
-from tests import plant_net
+from tests import openvino_net, plant_net
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -292,16 +292,8 @@ def test_an_archive_that_unpacks_to_more_than_there_is_room_for_is_refused(
 
 @pytest.fixture(scope="module")
 def openvino_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
-    """A classifier as OpenVINO saves it: its first class wins where a picture is redder than it is blue."""
-    openvino = pytest.importorskip("openvino")
-
-    ops = openvino.opset13
-    path = tmp_path_factory.mktemp("openvino") / "m.xml"
-    picture = ops.parameter([1, 3, 32, 32], np.float32, "images")
-    means = ops.reduce_mean(picture, np.array([2, 3]))
-    logits = ops.matmul(means, np.array([[4, -4], [0, 0], [-4, 4]], np.float32), False, False)
-    openvino.save_model(openvino.Model([logits], [picture]), path, compress_to_fp16=False)
-    return path.read_bytes(), path.with_suffix(".bin").read_bytes()
+    xml, weights = openvino_net.save(tmp_path_factory.mktemp("openvino"))
+    return xml.read_bytes(), weights.read_bytes()
 
 
 def test_an_openvino_pair_is_added_and_explained(openvino_pair: tuple[bytes, bytes]) -> None:

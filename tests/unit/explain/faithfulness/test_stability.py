@@ -19,6 +19,7 @@ from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image
 from sightglass.explain.proof import controls
 from sightglass.models.geometry import Geometry
+from sightglass.models.spec import ModelSpec, WeightsTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +98,7 @@ def test_the_same_box_is_found_again_in_a_mirror_image(scene: Path) -> None:
 
 
 FLAT = np.zeros((2, 2), np.float32)
+PETS = ModelSpec("pets", "Pets", "", "timm", "pets", "classify", "MIT")
 
 
 def made(*values: float, flips: tuple[int, ...] = (), answer: str = "dog") -> Stability:
@@ -106,7 +108,7 @@ def made(*values: float, flips: tuple[int, ...] = (), answer: str = "dog") -> St
         Variant(kinds[at], 0.5, "cat" if at in flips else answer, at in flips, FLAT, value, value)
         for at, value in enumerate(values)
     )
-    return Stability("dog", 0.6, variants, FLAT, FLAT, 0.3)
+    return Stability("dog", PETS, 0.6, variants, FLAT, FLAT, 0.3)
 
 
 def test_verdicts_by_hand() -> None:
@@ -121,8 +123,24 @@ def test_verdicts_by_hand() -> None:
     # A model that compares pictures has no answer that changes.
     assert made(0.95, answer="").verdict == "yes" and made(0.1, answer="").verdict == "no"
     gone = Variant("mirror", 0.0, "", True, None, None, None)
-    assert Stability("dog", 0.6, (gone,), FLAT, FLAT, 0.3).verdict == "cannot be told"
+    assert Stability("dog", PETS, 0.6, (gone,), FLAT, FLAT, 0.3).verdict == "cannot be told"
     assert made(0.8).summary()["verdict"] == "yes" and made(0.8).summary()["chance"] == 0.3
+
+
+def test_numbers_have_no_answer_that_changes() -> None:
+    ages = replace(PETS, task="regress", weights=WeightsTable(unit="years"))
+
+    def aged(*values: float) -> Stability:
+        found = replace(made(*values, answer=""), label="age", model=ages, score=-3.0)
+        return replace(found, variants=tuple(replace(one, score=40.0 * i) for i, one in enumerate(found.variants)))
+
+    assert plain_text(aged(0.9, 0.85).sentence) == (
+        "Under 2 small changes age is 0 years to 40 years, for the picture \u22123 years. The map keeps a rank "
+        "correlation of 0.85 at least (after more noise). It holds still: 0.80 is asked, and unrelated maps reach 0.30."
+    )
+    # The number moves as well, and nobody has said how far it may.
+    assert aged(0.2).verdict == "cannot be told"
+    assert aged(0.2).sentence.endswith("Whether it holds still cannot be told, as the number moves with it.")
 
 
 def test_the_sentence_is_made_of_the_numbers() -> None:
@@ -145,7 +163,7 @@ def test_the_sentence_is_made_of_the_numbers() -> None:
     assert "answer" not in alike
     every = [made(0.9, 0.85), made(0.2), made(0.5), shaky, made(0.9, answer=""), made(*[0.9] * 8, flips=(*range(8),))]
     assert all(len(part.split()) <= 20 for one in every for part in plain_text(one.sentence).split(". "))
-    scores = Stability("dog", 0.6, (replace(shaky.variants[0], score=0.25), shaky.variants[1]), FLAT, FLAT, 0.3)
+    scores = Stability("dog", PETS, 0.6, (replace(shaky.variants[0], score=0.25), shaky.variants[1]), FLAT, FLAT, 0.3)
     assert scores.score_spread == pytest.approx(np.std([0.6, 0.25, 0.5]))
 
 
