@@ -40,11 +40,11 @@ LOW, BETTER, SAME = 0.6, 1.5, 0.05
 def suspect(resident: Resident, images: Sequence[Image]) -> Finding | None:
     """Return a finding if another preprocessing distinguishes several different pictures far better, else None.
 
-    Runs the model once per picture and guess.
+    Runs the model once per picture and guess, unless it measures: numbers are no classes that a picture tells apart.
     """
     adapter = resident.adapter
     now = adapter.preprocessing
-    if now is None or now.channels != 3 or len(adapter.labels) < 3 or len(images) < 2:
+    if now is None or now.channels != 3 or len(adapter.labels) < 3 or len(images) < 2 or adapter.spec.measures:
         return None
     current = _distinct(resident, images, now)
     guesses = {
@@ -72,10 +72,10 @@ def suspect(resident: Resident, images: Sequence[Image]) -> Finding | None:
 def resizing(resident: Resident, images: Sequence[Image]) -> Finding | None:
     """Return a finding if another interpolation or crop changes a picture's first answer, else None.
 
-    Runs the model once per picture and way of resizing.
+    Runs the model once per picture and way of resizing, unless it measures: numbers change a little with any.
     """
-    now = resident.adapter.preprocessing
-    if now is None or now.channels not in (1, 3) or len(resident.adapter.labels) < 2 or not images:
+    now, measures = resident.adapter.preprocessing, resident.adapter.spec.measures
+    if now is None or now.channels not in (1, 3) or len(resident.adapter.labels) < 2 or not images or measures:
         return None
     ways = {replace(now, interpolation=name) for name in ("bilinear", "bicubic", "nearest") if now.antialias}
     ways |= {replace(now, interpolation="bilinear", antialias=not now.antialias)}
@@ -125,7 +125,8 @@ def readings(resident: Resident, image: Image, most: int = 4) -> tuple[Reading, 
     found = []
     for row in (0, *ranked[: most - 1]):
         way = (now, *others.values())[row]
-        best = int(scores[row].argmax())
+        # Numbers have no best: the same one shows what a way changes.
+        best = 0 if resident.adapter.spec.measures else int(scores[row].argmax())
         pixels = np.clip(fit_picture(image.pixels, way, "trained")[0], 0, 255).astype(np.uint8)
         words = f"as it is now, resized by {now.interpolation}" if row == 0 else tuple(others)[row - 1]
         found.append(Reading(way, words, pixels, resident.adapter.labels[best], float(scores[row, best])))

@@ -18,7 +18,7 @@ from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
 from sightglass.explain.findings import preprocessing_check
 from sightglass.explain.findings.diagnosis import headline
-from sightglass.explain.phrases import percent, plain_text, plural
+from sightglass.explain.phrases import describe_score, plain_text, plural
 from sightglass.models.families.custom.transforms import keys
 from sightglass.models.own import store
 from sightglass.models.own.describe import describe_model
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.explain import Explainer, Image
-    from sightglass.explain.findings.preprocessing_check import Reading
     from sightglass.models.spec import ModelSpec, Task
 
 WIDE = 132
@@ -161,17 +160,20 @@ def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
         found = preprocessing_check.readings(explainer.resident, image)
     if len(found) < 2:
         return
-    with st.expander("How pictures are prepared", icon=":material/crop:", expanded=_differ(found)):
+    # Of numbers there is no first answer that could stay the same.
+    said = [describe_score(one.score, spec) if spec.measures else one.label for one in found]
+    differ = len(set(said)) > 1
+    with st.expander("How pictures are prepared", icon=":material/crop:", expanded=differ):
         st.caption(
             "The answer changes with it. Choose what the training did."
-            if _differ(found)
+            if differ
             else "All likely ways give the same first answer on this picture. "
             "Where two look alike, the words say what differs."
         )
         with st.container(horizontal=True):
             for index, reading in enumerate(found):
                 with st.container(width=WIDE, gap="xsmall"):
-                    words = f"{reading.label} {percent(reading.score)}"
+                    words = f"{reading.label} {describe_score(reading.score, spec)}"
                     st.image(reading.picture, width=WIDE, alt=f"The picture, {reading.words}: {words}")
                     st.markdown(f"**{escape(words)}**  \n{reading.words}")
                     if index and st.button(
@@ -179,10 +181,6 @@ def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
                     ):
                         table = replace(keys(reading.preprocessing), channels=None, range=None)
                         _change(spec, {"weights.preprocessing": table.stated()})
-
-
-def _differ(found: tuple[Reading, ...]) -> bool:
-    return len({reading.label for reading in found}) > 1
 
 
 def _change(spec: ModelSpec, values: dict[str, object]) -> None:

@@ -170,7 +170,8 @@ def _row(
         labels,
         "yours" if own else spec.licence,
         spec.family if spec.family != spec.id else "",
-        spec.source.removeprefix("https://"),
+        # Host, owner and repository: the rest of a long address says nothing more.
+        "/".join(spec.source.removeprefix("https://").split("/")[:3]),
     ]
     return ModelRow(
         id=spec.id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from sightglass.deck import ready
 from sightglass.pages.present import decks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from threading import Event
 
     from sightglass.history import History
@@ -31,6 +33,8 @@ READY = {
     ),
 }
 """Titles and contents; the slides are `sightglass.deck.ready`'s."""
+
+_MAKING = threading.Lock()
 
 
 @dataclass
@@ -56,12 +60,19 @@ def begin(store: History) -> None:
 
 def _make_all(status: Status, cancel: Event, store: History, names: list[str]) -> None:
     for i, name in enumerate(names):
-        ready.make(
-            store.decks,
-            name,
-            progress=lambda share, words, i=i: status.report((i + share) / len(names), words),  # type: ignore[misc]
-            cancel=cancel,
-        )
+        _make_once(store, name, lambda share, words, i=i: status.report((i + share) / len(names), words), cancel)  # type: ignore[misc]
+
+
+def _make_once(store: History, name: str, progress: Callable[[float, str], None], cancel: Event) -> None:
+    """Make a ready deck, unless another visitor's session has made it while this one waited."""
+    while not _MAKING.acquire(timeout=0.1):
+        if cancel.is_set():
+            raise Cancelled
+    try:
+        if all(deck.ready != name for deck in store.decks.all()):
+            ready.make(store.decks, name, progress=progress, cancel=cancel)
+    finally:
+        _MAKING.release()
 
 
 def progress() -> None:
@@ -108,4 +119,4 @@ def card(name: str) -> None:
 
 
 def _make(status: Status, cancel: Event, store: History, name: str) -> None:
-    ready.make(store.decks, name, progress=status.report, cancel=cancel)
+    _make_once(store, name, status.report, cancel)

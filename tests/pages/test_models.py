@@ -139,6 +139,9 @@ def test_numbers_that_are_no_classes_are_said_to_be_none(page: Callable[..., App
     assert not app.exception and not app.error
     assert catalog.spec("steer").task == "regress"
     assert " %" not in str(shown(app).head["panels"][0]["maps"][0]["note"])
+    # So are its answers to other ways of preparing the picture.
+    said = [text.value for text in app.markdown if "resized by" in text.value or "colours:" in text.value]
+    assert len(said) >= 2 and not any(" %" in text or "\u00a0%" in text for text in said)
 
 
 def test_the_unit_of_numbers_is_typed_and_changed_later(page: Callable[..., AppTest]) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from sightglass.common.errors import Problem
 from sightglass.common.files.packing import unpack_data
+from sightglass.components.session.jobs.background import Status, Task
 from sightglass.deck import Scene, payload, scenes, views
 from sightglass.deck import ready as making
 from sightglass.explain.whatif.shortcut_story import story_step
@@ -235,6 +236,20 @@ def test_a_ready_deck_is_made_when_it_is_first_opened(page, history, monkeypatch
     add(app)
     assert [one.title for one in history.decks.all()] == ["My deck", "Small, medium or large?"]
     assert not app.exception and not app.error
+
+
+def test_two_visitors_make_a_ready_deck_once(history, monkeypatch):
+    def make(decks, name, **_):
+        decks.create(ready.READY[name][0], ready=name)
+
+    monkeypatch.setattr("sightglass.deck.ready.make", make)
+    with ready._MAKING:
+        tasks = [Task(ready._make_all, Status(words=""), history, ["lies", "sizes"]) for _ in range(2)]
+        stopped = Task(ready._make_all, Status(words=""), history, ["lies"])
+        stopped.cancel.set()
+        assert stopped.finished(60)
+    assert all(task.finished(60) for task in tasks)
+    assert sorted(deck.ready for deck in history.decks.all()) == ["lies", "sizes"]
 
 
 def test_the_titles_of_the_ready_decks_are_their_slides_own():

@@ -127,8 +127,9 @@ def _why(mark: SealMark) -> str:
         # With it torch is imported, which a page's first screen does not wait for.
         from sightglass.explain.faithfulness.stability import STEADY
 
-        moves = mark.control < mark.value < STEADY
-        return "it moves a little" if moves else "the answer changes"
+        if mark.control < mark.value < STEADY:
+            return "it moves a little"
+        return "the number moves too" if "number moves" in mark.sentence else "the answer changes"
     if mark.question == "answer":
         return "another map does as well"
     # Without an interval, the map itself was another one when it was made again.

@@ -184,7 +184,7 @@ def _map(explanation: Result, index: int, size: tuple[int, int]) -> Json:
         "index": index,
         "label": heatmap.target.label,
         "score": score,
-        "percent": describe_score(score, explanation.model) if score else "",
+        "percent": describe_score(score, explanation.model) if score is not None else "",
         "headline": headline(explanation, "The hottest colour", index),
         "seal": [] if seal is None else [(mark.answer, mark.words, mark.sentence) for mark in seal.marks],
         "ends": ends,
