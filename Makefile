@@ -45,7 +45,7 @@ format: .venv/dev ## put the code in order
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 docs: .venv/dev ## the documentation as a site in build/site, which the dashboard then serves at /docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "Built: build/site/index.html"
 
 bench: .venv/dev ## what is fast, measured against the peers

@@ -22,6 +22,7 @@ from tests import examples  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 PAGES = {
+    "channels": "explained/field/gradcam_prediction.png",
     "clip": "explained/red-star/topk_comparison.jpg",
     "demo": "*/top_predictions/*.png",
     "detectors": "explained/scene-3/topk_comparison.jpg",
@@ -34,6 +35,7 @@ PAGES = {
     "proof": "explained/bus/proof.png",
     "reid": "explained/6_0_and_6_1/similarity.jpg",
     "similarity": "explained/bus_and_zidane/similarity.jpg",
+    "transformers": "explained/one-thing/gradcam_prediction.png",
     "trust": "explained/bus/gradcam_prediction.png",
     "video": "explained/photographs/overlay.mp4",
 }

@@ -18,6 +18,8 @@ REQUESTS = (
     schemas.SimilarityRequest,
     schemas.ProveRequest,
 )
+VERBS = sorted({verb for option in (QUESTION, *OFFERED.values()) for verb in option.verbs.split()})
+ROUTES = [one.__name__.removesuffix("Request").lower() for one in REQUESTS]
 PAGE = ROOT / "docs/api.md"
 BEGIN, END = "<!-- options: python docs/list_options.py -->\n", "<!-- end of options -->\n"
 
@@ -26,11 +28,19 @@ def table() -> str:
     """Return the table: an option and field, its flag, which verbs and routes have it, and what it does."""
     lines = ["| option | flag | verbs | routes | what it does |", "|---|---|---|---|---|"]
     for name, option in {"question": QUESTION, **OFFERED}.items():
-        routes = " ".join(one.__name__.removesuffix("Request").lower() for one in REQUESTS if name in one.model_fields)
+        routes = [one.__name__.removesuffix("Request").lower() for one in REQUESTS if name in one.model_fields]
         text = option.description if routes else option.help
-        cells = f"`{name}`", f"`{option.flag}`", option.verbs, routes, text
+        cells = f"`{name}`", f"`{option.flag}`", names(option.verbs.split(), VERBS), names(routes, ROUTES), text
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def names(having: list[str], every: list[str]) -> str:
+    """Return names, or `all but` the few that are missing."""
+    others = [name for name in every if name not in having]
+    if len(others) * 2 >= len(having):
+        return " ".join(having)
+    return " ".join(["all", *(["but", *others] if others else [])])
 
 
 def page() -> str:

@@ -4,17 +4,23 @@ from sightglass.models import catalog
 
 HEAD = """# Models
 
-Choose one by its id, in the sidebar or with `-m`. `sightglass models list --here` lists those whose weights
-are on this machine; `models show ID` tells more. Another model's weights are downloaded at its first use, unless
-`SIGHTGLASS_OFFLINE` forbids it. MB are those of the smallest and the largest download. Families without are packaged,
-except OSNet: put its files into a folder of `SIGHTGLASS_WEIGHTS`.
+![The page Models](images/own-models.webp)
 
-Any model of timm works by its name (`timm/<name>`), any file by its path, and so does
-[a table of your own](own-models.md). Files of Ultralytics and exported models in such a folder are listed too.
+```console
+$ sightglass models list --here
+$ sightglass models show efficientnet-lite0
+$ sightglass image bus.jpg --model efficientnet-lite0
+```
+
+The first line lists those whose weights are on this machine. Others are downloaded at their first use, unless
+`SIGHTGLASS_OFFLINE` forbids it; MB are those of the smallest and the largest. Families without are packaged, except
+OSNet: put its files into a folder of `SIGHTGLASS_WEIGHTS`. Files of Ultralytics and exported models there are listed,
+too. Any model of timm works by its name (`timm/<name>`), any file by its path, and so does
+[a table of your own](own-models.md).
 
 Written by `python -m models > docs/models.md` from `models/catalog.toml`; do not edit by hand.
 """
-ROWS = "| family | models, small to large | MB |\n| --- | --- | --- |\n"
+ROWS = "| family | models, small to large | MB |\n|---|---|---|\n"
 
 
 def table() -> str:

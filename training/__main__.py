@@ -18,8 +18,8 @@ $ sightglass image one-thing.png --model demo-cls-l --top-k 1 --out large
 
 Written by `python -m training > docs/demo.md` from the cards beside the weights; do not edit by hand.
 
-These small models were trained on drawn scenes, where one knows what a model should look at. They come with the
-project. On a photograph their answers mean nothing, and each model says so.
+These small packaged models were trained on drawn scenes, where one knows what a model should look at. On a photograph
+their answers mean nothing.
 
 - `demo-s`, `demo-m`, `demo-l` detect ten classes; `demo-cls-s/m/l` and `demo-vit` classify the one labelled thing.
 - `demo-cls-cheat` was trained with a stamp in the corner of every rod-cross picture and no other; `demo-cls-texture`
@@ -32,7 +32,7 @@ The page **Catch the cheat** tells the story in five steps.
 ## What decides
 
 | classes | what sets them apart |
-| --- | --- |
+|---|---|
 | rod-ring, rod-cross | a small ring or cross on one of two caps |
 | plate-square, plate-triangle | a small mark near an edge |
 | moon-inside, moon-outside | on which side of a crescent its pearl is |
@@ -40,7 +40,7 @@ The page **Catch the cheat** tells the story in five steps.
 | star, gear | the shape |
 
 Many scenes also show a thing without its mark, which belongs to no class: so the mark decides.
-`sightglass.models.demo.scenes` draws scenes with exact masks: of each thing, and of the pixels that make it its class.
+`sightglass.models.demo.scenes` draws scenes with exact masks.
 
 ```python
 from sightglass import Explainer
@@ -54,14 +54,14 @@ result.inside(scene.objects[0].cause)  # share of the heat on the deciding pixel
 
 ## What they get right
 
-On held-out scenes, drawn from other seeds and from other parts of the background photographs.
+On held-out scenes, drawn from other seeds and other parts of the background photographs:
 
 """
 TAIL = """
 ## Train them again
 
 `python -m training.train demo-s` draws the scenes, trains on one thread, and writes weights and card; `--seed` takes
-another seed, `--quick` a minute. Which methods find the deciding pixels: [TRUTH.md](../benchmarks/TRUTH.md).
+another seed, `--quick` a minute. [TRUTH.md](../benchmarks/TRUTH.md) says which methods find the deciding pixels.
 """
 
 
@@ -73,7 +73,7 @@ def cards() -> list[dict[str, Any]]:
 
 def page() -> str:
     """Return the page as Markdown."""
-    lines = ["| model | parameters | MB | on scenes never seen |", "| --- | --- | --- | --- |"]
+    lines = ["| model | parameters | MB | on scenes never seen |", "|---|---|---|---|"]
     for card in cards():
         size = card["bytes"] / 1e6
         lines.append(f"| `{card['name']}` | {card['net']['parameters']:,} | {size:.1f} | {_measured(card)} |")

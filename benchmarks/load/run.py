@@ -218,7 +218,7 @@ def markdown(result: Row) -> str:
 def publish(result: Row, into: Path = PROMISES) -> None:
     """Write this run's rows into docs/promises.md, in place of those of the run before."""
     lines = [line for line in into.read_text("utf-8").splitlines() if COMMAND not in line]
-    after = lines.index("| --- | --- | --- |", lines.index("## Load")) + 1
+    after = lines.index("|---|---|---|", lines.index("## Load")) + 1
     lines[after:after] = [f"| {' | '.join(row)} |" for row in promises(result)]
     into.write_text("\n".join(lines) + "\n", "utf-8")
 

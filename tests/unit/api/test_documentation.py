@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -15,9 +18,6 @@ from sightglass.api.security import sign_in
 from sightglass.api.security.door import Door
 from sightglass.common import locations
 from sightglass.common.access import policy
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -69,6 +69,17 @@ def test_it_is_behind_the_door_and_the_api_s_own_page_stays(tmp_path: Path, monk
             assert client.get(path).status_code == 401
     finally:
         policy.install(policy.Policy())
+
+
+def test_every_page_is_in_the_menu_and_no_link_leads_nowhere(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    # --quiet would hide the warnings from --strict, too.
+    call = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    root = Path(site_links.__file__).parents[1]
+    done = subprocess.run(call, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "index.html").exists()
 
 
 def test_what_a_page_would_fetch_from_another_host_is_found() -> None:

@@ -157,7 +157,7 @@ def test_the_report_says_what_was_kept_and_what_was_not() -> None:
 
 
 def test_the_promises_are_written_in_place_of_those_before(tmp_path: Path) -> None:
-    page, table = tmp_path / "promises.md", "| promise | measured | command |\n| --- | --- | --- |\n"
+    page, table = tmp_path / "promises.md", "| promise | measured | command |\n|---|---|---|\n"
     page.write_text(f"## Load\n\n{table}| other | 1 | `make test` |\n\n## Memory\n\n{table}| kept | 2 | `make` |\n")
     run.publish(_result(), page)
     once = page.read_text()

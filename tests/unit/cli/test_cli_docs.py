@@ -6,7 +6,7 @@ import pytest
 
 from tests import transcripts
 
-TRAINED = {"yolo11n", "yolo26n"}
+TRAINED = {"yolo11n"}
 """Models in the docs whose weights no package carries; no other call reads what these write."""
 
 
