@@ -78,15 +78,18 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
     slow = explain_job.is_slow(choices.method)
     with main:
         left, right = st.columns([3, 1], gap="medium")
+        answers, beside = right, right
+        if slow:
+            answers, beside = right.container(), right.container()
         try:
-            # What a slow method has done so far is beside the map, which stays in its place.
-            with right if slow else nullcontext():
+            # What a slow method has done so far is below the answers, which stay in their place as the map does.
+            with beside if slow else nullcontext():
                 explanation = (
                     class_picker.one(choices, explainer, wanted) if slow else explain_job.explain(choices, explainer)
                 )
         except Cancelled:
             explanation, slow = explain_job.before(choices), False
-            with right:
+            with beside:
                 _draw_stopped(choices, explainer, explanation)
             if explanation is None:
                 with title:
@@ -101,10 +104,10 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
                 panels.say(f"{METHODS[choices.method].name} is running.", key="headline")
                 seal.keep_place()
             with left:
-                _meanwhile(choices, wanted)
+                _meanwhile(choices, wanted, answers)
             return
         explanation, index = (explanation, 0) if slow else explain_job.class_of(explanation, wanted)
-        with right:
+        with answers:
             index = _answers(explanation, index)
         with title:
             _say(choices, explanation, index)
@@ -132,8 +135,8 @@ def _draw_stopped(choices: Choices, explainer: Explainer, before: Explanation | 
         explain_job.restart_button()
 
 
-def _meanwhile(choices: Choices, wanted: str | None) -> None:
-    """Show the map before, dimmed, while a slow method makes the next one."""
+def _meanwhile(choices: Choices, wanted: str | None, answers: DeltaGenerator) -> None:
+    """Show the map before, dimmed, and its answers, while a slow method makes the next one."""
     before = explain_job.before(choices)
     if before is None or not before.heatmaps:
         panels.show(choices.image, [panels.plain(choices.image)], key="viewer", height=HEIGHT)
@@ -143,6 +146,9 @@ def _meanwhile(choices: Choices, wanted: str | None) -> None:
     # As it was, with the picture beside it and all its tools.
     shown = [Pane(maps=(panels.heat(before, index),))]
     panels.show(before.image, shown, key="viewer", line=line, dimmed=True, beside=True, height=HEIGHT)
+    # What the model says does not depend on the method.
+    with answers:
+        _answers(before, index)
 
 
 def _map_first(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -64,3 +65,13 @@ def every_room() -> list[str]:
     """Return the names of all rooms."""
     inside = (path.name.removesuffix(".py") for path in (ROOT / "sightglass").iterdir() if path.suffix in ("", ".py"))
     return sorted({*BESIDE, *(name for name in inside if not name.startswith("__"))})
+
+
+def list_pages() -> list[str]:
+    """Return the names of the pages of the dashboard, whose file would start a server where it is imported."""
+    assigned = {
+        node.targets[0].id: node.value
+        for node in ast.parse((ROOT / "dashboard.py").read_text("utf-8")).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    return [name for group in ast.literal_eval(assigned["MENU"]).values() for name in group]

@@ -29,7 +29,7 @@ from benchmarks.report import FOLDER, Row, attempt, goal, goals, grid, machine, 
 from benchmarks.timing import in_rounds
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
-from sightglass.video import Settings, draw, run, smooth
+from sightglass.video import Settings, draw, run, smooth, track
 from sightglass.video.clips import write
 from sightglass.video.clips.clip import Clip
 from sightglass.video.looking import Looking
@@ -126,10 +126,11 @@ def _stages(explainer: Explainer, clip: Path, out: Path) -> dict[str, float]:
         painter = draw.Painter(geometry, SIZE, settings, looking.method.id, looking.paths)
 
         def drawn() -> list[NDArray[np.uint8]]:
-            made = []
+            made, trails = [], track.Trails()
             for frame, record in zip(frames, records, strict=True):
                 maps = painter.maps(record)
-                made.append(painter.paint(frame.pixels, record, maps))
+                trails.add(record.seconds, record.shown)
+                made.append(painter.paint(frame.pixels, record, maps, trails.find(record.seconds, record.shown)))
                 for one in maps:
                     draw.row(record, one, one.seen)
             return made

@@ -27,7 +27,12 @@ MAX_PICTURES = 200_000
 
 
 def find(
-    source: Any, *, within: Path | None = None, skip: Path | str | None = None, most: int = MAX_PICTURES
+    source: Any,
+    *,
+    within: Path | None = None,
+    skip: Path | str | None = None,
+    most: int = MAX_PICTURES,
+    base: Path | None = None,
 ) -> list[Item]:
     """Return every picture of a source, always in the same order.
 
@@ -35,13 +40,13 @@ def find(
     tab and a label), a .zip, one picture, a bundled one's name (`bus.jpg`), or a sequence of paths, of (name, bytes),
     or of Items. A folder, a pattern, a list and a picture may be on any storage that fsspec knows
     (`s3://bucket/photographs`). `within`: leave out files outside of this folder, wherever a link leads, bundled
-    pictures, and every other machine. `skip`: a folder to leave out, such as the output folder. Raises ModelProblem if
-    there are no pictures, or more than `most`.
+    pictures, and every other machine. `skip`: a folder to leave out, such as the output folder. `base`: where relative
+    paths begin, by default in the current folder. Raises ModelProblem if there are no pictures, or more than `most`.
     """
     if isinstance(source, str | os.PathLike):
-        found = _from_path(str(source), within, skip)
+        found = _from_path(str(source), within, skip, base)
     elif isinstance(source, Sequence) and not isinstance(source, bytes | bytearray):
-        found = _from_sequence(source, within)
+        found = _from_sequence(source, within, base or Path.cwd())
     else:
         raise ModelProblem(
             f"Pictures come from a folder, a pattern, a list or a .zip, not from {type(source).__name__}."
@@ -63,13 +68,13 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
 
 
-def _from_path(source: str, within: Path | None, skip: Path | str | None) -> Iterator[Item]:
+def _from_path(source: str, within: Path | None, skip: Path | str | None, base: Path | None) -> Iterator[Item]:
     path = remote.local_path(source)
     if path is None:
         if within is not None:
             raise ModelProblem(f"{short(source)} is not on this machine: give a folder of it.")
         return remote.items(source, str(skip or ""))
-    path = path.expanduser()
+    typed, path = source, (base or Path()) / path.expanduser()
     skip = remote.local_path(str(skip)) if skip is not None else None
     source = str(path)
     if path.is_dir():
@@ -83,8 +88,8 @@ def _from_path(source: str, within: Path | None, skip: Path | str | None) -> Ite
         fixed = str(path)[: min(str(path).find(sign) for sign in "*?[" if sign in str(path))]
         root = Path(fixed if fixed.endswith(os.sep) else os.path.dirname(fixed))
         return _files([(Path(name), None) for name in named if os.path.isfile(name)], root, within)
-    if within is None and (example := example_meant(source)) is not None:
-        return iter([_example(example, source)])
+    if within is None and (example := example_meant(typed)) is not None:
+        return iter([_example(example, typed)])
     raise ModelProblem(f"There is nothing at {short(source)}: give a folder, a pattern, a list or a .zip.")
 
 
@@ -138,7 +143,7 @@ def _example(name: str, typed: str) -> Item:
     return Item(typed, "bundled", partial(load_bundled, name))
 
 
-def _from_sequence(source: Sequence[Any], within: Path | None) -> Iterator[Item]:
+def _from_sequence(source: Sequence[Any], within: Path | None, base: Path) -> Iterator[Item]:
     for one in source:
         if isinstance(one, Item):
             yield one
@@ -146,12 +151,17 @@ def _from_sequence(source: Sequence[Any], within: Path | None) -> Iterator[Item]
             name, data = one
             stamp = hashlib.sha256(data).hexdigest()[:16]
             yield Item(printable(str(name).replace("\\", "/").lstrip("/")), stamp, partial(bytes, data))
-        elif within is None and (example := example_meant(os.fspath(one))) is not None:
+        elif (path := remote.local_path(os.fspath(one))) is None:
+            if within is None:
+                yield remote.item(one, None)
+        elif (
+            within is None
+            and not (base / path.expanduser()).exists()
+            and (example := example_meant(os.fspath(one))) is not None
+        ):
             yield _example(example, os.fspath(one))
-        elif (path := remote.local_path(os.fspath(one))) is not None:
-            yield from _files([(path.expanduser(), None)], Path.cwd(), within)
-        elif within is None:
-            yield remote.item(one, None)
+        else:
+            yield from _files([(base / path.expanduser(), None)], base, within)
 
 
 def _with_unique_keys(items: list[Item]) -> list[Item]:

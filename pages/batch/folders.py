@@ -178,6 +178,8 @@ def _correct(
             key=f"batch-label-{name}",
             width=320,
             placeholder="no class: not counted",
+            # Enter takes the first match, and not all of them.
+            select_all=False,
             help="A prediction of any of these is right. Without a class these pictures are not counted.",
         )
         if st.button("Use", icon=":material/check:", disabled=set(named) == set(one.classes), help="Count it so."):

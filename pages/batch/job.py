@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch
+from sightglass.batch import journal, table
+from sightglass.batch.earlier.facts import RunOrigin, SecondRun
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import summary as labelled_summary
 from sightglass.common import users
@@ -39,6 +41,8 @@ class RunPlan:
     """Whether every map is sealed, too: also those of an earlier run in the same folder."""
     labels: GroundTruth | None = field(default=None, repr=False)
     """What is in the pictures; None: those of an earlier run in the same folder, if it has any."""
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of `batch.run`, of a run that was begun elsewhere."""
 
 
 @dataclass
@@ -87,6 +91,8 @@ def _run(status: BatchStatus, cancel: Event, source: Source, plans: tuple[RunPla
             progress=report,
             cancel=cancel,
             resume=resume,
+            origin=_describe_origin(source, plans, number),
+            **plan.more,
         )
         if (plan.folder / labelled.FILE).exists():
             report(1.0, "Comparing with the labels")
@@ -96,6 +102,36 @@ def _run(status: BatchStatus, cancel: Event, source: Source, plans: tuple[RunPla
         status.summaries.append(summary)
         if summary.cancelled:
             return
+
+
+def _describe_origin(source: Source, plans: tuple[RunPlan, ...], number: int) -> RunOrigin | None:
+    """Return what a person chose for a run; None for uploads, which are deleted when the session ends."""
+    if not source.path:
+        return None
+    origin = source.origin or RunOrigin(source=(source.path,), name=source.name)
+    second = None
+    if plans[1:] and number == 0:
+        second = SecondRun(model=plans[1].model, options=plans[1].options, folder=plans[1].folder.name)
+    return replace(origin, second=second)
+
+
+class OpenedJob(BatchJob):
+    """A finished run of before, whose results are read and not made."""
+
+    def __init__(self, source: Source, plans: tuple[RunPlan, ...], pictures: int) -> None:
+        self.source, self.plans = source, plans
+        Task.__init__(self, _read_results, BatchStatus(), plans, pictures)
+
+
+def _read_results(status: BatchStatus, _cancel: Event, plans: tuple[RunPlan, ...], pictures: int) -> None:
+    for plan in plans:
+        try:
+            journal.settings_of(plan.folder)
+            done = table.read(plan.folder)["picture"].nunique()
+            failed = table.read_problems(plan.folder)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Problem(f"The results in {plan.folder.name} cannot be read: explain these pictures again.") from error
+        status.summaries.append(batch.Summary(plan.folder, pictures, done, 0, failed, 0.0, cancelled=False))
 
 
 @dataclass

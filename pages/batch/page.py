@@ -22,6 +22,7 @@ from sightglass.explain.phrases import plural
 from sightglass.pages.batch import accuracy, bundled, folders, gallery, labels, slide, views
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
+from sightglass.pages.batch.runs import earlier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +102,8 @@ def _first(choices: Choices, explainer: Explainer) -> None:
             st.caption(
                 "This model exposes no internals, so every map takes minutes: choose another one for many pictures."
             )
+    if (chosen := earlier.choose()) is not None:
+        _run(chosen)
     if source is None:
         with right:
             _start_button(choices, source, second, prove=prove)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+    from sightglass.batch.earlier.facts import RunOrigin
+
 PREVIEWED = 6
 WIDE = 168
 """Pixels of a picture that is shown before it is explained."""
@@ -41,6 +43,8 @@ class Source:
     name: str
     path: str
     """The folder; empty for uploads."""
+    origin: RunOrigin | None = None
+    """What was chosen for an earlier run, where that is more than a folder."""
 
 
 @dataclass

@@ -116,15 +116,18 @@ def _common(disagreement: float) -> str:
 def _keep(job: BatchJob, row: Json) -> None:
     """Save a picture to History in a button's callback, explained again from its recipe."""
     item = next((item for item in job.source.items if item.key == row["picture"]), None)
-    if item is not None:
-        recipe = recipe_of(journal.settings_of(job.folders[0]), row)
-        history_store.keep_again(item.open, recipe, screen="batch")
+    if item is None:
+        _say_missing(row)
+        return
+    recipe = recipe_of(journal.settings_of(job.folders[0]), row)
+    history_store.keep_again(item.open, recipe, screen="batch")
 
 
 def _take(job: BatchJob, row: Json) -> None:
     """Open the picture on Explore, as it is explained here."""
     item = next((item for item in job.source.items if item.key == row["picture"]), None)
     if item is None:
+        _say_missing(row)
         return
     label = row.get("label")
     how = embedded_recipe.Look(
@@ -134,6 +137,11 @@ def _take(job: BatchJob, row: Json) -> None:
         reopen.result(item.open(), recipe_of(journal.settings_of(job.folders[0]), row), how)
     except Problem as problem:
         state.of(Pictures).problem = str(problem)
+
+
+def _say_missing(row: Json) -> None:
+    """Say that a picture is not where it was when the run began."""
+    state.of(Pictures).problem = f"{row['picture']} is not there any more: put it back, or choose other pictures."
 
 
 def draw_groups(groups: Sequence[Group], caption: Callable[[Group], str]) -> None:

@@ -16,8 +16,8 @@ from sightglass.evaluation import stored
 from sightglass.evaluation.errors.report import ErrorReport
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.source import find
-from sightglass.pages.batch.finished import find_finished
 from sightglass.pages.batch.job import Batch
+from sightglass.pages.batch.runs.finished import find_finished
 from sightglass.pages.errors import trial
 
 if TYPE_CHECKING:

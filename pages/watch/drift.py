@@ -18,7 +18,7 @@ from sightglass.monitor.drift import ALPHA
 from sightglass.monitor.observation import NAMES, OF_PICTURES
 from sightglass.monitor.phrases import clock, many
 from sightglass.monitor.reference import OF_ANSWERS, WATCHED
-from sightglass.pages.batch import finished
+from sightglass.pages.batch.runs import finished
 from sightglass.pages.watch import log
 from sightglass.pages.watch.log import Watching
 

@@ -10,13 +10,14 @@ import contextlib
 import json
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sightglass.batch import labels as folder_labels
 from sightglass.batch import matrix as methods
 from sightglass.batch import output, records, seals, table
+from sightglass.batch.earlier import facts
 from sightglass.batch.journal import Journal
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled.evaluate import write_evaluation
@@ -36,6 +37,7 @@ from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sightglass.batch.earlier.facts import RunOrigin
     from sightglass.batch.journal import Outcome
     from sightglass.batch.labels import Matches
     from sightglass.common.work.progress import Progress
@@ -124,6 +126,7 @@ def run(
     address: str | None = None,
     gpus: float = 1.0,
     watch: Callable[[Explanation], object] | None = None,
+    origin: RunOrigin | None = None,
 ) -> Summary:
     """Explain every picture of a source and write files and a table to `out`.
 
@@ -140,7 +143,8 @@ def run(
     `resume`: continue an earlier run into `out`; False: start over. `progress` receives the share that is done and the
     time left; `watch` every explanation made in this process, in any thread. `engine`: `plain`, this process; or
     `ray`, a cluster: a temporary one on this machine, or that at `address`. There `device` is each worker's, and
-    `gpus` its share of a GPU.
+    `gpus` its share of a GPU. `origin`: what a person chose, where `source` is what was found of it; by default the
+    source itself, if the next process can find it. It is kept with all else that the run needs to go on.
     Raises ModelProblem if the source, the model or an option is not valid, or if `out` holds results of other settings;
     unusable pictures are only listed in problems.csv.
 
@@ -163,12 +167,27 @@ def run(
     work = Work(explainer, options or {}, maps, store.put, style=style, side=side, prove=proving, seal=seal)
     work.watch = watch
     work.labels = _take_labels(labels, match, store, work, items, resume=resume)
+    noted = None
+    if (origin := origin or facts.describe_source(source)) and (named := facts.name_model(model, origin)):
+        arguments = facts.RunArguments(
+            options=work.given,
+            device=device,
+            maps=maps,
+            batch_size=batch_size,
+            side=side,
+            colormap=colormap,
+            alpha=alpha,
+            prove=prove,
+            matrix=matrix,
+            seal=seal,
+        )
+        noted = facts.RunFacts(origin=origin, model=named, arguments=arguments, pictures=len(items))
     with contextlib.ExitStack() as stack:
         chosen: Engine = ThreadEngine(work, workers)
         if engine == "ray":
             chosen = RayEngine(stack, work, store, items[0], device, workers, gpus, address)
         try:
-            return _run(items, chosen, work, store, batch_size, progress, cancel, match=match, resume=resume)
+            return _run(items, chosen, work, store, batch_size, progress, cancel, noted, match=match, resume=resume)
         except OSError as error:
             raise output.unwritable(store.name, error) from error
 
@@ -207,6 +226,7 @@ def _run(
     batch_size: int | None,
     progress: Progress | None,
     cancel: threading.Event | None,
+    noted: facts.RunFacts | None,
     *,
     match: Matches | None,
     resume: bool,
@@ -220,6 +240,8 @@ def _run(
         contextlib.closing(Journal(space.folder, settings, resume=resume)) as journal,
     ):
         # Nobody else writes here: the journal is locked.
+        if noted is not None:
+            facts.write_facts(store, noted)
         remove_drafts(space.folder, age=0)
         for draft in (space.folder / records.FOLDER).rglob(".*.part"):
             draft.unlink()
@@ -264,6 +286,10 @@ def _run(
         space.finish((table.PARQUET, table.CSV, table.PROBLEMS, stored.FILE, *([methods.FILE] if work.prove else [])))
         failed = tuple((one["key"], one["problem"]) for one in journal.outcomes(keys) if "problem" in one)
         known = sum(key in journal.done for key in keys)
+        if noted is not None:
+            # What has no stamp is tried again by the next run.
+            settled = sum(bool(journal.done[key][0]) for key in keys if key in journal.done)
+            facts.write_facts(store, replace(noted, done=settled))
         seconds = time.monotonic() - start
         return Summary(store.name, len(items), known - len(failed), resumed, failed, seconds, known < len(items))
 

@@ -50,6 +50,15 @@ def read(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(folder / PARQUET)
 
 
+def read_problems(folder: Path) -> tuple[tuple[str, str], ...]:
+    """Return the unusable pictures of a folder of results, each with its sentence."""
+    try:
+        with (folder / PROBLEMS).open(newline="", encoding="utf-8") as file:
+            return tuple((one["picture"], one["problem"]) for one in csv_cells.read(file))
+    except FileNotFoundError:
+        return ()
+
+
 def classes(folder: Path) -> tuple[str, ...]:
     """Return the classes that the model of a run knows; none in results of an earlier version."""
     from pyarrow import parquet  # type: ignore[import-untyped]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ import typer
 
 from sightglass import monitor
 from sightglass.batch import accuracy, analysis, labels, matrix, output, proofs, report, runner, seals, table
+from sightglass.batch.earlier import facts
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import summary as labelled_summary
 from sightglass.cli import options as cli
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sightglass.batch import Summary
+    from sightglass.batch.earlier.facts import RunOrigin
     from sightglass.batch.labelled.summary import EvaluationSummary
     from sightglass.cli.console import Progress
     from sightglass.monitor import Monitor
@@ -41,6 +44,11 @@ STOPPED = 130
 CLUSTER, MONITORING = "Cluster", "Monitoring"
 PROBLEMS = 10
 """Problems of labels that are printed."""
+ANEW = {
+    *("continued", "workers", "json", "labels", "match", "monitor", "monitor_threshold"),
+    *("engine", "ray_address", "ray_gpus"),
+}
+"""Options that may be given with `--continue`."""
 METHODS = 5
 """Methods at layers that are printed."""
 MAX_PICTURES = 5_000_000
@@ -55,6 +63,9 @@ class WorkOptions:
         "--num-samples N", "Explain only N pictures, spread evenly over all of them \\[all].", min=1
     )
     restart: bool = cli.field("--restart", "Start over instead of resuming an earlier run.", default=False)
+    continued: str | None = cli.field(
+        "--continue RUN_FOLDER", "Go on with an earlier run, as it was begun: its pictures, model and options."
+    )
     engine: str = cli.field(
         "--engine plain|ray",
         "This process, or a Ray cluster: the results are the same \\[plain].",
@@ -132,38 +143,52 @@ class BatchOptions(WorkOptions, cli.SealOptions, cli.ModelOptions):
     sightglass batch photos.zip --question why --out run1
     sightglass batch photos/ -m demo-s --labels boxes.csv
     sightglass batch list.txt --model yolo11n --workers 4 --json
+    sightglass batch --continue explained/photos
     sightglass batch s3://bucket/photos --engine ray --ray-address auto --out s3://bucket/maps
     """,
 )
 def batch(
+    context: typer.Context,
     source: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="SOURCE",
             help="A folder (subfolders named after classes label their pictures), a pattern in quotes, a text file "
             "with one path per line (optionally a tab and a label), a .zip, or single pictures; all but a .zip also "
             "in cloud storage, as s3://bucket/photos.",
         ),
-    ],
+    ] = None,
+    *,
     asked: cli.EngineOptions,
     options: BatchOptions,
 ) -> int:
     """Explain thousands of pictures: a map file for each, and one table of predictions, scores and all statistics.
 
     A picture that cannot be read is reported and skipped. A run that was stopped or killed resumes when it is called
-    again. The folder gets report.html (the pictures worth a look, on one page), maps/,
+    again, or with --continue and its folder. The folder gets report.html (the pictures worth a look, on one page),
+    maps/,
     results.csv, results.parquet and problems.csv; with --prove also methods.csv. With --seal the table has columns of
     the tests, also for pictures that an earlier run explained without them. With --labels the answers are held against
     them: accuracy or average precision with a 95 % interval, errors by type, and why objects were missed, in
     evaluation.json, evaluation.csv and evaluation.parquet.
     """
+    if options.continued is not None:
+        origin, asked, options = _find_earlier(options.continued, options, context)
+    elif source:
+        origin = facts.RunOrigin(
+            source=tuple(source), base=os.getcwd(), model=options.model, samples=options.num_samples
+        )
+    else:
+        raise ModelProblem(
+            "Say which pictures: a folder, a pattern, a list or a .zip; or --continue and a run's folder."
+        )
     if options.engine != "ray" and options.ray_address is not None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
     console = Console(options.json)
-    monitor = _monitor(options.monitor, options.monitor_threshold, source)
+    monitor = _monitor(options.monitor, options.monitor_threshold, origin)
     cancel = threading.Event()
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
-        done = _run(source, options, asked, progress, cancel, monitor)
+        done = _run(origin, options, asked, progress, cancel, monitor)
     for picture, sentence in done.failed:
         console.warn(f"{picture}: {sentence}")
     again = "; add --restart to explain again" if done.nothing_new else f", in {done.seconds:.0f} s"
@@ -188,20 +213,44 @@ def batch(
     return STOPPED if done.cancelled else 1 if done.failed else 0
 
 
+def _find_earlier(
+    folder: str, options: BatchOptions, context: typer.Context
+) -> tuple[RunOrigin, cli.EngineOptions, BatchOptions]:
+    """Return the pictures and options of an earlier run; raise ModelProblem where there is none in a folder.
+
+    Options that say how the work is done, and not what, may be given anew.
+    """
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if name not in ANEW and source is not None and source.name == "COMMANDLINE":
+            what = "SOURCE" if name == "source" else parameter.opts[0]
+            raise ModelProblem(f"--continue goes on as the run was begun: leave {what} out.")
+    found = facts.read_facts(output.at(folder))
+    if found is None:
+        raise ModelProblem(f"There is no run to go on with in {folder}: give the folder of its results.")
+    how = asdict(found.arguments)
+    asked, size, batch_size = how.pop("options"), how.pop("side"), how.pop("batch_size")
+    options = replace(options, **how, model=found.model, size=size or 0, batch_size=batch_size, out=folder)
+    return found.origin, cli.EngineOptions(asked), replace(options, num_samples=found.origin.samples)
+
+
 def _run(
-    source: list[str],
+    origin: RunOrigin,
     options: BatchOptions,
     asked: cli.EngineOptions,
     progress: Progress,
     cancel: threading.Event,
     monitor: Monitor | None,
 ) -> Summary:
+    source = list(origin.source)
     folder: str | Path = options.out or Path("explained") / _name(source)
     pictures: Any = source[0] if len(source) == 1 else source
+    find = partial(picture_source.find, skip=folder, most=MAX_PICTURES, base=Path(origin.base))
     if options.num_samples is not None:
-        pictures = picture_source.spread(
-            picture_source.find(pictures, skip=folder, most=MAX_PICTURES), options.num_samples
-        )
+        pictures = picture_source.spread(find(pictures), options.num_samples)
+    elif options.continued is not None:
+        pictures = find(pictures)
     # In a cluster the workers have the device.
     explainer = load_explainer(options.model, "cpu" if options.engine == "ray" else options.device, progress, asked)
     truth = None if options.labels is None else ground_truth.read(options.labels)
@@ -209,7 +258,7 @@ def _run(
     if options.match:
         if remote.local_path(str(folder)) is None:
             raise ModelProblem("--match needs results on this machine: give a local folder with --out.")
-        pictures = picture_source.find(pictures, skip=folder, most=MAX_PICTURES)
+        pictures = find(pictures)
         earlier = None if options.restart else labelled.read_labels(output.at(folder))
         given = truth or earlier
         found = given.classes if given else {item.label for item in pictures if item.label}
@@ -219,7 +268,9 @@ def _run(
         pictures,
         explainer,
         folder,
-        options=cli.with_classes(asked, explainer),
+        # A run that goes on has its classes by index.
+        options=asked if options.continued is not None else cli.with_classes(asked, explainer),
+        origin=origin,
         maps=options.maps,
         workers=options.workers,
         batch_size=options.batch_size,
@@ -347,11 +398,12 @@ def _get_size_and_opacity(options: BatchOptions) -> Json:
     return size | ({} if options.alpha is None else {"alpha": options.alpha})
 
 
-def _monitor(folder: Path | None, threshold: float | None, source: list[str]) -> Monitor | None:
+def _monitor(folder: Path | None, threshold: float | None, origin: RunOrigin) -> Monitor | None:
     if folder is None:
         return None
-    for given in map(Path, source):
-        if given.is_dir() and folder.resolve().is_relative_to(given.resolve()):
+    for given in origin.source:
+        pictures = Path(origin.base, given)
+        if pictures.is_dir() and folder.resolve().is_relative_to(pictures.resolve()):
             raise ModelProblem(
                 f"{folder} is inside {given}: its maps would be taken for pictures; choose another folder."
             )

@@ -178,6 +178,8 @@ def _expand(function: Callable[..., int], verb: str) -> Callable[..., int]:
             for one in fields(hint):
                 kind = hints[one.name]
                 add(one.name, Annotated[kind, one.metadata["option"]] if one.metadata else kind, one.default)
+        elif hint is typer.Context:
+            add(name, hint, inspect.Parameter.empty)
         elif name != "return":
             add(name, hint, inspect.signature(function).parameters[name].default)
 
@@ -187,6 +189,8 @@ def _expand(function: Callable[..., int], verb: str) -> Callable[..., int]:
         return function(**values)
 
     def panel(one: inspect.Parameter) -> int:
+        if one.annotation is typer.Context:
+            return 0
         name = one.annotation.__metadata__[0].rich_help_panel
         return PANELS.index(name) if name in PANELS else len(PANELS)
 

@@ -14,7 +14,7 @@ import torch
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.maps.statistics import Statistics, describe
 from sightglass.explain.phrases import percent, plain_text
-from sightglass.explain.rendering import contact_sheet
+from sightglass.explain.rendering import contact_sheet, render
 from sightglass.export import scaled
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import picture_cells
@@ -23,7 +23,7 @@ from sightglass.video.colors import rgb_of
 from sightglass.video.paint import paint_map
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sightglass.models.geometry import Geometry
     from sightglass.video.parts import Raws, Seen, Sighting
     from sightglass.video.settings import Settings
+    from sightglass.video.track import Point
 
 COMMON = 0.9
 STEPS = 32
@@ -121,13 +122,34 @@ class Painter:
         gain = min(1.0, share) if self.settings.scale == "clip" else 1.0
         return Drawn(seen, heatmap, heatmap.content * np.float32(gain), share)
 
-    def paint(self, pixels: Pixels, record: Sighting, maps: tuple[Drawn, ...]) -> Pixels:
-        """Return a frame at the drawn size, uint8 (h, w, 3), with the maps, boxes and the answer over it."""
+    def paint(
+        self, pixels: Pixels, record: Sighting, maps: tuple[Drawn, ...], trails: Mapping[int, Sequence[Point]]
+    ) -> Pixels:
+        """Return a frame at the drawn size, uint8 (h, w, 3), with the maps, trails, boxes and the answer over it.
+
+        `trails`: of each object by its number, in pixels of the clip's frames.
+        """
         small = as_even(pixels, self.size)
         if maps:
             hottest = np.maximum.reduce([one.content for one in maps])
             small = paint_map(small, scaled.place_field(hottest, self.geometry, self.size), self.settings.style)
-        return self._label(small, record) if self.settings.labels else small
+        if not self.settings.labels:
+            return small
+        return self._label(self._draw_trails(small, trails), record)
+
+    def _draw_trails(self, pixels: Pixels, trails: Mapping[int, Sequence[Point]]) -> Pixels:
+        """Draw where the objects came from, each in the colour of its box over a dark halo."""
+        drawn, line = pixels.copy(), render.line_width(pixels.shape)
+        # Thinner than the boxes, and thick enough for a clip to keep its colour.
+        width = 2 * line
+        for track, points in trails.items():
+            way = np.rint([self._scale(point) for point in points]).astype(np.int32)
+            # A single place is no way.
+            if len(way) < 2:
+                continue
+            for color, wide in ((render.HALO, width + 2 * line), (rgb_of(track), width)):
+                cv2.polylines(drawn, [way], False, color, wide, cv2.LINE_AA)
+        return drawn
 
     def _label(self, pixels: Pixels, record: Sighting) -> Pixels:
         boxed = [one for one in record.shown if one.box is not None]
@@ -135,7 +157,7 @@ class Painter:
             tracks = [one.track for one in boxed]
             # The same colour as its curve: without tracks there is none.
             colors = [rgb_of(track) for track in tracks if track is not None]
-            items = [(self._scale(one), _label(one)) for one in boxed]
+            items = [(self._scale(one.box or ()), _label(one)) for one in boxed]
             return contact_sheet.boxes(pixels, items, colors=colors if len(colors) == len(items) else ())
         if not record.answer:
             return pixels
@@ -143,10 +165,11 @@ class Painter:
         text = f"{one.label} {percent(one.score)}"
         return contact_sheet.add_heading(pixels, plain_text(text))
 
-    def _scale(self, one: Seen) -> tuple[float, ...]:
+    def _scale(self, place: Sequence[float]) -> tuple[float, ...]:
+        """Return a place in a frame, x y or xyxy, in what is drawn."""
         height, width = self.geometry.original
         across, down = self.size[0] / width, self.size[1] / height
-        return tuple(edge * by for edge, by in zip(one.box or (), (across, down) * 2, strict=True))
+        return tuple(at * (down if i % 2 else across) for i, at in enumerate(place))
 
 
 def _label(one: Seen) -> str:

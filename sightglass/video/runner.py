@@ -27,7 +27,7 @@ from sightglass.common.errors import Cancelled, ImageProblem
 from sightglass.common.files import Json, remove_drafts
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.recipe import versions
-from sightglass.video import draw, parts, smooth
+from sightglass.video import draw, parts, smooth, track
 from sightglass.video.clips import example, write
 from sightglass.video.clips.ahead import ahead, depth, in_order, single_threaded
 from sightglass.video.clips.clip import Clip
@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from sightglass.video.clips.clip import Frame
     from sightglass.video.parts import Sighting
     from sightglass.video.results.moments import Row
+    from sightglass.video.track import Point
+
+    FrameTrails = dict[int, tuple[Point, ...]]
+    FrameOver = tuple[Frame, Sighting, bool, FrameTrails]
 
 T = TypeVar("T")
 PART = 64
@@ -278,8 +282,9 @@ class _Run:
             assert before is not None
             frames_done, after = before["last"][0] + 1, (before["last"][0], before["last"][1])
             clip.skipped, clip.irregular = before["skipped"], before["irregular"]
-        # Enough before it that the first map is smoothed as it was.
-        records = self._records(max(0, frames_done // chosen.every // PART - math.ceil(smooth.SIDE / PART)))
+        # Enough before it that the first map is smoothed, and its objects' ways begin, as they did.
+        before_it = math.ceil(max(smooth.SIDE, track.TRAIL * about.rate / chosen.every) / PART)
+        records = self._records(max(0, frames_done // chosen.every // PART - before_it))
         frames = self._frames(clip, after)
         with single_threaded(processor_cores(), "draw") as pool, contextlib.closing(frames):
             drawn = in_order(self._pair(frames, records), lambda pair: _paint(painter, *pair), pool, 4)
@@ -306,18 +311,22 @@ class _Run:
         numbers = itertools.takewhile(self._wait, itertools.count(first))
         return smooth.smooth_maps(parts.read(self.space.path("seen", i, "npz") for i in numbers), self.settings.smooth)
 
-    def _pair(self, frames: Iterator[Frame], records: Iterator[Sighting]) -> Iterator[tuple[Frame, Sighting, bool]]:
-        """Yield each frame with what is drawn over it, and whether the model saw it."""
+    def _pair(self, frames: Iterator[Frame], records: Iterator[Sighting]) -> Iterator[FrameOver]:
+        """Yield each frame with what is drawn over it, whether the model saw it, and where its objects came from."""
         now, later = next(records, None), next(records, None)
+        trails = track.Trails()
+        if now is not None:
+            trails.add(now.seconds, now.shown)
         for frame in frames:
             self._check()
             while now is not None and later is not None and later.number <= frame.number:
                 now, later = later, next(records, None)
+                trails.add(now.seconds, now.shown)
             assert now is not None
             after = later if self.settings.between == "interpolate" else None
             over = smooth.between(now, after, frame.number, frame.pts, frame.seconds)
             self._report(1, frame.seconds, f"Drawing frame {frame.number + 1:,}")
-            yield frame, over, now.number == frame.number
+            yield frame, over, now.number == frame.number, trails.find(over.seconds, over.shown)
 
     def _write_part(self, drawn: Iterator[tuple[Frame, Pixels, list[Row]]], number: int) -> tuple[int, int] | None:
         """Write one part of the clip and its rows; return number and timestamp of its last frame, None without any."""
@@ -374,10 +383,12 @@ class _Run:
         return Summary(self.folder, *numbers, took, self.resumed, moments=found, notes=tuple(entry["notes"]))
 
 
-def _paint(painter: draw.Painter, frame: Frame, record: Sighting, measured: bool) -> tuple[Frame, Pixels, list[Row]]:
+def _paint(
+    painter: draw.Painter, frame: Frame, record: Sighting, measured: bool, trails: FrameTrails
+) -> tuple[Frame, Pixels, list[Row]]:
     """Return a frame with its maps drawn over it, and its rows of the timeline if the model saw it."""
     maps = painter.maps(record)
-    pixels = painter.paint(frame.pixels, record, maps)
+    pixels = painter.paint(frame.pixels, record, maps, trails)
     rows: list[Row] = []
     if measured:
         of = {id(one.seen): one for one in maps}

@@ -7,6 +7,7 @@ do.
 
 from __future__ import annotations
 
+from collections import deque
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,12 +17,19 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from sightglass.video.parts import Seen
+
 LOW = 0.1
 """Score from which a box continues an object that is followed already; ByteTrack's own."""
+
+
+TRAIL = 1.0
+"""Seconds of an object's way that are drawn."""
+Point = tuple[float, float]
 
 
 class TrackedBox(Protocol):
@@ -33,6 +41,34 @@ class TrackedBox(Protocol):
     def score(self) -> float: ...
     @property
     def box(self) -> tuple[float, float, float, float] | None: ...
+
+
+class Trails:
+    """Where the objects of a clip were in its last second, as the frames come."""
+
+    def __init__(self) -> None:
+        self._past: deque[tuple[float, dict[int, Point]]] = deque()
+
+    def add(self, seconds: float, boxes: Sequence[Seen]) -> None:
+        """Note where the objects of a frame are; frames come in order."""
+        self._past.append((seconds, dict(_find_centres(boxes))))
+
+    def find(self, seconds: float, boxes: Sequence[Seen]) -> dict[int, tuple[Point, ...]]:
+        """Return the way of each object of a frame during `TRAIL` seconds, its present place last."""
+        while self._past and self._past[0][0] < seconds - TRAIL:
+            self._past.popleft()
+        past = [centres for then, centres in self._past if then < seconds]
+        return {
+            track: (*(centres[track] for centres in past if track in centres), centre)
+            for track, centre in _find_centres(boxes)
+        }
+
+
+def _find_centres(boxes: Sequence[Seen]) -> Iterator[tuple[int, Point]]:
+    for one in boxes:
+        if one.track is not None and one.box is not None:
+            x0, y0, x1, y1 = one.box
+            yield one.track, ((x0 + x1) / 2, (y0 + y1) / 2)
 
 
 class _Boxes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sightglass.history import History
@@ -35,6 +36,8 @@ def result(work: str, folder: Path) -> object:
     if "journal.jsonl" in found:
         # The lines of two stages come in any order.
         found["journal.jsonl"] = b"\n".join(sorted(found["journal.jsonl"].split(b"\n")))
+    if "run.json" in found:
+        found["run.json"] = re.sub(rb'"started": "[^"]*"', b"", found["run.json"])
     return found
 
 

@@ -149,6 +149,7 @@ def test_what_a_folder_counts_as_can_be_corrected(page, many):
     ]
     chosen = next(one for one in app.multiselect if one.label == "Counts as")
     assert chosen.value == ["school bus"], "what may be meant is one press away"
+    assert chosen.proto.select_all == 0, "Enter takes the first match, and not all"
     chosen.set_value(["minibus", "school bus"]).run()
     button(app, "Use").click().run()
     assert not app.exception and not app.error

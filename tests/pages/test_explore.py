@@ -266,11 +266,15 @@ def test_a_slow_method_can_be_stopped_and_what_is_shown_belongs_to_its_caption(p
     assert shown(app).head["beside"] and shown(app).head["panels"]
     assert [column.weight for column in app.columns[:2]] == [0.75, 0.25]
     assert "Stop" in [button.label for button in app.columns[1].button]
+    # What the model says stays above it, and can be chosen.
+    assert app.columns[1].markdown[0].value == "### Predictions"
+    assert [row["label"] for row in received(app, "answer_list")[0]["rows"]][:2] == ["minibus", "trolleybus"]
     job = session(app, Running).job
     assert not job.finished()
     next(button for button in app.button if button.label == "Stop").click().run()
     assert job.cancel.is_set()
     assert "ScoreCAM was stopped: this map is by GradCAM." in texts(app)
+    assert app.columns[1].markdown[0].value == "### Predictions", "nothing is put above it"
     app.button(key="back-to-method").click().run()
     assert app.selectbox(key="method-classify").value == "gradcam" and "method" not in app.query_params
     assert job.finished(20)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import base64
 import re
 from dataclasses import dataclass
@@ -26,7 +25,8 @@ from sightglass.models import catalog
 from sightglass.monitor import default
 from sightglass.pages.video import folders
 from sightglass.pages.video.folders import ClipPlan, ClipSource
-from tests.pages.conftest import ROOT, received
+from tests.pages.conftest import received
+from tests.rooms import list_pages
 from tests.unit.test_whose import OWN, STORES
 
 if TYPE_CHECKING:
@@ -134,16 +134,6 @@ def told(app: AppTest) -> bytes:
     return b"\n".join(e.proto.SerializeToString() for e in app._tree if getattr(e, "proto", None) is not None)
 
 
-def menu() -> list[str]:
-    """The pages of the dashboard, whose file would start a server where it is imported."""
-    assigned = {
-        node.targets[0].id: node.value
-        for node in ast.parse((ROOT / "dashboard.py").read_text("utf-8")).body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
-    return [name for group in ast.literal_eval(assigned["MENU"]).values() for name in group]
-
-
 def sentences(app: AppTest) -> list[str]:
     # The picture bar has the sentence about a picture.
     below = [one for one in received(app, "picture_bar")[:1] if one.get("problem")]
@@ -178,7 +168,7 @@ def test_whoever_left_it_finds_it(left: Left, visit: Any) -> None:
 
 def test_nobody_else_finds_it_on_any_page(left: Left, visit: Any) -> None:
     opened = visit(BEN)
-    for name in menu():
+    for name in list_pages():
         app = opened(name, **left.address)
         assert not app.exception, name
         text = unquoted(told(app))

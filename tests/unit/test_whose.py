@@ -31,8 +31,8 @@ from sightglass.history import History
 from sightglass.live import tickets
 from sightglass.models import catalog
 from sightglass.monitor import default
-from sightglass.pages.batch import finished
 from sightglass.pages.batch.job import folder_for
+from sightglass.pages.batch.runs import finished
 from sightglass.pages.batch.source import Source
 from sightglass.pages.video import folders
 

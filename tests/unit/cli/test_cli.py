@@ -663,6 +663,34 @@ def test_batch_goes_on_where_it_was_and_names_what_it_could_not_use(call) -> Non
     assert out.splitlines()[0] == words
 
 
+def test_batch_continues_a_run_as_it_was_begun_from_any_folder(call, monkeypatch) -> None:
+    Path("photos").mkdir()
+    for name in ("one", "two", "three"):
+        Path(f"photos/{name}.png").write_bytes(Path("scene.png").read_bytes())
+    how = ("--model", "demo-cls-s", "--method", "layercam", "--class", "star", "--num-samples", "2", "--size", "100")
+    assert call("batch", "photos", *how, "--workers", "1", "--batch-size", "1", "--out", "run")[0] == 0
+    before = Path("run/results.csv").read_text("utf-8")
+    # As a kill leaves it after the first picture.
+    lines = Path("run/journal.jsonl").read_bytes().splitlines(keepends=True)
+    Path("run/journal.jsonl").write_bytes(b"".join(lines[:2]) + lines[2][:9])
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    code, out, err = call("batch", "--continue", "../run", "--workers", "1", "--json")
+    said = json.loads(out)
+    assert (code, err, said["pictures"], said["done"], said["resumed"]) == (0, "", 2, 2, 1)
+    assert Path("../run/results.csv").read_text("utf-8") == before
+    Path("../run/run.json").write_text("{", "utf-8")
+    for given, sentence in (
+        (("../photos", "--continue", "../run"), "leave SOURCE out."),
+        (("--continue", "../run", "-m", "efficientnet-lite0"), "leave --model out."),
+        (("--continue", "../run"), "The notes of the run run cannot be read"),
+        (("--continue", "nowhere"), "There is no run to go on with in nowhere"),
+        ((), "Say which pictures"),
+    ):
+        code, _, err = call("batch", *given)
+        assert code == 2 and sentence in err and len(err.splitlines()) == 1
+
+
 def test_batch_says_which_folders_are_not_counted_and_takes_what_they_are(call) -> None:
     for folder in ("shape", "star"):
         Path(f"photos/{folder}").mkdir(parents=True)

@@ -21,7 +21,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Style
-from sightglass.video import Settings, run, runner
+from sightglass.video import Settings, run, runner, track
 from sightglass.video.clips.clip import About, Clip, Frame
 from sightglass.video.clips.write import film
 from sightglass.video.colors import rgb_of
@@ -249,7 +249,7 @@ def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path
     # Each box has the colour of its object.
     numbered = replace(record, seen=tuple(replace(one, track=n) for n, one in enumerate(record.shown, 1)))
     labelled = Painter(painter.geometry, (160, 160), replace(EXACT, labels=True), looking.method.id, looking.paths)
-    flat = labelled.paint(np.full_like(frame.pixels, 128), numbered, ())
+    flat = labelled.paint(np.full_like(frame.pixels, 128), numbered, (), {})
     assert [n for n in (1, 2, 3) if not (flat == rgb_of(n)).all(2).any()] == []
     for prediction, heatmap in zip(own.predictions[:3], own.heatmaps, strict=True):
         if (at := place(prediction.box)) in maps:
@@ -258,6 +258,60 @@ def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path
     one = run(moving, detector, tmp_path / "one", settings=Settings(only=2, every=6, side=0))
     mapped = [row for row in json.loads((one.folder / "timeline.json").read_text())["rows"] if row["map"]]
     assert {row["object"] for row in mapped} == {2}
+
+
+def seen_at(seconds: float, **centres: float) -> Sighting:
+    """Objects 1, 2, … whose centres are so far to the right, each in its own row."""
+    found = tuple(
+        Seen("star", 0, 0.9, (x - 4, 40 * number - 4, x + 4, 40 * number + 4), number)
+        for number, x in ((int(name[1:]), x) for name, x in centres.items())
+    )
+    return Sighting(round(10 * seconds), 0, seconds, "", 0.0, found)
+
+
+def test_the_way_of_an_object_is_that_of_its_last_second() -> None:
+    trails = track.Trails()
+    for tenth in range(15):
+        trails.add(tenth / 10, seen_at(tenth / 10, o1=10.0 * tenth, **({"o2": 5.0} if tenth > 12 else {})).shown)
+    found = trails.find(1.5, seen_at(1.5, o1=150.0, o2=6.0, o3=7.0).shown)
+    assert found[1] == tuple((10.0 * tenth, 40.0) for tenth in range(5, 16))
+    assert found[2] == ((5.0, 80.0), (5.0, 80.0), (6.0, 80.0)) and found[3] == ((7.0, 120.0),)
+    assert trails.find(9.0, seen_at(9.0, o1=1.0).shown) == {1: ((1.0, 40.0),)}
+
+
+def test_the_way_of_each_object_is_drawn_in_its_colour_where_boxes_are(explainer: Explainer) -> None:
+    grey = np.full((160, 160, 3), 128, np.uint8)
+    looking = Looking(explainer, {}, EXACT)
+    geometry, record = looking.geometry(grey), seen_at(1.0, o1=120.0, o2=120.0)
+    trails = {1: ((20.0, 40.0), (120.0, 40.0)), 2: ((60.0, 140.0), (120.0, 80.0)), 3: ((5.0, 5.0),)}
+    for size, scale in (((160, 160), 1), ((320, 320), 2)):
+        shown = Painter(geometry, size, replace(EXACT, labels=True), looking.method.id, looking.paths)
+        drawn = shown.paint(grey, record, (), trails)
+        for number, (y, x) in ((1, (40 * scale, 60 * scale)), (2, (110 * scale, 90 * scale))):
+            around = drawn[y - 1 : y + 2, x - 1 : x + 2].astype(int) - rgb_of(number)
+            assert np.abs(around).max(2).min() < 12, number
+        assert tuple(drawn[40 * scale, 10 * scale]) == tuple(drawn[150 * scale, 60 * scale]) == (128, 128, 128)
+        assert (drawn[: 12 * scale, : 12 * scale] == 128).all(), "one place is no way"
+        hidden = Painter(geometry, size, EXACT, looking.method.id, looking.paths)
+        assert (hidden.paint(grey, record, (), trails) == 128).all()
+
+
+def test_the_clip_has_the_way_of_its_objects(moving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[int, dict[int, tuple[track.Point, ...]]] = {}
+    paint = Painter.paint
+
+    def listen(self: Painter, pixels: Any, record: Sighting, maps: Any, trails: Any) -> Any:
+        given[record.number] = trails
+        return paint(self, pixels, record, maps, trails)
+
+    monkeypatch.setattr(Painter, "paint", listen)
+    made = run(moving, DETECTOR, tmp_path, settings=Settings(smooth=0.0, every=2))
+    rows = [row for row in json.loads((made.folder / "timeline.json").read_text())["rows"] if row["object"] == 1]
+    rate, last = Clip(moving).about.rate, max(row["frame"] for row in rows)
+    centres = {row["frame"]: ((row["x0"] + row["x1"]) / 2, (row["y0"] + row["y1"]) / 2) for row in rows}
+    expected = [centres[frame] for frame in sorted(centres) if frame >= last - rate]
+    assert len(given[last][1]) == len(expected) > 2
+    assert np.allclose(given[last][1], expected, atol=0.01)
 
 
 def test_frames_between_hold_the_map_or_mix_both(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
