@@ -52,8 +52,8 @@ Folder = Annotated[
 class ScorecardOptions(cli.LoadOptions):
     labels: Path | None = cli.field(
         "--labels FILE",
-        "COCO .json, .csv (file,x0,y0,x1,y1,label or file,label), or a folder of YOLO .txt or VOC .xml files; without "
-        "it, the folder of a picture is its class.",
+        "COCO .json, .csv (file,x0,y0,x1,y1,label or file,label), a folder of YOLO .txt or VOC .xml files, or a .zip "
+        "of any of these; without it, the folder of a picture is its class.",
     )
     model: list[str] | None = cli.field(
         "--model -m ID", f"1 to {MOST} models, one option each \\[{', '.join(MODELS)}].", cli.MODEL
@@ -91,8 +91,7 @@ def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
     runs = stored_runs.find_runs(Path(pictures)) if options.labels is None and options.model is None else []
     problems: list[str] = []
     if runs:
-        rows, some = stored_runs.score_runs(runs)
-        left = [f"{plural(some, 'picture')} that not every run has."] if some else []
+        rows, left = stored_runs.score_runs(runs)
     else:
         with console.progress("Reading the labels") as progress:
             labels = ground_truth.read(options.labels) if options.labels is not None else None
@@ -106,7 +105,7 @@ def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
             )
         problems = [one.words for one in labels.problems] if labels is not None else []
     card = scorecards.compare(rows, tolerance=options.tolerance / 100, against=options.against)
-    result = files.to_json(card) | {"problems": problems, "left_out": left}
+    result = files.to_json(card, problems=problems, left_out=left)
     _print(console, card)
     _warn(console, [*problems, *left])
     console.say(*(card.verdict.sentences if card.verdict else ()))

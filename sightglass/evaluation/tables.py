@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sightglass.common.files import csv_cells
 from sightglass.evaluation.looks import find_objects
 
 if TYPE_CHECKING:
@@ -58,7 +60,41 @@ def tabulate(evaluation: Evaluation) -> pd.DataFrame:
     import pandas as pd
 
     rows = _list_boxes(evaluation) if evaluation.task == "detect" else map(_describe_picture, evaluation.pictures)
-    return pd.DataFrame(list(rows), columns=list(MEANINGS))
+    # A table without rows would have no types, and a mask of no type chooses columns.
+    return pd.DataFrame(list(rows), columns=list(MEANINGS)).astype({"wrong": bool})
+
+
+def list_rows(units: pd.DataFrame) -> list[Row]:
+    """Return the rows of such a table as plain values; nan is None."""
+    table = units.astype(object)
+    rows: list[Row] = table.where(table.notna(), None).to_dict("records")
+    return rows
+
+
+def write_csv(rows: Sequence[Row]) -> bytes:
+    """Return rows with the same keys as CSV; empty without rows."""
+    file = io.StringIO(newline="")
+    csv_cells.write(file, [*rows[0]] if rows else [], rows)
+    return file.getvalue().encode()
+
+
+def write_parquet(rows: Sequence[Row]) -> bytes:
+    """Return rows with the same keys as a Parquet file."""
+    import pyarrow as pa  # type: ignore[import-untyped]
+    from pyarrow import parquet
+
+    file = io.BytesIO()
+    parquet.write_table(pa.Table.from_pylist([*rows]), file)
+    return file.getvalue()
+
+
+def to_plain(value: Any) -> Any:
+    """Return plain values for JSON, with None for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {name: to_plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _list_boxes(evaluation: Evaluation) -> Iterator[Row]:

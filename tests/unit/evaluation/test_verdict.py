@@ -154,7 +154,7 @@ def test_stored_runs_give_the_same_scorecard_on_the_pictures_that_all_have(
     runs = stored_runs.find_runs(tmp_path)
     assert [one.name for one in runs] == ["run-l", "run-s"] and stored_runs.find_runs(runs[0]) == [runs[0]]
     rows, left = stored_runs.score_runs(runs)
-    assert left == 0
+    assert left == []
     assert {row.model: row.score for row in rows} == {row.model: row.score for row in card.rows}
     assert main(["scorecard", str(tmp_path), "--against", "large"]) == 0
     assert card.verdict is not None and card.verdict.headline in " ".join(capsys.readouterr().out.split())
