@@ -91,8 +91,8 @@ class BatchOptions(WorkOptions, cli.SealOptions, cli.ModelOptions):
     )
     labels: Path | None = cli.field(
         "--labels PATH",
-        "What is in the pictures: COCO .json, .csv with file,x0,y0,x1,y1,label or file,label, or a folder of YOLO .txt "
-        "or VOC .xml files.",
+        "What is in the pictures: COCO .json, .csv with file,x0,y0,x1,y1,label or file,label, a folder of YOLO .txt or "
+        "VOC .xml files, or a .zip of any of these.",
     )
     match: list[str] | None = cli.field(
         "--match LABEL=CLASS",
