@@ -88,15 +88,6 @@ def write_parquet(rows: Sequence[Row]) -> bytes:
     return file.getvalue()
 
 
-def to_plain(value: Any) -> Any:
-    """Return plain values for JSON, with None for numbers that are not finite."""
-    if isinstance(value, dict):
-        return {name: to_plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _list_boxes(evaluation: Evaluation) -> Iterator[Row]:
     for picture, matched in zip(evaluation.pictures, evaluation.matched, strict=True):
         about, common = find_objects(matched, picture.found), _describe(picture)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from sightglass.common.files import jsonable
 from sightglass.evaluation import tables
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def to_json(report: ErrorReport, *, most: int) -> Json:
     """Return what is said of a model's errors, and at most so many of them, as plain values; nan is None."""
-    told: Json = tables.to_plain(
+    told: Json = jsonable(
         {
             "headline": report.headline,
             "counts": report.counts,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from sightglass.common.files import jsonable
 from sightglass.evaluation import tables
 from sightglass.evaluation.scorecard.pairs import SETS, ModelPair, list_units
 
@@ -22,7 +23,7 @@ def to_json(card: Scorecard, *, problems: Sequence[str] = (), left_out: Sequence
 
     `problems`: sentences on labels that could not be used; `left_out`: on pictures that do not count.
     """
-    told: Json = tables.to_plain(
+    told: Json = jsonable(
         {
             "verdict": card.words,
             "against": card.largest.model,
