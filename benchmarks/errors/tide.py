@@ -115,16 +115,16 @@ def _shake(rng: np.random.Generator, box: Box) -> Box:
 
 def run(
     truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]]
-) -> tuple[dict[str, int], dict[str, float]]:
+) -> tuple[dict[ErrorType, int], dict[ErrorType, float]]:
     """Return Sightglass's counts and costs by type."""
     matched = error_types.match_boxes(truths, found)
     counts = {kind: sum(error.type == kind for one in matched for error in one.errors) for kind in error_types.MEANINGS}
-    return {**counts}, {**error_types.cost_in_ap(truths, found)}
+    return counts, {**error_types.cost_in_ap(truths, found)}
 
 
 def run_tidecv(
     tidecv: Any, truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]]
-) -> tuple[dict[str, int], dict[str, float]]:
+) -> tuple[dict[ErrorType, int], dict[ErrorType, float]]:
     """Return tidecv's counts and costs by type."""
     labels, boxes = (tidecv.Data(name, max_dets=average_precision.MOST) for name in ("labels", "boxes"))
     for number, name in enumerate(NAMES):
@@ -140,7 +140,7 @@ def run_tidecv(
             boxes.add_detection(picture, answer.index, answer.score, _to_xywh(answer.box))
     made = tidecv.TIDE().evaluate(labels, boxes)
     counts = {KINDS[kind.__name__]: count for kind, count in made.count_errors().items()}
-    return {**counts}, {KINDS[kind.__name__]: cost / 100 for kind, cost in made.fix_main_errors().items()}
+    return counts, {KINDS[kind.__name__]: cost / 100 for kind, cost in made.fix_main_errors().items()}
 
 
 def _to_xywh(box: Box) -> list[float]:
