@@ -32,6 +32,8 @@ MEANINGS: Mapping[ErrorType, str] = {
     "background": "a box where nothing is labelled",
     "missed": "a labelled object without a box",
 }
+ABOUT_COSTS = "What a type costs is measured over boxes of any score, as AP is."
+"""Why an error at the threshold may cost nothing: AP ranks the boxes below it, too."""
 
 
 @dataclass(frozen=True)

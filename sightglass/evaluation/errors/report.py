@@ -104,8 +104,9 @@ class ErrorReport:
         """The types of a detector's errors, or the pairs of classes that a classifier mistakes, each with its count."""
         if self.evaluation.task == "detect":
             counts = self.errors["type"].value_counts()
+            costs = error_types.cost_in_ap(self.evaluation.truths, self.evaluation.found)
             return [
-                ErrorGroup(kind, NAMES[kind], meaning, int(counts.get(kind, 0)), self.costs[kind])
+                ErrorGroup(kind, NAMES[kind], meaning, int(counts.get(kind, 0)), costs[kind])
                 for kind, meaning in error_types.MEANINGS.items()
             ]
         counts = self._mistakes.value_counts()
@@ -118,11 +119,6 @@ class ErrorReport:
         ]
         rest = int(counts.get(OTHER, 0))
         return groups + ([ErrorGroup(OTHER, "Other pairs", "all other pairs of classes", rest)] if rest else [])
-
-    @cached_property
-    def costs(self) -> Mapping[error_types.ErrorType, float]:
-        """What each type of a detector's errors costs in AP."""
-        return error_types.cost_in_ap(self.evaluation.truths, self.evaluation.found)
 
     @cached_property
     def reasons(self) -> list[ErrorGroup]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from sightglass.evaluation.evaluation import Evaluation
 
 
+NO_THRESHOLD = "No lower threshold brings back more objects than it adds false alarms."
+
+
 @dataclass(frozen=True, slots=True)
 class ThresholdEffect:
     """What changes at another threshold, against the one in use."""
@@ -71,6 +74,12 @@ class ThresholdCurve:
         steps = [self.measure(percents / 100) for percents in range(1, round(100 * self.now))]
         best = max(steps, key=lambda one: (one.found - one.false_alarms, one.threshold), default=None)
         return best if best is not None and best.found > best.false_alarms else None
+
+    @property
+    def consequence(self) -> str:
+        """What the best lower threshold would change, in one sentence."""
+        best = self.find_best()
+        return NO_THRESHOLD if best is None else best.sentence
 
     def _count(self, threshold: float) -> tuple[int, int]:
         right, wrong = (len(one) - int(np.searchsorted(one, threshold)) for one in (self.right, self.wrong))
