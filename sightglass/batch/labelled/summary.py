@@ -162,14 +162,9 @@ def load(folder: Path) -> EvaluationSummary:
 
     What is kept is of the evaluation that is there: a resumed run is summed up again.
     """
-    try:
-        stamp = _stamp(folder)
-    except OSError:
-        stamp = []
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads((folder / FILE).read_bytes())
-        if kept["of"] == stamp:
-            return _from_json(kept["summary"])
+    if (kept := find_kept(folder)) is not None:
+        return kept
+    stamp = _stamp(folder)
     report = ErrorReport(stored.load(folder))
     made = summarise(report)
     data = {"of": stamp, "summary": _replace_nan(asdict(made))}
@@ -180,13 +175,25 @@ def load(folder: Path) -> EvaluationSummary:
     return made
 
 
+def find_kept(folder: Path) -> EvaluationSummary | None:
+    """Return what is kept of the evaluation that is there; None where it has not been summed up yet."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads((folder / FILE).read_bytes())
+        if kept["of"] == _stamp(folder):
+            return _from_json(kept["summary"])
+    return None
+
+
 def _write_units(report: ErrorReport) -> str:
     units = report.units.astype(object)
     return write_csv(units.where(units.notna(), None).to_dict("records"))
 
 
 def _stamp(folder: Path) -> list[int]:
-    about = (folder / stored.FILE).stat()
+    try:
+        about = (folder / stored.FILE).stat()
+    except OSError:
+        return []
     return [VERSION, about.st_size, about.st_mtime_ns]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.evaluation import error_types
+from sightglass.evaluation.error_types import RIGHT
 from sightglass.explain.phrases import percent
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ class ThresholdCurve:
 
 def measure_thresholds(evaluation: Evaluation) -> ThresholdCurve:
     """Return the scores of a detector's right and wrong boxes, those below its threshold too."""
-    matched = error_types.match_boxes(evaluation.truths, evaluation.found)
-    right = [one.score for every in matched for one in every.right]
-    wrong = [error.predicted.score for every in matched for error in every.errors if error.predicted is not None]
-    objects = sum(not one.crowd for every in evaluation.truths for one in every)
-    return ThresholdCurve(np.sort(np.array(right)), np.sort(np.array(wrong)), objects, evaluation.threshold)
+    matches = evaluation.all_matches
+    scores, right = matches.boxes.value, matches.kind == RIGHT
+    objects = int(matches.counted.sum())
+    return ThresholdCurve(np.sort(scores[right]), np.sort(scores[~right]), objects, evaluation.threshold)
