@@ -119,7 +119,8 @@ def run(
     """Return Sightglass's counts and costs by type."""
     matched = error_types.match_boxes(truths, found)
     counts = {kind: sum(error.type == kind for one in matched for error in one.errors) for kind in error_types.MEANINGS}
-    return counts, {**error_types.cost_in_ap(truths, found)}
+    matches = error_types.match_columns(average_precision.gather(truths, found))
+    return counts, {**error_types.cost_in_ap(matches)}
 
 
 def run_tidecv(

@@ -115,9 +115,8 @@ def draw(job: BatchJob) -> bool:
     with st.expander("Errors by type, and why objects were missed", icon=":material/rule:"):
         left, right = st.columns([3, 2], gap="medium")
         with left:
-            head = ("error", "count", "AP50", "meaning")
-            tables.table([dict(zip(head, one, strict=True)) for one in found.list_errors()])
-            st.caption("AP50: what mending all errors of a type would add, in points.")
+            tables.table([dict(zip(found.error_columns, one, strict=True)) for one in found.list_errors()])
+            st.caption(f"AP50: what mending all of a type would add, in points. {escape(found.about_errors)}")
         with right:
             if missed := found.list_missed():
                 tables.table([{"why missed": why, "objects": count} for why, count in missed])

@@ -288,7 +288,8 @@ def _say_evaluated(console: Console, found: EvaluationSummary) -> None:
     if found.task != "detect":
         return
     console.say(f"{found.found}. Errors, and the AP50 that mending all of a type would add:")
-    console.table(("error", "count", "AP50", "meaning"), found.list_errors(), right=("count", "AP50"))
+    console.table(found.error_columns, found.list_errors(), right=found.error_columns[1:3])
+    console.say(found.about_errors)
     if missed := found.list_missed():
         console.say("Why objects have no right box:")
         console.table(("reason", "objects"), missed, right=("objects",))

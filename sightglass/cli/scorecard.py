@@ -14,6 +14,7 @@ from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import Problem
 from sightglass.common.files import to_json, write_file
 from sightglass.evaluation import ground_truth
+from sightglass.evaluation.error_types import ABOUT_COSTS
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.evaluation.scorecard import files, labelled, stored_runs, tables
 from sightglass.evaluation.scorecard.limits import MOST, TOLERANCE
@@ -128,7 +129,7 @@ def _print(console: Console, card: Scorecard) -> None:
         shown = [name for name in names if name in rows[0]]
         console.table(shown, [[row[name] for name in shown] for row in rows], right=shown[1:])
     if errors := tables.list_errors(card):
-        console.say("Errors at that threshold, and the AP50 that mending all of a kind would add:")
+        console.say("Errors at that threshold, and the AP50 that mending all of a kind would add.", ABOUT_COSTS)
         console.table([*errors[0]], [[*one.values()] for one in errors], right=[row.model for row in card.rows])
     for row in card.rows:
         if unknown := row.evaluation.unknown:
