@@ -164,7 +164,9 @@ def _mean_ap(matches: BoxMatches, mend: ErrorType | None) -> float:
     numbers = matches.labels.number
     number = np.concatenate([matches.boxes.number[left], numbers[matches.truth[better]]])
     right = np.concatenate([matches.kind[left] == RIGHT, np.ones(len(better), bool)])
-    order = np.lexsort((-matches.boxes.value[np.concatenate([left, better])], number))
+    boxes = matches.boxes.take(np.concatenate([left, better]))
+    # Of boxes with one score the first one given comes first, right or wrong, as in the AP that is reported.
+    order = np.lexsort((boxes.place, boxes.picture, -boxes.value, number))
     number, right = number[order], right[order]
     objects = np.bincount(numbers[matches.counted], minlength=len(matches.names))
     if mend == "missed":

@@ -114,6 +114,16 @@ def test_counts_and_costs_are_those_of_tidecv(case: int) -> None:
     assert average_precision.measure(truths, found).ap50.value == pytest.approx(ap50, abs=1e-6)
 
 
+def test_boxes_of_one_score_rank_in_costs_as_in_the_ap_that_is_reported() -> None:
+    truths, found = tide.draw(3, "scores in tenths")
+    _, costs = tide.run(truths, found)
+    gone = {id(error.predicted) for one in error_types.match_boxes(truths, found) for error in one.errors
+            if error.type == "background"}  # fmt: skip
+    left = [[box for box in every if id(box) not in gone] for every in found]
+    before, after = (average_precision.measure(truths, some).ap50.value for some in (found, left))
+    assert costs["background"] == pytest.approx(after - before, abs=1e-9)
+
+
 def test_every_type_is_among_what_is_compared() -> None:
     truths, found = tide.draw(0, "no two scores alike")
     counts, _ = tide.run(truths, found)
