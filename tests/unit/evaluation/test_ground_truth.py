@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import struct
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import scratch
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation.ground_truth import TrueBox
 from tests.faults.outcome import is_one_sentence
@@ -190,12 +190,13 @@ def test_a_hostile_archive_is_one_sentence_and_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(ground_truth, "MAX_UNPACKED", 30_000 if "zeros.csv" in files else 2**20)
     monkeypatch.setattr(ground_truth, "MAX_FILES", 20)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    into = tmp_path / "unpacked"
+    into.mkdir()
+    monkeypatch.setattr(ground_truth, "scratch_folder", lambda kind: tempfile.TemporaryDirectory(dir=into))
     with pytest.raises(Problem, match=words) as refused:
         ground_truth.read(pack(tmp_path / "labels.zip", files))
     assert is_one_sentence(str(refused.value))
-    assert not list(scratch.homes()[0].rglob("*.csv") if scratch.homes() else ())
-    assert [one.name for one in tmp_path.iterdir() if one.suffix] == ["labels.zip"]
+    assert sorted(one.name for one in tmp_path.rglob("*")) == ["labels.zip", "unpacked"]
 
 
 def test_archives_that_are_not_what_they_say_are_one_sentence(tmp_path: Path) -> None:
