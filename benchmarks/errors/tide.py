@@ -54,7 +54,7 @@ Sample = tuple[list[tuple[TrueBox, ...]], list[tuple[Prediction, ...]]]
 def measure() -> Row:
     """Return in how many sets of each kind counts and costs are equal, and the largest difference of a cost."""
     try:
-        import tidecv
+        import tidecv  # type: ignore[import-not-found]
     except ImportError:
         return {"by": "tidecv 1.0.1, measured before", "rows": BEFORE}
     return {"by": "tidecv", "rows": {kind: _compare_sets(tidecv, kind) for kind in WHY}}

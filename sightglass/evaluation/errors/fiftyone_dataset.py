@@ -52,7 +52,7 @@ def to_fiftyone(
         dataset.filter_labels("ground_truth", fiftyone.ViewField("error") == "missed")
     """
     try:
-        import fiftyone as fo
+        import fiftyone as fo  # type: ignore[import-not-found]
     except ImportError:
         raise Problem("FiftyOne is not installed: install the package fiftyone.") from None
 
