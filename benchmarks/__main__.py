@@ -12,7 +12,8 @@ which layer they are right; `api`: the API under load, beside the dashboard's pa
 API clients at once; `long`: thousands of explanations in one process, and what stays behind; `hour`: the dashboard's
 memory while somebody explores everything; `small`: the dashboard in a small place; `ray`: a folder explained by one
 process, and by a cluster's workers; `drift`: how often planted drift is found;
-`errors`: how often the planted cause of errors is.
+`errors`: how often the planted cause of errors is;
+`evaluation`: how long 5,000 labelled pictures take after their maps.
 """
 
 from __future__ import annotations
@@ -298,6 +299,13 @@ def _errors(options: argparse.Namespace) -> Outcome:
     return Outcome(result, run.markdown, None if options.rounds else run.OUT)
 
 
+def _evaluation(options: argparse.Namespace) -> Outcome:
+    from benchmarks.errors import run, speed
+    from benchmarks.processes import fresh
+
+    return Outcome(fresh(speed.measure, speed.PICTURES), lambda timed: "\n\n".join(run.describe_speed(timed)))
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "speed": _classifiers,
     "memory": _classifiers,
@@ -326,6 +334,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "ray": _ray,
     "drift": _drift,
     "errors": _errors,
+    "evaluation": _evaluation,
 }
 
 

@@ -106,8 +106,8 @@ def kinds(counted: Iterable[tuple[str, int]], limit: int) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """Count a noun: `1 bus`, `4 people`."""
-    return f"1 {noun}" if number == 1 else f"{number} {plural_noun(noun)}"
+    """Count a noun: `1 bus`, `4 people`, `5,000 pictures`."""
+    return f"1 {noun}" if number == 1 else f"{number:,} {plural_noun(noun)}"
 
 
 def plural_noun(noun: str) -> str:

@@ -144,8 +144,19 @@ def intersection_over_union(a: Box, b: Box) -> float:
 
 def measure_overlaps(boxes: Sequence[Box], others: Sequence[Box]) -> NDArray[np.float64]:
     """Return the `intersection_over_union` of each of n boxes with each of m others: (n, m)."""
-    a, b = np.array(boxes, float).reshape(-1, 1, 4), np.array(others, float).reshape(1, -1, 4)
-    sides = np.maximum(0, np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]))
-    both = sides[..., 0] * sides[..., 1]
-    areas = [(one[..., 2] - one[..., 0]) * (one[..., 3] - one[..., 1]) for one in (a, b)]
+    return measure_pairs(np.array(boxes, float).reshape(-1, 1, 4), np.array(others, float).reshape(1, -1, 4))
+
+
+def measure_pairs(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the `intersection_over_union` of boxes (..., 4) and others (..., 4), one by one: (...)."""
+    both = measure_common(boxes, others)
+    areas = [(one[..., 2] - one[..., 0]) * (one[..., 3] - one[..., 1]) for one in (boxes, others)]
     return np.asarray(np.divide(both, areas[0] + areas[1] - both, out=np.zeros(both.shape), where=both > 0))
+
+
+def measure_common(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the area that boxes (..., 4) and others (..., 4) have in common, one by one: (...)."""
+    x0, y0, x1, y1 = (
+        limit(boxes[..., i], others[..., i]) for i, limit in enumerate((np.maximum,) * 2 + (np.minimum,) * 2)
+    )
+    return np.asarray(np.maximum(0, x1 - x0) * np.maximum(0, y1 - y0))

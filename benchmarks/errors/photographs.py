@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.errors.sets import evaluate_pictures
 from benchmarks.report import Row, grid
-from sightglass.evaluation import (
-    average_precision,
-    calibration,
-    clusters,
-    error_types,
-    label_errors,
-    slices,
-    stored,
-    tables,
-)
+from sightglass.evaluation import average_precision, calibration, clusters, label_errors, stored
+from sightglass.evaluation.errors.report import ErrorReport
 from sightglass.evaluation.ground_truth import GroundTruth, TrueBox
 from sightglass.explain import Explainer
 from sightglass.models.checkpoints import weights
@@ -60,17 +51,16 @@ def _measure_model(model: str, folder: Path, truth: GroundTruth) -> Row:
         evaluation = stored.load(Path(into))
     scores = average_precision.measure(evaluation.truths, evaluation.found)
     check = label_errors.check_labels(evaluation)
-    report = slices.find_slices(tables.tabulate(evaluation))
-    errors = Counter(error.type for one in evaluation.matched for error in one.errors)
+    report = ErrorReport(evaluation)
     return {
         "model": evaluation.name or model,
         "pictures": scores.pictures,
         "objects": scores.objects,
         "ap": vars(scores.ap),
         "ap50": vars(scores.ap50),
-        "found": sum(len(one.right) for one in evaluation.matched),
-        "errors": {kind: errors[kind] for kind in error_types.MEANINGS},
-        "reasons": Counter(one.reason for each in evaluation.pictures for one in each.missed.values()),
+        "found": scores.objects - len(report.misses),
+        "errors": {one.id: one.count for one in report.types},
+        "reasons": {one.id: one.count for one in report.reasons},
         "calibration": calibration.measure(evaluation).sentence,
         "likely": [
             f"{one.kind}: {one.predicted.label if one.predicted else '?'} ({one.score:.0%}) in "
@@ -78,10 +68,10 @@ def _measure_model(model: str, folder: Path, truth: GroundTruth) -> Row:
             for one in check.likely
         ],
         "change": label_errors.compare_headline(evaluation, check.likely, scores.ap50).sentence,
-        "slices": report.sentence,
-        "groups": len(report.found) + len(report.others),
+        "slices": report.slices.sentence,
+        "groups": len(report.slices.found) + len(report.slices.others),
         "maps": sum(1 for _ in clusters.list_wrong_answers(evaluation)),
-        "clusters": len(clusters.find_clusters(evaluation)),
+        "clusters": len(report.clusters),
     }
 
 

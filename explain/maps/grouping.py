@@ -6,7 +6,7 @@ of their neighbourhood.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -26,9 +26,9 @@ COARSE = 16
 """Cells a side for grouping: a shift by a cell of the layer's own grid then still looks alike."""
 
 
-def find_neighbours(maps: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float64], Any]:
-    """Return how far each map (h, w) lies from its nearest neighbours, among their principal components, and what
-    `group` needs.
+def find_neighbours(maps: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
+    """Return how far each map (h, w) lies from its nearest neighbours, among their principal components, and which
+    these are, (n, neighbours).
 
     Of the distances (n,) 1 is usual, 2 twice as far; nan of fewer than `RANKED` maps. The second is None of fewer than
     `FEWEST`, which are too few to group.
@@ -41,24 +41,24 @@ def find_neighbours(maps: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.flo
     flat = np.stack([cv2.resize(one, (COARSE, COARSE), interpolation=cv2.INTER_AREA).ravel() for one in maps])
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
     reduced = PCA(min(16, len(flat) - 1), random_state=0).fit_transform(flat)
-    nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(flat) - 1)).fit(reduced)
-    distances = nearest.kneighbors()[0].mean(1)
+    found, nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(flat) - 1)).fit(reduced).kneighbors()
+    distances = found.mean(1)
     oddness = distances / max(float(np.median(distances)), 1e-9)
     return oddness, nearest if len(flat) >= FEWEST else None
 
 
-def group(nearest: Any) -> NDArray[np.intp]:
-    """Return the group (n,) of each map by spectral clustering of what `find_neighbours` returned.
+def group(nearest: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the group (n,) of each map by spectral clustering of its neighbours (`find_neighbours`).
 
     The eigengap sets the number of groups.
     """
-    from scipy.sparse import identity
+    from scipy.sparse import csr_matrix, identity
     from scipy.sparse.csgraph import laplacian
     from scipy.sparse.linalg import eigsh
     from sklearn.cluster import KMeans
 
-    graph = nearest.kneighbors_graph()
-    count = graph.shape[0]
+    count, each = nearest.shape
+    graph = csr_matrix((np.ones(nearest.size), nearest.ravel(), np.arange(0, nearest.size + 1, each)), (count, count))
     symmetric = (graph + graph.T) / 2
     many = min(MOST_GROUPS + 1, count - 2)
     # The smallest of the Laplacian are the largest of what is left of 2.

@@ -1,11 +1,14 @@
-"""Read pictures from a .zip."""
+"""Read pictures, or labels, from a .zip of a stranger."""
 
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import threading
+import unicodedata
 import zipfile
+from collections import Counter
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_UNPACKED_BYTES = 16 * 2**30
+MAX_DEPTH, MAX_NAME = 32, 200
+"""Folders of a file that is unpacked into one, and bytes of a name."""
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 
@@ -45,38 +50,84 @@ def items(path: Path) -> Iterator[Item]:
 
     Raises ModelProblem if the file is not an archive, is encrypted, or would unpack to too much.
     """
+    archive, infos = _list_files(path, PICTURES, MAX_UNPACKED_BYTES)
+    for info in infos:
+        key, stamp = printable(info.filename.replace("\\", "/")), f"{info.file_size}-{info.CRC}"
+        yield Item(key, stamp, partial(_unpack, archive, info))
+
+
+def unpack_files(path: Path, folder: Path, suffixes: tuple[str, ...], *, most: int, most_bytes: int) -> list[Path]:
+    """Unpack the files of a .zip whose names end with one of `suffixes` below a folder, and return their paths.
+
+    Raises Problem for what is no archive, more than `most` files or `most_bytes` unpacked, a path that leads out of the
+    archive, a link, or two files of one name; then nothing of it is to be used.
+    """
+    archive, infos = _list_files(path, suffixes, most_bytes)
+    with archive:
+        if len(infos) > most:
+            raise ModelProblem(f"{path.name} holds more than {most:,} files: give several archives.")
+        # A file system may know no capital letters, nor accents of their own.
+        places = [_find_place(path.name, info) for info in infos]
+        taken = Counter(unicodedata.normalize("NFC", str(place)).casefold() for place in places)
+        if len(taken) < len(places):
+            raise ModelProblem(f"{path.name} holds two files of the same name: pack the folder again.")
+        for info, place in zip(infos, places, strict=True):
+            data = _unpack(archive, info, most_bytes)
+            try:
+                (folder / place).parent.mkdir(parents=True, exist_ok=True)
+                (folder / place).write_bytes(data)
+            except OSError as error:
+                name = printable(place.name)[:80]
+                raise ModelProblem(f"{name} cannot be unpacked: rename it, and pack the folder again.") from error
+    return [folder / place for place in places]
+
+
+def _find_place(archive: str, info: zipfile.ZipInfo) -> PurePosixPath:
+    """Return where a file belongs below the folder that its archive is unpacked into."""
+    name = info.filename.replace("\\", "/")
+    parts = name.split("/")
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise ModelProblem(f"{archive} holds a link: pack the files themselves.")
+    if len(parts) > MAX_DEPTH or any(len(part.encode("utf-8", "replace")) > MAX_NAME for part in parts):
+        raise ModelProblem(f"{archive} holds a file whose path is too long: shorten it, and pack the folder again.")
+    if any(part in ("", ".", "..") or ":" in part or not part.isprintable() for part in parts):
+        raise ModelProblem(f"{archive} holds a file whose path is none inside the archive: pack the folder again.")
+    return PurePosixPath(*parts)
+
+
+def _list_files(path: Path, suffixes: tuple[str, ...], most_bytes: int) -> tuple[Archive, list[zipfile.ZipInfo]]:
+    """Open an archive and return its files with these suffixes, sorted; raise ModelProblem for a hostile one."""
     if _directory_bytes(path) > MAX_LIST_BYTES:
-        raise ModelProblem(f"{path.name} lists too many files: give its pictures in several archives.")
+        raise ModelProblem(f"{path.name} lists too many files: give several archives.")
     try:
         archive = Archive(path)
-        infos = [info for info in archive.infolist() if not info.is_dir() and _is_picture(info.filename)]
+        infos = [info for info in archive.infolist() if not info.is_dir() and _is_wanted(info.filename, suffixes)]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise ModelProblem(f"{path.name} is damaged or no .zip archive: pack the pictures again.") from error
-    if sum(info.file_size for info in infos) > MAX_UNPACKED_BYTES:
-        raise ModelProblem(f"{path.name} unpacks to more than {MAX_UNPACKED_BYTES >> 30} GB: give several archives.")
+        raise ModelProblem(f"{path.name} is damaged or no .zip archive: pack its files again.") from error
+    if sum(info.file_size for info in infos) > most_bytes:
+        size = f"{most_bytes >> 30} GB" if most_bytes >= 2**30 else f"{most_bytes >> 20} MB"
+        raise ModelProblem(f"{path.name} unpacks to more than {size}: give several archives.")
     # Files that share their bytes make a small archive unpack to a huge one without a suspicious ratio.
     end = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < end:
             raise ModelProblem(f"{path.name} holds files that overlap, which no ordinary archive does: pack it again.")
         end = info.header_offset + info.compress_size
-    for info in sorted(infos, key=lambda info: info.filename):
-        key, stamp = printable(info.filename.replace("\\", "/")), f"{info.file_size}-{info.CRC}"
-        yield Item(key, stamp, partial(_unpack, archive, info))
+    return archive, sorted(infos, key=lambda info: info.filename)
 
 
-def _unpack(archive: Archive, info: zipfile.ZipInfo) -> bytes:
-    name = PurePosixPath(info.filename).name
+def _unpack(archive: Archive, info: zipfile.ZipInfo, most_bytes: int = MAX_BYTES) -> bytes:
+    name = printable(PurePosixPath(info.filename).name)
     if info.flag_bits & 1:
         raise ImageProblem(f"{name} is encrypted: pack it without a password.")
     # Other methods may need gigabytes of memory to unpack a few bytes.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ImageProblem(f"{name} is packed in an unusual way: pack it as an ordinary .zip.")
-    if info.file_size > MAX_BYTES:
-        raise ImageProblem(f"{name} holds {info.file_size:,} bytes; give at most {MAX_BYTES:,}.")
+    if info.file_size > most_bytes:
+        raise ImageProblem(f"{name} holds {info.file_size:,} bytes; give at most {most_bytes:,}.")
     try:
         with archive.lock, archive.open(info) as file:
-            return file.read(MAX_BYTES + 1)
+            return file.read(most_bytes + 1)
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
         raise ImageProblem(f"{name} is damaged inside its archive: pack it again.") from error
     except Exception as error:
@@ -84,9 +135,9 @@ def _unpack(archive: Archive, info: zipfile.ZipInfo) -> bytes:
         raise ImageProblem(f"{name} cannot be unpacked: pack it again.") from error
 
 
-def _is_picture(name: str) -> bool:
+def _is_wanted(name: str, suffixes: tuple[str, ...]) -> bool:
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    return name.lower().endswith(PICTURES) and not any(
+    return name.lower().endswith(suffixes) and not any(
         part.startswith((".", "__MACOSX")) for part in parts if part != ".."
     )
 
@@ -96,7 +147,7 @@ def _directory_bytes(path: Path) -> int:
         with path.open("rb") as file:
             return directory_bytes(file)
     except (OSError, struct.error) as error:
-        raise ModelProblem(f"{path.name} is damaged or no .zip archive: pack the pictures again.") from error
+        raise ModelProblem(f"{path.name} is damaged or no .zip archive: pack its files again.") from error
 
 
 def directory_bytes(file: BinaryIO) -> int:

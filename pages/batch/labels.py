@@ -55,11 +55,12 @@ def choose() -> None:
 
 def _read() -> GroundTruth | None:
     given: UploadedFile | None = st.file_uploader(
-        "Labels, as COCO .json or .csv",
-        type=["json", "csv"],
+        "Labels, as COCO .json, .csv or a .zip",
+        type=["json", "csv", "zip"],
         key="batch-labels-file",
         max_upload_size=upload_megabytes(),
-        help="COCO .json, or .csv with file,label or file,x0,y0,x1,y1,label. Each picture is known by its file's name.",
+        help="COCO .json, or .csv with file,label or file,x0,y0,x1,y1,label. A .zip holds one of these, YOLO's .txt "
+        "files and data.yaml, or Pascal VOC's .xml files. Each picture is known by its file's name.",
     )
     if given is not None:
         return state.latest("batch-labels", given.file_id, lambda: _take_upload(given))
@@ -70,7 +71,7 @@ def _read() -> GroundTruth | None:
         key="batch-labels-path",
         name="labels",
         default="",
-        help="A COCO .json, a .csv, or a folder of YOLO .txt or Pascal VOC .xml files",
+        help="A COCO .json, a .csv, a folder of YOLO .txt or Pascal VOC .xml files, or a .zip of any of these",
     )
     if named is None:
         return None
@@ -114,9 +115,8 @@ def draw(job: BatchJob) -> bool:
     with st.expander("Errors by type, and why objects were missed", icon=":material/rule:"):
         left, right = st.columns([3, 2], gap="medium")
         with left:
-            head = ("error", "count", "AP50", "meaning")
-            tables.table([dict(zip(head, one, strict=True)) for one in found.list_errors()])
-            st.caption("AP50: what mending all errors of a type would add, in points.")
+            tables.table([dict(zip(found.error_columns, one, strict=True)) for one in found.list_errors()])
+            st.caption(f"AP50: what mending all of a type would add, in points. {escape(found.about_errors)}")
         with right:
             if missed := found.list_missed():
                 tables.table([{"why missed": why, "objects": count} for why, count in missed])

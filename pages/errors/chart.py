@@ -9,6 +9,7 @@ import streamlit as st
 
 from sightglass.components.session import state, url_state
 from sightglass.components.views.charts import ACCENT
+from sightglass.evaluation.error_types import ABOUT_COSTS
 from sightglass.evaluation.errors.report import ALL
 from sightglass.explain.phrases import NBSP
 
@@ -111,8 +112,9 @@ def _take_click(key: str) -> None:
 
 
 def describe_group(one: ErrorGroup) -> str:
-    """Return what a group is, and what it costs, in one or two sentences."""
+    """Return what a group is, and what it costs, in one to three sentences."""
     words = f"{one.count:,}: {one.meaning}."
     if one.cost is None:
         return words
-    return f"{words} Without these AP at an overlap of a half would be {format_cost(one.cost)} higher."
+    cost = format_cost(one.cost)
+    return f"{words} Without this type AP at an overlap of a half would be {cost} higher. {ABOUT_COSTS}"

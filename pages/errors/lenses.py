@@ -11,6 +11,7 @@ import streamlit as st
 from sightglass.components.session import url_state
 from sightglass.components.session.markdown import escape
 from sightglass.evaluation.errors.report import ALL
+from sightglass.evaluation.errors.threshold import NO_THRESHOLD
 from sightglass.explain.maps.grouping import FEWEST
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.rendering.render import heatmap_only
@@ -89,7 +90,7 @@ def _draw_thresholds(run: LabelledRun) -> None:
         with st.container(width="content"):
             st.markdown(f":material/tune: {escape(curve.measure(value / 100).sentence)}")
             if best is None:
-                st.caption("No lower threshold brings back more objects than it adds false alarms.")
+                st.caption(NO_THRESHOLD)
 
 
 def _choose_group(groups: Sequence[ErrorGroup], every: str, *, key: str, name: str, help: str) -> str:

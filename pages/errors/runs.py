@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from sightglass.batch.labelled import summary
 from sightglass.common.errors import Problem
 from sightglass.components.choices import permitted_folders
 from sightglass.components.session import state, url_state
@@ -114,11 +115,13 @@ def _find_time(folder: Path) -> int:
 
 
 def _load(folder: Path) -> tuple[ErrorReport, int]:
-    report = ErrorReport(stored.load(folder))
+    kept = summary.find_kept(folder)
+    report = ErrorReport(stored.load(folder), () if kept is None else kept.errors)
     every = report.evaluation.pictures
     objects = sum(len(one.found) + len(one.truths) for one in every)
     maps = sum(values.nbytes for one in every for values in one.maps.values())
-    return report, maps + _OBJECT * objects + int(report.units.memory_usage(deep=True).sum())
+    with stored.pause_collector():
+        return report, maps + _OBJECT * objects + int(report.units.memory_usage(deep=True).sum())
 
 
 def _find_items(name: str, folder: Path) -> Mapping[str, Item]:

@@ -88,8 +88,7 @@ def _run(status: ScoreStatus, cancel: Event, plan: ScorePlan | None) -> None:
     status.report(0.0, "Reading the labels")
     plan = plan or _plan_example()
     if plan.runs:
-        rows, left_out = stored_runs.score_runs(plan.runs)
-        status.left_out = [f"{plural(left_out, 'picture')} that not every run has."] if left_out else []
+        rows, status.left_out = stored_runs.score_runs(plan.runs)
         items = plan.items
     else:
         pictures, left = labelled.gather(plan.items, plan.labels)

@@ -12,6 +12,7 @@ from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import escape
 from sightglass.components.views import charts as numbers
 from sightglass.components.views import tables as views
+from sightglass.evaluation.error_types import ABOUT_COSTS
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.evaluation.scorecard import files, tables
 from sightglass.evaluation.scorecard.limits import TOLERANCE
@@ -252,5 +253,6 @@ def _choose_slice(pair: ModelPair, shown: Sequence[SliceGap], row: int, column: 
 def _errors(card: Scorecard) -> None:
     if rows := tables.list_errors(card):
         with st.expander("Kinds of errors", icon=":material/rule:"):
-            st.caption("At each model's own threshold; in brackets, by how much AP50 would rise if all were mended.")
+            head = "Counted at each model's own threshold; in brackets, by how much AP50 would rise if all were mended."
+            st.caption(f"{head} {ABOUT_COSTS}")
             views.table(rows, right=[row.model for row in card.rows])

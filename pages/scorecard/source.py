@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
 
 TASKS = {"detect": "Detectors", "classify": "Classifiers"}
-KINDS = ["json", "csv", "txt", "xml", "yaml", "yml"]
+KINDS = ["json", "csv", "zip", "txt", "xml", "yaml", "yml"]
 """Endings of files with labels."""
 LABELS = {
-    "detect": "COCO .json, .csv (file,x0,y0,x1,y1,label), or .txt files of YOLO with data.yaml, or .xml of VOC.",
+    "detect": "COCO .json, .csv (file,x0,y0,x1,y1,label), or .txt of YOLO with data.yaml, .xml of VOC, or a .zip.",
     "classify": "A .csv with the columns file and label; without labels, the folder of a picture is its class.",
 }
 WAYS = {"now": "Run the models now", "runs": "Runs with labels"}
@@ -186,5 +186,5 @@ def _read_files(files: Sequence[UploadedFile]) -> GroundTruth:
         # Only the name's last part, with letters that any file may have; YOLO's are matched by it.
         name = Path(file.name)
         (folder / f"{file_stem(name.stem)}{name.suffix.lower()}").write_bytes(file.getvalue())
-    single = [one for one in folder.iterdir() if one.suffix in (".json", ".csv")]
+    single = [one for one in folder.iterdir() if one.suffix in (".json", ".csv", ".zip")]
     return ground_truth.read(single[0] if len(single) == 1 else folder)

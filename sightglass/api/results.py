@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -56,11 +55,11 @@ SEAL: JsonDict = {
 """The example of the API's description: GradCAM of EfficientNet-Lite 0 on bus.jpg, with shorter sentences."""
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Predicted(_Answer):
+class Predicted(Answer):
     model_config = ConfigDict(
         json_schema_extra={"example": {"label": "minibus", "index": 654, "score": 0.622, "box": None}}
     )
@@ -71,13 +70,13 @@ class Predicted(_Answer):
     box: Box | None = Field(description="xyxy in pixels of the picture; null for a classifier.")
 
 
-class Region(_Answer):
+class Region(Answer):
     box: Box
     share_of_heat: Number
     peak: Number
 
 
-class Statistics(_Answer):
+class Statistics(Answer):
     """Of one map. Shares are 0..1, places in pixels of the picture, entropy in bits."""
 
     mean: Number
@@ -101,7 +100,7 @@ class Statistics(_Answer):
     histogram: list[int]
 
 
-class BoxNumbers(_Answer):
+class BoxNumbers(Answer):
     """How a map relates to boxes. `own_only`, `shared`, `elsewhere` and `outside`, each 0..1, sum to 1."""
 
     inside: Number = Field(description="Share in its own boxes, whether others overlap them or not.")
@@ -115,7 +114,7 @@ class BoxNumbers(_Answer):
     outside: Number = Field(description="Share outside all boxes.")
 
 
-class Agreement(_Answer):
+class Agreement(Answer):
     """How similar two maps are: 1 if identical, about 0 if unrelated."""
 
     ssim: Number
@@ -123,7 +122,7 @@ class Agreement(_Answer):
     iou_top20: Number
 
 
-class Timing(_Answer):
+class Timing(Answer):
     """Milliseconds of one forward pass, measured for this answer."""
 
     median: Number
@@ -131,7 +130,7 @@ class Timing(_Answer):
     slowest: Number
 
 
-class Pixels(_Answer):
+class Pixels(Answer):
     """A map at picture size, in base64, in the requested format; 0 outside the area that the model saw (`seen`)."""
 
     png: str | None = Field(
@@ -161,7 +160,7 @@ class Mapped(Pixels):
     )
 
 
-class Monitored(_Answer):
+class Monitored(Answer):
     """What the monitor did with the explanation."""
 
     logged: bool = Field(description="Whether it was odd and logged with its map.")
@@ -170,7 +169,7 @@ class Monitored(_Answer):
     words: list[str] = Field(description="One sentence for each, or why it could not be monitored.")
 
 
-class SealMark(_Answer):
+class SealMark(Answer):
     """The answer of one quick test of a map."""
 
     question: Question = Field(
@@ -193,7 +192,7 @@ class SealMark(_Answer):
     )
 
 
-class Seal(_Answer):
+class Seal(Answer):
     """What three quick tests say of one map."""
 
     model_config = ConfigDict(json_schema_extra={"example": SEAL})
@@ -202,7 +201,7 @@ class Seal(_Answer):
     marks: list[SealMark] = Field(description="One for each question.")
 
 
-class _Summary(_Answer):
+class _Summary(Answer):
     picture: str
     model: str
     predictions: list[Predicted] = Field(description="Best first.")
@@ -234,13 +233,13 @@ class Detected(Explained):
     )
 
 
-class Best(_Answer):
+class Best(Answer):
     index: int
     label: str
     score: Number
 
 
-class Analysed(_Answer):
+class Analysed(Answer):
     picture: str
     model: str
     headline: str
@@ -265,7 +264,7 @@ class Analysed(_Answer):
     )
 
 
-class Classes(_Answer):
+class Classes(Answer):
     picture: str
     width: int
     height: int
@@ -281,7 +280,7 @@ class Compared(_Summary):
     timing: Timing
 
 
-class Comparison(_Answer):
+class Comparison(Answer):
     picture: str
     verdict: str
     fastest: str | None = Field(description="null if the measured times are too close to tell.")
@@ -292,18 +291,18 @@ class Comparison(_Answer):
     )
 
 
-class Places(_Answer):
+class Places(Answer):
     alike: str = Field(description="Where a picture is similar to the other.")
     apart: str = Field(description="Where it differs from the other.")
 
 
-class Matched(_Answer):
+class Matched(Answer):
     query: tuple[int, int] = Field(description="Row and column of a cell.")
     gallery: tuple[int, int]
     score: Number
 
 
-class Context(_Answer):
+class Context(Answer):
     """Reference scores of this model."""
 
     unrelated: list[Number]
@@ -316,7 +315,7 @@ class SimilarityMap(Pixels):
     apart: Statistics = Field(description="Of the negative values, which make them differ.")
 
 
-class Similar(_Answer):
+class Similar(Answer):
     headline: str
     query: str = Field(description="The first picture's name.")
     gallery: str = Field(description="The second picture's name.")
@@ -340,7 +339,7 @@ class Similar(_Answer):
     sides: list[SimilarityMap] = Field(description="The maps of the first and of the second picture.")
 
 
-class Difference(_Answer):
+class Difference(Answer):
     """How much better the map is than a control: insertion's area minus deletion's, less the control's."""
 
     mean: Number
@@ -348,7 +347,7 @@ class Difference(_Answer):
     high: Number
 
 
-class Curve(_Answer):
+class Curve(Answer):
     """The answer as the hottest shares are hidden (`deletion`) and as nothing else is kept (`insertion`)."""
 
     map: Literal["map", "random", "blobs", "centre", "edges", "runner-up"]
@@ -362,7 +361,7 @@ class Curve(_Answer):
     insertion_area: Number
 
 
-class Effect(_Answer):
+class Effect(Answer):
     """What the answer becomes with the strongest shares of one map hidden, and with only them kept."""
 
     map: str
@@ -371,7 +370,7 @@ class Effect(_Answer):
     kept: list[Number] = Field(description="The score with only that share kept.")
 
 
-class Support(_Answer):
+class Support(Answer):
     """The map's effect beside those of maps of other pictures, its own copies and the middle of the picture."""
 
     target: str
@@ -385,7 +384,7 @@ class Support(_Answer):
     effects: list[Effect] = Field(description="The map's own first.")
 
 
-class Proved(_Answer):
+class Proved(Answer):
     picture: str
     model: str
     method: str
@@ -416,7 +415,7 @@ class Proved(_Answer):
     recipe: Recipe = Field(description="With the settings of the proof: `replay` makes the same curves again.")
 
 
-class Listed(_Answer):
+class Listed(Answer):
     id: str
     family: str
     size: str
@@ -432,90 +431,52 @@ class Listed(_Answer):
     methods: list[str] | None = Field(description="All methods that support it; null until it has been loaded.")
 
 
-class Models(_Answer):
+class Models(Answer):
     default: str = Field(description="The model for requests that name none.")
     models: list[Listed]
 
 
-class Layer(_Answer):
+class Layer(Answer):
     path: str
     shape: tuple[int, int, int] = Field(description="Channels, rows, columns.")
     layout: str
     default: bool
 
 
-class Layers(_Answer):
+class Layers(Answer):
     model: str
     layers: list[Layer] = Field(description="In order of execution.")
     default: list[str]
     presets: dict[str, list[str]] = Field(description="Named sets of layers; a name can be used as a layer.")
 
 
-class Queue(_Answer):
+class Queue(Answer):
     workers: int
     running: int
     waiting: int
     room: int
 
 
-class Health(_Answer):
+class Health(Answer):
     status: Literal["ok"]
     version: str
     queue: Queue
 
 
-class Alive(_Answer):
+class Alive(Answer):
     status: Literal["alive"]
 
 
-class Ready(_Answer):
+class Ready(Answer):
     status: Literal["ready"]
 
 
-class Kind(_Answer):
+class Kind(Answer):
     type: str
     title: str
     statuses: Annotated[list[int], Field(min_length=1)]
     about: str
 
 
-class Kinds(_Answer):
+class Kinds(Answer):
     problems: list[Kind]
-
-
-class ListedRun(_Answer):
-    id: str
-    written: datetime = Field(description="When its evaluation was written, in UTC.")
-
-
-class Runs(_Answer):
-    runs: list[ListedRun] = Field(description="The newest first.")
-
-
-class ScoreInterval(_Answer):
-    value: Number
-    low: Number = Field(description="Lower end of its 95 % interval.")
-    high: Number = Field(description="Upper end of its 95 % interval.")
-
-
-class CountedErrors(_Answer):
-    count: int
-    cost: float = Field(description="By how much AP50 would rise if all of the type were mended, 0 to 1.")
-
-
-class RunEvaluation(_Answer):
-    id: str
-    headline: str
-    model: str
-    task: Literal["detect", "classify"]
-    pictures: int = Field(description="Pictures with labels.")
-    objects: int = Field(description="Labelled objects; 0 of a classifier.")
-    right: int = Field(description="Objects with a right box at the threshold, or pictures with a right answer.")
-    threshold: float
-    scores: dict[str, ScoreInterval] = Field(description="`ap` and `ap50`, or `accuracy` and `top5`; 0 to 1.")
-    by_class: dict[str, ScoreInterval] = Field(description="AP, or the share that is right, of each labelled class.")
-    by_size: dict[str, Number] = Field(description="AP of small, medium and large objects.")
-    errors: dict[str, CountedErrors] = Field(description="By type; none of a classifier.")
-    missed: dict[str, int] = Field(description="Objects without a right box, by the reason.")
-    consequence: str = Field(description="What a lower threshold would change; may be empty.")
-    unknown: list[str] = Field(description="Labels for which the model has no class.")

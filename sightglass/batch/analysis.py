@@ -246,7 +246,7 @@ def unusual(frame: Frame) -> Frame:
 
 
 def _neighbours(frame: Frame) -> tuple[Frame, Any]:
-    """Return the rows of `unusual`, and what finds the neighbours of a map; None for too few maps to group."""
+    """Return the rows of `unusual`, and which are the neighbours of each; None for too few maps to group."""
     found = frame[frame["cells"].notna()].copy()
     found["oddness"], nearest = grouping.find_neighbours([cells(data) for data in found["cells"]])
     return found, nearest

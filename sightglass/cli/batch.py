@@ -102,8 +102,8 @@ class BatchOptions(WorkOptions, cli.SealOptions, cli.ModelOptions):
     )
     labels: Path | None = cli.field(
         "--labels PATH",
-        "What is in the pictures: COCO .json, .csv with file,x0,y0,x1,y1,label or file,label, or a folder of YOLO .txt "
-        "or VOC .xml files.",
+        "What is in the pictures: COCO .json, .csv with file,x0,y0,x1,y1,label or file,label, a folder of YOLO .txt or "
+        "VOC .xml files, or a .zip of any of these.",
     )
     match: list[str] | None = cli.field(
         "--match LABEL=CLASS",
@@ -339,7 +339,8 @@ def _say_evaluated(console: Console, found: EvaluationSummary) -> None:
     if found.task != "detect":
         return
     console.say(f"{found.found}. Errors, and the AP50 that mending all of a type would add:")
-    console.table(("error", "count", "AP50", "meaning"), found.list_errors(), right=("count", "AP50"))
+    console.table(found.error_columns, found.list_errors(), right=found.error_columns[1:3])
+    console.say(found.about_errors)
     if missed := found.list_missed():
         console.say("Why objects have no right box:")
         console.table(("reason", "objects"), missed, right=("objects",))

@@ -14,6 +14,7 @@ from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import Problem
 from sightglass.common.files import to_json, write_file
 from sightglass.evaluation import ground_truth
+from sightglass.evaluation.error_types import ABOUT_COSTS
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.evaluation.scorecard import files, labelled, stored_runs, tables
 from sightglass.evaluation.scorecard.limits import MOST, TOLERANCE
@@ -52,8 +53,8 @@ Folder = Annotated[
 class ScorecardOptions(cli.LoadOptions):
     labels: Path | None = cli.field(
         "--labels FILE",
-        "COCO .json, .csv (file,x0,y0,x1,y1,label or file,label), or a folder of YOLO .txt or VOC .xml files; without "
-        "it, the folder of a picture is its class.",
+        "COCO .json, .csv (file,x0,y0,x1,y1,label or file,label), a folder of YOLO .txt or VOC .xml files, or a .zip "
+        "of any of these; without it, the folder of a picture is its class.",
     )
     model: list[str] | None = cli.field(
         "--model -m ID", f"1 to {MOST} models, one option each \\[{', '.join(MODELS)}].", cli.MODEL
@@ -91,8 +92,7 @@ def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
     runs = stored_runs.find_runs(Path(pictures)) if options.labels is None and options.model is None else []
     problems: list[str] = []
     if runs:
-        rows, some = stored_runs.score_runs(runs)
-        left = [f"{plural(some, 'picture')} that not every run has."] if some else []
+        rows, left = stored_runs.score_runs(runs)
     else:
         with console.progress("Reading the labels") as progress:
             labels = ground_truth.read(options.labels) if options.labels is not None else None
@@ -106,7 +106,7 @@ def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
             )
         problems = [one.words for one in labels.problems] if labels is not None else []
     card = scorecards.compare(rows, tolerance=options.tolerance / 100, against=options.against)
-    result = files.to_json(card) | {"problems": problems, "left_out": left}
+    result = files.to_json(card, problems=problems, left_out=left)
     _print(console, card)
     _warn(console, [*problems, *left])
     console.say(*(card.verdict.sentences if card.verdict else ()))
@@ -129,7 +129,7 @@ def _print(console: Console, card: Scorecard) -> None:
         shown = [name for name in names if name in rows[0]]
         console.table(shown, [[row[name] for name in shown] for row in rows], right=shown[1:])
     if errors := tables.list_errors(card):
-        console.say("Errors at that threshold, and the AP50 that mending all of a kind would add:")
+        console.say("Errors at that threshold, and the AP50 that mending all of a kind would add.", ABOUT_COSTS)
         console.table([*errors[0]], [[*one.values()] for one in errors], right=[row.model for row in card.rows])
     for row in card.rows:
         if unknown := row.evaluation.unknown:

@@ -7,9 +7,9 @@ seconds of thousands of pictures instead of minutes, and so that pictures can be
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from sightglass.evaluation.ground_truth import TrueBox
     from sightglass.models.adapter import Prediction
-    from sightglass.models.geometry import Box
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """Of the overlap (IoU) from which a box counts as right."""
@@ -31,6 +30,8 @@ _LEAST = np.minimum(THRESHOLDS, 1 - 1e-10)
 RECALLS = np.linspace(0, 1, 101)
 MOST = 100
 """Boxes of a class in a picture that count, the surest first."""
+_AT_ONCE = 1000
+"""Pictures whose pairs of boxes and labels are in memory at once."""
 DRAWS = 300
 """Times that the pictures are drawn again for an interval."""
 
@@ -95,7 +96,7 @@ def measure(
     """
     classes = sorted({one.label for every in truths for one in every})
     matched = match(truths, found, classes)
-    draws, once = _draw(len(truths), seed), np.ones((1, len(truths)), np.int64)
+    draws, once = _draw(len(truths), seed), np.ones((1, len(truths)), np.int32)
     nothing = np.full((1, len(THRESHOLDS)), np.nan)
     exact = np.stack([average(one, once)[0] for one in matched[0]] or [nothing[0]])
     drawn = np.stack([average(one, draws) for one in matched[0]] or [np.repeat(nothing, DRAWS, 0)])
@@ -120,7 +121,7 @@ def measure_ap50(
     """Return the `ap50` that `measure` returns, in a fraction of the time."""
     classes = sorted({one.label for every in truths for one in every})
     matched = [_at_first_threshold(one) for one in match(truths, found, classes, areas=1)[0]]
-    draws, once = _draw(len(truths), seed), np.ones((1, len(truths)), np.int64)
+    draws, once = _draw(len(truths), seed), np.ones((1, len(truths)), np.int32)
     if not matched:
         return Estimate(math.nan, math.nan, math.nan)
     exact, drawn = (np.stack([average(one, of)[:, 0] for one in matched]) for of in (once, draws))
@@ -132,7 +133,7 @@ def difference(one: DetectionScores, other: DetectionScores) -> Estimate:
     return estimate(one.ap.value - other.ap.value, one.drawn - other.drawn)
 
 
-def average(matched: _Matched, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+def average(matched: _Matched, weights: NDArray[np.int32]) -> NDArray[np.float64]:
     """Return AP (draws, thresholds) where each picture counts as often as `weights` (draws, pictures) says.
 
     The mean of the precision at 101 recalls, as pycocotools takes it; nan for draws without a labelled object.
@@ -145,26 +146,29 @@ def average(matched: _Matched, weights: NDArray[np.int64]) -> NDArray[np.float64
         return averages
     # Of boxes after the last right one nothing depends.
     end = int(np.flatnonzero(matched.right.any(0)).max(initial=-1)) + 1
-    per_box = weights[some].astype(np.int32)[:, matched.picture[:end]]
+    per_box = (weights if len(some) == len(weights) else weights[some]).take(matched.picture[:end], 1)
     # Rows are searched all at once: each lies above the one before it, in whole numbers.
-    above = (int(objects.max()) + 1) * np.arange(len(some), dtype=np.int64)[:, None]
-    wanted = (_count_for_recalls(objects[some]) + above).ravel()
+    above = ((int(objects.max()) + 1) * np.arange(len(some), dtype=np.int64))[:, None]
+    if int(objects.max() + 1) * len(some) <= np.iinfo(np.int32).max:
+        above = above.astype(np.int32)
+    wanted = (_count_for_recalls(objects[some]) + above).astype(above.dtype).ravel()
     every: NDArray[np.int32] = np.zeros(0, np.int32)
     of: NDArray[np.bool_] = np.zeros(0, np.bool_)
+    row = np.repeat(np.arange(len(some)), len(RECALLS))
     for threshold, (right, counted) in enumerate(zip(matched.right, matched.counted, strict=True)):
         # Precision is highest at a right box: between two it falls.
         hits, counted = np.flatnonzero(right & counted), counted[:end]
         if not len(hits):
             continue
         if not np.array_equal(of, counted):
-            every, of = np.cumsum(per_box * counted, 1, np.int32), counted
-        true = np.cumsum(per_box[:, hits], 1, np.int32)
-        precision = true / (every[:, hits] + np.spacing(1))
-        best = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
-        places = np.searchsorted((true + above).ravel(), wanted).reshape(len(some), -1)
-        places -= len(hits) * np.arange(len(some))[:, None]
-        values = np.take_along_axis(best, np.clip(places, 0, len(hits) - 1), 1)
-        averages[some, threshold] = np.where(places < len(hits), values, 0).sum(1) / len(RECALLS)
+            every, of = np.cumsum(per_box if counted.all() else per_box * counted, 1, np.int32), counted
+        true = np.cumsum(per_box.take(hits, 1), 1, np.int32)
+        # After the last one there is no recall, and no precision.
+        best = np.zeros((len(some), len(hits) + 1))
+        np.divide(true, every.take(hits, 1) + np.spacing(1), out=best[:, :-1])
+        np.maximum.accumulate(best[:, -2::-1], 1, out=best[:, -2::-1])
+        places = np.searchsorted((true + above).ravel(), wanted)
+        averages[some, threshold] = best.take(places + row).reshape(len(some), -1).sum(1) / len(RECALLS)
     return averages
 
 
@@ -195,21 +199,15 @@ def match(
     areas: int = len(_AREAS),
 ) -> list[list[_Matched]]:
     """Match boxes with labels by COCO's rules; return what came of it by size (the first: all) and class."""
+    labels, boxes, names = gather(truths, found)
+    # Of other classes nothing is labelled.
     numbers = {name: i for i, name in enumerate(classes)}
-    labels = _gather(
-        [(i, numbers[one.label], one.box, float(one.crowd)) for i, every in enumerate(truths) for one in every]
-    )
-    boxes = _gather(
-        [
-            (i, numbers[one.label], one.box, -one.score)
-            for i, every in enumerate(found)
-            for one in every
-            if one.label in numbers and one.box is not None
-        ]
-    )
+    known = np.array([numbers.get(name, -1) for name in names], np.int64)
+    labels, boxes = (replace(one, number=known[one.number]) for one in (labels, boxes))
+    boxes = boxes.take(boxes.number >= 0)
     # Class by class and picture by picture, of a picture the surest first.
     labels = labels.take(np.lexsort((labels.picture, labels.number)))
-    boxes = boxes.take(np.lexsort((boxes.value, boxes.picture, boxes.number)))
+    boxes = boxes.take(np.lexsort((-boxes.value, boxes.picture, boxes.number)))
     pictures = len(truths)
     key_of_labels, key_of_boxes = (one.number * pictures + one.picture for one in (labels, boxes))
     places = np.arange(len(key_of_boxes))
@@ -217,8 +215,9 @@ def match(
     boxes, key_of_boxes = boxes.take(inside), key_of_boxes[inside]
     limits = _AREAS[:areas]
     crowd = labels.value > 0
-    ignored = np.stack([crowd | (labels.area < low) | (labels.area > high) for low, high in limits])
-    outside = np.stack([(boxes.area < low) | (boxes.area > high) for low, high in limits])
+    (of_labels, of_boxes) = (np.prod(one.extent[:, 2:], 1) for one in (labels, boxes))
+    ignored = np.stack([crowd | (of_labels < low) | (of_labels > high) for low, high in limits])
+    outside = np.stack([(of_boxes < low) | (of_boxes > high) for low, high in limits])
     right = np.zeros((areas, len(THRESHOLDS), len(key_of_boxes)), bool)
     left_out = np.repeat(outside[:, None], len(THRESHOLDS), 1)
     of_box, of_label, overlaps = _find_overlaps(boxes, labels, key_of_boxes, key_of_labels, crowd)
@@ -235,7 +234,7 @@ def match(
     for number in range(len(classes)):
         mine = np.arange(*np.searchsorted(boxes.number, (number, number + 1)))
         # The same sort as theirs: of equal scores the first picture comes first.
-        mine = mine[np.argsort(boxes.value[mine], kind="stable")]
+        mine = mine[np.argsort(-boxes.value[mine], kind="stable")]
         own = labels.number == number
         found_by_class.append(
             [
@@ -252,50 +251,83 @@ def match(
 
 
 @dataclass(frozen=True, eq=False)
-class _Boxes:
-    """Boxes of all pictures as columns, (n,) each."""
+class BoxColumns:
+    """Boxes of all pictures as columns, (n,) each, picture by picture."""
 
     picture: NDArray[np.int64]
+    place: NDArray[np.int64]
+    """Its index among those of its picture."""
     number: NDArray[np.int64]
     """Of the class."""
     box: NDArray[np.float64]
-    """(n, 4): left, top, width, height."""
+    """(n, 4): xyxy."""
     value: NDArray[np.float64]
-    """What they are sorted by, or whether they are a crowd."""
+    """Of a label 1 for a crowd; of an answer its score."""
+
+    def take(self, which: NDArray[Any]) -> BoxColumns:
+        """Return some of them, in another order."""
+        return BoxColumns(*(getattr(self, name)[which] for name in ("picture", "place", "number", "box", "value")))
 
     @property
-    def area(self) -> NDArray[np.float64]:
-        return self.box[:, 2] * self.box[:, 3]
-
-    def take(self, which: NDArray[Any]) -> _Boxes:
-        return _Boxes(self.picture[which], self.number[which], self.box[which], self.value[which])
+    def extent(self) -> NDArray[np.float64]:
+        """(n, 4): left, top, width, height."""
+        return np.concatenate([self.box[:, :2], self.box[:, 2:] - self.box[:, :2]], 1)
 
 
-def _gather(rows: Sequence[tuple[int, int, Box, float]]) -> _Boxes:
-    box = np.array([one for _, _, one, _ in rows], float).reshape(-1, 4)
-    box[:, 2:] -= box[:, :2]
-    picture, number = (np.array([one[i] for one in rows], np.int64) for i in (0, 1))
-    return _Boxes(picture, number, box, np.array([one[3] for one in rows], float))
+GatheredBoxes = tuple[BoxColumns, BoxColumns, tuple[str, ...]]
+"""Labels, answers, and the names of their classes."""
+
+
+def gather(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]]) -> GatheredBoxes:
+    """Return labels and answers with boxes as columns, and the names of their classes, those of labels first."""
+    numbers: dict[str, int] = {}
+    labels = _gather(truths, numbers, [float(one.crowd) for every in truths for one in every])
+    boxes = _gather(found, numbers, [one.score for every in found for one in every])
+    return labels, boxes, tuple(numbers)
+
+
+def _gather(rows: Sequence[Sequence[Any]], numbers: dict[str, int], values: Sequence[float]) -> BoxColumns:
+    flat = [one for every in rows for one in every]
+    counts = np.array([len(every) for every in rows], np.int64)
+    picture = np.repeat(np.arange(len(rows)), counts)
+    place = np.arange(len(flat)) - np.repeat(np.cumsum(counts) - counts, counts)
+    number = np.array([numbers.setdefault(one.label, len(numbers)) for one in flat], np.int64)
+    has = np.array([one.box is not None for one in flat], bool)
+    box = np.fromiter(chain.from_iterable(one.box for one in flat if one.box is not None), float)
+    value = np.array(values, float)
+    return BoxColumns(picture[has], place[has], number[has], box.reshape(-1, 4), value[has])
+
+
+def cut_pictures(picture: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last row of so many whole pictures that all pairs of theirs are in memory at once."""
+    last = int(picture[-1]) + 1 if len(picture) else 0
+    yield from pairwise(np.searchsorted(picture, np.arange(0, last + _AT_ONCE, _AT_ONCE)).tolist())
+
+
+def pair_up(keys: NDArray[np.int64], others: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return all pairs of rows with the same key, as indices; both are sorted by their keys."""
+    first, end = (np.searchsorted(others, keys, side) for side in ("left", "right"))
+    many = end - first
+    of_one = np.repeat(np.arange(len(keys)), many)
+    return of_one, np.arange(len(of_one)) - np.repeat(np.cumsum(many) - many - first, many)
 
 
 def _find_overlaps(
-    boxes: _Boxes,
-    labels: _Boxes,
+    boxes: BoxColumns,
+    labels: BoxColumns,
     key_of_boxes: NDArray[np.int64],
     key_of_labels: NDArray[np.int64],
     crowd: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Return the pairs of box and label of a class and picture whose IoU may count, and that IoU."""
-    first, end = (np.searchsorted(key_of_labels, key_of_boxes, side) for side in ("left", "right"))
-    many = end - first
-    of_box = np.repeat(np.arange(len(key_of_boxes)), many)
-    of_label = np.arange(len(of_box)) - np.repeat(np.cumsum(many) - many - first, many)
-    one, other = boxes.box[of_box], labels.box[of_label]
+    of_box, of_label = pair_up(key_of_boxes, key_of_labels)
+    # By widths and heights, as pycocotools has them.
+    one, other = boxes.extent[of_box], labels.extent[of_label]
     far = np.minimum(one[:, :2] + one[:, 2:], other[:, :2] + other[:, 2:])
     sides = np.maximum(0, far - np.maximum(one[:, :2], other[:, :2]))
-    both, area = sides[:, 0] * sides[:, 1], boxes.area[of_box]
+    both, area = sides[:, 0] * sides[:, 1], one[:, 2] * one[:, 3]
     # Of a crowd: how much of the box lies in it.
-    union = np.where(crowd[of_label], area, area + labels.area[of_label] - both)
+    union = np.where(crowd[of_label], area, area + other[:, 2] * other[:, 3] - both)
     overlaps = np.divide(both, union, out=np.zeros(len(both)), where=union > 0)
     enough = overlaps >= _LEAST[0]
     return of_box[enough], of_label[enough], overlaps[enough]
@@ -343,11 +375,11 @@ def _at_first_threshold(one: _Matched) -> _Matched:
     return _Matched(one.right[:1], one.counted[:1], one.picture, one.objects)
 
 
-def _draw(pictures: int, seed: int) -> NDArray[np.int64]:
+def _draw(pictures: int, seed: int) -> NDArray[np.int32]:
     """Return how often each picture counts in each redrawn set, (draws, pictures)."""
     # Of none there is no class that would use them.
     many = max(pictures, 1)
-    return np.random.default_rng(seed).multinomial(many, np.full(many, 1 / many), DRAWS)
+    return np.random.default_rng(seed).multinomial(many, np.full(many, 1 / many), DRAWS).astype(np.int32)
 
 
 def _mean(values: NDArray[np.float64]) -> Any:

@@ -61,7 +61,7 @@ class MapCluster:
         truth, answer = self.pair
         # The right class all the same: the box lies badly, or is a second one.
         what = f"{truth} taken for {answer}" if truth != answer else f"misplaced or second boxes of {answer}"
-        most = f"most often {what} ({self.pair_count} of {len(self.answers)})"
+        most = f"most often {what} ({self.pair_count:,} of {len(self.answers):,})"
         told = f"{percent(self.share)} of the wrong answers have maps like these, {most}."
         shares = [
             f"{percent(share)} on the {place}"

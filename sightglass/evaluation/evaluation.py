@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from sightglass.evaluation import error_types
+from sightglass.evaluation import average_precision, error_types
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sightglass.evaluation.error_types import MatchedBoxes
+    from sightglass.evaluation.average_precision import GatheredBoxes
+    from sightglass.evaluation.error_types import BoxMatches, MatchedBoxes
     from sightglass.evaluation.ground_truth import TrueBox
     from sightglass.models.adapter import Prediction
 
@@ -108,8 +109,23 @@ class Evaluation:
         return [one.found for one in self.pictures]
 
     @cached_property
+    def columns(self) -> GatheredBoxes:
+        """Labels and boxes of all pictures as columns."""
+        return average_precision.gather(self.truths, self.found)
+
+    @cached_property
+    def matches(self) -> BoxMatches:
+        """What is right and wrong at the threshold."""
+        return error_types.match_columns(self.columns, self.threshold)
+
+    @cached_property
+    def all_matches(self) -> BoxMatches:
+        """What is right and wrong of all boxes, those below the threshold too."""
+        return error_types.match_columns(self.columns)
+
+    @cached_property
     def matched(self) -> list[MatchedBoxes]:
         """What is right and wrong in each picture at the threshold; of a classifier nothing."""
         if self.task != "detect":
             return []
-        return error_types.match_boxes(self.truths, self.found, self.threshold)
+        return error_types.list_matches(self.matches, self.truths, self.found)

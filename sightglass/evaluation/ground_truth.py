@@ -1,4 +1,4 @@
-"""Read labels: COCO JSON, YOLO text files, Pascal VOC, CSV.
+"""Read labels: COCO JSON, YOLO text, Pascal VOC, CSV, or a .zip.
 
 Each picture is known by its file's name, with the folders that the labels give it. A line that cannot be used becomes
 a `LabelProblem`; the others count.
@@ -18,7 +18,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import csv_cells
+from sightglass.common.files import csv_cells, file_stem
+from sightglass.common.files.scratch import scratch_folder
+from sightglass.explain.picture import archive
 from sightglass.models import labels as class_names
 
 if TYPE_CHECKING:
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 512 * 2**20
 """Of one file of labels."""
+MAX_FILES, MAX_UNPACKED = 200_000, 256 * 2**20
+"""Files of an archive of labels, and their bytes: a small one can unpack to a JSON that fills the memory."""
+PACKED = (".txt", ".xml", ".yaml", ".yml", ".json", ".csv")
+"""Endings of files that are unpacked from one."""
+SINGLE = (".json", ".csv")
+ABOUT = ("readme", "license")
 DATA = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
 """Files with the names of a YOLO folder's classes."""
 COLUMNS = ("file", "x0", "y0", "x1", "y1", "label")
@@ -151,7 +159,7 @@ class _Reader:
 
 
 def read(path: Path | str) -> GroundTruth:
-    """Read labels: a COCO `.json`, a `.csv`, or a folder of YOLO `.txt` or VOC `.xml` files.
+    """Read labels: a COCO `.json`, a `.csv`, a folder of YOLO `.txt` or VOC `.xml` files, or a `.zip` of any of these.
 
     A `.csv` has the columns `file,x0,y0,x1,y1,label`, or `file,label` for classes of whole pictures.
 
@@ -159,21 +167,46 @@ def read(path: Path | str) -> GroundTruth:
     """
     path = Path(path).expanduser()
     if path.is_dir():
-        found = _read_folder(path)
+        found = _read_folder(path, list(path.rglob("*")), [path, path.parent, path.parent.parent])
     elif not path.is_file():
         raise Problem(f"There are no labels at {path}: give a COCO .json, a .csv, or a folder of .txt or .xml files.")
     elif path.stat().st_size > MAX_BYTES:
         raise Problem(f"{path.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
-    elif path.suffix.lower() == ".json":
-        found = _read_coco(path)
-    elif path.suffix.lower() == ".csv":
-        found = _read_csv(path)
+    elif path.suffix.lower() == ".zip":
+        found = _read_archive(path)
     else:
-        raise Problem(f"{path.name} has no labels that can be read: give a COCO .json, a .csv, or a folder.")
+        found = _read_file(path)
     if not (any(found.pictures.values()) or found.named):
         first = f" {found.problems[0].words}" if found.problems else ""
         raise Problem(f"There are no labels in {path.name}.{first}")
     return found
+
+
+def _read_file(path: Path) -> GroundTruth:
+    if path.suffix.lower() == ".json":
+        return _read_coco(path)
+    if path.suffix.lower() == ".csv":
+        return _read_csv(path)
+    raise Problem(f"{path.name} has no labels that can be read: give a COCO .json, a .csv, a folder, or a .zip of it.")
+
+
+def _read_archive(path: Path) -> GroundTruth:
+    with scratch_folder("labels") as home:
+        folder = Path(home) / file_stem(path.stem, otherwise="labels")
+        folder.mkdir()
+        files = archive.unpack_files(path, folder, PACKED, most=MAX_FILES, most_bytes=MAX_UNPACKED)
+        # What explains a data set is no label.
+        files = [one for one in files if not one.name.lower().startswith(ABOUT)]
+        single = [one for one in files if one.suffix.lower() in SINGLE]
+        data = [one.parent for one in files if one.name in DATA]
+        kinds = {one.suffix.lower() for one in files if one.name not in DATA}
+        if ".xml" in kinds or (".txt" in kinds and (data or not single)):
+            return _read_folder(folder, files, sorted({folder, *data}, key=lambda one: len(one.parts)))
+        if len(single) > 1:
+            raise Problem(f"{path.name} holds {len(single)} files of labels: pack one .json or .csv.")
+        if not single:
+            raise Problem(f"{path.name} holds no labels: pack a COCO .json, a .csv, or .txt or .xml files.")
+        return _read_file(single[0])
 
 
 def _read_coco(path: Path) -> GroundTruth:
@@ -229,16 +262,17 @@ def _of_row(row: Mapping[str, str]) -> TrueBox:
     return TrueBox((row["label"] or "").strip(), _box([row[name] or "" for name in COLUMNS[1:5]]))
 
 
-def _read_folder(folder: Path) -> GroundTruth:
-    xml = sorted(folder.rglob("*.xml"))
+def _read_folder(folder: Path, files: Sequence[Path], named_in: Sequence[Path]) -> GroundTruth:
+    """Read the labels among the files of a folder; `named_in`: folders that may hold the names of YOLO's classes."""
+    xml = sorted(file for file in files if file.suffix.lower() == ".xml")
     reader = _Reader()
     if xml:
         for file in xml:
             _read_voc(file, reader)
         return reader.done()
-    names = _yolo_names(folder)
-    for file in sorted(folder.rglob("*.txt")):
-        if file.name in DATA:
+    names = _yolo_names(folder, named_in)
+    for file in sorted(files):
+        if file.name in DATA or file.suffix.lower() != ".txt":
             continue
         picture = file.with_suffix("").relative_to(folder).as_posix()
         reader.pictures[picture] = []
@@ -248,8 +282,8 @@ def _read_folder(folder: Path) -> GroundTruth:
     return reader.done()
 
 
-def _yolo_names(folder: Path) -> Sequence[str]:
-    for place in (folder, folder.parent, folder.parent.parent):
+def _yolo_names(folder: Path, named_in: Sequence[Path]) -> Sequence[str]:
+    for place in named_in:
         for name in DATA:
             try:
                 found = class_names.order(class_names.read_file(place / name))

@@ -19,12 +19,18 @@ from sightglass.evaluation import average_precision, error_types, intervals
 from sightglass.evaluation.average_precision import Estimate
 from sightglass.evaluation.error_types import BACKGROUND, FOREGROUND
 from sightglass.explain.phrases import percent, plural
-from sightglass.models.geometry import intersection_over_union, measure_overlaps
+from sightglass.models.geometry import measure_overlaps, measure_pairs
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sightglass.evaluation.average_precision import BoxColumns
     from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation
     from sightglass.evaluation.ground_truth import TrueBox
     from sightglass.models.adapter import Prediction
+
+    Numbers = NDArray[np.float64]
+    Whole = NDArray[np.int64]
 
 Kind = Literal["swapped", "overlooked", "misplaced"]
 MEANINGS: Mapping[Kind, str] = MappingProxyType(
@@ -34,6 +40,7 @@ MEANINGS: Mapping[Kind, str] = MappingProxyType(
         "misplaced": "a sure box of the label's class that lies elsewhere than the label",
     }
 )
+_KINDS: tuple[Kind, ...] = tuple(MEANINGS)
 LIKELY = 0.5
 """The least score of a likely error of a box's label."""
 
@@ -91,16 +98,9 @@ def check_labels(evaluation: Evaluation) -> LabelCheck:
     Left out are labels for which the model has no class, and boxes of classes that nothing is labelled with.
     """
     known = {*evaluation.classes} - {*evaluation.unknown}
-    if evaluation.task == "classify":
-        every = list(_check_pictures(evaluation.pictures, known))
-    else:
-        # Labels of a few classes say nothing of other things.
-        in_use = {one.label for truths in evaluation.truths for one in truths}
-        every = [
-            one
-            for number, picture in enumerate(evaluation.pictures)
-            for one in _check_boxes(number, picture, known, in_use, evaluation.threshold)
-        ]
+    if evaluation.task == "detect":
+        return LabelCheck(tuple(_check_boxes(evaluation, known)))
+    every = _check_pictures(evaluation.pictures, known)
     return LabelCheck(tuple(sorted(every, key=lambda one: (not one.likely, -one.score))))
 
 
@@ -145,47 +145,79 @@ def _headline(evaluation: Evaluation) -> Estimate:
     return Estimate(right / len(labelled) if labelled else float("nan"), *intervals.wilson(right, len(labelled)))
 
 
-def _check_boxes(
-    number: int, picture: EvaluatedPicture, known: Collection[str], in_use: Collection[str], threshold: float
-) -> Iterator[LabelSuspect]:
-    boxes = [one for one in picture.found if one.box is not None and one.score >= threshold]
-    overlaps = measure_overlaps([one.box for one in boxes if one.box], [one.box for one in picture.truths])
-    scores = np.array([one.score for one in boxes], float)
-    for j, truth in enumerate(picture.truths):
-        if not truth.crowd and truth.label in known:
-            same = np.array([one.label == truth.label for one in boxes], bool)
-            yield _check_label(number, truth, boxes, scores, same, overlaps[:, j])
-    shown: list[Prediction] = []
-    crowds = [one for one in picture.truths if one.crowd]
-    for i in np.argsort(-scores, kind="stable"):
-        one, most = boxes[i], float(overlaps[i].max(initial=0.0))
-        if one.label not in in_use or error_types.is_in_crowd(one, crowds):
-            continue
-        # Of several boxes on one place only the surest says that something is there.
-        if most < FOREGROUND and not any(_overlap(one, other) >= FOREGROUND for other in shown):
-            shown.append(one)
-            score = one.score * (1 - most)
-            yield LabelSuspect("overlooked", number, score, score >= LIKELY and most <= BACKGROUND, None, one)
+def _check_boxes(evaluation: Evaluation, known: Collection[str]) -> Iterator[LabelSuspect]:
+    """Yield each label of a known class, and each box where none is; the likeliest errors first."""
+    labels, every, names = evaluation.columns
+    boxes = every.take(every.value >= evaluation.threshold)
+    pairs = average_precision.pair_up(boxes.picture, labels.picture)
+    overlaps = measure_pairs(boxes.box[pairs[0]], labels.box[pairs[1]])
+    counted = np.flatnonzero((labels.value == 0) & np.array([name in known for name in names], bool)[labels.number])
+    kind, score, by = (one[counted] for one in _check_labels(boxes, labels, pairs, overlaps))
+    most = np.zeros(len(boxes.picture))
+    np.maximum.at(most, pairs[0], overlaps)
+    alone = _find_unlabelled(boxes, labels, most)
+    alone_scores = boxes.value[alone] * (1 - most[alone])
+    rows = np.concatenate([counted, np.full(len(alone), -1)])
+    by, kind = np.concatenate([by, alone]), np.concatenate([kind, np.full(len(alone), _KINDS.index("overlooked"))])
+    scores, pictures = (
+        np.concatenate([score, alone_scores]),
+        np.concatenate([labels.picture[counted], boxes.picture[alone]]),
+    )
+    likely = (scores >= LIKELY) & np.concatenate([np.ones(len(counted), bool), most[alone] <= BACKGROUND])
+    order = np.argsort(pictures, kind="stable")
+    order = order[np.lexsort((-scores[order], ~likely[order]))]
+    objects = [one for truths in evaluation.truths for one in truths]
+    places = np.append(boxes.place, -1)[by]
+    for row, place, *about in zip(
+        *(one[order].tolist() for one in (rows, places, kind, pictures, scores, likely)), strict=True
+    ):
+        number, picture, value, is_likely = about
+        truth = None if row < 0 else objects[row]
+        answer = None if place < 0 else evaluation.found[picture][place]
+        yield LabelSuspect(_KINDS[number], picture, value, is_likely, truth, answer)
 
 
-def _check_label(
-    number: int,
-    truth: TrueBox,
-    boxes: Sequence[Prediction],
-    scores: np.ndarray[tuple[int], np.dtype[np.float64]],
-    same: np.ndarray[tuple[int], np.dtype[np.bool_]],
-    overlaps: np.ndarray[tuple[int], np.dtype[np.float64]],
-) -> LabelSuspect:
-    """Score one label by what speaks for it and against it."""
-    on = overlaps >= FOREGROUND
-    own = float((scores * overlaps * (same & on)).max(initial=0.0))
-    others = scores * overlaps * (~same & on)
-    beside = scores * (1 - overlaps) * (same & ~on & (overlaps > BACKGROUND))
-    swapped, misplaced = (float(one.max(initial=0.0)) * (1 - own) for one in (others, beside))
-    kind: Kind = "swapped" if swapped >= misplaced else "misplaced"
-    score = max(swapped, misplaced)
-    by = boxes[int((others if kind == "swapped" else beside).argmax())] if score > 0 else None
-    return LabelSuspect(kind, number, score, score >= LIKELY, truth, by)
+def _check_labels(
+    boxes: BoxColumns, labels: BoxColumns, pairs: tuple[Whole, Whole], overlaps: Numbers
+) -> tuple[Whole, Numbers, Whole]:
+    """Score each label by what speaks for it and against it: kind, score, and the row of the box that does, or -1."""
+    of_box, of_label = pairs
+    scores, same, on = boxes.value[of_box], boxes.number[of_box] == labels.number[of_label], overlaps >= FOREGROUND
+    sure = scores * overlaps
+    values = (
+        sure * (same & on),
+        sure * (~same & on),
+        scores * (1 - overlaps) * (same & ~on & (overlaps > BACKGROUND)),
+    )
+    own, others, beside = (np.zeros(len(labels.picture)) for _ in values)
+    for most, value in zip((own, others, beside), values, strict=True):
+        np.maximum.at(most, of_label, value)
+    swapped, misplaced = others * (1 - own), beside * (1 - own)
+    is_swapped, score = swapped >= misplaced, np.maximum(swapped, misplaced)
+    # Of several that speak against it as much the first.
+    against = np.where(is_swapped[of_label], values[1], values[2])
+    which = np.flatnonzero((against == np.where(is_swapped, others, beside)[of_label]) & (score[of_label] > 0))
+    by = np.full(len(score), len(boxes.picture))
+    np.minimum.at(by, of_label[which], of_box[which])
+    kind = np.where(is_swapped, _KINDS.index("swapped"), _KINDS.index("misplaced"))
+    return kind, score, np.where(score > 0, by, -1)
+
+
+def _find_unlabelled(boxes: BoxColumns, labels: BoxColumns, most: Numbers) -> Whole:
+    """Return the rows of boxes where nothing is labelled, of each picture the surest first; of several on one place
+    only the surest says that something is there. `most`: what they overlap most of any label."""
+    # Labels of a few classes say nothing of other things.
+    free = np.isin(boxes.number, labels.number) & ~error_types.find_in_crowds(boxes, labels) & (most < FOREGROUND)
+    rows = np.flatnonzero(free)
+    rows = rows[np.lexsort((-boxes.value[rows], boxes.picture[rows]))]
+    later, earlier = average_precision.pair_up(boxes.picture[rows], boxes.picture[rows])
+    later, earlier = later[earlier < later], earlier[earlier < later]
+    there = measure_pairs(boxes.box[rows[later]], boxes.box[rows[earlier]]) >= FOREGROUND
+    shown = np.ones(len(rows), bool)
+    for one, other in zip(later[there].tolist(), earlier[there].tolist(), strict=True):
+        if shown[other]:
+            shown[one] = False
+    return rows[shown]
 
 
 def _check_pictures(pictures: Sequence[EvaluatedPicture], known: Collection[str]) -> Iterator[LabelSuspect]:
@@ -206,10 +238,6 @@ def _check_pictures(pictures: Sequence[EvaluatedPicture], known: Collection[str]
 
 def _score_of(picture: EvaluatedPicture, label: str) -> float:
     return next((one.score for one in picture.found if one.label == label), 0.0)
-
-
-def _overlap(one: Prediction, other: Prediction) -> float:
-    return intersection_over_union(one.box, other.box) if one.box and other.box else 0.0
 
 
 def _without(picture: EvaluatedPicture, suspects: Sequence[LabelSuspect]) -> EvaluatedPicture:

@@ -157,9 +157,13 @@ def shuffle_pictures(inside: Flags, outside: Flags, wrong: Flags, picture: Whole
     are shuffled as wholes: what is wrong in one picture stays together, and comes to lie on the objects of others.
     """
     order = np.argsort(picture, kind="stable")
-    inside, outside, wrong = inside[:, order], outside[:, order], wrong[order]
+    inside, outside, wrong, picture = inside[:, order], outside[:, order], wrong[order], picture[order]
     rows, counts = len(wrong), np.bincount(picture)
     starts = np.cumsum(counts) - counts
+    # Only what is wrong has to be placed: where it lies in which picture.
+    places = np.flatnonzero(wrong)
+    pictures, inner = picture[places], places - starts[picture[places]]
+    begins = np.empty_like(starts)
     # What each row adds to a group's difference of rates: one product tells those of all groups.
     weights = np.float32(inside / inside.sum(1, keepdims=True) - outside / outside.sum(1, keepdims=True))
     measured = weights @ wrong.astype(np.float32)
@@ -168,14 +172,13 @@ def shuffle_pictures(inside: Flags, outside: Flags, wrong: Flags, picture: Whole
     rng = np.random.default_rng(seed)
     for first in range(0, draws, max(1, _BLOCK // rows)):
         many = min(max(1, _BLOCK // rows), draws - first)
-        shuffled = np.empty((many, rows), np.float32)
+        shuffled = np.zeros((many, rows), np.float32)
         for line in shuffled:
             lined = rng.permutation(len(counts))
             sizes = counts[lined]
-            places = np.repeat(starts[lined] - (np.cumsum(sizes) - sizes), sizes) + np.arange(rows)
+            begins[lined] = np.cumsum(sizes) - sizes
             # Turned by some rows, so that the first picture does not always begin where one did.
-            turn = int(rng.integers(rows))
-            line[turn:], line[:turn] = wrong[places[: rows - turn]], wrong[places[rows - turn :]]
+            line[(begins[pictures] + inner + int(rng.integers(rows))) % rows] = 1
         at_least += (shuffled @ weights.T >= measured - 1e-6).sum(0)
     return np.asarray((1 + at_least) / (1 + draws))
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sightglass.evaluation.looks import find_objects
+import numpy as np
+
+from sightglass.common.files import csv_cells
+from sightglass.evaluation import average_precision
+from sightglass.evaluation.error_types import RIGHT, TYPES
+from sightglass.models.geometry import measure_common
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
-    from sightglass.evaluation.error_types import MatchedBoxes
-    from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation
-    from sightglass.evaluation.ground_truth import TrueBox
+    from sightglass.evaluation.evaluation import Evaluation
     from sightglass.models.adapter import Prediction
-    from sightglass.models.geometry import Box
+
+    Numbers = NDArray[np.float64]
+    Whole = NDArray[np.int64]
 
 NEAR = 0.5
 """Of an object's longer side: what lies as near as that crowds it."""
@@ -45,7 +52,7 @@ MEANINGS: Mapping[str, str] = {
     "on_border": "The same on the outer tenth of what the model saw.",
 }
 """The columns, and what they say."""
-Row = dict[str, Any]
+Columns = dict[str, Any]
 
 
 def tabulate(evaluation: Evaluation) -> pd.DataFrame:
@@ -57,126 +64,149 @@ def tabulate(evaluation: Evaluation) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = _list_boxes(evaluation) if evaluation.task == "detect" else map(_describe_picture, evaluation.pictures)
-    return pd.DataFrame(list(rows), columns=list(MEANINGS))
-
-
-def _list_boxes(evaluation: Evaluation) -> Iterator[Row]:
-    for picture, matched in zip(evaluation.pictures, evaluation.matched, strict=True):
-        about, common = find_objects(matched, picture.found), _describe(picture)
-        places = {id(one): i for i, one in enumerate(picture.found)}
-        yield from _list_objects(picture, matched, about, common)
-        for error in matched.errors:
-            if (one := error.predicted) is None or one.box is None:
-                continue
-            i, truth = places[id(one)], error.truth
-            yield {
-                **common,
-                "index": i,
-                "kind": "box",
-                "label": truth.label if truth else None,
-                **_tell_answer(picture, one, i),
-                "type": error.type,
-                "wrong": True,
-                **_measure_box(one.box, truth, picture),
-            }
-
-
-def _list_objects(
-    picture: EvaluatedPicture, matched: MatchedBoxes, about: Mapping[int, TrueBox], common: Row
-) -> Iterator[Row]:
-    right = {id(one): "right" for one in matched.objects}
-    wrong: dict[int, str] = {
-        id(one.truth): one.type for one in reversed(matched.errors) if one.type in ("location", "missed")
+    detects, every = evaluation.task == "detect", evaluation.pictures
+    picture, boxes, own, told = _list_boxes(evaluation) if detects else _list_pictures(evaluation)
+    numbers = picture.tolist()
+    if not numbers:
+        # A table without rows would have no types, and a mask of no type chooses columns.
+        return pd.DataFrame([], columns=list(MEANINGS)).astype({"wrong": bool})
+    of = [every[i] for i in numbers]
+    answers = [one.found[i] if i >= 0 else None for one, i in zip(of, told["found"], strict=True)]
+    looks = [one.looks.get(i) for one, i in zip(of, told["found"], strict=True)]
+    told |= {
+        "picture": [one.key for one in of],
+        "predicted": [None if one is None else one.label for one in answers],
+        "score": [other if one is None else one.score for one, other in zip(answers, told["score"], strict=True)],
+        "folder": [one.folder for one in of],
     }
-    # Of several boxes on one object that with another class says most.
-    wrong |= {id(one.truth): one.type for one in matched.errors if one.type == "class"}
-    types = wrong | right
-    answers: dict[int, int] = {}
-    kinds = {id(one.predicted): one.type for one in matched.errors if one.predicted is not None}
-    for place, truth in about.items():
-        # Only the box that its type is about.
-        if kinds.get(id(picture.found[place]), "right") == types.get(id(truth)):
-            answers.setdefault(id(truth), place)
-    for index, truth in enumerate(picture.truths):
-        if truth.crowd:
-            continue
-        i, missed = answers.get(id(truth)), picture.missed.get(index)
-        row = {**common, "index": index, "kind": "object", "label": truth.label, "score": math.nan}
-        if i is not None:
-            row |= _tell_answer(picture, picture.found[i], i)
-        elif missed is not None:
-            row["score"] = missed.score
-        kind = types[id(truth)]
-        reason = missed.reason if missed is not None and kind != "right" else None
-        row |= {"type": kind, "wrong": kind != "right", "missed": reason}
-        yield row | _measure_box(truth.box, truth, picture)
+    for name in ("brightness", "sharpness"):
+        told[name] = np.array([getattr(one, name) for one in every], float)[picture]
+    for name in ("on_object", "on_others", "on_border"):
+        told[name] = np.array([math.nan if one is None else getattr(one, name) for one in looks], float)
+    told |= _measure_boxes(evaluation, picture, boxes, own)
+    return pd.DataFrame({name: told[name] for name in MEANINGS})
 
 
-def _describe(picture: EvaluatedPicture) -> Row:
-    """Return what all rows of a picture share, and what holds where there is nothing else to say."""
-    nothing = dict.fromkeys(("size", "x", "y", "aspect", "overlap", "on_object", "on_others", "on_border"), math.nan)
-    return nothing | {
-        "picture": picture.key,
-        "index": 0,
-        "predicted": None,
-        "found": -1,
-        "missed": None,
-        "rank": 0,
-        "crowding": 0,
-        "brightness": picture.brightness,
-        "sharpness": picture.sharpness,
-        "folder": picture.folder,
+def list_rows(units: pd.DataFrame) -> list[Columns]:
+    """Return the rows of such a table as plain values; nan is None."""
+    table = units.astype(object)
+    rows: list[Columns] = table.where(table.notna(), None).to_dict("records")
+    return rows
+
+
+def write_csv(rows: Sequence[Columns]) -> bytes:
+    """Return rows with the same keys as CSV; empty without rows."""
+    file = io.StringIO(newline="")
+    csv_cells.write(file, [*rows[0]] if rows else [], rows)
+    return file.getvalue().encode()
+
+
+def write_parquet(rows: Sequence[Columns]) -> bytes:
+    """Return rows with the same keys as a Parquet file."""
+    import pyarrow as pa  # type: ignore[import-untyped]
+    from pyarrow import parquet
+
+    file = io.BytesIO()
+    parquet.write_table(pa.Table.from_pylist([*rows]), file)
+    return file.getvalue()
+
+
+def _list_boxes(evaluation: Evaluation) -> tuple[Whole, Numbers, Whole, Columns]:
+    """Return the picture, the box and the labelled object of each unit of a detector, and what is said of it."""
+    matches, every = evaluation.matches, evaluation.pictures
+    labels, boxes = matches.labels, matches.boxes
+    about = matches.truth >= 0
+    kinds = np.full(len(labels.picture), TYPES.index("missed"))
+    # Of several boxes on one object that with another class says most, but for a right one.
+    for kind in (TYPES.index("location"), TYPES.index("class"), RIGHT):
+        kinds[matches.truth[about & (matches.kind == kind)]] = kind
+    # Only the box that its type is about.
+    on = np.flatnonzero(about & (matches.kind == kinds[matches.truth])) if len(kinds) else np.zeros(0, int)
+    answers = np.full(len(kinds), np.iinfo(np.int64).max)
+    np.minimum.at(answers, matches.truth[on], boxes.place[on])
+    answers = np.where(answers < np.iinfo(np.int64).max, answers, -1)
+    objects, wrong = np.flatnonzero(matches.counted), np.flatnonzero(matches.kind != RIGHT)
+    missed = [
+        every[i].missed.get(j)
+        for i, j in zip(labels.picture[objects].tolist(), labels.place[objects].tolist(), strict=True)
+    ]
+    kind = np.concatenate([kinds[objects], matches.kind[wrong]])
+    own = np.concatenate([objects, matches.truth[wrong]])
+    picture = np.concatenate([labels.picture[objects], boxes.picture[wrong]])
+    order = np.argsort(picture, kind="stable")
+    names = np.array([*matches.names, None], object)
+    # A box on no object has no label.
+    numbers = np.where(own < 0, len(matches.names), np.append(labels.number, 0)[own])
+    types = np.array([*TYPES, "right"], object)
+    told: dict[str, Any] = {
+        "index": np.concatenate([labels.place[objects], boxes.place[wrong]]),
+        "kind": np.repeat(np.array(["object", "box"], object), (len(objects), len(wrong))),
+        "label": names[numbers],
+        "score": np.array([math.nan if one is None else one.score for one in missed] + [math.nan] * len(wrong)),
+        "found": np.concatenate([answers[objects], boxes.place[wrong]]),
+        "type": types[kind],
+        "wrong": kind != RIGHT,
+        "missed": np.array([None if one is None else one.reason for one in missed] + [None] * len(wrong), object),
+        "rank": np.zeros(len(kind), np.int64),
     }
+    told["missed"][kind == RIGHT] = None
+    shapes = np.concatenate([labels.box[objects], boxes.box[wrong]])
+    columns = {name: values[order].tolist() for name, values in told.items()}
+    return picture[order], shapes[order], own[order], columns
 
 
-def _tell_answer(picture: EvaluatedPicture, one: Prediction, i: int) -> Row:
-    row: Row = {"predicted": one.label, "score": one.score, "found": i}
-    if (look := picture.looks.get(i)) is not None:
-        row |= {"on_object": look.on_object, "on_others": look.on_others, "on_border": look.on_border}
-    return row
+def _list_pictures(evaluation: Evaluation) -> tuple[Whole, Numbers, Whole, Columns]:
+    """Return the same of a classifier, whose units are pictures; a box only where a single one is labelled."""
+    labels, every = evaluation.columns[0], evaluation.pictures
+    ranks = [_find_rank(one.found, one.truth) for one in every]
+    single = np.bincount(labels.picture, minlength=len(every)) == 1
+    own = np.full(len(every), -1)
+    own[labels.picture] = np.arange(len(labels.picture))
+    boxes = np.full((len(every), 4), math.nan)
+    boxes[single] = labels.box[own[single]]
+    told = {
+        "index": [0] * len(every),
+        "kind": ["picture"] * len(every),
+        "label": [one.truth for one in every],
+        "score": [math.nan] * len(every),
+        "found": [0 if one.found else -1 for one in every],
+        "type": ["right" if rank == 1 else "class" for rank in ranks],
+        "wrong": [rank != 1 for rank in ranks],
+        "missed": [None] * len(every),
+        "rank": ranks,
+    }
+    return np.arange(len(every)), boxes, own, told
 
 
-def _measure_box(box: Box, own: TrueBox | None, picture: EvaluatedPicture) -> Row:
-    """Return size, place and neighbours of a box; `own` is the labelled object that does not count as one."""
-    x0, y0, x1, y1 = box
+def _measure_boxes(evaluation: Evaluation, picture: Whole, boxes: Numbers, own: Whole) -> Columns:
+    """Return size, place and neighbours of boxes (n, 4), nan of those that there are not.
+
+    `picture`: (n,) sorted. `own`: the label of each that does not count as a neighbour.
+    """
+    labels = evaluation.columns[0]
+    x0, y0, x1, y1 = boxes.T
     wide, high = x1 - x0, y1 - y0
-    area, near = wide * high, NEAR * max(wide, high)
-    crowding, overlap = 0, 0.0
-    for other in picture.truths:
-        if other is own or other.crowd:
-            continue
-        a0, b0, a1, b1 = other.box
-        if a0 < x1 + near and a1 > x0 - near and b0 < y1 + near and b1 > y0 - near:
-            crowding += 1
-            both = max(0.0, min(x1, a1) - max(x0, a0)) * max(0.0, min(y1, b1) - max(y0, b0))
-            overlap = max(overlap, both / area if area > 0 else 0.0)
+    area, near = wide * high, NEAR * np.maximum(wide, high)
+    crowding, overlap = np.zeros(len(boxes), np.int64), np.where(np.isnan(area), math.nan, 0.0)
+    rows, others = average_precision.pair_up(picture, labels.picture)
+    other = (own[rows] != others) & (labels.value[others] == 0)
+    rows, others = rows[other], others[other]
+    a0, b0, a1, b1 = labels.box[others].T
+    across = (a0 < x1[rows] + near[rows]) & (a1 > x0[rows] - near[rows])
+    close = np.flatnonzero(across & (b0 < y1[rows] + near[rows]) & (b1 > y0[rows] - near[rows]))
+    rows, others = rows[close], others[close]
+    np.add.at(crowding, rows, 1)
+    both = measure_common(boxes[rows], labels.box[others])
+    np.maximum.at(overlap, rows, np.divide(both, area[rows], out=np.zeros(len(rows)), where=area[rows] > 0))
+    sizes = np.array([one.size for one in evaluation.pictures], float).reshape(-1, 2)[picture]
     return {
-        "size": math.sqrt(max(0.0, area)),
-        "x": (x0 + x1) / 2 / picture.size[0],
-        "y": (y0 + y1) / 2 / picture.size[1],
-        "aspect": wide / high if high > 0 else math.nan,
+        "size": np.sqrt(np.maximum(0.0, area)),
+        "x": (x0 + x1) / 2 / sizes[:, 0],
+        "y": (y0 + y1) / 2 / sizes[:, 1],
+        "aspect": np.divide(wide, high, out=np.full(len(boxes), math.nan), where=high > 0),
         "crowding": crowding,
         "overlap": overlap,
     }
-
-
-def _describe_picture(picture: EvaluatedPicture) -> Row:
-    best = picture.found[0] if picture.found else None
-    right = best is not None and best.label == picture.truth
-    row = _describe(picture) | {
-        "kind": "picture",
-        "label": picture.truth,
-        "score": math.nan,
-        "type": "right" if right else "class",
-        "wrong": not right,
-        "rank": _find_rank(picture.found, picture.truth),
-    }
-    if best is not None:
-        row |= _tell_answer(picture, best, 0)
-    if len(picture.truths) == 1:
-        row |= _measure_box(picture.truths[0].box, picture.truths[0], picture)
-    return row
 
 
 def _find_rank(found: Sequence[Prediction], truth: str | None) -> int:

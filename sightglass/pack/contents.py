@@ -12,6 +12,7 @@ from sightglass.batch import analysis, journal, proofs, records, seals
 from sightglass.common.errors import Problem
 from sightglass.evaluation import average_precision, calibration, intervals, label_errors, stored
 from sightglass.evaluation.average_precision import Estimate
+from sightglass.evaluation.error_types import ABOUT_COSTS
 from sightglass.evaluation.errors.report import ErrorReport
 from sightglass.evaluation.errors.tile import draw_tile
 from sightglass.explain.phrases import percent, plain_text, plural
@@ -214,7 +215,8 @@ def _type_errors(report: ErrorReport) -> PackSection:
                 "Errors by type",
                 ("type", "errors", "points of AP50", "meaning"),
                 rows,
-                "TIDE's six types, and the points that mending all errors of one, and no other, would add.",
+                "TIDE's six types at the threshold, and the points that mending all of one, and no other, would add. "
+                f"{ABOUT_COSTS}",
             ),
             *(
                 (PackTable("errors-missed", "Objects without a right box", ("reason", "objects", "meaning"), why),)

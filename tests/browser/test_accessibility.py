@@ -19,6 +19,7 @@ PAGES = [
     ("Look", "Detect"),
     ("Compare", "Side by side"),
     ("Compare", "Similarity"),
+    ("Compare", "Scorecard"),
     ("Prove", "Catch the cheat"),
     ("Prove", "Trust"),
     ("Prove", "What if"),
@@ -57,8 +58,9 @@ def shown(page: Page, name: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
     heading = page.get_by_role("heading", level=2).first
     expect(heading).to_be_visible()
-    # Batch, Errors, Watch and History first make what they open on.
-    expect(heading).not_to_have_text(re.compile("^(Explaining|A model in use:|Nothing saved yet: making)"))
+    # Scorecard, Batch, Errors, Watch and History first make what they open on.
+    making = "Which can be shipped:|Explaining|A model in use:|Nothing saved yet: making"
+    expect(heading).not_to_have_text(re.compile(f"^({making})"))
     settled(page)
 
 

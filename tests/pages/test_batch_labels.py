@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,25 @@ def test_labels_are_chosen_matched_and_answered(page, drawn):
     after = summary.load(folder)
     assert after.unknown == () and after.right > before.right
     assert "No class of the model" not in texts(rerun_until(app, lambda: True, 1))
+
+
+def zipped(name: str, text: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("data.yaml", "names: [star]")
+        archive.writestr(name, text)
+    return out.getvalue()
+
+
+def test_one_zip_of_labels_is_uploaded(page, drawn):
+    app = page(SCREEN, folder=str(drawn / "pictures"), model="demo-s")
+    uploader = app.file_uploader(key="batch-labels-file")
+    uploader.upload("mine.zip", zipped("labels/00.txt", "0 .5 .5 .2 .2\n"), "application/zip").run()
+    assert not app.exception and not app.error
+    assert "1 labelled object in 1 picture, 1 label." in texts(app).replace("\N{NO-BREAK SPACE}", " ")
+    app.file_uploader(key="batch-labels-file").upload("mine.zip", zipped("../00.txt", ""), "application/zip").run()
+    assert not app.exception
+    assert any("is none inside the archive" in one.value for one in app.error)
 
 
 def test_labels_that_cannot_be_read_are_one_sentence(page, drawn):

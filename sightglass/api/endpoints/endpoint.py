@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
@@ -41,18 +41,19 @@ class Endpoint(Route):
         body: type[BaseModel] | None = None,
         kinds: Sequence[str] = (),
         offers: Sequence[str] = (JSON,),
+        choice: str = "",
         errors: Sequence[int] = (406, 422),
     ) -> None:
         """Declare it; `kinds` are the media types of a `body`, `offers` those of the answer, None is plain text.
 
-        Name and description default to the handler's.
+        `choice` says what each of `offers` holds. Name and description default to the handler's.
         """
         super().__init__(path, handler, name=name)
         # Starlette answers HEAD wherever it answers GET; here 405 names the one method of a route.
         self.methods = {"POST" if body else "GET"}
         self.description = description or inspect.getdoc(handler)
         self.answer, self.tag, self.parameters, self.errors = answer, tag, parameters, errors
-        self.body, self.kinds, self.offers = body, kinds, offers
+        self.body, self.kinds, self.offers, self.choice = body, kinds, offers, choice
 
 
 def take_picture(
@@ -72,15 +73,20 @@ def take_picture(
     return Endpoint(path, handle, answer, body=body, **about)
 
 
-def read_parameters(request: Request, schema: type[ParametersT]) -> ParametersT:
-    """Return the parameters of a GET request, in its path and its query.
+def read_parameters(request: Request, schema: type[ParametersT], offers: Sequence[str] = (JSON,)) -> ParametersT:
+    """Return the parameters of a GET request, in its path and its query; a list is a repeated parameter.
 
-    Raises ApiProblem, 406 where the client does not accept JSON, and 422 for a wrong or an unknown parameter.
+    Raises ApiProblem, 406 where the client accepts none of `offers`, and 422 for a wrong or an unknown parameter.
     """
     known = [name for name in schema.model_fields if name not in request.path_params]
-    negotiate(request.headers.get("accept"), (JSON,))
+    negotiate(request.headers.get("accept"), offers)
+    lists = {
+        name: request.query_params.getlist(name)
+        for name, about in schema.model_fields.items()
+        if get_origin(about.annotation) is tuple and name in request.query_params
+    }
     try:
-        found = schema.model_validate({**request.query_params, **request.path_params})
+        found = schema.model_validate({**request.query_params, **lists, **request.path_params})
     except ValidationError as error:
         raise problems.from_validation(error, schema.model_fields) from None
     for name in request.query_params:

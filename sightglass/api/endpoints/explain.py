@@ -21,6 +21,10 @@ from sightglass.api.schemas import (
 from sightglass.api.similarity import compare_pictures
 
 ANY = (JSON, PNG, NPY)
+CHOICE = (
+    "By `Accept`: everything as JSON, the first map over the picture as PNG (with its recipe), or the first map at "
+    "picture size as NumPy's float32 (height, width)."
+)
 
 
 def _explain(
@@ -58,6 +62,7 @@ ENDPOINTS = (
         description="Explain what a model predicts for a picture, and where it looked for each of its best "
         "predictions.",
         offers=ANY,
+        choice=CHOICE,
     ),
     take_picture(
         "/api/explain/class",
@@ -68,6 +73,7 @@ ENDPOINTS = (
         description="Explain what speaks for classes of your choice: the rank of each, its map, and the limits of "
         "that map.",
         offers=ANY,
+        choice=CHOICE,
     ),
     take_picture(
         "/api/detect",
@@ -77,6 +83,7 @@ ENDPOINTS = (
         name="explain_detections",
         description="Explain what a detector finds in a picture, and where it looked for each box.",
         offers=ANY,
+        choice=CHOICE,
     ),
     take_picture(
         "/api/compare",

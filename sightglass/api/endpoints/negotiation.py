@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
 
 JSON, PNG, NPY = "application/json", "image/png", "application/x-npy"
+CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
 PICTURES = {"image": "name", "other": "other_name"}
 """Fields that are files, and the field for the file's name."""
 PIECE = 2**20

@@ -44,10 +44,6 @@ _SECURITY = {
     "Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 _VERSION = {VERSION_HEADER: {"$ref": "#/components/headers/Version"}}
-_CHOICE = (
-    "By `Accept`: everything as JSON, the first map over the picture as PNG (with its recipe), or the first map at "
-    "picture size as NumPy's float32 (height, width)."
-)
 # A grey square of 8 x 8 pixels.
 _PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAADklEQVR42mNogAIGyhgAgIQgARDoahcAAAAASUVORK5CYII="
 _EXAMPLES: Json = {"image": _PICTURE, "other": _PICTURE, "classes": [0]}
@@ -102,7 +98,7 @@ def _operation(one: Endpoint, schemas: Json) -> Json:
     schema = {"$ref": _REF.format(model=one.answer.__name__)} if one.answer else {"type": "string"}
     binary = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in one.offers if kind != JSON}
     content = {JSON if one.answer else "text/plain": {"schema": schema}, **binary}
-    responses: Json = {"200": {"description": _CHOICE if binary else "Done.", "content": content}}
+    responses: Json = {"200": {"description": one.choice or "Done.", "content": content}}
     responses |= {str(status): about for status, about in problems.problem_responses(*one.errors).items()}
     for about in responses.values():
         about["headers"] = {**about.get("headers", {}), **_VERSION}
@@ -121,9 +117,11 @@ def _operation(one: Endpoint, schemas: Json) -> Json:
 def _parameters(one: Endpoint) -> list[Json]:
     assert one.parameters is not None
     found = []
-    for name, schema in one.parameters.model_json_schema()["properties"].items():
+    parameters = one.parameters.model_json_schema()
+    needed = parameters.get("required", ())
+    for name, schema in parameters.get("properties", {}).items():
         inside = name in one.param_convertors
-        about = {"name": name, "in": "path" if inside else "query", "required": inside}
+        about = {"name": name, "in": "path" if inside else "query", "required": name in needed}
         if schema.get("default", 0) is None:
             del schema["default"]
         words = {"description": schema.pop("description")} if "description" in schema else {}

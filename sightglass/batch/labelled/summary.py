@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sightglass.batch.accuracy import Share
 from sightglass.common.files import write_file
-from sightglass.evaluation import average_precision, error_types, misses, stored, tables
+from sightglass.evaluation import average_precision, stored
 from sightglass.evaluation.average_precision import Estimate
-from sightglass.evaluation.errors.threshold import measure_thresholds
+from sightglass.evaluation.error_types import ABOUT_COSTS
+from sightglass.evaluation.errors.report import ErrorGroup, ErrorReport
 from sightglass.explain.phrases import percent, plural
 from sightglass.export.table import csv as write_csv
 
@@ -22,27 +22,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sightglass.common.files import Json
-    from sightglass.evaluation.evaluation import Evaluation
 
 FILE = "evaluation.json"
 CSV = "evaluation.csv"
 """Beside the table: one row a labelled object, a wrong box or a classified picture (`tables.MEANINGS`)."""
-VERSION = 1
+VERSION = 2
 """Of the file: what was summed up by another version is summed up anew."""
 LISTED = 8
 """Classes that are printed."""
 TOP = 5
 NAMES: Mapping[str, str] = {"ap": "AP", "ap50": "AP50", "accuracy": "right", "top5": f"among the {TOP} best"}
-NO_THRESHOLD = "No lower threshold brings back more objects than it adds false alarms."
-
-
-@dataclass(frozen=True)
-class ErrorCount:
-    """How many errors of a type there are at the threshold, and what they cost."""
-
-    count: int
-    cost: float
-    """By how much AP at an IoU of 0.5 would rise if all of the type were mended, 0..1."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +53,10 @@ class EvaluationSummary:
     """AP, or the share that is right, of each class with labels."""
     by_size: Mapping[str, float] = field(repr=False)
     """AP of small, medium and large objects; nan of none."""
-    errors: Mapping[str, ErrorCount]
-    """By type (`error_types.MEANINGS`); none of a classifier."""
-    missed: Mapping[str, int]
-    """Objects without a right box by reason (`misses.MEANINGS`); none of a classifier."""
+    errors: tuple[ErrorGroup, ...]
+    """By type; none of a classifier."""
+    missed: tuple[ErrorGroup, ...]
+    """Objects without a right box by reason, the most frequent first; none of a classifier."""
     consequence: str = ""
     """What a lower threshold would change; empty where nothing is missed."""
     unknown: tuple[str, ...] = ()
@@ -96,74 +85,74 @@ class EvaluationSummary:
         return [(name, one.points, one.range) for name, one in classes]
 
     def list_errors(self) -> list[tuple[str, str, str, str]]:
-        """Return the types of errors: each with its count, its cost in points of AP50 and its meaning."""
-        meanings = {str(kind): words for kind, words in error_types.MEANINGS.items()}
-        return [(kind, f"{one.count:,}", f"{100 * one.cost:+.1f}", meanings[kind]) for kind, one in self.errors.items()]
+        """Return the types of errors under `error_columns`."""
+        return [(one.name, f"{one.count:,}", f"{100 * (one.cost or 0):+.1f}", one.meaning) for one in self.errors]
+
+    @property
+    def error_columns(self) -> tuple[str, str, str, str]:
+        """What `list_errors` has, and which boxes each number counts."""
+        return "error", f"from {percent(self.threshold)} on", "AP50, all boxes", "meaning"
+
+    @property
+    def about_errors(self) -> str:
+        """Why an error that is counted may cost nothing."""
+        return f"Errors of boxes from {percent(self.threshold)} on are counted. {ABOUT_COSTS}"
 
     def list_missed(self) -> list[tuple[str, str]]:
         """Return why objects have no right box, each reason with its count, the most frequent first."""
-        meanings = {str(reason): words for reason, words in misses.MEANINGS.items()}
-        return [(meanings[reason], f"{count:,}") for reason, count in self.missed.items() if count]
+        return [(one.meaning, f"{one.count:,}") for one in self.missed]
 
     def to_json(self) -> Json:
         """Return it as plain values, None where there is no number, with its headline."""
-        return {"headline": self.headline, **_replace_nan(asdict(self))}
+        told = {
+            "errors": {one.id: {"count": one.count, "cost": one.cost} for one in self.errors},
+            "missed": {one.id: one.count for one in self.missed},
+        }
+        return {"headline": self.headline, **_replace_nan(asdict(self) | told)}
 
 
-def summarise(evaluation: Evaluation) -> EvaluationSummary:
+def summarise(report: ErrorReport) -> EvaluationSummary:
     """Return how well answers fit labels; AP ranks all boxes, all else counts those from the threshold on."""
     with stored.pause_collector():
-        return _sum_up_boxes(evaluation) if evaluation.task == "detect" else _sum_up_classes(evaluation)
+        return _sum_up_boxes(report) if report.evaluation.task == "detect" else _sum_up_classes(report)
 
 
-def _sum_up_boxes(evaluation: Evaluation) -> EvaluationSummary:
-    truths, found = evaluation.truths, evaluation.found
-    scores = average_precision.measure(truths, found)
-    counts = Counter(error.type for matched in evaluation.matched for error in matched.errors)
-    costs = error_types.cost_in_ap(truths, found)
-    reasons = Counter(one.reason for picture in evaluation.pictures for one in picture.missed.values())
-    curve = measure_thresholds(evaluation)
-    best, right = curve.find_best(), sum(len(matched.right) for matched in evaluation.matched)
+def _sum_up_boxes(report: ErrorReport) -> EvaluationSummary:
+    evaluation = report.evaluation
+    scores = average_precision.measure(evaluation.truths, evaluation.found)
     return EvaluationSummary(
         evaluation.model,
         evaluation.task,
         len(evaluation.pictures),
         scores.objects,
-        right,
+        scores.objects - len(report.misses),
         evaluation.threshold,
         {"ap": scores.ap, "ap50": scores.ap50},
         scores.by_class,
         scores.by_size,
-        {kind: ErrorCount(counts[kind], costs[kind]) for kind in error_types.MEANINGS},
-        dict(reasons.most_common()),
-        "" if right == scores.objects else NO_THRESHOLD if best is None else best.sentence,
+        tuple(report.types),
+        tuple(sorted(report.reasons, key=lambda one: -one.count)),
+        "" if report.misses.empty else report.thresholds.consequence,
         evaluation.unknown,
     )
 
 
-def _sum_up_classes(evaluation: Evaluation) -> EvaluationSummary:
-    right: Counter[str] = Counter()
-    total: Counter[str] = Counter()
-    top = 0
-    for one in evaluation.pictures:
-        if one.truth is None:
-            continue
-        total[one.truth] += 1
-        right[one.truth] += bool(one.found) and one.found[0].label == one.truth
-        top += one.truth in (answer.label for answer in one.found[:TOP])
-    every = total.total()
+def _sum_up_classes(report: ErrorReport) -> EvaluationSummary:
+    evaluation, units = report.evaluation, report.units.dropna(subset="label")
+    right = ~units["wrong"]
+    counts = {"accuracy": int(right.sum()), "top5": int(units["rank"].between(1, TOP).sum())}
     return EvaluationSummary(
         evaluation.model,
         evaluation.task,
-        every,
+        len(units),
         0,
-        right.total(),
+        counts["accuracy"],
         evaluation.threshold,
-        {"accuracy": _estimate(right.total(), every), "top5": _estimate(top, every)},
-        {name: _estimate(right[name], total[name]) for name in sorted(total)},
+        {name: _estimate(count, len(units)) for name, count in counts.items()},
+        {str(name): _estimate(int(of.sum()), len(of)) for name, of in right.groupby(units["label"])},
         {},
-        {},
-        {},
+        (),
+        (),
         unknown=evaluation.unknown,
     )
 
@@ -173,31 +162,38 @@ def load(folder: Path) -> EvaluationSummary:
 
     What is kept is of the evaluation that is there: a resumed run is summed up again.
     """
-    try:
-        stamp = _stamp(folder)
-    except OSError:
-        stamp = []
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads((folder / FILE).read_bytes())
-        if kept["of"] == stamp:
-            return _from_json(kept["summary"])
-    evaluation = stored.load(folder)
-    made = summarise(evaluation)
+    if (kept := find_kept(folder)) is not None:
+        return kept
+    stamp = _stamp(folder)
+    report = ErrorReport(stored.load(folder))
+    made = summarise(report)
     data = {"of": stamp, "summary": _replace_nan(asdict(made))}
     # A folder that may only be read is no reason not to answer.
     with contextlib.suppress(OSError):
-        write_file(folder / CSV, _write_units(evaluation).encode())
+        write_file(folder / CSV, _write_units(report).encode())
         write_file(folder / FILE, json.dumps(data, ensure_ascii=False).encode())
     return made
 
 
-def _write_units(evaluation: Evaluation) -> str:
-    units = tables.tabulate(evaluation).astype(object)
+def find_kept(folder: Path) -> EvaluationSummary | None:
+    """Return what is kept of the evaluation that is there; None where it has not been summed up yet."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads((folder / FILE).read_bytes())
+        if kept["of"] == _stamp(folder):
+            return _from_json(kept["summary"])
+    return None
+
+
+def _write_units(report: ErrorReport) -> str:
+    units = report.units.astype(object)
     return write_csv(units.where(units.notna(), None).to_dict("records"))
 
 
 def _stamp(folder: Path) -> list[int]:
-    about = (folder / stored.FILE).stat()
+    try:
+        about = (folder / stored.FILE).stat()
+    except OSError:
+        return []
     return [VERSION, about.st_size, about.st_mtime_ns]
 
 
@@ -214,7 +210,7 @@ def _from_json(found: Json) -> EvaluationSummary:
             "scores": estimates("scores"),
             "by_class": estimates("by_class"),
             "by_size": {key: _number(one) for key, one in found["by_size"].items()},
-            "errors": {key: ErrorCount(**one) for key, one in found["errors"].items()},
+            **{name: tuple(ErrorGroup(**one) for one in found[name]) for name in ("errors", "missed")},
             "unknown": tuple(found["unknown"]),
         }
     )

@@ -60,8 +60,10 @@ class ErrorGroup:
 class ErrorReport:
     """Everything that is said of a model's errors; each part is computed when it is first asked for."""
 
-    def __init__(self, evaluation: Evaluation) -> None:
+    def __init__(self, evaluation: Evaluation, types: Sequence[ErrorGroup] = ()) -> None:
+        """Describe an evaluation. `types`: of a detector's errors, where they were counted before."""
         self.evaluation = evaluation
+        self._counted = list(types)
         self._pictures = {one.key: i for i, one in enumerate(evaluation.pictures)}
 
     @cached_property
@@ -102,10 +104,13 @@ class ErrorReport:
     @cached_property
     def types(self) -> list[ErrorGroup]:
         """The types of a detector's errors, or the pairs of classes that a classifier mistakes, each with its count."""
+        if self._counted:
+            return self._counted
         if self.evaluation.task == "detect":
             counts = self.errors["type"].value_counts()
+            costs = error_types.cost_in_ap(self.evaluation.all_matches)
             return [
-                ErrorGroup(kind, NAMES[kind], meaning, int(counts.get(kind, 0)), self.costs[kind])
+                ErrorGroup(kind, NAMES[kind], meaning, int(counts.get(kind, 0)), costs[kind])
                 for kind, meaning in error_types.MEANINGS.items()
             ]
         counts = self._mistakes.value_counts()
@@ -118,11 +123,6 @@ class ErrorReport:
         ]
         rest = int(counts.get(OTHER, 0))
         return groups + ([ErrorGroup(OTHER, "Other pairs", "all other pairs of classes", rest)] if rest else [])
-
-    @cached_property
-    def costs(self) -> Mapping[error_types.ErrorType, float]:
-        """What each type of a detector's errors costs in AP."""
-        return error_types.cost_in_ap(self.evaluation.truths, self.evaluation.found)
 
     @cached_property
     def reasons(self) -> list[ErrorGroup]:
@@ -185,8 +185,10 @@ class ErrorReport:
         """Return the unit of a row of the table."""
         place = self._pictures[row["picture"]]
         picture = self.evaluation.pictures[place]
-        about = find_objects(self.evaluation.matched[place], picture.found) if self.evaluation.matched else {}
-        return find_unit(picture, row, about)
+        if self.evaluation.task != "detect":
+            return find_unit(picture, row, {})
+        (matched,) = error_types.match_boxes([picture.truths], [picture.found], self.evaluation.threshold)
+        return find_unit(picture, row, find_objects(matched, picture.found))
 
     @cached_property
     def _mistakes(self) -> Any:

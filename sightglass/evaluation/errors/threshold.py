@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.evaluation import error_types
+from sightglass.evaluation.error_types import RIGHT
 from sightglass.explain.phrases import percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.evaluation.evaluation import Evaluation
+
+
+NO_THRESHOLD = "No lower threshold brings back more objects than it adds false alarms."
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,12 @@ class ThresholdCurve:
         best = max(steps, key=lambda one: (one.found - one.false_alarms, one.threshold), default=None)
         return best if best is not None and best.found > best.false_alarms else None
 
+    @property
+    def consequence(self) -> str:
+        """What the best lower threshold would change, in one sentence."""
+        best = self.find_best()
+        return NO_THRESHOLD if best is None else best.sentence
+
     def _count(self, threshold: float) -> tuple[int, int]:
         right, wrong = (len(one) - int(np.searchsorted(one, threshold)) for one in (self.right, self.wrong))
         return right, wrong
@@ -79,8 +88,7 @@ class ThresholdCurve:
 
 def measure_thresholds(evaluation: Evaluation) -> ThresholdCurve:
     """Return the scores of a detector's right and wrong boxes, those below its threshold too."""
-    matched = error_types.match_boxes(evaluation.truths, evaluation.found)
-    right = [one.score for every in matched for one in every.right]
-    wrong = [error.predicted.score for every in matched for error in every.errors if error.predicted is not None]
-    objects = sum(not one.crowd for every in evaluation.truths for one in every)
-    return ThresholdCurve(np.sort(np.array(right)), np.sort(np.array(wrong)), objects, evaluation.threshold)
+    matches = evaluation.all_matches
+    scores, right = matches.boxes.value, matches.kind == RIGHT
+    objects = int(matches.counted.sum())
+    return ThresholdCurve(np.sort(scores[right]), np.sort(scores[~right]), objects, evaluation.threshold)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import io
-import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.files import csv_cells
+from sightglass.common.files import jsonable
+from sightglass.evaluation import tables
 from sightglass.evaluation.scorecard.pairs import SETS, ModelPair, list_units
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sightglass.common.files import Json
     from sightglass.evaluation.average_precision import Estimate
     from sightglass.evaluation.scorecard.card import Scorecard
     from sightglass.evaluation.scorecard.rows import ModelScore
 
 
-def to_json(card: Scorecard) -> Json:
-    """Return all numbers of a scorecard as plain values; nan is None."""
-    told: Json = _plain(
+def to_json(card: Scorecard, *, problems: Sequence[str] = (), left_out: Sequence[str] = ()) -> Json:
+    """Return all numbers of a scorecard as plain values; nan is None.
+
+    `problems`: sentences on labels that could not be used; `left_out`: on pictures that do not count.
+    """
+    told: Json = jsonable(
         {
             "verdict": card.words,
             "against": card.largest.model,
@@ -29,6 +33,8 @@ def to_json(card: Scorecard) -> Json:
                 {"kind": one.kind, "sentences": one.sentences, "more_pictures": one.more_pictures, **_pair(one.pair)}
                 for one in card.verdicts
             ],
+            "problems": [*problems],
+            "left_out": [*left_out],
         }
     )
     return told
@@ -54,26 +60,19 @@ def list_objects(card: Scorecard) -> list[dict[str, Any]]:
 
 def write_csv(card: Scorecard) -> bytes:
     """Return `list_objects` as CSV."""
-    rows = list_objects(card)
-    file = io.StringIO(newline="")
-    csv_cells.write(file, [*rows[0]] if rows else [], rows)
-    return file.getvalue().encode()
+    return tables.write_csv(list_objects(card))
 
 
 def to_parquet(card: Scorecard) -> bytes:
     """Return `list_objects` as a Parquet file."""
-    import pyarrow as pa  # type: ignore[import-untyped]
-    from pyarrow import parquet
-
-    file = io.BytesIO()
-    parquet.write_table(pa.Table.from_pylist(list_objects(card)), file)
-    return file.getvalue()
+    return tables.write_parquet(list_objects(card))
 
 
 def _row(row: ModelScore, *, efficient: bool) -> Json:
     evaluation, scores = row.evaluation, row.detection
     found: Json = {
         "model": row.model,
+        "run": None if evaluation.source is None else evaluation.source.name,
         "task": evaluation.task,
         "pictures": len(evaluation.pictures),
         "objects": len(row.right),
@@ -133,11 +132,3 @@ def _pair(pair: ModelPair) -> Json:
 
 def _estimate(one: Estimate | None) -> Json | None:
     return None if one is None else asdict(one)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

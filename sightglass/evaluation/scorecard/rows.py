@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
     from sightglass.evaluation.average_precision import DetectionScores
     from sightglass.evaluation.calibration import Calibration
-    from sightglass.evaluation.error_types import ErrorType, MatchedBoxes
+    from sightglass.evaluation.error_types import BoxMatches, ErrorType, MatchedBoxes
     from sightglass.evaluation.evaluation import Evaluation
-    from sightglass.evaluation.ground_truth import TrueBox
     from sightglass.models.adapter import Prediction
 
 
@@ -113,7 +112,7 @@ class ModelScore:
         """Rise of AP at an IoU of 0.5 if all errors of a type were mended; of a classifier nothing."""
         if not self.detects:
             return {}
-        return error_types.cost_in_ap(self.evaluation.truths, self.evaluation.found)
+        return error_types.cost_in_ap(self.evaluation.all_matches)
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
@@ -165,7 +164,7 @@ def score(evaluation: Evaluation, facts: ModelFacts | None = None, noise: Sequen
             found.drawn,
             facts,
             detection=found,
-            threshold=find_threshold(evaluation.truths, evaluation.found),
+            threshold=find_threshold(evaluation.all_matches),
             speed=speed,
             noise=tuple(noise),
         )
@@ -188,21 +187,18 @@ def draw_pictures(count: int, seed: int = 0) -> NDArray[np.int64]:
     return np.asarray(draws, np.int64)
 
 
-def find_threshold(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]]) -> Threshold:
+def find_threshold(matches: BoxMatches) -> Threshold:
     """Return the threshold with the highest F1 at an IoU of 0.5, the highest of several.
 
-    It lies halfway to the next lower score. Without a right box it is 1: no box is worth showing.
+    `matches`: of all boxes. It lies halfway to the next lower score. Without a right box it is 1: no box is worth
+    showing.
     """
-    matched = error_types.match_boxes(truths, found)
-    objects = sum(not one.crowd for every in truths for one in every)
-    boxes = [(one.score, True) for each in matched for one in each.right]
-    boxes += [(one.predicted.score, False) for each in matched for one in each.errors if one.predicted]
-    if not objects or not any(right for _, right in boxes):
+    objects, right = int(matches.counted.sum()), matches.kind == error_types.RIGHT
+    if not objects or not right.any():
         return Threshold(1.0, 0.0, 0.0, 0.0)
-    boxes.sort(key=lambda one: -one[0])
-    scores = np.array([score for score, _ in boxes])
-    true = np.cumsum([right for _, right in boxes])
-    shown = np.arange(1, len(boxes) + 1)
+    order = np.argsort(-matches.boxes.value, kind="stable")
+    scores, true = matches.boxes.value[order], np.cumsum(right[order])
+    shown = np.arange(1, len(order) + 1)
     # A threshold shows all boxes of the same score.
     ends = np.flatnonzero(np.append(scores[1:] < scores[:-1], True))
     f1 = 2 * true[ends] / (shown[ends] + objects)

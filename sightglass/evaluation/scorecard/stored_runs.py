@@ -11,11 +11,12 @@ from sightglass.evaluation import stored
 from sightglass.evaluation.scorecard.card import check_number, keep_common
 from sightglass.evaluation.scorecard.rows import score
 from sightglass.evaluation.scorecard.run import ModelFacts
+from sightglass.explain.phrases import plural
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sightglass.evaluation.evaluation import Evaluation
@@ -29,18 +30,22 @@ def find_runs(folder: Path) -> list[Path]:
     return sorted(file.parent for file in folder.glob(f"*/{stored.FILE}"))
 
 
-def score_runs(folders: Sequence[Path]) -> tuple[list[ModelScore], int]:
-    """Return the rows of stored runs on the pictures that all have, and how many pictures only some have.
+def score_runs(
+    folders: Sequence[Path], load: Callable[[Path], Evaluation] = stored.load
+) -> tuple[list[ModelScore], list[str]]:
+    """Return the rows of stored runs on the pictures that all have, and a sentence on those that only some have.
 
-    Runs of the same model are called after their folders. Raises Problem for more runs than a scorecard takes, a run
-    without an evaluation, and runs without a common picture.
+    Runs of the same model are called after their folders. `load` reads the evaluation of each. Raises Problem for more
+    runs than a scorecard takes, a run without an evaluation, and runs without a common picture.
     """
     check_number([str(folder) for folder in folders])
-    found = [stored.load(folder) for folder in folders]
+    found = [load(folder) for folder in folders]
     times = Counter(one.name or one.model for one in found)
     named = [replace(one, name=_name(one, folder, times)) for one, folder in zip(found, folders, strict=True)]
     common, left = keep_common(named)
-    return [score(one, _describe(one)) for one in common], left
+    return [score(one, _describe(one)) for one in common], (
+        [f"{plural(left, 'picture')} that not every run has."] if left else []
+    )
 
 
 def _name(one: Evaluation, folder: Path, times: Counter[str]) -> str:

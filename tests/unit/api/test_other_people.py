@@ -19,8 +19,10 @@ from sightglass.common import users
 from sightglass.common.access import people, policy, rates
 from sightglass.common.settings import settings
 from sightglass.evaluation import stored
+from sightglass.evaluation.evaluation import EvaluatedPicture
 from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.models import catalog
+from sightglass.models.adapter import Prediction
 from sightglass.monitor import default
 from tests.unit.test_whose import OWN
 
@@ -74,6 +76,11 @@ TRIES: dict[str, Callable[[str], list[Ask]]] = {
     ],
     "/api/runs": nothing_of("/api/runs"),
     "/api/runs/{run}": lambda model: [("GET", f"/api/runs/{model}", None)],
+    "/api/runs/{run}/errors": lambda model: [("GET", f"/api/runs/{model}/errors", None)],
+    "/api/scorecard": lambda model: [
+        ("GET", f"/api/scorecard?run={model}", None),
+        ("GET", f"/api/scorecard?run={model}&run=another", None),
+    ],
     "/api/models": nothing_of("/api/models", "/api/models?here=true", "/api/models?task=classify"),
     "/api/problems/{kind}": lambda model: [("GET", f"/api/problems/{model}", None)],
     "/api/docs/{name}": lambda model: [("GET", f"/api/docs/{model}", None)],
@@ -128,7 +135,10 @@ def left(clients: dict[str, TestClient]) -> None:
         (*_, table) = catalog._tables()
         run = users.folder(settings().batches) / ANNAS
     run.mkdir(parents=True)
-    stored.write(run / stored.FILE, [], EvaluationFacts(ANNAS, "", "classify", ("zqxw cat",), 0.25))
+    seen = EvaluatedPicture("zqxw.jpg", (9, 9), (), "zqxw cat", (Prediction("zqxw cat", 0, 0.9),))
+    stored.write(
+        run / stored.FILE, [[stored.to_row(seen)]], EvaluationFacts(ANNAS, "", "classify", ("zqxw cat",), 0.25)
+    )
     table.parent.mkdir(parents=True, exist_ok=True)
     table.write_text(OWN.format(id=ANNAS), "utf-8")
     fields = {"image": picture(), "model": ANNAS, "name": "zqxw cat.png", "monitor": True, "top_k": 1}
@@ -169,6 +179,8 @@ def test_whoever_left_it_finds_it(clients: dict[str, TestClient]) -> None:
     assert ANNAS in anna.get("/api/models").text
     assert [one["id"] for one in anna.get("/api/runs").json()["runs"]] == [ANNAS]
     assert anna.get(f"/api/runs/{ANNAS}").json()["model"] == ANNAS
+    assert anna.get(f"/api/runs/{ANNAS}/errors").json()["id"] == ANNAS
+    assert anna.get(f"/api/scorecard?run={ANNAS}").json()["models"][0]["run"] == ANNAS
     for path in ("/api/layers/{model:path}", "/api/explain", "/api/explain/class", "/predict_with_gradcam"):
         assert all(sent(anna, ask).status_code == 200 for ask in TRIES[path](ANNAS)), path
 

@@ -20,6 +20,10 @@ def predicted(label: str, box: tuple[float, float, float, float], score: float =
     return Prediction(label, ("cat", "dog").index(label), score, box)
 
 
+def match(*boxes: Any) -> error_types.BoxMatches:
+    return error_types.match_columns(average_precision.gather(*boxes))
+
+
 def find_errors(*boxes: Any, confidence: float = 0.0) -> list[error_types.DetectionError]:
     return [error for one in error_types.match_boxes(*boxes, confidence) for error in one.errors]
 
@@ -80,7 +84,7 @@ def test_where_one_type_is_all_that_is_wrong_its_cost_is_all_that_is_missing(kin
     wrong = {"class": [predicted("cat", DOG.box, 0.8)], "location": [predicted("dog", (200, 0, 300, 30))], "missed": []}
     truths, found = [[CAT, DOG]], [[predicted("cat", CAT.box), *wrong[kind]]]
     now = average_precision.measure(truths, found).ap50.value
-    costs = error_types.cost_in_ap(truths, found)
+    costs = error_types.cost_in_ap(match(truths, found))
     assert now + costs[kind] == pytest.approx(1)
     assert max(cost for name, cost in costs.items() if name != kind) == pytest.approx(0, abs=1e-9)
 
@@ -88,7 +92,7 @@ def test_where_one_type_is_all_that_is_wrong_its_cost_is_all_that_is_missing(kin
 def test_costs_are_measured_from_the_ap_that_is_reported() -> None:
     truths, found = scene(5, 40)
     truths = [[one for one in every if not one.crowd] for every in truths]
-    costs = error_types.cost_in_ap(truths, found)
+    costs = error_types.cost_in_ap(match(truths, found))
     assert set(costs) == set(error_types.MEANINGS)
     # Without a single wrong box and with nothing missed, only what is right is left.
     errors = find_errors(truths, found)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sightglass.batch.labelled import summary
 from sightglass.evaluation.errors.report import ALL, ErrorReport
 from sightglass.evaluation.errors.tile import ROOM, draw_tile, frame_boxes
 from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation, Missed
@@ -73,6 +74,21 @@ def test_errors_of_a_type_are_the_units_with_what_they_are_about() -> None:
     assert units["class"].truth is one.truths[0]
     assert units["background"].truth is None and units["background"].answer is one.found[1]
     assert units["missed"].words == "dog, not found" and units["missed"].answer is None
+
+
+def test_one_count_serves_batch_and_errors_and_says_which_boxes_it_is_about() -> None:
+    weak = missing(("cat", LEFT), ("dog", RIGHT), found=[answer("dog", 0.9, RIGHT)], reason="never")
+    one = replace(weak, found=(*weak.found, answer("cat", 0.1)))
+    report = ErrorReport(evaluation(one))
+    told = summary.summarise(report)
+    assert told.errors == tuple(report.types) and told.missed == tuple(report.reasons)
+    missed = dict(zip(told.error_columns, told.list_errors()[-1], strict=True))
+    assert missed["from 25\N{NO-BREAK SPACE}% on"] == "1", "the box of the cat is below the threshold"
+    assert missed["AP50, all boxes"] == "+0.0", "AP counts it all the same"
+    assert "boxes of any score" in told.about_errors
+    # A reason that was stored of an object with a right box is none.
+    found = replace(weak, missed={0: Missed("never"), 1: Missed("never")})
+    assert [group.count for group in summary.summarise(ErrorReport(evaluation(found))).missed] == [1]
 
 
 def test_a_suspected_label_is_a_unit_with_the_answer_that_speaks_against_it() -> None:

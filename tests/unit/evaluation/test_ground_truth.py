@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import stat
+import struct
+import tempfile
+import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +16,9 @@ from sightglass.common.errors import Problem
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation.ground_truth import TrueBox
 from tests.faults.outcome import is_one_sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BOX = (10.0, 20.0, 60.0, 100.0)
 SIZE = (200, 200)
@@ -122,3 +130,96 @@ def test_an_xml_that_grows_is_refused(tmp_path: Path) -> None:
 
 def test_boxes_end_at_the_edges_of_the_picture() -> None:
     assert TrueBox("cat", (-5, -5, 500, 50)).in_pixels((100, 100)).box == (0, 0, 100, 50)
+
+
+def pack(path: Path, files: dict[str, bytes | str], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize("make", [coco, table, yolo, polygon, voc])
+@pytest.mark.parametrize("top", ["", "my set/"])
+def test_an_archive_says_what_its_files_say(make: Callable[[Path], Path], top: str, tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    plain = make(tmp_path / "plain")
+    files = {f"{top}{one.relative_to(tmp_path / 'plain')}": one.read_bytes()
+             for one in (tmp_path / "plain").rglob("*") if one.is_file()}  # fmt: skip
+    # What is no label is passed over.
+    files |= {f"{top}README.txt": b"a data set", f"{top}images/a.jpg": b"", "__MACOSX/._a.txt": b"\0"}
+    found = ground_truth.read(pack(tmp_path / "labels.zip", files))
+    before = ground_truth.read(plain)
+    assert found.problems == () and found.classes == before.classes
+    for key in ("pictures/a.jpg", "b.jpg"):
+        assert found.find(key) == before.find(key)
+
+
+def test_problems_in_an_archive_are_of_the_file_and_line(tmp_path: Path) -> None:
+    files = {"data.yaml": "names: [cat]", "train/a.txt": "0 .5 .5 .2 .2\n7 .5 .5 .2 .2\n"}
+    found = ground_truth.read(pack(tmp_path / "labels.zip", files))
+    assert [one.words for one in found.problems] == ["a.txt, line 2: class 7 is not one of the 1 that are named."]
+
+
+ROW = "file,label\na.jpg,cat\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"../labels.csv": ROW}, "none inside the archive"),
+        ({"/tmp/labels.csv": ROW}, "none inside the archive"),
+        ({"C:\\labels.csv": ROW}, "none inside the archive"),
+        ({"a/./labels.csv": ROW}, "none inside the archive"),
+        ({"a\u202elabels.csv": ROW}, "none inside the archive"),
+        ({"a/" * 40 + "labels.csv": ROW}, "path is too long"),
+        ({"\N{ELEPHANT}" * 60 + ".csv": ROW}, "path is too long"),
+        ({"Labels.csv": ROW, "labels.csv": ROW}, "two files of the same name"),
+        ({"a.txt": "0 .5 .5 .2 .2", "a.txt/b.txt": ""}, "cannot be unpacked"),
+        ({"one.json": "{}", "two.json": "{}"}, "holds 2 files of labels"),
+        ({"a.txt": "0 .5 .5 .2 .2"}, "has no data.yaml"),
+        ({"a.jpg": b"", "inner.zip": b"PK"}, "holds no labels"),
+        ({"labels.csv": "file,label\n"}, "no labels in labels.zip"),
+        ({"labels.json": "[" * 100_000}, "is no COCO file"),
+        ({"zeros.csv": b"0" * 40_000}, "unpacks to more than 0 MB"),
+        ({f"{n}.txt": b"" for n in range(30)}, "holds more than 20 files"),
+    ],
+)
+def test_a_hostile_archive_is_one_sentence_and_leaves_nothing(
+    files: dict[str, bytes | str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ground_truth, "MAX_UNPACKED", 30_000 if "zeros.csv" in files else 2**20)
+    monkeypatch.setattr(ground_truth, "MAX_FILES", 20)
+    into = tmp_path / "unpacked"
+    into.mkdir()
+    monkeypatch.setattr(ground_truth, "scratch_folder", lambda kind: tempfile.TemporaryDirectory(dir=into))
+    with pytest.raises(Problem, match=words) as refused:
+        ground_truth.read(pack(tmp_path / "labels.zip", files))
+    assert is_one_sentence(str(refused.value))
+    assert sorted(one.name for one in tmp_path.rglob("*")) == ["labels.zip", "unpacked"]
+
+
+def test_archives_that_are_not_what_they_say_are_one_sentence(tmp_path: Path) -> None:
+    path = pack(tmp_path / "labels.zip", {"a.csv": ROW, "b.xml": "<a/>"}, zipfile.ZIP_STORED)
+    whole = path.read_bytes()
+    first = whole.index(b"PK\x01\x02")
+    second = whole.index(b"PK\x01\x02", first + 4)
+
+    def change(at: int, data: bytes) -> bytes:
+        return whole[:at] + data + whole[at + len(data) :]
+
+    link = struct.pack("<L", (stat.S_IFLNK | 0o777) << 16)
+    for data, words in (
+        (b"no archive" * 9, "damaged or no .zip"),
+        (whole[: len(whole) // 2], "damaged or no .zip"),
+        (change(first + 8, b"\x01"), "without a password"),
+        (change(first + 10, bytes([zipfile.ZIP_LZMA])), "ordinary .zip"),
+        (change(first + 24, struct.pack("<L", 5)), "damaged inside its archive"),
+        (change(second + 42, struct.pack("<L", 0)), "files that overlap"),
+        (change(first + 38, link), "holds a link"),
+        (change(whole.index(b"cat"), b"dog"), "damaged inside its archive"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(Problem, match=words) as refused:
+            ground_truth.read(path)
+        assert is_one_sentence(str(refused.value))

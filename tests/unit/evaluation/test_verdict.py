@@ -10,6 +10,8 @@ import pytest
 from sightglass.cli import main
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
+from sightglass.evaluation.average_precision import gather
+from sightglass.evaluation.error_types import match_columns
 from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.scorecard import card as scorecards
@@ -130,9 +132,9 @@ def test_a_threshold_lies_halfway_below_the_last_box_that_is_worth_it() -> None:
     truths = [[TrueBox("cat", (0.0, 0.0, 50.0, 50.0))], [TrueBox("cat", (0.0, 0.0, 50.0, 50.0))]]
     right = Prediction("cat", 0, 0.8, (0.0, 0.0, 50.0, 50.0))
     wrong = Prediction("cat", 0, 0.4, (100.0, 100.0, 150.0, 150.0))
-    found = find_threshold(truths, [[right, wrong], []])
+    found = find_threshold(match_columns(gather(truths, [[right, wrong], []])))
     assert (found.score, found.precision, found.recall) == (pytest.approx(0.6), 1.0, 0.5)
-    assert find_threshold(truths, [[wrong], []]).score == 1.0
+    assert find_threshold(match_columns(gather(truths, [[wrong], []]))).score == 1.0
 
 
 def write_run(folder: Path, one: Evaluation) -> Path:
@@ -154,7 +156,7 @@ def test_stored_runs_give_the_same_scorecard_on_the_pictures_that_all_have(
     runs = stored_runs.find_runs(tmp_path)
     assert [one.name for one in runs] == ["run-l", "run-s"] and stored_runs.find_runs(runs[0]) == [runs[0]]
     rows, left = stored_runs.score_runs(runs)
-    assert left == 0
+    assert left == []
     assert {row.model: row.score for row in rows} == {row.model: row.score for row in card.rows}
     assert main(["scorecard", str(tmp_path), "--against", "large"]) == 0
     assert card.verdict is not None and card.verdict.headline in " ".join(capsys.readouterr().out.split())
