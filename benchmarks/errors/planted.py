@@ -37,6 +37,10 @@ EARLIER = (
     "sets, and 5 more on which both orders were compared, are among these."
 )
 """What was tried before, and on what the present order was chosen."""
+CLEAN_MEANS = (
+    "Clean means that nothing was planted, not that a model errs equally everywhere. False alarms are what the rows by "
+    "lot count; a slice of a model's own answers may be true, and is then named as any other."
+)
 
 
 def measure(into: Path, seeds: int = SEEDS) -> list[Row]:
@@ -128,6 +132,7 @@ def markdown(rows: Sequence[Row]) -> list[str]:
         f"Goal: none in {QUIET:.0%} of the seeds. By lot: the same pictures, each object wrong with a probability of "
         f"{BY_CHANCE:.0%} whatever it is (simulated answers), so that there is no cause to find.",
         grid(("model", "answers", "sets without a slice", "", "slices that are reported"), _clean(rows)),
+        CLEAN_MEANS,
         *_explain_alarms(rows),
         "## Wrong labels are in the first tenth",
         "Wrong labels (of another class, or left out) are planted in one thing of twenty. All labels and boxes without "

@@ -111,7 +111,7 @@ def _to_rows(labels: RunLabels, item: Item, made: Explanation) -> list[dict[str,
                 sharpness=sharpness,
             )
         )
-        for truth in labels.find_classes(item)[:1]
+        for truth in labels.find_classes(item.key)[:1]
     ]
 
 

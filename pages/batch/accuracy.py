@@ -10,11 +10,12 @@ from sightglass.batch import accuracy, analysis
 from sightglass.components.session.markdown import escape
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
-from sightglass.pages.batch import folders, frames, selection
+from sightglass.pages.batch import folders, frames, labels, selection
 from sightglass.pages.batch.tiles import describe_group, draw_groups, tiles
 
 if TYPE_CHECKING:
     from sightglass.batch.accuracy import ConfusionMatrix
+    from sightglass.batch.labelled.summary import EvaluationSummary
     from sightglass.pages.batch.job import BatchJob
 
 PAGE = 24
@@ -22,7 +23,7 @@ ROW = 35
 """Pixels of a table's row."""
 RIGHT, WRONG = "rgba(28, 141, 151, {:.2f})", "rgba(201, 100, 27, {:.2f})"
 """Visible on light and dark pages; the sign says it too."""
-CORNER = "folder ↓  answer →"
+CORNER = "label ↓  answer →"
 
 
 def line(job: BatchJob) -> None:
@@ -35,6 +36,9 @@ def draw(job: BatchJob) -> None:
     """Draw what is mistaken for what, and the numbers of each class."""
     found = frames.of_job(job)
     every = accuracy.of_frame(found)
+    if every is None and (evaluated := labels.load(job)) is not None:
+        _draw_average_precision(evaluated)
+        return
     if every is None:
         st.info(
             folders.describe_left_out(job) or "There are no labels: put the pictures into folders named after classes.",
@@ -43,7 +47,7 @@ def draw(job: BatchJob) -> None:
         return
     matrix = accuracy.confusions_of_frame(found)
     if not matrix.errors:
-        st.success("Every prediction matches its folder.", icon=":material/check:")
+        st.success("Every prediction matches its label.", icon=":material/check:")
     else:
         _draw_confusions(job, found, matrix)
     st.markdown(
@@ -54,6 +58,15 @@ def draw(job: BatchJob) -> None:
     rows = [dict(zip(accuracy.HEAD, row, strict=True)) for row in accuracy.rows(every)]
     tables.table(rows, right=accuracy.HEAD[1:], height=min(420, ROW * (len(rows) + 1) + 2))
     st.caption(" ".join(filter(None, ("The lowest recall first.", folders.describe_left_out(job)))))
+
+
+def _draw_average_precision(evaluated: EvaluationSummary) -> None:
+    """Draw the average precision of each class of labelled boxes."""
+    st.markdown("### Classes", help="Average precision (AP) of each class with labels, with its 95 % interval.")
+    head = ("class", "AP", "AP, 95 %")
+    rows = [dict(zip(head, one, strict=True)) for one in evaluated.list_classes()]
+    tables.table(rows, right=head[1:], height=min(420, ROW * (len(rows) + 1) + 2))
+    st.caption("The lowest first. Page Errors shows what is wrong, and why.")
 
 
 def _draw_confusions(job: BatchJob, found: Any, matrix: ConfusionMatrix) -> None:

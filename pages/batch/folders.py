@@ -10,6 +10,7 @@ import streamlit as st
 
 from sightglass.batch import labels, output
 from sightglass.batch.labelled import labels as labelled
+from sightglass.batch.labelled.evaluate import evaluate_folders
 from sightglass.batch.table import classes as read_classes
 from sightglass.common import users
 from sightglass.common.errors import Problem
@@ -64,6 +65,9 @@ def draw(job: BatchJob) -> None:
     def correct(name: str, named: Sequence[str]) -> None:
         try:
             labels.correct(folder, {name: named})
+            if not own:
+                with st.spinner("Counting again…", show_time=False):
+                    evaluate_folders(folder)
         except OSError as error:
             raise output.unwritable(folder, error) from error
         if own:

@@ -33,8 +33,8 @@ ORDERS = {
 }
 ONLY = {
     "all": "All",
-    "wrong": "Prediction differs from the folder",
-    "right": "Prediction matches the folder",
+    "wrong": "Prediction differs from the label",
+    "right": "Prediction matches the label",
     "unsure": "Score below 50 %",
     "apart": "The two models disagree",
     "unproved": "Maps not to trust",
@@ -68,8 +68,8 @@ def draw(job: BatchJob) -> None:
             key="batch-only",
             name="only",
             width=210,
-            help="Show only some. A folder's name counts as the correct class where the model knows that class. Maps "
-            "not to trust: hiding what they show changes no more than hiding other places.",
+            help="Show only some. Without other labels a folder's name is the correct class, where the model knows it. "
+            "Maps not to trust: hiding what they show changes no more than hiding other places.",
         )
         predicted = st.selectbox(
             "Prediction",

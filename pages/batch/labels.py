@@ -103,7 +103,7 @@ def _describe(truth: GroundTruth) -> None:
 
 def draw(job: BatchJob) -> bool:
     """Draw how well a run fits its labels, with its errors; return False for a run without labels."""
-    found = _load(job)
+    found = load(job)
     if found is None:
         return False
     st.markdown(f"{escape(found.headline)}.")
@@ -125,7 +125,7 @@ def draw(job: BatchJob) -> bool:
     return True
 
 
-def _load(job: BatchJob) -> EvaluationSummary | None:
+def load(job: BatchJob) -> EvaluationSummary | None:
     """Return the summary of the first run; None of one whose labels are its folders, or that has none."""
     folder = job.plans[0].folder
     try:

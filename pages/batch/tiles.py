@@ -95,14 +95,14 @@ def _tile(job: BatchJob, row: Json, name: str, where: str, order: str) -> None:
 
 
 def _more(row: Json, order: str) -> str:
-    """Return the number that a picture is sorted by, the class of its folder if the answer differs, and its tags."""
+    """Return the number that a picture is sorted by, its label if the answer differs, and its tags."""
     column, number = NUMBERS.get(order, ("", ""))
     parts = []
     if (value := row.get(column)) is not None and value == value:
         common = _common(value) if column == "disagreement" else ""
         parts.append(number.format(**row, share=percent(value), signed=signed(value, "+.2f"), common=common))
     if row.get("wrong"):
-        parts.append(f"folder: {escape(row['labelled'])}")
+        parts.append(f"label: {escape(row['labelled'])}")
     if isinstance(row.get("tags"), str):
         parts.append(f":material/sell: {escape(row['tags'])}")
     return "  \n".join(parts)

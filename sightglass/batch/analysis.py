@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from sightglass.batch import accuracy, labels, matrix, seals, table, tags
+from sightglass.batch.labelled.labels import name_pictures
 from sightglass.batch.records import FOLDER
 from sightglass.common.files import atomic_write
 from sightglass.explain.maps import grouping
@@ -88,12 +89,15 @@ class Group:
 def load(folder: Path, second: Path | None = None) -> Frame:
     """Return one row a picture; with a second model's results also `disagreement` and that model's predictions.
 
-    `truth`, `answer`: the class that the folder's name means (`labels`), and the prediction in the same words;
+    `labelled`: by the labels that were given, else by the folder. `truth`, `answer`: the class that this means
+    (`labels`), and the prediction in the same words;
     `wrong`: whether they differ. None for a picture without a label, and where that name is not counted. `tags` where
     a person gave any.
     """
     frame = _first(table.read(folder))
     frame["place"] = np.arange(len(frame))
+    if (given := name_pictures(folder, list(frame["picture"]))) is not None:
+        frame["labelled"] = given
     said, answers = ([None if name != name else name for name in frame[of]] for of in ("labelled", "predicted"))
     named = accuracy.name_answers(said, answers, labels.find_matches(frame, folder))
     frame["truth"], frame["answer"] = ([each and each[i] for each in named] for i in (0, 1))

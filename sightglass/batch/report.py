@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sightglass.batch import accuracy, analysis, matrix, proofs, seals
+from sightglass.batch.labelled import summary
+from sightglass.evaluation import stored
 from sightglass.explain.phrases import percent, plain_text, plural
 from sightglass.explain.picture.item import distinct_names
 from sightglass.export import offline_page
@@ -24,7 +26,7 @@ METHODS_LISTED = 10
 def html(folder: Path) -> str:
     """Return the report of a finished run's folder, one page that needs no server.
 
-    It lists the least sure predictions, the maps that are farthest from all others, where folders are labels the wrong
+    It lists the least sure predictions, the maps that are farthest from all others, where there are labels the wrong
     ones, where maps were proved those not to trust and the methods and layers that show most, and where they were
     sealed those that fail a test. Raises OSError where the folder holds no table.
 
@@ -37,12 +39,12 @@ def html(folder: Path) -> str:
     names = distinct_names(list(frame["picture"]))
     unsure, wrong = analysis.filter_rows(frame, only="unsure"), analysis.filter_rows(frame, only="wrong")
     right = accuracy.of_frame(frame)
-    numbers = [("Pictures", f"{len(frame):,}"), ("Below 50 % sure", f"{len(unsure):,}")]
+    numbers = [("Pictures", f"{len(frame):,}"), ("Below 50 % sure", f"{len(unsure):,}"), *_count_boxes(folder)]
     if right is not None:
         numbers.append(("Right", plain_text(f"{right.right.percent} of {right.right.total:,}")))
         numbers.append(("95 % interval of that", plain_text(right.right.range)))
     if uncounted := int(frame["labelled"].notna().sum() - frame["wrong"].notna().sum()):
-        numbers.append(("In folders that are no class", f"{uncounted:,}"))
+        numbers.append(("With labels that are no class", f"{uncounted:,}"))
     if (proved := proofs.add_up(frame)) is not None:
         numbers.append(("Supported maps", f"{proved[0]:,} of {proved[1]:,}"))
     if (sealed := seals.add_up(frame)) is not None:
@@ -50,8 +52,8 @@ def html(folder: Path) -> str:
     sections = [
         (
             "Wrong, the surest first",
-            f"The prediction is no class that the name of the picture's folder means. {_most(wrong)}",
-            _tiles(folder, analysis.order(wrong, "sure"), names, lambda row: f"in the folder {row['labelled']}"),
+            f"The prediction is no class that the picture's label, or without one its folder, means. {_most(wrong)}",
+            _tiles(folder, analysis.order(wrong, "sure"), names, lambda row: f"labelled {row['labelled']}"),
         ),
         (
             "The least sure",
@@ -71,6 +73,20 @@ def html(folder: Path) -> str:
         sections=[section for section in sections if section[2]],
         methods=_methods(folder),
     )
+
+
+def _count_boxes(folder: Path) -> list[tuple[str, str]]:
+    """Return how well a detector's boxes fit the labels that were given; nothing of another run."""
+    about = stored.read_facts(folder)
+    if about is None or about.task != "detect":
+        return []
+    found = summary.load(folder)
+    numbers = [
+        one
+        for name, score in found.scores.items()
+        for one in ((summary.NAMES[name], score.points), ("95 % interval of that", score.range))
+    ]
+    return [*numbers, ("Labelled objects found", f"{found.right:,} of {found.objects:,}")]
 
 
 def _methods(folder: Path) -> Json | None:

@@ -30,6 +30,8 @@ _LEAST = np.minimum(THRESHOLDS, 1 - 1e-10)
 RECALLS = np.linspace(0, 1, 101)
 MOST = 100
 """Boxes of a class in a picture that count, the surest first."""
+_BLOCK = 1_000_000
+"""Boxes times redrawn sets of pictures that are in memory at once."""
 _AT_ONCE = 1000
 """Pictures whose pairs of boxes and labels are in memory at once."""
 DRAWS = 300
@@ -138,6 +140,12 @@ def average(matched: _Matched, weights: NDArray[np.int32]) -> NDArray[np.float64
 
     The mean of the precision at 101 recalls, as pycocotools takes it; nan for draws without a labelled object.
     """
+    # So few at once that the processor's cache holds them.
+    parts = -(-matched.right.shape[1] * len(weights) // _BLOCK)
+    return np.concatenate([_average_part(matched, part) for part in np.array_split(weights, max(1, parts))])
+
+
+def _average_part(matched: _Matched, weights: NDArray[np.int32]) -> NDArray[np.float64]:
     objects = weights @ matched.objects
     averages = np.full((len(weights), len(matched.right)), np.nan)
     some = np.flatnonzero(objects)

@@ -90,7 +90,7 @@ class BoxMatches:
     @property
     def counted(self) -> NDArray[np.bool_]:
         """(labels,): which are no crowd."""
-        return self.labels.value == 0
+        return np.asarray(self.labels.value == 0)
 
 
 def match_boxes(

@@ -170,9 +170,10 @@ def shuffle_pictures(inside: Flags, outside: Flags, wrong: Flags, picture: Whole
     at_least = np.zeros(len(inside), np.int64)
     draws = int(np.clip(2 * len(inside) / LEVEL, MIN_DRAWS, MAX_DRAWS))
     rng = np.random.default_rng(seed)
-    for first in range(0, draws, max(1, _BLOCK // rows)):
-        many = min(max(1, _BLOCK // rows), draws - first)
-        shuffled = np.zeros((many, rows), np.float32)
+    block = np.empty((min(max(1, _BLOCK // rows), draws), rows), np.float32)
+    for first in range(0, draws, len(block)):
+        shuffled = block[: draws - first]
+        shuffled.fill(0)
         for line in shuffled:
             lined = rng.permutation(len(counts))
             sizes = counts[lined]

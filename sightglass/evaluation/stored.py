@@ -142,8 +142,7 @@ def load(folder: Path) -> Evaluation:
 
     try:
         table = parquet.read_table(folder / FILE)
-        about = json.loads(table.schema.metadata[_ABOUT])
-        known = EvaluationFacts(**about | {name: tuple(about[name]) for name in ("classes", "unknown")})
+        known = _read_facts(table.schema)
         with pause_collector():
             pictures = _read_pictures(table, known.classes)
     except FileNotFoundError:
@@ -155,6 +154,20 @@ def load(folder: Path) -> Evaluation:
     return Evaluation(
         known.model, task, known.classes, known.threshold, tuple(pictures), known.unknown, folder, known.name
     )
+
+
+def read_facts(folder: Path) -> EvaluationFacts | None:
+    """Return what holds for all pictures of a run's evaluation; None where there is none, or it is damaged."""
+    from pyarrow import ArrowException, parquet
+
+    with contextlib.suppress(OSError, ArrowException, ValueError, KeyError, TypeError):
+        return _read_facts(parquet.read_schema(folder / FILE))
+    return None
+
+
+def _read_facts(schema: Any) -> EvaluationFacts:
+    about = json.loads(schema.metadata[_ABOUT])
+    return EvaluationFacts(**about | {name: tuple(about[name]) for name in ("classes", "unknown")})
 
 
 @contextlib.contextmanager

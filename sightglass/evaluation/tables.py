@@ -118,8 +118,8 @@ def _list_boxes(evaluation: Evaluation) -> tuple[Whole, Numbers, Whole, Columns]
     about = matches.truth >= 0
     kinds = np.full(len(labels.picture), TYPES.index("missed"))
     # Of several boxes on one object that with another class says most, but for a right one.
-    for kind in (TYPES.index("location"), TYPES.index("class"), RIGHT):
-        kinds[matches.truth[about & (matches.kind == kind)]] = kind
+    for number in (TYPES.index("location"), TYPES.index("class"), RIGHT):
+        kinds[matches.truth[about & (matches.kind == number)]] = number
     # Only the box that its type is about.
     on = np.flatnonzero(about & (matches.kind == kinds[matches.truth])) if len(kinds) else np.zeros(0, int)
     answers = np.full(len(kinds), np.iinfo(np.int64).max)

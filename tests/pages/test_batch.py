@@ -19,6 +19,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.components.choices import model_picker
 from sightglass.components.choices.permitted_folders import check_path, folders
 from sightglass.components.session.state import ChosenClass, Navigation, Reopened, Sidebar
+from sightglass.evaluation import stored
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture import source as sources
 from sightglass.explain.picture.image import to_jpeg
@@ -157,6 +158,8 @@ def test_what_a_folder_counts_as_can_be_corrected(page, many):
     (rows,) = [one.value.to_dict("records") for one in app.dataframe if "folder" in one.value]
     assert rows[0]["class"] == "minibus, school bus"
     folder = session(app, Batch).job.plans[0].folder
+    followed = {one.key.partition("/")[0] for one in stored.load(folder).pictures}
+    assert followed == {"bus", "trolleybus"}, "Errors and the Scorecard have it, too"
     found = analysis.load(folder)
     assert found["wrong"].notna().all()
 
@@ -557,7 +560,7 @@ def test_right_and_wrong_tiles_have_a_sign(page, mixed):
     signs = [one.value for one in app.markdown if one.value.startswith(":small[")]
     assert sum(":material/check:" in one for one in signs) == 3
     (wrong,) = (one for one in signs if ":material/close:" in one)
-    assert "folder: tench" in wrong
+    assert "label: tench" in wrong
 
 
 def test_what_folders_count_as_is_shown_and_corrected_before_the_run(page, many):

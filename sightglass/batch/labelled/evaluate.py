@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sightglass.batch import labels as folder_labels
-from sightglass.batch import table
-from sightglass.batch.labelled.labels import label_by_folders
+from sightglass.batch import output, table
+from sightglass.batch.journal import settings_of
+from sightglass.batch.labelled.labels import label_by_folders, read_labels
 from sightglass.batch.labelled.measure import NAME, place_boxes
+from sightglass.common.errors import Problem
 from sightglass.evaluation import looks, stored
 from sightglass.evaluation.evaluation import EvaluatedPicture
+from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.maps.cells import CELLS
+from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
@@ -25,7 +29,6 @@ if TYPE_CHECKING:
     from sightglass.batch.journal import Journal
     from sightglass.batch.labelled.labels import RunLabels
     from sightglass.batch.records import Row
-    from sightglass.evaluation.stored import EvaluationFacts
     from sightglass.explain.picture.item import Item
 
 
@@ -37,12 +40,50 @@ def write_evaluation(
     Where there are no labels at all, none is left.
     """
     if labels is None and facts.task == "classify":
-        labels = label_by_folders(items, facts.classes, folder_labels.corrections(folder))
+        named = {item.key: item.label for item in items if item.label}
+        labels = label_by_folders(named, facts.classes, folder_labels.corrections(folder))
     path = folder / stored.FILE
     if labels is None:
         path.unlink(missing_ok=True)
         return
     stored.write(path, _chunk_rows(journal, items, labels, facts), replace(facts, unknown=labels.unknown))
+
+
+def evaluate_folders(folder: Path) -> None:
+    """Write a classifier's evaluation by its class folders again, once a person corrected what one counts as.
+
+    It is made of the run's table, without its model. A run with labels of its own, or of a detector, is left as it is.
+    """
+    about = _find_facts(folder)
+    if about is None or about.task != "classify" or read_labels(output.Local(folder)) is not None:
+        return
+    frame = table.read(folder)
+    frame = frame.astype(object).where(frame.notna(), None)
+    folders = {one.picture: one.labelled for one in frame.itertuples() if one.labelled}
+    labels = label_by_folders(folders, about.classes, folder_labels.corrections(folder))
+    if labels is None:
+        (folder / stored.FILE).unlink(missing_ok=True)
+        return
+    indices = {name: i for i, name in enumerate(about.classes)}
+    rows = [
+        row
+        for key, of in frame.groupby("picture", sort=False)
+        for row in _evaluate_classifier(str(key), of.to_dict("records"), labels, indices)
+    ]
+    stored.write(folder / stored.FILE, [rows], replace(about, unknown=labels.unknown))
+
+
+def _find_facts(folder: Path) -> EvaluationFacts | None:
+    """Return what holds for all pictures of a run, also of one without an evaluation; None of an unknown model."""
+    if (about := stored.read_facts(folder)) is not None:
+        return about
+    try:
+        spec = catalog.spec(settings_of(folder)["recipe"]["model"])
+    except Problem:
+        return None
+    return EvaluationFacts(
+        spec.id, spec.name, "detect" if spec.task == "detect" else "classify", table.classes(folder), 0.0
+    )
 
 
 def _chunk_rows(
@@ -57,36 +98,41 @@ def _chunk_rows(
                 continue
             item, first = some[outcome["key"]], outcome["rows"][0]
             if facts.task == "classify":
-                rows += _evaluate_classifier(item, outcome["rows"], labels, indices)
-            elif (found := outcome.get(NAME)) and labels.find(item) is not None:
+                rows += _evaluate_classifier(item.key, outcome["rows"], labels, indices)
+            elif (found := outcome.get(NAME)) and labels.find(item.key) is not None:
                 more = {name: first[name] for name in ("brightness", "sharpness")}
                 rows.append(found | more | {"maps": base64.b64decode(found["maps"])})
         yield rows
 
 
+def _read_cells(cells: bytes | str) -> bytes:
+    """Return a small map, which is text in the journal."""
+    return cells if isinstance(cells, bytes) else base64.b64decode(cells)
+
+
 def _evaluate_classifier(
-    item: Item, rows: Sequence[Row], labels: RunLabels, indices: Mapping[str, int]
+    key: str, rows: Sequence[Row], labels: RunLabels, indices: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
     """Yield a classified picture as a row, from its rows of the table; nothing without a label that counts."""
-    if not (right := labels.find_classes(item)):
+    if not (right := labels.find_classes(key)):
         return
     first = rows[0]
     found = tuple(Prediction(label, indices.get(label, 0), score) for label, score in json.loads(first["scores"]))
     places = {one.label: i for i, one in enumerate(found)}
     maps = {
-        places[row["label"]]: np.frombuffer(base64.b64decode(row["cells"]), np.uint8).reshape(CELLS, -1)
+        places[row["label"]]: np.frombuffer(_read_cells(row["cells"]), np.uint8).reshape(CELLS, -1)
         for row in rows
         if row.get("cells") and row.get("state") == "ok" and row["label"] in places
     }
     size = first["width"], first["height"]
-    truths = place_boxes(labels.find(item) or (), size)
+    truths = place_boxes(labels.find(key) or (), size)
     about = {i: one for i in maps for one in truths if one.label in right}
     seen = tuple(first[f"seen_{side}"] for side in ("left", "top", "right", "bottom"))
     # Of a label that means several classes each is right.
     truth = found[0].label if found and found[0].label in right else min(right)
     yield stored.to_row(
         EvaluatedPicture(
-            item.key,
+            key,
             size,
             truths,
             truth,

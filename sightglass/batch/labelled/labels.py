@@ -10,10 +10,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sightglass.batch import labels as folder_labels
+from sightglass.batch import output
 from sightglass.common.errors import ModelProblem, Problem
+from sightglass.evaluation import stored
 from sightglass.evaluation.ground_truth import GroundTruth, LabelProblem, TrueBox
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sightglass.batch.labels import FolderLabel, Matches
     from sightglass.batch.output import Local, RemoteFolder
     from sightglass.common.files import Json
@@ -37,16 +41,16 @@ class RunLabels:
         """Labels for which the model has no class."""
         return tuple(label for label in self.truth.classes if label not in self.named)
 
-    def find(self, item: Item) -> tuple[TrueBox, ...] | None:
+    def find(self, key: str) -> tuple[TrueBox, ...] | None:
         """Return the boxes of a picture, as the labels give them but for their names; None without labels."""
-        boxes = self.truth.find(item.key)
+        boxes = self.truth.find(key)
         if boxes is None:
             return None
         return tuple(renamed for one in boxes for renamed in self._rename(one))
 
-    def find_classes(self, item: Item) -> tuple[str, ...]:
+    def find_classes(self, key: str) -> tuple[str, ...]:
         """Return the classes that are right for a whole picture; none without a label that counts."""
-        label = self.truth.find_class(item.key)
+        label = self.truth.find_class(key)
         return () if label is None else self.named.get(label, ())
 
     def _rename(self, one: TrueBox) -> Iterator[TrueBox]:
@@ -80,12 +84,25 @@ def describe_unmatched(names: Sequence[FolderLabel], corrections: Matches, task:
     return f"No class of the model, so that every such object counts as missed: {counted}"
 
 
-def label_by_folders(items: Sequence[Item], classes: Sequence[str], corrections: Matches) -> RunLabels | None:
-    """Return the labels that folders are; None where none is a class of the model."""
-    truth = GroundTruth({}, (), {item.key: item.label for item in items if item.label})
+def label_by_folders(folders: Mapping[str, str], classes: Sequence[str], corrections: Matches) -> RunLabels | None:
+    """Return the labels that folders are; None where none is a class of the model. `folders`: of each picture."""
+    truth = GroundTruth({}, (), folders)
     found = list_names(truth, classes, corrections)
     named = {one.folder: one.classes for one in found}
     return RunLabels(truth, named) if any(named.values()) else None
+
+
+def name_pictures(folder: Path, keys: Sequence[str]) -> list[str | None] | None:
+    """Return the label of each picture of a run as a whole; None where no labels were given.
+
+    A detector's labels are boxes, so that no picture has one.
+    """
+    if (truth := read_labels(output.Local(folder))) is None:
+        return None
+    about = stored.read_facts(folder)
+    if about is not None and about.task == "detect":
+        return [None] * len(keys)
+    return [truth.find_class(key) for key in keys]
 
 
 def check_labels(labels: RunLabels, items: Sequence[Item], task: str) -> None:
@@ -95,7 +112,7 @@ def check_labels(labels: RunLabels, items: Sequence[Item], task: str) -> None:
     if task == "detect" and labels.truth.named:
         raise ModelProblem("These labels name whole pictures: a detector needs boxes (file,x0,y0,x1,y1,label).")
     detects = task == "detect"
-    if not any(labels.find(item) is not None if detects else labels.truth.find_class(item.key) for item in items):
+    if not any(labels.find(item.key) is not None if detects else labels.truth.find_class(item.key) for item in items):
         raise Problem("None of the pictures has labels: the file names in the labels are those of other pictures.")
 
 

@@ -33,7 +33,7 @@ NAME = "evaluated"
 
 def measure_picture(labels: RunLabels, item: Item, made: Explanation) -> Outcome:
     """Return what an outcome says of a detector's answers and its labels; nothing of a picture without any."""
-    given = labels.find(item)
+    given = labels.find(item.key)
     if given is None or made.model.task != "detect":
         return {}
     size = made.image.width, made.image.height
@@ -89,7 +89,7 @@ def _digest(given: Sequence[TrueBox]) -> str:
 
 def lacking(labels: RunLabels, items: Sequence[Item], journal: Journal) -> set[str]:
     """Return the keys of pictures that were explained without labels, or with others."""
-    wanted = {item.key: _digest(given) for item in items if (given := labels.find(item)) is not None}
+    wanted = {item.key: _digest(given) for item in items if (given := labels.find(item.key)) is not None}
     return {
         one["key"]
         for one in journal.outcomes(list(wanted))

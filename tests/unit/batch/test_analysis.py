@@ -153,7 +153,7 @@ def test_a_folder_whose_name_is_a_part_of_a_class_is_a_question_and_no_error(tmp
         "Not counted: bus (2 pictures; did you mean school bus?), guitar (1 picture), horses (1 picture) "
         "and leaf (1 picture)."
     )
-    assert "In folders that are no class</dt><dd>5</dd>" in batch_report.html(_reported(folder, known))
+    assert "With labels that are no class</dt><dd>5</dd>" in batch_report.html(_reported(folder, known))
 
 
 def _reported(folder: Path, known: list[str]) -> Path:

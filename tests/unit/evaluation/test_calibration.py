@@ -54,7 +54,7 @@ def reference(scores: list[float], right: list[bool]) -> float:
     return (low + high) / 2
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=8))
 def test_the_error_is_that_of_the_definition(answers: list[tuple[float, bool]]) -> None:
     scores, right = [one for one, _ in answers], [one for _, one in answers]

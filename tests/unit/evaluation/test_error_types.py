@@ -9,6 +9,7 @@ import pytest
 from sightglass.evaluation import average_precision, error_types
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.models.adapter import Prediction
+from sightglass.models.geometry import intersection_over_union
 from tests.unit.evaluation.test_average_precision import scene
 
 CAT, DOG = TrueBox("cat", (0, 0, 100, 100)), TrueBox("dog", (200, 0, 300, 100))
@@ -102,3 +103,52 @@ def test_costs_are_measured_from_the_ap_that_is_reported() -> None:
     left = [[one for one in every if id(one) not in missed] for every in truths]
     assert average_precision.measure(left, clean).ap50.value > average_precision.measure(truths, found).ap50.value
     assert all(cost >= -1e-9 for cost in costs.values())
+
+
+def type_plainly(truths: list[TrueBox], found: list[Prediction]) -> list[tuple[str, int, int]]:
+    """The errors of one picture, one box after the other: type, and which answer and label, -1 for none."""
+    true = [i for i, one in enumerate(truths) if not one.crowd]
+    used: set[int] = set()
+    wrong: list[tuple[str, int, int]] = []
+    for i in sorted(range(len(found)), key=lambda i: -found[i].score):
+        box = found[i]
+        overlaps = {j: intersection_over_union(box.box, truths[j].box) for j in true}
+        own = {j: overlaps[j] for j in true if truths[j].label == box.label}
+        other = {j: overlaps[j] for j in true if j not in own}
+        free = {j: overlap for j, overlap in own.items() if j not in used and overlap >= 0.5}
+        if free:
+            used.add(max(free, key=free.__getitem__))
+            continue
+        x0, y0, x1, y1 = box.box
+        inside = [
+            (min(x1, one.box[2]) - max(x0, one.box[0])) * (min(y1, one.box[3]) - max(y0, one.box[1]))
+            for one in truths
+            if one.crowd and one.label == box.label and intersection_over_union(box.box, one.box) > 0
+        ]
+        if max(inside, default=0) / ((x1 - x0) * (y1 - y0)) > 0.5:
+            continue
+        mine, theirs = (max(of, key=of.__getitem__, default=-1) for of in (own, other))
+        most, most_other = own.get(mine, -1.0), other.get(theirs, -1.0)
+        if 0.1 <= most < 0.5:
+            wrong.append(("location", i, mine))
+        elif most_other >= 0.5:
+            wrong.append(("class", i, theirs))
+        elif most >= 0.5:
+            wrong.append(("duplicate", i, mine))
+        elif max(most, most_other) <= 0.1:
+            wrong.append(("background", i, -1))
+        else:
+            wrong.append(("both", i, theirs if most < most_other else mine))
+    near = {j for kind, _, j in wrong if kind in ("class", "location")}
+    return wrong + [("missed", -1, j) for j in true if j not in used | near]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_all_pictures_at_once_are_typed_as_one_box_after_the_other(seed: int) -> None:
+    truths, found = scene(seed, 8)
+    for number, one in enumerate(error_types.match_boxes(truths, found)):
+        boxes = {id(each): i for i, each in enumerate(found[number])}
+        labels = {id(each): j for j, each in enumerate(truths[number])}
+        typed = [(each.type, boxes.get(id(each.predicted), -1), labels.get(id(each.truth), -1)) for each in one.errors]
+        assert typed == type_plainly(truths[number], found[number])
+        assert all(each.picture == number for each in one.errors)
