@@ -30,7 +30,7 @@ ANSWERS: dict[Task, str] = {
     "detect": "boxes",
     "embed": "a vector to compare",
     "regress": "a regression",
-    "segment": "a class for each pixel",
+    "segment": "segmentation",
 }
 """What each task's answer is."""
 FEW = 4

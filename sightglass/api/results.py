@@ -232,8 +232,8 @@ class Explained(_Summary):
     command: str = Field(description="The command line that reproduces it.")
     segmentation: str | None = Field(
         default=None,
-        description="Of a segmentation: the class of each pixel as its index, a grey PNG at picture size in base64; 255 "
-        "where the model did not look.",
+        description="Of a segmentation: the class of each pixel as its index, a grey PNG at picture size in "
+        "base64; 255 where the model did not look.",
     )
 
 

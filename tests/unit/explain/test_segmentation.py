@@ -290,7 +290,7 @@ def test_a_drawn_segmentation_differs_by_hatching_and_not_by_colour_alone() -> N
 def test_a_module_of_ones_own_is_recognised_by_its_output() -> None:
     explainer = tiny()
     assert explainer.model.task == "segment"
-    assert "a class for each pixel" in explainer.resident.adapter.notes[0]
+    assert "It was taken for segmentation" in explainer.resident.adapter.notes[0]
     with pytest.raises(ModelProblem, match="state task segment"):
         tiny(task="multilabel")
     with pytest.raises(ModelProblem, match="no class for each pixel"):
