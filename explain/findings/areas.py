@@ -1,4 +1,4 @@
-"""Describe a segmentation: the classes that are found, and the evidence outside of a region."""
+"""Describe a segmentation: its classes, and evidence outside of a region."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probe a module of unknown origin: a classifier, an embedder, a segmentation network."""
+"""Probe a classifier, embedder or segmentation network of unknown origin."""
 
 from __future__ import annotations
 
@@ -395,8 +395,8 @@ def describe_output(spec: ModelSpec, output: Any) -> str:
     shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in found.values()) or type(output).__name__
     if any(tensor.ndim == 4 for tensor in found.values()):
         return (
-            f"{spec.id} returns maps ({shapes}), and none that could be a class for each pixel: wrap it to return one "
-            "number for each class."
+            f"{spec.id} returns maps ({shapes}), none with a class for each pixel: wrap it to return one number for "
+            "each class."
         )
     return f"{spec.id} returns {shapes}: wrap it in a module that returns one row of numbers for a picture."
 

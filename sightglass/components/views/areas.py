@@ -1,4 +1,4 @@
-"""Explore a segmentation: the layer of classes, and the region, pixel or rectangle that was clicked."""
+"""Segmentation layer of Explore: its classes, clicks and controls."""
 
 from __future__ import annotations
 
