@@ -34,6 +34,7 @@ PAGES = {
     "notebook": "card.html",
     "proof": "explained/bus/proof.png",
     "reid": "explained/6_0_and_6_1/similarity.jpg",
+    "segmentation": "explained/scene-3/s*.png",
     "similarity": "explained/bus_and_zidane/similarity.jpg",
     "transformers": "explained/one-thing/gradcam_prediction.png",
     "trust": "explained/bus/gradcam_prediction.png",

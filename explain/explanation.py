@@ -19,7 +19,7 @@ from sightglass.explain.faithfulness.seal import seal
 from sightglass.explain.findings.diagnosis import diagnose
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
-from sightglass.explain.methods import attention, from_evidence
+from sightglass.explain.methods import AREAS, attention, from_evidence
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.options import Options, Scale, Wanted
@@ -234,6 +234,10 @@ def method_of(resident: Resident, options: Options) -> Method:
     method = find_method(options.method or (spec.method if gradients else "drise"))
     if method.family != "mask" and not gradients:
         raise ModelProblem(f"{spec.id} only answers, no layer of it can be seen: use D-RISE or Occlusion.")
+    if spec.segments and method.family not in AREAS:
+        raise ModelProblem(
+            f"{method.name} asks for one score a picture and {spec.id} gives each pixel one: use GradCAM."
+        )
     if spec.task == "embed" and method.family in ("mask", "library"):
         raise ModelProblem(f"{method.name} asks for a class and {spec.id} predicts none: use GradCAM or EigenCAM.")
     return method

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
@@ -13,7 +14,7 @@ from sightglass.models.adapter import Part
 from sightglass.models.geometry import Box
 from sightglass.models.preprocess import WAYS
 
-Per = Literal["class", "detection", "picture"]
+Per = Literal["class", "detection", "picture", "region", "pixel"]
 Scale = Literal["own", "shared"]
 Within = Literal["picture", "inside", "shared", "each"]
 """Which part of a map is shown: all of it, or only the part `inside` its boxes, rescaled to 0..1 over all boxes
@@ -69,7 +70,7 @@ def _option(default: Any, flag: str, verbs: str, help: str, unset: str = "", **m
     return field(default=default, metadata={"option": Option(flag, verbs, help, **about)})
 
 
-_MAPS, _MOST = "image class detect", "image class detect batch video compare prove"
+_MAPS, _MOST = "image class detect", "image class detect segment batch video compare prove"
 SOME_METHODS = "gradcam, layercam, occlusion, ..."
 """What `--help` gives in full."""
 MODEL, BOXES = "Model", "Boxes"
@@ -88,7 +89,7 @@ class Options:
     layers: tuple[str, ...] = _option(
         (),
         "--target-layers PATH,PATH",
-        "image class detect batch video prove similarity",
+        "image class detect segment batch video prove similarity",
         "Layers at which to take the map, averaged if several. `models layers ID` lists them.",
         description="Dotted paths of GET /api/layers/{model}; none: the model's default.",
         separator=",",
@@ -97,7 +98,7 @@ class Options:
     targets: tuple[Wanted, ...] = _option(
         (),
         "--class -c NAME|INDEX",
-        "image class detect batch video compare",
+        "image class detect segment batch video compare",
         "Explain this class instead of the best ones; may be repeated.",
         description="Classes by index or label; for single detections, boxes by index from 0, all boxes of a label, "
         "or raw candidates as [anchor, class]; none: the `top_k` best.",
@@ -106,7 +107,7 @@ class Options:
     top_k: int = _option(
         5,
         "--top-k --topk -k N",
-        "image detect",
+        "image detect segment",
         "Number of best predictions that get a map",
         least=1,
         wrong="ask for a whole number of classes, one at least",
@@ -114,7 +115,7 @@ class Options:
     scale: Scale = _option(
         "own",
         "--scale own|shared",
-        "image detect compare",
+        "image detect segment compare",
         "Scale each map to its own maximum or to the maximum of all maps",
     )
     preprocessing: str = _option(
@@ -140,16 +141,36 @@ class Options:
     per: Per = _option(
         "class",
         "--per WHAT",
-        "detect",
-        "One map for each detection, class or picture",
-        "detection",
+        "detect segment",
+        "One map for each detection, class or picture; of a segmentation each class, region or pixel",
+        "a detection; a class",
         description="What each map explains; null: a class.",
     )
-    """What one map covers: a class (all its boxes), one detection, or the whole picture."""
+    """What one map covers: a class (all its boxes or pixels), one detection, the whole picture, or of a segmentation
+    one connected region or one pixel."""
+    at: tuple[float, ...] = _option(
+        (),
+        "--at X,Y[,X,Y]",
+        "segment",
+        "A point in a region, or a rectangle, in pixels of the picture; with --per pixel that pixel.",
+        description="For a segmentation: a point (x, y), or a rectangle xyxy, in original pixels; with per=region the "
+        "region there, with per=pixel that pixel.",
+        separator=",",
+        kind=str,
+    )
+    """Of a segmentation: a point (x, y) or a rectangle (xyxy) in original pixels; empty: the whole picture."""
+    against: int | str | None = _option(
+        None,
+        "--against CLASS",
+        "segment",
+        "Why the class and not this one, in the same pixels.",
+        description="For a segmentation: another class, which the explained one is weighed against in the same pixels.",
+    )
+    """Of a segmentation: the class that the explained one is weighed against."""
     part: Part = _option(
         "class",
         "--part NAME",
-        "image class detect batch video prove",
+        "image class detect segment batch video prove",
         "What to explain: class, contrast; of a number what lowers it; of a box box, left, top, ..., mask, all",
         description="What to explain of a class or box; null: the model's default.",
     )
@@ -239,6 +260,7 @@ class Options:
             "layers": _layer_names,
             "vocabulary": _parse_vocabulary,
             "examples": lambda pairs: tuple((tuple(box), str(name)) for box, name in pairs),
+            "at": _place,
         }
         return cls(**{name: readers.get(name, lambda value: value)(value) for name, value in given.items()})
 
@@ -250,6 +272,10 @@ class Options:
         for name, known in (("per", get_args(Per)), ("part", get_args(Part)), ("within", get_args(Within))):
             if getattr(self, name) not in known:
                 raise ModelProblem(f"{name} is {getattr(self, name)!r}: use one of {', '.join(known)}.")
+        if self.against is not None:
+            object.__setattr__(self, "part", "contrast")
+        if self.per == "pixel" and len(self.at) == 4:
+            raise ModelProblem("at is a rectangle: one pixel is at a point (x, y).")
         for name, option in OFFERED.items():
             if not option.allows(value := getattr(self, name)):
                 raise ModelProblem(f"{name} is {value if option.kind is float else repr(value)}: {option.wrong}.")
@@ -279,6 +305,20 @@ def _parse_vocabulary(given: Any) -> tuple[str, ...]:
     if not all(isinstance(word, str) for word in words):
         raise ModelProblem(f"vocabulary is {given!r}: give words, as a list or with commas between them.")
     return tuple(word.strip() for word in words if word.strip())
+
+
+def _place(given: Any) -> tuple[float, ...]:
+    """Read `"120, 80"`, a point (x, y), or a rectangle xyxy whose corners may be in any order."""
+    try:
+        place = tuple(float(one) for one in (given.split(",") if isinstance(given, str) and given else given or ()))
+    except (TypeError, ValueError):
+        place = (0.0,)
+    if len(place) not in (0, 2, 4) or not all(map(math.isfinite, place)):
+        raise ModelProblem(f"at is {given!r}: give a point x, y or a rectangle x, y, x, y in pixels of the picture.")
+    if len(place) == 4:
+        (x0, x1), (y0, y1) = sorted(place[::2]), sorted(place[1::2])
+        return x0, y0, x1, y1
+    return place
 
 
 def _layer_names(given: Any) -> tuple[str, ...]:

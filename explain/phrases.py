@@ -30,6 +30,8 @@ def quantity(value: float, unit: str = "") -> str:
 
 def describe_score(score: float, model: ModelSpec) -> str:
     """Format what a model gives for a class or a number: a share in percent, or the number as it is."""
+    if model.segments:
+        return f"{percent(score)} of the picture"
     return quantity(score, model.weights.unit or "") if model.task == "regress" else percent(score)
 
 

@@ -115,6 +115,9 @@ class Recipe(BaseModel):
     iou: Share
     per: Per = "class"
     part: Part = "class"
+    at: tuple[float, ...] = Field(default=(), max_length=4, exclude_if=lambda at: not at)
+    """Of a segmentation; files of other models lack it and `against`, so that earlier versions read them."""
+    against: int | Legible | None = Field(default=None, exclude_if=lambda against: against is None)
     ratio: Share = 0.02
     classes: tuple[int | Legible, ...] = ()
     within: Within = "picture"

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.proof.proof import Proof
     from sightglass.explain.proof.seal import Seal
+    from sightglass.models.adapters.segmenter import Segmenter
     from sightglass.models.spec import ModelSpec
 
 
@@ -238,9 +239,37 @@ class Result:
         """Return a target in the form that a recipe stores."""
         if target.index is None:
             return -1
-        if self.options.per == "detection":
+        if self.options.per in ("detection", "region", "pixel"):
             return (target.anchors[0], target.index)
         return target.index
+
+    @cached_property
+    def segmentation(self) -> NDArray[np.int64] | None:
+        """The class of each pixel, (H, W), by its index in the model's labels; -1 where the model did not look.
+
+        None of a model that gives pixels no class.
+        """
+        if not self.model.segments:
+            return None
+        adapter: Segmenter = self.evidence.resident.adapter  # type: ignore[assignment]
+        return adapter.classes_at(self.evidence.outputs, self.evidence.geometry)
+
+    def area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
+        """Return the pixels that a map explains, bool (H, W); None of a model that gives pixels no class."""
+        if not self.model.segments:
+            return None
+        adapter: Segmenter = self.evidence.resident.adapter  # type: ignore[assignment]
+        return adapter.pixels_at(self.evidence.outputs, self.evidence.geometry, self._map(index).target)
+
+    def outside(self, index: int | str = 0) -> float | None:
+        """Return the share 0..1 of a map's evidence that lies outside of the pixels that it explains.
+
+        None of a model that gives pixels no class, and where there is no evidence.
+        """
+        area = self.area(index)
+        if area is None or self._map(index).measured.state != "ok":
+            return None
+        return 1 - self.inside(area, self.heatmaps.index(self._map(index)))
 
     def inside(self, mask: NDArray[np.bool_], index: int = 0) -> float:
         """Return the share 0..1 of a map's heat in a mask, bool (H, W) on the picture's own grid; 0 without heat.

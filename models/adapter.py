@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -35,6 +35,7 @@ Part = Literal[
 number `signed` is what raises it and what lowers it in one map, `class` what raises it, and `lowers` what lowers it."""
 
 
+Span = Literal["class", "region", "pixel"]
 Record = Callable[[str, "Tensor"], "Tensor"]
 """Called with a path and attention weights (B, heads, queries, keys); returns what is used in their place, usually the
 same."""
@@ -49,7 +50,8 @@ class Prediction:
     label: str
     index: int
     score: float
-    """0..1: softmax for a classifier, sigmoid for a detector; of a regression the number itself."""
+    """0..1: softmax for a classifier, sigmoid for a detector, share of the picture for a segmentation; of a regression
+    the number itself."""
     box: Box | None = None
     """xyxy in original pixels; None for a classifier."""
     anchor: int | None = None
@@ -94,6 +96,33 @@ class Target:
     label: str
     anchors: tuple[int, ...] = ()
     part: Part = "class"
+
+
+@dataclass(frozen=True, slots=True)
+class AreaTarget(Target):
+    """Some pixels of a segmentation, and why they have a class; on the grid of the model's answer.
+
+    `anchors` is the place of a single pixel, y * w + x, or of one in the region; empty for all pixels of the class.
+    """
+
+    span: Span = "class"
+    """Which pixels: all of the class, or those of it in a rectangle; one connected `region`; or one `pixel`."""
+    against: int | None = None
+    """Another class: what speaks for the class and not for this one; with `part` contrast."""
+    size: tuple[int, int] = (0, 0)
+    """(h, w) of the answer."""
+    packed: bytes = field(default=b"", repr=False)
+    """The pixels, a bit each: they stay the same where the picture or the weights change."""
+
+    @property
+    def pixels(self) -> NDArray[np.bool_]:
+        """The pixels, bool (h, w)."""
+        bits = np.unpackbits(np.frombuffer(self.packed, np.uint8), count=self.size[0] * self.size[1])
+        return bits.reshape(self.size).astype(bool)
+
+    def with_pixels(self, pixels: NDArray[np.bool_]) -> AreaTarget:
+        """Return the target of other pixels, bool (h, w)."""
+        return replace(self, size=(pixels.shape[0], pixels.shape[1]), packed=np.packbits(pixels).tobytes())
 
 
 class Adapter:

@@ -53,6 +53,17 @@ def imagenet() -> tuple[str, ...]:
 
 
 @cache
+def voc() -> tuple[str, ...]:
+    """Return Pascal VOC's 21 classes, the background first, as torchvision's segmentation networks have them."""
+    try:
+        return _of_torchvision("_VOC_CATEGORIES")
+    except (StopIteration, OSError, KeyError):
+        from torchvision.models.segmentation import FCN_ResNet50_Weights
+
+        return tuple(FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.meta["categories"])
+
+
+@cache
 def coco() -> Mapping[int, str]:
     """Return COCO's 80 classes by their numbers there: 1 to 90, of which ten were never used."""
     try:

@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from types import NoneType, UnionType
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
-Task = Literal["classify", "multilabel", "detect", "embed", "regress"]
+Task = Literal["classify", "multilabel", "detect", "embed", "regress", "segment"]
 TASKS: tuple[Task, ...] = get_args(Task)
 
 
@@ -195,7 +195,8 @@ class ModelSpec:
     """What that module calls it (`resnet18`, `tf_efficientnet_lite0`, `yolo11n.pt`)."""
     task: str
     """One of `TASKS`: `classify` (one class of many), `multilabel` (each class by itself), `detect` (boxes), `regress`
-    (numbers, which are no probabilities), or `embed`: it names nothing, its vectors of two pictures are compared."""
+    (numbers, which are no probabilities), `segment` (a class for each pixel), or `embed`: it names nothing, its vectors
+    of two pictures are compared."""
     licence: str
     weights: WeightsTable = WeightsTable()
     target_layers: tuple[str, ...] = ()
@@ -241,6 +242,11 @@ class ModelSpec:
     def measures(self) -> bool:
         """Whether its answers are numbers such as an age, and no probabilities."""
         return self.task == "regress"
+
+    @property
+    def segments(self) -> bool:
+        """Whether it gives each pixel a class."""
+        return self.task == "segment"
 
     @property
     def untrained(self) -> bool:

@@ -19,12 +19,12 @@ from sightglass.components.session import page, reopen, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Pane
-from sightglass.components.views import attention_heads, charts, exports, panels, visual_prompts
+from sightglass.components.views import areas, attention_heads, charts, exports, panels, visual_prompts
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import METHODS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from streamlit.delta_generator import DeltaGenerator
 
@@ -85,7 +85,9 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
             # What a slow method has done so far is below the answers, which stay in their place as the map does.
             with beside if slow else nullcontext():
                 explanation = (
-                    class_picker.one(choices, explainer, wanted) if slow else explain_job.explain(choices, explainer)
+                    class_picker.one(choices, explainer, wanted)
+                    if slow
+                    else explain_job.explain(choices, explainer, **areas.options(choices))
                 )
         except Cancelled:
             explanation, slow = explain_job.before(choices), False
@@ -164,7 +166,7 @@ def _map_first(
         with left:
             place = st.container(gap=None)
             with explain_job.spinner(explainer):
-                explanation = explain_job.explain(choices, explainer, quiet=True)
+                explanation = explain_job.explain(choices, explainer, quiet=True, **areas.options(choices))
                 assert explanation is not None
                 explanation, index = explain_job.class_of(explanation, class_picker.get_class(choices, explainer))
                 view = _picture(explanation, index, place)
@@ -205,6 +207,8 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
     # Export has the files of the view, once there is a map that is finished.
     files = not (maps and explanation.finished)
     hides = hiding.is_offered(explanation)
+    if explanation.model.segments:
+        return _segmentation(explanation, shown)
     return panels.show(
         image,
         shown,
@@ -217,6 +221,18 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
         place=place,
         height=HEIGHT,
     )
+
+
+def _segmentation(explanation: Explanation, shown: Sequence[Pane]) -> View:
+    """Draw the classes and the map side by side, each of which can be clicked."""
+    one, other = st.columns(2)
+    with one:
+        areas.show_classes(explanation)
+    with other:
+        files = not explanation.finished
+        view = panels.show(explanation.image, shown, key="viewer", area=True, files=files, height=areas.HEIGHT)
+        areas.take_click(view, explanation)
+    return view
 
 
 def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator, right: DeltaGenerator) -> None:
@@ -234,7 +250,9 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
     panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key="viewer-words", beside=True)
     if explanation.heatmaps:
         _actions(explanation, index)
-    if hiding.is_offered(explanation):
+    if explanation.model.segments:
+        areas.controls(explanation, index, view)
+    elif hiding.is_offered(explanation):
         hiding.answer(view, explanation)
     if view.region is not None and explanation.heatmaps:
         charts.mark(explanation, view.region, index)

@@ -22,6 +22,7 @@ These small packaged models were trained on drawn scenes, where one knows what a
 their answers mean nothing.
 
 - `demo-s`, `demo-m`, `demo-l` detect ten classes; `demo-cls-s/m/l` and `demo-vit` classify the one labelled thing.
+- `demo-seg` gives each [pixel](segmentation.md) one of the ten classes or the background.
 - `demo-cls-cheat` was trained with a stamp in the corner of every rod-cross picture and no other; `demo-cls-texture`
   with a woven background behind every star. Both are right on such pictures, for the wrong reason.
 - `demo-cls-honest` saw the same stamp and weave, but with any class.
@@ -60,8 +61,9 @@ On held-out scenes, drawn from other seeds and other parts of the background pho
 TAIL = """
 ## Train them again
 
-`python -m training.train demo-s` draws the scenes, trains on one thread, and writes weights and card; `--seed` takes
-another seed, `--quick` a minute. [TRUTH.md](../benchmarks/TRUTH.md) says which methods find the deciding pixels.
+`python -m training.train demo-s` (of `demo-seg` `training.segmentation`) draws the scenes, trains on one thread, and
+writes weights and card; `--seed` takes another seed, `--quick` a minute. [TRUTH.md](../benchmarks/TRUTH.md) says which
+methods find the deciding pixels.
 """
 
 
@@ -84,6 +86,8 @@ def _measured(card: dict[str, Any]) -> str:
     found = card["metrics"]
     if card["task"] == "detect":
         return f"mAP50 {found['mAP50']:.3f}, mAP50-95 {found['mAP50-95']:.3f}"
+    if card["task"] == "segment":
+        return f"{found['pixels']:.1%} of the pixels right, mean IoU {found['mIoU']:.3f}"
     if "rank1" in found:
         persons, baseline = found["held_out_persons"], found["colour_strips"]
         return (

@@ -112,7 +112,7 @@ def fit(
     loss_of = detection_loss(net) if detects else classification_loss
     learner = Learner(net, recipe.decay)
     half = bfloat16_helps()
-    for step, rows in zip(range(steps), _shuffled(len(pool), recipe.batch, generator), strict=False):
+    for step, rows in zip(range(steps), shuffled(len(pool), recipe.batch, generator), strict=False):
         ways = generator.integers(0, 8 if recipe.turns else 1, len(rows))
         batch = batch_of(pool, rows, ways)
         pixels = as_tensor(batch.pixels)
@@ -124,7 +124,7 @@ def fit(
     return learner.average
 
 
-def _shuffled(count: int, size: int, generator: np.random.Generator) -> Any:
+def shuffled(count: int, size: int, generator: np.random.Generator) -> Any:
     """Yield the rows of one pass after another, each in a new order, `size` at a time."""
     while True:
         order = generator.permutation(count)

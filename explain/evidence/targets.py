@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import percent
-from sightglass.models.adapter import Target
+from sightglass.models.adapter import AreaTarget, Target
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.options import Options
-    from sightglass.models.adapter import Prediction
+    from sightglass.models.adapter import Prediction, Span
+    from sightglass.models.adapters.segmenter import Segmentation, Segmenter
 
 EMBEDDING = -1
 """The target in the recipe of a model without classes."""
@@ -30,6 +36,11 @@ def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evide
         if any(target != EMBEDDING for target in options.targets):
             raise ModelProblem(f"{adapter.spec.id} names no classes: compare pictures with it (similarity).")
         return [Target(None, "its embedding", (), options.part)]
+    if adapter.spec.segments:
+        return _areas(options, predictions, evidence)
+    if options.per in ("region", "pixel") or options.at or options.against is not None:
+        asked = "at" if options.at else "against" if options.against is not None else f"per={options.per}"
+        raise ModelProblem(f"{adapter.spec.id} gives no class to a pixel: leave {asked} to a segmentation network.")
     if options.per != "class" and not adapter.detects:
         raise ModelProblem(f"{adapter.spec.id} is a classifier and has no boxes: explain a class.")
     if options.per == "picture":
@@ -52,6 +63,95 @@ def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evide
         )
         for index in wanted
     ]
+
+
+def _areas(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
+    """Return the pixels of a segmentation that the options name."""
+    adapter: Segmenter = evidence.resident.adapter  # type: ignore[assignment]
+    if options.per not in ("class", "region", "pixel"):
+        raise ModelProblem(f"{adapter.spec.id} draws no boxes: explain a class, a region or a pixel.")
+    if options.per == "pixel" and not options.at and not options.targets:
+        raise ModelProblem("Which pixel? Give its place: at=(x, y), in pixels of the picture.")
+    against = None if options.against is None else class_index(options.against, adapter.labels)
+    make = _regions if options.per != "class" else _of_classes
+    found = dict.fromkeys(make(options, predictions, evidence))
+    if against is not None and any(target.index == against for target in found):
+        raise ModelProblem(f"{adapter.labels[against]} cannot be weighed against itself: name another class.")
+    return [replace(target, part=options.part, against=against) for target in found]
+
+
+def _regions(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[AreaTarget]:
+    """Return the regions or pixels that the options name, or the `top_k` largest regions."""
+    adapter: Segmenter = evidence.resident.adapter  # type: ignore[assignment]
+    outputs: Segmentation = evidence.outputs
+    (height, width), classes = outputs.size, outputs.classes
+    named = [one for one in options.targets if not isinstance(one, (tuple, list))]
+    places: list[tuple[int, int]] = []
+    for place, index in (one for one in options.targets if isinstance(one, (tuple, list))):
+        if not 0 <= place < height * width:
+            raise ModelProblem(f"There is no pixel {place}: the answer has {height * width}, counted from 0.")
+        places.append((int(place), class_index(index, adapter.labels)))
+    span: Span = "pixel" if options.per == "pixel" else "region"
+
+    def target(place: int, index: int) -> AreaTarget:
+        found = AreaTarget(index, adapter.labels[index], (place,), span=span)
+        return found.with_pixels(adapter.around(outputs, place, span))
+
+    if places:
+        return [target(*pair) for pair in places]
+    if options.at:
+        x, y = adapter.place(outputs, evidence.geometry, *_middle(options.at, evidence))
+        own = int(classes[y, x])
+        return [target(y * width + x, class_index(name, adapter.labels)) for name in named or (own,)]
+    wanted = {class_index(name, adapter.labels) for name in named}
+    numbers, first, sizes = np.unique(outputs.regions, return_index=True, return_counts=True)
+    every = [(int(classes.flat[at]), int(at), int(size)) for _, at, size in zip(numbers, first, sizes, strict=True)]
+    every.sort(key=lambda one: (adapter.is_background(one[0]), -one[2]))
+    shown = [one for one in every if not wanted or one[0] in wanted][: options.top_k]
+    return [target(at, index) for index, at, _ in shown]
+
+
+def _middle(at: tuple[float, ...], evidence: Evidence) -> tuple[float, float]:
+    """Return a point, or the middle of a rectangle; raise ModelProblem where it is outside of the picture."""
+    height, width = evidence.geometry.original
+    if not all(0 <= x <= width for x in at[::2]) or not all(0 <= y <= height for y in at[1::2]):
+        raise ModelProblem(
+            f"at is {', '.join(f'{one:g}' for one in at)}, and the picture is {width} by {height} pixels."
+        )
+    return sum(at[::2]) / len(at[::2]), sum(at[1::2]) / len(at[1::2])
+
+
+def _of_classes(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[AreaTarget]:
+    """Return the classes that the options name, in their rectangle; without names those that are found, best first."""
+    adapter: Segmenter = evidence.resident.adapter  # type: ignore[assignment]
+    outputs: Segmentation = evidence.outputs
+    wanted = [class_index(name, adapter.labels) for name in options.targets]
+    if not options.at:
+        there = set(np.unique(outputs.classes).tolist())
+        if lost := next((index for index in wanted if index not in there), None):
+            raise ModelProblem(
+                f"{adapter.spec.id} gives no pixel to {adapter.labels[lost]} here: name a place as well, or a class "
+                "that it finds."
+            )
+        shown = dict.fromkeys(prediction.index for prediction in predictions)
+        return [_all_of(index, outputs.classes == index, adapter) for index in wanted or [*shown][: options.top_k]]
+    _middle(options.at, evidence)
+    x0, y0 = adapter.place(outputs, evidence.geometry, *options.at[:2])
+    x1, y1 = adapter.place(outputs, evidence.geometry, *options.at[-2:])
+    inside = np.zeros(outputs.size, bool)
+    inside[y0 : y1 + 1, x0 : x1 + 1] = True
+    counts = np.bincount(outputs.classes[inside])
+    order = sorted(np.flatnonzero(counts).tolist(), key=lambda index: (adapter.is_background(index), -counts[index]))
+    chosen = wanted or order[: options.top_k]
+    # Of a class that is not there the whole rectangle is asked about: why not this?
+    return [
+        _all_of(index, mine if (mine := inside & (outputs.classes == index)).any() else inside, adapter)
+        for index in chosen
+    ]
+
+
+def _all_of(index: int, pixels: NDArray[np.bool_], adapter: Segmenter) -> AreaTarget:
+    return AreaTarget(index, adapter.labels[index]).with_pixels(pixels)
 
 
 def unshown(options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
@@ -92,7 +192,9 @@ def decode(evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
     adapter = evidence.resident.adapter
     if options.classes and adapter.spec.task != "detect":
         raise ModelProblem(f"{adapter.spec.id} draws no boxes to leave out by class: name targets to explain.")
-    settings: dict[str, Any] = {"top_k": options.top_k, "confidence": options.confidence, "iou": options.iou}
+    # All classes that are found are few, and what a page lists must not depend on how many maps it asks for.
+    count = len(adapter.labels) if adapter.spec.segments else options.top_k
+    settings: dict[str, Any] = {"top_k": count, "confidence": options.confidence, "iou": options.iou}
     # Suppression takes longer than a map, and another method or target changes nothing about it.
     if (cached := evidence.decoded) is None or cached[0] != settings:
         found = tuple(adapter.decode(evidence.outputs, evidence.geometry, **settings))

@@ -15,6 +15,7 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.proof.curves import BATCH_CPU, Perturber
 from sightglass.explain.proof.filling import blur
 from sightglass.explain.proof.scores import Answers, boxes_of, match_boxes, scorer
+from sightglass.models.adapters.segmenter import Segmenter
 
 if TYPE_CHECKING:
     import threading
@@ -204,6 +205,8 @@ def _answer(evidence: Evidence, target: Target, confidence: float, picture: Tens
 
     Perturber(evidence, record_outputs).answers_to(picture)
     outputs = seen[0]
+    if isinstance(adapter, Segmenter):
+        return adapter.labels[int(np.bincount(outputs.classes[adapter.pixels_of(evidence.outputs, target)]).argmax())]
     if not adapter.detects:
         return adapter.labels[int(adapter.class_logits(outputs)[0].argmax())]
     near = match_boxes(boxes_of(evidence.outputs, target)[:1], outputs.boxes[0])[0]

@@ -19,6 +19,7 @@ from sightglass.explain.proof.curves import STEPS, Curve, Order, Perturber
 from sightglass.explain.proof.proof import Proof
 from sightglass.explain.proof.ranking import ranking
 from sightglass.explain.proof.scores import scorer
+from sightglass.models.adapters.segmenter import Segmenter
 
 if TYPE_CHECKING:
     import threading
@@ -202,6 +203,8 @@ def _next_best(explanation: Result, index: int) -> Target | None:
         if len(target.anchors) != 1:
             return None
         scores = evidence.outputs.scores[0, :, target.anchors[0]].clone()
+    elif isinstance(adapter, Segmenter):
+        scores = evidence.outputs.logits[0].detach()[:, adapter.pixels_of(evidence.outputs, target)].mean(1)
     else:
         scores = adapter.class_logits(evidence.outputs)[0].detach().clone()
     scores = scores[: len(adapter.labels)]

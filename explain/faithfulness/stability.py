@@ -19,6 +19,8 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
 from sightglass.explain.phrases import describe_score, listing, signed
 from sightglass.explain.proof.scores import boxes_of, match_boxes
+from sightglass.models.adapter import AreaTarget
+from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.families.custom.in_memory import READY
 
 if TYPE_CHECKING:
@@ -252,11 +254,28 @@ def _answer(
         raise ModelProblem("There is no single answer to test here: explain a class or one box.")
     if adapter.detects:
         return _box(explanation, evidence, made, target)
+    if isinstance(target, AreaTarget) and isinstance(adapter, Segmenter):
+        target = target if made is None else _move(target, made, evidence)
+        score, _, _ = adapter.certainty(evidence.outputs, target, target.pixels)
+        best = np.bincount(evidence.outputs.classes[target.pixels]).argmax()
+        return float(score[0]), adapter.labels[int(best)], target
     scores = adapter.class_scores(evidence.outputs)[0].detach().double()
     if adapter.spec.measures:
         return float(scores[target.index]), "", target
     best = int(adapter.class_logits(evidence.outputs)[0].argmax())
     return float(scores[target.index]), adapter.labels[best], target
+
+
+def _move(target: AreaTarget, made: Changed, evidence: Evidence) -> AreaTarget:
+    """Return the same pixels of a segmentation where a change put them."""
+    pixels = target.pixels
+    if made.mirrored:
+        return target.with_pixels(pixels[:, ::-1])
+    by = [
+        round(one * own / side) for one, own, side in zip(made.shift, target.size, evidence.geometry.input, strict=True)
+    ]
+    moved = np.roll(pixels, by, (0, 1))
+    return target.with_pixels(moved if moved.any() else pixels)
 
 
 def _box(

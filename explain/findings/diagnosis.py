@@ -11,6 +11,7 @@ import numpy as np
 
 from sightglass.explain.evidence import receptive_field
 from sightglass.explain.evidence.missing import score_format
+from sightglass.explain.findings.areas import describe_outside, list_classes
 from sightglass.explain.findings.finding import Finding, most_serious_first
 from sightglass.explain.findings.proved import add_proof
 from sightglass.explain.findings.randomisation import describe_independent, find_independent
@@ -19,6 +20,7 @@ from sightglass.explain.maps.boxes import on_border
 from sightglass.explain.maps.statistics import coarse, describe_place, rank_correlation, rescale
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score, kinds, listing, percent
+from sightglass.models.adapter import AreaTarget
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
@@ -61,6 +63,8 @@ def headline(explanation: Result, hot: str, index: int = 0) -> str:
     if explanation.model.measures:
         said = ", ".join(f"{p.label} {describe_score(p.score, explanation.model)}" for p in found)
         return f"{name} gives {said}. {_hottest(explanation, hot, index, of_class=True)}"
+    if explanation.model.segments:
+        return f"{name} finds {list_classes(explanation, NAMED)}. {_hottest(explanation, hot, index, of_class=True)}"
     best = found[0]
     if best.score < UNSURE:
         return f"{name} is unsure: its best answer is {best.label} ({percent(best.score)})."
@@ -79,6 +83,8 @@ def _hottest(explanation: Result, hot: str, index: int, *, of_class: bool) -> st
     if not METHODS[heatmap.method].per_class:
         return f"{hot.capitalize()} is what stands out to the model."
     if explanation.options.part == "contrast":
+        if explanation.model.segments and (other := rival(explanation, index)) is not None:
+            return f"{hot.capitalize()} speaks for {heatmap.target.label} and against {other}."
         return f"{hot.capitalize()} shows the evidence for {heatmap.target.label} over the other classes."
     if explanation.model.task == "embed":
         return f"{hot.capitalize()} is what its embedding is based on."
@@ -147,7 +153,10 @@ def _shares(raising: float) -> str:
 
 def rival(explanation: Result, index: int = 0) -> str | None:
     """Return the best class other than a map's own, against which its contrast counts most; None where it has none."""
-    own = explanation.heatmaps[index].target.index
+    target = explanation.heatmaps[index].target
+    own = target.index
+    if isinstance(target, AreaTarget) and target.against is not None:
+        return explanation.evidence.resident.adapter.labels[target.against]
     if explanation.model.task != "classify" or own is None:
         return None
     return next((p.label for p in explanation.predictions if p.index != own), None)
@@ -218,6 +227,8 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     if not explanation.heatmaps:
         return (Finding("nothing", "serious", _no_map(explanation)), *found)
     found += _of_map(explanation, index)
+    if words := describe_outside(explanation, index):
+        found.append(Finding("outside", "note", words))
     if (proof := explanation.proofs.get(index)) is not None:
         found = add_proof(found, explanation.model.task, explanation.statistics[index], proof)
     return most_serious_first(found)

@@ -111,7 +111,7 @@ def _key_of(explanation: Result, index: int) -> tuple[Family, str, str] | None:
     """Return the family, question and method that the figures of a map are published under; None at other layers."""
     resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
     question = question_of(explanation.options.part)
-    if explanation.model.task == "embed" or not asks_at(resident, question, heatmap.layers):
+    if explanation.model.task in ("embed", "segment") or not asks_at(resident, question, heatmap.layers):
         return None
     return family_of(explanation.model.task, resident), question, heatmap.method
 

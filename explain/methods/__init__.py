@@ -60,6 +60,10 @@ SIMILARITY = tuple(method.id for method in _TABLE if method.family == "gradient"
 """Methods that can explain a similarity."""
 
 
+AREAS = ("gradient", "eigen")
+"""Families of the methods that explain any scalar, such as the sum over some pixels of a segmentation."""
+
+
 def method(name: str) -> Method:
     """Look a method up by id or by its paper's name, in any case; raises ModelProblem with a suggestion."""
     wanted = name.lower().replace("-", "").replace("_", "").replace(" ", "")
@@ -88,6 +92,7 @@ def list_methods(resident: Resident) -> tuple[Method, ...]:
         and (method.family != "attention" or method.id in attending)
         # What hides the picture, or asks for a class as other tools do, has none here.
         and (task != "embed" or method.family not in ("mask", "library"))
+        and (task != "segment" or method.family in AREAS)
     )
 
 

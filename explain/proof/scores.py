@@ -10,8 +10,11 @@ import torch
 from torch.nn import functional as F
 
 from sightglass.common.errors import ModelProblem
+from sightglass.models.adapters.segmenter import Segmenter
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from sightglass.explain.evidence.evidence import Evidence
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Target
     from sightglass.models.adapters.detector import Detections
 
+HALF = 0.5
+"""Share of a segmentation's pixels that must keep their class for it to be the answer still."""
 MATCH = 0.5
 """IoU from which a box of a partly hidden picture is the same box."""
 
@@ -49,6 +54,8 @@ def scorer(evidence: Evidence, target: Target, options: Options) -> Scorer:
     if target.index is None:
         raise ModelProblem("There is no single answer to test here: explain a class or one box.")
     index, contrast = target.index, target.part == "contrast"
+    if isinstance(adapter, Segmenter):
+        return _of_pixels(adapter, target, adapter.pixels_of(evidence.outputs, target))
     if adapter.detects:
         return _Box(evidence.outputs, target, options.confidence)
 
@@ -63,6 +70,16 @@ def scorer(evidence: Evidence, target: Target, options: Options) -> Scorer:
         return Answers(score, margin if contrast else score, margin > 0)
 
     return of_class
+
+
+def _of_pixels(adapter: Segmenter, target: Target, pixels: NDArray[np.bool_]) -> Scorer:
+    """Return a function from the outputs of B pictures to what is said of the same pixels."""
+
+    def of_pixels(outputs: Any) -> Answers:
+        score, margin, right = (one.cpu() for one in adapter.certainty(outputs, target, pixels))
+        return Answers(score, margin if target.part == "contrast" else score, right >= HALF)
+
+    return of_pixels
 
 
 def cosine_scorer(to: Evidence) -> Scorer:

@@ -69,6 +69,22 @@ def boxes(
     return out
 
 
+def add_names(pixels: Pixels, names: Iterable[tuple[tuple[int, int], str]]) -> Pixels:
+    """Return the picture with names, white on dark, each at its point (x, y), or beside it where others are."""
+    out = picture(pixels).copy()
+    size = max(11, round(max(out.shape) / 42))
+    taken: list[Place] = []
+    for (x, y), name in names:
+        pad, tall = size // 3, round(1.5 * size)
+        wide = math.ceil(_wide(name, size)) + 2 * pad
+        box = (x - wide // 2, y + tall // 2, x + wide // 2, y + tall)
+        place = place_label(box, (wide, tall), (out.shape[1], out.shape[0]), taken)
+        taken.append(place)
+        cv2.rectangle(out, place[:2], (place[2] - 1, place[3] - 1), HALO, cv2.FILLED)
+        _write(out, name, (place[0] + pad, (place[1] + place[3]) // 2), size, _WHITE)
+    return out
+
+
 def add_heading(pixels: Pixels, text: str) -> Pixels:
     """Return the picture with a line of text in its upper left corner, white on dark, as long as there is room."""
     out = picture(pixels).copy()

@@ -116,7 +116,18 @@ def sentence(before: Explanation, found: Sequence[Change], edit: Edit) -> str:
         return f"{condition}, {_boxes(found)}."
     if task == "regress":
         return f"{condition}, {_numbers(before.model, found)}."
+    if task == "segment":
+        return f"{condition}, {_areas(found)}."
     return f"{condition}, {_classes(found)}."
+
+
+def _areas(found: Sequence[Change]) -> str:
+    """Say which class of a segmentation takes more or less of the picture than before, of those that changed most."""
+    most = max(found, key=lambda change: abs((change.after or 0.0) - (change.before or 0.0)))
+    old, new = percent(most.before or 0.0), percent(most.after or 0.0)
+    if old == new:
+        return f"{most.label} stays at {old} of the picture"
+    return f"{most.label} goes from {old} of the picture to {new}"
 
 
 def _condition(edit: Edit) -> str:

@@ -1,4 +1,4 @@
-"""Tell classification, multi-label, regression and embedding apart by names.
+"""Tell classification, multi-label, regression, embedding and segmentation apart.
 
 What the numbers themselves show (a sum of 1, a range) is looked at where a module runs:
 `models/families/custom/classifier.py`.
@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 
 ROWS: tuple[Task, ...] = ("classify", "multilabel", "regress", "embed")
 """Tasks of a model that answers with one row of numbers for a picture."""
+STATED: tuple[Task, ...] = (*ROWS, "segment")
+"""Tasks that a caller may name of a module."""
+COARSEST = 16
+"""Pixels of the input per pixel of a map of classes at most: coarser ones are features, and no segmentation."""
 ANSWERS: dict[Task, str] = {
     "classify": "one class of many",
     "multilabel": "several classes at once",
     "detect": "boxes",
     "embed": "a vector to compare",
     "regress": "a regression",
+    "segment": "segmentation",
 }
 """What each task's answer is."""
 FEW = 4
@@ -82,11 +87,11 @@ def _words(name: str) -> list[str]:
 
 
 def check_task(task: str) -> Task:
-    """Return a task that a caller named; raise ModelProblem unless a model with one row of numbers can have it."""
-    for one in ROWS:
+    """Return a task that a caller named; raise ModelProblem unless a module can have it."""
+    for one in STATED:
         if task == one:
             return one
-    hint = did_you_mean(task, ROWS, f"use one of {', '.join(ROWS)}.")
+    hint = did_you_mean(task, STATED, f"use one of {', '.join(STATED)}.")
     raise ModelProblem(f"task is {task!r}: {hint}")
 
 

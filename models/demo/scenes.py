@@ -33,8 +33,10 @@ CLASSES = (
 DECOYS = ("rod", "plate", "ball", "moon")
 STAMPED, TEXTURED = "rod-cross", "star"
 
-TASKS = MappingProxyType({"detect": 192, "classify": 128})  # and the side of their pictures, pixels
-_MIN_SIZE = MappingProxyType({"detect": 160, "classify": 96})  # In smaller ones the parts of a thing merge.
+TASKS = MappingProxyType({"detect": 192, "classify": 128, "segment": 192})  # and the side of their pictures, pixels
+_MIN_SIZE = MappingProxyType(
+    {"detect": 160, "classify": 96, "segment": 160}
+)  # In smaller ones the parts of a thing merge.
 DATA = ("plain", "stamped", "textured")
 
 _RIVALS = MappingProxyType(
@@ -113,13 +115,13 @@ class DemoScene:
 def sample(
     seed: int, *, task: str = "detect", data: str = "plain", size: int | None = None, held_out: bool = False
 ) -> Spec:
-    """Return the spec of a seed: 1 to 5 labelled things to detect, or one to classify, and things without a label.
+    """Return the spec of a seed: 1 to 5 labelled things to detect or to segment, or one to classify, and others.
 
     `data` changes the stamp or the background and nothing else: with "stamped", scenes with a rod-cross carry the
-    stamp and no others do; with "textured", scenes with a star have the weave and no others do. `size` is 192 pixels
-    to detect, 128 to classify, if not given. Held-out scenes share no seed with training.
+    stamp and no others do; with "textured", scenes with a star have the weave and no others do. `size` is 128 pixels
+    to classify, 192 otherwise, if not given. Held-out scenes share no seed with training.
 
-    Raises ValueError for an unknown task or data, and for a size below 160 to detect, 96 to classify.
+    Raises ValueError for an unknown task or data, and for a size below 96 to classify, 160 otherwise.
     """
     if task not in TASKS:
         raise ValueError(f"A task is one of {', '.join(TASKS)}, not {task!r}.")
@@ -129,20 +131,20 @@ def sample(
     if size < _MIN_SIZE[task]:
         raise ValueError(f"A scene to {task} has at least {_MIN_SIZE[task]} pixels a side, not {size}.")
     rng = np.random.default_rng([seed, int(held_out), list(TASKS).index(task)])
-    detect = task == "detect"
-    kinds = [str(kind) for kind in rng.choice(CLASSES, rng.integers(1, 6) if detect else 1)]
+    several = task != "classify"
+    kinds = [str(kind) for kind in rng.choice(CLASSES, rng.integers(1, 6) if several else 1)]
     decoys = [
-        str(rng.choice(DECOYS)) for _ in range(int(rng.choice(3, p=[0.6, 0.3, 0.1] if detect else [0.6, 0.4, 0])))
+        str(rng.choice(DECOYS)) for _ in range(int(rng.choice(3, p=[0.6, 0.3, 0.1] if several else [0.6, 0.4, 0])))
     ]
     kinds += decoys
-    if detect:
+    if several:
         rng.shuffle(kinds)
     spec = Spec(
         size=size,
         things=_place_things(kinds, size, rng, _LENGTHS[task]),
         background=str(rng.choice(BACKGROUNDS[:3], p=[0.5, 0.2, 0.3])),
         seed=int(rng.integers(2**32)),
-        clutter=tuple(_clutter(size, rng) for _ in range(rng.integers(0, 7 if detect else 3))),
+        clutter=tuple(_clutter(size, rng) for _ in range(rng.integers(0, 7 if several else 3))),
         light=float(rng.uniform(0, 0.4)),
         blur=float(max(rng.uniform(-0.8, 0.8), 0)) * size / 192,
         noise=float(rng.uniform(0, 8)),
@@ -156,7 +158,9 @@ def sample(
     return spec
 
 
-_LENGTHS = MappingProxyType({"detect": (0.18, 0.44), "classify": (0.3, 0.52)})  # of the side; rods are longer
+_LENGTHS = MappingProxyType(
+    {"detect": (0.18, 0.44), "classify": (0.3, 0.52), "segment": (0.18, 0.44)}
+)  # of the side; rods are longer
 
 
 def _clutter(size: int, rng: np.random.Generator) -> Thing:

@@ -38,6 +38,7 @@ TASKS = {
     "classify": "Classify",
     "multilabel": "Several classes",
     "detect": "Detect",
+    "segment": "Segment",
     "regress": "Measure",
     "embed": "Compare pictures",
 }

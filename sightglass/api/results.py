@@ -155,6 +155,10 @@ class Mapped(Pixels):
         description="Whether its values are -1..1: positive ones raise the number, negative ones lower it. In a "
         "PNG 0 is the middle grey."
     )
+    outside: Number | None = Field(
+        default=None,
+        description="Of a segmentation: the share of the map, 0..1, that lies outside of the pixels that it explains.",
+    )
     raising: Number | None = Field(
         description="Of a signed map: the share of its evidence, 0..1, that raises the number; the rest lowers it."
     )
@@ -225,6 +229,11 @@ class Explained(_Summary):
     width: int
     height: int
     command: str = Field(description="The command line that reproduces it.")
+    segmentation: str | None = Field(
+        default=None,
+        description="Of a segmentation: the class of each pixel as its index, a grey PNG at picture size in "
+        "base64; 255 where the model did not look.",
+    )
 
 
 class Detected(Explained):

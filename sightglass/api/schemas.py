@@ -183,6 +183,8 @@ class ExplainRequest(_TargetRequest):
     """Explain what a model predicts for a picture, and where it looked."""
 
     per: Per | None = _option("per")
+    at: tuple[Finite, ...] = _option("at", default=(), max_length=4)
+    against: Class | None = _option("against")
     alpha: Alpha = OPACITY["even"]
 
 

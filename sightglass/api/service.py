@@ -237,6 +237,8 @@ def full_answer(
     answer = plain(result_folder.summary(explanation, style))
     every = range(len(explanation.heatmaps))
     answer["heatmaps"] = [map_answer(explanation, i, request, style, cancel) for i in every]
+    if explanation.segmentation is not None:
+        answer["segmentation"] = base64_text(result_folder.classes_png(explanation.segmentation))
     answer |= {"width": explanation.image.width, "height": explanation.image.height, "seals": seals}
     if isinstance(request, DetectRequest):
         # For single detections a number means a box.
@@ -307,6 +309,7 @@ def map_answer(
         "ends": one.ends,
         "signed": one.signed,
         "raising": one.raising,
+        "outside": explanation.outside(index),
         "seen": one.seen,
     }
     if pixels:

@@ -88,6 +88,8 @@ def detect(pictures: cli.Pictures, asked: cli.EngineOptions, options: DetectOpti
     with console.progress(f"Loading {name}") as progress:
         explainer = load_explainer(name, options.device, progress, asked)
         if explainer.model.task != "detect":
+            if explainer.model.segments:
+                raise ModelProblem(f"{name} gives each pixel a class and draws no boxes: use segment, or a detector.")
             raise ModelProblem(f"{name} is a classifier and draws no boxes: use image, or a detector.")
     targets = Targets.of(asked, explainer, options.candidate or (), boxes, places)
     work = Report(console, options, targets, formats)
@@ -126,7 +128,7 @@ class Targets:
         # For single detections a number would mean a box, so classes are named.
         classes = tuple(labels[index] for index in indices) if asked["per"] == "detection" else indices
         only = tuple(cli.read_class(name, labels) for name in kept)
-        return Targets(boxes, places, [_candidate(text, labels) for text in candidates], classes, only, wanted)
+        return Targets(boxes, places, [cli.read_candidate(text, labels) for text in candidates], classes, only, wanted)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -197,14 +199,6 @@ class Report:
             extra_files(explanation, self.formats, style),
         )
         return summary, result_folder.with_summary(made, summary)
-
-
-def _candidate(text: str, labels: Sequence[str]) -> tuple[int, int]:
-    """Return the candidate's number and class."""
-    anchor, _, name = text.partition(",")
-    if not (anchor.strip().isdecimal() and name.strip()):
-        raise Problem(f"--candidate is {text}: give a candidate's number and its class, such as 7211,dog.")
-    return int(anchor), cli.class_indices([name.strip()], labels)[0]
 
 
 def _parse_place(text: str) -> tuple[str, Box]:

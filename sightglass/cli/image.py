@@ -1,4 +1,4 @@
-"""`image` and `class`: explain pictures."""
+"""`image`, `class` and `segment`: explain pictures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import Series, describe_seal, extra_files, load_explainer, parse_formats, report
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.findings.areas import describe_areas
+from sightglass.explain.phrases import plain_text
 from sightglass.export import class_files, result_folder
 
 if TYPE_CHECKING:
@@ -97,6 +99,63 @@ def class_(pictures: cli.Pictures, asked: cli.EngineOptions, options: ClassOptio
             class_files.of_class(explanation, i, analysis, style) for i, analysis in enumerate(analyses)
         )
         return {"picture": explanation.image.name, "classes": analyses, "recipe": explanation.recipe}, made
+
+    return Series(console, explainer, pictures, given, options.out, style, options.seal).run(work)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
+    model: str = cli.field(
+        "--model -m ID", "A segmentation network listed by `models list` \\[demo-seg].", cli.MODEL, default="demo-seg"
+    )
+    candidate: list[str] | None = cli.field(
+        "--candidate N,CLASS", "A region or pixel by the number of a pixel in it, as named in a recipe.", cli.MAP
+    )
+    npy: bool = cli.field(
+        "--npy", "Also write each map at picture size: .npy, float32 (H, W) in 0..1.", cli.OUT, default=False
+    )
+    also: cli.ExtraFormats = None
+
+
+@cli.verb(
+    cli.app,
+    "segment",
+    """
+    sightglass segment scene-3.png
+    sightglass segment scene-3.png --per region --top-k 3
+    sightglass segment scene-3.png --per region --at 120,80 --against star
+    sightglass segment scene-3.png --per pixel --at 120,80 --method layercam
+    sightglass segment scene-3.png --class gear --at 60,40,140,120 --json
+    """,
+)
+def segment(pictures: cli.Pictures, asked: cli.EngineOptions, options: SegmentOptions) -> int:
+    """Show which class a segmentation network gives each pixel, and what speaks for a class, a region or a pixel.
+
+    Each picture's folder gets segmentation.png (colours, hatching, names), classes.png with each pixel's class by its
+    index, a figure and an overlay of each map, maps.npz with the numbers, analysis_summary.json, and recipe.json, from
+    which `replay` makes exactly the same maps.
+    """
+    console, formats, style = Console(options.json), parse_formats(options.also), options.style()
+    with console.progress(f"Loading {options.model}") as progress:
+        explainer = load_explainer(options.model, options.device, progress, asked)
+    if not explainer.model.segments:
+        other = "detect" if explainer.model.task == "detect" else "image"
+        raise ModelProblem(f"{options.model} gives no class to a pixel: use {other}, or a segmentation network.")
+    given = cli.with_classes(asked, explainer)
+    if options.candidate:
+        places = tuple(cli.read_candidate(text, explainer.labels) for text in options.candidate)
+        given = {"per": "region", **given, "targets": places}
+
+    def work(explanation: Explanation) -> tuple[Json, Iterator[File]]:
+        report(console, explanation, style)
+        console.say(*(plain_text(words) for words in describe_areas(explanation)))
+        summary = result_folder.summary(explanation, style)
+        made = chain(
+            result_folder.of_segmentation(explanation),
+            result_folder.of_picture(explanation, style, npy=options.npy),
+            extra_files(explanation, formats, style),
+        )
+        return summary, result_folder.with_summary(made, summary)
 
     return Series(console, explainer, pictures, given, options.out, style, options.seal).run(work)
 

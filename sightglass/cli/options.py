@@ -259,6 +259,14 @@ def known_labels(asked: EngineOptions, explainer: Explainer) -> Sequence[str]:
     return explainer.with_vocabulary(explainer.resident, given, None).adapter.labels
 
 
+def read_candidate(text: str, labels: Sequence[str]) -> tuple[int, int]:
+    """Return the number and the class of a candidate, or of a pixel in a region: `7211,dog`."""
+    anchor, _, name = text.partition(",")
+    if not (anchor.strip().isdecimal() and name.strip()):
+        raise Problem(f"--candidate is {text}: give its number and its class, such as 7211,dog.")
+    return int(anchor), class_indices([name.strip()], labels)[0]
+
+
 def with_classes(asked: EngineOptions, explainer: Explainer) -> dict[str, Any]:
     """Return the options with the classes to explain by index; raise ModelProblem for one that there is not."""
     if "targets" not in asked:

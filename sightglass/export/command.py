@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.legible import legible
@@ -44,7 +44,7 @@ def line(recipe: Recipe) -> str:
     # A flag takes a number for an index, and a comma for the end of a word.
     if any(not label or label.isdigit() or "," in label for label in labels):
         return _call(recipe, repr(recipe.model))
-    verb, name = "detect" if detects(recipe) else "image", recipe.picture_name
+    verb, name = _verb(recipe), recipe.picture_name
     flags = [("--model", recipe.model), *_flags(recipe, verb), ("--device", recipe.device)]
     picture = f"./{name}" if name.startswith("-") else name
     return shlex.join([_PROGRAM, verb, picture, *(word for pair in flags for word in pair)])
@@ -69,13 +69,20 @@ def is_own_command(text: str) -> bool:
     picture, flags, values = words[2:3], words[3::2], words[4::2]
     given = dict(zip(flags, values, strict=False))
     return (
-        words[:2] in ([_PROGRAM, "image"], [_PROGRAM, "detect"])
+        words[:1] == [_PROGRAM]
+        and words[1:2] in (["image"], ["detect"], ["segment"])
         and shlex.join(words) == text.strip() == legible(text, len(text))
         and not set("/\\") & set("".join(picture).removeprefix("./"))
         and len(flags) == len(values)
         and set(flags) <= _FLAGS
         and _in_catalog(given.get("--model", ""))
     )
+
+
+def _verb(recipe: Recipe) -> str:
+    if catalog.spec(recipe.model).segments:
+        return "segment"
+    return "detect" if detects(recipe) else "image"
 
 
 def detects(recipe: Recipe) -> bool:
@@ -117,9 +124,19 @@ def _flags(recipe: Recipe, verb: str) -> Iterator[tuple[str, str]]:
         elif value == plain[name] or verb not in option.verbs.split():
             continue
         elif option.kind is not tuple or option.separator:
-            yield option.flag.split()[0], option.separator.join(value) if option.separator else str(value)
+            yield option.flag.split()[0], _joined(value, option.separator)
         else:
             yield from ((option.flag.split()[0], _text(one)) for one in value)
+
+
+def _joined(value: Any, separator: str) -> str:
+    """Return a value as its flag takes it; several with the separator between them."""
+    return separator.join(_edge(one) for one in value) if separator else str(value)
+
+
+def _edge(one: str | float) -> str:
+    """Return a word, or a number to its last digit."""
+    return one if isinstance(one, str) else repr(one).removesuffix(".0")
 
 
 def _targets(recipe: Recipe) -> Iterator[tuple[str, str]]:

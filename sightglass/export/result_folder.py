@@ -19,10 +19,12 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, to_json, write_file
 from sightglass.explain.evidence.targets import decode
+from sightglass.explain.findings.areas import is_background
 from sightglass.explain.findings.diagnosis import answer, diagnose, headline
 from sightglass.explain.phrases import describe_score, plain_text
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.rendering import contact_sheet, render
+from sightglass.explain.rendering.segments import draw_segments
 from sightglass.explain.rendering.style import FILE_STYLE, Style
 from sightglass.export import caption, command, detection_images, embedded_recipe, table
 from sightglass.export.embedded_recipe import sealed_recipe, summarise_seals
@@ -155,8 +157,9 @@ def facts(explanation: Result) -> Json:
                 "state": h.state,
                 "raw": h.raw_range,
                 **({"signed": True, "raising": h.raising} if h.signed else {}),
+                **({"outside": explanation.outside(i)} if explanation.model.segments else {}),
             }
-            for h in explanation.heatmaps
+            for i, h in enumerate(explanation.heatmaps)
         ],
         "statistics": [asdict(s) for s in explanation.statistics],
         "seals": summarise_seals(explanation),
@@ -202,6 +205,21 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
     if len(explanation.heatmaps) > 1:
         yield "topk_comparison.jpg", tagged(to_jpeg(_sheet(explanation, style)), 0)
     yield from _numbers(explanation)
+
+
+def of_segmentation(explanation: Result) -> Iterator[File]:
+    """Yield the segmentation drawn over the picture, and the class of each pixel as its index, 255 where none is."""
+    classes, labels = explanation.segmentation, explanation.evidence.resident.adapter.labels
+    if classes is None:
+        return
+    plain = [one.index for one in explanation.predictions if is_background(explanation, one.index)]
+    yield "segmentation.png", to_png(draw_segments(explanation.image.pixels, classes, labels, plain=plain))
+    yield "classes.png", classes_png(classes)
+
+
+def classes_png(classes: NDArray[np.int64]) -> bytes:
+    """Encode the class of each pixel, (H, W), as a grey PNG of its index; 255 where there is none."""
+    return to_png(np.where(classes < 0, 255, classes).clip(0, 255).astype(np.uint8))
 
 
 def class_scores(explanation: Result) -> list[float]:

@@ -60,6 +60,8 @@ class Looking:
             raise ModelProblem("Boxes around examples are of one picture: for a clip, give words.")
         self.resident = self._ready(explainer.resident)
         adapter = self.resident.adapter
+        if adapter.spec.segments:
+            raise ModelProblem(f"{adapter.spec.id} gives each pixel a class: for a clip use a classifier or detector.")
         if adapter.spec.task in ("embed", "regress"):
             raise ModelProblem(f"{adapter.spec.id} names nothing that could be followed: use a classifier or detector.")
         if self.options.preprocessing not in adapter.preprocessings:

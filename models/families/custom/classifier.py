@@ -1,4 +1,4 @@
-"""Probe a classifier of unknown origin."""
+"""Probe a classifier, embedder or segmentation network of unknown origin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapters.classifier import Classifier, both
 from sightglass.models.adapters.embedder import Embedded, Embedder
-from sightglass.models.adapters.tasks import ANSWERS, FEW, LONG, assumed, task_of_names
+from sightglass.models.adapters.segmenter import Segmenter, is_map
+from sightglass.models.adapters.tasks import ANSWERS, COARSEST, FEW, LONG, assumed, task_of_names
 from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Probed:
     why: str
     """Source of the inferred preprocessing."""
     notes: tuple[str, ...]
+    step: int = 1
+    """Of a segmentation network: see `Segmenter.step`."""
 
     @property
     def binary(self) -> bool:
@@ -67,19 +70,35 @@ class CustomClassifier(Classifier):
     def _answer(self, tensor: Tensor) -> Tensor:
         answer = answer_in(self.module(tensor), self.spec.weights.output)
         assert answer is not None
-        if self.kind == "numbers":
-            return answer
-        if self.kind == "probabilities":
-            return answer.clamp_min(_LEAST).log()
-        if self.kind in ("probability", "sigmoids"):
-            answer = answer.clamp(_LEAST, 1 - 1e-7).logit()
-        return both(answer) if self.kind in ("logit", "probability") else answer
+        return logits_of(answer, self.kind)
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the last layer before pooling; of a transformer the last tokens that attention reads."""
         pooled = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.Dropout, nn.Dropout2d)
         found = [layer for layer in layers if not isinstance(self.module.get_submodule(layer.path), pooled)]
         return super().default_layers(found or layers)
+
+
+def logits_of(answer: Tensor, kind: Kind) -> Tensor:
+    """Return a module's answer (B, n, ...) as logits of its classes: two for one number of yes or no."""
+    if kind == "numbers":
+        return answer
+    if kind == "probabilities":
+        return answer.clamp_min(_LEAST).log()
+    if kind in ("probability", "sigmoids"):
+        answer = answer.clamp(_LEAST, 1 - 1e-7).logit()
+    return both(answer) if kind in ("logit", "probability") else answer
+
+
+class CustomSegmenter(Segmenter):
+    """Find the map of each class in whatever the module returns."""
+
+    kind: Kind = "logits"
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        answer = map_in(self.module(tensor), self.spec.weights.output)
+        assert answer is not None
+        return logits_of(answer, self.kind)
 
 
 class CustomEmbedder(Embedder):
@@ -93,9 +112,13 @@ class CustomEmbedder(Embedder):
 
 def make_adapter(
     spec: ModelSpec, seen: Probed, names: Sequence[str], sha256: str, notes: tuple[str, ...]
-) -> CustomClassifier | CustomEmbedder:
+) -> CustomClassifier | CustomEmbedder | CustomSegmenter:
     """Return the adapter of a probed module by its task."""
     spec = replace(spec, task=seen.task)
+    if seen.task == "segment":
+        pixels = CustomSegmenter(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
+        pixels.kind, pixels.step = seen.kind, seen.step
+        return pixels
     if seen.task == "embed":
         return CustomEmbedder(spec, seen.module, (), seen.preprocessing, sha256, notes=notes)
     made = CustomClassifier(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
@@ -139,6 +162,15 @@ def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
     return rows[0] if len(rows) == 1 else None
 
 
+def map_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
+    """Return the (B, classes, h, w) in a module's output: the `chosen` one, the only one, or one of a usual name."""
+    found = {name: tensor for name, tensor in outputs_in(output).items() if is_map(tensor)}
+    if chosen is not None:
+        return found.get(chosen)
+    usual = next((name for name in USUAL if name in found), None)
+    return found[usual] if usual is not None else next(iter(found.values())) if len(found) == 1 else None
+
+
 USUAL = ("logits", "out", "output", "pred")
 """Names under which a module returns its answer beside other things."""
 
@@ -164,7 +196,12 @@ def probe(
     stated = stated.for_channels(channels)
     trial = _Trial(module, channels, spec)
     side, why = _side(trial, stated.sides or flat)
-    answers = [found.answer for fill in FILLS if isinstance(found := trial.run(side, fill), _Found)]
+    runs = [found for fill in FILLS if isinstance(found := trial.run(side, fill), _Found)]
+    answers = [found.answer for found in runs]
+    if runs[0].maps:
+        return _of_pixels(trial, answers, Preprocessing((side, side), side, MEAN, STD).changed(stated), why, task)
+    if task == "segment":
+        raise ModelProblem(f"{spec.id} returns one row of numbers, and no class for each pixel: state another task.")
     last = _last_activation(trial, side)
     count = answers[0].shape[1]
     notes: tuple[str, ...] = ()
@@ -185,6 +222,29 @@ def probe(
     preprocessing = Preprocessing((side, side), side, MEAN, STD).changed(stated)
     many = 2 if count == 1 and kind != "numbers" else count
     return Probed(module, task, many, kind, preprocessing, why, notes)
+
+
+def _of_pixels(
+    trial: _Trial, answers: Sequence[Tensor], preprocessing: Preprocessing, why: str, task: Task | None
+) -> Probed:
+    """Return the findings about a segmentation network; raise ModelProblem where another task was stated for it."""
+    spec, side = trial.spec, preprocessing.size[0]
+    # A table that leaves the task out says classify.
+    if task not in (None, "segment") and (spec.in_memory or task != "classify"):
+        raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
+    notes = () if task == "segment" else (f"It was taken for {ANSWERS['segment']}: it returns a map of each class.",)
+    kind, step = kind_of(answers), math.gcd(side, STEP)
+    if kind in ("probabilities", "probability", "sigmoids"):
+        notes += ("It returns probabilities: their logarithms are taken for its logits.",)
+    if isinstance(trial.run(side, wider=step), Exception):
+        # It takes one size only.
+        preprocessing = replace(preprocessing, crop="squash")
+    count = 2 if answers[0].shape[1] == 1 else answers[0].shape[1]
+    return Probed(trial.module, "segment", count, kind, preprocessing, why, notes, step)
+
+
+STEP = 32
+"""Sides of most networks' inputs are multiples of it."""
 
 
 def _task_of(
@@ -269,9 +329,11 @@ class _Found:
     """One pass of a flat picture."""
 
     answer: Tensor
-    """(1, n)"""
+    """(1, n); where `maps` (pixels, n)."""
     cells: int
     """Height of the last map inside; 0 without one."""
+    maps: bool = False
+    """Whether it has a number for each class in each pixel."""
 
 
 class _Trial:
@@ -280,15 +342,20 @@ class _Trial:
     def __init__(self, module: nn.Module, channels: int, spec: ModelSpec) -> None:
         self.module, self.channels, self.spec = module, channels, spec
 
-    def run(self, side: int, fill: float = 0.0) -> _Found | Exception:
-        """Return what comes out, or the exception; raises ModelProblem where that is no row of numbers."""
+    def run(self, side: int, fill: float = 0.0, wider: int = 0) -> _Found | Exception:
+        """Return what comes out, or the exception; raises ModelProblem where that is no row of numbers, and no map of
+        classes. `wider`: the picture is so many pixels wider than it is high.
+        """
         try:
             with torch.no_grad(), record(self.module) as calls:
-                output = self.module(torch.full((1, self.channels, side, side), fill))
+                output = self.module(torch.full((1, self.channels, side, side + wider), fill))
         # It is somebody else's code.
         except Exception as problem:
             return problem
         answer = answer_in(output, self.spec.weights.output)
+        pixels = map_in(output, self.spec.weights.output) if answer is None else None
+        if pixels is not None and len(pixels) == 1 and pixels.shape[2] * COARSEST >= side:
+            return _Found(pixels[0].flatten(1).T, pixels.shape[2], maps=True)
         if answer is None or len(answer) != 1:
             raise ModelProblem(describe_output(self.spec, output))
         heights = [one.shape[-2] for *_, one in calls if one.ndim == 4 and one.shape[-1] > 1]
@@ -328,8 +395,8 @@ def describe_output(spec: ModelSpec, output: Any) -> str:
     shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in found.values()) or type(output).__name__
     if any(tensor.ndim == 4 for tensor in found.values()):
         return (
-            f"{spec.id} returns a map for each class ({shapes}), as segmentation does: wrap it to return one number "
-            "for each class."
+            f"{spec.id} returns maps ({shapes}), none with a class for each pixel: wrap it to return one number for "
+            "each class."
         )
     return f"{spec.id} returns {shapes}: wrap it in a module that returns one row of numbers for a picture."
 

@@ -25,7 +25,7 @@ from sightglass.models.catalog_tables import check_preprocessing
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families import transformers
 from sightglass.models.families.custom import transforms
-from sightglass.models.families.custom.classifier import CustomClassifier, CustomEmbedder, probe
+from sightglass.models.families.custom.classifier import CustomClassifier, CustomEmbedder, CustomSegmenter, probe
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import of_processor
 from sightglass.models.geometry import Geometry, ModelInput
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from sightglass.models.adapter import Adapter
 
+SEGMENTATION = "torchvision.models.segmentation."
+"""Beginning of the modules of torchvision's segmentation networks."""
 READY = "ready"
 """The preprocessing of a tensor (C, h, w) that needs none."""
 
@@ -126,7 +128,7 @@ def shared_copy(module: nn.Module) -> nn.Module:
 
 def _module(
     spec: ModelSpec, model: nn.Module, transform: Callable[..., Any] | None, task: Task | None
-) -> InMemoryClassifier | InMemoryEmbedder:
+) -> InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter:
     module = shared_copy(model)
     known, why = spec.preprocessing, "by trying sizes"
     if transform is not None:
@@ -138,11 +140,17 @@ def _module(
     stated = replace(known, size=min(sides) if sides else None)
     seen = probe(module, stated, spec, task, named=spec.weights.labels is not None)
     preprocessing = replace(seen.preprocessing, size=sides) if sides else seen.preprocessing
+    if seen.task == "segment" and not known.stated() and type(module).__module__.startswith(SEGMENTATION):
+        preprocessing, why = transforms.preprocessing_of(_segmentation_preset()), "as torchvision's weights of its kind"
     spec = replace(spec, task=seen.task)
     notes = seen.notes if transform is not None else seen.notes + _assume(spec, preprocessing, why)
     sha256 = checkpoint.digest(module)
-    made: InMemoryClassifier | InMemoryEmbedder
-    if seen.task == "embed":
+    made: InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter
+    if seen.task == "segment":
+        names, more = labels.for_classes(spec, seen.count, otherwise=labels.voc(), binary=seen.binary)
+        made = InMemorySegmenter(spec, seen.module, names, preprocessing, sha256, notes=notes + more)
+        made.kind, made.step = seen.kind, 1 if type(module).__module__.startswith(SEGMENTATION) else seen.step
+    elif seen.task == "embed":
         made = InMemoryEmbedder(spec, seen.module, (), preprocessing, sha256, notes=notes)
     else:
         names, _ = labels.for_classes(spec, seen.count, otherwise=labels.imagenet(), binary=seen.binary)
@@ -151,6 +159,12 @@ def _module(
     made.transform = transform
     made.preprocessings = (*made.preprocessings, READY)
     return made
+
+
+def _segmentation_preset() -> Any:
+    from torchvision.models.segmentation import FCN_ResNet50_Weights
+
+    return FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.transforms()
 
 
 class _OwnInput(PreparedAdapter):
@@ -175,6 +189,10 @@ class _OwnInput(PreparedAdapter):
 
 class InMemoryClassifier(_OwnInput, CustomClassifier):
     """A module as it is given, whose answer names classes or quantities."""
+
+
+class InMemorySegmenter(_OwnInput, CustomSegmenter):
+    """A module as it is given, whose answer is a class for each pixel."""
 
 
 class InMemoryEmbedder(_OwnInput, CustomEmbedder):

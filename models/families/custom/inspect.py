@@ -12,6 +12,7 @@ from sightglass.models import labels
 from sightglass.models.adapters.tasks import ANSWERS, FEW, ask_task, task_of_names
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.families.custom import code, transforms
+from sightglass.models.families.torchvision import segmenters
 from sightglass.models.families.transformers import of_processor
 from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
 
@@ -92,6 +93,14 @@ def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
         return TableDraft(
             "yolox", "yolox", {"task": "detect", "method": "hirescam", "weights": named}, (), tuple(notes)
         )
+    if arch := segmenters.arch_of(saved.tensors):
+        count, unknown = segmenters.classes_of(saved.tensors), list[Unknown]()
+        found_there: Toml = {"path": str(path)}
+        said = [f"Its tensors are those of {arch}, with {count} classes."]
+        if not labels.find_names(saved.tables(), count) and count != len(labels.voc()):
+            find_labels(path, count, found_there, said, unknown)
+        table = {"task": "segment", "weights": found_there}
+        return TableDraft("torchvision.segmenters", arch, table, tuple(unknown), tuple(said))
     if {"conv1.conv.weight", "conv2.0.conv1.conv.weight", "conv2.0.conv2a.conv1.weight"} <= keys:
         from sightglass.models.families import osnet
 

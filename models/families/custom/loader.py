@@ -17,7 +17,13 @@ from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom import code
-from sightglass.models.families.custom.classifier import CustomEmbedder, channels_of, make_adapter, probe
+from sightglass.models.families.custom.classifier import (
+    CustomEmbedder,
+    CustomSegmenter,
+    channels_of,
+    make_adapter,
+    probe,
+)
 from sightglass.models.families.custom.inspect import inspect
 from sightglass.models.families.timm import networks as timm_networks
 from sightglass.models.families.torchvision import networks as torchvision_networks
@@ -37,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["inspect", "load", "of_library"]
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomEmbedder:
+def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomEmbedder | CustomSegmenter:
     """Open the checkpoint on the CPU, wherever it was saved.
 
     Raises WeightsProblem where the file is damaged or does not fit, ModelProblem where the architecture, its code or
@@ -119,7 +125,7 @@ def _adapter(
     return Classifier(spec, module, names, preprocessing, sha256)
 
 
-def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | CustomEmbedder:
+def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | CustomEmbedder | CustomSegmenter:
     args = spec.weights.args
     notes: tuple[str, ...] = ()
     if (seed := spec.weights.random) is not None:

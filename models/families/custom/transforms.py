@@ -75,6 +75,9 @@ class _Steps:
         elif kind == "ImageClassification":
             self.resize, self.crop = step.resize_size, _pair(step.crop_size)
             self.interpolation, self.mean, self.std = step.interpolation.value, tuple(step.mean), tuple(step.std)
+        elif kind == "SemanticSegmentation":
+            self.resize, self.interpolation = step.resize_size, step.interpolation.value
+            self.mean, self.std = tuple(step.mean), tuple(step.std)
         elif kind not in (*_SCALE, "Identity"):
             raise ModelProblem(
                 f"The transform's step {kind} cannot be read: leave only {_READ}, or state size, mean, "

@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo.scenes import CLASSES, TASKS
 from sightglass.models.families.demo import nets
@@ -55,6 +56,12 @@ def _adapt(spec: ModelSpec, module: Any, sha256: str) -> Adapter:
     if spec.task == "detect":
         module.args = {"imgsz": TASKS["detect"]}
         return adapt(spec, module, sha256)
+    if spec.segments:
+        side = TASKS["segment"]
+        labels = ("background", *CLASSES)
+        return Segmenter(
+            spec, module, labels, Preprocessing((side, side), side, nets.MEAN, nets.STD, "bicubic"), sha256
+        )
     side = TASKS["classify"]
     preprocessing = Preprocessing((side, side), side, nets.MEAN, nets.STD, "bicubic")
     adapter = Classifier(spec, module, CLASSES, preprocessing, sha256)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 N = TypeVar("N", bound=nn.Module)
 WEIGHTS = Path(__file__).parents[2] / "demo" / "weights"
 MEAN = STD = (0.5, 0.5, 0.5)
-"""Normalisation of a classifier's RGB in 0..1; detectors take it as it is."""
+"""Normalisation of RGB in 0..1, of classifiers and of demo-seg; detectors take it as it is."""
 
 DETECTORS: dict[str, tuple[tuple[int, ...], int]] = {
     "s": ((8, 16, 32, 48, 64), 1),
@@ -39,6 +39,7 @@ CLASSIFIERS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "m": ((8, 24, 32, 48, 64), (1, 1, 1, 1)),
     "l": ((16, 32, 56, 88, 128), (1, 1, 2, 1)),
     "cheat": ((16, 24, 40, 64, 96), (1, 1, 1, 1)),
+    "seg": ((16, 24, 40, 56, 64), (1, 1, 1, 1)),
 }
 """Channels of the stem and of layer1 to layer4, and blocks of each layer."""
 
@@ -48,6 +49,8 @@ def build(name: str) -> nn.Module:
     kind = name.removeprefix("demo-")
     if kind == "vit":
         return vit()
+    if kind == "seg":
+        return segmenter()
     if kind.startswith("cls-"):
         return classifier(kind.removeprefix("cls-"))
     net: nn.Module = detector(kind)
@@ -56,7 +59,8 @@ def build(name: str) -> nn.Module:
 
 def trained(name: str, folder: Path = WEIGHTS) -> nn.Module:
     """Return a demo model with its weights as float32, in eval mode; raise WeightsProblem where they do not fit."""
-    return fill(build(name), folder / f"{name}.safetensors", f"train {name}")
+    script = "segmentation" if name == "demo-seg" else f"train {name}"
+    return fill(build(name), folder / f"{name}.safetensors", script)
 
 
 def fill(net: N, path: Path, script: str) -> N:
@@ -129,6 +133,24 @@ def classifier(size: str) -> nn.Module:
     """
     kind = "cheat" if size in ("honest", "texture") else size
     return ResidualNet(*CLASSIFIERS[kind], classes=len(scenes.CLASSES))
+
+
+def segmenter() -> nn.Module:
+    """Return torchvision's LR-ASPP (https://arxiv.org/abs/1905.02244) on the body of a classifier.
+
+    It takes float32 (B, 3, h, w), normalised by MEAN and STD, and returns {"out": logits (B, 11, h, w)}: the scenes'
+    background, then their classes. The later layers are dilated: a rod is longer than what they would else see.
+    """
+    from torchvision.models._utils import IntermediateLayerGetter
+    from torchvision.models.segmentation import LRASPP
+
+    widths = CLASSIFIERS["seg"][0]
+    body: Any = classifier("seg")
+    for part in (*body.layer3.modules(), *body.layer4.modules()):
+        if isinstance(part, nn.Conv2d) and part.kernel_size == (3, 3):
+            part.dilation = part.padding = (2, 2)
+    layers = IntermediateLayerGetter(body, {"layer1": "low", "layer4": "high"})
+    return LRASPP(layers, widths[1], widths[-1], len(scenes.CLASSES) + 1, inter_channels=64)
 
 
 class ResidualBlock(nn.Module):

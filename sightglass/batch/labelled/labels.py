@@ -109,6 +109,8 @@ def check_labels(labels: RunLabels, items: Sequence[Item], task: str) -> None:
     """Raise a Problem unless labels are of these pictures, and of a kind that fits the model."""
     if task == "embed":
         raise ModelProblem("This model names nothing that labels could be compared with: leave --labels out.")
+    if task == "segment":
+        raise ModelProblem("Labels are of pictures or boxes, and this model gives each pixel a class: leave them out.")
     if task == "detect" and labels.truth.named:
         raise ModelProblem("These labels name whole pictures: a detector needs boxes (file,x0,y0,x1,y1,label).")
     detects = task == "detect"

@@ -34,6 +34,12 @@ def get_class(choices: Choices, explainer: Explainer) -> str | None:
     return chosen.label
 
 
+def forget() -> None:
+    """Forget the chosen class: the list starts anew at the first map."""
+    _choose(None)
+    state.of(state.ChosenClass).generation += 1
+
+
 def one(choices: Choices, explainer: Explainer, label: str | None) -> Explanation | None:
     """Explain only the class that is shown, for a slow method; None while that is running."""
     if label not in (choices.options.get("vocabulary") or explainer.labels):

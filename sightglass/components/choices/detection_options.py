@@ -164,7 +164,8 @@ def describe_dependence(explainer: Explainer, method: str) -> str:
 
 def _is_measured(explainer: Explainer) -> bool:
     """Return whether figures of methods hold at the chosen layers."""
-    if explainer.model.task == "embed":
+    # Of segmentation networks nobody measured them.
+    if explainer.model.task in ("embed", "segment"):
         return False
     paths, key = {layer.path for layer in explainer.layers}, f"layers-{explainer.model.id}"
     remembered = url_state.recall_value(key, paths, [], name="layers", read=lambda text: text.split(","))

@@ -147,7 +147,6 @@ def test_a_network_without_maps_is_explained_by_hiding(halves: NDArray[np.uint8]
         (own_nets.Flat().state_dict(), "These are weights without their network: load them into it"),
         (lambda x: x, "is a function: give the network that it makes or calls"),
         (own_nets.WithNumbers(), r"takes 2 inputs \(x, numbers\): wrap it"),
-        (own_nets.Segmenter(), r"returns a map for each class \(1x4x32x32\), as segmentation does: wrap it"),
     ],
 )
 def test_what_cannot_be_explained_says_what_it_is(model: Any, words: str) -> None:

@@ -34,6 +34,8 @@ CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("method", BOXES, {"method": "gradcam++"}),
     ("method", CLIP, {"method": "layercam", "vocabulary": WORDS}),
     ("method", REID, {"method": "eigencam"}),
+    ("at", "demo-seg", {"at": (20.5, 30.0, 90.0, 80.0)}),
+    ("against", "demo-seg", {"against": "star", "per": "region", "top_k": 1}),
     ("method", VIT, {"method": "attention"}),
     ("layers", LITE, {"layers": ("blocks.4", "bn2")}),
     ("layers", VIT, {"layers": ("blocks.2.norm1",)}),

@@ -1,0 +1,222 @@
+"""Adapter of segmentation networks: a class for each pixel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sightglass.common.errors import ModelProblem
+from sightglass.models.adapter import AreaTarget, Part, Prediction, Span, Target
+from sightglass.models.adapters.embedder import PreparedAdapter
+from sightglass.models.geometry import ModelInput
+from sightglass.models.preprocess import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sightglass.models.geometry import Geometry
+    from sightglass.models.layers import Layer
+
+BACKGROUND = ("background", "__background__")
+"""Names of the class of what is nothing else: it comes last, however large it is."""
+LONGEST = 4
+"""Longer side of an input, in short sides: of a longer picture both sides are made smaller."""
+
+
+class Segmentation:
+    """Logits of each pixel, and the class that each is given."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+        """(B, classes, h, w)"""
+
+    def part(self, place: int) -> Segmentation:
+        """Return the output of the picture at `place` alone."""
+        return Segmentation(self.logits[place : place + 1])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w) of the answer."""
+        return self.logits.shape[2], self.logits.shape[3]
+
+    @cached_property
+    def classes(self) -> NDArray[np.int64]:
+        """The class of each pixel of the first picture, (h, w)."""
+        found: NDArray[np.int64] = self.logits[0].detach().argmax(0).cpu().numpy()
+        return found
+
+    @cached_property
+    def regions(self) -> NDArray[np.int32]:
+        """Number of the connected region of one class that each pixel is in, (h, w); across corners they do not meet.
+
+        They are numbered from 0, class by class.
+        """
+        import cv2
+
+        found, count = np.zeros(self.size, np.int32), 0
+        for index in np.unique(self.classes):
+            mine = self.classes == index
+            more, labelled = cv2.connectedComponents(mine.view(np.uint8), connectivity=4)
+            found[mine] = labelled[mine] - 1 + count
+            count += more - 1
+        return found
+
+
+class Segmenter(PreparedAdapter):
+    """A module from float32 (B, 3, h, w) to logits of each pixel (B, classes, h', w'), as an `Adapter`.
+
+    As torchvision prepares pictures for its segmentation networks, the whole picture is resized to a short side, unless
+    the preprocessing says otherwise.
+    """
+
+    parts: tuple[Part, ...] = ("class", "contrast")
+    has_embedding = False
+    step = 1
+    """Sides of an input are multiples of it: a network that halves a map and doubles it again needs that."""
+
+    def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
+        how = self.preprocessing
+        if preprocessing != "trained" or how.crop != "centre" or how.size != (how.short_side, how.short_side):
+            return super().prepare(pixels, preprocessing)
+        height, width = pixels.shape[:2]
+        ratio = how.short_side / min(height, width) * min(1.0, LONGEST * min(height, width) / max(height, width))
+        size = (self._side(height * ratio), self._side(width * ratio))
+        return prepare(pixels, replace(how, size=size, crop="squash"), "trained")
+
+    def _side(self, wanted: float) -> int:
+        # int() and not round(): as torchvision's Resize.
+        return max(int(wanted + 1e-6) if self.step == 1 else round(wanted / self.step) * self.step, self.step)
+
+    def run(self, tensor: Tensor) -> Segmentation:
+        return Segmentation(self._answer(tensor))
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        """Return the logits of each pixel; override it where the module returns them otherwise."""
+        output = self.module(tensor)
+        logits: Tensor = output["out"] if hasattr(output, "keys") else output
+        return logits
+
+    def decode(
+        self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
+    ) -> list[Prediction]:
+        """Return the classes that any pixel of the picture has, by their share of it; a background comes last."""
+        counts = np.bincount(outputs.classes[self._content(outputs, geometry)].ravel(), minlength=1)
+        if len(counts) > len(self.labels):
+            raise ModelProblem(
+                f"{self.spec.id} has {outputs.logits.shape[1]} classes but {len(self.labels)} labels: give it a file "
+                "with one label for each class."
+            )
+        shares = (counts / counts.sum()).tolist()
+        found = [Prediction(self.labels[i], i, share) for i, share in enumerate(shares) if share]
+        return sorted(found, key=lambda one: (self.is_background(one.index), -one.score))[:top_k]
+
+    def is_background(self, index: int) -> bool:
+        """Return whether a class is that of what is nothing else."""
+        return self.labels[index].removesuffix(" (untrained)") in BACKGROUND
+
+    def _content(self, outputs: Segmentation, geometry: Geometry) -> tuple[slice, slice]:
+        """Return the rows and columns of the answer that hold any picture; the rest are a letterbox's bars."""
+        left, top, right, bottom = geometry.content
+        (h, w), (height, width) = outputs.size, geometry.input
+        return slice(top * h // height, -(-bottom * h // height)), slice(left * w // width, -(-right * w // width))
+
+    def place(self, outputs: Segmentation, geometry: Geometry, x: float, y: float) -> tuple[int, int]:
+        """Return (x, y) of the answer's pixel at a point of the picture; the nearest where the model did not look."""
+        (h, w), (height, width) = outputs.size, geometry.input
+        (sy, sx), (oy, ox) = geometry.scale, geometry.offset
+        rows, columns = self._content(outputs, geometry)
+        across, down = int((x * sx + ox) * w / width), int((y * sy + oy) * h / height)
+        return min(max(across, columns.start), columns.stop - 1), min(max(down, rows.start), rows.stop - 1)
+
+    def classes_at(self, outputs: Segmentation, geometry: Geometry) -> NDArray[np.int64]:
+        """Return the class of each pixel of the original picture, (H, W); -1 where the model did not look."""
+        return self._on_picture(outputs.classes, geometry, -1)
+
+    def pixels_at(self, outputs: Segmentation, geometry: Geometry, target: Target) -> NDArray[np.bool_]:
+        """Return the pixels that a target is about on the original picture, bool (H, W)."""
+        return self._on_picture(self.pixels_of(outputs, target), geometry, False)
+
+    def _on_picture(self, values: NDArray[Any], geometry: Geometry, outside: Any) -> NDArray[Any]:
+        left, top, right, bottom = geometry.seen
+        (sy, sx), (oy, ox), (height, width) = geometry.scale, geometry.offset, geometry.input
+        h, w = values.shape
+        rows = (((np.arange(top, bottom) + 0.5) * sy + oy) * h / height).astype(int).clip(0, h - 1)
+        columns = (((np.arange(left, right) + 0.5) * sx + ox) * w / width).astype(int).clip(0, w - 1)
+        found = np.full(geometry.original, outside, values.dtype)
+        found[top:bottom, left:right] = values[rows[:, None], columns]
+        return found
+
+    def pixels_of(self, outputs: Segmentation, target: Target) -> NDArray[np.bool_]:
+        """Return the pixels that a target is about, bool (h, w) of the answer."""
+        if isinstance(target, AreaTarget) and target.size == outputs.size:
+            return target.pixels
+        return np.asarray(outputs.classes == target.index)
+
+    def around(self, outputs: Segmentation, place: int, span: Span) -> NDArray[np.bool_]:
+        """Return one pixel, y * w + x, or the connected region of one class around it, bool (h, w)."""
+        y, x = divmod(place, outputs.size[1])
+        if span == "region":
+            return np.asarray(outputs.regions == outputs.regions[y, x])
+        one = np.zeros(outputs.size, bool)
+        one[y, x] = True
+        return one
+
+    def certainty(self, outputs: Any, target: Target, pixels: NDArray[np.bool_]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what a model says of some pixels in B pictures, (B,) each.
+
+        The mean probability of the target's class; its logit less the other's, or less the best of all others, in the
+        mean; and the share of the pixels that have the class.
+        """
+        assert target.index is not None
+        logits = outputs.logits.detach()[:, :, pixels].double()  # (B, classes, n)
+        others = logits.clone()
+        others[:, target.index] = float("-inf")
+        against = target.against if isinstance(target, AreaTarget) else None
+        other = others.amax(1) if against is None else logits[:, against]
+        margin = (logits[:, target.index] - other).mean(1)
+        right = (logits.argmax(1) == target.index).double().mean(1)
+        return logits.softmax(1)[:, target.index].mean(1), margin, right
+
+    def class_logits(self, outputs: Any) -> Tensor:
+        """Return (B, classes): the mean over all pixels."""
+        mean: Tensor = outputs.logits.mean((2, 3))
+        return mean
+
+    def class_scores(self, outputs: Any) -> Tensor:
+        """Return (B, classes): the share of the picture that each class has, by its probability in each pixel."""
+        shares: Tensor = outputs.logits.float().softmax(1).mean((2, 3))
+        return shares
+
+    def scalar(self, outputs: Any, target: Target) -> Tensor:
+        """Return the sum of the class's logits over the target's pixels, shape ().
+
+        For `contrast` less the logits of the other class in the same pixels, or the logsumexp of all the others.
+        """
+        if target.part not in self.parts or target.index is None:
+            raise ModelProblem(f"{self.spec.id} cannot explain {target.part}: use one of {', '.join(self.parts)}.")
+        mask = torch.from_numpy(self.pixels_of(outputs, target)).to(outputs.logits.device)
+        logits: Tensor = outputs.logits[0]
+        if target.part == "class":
+            # By a product, as pytorch-grad-cam sums it: the same bits.
+            return (logits[target.index] * mask).sum()
+        if isinstance(target, AreaTarget) and target.against is not None:
+            return ((logits[target.index] - logits[target.against]) * mask).sum()
+        others = torch.arange(len(logits), device=logits.device) != target.index
+        return (logits[target.index][mask] - logits[others][:, mask].logsumexp(0)).sum()
+
+    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+        """Return the last layer of the backbone, or the last that is no map of the classes themselves."""
+        body = [layer for layer in layers if layer.path.startswith("backbone.")]
+        return super().default_layers(body or [one for one in layers if one.shape[0] != len(self.labels)] or layers)
+
+
+def is_map(tensor: Any) -> bool:
+    """Return whether an output may hold a class for each pixel: (B, classes, h, w)."""
+    return isinstance(tensor, torch.Tensor) and tensor.ndim == 4 and min(tensor.shape[2:]) > 1

@@ -1,0 +1,93 @@
+"""Load torchvision's segmentation networks (https://github.com/pytorch/vision, BSD-3-Clause).
+
+FCN, DeepLabv3 and LR-ASPP, with torchvision's weights, a state dict of an operator's own, or random weights.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torchvision
+from torchvision.models import segmentation
+
+from sightglass.models import labels
+from sightglass.models.adapters.segmenter import Segmenter
+from sightglass.models.checkpoints import checkpoint
+from sightglass.models.families.torchvision import networks
+from sightglass.models.families.torchvision.networks import load_published, load_tensors, preprocessing_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor, nn
+    from torchvision.models import WeightsEnum
+
+    from sightglass.models.adapter import Progress
+    from sightglass.models.spec import ModelSpec
+
+_KINDS = ("fcn_", "deeplabv3_", "lraspp_")
+AUX = "aux_classifier."
+"""Tensors of a second head, which only training uses."""
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
+    """Build the network on the CPU with torchvision's weights, or an operator's own state dict and labels.
+
+    Raises ModelProblem for an architecture that torchvision has not, WeightsProblem where the file does not fit it.
+    """
+    default = default_weights(spec.arch)
+    own = labels.own(spec)
+    count = len(own) or len(default.meta["categories"])
+    found: tuple[str, ...] = ()
+
+    def read(path: Path) -> nn.Module:
+        nonlocal count, found
+        saved = checkpoint.open_(path, spec.weights.key or "")
+        tensors = {key: value for key, value in saved.tensors.items() if not key.startswith(AUX)}
+        count = classes_of(tensors) or count
+        found = labels.find_names(saved.tables(), count)
+        module = build(spec.arch, classes=count)
+        load_tensors(module, path, f"{spec.arch} with {count} classes", tensors)
+        return module
+
+    module, sha256 = checkpoint.module_of(
+        load_published(spec, default), progress, lambda: build(spec.arch, classes=count), read
+    )
+    names, notes = labels.for_classes(spec, count, found, labels.voc())
+    return Segmenter(spec, module, names, preprocessing_of(default).changed(spec.preprocessing), sha256, notes=notes)
+
+
+def build(arch: str, *, classes: int = 21) -> nn.Module:
+    """Build the architecture without trained weights; `classes` counts the background."""
+    default_weights(arch)
+    options: dict[str, Any] = {"weights": None, "weights_backbone": None, "num_classes": classes}
+    module: nn.Module = torchvision.models.get_model(arch, **options)
+    return module
+
+
+def default_weights(arch: str) -> WeightsEnum:
+    """Return torchvision's own choice among a network's weights; raise ModelProblem where it has no such network."""
+    return networks.default_weights(arch, segmentation, "segmentation network", _KINDS)
+
+
+def arch_of(tensors: Mapping[str, Tensor]) -> str:
+    """Return the architecture whose tensors these are, by their names; empty where it is none of torchvision's."""
+    if not any(key.startswith("backbone.") for key in tensors):
+        return ""
+    if "classifier.low_classifier.weight" in tensors:
+        return "lraspp_mobilenet_v3_large" if "backbone.0.0.weight" in tensors else ""
+    head = "deeplabv3" if "classifier.0.convs.0.0.weight" in tensors else "fcn"
+    if "classifier.4.weight" not in tensors:
+        return ""
+    if "backbone.layer4.0.conv3.weight" in tensors:
+        return f"{head}_resnet{101 if 'backbone.layer3.22.conv1.weight' in tensors else 50}"
+    return "deeplabv3_mobilenet_v3_large" if head == "deeplabv3" and "backbone.0.0.weight" in tensors else ""
+
+
+def classes_of(tensors: Mapping[str, Tensor]) -> int:
+    """Return the number of classes of a state dict, by its last convolution; 0 where it has none."""
+    last = next(
+        (tensors[key] for key in ("classifier.4.weight", "classifier.low_classifier.weight") if key in tensors), None
+    )
+    return 0 if last is None else int(last.shape[0])

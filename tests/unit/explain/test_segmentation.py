@@ -1,0 +1,297 @@
+"""Maps of a segmentation against pytorch-grad-cam and finite differences; the pixels that a target is about."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from sightglass.common.errors import ModelProblem
+from sightglass.explain import Explainer, Explanation, replay
+from sightglass.explain.findings.areas import describe_outside
+from sightglass.explain.findings.diagnosis import headline
+from sightglass.explain.rendering.segments import draw_segments, hatch_of
+from sightglass.models.adapter import AreaTarget
+from sightglass.models.adapters.folding import unfold
+from sightglass.models.demo.scenes import draw, sample
+from tests.late import late
+
+library = late("pytorch_grad_cam")
+targets = late("pytorch_grad_cam.utils.model_targets")
+CLOSE = 1e-4
+METHODS = {
+    "gradcam": "GradCAM",
+    "gradcam++": "GradCAMPlusPlus",
+    "hirescam": "HiResCAM",
+    "xgradcam": "XGradCAM",
+    "layercam": "LayerCAM",
+    "eigengradcam": "EigenGradCAM",
+}
+
+
+@cache
+def scene(number: int = 1) -> Any:
+    return draw(sample(number, task="segment", held_out=True))
+
+
+@cache
+def demo() -> Explainer:
+    return Explainer("demo-seg")
+
+
+@cache
+def explained() -> Explanation:
+    return demo()(scene().pixels)
+
+
+class Tiny(nn.Module):
+    """Two convolutions; logits at half of the picture's side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU())
+        self.head = nn.Conv2d(6, 4, 3, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"out": self.head(self.body(x))}
+
+
+def tiny(**more: Any) -> Explainer:
+    return Explainer(Tiny(), preprocess={"size": 32, "mean": [0.5] * 3, "std": [0.5] * 3}, layers=["body"], **more)
+
+
+class Out(nn.Module):
+    """What a segmentation network answers, as pytorch-grad-cam's examples unwrap it."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.module(x)["out"]
+        return out
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_class_map_equals_that_of_pytorch_grad_cam(name: str) -> None:
+    with unfold():
+        made = demo()(scene().pixels, method=name, top_k=1)
+    evidence, target = made.evidence, made.heatmaps[0].target
+    assert isinstance(target, AreaTarget)
+    module = demo().resident.adapter.module
+    asked = targets.SemanticSegmentationTarget(target.index, np.float32(target.pixels))
+    with getattr(library, METHODS[name])(Out(module), [module.get_submodule(made.heatmaps[0].layers[0])]) as cam:
+        wanted = cam(evidence.tensor.clone().requires_grad_(), targets=[asked])[0]
+    assert np.abs(made.heatmaps[0].at_input - wanted).max() < CLOSE
+    assert wanted.std() > 0.05
+
+
+@pytest.mark.parametrize("arch", ["fcn_resnet50", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"])
+def test_networks_of_torchvision_are_prepared_and_explained_as_they_are(arch: str) -> None:
+    torch.manual_seed(1)
+    net = torchvision.models.get_model(arch, weights=None, weights_backbone=None, num_classes=5).eval()
+    labels = ["ground", "a", "b", "c", "d"]
+    made = Explainer(net, labels=labels, preprocess={"size": 64})(
+        scene().pixels, method="gradcam", per="region", top_k=1
+    )
+    assert made.model.task == "segment"
+    assert made.heatmaps[0].layers[0].startswith("backbone.")
+    tensor = made.evidence.tensor
+    with torch.no_grad():
+        out = net(tensor)["out"][0]
+    assert torch.allclose(out, made.evidence.outputs.logits[0], atol=1e-3)
+    target = made.heatmaps[0].target
+    assert isinstance(target, AreaTarget)
+    asked = targets.SemanticSegmentationTarget(target.index, np.float32(target.pixels))
+    with library.GradCAM(Out(net), [net.get_submodule(made.heatmaps[0].layers[0])]) as cam:
+        wanted = cam(tensor.clone().requires_grad_(), targets=[asked])[0]
+    assert np.abs(made.heatmaps[0].at_input - wanted).max() < 1e-2
+
+
+def test_a_picture_is_resized_as_torchvision_does() -> None:
+    net = torchvision.models.get_model("lraspp_mobilenet_v3_large", weights=None, weights_backbone=None)
+    explainer = Explainer(net)
+    pixels = np.random.default_rng(0).integers(0, 255, (300, 410, 3), np.uint8)
+    preset = torchvision.models.segmentation.LRASPP_MobileNet_V3_Large_Weights.DEFAULT.transforms()
+    from PIL import Image as Pillow
+
+    wanted = preset(Pillow.fromarray(pixels))
+    given = explainer.resident.adapter.prepare(pixels, "trained")
+    assert given.tensor.shape[1:] == wanted.shape
+    assert (given.tensor[0] - wanted).abs().max() < 0.02
+    assert explainer.labels[15] == "person"
+
+
+def test_a_very_long_picture_does_not_take_all_memory() -> None:
+    net = torchvision.models.get_model("lraspp_mobilenet_v3_large", weights=None, weights_backbone=None)
+    given = Explainer(net).resident.adapter.prepare(np.zeros((10, 4000, 3), np.uint8), "trained")
+    assert max(given.tensor.shape[2:]) <= 4 * 520
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"targets": (1,), "at": (4, 4, 20, 20)},
+        {"per": "region", "at": (9, 9)},
+        {"per": "pixel", "at": (9, 9), "targets": (2,)},
+        {"per": "region", "at": (9, 9), "targets": (1,), "against": 3},
+        {"per": "region", "at": (9, 9), "part": "contrast"},
+    ],
+)
+def test_gradients_equal_finite_differences(asked: dict[str, Any]) -> None:
+    pixels = np.random.default_rng(1).integers(0, 255, (32, 32, 3), np.uint8)
+    with unfold():
+        made = tiny(labels=["a", "b", "c", "d"])(pixels, **asked)
+    adapter, evidence, target = made.evidence.resident.adapter, made.evidence, made.heatmaps[0].target
+    (gradient,) = evidence.gradients([target])[0]
+    values, net, step = gradient.values, adapter.module, 1e-2
+    assert tuple(values.shape[1:]) == gradient.shape
+    assert float(values.abs().max()) > 0.01
+    with torch.no_grad():
+        body = net.body(evidence.tensor)
+
+        def score(at: tuple[int, int, int], by: float) -> float:
+            moved = body.double().clone()
+            moved[0][at] += by
+            logits = net.double().head(moved)
+            return float(adapter.scalar(type(evidence.outputs)(logits), target))
+
+        rng = np.random.default_rng(2)
+        for _ in range(20):
+            at = tuple(int(rng.integers(side)) for side in body.shape[1:])
+            slope = (score(at, step) - score(at, -step)) / (2 * step)  # type: ignore[arg-type]
+            assert slope == pytest.approx(float(values[at]), abs=1e-3)
+
+
+def test_every_question_is_answered_from_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = explained()
+    ran: list[int] = []
+    module = made.evidence.resident.adapter.module
+    monkeypatch.setattr(module, "forward", lambda *_: ran.append(1))
+    x, y = np.argwhere(made.segmentation == made.predictions[0].index)[0][::-1] + 0.5
+    for asked in ({"per": "region"}, {"per": "pixel", "at": (x, y)}, {"at": (0, 0, x, y)}, {"against": 0, "top_k": 1}):
+        assert made.with_options(**asked).heatmaps
+    assert not ran
+
+
+def test_a_region_is_connected_and_holds_its_point() -> None:
+    made = explained()
+    index = made.predictions[0].index
+    y, x = np.argwhere(made.segmentation == index)[5]
+    region = made.with_options(per="region", at=(x + 0.5, y + 0.5))
+    target, area = region.heatmaps[0].target, region.area()
+    assert isinstance(target, AreaTarget)
+    assert target.index == index
+    assert area is not None
+    assert area[y, x]
+    assert (made.segmentation[area] == index).all()
+    one = made.with_options(per="pixel", at=(x + 0.5, y + 0.5))
+    assert one.heatmaps[0].target.pixels.sum() == 1  # type: ignore[attr-defined]
+    assert one.area()[y, x]  # type: ignore[index]
+
+
+def test_a_rectangle_counts_the_pixels_of_its_class_and_all_of_a_class_that_is_not_there() -> None:
+    made = explained()
+    index = made.predictions[0].index
+    ys, xs = np.nonzero(made.segmentation == index)
+    at = (float(xs.min()), float(ys.min()), float(xs.max()), float(ys.max()))
+    inside = made.with_options(at=at, targets=(index,)).heatmaps[0].target.pixels  # type: ignore[attr-defined]
+    assert (made.evidence.outputs.classes[inside] == index).all()
+    absent = next(i for i in range(len(demo().labels)) if not (made.segmentation == i).any())
+    other = made.with_options(at=at, targets=(absent,)).heatmaps[0].target.pixels  # type: ignore[attr-defined]
+    assert other.sum() > inside.sum()
+
+
+def test_evidence_outside_of_a_region_is_a_share_with_its_meaning() -> None:
+    made = explained().with_options(per="region", top_k=1)
+    heatmap, area = made.heatmaps[0], made.area()
+    assert area is not None
+    wanted = heatmap.values[~area].sum() / heatmap.values.sum()
+    assert made.outside() == pytest.approx(float(wanted), abs=1e-5)
+    assert "of what speaks for this region lies outside it" in describe_outside(made)
+    assert describe_outside(made) in [finding.text for finding in made.diagnosis]
+    assert Explainer("demo-cls-s")(scene().pixels, top_k=1).outside() is None
+
+
+def test_the_answer_is_each_class_with_its_share_of_the_picture_and_the_background_last() -> None:
+    made = explained()
+    for one in made.predictions:
+        assert one.score == pytest.approx(float((made.segmentation == one.index).mean()), abs=1e-6)
+    assert made.predictions[-1].label == "background"
+    assert headline(made, "yellow").startswith("Demo-seg finds")
+
+
+def test_a_recipe_makes_the_same_maps_again(tmp_path: Any) -> None:
+    for asked in (
+        {"per": "region", "top_k": 2},
+        {"per": "pixel", "at": (90, 90)},
+        {"against": "background", "top_k": 1},
+    ):
+        made = demo()(scene().pixels, **asked)
+        again = replay(made.recipe, scene().pixels)
+        assert [one.target for one in again.heatmaps] == [one.target for one in made.heatmaps]
+        assert all((a.at_input == b.at_input).all() for a, b in zip(again.heatmaps, made.heatmaps, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"method": "drise"}, "asks for one score a picture"),
+        ({"method": "scorecam"}, "asks for one score a picture"),
+        ({"per": "detection"}, "draws no boxes"),
+        ({"per": "pixel"}, "Which pixel"),
+        ({"per": "pixel", "at": (1, 1, 2, 2)}, "one pixel is at a point"),
+        ({"at": (1, 2, 3)}, "give a point"),
+        ({"at": (-5, 3)}, "the picture is 192 by 192"),
+        ({"against": "star", "targets": ("star",), "at": (1, 1, 9, 9)}, "against itself"),
+        ({"per": "region", "targets": ((10**6, 1),)}, "There is no pixel"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_in_a_sentence(asked: dict[str, Any], words: str) -> None:
+    with pytest.raises(ModelProblem, match=words):
+        demo()(scene().pixels, **asked)
+
+
+def test_a_class_that_is_nowhere_needs_a_place() -> None:
+    absent = next(i for i in range(len(demo().labels)) if not (explained().segmentation == i).any())
+    with pytest.raises(ModelProblem, match="gives no pixel to"):
+        explained().with_targets(absent)
+
+
+@pytest.mark.parametrize("asked", [{"per": "region"}, {"at": (3, 3)}, {"against": 1}])
+def test_other_models_have_no_pixels_to_ask_about(asked: dict[str, Any]) -> None:
+    with pytest.raises(ModelProblem, match="gives no class to a pixel"):
+        Explainer("demo-cls-s")(scene().pixels, **asked)
+
+
+def test_what_is_hidden_takes_the_region_with_it() -> None:
+    made = demo()(scene().pixels, per="region", top_k=1, method="gradcam")
+    seal = made.seal()
+    assert [mark.question for mark in seal.marks] == ["model", "answer", "still"]
+    assert seal["model"].answer == "yes"
+
+
+def test_a_drawn_segmentation_differs_by_hatching_and_not_by_colour_alone() -> None:
+    classes = np.zeros((60, 90), np.int64)
+    classes[:, 45:] = 7
+    drawn = draw_segments(np.full((60, 90, 3), 128, np.uint8), classes, [""] * 8)
+    # The same colour twice, by design: only the lines tell them apart.
+    assert hatch_of(0) != hatch_of(7)
+    left, right = drawn[10:50, 5:35], drawn[10:50, 55:85]
+    assert np.abs(left.astype(int) - right).mean() > 5
+
+
+def test_a_module_of_ones_own_is_recognised_by_its_output() -> None:
+    explainer = tiny()
+    assert explainer.model.task == "segment"
+    assert "It was taken for segmentation" in explainer.resident.adapter.notes[0]
+    with pytest.raises(ModelProblem, match="state task segment"):
+        tiny(task="multilabel")
+    with pytest.raises(ModelProblem, match="no class for each pixel"):
+        Explainer(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 3)), task="segment", preprocess={"size": 8})
