@@ -99,4 +99,4 @@ def _hatching(kind: str, shape: tuple[int, ...], step: int) -> NDArray[np.uint8]
         "upright": x % 4 == 0,
         "dotted": (x % 4 == 0) & (y % 4 == 0),
     }
-    return lines[kind].astype(np.uint8)
+    return np.asarray(lines[kind], np.uint8)

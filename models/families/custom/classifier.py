@@ -232,7 +232,9 @@ def _of_pixels(
     # A table that leaves the task out says classify.
     if task not in (None, "segment") and (spec.in_memory or task != "classify"):
         raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
-    notes = () if task == "segment" else (f"It was taken for {ANSWERS['segment']}: it returns a map of each class.",)
+    notes: tuple[str, ...] = (
+        () if task == "segment" else (f"It was taken for {ANSWERS['segment']}: it returns a map of each class.",)
+    )
     kind, step = kind_of(answers), math.gcd(side, STEP)
     if kind in ("probabilities", "probability", "sigmoids"):
         notes += ("It returns probabilities: their logarithms are taken for its logits.",)

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sightglass.models.adapter import Progress
+    from sightglass.models.adapters.segmenter import Segmenter
     from sightglass.models.spec import ModelSpec
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embedder:
+def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embedder | Segmenter:
     """Build the model on the CPU; weights from a folder of the operator, the caches, or the hub."""
     try:
         config = timm.models.get_pretrained_cfg(spec.arch)

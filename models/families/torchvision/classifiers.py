@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
     from sightglass.models.adapter import Progress
     from sightglass.models.adapters.classifier import Classifier
-    from sightglass.models.families.custom.classifier import CustomEmbedder
+    from sightglass.models.families.custom.classifier import CustomEmbedder, CustomSegmenter
     from sightglass.models.spec import ModelSpec
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomEmbedder:
+def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomEmbedder | CustomSegmenter:
     """Build the model on the CPU with torchvision's default weights, or an operator's own state dict."""
     default = default_weights(spec.arch)
     if spec.weights.path:
