@@ -60,7 +60,9 @@ class VideoOptions(FrameOptions, cli.OutputOptions, cli.ModelOptions):
     size: int | None = cli.field(
         "--size PIXELS", "Longest side of the drawn clip, never enlarged; 0 keeps its own \\[1280].", cli.OUT, min=0
     )
-    no_labels: bool = cli.field("--no-labels", "Draw no boxes, names, scores or ways of objects.", cli.OUT, default=False)
+    no_labels: bool = cli.field(
+        "--no-labels", "Draw no boxes, names, scores or ways of objects.", cli.OUT, default=False
+    )
     no_sound: bool = cli.field("--no-sound", "Leave the clip's sound out.", cli.OUT, default=False)
     also: list[str] | None = cli.field(
         "--also gif,webp", "Also write a GIF or an animated WebP, small and without sound.", cli.OUT
