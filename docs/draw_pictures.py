@@ -42,9 +42,11 @@ PAGES = {
 }
 """The file that the page of each name shows, once its blocks have written it; of several, all beside one another."""
 SCREENS = {
+    "errors": ("errors", "text=/^Demo-s misses/i"),
     "history": ("history", "text=examples to try"),
     "monitoring": ("watch", r"text=/^6\d pictures/"),
     "own-models": ("models", ".models .row"),
+    "scorecard": ("scorecard", "text=/^(Ship|Do not ship|Whether)|cannot be told/"),
 }
 """The page of the dashboard that the page of each name shows, and what is there once it has loaded."""
 VIEW = {"width": 1100, "height": 780}
