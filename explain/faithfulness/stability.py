@@ -257,8 +257,8 @@ def _answer(
     if isinstance(target, AreaTarget) and isinstance(adapter, Segmenter):
         target = target if made is None else _move(target, made, evidence)
         score, _, _ = adapter.certainty(evidence.outputs, target, target.pixels)
-        best = np.bincount(evidence.outputs.classes[target.pixels]).argmax()
-        return float(score[0]), adapter.labels[int(best)], target
+        most = int(np.bincount(evidence.outputs.classes[target.pixels]).argmax())
+        return float(score[0]), adapter.labels[most], target
     scores = adapter.class_scores(evidence.outputs)[0].detach().double()
     if adapter.spec.measures:
         return float(scores[target.index]), "", target

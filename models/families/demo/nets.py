@@ -150,7 +150,8 @@ def segmenter() -> nn.Module:
         if isinstance(part, nn.Conv2d) and part.kernel_size == (3, 3):
             part.dilation = part.padding = (2, 2)
     layers = IntermediateLayerGetter(body, {"layer1": "low", "layer4": "high"})
-    return LRASPP(layers, widths[1], widths[-1], len(scenes.CLASSES) + 1, inter_channels=64)
+    made: nn.Module = LRASPP(layers, widths[1], widths[-1], len(scenes.CLASSES) + 1, inter_channels=64)
+    return made
 
 
 class ResidualBlock(nn.Module):
