@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sightglass.explain.phrases import describe_score, listing, percent
 from sightglass.models.adapter import AreaTarget
-from sightglass.models.adapters.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from sightglass.explain.result import Result
+    from sightglass.models.adapters.segmenter import Segmenter
 
 
 def is_background(explanation: Result, index: int) -> bool:
     """Return whether a class of a segmentation is that of what is nothing else."""
-    adapter = explanation.evidence.resident.adapter
-    return isinstance(adapter, Segmenter) and adapter.is_background(index)
+    # The adapter's class would import torch, which a page's first screen has no time for.
+    adapter = cast("Segmenter", explanation.evidence.resident.adapter)
+    return explanation.model.segments and adapter.is_background(index)
 
 
 def list_classes(explanation: Result, most: int) -> str:
