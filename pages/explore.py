@@ -77,10 +77,7 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
     wanted = class_picker.get_class(choices, explainer)
     slow = explain_job.is_slow(choices.method)
     with main:
-        left, right = st.columns([3, 1], gap="medium")
-        answers, beside = right, right
-        if slow:
-            answers, beside = right.container(), right.container()
+        left, answers, beside = _places()
         try:
             # What a slow method has done so far is below the answers, which stay in their place as the map does.
             with beside if slow else nullcontext():
@@ -116,8 +113,17 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
         # The picture before the numbers: they take longer to compute and are read second.
         with left:
             view = _picture(explanation, index)
-        _rest(explanation, index, view, left, right)
+        _rest(explanation, index, view, left, beside)
         proof.panel(proof.of_map(explanation, index))
+
+
+def _places() -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
+    """Return where the picture is, where the answers are, and what is below those.
+
+    The same for quick and slow methods: answers that are drawn again in their place do not move.
+    """
+    left, right = st.columns([3, 1], gap="medium")
+    return left, right.container(), right.container()
 
 
 def _draw_stopped(choices: Choices, explainer: Explainer, before: Explanation | None) -> None:
@@ -161,7 +167,7 @@ def _map_first(
     Redrawing the sidebar and the list takes a browser longer than drawing a map.
     """
     with main:
-        left, right = st.columns([3, 1], gap="medium")
+        left, answers, beside = _places()
     try:
         with left:
             place = st.container(gap=None)
@@ -175,11 +181,11 @@ def _map_first(
         drawn, _ = sidebar.draw(bar)
     if drawn != choices:
         st.rerun()
-    with right:
+    with answers:
         index = _answers(explanation, index)
     with title:
         _say(choices, explanation, index)
-    _rest(explanation, index, view, left, right)
+    _rest(explanation, index, view, left, beside)
     with main:
         proof.panel(proof.of_map(explanation, index))
 
@@ -235,9 +241,9 @@ def _segmentation(explanation: Explanation, shown: Sequence[Pane]) -> View:
     return view
 
 
-def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator, right: DeltaGenerator) -> None:
+def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator, beside: DeltaGenerator) -> None:
     if explanation.heatmaps:
-        with right:
+        with beside:
             st.markdown("### What the map says", help=glossary.TERMS["evidence"])
             with st.container(horizontal=True):
                 charts.numbers(explanation, index)

@@ -241,7 +241,7 @@ def test_unknown_fields_are_told_of_once(client: TestClient, picture: str) -> No
 
 
 def test_a_query_that_is_wrong(client: TestClient) -> None:
-    words = "The field 'task' should be 'classify', 'multilabel', 'detect', 'embed' or 'regress'."
+    words = "The field 'task' should be 'classify', 'multilabel', 'detect', 'embed', 'regress' or 'segment'."
     assert told(client.get("/api/models?task=foo"), 422, "fields") == words
     assert told(client.get("/api/models?here="), 422, "fields") == "The field 'here' should be true or false."
 

@@ -147,7 +147,11 @@ def test_what_there_is_not_is_not_offered(call) -> None:
         ("compare bus.png -m demo-vit", 2, r"To compare takes two to 8 models, not 1: .*"),
         ("replay bus.png", 2, r"bus\.png is not a recipe: .*"),
         ("replay nowhere.json", 2, r"nowhere\.json is not a recipe: .*"),
-        ("models list --task paint", 2, r"--task is paint: use classify, multilabel, detect, embed, regress or segment\."),
+        (
+            "models list --task paint",
+            2,
+            r"--task is paint: use classify, multilabel, detect, embed, regress or segment\.",
+        ),
         ("models show nothing-at-all", 2, r"There is no model 'nothing-at-all': .*"),
         ("batch nowhere", 2, r".+"),
         ("image nowhere.png", 1, r"There is no file nowhere\.png at that path; .*"),
