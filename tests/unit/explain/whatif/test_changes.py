@@ -29,7 +29,9 @@ def at(label: str, score: float, left: float) -> Prediction:
 
 def said(task: str, found: list[Change], edit: Edit = PAINTED, best: str = "") -> str:
     predictions = (Prediction(best, 0, 0.62),) if best else ()
-    before = SimpleNamespace(model=SimpleNamespace(task=task, measures=False), predictions=predictions)
+    before = SimpleNamespace(
+        model=SimpleNamespace(task=task, measures=False, segments=task == "segment"), predictions=predictions
+    )
     return plain_text(sentence(before, found, edit))
 
 
