@@ -119,6 +119,8 @@ def test_models_and_methods_that_cannot_follow_a_camera_are_refused_in_a_sentenc
     embedder = SimpleNamespace(model=SimpleNamespace(id="osnet", task="embed"))
     with pytest.raises(ModelProblem, match=r"^osnet names nothing in a picture: choose .*\.$"):
         choose(embedder, None, {})
+    with pytest.raises(ModelProblem, match=r"^demo-seg gives each pixel a class: choose .*\.$"):
+        choose(Explainer("demo-seg"), None, {})
     with pytest.raises(ModelProblem, match=r"^There is no option top_k here: use .*\.$"):
         choose(Explainer("demo-cls-s"), None, {"top_k": 3})
     with pytest.raises(ModelProblem, match=r"^A camera looks for at most 100 things, not 101: give fewer\.$"):
