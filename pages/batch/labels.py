@@ -71,7 +71,7 @@ def _read() -> GroundTruth | None:
         key="batch-labels-path",
         name="labels",
         default="",
-        help="A COCO .json, a .csv, a folder of YOLO .txt or Pascal VOC .xml files, or a .zip of any of these",
+        help="A COCO .json, a .csv, a folder of YOLO or Pascal VOC files, or a .zip of these.",
     )
     if named is None:
         return None

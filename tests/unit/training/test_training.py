@@ -14,13 +14,13 @@ import torch
 from sightglass.common.errors import WeightsProblem
 from sightglass.models.demo import scenes
 from sightglass.models.families.demo import nets
-from training import evaluation, pool, train
+from training import evaluation, pool, segmentation, train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-APART = ("demo-clip", "demo-reid")
+APART = ("demo-clip", "demo-reid", "demo-seg")
 """Trained in ways of their own, on scenes of their own."""
 CARDS = sorted(path for path in nets.WEIGHTS.glob("*.json") if path.stem not in APART)
 
@@ -142,6 +142,15 @@ def test_shipped_weights_do_what_their_card_says(path: Path) -> None:
     for key, value in said.items():
         if isinstance(value, float):
             assert done[key] == pytest.approx(value, abs=0.01), key
+
+
+@pytest.mark.slow
+def test_the_segmentation_network_does_what_its_card_says() -> None:
+    said = json.loads((nets.WEIGHTS / "demo-seg.json").read_text())["metrics"]
+    done = segmentation.exam(segmentation.HELD_OUT)(nets.trained("demo-seg"))
+    assert {name: value for name, value in said.items() if isinstance(value, float)} == pytest.approx(
+        {name: value for name, value in done.items() if isinstance(value, float)}, abs=0.01
+    )
 
 
 @pytest.mark.slow
