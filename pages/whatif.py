@@ -132,8 +132,12 @@ def _with_map(original: Explanation, after: Explanation, found: Sequence[Change]
         return after
     if not original.predictions:
         return after.with_options(targets=())
+    first = original.predictions[0].index
+    # A segmentation whose class no pixel has any more gives nothing to explain.
+    if original.model.segments and all(one.index != first for one in changes.all_classes(after)):
+        return after
     if original.model.task != "detect":
-        return after.with_options(targets=(original.predictions[0].index,))
+        return after.with_options(targets=(first,))
     # A box that vanished still has a candidate, too weak to be shown.
     return after if found[0].after is None else same_target([after], original.predictions[0])[0]
 
@@ -150,6 +154,8 @@ def _map(original: Explanation, shown: Explanation, found: Sequence[Change]) -> 
     if original.predictions and original.model.task == "detect":
         best = original.predictions[0].label
         st.caption(f"No map: the {escape(best)} that the model was surest of is not found in the edited picture.")
+    elif original.predictions and original.model.segments:
+        st.caption(f"No map: no pixel of the edited picture is {escape(original.predictions[0].label)}.")
     elif not original.evidence.resident.gradients:
         st.caption("No map: this model exposes no internals, and other methods are too slow to follow a brush.")
 

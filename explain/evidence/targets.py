@@ -128,7 +128,7 @@ def _of_classes(options: Options, predictions: Sequence[Prediction], evidence: E
     wanted = [class_index(name, adapter.labels) for name in options.targets]
     if not options.at:
         there = set(np.unique(outputs.classes).tolist())
-        if lost := next((index for index in wanted if index not in there), None):
+        if (lost := next((index for index in wanted if index not in there), None)) is not None:
             raise ModelProblem(
                 f"{adapter.spec.id} gives no pixel to {adapter.labels[lost]} here: name a place as well, or a class "
                 "that it finds."

@@ -187,7 +187,7 @@ def _read_file(path: Path) -> GroundTruth:
         return _read_coco(path)
     if path.suffix.lower() == ".csv":
         return _read_csv(path)
-    raise Problem(f"{path.name} has no labels that can be read: give a COCO .json, a .csv, a folder, or a .zip of it.")
+    raise Problem(f"{path.name} has no readable labels: give a COCO .json, a .csv, a folder, or a .zip of it.")
 
 
 def _read_archive(path: Path) -> GroundTruth:

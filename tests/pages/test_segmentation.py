@@ -45,3 +45,10 @@ def test_other_pages_open_with_it_chosen(page):
     app = app.switch_page("pages/models/page.py").run()
     assert not app.exception
     assert not app.error
+
+
+def test_what_if_says_that_nothing_has_the_class_any_more(page):
+    app = page("pages/whatif.py", model="demo-seg", example="scene 3")
+    assert not app.exception and not app.error
+    assert "takes ball-dots from 10" in texts(app)
+    assert "No map: no pixel of the edited picture is ball-dots." in texts(app)

@@ -9,11 +9,9 @@ import streamlit as st
 
 from sightglass.components.choices import class_picker
 from sightglass.components.session import page, state, url_state
-from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
-from sightglass.explain.findings.areas import describe_outside, is_background
-from sightglass.explain.phrases import plain_text
+from sightglass.explain.findings.areas import is_background
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.segments import draw_segments
 
@@ -90,8 +88,6 @@ def _choose(explanation: Explanation, at: tuple[float, ...]) -> None:
 def controls(explanation: Explanation, index: int, view: View) -> None:
     """Draw what a click asks about, the class to weigh against, and the way back to whole classes."""
     area = state.of(ChosenArea)
-    if words := describe_outside(explanation, index):
-        st.markdown(escape(plain_text(words)))
     with st.container(horizontal=True, vertical_alignment="bottom", key="areas"):
         url_state.widget(
             st.segmented_control,
