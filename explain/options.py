@@ -260,7 +260,7 @@ class Options:
             "layers": _layer_names,
             "vocabulary": _parse_vocabulary,
             "examples": lambda pairs: tuple((tuple(box), str(name)) for box, name in pairs),
-            "at": _place,
+            "at": _parse_at,
         }
         return cls(**{name: readers.get(name, lambda value: value)(value) for name, value in given.items()})
 
@@ -307,7 +307,7 @@ def _parse_vocabulary(given: Any) -> tuple[str, ...]:
     return tuple(word.strip() for word in words if word.strip())
 
 
-def _place(given: Any) -> tuple[float, ...]:
+def _parse_at(given: Any) -> tuple[float, ...]:
     """Read `"120, 80"`, a point (x, y), or a rectangle xyxy whose corners may be in any order."""
     try:
         place = tuple(float(one) for one in (given.split(",") if isinstance(given, str) and given else given or ()))

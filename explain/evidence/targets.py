@@ -100,7 +100,7 @@ def _regions(options: Options, predictions: Sequence[Prediction], evidence: Evid
     if places:
         return [target(*pair) for pair in places]
     if options.at:
-        x, y = adapter.place(outputs, evidence.geometry, *_middle(options.at, evidence))
+        x, y = adapter.find_pixel(outputs, evidence.geometry, *_middle(options.at, evidence))
         own = int(classes[y, x])
         return [target(y * width + x, class_index(name, adapter.labels)) for name in named or (own,)]
     wanted = {class_index(name, adapter.labels) for name in named}
@@ -136,8 +136,8 @@ def _of_classes(options: Options, predictions: Sequence[Prediction], evidence: E
         shown = dict.fromkeys(prediction.index for prediction in predictions)
         return [_all_of(index, outputs.classes == index, adapter) for index in wanted or [*shown][: options.top_k]]
     _middle(options.at, evidence)
-    x0, y0 = adapter.place(outputs, evidence.geometry, *options.at[:2])
-    x1, y1 = adapter.place(outputs, evidence.geometry, *options.at[-2:])
+    x0, y0 = adapter.find_pixel(outputs, evidence.geometry, *options.at[:2])
+    x1, y1 = adapter.find_pixel(outputs, evidence.geometry, *options.at[-2:])
     inside = np.zeros(outputs.size, bool)
     inside[y0 : y1 + 1, x0 : x1 + 1] = True
     counts = np.bincount(outputs.classes[inside])

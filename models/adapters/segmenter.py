@@ -127,7 +127,7 @@ class Segmenter(PreparedAdapter):
         (h, w), (height, width) = outputs.size, geometry.input
         return slice(top * h // height, -(-bottom * h // height)), slice(left * w // width, -(-right * w // width))
 
-    def place(self, outputs: Segmentation, geometry: Geometry, x: float, y: float) -> tuple[int, int]:
+    def find_pixel(self, outputs: Segmentation, geometry: Geometry, x: float, y: float) -> tuple[int, int]:
         """Return (x, y) of the answer's pixel at a point of the picture; the nearest where the model did not look."""
         (h, w), (height, width) = outputs.size, geometry.input
         (sy, sx), (oy, ox) = geometry.scale, geometry.offset
