@@ -153,9 +153,9 @@ def serving(script: Path | str, *arguments: str) -> Iterator[Server]:
         server.end()
 
 
-def settled(page: Page) -> None:
-    """Wait until the script has finished."""
-    page.evaluate("() => bench.settled()")
+def settled(page: Page, quiet: int | None = None) -> None:
+    """Wait until the script has finished, and has not begun again for `quiet` milliseconds."""
+    page.evaluate("quiet => bench.settled(quiet ?? undefined)", quiet)
 
 
 def explained(page: Page) -> None:

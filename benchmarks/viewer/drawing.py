@@ -43,6 +43,8 @@ NATIVE = '[data-testid="stSlider"] input[type=range]'
 WHOLE = "/?fit=squash"
 """The model sees the whole picture, so that every pixel is blended and none is only copied."""
 WAYS = ("as opened", "all under the map")
+SEALED_MS = 2000
+"""How long a page is quiet whose seal is made."""
 LONG_MS = 50
 BY_HAND = ("zooming", "panning", "slider dragged")
 """Phases that only the viewer handles."""
@@ -115,6 +117,8 @@ def _noticed(page: Page) -> int:
 
 def _dragged(browser: Chromium, page: Page, other: Page) -> str:
     page.bring_to_front()
+    # The class that was clicked gets its seal behind the map, and each of its tests runs the script.
+    settled(page, SEALED_MS)
     with _counting(page) as ours:
         viewer = drag(browser, page, ".alpha", 1.0)
     other.bring_to_front()
