@@ -1,5 +1,7 @@
 """Print the catalogue as the table in docs/models.md (`python -m models`)."""
 
+from os.path import commonprefix
+
 from sightglass.models import catalog
 
 HEAD = """# Models
@@ -13,7 +15,8 @@ $ sightglass image bus.jpg --model efficientnet-lite0
 ```
 
 The first line lists those whose weights are on this machine. Others are downloaded at their first use, unless
-`SIGHTGLASS_OFFLINE` forbids it; MB are those of the smallest and the largest. Families without are packaged, except
+`SIGHTGLASS_OFFLINE` forbids it; MB are those of the smallest and the largest, and
+`yolo11{n,s}` are `yolo11n` and `yolo11s`. Families without MB are packaged, except
 OSNet: put its files into a folder of `SIGHTGLASS_WEIGHTS`. Files of Ultralytics and exported models there are listed,
 too. Any model of timm works by its name (`timm/<name>`), any file by its path, and so does
 [a table of your own](own-models.md).
@@ -23,13 +26,26 @@ Written by `python -m models > docs/models.md` from `models/catalog.toml`; do no
 ROWS = "| family | models, small to large | MB |\n|---|---|---|\n"
 
 
+SHORT = 3
+"""Letters that names of one series differ in at most: "s", "101", "0_5"."""
+
+
+def fold(ids: list[str]) -> list[str]:
+    """Return a series as one name, "yolo11{n,s,m}-seg"; other names as they are."""
+    start, end = commonprefix(ids), commonprefix([one[::-1] for one in ids])[::-1]
+    middles = [one[len(start) : len(one) - len(end)] for one in ids]
+    if len(ids) < 3 or not all(0 < len(middle) <= SHORT for middle in middles):
+        return ids
+    return [f"{start}{{{','.join(middles)}}}{end}"]
+
+
 def table() -> str:
     """Return Markdown with one line for each packaged family, by licence."""
     licences: dict[str, list[str]] = {}
     for name, specs in catalog.families(packaged=True).items():
         first, *others = specs[0].source.split(" and ")
         family = f"[{name}]({first.removeprefix('docs/')})" + "".join(f", [also]({other})" for other in others)
-        ids = ", ".join(f"`{spec.id}`" for spec in specs)
+        ids = ", ".join(f"`{one}`" for one in fold([spec.id for spec in specs]))
         sizes = sorted({spec.megabytes for spec in specs if spec.megabytes is not None})
         download = "–".join(f"{size:g}" for size in sizes[:: max(len(sizes) - 1, 1)])
         licences.setdefault(specs[0].licence, []).append(f"| {family} | {ids} | {download} |\n")
