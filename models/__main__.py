@@ -1,6 +1,7 @@
 """Print the catalogue as the table in docs/models.md (`python -m models`)."""
 
-from os.path import commonprefix
+from collections.abc import Sequence
+from itertools import takewhile
 
 from sightglass.models import catalog
 
@@ -32,11 +33,16 @@ SHORT = 3
 
 def fold(ids: list[str]) -> list[str]:
     """Return a series as one name, "yolo11{n,s,m}-seg"; other names as they are."""
-    start, end = commonprefix(ids), commonprefix([one[::-1] for one in ids])[::-1]
-    middles = [one[len(start) : len(one) - len(end)] for one in ids]
+    first, start, end = ids[0], _count_common(ids), _count_common([one[::-1] for one in ids])
+    middles = [one[start : len(one) - end] for one in ids]
     if len(ids) < 3 or not all(0 < len(middle) <= SHORT for middle in middles):
         return ids
-    return [f"{start}{{{','.join(middles)}}}{end}"]
+    return [f"{first[:start]}{{{','.join(middles)}}}{first[len(first) - end :]}"]
+
+
+def _count_common(names: Sequence[str]) -> int:
+    """Return how many letters all names begin with."""
+    return sum(1 for _ in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False)))
 
 
 def table() -> str:

@@ -44,44 +44,36 @@ NAMES_SHOWN = 3
 @cache
 def imagenet() -> tuple[str, ...]:
     """Return the 1000 ImageNet classes, one short name each; "crane" and "maillot" occur twice, as in ImageNet."""
-    try:
-        return _of_torchvision("_IMAGENET_CATEGORIES")
-    except (StopIteration, OSError, KeyError):
-        from torchvision.models import ResNet18_Weights
-
-        return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+    return _of_torchvision("_IMAGENET_CATEGORIES", "ResNet18_Weights.IMAGENET1K_V1")
 
 
 @cache
 def voc() -> tuple[str, ...]:
     """Return Pascal VOC's 21 classes, the background first, as torchvision's segmentation networks have them."""
-    try:
-        return _of_torchvision("_VOC_CATEGORIES")
-    except (StopIteration, OSError, KeyError):
-        from torchvision.models.segmentation import FCN_ResNet50_Weights
-
-        return tuple(FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.meta["categories"])
+    return _of_torchvision("_VOC_CATEGORIES", "FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1")
 
 
 @cache
 def coco() -> Mapping[int, str]:
     """Return COCO's 80 classes by their numbers there: 1 to 90, of which ten were never used."""
-    try:
-        names = _of_torchvision("_COCO_CATEGORIES")
-    except (StopIteration, OSError, KeyError):
-        from torchvision.models.detection import FCOS_ResNet50_FPN_Weights
-
-        names = tuple(FCOS_ResNet50_FPN_Weights.COCO_V1.meta["categories"])
+    names = _of_torchvision("_COCO_CATEGORIES", "FCOS_ResNet50_FPN_Weights.COCO_V1")
     named = {number: name for number, name in enumerate(names) if name not in ("__background__", "N/A")}
     return MappingProxyType(named)
 
 
-def _of_torchvision(name: str) -> tuple[str, ...]:
-    """Read a list from torchvision's file of names alone: the package would import torch's whole compiler."""
+def _of_torchvision(name: str, weights: str) -> tuple[str, ...]:
+    """Read a list from torchvision's file of names alone: the package would import torch's whole compiler.
+
+    Where that file has no such list, it is that of these weights.
+    """
     found = importlib.util.find_spec("torchvision")
     places = (found.submodule_search_locations if found else None) or ()
-    names: list[str] = runpy.run_path(str(Path(next(iter(places))) / "models/_meta.py"))[name]
-    return tuple(names)
+    try:
+        return tuple(runpy.run_path(str(Path(next(iter(places))) / "models/_meta.py"))[name])
+    except (StopIteration, OSError, KeyError):
+        from torchvision.models import get_weight
+
+        return tuple(get_weight(weights).meta["categories"])
 
 
 def own(spec: ModelSpec) -> tuple[str, ...]:

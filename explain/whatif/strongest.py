@@ -129,4 +129,6 @@ def covered_sentence(before: Explanation, after: Explanation, share: float, othe
     if len(own) > 1:
         name = f"the mean of {kinds(Counter(box.label for box in own).most_common(), KINDS)}"
     old = describe_score(score_of_map(before, before), before.model)
-    return f"{start} takes {name} from {old} to {new}; as much elsewhere leaves {other}."
+    said = f"{start} takes {name} from {old} to {new}; as much elsewhere leaves {other}."
+    best = after.predictions[0].label if before.model.task == "classify" and after.predictions else ""
+    return f"{said} Now it says {best}." if best and best != before.predictions[0].label else said

@@ -60,7 +60,7 @@ def _is_ready(job: KnownCauseJob, title: DeltaGenerator) -> bool:
         title.markdown("## Explaining 200 drawn scenes, as an example")
         stop = "" if users.owner() else "Stop after the current pictures; finished ones are shown."
         background.progress(job, label=f"{trial.MODEL}: ", help=stop, estimate=True)
-        st.caption("Their errors have causes that were planted. It goes on while you use other pages.")
+        st.caption("Their errors have known causes. It goes on while you use other pages.")
         _lead_to_batch()
         return False
     failed = job.status.failure

@@ -52,6 +52,7 @@ def draw() -> bool:
         return False
     st.markdown("## Nothing saved yet: making three examples")
     background.progress(making.task)
+    st.caption("Press **Save** below a map, and you find it here again.")
     return True
 
 

@@ -74,7 +74,7 @@ def _draw(job: ScoreJob, title: DeltaGenerator) -> None:
         title.markdown(f"## Which can be shipped: {listing([*models])}?")
         help = "" if job.shared else "Nothing is shown of a scorecard that was stopped."
         background.progress(job, label="An example: " if job.shared else "", help=help, estimate=True)
-        st.caption("Each model takes one picture at a time, so that times can be compared. It goes on on other pages.")
+        st.caption("Each model takes one picture at a time, so that times can be compared. It goes on if you leave.")
         return
     if job.status.failure is not None or job.status.card is None:
         title.markdown("## Which model can be shipped?")

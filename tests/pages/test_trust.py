@@ -102,7 +102,7 @@ def test_the_weights_are_scrambled_as_the_page_opens(page, explanation, monkeypa
     (deck,) = history.decks.all()
     assert [slide.title for slide in deck.slides] == ["GradCAM's map of minibus depends on the model"]
     # Nothing else was computed.
-    begins = ["Change the picture slightly", "Test every quick method", "Look for the smallest patch"]
+    begins = ["Change the picture slightly", "Test every quick method", "Look for a small patch"]
     assert [label for label in labels(app) if label in begins] == begins
     assert "Stop" not in labels(app)
 
@@ -128,7 +128,7 @@ def test_each_other_test_shows_what_the_engine_finds(page, explanation):
     changes = app.dataframe[0].value
     assert list(changes["Score"]) == pytest.approx([one.score * 100 for one in expected.variants])
     assert list(changes["Answer changes"] == "yes") == [one.flips for one in expected.variants]
-    press(app, "Look for the smallest patch")
+    press(app, "Look for a small patch")
     until(app, gone := flip.flip(explanation).sentence)
     patch = titles(app)[-1]
     assert gone.startswith("Blurring") and patch[0] == "minibus" and patch[1].startswith("Blurred: ")
@@ -229,7 +229,7 @@ def test_what_is_wrong_is_said_where_the_test_was_to_be(page, monkeypatch):
     monkeypatch.setattr(flip, "flip", broken)
     app = page(SCREEN)
     press(app, "Change the picture slightly")
-    press(app, "Look for the smallest patch")
+    press(app, "Look for a small patch")
     assert [error.value for error in app.error] == ["Small changes are those of RGB pictures.", SOMETHING_BROKE]
     assert not app.exception and "Test every quick method" in labels(app)
 
@@ -254,7 +254,7 @@ def test_a_model_that_names_nothing_is_tested_without_a_search_for_another_answe
     app = page(screen, model=nameless)
     assert not app.exception and not app.error
     if screen == SCREEN:
-        assert "Look for the smallest patch" not in labels(app)
+        assert "Look for a small patch" not in labels(app)
         assert "there is no answer to change" in texts(app)
         press(app, "Change the picture slightly")
         until(app, "similar to itself")

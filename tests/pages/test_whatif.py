@@ -55,7 +55,7 @@ def test_it_opens_on_an_example_that_one_click_clears(page):
     assert (mark["kind"], mark["points"]) == ("area", head["strongest"])
     said = sentence(app)
     expected = r"Covering the strongest 6 % of the picture takes minibus from 62 % to \d+ %; "
-    assert re.fullmatch(expected + r"as much elsewhere leaves \d+ %\.", said)
+    assert re.fullmatch(expected + r"as much elsewhere leaves \d+ %\. Now it says amphibian\.", said)
     # The button does the same, with whichever brush; with anything beside it, it is no experiment with a control.
     painted(app, 1, mark | {"size": 0.16}, fill="blur")
     assert sentence(app) == said

@@ -75,7 +75,7 @@ CHOICE = MapTest(
 )
 FLIP = MapTest(
     "flip",
-    "Look for the smallest patch",
+    "Look for a small patch",
     ":material/blur_on:",
     "Blurs parts of the picture, hottest first, until the answer changes: at most 200 passes.",
     _flip,

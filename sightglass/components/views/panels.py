@@ -14,7 +14,7 @@ from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.explain.comparison.models import score_of_map
-from sightglass.explain.findings.diagnosis import describe_map, unseen
+from sightglass.explain.findings.diagnosis import describe_map
 from sightglass.explain.phrases import describe_score, percent, pixels
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.colormaps import colormaps
@@ -83,11 +83,7 @@ def describe(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str, b
 
     `beside`: the page has numbers and findings beside the map, which need not be said twice.
     """
-    faded = " The faded edges were cropped before the picture reached the model."
-    texts = [
-        describe_map(made, index, half=not beside) + (faded if unseen(made) and not beside else "")
-        for made, index in maps
-    ]
+    texts = [describe_map(made, index, half=not beside) for made, index in maps]
     send_texts(view, texts, [_line(explanation, index) for explanation, index in maps], key=key)
 
 

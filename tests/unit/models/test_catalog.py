@@ -419,6 +419,21 @@ def test_the_list_in_the_docs_is_the_catalogue() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("ids", "shown"),
+    [
+        (["yolo11n-seg", "yolo11s-seg", "yolo11x-seg"], ["yolo11{n,s,x}-seg"]),
+        (["resnet18", "resnet34", "resnet101"], ["resnet{18,34,101}"]),
+        (["vgg11", "vgg11_bn", "vgg13"], ["vgg11", "vgg11_bn", "vgg13"]),
+        (["rtdetr-l", "rtdetr-x"], ["rtdetr-l", "rtdetr-x"]),
+    ],
+)
+def test_a_series_is_one_name_in_the_docs(ids: list[str], shown: list[str]) -> None:
+    from sightglass.models.__main__ import fold
+
+    assert fold(ids) == shown
+
+
 @pytest.mark.parametrize("size", [0, 1, 2])
 def test_the_packaged_family_is_timms_to_the_last_bit(size: int) -> None:
     import timm
