@@ -22,6 +22,8 @@ together (`shared`) or in `each` box separately."""
 Wanted = int | str | tuple[int, int]
 MAX_MASKS = 100_000
 """Far more than make a map better: they take 60 MB beside the passes."""
+MAX_CORNERS = 200
+"""Of an area of a segmentation, so that an address, a recipe and a command have room for it."""
 MAX_WORDS = 100
 """Of a vocabulary over HTTP and of a camera: a model reads them one by one before it looks."""
 
@@ -152,13 +154,15 @@ class Options:
         (),
         "--at X,Y[,X,Y]",
         "segment",
-        "A point in a region, or a rectangle, in pixels of the picture; with --per pixel that pixel.",
-        description="For a segmentation: a point (x, y), or a rectangle xyxy, in original pixels; with per=region the "
-        "region there, with per=pixel that pixel.",
+        "A point in a region, a rectangle, or three corners of an area and more, in pixels of the picture; with --per "
+        "pixel that pixel.",
+        description="For a segmentation: a point (x, y), a rectangle xyxy, or the corners of an area (x, y, x, y, x, y "
+        "and more), in original pixels; with per=region the region there, with per=pixel that pixel.",
         separator=",",
         kind=str,
     )
-    """Of a segmentation: a point (x, y) or a rectangle (xyxy) in original pixels; empty: the whole picture."""
+    """Of a segmentation: a point (x, y), a rectangle (xyxy) or the corners of an area in original pixels; empty: the
+    whole picture. Pixels that an area's outline goes around twice are outside of it, so that it may have holes."""
     against: int | str | None = _option(
         None,
         "--against CLASS",
@@ -274,8 +278,10 @@ class Options:
                 raise ModelProblem(f"{name} is {getattr(self, name)!r}: use one of {', '.join(known)}.")
         if self.against is not None:
             object.__setattr__(self, "part", "contrast")
-        if self.per == "pixel" and len(self.at) == 4:
-            raise ModelProblem("at is a rectangle: one pixel is at a point (x, y).")
+        if self.per == "pixel" and len(self.at) > 2:
+            raise ModelProblem(
+                f"at is {'a rectangle' if len(self.at) == 4 else 'an area'}: one pixel is at a point (x, y)."
+            )
         for name, option in OFFERED.items():
             if not option.allows(value := getattr(self, name)):
                 raise ModelProblem(f"{name} is {value if option.kind is float else repr(value)}: {option.wrong}.")
@@ -308,13 +314,15 @@ def _parse_vocabulary(given: Any) -> tuple[str, ...]:
 
 
 def _parse_at(given: Any) -> tuple[float, ...]:
-    """Read `"120, 80"`, a point (x, y), or a rectangle xyxy whose corners may be in any order."""
+    """Read `"120, 80"`, a point (x, y), a rectangle xyxy whose corners may be in any order, or an area's corners."""
     try:
         place = tuple(float(one) for one in (given.split(",") if isinstance(given, str) and given else given or ()))
     except (TypeError, ValueError):
         place = (0.0,)
-    if len(place) not in (0, 2, 4) or not all(map(math.isfinite, place)):
+    if len(place) % 2 or not all(map(math.isfinite, place)):
         raise ModelProblem(f"at is {given!r}: give a point x, y or a rectangle x, y, x, y in pixels of the picture.")
+    if len(place) > 2 * MAX_CORNERS:
+        raise ModelProblem(f"at has {len(place) // 2} corners: give {MAX_CORNERS} at most.")
     if len(place) == 4:
         (x0, x1), (y0, y1) = sorted(place[::2]), sorted(place[1::2])
         return x0, y0, x1, y1

@@ -31,8 +31,13 @@ def quantity(value: float, unit: str = "") -> str:
 def describe_score(score: float, model: ModelSpec) -> str:
     """Format what a model gives for a class or a number: a share in percent, or the number as it is."""
     if model.segments:
-        return f"{percent(score)} of the picture"
+        return describe_share(score)
     return quantity(score, model.weights.unit or "") if model.task == "regress" else percent(score)
+
+
+def describe_share(share: float) -> str:
+    """Format how much of a picture a class of a segmentation takes: `12 % of the picture`."""
+    return f"{percent(share)} of the picture"
 
 
 def whole_percents(shares: Sequence[float]) -> list[int]:

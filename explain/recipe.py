@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sightglass import __version__
 from sightglass.common.legible import MAX_NAME, legible
-from sightglass.explain.options import Per, Scale, Within
+from sightglass.explain.options import MAX_CORNERS, Per, Scale, Within
 from sightglass.explain.proof import Filling
 from sightglass.explain.proof.seal import QUESTIONS, Question, Seal
 from sightglass.explain.proof.support import Mark
@@ -115,7 +115,7 @@ class Recipe(BaseModel):
     iou: Share
     per: Per = "class"
     part: Part = "class"
-    at: tuple[float, ...] = Field(default=(), max_length=4, exclude_if=lambda at: not at)
+    at: tuple[float, ...] = Field(default=(), max_length=2 * MAX_CORNERS, exclude_if=lambda at: not at)
     """Of a segmentation; files of other models lack it and `against`, so that earlier versions read them."""
     against: int | Legible | None = Field(default=None, exclude_if=lambda against: against is None)
     ratio: Share = 0.02

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -130,6 +131,22 @@ def picture_cells(geometry: Geometry, h: int, w: int) -> tuple[int, int, int, in
     """Return the first and last row, first and last column of a layer's grid that hold any picture."""
     (height, width), (left, top, right, bottom) = geometry.input, geometry.content
     return top * h // height, -(-bottom * h // height), left * w // width, -(-right * w // width)
+
+
+def fill_polygon(corners: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the pixels whose middle lies inside a polygon, bool (h, w), by the even-odd rule.
+
+    `corners`: (n, 2) as (x, y), in pixels of a grid of `size` (h, w).
+    """
+    height, width = size
+    crossed = np.zeros((height, width + 1), np.int64)
+    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, 0), strict=True):
+        low, high = sorted((y0, y1))
+        rows = np.arange(max(0, math.ceil(low - 0.5)), min(height, math.ceil(high - 0.5)))
+        if len(rows):
+            x = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
+            crossed[rows, np.ceil(x - 0.5).clip(0, width).astype(int)] += 1
+    return np.asarray(crossed.cumsum(1)[:, :width] % 2 == 1)
 
 
 def intersection_over_union(a: Box, b: Box) -> float:

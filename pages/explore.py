@@ -82,9 +82,7 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
             # What a slow method has done so far is below the answers, which stay in their place as the map does.
             with beside if slow else nullcontext():
                 explanation = (
-                    class_picker.one(choices, explainer, wanted)
-                    if slow
-                    else explain_job.explain(choices, explainer, **areas.options(choices))
+                    class_picker.one(choices, explainer, wanted) if slow else areas.explain(choices, explainer)
                 )
         except Cancelled:
             explanation, slow = explain_job.before(choices), False
@@ -172,7 +170,7 @@ def _map_first(
         with left:
             place = st.container(gap=None)
             with explain_job.spinner(explainer):
-                explanation = explain_job.explain(choices, explainer, quiet=True, **areas.options(choices))
+                explanation = areas.explain(choices, explainer, quiet=True)
                 assert explanation is not None
                 explanation, index = explain_job.class_of(explanation, class_picker.get_class(choices, explainer))
                 view = _picture(explanation, index, place)

@@ -15,6 +15,7 @@ import numpy as np
 
 from sightglass.common.work.progress import check
 from sightglass.explain.evidence.targets import decode
+from sightglass.explain.findings.areas import list_classes
 from sightglass.explain.findings.diagnosis import NUMBERS, SAME_PLACE
 from sightglass.explain.maps.statistics import Agreement, agreement_matrix, coarse
 from sightglass.explain.phrases import NBSP, describe_score, kinds, listing, percent
@@ -165,6 +166,9 @@ class Comparison:
             return "They predict no class: these are maps of what their embeddings are made of."
         if any(explanation.model.measures for explanation in self.explanations):
             return "; ".join(map(_gives, self.names, self.explanations)) + "."
+        if all(explanation.model.segments for explanation in self.explanations):
+            found = (list_classes(explanation, KINDS) for explanation in self.explanations)
+            return "; ".join(f"{name} finds {what}" for name, what in zip(self.names, found, strict=True)) + "."
         answers = ["" if e.model.task == "embed" else _answer(e.predictions) for e in self.explanations]
         number = NUMBERS.get(len(answers), len(answers))
         if set(answers) == {NOTHING}:

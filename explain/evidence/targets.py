@@ -11,6 +11,7 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import percent
 from sightglass.models.adapter import AreaTarget, Target
+from sightglass.models.geometry import fill_polygon
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
@@ -136,10 +137,7 @@ def _of_classes(options: Options, predictions: Sequence[Prediction], evidence: E
         shown = dict.fromkeys(prediction.index for prediction in predictions)
         return [_all_of(index, outputs.classes == index, adapter) for index in wanted or [*shown][: options.top_k]]
     _middle(options.at, evidence)
-    x0, y0 = adapter.find_pixel(outputs, evidence.geometry, *options.at[:2])
-    x1, y1 = adapter.find_pixel(outputs, evidence.geometry, *options.at[-2:])
-    inside = np.zeros(outputs.size, bool)
-    inside[y0 : y1 + 1, x0 : x1 + 1] = True
+    inside = _inside(options.at, evidence)
     counts = np.bincount(outputs.classes[inside])
     order = sorted(np.flatnonzero(counts).tolist(), key=lambda index: (adapter.is_background(index), -counts[index]))
     chosen = wanted or order[: options.top_k]
@@ -148,6 +146,22 @@ def _of_classes(options: Options, predictions: Sequence[Prediction], evidence: E
         _all_of(index, mine if (mine := inside & (outputs.classes == index)).any() else inside, adapter)
         for index in chosen
     ]
+
+
+def _inside(at: tuple[float, ...], evidence: Evidence) -> NDArray[np.bool_]:
+    """Return the pixels of the answer in a rectangle or an area, bool (h, w): one at least."""
+    adapter: Segmenter = evidence.resident.adapter  # type: ignore[assignment]
+    outputs: Segmentation = evidence.outputs
+    places = [adapter.find_pixel(outputs, evidence.geometry, x, y) for x, y in zip(at[::2], at[1::2], strict=True)]
+    inside = np.zeros(outputs.size, bool)
+    if len(places) > 2:
+        corners = adapter.place_corners(outputs, evidence.geometry, np.reshape(at, (-1, 2)))
+        inside = fill_polygon(corners, outputs.size) & adapter.covers(outputs, evidence.geometry)
+    if not inside.any():
+        # A point, a rectangle, or an area that holds the middle of no pixel.
+        (x0, y0), (x1, y1) = places[0], places[-1] if len(places) == 2 else places[0]
+        inside[y0 : y1 + 1, x0 : x1 + 1] = True
+    return inside
 
 
 def _all_of(index: int, pixels: NDArray[np.bool_], adapter: Segmenter) -> AreaTarget:

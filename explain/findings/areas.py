@@ -34,7 +34,8 @@ def describe_outside(explanation: Result, index: int = 0) -> str:
     share, area = explanation.outside(index), explanation.area(index)
     if share is None or area is None:
         return ""
-    what = "this region" if target.span == "region" else target.label
+    where = " in this area" if len(explanation.options.at) > 2 else ""
+    what = "this region" if target.span == "region" else f"{target.label}{where}"
     return (
         f"{percent(share)} of what speaks for {what} lies outside it, while {percent(1 - float(area.mean()))} of the "
         "picture does."

@@ -135,6 +135,20 @@ class Segmenter(PreparedAdapter):
         across, down = int((x * sx + ox) * w / width), int((y * sy + oy) * h / height)
         return min(max(across, columns.start), columns.stop - 1), min(max(down, rows.start), rows.stop - 1)
 
+    def place_corners(
+        self, outputs: Segmentation, geometry: Geometry, corners: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return points (n, 2) of the picture, as (x, y), on the grid of the answer, whose pixels have side 1."""
+        (h, w), (height, width) = outputs.size, geometry.input
+        (sy, sx), (oy, ox) = geometry.scale, geometry.offset
+        return (corners * (sx, sy) + (ox, oy)) * (w / width, h / height)
+
+    def covers(self, outputs: Segmentation, geometry: Geometry) -> NDArray[np.bool_]:
+        """Return the pixels of the answer that hold any picture, bool (h, w); the rest are a letterbox's bars."""
+        found = np.zeros(outputs.size, bool)
+        found[self._content(outputs, geometry)] = True
+        return found
+
     def classes_at(self, outputs: Segmentation, geometry: Geometry) -> NDArray[np.int64]:
         """Return the class of each pixel of the original picture, (H, W); -1 where the model did not look."""
         return self._on_picture(outputs.classes, geometry, -1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.batch import accuracy, analysis
+from sightglass.batch.table import segments
 from sightglass.components.session.markdown import escape
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
@@ -37,9 +38,12 @@ def draw(job: BatchJob) -> None:
     found = frames.of_job(job)
     every = accuracy.of_frame(found)
     if every is None and (evaluated := labels.load(job)) is not None:
-        _draw_average_precision(evaluated)
+        _draw_classes(evaluated)
         return
     if every is None:
+        if segments(job.plans[0].folder):
+            st.info("There are no masks: give them as labels, and each class has its IoU.", icon=":material/sell:")
+            return
         st.info(
             folders.describe_left_out(job) or "There are no labels: put the pictures into folders named after classes.",
             icon=":material/folder:",
@@ -60,12 +64,25 @@ def draw(job: BatchJob) -> None:
     st.caption(" ".join(filter(None, ("The lowest recall first.", folders.describe_left_out(job)))))
 
 
-def _draw_average_precision(evaluated: EvaluationSummary) -> None:
-    """Draw the average precision of each class of labelled boxes."""
+def _draw_classes(evaluated: EvaluationSummary) -> None:
+    """Draw the average precision of each class of labelled boxes, or the IoU of each class of a segmentation."""
+    head, every = evaluated.class_columns, evaluated.list_classes()
+    height = min(420, ROW * (len(every) + 1) + 2)
+    if evaluated.task == "segment":
+        st.markdown(
+            "### Classes",
+            help="IoU of a class: the pixels that both the masks and the model give it, of those that either "
+            "does, over all pictures. Each with its 95 % interval, from redrawn sets of pictures.",
+        )
+        rows: list[dict[str, Any]] = [
+            {head[0]: name, head[1]: 100 * evaluated.by_class[name].value, head[2]: interval}
+            for name, _, interval in every
+        ]
+        tables.table(rows, right=head[2:], columns={head[1]: tables.points()}, height=height)
+        st.caption("The lowest first. Sort the gallery by mean IoU to see the worst pictures.")
+        return
     st.markdown("### Classes", help="Average precision (AP) of each class with labels, with its 95 % interval.")
-    head = ("class", "AP", "AP, 95 %")
-    rows = [dict(zip(head, one, strict=True)) for one in evaluated.list_classes()]
-    tables.table(rows, right=head[1:], height=min(420, ROW * (len(rows) + 1) + 2))
+    tables.table([dict(zip(head, one, strict=True)) for one in every], right=head[1:], height=height)
     st.caption("The lowest first. Page Errors shows what is wrong, and why.")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.batch import analysis, tags
+from sightglass.batch.table import segments
 from sightglass.components.session import state, url_state
 from sightglass.explain.phrases import plural
 from sightglass.pages.batch import folders, frames, selection
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 PAGE = 24
 ORDERS = {
+    "iou": "Lowest mean IoU",
     "unsure": "Lowest confidence",
     "border": "Most evidence at the edges",
     "apart": "Largest disagreement between the models",
@@ -40,21 +42,31 @@ ONLY = {
     "unproved": "Maps not to trust",
     "unsealed": "Maps that fail a test",
 }
-NEEDED = {"apart": "disagreement", "random": "over_random", "unproved": "verdict", "seal": "seal", "unsealed": "seal"}
+NEEDED = {
+    "iou": "mean_iou",
+    "apart": "disagreement",
+    "random": "over_random",
+    "unproved": "verdict",
+    "seal": "seal",
+    "unsealed": "seal",
+}
 """The column without which an order, or a filter, is not offered."""
+OF_SCORES = ("unsure", "sure", "close")
+"""Not offered where scores are shares of the picture."""
 
 
 def draw(job: BatchJob) -> None:
     """Draw the pictures under their maps, filtered and sorted, a page at a time."""
     found = frames.of_job(job)
-    orders = {name: label for name, label in ORDERS.items() if NEEDED.get(name, "picture") in found}
-    only = {name: label for name, label in ONLY.items() if _any(found, name)}
+    orders, only = _list_orders(job, found), {name: label for name, label in ONLY.items() if _any(found, name)}
+    if segments(job.plans[0].folder):
+        only.pop("unsure", None)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         order = url_state.widget(
             st.selectbox,
             "Sort",
             orders,
-            "unsure",
+            first_order(job, found),
             key="batch-order",
             name="order",
             width=250,
@@ -104,6 +116,19 @@ def draw(job: BatchJob) -> None:
     batch.shown, batch.sorted_by = list(rows["picture"]), ORDERS[order] if order != "source" else ""
     selection.actions(job, batch.shown)
     tiles(job, rows, "gallery", order, found)
+
+
+def first_order(job: BatchJob, found: Frame) -> str:
+    """Return the order in which a run's pictures are shown at first."""
+    orders = _list_orders(job, found)
+    return next(name for name in ("unsure", "iou", "source") if name in orders)
+
+
+def _list_orders(job: BatchJob, found: Frame) -> dict[str, str]:
+    left_out = OF_SCORES if segments(job.plans[0].folder) else ()
+    return {
+        name: label for name, label in ORDERS.items() if NEEDED.get(name, "picture") in found and name not in left_out
+    }
 
 
 def _any(found: Frame, name: str) -> bool:

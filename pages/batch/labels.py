@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch.labelled import summary
+from sightglass.batch.labelled import pixels, summary
 from sightglass.batch.labelled.labels import FILE
 from sightglass.common.errors import Problem
 from sightglass.components.choices import permitted_folders
@@ -17,16 +17,23 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.components.views import tables
 from sightglass.evaluation import ground_truth, stored
+from sightglass.evaluation.pixels import masks as pixel_masks
 from sightglass.explain.phrases import plural
 from sightglass.pages.batch.source import scratch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
     from sightglass.batch.labelled.summary import EvaluationSummary
     from sightglass.evaluation.ground_truth import GroundTruth
     from sightglass.pages.batch.job import BatchJob
 
+MASKS = (
+    "A folder of .png masks named as the pictures, with a class index for each pixel, or COCO polygons or RLE. A "
+    "classes.txt names the indices; without one they are the model's. 255 is not counted."
+)
 LISTED = 1000
 """Problems of labels in the table."""
 
@@ -38,12 +45,15 @@ class ChosenLabels:
     truth: GroundTruth | None = None
 
 
-def choose() -> None:
-    """Draw the choice of labels, uploaded or from a permitted folder; keep them in `ChosenLabels`."""
+def choose(*, masks: bool) -> None:
+    """Draw the choice of labels, uploaded or from a permitted folder; keep them in `ChosenLabels`.
+
+    `masks`: what a segmentation network's labels are.
+    """
     chosen = state.of(ChosenLabels)
     with st.expander("Labels: how right is the model?", icon=":material/sell:"):
         try:
-            chosen.truth = _read()
+            chosen.truth = _read(masks=masks)
         except Problem as problem:
             chosen.truth = None
             st.error(sentence(problem), icon=":material/error:")
@@ -53,17 +63,20 @@ def choose() -> None:
         _describe(chosen.truth)
 
 
-def _read() -> GroundTruth | None:
+def _read(*, masks: bool) -> GroundTruth | None:
+    read = pixel_masks.read if masks else ground_truth.read
     given: UploadedFile | None = st.file_uploader(
-        "Labels, as COCO .json, .csv or a .zip",
-        type=["json", "csv", "zip"],
+        "Masks, as a .zip of .png or COCO .json" if masks else "Labels, as COCO .json, .csv or a .zip",
+        type=["json", "zip"] if masks else ["json", "csv", "zip"],
         key="batch-labels-file",
         max_upload_size=upload_megabytes(),
-        help="COCO .json, or .csv with file,label or file,x0,y0,x1,y1,label. A .zip holds one of these, YOLO's .txt "
+        help=MASKS
+        if masks
+        else "COCO .json, or .csv with file,label or file,x0,y0,x1,y1,label. A .zip holds one of these, YOLO's .txt "
         "files and data.yaml, or Pascal VOC's .xml files. Each picture is known by its file's name.",
     )
     if given is not None:
-        return state.latest("batch-labels", given.file_id, lambda: _take_upload(given))
+        return state.latest("batch-labels", (given.file_id, masks), lambda: _take_upload(given, read))
     if not permitted_folders.folders():
         return None
     named = permitted_folders.ask(
@@ -71,7 +84,7 @@ def _read() -> GroundTruth | None:
         key="batch-labels-path",
         name="labels",
         default="",
-        help="A COCO .json, a .csv, a folder of YOLO or Pascal VOC files, or a .zip of these.",
+        help=MASKS if masks else "A COCO .json, a .csv, a folder of YOLO or Pascal VOC files, or a .zip of these.",
     )
     if named is None:
         return None
@@ -80,21 +93,24 @@ def _read() -> GroundTruth | None:
         changed = path.stat().st_mtime_ns
     except OSError:
         changed = 0
-    return state.latest("batch-labels", (path, changed), lambda: ground_truth.read(path))
+    return state.latest("batch-labels", (path, changed, masks), lambda: read(path))
 
 
-def _take_upload(given: UploadedFile) -> GroundTruth:
+def _take_upload(given: UploadedFile, read: Callable[[Path], GroundTruth]) -> GroundTruth:
     # Under a fixed name: the file's own could be anything.
     path = scratch() / f"labels{Path(given.name).suffix.lower()}"
     path.write_bytes(given.getvalue())
-    return ground_truth.read(path)
+    return read(path)
 
 
 def _describe(truth: GroundTruth) -> None:
     objects = sum(map(len, truth.pictures.values()))
     pictures = plural(len(truth.pictures) or len(truth.named), "picture")
     what = f"{plural(objects, 'labelled object')} in {pictures}" if truth.pictures else f"Labels of {pictures}"
-    st.caption(f":material/sell: {what}, {plural(len(truth.classes), 'label')}.")
+    if truth.masks:
+        what = f"Masks of {plural(len(truth.masks), 'picture')}"
+    named = plural(len(truth.classes), "label") if truth.classes else "their values are the model's classes"
+    st.caption(f":material/sell: {what}, {named}.")
     if truth.problems:
         st.caption(f":material/warning: {plural(len(truth.problems), 'line')} could not be used; the others count.")
         rows = [{"file": one.file, "line": one.line, "why": one.reason} for one in truth.problems[:LISTED]]
@@ -108,7 +124,12 @@ def draw(job: BatchJob) -> bool:
         return False
     st.markdown(f"{escape(found.headline)}.")
     if found.unknown:
-        st.caption(f"No class of the model: {escape(', '.join(found.unknown[:4]))}. Such objects count as missed.")
+        rest = "Their pixels are not counted." if found.task == "segment" else "Such objects count as missed."
+        st.caption(f"No class of the model: {escape(', '.join(found.unknown[:4]))}. {rest}")
+    if found.problems:
+        label = f"{plural(len(found.problems), 'picture')} without a mask that can be used"
+        with st.expander(label, icon=":material/warning:"):
+            tables.table([{"picture": name, "why": why} for name, why in found.problems[:LISTED]])
     if found.task != "detect":
         return True
     st.caption(f"{escape(found.found)}. {escape(found.consequence)}".strip())
@@ -129,7 +150,8 @@ def load(job: BatchJob) -> EvaluationSummary | None:
     """Return the summary of the first run; None of one whose labels are its folders, or that has none."""
     folder = job.plans[0].folder
     try:
-        changed = (folder / stored.FILE).stat().st_mtime_ns
+        masked = folder / pixels.FILE
+        changed = (masked if masked.exists() else folder / stored.FILE).stat().st_mtime_ns
         (folder / FILE).stat()
         return state.latest("batch-evaluated", (folder, changed), lambda: summary.load(folder))
     except (OSError, Problem):

@@ -93,7 +93,7 @@ def _first(choices: Choices, explainer: Explainer) -> None:
     with left:
         try:
             source = pictures.choose()
-            labels.choose()
+            labels.choose(masks=choices.model.segments)
         except Problem as problem:
             st.error(sentence(problem), icon=":material/error:")
     with right:

@@ -10,7 +10,7 @@ from sightglass.components.saving import slides
 from sightglass.components.session import state
 from sightglass.components.viewer import Look
 from sightglass.deck import run_slide
-from sightglass.pages.batch import frames, views
+from sightglass.pages.batch import frames, gallery, views
 from sightglass.pages.batch.job import Batch
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ def _make(job: BatchJob) -> Scene:
         chosen = [picture for picture in batch.shown if picture in table.index]
         which = f"Shown: {batch.sorted_by.lower()} first." if chosen and batch.sorted_by else ""
     if not chosen:
-        chosen = list(analysis.order(every, "unsure")["picture"])
-        which = "Shown: lowest confidence first."
+        order = gallery.first_order(job, every)
+        chosen = list(analysis.order(every, order)["picture"])
+        which = "" if order == "source" else f"Shown: {gallery.ORDERS[order].lower()} first."
     items = {item.key: item for item in job.source.items}
 
     def open_picture(picture: str) -> Image:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.batch import journal
+from sightglass.batch import journal, table
+from sightglass.batch.records import OF_PICTURE
 from sightglass.batch.records import recipe as recipe_of
 from sightglass.common.errors import Problem
 from sightglass.components.session import history_store, reopen, state
@@ -36,6 +37,7 @@ NUMBERS = {
     "pointed": ("half_heat_area", "half of the evidence on {share}"),
     "random": ("over_random", "{signed} beside random places"),
     "seal": ("seal", "{seal:.0f} of 3 tests passed"),
+    "iou": ("mean_iou", "mean IoU {share}"),
     "odd": ("oddness", "{oddness:.1f} × the median distance"),
 }
 """The column that pictures are sorted by, and what is written of it."""
@@ -66,7 +68,10 @@ def _tile(job: BatchJob, row: Json, name: str, where: str, order: str) -> None:
         st.image(path.read_bytes(), width=WIDE, alt=f"{name} under its map: {row['predicted'] or nothing}{judged}")
     except OSError:
         st.caption("The map's image was deleted: run it again.")
-    answer = f"**{row['predicted']}** {percent(row['predicted_score'])}" if row["predicted"] else f"**{nothing}**"
+    score = percent(row["predicted_score"]) if row["predicted"] else ""
+    if table.segments(job.folders[0]):
+        score += f" {OF_PICTURE}"
+    answer = f"**{row['predicted']}** {score}" if row["predicted"] else f"**{nothing}**"
     sign = JUDGED.get(row.get("wrong"), ("", ""))[0]
     answer, more = f"{sign}{answer}", _more(row, order)
     st.markdown(f":small[{answer}  \n{more}]" if more else f":small[{answer}]")
@@ -158,4 +163,6 @@ def describe_group(group: Group, *, right: bool = False) -> str:
     """Return the name of a group, how many pictures it has, and their mean score."""
     name = f"{escape(group.name)}, right" if right else f"**{escape(group.name)}**"
     score = percent(float(group.frame["predicted_score"].mean()))
-    return f"{name}  \n{plural(group.count, 'picture')}, {score} mean score"
+    spec = catalog.catalog().get(group.frame["model"].iloc[0])
+    what = "of a picture in the mean" if spec is not None and spec.segments else "mean score"
+    return f"{name}  \n{plural(group.count, 'picture')}, {score} {what}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import streamlit as st
 
 from sightglass.batch import analysis, journal, matrix, proofs, report, seals
-from sightglass.batch.table import CSV, PARQUET
+from sightglass.batch.table import CSV, PARQUET, segments
 from sightglass.components.session.markdown import escape
 from sightglass.components.views import charts, method_matrix, tables
 from sightglass.explain.maps import statistics
@@ -30,6 +30,7 @@ PAGE = 24
 METHODS = "Every quick method at each layer, with its mean over pictures and how sure that is."
 COLUMNS = (
     *("picture", "tags", "labelled", "predicted", "predicted_score", "margin", "other_predicted", "disagreement"),
+    *("mean_iou", "pixel_accuracy"),
     *("advantage", "over_random", "verdict", *seals.COLUMNS),
     *("half_heat_area", "border_share", "entropy_normalised", "gini", "n_regions", "proof", "state", "notes"),
 )
@@ -144,8 +145,12 @@ def table(job: BatchJob) -> None:
     found = frames.of_job(job)
     columns = [name for name in COLUMNS if name in found and found[name].notna().any()]
     help = {
-        "predicted_score": "The score of the best prediction.",
+        "predicted_score": "The share of the picture that has the class."
+        if segments(job.plans[0].folder)
+        else "The score of the best prediction.",
         "margin": "The score of the best prediction minus the next one's.",
+        "mean_iou": "Mean IoU of this picture, over the classes that its mask or its answer has.",
+        "pixel_accuracy": "Share of this picture's pixels that have the class of the mask.",
         **proofs.MEANING,
         **seals.MEANING,
         "disagreement": "100 % minus the overlap of the two models' strongest fifths: 100 % is nothing in common.",

@@ -9,10 +9,9 @@ import streamlit as st
 from sightglass.components.session import history_store
 from sightglass.components.viewer import Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.components.views import charts, panels, tables
-from sightglass.explain.phrases import percent
 from sightglass.models import catalog
 from sightglass.pages.history.files import files
-from sightglass.pages.history.record import about, boxes, describe, panel_map
+from sightglass.pages.history.record import about, boxes, describe, panel_map, tell_score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +81,7 @@ def _apart(one: Record, other: Record) -> tuple[str, str]:
 
 
 def _panel(record: Record, maps: Sequence[SavedMap], name: str) -> tuple[Pane, list[str]]:
-    score = "" if record.score is None else percent(record.score)
+    score = tell_score(record, record.score)
     note = f"{record.label} {score}" if record.label else "no map"
     if not maps:
         return Pane(title=name, note=note), []

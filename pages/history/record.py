@@ -25,7 +25,7 @@ from sightglass.components.views import charts, panels, tables
 from sightglass.deck import rows as slide_rows
 from sightglass.deck import views
 from sightglass.explain.methods import describe_setup
-from sightglass.explain.phrases import NBSP, megabytes, percent, plural
+from sightglass.explain.phrases import NBSP, describe_share, megabytes, percent, plural
 from sightglass.export import command
 from sightglass.pages.history.annotations import AnnotatedRecord, marking
 from sightglass.pages.history.files import archive, files, mark, pair
@@ -72,9 +72,7 @@ def show(record: Record) -> None:
     with right:
         if maps:
             st.markdown("### Predictions")
-            items = [
-                Row(item.label, item.score or 0.0, "" if item.score is None else percent(item.score)) for item in maps
-            ]
+            items = [Row(item.label, item.score or 0.0, tell_score(record, item.score)) for item in maps]
             index = rows(items, key=f"history-rows-{record.id}", chosen=index)
             st.markdown("### What the map says")
             numbers(maps[index])
@@ -135,11 +133,18 @@ def _way(record: Record, maps: Sequence[SavedMap]) -> str:
     )
 
 
+def tell_score(record: Record, score: float | None) -> str:
+    """Return a score as it is written: of a segmentation a share of the picture; empty for none."""
+    if score is None:
+        return ""
+    return describe_share(score) if record.task == "segment" else percent(score)
+
+
 def panel_map(item: SavedMap, record: Record, *, title: str | None = None, note: str | None = None) -> Map:
     """Return a saved map for the viewer."""
     return Map(
         title=title or item.label,
-        note=note if note is not None else "" if item.score is None else percent(item.score),
+        note=note if note is not None else tell_score(record, item.score),
         values=item.values,
         extent=item.extent,
         seen=item.seen,

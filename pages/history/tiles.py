@@ -12,7 +12,7 @@ from sightglass.components.saving import several_slides, slides
 from sightglass.components.session import history_store, state
 from sightglass.components.views import charts
 from sightglass.explain.methods import describe_setup
-from sightglass.explain.phrases import percent, plural
+from sightglass.explain.phrases import plural
 from sightglass.pages.history import files
 from sightglass.pages.history import record as record_view
 from sightglass.pages.history.grid import Tile, grid
@@ -139,7 +139,7 @@ def _tile(record: Record, *, example: bool) -> Tile:
     first = record.predictions[0] if record.predictions else None
     detects = record.task == "detect"
     label = record.label or (first.label if first else "nothing found")
-    score = "" if record.score is None else percent(record.score)
+    score = record_view.tell_score(record, record.score)
     boxes = sum(prediction.box is not None for prediction in record.predictions)
     what = f"{plural(boxes, 'box')}; {record.model}" if detects and boxes else record.model
     if not detects and first is not None and record.label and first.label != record.label:

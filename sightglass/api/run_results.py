@@ -34,18 +34,26 @@ class RunEvaluation(Answer):
     id: str
     headline: str
     model: str
-    task: Literal["detect", "classify"]
+    task: Literal["detect", "classify", "segment"]
     pictures: int = Field(description="Pictures with labels.")
-    objects: int = Field(description="Labelled objects; 0 of a classifier.")
-    right: int = Field(description="Objects with a right box at the threshold, or pictures with a right answer.")
+    objects: int = Field(description="Labelled objects; 0 of a classifier; of a segmentation the counted pixels.")
+    right: int = Field(
+        description="Objects with a right box at the threshold, pictures with a right answer, or pixels of the right "
+        "class."
+    )
     threshold: float
-    scores: dict[str, ScoreInterval] = Field(description="`ap` and `ap50`, or `accuracy` and `top5`; 0 to 1.")
-    by_class: dict[str, ScoreInterval] = Field(description="AP, or the share that is right, of each labelled class.")
+    scores: dict[str, ScoreInterval] = Field(
+        description="`ap` and `ap50`, `accuracy` and `top5`, or `mean_iou` and `pixel_accuracy`; 0 to 1."
+    )
+    by_class: dict[str, ScoreInterval] = Field(
+        description="AP, the share that is right, or IoU, of each labelled class."
+    )
     by_size: dict[str, Number] = Field(description="AP of small, medium and large objects.")
     errors: dict[str, CountedErrors] = Field(description="By type; none of a classifier.")
     missed: dict[str, int] = Field(description="Objects without a right box, by the reason.")
     consequence: str = Field(description="What a lower threshold would change; may be empty.")
     unknown: list[str] = Field(description="Labels for which the model has no class.")
+    problems: list[tuple[str, str]] = Field(description="Pictures whose mask is missing or cannot be used, and why.")
 
 
 class ErrorKind(Answer):

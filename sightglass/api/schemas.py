@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB, settings
 from sightglass.common.style import DEFAULTS, OPACITY
-from sightglass.explain.options import MAX_WORDS, OFFERED, QUESTION, Per, Scale, Within
+from sightglass.explain.options import MAX_CORNERS, MAX_WORDS, OFFERED, QUESTION, Per, Scale, Within
 from sightglass.explain.questions import Question
 from sightglass.models.adapter import Part
 
@@ -183,7 +183,7 @@ class ExplainRequest(_TargetRequest):
     """Explain what a model predicts for a picture, and where it looked."""
 
     per: Per | None = _option("per")
-    at: tuple[Finite, ...] = _option("at", default=(), max_length=4)
+    at: tuple[Finite, ...] = _option("at", default=(), max_length=2 * MAX_CORNERS)
     against: Class | None = _option("against")
     alpha: Alpha = OPACITY["even"]
 

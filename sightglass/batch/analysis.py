@@ -50,6 +50,7 @@ ORDERS: dict[str, tuple[str, bool]] = {
     "random": ("over_random", True),
     "seal": ("seal", True),
     "odd": ("oddness", False),
+    "iou": ("mean_iou", True),
 }
 """Ways to sort: the column, and whether the smallest comes first."""
 SIDE = 192
@@ -99,7 +100,9 @@ def load(folder: Path, second: Path | None = None) -> Frame:
     if (given := name_pictures(folder, list(frame["picture"]))) is not None:
         frame["labelled"] = given
     said, answers = ([None if name != name else name for name in frame[of]] for of in ("labelled", "predicted"))
-    named = accuracy.name_answers(said, answers, labels.find_matches(frame, folder))
+    # A folder is named after what a picture is, and no one class of a segmentation says that.
+    meant = {} if table.segments(folder) else labels.find_matches(frame, folder)
+    named = accuracy.name_answers(said, answers, meant)
     frame["truth"], frame["answer"] = ([each and each[i] for each in named] for i in (0, 1))
     frame["wrong"] = [each and each[0] != each[1] for each in named]
     if tagged := tags.of_pictures(folder):

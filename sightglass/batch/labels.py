@@ -32,6 +32,7 @@ class FolderLabel:
     classes: tuple[str, ...]
     """None: its pictures are not counted."""
     pictures: int
+    """0 where nobody counted them."""
     suggestion: str | None = None
     """The class that may be meant, of a folder that is not counted."""
 
@@ -97,14 +98,15 @@ def few(names: Sequence[str]) -> list[str]:
     return [*names[:NAMED], *([f"{len(names) - NAMED} more"] if len(names) > NAMED else [])]
 
 
+def _describe(one: FolderLabel) -> list[str]:
+    asked = [f"did you mean {one.suggestion}?"] if one.suggestion else []
+    return [*([plural(one.pictures, "picture")] if one.pictures else []), *asked]
+
+
 def describe_left_out(labels: Sequence[FolderLabel]) -> str:
     """Return `Not counted: bus (12 pictures; did you mean school bus?) and 2023 (3 pictures).`; empty if all count."""
     left = [one for one in labels if not one.classes]
     if not left:
         return ""
-    every = [
-        f"{one.folder} ({plural(one.pictures, 'picture')}"
-        + (f"; did you mean {one.suggestion}?)" if one.suggestion else ")")
-        for one in left
-    ]
+    every = [f"{one.folder} ({'; '.join(more)})" if (more := _describe(one)) else one.folder for one in left]
     return f"Not counted: {listing(few(every))}."

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 SCORES = 5
 FOLDER = "maps"
+OF_PICTURE = "of the picture"
+"""What the score of a segmentation is a share of."""
 SIDE = 320
 """Pixels of the longer side of the written pictures, usually."""
 MAX_NAME = 60

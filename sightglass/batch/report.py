@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import accuracy, analysis, matrix, proofs, seals
-from sightglass.batch.labelled import summary
+from sightglass.batch import accuracy, analysis, matrix, proofs, records, seals, table
+from sightglass.batch.labelled import pixels, summary
 from sightglass.evaluation import stored
 from sightglass.explain.phrases import percent, plain_text, plural
 from sightglass.explain.picture.item import distinct_names
@@ -39,11 +39,14 @@ def html(folder: Path) -> str:
     names = distinct_names(list(frame["picture"]))
     unsure, wrong = analysis.filter_rows(frame, only="unsure"), analysis.filter_rows(frame, only="wrong")
     right = accuracy.of_frame(frame)
-    numbers = [("Pictures", f"{len(frame):,}"), ("Below 50 % sure", f"{len(unsure):,}"), *_count_boxes(folder)]
+    # The score of a segmentation is a share of the picture.
+    areas = table.segments(folder)
+    numbers = [("Pictures", f"{len(frame):,}"), *([] if areas else [("Below 50 % sure", f"{len(unsure):,}")])]
+    numbers += _count_boxes(folder)
     if right is not None:
         numbers.append(("Right", plain_text(f"{right.right.percent} of {right.right.total:,}")))
         numbers.append(("95 % interval of that", plain_text(right.right.range)))
-    if uncounted := int(frame["labelled"].notna().sum() - frame["wrong"].notna().sum()):
+    if not areas and (uncounted := int(frame["labelled"].notna().sum() - frame["wrong"].notna().sum())):
         numbers.append(("With labels that are no class", f"{uncounted:,}"))
     if (proved := proofs.add_up(frame)) is not None:
         numbers.append(("Supported maps", f"{proved[0]:,} of {proved[1]:,}"))
@@ -55,7 +58,9 @@ def html(folder: Path) -> str:
             f"The prediction is no class that the picture's label, or without one its folder, means. {_most(wrong)}",
             _tiles(folder, analysis.order(wrong, "sure"), names, lambda row: f"labelled {row['labelled']}"),
         ),
-        (
+        _write_worst_masks(folder, frame, names)
+        if areas
+        else (
             "The least sure",
             f"The lowest scores of all predictions. {_most(frame)}",
             _tiles(folder, analysis.order(frame, "unsure"), names, lambda row: ""),
@@ -72,6 +77,7 @@ def html(folder: Path) -> str:
         numbers=numbers,
         sections=[section for section in sections if section[2]],
         methods=_methods(folder),
+        masks=_sum_up_masks(folder),
     )
 
 
@@ -87,6 +93,34 @@ def _count_boxes(folder: Path) -> list[tuple[str, str]]:
         for one in ((summary.NAMES[name], score.points), ("95 % interval of that", score.range))
     ]
     return [*numbers, ("Labelled objects found", f"{found.right:,} of {found.objects:,}")]
+
+
+def _sum_up_masks(folder: Path) -> Json | None:
+    """Return how well a segmentation fits its masks, with each class; None of another run, and without masks."""
+    if not (folder / pixels.FILE).is_file():
+        return None
+    found = summary.load(folder)
+    rows = [
+        (name, points, f"{100 * found.by_class[name].value:.1f}", range_)
+        for name, points, range_ in found.list_classes()
+    ]
+    problems = found.problems[:LISTED]
+    return {
+        "sentence": f"{found.headline}.",
+        "rows": rows,
+        "problems": problems,
+        "left": len(found.problems) - len(problems),
+    }
+
+
+def _write_worst_masks(folder: Path, frame: Any, names: dict[str, str]) -> tuple[str, str, list[dict[str, str]]]:
+    """Return the section of pictures that fit their masks least; without tiles where there are no masks."""
+    about = "Mean IoU of each picture, over the classes that its mask or its answer has."
+    if "mean_iou" not in frame:
+        return "", about, []
+    rows = analysis.order(frame[frame["mean_iou"].notna()], "iou")
+    tiles = _tiles(folder, rows, names, lambda row: f"mean IoU {100 * row['mean_iou']:.1f}")
+    return "The worst masks", f"{about} {_most(rows)}", tiles
 
 
 def _methods(folder: Path) -> Json | None:
@@ -136,11 +170,12 @@ def _most(rows: Any) -> str:
 
 def _tiles(folder: Path, rows: Any, names: dict[str, str], more: Any) -> list[dict[str, str]]:
     """Return each picture under its map, with its prediction; a picture whose file was deleted has none."""
+    of = f" {records.OF_PICTURE}" if table.segments(folder) else ""
     return [
         {
             "name": names[row["picture"]],
             "answer": row["predicted"] or "nothing found",
-            "score": plain_text(percent(row["predicted_score"])) if row["predicted"] else "",
+            "score": plain_text(f"{percent(row['predicted_score'])}{of}") if row["predicted"] else "",
             "more": more(row),
             "picture": _url(folder / row["file"]) if row["file"] else "",
         }

@@ -20,6 +20,7 @@ from sightglass.batch import output, records, seals, table
 from sightglass.batch.earlier import facts
 from sightglass.batch.journal import Journal
 from sightglass.batch.labelled import labels as labelled
+from sightglass.batch.labelled import pixels
 from sightglass.batch.labelled.evaluate import write_evaluation
 from sightglass.batch.labelled.measure import lacking as find_unlabelled
 from sightglass.batch.proofs import Proving
@@ -29,6 +30,7 @@ from sightglass.batch.worker import ThreadEngine, Work
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import remove_drafts
 from sightglass.evaluation import ground_truth, stored
+from sightglass.evaluation.pixels import masks
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import MAX_PICTURES, find
@@ -137,7 +139,7 @@ def run(
     `Work` and `Style`. `prove`: also prove every map (`proofs`), some 180 passes each, and of at most `matrix` pictures
     the maps of every quick method at up to six layers (`matrix`), some 450 passes each. `seal`: also seal every map
     (`seals`), some 60 passes each, and those of an earlier run that were not. `labels`: what is in the pictures, or a
-    file or folder of it (`ground_truth.read`); the answers are held against them (`evaluation.stored.load`), also those
+    file or folder of it (`ground_truth.read`, `pixels.masks.read`); the answers are held against them, also those
     of an earlier run. A run without labels takes those of the earlier one. `match`: the classes that labels mean where
     their names do not say so, none for a label that is not to count; in a local folder it is kept with the run.
     `resume`: continue an earlier run into `out`; False: start over. `progress` receives the share that is done and the
@@ -202,7 +204,8 @@ def _take_labels(
     resume: bool,
 ) -> labelled.RunLabels | None:
     """Return the labels of a run, given or of an earlier one, which are written beside its table."""
-    truth = ground_truth.read(given) if isinstance(given, str | Path) else given
+    read = masks.read if work.explainer.model.segments else ground_truth.read
+    truth = read(given) if isinstance(given, str | Path) else given
     corrections: Matches = match or {}
     if isinstance(store, output.Local):
         corrections = folder_labels.corrections(store.folder) | dict(corrections)
@@ -252,6 +255,8 @@ def _run(
             lacking |= seals.lacking(journal.outcomes([item.key for item in items]))
         if work.labels and work.explainer.model.task == "detect":
             lacking |= find_unlabelled(work.labels, items, journal)
+        if work.labels and work.explainer.model.segments:
+            lacking |= pixels.lacking(work.labels, items, journal)
         todo = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp} | lacking
         resumed = len(items) - len(todo)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
@@ -278,12 +283,21 @@ def _run(
             progress(1.0, "Writing the table")
         keys = [item.key for item in items]
         space.save()
-        table.write(space.folder, journal, keys, work.classes)
+        table.write(space.folder, journal, keys, work.classes, work.explainer.model.task)
         if match and isinstance(store, output.Local):
             folder_labels.correct(space.folder, match)
         methods.write(space.folder, journal.outcomes(sampled))
         write_evaluation(space.folder, journal, items, work.labels, work.facts)
-        space.finish((table.PARQUET, table.CSV, table.PROBLEMS, stored.FILE, *([methods.FILE] if work.prove else [])))
+        space.finish(
+            (
+                table.PARQUET,
+                table.CSV,
+                table.PROBLEMS,
+                stored.FILE,
+                pixels.FILE,
+                *([methods.FILE] if work.prove else []),
+            )
+        )
         failed = tuple((one["key"], one["problem"]) for one in journal.outcomes(keys) if "problem" in one)
         known = sum(key in journal.done for key in keys)
         if noted is not None:

@@ -23,19 +23,20 @@ CHUNK = 512
 """Number of pictures in memory."""
 _CLASSES = b"sightglass_classes"
 """Key of the model's classes in the metadata of the Parquet file."""
+_TASK = b"sightglass_task"
 
 
-def write(folder: Path, journal: Journal, keys: list[str], classes: Sequence[str] = ()) -> None:
+def write(folder: Path, journal: Journal, keys: list[str], classes: Sequence[str] = (), task: str = "") -> None:
     """Write `results.parquet`, `results.csv` and, if there are unusable pictures, `problems.csv`.
 
-    `classes`: all that the model knows, which are saved with the table.
+    `classes`: all that the model knows, which are saved with the table, as is its `task`.
     """
     types = _types(row for one in journal.outcomes(keys) for row in one.get("rows", ()))
     columns = [name for name in types if name != "cells"]
     problems = [
         {"picture": one["key"], "problem": one["problem"]} for one in journal.outcomes(keys) if "problem" in one
     ]
-    _parquet(folder / PARQUET, types, journal, keys, classes)
+    _parquet(folder / PARQUET, types, journal, keys, {_CLASSES: json.dumps(list(classes)), _TASK: task})
     _csv(folder / CSV, columns, (row for one in journal.outcomes(keys) for row in one.get("rows", ())))
     if problems:
         _csv(folder / PROBLEMS, ["picture", "problem"], problems)
@@ -68,6 +69,15 @@ def classes(folder: Path) -> tuple[str, ...]:
     return ()
 
 
+def segments(folder: Path) -> bool:
+    """Return whether the model of a run gives each pixel a class, so that its scores are shares of the picture."""
+    from pyarrow import parquet
+
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return bool(parquet.read_schema(folder / PARQUET).metadata[_TASK] == b"segment")
+    return False
+
+
 def read_lists(path: Path) -> dict[str, tuple[str, ...]]:
     """Return the texts of each name in a file beside the table; none where it is missing or damaged."""
     with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
@@ -96,13 +106,11 @@ def _csv(path: Path, columns: list[str], rows: Iterable[Row]) -> None:
         csv_cells.write(file, columns, rows)
 
 
-def _parquet(path: Path, types: dict[str, str], journal: Journal, keys: list[str], classes: Sequence[str]) -> None:
+def _parquet(path: Path, types: dict[str, str], journal: Journal, keys: list[str], about: Mapping[bytes, str]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    schema = pa.schema(
-        [(name, getattr(pa, kind)()) for name, kind in types.items()], {_CLASSES: json.dumps(list(classes))}
-    )
+    schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in types.items()], about)
     with atomic_write(path) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
         for start in range(0, len(keys), CHUNK):
             outcomes = journal.outcomes(keys[start : start + CHUNK])

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sightglass.batch import journal, matrix, proofs, records, seals
+from sightglass.batch.labelled import pixels
 from sightglass.batch.labelled.measure import measure_picture
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
+from sightglass.evaluation import stored
 from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.evidence.determinism import PassLock
 from sightglass.explain.evidence.layers import chosen_layers
@@ -119,7 +121,11 @@ class Work:
         spec = self.explainer.model
         threshold = self.options.confidence if spec.task == "detect" else 0.0
         return EvaluationFacts(
-            spec.id, spec.name, "detect" if spec.task == "detect" else "classify", self.classes, threshold
+            spec.id,
+            spec.name,
+            stored.name_task(spec),
+            self.classes,
+            threshold,
         )
 
     @property
@@ -179,7 +185,8 @@ class Work:
                     self.watch(made)
                 rows, sealed = self._test(records.rows(item, made, stem), made)
                 records.write(self.put, stem, made, self.style, self.side, sealed)
-                more = self._matrix(item, made) | self._hold_against_labels(item, made)
+                held = self._hold_against_labels(item, made)
+                rows, more = pixels.add_columns(rows, held), self._matrix(item, made) | held
                 found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | more
         return [found[item.key] for item in batch]
 
@@ -214,9 +221,11 @@ class Work:
             return {"matrix": matrix.cells(made, self.stop)}
 
     def _hold_against_labels(self, item: Item, made: Explanation) -> journal.Outcome:
-        """Return what an outcome says of a detector's answers and the labels."""
+        """Return what an outcome says of a detector's or a segmentation's answers and the labels."""
         if self.labels is None:
             return {}
+        if made.model.segments:
+            return pixels.measure_picture(self.labels, item, made)
         with self._model_lock:
             return measure_picture(self.labels, item, made)
 

@@ -26,6 +26,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, write_file
 from sightglass.common.style import DEFAULTS
 from sightglass.evaluation import ground_truth
+from sightglass.evaluation.pixels import masks
 from sightglass.explain.phrases import listing
 from sightglass.explain.picture import remote
 from sightglass.explain.picture import source as picture_source
@@ -103,7 +104,8 @@ class BatchOptions(WorkOptions, cli.SealOptions, cli.ModelOptions):
     labels: Path | None = cli.field(
         "--labels PATH",
         "What is in the pictures: COCO .json, .csv with file,x0,y0,x1,y1,label or file,label, a folder of YOLO .txt or "
-        "VOC .xml files, or a .zip of any of these.",
+        "VOC .xml files, or a .zip of any of these. Of a segmentation masks: a folder of .png class indices named as "
+        "the pictures, or COCO polygons or RLE.",
     )
     match: list[str] | None = cli.field(
         "--match LABEL=CLASS",
@@ -170,7 +172,8 @@ def batch(
     results.csv, results.parquet and problems.csv; with --prove also methods.csv. With --seal the table has columns of
     the tests, also for pictures that an earlier run explained without them. With --labels the answers are held against
     them: accuracy or average precision with a 95 % interval, errors by type, and why objects were missed, in
-    evaluation.json, evaluation.csv and evaluation.parquet.
+    evaluation.json, evaluation.csv and evaluation.parquet; of a segmentation IoU of each class, mean IoU and pixel
+    accuracy, in the first two and masks.parquet.
     """
     if options.continued is not None:
         origin, asked, options = _find_earlier(options.continued, options, context)
@@ -253,7 +256,8 @@ def _run(
         pictures = find(pictures)
     # In a cluster the workers have the device.
     explainer = load_explainer(options.model, "cpu" if options.engine == "ray" else options.device, progress, asked)
-    truth = None if options.labels is None else ground_truth.read(options.labels)
+    read = masks.read if explainer.model.segments else ground_truth.read
+    truth = None if options.labels is None else read(options.labels)
     corrections: dict[str, list[str]] = {}
     if options.match:
         if remote.local_path(str(folder)) is None:
@@ -331,8 +335,11 @@ def _say_how_right(console: Console, folder: Path) -> Json:
 def _say_evaluated(console: Console, found: EvaluationSummary) -> None:
     console.say(f"{found.headline}.")
     classes = found.list_classes()
-    number = "AP" if found.task == "detect" else "right"
-    head = ("class", number, f"{number}, 95 %")
+    for picture, why in found.problems[:PROBLEMS]:
+        console.warn(f"{picture}: {why}.")
+    if len(found.problems) > PROBLEMS:
+        console.warn(f"And {len(found.problems) - PROBLEMS:,} more pictures; summary.json has all.")
+    head = found.class_columns
     console.table(head, classes[: labelled_summary.LISTED], right=head[1:])
     if len(classes) > labelled_summary.LISTED:
         console.say(f"The {labelled_summary.LISTED} lowest of {len(classes)} classes; summary.json has all.")

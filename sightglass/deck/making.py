@@ -141,7 +141,15 @@ def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
         record.predictions,
         [
             _map(
-                *(one.label, one.score, one.at_input, one.geometry, one.boxes, one.looks, record.seal_of(i)),
+                *(
+                    one.label,
+                    None if record.task == "segment" else one.score,
+                    one.at_input,
+                    one.geometry,
+                    one.boxes,
+                    one.looks,
+                    record.seal_of(i),
+                ),
                 signed=label_ends(one.ends, one.unit) if one.signed else None,
             )
             for i, one in chosen
@@ -168,7 +176,10 @@ def _panel(
     boxes = [(fraction(one.box, size), one.label, _share(one.score)) for one in predictions if one.box is not None]
     return Panel(
         name[:200],
-        () if task == "regress" else tuple((one.label[:200], _share(one.score)) for one in predictions[:most]),
+        # Of a segmentation a score is a share of the picture, which on a slide would read as how sure it is.
+        ()
+        if task in ("regress", "segment")
+        else tuple((one.label[:200], _share(one.score)) for one in predictions[:most]),
         tuple(maps),
         tuple((box, label[:200], score) for box, label, score in boxes[:MAX_BOXES]),
     )
@@ -184,7 +195,8 @@ def _of_heatmap(result: Result, index: int) -> SceneMap:
             *(title(result, index), None, heatmap.at_input, heatmap.geometry, own, sentence, seal),
             signed=label_ends(heatmap.ends, result.model.weights.unit or "") if heatmap.signed else None,
         )
-    return _map(target.label, score, heatmap.at_input, heatmap.geometry, own, sentence, seal)
+    shown = None if result.model.segments else score
+    return _map(target.label, shown, heatmap.at_input, heatmap.geometry, own, sentence, seal)
 
 
 def _map(

@@ -40,6 +40,7 @@ def of_run(
     """
     found, recipe = accuracy.of_frame(frame), settings["recipe"]
     spec = catalog().get(recipe["model"])
+    segments = spec is not None and spec.segments
     method = METHODS[recipe["method"]].name if recipe["method"] in METHODS else recipe["method"]
     said = _describe_answers(frame) if found is None else _describe_errors(frame)
     return rows.of_gallery(
@@ -47,8 +48,8 @@ def of_run(
         if found is None
         else found.words,
         f"{said} {which}".strip(),
-        _count(frame, found),
-        [_tile(row, open_picture(row["picture"])) for row in shown[: rows.GALLERY]],
+        _count(frame, found, segments=segments),
+        [_tile(row, open_picture(row["picture"]), segments=segments) for row in shown[: rows.GALLERY]],
         " · ".join((spec.name if spec else recipe["model"], method)),
         about,
     )
@@ -70,18 +71,22 @@ def _describe_answers(frame: Any) -> str:
     return f"Most frequent: {listing([f'{label} ({count:,})' for label, count in counts])}."
 
 
-def _count(frame: Any, found: accuracy.Accuracy | None) -> list[tuple[str, str]]:
+def _count(frame: Any, found: accuracy.Accuracy | None, *, segments: bool) -> list[tuple[str, str]]:
     """Return the run's numbers: (value, what it is)."""
     numbers = [(f"{len(frame):,}", "picture" if len(frame) == 1 else "pictures")]
     if found is not None:
         right = found.right
         numbers = [(f"{right.count:,}", "right"), (f"{right.total - right.count:,}", "wrong")]
+    if segments:
+        shares = frame["mean_iou"].dropna() if "mean_iou" in frame else ()
+        return [*numbers, (f"{100 * float(shares.mean()):.1f}", "mean IoU of a picture")] if len(shares) else numbers
     unsure = analysis.filter_rows(frame, only="unsure")
     return [*numbers, (f"{len(unsure):,}", f"unsure: below {percent(UNSURE)}")]
 
 
-def _tile(row: Json, image: Image) -> GalleryTile:
-    answer = f"{row['predicted']} {percent(row['predicted_score'])}" if row["predicted"] else "nothing found"
+def _tile(row: Json, image: Image, *, segments: bool) -> GalleryTile:
+    of = " of the picture" if segments else ""
+    answer = f"{row['predicted']} {percent(row['predicted_score'])}{of}" if row["predicted"] else "nothing found"
     name, cells = f"{_SIGNS.get(row['wrong'], '')}{answer}", row["cells"]
     # Several of the largest pictures at once are gigabytes.
     small = Picture(image.thumbnail(_SIDE), image.name)

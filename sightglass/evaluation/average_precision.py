@@ -98,17 +98,19 @@ def measure(
     """
     classes = sorted({one.label for every in truths for one in every})
     matched = match(truths, found, classes)
-    draws, once = _draw(len(truths), seed), np.ones((1, len(truths)), np.int32)
+    draws, once = redraw(len(truths), seed), np.ones((1, len(truths)), np.int32)
     nothing = np.full((1, len(THRESHOLDS)), np.nan)
     exact = np.stack([average(one, once)[0] for one in matched[0]] or [nothing[0]])
     drawn = np.stack([average(one, draws) for one in matched[0]] or [np.repeat(nothing, DRAWS, 0)])
-    drawn_ap = _mean(drawn.mean(2))
+    drawn_ap = average_classes(drawn.mean(2))
     return DetectionScores(
-        ap=estimate(_mean(exact.mean(1)), drawn_ap, least=0.0),
-        ap50=estimate(_mean(exact[:, 0]), _mean(drawn[:, :, 0]), least=0.0),
+        ap=estimate(average_classes(exact.mean(1)), drawn_ap, least=0.0),
+        ap50=estimate(average_classes(exact[:, 0]), average_classes(drawn[:, :, 0]), least=0.0),
         by_class={name: estimate(exact[i].mean(), drawn[i].mean(1), least=0.0) for i, name in enumerate(classes)},
         by_size={
-            name: float(_mean(np.stack([average(one, once)[0].mean() for one in matched[area]] or [nothing.mean()])))
+            name: float(
+                average_classes(np.stack([average(one, once)[0].mean() for one in matched[area]] or [nothing.mean()]))
+            )
             for area, name in enumerate(SIZES, 1)
         },
         objects=sum(not one.crowd for every in truths for one in every),
@@ -123,11 +125,11 @@ def measure_ap50(
     """Return the `ap50` that `measure` returns, in a fraction of the time."""
     classes = sorted({one.label for every in truths for one in every})
     matched = [_at_first_threshold(one) for one in match(truths, found, classes, areas=1)[0]]
-    draws, once = _draw(len(truths), seed), np.ones((1, len(truths)), np.int32)
+    draws, once = redraw(len(truths), seed), np.ones((1, len(truths)), np.int32)
     if not matched:
         return Estimate(math.nan, math.nan, math.nan)
     exact, drawn = (np.stack([average(one, of)[:, 0] for one in matched]) for of in (once, draws))
-    return estimate(_mean(exact[:, 0]), _mean(drawn), least=0.0)
+    return estimate(average_classes(exact[:, 0]), average_classes(drawn), least=0.0)
 
 
 def difference(one: DetectionScores, other: DetectionScores) -> Estimate:
@@ -383,14 +385,14 @@ def _at_first_threshold(one: _Matched) -> _Matched:
     return _Matched(one.right[:1], one.counted[:1], one.picture, one.objects)
 
 
-def _draw(pictures: int, seed: int) -> NDArray[np.int32]:
+def redraw(pictures: int, seed: int) -> NDArray[np.int32]:
     """Return how often each picture counts in each redrawn set, (draws, pictures)."""
     # Of none there is no class that would use them.
     many = max(pictures, 1)
     return np.random.default_rng(seed).multinomial(many, np.full(many, 1 / many), DRAWS).astype(np.int32)
 
 
-def _mean(values: NDArray[np.float64]) -> Any:
+def average_classes(values: NDArray[np.float64]) -> Any:
     """Return the mean over classes (first axis) of those that are numbers, nan of none."""
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):

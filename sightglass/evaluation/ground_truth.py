@@ -87,12 +87,17 @@ class GroundTruth:
     problems: tuple[LabelProblem, ...] = ()
     named: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By file name: the class of the whole picture."""
+    masks: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """By file name: the classes of its pixels, as a PNG, or as JSON of COCO's shapes with their labels
+    (`pixels.masks.decode`)."""
+    mask_labels: tuple[str, ...] = ()
+    """Of the masks: of PNGs in the order of their values, none where those are the indices of the model's classes."""
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The labels in use, sorted."""
         boxes = {one.label for every in self.pictures.values() for one in every}
-        return tuple(sorted(boxes | {*self.named.values()}))
+        return tuple(sorted(boxes | {*self.named.values(), *self.mask_labels}))
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:
         """Return the boxes of a picture by its path, or by its file's name where only one has it; None of no such."""
@@ -105,6 +110,15 @@ class GroundTruth:
             return self.named[place]
         labels = {one.label for one in self.find(key) or ()}
         return labels.pop() if len(labels) == 1 else None
+
+    def find_mask(self, key: str) -> bytes | None:
+        """Return the mask of a picture in the same way; None of no such."""
+        place = _find_place(key, self._mask_places)
+        return None if place is None else self.masks[place]
+
+    @cached_property
+    def _mask_places(self) -> Mapping[str, str]:
+        return _list_places(self.masks)
 
     @cached_property
     def _places(self) -> Mapping[str, str]:

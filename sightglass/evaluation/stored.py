@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sightglass.models.spec import ModelSpec
+
 FILE = "evaluation.parquet"
 _ABOUT = b"sightglass_evaluation"
 """Key of what holds for all pictures in the metadata of the file."""
@@ -66,10 +68,15 @@ class EvaluationFacts:
 
     model: str
     name: str
-    task: Literal["detect", "classify"]
+    task: Literal["detect", "classify", "segment"]
     classes: tuple[str, ...]
     threshold: float
     unknown: tuple[str, ...] = ()
+
+
+def name_task(spec: ModelSpec) -> Literal["detect", "classify", "segment"]:
+    """Return how a model's answers are held against labels: as boxes, as pixels, or else as one class a picture."""
+    return "detect" if spec.task == "detect" else "segment" if spec.segments else "classify"
 
 
 def to_row(one: EvaluatedPicture) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Observation:
 
     @property
     def confidence(self) -> float | None:
-        """0..1; None where a model names nothing, or found nothing."""
+        """0..1; None where a model names nothing, found nothing, or gives each pixel a class of its own."""
         return self.numbers.get("confidence")
 
     def line(self) -> Json:
@@ -123,7 +123,7 @@ def observe(
     found, statistics = explanation.predictions, statistics or statistics_of(explanation)
     numbers: dict[str, float] = dict(zip(OF_PICTURES, measure_quality(explanation.image.pixels), strict=True))
     best = max(found, key=lambda p: p.score) if found else None
-    if best is not None and explanation.model.task not in ("embed", "regress"):
+    if best is not None and explanation.model.task not in ("embed", "regress", "segment"):
         numbers["confidence"] = float(best.score)
     if explanation.model.task == "detect":
         numbers["found"] = len(found)

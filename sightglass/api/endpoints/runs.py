@@ -16,7 +16,7 @@ from sightglass.api.endpoints.models import NoParameters
 from sightglass.api.endpoints.negotiation import CSV, JSON, PARQUET, LargeResponse, negotiate, run_queued
 from sightglass.api.problems import ApiProblem
 from sightglass.api.work_queue import BEFORE
-from sightglass.batch.labelled import summary
+from sightglass.batch.labelled import pixels, summary
 from sightglass.batch.labelled.runs import find_run, list_runs
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
@@ -119,6 +119,9 @@ def _find_folder(id: str) -> Path:
 
 
 def _read(folder: Path, load: Callable[[Path], Any]) -> Any:
+    if load is stored.load and (folder / pixels.FILE).is_file():
+        words = "This run is of a segmentation: GET /api/runs/{run} has its IoU, and errors are of boxes and pictures."
+        raise ApiProblem(400, "option", words)
     try:
         return load(folder)
     except Problem as problem:

@@ -13,6 +13,7 @@ import numpy as np
 from sightglass.batch import labels as folder_labels
 from sightglass.batch import output, table
 from sightglass.batch.journal import settings_of
+from sightglass.batch.labelled import pixels
 from sightglass.batch.labelled.labels import label_by_folders, read_labels
 from sightglass.batch.labelled.measure import NAME, place_boxes
 from sightglass.common.errors import Problem
@@ -37,12 +38,18 @@ def write_evaluation(
 ) -> None:
     """Write the evaluation beside the table of a run; without labels that of a classifier by its class folders.
 
+    Of a segmentation it is what each pixel is by its mask, and by the model (`pixels`).
+
     Where there are no labels at all, none is left.
     """
     if labels is None and facts.task == "classify":
         named = {item.key: item.label for item in items if item.label}
         labels = label_by_folders(named, facts.classes, folder_labels.corrections(folder))
     path = folder / stored.FILE
+    if facts.task == "segment":
+        path.unlink(missing_ok=True)
+        pixels.write(folder, journal, items, labels, facts)
+        return
     if labels is None:
         path.unlink(missing_ok=True)
         return
@@ -81,9 +88,7 @@ def _find_facts(folder: Path) -> EvaluationFacts | None:
         spec = catalog.spec(settings_of(folder)["recipe"]["model"])
     except Problem:
         return None
-    return EvaluationFacts(
-        spec.id, spec.name, "detect" if spec.task == "detect" else "classify", table.classes(folder), 0.0
-    )
+    return EvaluationFacts(spec.id, spec.name, stored.name_task(spec), table.classes(folder), 0.0)
 
 
 def _chunk_rows(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.picture.item import Item
 
-FILE = "ground_truth.json"
+FILE, MASKS = "ground_truth.json", "ground_truth_masks.zip"
 """Beside the table."""
 
 
@@ -69,6 +71,8 @@ def list_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches)
     """Return what each label counts as, and in how many pictures it is: those without a class first."""
     counts = Counter(label for every in truth.pictures.values() for label in {one.label for one in every})
     counts.update(truth.named.values())
+    # How many masks show a label would take all of them to be decoded.
+    counts.update(dict.fromkeys(truth.mask_labels, 0))
     return folder_labels.list_labels(counts, classes, None, corrections)
 
 
@@ -78,7 +82,7 @@ def describe_unmatched(names: Sequence[FolderLabel], corrections: Matches, task:
     `names`: of `list_names`. `corrections`: a label that a person said not to count is none of them.
     """
     left = [one for one in names if not one.classes and one.folder not in corrections]
-    if not left or task == "classify":
+    if not left or task != "detect":
         return folder_labels.describe_left_out(left)
     counted = folder_labels.describe_left_out(left).removeprefix("Not counted: ")
     return f"No class of the model, so that every such object counts as missed: {counted}"
@@ -109,10 +113,16 @@ def check_labels(labels: RunLabels, items: Sequence[Item], task: str) -> None:
     """Raise a Problem unless labels are of these pictures, and of a kind that fits the model."""
     if task == "embed":
         raise ModelProblem("This model names nothing that labels could be compared with: leave --labels out.")
-    if task == "segment":
-        raise ModelProblem("Labels are of pictures or boxes, and this model gives each pixel a class: leave them out.")
+    if (task == "segment") != bool(labels.truth.masks):
+        if task == "segment":
+            raise ModelProblem("This model gives each pixel a class: give masks as its labels, or leave --labels out.")
+        raise ModelProblem("These labels are masks: only a segmentation network gives each pixel a class.")
     if task == "detect" and labels.truth.named:
         raise ModelProblem("These labels name whole pictures: a detector needs boxes (file,x0,y0,x1,y1,label).")
+    if task == "segment":
+        if not any(labels.truth.find_mask(item.key) is not None for item in items):
+            raise Problem("None of the pictures has a mask: a mask needs the name of its picture.")
+        return
     detects = task == "detect"
     if not any(labels.find(item.key) is not None if detects else labels.truth.find_class(item.key) for item in items):
         raise Problem("None of the pictures has labels: the file names in the labels are those of other pictures.")
@@ -126,6 +136,14 @@ def write_labels(store: Local | RemoteFolder, labels: GroundTruth) -> None:
     }
     problems = [(one.file, one.line, one.reason) for one in labels.problems]
     data = {"pictures": boxes, "named": dict(labels.named), "problems": problems}
+    if labels.masks:
+        data |= {"masks": list(labels.masks), "mask_labels": labels.mask_labels}
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            # By number: the name of a picture may be none in an archive.
+            for number, mask in enumerate(labels.masks.values()):
+                archive.writestr(str(number), mask)
+        store.put(MASKS, packed.getvalue())
     store.put(FILE, json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
 
 
@@ -142,6 +160,15 @@ def read_labels(store: Local | RemoteFolder) -> GroundTruth | None:
             },
             tuple(LabelProblem(*one) for one in given["problems"]),
             given["named"],
+            _read_masks(store, given.get("masks", ())),
+            tuple(given.get("mask_labels", ())),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
+
+
+def _read_masks(store: Local | RemoteFolder, keys: Sequence[str]) -> dict[str, bytes]:
+    if not keys:
+        return {}
+    with zipfile.ZipFile(io.BytesIO(store.get(MASKS) or b"")) as archive:
+        return {key: archive.read(str(number)) for number, key in enumerate(keys)}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from sightglass.batch.labelled import pixels
 from sightglass.common import users
 from sightglass.common.settings import settings
 from sightglass.evaluation import stored
@@ -38,9 +39,11 @@ def list_runs() -> list[EvaluatedRun]:
     # The folder is missing until the first run.
     with contextlib.suppress(OSError):
         for folder in users.folder(settings().batches).iterdir():
-            with contextlib.suppress(OSError):
-                seconds = (folder / stored.FILE).stat().st_mtime
-                found.append(EvaluatedRun(folder, datetime.fromtimestamp(seconds, UTC)))
+            for name in (stored.FILE, pixels.FILE):
+                with contextlib.suppress(OSError):
+                    seconds = (folder / name).stat().st_mtime
+                    found.append(EvaluatedRun(folder, datetime.fromtimestamp(seconds, UTC)))
+                    break
     return sorted(found, key=lambda one: one.written, reverse=True)[:MOST]
 
 

@@ -10,28 +10,41 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sightglass.batch.accuracy import Share
+from sightglass.batch.labelled import pixels
 from sightglass.common.files import write_file
 from sightglass.evaluation import average_precision, stored
 from sightglass.evaluation.average_precision import Estimate
 from sightglass.evaluation.error_types import ABOUT_COSTS
 from sightglass.evaluation.errors.report import ErrorGroup, ErrorReport
+from sightglass.evaluation.pixels import iou
 from sightglass.explain.phrases import percent, plural
 from sightglass.export.table import csv as write_csv
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sightglass.batch.labelled.pixels import MaskedPictures
     from sightglass.common.files import Json
 
 FILE = "evaluation.json"
 CSV = "evaluation.csv"
-"""Beside the table: one row a labelled object, a wrong box or a classified picture (`tables.MEANINGS`)."""
-VERSION = 2
+"""Beside the table: one row a labelled object, a wrong box or a classified picture (`tables.MEANINGS`); of a
+segmentation one a class."""
+VERSION = 3
 """Of the file: what was summed up by another version is summed up anew."""
 LISTED = 8
 """Classes that are printed."""
 TOP = 5
-NAMES: Mapping[str, str] = {"ap": "AP", "ap50": "AP50", "accuracy": "right", "top5": f"among the {TOP} best"}
+NAMES: Mapping[str, str] = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "accuracy": "right",
+    "top5": f"among the {TOP} best",
+    "mean_iou": "Mean IoU",
+    "pixel_accuracy": "pixel accuracy",
+}
+CLASS_NUMBER: Mapping[str, str] = {"detect": "AP", "classify": "right", "segment": "IoU"}
+"""What each class has, by task."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +56,14 @@ class EvaluationSummary:
     pictures: int
     """That have labels."""
     objects: int
-    """Labelled ones that are no crowd; 0 of a classifier."""
+    """Labelled ones that are no crowd; 0 of a classifier; of a segmentation the pixels that are counted."""
     right: int
-    """Objects with a right box at the threshold, or pictures with a right answer."""
+    """Objects with a right box at the threshold, pictures with a right answer, or pixels of the right class."""
     threshold: float
     scores: Mapping[str, Estimate]
     """Under `NAMES`: those of the task."""
     by_class: Mapping[str, Estimate] = field(repr=False)
-    """AP, or the share that is right, of each class with labels."""
+    """AP, the share that is right, or IoU, of each class with labels."""
     by_size: Mapping[str, float] = field(repr=False)
     """AP of small, medium and large objects; nan of none."""
     errors: tuple[ErrorGroup, ...]
@@ -60,7 +73,9 @@ class EvaluationSummary:
     consequence: str = ""
     """What a lower threshold would change; empty where nothing is missed."""
     unknown: tuple[str, ...] = ()
-    """Labels for which the model has no class: their objects count as missed."""
+    """Labels for which the model has no class: their objects count as missed, their pixels not at all."""
+    problems: tuple[tuple[str, str], ...] = ()
+    """(picture, why) where a mask is missing or cannot be used."""
 
     @property
     def headline(self) -> str:
@@ -69,6 +84,12 @@ class EvaluationSummary:
         if self.task == "detect":
             numbers = [f"{NAMES[name]} {_tell_points(one)}" for name, one in self.scores.items()]
             return f"{', '.join(numbers)} on {plural(self.objects, 'labelled object')} in {pictures}"
+        if self.task == "segment":
+            if not self.pictures:
+                return "No picture has a mask that can be used"
+            numbers = [f"{NAMES[name]} {_tell_points(one)}" for name, one in self.scores.items()]
+            of = f"{plural(len(self.by_class), 'class')} in {plural(self.pictures, 'picture')}"
+            return f"{', '.join(numbers)}: {of}"
         right, top = (self.scores[name] for name in ("accuracy", "top5"))
         return f"Right: {_tell_share(right)} of {pictures}; {NAMES['top5']}: {_tell_share(top)}"
 
@@ -83,6 +104,12 @@ class EvaluationSummary:
         """Return the classes, the worst first: each with its number and its interval."""
         classes = sorted(self.by_class.items(), key=lambda one: (math.isnan(one[1].value), one[1].value, one[0]))
         return [(name, one.points, one.range) for name, one in classes]
+
+    @property
+    def class_columns(self) -> tuple[str, str, str]:
+        """What `list_classes` has."""
+        number = CLASS_NUMBER[self.task]
+        return "class", number, f"{number}, 95 %"
 
     def list_errors(self) -> list[tuple[str, str, str, str]]:
         """Return the types of errors under `error_columns`."""
@@ -157,6 +184,25 @@ def _sum_up_classes(report: ErrorReport) -> EvaluationSummary:
     )
 
 
+def _sum_up_pixels(found: MaskedPictures) -> EvaluationSummary:
+    scores = iou.measure(found.pairs)
+    return EvaluationSummary(
+        found.model,
+        "segment",
+        sum(map(bool, found.pairs)),
+        scores.pixels,
+        scores.right,
+        0.0,
+        {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.accuracy},
+        {found.classes[index]: one for index, one in scores.by_class.items()},
+        {},
+        (),
+        (),
+        unknown=found.unknown,
+        problems=found.problems,
+    )
+
+
 def load(folder: Path) -> EvaluationSummary:
     """Return the summary of a run with labels, which is kept beside its evaluation; raise Problem where there is none.
 
@@ -165,12 +211,16 @@ def load(folder: Path) -> EvaluationSummary:
     if (kept := find_kept(folder)) is not None:
         return kept
     stamp = _stamp(folder)
-    report = ErrorReport(stored.load(folder))
-    made = summarise(report)
+    if (folder / pixels.FILE).is_file():
+        made = _sum_up_pixels(pixels.read(folder))
+        units = _write_classes(made)
+    else:
+        report = ErrorReport(stored.load(folder))
+        made, units = summarise(report), _write_units(report)
     data = {"of": stamp, "summary": _replace_nan(asdict(made))}
     # A folder that may only be read is no reason not to answer.
     with contextlib.suppress(OSError):
-        write_file(folder / CSV, _write_units(report).encode())
+        write_file(folder / CSV, units.encode())
         write_file(folder / FILE, json.dumps(data, ensure_ascii=False).encode())
     return made
 
@@ -184,6 +234,12 @@ def find_kept(folder: Path) -> EvaluationSummary | None:
     return None
 
 
+def _write_classes(made: EvaluationSummary) -> str:
+    return write_csv(
+        [{"class": name, "iou": one.value, "low": one.low, "high": one.high} for name, one in made.by_class.items()]
+    )
+
+
 def _write_units(report: ErrorReport) -> str:
     units = report.units.astype(object)
     return write_csv(units.where(units.notna(), None).to_dict("records"))
@@ -191,7 +247,8 @@ def _write_units(report: ErrorReport) -> str:
 
 def _stamp(folder: Path) -> list[int]:
     try:
-        about = (folder / stored.FILE).stat()
+        masks = folder / pixels.FILE
+        about = (masks if masks.is_file() else folder / stored.FILE).stat()
     except OSError:
         return []
     return [VERSION, about.st_size, about.st_mtime_ns]
@@ -212,6 +269,7 @@ def _from_json(found: Json) -> EvaluationSummary:
             "by_size": {key: _number(one) for key, one in found["by_size"].items()},
             **{name: tuple(ErrorGroup(**one) for one in found[name]) for name in ("errors", "missed")},
             "unknown": tuple(found["unknown"]),
+            "problems": tuple((picture, why) for picture, why in found["problems"]),
         }
     )
 

@@ -65,6 +65,12 @@ def view(contents: Contents) -> None:
         _box(spec, contents)
     chosen = state.of(state.ChosenClass)
     chosen.label, chosen.picture = contents.view.label, recipe.picture_sha256
+    area = state.of(state.ChosenArea)
+    area.picture, area.model, area.linked = recipe.picture_sha256, spec.id, False
+    area.at = recipe.at
+    area.against = None if recipe.against is None else str(recipe.against)
+    if recipe.per in ("region", "pixel"):
+        url_state.put(state.SPAN, recipe.per, drawn_only=True)
     # Lists and viewers on the page keep what they show: new ones take their places.
     chosen.generation += 1
     _start_viewer(contents.view.settings, recipe.picture_sha256, contents.view.screen)

@@ -83,6 +83,26 @@ class Sidebar:
     choices: Choices | None = None
 
 
+SPAN = "explore-span"
+"""Key of the control of what a click on a segmentation explains."""
+
+
+@dataclass
+class ChosenArea:
+    """The place that was chosen on a segmentation."""
+
+    picture: str | None = None
+    """None: nothing was chosen yet, and the address may name a place."""
+    model: str = ""
+    at: tuple[float, ...] = ()
+    """A point, a rectangle xyxy, or an area's corners, in original pixels; empty: the maps are of whole classes."""
+    against: str | None = None
+    linked: bool = False
+    """Whether the address named it."""
+    marked: tuple[float, ...] = ()
+    """What was marked last, so that the same mark is answered once."""
+
+
 @dataclass
 class ChosenClass:
     """The class whose map is shown, by its label; None: the model's best."""

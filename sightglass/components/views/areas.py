@@ -2,55 +2,113 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
 
+from sightglass.common.errors import ModelProblem
 from sightglass.components.choices import class_picker
-from sightglass.components.session import page, state, url_state
+from sightglass.components.session import links, page, state, url_state
+from sightglass.components.session.jobs import explain_job
+from sightglass.components.session.state import SPAN, ChosenArea
 from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
 from sightglass.explain.findings.areas import is_background
+from sightglass.explain.options import MAX_CORNERS, Options
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.segments import draw_segments
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from sightglass.components.session.state import Choices
-    from sightglass.components.viewer import View
-    from sightglass.explain import Explanation
+    from sightglass.components.viewer import MarkedRegion, View
+    from sightglass.explain import Explainer, Explanation
 
 SPANS = {"region": "Region", "pixel": "Pixel"}
 """What a click asks about."""
 HEIGHT = 380
 """Of either picture in a window of 900 pixels: two are side by side."""
+AT, AGAINST = "at", "against"
+"""Names in the address."""
+STEP = 10
+"""Places are rounded down to a tenth of a pixel: an address has room for them."""
+FINE, PARTS = 4, 12
+"""Steps of an outline to a cell of what was painted, and its separate parts at most."""
 
 
-@dataclass
-class ChosenArea:
-    """The place that was clicked on a segmentation."""
+def explain(choices: Choices, explainer: Explainer, **how: Any) -> Explanation | None:
+    """Explain what was chosen on this picture, or whole classes; None while a slow method is running.
 
-    picture: str = ""
-    model: str = ""
-    at: tuple[float, ...] = ()
-    """A point, or a rectangle xyxy, in original pixels; empty: the maps are of whole classes."""
-    against: str | None = None
+    What a link names and this model refuses is left out, in a line that can be dismissed.
+    """
+    asked = _options(choices, explainer)
+    try:
+        return explain_job.explain(choices, explainer, **how, **asked)
+    except ModelProblem:
+        area = state.of(ChosenArea)
+        if not (asked and area.linked):
+            raise
+        if area.against is not None:
+            links.leave_out(AGAINST, area.against)
+            area.against = None
+        else:
+            links.leave_out(AT, _to_text(area.at) or "")
+            area.at = ()
+        area.linked = area.against is not None
+    return explain(choices, explainer, **how)
 
 
-def options(choices: Choices) -> dict[str, Any]:
-    """Return the options of the place that was clicked on this picture; none for other models, and without one."""
+def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
+    """Return the options of the place that was chosen on this picture; none for other models, and without one."""
     area = state.of(ChosenArea)
-    if not choices.model.segments or not area.at:
+    if not choices.model.segments:
+        _write(None, None)
         return {}
-    if (area.picture, area.model) != (choices.image.sha256, choices.model.id):
+    if area.picture is None:
+        _take_link(area, choices, explainer)
+    elif (area.picture, area.model) != (choices.image.sha256, choices.model.id):
         area.at, area.against = (), None
+    _write(_to_text(area.at), area.against if area.at else None)
+    if not area.at:
         return {}
-    per = "class" if len(area.at) == 4 else _span()
+    per = "class" if len(area.at) > 2 else _span()
     return {"at": area.at, "per": per, **({} if area.against is None else {"against": area.against})}
 
 
+def _write(at: str | None, against: str | None) -> None:
+    url_state.write(AT, at)
+    url_state.write(AGAINST, against)
+
+
+def _to_text(at: tuple[float, ...]) -> str | None:
+    return ",".join(f"{one:g}" for one in at) or None
+
+
+def _take_link(area: ChosenArea, choices: Choices, explainer: Explainer) -> None:
+    """Choose what the address names; what is no place of this picture, or no class, is left out."""
+    area.picture, area.model = choices.image.sha256, choices.model.id
+    at, against = st.query_params.get(AT), st.query_params.get(AGAINST)
+    try:
+        place = Options.parse({AT: at or ()}).at
+    except ModelProblem:
+        place = ()
+    sides = choices.image.width, choices.image.height
+    if at and place and all(0 <= one < sides[i % 2] for i, one in enumerate(place)):
+        area.at, area.linked = place, True
+    elif at:
+        links.leave_out(AT, at)
+    if against and area.at and against in explainer.labels:
+        area.against = against
+    elif against:
+        links.leave_out(AGAINST, against)
+
+
 def _span() -> str:
-    return str(st.session_state.get("explore-span") or "region")
+    # Before its control is drawn a link may name it.
+    return str(url_state.recall_value(SPAN, SPANS, "region", name="span"))
 
 
 def show_classes(explanation: Explanation) -> None:
@@ -62,10 +120,13 @@ def show_classes(explanation: Explanation) -> None:
     chosen = explanation.area() if explanation.options.at else None
     drawn = draw_segments(explanation.image.pixels, classes, labels, plain=plain, chosen=chosen)
     layer = Picture.open(drawn)
-    view = panels.show(
-        layer, [Pane(title="Classes")], key="classes", height=HEIGHT, area=True, line="Click a region: why this class?"
-    )
+    line = "Click a region, or mark an area: why this class?"
+    view = panels.show(layer, [Pane(title="Classes")], key="classes", height=HEIGHT, area=True, line=line)
     take_click(view, explanation)
+    # Nothing is measured in this layer: a mark asks, as a click does.
+    if view.region is not None and (at := find_corners(view.region, explanation)) != state.of(ChosenArea).marked:
+        state.of(ChosenArea).marked = at
+        _choose(explanation, at)
 
 
 def take_click(view: View, explanation: Explanation) -> None:
@@ -77,12 +138,42 @@ def take_click(view: View, explanation: Explanation) -> None:
 def _choose(explanation: Explanation, at: tuple[float, ...]) -> None:
     width, height = explanation.image.width, explanation.image.height
     # The edge of the last pixel belongs to no pixel.
-    inside = tuple(min(max(one, 0.0), (height if i % 2 else width) - 0.001) for i, one in enumerate(at))
+    inside = (min(max(one, 0.0), (height if i % 2 else width) - 0.001) for i, one in enumerate(at))
     area = state.of(ChosenArea)
-    area.picture, area.model, area.at = explanation.image.sha256, explanation.model.id, inside
+    area.picture, area.model, area.linked = explanation.image.sha256, explanation.model.id, False
+    area.at = tuple(math.floor(one * STEP) / STEP for one in inside)
     area.against = None
     class_picker.forget()
     st.rerun()
+
+
+def find_corners(region: MarkedRegion, explanation: Explanation) -> tuple[float, ...]:
+    """Return a marked rectangle xyxy, or the corners of what was painted, in pixels of the picture."""
+    if region.painted is None:
+        return region.xyxy
+    return _outline(region.painted, (explanation.image.width, explanation.image.height))
+
+
+def _outline(painted: NDArray[np.bool_], size: tuple[int, int]) -> tuple[float, ...]:
+    """Return one outline of painted cells (h, w) on a picture of `size` (width, height), with at most `MAX_CORNERS`.
+
+    It goes from part to part and back the same way, so that nothing lies between; a hole is a part like others.
+    """
+    import cv2
+
+    fine = np.pad(np.kron(painted, np.ones((FINE, FINE))).astype(np.uint8), 1)
+    contours, _ = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    largest = sorted(contours, key=cv2.contourArea, reverse=True)[:PARTS]
+    scale = np.array(size) / (painted.shape[1] * FINE, painted.shape[0] * FINE)
+    rough = 1.0
+    while True:
+        parts = [one[:, 0] for contour in largest if len(one := cv2.approxPolyDP(contour, rough, closed=True)) > 2]
+        path = [corner for part in parts for corner in (*part, part[0], parts[0][0])]
+        if len(path) <= MAX_CORNERS:
+            break
+        rough *= 1.5
+    corners = (np.array(path[:-2] if len(parts) == 1 else path, float).reshape(-1, 2) - 0.5) * scale
+    return tuple(float(round(one, 1)) for one in corners.ravel())
 
 
 def controls(explanation: Explanation, index: int, view: View) -> None:
@@ -94,7 +185,7 @@ def controls(explanation: Explanation, index: int, view: View) -> None:
             "A click explains",
             SPANS,
             "region",
-            key="explore-span",
+            key=SPAN,
             name="span",
             help="A region is all connected pixels of one class; a pixel is the one under the pointer.",
         )
@@ -107,15 +198,13 @@ def controls(explanation: Explanation, index: int, view: View) -> None:
                 on_click=_forget,
                 help="Show the maps of whole classes again.",
             )
-        if view.region is not None and view.region.kind == "rectangle":
-            xyxy = view.region.xyxy
-            if st.button(
-                "Explain the rectangle",
-                icon=":material/crop_free:",
-                key="explore-rectangle",
-                help="Why do the pixels in the marked rectangle have their class?",
-            ):
-                _choose(explanation, xyxy)
+        if view.region is not None and st.button(
+            "Explain the area",
+            icon=":material/crop_free:",
+            key="explore-area",
+            help="Why do the pixels in the marked area have their class?",
+        ):
+            _choose(explanation, find_corners(view.region, explanation))
 
 
 def _against(explanation: Explanation, index: int) -> None:
@@ -125,7 +214,7 @@ def _against(explanation: Explanation, index: int) -> None:
     st.session_state[key] = area.against
 
     def take() -> None:
-        area.against = st.session_state[key]
+        area.against, area.linked = st.session_state[key], False
 
     st.selectbox(
         "And not",

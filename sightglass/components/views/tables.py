@@ -132,6 +132,11 @@ def score() -> Any:
     return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%")
 
 
+def points() -> Any:
+    """Return the configuration of a column of hundredths, 0 to 100: a bar and the number with one decimal."""
+    return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.1f")
+
+
 def number(format: str, help: str) -> Any:
     """Return the configuration of a column of numbers, with a format as of `printf`."""
     return st.column_config.NumberColumn(format=format, help=help)

@@ -208,6 +208,22 @@ def test_a_rectangle_counts_the_pixels_of_its_class_and_all_of_a_class_that_is_n
     assert other.sum() > inside.sum()
 
 
+def test_an_area_is_what_its_corners_go_around() -> None:
+    made = explained()
+    square = made.with_options(at=(20, 30, 100, 30, 100, 90, 20, 90), top_k=1)
+    rectangle = made.with_options(at=(20, 30, 99.9, 89.9), top_k=1)
+    assert (square.heatmaps[0].at_input == rectangle.heatmaps[0].at_input).all()
+    corners = (0, 0, 192, 0, 192, 192, 0, 192, 0, 0, 48, 48, 48, 144, 144, 144, 144, 48, 48, 48, 0, 0)
+    holed = made.with_options(at=corners, targets=("background",), top_k=1).area()
+    assert holed is not None and holed.any()
+    assert not holed[52:140, 52:140].any()
+    again = replay(square.recipe, scene().pixels)
+    assert (again.heatmaps[0].at_input == square.heatmaps[0].at_input).all()
+    assert "in this area lies outside it" in describe_outside(square)
+    thin = made.with_options(at=(50, 50, 50.1, 50, 50.1, 50.1), top_k=1)
+    assert thin.heatmaps[0].target.pixels.sum() == 1  # type: ignore[attr-defined]
+
+
 def test_evidence_outside_of_a_region_is_a_share_with_its_meaning() -> None:
     made = explained().with_options(per="region", top_k=1)
     heatmap, area = made.heatmaps[0], made.area()
@@ -248,6 +264,8 @@ def test_a_recipe_makes_the_same_maps_again(tmp_path: Any) -> None:
         ({"per": "pixel"}, "Which pixel"),
         ({"per": "pixel", "at": (1, 1, 2, 2)}, "one pixel is at a point"),
         ({"at": (1, 2, 3)}, "give a point"),
+        ({"per": "pixel", "at": (1, 1, 2, 2, 3, 3)}, "one pixel is at a point"),
+        ({"at": (1, 1) * 201}, "200 at most"),
         ({"at": (-5, 3)}, "the picture is 192 by 192"),
         ({"against": "star", "targets": ("star",), "at": (1, 1, 9, 9)}, "against itself"),
         ({"per": "region", "targets": ((10**6, 1),)}, "There is no pixel"),

@@ -1,0 +1,1 @@
+"""Segmentations held against true masks: reading masks, IoU."""

@@ -1,0 +1,237 @@
+"""Read true masks of segmentations: PNG class indices, COCO polygons, RLE.
+
+A mask is decoded only beside its picture, whose size it must have: what cannot be used is a ValueError with the reason.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image as Pillow
+
+from sightglass.common.errors import Problem
+from sightglass.common.files import file_stem
+from sightglass.common.files.scratch import scratch_folder
+from sightglass.evaluation.ground_truth import (
+    DATA,
+    MAX_BYTES,
+    MAX_FILES,
+    MAX_UNPACKED,
+    PACKED,
+    GroundTruth,
+    LabelProblem,
+)
+from sightglass.explain.picture import archive
+from sightglass.models import labels as class_names
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+VOID = -1
+"""The class of a pixel that is not counted."""
+IGNORED = 255, 65535
+"""Values of a PNG that mean the same, where they are no class."""
+SUFFIX = "_mask"
+"""What the name of a mask may have behind that of its picture."""
+LOSSY = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+FAR, LONG = 10, 20_000_000
+"""How far a polygon may leave its picture, in sides of it, and how long its edges may be: COCO's own decoder trusts
+both."""
+WANTED = "give a folder of .png masks, a COCO .json with polygons or RLE, or a .zip of one of these"
+
+
+def read(path: Path | str) -> GroundTruth:
+    """Read true masks: a folder of PNG class indices named as their pictures, a COCO `.json`, or a `.zip` of either.
+
+    A `classes.txt` or `data.yaml` in the folder names the indices; without one they are those of the model's classes.
+
+    Raises Problem for what is none of these.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        return _read_folder(path, [one for one in path.rglob("*") if one.is_file()])
+    if not path.is_file():
+        raise Problem(f"There are no masks at {path}: {WANTED}.")
+    if path.stat().st_size > MAX_BYTES:
+        raise Problem(f"{path.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
+    if path.suffix.lower() == ".zip":
+        with scratch_folder("masks") as home:
+            folder = Path(home) / file_stem(path.stem, otherwise="masks")
+            folder.mkdir()
+            endings = (".png", *PACKED)
+            files = archive.unpack_files(path, folder, endings, most=MAX_FILES, most_bytes=MAX_UNPACKED)
+            single = [one for one in files if one.suffix.lower() == ".json"]
+            return _read_coco(single[0]) if len(single) == 1 else _read_folder(folder, files)
+    if path.suffix.lower() == ".json":
+        return _read_coco(path)
+    raise Problem(f"{path.name} has no masks: {WANTED}.")
+
+
+def _read_folder(folder: Path, files: Sequence[Path]) -> GroundTruth:
+    masks: dict[str, bytes] = {}
+    problems: list[LabelProblem] = []
+    total = 0
+    for file in sorted(one for one in files if one.suffix.lower() == ".png"):
+        key = file.with_suffix("").relative_to(folder).as_posix().removesuffix(SUFFIX)
+        try:
+            masks[key] = file.read_bytes()
+        except OSError:
+            problems.append(LabelProblem(file.name, 0, "it cannot be read"))
+            continue
+        if (total := total + len(masks[key])) > MAX_BYTES:
+            raise Problem(f"The masks in {folder.name} have more than {MAX_BYTES >> 20} MB: split them.")
+    for file in sorted(one for one in files if one.suffix.lower() in LOSSY):
+        if file.with_suffix("").relative_to(folder).as_posix().removesuffix(SUFFIX) not in masks:
+            problems.append(LabelProblem(file.name, 0, "only a PNG keeps class indices as they are"))
+    if not masks:
+        raise Problem(f"There are no masks in {folder.name}: {WANTED}.")
+    return GroundTruth({}, tuple(problems), masks=masks, mask_labels=_read_names(folder, files))
+
+
+def _read_names(folder: Path, files: Sequence[Path]) -> tuple[str, ...]:
+    """Return the names of the indices, where a file beside the masks has them."""
+    for file in sorted(one for one in files if one.name in DATA):
+        try:
+            if found := class_names.order(class_names.read_file(file)):
+                return tuple(found)
+        except (OSError, ValueError, RecursionError) as problem:
+            raise Problem(f"{file.name} has no readable names of classes: write one on each line.") from problem
+    return ()
+
+
+def _read_coco(path: Path) -> GroundTruth:
+    try:
+        table = json.loads(path.read_bytes())
+        names = {one["id"]: str(one["file_name"]) for one in table["images"]}
+        classes = {one["id"]: str(one["name"]) for one in table["categories"]}
+        every = list(table["annotations"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise Problem(f"{path.name} is no COCO file: it needs images, categories and annotations.") from problem
+    shapes: defaultdict[str, list[tuple[str, Any]]] = defaultdict(list)
+    problems: list[LabelProblem] = []
+    used: set[str] = set()
+    for place, one in enumerate(every, 1):
+        try:
+            name, label, shape = names[one["image_id"]], classes[one["category_id"]], one["segmentation"]
+        except (KeyError, TypeError):
+            problems.append(LabelProblem(path.name, place, "it needs a picture, a category and a segmentation"))
+            continue
+        if not isinstance(shape, list | dict) or not shape:
+            problems.append(LabelProblem(path.name, place, "it has neither polygons nor RLE"))
+            continue
+        shapes[name].append((label, shape))
+        used.add(label)
+    if not shapes:
+        raise Problem(f"There are no masks in {path.name}: its annotations need polygons or RLE.")
+    masks = {name: json.dumps(shapes[name], separators=(",", ":")).encode() for name in names.values()}
+    return GroundTruth({}, tuple(problems), masks=masks, mask_labels=tuple(sorted(used)))
+
+
+def decode(
+    data: bytes, size: tuple[int, int], labels: Sequence[str], indices: Mapping[str, int], count: int, otherwise: int
+) -> NDArray[np.int64]:
+    """Return the class of each pixel of a picture, int64 (H, W), `VOID` where it is not counted.
+
+    `size`: (H, W) of the picture. `labels`: of a PNG's values; none: they are indices of the model's `count` classes.
+    `indices`: the model's class of each label. `otherwise`: the class where no COCO shape is. Raises ValueError.
+    """
+    if data.startswith(b"\x89PNG"):
+        return _decode_png(data, size, [indices.get(one, VOID) for one in labels] if labels else range(count))
+    return _draw_shapes(json.loads(data), size, indices, otherwise)
+
+
+def _decode_png(data: bytes, size: tuple[int, int], indices: Sequence[int]) -> NDArray[np.int64]:
+    try:
+        with Pillow.open(io.BytesIO(data), formats=["PNG"]) as opened:
+            # Before it is unpacked: a small file may claim to be very large.
+            _check_size((opened.height, opened.width), size)
+            if opened.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
+                raise ValueError("the mask is a picture in colours: save one class index for each pixel")
+            values = np.asarray(opened).astype(np.int64)
+    except (OSError, SyntaxError, Pillow.DecompressionBombError) as problem:
+        raise ValueError("the mask is no readable PNG") from problem
+    found = np.full(size, VOID)
+    known = values < len(indices)
+    if (wrong := values[~known & ~np.isin(values, IGNORED)]).size:
+        raise ValueError(f"the mask has the class index {wrong[0]}, and the classes go from 0 to {len(indices) - 1}")
+    found[known] = np.asarray(indices)[values[known]]
+    return found
+
+
+def _check_size(found: tuple[int, int], size: tuple[int, int]) -> None:
+    if found != size:
+        raise ValueError(f"the mask is {found[1]} by {found[0]} pixels, and the picture {size[1]} by {size[0]}")
+
+
+def _draw_shapes(
+    shapes: Sequence[tuple[str, Any]], size: tuple[int, int], indices: Mapping[str, int], otherwise: int
+) -> NDArray[np.int64]:
+    found = np.full(size, otherwise)
+    drawn = np.zeros(size, bool)
+    for label, shape in shapes:
+        inside, index = _draw_shape(shape, size), indices.get(label, VOID)
+        # Where objects of two classes overlap nothing says which is in front.
+        clash = inside & drawn & (found != index)
+        found[inside] = index
+        found[clash] = VOID
+        drawn |= inside
+    return found
+
+
+def _draw_shape(shape: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
+    try:
+        return _draw_rle(shape, size) if isinstance(shape, dict) else _draw_polygons(shape, size)
+    except (KeyError, TypeError, IndexError, OverflowError) as problem:
+        raise ValueError("a shape is not as COCO has it") from problem
+
+
+def _draw_rle(shape: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
+    height, width = (int(one) for one in shape["size"])
+    _check_size((height, width), size)
+    given = shape["counts"]
+    counts = np.asarray(_unpack_counts(given, height * width) if isinstance(given, str) else given, np.int64)
+    if counts.ndim != 1 or (counts < 0).any() or (counts > height * width).any() or counts.sum() != height * width:
+        raise ValueError("the counts of a shape are not those of its size")
+    # COCO counts down the columns, and begins outside.
+    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height).T
+
+
+def _unpack_counts(text: str, most: int) -> list[int]:
+    """Return the counts of a compressed RLE: five bits a letter, from the third on less those two before."""
+    counts: list[int] = []
+    value = shift = 0
+    for letter in text:
+        bits = ord(letter) - 48
+        if not 0 <= bits < 64 or shift > 50 or len(counts) > most:
+            raise ValueError("the counts of a shape are not those of its size")
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+        value = shift = 0
+    return counts
+
+
+def _draw_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> NDArray[np.bool_]:
+    from pycocotools import mask as coco
+
+    height, width = size
+    checked = []
+    for one in polygons:
+        points = np.asarray(one, np.float64)
+        if points.ndim != 1 or len(points) < 6 or len(points) % 2 or not np.isfinite(points).all():
+            raise ValueError("a polygon has three points or more, two numbers each")
+        if np.abs(points).max() > FAR * max(size) or np.abs(np.diff(points.reshape(-1, 2), axis=0)).sum() > LONG:
+            raise ValueError("a polygon leaves its picture")
+        checked.append(points.tolist())
+    merged = coco.merge(coco.frPyObjects(checked, height, width))
+    return _draw_rle({"size": merged["size"], "counts": merged["counts"].decode()}, size)

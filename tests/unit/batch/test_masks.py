@@ -1,0 +1,189 @@
+"""Runs of segmentations with masks: IoU in files, report and command line; what is wrong with a mask is listed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from sightglass.api.app import create
+from sightglass.api.schemas import ApiRules
+from sightglass.batch import analysis, report, run, table
+from sightglass.batch.labelled import pixels, summary
+from sightglass.cli import main
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.explain import Explainer
+from tests.masked import draw_masked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MODEL = "demo-seg"
+SCENES = 6
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return draw_masked(tmp_path_factory.mktemp("drawn"), SCENES)
+
+
+@pytest.fixture(scope="module")
+def whole(drawn: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of a run with masks that nothing interrupted."""
+    out = tmp_path_factory.mktemp("whole")
+    assert run(drawn[0], MODEL, out, labels=drawn[1]).done == SCENES
+    return out
+
+
+def confusions(drawn: tuple[Path, Path]) -> Any:
+    """Count true class by answer of all pictures, (classes, classes), without the code under test."""
+    explainer = Explainer(MODEL)
+    counts = np.zeros((len(explainer.labels),) * 2)
+    for path in sorted(drawn[0].iterdir()):
+        truth = np.asarray(Image.open(drawn[1] / path.name))
+        np.add.at(counts, (truth, explainer(path, maps=False).segmentation), 1)
+    return counts
+
+
+def test_iou_is_that_of_a_confusion_matrix(drawn: tuple[Path, Path], whole: Path) -> None:
+    found, counts = summary.load(whole), confusions(drawn)
+    right, union = counts.diagonal(), counts.sum(0) + counts.sum(1) - counts.diagonal()
+    wanted = {name: right[i] / union[i] for i, name in enumerate(Explainer(MODEL).labels) if union[i]}
+    assert {name: one.value for name, one in found.by_class.items()} == pytest.approx(wanted)
+    assert found.scores["mean_iou"].value == pytest.approx(np.mean(list(wanted.values())))
+    assert found.scores["pixel_accuracy"].value == pytest.approx(right.sum() / counts.sum())
+    assert found.scores["mean_iou"].low < found.scores["mean_iou"].value < found.scores["mean_iou"].high
+    worst = [one.value for one in sorted(found.by_class.values(), key=lambda one: one.value)]
+    assert [float(points) for _, points, _ in found.list_classes()] == pytest.approx([100 * v for v in worst], abs=0.06)
+
+
+def test_the_files_have_it(whole: Path) -> None:
+    found = summary.load(whole)
+    with (whole / summary.CSV).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {one["class"]: float(one["iou"]) for one in rows} == pytest.approx(
+        {name: one.value for name, one in found.by_class.items()}
+    )
+    frame = table.read(whole)
+    assert frame["mean_iou"].between(0, 1).all() and frame["pixel_accuracy"].between(0.5, 1).all()
+    page = report.html(whole)
+    assert found.headline in page and "The worst masks" in page and "IoU, 95 %" in page
+    assert "sure" not in page, "a share of the picture is no sureness"
+    kept = summary.find_kept(whole)
+    assert kept is not None and kept.to_json() == found.to_json()
+
+
+def test_a_run_goes_on_and_takes_masks_later(drawn: tuple[Path, Path], whole: Path, tmp_path: Path) -> None:
+    some, out = tmp_path / "pictures", tmp_path / "out"
+    shutil.copytree(drawn[0], some)
+    for path in sorted(some.iterdir())[3:]:
+        path.unlink()
+    assert run(some, MODEL, out).done == 3
+    assert not (out / pixels.FILE).exists()
+    for path in sorted(drawn[0].iterdir())[3:]:
+        shutil.copy2(path, some)
+    begun = run(some, MODEL, out, labels=drawn[1])
+    assert (begun.done, begun.resumed) == (SCENES, 0)
+    assert summary.load(out).to_json() == summary.load(whole).to_json()
+    # Without masks it takes those of before.
+    again = run(some, MODEL, out)
+    assert again.nothing_new
+    assert summary.load(out).to_json() == summary.load(whole).to_json()
+
+
+def test_coco_shapes_of_the_same_masks_give_the_same(drawn: tuple[Path, Path], whole: Path, tmp_path: Path) -> None:
+    from pycocotools import mask as coco
+
+    labels = Explainer(MODEL).labels
+    images, annotations = [], []
+    for number, path in enumerate(sorted(drawn[1].iterdir())):
+        truth = np.asarray(Image.open(path))
+        images.append({"id": number, "file_name": path.name})
+        for index in set(np.unique(truth).tolist()) - {0}:
+            packed = coco.encode(np.asfortranarray(truth == index, np.uint8))
+            shape = {"size": packed["size"], "counts": packed["counts"].decode()}
+            annotations.append({"image_id": number, "category_id": index, "segmentation": shape})
+    categories = [{"id": i, "name": name} for i, name in enumerate(labels)]
+    file = tmp_path / "coco.json"
+    file.write_text(json.dumps({"images": images, "categories": categories, "annotations": annotations}))
+    run(drawn[0], MODEL, tmp_path / "out", labels=file)
+    assert summary.load(tmp_path / "out").to_json() == summary.load(whole).to_json()
+
+
+def test_masks_that_cannot_be_used_are_listed_and_the_rest_goes_on(
+    drawn: tuple[Path, Path], tmp_path: Path, capsys: Any
+) -> None:
+    masks, out = tmp_path / "masks", tmp_path / "out"
+    shutil.copytree(drawn[1], masks)
+    (masks / "00.png").unlink()
+    Image.new("L", (7, 5)).save(masks / "01.png")
+    Image.new("RGB", Image.open(drawn[0] / "02.png").size).save(masks / "02.png")
+    Image.new("L", Image.open(drawn[0] / "03.png").size, 99).save(masks / "03.png")
+    assert main(["batch", str(drawn[0]), "--model", MODEL, "--labels", str(masks), "--out", str(out), "--json"]) == 0
+    printed = capsys.readouterr()
+    told, warned = json.loads(printed.out), " ".join(printed.err.split())
+    assert told["evaluation"]["pictures"] == SCENES - 4
+    assert dict(told["evaluation"]["problems"]).keys() == {f"0{i}.png" for i in range(4)}
+    for words in (
+        "00.png: no mask is named as this picture.",
+        "01.png: the mask is 7 by 5 pixels",
+        "02.png: the mask is a picture in colours",
+        "03.png: the mask has the class index 99, and the classes go from 0 to 10.",
+    ):
+        assert words in warned
+    assert "Mean IoU" in told["evaluation"]["headline"]
+    assert "no mask is named as this picture" in report.html(out)
+
+
+def test_the_command_line_prints_the_worst_class_first(drawn: tuple[Path, Path], whole: Path, capsys: Any) -> None:
+    given = ["batch", str(drawn[0]), "--model", MODEL, "--labels", str(drawn[1]), "--out", str(whole)]
+    assert main(given) == 0
+    printed = capsys.readouterr()
+    text = " ".join((printed.out + printed.err).split())
+    found = summary.load(whole)
+    assert found.headline in text
+    assert re.search(rf"class\W+IoU\W+IoU, 95 %\W+{found.list_classes()[0][0]}", text)
+
+
+def test_folders_do_not_name_the_class_of_a_segmentation(drawn: tuple[Path, Path], tmp_path: Path) -> None:
+    for name in ("star", "gear"):
+        below = tmp_path / "pictures" / name
+        below.mkdir(parents=True)
+        shutil.copy2(drawn[0] / "00.png", below)
+    run(tmp_path / "pictures", MODEL, tmp_path / "out")
+    frame = analysis.load(tmp_path / "out")
+    assert frame["wrong"].isna().all() and set(frame["labelled"]) == {"star", "gear"}
+
+
+def test_labels_of_another_kind_are_refused(drawn: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="There are no masks"):
+        run(drawn[0], MODEL, tmp_path / "a", labels=tmp_path)
+    other = tmp_path / "masks"
+    other.mkdir()
+    shutil.copy2(drawn[1] / "00.png", other / "another.png")
+    with pytest.raises(Problem, match="needs the name of its picture"):
+        run(drawn[0], MODEL, tmp_path / "b", labels=other)
+    from sightglass.evaluation.pixels import masks
+
+    with pytest.raises(ModelProblem, match="only a segmentation network"):
+        run(drawn[0], "demo-cls-s", tmp_path / "c", labels=masks.read(drawn[1]))
+
+
+def test_the_api_has_the_run(drawn: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SIGHTGLASS_BATCHES", str(tmp_path))
+    out = tmp_path / "mine"
+    run(drawn[0], MODEL, out, labels=drawn[1])
+    with TestClient(create(ApiRules())) as client:
+        assert [one["id"] for one in client.get("/api/runs").json()["runs"]] == ["mine"]
+        answer = client.get("/api/runs/mine").json()
+        refused = client.get("/api/runs/mine/errors")
+    assert answer["task"] == "segment"
+    assert answer["scores"]["mean_iou"]["value"] == pytest.approx(summary.load(out).scores["mean_iou"].value)
+    assert refused.status_code == 400 and "has its IoU" in refused.text

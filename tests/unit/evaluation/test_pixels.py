@@ -1,0 +1,173 @@
+"""IoU is that of a confusion matrix counted by others, and masks that cannot be used say why."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sightglass.common.errors import Problem
+from sightglass.evaluation.pixels import iou, masks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIZE = (4, 6)
+
+
+def png(values: Any, mode: str | None = None, kind: Any = np.uint8) -> bytes:
+    made, out = Image.fromarray(np.asarray(values, kind)), io.BytesIO()
+    (made.convert(mode) if mode else made).save(out, "PNG")
+    return out.getvalue()
+
+
+def decode(data: bytes, labels: tuple[str, ...] = (), otherwise: int = 0, **indices: int) -> Any:
+    return masks.decode(data, SIZE, labels, indices, 3, otherwise)
+
+
+def test_iou_of_a_case_counted_by_hand() -> None:
+    truth = np.array([[0, 0, 0, 1], [0, 0, 1, 1]])
+    answer = np.array([[0, 0, 1, 1], [0, 2, 1, -1]])
+    pairs = iou.count_pairs(truth, answer)
+    # The last pixel was not looked at. Class 0: 3 of 5; class 1: 2 of 3; class 2: 0 of 1.
+    assert pairs == [(0, 0, 3), (0, 1, 1), (0, 2, 1), (1, 1, 2)]
+    found = iou.measure([pairs])
+    assert {index: one.value for index, one in found.by_class.items()} == pytest.approx({0: 3 / 5, 1: 2 / 3, 2: 0})
+    assert found.mean_iou.value == pytest.approx((3 / 5 + 2 / 3) / 3)
+    assert (found.right, found.pixels) == (5, 7)
+    assert iou.score_picture(pairs) == pytest.approx((found.mean_iou.value, 5 / 7))
+    assert np.isnan(found.mean_iou.low), "of one picture no interval can be told"
+
+
+def test_iou_is_scikit_learns_and_its_interval_holds_it() -> None:
+    from sklearn.metrics import accuracy_score, jaccard_score
+
+    rng = np.random.default_rng(0)
+    truths = rng.integers(-1, 5, (9, 20, 30))
+    answers = np.where(rng.random(truths.shape) < 0.7, truths, rng.integers(0, 5, truths.shape))
+    found = iou.measure([iou.count_pairs(*pair) for pair in zip(truths, answers, strict=True)])
+    counted = (truths >= 0) & (answers >= 0)
+    wanted = jaccard_score(truths[counted], answers[counted], average=None)
+    assert [one.value for one in found.by_class.values()] == pytest.approx(list(wanted))
+    assert found.accuracy.value == pytest.approx(accuracy_score(truths[counted], answers[counted]))
+    for one in (found.mean_iou, found.accuracy, *found.by_class.values()):
+        assert one.low < one.value < one.high
+
+
+def test_an_interval_of_pictures_that_differ_is_wider_than_of_pictures_that_do_not() -> None:
+    good, bad = [(0, 0, 90), (1, 1, 10)], [(0, 1, 50), (1, 0, 50)]
+    same = iou.measure([good] * 10).mean_iou
+    mixed = iou.measure([good] * 5 + [bad] * 5).mean_iou
+    assert same.high - same.low == pytest.approx(0)
+    assert mixed.high - mixed.low > 0.2
+
+
+def test_pictures_without_a_counted_pixel_say_nothing() -> None:
+    assert iou.measure([[(0, 0, 4)], []]).mean_iou.value == 1
+    nothing = iou.measure([[]])
+    assert np.isnan(nothing.mean_iou.value) and not nothing.by_class
+
+
+def test_a_png_has_the_models_indices_or_named_ones() -> None:
+    values = np.zeros(SIZE, int)
+    values[0, :3] = 1, 2, 255
+    assert decode(png(values))[0].tolist() == [1, 2, masks.VOID, 0, 0, 0]
+    named = decode(png(values), ("ground", "bird", "plane"), ground=0, plane=1)
+    assert named[0].tolist() == [masks.VOID, 1, masks.VOID, 0, 0, 0]
+    palette = Image.fromarray(np.asarray(values, np.uint8), "P")
+    palette.putpalette([7] * 768)
+    out = io.BytesIO()
+    palette.save(out, "PNG")
+    assert (decode(out.getvalue()) == decode(png(values))).all()
+    wide = np.asarray(values, np.uint16)
+    assert (decode(png(np.where(wide == 255, 65535, wide), kind=np.uint16)) == decode(png(values))).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (png(np.zeros((4, 5))), "the mask is 5 by 4 pixels, and the picture 6 by 4"),
+        (png(np.full(SIZE, 7)), "has the class index 7, and the classes go from 0 to 2"),
+        (png(np.zeros((*SIZE, 3))), "in colours"),
+        (png(np.zeros((*SIZE, 4))), "in colours"),
+        (png(np.zeros(SIZE))[:40], "no readable PNG"),
+        (b"\x89PNG" + b"x" * 99, "no readable PNG"),
+        (b'[["a",[[0,0,1]]]]', "three points or more"),
+        (b'[["a",[[0,0,1,1,2,"x"]]]]', "a polygon|as COCO has it|could not convert"),
+        (b'[["a",[[0,0,1e9,1,2,2]]]]', "leaves its picture"),
+        (b'[["a",{"size":[4,7],"counts":[28]}]]', "the mask is 7 by 4"),
+        (b'[["a",{"size":[4,6],"counts":[23]}]]', "not those of its size"),
+        (b'[["a",{"size":[4,6],"counts":[-1,25]}]]', "not those of its size"),
+        (b'[["a",{"size":[4,6],"counts":"%s"}]]' % (b"o" * 9999), "not those of its size"),
+        (b'[["a",{"counts":"1"}]]', "not as COCO has it"),
+    ],
+)
+def test_a_mask_that_cannot_be_used_says_why(data: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        decode(data, a=1)
+
+
+def test_shapes_are_those_of_pycocotools() -> None:
+    from pycocotools import mask as coco
+
+    rng = np.random.default_rng(1)
+    inside = rng.random(SIZE) < 0.4
+    packed = coco.encode(np.asfortranarray(inside, np.uint8))
+    shape = {"size": list(SIZE), "counts": packed["counts"].decode()}
+    assert ((decode(json.dumps([["a", shape]]).encode(), a=2) == 2) == inside).all()
+    columns = inside.T.ravel()
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], columns])))
+    counts = np.diff(np.concatenate([[0], edges, [columns.size]])).tolist()
+    raw = {"size": list(SIZE), "counts": counts}
+    assert ((decode(json.dumps([["a", raw]]).encode(), a=2) == 2) == inside).all()
+    square = decode(b'[["a",[[1,1,4,1,4,3,1,3]]]]', a=2) == 2
+    assert np.argwhere(square).tolist() == [[y, x] for y in (1, 2) for x in (1, 2, 3)]
+
+
+def test_where_shapes_of_two_classes_overlap_no_class_is_true() -> None:
+    both = b'[["a",[[0,0,4,0,4,2,0,2]]],["b",[[2,0,6,0,6,2,2,2]]]]'
+    assert decode(both, a=1, b=2)[0].tolist() == [1, 1, masks.VOID, masks.VOID, 2, 2]
+    assert decode(both, a=1)[0].tolist() == [1, 1, *[masks.VOID] * 4]
+
+
+def test_a_folder_and_its_archive_are_read_alike(tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "one.png").write_bytes(png(np.zeros(SIZE)))
+    (folder / "two_mask.png").write_bytes(png(np.ones(SIZE)))
+    (folder / "three.jpg").write_bytes(b"lossy")
+    (folder / "classes.txt").write_text("ground\nbird\n")
+    found = masks.read(folder)
+    assert found.mask_labels == ("ground", "bird")
+    assert found.find_mask("deep/one.jpg") == found.find_mask("one.bmp") != found.find_mask("two.jpg")
+    assert [one.words for one in found.problems] == ["three.jpg: only a PNG keeps class indices as they are."]
+    with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
+        for file in folder.rglob("*.*"):
+            archive.write(file, file.relative_to(folder))
+    packed = masks.read(tmp_path / "masks.zip")
+    assert (packed.masks, packed.mask_labels) == (found.masks, found.mask_labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("a.json", "[", "is no COCO file"),
+        ("a.json", '{"images":[{"id":1,"file_name":"a.jpg"}],"categories":[],"annotations":[{}]}', "polygons or RLE"),
+        ("a.txt", "", "folder of .png masks"),
+        ("a.zip", "no archive", "."),
+    ],
+)
+def test_what_holds_no_masks_is_said(tmp_path: Path, name: str, text: str, why: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(Problem, match=why):
+        masks.read(tmp_path / name)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for place in (empty, tmp_path / "nowhere"):
+        with pytest.raises(Problem, match="There are no masks"):
+            masks.read(place)
