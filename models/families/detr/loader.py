@@ -65,6 +65,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> LibreDetector:
         whole = kind(tensors, size=size, nb_classes=count, device="cpu")
     except (KeyError, RuntimeError, TypeError, ValueError) as problem:
         raise WeightsProblem(f"{path} does not hold the tensors of {spec.arch}, by libreyolo's names.") from problem
+    # The library leaves what a file lacks at random, and says so in a log.
+    if any(name not in tensors and name.partition(".")[2] not in tensors for name, _ in whole.model.named_parameters()):
+        raise WeightsProblem(f"{path} does not hold the tensors of {spec.arch}, by libreyolo's names.")
     return LibreDetector(spec, whole, own, sha256_of(path))
 
 
@@ -121,7 +124,7 @@ class LibreDetector(SectionedDetector):
         own, rest = self._divide(logits.shape[0] + outputs.others.shape[1])
         every = logits.new_empty(len(own) + len(rest), logits.shape[1])
         every[own], every[rest] = logits, outputs.others[0].float()
-        queries, classes = self._choose(every.t(), confidence)
+        queries, classes = self._choose(every.t().contiguous(), confidence)
         return torch.tensor(queries, dtype=torch.long), torch.tensor(classes, dtype=torch.long)
 
     def _divide(self, count: int) -> tuple[list[int], list[int]]:

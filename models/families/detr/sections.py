@@ -20,7 +20,7 @@ _PROJECTIONS = ("model.input_projection", "input_proj")
 """The convolution whose map DETR's decoder reads, after its encoder, cell by cell."""
 _BACKBONES = ("model.backbone", "backbone", "vit")
 _ENCODERS = ("model.encoder", "encoder", "transformer.encoder")
-_DECODERS = ("model.decoder", "decoder", "transformer.decoder", "transformer")
+_DECODERS = ("model.decoder", "decoder", "model.transformer.decoder", "transformer.decoder")
 
 
 class SectionedDetector(QueryDetector):
@@ -35,8 +35,9 @@ class SectionedDetector(QueryDetector):
         attending = [path for path in known if _is_inside(path, self._decoder) and _name(path) in _ATTENDING]
         self.cross_attention = next(reversed(attending), "")
         self.memory = next((path for path in _PROJECTIONS if _maps(known.get(path))), "")
-        # Queries, however many, are no grid of the picture.
-        self.placeless = (self._decoder,) if self._decoder else ()
+        # Queries, however many, are no grid of the picture, and the encoding of positions knows no picture.
+        positions = [path for path, part in known.items() if "Position" in type(part).__name__ and "." in path]
+        self.placeless = (*([self._decoder] if self._decoder else []), *positions)
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         encoder = _finest_first(layer for layer in layers if _is_inside(layer.path, self._encoder))
