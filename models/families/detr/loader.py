@@ -5,6 +5,8 @@ Networks, preparation of pictures and choice of boxes are the library's own.
 
 from __future__ import annotations
 
+import contextlib
+import io
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +52,12 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> LibreDetector:
 
     Raises ModelProblem for an architecture that the library has not, WeightsProblem where the file does not fit it.
     """
+    # Some of the library's networks print what they are made of.
+    with contextlib.redirect_stdout(io.StringIO()):
+        return _load(spec, progress)
+
+
+def _load(spec: ModelSpec, progress: Progress | None) -> LibreDetector:
     kind, size = _kind(spec.arch)
     own = labels.own(spec)
     if (seed := spec.weights.random) is not None:
