@@ -19,9 +19,9 @@ from sightglass.explain.faithfulness.seal import seal
 from sightglass.explain.findings.diagnosis import diagnose
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
-from sightglass.explain.methods import AREAS, attention, from_evidence
+from sightglass.explain.methods import AREAS, METHODS, attention, from_evidence, query_attention
 from sightglass.explain.methods import method as find_method
-from sightglass.explain.methods.method import Method, RawMaps, Request
+from sightglass.explain.methods.method import HEADED, Method, RawMaps, Request
 from sightglass.explain.options import Options, Scale, Wanted
 from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
@@ -117,14 +117,16 @@ class Explanation(Result):
     def by_head(self, index: int = 0, layer: int = 0, scale: Scale = "own") -> tuple[Heatmap, ...]:
         """Return a heatmap for each head of one attention layer; `layer` counts among this explanation's layers.
 
-        The same for every class. Runs the model once where no map of that attention was made yet.
+        The same for every class; of a method of queries, the box's own. Runs the model once where no map of that
+        attention was made yet.
         """
-        target = self._map(index).target
-        maps = attention.heads(self.evidence, target)
+        target, of_query = self._map(index).target, METHODS[self._map(index).method].family == "query"
+        maps = (query_attention if of_query else attention).heads(self.evidence, target)
         path, raw = [*maps.items()][layer]
         named = [replace(target, label=f"head {number}") for number in range(len(raw))]
         geometry = self.evidence.geometry
-        return heatmaps([raw], named, method="attention", layers=(path,), geometry=geometry, scale=scale)
+        method = self._map(index).method if of_query else "attention"
+        return heatmaps([raw], named, method=method, layers=(path,), geometry=geometry, scale=scale)
 
     def prove(self, index: int | str = 0, **options: Any) -> Proof:
         """Hide, and keep, the hottest shares of a map and of control maps, and follow the answer.
@@ -245,7 +247,7 @@ def method_of(resident: Resident, options: Options) -> Method:
 
 def _without_effect(method: Method, options: Options) -> tuple[str, ...]:
     """Return a note on each option that was given and that the method does not read."""
-    heads = options.head is not None and method.family != "attention"
+    heads = options.head is not None and method.family not in HEADED
     masks = options.masks is not None and method.family != "mask"
     said = (f"head={options.head}" if heads else "", f"masks={options.masks}" if masks else "")
     return tuple(f"{one} {NO_EFFECT}" for one in said if one)

@@ -242,14 +242,14 @@ class Options:
         None,
         "--head N",
         _MAPS,
-        "With --method attention: one head, counted from 0",
+        "With --method attention or queryattention: one head, counted from 0",
         "mean of all",
-        description="For the method Attention: one head, counted from 0; null: the mean of all.",
+        description="For the methods Attention and Query attention: one head, counted from 0; null: the mean of all.",
         kind=int,
         least=0,
         wrong="heads are counted from 0",
     )
-    """Method Attention: one head, counted from 0; None: the mean of all."""
+    """Methods Attention and Query attention: one head, counted from 0; None: the mean of all."""
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Options:

@@ -172,6 +172,8 @@ class Adapter:
     """Whether boxes drawn around examples can say what to look for (`with_examples`)."""
     subject: str = ""
     """What all its pictures show (`persons`), so that it is compared on pictures of that kind; empty: anything."""
+    placeless: tuple[str, ...] = ()
+    """Paths of modules inside which nothing is a map: a decoder's queries are no places of the picture."""
     controls: Callable[[], list[NDArray[np.uint8]]] | None = None
     """Draw unrelated pictures, uint8 (H, W, 3), that its similarity scores are measured by; None: the bundled ones."""
     paper: Paper | None = None

@@ -20,6 +20,7 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import Pane
 from sightglass.components.views import (
+    attention_heads,
     charts,
     comparisons,
     detections,
@@ -249,6 +250,8 @@ def _below(explanation: Explanation, index: int, offered: bool, *, tests: bool) 
             proof.button()
         if not offered:
             return
+        if explanation.heatmaps and METHODS[explanation.heatmaps[0].method].reads:
+            attention_heads.strip(explanation, index)
         if explanation.finished:
             saving.save_and_export(
                 "detect",

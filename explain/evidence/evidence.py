@@ -22,7 +22,7 @@ from sightglass.explain.backward.gradient import Activation, Gradient, gradients
 from sightglass.explain.backward.graph import Graph, Opaque
 from sightglass.explain.backward.rules import walk_back
 from sightglass.explain.backward.transformer import sparse
-from sightglass.explain.evidence.layers import as_map
+from sightglass.explain.evidence.layers import as_map, fit_grid
 from sightglass.models.adapters.detector import IN_CELL
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ class Evidence:
             recorded, self.outputs = self._forward()
         self.recorded = [recorded[layer.path] for layer in layers]
         """The layers' outputs in the graph from which the gradients are computed."""
+        size = (self.tensor.shape[-2], self.tensor.shape[-1])
+        pairs = zip(layers, self.recorded, strict=True)
+        self.layers = layers = tuple(fit_grid(layer, out, resident.probed, size) for layer, out in pairs)
         self.activations = [as_map(out.detach(), layer) for out, layer in zip(self.recorded, layers, strict=True)]
         """One (1, C, h, w) per layer."""
 

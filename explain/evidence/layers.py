@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, product, zip_longest
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,21 @@ def as_map(output: Tensor, layer: Layer) -> Tensor:
         rows = output[:, layer.prefix :]  # (B, h*w, C)
         return rows.transpose(1, 2).reshape(len(rows), *layer.shape)
     return output
+
+
+def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[int, int]) -> Layer:
+    """Return a layer of tokens with its grid (h, w) on an input of `size`, where it was found on one of `probed`.
+
+    Raises ModelProblem where its tokens are no grid there.
+    """
+    (channels, height, width), count = layer.shape, output.shape[1] - layer.prefix
+    if layer.layout != "tokens" or count == height * width:
+        return layer
+    for whole in (math.ceil, math.floor, round):
+        grid = whole(height * size[0] / probed[0]), whole(width * size[1] / probed[1])
+        if grid[0] * grid[1] == count:
+            return replace(layer, shape=(channels, *grid))
+    raise ModelProblem(f"The output of {layer.path} is no grid for a picture of this shape: choose another layer.")
 
 
 def backbone_at(stages: Sequence[ModelStage], stride: int) -> str | None:

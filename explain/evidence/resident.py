@@ -111,6 +111,11 @@ class Resident:
         """The attention modules, in the order of execution; none in a CNN."""
         return self._survey.attentions
 
+    @property
+    def queries(self) -> Attended | None:
+        """The cross-attention of a detector whose boxes are queries; None of others."""
+        return self._survey.queries
+
     @cached_property
     def _survey(self) -> Survey:
         if not self.adapter.gradients:

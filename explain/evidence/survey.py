@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sightglass.models.adapters.queries import QueryDetections
 from sightglass.models.layers import Layer
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Survey:
     """The short list for a picker, in the order of execution."""
     attentions: tuple[Attended, ...]
     """In the order of execution."""
+    queries: Attended | None = None
+    """The cross-attention of a detector whose boxes are queries; None of others."""
 
 
 def survey(adapter: Adapter, tensor: Tensor) -> Survey:
@@ -60,19 +63,27 @@ def survey(adapter: Adapter, tensor: Tensor) -> Survey:
     (`layer4`, not also `layer4.1.relu`); it starts with the earliest layer and ends with the last spatial one.
     """
     observer, handles = _Observer((tensor.shape[-2], tensor.shape[-1])), []
+    outside = tuple(f"{path}." for path in adapter.placeless)
     for path, module in adapter.module.named_modules():
-        if path:
+        if path and not f"{path}.".startswith(outside):
             seen = partial(observer.see, path, next(module.children(), None) is None)
             handles.append(module.register_forward_hook(lambda _module, _inputs, output, seen=seen: seen(output)))
     opened = adapter.record_attention(observer.attend)
     try:
         # An activation in place returns what it was given: norm and ReLU would look like one layer.
         with torch.no_grad(), disable_inplace(adapter.module), opened:
-            adapter.run(tensor)
+            outputs = adapter.run(tensor)
     finally:
         for handle in handles:
             handle.remove()
-    return observer.result()
+    return replace(observer.result(), queries=_queries(outputs))
+
+
+def _queries(outputs: Any) -> Attended | None:
+    """Return what a detector's queries read by."""
+    if not isinstance(outputs, QueryDetections) or (seen := outputs.attended) is None:
+        return None
+    return Attended(seen.path, seen.heads, outputs.count, max(seen.sizes), 0, same=False)
 
 
 @dataclass

@@ -80,6 +80,8 @@ def _hottest(explanation: Result, hot: str, index: int, *, of_class: bool) -> st
     heatmap = explanation.heatmaps[index]
     if known := describe_independent(explanation, index):
         return known
+    if METHODS[heatmap.method].reads:
+        return f"{hot.capitalize()} is what the box's query read."
     if not METHODS[heatmap.method].per_class:
         return f"{hot.capitalize()} is what stands out to the model."
     if explanation.options.part == "contrast":
@@ -143,6 +145,8 @@ def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> s
         return (
             f"What {describe_direction(explanation, index)} **{heatmap.target.label}** is strongest {place}{end}{more}"
         )
+    if METHODS[heatmap.method].reads:
+        return f"What was read for **{heatmap.target.label}** is strongest {place}{end}"
     of = "The map" if describe_independent(explanation, index) else "The evidence"
     return f"{of} for **{heatmap.target.label}** is strongest {place}{end}"
 

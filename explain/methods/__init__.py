@@ -49,6 +49,8 @@ _TABLE = (
            "Abnar & Zuidema 2020, arXiv:2005.00928", passes=1, gradients=False, per_class=False, detectors=False),
     Method("chefer", "Chefer", "attention weighed by its gradient, through all layers", "attention",
            "Chefer et al. 2021, arXiv:2103.15679", passes=3, detectors=False),
+    Method("queryattention", "Query attention", "what a box's own query read", "query",
+           "Carion et al. 2020, arXiv:2005.12872; Zhu et al. 2021, arXiv:2010.04159", gradients=False, reads=True),
     Method("drise", "D-RISE", "hides the picture at random; any model; slow", "mask",
            "Petsiuk et al. 2021, arXiv:2006.03204; of classifiers RISE, arXiv:1806.07421", passes=800, gradients=False,
            signed=True),
@@ -90,6 +92,7 @@ def list_methods(resident: Resident) -> tuple[Method, ...]:
         if (method.detectors or task != "detect")
         and (method.family == "mask" or resident.gradients)
         and (method.family != "attention" or method.id in attending)
+        and (method.family != "query" or resident.queries is not None)
         # What hides the picture, or asks for a class as other tools do, has none here.
         and (task != "embed" or method.family not in ("mask", "library"))
         and (task != "segment" or method.family in AREAS)

@@ -18,11 +18,18 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.models.adapter import Target
 
-Family = Literal["gradient", "eigen", "attention", "library", "mask"]
+Family = Literal["gradient", "eigen", "attention", "query", "library", "mask"]
 """`gradient`: quick, from activations and gradients; also for similarity. `eigen`: quick, principal components.
-`attention`: of transformers whose attention is recorded. `library`: through the grad-cam library. `mask`: slow, from
-the model's answers alone."""
-RUNNERS: dict[Family, str] = {"attention": "attention", "library": "grad_cam_library", "mask": "rise"}
+`attention`: of transformers whose attention is recorded. `query`: of detectors whose boxes are queries. `library`:
+through the grad-cam library. `mask`: slow, from the model's answers alone."""
+RUNNERS: dict[Family, str] = {
+    "attention": "attention",
+    "query": "query_attention",
+    "library": "grad_cam_library",
+    "mask": "rise",
+}
+HEADED: tuple[Family, ...] = ("attention", "query")
+"""Families whose methods have heads."""
 """Modules of explain.methods whose `run` returns RawMaps from (evidence, method, targets, request); quick methods':
 `from_evidence`."""
 
@@ -79,6 +86,8 @@ class Method:
     """False where the map is the same for every class: it shows what stands out, not what speaks for the class."""
     detectors: bool = True
     """False where it explains classifiers only."""
+    reads: bool = False
+    """Whether it shows what was read for a box, which is no evidence that it decided."""
 
     @property
     def quick(self) -> bool:

@@ -22,6 +22,12 @@ from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.embedder import Embedded, Embedder
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import forbidden_by, offline, sha256_of
+from sightglass.models.families.detr.huggingface import (
+    TransformersDetector,
+    check_detector,
+    is_detector,
+    read_processor,
+)
 from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.preprocess import Preprocessing
 
@@ -66,12 +72,16 @@ class TransformersEmbedder(Embedder):
     more: Mapping[str, Any] = {}
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClassifier | TransformersEmbedder:
+def load(
+    spec: ModelSpec, progress: Progress | None = None
+) -> TransformersClassifier | TransformersEmbedder | TransformersDetector:
     """Build the model on the CPU from `weights.path` (a folder) or `weights.hub`; `{random = seed}`: untrained, from
     the configuration alone."""
     folder = folder_of(spec)
     config = _config(folder)
     arch = _architecture(folder, config)
+    if is_detector(arch):
+        check_detector(arch, _class(arch))
     if (seed := spec.weights.random) is not None:
         import transformers
 
@@ -81,6 +91,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
         # A pooler without weights is left at random, and the class token is taken instead.
         net, missing = load_network(_class(arch), folder, weights_in(folder), ("pooler.",))
         sha256 = sha256_of(weights_in(folder))
+    if is_detector(arch):
+        return _detector(spec, net, folder, sha256)
     preprocessing, notes = prepare(folder, net.config)
     channels = getattr(net.config, "num_channels", 3)
     preprocessing = preprocessing.changed(spec.preprocessing.for_channels(channels, preprocessing.channels))
@@ -91,6 +103,15 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
             "fine-tuned to classes."
         )
     return make_adapter(spec, arch, net, preprocessing, sha256, notes, missing)
+
+
+def _detector(spec: ModelSpec, net: Any, folder: Path, sha256: str) -> TransformersDetector:
+    if spec.task != "detect":
+        raise ModelProblem(f'{folder.name} draws boxes: give it task = "detect".')
+    processor, notes = read_processor(folder, net.config)
+    found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
+    names, _ = labels.for_classes(spec, net.config.num_labels, found)
+    return TransformersDetector(spec, net, names, sha256, processor=processor, notes=notes)
 
 
 def _classifies(arch: str) -> bool:
@@ -229,8 +250,9 @@ def inspect(path: Path) -> TableDraft | None:
         return None
     arch = _architecture(folder, config)
     weights_in(folder)
-    classifies = "ForImageClassification" in arch
-    table = {"task": "classify" if classifies else "embed", "weights": {"path": str(folder)}}
+    classifies = "ForImageClassification" in arch or is_detector(arch)
+    task = "detect" if is_detector(arch) else "classify" if classifies else "embed"
+    table = {"task": task, "weights": {"path": str(folder)}}
     notes = [f"config.json says that it is a {arch}."]
     unknown: tuple[Unknown, ...] = ()
     names = config.get("id2label", {})
@@ -240,7 +262,8 @@ def inspect(path: Path) -> TableDraft | None:
     elif classifies:
         notes.append(f"config.json names its {len(names)} classes.")
     if not any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):
-        notes.append("No file says how pictures are prepared: ImageNet's mean and spread were taken.")
+        taken = "its class's own way was" if is_detector(arch) else "ImageNet's mean and spread were"
+        notes.append(f"No file says how pictures are prepared: {taken} taken.")
     return TableDraft("transformers", arch, table, unknown, tuple(notes))
 
 

@@ -8,6 +8,7 @@ from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import FORMAT_BYTES, MAX_ANSWER_MB, OVERLAY_BYTES, ClassRequest
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain.methods import METHODS, method
+from sightglass.explain.methods.method import HEADED
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
 from sightglass.explain.questions import settings
@@ -87,6 +88,6 @@ def check_options(request: Explaining, explainer: Explainer) -> None:
     own = spec.method if resident.gradients else "drise"
     chosen = request.method or (settings(resident, request.question)["method"] if request.question else own)
     found = METHODS[method(chosen).id]
-    for name, family, of in (("head", "attention", "Attention"), ("masks", "mask", "D-RISE and Occlusion")):
-        if getattr(request, name) is not None and found.family != family:
+    for name, families, of in (("head", HEADED, "Attention"), ("masks", ("mask",), "D-RISE and Occlusion")):
+        if getattr(request, name) is not None and found.family not in families:
             raise ModelProblem(f"{name} is an option of {of} and would have no effect on {found.name}: leave it out.")

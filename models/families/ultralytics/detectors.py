@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sightglass.models.adapters.detector import MAX_BOXES, SIDES, Detections, Detector
+from sightglass.models.adapters.queries import QueryDetections, QueryDetector
 from sightglass.models.families.ultralytics.heads import Queries, reader
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import ModelStage
@@ -193,7 +194,7 @@ class TurnedDetector(YoloDetector):
         return float(batch_probiou(one, other))
 
 
-class RtDetr(YoloDetector):
+class RtDetr(QueryDetector, YoloDetector):
     """RT-DETR, also within a YOLO: queries that are shown as they come, on a picture squeezed to a square."""
 
     preprocessings = ("trained", "letterbox")
@@ -202,11 +203,13 @@ class RtDetr(YoloDetector):
     def __init__(self, spec: ModelSpec, module: Any, labels: Sequence[str], weights_sha256: str) -> None:
         super().__init__(spec, module, labels, weights_sha256)
         self.nms, self.multi_label = False, True
+        last = len(self._head.decoder.layers) - 1
+        self.cross_attention = f"model.{len(module.model) - 1}.decoder.layers.{last}.cross_attn"
 
     def _squashes(self, preprocessing: str) -> bool:
         return preprocessing == "trained"
 
-    def run(self, tensor: Tensor) -> Detections:
+    def read_queries(self, tensor: Tensor) -> QueryDetections:
         found: Queries = self.module(tensor)
         return found.detections(tensor.shape[2], tensor.shape[3])
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sightglass.models.adapters.detector import Detections
+from sightglass.models.adapters.queries import QueryDetections, make_detections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -162,17 +163,9 @@ class Queries:
     proposals: Tensor
     """(Q, 4) of the first picture: the cells that the queries came from, centre and size of one cell."""
 
-    def detections(self, height: int, width: int) -> Detections:
-        """Return the candidates on an input of that size: one scale of Q rows and one column."""
-        size = self.boxes.new_tensor([width, height])
-
-        def boxes_of(given: tuple[Tensor, ...]) -> Tensor:
-            centre, sides = given[0].flatten(2).transpose(1, 2).chunk(2, 2)
-            return torch.cat((centre - sides / 2, centre + sides / 2), 2) * size.repeat(2)
-
-        logits, boxes = (rows.transpose(1, 2)[..., None] for rows in (self.logits, self.boxes))
-        centres, cells = (self.proposals * size.repeat(2)).chunk(2, 1)
-        return Detections((logits,), (boxes,), boxes_of, centres, cells.amax(1))
+    def detections(self, height: int, width: int) -> QueryDetections:
+        """Return the candidates on an input of that size."""
+        return make_detections(self.logits, self.boxes, (height, width), proposals=self.proposals)
 
 
 def queries(head: Any, feats: Sequence[Tensor], batch: object = None) -> Queries:

@@ -86,7 +86,7 @@ def draw(
         method = _method(explainer, methods)
     with below:
         options = _details(explainer, threshold)
-        if method == "attention":
+        if method in ("attention", "queryattention"):
             options["head"] = _head(explainer)
         else:
             url_state.write("head", None)
@@ -236,7 +236,8 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
 
 def _head(explainer: Explainer) -> int | None:
     """Choose one attention head, counted from 0; None for the mean of all."""
-    count, mean = max(one.heads for one in explainer.resident.attentions), -1
+    resident, mean = explainer.resident, -1
+    count = max(one.heads for one in (*resident.attentions, *([resident.queries] if resident.queries else [])))
     head = url_state.widget(
         st.selectbox,
         "Head",

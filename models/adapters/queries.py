@@ -1,0 +1,264 @@
+"""Adapter of DETR and its descendants: a box is a query, with its cross-attention.
+
+A decoder's queries read the picture by cross-attention. DETR's weighs every cell of the encoder's map; deformable
+attention (RT-DETR, D-FINE, RF-DETR) samples a few places of it. Both are recorded in the pass that makes the boxes.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from sightglass.models.adapters.attention import record_attention
+from sightglass.models.adapters.detector import Detections, Detector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import nn
+
+    from sightglass.models.geometry import Box, Geometry
+
+COARSEST = 20
+"""Cells along the longer side that a query's box is measured in: those of stride 32 of a picture of 640 pixels."""
+NEAR = 0.1
+"""How far from a place a query's box may be to be asked about, as a share of the input's longer side."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrossAttention:
+    """What one decoder layer's queries read of the first picture of a batch; out of the graph."""
+
+    path: str
+    """The module that attends."""
+    weights: Tensor
+    """(heads, Q, keys), rows sum to 1; keys are all cells of a map or, where there are `samples`, the sampled places,
+    level by level."""
+    sizes: tuple[tuple[int, int], ...]
+    """(h, w) of the map of each level; one of DETR."""
+    samples: tuple[Tensor, ...] = ()
+    """Of deformable attention: the places of each level, (heads, Q, P, 2) as xy in -1..1, as `grid_sample` takes."""
+
+    @property
+    def heads(self) -> int:
+        return self.weights.shape[0]
+
+    def levels(self, query: int) -> tuple[Tensor, ...]:
+        """Return the weight of each cell of each level, (heads, h, w): what its value is multiplied by.
+
+        A sampled place lies between four cells, among which its weight is divided as bilinear sampling divides it; what
+        lies outside of the map has no value.
+        """
+        rows = self.weights[:, query]  # (heads, keys)
+        if not self.samples:
+            return (rows.reshape(self.heads, *self.sizes[0]),)
+        found, start = [], 0
+        for (height, width), places in zip(self.sizes, self.samples, strict=True):
+            count = places.shape[2]
+            found.append(_splat(places[:, query], rows[:, start : start + count], height, width))
+            start += count
+        return tuple(found)
+
+    def maps(self, query: int) -> Tensor:
+        """Return one map a head, (heads, h, w) on the finest level's grid: the sum of all levels.
+
+        A coarser level's cell covers several of the finest, among which its weight is divided evenly.
+        """
+        levels = self.levels(query)
+        height, width = max(self.sizes)
+        total = levels[0].new_zeros(self.heads, height, width)
+        for level in levels:
+            spread = F.interpolate(level[None], size=(height, width), mode="nearest-exact")[0]
+            total += spread * (level.shape[1] * level.shape[2] / (height * width))
+        return total
+
+
+def _splat(places: Tensor, weights: Tensor, height: int, width: int) -> Tensor:
+    """Return (heads, height, width): weights (heads, P) at places (heads, P, 2), divided as `grid_sample` reads."""
+    with torch.enable_grad():
+        values = places.new_zeros(len(places), 1, height, width, requires_grad=True)
+        read = F.grid_sample(values, places[:, None].detach(), align_corners=False)[:, 0, 0]  # (heads, P)
+        # What a cell's value is multiplied by is the slope of the sum.
+        (found,) = torch.autograd.grad(read, values, weights.detach())
+    return found[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class QueryDetections(Detections):
+    """The queries of a batch: one scale of Q rows and one column, and what they read."""
+
+    attended: CrossAttention | None = None
+    """The cross-attention of the last decoder layer; None where it was not recorded."""
+    others: Tensor | None = None
+    """Logits (B, C, N) of the head's outputs that are no class here, such as "no object"."""
+
+
+def make_detections(
+    logits: Tensor,
+    boxes: Tensor,
+    size: tuple[int, int],
+    *,
+    proposals: Tensor | None = None,
+    others: Tensor | None = None,
+    softmax: bool = False,
+) -> QueryDetections:
+    """Return queries as candidates on an input of `size` (h, w).
+
+    `logits` (B, Q, K); `boxes` (B, Q, 4) as cx, cy, w, h, shares of the input; `proposals` (Q, 4) the cells that the
+    first picture's queries came from, in the same form: without them a box is measured from its own centre. `others`
+    (B, Q, C): the head's further logits, "no object" among them; `softmax`: scores are one over all, else sigmoids.
+    """
+    sides = boxes.new_tensor([size[1], size[0]])
+
+    def boxes_of(given: tuple[Tensor, ...]) -> Tensor:
+        centre, extent = given[0].flatten(2).transpose(1, 2).chunk(2, 2)
+        return torch.cat((centre - extent / 2, centre + extent / 2), 2) * sides.repeat(2)
+
+    if proposals is None:
+        centres = boxes[0, :, :2].detach() * sides
+        units = centres.new_full((len(centres),), max(size) / COARSEST)
+    else:
+        centres, cells = (proposals * sides.repeat(2)).chunk(2, 1)
+        units = cells.amax(1)
+    levels, regressions = (rows.transpose(1, 2)[..., None] for rows in (logits, boxes))
+    beside = None if others is None else others.transpose(1, 2).detach().float()
+    found = QueryDetections((levels,), (regressions,), boxes_of, centres, units, others=beside)
+    if beside is None or not softmax:
+        return found
+
+    def scoring(given: Tensor, _objectness: Tensor | None) -> Tensor:
+        return torch.cat((given, beside), 1).softmax(1)[:, : given.shape[1]]
+
+    return replace(found, scoring=scoring)
+
+
+class QueryDetector(Detector):
+    """A module from float32 (B, 3, h, w) to queries, each with a box that suppresses no other.
+
+    Families implement `read_queries` and say where the last decoder layer attends.
+    """
+
+    nms = False
+    cross_attention = ""
+    """Path of the last decoder layer's cross-attention; empty where it cannot be recorded."""
+    memory = ""
+    """Path of the module that returns the map (B, C, h, w) whose cells are the keys, where they are a map's cells."""
+
+    def read_queries(self, tensor: Tensor) -> QueryDetections:
+        """Run one forward pass of (B, 3, h, w)."""
+        raise NotImplementedError
+
+    def run(self, tensor: Tensor) -> QueryDetections:
+        if not self.cross_attention:
+            return self.read_queries(tensor)
+        with record_queries(self.module, self.cross_attention, self.memory) as recorded:
+            outputs = self.read_queries(tensor)
+        return replace(outputs, attended=recorded.attention(self.cross_attention))
+
+    def candidate(
+        self, outputs: Detections, geometry: Geometry, where: Box | None, index: int | None = None
+    ) -> tuple[int, int] | None:
+        """Return the strongest query at a place, or else the nearest one not far from it, and its class."""
+        found = super().candidate(outputs, geometry, where, index)
+        if found is not None or where is None:
+            return found
+        (sy, sx), (oy, ox) = geometry.scale, geometry.offset
+        boxes = outputs.boxes[0].detach().float()
+        x, y = (where[0] + where[2]) / 2 * sx + ox, (where[1] + where[3]) / 2 * sy + oy
+        point = boxes.new_tensor([x, y])
+        gap = torch.maximum(boxes[:, :2] - point, point - boxes[:, 2:]).clamp_min(0).norm(dim=1)
+        anchor = int(gap.argmin())
+        if float(gap[anchor]) > NEAR * max(geometry.input):
+            return None
+        return anchor, int(outputs.best[0, anchor]) if index is None else index
+
+
+@contextmanager
+def record_queries(module: nn.Module, path: str, memory: str = "") -> Iterator[_Recorder]:
+    """Record what the queries of one cross-attention read, while the context lasts; the module is not changed.
+
+    Other threads' passes through it are not recorded.
+    """
+    recorder, caller = _Recorder(), threading.get_ident()
+    attending, opened = module.get_submodule(path), ExitStack()
+
+    def enter(*_: Any) -> None:
+        if threading.get_ident() == caller:
+            opened.enter_context(record_attention(attending, recorder.see_weights))
+            opened.enter_context(_Sampling(recorder.see_sample))
+
+    def leave(*_: Any) -> None:
+        if threading.get_ident() == caller:
+            opened.close()
+
+    def see_map(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        if threading.get_ident() == caller:
+            recorder.memory = (output.shape[-2], output.shape[-1])
+
+    handles = [
+        attending.register_forward_pre_hook(enter),
+        attending.register_forward_hook(leave, always_call=True),
+    ]
+    if memory:
+        handles.append(module.get_submodule(memory).register_forward_hook(see_map))
+    try:
+        yield recorder
+    finally:
+        opened.close()
+        for handle in handles:
+            handle.remove()
+
+
+class _Recorder:
+    """What was seen inside of one cross-attention, of the first picture."""
+
+    def __init__(self) -> None:
+        self.memory: tuple[int, int] | None = None
+        self._weights: Tensor | None = None
+        self._samples: list[Tensor] = []
+        self._sizes: list[tuple[int, int]] = []
+
+    def see_weights(self, _path: str, weights: Tensor) -> Tensor:
+        self._weights = weights[0].detach()
+        return weights
+
+    def see_sample(self, values: Tensor, places: Tensor) -> None:
+        self._samples.append(places.detach())
+        self._sizes.append((values.shape[2], values.shape[3]))
+
+    def attention(self, path: str) -> CrossAttention | None:
+        """Return what was recorded; None where there was nothing, or nothing that has a place."""
+        weights = self._weights
+        if weights is None or weights.ndim != 3:
+            return None
+        if self._samples:
+            # Libraries have (Q, heads, places) here, and the places of a picture's heads first of all.
+            by_head = weights.transpose(0, 1)
+            samples = tuple(places[: len(by_head)] for places in self._samples)
+            whole = sum(places.shape[2] for places in samples) == by_head.shape[2]
+            return CrossAttention(path, by_head, tuple(self._sizes), samples) if whole else None
+        if self.memory is None or weights.shape[2] != self.memory[0] * self.memory[1]:
+            return None
+        return CrossAttention(path, weights, (self.memory,))
+
+
+class _Sampling(TorchFunctionMode):
+    """Pass the values and places of this thread's calls of `grid_sample` to a callback."""
+
+    def __init__(self, see: Callable[[Tensor, Tensor], None]) -> None:
+        super().__init__()
+        self._see = see
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        if func is F.grid_sample:
+            self._see(args[0], args[1])
+        return func(*args, **(kwargs or {}))

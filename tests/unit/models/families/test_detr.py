@@ -1,0 +1,530 @@
+"""DETR's family: boxes, maps and query attention equal those of the libraries, on small seeded networks."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import find, layer_choices
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.explainer import Explainer
+from sightglass.explain.explanation import explain
+from sightglass.explain.methods import METHODS, list_methods
+from sightglass.explain.methods.from_evidence import raw_maps
+from sightglass.explain.options import Options
+from sightglass.explain.picture.image import Image
+from sightglass.models.adapter import Target
+from sightglass.models.adapters.detector import SIDES
+from sightglass.models.adapters.folding import unfold
+from sightglass.models.adapters.queries import CrossAttention, QueryDetections
+from sightglass.models.inspect import inspect_model
+from sightglass.models.load import load
+from sightglass.models.spec import ModelSpec, WeightsTable
+from tests.built import built
+from tests.late import late
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+transformers, library = late("transformers"), late("pytorch_grad_cam")
+CPU = torch.device("cpu")
+PICTURE = np.random.default_rng(3).integers(0, 255, (96, 160, 3), np.uint8)
+NAMES = {0: "cat", 1: "dog", 2: "bird"}
+RESNET: dict[str, Any] = {"embedding_size": 8, "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
+STAGES = ["stage2", "stage3", "stage4"]
+SMALL: dict[str, Any] = {
+    "d_model": 32,
+    "encoder_layers": 1,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 48,
+    "id2label": NAMES,
+    "label2id": {name: index for index, name in NAMES.items()},
+}
+HYBRID: dict[str, Any] = {
+    **SMALL,
+    "encoder_hidden_dim": 32,
+    "encoder_in_channels": [16, 24, 32],
+    "decoder_in_channels": [32, 32, 32],
+    "num_queries": 20,
+}
+SQUARE = {"size": {"height": 128, "width": 128}}
+"""What an RT-DETR's processor makes of a picture here."""
+
+
+def _detr() -> tuple[Any, Any]:
+    body = transformers.ResNetConfig(**RESNET, out_features=["stage4"])
+    config = transformers.DetrConfig(**{**SMALL, "encoder_layers": 2}, backbone_config=body, num_queries=12)
+    return config, transformers.DetrImageProcessor(size={"shortest_edge": 96, "longest_edge": 200})
+
+
+def _rt_detr() -> tuple[Any, Any]:
+    body = transformers.RTDetrResNetConfig(**RESNET, out_features=STAGES)
+    return transformers.RTDetrConfig(**HYBRID, backbone_config=body), transformers.RTDetrImageProcessor(**SQUARE)
+
+
+def _rt_detr_v2() -> tuple[Any, Any]:
+    body = transformers.RTDetrResNetConfig(**RESNET, out_features=STAGES)
+    return transformers.RTDetrV2Config(**HYBRID, backbone_config=body), transformers.RTDetrImageProcessor(**SQUARE)
+
+
+def _d_fine() -> tuple[Any, Any]:
+    body = transformers.HGNetV2Config(
+        stem_channels=[3, 8, 8],
+        stage_in_channels=[8, 8, 16, 24],
+        stage_mid_channels=[8, 8, 8, 8],
+        stage_out_channels=[8, 16, 24, 32],
+        hidden_sizes=[8, 16, 24, 32],
+        stage_num_blocks=[1, 1, 1, 1],
+        stage_numb_of_layers=[2, 2, 2, 2],
+        out_features=STAGES,
+    )
+    config = transformers.DFineConfig(**HYBRID, backbone_config=body, decoder_n_points=[3, 6, 3])
+    return config, transformers.RTDetrImageProcessor(**SQUARE)
+
+
+def _rf_detr() -> tuple[Any, Any]:
+    body = transformers.RfDetrDinov2Config(
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        image_size=128,
+        patch_size=16,
+        num_windows=2,
+        out_features=["stage2", "stage4"],
+    )
+    config = transformers.RfDetrConfig(
+        backbone_config=body,
+        d_model=32,
+        decoder_layers=2,
+        decoder_self_attention_heads=4,
+        decoder_cross_attention_heads=4,
+        decoder_ffn_dim=48,
+        num_queries=20,
+        group_detr=2,
+        id2label=NAMES,
+        label2id=SMALL["label2id"],
+    )
+    return config, transformers.RfDetrImageProcessor(**SQUARE)
+
+
+KINDS = {
+    "DetrForObjectDetection": _detr,
+    "RTDetrForObjectDetection": _rt_detr,
+    "RTDetrV2ForObjectDetection": _rt_detr_v2,
+    "DFineForObjectDetection": _d_fine,
+    "RfDetrForObjectDetection": _rf_detr,
+}
+DEFORMABLE = [name for name in KINDS if not name.startswith("Detr")]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("detr")
+
+
+def saved(name: str, folders: Path) -> Path:
+    """A folder as `save_pretrained` writes it, with weights from a seed, spread so that no answer is the same."""
+    folder = folders / name
+    if not folder.is_dir():
+        config, processor = KINDS[name]()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            net = getattr(transformers, name)(config).eval()
+            with torch.no_grad():
+                for parameter in net.parameters():
+                    parameter += 0.05 * torch.randn(parameter.shape)
+        net.save_pretrained(folder)
+        processor.save_pretrained(folder)
+    return folder
+
+
+def spec_of(folder: Path, **fields: Any) -> ModelSpec:
+    table = WeightsTable(path=str(folder))
+    return ModelSpec(folder.name, "own", "s", "transformers", folder.name, "detect", "none", weights=table, **fields)
+
+
+@pytest.fixture(scope="module")
+def resident_of(folders: Path) -> Any:
+    return cache(lambda name: Resident(load(spec_of(saved(name, folders))), CPU))
+
+
+def evidence_of(resident: Resident, *layers: str) -> Evidence:
+    given = resident.adapter.prepare(PICTURE, "trained")
+    # An untrained network carries a last bit that differs far.
+    with unfold():
+        return Evidence(resident, given, find(resident, layers or resident.default_layers))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_boxes_are_those_of_the_library_each_with_its_query(name: str, resident_of: Any) -> None:
+    resident = resident_of(name)
+    adapter, evidence = resident.adapter, evidence_of(resident)
+    with torch.no_grad():
+        answer = adapter.module(pixel_values=evidence.tensor)
+    scores = adapter.processor.post_process_object_detection(answer, threshold=0.0)[0]["scores"]
+    threshold = float(scores.sort(descending=True).values[4:6].double().mean())
+    (expected,) = adapter.processor.post_process_object_detection(
+        answer, threshold=threshold, target_sizes=[PICTURE.shape[:2]]
+    )
+    shown = adapter.decode(evidence.outputs, evidence.geometry, top_k=5, confidence=threshold, iou=0.5)
+    assert len(shown) == len(expected["scores"]) > 1
+    order = expected["scores"].argsort(descending=True, stable=True)
+    np.testing.assert_allclose([one.score for one in shown], expected["scores"][order], atol=1e-5)
+    assert [one.index for one in shown] == expected["labels"][order].tolist()
+    assert {one.label for one in shown} <= set(NAMES.values())
+    height, width = PICTURE.shape[:2]
+    for one, box in zip(shown, expected["boxes"][order].tolist(), strict=True):
+        clipped = np.clip(box, 0, [width, height, width, height])
+        np.testing.assert_allclose(one.box, clipped, atol=0.05)
+        # A box is its query.
+        cx, cy, w, h = answer.pred_boxes[0, one.anchor].tolist()
+        raw = np.array([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]) * [width, height, width, height]
+        np.testing.assert_allclose(raw, box, atol=0.05)
+
+
+def test_a_picture_is_prepared_by_the_folders_own_processor(resident_of: Any) -> None:
+    given = resident_of("DetrForObjectDetection").adapter.prepare(PICTURE, "trained")
+    assert tuple(given.tensor.shape) == (1, 3, 96, 160)
+    expected = transformers.DetrImageProcessor(size={"shortest_edge": 96, "longest_edge": 200})(
+        images=PICTURE, return_tensors="pt"
+    )
+    assert torch.equal(given.tensor, expected["pixel_values"])
+    squeezed = resident_of("DFineForObjectDetection").adapter.prepare(PICTURE, "trained")
+    assert tuple(squeezed.tensor.shape) == (1, 3, 128, 128)
+    assert squeezed.geometry.box_to_original((0, 0, 128, 128)) == (0, 0, 160, 96)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_part_of_a_query_reaches_backbone_and_encoder(name: str, resident_of: Any) -> None:
+    resident = resident_of(name)
+    presets = layer_choices(resident).presets
+    paths = tuple(dict.fromkeys(path for chosen in presets.values() for path in chosen))
+    assert any("backbone" in path for path in paths)
+    assert not any("decoder" in path for path in paths)
+    evidence = evidence_of(resident, *paths)
+    for part in resident.adapter.parts:
+        for path, (gradient,) in zip(paths, evidence.gradients([Target(1, "dog", (3,), part)]), strict=True):
+            values = gradient.values
+            assert values.isfinite().all(), (part, path)
+            assert values.any() or part in ("contrast",), (part, path)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("place", ["encoder", "backbone end"])
+def test_maps_equal_pytorch_grad_cams_on_the_same_query(name: str, place: str, resident_of: Any) -> None:
+    resident = resident_of(name)
+    presets = layer_choices(resident).presets
+    paths = presets.get("all encoder outputs" if place == "encoder" else place) or presets["backbone end"]
+    evidence = evidence_of(resident, paths[0])
+    net = resident.adapter.module
+    layer = evidence.layers[0]
+
+    class Logits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, tensor: torch.Tensor) -> torch.Tensor:
+            return self.net(pixel_values=tensor).logits
+
+    def as_grid(output: torch.Tensor) -> torch.Tensor:
+        return output.transpose(1, 2).reshape(len(output), *layer.shape) if layer.layout == "tokens" else output
+
+    scale = library.utils.image.scale_cam_image
+    for ours, theirs in (("gradcam", library.GradCAM), ("hirescam", library.HiResCAM), ("layercam", library.LayerCAM)):
+        shown = 0
+        for query, index in ((3, 1), (7, 0), (0, 2), (11, 1), (5, 0), (5, 2)):
+            (raw,) = raw_maps(evidence, METHODS[ours], [Target(index, "", (query,))])
+            with theirs(Logits(), [net.get_submodule(layer.path)], reshape_transform=as_grid) as cam:
+                tensor = evidence.tensor.detach().clone().requires_grad_()
+                expected = cam(tensor, targets=[lambda logits, at=(query, index): 1e6 * logits[at]])[0]
+            # As the library scales a map: on the layer's grid, enlarged, and scaled again.
+            found = 1e6 * np.maximum(raw[0].numpy(), 0)[None]
+            np.testing.assert_allclose(scale(scale(found, expected.shape[::-1]))[0], expected, atol=2e-3, err_msg=ours)
+            shown += expected.max() > 0.5
+        # A map without a positive value is empty for both; the factor is for what the library adds to a map's peak.
+        assert shown or ours == "gradcam", ours
+
+
+@pytest.mark.parametrize("head", [None, 2])
+def test_query_attention_is_what_transformers_says_a_detr_read(head: int | None, resident_of: Any) -> None:
+    resident = resident_of("DetrForObjectDetection")
+    evidence, net = evidence_of(resident), resident.adapter.module
+    usual = net.config._attn_implementation
+    net.config._attn_implementation = "eager"
+    try:
+        with torch.no_grad():
+            theirs = net(pixel_values=evidence.tensor, output_attentions=True).cross_attentions[-1][0]
+    finally:
+        net.config._attn_implementation = usual
+    rows = theirs[:, 5].reshape(4, 3, 5)
+    options = Options(per="detection", targets=((5, 1),), method="queryattention", head=head)
+    made = explain(Image.open(PICTURE), evidence, options, milliseconds={})
+    (heatmap,) = made.heatmaps
+    np.testing.assert_allclose(heatmap.raw[0], rows.mean(0) if head is None else rows[head], atol=1e-6)
+    assert heatmap.layers == ("model.decoder.layers.1.encoder_attn",)
+    for one, row in zip(made.by_head(), rows, strict=True):
+        np.testing.assert_allclose(one.raw[0], row, atol=1e-6)
+
+
+def by_hand(places: np.ndarray, weights: np.ndarray, sizes: list[tuple[int, int]]) -> np.ndarray:
+    """The sampled places (points, 2), x and y as shares of the picture, on the finest grid; points of all levels."""
+    points = len(places) // len(sizes)
+    (height, width), total = sizes[0], np.zeros(sizes[0])
+    for level, (h, w) in enumerate(sizes):
+        grid = np.zeros((h, w))
+        for number in range(level * points, (level + 1) * points):
+            x, y = places[number] * [w, h] - 0.5
+            left, top = int(np.floor(x)), int(np.floor(y))
+            for column, across in ((left, left + 1 - x), (left + 1, x - left)):
+                for row, down in ((top, top + 1 - y), (top + 1, y - top)):
+                    if 0 <= row < h and 0 <= column < w:
+                        grid[row, column] += weights[number] * across * down
+        for row in range(height):
+            for column in range(width):
+                total[row, column] += grid[row * h // height, column * w // width] * h * w / (height * width)
+    return total
+
+
+def test_deformable_query_attention_equals_the_sum_over_its_places_by_hand(resident_of: Any) -> None:
+    resident = resident_of("RTDetrV2ForObjectDetection")
+    evidence, query = evidence_of(resident), 4
+    attending = resident.adapter.module.get_submodule(resident.adapter.cross_attention)
+    given: dict[str, Any] = {}
+    handle = attending.register_forward_pre_hook(
+        lambda _m, args, kwargs: given.update(kwargs, hidden_states=kwargs.get("hidden_states", *args[:1])),
+        with_kwargs=True,
+    )
+    try:
+        with torch.no_grad():
+            resident.adapter.run(evidence.tensor)
+    finally:
+        handle.remove()
+    state = given["hidden_states"] + given["position_embeddings"]
+    with torch.no_grad():
+        offsets = attending.sampling_offsets(state).view(20, 4, 12, 2)[query]
+        weights = attending.attention_weights(state).view(20, 4, 12).softmax(-1)[query]
+    reference = given["reference_points"][0, query, 0]  # cx, cy, w, h
+    places = reference[:2] + offsets / 4 * reference[2:] * attending.offset_scale
+    sizes = [(16, 16), (8, 8), (4, 4)]
+    expected = np.stack([by_hand(places[head].numpy(), weights[head].numpy(), sizes) for head in range(4)])
+    found = evidence.outputs.attended.maps(query)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert 0.5 < float(found.sum((1, 2)).max()) <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("name", DEFORMABLE)
+def test_what_the_cells_weights_multiply_adds_up_to_what_the_attention_returns(name: str, resident_of: Any) -> None:
+    """The weights of all cells, times the cells' values, are the library's own sum before its last projection."""
+    resident = resident_of(name)
+    attending = resident.adapter.module.get_submodule(resident.adapter.cross_attention)
+    held: dict[str, torch.Tensor] = {}
+    handles = (
+        [
+            attending.value_proj.register_forward_hook(lambda _m, _i, out: held.update(values=out)),
+            attending.output_proj.register_forward_pre_hook(lambda _m, given: held.update(read=given[0])),
+        ]
+        if hasattr(attending, "value_proj") and hasattr(attending, "output_proj")
+        else []
+    )
+    if not handles:
+        # D-FINE projects neither: what goes in and what comes out are the values and their sum.
+        handles = [
+            attending.register_forward_hook(
+                lambda _m, args, kwargs, out: held.update(values=kwargs["encoder_hidden_states"], read=out[0]),
+                with_kwargs=True,
+            )
+        ]
+    try:
+        with torch.no_grad():
+            outputs = resident.adapter.run(resident.adapter.prepare(PICTURE, "trained").tensor)
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert isinstance(outputs.attended, CrossAttention)
+    heads = outputs.attended.heads
+    weights = torch.cat([level.flatten(1) for level in outputs.attended.levels(7)], 1)  # (heads, cells)
+    values = held["values"][0].view(weights.shape[1], heads, -1)
+    expected = torch.einsum("hc,chd->hd", weights, values).flatten()
+    torch.testing.assert_close(expected, held["read"][0, 7], atol=1e-5, rtol=1e-4)
+
+
+def test_the_weights_are_of_the_pass_that_made_the_boxes(resident_of: Any) -> None:
+    resident = resident_of("RTDetrForObjectDetection")
+    evidence, runs = evidence_of(resident), []
+    handle = resident.adapter.module.register_forward_pre_hook(lambda *_: runs.append(1))
+    try:
+        options = Options(per="detection", top_k=10, confidence=0.3, method="queryattention")
+        made = explain(Image.open(PICTURE), evidence, options, milliseconds={})
+    finally:
+        handle.remove()
+    assert len(made.heatmaps) > 1
+    assert not runs
+    assert not all(np.array_equal(made.heatmaps[0].raw[0], one.raw[0]) for one in made.heatmaps[1:])
+    assert "read" in made.notes[-1]
+
+
+def test_recording_changes_no_answer_and_leaves_no_hook(resident_of: Any) -> None:
+    for name in KINDS:
+        adapter = resident_of(name).adapter
+        hooks = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in adapter.module.modules()]
+        tensor = adapter.prepare(PICTURE, "trained").tensor
+        with torch.no_grad():
+            plain, recorded = adapter.read_queries(tensor), adapter.run(tensor)
+        torch.testing.assert_close(plain.logits, recorded.logits, atol=1e-4, rtol=1e-4)
+        assert plain.attended is None
+        after = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in adapter.module.modules()]
+        assert hooks == after
+
+
+def test_query_attention_is_offered_only_where_boxes_are_queries(resident_of: Any) -> None:
+    assert "queryattention" in {one.id for one in list_methods(resident_of("DFineForObjectDetection"))}
+    assert resident_of("DetrForObjectDetection").queries.heads == 4
+    for other in ("demo-s", "demo-vit"):
+        assert "queryattention" not in {one.id for one in list_methods(Explainer(other).resident)}
+    with pytest.raises(ModelProblem, match="demo-s has no boxes that are queries of a decoder: choose a CAM"):
+        Explainer("demo-s")(PICTURE, method="queryattention", per="picture")
+    with pytest.raises(ModelProblem, match="no head 9: this attention has 4"):
+        options = Options(per="detection", targets=((5, 1),), method="queryattention", head=9)
+        explain(Image.open(PICTURE), evidence_of(resident_of("DetrForObjectDetection")), options, milliseconds={})
+
+
+def test_a_missing_box_is_the_query_at_or_near_the_place(resident_of: Any) -> None:
+    resident = resident_of("DetrForObjectDetection")
+    adapter, evidence = resident.adapter, evidence_of(resident)
+    outputs, geometry = evidence.outputs, evidence.geometry
+    small = QueryDetections(
+        outputs.levels,
+        (torch.tensor([[[0.1] * 6 + [0.9] * 6, [0.2] * 12, [0.05] * 12, [0.05] * 12]])[..., None],),
+        outputs.boxes_of,
+        outputs.centres,
+        outputs.units,
+        scoring=outputs.scoring,
+    )
+    # The box of query 0 to 5 ends at x = 20 of 160.
+    strongest = int(small.scores[0, :, :6].amax(0).argmax())
+    assert adapter.candidate(small, geometry, (16, 19, 16, 19)) == (strongest, int(small.best[0, strongest]))
+    near = adapter.candidate(small, geometry, (26, 19, 26, 19))
+    assert near is not None
+    assert near[0] < 6
+    assert adapter.candidate(small, geometry, (80, 60, 80, 60)) is None
+    assert adapter.candidate(small, geometry, (26, 19, 26, 19), 2)[1] == 2
+
+
+def test_a_folder_is_drafted_and_opened_by_its_path(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = saved("DFineForObjectDetection", folders)
+    draft = inspect_model(folder)
+    assert (draft.loader, draft.arch, draft.table["task"]) == ("transformers", "DFineForObjectDetection", "detect")
+    assert "names its 3 classes" in " ".join(draft.notes)
+    (result,) = [Explainer(str(folder))(PICTURE, per="detection", top_k=1, confidence=0.3)]
+    assert result.heatmaps[0].state == "ok"
+    missing = result.missing((80, 48, 80, 48))
+    assert missing is not None
+    assert missing.candidate.anchor is not None
+
+
+def test_a_folder_that_is_no_detector_or_is_incomplete_says_what_to_do(folders: Path, tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(saved("RTDetrForObjectDetection", folders), folder)
+    with pytest.raises(ModelProblem, match='copy draws boxes: give it task = "detect"'):
+        load(ModelSpec("x", "own", "s", "transformers", "x", "embed", "none", weights=WeightsTable(path=str(folder))))
+    (folder / "preprocessor_config.json").unlink()
+    assert "No file says how pictures are prepared" in load(spec_of(folder)).notes[0]
+    config = json.loads((folder / "config.json").read_text())
+    config["architectures"] = ["GroundingDinoForObjectDetection"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelProblem, match="reads words too"):
+        load(spec_of(folder))
+
+
+def test_ultralytics_rtdetr_queries_have_attention_too() -> None:
+    adapter = built("rtdetr-l")
+    resident = Resident(adapter, CPU)
+    tensor = torch.rand(1, 3, 160, 160, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        outputs = adapter.run(tensor)
+    attended = outputs.attended
+    assert attended is not None
+    assert attended.path == "model.28.decoder.layers.5.cross_attn"
+    assert attended.sizes == ((20, 20), (10, 10), (5, 5))
+    assert attended.maps(0).shape == (8, 20, 20)
+    torch.testing.assert_close(attended.weights.sum(2), torch.ones(8, outputs.count))
+    assert resident.adapter.parts == ("class", "contrast", "box", *SIDES, "all")
+
+
+LIBRE = ["deimv2-atto", "deim-n"]
+MORE = ["dfine-n", "rtdetr-r18", "rtdetrv2-r18", "rtdetrv4-s", "rfdetr-n", "lwdetr-t", "detr-r50"]
+"""libreyolo's families, each in its smallest size."""
+
+
+@cache
+def libre(arch: str) -> Resident:
+    table = WeightsTable(random=0)
+    return Resident(load(ModelSpec(arch, "own", "s", "detr", arch, "detect", "none", weights=table)), CPU)
+
+
+@pytest.mark.parametrize("arch", [*LIBRE, *(pytest.param(arch, marks=pytest.mark.slow) for arch in MORE)])
+def test_libreyolos_boxes_are_its_own_each_with_its_query(arch: str) -> None:
+    from PIL import Image as Pillow
+
+    resident = libre(arch)
+    adapter, whole = resident.adapter, resident.adapter._whole  # type: ignore[attr-defined]
+    given = adapter.prepare(PICTURE, "trained")
+    tensor, _, size, _ = whole._preprocess(Pillow.fromarray(PICTURE), color_format="rgb")
+    assert torch.equal(given.tensor, tensor)
+    with torch.no_grad():
+        answer, outputs = whole._forward(tensor), adapter.run(tensor)
+    every = whole._postprocess(answer, 0.0, 0.5, size)
+    threshold = float(np.sort(np.asarray(every["scores"]))[::-1][3:5].mean(dtype=np.float64))
+    expected = whole._postprocess(answer, threshold, 0.5, size)
+    shown = adapter.decode(outputs, given.geometry, top_k=5, confidence=threshold, iou=0.5)
+    assert len(shown) == len(expected["scores"]) > 1
+    np.testing.assert_allclose([one.score for one in shown], expected["scores"], atol=1e-5)
+    assert [one.index for one in shown] == np.asarray(expected["classes"]).tolist()
+    assert shown[0].label.endswith("(untrained)")
+    for one, box in zip(shown, np.asarray(expected["boxes"]), strict=True):
+        np.testing.assert_allclose(one.box, np.clip(box, 0, [160, 96, 160, 96]), atol=0.05)
+    assert outputs.attended is not None
+    assert "queryattention" in {one.id for one in list_methods(resident)}
+    presets = layer_choices(resident).presets
+    evidence = Evidence(resident, given, find(resident, resident.default_layers))
+    query = shown[0].anchor
+    for gradients in evidence.gradients([Target(shown[0].index, "", (query,))]):
+        assert gradients[0].values.isfinite().all()
+        assert gradients[0].values.any()
+    assert any("backbone" in path for path in presets["backbone end"])
+    rows = sum(level.sum((1, 2)) for level in outputs.attended.levels(query))
+    assert float(rows.max()) <= 1 + 1e-4
+    assert float(rows.max()) > 0.1
+
+
+def test_an_architecture_that_libreyolo_has_not_says_which_it_has(tmp_path: Path) -> None:
+    for arch, message in (("yolo-n", "say one of rfdetr, dfine"), ("dfine-z", "no size 'z': choose one of n, s, m")):
+        with pytest.raises(ModelProblem, match=message):
+            load(ModelSpec(arch, "own", "s", "detr", arch, "detect", "none", weights=WeightsTable(random=0)))
+    file = tmp_path / "other.pth"
+    torch.save({"weight": torch.zeros(3)}, file)
+    with pytest.raises(WeightsProblem, match="does not hold the tensors of dfine-n"):
+        load(ModelSpec("x", "own", "s", "detr", "dfine-n", "detect", "none", weights=WeightsTable(path=str(file))))
+
+
+def test_a_file_of_libreyolo_opens_by_its_architecture(tmp_path: Path) -> None:
+    file, source = tmp_path / "mine.pth", libre("deim-n").adapter
+    torch.save({"model": source.module.state_dict()}, file)
+    table = WeightsTable(path=str(file))
+    opened = load(ModelSpec("mine", "own", "s", "detr", "deim-n", "detect", "none", weights=table))
+    tensor = source.prepare(PICTURE, "trained").tensor
+    with torch.no_grad():
+        assert torch.equal(opened.run(tensor).logits, source.run(tensor).logits)
