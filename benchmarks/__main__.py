@@ -13,7 +13,7 @@ API clients at once; `long`: thousands of explanations in one process, and what 
 memory while somebody explores everything; `small`: the dashboard in a small place; `ray`: a folder explained by one
 process, and by a cluster's workers; `drift`: how often planted drift is found;
 `errors`: how often the planted cause of errors is;
-`evaluation`: how long 5,000 labelled pictures take after their maps.
+`evaluation`: how long 5,000 labelled pictures take after their maps; `watching`: what watching adds to a training.
 """
 
 from __future__ import annotations
@@ -299,6 +299,12 @@ def _errors(options: argparse.Namespace) -> Outcome:
     return Outcome(result, run.markdown, None if options.rounds else run.OUT)
 
 
+def _watching(_: argparse.Namespace) -> Outcome:
+    from benchmarks import watching
+
+    return Outcome(watching.measure(), watching.markdown, watching.OUT)
+
+
 def _evaluation(options: argparse.Namespace) -> Outcome:
     from benchmarks.errors import run, speed
     from benchmarks.processes import fresh
@@ -335,6 +341,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "drift": _drift,
     "errors": _errors,
     "evaluation": _evaluation,
+    "watching": _watching,
 }
 
 

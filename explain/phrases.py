@@ -123,7 +123,8 @@ def plural_noun(noun: str) -> str:
         return noun
     if re.search(r"\bperson$", noun):
         return f"{noun.removesuffix('person')}people"
-    return f"{noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
+    # The ch of an epoch is spoken as a k.
+    return f"{noun}{'es' if re.search(r'(s|x|sh|(?<!epo)ch)$', noun) else 's'}"
 
 
 def own_boxes(per: str, count: int) -> str:

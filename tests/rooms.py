@@ -15,7 +15,7 @@ ORDER = (
     ("models",),
     ("explain",),
     ("export", "evaluation", "batch", "history", "monitor", "video", "live", "deck", "pack"),
-    ("components", "api"),
+    ("callbacks", "components", "api"),
     ("cli",),
     ("pages",),
     ("dashboard",),

@@ -22,7 +22,7 @@ from sightglass.explain.phrases import plural
 from sightglass.pages.batch import accuracy, bundled, folders, gallery, labels, slide, views
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
-from sightglass.pages.batch.runs import earlier
+from sightglass.pages.batch.runs import earlier, trainings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,9 @@ def batch() -> None:
     choices, explainer = sidebar.draw()
     job = state.of(Batch).job
     with main:
-        if job is None:
+        if trainings.is_open():
+            trainings.draw(top)
+        elif job is None:
             with top:
                 _first(choices, explainer)
         elif not job.finished():
@@ -104,6 +106,7 @@ def _first(choices: Choices, explainer: Explainer) -> None:
             )
     if (chosen := earlier.choose()) is not None:
         _run(chosen)
+    trainings.choose()
     if source is None:
         with right:
             _start_button(choices, source, second, prove=prove)

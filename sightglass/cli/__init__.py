@@ -32,7 +32,7 @@ from sightglass.cli import (
 )
 from sightglass.cli.console import Console
 from sightglass.cli.options import PROGRAM, app
-from sightglass.cli.records import deck, history, watch
+from sightglass.cli.records import deck, history, training, watch
 from sightglass.cli.server import dashboard, serve, users
 from sightglass.cli.server import settings as settings_verb
 from sightglass.common.errors import ImageProblem, Problem, WeightsProblem, from_machine, nearest
@@ -54,6 +54,7 @@ _MODULES = (
     similarity,
     replay,
     watch,
+    training,
     dashboard,
     serve,
     settings_verb,
@@ -88,6 +89,7 @@ sightglass models list --here
 sightglass history list plate
 sightglass deck make lies
 sightglass watch watched --since 24h
+sightglass training run --out film
 sightglass dashboard
 sightglass serve
 sightglass users add anna

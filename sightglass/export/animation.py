@@ -69,7 +69,7 @@ def sweep(
         raise Problem(f"A layer cannot be shown for {seconds} seconds: give 0.05 to 10.")
     maps = by_layer(explanation, index, layers)
     frames = [_frame(explanation, index, heatmap, i, len(maps), colormap) for i, heatmap in enumerate(maps)]
-    return _gif(frames, seconds) if format == "gif" else _mp4(frames, seconds)
+    return encode_gif(frames, seconds) if format == "gif" else encode_mp4(frames, seconds)
 
 
 def by_layer(explanation: Explanation, index: int = 0, layers: Sequence[str] = ()) -> tuple[Heatmap, ...]:
@@ -131,8 +131,8 @@ def _frame(explanation: Explanation, index: int, heatmap: Heatmap, place: int, m
     return np.asarray(page)
 
 
-def _gif(frames: Sequence[Pixels], seconds: float) -> bytes:
-    """Encode the frames, each in its own 256 colours."""
+def encode_gif(frames: Sequence[Pixels], seconds: float) -> bytes:
+    """Encode frames, uint8 (H, W, 3), as a GIF, each in its own 256 colours; `seconds`: for which one is shown."""
     pages = [Pillow.fromarray(frame).quantize(256, Pillow.Quantize.FASTOCTREE) for frame in frames]
     each = round(seconds * 1000)
     lasts = [each] * (len(pages) - 1) + [3 * each]
@@ -141,8 +141,8 @@ def _gif(frames: Sequence[Pixels], seconds: float) -> bytes:
     return out.getvalue()
 
 
-def _mp4(frames: Sequence[Pixels], seconds: float) -> bytes:
-    """Encode the frames as H.264, or as MPEG-4 where this build of FFmpeg lacks it."""
+def encode_mp4(frames: Sequence[Pixels], seconds: float) -> bytes:
+    """Encode frames, uint8 (H, W, 3) of even sides, as an MP4 of H.264, or MPEG-4 where FFmpeg lacks that."""
     out = BytesIO()
     name = "libx264" if "libx264" in av.codecs_available else "mpeg4"
     with av.open(out, "w", format="mp4") as file:

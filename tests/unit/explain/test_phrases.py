@@ -15,3 +15,4 @@ def test_several_persons_are_people():
     assert [plural(number, "person") for number in (1, 4)] == ["1 person", "4 people"]
     assert kinds([("person", 4), ("bus", 1)], 2) == "4 people and 1 bus"
     assert plural(2, "traffic person") == "2 traffic people"
+    assert plural(2, "epoch") == "2 epochs"
