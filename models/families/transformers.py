@@ -1,7 +1,8 @@
 """Load picture models of Transformers (Apache-2.0).
 
-Code in a folder is never run, and no pickle but of plain tensors is read. A model with classes is a classifier; one
-without (DINOv2, a ViT's body) gives a vector to compare pictures by.
+Code in a folder is never run, and no pickle but of plain tensors is read. A model with classes is a classifier, or
+gives each pixel one (SegFormer, UperNet, Mask2Former); one without (DINOv2, a ViT's body) gives a vector to compare
+pictures by.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.embedder import Embedded, Embedder
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import forbidden_by, offline, sha256_of
+from sightglass.models.families.transformers_segmentation import (
+    TransformersSegmenter,
+    load_processor,
+    make_segmenter,
+    segments,
+)
 from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.preprocess import Preprocessing
 
@@ -66,7 +73,10 @@ class TransformersEmbedder(Embedder):
     more: Mapping[str, Any] = {}
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClassifier | TransformersEmbedder:
+Adapted = TransformersClassifier | TransformersEmbedder | TransformersSegmenter
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
     """Build the model on the CPU from `weights.path` (a folder) or `weights.hub`; `{random = seed}`: untrained, from
     the configuration alone."""
     folder = folder_of(spec)
@@ -85,12 +95,15 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TransformersClass
     channels = getattr(net.config, "num_channels", 3)
     preprocessing = preprocessing.changed(spec.preprocessing.for_channels(channels, preprocessing.channels))
     notes = () if spec.preprocessing.complete else notes
-    if not _classifies(arch) and spec.task != "embed":
+    if not (_classifies(arch) or segments(arch)) and spec.task != "embed":
         raise ModelProblem(
             f'{folder.name} is a {arch}, which names no classes: give it task = "embed", or take one that was '
             "fine-tuned to classes."
         )
-    return make_adapter(spec, arch, net, preprocessing, sha256, notes, missing)
+    made = make_adapter(spec, arch, net, preprocessing, sha256, notes, missing)
+    if isinstance(made, TransformersSegmenter) and not spec.preprocessing.stated():
+        made.processor = load_processor(folder, picture_settings(folder))
+    return made
 
 
 def _classifies(arch: str) -> bool:
@@ -105,13 +118,15 @@ def make_adapter(
     sha256: str,
     notes: tuple[str, ...] = (),
     missing: Collection[str] = (),
-) -> TransformersClassifier | TransformersEmbedder:
-    """Return the adapter of a network by the name of its class: a classifier, or an embedder where it has no classes.
+) -> Adapted:
+    """Return the adapter of a network by the name of its class: a classifier, a segmentation network, or an embedder.
 
     `missing`: names of parameters without weights.
     """
-    adapter: TransformersClassifier | TransformersEmbedder
-    if _classifies(arch):
+    adapter: Adapted
+    if segments(arch):
+        adapter = make_segmenter(spec, arch, net, preprocessing, sha256, notes)
+    elif _classifies(arch):
         found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
         row = replace(spec, task=_task(spec, net.config))
         names, _ = labels.for_classes(row, net.config.num_labels, found)
@@ -229,8 +244,9 @@ def inspect(path: Path) -> TableDraft | None:
         return None
     arch = _architecture(folder, config)
     weights_in(folder)
-    classifies = "ForImageClassification" in arch
-    table = {"task": "classify" if classifies else "embed", "weights": {"path": str(folder)}}
+    classifies = _classifies(arch) or segments(arch)
+    task = "segment" if segments(arch) else "classify" if classifies else "embed"
+    table = {"task": task, "weights": {"path": str(folder)}}
     notes = [f"config.json says that it is a {arch}."]
     unknown: tuple[Unknown, ...] = ()
     names = config.get("id2label", {})
