@@ -127,6 +127,11 @@ def _truth(options: argparse.Namespace) -> Outcome:
             scrambled.publish(counts)
             run.publish_sections({"scrambled": text})
         return Outcome({}, lambda _: text)
+    if options.segmentation:
+        sections = run.regions(options.photographs)
+        if options.publish:
+            run.publish_sections(sections)
+        return Outcome({}, lambda _: "\n\n".join(sections.values()))
     if options.measures or options.findings:
         sections = run.measures(options.models or ()) if options.measures else {}
         sections |= run.warnings() if options.findings else {}
@@ -364,7 +369,7 @@ def _parser() -> argparse.ArgumentParser:
         "--photographs",
         type=int,
         help="pointing, why, regions, parts, verdict, alignment, default: at most so many photographs, or boxes; "
-        "truth --scrambled: pictures of each model",
+        "truth --scrambled: pictures of each model; truth --segmentation: scenes",
     )
     add("--steps", type=int, default=20, help="prove: shares that are hidden and kept")
     add("--full", action="store_true", help="truth: all scenes, half an hour instead of five minutes")
@@ -372,6 +377,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--measures", action="store_true", help="truth: only which measures of a proof agree with the known cause")
     add("--findings", action="store_true", help="truth: only how often findings that rest on a proof are right")
     add("--scrambled", action="store_true", help="truth: only which methods' maps depend on the model")
+    add("--segmentation", action="store_true", help="truth: only where maps of a segmentation's regions are right")
     add("--publish", action="store_true", help="truth: write TRUTH.md, RESULTS.md and what findings read")
     add("--calls", type=int, default=300, help="memory: calls of each contender")
     add("--count", type=int, help="long: number of explanations, default 2000")

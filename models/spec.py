@@ -9,6 +9,9 @@ from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 Task = Literal["classify", "multilabel", "detect", "embed", "regress", "segment"]
 TASKS: tuple[Task, ...] = get_args(Task)
+METHOD, AREA_METHOD = "gradcam", "hirescam"
+"""Methods of models whose tables state none: of those with one answer a picture, and with one a pixel. Of regions
+HiResCAM finds the cause most often (`python -m benchmarks truth --segmentation`)."""
 
 
 class Table:
@@ -201,7 +204,7 @@ class ModelSpec:
     weights: WeightsTable = WeightsTable()
     target_layers: tuple[str, ...] = ()
     """Empty: found by looking (the last layer with a spatial output)."""
-    method: str = "gradcam"
+    method: str = METHOD
     why: WhyTable = WhyTable()
     channels_last: bool = False
     """Whether channels-last weights were measured to be faster on a CPU."""
@@ -247,6 +250,10 @@ class ModelSpec:
     def segments(self) -> bool:
         """Whether it gives each pixel a class."""
         return self.task == "segment"
+
+    def as_segmentation(self) -> ModelSpec:
+        """Return the row of a network that gives each pixel a class, with the method for that where none is stated."""
+        return replace(self, task="segment", method=AREA_METHOD if self.method == METHOD else self.method)
 
     @property
     def untrained(self) -> bool:

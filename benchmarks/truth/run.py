@@ -22,7 +22,7 @@ import cv2
 import torch
 
 from benchmarks.report import FOLDER, RESULTS, load, machine, with_section
-from benchmarks.truth import agreement, causes, warned
+from benchmarks.truth import agreement, causes, segmentation, warned
 from benchmarks.truth import peers as compared
 from benchmarks.truth.maps import QUESTIONS
 from benchmarks.truth.proved import proved
@@ -123,6 +123,17 @@ def warnings() -> dict[str, str]:
         lots = [[pool.submit(warned.warned, *pair)] for pair in warned.PAIRS if available(spec(pair[0]))]
         (found,) = _results([lots])
     return {"findings": warned.section([one for (lot,) in found for one in lot])}
+
+
+def regions(scenes: int | None = None) -> dict[str, str]:
+    """Return the section of TRUTH.md on regions of a segmentation."""
+    at, count = machine(1, "cpu", PACKAGES), scenes or segmentation.SCENES
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), context, _single_thread) as pool:
+        lots = [[pool.submit(segmentation.score, numbers) for numbers in _lots(count)]]
+        (found,) = _results([lots])
+    made = segmentation.join([lot for lots in found for lot in lots])
+    return {"segmentation": segmentation.section(made, at | {"load_after": load()}, count)}
 
 
 def report(found: Measured) -> tuple[dict[str, Any], str]:

@@ -150,7 +150,7 @@ class _Observer:
 @contextmanager
 def disable_inplace(module: nn.Module) -> Iterator[None]:
     """Run the module's in-place activations out of place while the context lasts."""
-    parts = [part for part in module.modules() if getattr(part, "inplace", None) is True]
+    parts = [part for _, part in module.named_modules() if getattr(part, "inplace", None) is True]
     for part in parts:
         part.inplace = False  # type: ignore[assignment]
     try:

@@ -70,6 +70,16 @@ class Stage:
     """The rank correlation of the raw values with their signs, the mean over layers."""
     ssim: float
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is no evidence for the target in it: such a map is like no other, and tells nothing."""
+        return not self.map.any()
+
+    @property
+    def likeness(self) -> str:
+        """The rank correlation as it is shown over the map: `+0.12`, or `empty`."""
+        return "empty" if self.empty else signed(self.rank_correlation)
+
 
 @dataclass(frozen=True, eq=False)
 class Scramble:
@@ -80,18 +90,35 @@ class Scramble:
     stages: tuple[Stage, ...]
     """The last one has all weights redrawn: of its draws, the one with the median rank correlation."""
     final: tuple[float, ...]
-    """The rank correlation of the last stage's map with the true one, for each set of weights: `DRAWS` of them."""
+    """The rank correlation of the last stage's map with the true one, for each set of weights: `DRAWS` of them, less
+    those whose map is empty."""
     threshold: float
     """The rank correlation with the true map that unrelated maps stay below: `chance.chance_level`."""
     known: dict[Verdict, float]
     """The rank correlations of the last stage's map with `edges`, `centre` and `box`, the mean over the draws."""
     again: float | None = None
     """The rank correlation with the true map of one made again with the true weights; None unless the draws differ."""
+    empty: int = 0
+    """Sets of weights whose map is empty: they count neither for the map nor against it."""
+
+    @property
+    def mostly_empty(self) -> bool:
+        """Whether most sets of weights gave an empty map."""
+        return self.empty > len(self.final)
+
+    @property
+    def drawn(self) -> str:
+        """How often all weights were drawn, and what came of it: `3 times (0.12, 0.05, −0.01)`."""
+        found = [*map(signed, self.final), *(["empty"] * self.empty)]
+        return f"{len(found)} times ({', '.join(found)})"
 
     @property
     def similarity(self) -> float:
-        """The rank correlation with the true map once every weight is redrawn, the mean over the draws."""
-        return float(np.mean(self.final))
+        """The rank correlation with the true map once every weight is redrawn, the mean over the draws.
+
+        0 where all of their maps are empty.
+        """
+        return float(np.mean(self.final)) if self.final else 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -103,9 +130,10 @@ class Scramble:
         """Whether the scrambled model's map is no more like the true one than unrelated maps are.
 
         If it is more like it, it is named by what its last map resembles most, beyond chance. `unclear` where the
-        interval holds the threshold, and where the map is not the same when it is made again.
+        interval holds the threshold, where the map is not the same when it is made again, and where most maps of random
+        weights are empty.
         """
-        side = side_of(self.final, self.threshold)
+        side = "within" if self.mostly_empty else side_of(self.final, self.threshold)
         if side == "within" or (side == "below" and self.again is not None and self.again < SAME):
             return "unclear"
         if side == "below":
@@ -125,6 +153,12 @@ class Scramble:
             return (
                 f"Made again with the same weights, the map has a rank correlation of only {signed(self.again)} with "
                 "this one. Whether it depends on the model cannot be told."
+            )
+        if self.mostly_empty:
+            drawn = self.empty + len(self.final)
+            return (
+                f"With random weights {self.empty} of {drawn} maps are empty. Whether this map depends on the model "
+                "cannot be told."
             )
         low, high = self.interval
         numbers = (
@@ -154,6 +188,7 @@ class Scramble:
             "similarity": self.similarity,
             "interval": list(self.interval),
             "draws": list(self.final),
+            "empty": self.empty,
             "again": self.again,
             "threshold": self.threshold,
             "known": self.known,
@@ -216,21 +251,24 @@ def side_of(draws: Sequence[float], threshold: float) -> Side:
 
 
 def draw_until_clear(
-    redraw: Callable[[int], Iterator[int]], weights_sha256: str, threshold: float, measure: Callable[[], float]
+    redraw: Callable[[int], Iterator[int]], weights_sha256: str, threshold: float, measure: Callable[[], float | None]
 ) -> tuple[tuple[float, ...], Side]:
     """Redraw all weights and measure a map's rank correlation with the true one, as often as it takes.
 
-    `redraw`: `redrawn` of all groups by a seed. Returns what was measured, 3 to 8 times, and the side of the threshold
-    that the interval of the mean is on.
+    `redraw`: `redrawn` of all groups by a seed. `measure`: None for an empty map, which does not count. Returns what
+    was measured, of 3 to 8 draws, and the side of the threshold that the interval of the mean is on: `within` where
+    most maps are empty.
     """
     found: list[float] = []
     side: Side = "within"
     for draw in range(DRAWS[1]):
         for _ in redraw(controls.seed_of(weights_sha256, draw)):
             pass
-        found.append(measure())
-        side = side_of(found, threshold)
-        if len(found) >= DRAWS[0] and side != "within":
+        if (measured := measure()) is not None:
+            found.append(measured)
+        empty = draw + 1 - len(found)
+        side = "within" if empty > len(found) else side_of(found, threshold)
+        if 2 * empty > DRAWS[1] or (len(found) >= DRAWS[0] and side != "within"):
             break
     return tuple(found), side
 
@@ -290,18 +328,19 @@ class _Work:
         threshold = chance_level(explanation, heatmap)
         ends: list[Stage] = []
 
-        def measure() -> float:
+        def measure() -> float | None:
             ends.append(self._stage(other, 1, f"{len(ends) + 1} of at most {DRAWS[1]} draws"))
-            return ends[-1].rank_correlation
+            return None if ends[-1].empty else ends[-1].rank_correlation
 
         drawn, side = draw_until_clear(redraw, weights, threshold, measure)
         again: float | None = None
         if side == "below":
             again = self._stage(resident, 0, "once more with the true weights").rank_correlation
-        middle = ends[drawn.index(statistics.median_low(drawn))]
-        likenesses = self._likenesses(ends)
-        target = heatmap.target.label
-        return Scramble(target, heatmap.method, (*before, middle), drawn, threshold, likenesses, again)
+        full = [one for one in ends if not one.empty]
+        middle = full[drawn.index(statistics.median_low(drawn))] if full else ends[-1]
+        likenesses = self._likenesses(full or ends)
+        target, empty = heatmap.target.label, len(ends) - len(full)
+        return Scramble(target, heatmap.method, (*before, middle), drawn, threshold, likenesses, again, empty)
 
     def _likenesses(self, ends: Sequence[Stage]) -> dict[Verdict, float]:
         """Return the mean rank correlation of the last stage's maps with what knows nothing of the weights."""

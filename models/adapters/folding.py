@@ -73,7 +73,7 @@ def folds() -> bool:
 def nbytes(module: nn.Module) -> int:
     """Return the bytes of packed and folded weights besides a module's own."""
     packed = sum(_PACKED[weight].nbytes for weight in module.parameters() if weight in _PACKED)
-    return packed + sum(part.nbytes for part in module.modules() if isinstance(part, _FoldedConv))
+    return packed + sum(part.nbytes for _, part in module.named_modules() if isinstance(part, _FoldedConv))
 
 
 class _Packed:
@@ -166,7 +166,7 @@ def twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
     `tensor` is an input (1, C, h, w): it is passed through both, and there is no twin where the modules are called in
     another order, or the answer differs.
     """
-    if not any(_is_norm(part) for part in adapter.module.modules()):
+    if not any(_is_norm(part) for _, part in adapter.module.named_modules()):
         return None
     try:
         return _twin(adapter, tensor)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 BACKGROUND = ("background", "__background__")
 """Names of the class of what is nothing else: it comes last, however large it is."""
+BODY = ("backbone.", "encoder.")
+"""Beginnings of the paths of a network's body; what comes after it is its head, where a map is its answer again."""
 LONGEST = 4
 """Longer side of an input, in short sides: of a longer picture both sides are made smaller."""
 
@@ -226,9 +228,10 @@ class Segmenter(PreparedAdapter):
         return (logits[target.index][mask] - logits[others][:, mask].logsumexp(0)).sum()
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Return the last layer of the backbone, or the last that is no map of the classes themselves."""
-        body = [layer for layer in layers if layer.path.startswith("backbone.")]
-        return super().default_layers(body or [one for one in layers if one.shape[0] != len(self.labels)] or layers)
+        """Return the last layer of the backbone, or the last, that is no map of the classes themselves."""
+        features = [layer for layer in layers if layer.shape[0] != len(self.labels)]
+        body = [layer for layer in features if layer.path.startswith(BODY)]
+        return super().default_layers(body or features or layers)
 
 
 def is_map(tensor: Any) -> bool:

@@ -1,7 +1,8 @@
 """Load picture models of Transformers (Apache-2.0).
 
-Code in a folder is never run, and no pickle but of plain tensors is read. A model with classes is a classifier; one
-without (DINOv2, a ViT's body) gives a vector to compare pictures by.
+Code in a folder is never run, and no pickle but of plain tensors is read. A model with classes is a classifier, or
+gives each pixel one (SegFormer, UperNet, Mask2Former); one without (DINOv2, a ViT's body) gives a vector to compare
+pictures by.
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ from sightglass.models.families.detr.huggingface import (
     check_detector,
     is_detector,
     read_processor,
+)
+from sightglass.models.families.transformers_segmentation import (
+    TransformersSegmenter,
+    load_processor,
+    make_segmenter,
+    segments,
 )
 from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.preprocess import Preprocessing
@@ -72,9 +79,10 @@ class TransformersEmbedder(Embedder):
     more: Mapping[str, Any] = {}
 
 
-def load(
-    spec: ModelSpec, progress: Progress | None = None
-) -> TransformersClassifier | TransformersEmbedder | TransformersDetector:
+Adapted = TransformersClassifier | TransformersEmbedder | TransformersSegmenter | TransformersDetector
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
     """Build the model on the CPU from `weights.path` (a folder) or `weights.hub`; `{random = seed}`: untrained, from
     the configuration alone."""
     folder = folder_of(spec)
@@ -97,12 +105,15 @@ def load(
     channels = getattr(net.config, "num_channels", 3)
     preprocessing = preprocessing.changed(spec.preprocessing.for_channels(channels, preprocessing.channels))
     notes = () if spec.preprocessing.complete else notes
-    if not _classifies(arch) and spec.task != "embed":
+    if not (_classifies(arch) or segments(arch)) and spec.task != "embed":
         raise ModelProblem(
             f'{folder.name} is a {arch}, which names no classes: give it task = "embed", or take one that was '
             "fine-tuned to classes."
         )
-    return make_adapter(spec, arch, net, preprocessing, sha256, notes, missing)
+    made = make_adapter(spec, arch, net, preprocessing, sha256, notes, missing)
+    if isinstance(made, TransformersSegmenter) and not spec.preprocessing.stated():
+        made.processor = load_processor(folder, picture_settings(folder))
+    return made
 
 
 def _detector(spec: ModelSpec, net: Any, folder: Path, sha256: str) -> TransformersDetector:
@@ -126,13 +137,15 @@ def make_adapter(
     sha256: str,
     notes: tuple[str, ...] = (),
     missing: Collection[str] = (),
-) -> TransformersClassifier | TransformersEmbedder:
-    """Return the adapter of a network by the name of its class: a classifier, or an embedder where it has no classes.
+) -> Adapted:
+    """Return the adapter of a network by the name of its class: a classifier, a segmentation network, or an embedder.
 
     `missing`: names of parameters without weights.
     """
-    adapter: TransformersClassifier | TransformersEmbedder
-    if _classifies(arch):
+    adapter: Adapted
+    if segments(arch):
+        adapter = make_segmenter(spec, arch, net, preprocessing, sha256, notes)
+    elif _classifies(arch):
         found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
         row = replace(spec, task=_task(spec, net.config))
         names, _ = labels.for_classes(row, net.config.num_labels, found)
@@ -250,19 +263,20 @@ def inspect(path: Path) -> TableDraft | None:
         return None
     arch = _architecture(folder, config)
     weights_in(folder)
-    classifies = "ForImageClassification" in arch or is_detector(arch)
-    task = "detect" if is_detector(arch) else "classify" if classifies else "embed"
+    boxes = is_detector(arch)
+    has_classes = _classifies(arch) or segments(arch) or boxes
+    task = "segment" if segments(arch) else "detect" if boxes else "classify" if has_classes else "embed"
     table = {"task": task, "weights": {"path": str(folder)}}
     notes = [f"config.json says that it is a {arch}."]
     unknown: tuple[Unknown, ...] = ()
     names = config.get("id2label", {})
-    if classifies and all(str(name).startswith("LABEL_") for name in names.values()):
+    if has_classes and all(str(name).startswith("LABEL_") for name in names.values()):
         question = "What are its classes called? A list, or a file of names."
         unknown = (Unknown("weights.labels", question, default="", needed=False),)
-    elif classifies:
+    elif has_classes:
         notes.append(f"config.json names its {len(names)} classes.")
     if not any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):
-        taken = "its class's own way was" if is_detector(arch) else "ImageNet's mean and spread were"
+        taken = "its class's own way was" if boxes else "ImageNet's mean and spread were"
         notes.append(f"No file says how pictures are prepared: {taken} taken.")
     return TableDraft("transformers", arch, table, unknown, tuple(notes))
 

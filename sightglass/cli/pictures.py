@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass import explain
@@ -162,19 +163,21 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
     """Print one explanation for a reader: the headline, the numbers of its maps, their seals, and its findings."""
     first = next(iter(explanation.heatmaps), None)
     by = f", {methods.METHODS[first.method].name} at {', '.join(first.layers)}" if first else ""
-    title = diagnosis.headline(explanation, style.hot)
+    title, segments = diagnosis.headline(explanation, style.hot), explanation.model.segments
     console.say(f"{explanation.image.name}: {explanation.model.id}{by}", phrases.plain_text(title))
+    # The column's own head says what a share is one of.
+    show = phrases.percent if segments else partial(phrases.describe_score, model=explanation.model)
     rows = [
         (
             row["label"],
-            phrases.describe_score(row["score"], explanation.model) if row["score"] is not None else "–",
+            "–" if row["score"] is None else show(row["score"]),
             phrases.percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
             f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],
             *(_by_boxes(explanation, row["map"]) or [""] * len(BY_BOXES)),
         )
         for row in table.rows(explanation)
     ]
-    sure = "number" if explanation.model.measures else "how sure"
+    sure = "number" if explanation.model.measures else "share of the picture" if segments else "how sure"
     columns = ("map of", sure, "half of it on", "hottest at", *BY_BOXES)
     count = len(columns) if any(row[-1] for row in rows) else len(columns) - len(BY_BOXES)
     console.table(columns[:count], [row[:count] for row in rows], right=columns[1:])

@@ -13,7 +13,6 @@ from sightglass.deck.making import shorten
 from sightglass.deck.scene import MAX_SIDE, MAX_TITLE, Panel, SceneMap
 from sightglass.explain.findings.diagnosis import describe_map
 from sightglass.explain.methods import describe_setup
-from sightglass.explain.phrases import signed
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import paint, share_difference
 from sightglass.explain.rendering.style import Field, Style
@@ -108,9 +107,7 @@ def of_scramble(explanation: Explanation, index: int, found: Scramble, title: st
     for stage in stages:
         values = _on_picture(stage.map, geometry.extent, (explanation.image.width, explanation.image.height))
         one = SceneMap(found.label[:200], None, values, seen=panels[0].maps[0].seen)
-        panels.append(
-            Panel(f"{stage.share:.0%} random: {signed(stage.rank_correlation)}".replace("%", "\u00a0%"), maps=(one,))
-        )
+        panels.append(Panel(f"{stage.share:.0%} random: {stage.likeness}".replace("%", "\u00a0%"), maps=(one,)))
     return making.scene(
         explanation.image,
         panels,

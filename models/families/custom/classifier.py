@@ -114,7 +114,7 @@ def make_adapter(
     spec: ModelSpec, seen: Probed, names: Sequence[str], sha256: str, notes: tuple[str, ...]
 ) -> CustomClassifier | CustomEmbedder | CustomSegmenter:
     """Return the adapter of a probed module by its task."""
-    spec = replace(spec, task=seen.task)
+    spec = spec.as_segmentation() if seen.task == "segment" else replace(spec, task=seen.task)
     if seen.task == "segment":
         pixels = CustomSegmenter(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
         pixels.kind, pixels.step = seen.kind, seen.step
@@ -281,7 +281,7 @@ def _several(answers: Sequence[Tensor], last: nn.Module | None) -> bool:
 
 def channels_of(module: nn.Module) -> int:
     """Return the number of channels of the first convolution."""
-    first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+    first = next((part for _, part in module.named_modules() if isinstance(part, nn.Conv2d)), None)
     return first.in_channels if first is not None else 3
 
 
@@ -305,7 +305,7 @@ def _taken(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tu
 
     Raises ModelProblem where the preprocessing is for other channels than the module takes.
     """
-    first = next((part for part in module.modules() if isinstance(part, (nn.Conv2d, nn.Linear))), None)
+    first = next((part for _, part in module.named_modules() if isinstance(part, (nn.Conv2d, nn.Linear))), None)
     counts = {"mean": len(stated.mean or ()), "std": len(stated.std or ()), "channels_in": stated.channels_in or 0}
     said = next((count for count in counts.values() if count), None)
     if isinstance(first, nn.Linear):

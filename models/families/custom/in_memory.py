@@ -142,7 +142,7 @@ def _module(
     preprocessing = replace(seen.preprocessing, size=sides) if sides else seen.preprocessing
     if seen.task == "segment" and not known.stated() and type(module).__module__.startswith(SEGMENTATION):
         preprocessing, why = transforms.preprocessing_of(_segmentation_preset()), "as torchvision's weights of its kind"
-    spec = replace(spec, task=seen.task)
+    spec = spec.as_segmentation() if seen.task == "segment" else replace(spec, task=seen.task)
     notes = seen.notes if transform is not None else seen.notes + _assume(spec, preprocessing, why)
     sha256 = checkpoint.digest(module)
     made: InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter
@@ -223,11 +223,12 @@ def network_of(model: Any) -> Any:
 
 
 def _ultralytics(spec: ModelSpec, model: Any) -> Adapter:
+    from sightglass.models.families.ultralytics.loader import TASK_OF_HEAD
     from sightglass.models.families.ultralytics.loader import adapt as adapted
 
     module: Any = shared_copy(network_of(model)).float()
-    classifies = type(module.model[-1]).__name__ == "Classify"
-    task, method = ("classify", "gradcam") if classifies else ("detect", "hirescam")
+    task = TASK_OF_HEAD.get(type(module.model[-1]).__name__, "detect")
+    method = "gradcam" if task == "classify" else "hirescam"
     return adapted(replace(spec, task=task, method=method), module, checkpoint.digest(module))
 
 

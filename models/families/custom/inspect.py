@@ -73,7 +73,8 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
 def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
     """Draft the table of a detector's or an embedder's checkpoint, which have loaders of their own; else None."""
     if saved.whole.startswith("ultralytics."):
-        task = "classify" if saved.whole.endswith("ClassificationModel") else "detect"
+        kind = saved.whole.rpartition(".")[2]
+        task = {"ClassificationModel": "classify", "SemanticSegmentationModel": "segment"}.get(kind, "detect")
         question = "It is a checkpoint of Ultralytics, and opening one runs the code in it: do you trust its source?"
         table = {
             "task": task,

@@ -31,6 +31,27 @@ CAM_SCRIPTS = (10, 12, 14, 16, 18)
 """Layers that widely copied YOLO CAM scripts explain together."""
 
 
+def fit_letterbox(
+    pixels: NDArray[np.uint8], size: int, stride: int, *, auto: bool = True, squash: bool = False
+) -> ModelInput:
+    """Prepare RGB pixels (H, W, 3) as `predict` does, values in 0..1.
+
+    `auto`: bars are as small as the stride allows; else the input is a square. `squash`: it is one without bars.
+    """
+    from ultralytics.data.augment import LetterBox
+
+    box = LetterBox(size, auto=auto, scale_fill=squash, stride=stride)
+    placed = np.asarray(box(image=pixels))
+    (height, width), (h, w) = pixels.shape[:2], placed.shape[:2]
+    ratio = min(size / height, size / width)
+    inner = (h, w) if squash else (max(round(height * ratio), 1), max(round(width * ratio), 1))
+    # An odd pixel of bar goes to the bottom or the right.
+    offset = (float((h - inner[0]) // 2), float((w - inner[1]) // 2))
+    geometry = Geometry((height, width), (h, w), (inner[0] / height, inner[1] / width), offset)
+    tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(255)
+    return ModelInput(tensor.unsqueeze(0), geometry)
+
+
 class NumberedLayers:
     """Mixin for a model that is one `Sequential` of numbered steps, each of which names its inputs."""
 
@@ -126,23 +147,12 @@ class YoloDetector(NumberedLayers, Detector):
         return f"{way}, bilinear, no antialias"
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        from ultralytics.data.augment import LetterBox
-
         self.check_preprocessing(preprocessing)
         squash = self._squashes(preprocessing)
         auto = preprocessing in ("trained", "half") and not squash
         # Any multiple of the stride will do, and as many pixels fewer as it is smaller are as much time less.
         size = -(-self._size // (2 * self._stride)) * self._stride if preprocessing == "half" else self._size
-        box = LetterBox(size, auto=auto, scale_fill=squash, stride=self._stride)
-        placed = np.asarray(box(image=pixels))
-        (height, width), (h, w) = pixels.shape[:2], placed.shape[:2]
-        ratio = min(size / height, size / width)
-        inner = (h, w) if squash else (max(round(height * ratio), 1), max(round(width * ratio), 1))
-        # An odd pixel of bar goes to the bottom or the right.
-        offset = (float((h - inner[0]) // 2), float((w - inner[1]) // 2))
-        geometry = Geometry((height, width), (h, w), (inner[0] / height, inner[1] / width), offset)
-        tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(255)
-        return ModelInput(tensor.unsqueeze(0), geometry)
+        return fit_letterbox(pixels, size, self._stride, auto=auto, squash=squash)
 
     def _squashes(self, preprocessing: str) -> bool:
         return preprocessing == "squash"

@@ -1,7 +1,7 @@
 """Load Ultralytics' models.
 
-Segmenters have masks, rotated boxes (OBB) corners, poses their boxes alone. The boxes are those of `predict`, plus a
-segmenter's boxes with an empty mask, which `predict` drops.
+Segmenters have masks, rotated boxes (OBB) corners, poses their boxes alone; a `-sem` gives each pixel a class.
+The boxes are those of `predict`, plus a segmenter's boxes with an empty mask, which `predict` drops.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from sightglass.models.families.custom import transforms
 from sightglass.models.families.ultralytics.detectors import NumberedLayers, RtDetr, TurnedDetector, YoloDetector
 from sightglass.models.families.ultralytics.heads import reader
 from sightglass.models.families.ultralytics.prompts import OpenVocabulary
+from sightglass.models.families.ultralytics.semantic import YoloSegmenter
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
@@ -36,7 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> YoloClassifier | YoloDetector:
+TASK_OF_HEAD = {"Classify": "classify", "SemanticSegment": "segment"}
+"""Tasks by the class of the last step; of all others it is to detect."""
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> YoloClassifier | YoloDetector | YoloSegmenter:
     """Open a checkpoint on the CPU; raises ModelProblem where Ultralytics cannot.
 
     A `.pt` of Ultralytics is a pickle, and opening one runs the code in it: only files that `models.weights` finds in
@@ -102,15 +107,17 @@ def import_quietly() -> None:
         settings.update(sync=False)
 
 
-def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier | YoloDetector:
+def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier | YoloDetector | YoloSegmenter:
     """Adapt an Ultralytics model; the module is fused, frozen and from then on the adapter's own."""
     from ultralytics.nn.modules.conv import Conv, RepConv
-    from ultralytics.nn.modules.head import OBB, Classify, RTDETRDecoder
+    from ultralytics.nn.modules.head import OBB, RTDETRDecoder
 
     head = module.model[-1]
-    task = "classify" if isinstance(head, Classify) else "detect"
+    task = TASK_OF_HEAD.get(type(head).__name__, "detect")
     if task == "detect" and reader(head) is None:
-        raise ModelProblem(f"{spec.id} ends in {type(head).__name__}: only detectors and classifiers fit here.")
+        raise ModelProblem(
+            f"{spec.id} ends in {type(head).__name__}: only detectors, classifiers and semantic segmentation fit here."
+        )
     if task != spec.task:
         raise ModelProblem(f'{spec.id} is a model to {task}: say task = "{task}" in its table.')
     if module.yaml.get("channels", 3) != 3:
@@ -129,6 +136,8 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
         made = YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
         made._size = made.preprocessing.size[0]
         return made
+    if task == "segment":
+        return YoloSegmenter(spec.as_segmentation(), fused, _labels(spec, fused, max(head.nc, 2)), weights_sha256)
     if isinstance(head, RTDETRDecoder):
         kind: type[YoloDetector] = RtDetr
     elif isinstance(head, OBB):

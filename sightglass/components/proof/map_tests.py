@@ -16,7 +16,7 @@ from sightglass.components.viewer import Box, Map, Pane
 from sightglass.components.views import method_matrix, panels, tables
 from sightglass.explain.faithfulness import badge, changes, choice, flip, scramble, stability
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import describe_score, percent, signed
+from sightglass.explain.phrases import describe_score, percent
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation
@@ -98,9 +98,10 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     title.markdown(f"### Does the map depend on the model? {found.mark.capitalize()}.")
     strip = [_panel(explanation, index, panels.heat(explanation, index, title="The map", note="as it is"))]
     for stage in found.stages:
-        words = f"{_share(stage.share)} of the weights are random: rank correlation {signed(stage.rank_correlation)}."
-        heading, note = f"{_share(stage.share)} random", signed(stage.rank_correlation)
-        if stage is found.stages[-1]:
+        shows = "the map is empty" if stage.empty else f"rank correlation {stage.likeness}"
+        words = f"{_share(stage.share)} of the weights are random: {shows}."
+        heading, note = f"{_share(stage.share)} random", stage.likeness
+        if stage is found.stages[-1] and found.final:
             middle = f"middle of {len(found.final)}"
             words, note = f"{words} It is the {middle} draws.", f"{note}, {middle}"
         shown = _map(explanation, index, stage.map, heading, note, words)
@@ -112,8 +113,9 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     st.markdown(f":material/fact_check: {escape(found.sentence)}")
     st.caption(badge.MEANINGS[found.verdict])
     st.caption(
-        f"All weights were drawn {len(found.final)} times ({', '.join(map(signed, found.final))}). The last panel is "
-        "the middle draw; the sentence has their mean."
+        f"All weights were drawn {found.drawn}. The last panel is the middle draw; the sentence has their mean."
+        if found.final
+        else f"All weights were drawn {found.drawn}."
     )
     resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
     tested = badge.verdicts(resident.adapter.weights_sha256, heatmap.method, heatmap.layers)

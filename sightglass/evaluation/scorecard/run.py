@@ -83,7 +83,8 @@ def evaluate(
     """
     task = explainer.model.task
     if task not in ("detect", "classify"):
-        raise Problem(f"{explainer.model.id} names no classes: choose detectors or classifiers.")
+        what = "gives each pixel a class" if explainer.model.segments else "names no classes"
+        raise Problem(f"{explainer.model.id} {what}: choose detectors or classifiers.")
     detects = task == "detect"
     usable = [one for one in pictures if (one.boxes is not None if detects else one.label is not None)]
     if not usable:

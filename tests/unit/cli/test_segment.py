@@ -15,6 +15,8 @@ from starlette.testclient import TestClient
 from sightglass.api.app import create
 from sightglass.api.schemas import ApiRules
 from sightglass.cli import main
+from sightglass.common.errors import Problem
+from sightglass.evaluation.scorecard.run import evaluate
 from sightglass.explain import Explainer
 from sightglass.models.demo.scenes import draw, sample
 
@@ -39,6 +41,17 @@ def test_its_files_say_what_the_library_says(picture: Path, tmp_path: Path, caps
     classes = np.asarray(Pillow.open(tmp_path / "out" / "classes.png"))
     assert (classes == made.segmentation).all()
     assert (tmp_path / "out" / "segmentation.png").is_file()
+
+
+def test_the_table_calls_a_share_what_it_is(picture: Path, tmp_path: Path, capsys: Any) -> None:
+    assert main(["segment", str(picture), "--top-k", "1", "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "share of the picture" in printed and "how sure" not in printed
+
+
+def test_labelled_pictures_are_refused_for_what_it_is() -> None:
+    with pytest.raises(Problem, match="gives each pixel a class: choose detectors or classifiers"):
+        evaluate(Explainer("demo-seg"), [])
 
 
 def test_the_printed_command_makes_the_same_map(picture: Path, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:

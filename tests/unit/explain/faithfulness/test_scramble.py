@@ -19,6 +19,7 @@ from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.faithfulness import scramble as module
 from sightglass.explain.faithfulness.randomised import STAGES, copy_resident, moments_of, redrawn, stages
 from sightglass.explain.faithfulness.scramble import Scramble, Stage, final, scramble
+from sightglass.models.demo.scenes import draw, sample
 from sightglass.models.families.keras import network
 
 if TYPE_CHECKING:
@@ -207,12 +208,15 @@ def draws(explained: Explanation, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     monkeypatch.setattr(module, "chance_level", lambda *_: 0.4)
     true = explained.evidence.resident
 
-    def of(*values: float) -> Scramble:
+    def of(*values: float | None) -> Scramble:
         left = iter(values)
 
         def stage(_explanation: object, _index: object, other: Resident, share: float, _cancel: object) -> Stage:
             value = 1.0 if other is true else 0.5 if share < 1 else next(left)
-            return Stage(share, np.full((224, 224), value, np.float32), value, value, value)
+            # None stands for a map without evidence.
+            heat = 0.0 if value is None else max(value, 0.01)
+            value = value or 0.0
+            return Stage(share, np.full((224, 224), heat, np.float32), value, value, value)
 
         monkeypatch.setattr(module, "_stage", stage)
         module._CACHE.clear()
@@ -236,6 +240,28 @@ def test_the_last_panel_is_the_draw_with_the_median_value(draws: Callable[..., S
     # Of an even number, the lower of the two in the middle.
     last = draws(0.1, 0.4, 0.0, 0.05).stages[-1]
     assert (last.rank_correlation, last.share) == (0.05, 1) and float(last.map[0, 0]) == pytest.approx(0.05)
+
+
+def test_an_empty_map_of_random_weights_is_no_evidence(draws: Callable[..., Scramble]) -> None:
+    found = draws(None, None, None, 0.1, None, None, 9)
+    assert (found.final, found.empty, found.verdict, found.mark) == ((0.1,), 5, "unclear", "cannot be told")
+    assert found.sentence == (
+        "With random weights 5 of 6 maps are empty. Whether this map depends on the model cannot be told."
+    )
+    assert (
+        found.stages[-1].rank_correlation == 0.1 and found.drawn == "6 times (0.10, empty, empty, empty, empty, empty)"
+    )
+    every = draws(*[None] * 8)
+    assert (every.mark, every.similarity, every.stages[-1].likeness) == ("cannot be told", 0, "empty")
+    # A few do not stand in the way of the others.
+    few = draws(0.1, None, 0.0, 0.1, 9)
+    assert (few.final, few.empty, few.verdict) == ((0.1, 0.0, 0.1), 1, "depends")
+
+
+def test_the_map_of_a_class_that_random_weights_never_draw_cannot_be_told() -> None:
+    scene = draw(sample(1, task="segment", held_out=True)).pixels
+    found = final(Explainer("demo-seg")(scene, method="hirescam", layers=["backbone.layer4"], top_k=1))
+    assert found.empty > len(found.final) and found.mark == "cannot be told"
 
 
 def test_the_quick_form_has_the_same_verdict_and_nothing_is_made_twice(

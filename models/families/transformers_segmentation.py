@@ -1,0 +1,116 @@
+"""Adapt segmentation networks of Transformers: SegFormer, UperNet, Mask2Former.
+
+Pictures go through the library's own image processor, and Mask2Former's classes are made of its queries as the
+library's post-processing makes them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from PIL import Image as Pillow
+
+from sightglass.common.errors import WeightsProblem
+from sightglass.models import labels
+from sightglass.models.adapters.segmenter import Segmenter
+from sightglass.models.geometry import Geometry, ModelInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sightglass.models.layers import Layer
+    from sightglass.models.preprocess import Preprocessing
+    from sightglass.models.spec import ModelSpec
+
+BY_QUERIES = ("Mask2FormerForUniversalSegmentation", "MaskFormerForInstanceSegmentation")
+"""Classes whose answer is a mask and class probabilities for each query."""
+BODY = ("segformer.", "backbone.", "model.pixel_level_module.encoder.")
+"""Beginnings of the paths of a network's body; what comes after it is its head."""
+LEAST = 1e-30
+"""Least score whose logarithm is taken."""
+
+
+def segments(arch: str) -> bool:
+    """Return whether a class of Transformers gives each pixel a class."""
+    return arch.endswith("ForSemanticSegmentation") or arch in BY_QUERIES
+
+
+class TransformersSegmenter(Segmenter):
+    """A network with logits of each pixel, prepared by its own image processor."""
+
+    processor: Any = None
+    """The library's image processor; None: prepared by `preprocessing`."""
+    more: Mapping[str, Any] = {}
+    """Further arguments of `forward`: to resample learnt positions for another input size."""
+
+    def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
+        if self.processor is None or preprocessing != "trained":
+            return super().prepare(pixels, preprocessing)
+        return run_processor(self.processor, pixels)
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        logits: Tensor = self.module(pixel_values=tensor, **self.more).logits
+        return logits
+
+    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+        """Return the last layer of the body; of a network with other names the last map before the classes."""
+        return super().default_layers([layer for layer in layers if layer.path.startswith(BODY)] or layers)
+
+
+class QuerySegmenter(TransformersSegmenter):
+    """A network of queries, each with a mask and a class: Mask2Former, MaskFormer."""
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        """Return the logarithm of each class's score in each pixel, as softmax takes it: (B, classes, h, w).
+
+        The score is the sum over queries of mask and class probability, without the class of no object.
+        """
+        outputs = self.module(pixel_values=tensor, **self.more)
+        classes = outputs.class_queries_logits.softmax(-1)[..., :-1]
+        scores = torch.einsum("bqc,bqhw->bchw", classes, outputs.masks_queries_logits.sigmoid())
+        return scores.clamp_min(LEAST).log()
+
+
+def run_processor(processor: Any, pixels: NDArray[np.uint8]) -> ModelInput:
+    """Prepare RGB pixels (H, W, 3), uint8, with a processor that resizes a whole picture and pads below and right."""
+    made = processor(images=Pillow.fromarray(pixels), return_tensors="pt")
+    tensor: Tensor = made["pixel_values"].float()
+    (height, width), (h, w) = pixels.shape[:2], tensor.shape[2:]
+    mask = made.get("pixel_mask")
+    high, wide = (h, w) if mask is None else (int(mask[0].any(1).sum()), int(mask[0].any(0).sum()))
+    return ModelInput(tensor, Geometry((height, width), (h, w), (high / height, wide / width), (0.0, 0.0)))
+
+
+def load_processor(folder: Path, settings: Mapping[str, Any]) -> Any:
+    """Return the image processor of a folder, or None where it cuts a part out or no file states it.
+
+    `settings`: what the folder's file says. Raises WeightsProblem where Transformers cannot read them.
+    """
+    if not settings or settings.get("do_center_crop"):
+        return None
+    import transformers
+
+    try:
+        return transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, TypeError, KeyError) as problem:
+        reason = next(iter(str(problem).strip().splitlines()), "it cannot be read")
+        raise WeightsProblem(
+            f"{folder.name} has a preprocessor_config.json that Transformers cannot read ({reason[:200].rstrip('.:')})."
+        ) from problem
+
+
+def make_segmenter(
+    spec: ModelSpec, arch: str, net: Any, preprocessing: Preprocessing, sha256: str, notes: tuple[str, ...]
+) -> TransformersSegmenter:
+    """Return the adapter of a segmentation network by the name of its class."""
+    row = spec.as_segmentation()
+    found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
+    names, more = labels.for_classes(row, net.config.num_labels, found)
+    kind = QuerySegmenter if arch in BY_QUERIES else TransformersSegmenter
+    return kind(row, net, names, preprocessing, sha256, notes=notes + more)

@@ -1,0 +1,310 @@
+"""Segmentation networks of Transformers, Ultralytics and libreyolo, with seeded random weights: none are to be had."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from PIL import Image as Pillow
+from torch import nn
+
+from sightglass.common.errors import WeightsProblem
+from sightglass.common.files.packaged import photograph
+from sightglass.explain import Explainer
+from sightglass.models.adapter import AreaTarget
+from sightglass.models.adapters.folding import unfold
+from sightglass.models.demo.scenes import draw, sample
+from sightglass.models.families.transformers_segmentation import QuerySegmenter
+from sightglass.models.inspect import inspect_model
+from tests.late import late
+from tests.weights import weight
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sightglass.explain import Explanation
+
+library = late("pytorch_grad_cam")
+targets = late("pytorch_grad_cam.utils.model_targets")
+NAMES = ["ground", "water", "tree", "house"]
+SHAPE: dict[str, Any] = {"id2label": dict(enumerate(NAMES)), "label2id": {name: i for i, name in enumerate(NAMES)}}
+WIDTHS = [8, 16, 24, 32]
+PICTURE = np.random.default_rng(3).integers(0, 255, (90, 150, 3), np.uint8)
+
+
+def segformer() -> Any:
+    config = transformers.SegformerConfig(
+        depths=[1] * 4, hidden_sizes=WIDTHS, num_attention_heads=[1, 1, 2, 2], decoder_hidden_size=16, **SHAPE
+    )
+    return transformers.SegformerForSemanticSegmentation(config)
+
+
+def upernet() -> Any:
+    stages = [f"stage{number}" for number in range(1, 5)]
+    body = transformers.ConvNextConfig(depths=[1] * 4, hidden_sizes=WIDTHS, out_features=stages)
+    config = transformers.UperNetConfig(backbone_config=body, hidden_size=16, use_auxiliary_head=False, **SHAPE)
+    return transformers.UperNetForSemanticSegmentation(config)
+
+
+def mask2former() -> Any:
+    stages = [f"stage{number}" for number in range(1, 5)]
+    body = transformers.SwinConfig(
+        embed_dim=8, depths=[1] * 4, num_heads=[1, 1, 2, 2], window_size=4, image_size=96, out_features=stages
+    )
+    config = transformers.Mask2FormerConfig(
+        backbone_config=body,
+        hidden_dim=32,
+        feature_size=32,
+        mask_feature_size=32,
+        dim_feedforward=32,
+        encoder_feedforward_dim=32,
+        encoder_layers=1,
+        decoder_layers=2,
+        num_attention_heads=2,
+        num_queries=6,
+        **SHAPE,
+    )
+    return transformers.Mask2FormerForUniversalSegmentation(config)
+
+
+def square() -> Any:
+    return transformers.SegformerImageProcessor(size={"height": 128, "width": 128})
+
+
+def longest() -> Any:
+    return transformers.Mask2FormerImageProcessor(
+        size={"shortest_edge": 64, "longest_edge": 200}, pad_size={"height": 128, "width": 160}
+    )
+
+
+KINDS: dict[str, tuple[Any, Any]] = {
+    "segformer": (segformer, square),
+    "upernet": (upernet, square),
+    "mask2former": (mask2former, longest),
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    made: dict[str, Path] = {}
+    for name, (net, processor) in KINDS.items():
+        torch.manual_seed(2)
+        made[name] = tmp_path_factory.mktemp("hub") / name
+        net().save_pretrained(made[name])
+        processor().save_pretrained(made[name])
+    return made
+
+
+def answer(name: str, folder: Path) -> tuple[Any, Any]:
+    """Return the library's own answer, and what went in."""
+    net = KINDS[name][0]().from_pretrained(folder).eval()
+    given = transformers.AutoImageProcessor.from_pretrained(folder)(Pillow.fromarray(PICTURE), return_tensors="pt")
+    with torch.no_grad():
+        return net(pixel_values=given["pixel_values"]), given
+
+
+@pytest.mark.parametrize("name", ["segformer", "upernet"])
+def test_a_folder_answers_as_transformers_does(name: str, folders: dict[str, Path]) -> None:
+    made = Explainer(folders[name])(PICTURE, per="region", top_k=1)
+    outputs, given = answer(name, folders[name])
+    assert torch.equal(made.evidence.tensor, given["pixel_values"])
+    assert torch.allclose(made.evidence.outputs.logits, outputs.logits, atol=1e-4)
+    assert made.model.task == "segment" and made.model.method == "hirescam"
+    assert made.evidence.resident.adapter.labels == tuple(NAMES)
+    assert made.segmentation is not None and made.segmentation.shape == PICTURE.shape[:2]
+    assert made.heatmaps[0].layers[0].startswith(("segformer.stages.3", "backbone."))
+
+
+def test_the_classes_of_queries_are_those_of_the_librarys_post_processing(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Explainer(folders["mask2former"])(PICTURE, method="layercam", top_k=1)
+    outputs, given = answer("mask2former", folders["mask2former"])
+    assert torch.equal(made.evidence.tensor, given["pixel_values"])
+    classes = outputs.class_queries_logits.softmax(-1)[..., :-1]
+    scores = torch.einsum("bqc,bqhw->bchw", classes, outputs.masks_queries_logits.sigmoid())
+    assert torch.allclose(made.evidence.outputs.logits.exp(), scores, atol=1e-4)
+    # The library resizes masks to 384 pixels: of that size they stay as they are.
+    generator = torch.Generator().manual_seed(4)
+    fake = SimpleNamespace(
+        class_queries_logits=torch.randn(1, 5, 5, generator=generator),
+        masks_queries_logits=3 * torch.randn(1, 5, 384, 384, generator=generator),
+    )
+    adapter = made.evidence.resident.adapter
+    assert isinstance(adapter, QuerySegmenter)
+    monkeypatch.setattr(adapter, "module", lambda **_: fake)
+    found = adapter.run(torch.zeros(1, 3, 8, 8)).classes
+    (wanted,) = longest().post_process_semantic_segmentation(fake)
+    assert len(np.unique(found)) == len(NAMES) and (found == wanted.numpy()).all()
+
+
+def test_bars_below_and_beside_a_picture_are_no_part_of_it(folders: dict[str, Path]) -> None:
+    geometry = Explainer(folders["mask2former"])(PICTURE, method="layercam", top_k=1).evidence.geometry
+    assert geometry.input == (128, 160)
+    # 90 x 150 with a short side of 64 is 64 x 106, each up to the next multiple of 32.
+    assert geometry.content == (0, 0, 128, 64)
+    assert geometry.seen == (0, 0, 150, 90)
+
+
+def test_a_map_of_segformer_equals_that_of_pytorch_grad_cam(folders: dict[str, Path]) -> None:
+    with unfold():
+        made = Explainer(folders["segformer"])(PICTURE, method="gradcam", top_k=1, layers=["decode_head.linear_fuse"])
+    target = made.heatmaps[0].target
+    assert isinstance(target, AreaTarget) and made.heatmaps[0].state == "ok"
+    net = segformer().from_pretrained(folders["segformer"]).eval()
+
+    class Logits(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.net(pixel_values=x).logits
+            return found
+
+    asked = targets.SemanticSegmentationTarget(target.index, np.float32(target.pixels))
+    with library.GradCAM(Logits(), [net.decode_head.linear_fuse]) as cam:
+        wanted = cam(made.evidence.tensor.clone().requires_grad_(), targets=[asked])[0]
+    assert wanted.std() > 0.05
+    assert np.abs(made.heatmaps[0].at_input - wanted).max() < 1e-4
+
+
+def test_a_folder_is_drafted_as_segmentation(folders: dict[str, Path]) -> None:
+    draft = inspect_model(folders["mask2former"])
+    assert (draft.loader, draft.table["task"], draft.unknown) == ("transformers", "segment", ())
+    assert any("names its 4 classes" in note for note in draft.notes)
+
+
+def test_settings_that_transformers_cannot_read_are_a_sentence(folders: dict[str, Path], tmp_path: Path) -> None:
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(folders["segformer"], folder)
+    path = folder / "preprocessor_config.json"
+    path = path if path.is_file() else folder / "processor_config.json"
+    path.write_text(json.dumps(square().to_dict() | {"image_processor_type": "NoSuchProcessor"}), "utf-8")
+    with pytest.raises(WeightsProblem, match="Transformers cannot read"):
+        Explainer(folder)
+
+
+def test_a_network_in_memory_takes_its_processor(folders: dict[str, Path]) -> None:
+    net = segformer().from_pretrained(folders["segformer"])
+    made = Explainer(net, preprocess=square())(PICTURE, per="region", top_k=1)
+    outputs, _ = answer("segformer", folders["segformer"])
+    assert (made.evidence.outputs.logits - outputs.logits).abs().max() < 0.05
+    assert made.model.segments and made.evidence.outputs.size == (32, 32)
+
+
+def test_ultralytics_semantic_classes_are_those_of_predict() -> None:
+    from sightglass.models.families.ultralytics.loader import import_quietly
+
+    import_quietly()
+    from ultralytics import YOLO
+
+    torch.manual_seed(0)
+    model = YOLO("yolo26n-sem.yaml", verbose=False)
+    head: Any = model.model.model[-1]
+    with torch.no_grad():
+        # So that more than one class is found: each is as strong as the others, in the mean.
+        head.classifier[-1].weight.normal_(0, 1)
+        seen = torch.rand(1, 3, 384, 640, generator=torch.Generator().manual_seed(1))
+        head.classifier[-1].bias -= model.model.eval()(seen).mean((0, 2, 3))
+    explainer = Explainer(model)
+    picture = draw(sample(1, task="segment", held_out=True)).pixels
+    made = explainer(picture, per="region", top_k=1)
+    assert made.model.task == "segment" and len(explainer.labels) == 19
+    assert made.heatmaps[0].layers == ("model.10",)
+    (found,) = model.predict(picture[..., ::-1], verbose=False)
+    wanted = found.semantic_mask.data.squeeze().cpu().numpy()
+    assert made.segmentation is not None and len(np.unique(wanted)) > 1
+    assert (made.segmentation == wanted).mean() > 0.95
+
+
+def test_a_network_of_libreyolo_is_explained_as_it_is() -> None:
+    from libreyolo.models.pidnet.nn import LibrePIDNetNet
+
+    torch.manual_seed(0)
+    net = LibrePIDNetNet("s", 19).eval()
+    stated = {"size": 128, "mean": [0.0] * 3, "std": [1.0] * 3, "crop": "letterbox"}
+    made = Explainer(net, preprocess=stated)(PICTURE, per="region", top_k=1)
+    assert made.model.segments and made.evidence.outputs.logits.shape[1] == 19
+    with torch.no_grad():
+        assert torch.allclose(net(made.evidence.tensor), made.evidence.outputs.logits, atol=1e-3)
+
+
+class Shadowed(nn.Module):
+    """A network as ESPNet's authors wrote it: a list of its parts hides the method of that name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 1))
+        self.up = nn.ConvTranspose2d(4, 4, 2, 2)
+        self.modules = list(self.encoder.children())  # type: ignore[assignment]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for part in self.modules:  # type: ignore[attr-defined]
+            x = part(x)
+        found: torch.Tensor = self.up(x)
+        return found
+
+
+def test_a_network_that_hides_its_modules_is_explained_at_the_end_of_its_encoder() -> None:
+    torch.manual_seed(0)
+    made = Explainer(Shadowed(), preprocess={"size": 64}, labels=NAMES)(PICTURE, top_k=1)
+    assert made.model.segments and made.model.method == "hirescam"
+    # The last layer of the encoder that is no map of the four classes.
+    assert made.heatmaps[0].layers == ("encoder.2",)
+
+
+def source(path: Path) -> Any:
+    """Return the module in the file of a network's own source."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+def share_of(made: Explanation, index: int, box: tuple[int, int, int, int]) -> float:
+    """Return the share of a rectangle xyxy of the picture that a class has."""
+    assert made.segmentation is not None
+    left, top, right, bottom = box
+    return float((made.segmentation[top:bottom, left:right] == index).mean())
+
+
+@pytest.mark.weights("tasks/espnet_cityscapes_dec_p2q8.pth", "tasks/espnet.py")
+def test_a_real_espnet_finds_the_people_at_the_bus(bus: Path) -> None:
+    """sacmehta/ESPNet@afe71c3: tasks/espnet.py is its test/Model.py."""
+    net = source(weight("tasks/espnet.py")).ESPNet(20, 2, 8)
+    net.load_state_dict(torch.load(weight("tasks/espnet_cityscapes_dec_p2q8.pth"), map_location="cpu"))
+    # It divides by 255 after the spread, which is one of bytes.
+    mean = [one / 255 for one in (73.15840149, 82.90893555, 72.3923111)]
+    stated = {"size": 512, "mean": mean, "std": [44.91483307, 46.15289307, 45.3192215], "channels": "bgr"}
+    made = Explainer(net, preprocess=stated)(bus, targets=[11], top_k=1)
+    assert made.heatmaps[0].layers == ("encoder.b3",)
+    assert share_of(made, 11, (80, 460, 200, 800)) > 0.5, "the man on the left"
+    assert share_of(made, 11, (200, 0, 800, 200)) < 0.05, "the house"
+    assert share_of(made, 8, (10, 130, 110, 260)) > 0.3, "the tree"
+    assert made.outside() is not None
+
+
+@pytest.mark.weights("tasks/sinet_portrait.pth", "tasks/sinet.py")
+def test_a_real_sinet_cuts_two_men_out() -> None:
+    """clovaai/ext_portrait_segmentation@9bc1bad: tasks/sinet.py is its models/SINet.py."""
+    net = source(weight("tasks/sinet.py")).Dnc_SINet(2, 2, 8, 1)
+    net.load_state_dict(torch.load(weight("tasks/sinet_portrait.pth"), map_location="cpu"))
+    mean, spread = [one / 255 for one in (132.36, 115.70, 107.30)], [68.30, 65.13, 63.97]
+    stated = {"size": 224, "mean": mean, "std": spread, "channels": "bgr", "crop": "squash"}
+    photograph_of_men = photograph("zidane")
+    assert photograph_of_men is not None
+    made = Explainer(net, preprocess=stated, labels=["background", "portrait"])(photograph_of_men, targets=["portrait"])
+    assert made.heatmaps[0].layers == ("encoder.BR3",)
+    # Trained on one portrait a picture: of two men it cuts out most.
+    assert share_of(made, 1, (860, 60, 1000, 300)) > 0.5 and share_of(made, 1, (0, 0, 200, 300)) < 0.1
+    assert 0.25 < share_of(made, 1, (0, 0, 1280, 720)) < 0.45
