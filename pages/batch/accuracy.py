@@ -71,8 +71,8 @@ def _draw_classes(evaluated: EvaluationSummary) -> None:
     if evaluated.task == "segment":
         st.markdown(
             "### Classes",
-            help="IoU of a class: the pixels that both the masks and the model give it, of those that either "
-            "does, over all pictures. Each with its 95 % interval, from redrawn sets of pictures.",
+            help="IoU: the pixels that mask and model both give the class, of those that either does. Each with its "
+            "95 % interval, from redrawn sets of pictures.",
         )
         rows: list[dict[str, Any]] = [
             {head[0]: name, head[1]: 100 * evaluated.by_class[name].value, head[2]: interval}

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sightglass.pages.batch.job import BatchJob
 
 MASKS = (
-    "A folder of .png masks named as the pictures, with a class index for each pixel, or COCO polygons or RLE. A "
+    "A folder of .png masks named as the pictures, or COCO polygons or RLE. Each pixel of a .png is a class index. A "
     "classes.txt names the indices; without one they are the model's. 255 is not counted."
 )
 LISTED = 1000

@@ -134,6 +134,7 @@ class EvaluationSummary:
         told = {
             "errors": {one.id: {"count": one.count, "cost": one.cost} for one in self.errors},
             "missed": {one.id: one.count for one in self.missed},
+            "problems": [list(one) for one in self.problems],
         }
         return {"headline": self.headline, **_replace_nan(asdict(self) | told)}
 

@@ -222,7 +222,7 @@ def _unpack_counts(text: str, most: int) -> list[int]:
 
 
 def _draw_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> NDArray[np.bool_]:
-    from pycocotools import mask as coco
+    from pycocotools import mask as coco  # type: ignore[import-untyped]
 
     height, width = size
     checked = []
