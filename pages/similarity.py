@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.components import saving, seal
 from sightglass.components.answer_list import Row, rows
 from sightglass.components.choices import gallery_picker, model_picker, sidebar
+from sightglass.components.patches import view as patches_view
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, state, url_state
 from sightglass.components.session.jobs import explain_job, presence, queue_line, seal_job
@@ -22,7 +24,7 @@ from sightglass.explain import methods
 from sightglass.explain.evidence import cache
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.picture import image
-from sightglass.explain.similarity import ranking
+from sightglass.explain.similarity import patches, ranking
 from sightglass.explain.similarity import similarity as pair_similarity
 from sightglass.export import similarity_files
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
     from sightglass.explain.rendering.style import Unseen
+    from sightglass.explain.similarity.patches import PatchColours, PatchGrid
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import Similarity
 
@@ -51,7 +54,8 @@ def similarity() -> None:
     )
     choices, explainer, instead = _able(choices, explainer)
     with page.head(top) as title:
-        of = _of()
+        lens = _lens()
+        of = _of() if lens == "pair" else "cosine"
         items = gallery_picker.choose(explainer, choices.image)
     with main:
         if not items:
@@ -63,6 +67,11 @@ def similarity() -> None:
         if not ranking.hits:
             title.markdown("## There is no other picture to compare with.")
             _notes(ranking)
+            return
+        if lens == "patches":
+            title.markdown(f"## {escape(shorten(choices.image.name, 28, 8))}, patch by patch")
+            _patches(choices, explainer, ranking)
+            _notes(ranking, None, instead)
             return
         left, right = st.columns([3, 1], gap="medium")
         with right:
@@ -111,6 +120,19 @@ def _able(choices: Choices, explainer: Explainer) -> tuple[Choices, Explainer, s
     explainer = sidebar.load(instead)
     choices = sidebar.fitting(choices, explainer, choices.method)
     return choices, explainer, f"{choices.model.id} compares them, as the chosen model {reason}."
+
+
+def _lens() -> str:
+    return url_state.widget(
+        st.segmented_control,
+        "What is compared",
+        {"pair": "Pictures", "patches": "Patches"},
+        "pair",
+        key="similarity-lens",
+        name="parts",
+        label_visibility="collapsed",
+        help="Pictures: what makes two similar. Patches: in colours, and which others are like the one you click.",
+    )
 
 
 def _of() -> str:
@@ -219,6 +241,24 @@ def _notes(ranking: Ranking, found: Similarity | None = None, *more: str) -> Non
         st.warning(sentence(why), icon=":material/broken_image:")
     if len(ranking.failed) > 3:
         st.caption(f"{plural(len(ranking.failed) - 3, 'more file')} could not be read.")
+
+
+def _patches(choices: Choices, explainer: Explainer, ranking: Ranking) -> None:
+    """Draw the patches of the picture and of those that are most similar to it."""
+    layers = tuple(choices.options.get("layers") or ())
+    hits = ranking.hits[:STRIP]
+    key = (explainer.resident.adapter.weights_sha256, explainer.model.row, ranking.query.sha256, ranking.query.name)
+    key += (tuple(hit.item.stamp for hit in hits), layers, str(_preprocessing(choices)))
+
+    def make() -> tuple[list[PatchGrid], PatchColours]:
+        with explain_job.spinner(explainer), queue_line.turn():
+            opened = [ranking.query, *(hit.item.open() for hit in hits)]
+            grids = patches.read_patches(explainer, opened, layers=layers, **_preprocessing(choices))
+        return grids, patches.colour_patches(grids)
+
+    grids, colours = state.latest("patches", key, make)
+    digest = hashlib.sha256(repr(key).encode()).hexdigest()[:12]
+    patches_view.draw_patches(grids, colours, key=f"patches-{digest}")
 
 
 def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) -> None:

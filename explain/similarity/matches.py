@@ -88,20 +88,29 @@ def _locate(cell: int, columns: int) -> tuple[int, int]:
 
 def _cells(evidence: Evidence, carried: Tensor) -> tuple[CellEdges, Tensor, NDArray[np.float32]]:
     """Return the grid of the cells with any picture, their activations (n, C) and contributions (n,)."""
-    activation = evidence.activations[0][0].float()  # (C, h, w)
-    carried = carried.float()
-    h, w = activation.shape[1:]
-    if max(h, w) > MAX_CELLS:
-        size = (min(h, MAX_CELLS), min(w, MAX_CELLS))
-        activation = F.adaptive_avg_pool2d(activation, size)
-        carried = F.adaptive_avg_pool2d(carried[None], size)[0]
-        h, w = size
+    edges, rows, inside = read_cells(evidence)
+    carried = _pool(carried.float()[None], MAX_CELLS)[0]
+    return edges, rows, carried[inside].flatten().cpu().numpy()
+
+
+def read_cells(evidence: Evidence, most: int = MAX_CELLS) -> tuple[CellEdges, Tensor, tuple[slice, slice]]:
+    """Return the cells of the first layer that have any picture, and their activations, float32 (n, C).
+
+    Also which rows and columns of all cells these are. Of more than `most` a side, neighbours are averaged.
+    """
+    activation = _pool(evidence.activations[0][0].float(), most)  # (C, h, w)
     path = evidence.paths[0]
     (y0, y1, down), (x0, x1, across) = (
-        _edges(evidence.geometry, path, axis, cells) for axis, cells in enumerate((h, w))
+        _edges(evidence.geometry, path, axis, cells) for axis, cells in enumerate(activation.shape[1:])
     )
-    rows = activation[:, y0:y1, x0:x1].flatten(1).T
-    return CellEdges(down, across), rows, carried[y0:y1, x0:x1].flatten().cpu().numpy()
+    inside = slice(y0, y1), slice(x0, x1)
+    return CellEdges(down, across), activation[:, *inside].flatten(1).T, inside
+
+
+def _pool(values: Tensor, most: int) -> Tensor:
+    """Return values (C, h, w) of at most `most` rows and columns."""
+    h, w = values.shape[1:]
+    return values if max(h, w) <= most else F.adaptive_avg_pool2d(values, (min(h, most), min(w, most)))
 
 
 def _edges(geometry: Geometry, path: str, axis: int, cells: int) -> tuple[int, int, NDArray[np.float32]]:

@@ -112,10 +112,11 @@ class Watcher:
         area = None
         if rectangle is not None:
             area = (rectangle[2] - rectangle[0]) * (rectangle[3] - rectangle[1]) / (width * height)
-        source = self._sources[index]
+        source, number = self._sources[index], f"picture {index + 1}"
         target = None if self._targets is None else self._targets[index]
         return WatchedPicture(
-            name=source.name if isinstance(source, Image) else f"picture {index + 1}",
+            # An array has no name of its own.
+            name=source.name if isinstance(source, Image) and source.name != "picture" else number,
             target="" if target is None else str(target),
             rectangle=rectangle,
             area=area,

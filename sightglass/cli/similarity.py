@@ -16,7 +16,9 @@ from sightglass.common.errors import Problem
 from sightglass.explain import phrases
 from sightglass.explain.methods import SIMILARITY
 from sightglass.explain.methods import method as find_method
+from sightglass.explain.picture.image import to_png
 from sightglass.explain.picture.item import LISTS
+from sightglass.explain.rendering import contact_sheet
 from sightglass.explain.similarity import evaluation, ranking
 from sightglass.export import result_folder, similarity_files
 from sightglass.export.report import retrieval as retrieval_report
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.export.result_folder import File
 
+PATCHES = 480
+"""Pixels of the height of a picture in patches."""
 MAX_ROWS = 20
 """Rows of a ranking that are printed; its file has all of them."""
 
@@ -54,6 +58,9 @@ class SimilarityOptions(cli.SealOptions, cli.LoadOptions):
     )
     visualize: bool = cli.field(
         "--visualize", "With a folder of queries: also draw what each query found first.", default=False
+    )
+    patches: bool = cli.field(
+        "--patches", "Also draw the patches of two pictures in colours: those of one colour are alike.", default=False
     )
     model: cli.Model = "efficientnet-lite0"
     of: str = cli.field(
@@ -80,6 +87,7 @@ class SimilarityOptions(cli.SealOptions, cli.LoadOptions):
     sightglass similarity a.jpg b.jpg --of product --method gradcam --target-layers blocks.4
     sightglass similarity a.jpg b.jpg --method all
     sightglass similarity a.jpg b.jpg --seal
+    sightglass similarity a.jpg b.jpg --patches
     sightglass similarity a.jpg b.jpg --json | jq .score
     """,
 )
@@ -110,6 +118,8 @@ def similarity(
     many = gallery is not None and (options.names is not None or _holds_many(pictures[0]))
     if options.method == "all" and gallery:
         raise Problem("--method all compares two pictures: name one method for a --gallery.")
+    if options.patches and gallery:
+        raise Problem("--patches colours two pictures: leave --gallery out.")
     if options.seal and many:
         raise Problem("--seal tests a pair of pictures: give one query, or leave it out.")
     if (options.names is not None or options.visualize) and not many:
@@ -153,6 +163,8 @@ def _two(
     if options.method == "all":
         every = [similarity(explainer, query, other, **given | {"method": name}) for name in SIMILARITY]
         files.append(similarity_files.of_methods(every))
+    if options.patches:
+        files.append(_draw_patches(explainer, found))
     written = result_folder.write(folder, files)
     console.say(similarity_files.headline(found, baseline), baseline.words, *similarity_files.places(found))
     console.say(*describe_seal(found.known_seal if options.seal else None))
@@ -166,6 +178,25 @@ def _two(
     console.files(folder, written)
     console.result(similarity_files.summary(found, baseline) | {"folder": folder, "files": written})
     return 0
+
+
+def _draw_patches(explainer: Explainer, found: Similarity) -> File:
+    """Return a sheet of both pictures with their patches in colours."""
+    from sightglass.explain.similarity import patch_pictures, patches
+
+    images = [side.image for side in found.sides]
+    grids = patches.read_patches(explainer, images, layers=found.layers, preprocessing=found.preprocessing)
+    colours = patches.colour_patches(grids)
+    every = zip(grids, colours.colours, colours.foreground, strict=True)
+    sheet = contact_sheet.grid(
+        [patch_pictures.draw_colours(*one) for one in every],
+        [image.name for image in images],
+        columns=2,
+        height=PATCHES,
+        title="One colour: alike to the model. Grey: below 0 on the first principal component.",
+        names=True,
+    )
+    return "patches.png", to_png(sheet)
 
 
 def _seal(explainer: Explainer, found: Similarity, options: SimilarityOptions, progress: Progress) -> None:

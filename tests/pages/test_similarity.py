@@ -256,3 +256,20 @@ def test_maps_that_do_not_depend_on_the_model_are_not_said_to_show_what_is_alike
     assert "0.54 by rank correlation; unrelated maps reach 0.31" in texts(app)
     assert "similar at" not in texts(app) and "similar in" not in texts(app)
     seal.forget()
+
+
+def test_a_patch_shows_what_is_like_it_here_and_there(page) -> None:
+    app = page(SCREEN, parts="patches", model="demo-cls-s")
+    assert not app.exception and not app.error
+    head = received(app, "patches")[0]
+    rows, columns = len(head["down"]) - 1, len(head["across"]) - 1
+    assert head["chosen"] is None and "### The same colours in the other pictures" in texts(app)
+    (key,) = [key for key in app.session_state._state.filtered_state if key.startswith("patches-")]
+    app.session_state[key] = {"cell": columns + 1}
+    app.run()
+    assert not app.exception and not app.error
+    assert "### Like the chosen patch" in texts(app)
+    assert received(app, "patches")[0]["chosen"] == columns + 1
+    app.session_state[key] = {"cell": rows * columns}
+    app.run()
+    assert received(app, "patches")[0]["chosen"] is None and not app.exception

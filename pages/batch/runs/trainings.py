@@ -91,8 +91,8 @@ def draw(top: DeltaGenerator) -> None:
     if not run.epochs:
         st.info("No epoch was watched yet.", icon=":material/hourglass_empty:")
         return
-    for one in sentences.describe_run(run):
-        st.markdown(escape(one))
+    if said := sentences.describe_run(run):
+        st.markdown(escape(" ".join(said)))
     _draw_epoch(run)
     _draw_picture(run)
 

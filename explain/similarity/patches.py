@@ -1,0 +1,169 @@
+"""Colour patches by PCA, and find patches that are alike.
+
+The colours are those of DINOv2's first figure (Oquab et al., 2304.07193): the patches of all pictures, less their mean,
+are projected on their first principal component, and those above 0 are the foreground; a second PCA of these alone
+gives three components, which are red, green and blue. A component has no sign of its own: the first one points away
+from the patches at the edges of the pictures, the others so that their largest weight is positive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.options import Options
+from sightglass.explain.picture.image import Image
+from sightglass.explain.similarity.embedding import comparable
+from sightglass.explain.similarity.matches import read_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.similarity.matches import CellEdges
+
+COMPONENTS = 3
+MAX_PATCHES = 64
+"""Rows and columns, at most."""
+FEWEST = 8
+"""Patches of the foreground below which all patches are coloured."""
+ENDS = (1, 99)
+"""Percentiles of a component that are its darkest and its brightest."""
+
+
+@dataclass(frozen=True, eq=False)
+class PatchGrid:
+    """The patches of one picture."""
+
+    image: Image
+    edges: CellEdges
+    vectors: NDArray[np.float32]
+    """What the model's layer says of each, float32 (n, D), row by row."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.edges.shape
+
+
+@dataclass(frozen=True, eq=False)
+class PatchColours:
+    """The colours of the patches of several pictures, which stand for the same in all of them."""
+
+    colours: tuple[NDArray[np.uint8], ...]
+    """Of each picture, uint8 (rows, columns, 3)."""
+    foreground: tuple[NDArray[np.bool_], ...]
+    """Of each picture, bool (rows, columns)."""
+    shares: tuple[float, ...]
+    """Of the variance of the foreground's patches, what each of the three components has, 0..1."""
+
+
+@dataclass(frozen=True, eq=False)
+class AlikePatches:
+    """How much each patch of one picture is like a chosen one."""
+
+    scores: NDArray[np.float32]
+    """Cosines, float32 (rows, columns), -1..1, after subtracting the mean of all patches of all pictures."""
+    best: tuple[int, int]
+    """Row and column of the most similar one, other than the chosen patch itself."""
+    score: float
+
+
+def read_patches(
+    explainer: Explainer, sources: Sequence[Any], *, layers: Sequence[str] = (), preprocessing: str = "trained"
+) -> list[PatchGrid]:
+    """Return the patches of pictures at a layer, by default the model's own; one pass for each picture.
+
+    Pictures are anything that `Image.open` takes. Raises ModelProblem for a model without embeddings or layers.
+
+        grids = read_patches(Explainer("efficientnet-lite0"), ["bus.jpg", "zidane.jpg"])
+        colour_patches(grids).colours[0].shape  # (7, 7, 3)
+    """
+    images = [Image.open(one) for one in sources]
+    options = Options(layers=tuple(layers), preprocessing=preprocessing)
+
+    def work(resident: Resident, _more: tuple[str, ...]) -> list[PatchGrid]:
+        comparable(resident)
+        if not resident.gradients:
+            raise ModelProblem(f"{explainer.model.id} exposes no internals, and so no patches: choose another model.")
+        found = []
+        for image in images:
+            edges, rows, _ = read_cells(explainer.evidence(resident, image, options)[0], MAX_PATCHES)
+            found.append(PatchGrid(image, edges, rows.cpu().numpy()))
+        return found
+
+    return explainer.with_oom_fallback(work)
+
+
+def colour_patches(grids: Sequence[PatchGrid]) -> PatchColours:
+    """Return the colours of all patches of these pictures; the background is grey."""
+    every = np.concatenate([one.vectors for one in grids]).astype(np.float64)
+    every -= every.mean(0)
+    along = every @ _components(every, 1)[0][0]
+    edges = np.concatenate([_on_edge(one.shape).ravel() for one in grids])
+    # The sign of a component means nothing: what is in the middle of pictures is called the foreground.
+    if 0 < edges.sum() < len(edges) and along[edges].mean() > along[~edges].mean():
+        along = -along
+    front = along > 0
+    if front.sum() < FEWEST:
+        front = np.ones(len(every), bool)
+    chosen = every[front] - every[front].mean(0)
+    weights, shares = _components(chosen, COMPONENTS)
+    projected = chosen @ weights.T
+    low, high = np.percentile(projected, ENDS, axis=0)
+    colours = np.full((len(every), COMPONENTS), 128, np.uint8)
+    scaled = np.clip((projected - low) / np.maximum(high - low, 1e-12), 0, 1)
+    colours[front, : scaled.shape[1]] = np.rint(scaled * 255).astype(np.uint8)
+    starts = np.cumsum([len(one.vectors) for one in grids])[:-1]
+    return PatchColours(
+        tuple(part.reshape(*one.shape, COMPONENTS) for part, one in zip(np.split(colours, starts), grids, strict=True)),
+        tuple(part.reshape(one.shape) for part, one in zip(np.split(front, starts), grids, strict=True)),
+        shares,
+    )
+
+
+def find_alike(grids: Sequence[PatchGrid], picture: int, cell: int) -> list[AlikePatches]:
+    """Return, for each picture, how much its patches are like one of them: that of `picture`, counted row by row.
+
+    Raises ModelProblem where there is no such patch.
+    """
+    if not 0 <= picture < len(grids) or not 0 <= cell < len(grids[picture].vectors):
+        raise ModelProblem(f"There is no patch {cell} in picture {picture}: both are counted from 0.")
+    mean = np.concatenate([one.vectors for one in grids]).mean(0)
+    units = [_normalise(one.vectors - mean) for one in grids]
+    chosen = units[picture][cell]
+    found = []
+    for place, (one, unit) in enumerate(zip(grids, units, strict=True)):
+        scores = unit @ chosen
+        others = scores.copy()
+        if place == picture and len(others) > 1:
+            others[cell] = -np.inf
+        best = int(others.argmax())
+        columns = one.shape[1]
+        found.append(AlikePatches(scores.reshape(one.shape), (best // columns, best % columns), float(scores[best])))
+    return found
+
+
+def _components(centred: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], tuple[float, ...]]:
+    """Return the first principal components, (count, D), and the share of the variance of each."""
+    _, lengths, weights = np.linalg.svd(centred, full_matrices=False)
+    weights = weights[:count]
+    signs = np.sign(weights[np.arange(len(weights)), np.abs(weights).argmax(1)])
+    total = float((lengths**2).sum()) or 1.0
+    return weights * signs[:, None], tuple(float(share) for share in lengths[:count] ** 2 / total)
+
+
+def _on_edge(shape: tuple[int, int]) -> NDArray[np.bool_]:
+    found = np.ones(shape, bool)
+    found[1:-1, 1:-1] = False
+    return found
+
+
+def _normalise(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
