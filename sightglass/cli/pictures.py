@@ -167,7 +167,7 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
     rows = [
         (
             row["label"],
-            phrases.describe_score(row["score"], explanation.model) if row["score"] is not None else "–",
+            phrases.describe_score(row["score"], explanation.model, row["label"]) if row["score"] is not None else "–",
             phrases.percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
             f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],
             *(_by_boxes(explanation, row["map"]) or [""] * len(BY_BOXES)),
