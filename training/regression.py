@@ -112,7 +112,8 @@ def fit(pool: Scenes, recipe: Recipe, seed: int, watch: Callable[[nn.Module, int
         learner.step(loss, recipe.rate * cosine(step, steps))
         watch(learner.average, min((step + 1) * recipe.batch, recipe.images), loss.item())
     head.load_state_dict(learner.average.state_dict())
-    return net.eval()
+    made: nn.Module = net.eval()
+    return made
 
 
 def exam(count: int, processes: int = 1) -> Callable[[nn.Module], dict[str, Any]]:

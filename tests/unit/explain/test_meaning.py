@@ -249,4 +249,4 @@ def test_a_real_head_pose_network_gives_angles() -> None:
     # He looks a little to his right and down.
     yaw, pitch, roll = (p.score for p in made.predictions)
     assert -25 < yaw < -5 and -15 < pitch < 0 < roll < 12
-    assert made.headline.startswith(f"{made.model.name} gives yaw {quantity(yaw, '°')}, pitch ")
+    assert headline(made, "yellow").startswith(f"{made.model.name} gives yaw {quantity(yaw, '°')}, pitch ")
