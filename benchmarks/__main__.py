@@ -6,7 +6,8 @@ class; `parts` and `regions`: whether a detector's, or a classifier's, map shows
 `default`: which map of a box depends on the weights and shows the part that matters; `prove`: what a proof of a map
 costs; `verdict`: how often it calls right and wrong maps supported; `live`: the camera's frames, end to end; `video`:
 a clip's frames, from file to file; `truth`: where maps are right, on drawn scenes with a known cause; `alignment`:
-where a layer's cells look, beside where its map is drawn; `throughput`: pictures per second, from a folder to files;
+where a layer's cells look, beside where its map is drawn; `regression`: which maps of a number are on what it measures;
+`throughput`: pictures per second, from a folder to files;
 `gpu`: what a GPU does to maps, and what can be seen of that without one; `transformers`: what their maps cost, and at
 which layer they are right; `api`: the API under load, beside the dashboard's pages; `load`: twenty sessions and eight
 API clients at once; `long`: thousands of explanations in one process, and what stays behind; `hour`: the dashboard's
@@ -143,6 +144,14 @@ def _truth(options: argparse.Namespace) -> Outcome:
     if options.publish:
         run.publish(result, report, found)
     return Outcome(result, lambda _: report)
+
+
+def _regression(options: argparse.Namespace) -> Outcome:
+    from benchmarks.regression import run
+
+    result = run.regression(options.count or run.COUNT)
+    public = {key: value for key, value in result.items() if key != "values"}
+    return Outcome(public, lambda _: run.markdown(result), None if options.count else run.OUT, shared=True)
 
 
 def _alignment(options: argparse.Namespace) -> Outcome:
@@ -337,6 +346,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "small": _small,
     "truth": _truth,
     "alignment": _alignment,
+    "regression": _regression,
     "throughput": _throughput,
     "gpu": _gpu,
     "transformers": _transformers,

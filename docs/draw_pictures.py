@@ -32,6 +32,7 @@ PAGES = {
     "keras": "explained/ladder/gradcam_prediction.png",
     "methods": "by-*/top_predictions/*.png",
     "notebook": "card.html",
+    "numbers": "*/a-rod/*_prediction.png",
     "proof": "explained/bus/proof.png",
     "reid": "explained/6_0_and_6_1/similarity.jpg",
     "segmentation": "explained/scene-3/s*.png",

@@ -78,6 +78,7 @@ class Explainer:
         task: str | None = None,
         output: str | int | None = None,
         unit: str | None = None,
+        outputs: Sequence[Mapping[str, Any]] = (),
         device: str = "auto",
         residency: Residency = RESIDENCY,
         progress: Progress | None = None,
@@ -92,7 +93,8 @@ class Explainer:
 
         `task` says what its row of numbers means: "classify", "multilabel", "regress" or "embed"; None: inferred, and
         said in the notes. `output` chooses one of several by its name or place. `unit` is that of a regression's
-        numbers ("years").
+        numbers ("years"); where they differ, `outputs` gives each its own name, unit and range:
+        `{"name": "yaw", "unit": "°", "range": (-90, 90)}`.
 
         `layers`: those explained where a call names none: modules, dotted paths, presets, or positions from the end of
         `Explainer.layers` (-1 is the last). `device`: auto, cpu, cuda, cuda:N or mps. Raises ModelProblem or
@@ -103,11 +105,11 @@ class Explainer:
         self._progress = progress
         self._notes: tuple[str, ...] = ()
         self._object: given_model.GivenModel | None = None
-        said = given_model.GivenModel(model, preprocess, labels, name, task, output, unit)
+        said = given_model.GivenModel(model, preprocess, labels, name, task, output, unit, tuple(outputs))
         if isinstance(model, os.PathLike) or (isinstance(model, str) and is_file(model)):
             self.model: ModelSpec = given_model.of_file(os.fspath(model), said, progress)
         elif isinstance(model, str):
-            if any(one is not None for one in (preprocess, labels, task, output, unit)) or name:
+            if any(one is not None for one in (preprocess, labels, task, output, unit)) or name or outputs:
                 raise ModelProblem(f"{model} has its own preprocessing, labels and task: state others in models.toml.")
             self.model = spec(model)
         else:

@@ -28,11 +28,20 @@ def quantity(value: float, unit: str = "") -> str:
     return f"{text}{NBSP if unit[:1].isalnum() else ''}{unit}"
 
 
-def describe_score(score: float, model: ModelSpec) -> str:
-    """Format what a model gives for a class or a number: a share in percent, or the number as it is."""
+def describe_score(score: float, model: ModelSpec, label: str = "") -> str:
+    """Format what a model gives for a class or a number: a share in percent, or the number with its own unit.
+
+    `label`: which number it is, where a model's have several units.
+    """
     if model.segments:
         return describe_share(score)
-    return quantity(score, model.weights.unit or "") if model.task == "regress" else percent(score)
+    return quantity(score, model.unit_of(label)) if model.measures else percent(score)
+
+
+def describe_range(model: ModelSpec, label: str) -> str:
+    """Return the range of one of a model's numbers, `−60° to 60°`; empty where none is stated."""
+    output = model.output_of(label)
+    return "" if output.range is None else " to ".join(quantity(end, output.unit or "") for end in output.range)
 
 
 def describe_share(share: float) -> str:

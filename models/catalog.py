@@ -277,6 +277,8 @@ def _model(model_id: str, table: Toml, path: Path, before: ModelSpec | None) -> 
         row["weights"] = _resolve_paths(row["weights"], path)
         # Said of the file that is no longer meant.
         row.setdefault("megabytes", None)
+    if "weights" in row and row["weights"].outputs:
+        row.setdefault("task", "regress")
     if "endpoint" in row:
         row.setdefault("task", "detect")
     if "loader" in row:

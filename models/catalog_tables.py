@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.models.load import current_name, loader_exists
-from sightglass.models.spec import TASKS, ModelSpec, PreprocessingTable, Table, kinds, required
+from sightglass.models.spec import TASKS, ModelSpec, OutputTable, PreprocessingTable, Table, kinds, required, row_tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,12 +18,21 @@ MAX_INPUT_SIDE = 4096
 _NUMBER = (int, float)
 _ROW = kinds(ModelSpec)
 _PREPROCESSING = kinds(PreprocessingTable)
+_OUTPUT = kinds(OutputTable)
 _BOTH = "loader task licence source method channels_last target_layers why example arch weights"
 SHARED = {key: _ROW[key] for key in _BOTH.split(" ")} | {"arch": (str, dict)}
 """Keys of a family that hold for all of its models, and that a model may have too, with the kinds of their values."""
 TOP = {"family": (list,), "model": (dict,)}
 FAMILY = {**SHARED, "name": (str,), "sizes": (dict,), "files": (dict,), "megabytes": (dict,)}
 MODEL = {**SHARED, **{key: _ROW[key] for key in ("family", "size", "arch", "endpoint", "megabytes")}}
+
+
+def read_outputs(given: Any) -> tuple[OutputTable, ...]:
+    """Return the rows of an `outputs` in Python; raise ModelProblem for one that is unknown or of the wrong kind."""
+    for number, row in enumerate(given, 1):
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in dict(row).items()}
+        check(Path("outputs"), f"number {number}", plain, _OUTPUT, required(OutputTable))
+    return tuple(OutputTable.read(row) for row in given)
 
 
 def check_preprocessing(given: Mapping[str, Any]) -> None:
@@ -35,6 +44,12 @@ def check_preprocessing(given: Mapping[str, Any]) -> None:
             numbers = [float(one) if isinstance(one, int) else one for one in value]
             plain[key] = int(numbers[0]) if key == "size" and len(numbers) == 2 else numbers
     check(Path("preprocess"), "it", plain, _PREPROCESSING)
+
+
+def _rises(value: Any) -> bool:
+    """Return whether a value is two finite numbers, the first below the second."""
+    numbers = len(value) == 2 and all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in value)
+    return numbers and float("-inf") < value[0] < value[1] < float("inf")
 
 
 def check(
@@ -58,6 +73,13 @@ def check(
             raise ModelProblem(f"{path.name}: loader in {where} is {value!r}, which is no file of models/families.")
         if inner:
             check(path, f"{key} of {where}", value, kinds(inner), required(inner))
+            for name, row in row_tables(inner).items():
+                for number, one in enumerate(value.get(name, ()), 1):
+                    check(path, f"{name} {number} of {where}", one, kinds(row), required(row))
+        elif allowed is _OUTPUT and key == "range" and not _rises(value):
+            raise ModelProblem(
+                f"{path.name}: range in {where} should be two numbers, the least and the largest, not {value}."
+            )
         elif key in ("mean", "std") and not (0 < len(value) <= 16 and all(type(number) is float for number in value)):
             raise ModelProblem(f"{path.name}: {key} in {where} should be three numbers such as 0.5, or one a channel.")
         elif allowed is _PREPROCESSING and key in ("size", "short_side") and not 1 <= value <= MAX_INPUT_SIDE:

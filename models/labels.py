@@ -77,13 +77,13 @@ def _of_torchvision(name: str, weights: str) -> tuple[str, ...]:
 
 
 def own(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the operator's names (`weights.labels`: a list, or a file of them), or none.
+    """Return the operator's names (`weights.outputs`, or `weights.labels`: a list, or a file of them), or none.
 
     The file is text with a name on each line, or JSON or YAML: a list, `{"name": 0}`, `{"0": "name"}`, or an object
     that contains one of these (`class_to_idx`, `id2label`, `names`, ...). Raises ModelProblem, one sentence, for
     anything else.
     """
-    return given(spec.weights.labels or (), spec.id)
+    return given(tuple(one.name for one in spec.weights.outputs) or spec.weights.labels or (), spec.id)
 
 
 def given(names: Any, model: str) -> tuple[str, ...]:
@@ -205,7 +205,8 @@ def for_classes(
         names = binary_names(names) if binary else names
         if len(names) != count:
             stated = spec.weights.labels
-            where = Path(stated).name if isinstance(stated, str) else spec.where_stated("labels")
+            key = "outputs" if spec.weights.outputs else "labels"
+            where = Path(stated).name if isinstance(stated, str) else spec.where_stated(key)
             raise ModelProblem(
                 f"{spec.id} has {count} {what} and {where} names {len(names)}: give as many names as {what}."
             )

@@ -27,13 +27,15 @@ class Table:
 
 def values(table: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a table from a file's keys: lists become tuples, inner tables their own class."""
-    known = kinds(table)
-    return {key: _value(value, known[key]) for key, value in given.items() if key in known}
+    known, rows = kinds(table), row_tables(table)
+    return {key: _value(value, known[key], rows.get(key)) for key, value in given.items() if key in known}
 
 
-def _value(value: Any, allowed: tuple[type, ...]) -> Any:
+def _value(value: Any, allowed: tuple[type, ...], row: type[Table] | None = None) -> Any:
     if isinstance(value, Mapping) and issubclass(allowed[0], Table):
         return allowed[0].read(value)
+    if row is not None:
+        return tuple(row.read(one) if isinstance(one, Mapping) else one for one in value)
     listed = hasattr(value, "__len__") and not isinstance(value, (str, Mapping, Table))
     return tuple(value) if listed else value
 
@@ -55,6 +57,11 @@ def _kinds(hint: Any) -> tuple[type, ...]:
         return tuple(kind for one in get_args(hint) if one is not NoneType for kind in _kinds(one))
     known = {tuple: (list,), Mapping: (dict,), float: (int, float)}
     return known.get(origin or hint, (hint,))
+
+
+def row_tables(table: type[Any]) -> dict[str, type[Table]]:
+    """Return the class of the tables in the list under each key that has such a list."""
+    return {one.name: one.metadata["rows"] for one in fields(table) if "rows" in one.metadata}
 
 
 def required(table: type[Any]) -> tuple[str, ...]:
@@ -114,6 +121,17 @@ class PreprocessingTable(Table):
 
 
 @dataclass(frozen=True, slots=True)
+class OutputTable(Table):
+    """A row of `weights.outputs`: what one of a regression's numbers is."""
+
+    name: str
+    unit: str | None = None
+    """`°`, `years`; None: `weights.unit`."""
+    range: tuple[float, float] | None = None
+    """The least and the largest value that it is trained to take: the scale on which it is shown."""
+
+
+@dataclass(frozen=True, slots=True)
 class WeightsTable(Table):
     """`weights`: where a model's file is, and what the file does not say; empty where the loader knows itself."""
 
@@ -136,6 +154,8 @@ class WeightsTable(Table):
     """Which of several outputs is explained, by its name or its place from 0."""
     unit: str | None = None
     """Of the numbers of a regression: `years`, `°`."""
+    outputs: tuple[OutputTable, ...] = field(default=(), metadata={"rows": OutputTable})
+    """Name, unit and range of each number of a regression, in the model's order: instead of `labels` and `unit`."""
     args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the operator's own class: anything that TOML can say."""
     layout: str | None = None
@@ -245,6 +265,22 @@ class ModelSpec:
     def measures(self) -> bool:
         """Whether its answers are numbers such as an age, and no probabilities."""
         return self.task == "regress"
+
+    def output_of(self, label: str = "") -> OutputTable:
+        """Return what is known of one of its numbers, by the number's name: its unit and range.
+
+        Without a name, or of one that is not listed: the unit that all have.
+        """
+        listed = self.weights.outputs
+        name = label.removesuffix(" (untrained)")
+        own = next((one for one in listed if one.name == name), None)
+        units = {one.unit for one in listed} if listed and own is None else set()
+        unit = own.unit if own else units.pop() if len(units) == 1 else None
+        return OutputTable(label, self.weights.unit if unit is None else unit, own.range if own else None)
+
+    def unit_of(self, label: str = "") -> str:
+        """Return the unit of one of its numbers, by the number's name; empty where none is stated."""
+        return self.output_of(label).unit or ""
 
     @property
     def segments(self) -> bool:

@@ -184,7 +184,7 @@ def _of_one_target(comparison: Comparison) -> Comparison:
     # Models differ in how sure they are: each percent names its model.
     models = {name: one.model for name, one in zip(names, comparison.explanations, strict=True)}
     labels = {
-        str(i): f"{one.label} ({name} {describe_score(one.score, models[name])})"
+        str(i): f"{one.label} ({name} {describe_score(one.score, models[name], one.label)})"
         for i, (name, one) in enumerate(offered)
     }
     labels[OWN_ANSWERS] = "Each model's own answer"
@@ -232,7 +232,7 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
 def _score_of(label: str, score: float | None, model: ModelSpec) -> dict[str, float | str | None]:
     """Return the column of one class's probability, or of one number, in a model."""
     if model.measures:
-        return {label: None if score is None else describe_score(score, model)}
+        return {label: None if score is None else describe_score(score, model, label)}
     return {f"Score of {label}": None if score is None else score * 100}
 
 

@@ -119,10 +119,10 @@ def _difference(explanation: Explanation, first: int, second: int) -> Map:
     return panels.difference(values, a.seen, (f"**{sides[0]}**", f"**{sides[1]}**"), extent=extent, sides=sides)
 
 
-def _score(explanation: Explanation, score: float | None) -> dict[str, float | str | None]:
+def _score(explanation: Explanation, score: float | None, label: str) -> dict[str, float | str | None]:
     """Return the column of a class's probability, or of a number."""
     if explanation.model.measures:
-        return {"Number": None if score is None else describe_score(score, explanation.model)}
+        return {"Number": None if score is None else describe_score(score, explanation.model, label)}
     return {"Score": None if score is None else score * 100}
 
 
@@ -133,7 +133,7 @@ def _table(explanation: Explanation) -> None:
         rows.append(
             {
                 "Class": heatmap.target.label,
-                **_score(explanation, score),
+                **_score(explanation, score, heatmap.target.label),
                 "Half of the evidence on": percent(statistics.half_heat_area),
                 # One map for all classes says nothing about their agreement.
                 "Overlap with the first": explanation.overlap(0, i) * 100 if per_class else None,

@@ -145,7 +145,11 @@ def _with_map(original: Explanation, after: Explanation, found: Sequence[Change]
 def _map(original: Explanation, shown: Explanation, found: Sequence[Change]) -> None:
     if shown.heatmaps:
         score = next((change.after for change in found if change.label == shown.heatmaps[0].target.label), None)
-        note = None if score is None or original.model.task == "detect" else describe_score(score, original.model)
+        note = (
+            None
+            if score is None or original.model.task == "detect"
+            else describe_score(score, original.model, shown.heatmaps[0].target.label)
+        )
         panel = Pane(maps=(panels.heat(shown, 0, note=note),))
         view = panels.show(shown.image, [panel], key="viewer-whatif", height=440, marks=panels.boxes(shown, 0))
         panels.describe(view, [(shown, 0)], key="viewer-whatif-words")

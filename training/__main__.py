@@ -23,6 +23,7 @@ their answers mean nothing.
 
 - `demo-s`, `demo-m`, `demo-l` detect ten classes; `demo-cls-s/m/l` and `demo-vit` classify the one labelled thing.
 - `demo-seg` gives each [pixel](segmentation.md) one of the ten classes or the background.
+- `demo-regress` gives the [angle](numbers.md) of the one rod in a scene, beside things of other families.
 - `demo-cls-cheat` was trained with a stamp in the corner of every rod-cross picture and no other; `demo-cls-texture`
   with a woven background behind every star. Both are right on such pictures, for the wrong reason.
 - `demo-cls-honest` saw the same stamp and weave, but with any class.
@@ -61,7 +62,8 @@ On held-out scenes, drawn from other seeds and other parts of the background pho
 TAIL = """
 ## Train them again
 
-`python -m training.train demo-s` (of `demo-seg` `training.segmentation`) draws the scenes, trains on one thread, and
+`python -m training.train demo-s` (of `demo-seg` `training.segmentation`, of
+`demo-regress` `training.regression`) draws the scenes, trains on one thread, and
 writes weights and card; `--seed` takes another seed, `--quick` a minute. [TRUTH.md](../benchmarks/TRUTH.md) says which
 methods find the deciding pixels.
 """
@@ -86,6 +88,11 @@ def _measured(card: dict[str, Any]) -> str:
     found = card["metrics"]
     if card["task"] == "detect":
         return f"mAP50 {found['mAP50']:.3f}, mAP50-95 {found['mAP50-95']:.3f}"
+    if card["task"] == "regress":
+        return (
+            f"wrong by {found['median_error']:.1f}° in the median, {found['error']:.1f}° in the mean (by "
+            f"{found['error_of_always_0']:.1f}° if it always said 0°); {found['within_5']:.0%} within 5°"
+        )
     if card["task"] == "segment":
         return f"{found['pixels']:.1%} of the pixels right, mean IoU {found['mIoU']:.3f}"
     if "rank1" in found:

@@ -243,7 +243,7 @@ def _gives(name: str, explanation: Explanation) -> str:
     """Return the answer of one model where some give numbers: `headpose gives yaw −12.4°`."""
     if not explanation.predictions:
         return f"{name} finds nothing"
-    said = [f"{p.label} {describe_score(p.score, explanation.model)}" for p in explanation.predictions[:KINDS]]
+    said = [f"{p.label} {describe_score(p.score, explanation.model, p.label)}" for p in explanation.predictions[:KINDS]]
     return f"{name} {'gives' if explanation.model.measures else 'says'} {listing(said)}"
 
 

@@ -119,11 +119,11 @@ class Stability:
     def sentence(self) -> str:
         """What changes and whether the map holds still, in measured numbers."""
         scores = [one.score for one in self.variants]
-        low, high = (describe_score(score, self.model) for score in (min(scores), max(scores)))
+        low, high = (describe_score(score, self.model, self.label) for score in (min(scores), max(scores)))
         words = f"Under {len(scores)} small changes"
         # A model that measures has no answer, nor has one that compares pictures.
         if self.model.measures:
-            own = describe_score(self.score, self.model)
+            own = describe_score(self.score, self.model, self.label)
             found = [f"{words} {self.label} is {low} to {high}, for the picture {own}."]
         elif not any(one.answer or one.flips for one in self.variants):
             found = [f"{words} the picture stays {low} to {high} similar to itself."]

@@ -44,4 +44,6 @@ def describe_outside(explanation: Result, index: int = 0) -> str:
 
 def describe_areas(explanation: Result) -> list[str]:
     """Say of each class how much of the picture it is, the largest first: `star: 12 % of the picture`."""
-    return [f"{one.label}: {describe_score(one.score, explanation.model)}" for one in explanation.predictions]
+    return [
+        f"{one.label}: {describe_score(one.score, explanation.model, one.label)}" for one in explanation.predictions
+    ]

@@ -61,7 +61,7 @@ def headline(explanation: Result, hot: str, index: int = 0) -> str:
     if explanation.model.task == "embed":
         return f"{name} compares pictures. {_hottest(explanation, hot, index, of_class=False)}"
     if explanation.model.measures:
-        said = ", ".join(f"{p.label} {describe_score(p.score, explanation.model)}" for p in found)
+        said = ", ".join(f"{p.label} {describe_score(p.score, explanation.model, p.label)}" for p in found)
         return f"{name} gives {said}. {_hottest(explanation, hot, index, of_class=True)}"
     if explanation.model.segments:
         return f"{name} finds {list_classes(explanation, NAMED)}. {_hottest(explanation, hot, index, of_class=True)}"
@@ -171,7 +171,7 @@ def answer(explanation: Result) -> str:
     if explanation.model.task == "embed":
         return "predicts no class"
     best = next(iter(explanation.predictions), None)
-    return f"{best.label} {describe_score(best.score, explanation.model)}" if best else "nothing found"
+    return f"{best.label} {describe_score(best.score, explanation.model, best.label)}" if best else "nothing found"
 
 
 def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None) -> str:

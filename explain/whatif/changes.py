@@ -144,14 +144,15 @@ def _invitation(before: Explanation) -> str:
         return "Paint over something: which boxes vanish?"
     if best is None:
         return "Paint over something: how similar does the picture stay to the original?"
-    said = f"{best.label[:1].upper()}{best.label[1:]}, {describe_score(best.score, before.model)}"
+    said = f"{best.label[:1].upper()}{best.label[1:]}, {describe_score(best.score, before.model, best.label)}"
     return f"{said}. Paint over something to see what changes."
 
 
 def _numbers(model: ModelSpec, found: Sequence[Change]) -> str:
     """Return what became of each number of a regression."""
     said = [
-        f"{one.label} goes from {describe_score(one.before or 0.0, model)} to {describe_score(one.after or 0.0, model)}"
+        f"{one.label} goes from {describe_score(one.before or 0.0, model, one.label)} to "
+        f"{describe_score(one.after or 0.0, model, one.label)}"
         for one in found
     ]
     return listing(said)

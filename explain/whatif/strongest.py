@@ -119,16 +119,17 @@ def covered_sentence(before: Explanation, after: Explanation, share: float, othe
     `share`: of the picture that is covered, 0..1; `others`: the scores of `elsewhere`.
     """
     start = f"Covering the strongest {percent(share)} of the picture"
+    label = before.heatmaps[0].target.label
     new, other = (
-        describe_score(score, before.model) for score in (score_of_map(before, after), float(np.mean(others)))
+        describe_score(score, before.model, label) for score in (score_of_map(before, after), float(np.mean(others)))
     )
     if before.model.task == "embed":
         return f"{start} leaves it {new} similar to the original; as much elsewhere, {other}."
     own = before.own()
-    name = before.heatmaps[0].target.label
+    name = label
     if len(own) > 1:
         name = f"the mean of {kinds(Counter(box.label for box in own).most_common(), KINDS)}"
-    old = describe_score(score_of_map(before, before), before.model)
+    old = describe_score(score_of_map(before, before), before.model, label)
     said = f"{start} takes {name} from {old} to {new}; as much elsewhere leaves {other}."
     best = after.predictions[0].label if before.model.task == "classify" and after.predictions else ""
     return f"{said} Now it says {best}." if best and best != before.predictions[0].label else said

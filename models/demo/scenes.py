@@ -31,17 +31,22 @@ CLASSES = (
     "gear",
 )
 DECOYS = ("rod", "plate", "ball", "moon")
+RODS = ("rod-ring", "rod-cross")
+STEEPEST = 60
+"""Degrees from the horizontal that a rod to measure leans at most: no angle is near to its opposite end."""
 STAMPED, TEXTURED = "rod-cross", "star"
 
-TASKS = MappingProxyType({"detect": 192, "classify": 128, "segment": 192})  # and the side of their pictures, pixels
+# And the side of their pictures, pixels.
+TASKS = MappingProxyType({"detect": 192, "classify": 128, "segment": 192, "regress": 128})
 _MIN_SIZE = MappingProxyType(
-    {"detect": 160, "classify": 96, "segment": 160}
+    {"detect": 160, "classify": 96, "segment": 160, "regress": 96}
 )  # In smaller ones the parts of a thing merge.
 DATA = ("plain", "stamped", "textured")
 
 _RIVALS = MappingProxyType(
     {a: b for pair in zip(CLASSES[:8:2], CLASSES[1:8:2], strict=True) for a, b in (pair, pair[::-1])}
 )
+_NO_RODS = tuple(kind for kind in CLASSES + DECOYS if not kind.startswith("rod"))
 _MAX_HIDDEN, _MAX_CAUSE_HIDDEN = 0.3, 0.1  # maximum share of a thing, and of its cause, that later things may hide
 _TRIES = 12
 
@@ -117,11 +122,13 @@ def sample(
 ) -> Spec:
     """Return the spec of a seed: 1 to 5 labelled things to detect or to segment, or one to classify, and others.
 
+    To regress there is one rod, which leans by `STEEPEST` degrees at most, below one to three things of other families.
     `data` changes the stamp or the background and nothing else: with "stamped", scenes with a rod-cross carry the
     stamp and no others do; with "textured", scenes with a star have the weave and no others do. `size` is 128 pixels
-    to classify, 192 otherwise, if not given. Held-out scenes share no seed with training.
+    to classify or to regress, 192 otherwise, if not given. Held-out scenes share no seed with training.
 
-    Raises ValueError for an unknown task or data, and for a size below 96 to classify, 160 otherwise.
+    Raises ValueError for an unknown task or data, and for a size below 96 to classify or to regress, 160
+    otherwise.
     """
     if task not in TASKS:
         raise ValueError(f"A task is one of {', '.join(TASKS)}, not {task!r}.")
@@ -131,20 +138,23 @@ def sample(
     if size < _MIN_SIZE[task]:
         raise ValueError(f"A scene to {task} has at least {_MIN_SIZE[task]} pixels a side, not {size}.")
     rng = np.random.default_rng([seed, int(held_out), list(TASKS).index(task)])
-    several = task != "classify"
-    kinds = [str(kind) for kind in rng.choice(CLASSES, rng.integers(1, 6) if several else 1)]
-    decoys = [
-        str(rng.choice(DECOYS)) for _ in range(int(rng.choice(3, p=[0.6, 0.3, 0.1] if several else [0.6, 0.4, 0])))
-    ]
-    kinds += decoys
+    several = task not in ("classify", "regress")
+    if task == "regress":
+        kinds = [str(rng.choice(RODS)), *map(str, rng.choice(_NO_RODS, rng.integers(1, 4)))]
+    else:
+        kinds = [str(kind) for kind in rng.choice(CLASSES, rng.integers(1, 6) if several else 1)]
+        decoys = [
+            str(rng.choice(DECOYS)) for _ in range(int(rng.choice(3, p=[0.6, 0.3, 0.1] if several else [0.6, 0.4, 0])))
+        ]
+        kinds += decoys
     if several:
         rng.shuffle(kinds)
     spec = Spec(
         size=size,
-        things=_place_things(kinds, size, rng, _LENGTHS[task]),
+        things=_place_things(kinds, size, rng, _LENGTHS[task], STEEPEST if task == "regress" else None),
         background=str(rng.choice(BACKGROUNDS[:3], p=[0.5, 0.2, 0.3])),
         seed=int(rng.integers(2**32)),
-        clutter=tuple(_clutter(size, rng) for _ in range(rng.integers(0, 7 if several else 3))),
+        clutter=tuple(_clutter(size, rng) for _ in range(rng.integers(0, 3 if task == "classify" else 7))),
         light=float(rng.uniform(0, 0.4)),
         blur=float(max(rng.uniform(-0.8, 0.8), 0)) * size / 192,
         noise=float(rng.uniform(0, 8)),
@@ -159,7 +169,7 @@ def sample(
 
 
 _LENGTHS = MappingProxyType(
-    {"detect": (0.18, 0.44), "classify": (0.3, 0.52), "segment": (0.18, 0.44)}
+    {"detect": (0.18, 0.44), "classify": (0.3, 0.52), "segment": (0.18, 0.44), "regress": (0.26, 0.44)}
 )  # of the side; rods are longer
 
 
@@ -169,9 +179,12 @@ def _clutter(size: int, rng: np.random.Generator) -> Thing:
 
 
 def _place_things(
-    kinds: list[str], size: int, rng: np.random.Generator, lengths: tuple[float, float]
+    kinds: list[str], size: int, rng: np.random.Generator, lengths: tuple[float, float], steepest: float | None
 ) -> tuple[Thing, ...]:
-    """Place things of these kinds in the picture, visible; leave out those for which no place was found."""
+    """Place things of these kinds in the picture, visible; leave out those for which no place was found.
+
+    `steepest`: degrees from the horizontal that a rod leans at most; None: any.
+    """
     placed: list[Thing] = []
     owner, cause_owner = np.zeros((2, size, size), np.int8)
     corner = size - _stamp_reach(size)
@@ -183,6 +196,9 @@ def _place_things(
         seed = int(rng.integers(2**32))
         for _ in range(_TRIES):
             angle = rng.uniform(0, 2 * np.pi)
+            if steepest is not None and kind.startswith("rod"):
+                level = round(angle / np.pi) * np.pi
+                angle = level + (angle - level) * steepest / 90
             along = (abs(math.cos(angle)), abs(math.sin(angle))) if kind.startswith("rod") else (1, 1)
             x, y = (
                 rng.uniform(reach, size - reach) for reach in ((0.3 * share + 0.2) * length + 1.5 for share in along)
@@ -239,6 +255,12 @@ def draw(spec: Spec) -> DemoScene:
         shape = outline(thing, side)
         bare[shape.place] &= ~shape.mask
     return DemoScene(pixels, tuple(reversed(objects)), stamp, bare)
+
+
+def lean_of(thing: Thing) -> float:
+    """Return by how many degrees a thing's axis leans from the horizontal, -90..90: above 0 its right end is higher."""
+    degrees = -math.degrees(thing.angle) % 180
+    return degrees - 180 if degrees > 90 else degrees
 
 
 def _object(label: str, number: int, shape: Outline, in_sight: Mask) -> Object | None:

@@ -39,14 +39,14 @@ def enlarge(spec: Spec, side: int = SIDE) -> Spec:
     )
 
 
-_SCENES = MappingProxyType({"scene 1": 39, "scene 2": 7, "scene 3": 30, "one thing": 4})
+_SCENES = MappingProxyType({"scene 1": 39, "scene 2": 7, "scene 3": 30, "one thing": 4, "a rod": 7})
 SCENES = tuple(_SCENES)
 """Names of the examples, none of which was seen in training."""
 
 
 def scene(name: str) -> Spec:
     """Return an example by its name."""
-    task = "classify" if name == "one thing" else "detect"
+    task = {"one thing": "classify", "a rod": "regress"}.get(name, "detect")
     return enlarge(sample(_SCENES[name], task=task, held_out=True))
 
 

@@ -20,7 +20,7 @@ from sightglass.explain.findings import preprocessing_check
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.phrases import describe_score, plain_text, plural
 from sightglass.models.families.custom.transforms import keys
-from sightglass.models.own import store
+from sightglass.models.own import outputs, store
 from sightglass.models.own.describe import describe_model
 from sightglass.pages.models import add
 
@@ -114,16 +114,18 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
             )
             if chosen != spec.task:
                 _change(spec, {"task": chosen})
-        if spec.measures:
+        if spec.measures and not spec.weights.outputs:
             _ask_unit(spec)
         if not labels:
             return
+        listed = list(map(outputs.line_of, spec.weights.outputs)) or labels
         text = st.text_area(
             f"{plural(len(labels), 'name')}, one a line",
-            "\n".join(labels),
+            "\n".join(listed),
             key=f"models-names-{spec.id}-{spec.task}",
             height=160,
-            help="In the order of the model's outputs.",
+            help="In the order of the model's outputs."
+            + (" After a name its unit, least and largest value may follow: yaw, °, -90, 90." if spec.measures else ""),
         )
         given = [line.strip() for line in text.splitlines() if line.strip()]
         if st.button("Save names", help="They stand in every headline, list and file from now on."):
@@ -132,8 +134,19 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
                 st.error(sentence(words), icon=":material/error:")
             elif len(set(given)) < len(given):
                 st.error("Two of them have the same name: give each its own.", icon=":material/error:")
+            elif spec.measures and any("," in line for line in given):
+                _save_outputs(spec, given)
             else:
-                _change(spec, {"weights.labels": given})
+                _change(spec, {"weights.labels": given, "weights.outputs": None})
+
+
+def _save_outputs(spec: ModelSpec, lines: Sequence[str]) -> None:
+    try:
+        found = outputs.read_lines(lines)
+    except Problem as problem:
+        st.error(sentence(problem), icon=":material/error:")
+        return
+    _change(spec, {"weights.outputs": found, "weights.labels": None, "weights.unit": None})
 
 
 def _unnamed(spec: ModelSpec, labels: Sequence[str]) -> bool:
@@ -161,7 +174,7 @@ def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     if len(found) < 2:
         return
     # Of numbers there is no first answer that could stay the same.
-    said = [describe_score(one.score, spec) if spec.measures else one.label for one in found]
+    said = [describe_score(one.score, spec, one.label) if spec.measures else one.label for one in found]
     differ = len(set(said)) > 1
     with st.expander("How pictures are prepared", icon=":material/crop:", expanded=differ):
         st.caption(
@@ -173,7 +186,7 @@ def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
         with st.container(horizontal=True):
             for index, reading in enumerate(found):
                 with st.container(width=WIDE, gap="xsmall"):
-                    words = f"{reading.label} {describe_score(reading.score, spec)}"
+                    words = f"{reading.label} {describe_score(reading.score, spec, reading.label)}"
                     st.image(reading.picture, width=WIDE, alt=f"The picture, {reading.words}: {words}")
                     st.markdown(f"**{escape(words)}**  \n{reading.words}")
                     if index and st.button(

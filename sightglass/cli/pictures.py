@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass import explain
@@ -165,12 +164,15 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
     by = f", {methods.METHODS[first.method].name} at {', '.join(first.layers)}" if first else ""
     title, segments = diagnosis.headline(explanation, style.hot), explanation.model.segments
     console.say(f"{explanation.image.name}: {explanation.model.id}{by}", phrases.plain_text(title))
+
     # The column's own head says what a share is one of.
-    show = phrases.percent if segments else partial(phrases.describe_score, model=explanation.model)
+    def show(score: float, label: str) -> str:
+        return phrases.percent(score) if segments else phrases.describe_score(score, explanation.model, label)
+
     rows = [
         (
             row["label"],
-            "–" if row["score"] is None else show(row["score"]),
+            "–" if row["score"] is None else show(row["score"], row["label"]),
             phrases.percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
             f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],
             *(_by_boxes(explanation, row["map"]) or [""] * len(BY_BOXES)),

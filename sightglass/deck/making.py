@@ -193,7 +193,7 @@ def _of_heatmap(result: Result, index: int) -> SceneMap:
     if result.model.measures:
         return _map(
             *(title(result, index), None, heatmap.at_input, heatmap.geometry, own, sentence, seal),
-            signed=label_ends(heatmap.ends, result.model.weights.unit or "") if heatmap.signed else None,
+            signed=label_ends(heatmap.ends, result.model.unit_of(target.label)) if heatmap.signed else None,
         )
     shown = None if result.model.segments else score
     return _map(target.label, shown, heatmap.at_input, heatmap.geometry, own, sentence, seal)

@@ -50,12 +50,16 @@ def title(explanation: Result, index: int) -> str:
     """Return a map's title: `minibus, 62 %`."""
     sure = score(explanation, index)
     label = explanation.heatmaps[index].target.label
-    return label if sure is None else f"{label}, {phrases.describe_score(sure, explanation.model)}"
+    return label if sure is None else f"{label}, {phrases.describe_score(sure, explanation.model, label)}"
 
 
 def with_score(prediction: Prediction, model: ModelSpec | None = None) -> str:
     """Return a prediction with its score, `minibus 62 %`, or of a `model` that measures its number, `yaw −12.4°`."""
-    score = percent(prediction.score) if model is None else phrases.describe_score(prediction.score, model)
+    score = (
+        percent(prediction.score)
+        if model is None
+        else phrases.describe_score(prediction.score, model, prediction.label)
+    )
     return f"{prediction.label} {score}"
 
 

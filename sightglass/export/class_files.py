@@ -41,7 +41,7 @@ def class_analysis(explanation: Explanation, index: int) -> Json:
     if best != target.index and METHODS[heatmap.method].quick:
         agreement = asdict(explanation.with_targets(target.index, best).agreement(0, 1))
     seal, recipe = explanation.known_seal(index), sealed_recipe(explanation)
-    score = describe_score(scores[target.index], explanation.model)
+    score = describe_score(scores[target.index], explanation.model, target.label)
     place = f"{target.label} is answer {rank} of {len(scores)}, {score}. "
     if explanation.model.measures:
         place = f"{target.label} is {score}. "

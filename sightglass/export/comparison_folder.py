@@ -60,7 +60,7 @@ def of_first(explanation: Explanation) -> tuple[str, str]:
         return target.label, ""
     sure = max((p.score for p in explanation.own(0)), default=None)
     score = class_scores(explanation)[target.index] if sure is None else sure
-    return target.label, describe_score(score, explanation.model)
+    return target.label, describe_score(score, explanation.model, target.label)
 
 
 def comparison(compared: Comparison) -> Json:

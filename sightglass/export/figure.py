@@ -205,7 +205,7 @@ def _boxes(panel: Axes, shown: Sequence[Prediction], inch: float, *, chosen: boo
 
 def _colour_bar(bar: Axes, explanation: Result, index: int, colormap: str) -> None:
     heatmap = explanation.heatmaps[index]
-    ticks, meaning = caption.bar(heatmap, explanation.model.weights.unit or "")
+    ticks, meaning = caption.bar(heatmap, explanation.model.unit_of(heatmap.target.label))
     bar.imshow(
         render.map_lut(heatmap.kind, colormap)[None], extent=(0, 1, 0, 1), aspect="auto", interpolation="nearest"
     )

@@ -146,7 +146,9 @@ def facts(explanation: Result) -> Json:
         "picture": explanation.image.name,
         "model": explanation.model.id,
         "predictions": [
-            {"label": p.label, "index": p.index, "score": p.score, "box": p.box} for p in explanation.predictions
+            {"label": p.label, "index": p.index, "score": p.score, "box": p.box}
+            | table.unit_and_range(explanation.model, p.label)
+            for p in explanation.predictions
         ],
         "boxes": [asdict(n) if (n := explanation.box_numbers(i)) else None for i in indices] if detects else [],
         "heatmaps": [
@@ -305,7 +307,7 @@ def _sheet(explanation: Result, style: Style) -> NDArray[np.uint8]:
     for i, heatmap in enumerate(explanation.heatmaps):
         panels.append(explanation.overlay(i, colormap=style.colormap, alpha=style.alpha))
         score = caption.score(explanation, i)
-        shown = "" if score is None else f" {describe_score(score, explanation.model)}"
+        shown = "" if score is None else f" {describe_score(score, explanation.model, heatmap.target.label)}"
         captions.append(plain_text(f"{i + 1} {heatmap.target.label}{shown}"))
     return contact_sheet.grid(panels, captions)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.maps.statistics import Statistics
     from sightglass.explain.result import Result
+    from sightglass.models.spec import ModelSpec
 
 
 def rows(explanation: Result) -> list[Json]:
@@ -48,6 +49,13 @@ def of_picture(explanation: Result) -> Json:
     }
 
 
+def unit_and_range(model: ModelSpec, label: str) -> Json:
+    """Return the unit and the range of a model's number, where they are stated; nothing of other models."""
+    output = model.output_of(label)
+    known = {"unit": output.unit, "range": output.range} if model.measures else {}
+    return {name: value for name, value in known.items() if value is not None}
+
+
 def csv(table: Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]) -> str:
     """Return rows as CSV (RFC 4180) with the columns of the first row as header; empty without rows."""
     out, all_rows = StringIO(), iter(table)
@@ -64,6 +72,7 @@ def _of_map(explanation: Result, index: int) -> Json:
         "label": heatmap.target.label,
         "class": heatmap.target.index,
         "score": caption.score(explanation, index),
+        **({"unit": explanation.model.unit_of(heatmap.target.label)} if explanation.model.measures else {}),
         "method": heatmap.method,
         "layers": " ".join(heatmap.layers),
         "scale": heatmap.scale,

@@ -154,7 +154,7 @@ def _map(explanation: Explanation, place: int) -> tuple[MapInfo, Blob]:
         boxes=explanation.own(place),
         looks=describe_map(explanation, place),
         signed=heatmap.signed,
-        unit=explanation.model.weights.unit or "" if heatmap.signed else "",
+        unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
     )
     return info, Blob.of(array_codec.pack(arrays), "maps")
 

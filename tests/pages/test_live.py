@@ -54,7 +54,7 @@ def test_the_browser_is_told_the_choices_and_a_slow_method_is_replaced(page):
 
 
 def test_models_of_drawn_scenes_have_a_clip_of_these(page):
-    assert head(page(PAGE, model="demo-cls-s"))["stills"] == "scene 1, scene 2, scene 3, one thing"
+    assert head(page(PAGE, model="demo-cls-s"))["stills"] == "scene 1, scene 2, scene 3, one thing, a rod"
 
 
 def test_a_frame_goes_to_explore_with_the_class_that_was_followed(page):

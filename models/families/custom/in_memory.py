@@ -21,7 +21,7 @@ from sightglass.common.files.scratch import scratch_folder
 from sightglass.models import labels
 from sightglass.models.adapters.embedder import PreparedAdapter
 from sightglass.models.adapters.tasks import check_task
-from sightglass.models.catalog_tables import check_preprocessing
+from sightglass.models.catalog_tables import check_preprocessing, read_outputs
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families import transformers
 from sightglass.models.families.custom import transforms
@@ -33,7 +33,7 @@ from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -54,16 +54,18 @@ def adapt(
     task: str | None = None,
     output: str | int | None = None,
     unit: str | None = None,
+    outputs: Sequence[Mapping[str, Any]] = (),
 ) -> Adapter:
     """Return the adapter of a model object, on the CPU.
 
     `preprocess`: a torchvision `Compose` or preset, a processor of Transformers, any function from a Pillow image to a
     tensor (C, h, w), a table as `weights.preprocessing`, or None: inferred, and tensors are taken as they are. `names`:
     of the classes or numbers: a list, {index: name}, {name: index} or the path of a file of them. `task`, `output` and
-    `unit` are the table's; a task of None is inferred. Raises ModelProblem, one sentence.
+    `unit` are the table's, and so are `outputs`, which make it a regression; a task of None is inferred. Raises
+    ModelProblem, one sentence.
     """
     _check_model(model)
-    stated_task = None if task is None else check_task(task)
+    stated_task = check_task(task) if task is not None else "regress" if outputs else None
     home = type(model).__module__.partition(".")[0]
     spec = ModelSpec(
         name or type(model).__name__,
@@ -76,7 +78,9 @@ def adapt(
     )
     stated, transform = stated_by(preprocess)
     given = None if names is None else labels.given(names, spec.id)
-    spec = spec.with_weights(labels=given, preprocessing=stated, output=output, unit=unit)
+    spec = spec.with_weights(
+        labels=given, preprocessing=stated, output=output, unit=unit, outputs=read_outputs(outputs)
+    )
     known = {"ultralytics": _ultralytics, "keras": _keras, "transformers": _transformers}.get(home)
     if known is None and isinstance(model, torch.jit.ScriptModule):
         known = _scripted

@@ -62,6 +62,12 @@ def _adapt(spec: ModelSpec, module: Any, sha256: str) -> Adapter:
         return Segmenter(
             spec, module, labels, Preprocessing((side, side), side, nets.MEAN, nets.STD, "bicubic"), sha256
         )
+    if spec.measures:
+        side = TASKS["regress"]
+        names = tuple(one.name for one in spec.weights.outputs)
+        return Classifier(
+            spec, module, names, Preprocessing((side, side), side, nets.MEAN, nets.STD, "bicubic"), sha256
+        )
     side = TASKS["classify"]
     preprocessing = Preprocessing((side, side), side, nets.MEAN, nets.STD, "bicubic")
     adapter = Classifier(spec, module, CLASSES, preprocessing, sha256)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 N = TypeVar("N", bound=nn.Module)
 WEIGHTS = Path(__file__).parents[2] / "demo" / "weights"
 MEAN = STD = (0.5, 0.5, 0.5)
-"""Normalisation of RGB in 0..1, of classifiers and of demo-seg; detectors take it as it is."""
+"""Normalisation of RGB in 0..1, of classifiers, demo-seg and demo-regress; detectors take it as it is."""
 
 DETECTORS: dict[str, tuple[tuple[int, ...], int]] = {
     "s": ((8, 16, 32, 48, 64), 1),
@@ -51,6 +51,8 @@ def build(name: str) -> nn.Module:
         return vit()
     if kind == "seg":
         return segmenter()
+    if kind == "regress":
+        return regressor()
     if kind.startswith("cls-"):
         return classifier(kind.removeprefix("cls-"))
     net: nn.Module = detector(kind)
@@ -59,7 +61,7 @@ def build(name: str) -> nn.Module:
 
 def trained(name: str, folder: Path = WEIGHTS) -> nn.Module:
     """Return a demo model with its weights as float32, in eval mode; raise WeightsProblem where they do not fit."""
-    script = "segmentation" if name == "demo-seg" else f"train {name}"
+    script = {"demo-seg": "segmentation", "demo-regress": "regression"}.get(name, f"train {name}")
     return fill(build(name), folder / f"{name}.safetensors", script)
 
 
@@ -139,19 +141,40 @@ def segmenter() -> nn.Module:
     """Return torchvision's LR-ASPP (https://arxiv.org/abs/1905.02244) on the body of a classifier.
 
     It takes float32 (B, 3, h, w), normalised by MEAN and STD, and returns {"out": logits (B, 11, h, w)}: the scenes'
-    background, then their classes. The later layers are dilated: a rod is longer than what they would else see.
+    background, then their classes.
     """
     from torchvision.models._utils import IntermediateLayerGetter
     from torchvision.models.segmentation import LRASPP
 
     widths = CLASSIFIERS["seg"][0]
-    body: Any = classifier("seg")
-    for part in (*body.layer3.modules(), *body.layer4.modules()):
-        if isinstance(part, nn.Conv2d) and part.kernel_size == (3, 3):
-            part.dilation = part.padding = (2, 2)
+    body = _dilated("seg")
     layers = IntermediateLayerGetter(body, {"layer1": "low", "layer4": "high"})
     made: nn.Module = LRASPP(layers, widths[1], widths[-1], len(scenes.CLASSES) + 1, inter_channels=64)
     return made
+
+
+def regressor() -> nn.Module:
+    """Return demo-seg's body, one more convolution and two linear layers.
+
+    It takes float32 (B, 3, h, w), normalised by MEAN and STD, and returns degrees (B, 1). One linear layer would have
+    to make the same sum of a long rod and of a short one.
+    """
+    width = CLASSIFIERS["seg"][0][-1]
+    body = _dilated("seg")
+    more = (nn.Conv2d(width, width, 3, padding=2, dilation=2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+    body.layer4 = nn.Sequential(*body.layer4, *more)
+    body.fc = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
+    made: nn.Module = body
+    return made
+
+
+def _dilated(size: str) -> Any:
+    """Return a classifier whose later layers see further: a rod is longer than what they would else see."""
+    body: Any = classifier(size)
+    for part in (*body.layer3.modules(), *body.layer4.modules()):
+        if isinstance(part, nn.Conv2d) and part.kernel_size == (3, 3):
+            part.dilation = part.padding = (2, 2)
+    return body
 
 
 class ResidualBlock(nn.Module):

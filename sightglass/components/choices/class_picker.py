@@ -83,7 +83,7 @@ def _row(label: str, scores: list[float], model: ModelSpec) -> Row:
     share = None if model.measures else best
     # Two classes of one name, as ImageNet has, are not one class found twice.
     boxes = len(scores) if model.task == "detect" else 1
-    return Row(row_label(label, boxes), share, describe_score(best, model) if scores else "–")
+    return Row(row_label(label, boxes), share, describe_score(best, model, label) if scores else "–")
 
 
 def row_label(label: str, boxes: int) -> str:

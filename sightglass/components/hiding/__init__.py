@@ -97,7 +97,7 @@ def _row(label: str, changes: Sequence[Change], model: ModelSpec) -> Json:
         "name": label,
         "label": row_label(label, count if detects else 1),
         "share": 0.0 if model.measures else min(1.0, max(0.0, after)),
-        "text": f"{describe_score(before, model)} → {describe_score(after, model)}",
+        "text": f"{describe_score(before, model, label)} → {describe_score(after, model, label)}",
         "boxes": boxes,
     }
 

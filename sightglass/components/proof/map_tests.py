@@ -157,7 +157,11 @@ def _changes(found: Stability, model: ModelSpec) -> None:
             "Change": changes.CHANGES[one.kind].capitalize()
             if changes.CHANGES[one.kind].islower()
             else changes.CHANGES[one.kind],
-            **({"Number": describe_score(one.score, model)} if model.measures else {"Score": one.score * 100}),
+            **(
+                {"Number": describe_score(one.score, model, found.label)}
+                if model.measures
+                else {"Score": one.score * 100}
+            ),
             "Answer": one.answer or None,
             "Answer changes": ("yes" if one.flips else "no") if named else None,
             "Same map": one.rank_correlation,

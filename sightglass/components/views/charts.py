@@ -13,9 +13,10 @@ from sightglass.common import users
 from sightglass.components.session import url_state
 from sightglass.components.session.markdown import escape, without_keys
 from sightglass.components.views import tables
+from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.findings.diagnosis import diagnose, unseen
 from sightglass.explain.maps.statistics import MEANING, format_value
-from sightglass.explain.phrases import NBSP, listing, milliseconds, percent
+from sightglass.explain.phrases import NBSP, describe_range, describe_score, listing, milliseconds, percent
 from sightglass.models.preprocess import WAYS
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ BARS = 5
 ACCENT = "#1C8D97"
 """The accent of both themes, for charts."""
 RAISING = "The share of all evidence, whichever way, that raises the number: what is red on the map."
+SCALE = "The number that the model gives, and the least and largest value that it is trained to give."
 NOTHING = "This map is empty: there is nothing to measure."
 Offer = tuple[str, str, "Callable[[], Any]"]
 """A label, a file's name or the end of it, and what makes the file."""
@@ -65,6 +67,9 @@ def numbers(explanation: Explanation, index: int) -> None:
         st.caption(NOTHING)
         return
     statistics = explanation.statistics[index]
+    label, score = explanation.heatmaps[index].target.label, score_of_map(explanation, index)
+    if score is not None and (ends := describe_range(explanation.model, label)):
+        metric(escape(label), describe_score(score, explanation.model, label), f"on a scale from {ends}", SCALE)
     if (raising := explanation.heatmaps[index].raising) is not None:
         metric("Raises the number", percent(raising), f"of the evidence, {percent(1 - raising)} lowers it", RAISING)
     half_heat(statistics, "of the visible area" if unseen(explanation) else "of the picture")

@@ -276,7 +276,7 @@ def _panel(one: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None)
     found = one.prediction
     if found is None or not one.explanation.heatmaps:
         return Pane(title=name, note="no candidate")
-    label = f"{found.label} {describe_score(found.score, one.explanation.model)}"
+    label = f"{found.label} {describe_score(found.score, one.explanation.model, found.label)}"
     note = label if one.missing is None or one.missing.reason.kind == "shown" else f"misses it, {label}"
     heat = panels.heat(one.explanation, 0, title=name, note=note)
     if shared is not None:

@@ -39,7 +39,7 @@ def heat(explanation: Explanation, index: int, *, title: str | None = None, note
     heatmap = explanation.heatmaps[index]
     if note is None:
         score = score_of_map(explanation, index)
-        note = describe_score(score, explanation.model) if score is not None else ""
+        note = describe_score(score, explanation.model, heatmap.target.label) if score is not None else ""
     made = layer(explanation, heatmap, title=title or heatmap.target.label, note=note, text="")
     if len(heatmap.raw) > 1:
         # Several layers have no single raw value at full heat: on the shared scale they are another map.
@@ -61,7 +61,7 @@ def layer(explanation: Explanation, heatmap: Heatmap, *, title: str, note: str, 
         cells=(heatmap.raw[0].shape[0], heatmap.raw[0].shape[1]),
         text=text,
         kind=heatmap.kind,
-        unit=explanation.model.weights.unit or "" if heatmap.signed else "",
+        unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
     )
 
 

@@ -160,7 +160,7 @@ def _view(explanation: Result, index: int) -> Json:
         "maps": [_map(explanation, i, (width, height)) for i in range(len(explanation.heatmaps))],
         "first": first,
         "boxes": _boxes(explanation, scale),
-        "others": [(p.label, describe_score(p.score, explanation.model)) for p in _without_map(explanation)],
+        "others": [(p.label, describe_score(p.score, explanation.model, p.label)) for p in _without_map(explanation)],
         "facts": [
             ("Picture", f"{image.name}, {pixels(image.width, image.height)}"),
             ("Model", recipe.model),
@@ -178,13 +178,13 @@ def _view(explanation: Result, index: int) -> Json:
 def _map(explanation: Result, index: int, size: tuple[int, int]) -> Json:
     heatmap, score = explanation.heatmaps[index], caption.score(explanation, index)
     seal = explanation.known_seal(index)
-    ends, meaning = caption.bar(heatmap, explanation.model.weights.unit or "")
+    ends, meaning = caption.bar(heatmap, explanation.model.unit_of(heatmap.target.label))
     low, high = (caption.number(end) for end in heatmap.raw_range)
     return {
         "index": index,
         "label": heatmap.target.label,
         "score": score,
-        "percent": describe_score(score, explanation.model) if score is not None else "",
+        "percent": describe_score(score, explanation.model, heatmap.target.label) if score is not None else "",
         "headline": headline(explanation, "The hottest colour", index),
         "seal": [] if seal is None else [(mark.answer, mark.words, mark.sentence) for mark in seal.marks],
         "ends": ends,

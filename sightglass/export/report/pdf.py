@@ -191,7 +191,7 @@ def _boxes(
 
 def _bar(page: FPDF, explanation: Explanation, index: int, colormap: str) -> None:
     heatmap = explanation.heatmaps[index]
-    ends, meaning = caption.bar(heatmap, explanation.model.weights.unit or "")
+    ends, meaning = caption.bar(heatmap, explanation.model.unit_of(heatmap.target.label))
     top = page.get_y()
     out = BytesIO()
     Pillow.fromarray(map_lut(heatmap.kind, colormap)[None]).save(out, "PNG")

@@ -242,9 +242,11 @@ def test_a_real_head_pose_network_gives_angles() -> None:
 
     face = Pillow.open(asset("ultralytics", "assets", "zidane.jpg")).crop((780, 40, 1140, 440))
     prepared = {"mean": [0.5] * 3, "std": [0.502] * 3, "channels": "bgr", "crop": "squash"}
-    explainer = Explainer(weight("tasks/fsanet_1x1_headpose_op13.onnx"), preprocess=prepared, labels=POSE, unit="°")
+    outputs = [{"name": name, "unit": "°", "range": (-99, 99)} for name in POSE]
+    explainer = Explainer(weight("tasks/fsanet_1x1_headpose_op13.onnx"), preprocess=prepared, outputs=outputs)
     assert explainer.model.task == "regress"
     made = explainer(face, method="occlusion")
     # He looks a little to his right and down.
     yaw, pitch, roll = (p.score for p in made.predictions)
     assert -25 < yaw < -5 and -15 < pitch < 0 < roll < 12
+    assert headline(made, "yellow").startswith(f"{made.model.name} gives yaw {quantity(yaw, '°')}, pitch ")

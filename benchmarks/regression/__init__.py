@@ -1,0 +1,1 @@
+"""Measure which maps of a number find what it measures."""
