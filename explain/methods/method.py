@@ -18,13 +18,29 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.models.adapter import Target
 
-Family = Literal["gradient", "eigen", "attention", "library", "mask"]
+Family = Literal["gradient", "eigen", "attention", "library", "pixel", "mask"]
 """`gradient`: quick, from activations and gradients; also for similarity. `eigen`: quick, principal components.
-`attention`: of transformers whose attention is recorded. `library`: through the grad-cam library. `mask`: slow, from
-the model's answers alone."""
-RUNNERS: dict[Family, str] = {"attention": "attention", "library": "grad_cam_library", "mask": "rise"}
+`attention`: of transformers whose attention is recorded. `library`: through the grad-cam library. `pixel`:
+gradients of the input's pixels, through captum. `mask`: slow, from the model's answers alone."""
+RUNNERS: dict[Family, str] = {
+    "attention": "attention",
+    "library": "grad_cam_library",
+    "pixel": "pixel_gradients",
+    "mask": "rise",
+}
 """Modules of explain.methods whose `run` returns RawMaps from (evidence, method, targets, request); quick methods':
 `from_evidence`."""
+
+
+GROUPS: dict[Family, str] = {
+    "gradient": "CAM",
+    "eigen": "CAM",
+    "library": "CAM",
+    "attention": "Transformers",
+    "pixel": "Gradients of pixels",
+    "mask": "Hide and see",
+}
+"""Headings of a list of methods, in its order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +95,27 @@ class Method:
     """False where the map is the same for every class: it shows what stands out, not what speaks for the class."""
     detectors: bool = True
     """False where it explains classifiers only."""
+    otherwise: str = ""
+    """Its name in the paper on other models than detectors, where that is another."""
+
+    def name_for(self, task: str) -> str:
+        """Return its name on a model of a task: D-RISE is RISE of all but detectors."""
+        return self.name if task == "detect" else self.otherwise or self.name
+
+    @property
+    def group(self) -> str:
+        """The heading that it is listed under."""
+        return GROUPS[self.family]
 
     @property
     def quick(self) -> bool:
         """Whether it needs nothing but Evidence, so that the model is not run again."""
         return bool(self.compute_name)
+
+    @property
+    def at_layers(self) -> bool:
+        """Whether its map is taken at layers of the model, which can be chosen."""
+        return self.family not in ("pixel", "mask")
 
     @property
     def slow(self) -> bool:

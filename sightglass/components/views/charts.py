@@ -31,7 +31,7 @@ BARS = 5
 """Bars of the histogram of a map."""
 ACCENT = "#1C8D97"
 """The accent of both themes, for charts."""
-RAISING = "The share of all evidence, whichever way, that raises the number: what is red on the map."
+RAISING = "The share of all evidence, whichever way, that raises what is explained: what is red on the map."
 NOTHING = "This map is empty: there is nothing to measure."
 Offer = tuple[str, str, "Callable[[], Any]"]
 """A label, a file's name or the end of it, and what makes the file."""
@@ -66,7 +66,8 @@ def numbers(explanation: Explanation, index: int) -> None:
         return
     statistics = explanation.statistics[index]
     if (raising := explanation.heatmaps[index].raising) is not None:
-        metric("Raises the number", percent(raising), f"of the evidence, {percent(1 - raising)} lowers it", RAISING)
+        what = "number" if explanation.model.measures else "score"
+        metric(f"Raises the {what}", percent(raising), f"of the evidence, {percent(1 - raising)} lowers it", RAISING)
     half_heat(statistics, "of the visible area" if unseen(explanation) else "of the picture")
     if (boxes := explanation.box_numbers(index)) is not None:
         metric(
