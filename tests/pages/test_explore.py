@@ -110,7 +110,8 @@ def test_evidence_against_is_one_switch_beside_the_method(page, bus):
     assert app.query_params["evidence"] == "1"
     heatmap = Explainer()(bus, evidence="both").heatmaps[0]
     assert shown(app).head["panels"][-1]["maps"][0]["kind"] == "signed" and heatmap.signed
-    np.testing.assert_allclose(shown(app).maps[0], heatmap.content, atol=0.01)
+    # The middle of what is sent stands for 0.
+    np.testing.assert_allclose(2 * shown(app).maps[0] - 1, heatmap.content, atol=0.01)
     # A method without a sign has no such switch.
     app.selectbox(key="method-classify").select("eigencam").run()
     assert not [one for one in app.toggle if one.key == "evidence"] and "evidence" not in app.query_params
