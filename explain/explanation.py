@@ -22,6 +22,7 @@ from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods import AREAS, METHODS, attention, from_evidence, query_attention
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.method import HEADED, Method, RawMaps, Request
+from sightglass.explain.methods.pixel_gradients import OWN_NOTES
 from sightglass.explain.options import Options, Scale, Wanted
 from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
@@ -198,8 +199,8 @@ def explain(
     predictions = decode(evidence, options)
     targets = resolve(options, predictions, evidence) if maps else []
     # Notes of an explanation that this one is derived from, without those on its method and targets.
-    ended = (UNSHOWN, NO_EFFECT)
-    earlier = (note for note in notes if note != COMPUTED_OPENLY and not note.endswith(ended))
+    ended = (UNSHOWN, NO_EFFECT, COMPUTED_OPENLY, *OWN_NOTES)
+    earlier = (note for note in notes if not note.endswith(ended))
     adapter = evidence.resident.adapter
     hides = NO_LAYER if adapter.gradients and not evidence.resident.gradients else ()
     idle = _without_effect(method, options)
@@ -215,7 +216,7 @@ def explain(
             layers=raw.layers,
             geometry=evidence.geometry,
             scale=options.scale,
-            signed=method.signed and options.part == "signed",
+            signed=method.signed and (options.part == "signed" or options.evidence == "both"),
         )
         every_note = (*notes, *raw.notes)
         made = Explanation(image, adapter.spec, predictions, shown, options, evidence, timings, every_note, finished)
@@ -235,12 +236,13 @@ def method_of(resident: Resident, options: Options) -> Method:
     spec, gradients = resident.adapter.spec, resident.gradients
     method = find_method(options.method or (spec.method if gradients else "drise"))
     if method.family != "mask" and not gradients:
-        raise ModelProblem(f"{spec.id} only answers, no layer of it can be seen: use D-RISE or Occlusion.")
+        rise = find_method("drise").name_for(spec.task)
+        raise ModelProblem(f"{spec.id} only answers, no layer of it can be seen: use {rise} or Occlusion.")
     if spec.segments and method.family not in AREAS:
         raise ModelProblem(
             f"{method.name} asks for one score a picture and {spec.id} gives each pixel one: use GradCAM."
         )
-    if spec.task == "embed" and method.family in ("mask", "library"):
+    if spec.task == "embed" and method.family in ("mask", "pixel", "library"):
         raise ModelProblem(f"{method.name} asks for a class and {spec.id} predicts none: use GradCAM or EigenCAM.")
     return method
 
@@ -249,7 +251,12 @@ def _without_effect(method: Method, options: Options) -> tuple[str, ...]:
     """Return a note on each option that was given and that the method does not read."""
     heads = options.head is not None and method.family not in HEADED
     masks = options.masks is not None and method.family != "mask"
-    said = (f"head={options.head}" if heads else "", f"masks={options.masks}" if masks else "")
+    both = options.evidence == "both" and not method.signed
+    said = (
+        f"head={options.head}" if heads else "",
+        f"masks={options.masks}" if masks else "",
+        "evidence=both" if both else "",
+    )
     return tuple(f"{one} {NO_EFFECT}" for one in said if one)
 
 

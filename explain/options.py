@@ -16,6 +16,8 @@ from sightglass.models.preprocess import WAYS
 
 Per = Literal["class", "detection", "picture", "region", "pixel"]
 Scale = Literal["own", "shared"]
+Side = Literal["for", "both"]
+"""Which evidence a map shows: what speaks `for` its target, or `both` that and what speaks against it, with signs."""
 Within = Literal["picture", "inside", "shared", "each"]
 """Which part of a map is shown: all of it, or only the part `inside` its boxes, rescaled to 0..1 over all boxes
 together (`shared`) or in `each` box separately."""
@@ -179,6 +181,15 @@ class Options:
         description="What to explain of a class or box; null: the model's default.",
     )
     """Which score is explained: the class, the class against the others, the box, ..."""
+    evidence: Side = _option(
+        "for",
+        "--evidence for|both",
+        "image class detect segment batch prove",
+        "Show what speaks for the target alone, or both that and what speaks against it, in two colours",
+        description="What speaks `for` the target, or `both` that and what speaks against it, as a signed map; null: "
+        "for.",
+    )
+    """`both`: a signed map of methods that have a sign, positive where a place raises the score, else negative."""
     ratio: float = _option(
         0.02,
         "--ratio 0..1",
@@ -227,7 +238,7 @@ class Options:
         None,
         "--masks N",
         _MAPS,
-        "Number of masks for D-RISE",
+        "Number of masks for RISE and D-RISE",
         "800; 1000 for a classifier",
         description="Number of masks for D-RISE, or approximate number of windows for Occlusion.",
         kind=int,
@@ -271,6 +282,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.scale not in get_args(Scale):
             raise ModelProblem(f"There is no scale called {self.scale}: use own or shared.")
+        if self.evidence not in get_args(Side):
+            raise ModelProblem(f"evidence is {self.evidence!r}: use for or both.")
         if not isinstance(self.preprocessing, str) or self.preprocessing not in WAYS:
             raise ModelProblem(f"There is no preprocessing called {self.preprocessing}: use one of {', '.join(WAYS)}.")
         for name, known in (("per", get_args(Per)), ("part", get_args(Part)), ("within", get_args(Within))):

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sightglass import __version__
 from sightglass.common.legible import MAX_NAME, legible
-from sightglass.explain.options import MAX_CORNERS, Per, Scale, Within
+from sightglass.explain.options import MAX_CORNERS, Per, Scale, Side, Within
 from sightglass.explain.proof import Filling
 from sightglass.explain.proof.seal import QUESTIONS, Question, Seal
 from sightglass.explain.proof.support import Mark
@@ -31,7 +31,7 @@ Label = Annotated[str, Field(max_length=MAX_NAME), _ONE_LINE]
 def versions() -> dict[str, str]:
     """Versions of what the numbers depend on, and of this project."""
     found = {"sightglass": VERSION}
-    for package in ("torch", "torchvision", "timm", "ultralytics", "grad-cam", "pillow", "numpy"):
+    for package in ("torch", "torchvision", "timm", "ultralytics", "grad-cam", "captum", "pillow", "numpy"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -118,6 +118,7 @@ class Recipe(BaseModel):
     at: tuple[float, ...] = Field(default=(), max_length=2 * MAX_CORNERS, exclude_if=lambda at: not at)
     """Of a segmentation; files of other models lack it and `against`, so that earlier versions read them."""
     against: int | Legible | None = Field(default=None, exclude_if=lambda against: against is None)
+    evidence: Side = Field(default="for", exclude_if=lambda side: side == "for")
     ratio: Share = 0.02
     classes: tuple[int | Legible, ...] = ()
     within: Within = "picture"

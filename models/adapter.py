@@ -96,6 +96,8 @@ class Target:
     label: str
     anchors: tuple[int, ...] = ()
     part: Part = "class"
+    both_ways: bool = False
+    """Whether its maps keep what speaks against it; for the part `signed` they do in any case."""
 
 
 @dataclass(frozen=True, slots=True)

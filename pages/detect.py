@@ -75,7 +75,7 @@ class PageLayout:
 @page.guard
 def detect() -> None:
     bar, top, main = st.container(), st.container(), st.container()
-    choices, explainer = sidebar.draw(bar, threshold=False, own_detector=True)
+    choices, explainer = sidebar.draw(bar, threshold=False, own_detector=True, both=True)
     with page.head(top) as title:
         lens = detection_options.lens()
     with main:

@@ -47,7 +47,7 @@ def explore() -> None:
         choices, explainer = foreseen
         draw = partial(_map_first, bar)
     else:
-        choices, explainer = sidebar.draw(bar)
+        choices, explainer = sidebar.draw(bar, both=True)
     main, paper = _with_canvas(explainer, main)
     try:
         draw(choices, explainer, title, main)
@@ -90,7 +90,7 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
                 _draw_stopped(choices, explainer, explanation)
             if explanation is None:
                 with title:
-                    panels.say(f"{METHODS[choices.method].name} was stopped.", key="headline")
+                    panels.say(f"{METHODS[choices.method].name_for(choices.model.task)} was stopped.", key="headline")
                     seal.keep_place()
                 with left:
                     panels.show(choices.image, [panels.plain(choices.image)], key="viewer", height=HEIGHT)
@@ -98,7 +98,7 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
         if explanation is None:
             with title:
                 # As high as with a map and its seal: nothing below moves while it runs.
-                panels.say(f"{METHODS[choices.method].name} is running.", key="headline")
+                panels.say(f"{METHODS[choices.method].name_for(choices.model.task)} is running.", key="headline")
                 seal.keep_place()
             with left:
                 _meanwhile(choices, wanted, answers)
@@ -129,10 +129,11 @@ def _draw_stopped(choices: Choices, explainer: Explainer, before: Explanation | 
     with st.container(horizontal=True, vertical_alignment="center"):
         if before is not None and before.heatmaps:
             other = METHODS[before.heatmaps[0].method]
-            shown = METHODS[choices.method].name
-            st.caption(escape(f"{shown} was stopped: this map is by {other.name}."), width="content")
+            name = other.name_for(choices.model.task)
+            shown = METHODS[choices.method].name_for(choices.model.task)
+            st.caption(escape(f"{shown} was stopped: this map is by {name}."), width="content")
             st.button(
-                f"Back to {escape(other.name)}",
+                f"Back to {escape(name)}",
                 icon=":material/undo:",
                 key="back-to-method",
                 on_click=url_state.put,
@@ -148,7 +149,7 @@ def _meanwhile(choices: Choices, wanted: str | None, answers: DeltaGenerator) ->
         panels.show(choices.image, [panels.plain(choices.image)], key="viewer", height=HEIGHT)
         return
     before, index = explain_job.class_of(before, wanted)
-    line = f"Until then: the map by {METHODS[before.heatmaps[index].method].name}."
+    line = f"Until then: the map by {METHODS[before.heatmaps[index].method].name_for(choices.model.task)}."
     # As it was, with the picture beside it and all its tools.
     shown = [Pane(maps=(panels.heat(before, index),))]
     panels.show(before.image, shown, key="viewer", line=line, dimmed=True, beside=True, height=HEIGHT)
@@ -176,7 +177,7 @@ def _map_first(
                 view = _picture(explanation, index, place)
         time.sleep(AHEAD)
     finally:
-        drawn, _ = sidebar.draw(bar)
+        drawn, _ = sidebar.draw(bar, both=True)
     if drawn != choices:
         st.rerun()
     with answers:

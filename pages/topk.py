@@ -56,7 +56,7 @@ def topk() -> None:
             return
         explanation = explain_job.explain(choices, explainer, top_k=count)
         if explanation is None:
-            title.markdown(f"## {METHODS[choices.method].name} is running.")
+            title.markdown(f"## {METHODS[choices.method].name_for(choices.model.task)} is running.")
             return
         if not explanation.heatmaps:
             title.markdown(f"## {escape(sidebar.add_warning(choices, agreement_sentence(explanation)))}")

@@ -58,7 +58,7 @@ def trust() -> None:
 
 def _explain(choices: Choices, explainer: Explainer, title: page.Title) -> Explanation | None:
     """Return an explanation with a map; None where the title says why there is none."""
-    method = METHODS[choices.method].name
+    method = METHODS[choices.method].name_for(choices.model.task)
     try:
         if explain_job.is_slow(choices.method):
             made = class_picker.one(choices, explainer, class_picker.get_class(choices, explainer))

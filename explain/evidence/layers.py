@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Adapter
     from sightglass.models.layers import ModelStage
 
+PIXELS = "pixels"
+"""The layer of a map that has a value for each pixel of the input, and is smoothed for the eye."""
 NEAR = 3
 """Layers that are suggested for a name that is none."""
 NUMBERED = 16

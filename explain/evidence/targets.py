@@ -32,13 +32,18 @@ UNSHOWN = "the map is of its strongest candidate alone."
 
 def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
     """Return the targets that the options name, or the best `top_k` among the predictions."""
+    found = _find_targets(options, predictions, evidence)
+    return [replace(target, both_ways=True) for target in found] if options.evidence == "both" else found
+
+
+def _find_targets(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
     adapter = evidence.resident.adapter
     if adapter.spec.task == "embed":
         if any(target != EMBEDDING for target in options.targets):
             raise ModelProblem(f"{adapter.spec.id} names no classes: compare pictures with it (similarity).")
         return [Target(None, "its embedding", (), options.part)]
     if adapter.spec.segments:
-        return _areas(options, predictions, evidence)
+        return [*_areas(options, predictions, evidence)]
     if options.per in ("region", "pixel") or options.at or options.against is not None:
         asked = "at" if options.at else "against" if options.against is not None else f"per={options.per}"
         raise ModelProblem(f"{adapter.spec.id} gives no class to a pixel: leave {asked} to a segmentation network.")

@@ -84,6 +84,8 @@ def _hottest(explanation: Result, hot: str, index: int, *, of_class: bool) -> st
         return f"{hot.capitalize()} is what the box's query read."
     if not METHODS[heatmap.method].per_class:
         return f"{hot.capitalize()} is what stands out to the model."
+    if heatmap.signed and not explanation.model.measures:
+        return f"Red speaks for {heatmap.target.label}; blue, in dashed lines, against it."
     if explanation.options.part == "contrast":
         if explanation.model.segments and (other := rival(explanation, index)) is not None:
             return f"{hot.capitalize()} speaks for {heatmap.target.label} and against {other}."
@@ -148,11 +150,14 @@ def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> s
     if METHODS[heatmap.method].reads:
         return f"What was read for **{heatmap.target.label}** is strongest {place}{end}"
     of = "The map" if describe_independent(explanation, index) else "The evidence"
+    if heatmap.signed:
+        more = f" {_shares(heatmap.raising, 'score')}" if half and heatmap.raising is not None else ""
+        return f"{of} for and against **{heatmap.target.label}** is strongest {place}{end}{more}"
     return f"{of} for **{heatmap.target.label}** is strongest {place}{end}"
 
 
-def _shares(raising: float) -> str:
-    return f"{percent(raising)} of the evidence raises the number, {percent(1 - raising)} lowers it."
+def _shares(raising: float, what: str = "number") -> str:
+    return f"{percent(raising)} of the evidence raises the {what}, {percent(1 - raising)} lowers it."
 
 
 def rival(explanation: Result, index: int = 0) -> str | None:
@@ -220,7 +225,7 @@ def unseen(explanation: Result) -> float:
 def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     """Return the limitations of the map at `index`, most serious first; a proof that it has is heard."""
     found = [Finding("note", "note", note) for note in explanation.notes]
-    if explanation.model.measures and explanation.heatmaps:
+    if explanation.heatmaps and (explanation.model.measures or explanation.heatmaps[index].signed):
         found += _find_directions(explanation, index)
     if (hidden := unseen(explanation)) >= CROPPED:
         much = percent(hidden) if hidden < NEARLY else "Nearly all"
@@ -242,7 +247,8 @@ def _find_directions(explanation: Result, index: int) -> list[Finding]:
     """Find which way a number's map shows, and how much of a signed one's evidence goes either way."""
     heatmap, part = explanation.heatmaps[index], explanation.options.part
     if heatmap.signed:
-        return [] if heatmap.raising is None else [Finding("both ways", "note", _shares(heatmap.raising))]
+        what = "number" if explanation.model.measures else "score"
+        return [] if heatmap.raising is None else [Finding("both ways", "note", _shares(heatmap.raising, what))]
     method = METHODS[heatmap.method]
     if not method.per_class:
         return []
@@ -367,7 +373,7 @@ def _early(explanation: Result, index: int) -> Finding | None:
     """Find a map whose layers all come so early that a cell sees only a few pixels."""
     heatmap, resident = explanation.heatmaps[index], explanation.evidence.resident
     # A method that hides parts of the picture looks at no layer.
-    if METHODS[heatmap.method].family == "mask" or set(heatmap.layers) <= set(resident.default_layers):
+    if not METHODS[heatmap.method].at_layers or set(heatmap.layers) <= set(resident.default_layers):
         return None
     layers = heatmap.layers
     seen, side = 0, max(explanation.evidence.geometry.input)
@@ -415,10 +421,12 @@ def _same_signs(explanation: Result, first: int, second: int) -> bool:
 
 def _empty(explanation: Result, index: int) -> str:
     heatmap = explanation.heatmaps[index]
-    name, label = METHODS[heatmap.method].name, heatmap.target.label
+    method, label = METHODS[heatmap.method], heatmap.target.label
+    name = method.name_for(explanation.model.task)
+    layer = " at this layer: try another layer" if method.at_layers else ": try another method"
     return {
         "flat": f"The map for {label} is flat: at this layer {name} finds no place that matters more than another.",
-        "no evidence": f"{name} finds no evidence for {label} at this layer: try another layer."
+        "no evidence": f"{name} finds no evidence for {label}{layer}."
         if not explanation.model.measures
         else f"{name} finds nothing that {describe_direction(explanation, index)} {label} at this layer.",
         "not a number": f"{name} failed on {label} (not a number): try another method or layer.",

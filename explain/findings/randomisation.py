@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sightglass.explain.findings.finding import Finding
+from sightglass.explain.methods import METHODS
 from sightglass.explain.questions import answers_why, settings
 
 if TYPE_CHECKING:
@@ -111,7 +112,9 @@ def _key_of(explanation: Result, index: int) -> tuple[Family, str, str] | None:
     """Return the family, question and method that the figures of a map are published under; None at other layers."""
     resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
     question = question_of(explanation.options.part)
-    if explanation.model.task in ("embed", "segment") or not asks_at(resident, question, heatmap.layers):
+    # The gradients of pixels are at no layer.
+    layers = heatmap.layers if METHODS[heatmap.method].at_layers else ()
+    if explanation.model.task in ("embed", "segment") or not asks_at(resident, question, layers):
         return None
     return family_of(explanation.model.task, resident), question, heatmap.method
 

@@ -14,6 +14,7 @@ from markupsafe import escape
 from torch.nn import functional as F
 
 from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.evidence.layers import PIXELS
 from sightglass.explain.maps.statistics import coarse
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.rendering.render import heatmap_only, hottest_mask
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from sightglass.models.geometry import Geometry
 
 State = Literal["ok", "flat", "no evidence", "not a number"]
+BLUR = 0.015
+"""Standard deviation by which maps of single pixels are blurred for the eye, as a share of the longer side."""
 EPSILON = 1e-7
 """pytorch-grad-cam's, so that the maps agree to the last digit."""
 
@@ -187,9 +190,10 @@ def _scale(
     for raw, path in zip(raws, layers or ("",) * len(raws), strict=True):
         h, w = raw.shape[-2:]
         grid = (h, w, geometry.cell_offset(path))
-        values = raw.float() if signed else raw.float().clamp_min(0)
         y0, y1, x0, x1 = picture_cells(geometry, h, w)
-        part = values[:, y0:y1, x0:x1]
+        part = raw[:, y0:y1, x0:x1].float()
+        part = part if path != PIXELS else smooth(part)
+        part = part if signed else part.clamp_min(0)
         low, high = _range(part, scale, signed)
         unit = (part - low) / (EPSILON + (high - low))
         # A cell of the bars reads as its neighbour in the picture, or its heat would bleed in.
@@ -209,6 +213,30 @@ def _scale(
     for bar in (result[:, :top], result[:, bottom:], result[..., :left], result[..., right:]):
         bar.zero_()
     return result, (low, high, lowest, highest)
+
+
+def smooth(maps: Tensor) -> Tensor:
+    """Return maps (k, h, w) of single pixels blurred by `BLUR` of their longer side, a mean of neighbours."""
+    sigma = max(1.0, BLUR * max(maps.shape[-2:]))
+    down, across = (_gaussian(side, sigma, maps.device) for side in maps.shape[-2:])
+    return down @ maps @ across.T
+
+
+def _smooth_content(raw: Tensor, geometry: Geometry) -> NDArray[np.float32]:
+    """Return maps (k, h, w) of single pixels as they are shown, where there is picture; 0 on a letterbox's bars."""
+    y0, y1, x0, x1 = picture_cells(geometry, *raw.shape[-2:])
+    shown = torch.zeros_like(raw)
+    shown[:, y0:y1, x0:x1] = smooth(raw[:, y0:y1, x0:x1])
+    values: NDArray[np.float32] = shown.cpu().numpy()
+    return values
+
+
+@lru_cache(maxsize=16)
+def _gaussian(pixels: int, sigma: float, device: torch.device) -> Tensor:
+    """Return the (pixels, pixels) matrix that blurs a row; at its ends the shares of what is there sum to 1 as well."""
+    at = torch.arange(pixels, dtype=torch.float32)
+    shares = (-((at[:, None] - at) ** 2) / (2 * sigma * sigma)).exp()
+    return (shares / shares.sum(1, keepdim=True)).to(device)
 
 
 def grow(raw: Tensor, geometry: Geometry, path: str) -> Tensor:
@@ -280,7 +308,8 @@ def heatmaps(
     if not targets:
         return ()
     arrays = [raw.cpu().numpy() for raw in raws]
-    shown = [np.abs(raw) for raw in arrays] if signed else arrays
+    seen = arrays if PIXELS not in layers else [_smooth_content(raw, geometry) for raw in raws]
+    shown = [np.abs(raw) for raw in seen] if signed else seen
     states = [state_of([raw[i] for raw in shown], geometry) for i in range(len(targets))]
     # A broken map must not set the scale that it shares with others.
     if "not a number" in states:

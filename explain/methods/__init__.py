@@ -51,9 +51,21 @@ _TABLE = (
            "Chefer et al. 2021, arXiv:2103.15679", passes=3, detectors=False),
     Method("queryattention", "Query attention", "what a box's own query read", "query",
            "Carion et al. 2020, arXiv:2005.12872; Zhu et al. 2021, arXiv:2010.04159", gradients=False, reads=True),
+    Method("legrad", "LeGrad", "positive gradients of attention, layer by layer", "attention",
+           "Bousselham et al. 2024, arXiv:2404.03214", passes=2, detectors=False),
+    Method("inputxgradient", "Input x gradient", "the picture times its gradient, pixel by pixel", "pixel",
+           "Shrikumar et al. 2016, arXiv:1605.01713", passes=1, signed=True),
+    Method("integratedgradients", "Integrated Gradients", "gradients on the way from grey; sums to the score", "pixel",
+           "Sundararajan et al. 2017, arXiv:1703.01365", passes=52, signed=True),
+    Method("gradientshap", "GradientShap", "Integrated Gradients at random places, with noise", "pixel",
+           "Lundberg & Lee 2017, arXiv:1705.07874", passes=32, signed=True),
+    Method("smoothgrad", "SmoothGrad", "the size of the gradient, averaged over noise", "pixel",
+           "Smilkov et al. 2017, arXiv:1706.03825", passes=32),
+    Method("guidedbackprop", "Guided backprop", "positive gradients alone; draws edges", "pixel",
+           "Springenberg et al. 2014, arXiv:1412.6806", passes=1),
     Method("drise", "D-RISE", "hides the picture at random; any model; slow", "mask",
            "Petsiuk et al. 2021, arXiv:2006.03204; of classifiers RISE, arXiv:1806.07421", passes=800, gradients=False,
-           signed=True),
+           signed=True, otherwise="RISE"),
     Method("occlusion", "Occlusion", "hides one place after another; any model; slow", "mask",
            "Zeiler & Fergus 2014, arXiv:1311.2901", passes=196, gradients=False, signed=True),
 )  # fmt: skip
@@ -62,7 +74,7 @@ SIMILARITY = tuple(method.id for method in _TABLE if method.family == "gradient"
 """Methods that can explain a similarity."""
 
 
-AREAS = ("gradient", "eigen")
+AREAS = ("gradient", "eigen", "pixel")
 """Families of the methods that explain any scalar, such as the sum over some pixels of a segmentation."""
 
 
@@ -73,6 +85,8 @@ def method(name: str) -> Method:
     wanted = re.sub("(plusplus|pp)$", "++", wanted)
     if wanted in METHODS:
         return METHODS[wanted]
+    if wanted == "rise":
+        return METHODS["drise"]
     near = [METHODS[id].name for id in nearest(wanted, METHODS)]
     hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(METHODS)}."
     raise ModelProblem(f"There is no method called {name}: {hint}")
@@ -85,7 +99,7 @@ def list_methods(resident: Resident) -> tuple[Method, ...]:
     whole = layers - {None}
     # What multiplies all layers' attention needs them on one grid, over the whole picture.
     attending = {"attention"} if whole else set()
-    attending |= {"rollout", "chefer"} if len(whole) == 1 == len(layers) else set()
+    attending |= {"rollout", "chefer", "legrad"} if len(whole) == 1 == len(layers) else set()
     return tuple(
         method
         for method in METHODS.values()
@@ -94,7 +108,8 @@ def list_methods(resident: Resident) -> tuple[Method, ...]:
         and (method.family != "attention" or method.id in attending)
         and (method.family != "query" or resident.queries is not None)
         # What hides the picture, or asks for a class as other tools do, has none here.
-        and (task != "embed" or method.family not in ("mask", "library"))
+        and (task != "embed" or method.family not in ("mask", "pixel", "library"))
+        and (method.id != "guidedbackprop" or resident.has_relu)
         and (task != "segment" or method.family in AREAS)
     )
 
@@ -116,9 +131,12 @@ _QUESTIONS = {
 """The question that a map of each part of a target answers."""
 
 
-def describe_setup(model: str, method: str, layers: Sequence[str], part: str = "") -> str:
-    """Return `demo-cls-m, GradCAM at layer4 (Where is it?)`; methods that only use a model's outputs have no layers."""
+def describe_setup(model: str, method: str, layers: Sequence[str], part: str = "", task: str = "detect") -> str:
+    """Return `demo-cls-m, GradCAM at layer4 (Where is it?)`; methods that only use a model's outputs have no layers.
+
+    `task`: the model's, where the method has another name on a detector.
+    """
     found = METHODS.get(method)
-    at = f" at {listing(list(layers))}" if layers and (found is None or found.family != "mask") else ""
+    at = f" at {listing(list(layers))}" if layers and (found is None or found.at_layers) else ""
     asked = f" ({_QUESTIONS[part]})" if part in _QUESTIONS else ""
-    return f"{model}, {found.name if found else method}{at}{asked}"
+    return f"{model}, {found.name_for(task) if found else method}{at}{asked}"

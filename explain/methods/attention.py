@@ -1,4 +1,4 @@
-"""Attention methods: raw, rollout, gradient rollout.
+"""Attention methods: raw, rollout, gradient rollout, LeGrad.
 
 Each map is a row over the keys: that of the token from which the prediction is read, or the mean of several. The
 tokens before the grid's (CLS, registers) are cut off and the rest is a map (h, w).
@@ -16,6 +16,7 @@ import torch
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.attention import COMPUTED_OPENLY, attentions, choose, follow, weigh
+from sightglass.explain.methods.legrad import legrad
 from sightglass.explain.methods.method import Method, RawMaps, Request
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ EVERY = "every attention"
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Run Attention, Rollout or Chefer; the maps are held with the Evidence."""
+    """Run Attention, Rollout, Chefer or LeGrad; the maps are held with the Evidence."""
     if method.id == "attention":
         maps, head = heads(evidence, targets[0]), request.head
         (count,) = {len(one) for one in maps.values()} if head is not None else {0}
@@ -47,6 +48,9 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         raw = rollout(weigh(evidence, missing[0], wanted=paths))
         # The same for every class: it knows of none.
         evidence.raws |= {(method.id, target): [raw] for target in missing}
+    elif missing and method.id == "legrad":
+        for target, raw in zip(missing, legrad(evidence, missing, request), strict=True):
+            evidence.raws[method.id, target] = [raw]
     elif missing:
         followed = follow(evidence, missing, progress=request.progress, cancel=request.cancel)
         for target, modules in zip(missing, followed, strict=True):

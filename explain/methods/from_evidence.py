@@ -89,7 +89,7 @@ def _compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Ta
                 # A copy, so that what is computed from it is freed with it.
                 given = replace(gradient)
                 for method, maps in made.items():
-                    both_ways = target.part == "signed" and method.signed and not method.linear
+                    both_ways = (target.both_ways or target.part == "signed") and method.signed and not method.linear
                     found = method.compute(activation, given)
                     # A linear method's map of the negated score is its negated map already.
                     maps.append(found - method.compute(activation, given.negated()) if both_ways else found)

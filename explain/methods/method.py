@@ -18,20 +18,34 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.models.adapter import Target
 
-Family = Literal["gradient", "eigen", "attention", "query", "library", "mask"]
+Family = Literal["gradient", "eigen", "attention", "query", "library", "pixel", "mask"]
 """`gradient`: quick, from activations and gradients; also for similarity. `eigen`: quick, principal components.
 `attention`: of transformers whose attention is recorded. `query`: of detectors whose boxes are queries. `library`:
-through the grad-cam library. `mask`: slow, from the model's answers alone."""
+through the grad-cam library. `pixel`: gradients of the input's pixels, through captum. `mask`: slow, from the model's
+answers alone."""
 RUNNERS: dict[Family, str] = {
     "attention": "attention",
     "query": "query_attention",
     "library": "grad_cam_library",
+    "pixel": "pixel_gradients",
     "mask": "rise",
 }
 HEADED: tuple[Family, ...] = ("attention", "query")
 """Families whose methods have heads."""
 """Modules of explain.methods whose `run` returns RawMaps from (evidence, method, targets, request); quick methods':
 `from_evidence`."""
+
+
+GROUPS: dict[Family, str] = {
+    "gradient": "CAM",
+    "eigen": "CAM",
+    "library": "CAM",
+    "attention": "Transformers",
+    "query": "Transformers",
+    "pixel": "Gradients of pixels",
+    "mask": "Hide and see",
+}
+"""Headings of a list of methods, in its order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +102,27 @@ class Method:
     """False where it explains classifiers only."""
     reads: bool = False
     """Whether it shows what was read for a box, which is no evidence that it decided."""
+    otherwise: str = ""
+    """Its name in the paper on other models than detectors, where that is another."""
+
+    def name_for(self, task: str) -> str:
+        """Return its name on a model of a task: D-RISE is RISE of all but detectors."""
+        return self.name if task == "detect" else self.otherwise or self.name
+
+    @property
+    def group(self) -> str:
+        """The heading that it is listed under."""
+        return GROUPS[self.family]
 
     @property
     def quick(self) -> bool:
         """Whether it needs nothing but Evidence, so that the model is not run again."""
         return bool(self.compute_name)
+
+    @property
+    def at_layers(self) -> bool:
+        """Whether its map is taken at layers of the model, which can be chosen."""
+        return self.family not in ("pixel", "mask")
 
     @property
     def slow(self) -> bool:

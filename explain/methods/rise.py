@@ -60,6 +60,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     count = request.masks or budget(evidence.resident.adapter.spec.task, method.id)
     masks = (Windows if occludes else Masks).sample(count, geometry, seed)
     name = f"{method.id}/{len(masks)}/{seed}"
+    called = method.name_for("detect" if evidence.resident.adapter.detects else "classify")
     missing = evidence.missing(name, targets)
     score = scorer(evidence, missing or targets)
 
@@ -71,7 +72,10 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         if request.cancel is not None and request.cancel.is_set():
             raise Cancelled
         if request.progress is not None:
-            request.progress(min(done / len(masks), 0.99), f"{method.name}, mask {done} of {len(masks)}")
+            request.progress(
+                min(done / len(masks), 0.99),
+                f"{called}, mask {done} of {len(masks)}",
+            )
 
     if missing:
         sums = _Sums(masks, len(missing), score(evidence.outputs)[0].detach().cpu() if occludes else None)
@@ -89,7 +93,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Callable[[int], None]) -> Iterator[int]:
     """Add every mask's scores to `sums` and yield, after each batch, how many are done; batches halve on a full GPU."""
-    resident, total, grey = evidence.resident, len(sums.masks), _grey(evidence)
+    resident, total, grey = evidence.resident, len(sums.masks), find_grey(evidence)
     adapter = resident.fastest_adapter(())
     left, top, right, bottom = evidence.geometry.content
     picture = evidence.tensor[..., top:bottom, left:right]
@@ -121,7 +125,7 @@ def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Calla
         yield done
 
 
-def _grey(evidence: Evidence) -> Tensor:
+def find_grey(evidence: Evidence) -> Tensor:
     """Return what hidden pixels are set to, (1, C, 1, 1), or (1, 1, 1, 1) of 0."""
     # The adapter itself prepares the grey of a letterbox's bars, whatever range its pixels have.
     blank = evidence.resident.adapter.flat_input(GREY)

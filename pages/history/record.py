@@ -242,7 +242,8 @@ def _proof(record: Record, image: Image, item: SavedMap, index: int) -> None:
 
 def describe(record: Record) -> str:
     """Return `demo-cls-m, GradCAM at layer4 (Where is it?)`."""
-    return describe_setup(record.model, record.method, record.layers, record.recipe.part if record.recipe else "")
+    part = record.recipe.part if record.recipe else ""
+    return describe_setup(record.model, record.method, record.layers, part, record.task)
 
 
 def about(record: Record) -> str:

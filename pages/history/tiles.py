@@ -151,7 +151,7 @@ def _tile(record: Record, *, example: bool) -> Tile:
         id=record.id,
         title=label,
         score=score,
-        line=describe_setup(what, record.method, (), part),
+        line=describe_setup(what, record.method, (), part, record.task),
         when=when,
         about=f"Example: {about}" if example else about,
         tags=record.tags,

@@ -88,6 +88,8 @@ def check_options(request: Explaining, explainer: Explainer) -> None:
     own = spec.method if resident.gradients else "drise"
     chosen = request.method or (settings(resident, request.question)["method"] if request.question else own)
     found = METHODS[method(chosen).id]
+    if getattr(request, "evidence", None) == "both" and not found.signed:
+        raise ModelProblem(f"{found.name} shows no evidence against: leave evidence out, or use GradCAM.")
     for name, families, of in (("head", HEADED, "Attention"), ("masks", ("mask",), "D-RISE and Occlusion")):
         if getattr(request, name) is not None and found.family not in families:
             raise ModelProblem(f"{name} is an option of {of} and would have no effect on {found.name}: leave it out.")

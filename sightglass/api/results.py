@@ -156,15 +156,15 @@ class Mapped(Pixels):
         description="The raw values that 0 and 1 stand for, of a signed map -1 and 1; null for a mix of layers."
     )
     signed: bool = Field(
-        description="Whether its values are -1..1: positive ones raise the number, negative ones lower it. In a "
-        "PNG 0 is the middle grey."
+        description="Whether its values are -1..1: positive ones raise what is explained, negative ones lower it. "
+        "In a PNG 0 is the middle grey."
     )
     outside: Number | None = Field(
         default=None,
         description="Of a segmentation: the share of the map, 0..1, that lies outside of the pixels that it explains.",
     )
     raising: Number | None = Field(
-        description="Of a signed map: the share of its evidence, 0..1, that raises the number; the rest lowers it."
+        description="Of a signed map: the share of its evidence, 0..1, that raises what is explained; the rest lowers."
     )
 
 

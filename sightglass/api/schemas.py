@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB, settings
 from sightglass.common.style import DEFAULTS, OPACITY
-from sightglass.explain.options import MAX_CORNERS, MAX_WORDS, OFFERED, QUESTION, Per, Scale, Within
+from sightglass.explain.options import MAX_CORNERS, MAX_WORDS, OFFERED, QUESTION, Per, Scale, Side, Within
 from sightglass.explain.questions import Question
 from sightglass.models.adapter import Part
 
@@ -160,6 +160,7 @@ class _PictureRequest(BaseModel):
 class _ModelRequest(_PictureRequest):
     model: ModelId = None
     part: Part | None = _option("part")
+    evidence: Side | None = _option("evidence")
     scale: Scale | None = _option("scale")
     vocabulary: Labels = _option("vocabulary", max_length=MAX_WORDS)
     masks: int | None = _option("masks", le=MAX_MASKS)
@@ -278,6 +279,7 @@ class ProveRequest(BaseModel):
     method: Name | None = _option("method")
     layers: Labels = _option("layers", max_length=MAX_LAYERS)
     part: Part | None = _option("part")
+    evidence: Side | None = _option("evidence")
     preprocessing: Preprocessing | None = _option("preprocessing")
     vocabulary: Labels = _option("vocabulary", max_length=MAX_WORDS)
     confidence: Finite | None = _option("confidence")

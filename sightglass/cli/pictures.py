@@ -161,7 +161,8 @@ class Series:
 def report(console: Console, explanation: Explanation, style: Style) -> None:
     """Print one explanation for a reader: the headline, the numbers of its maps, their seals, and its findings."""
     first = next(iter(explanation.heatmaps), None)
-    by = f", {methods.METHODS[first.method].name} at {', '.join(first.layers)}" if first else ""
+    name = methods.METHODS[first.method].name_for(explanation.model.task) if first else ""
+    by = f", {name} at {', '.join(first.layers)}" if first else ""
     title, segments = diagnosis.headline(explanation, style.hot), explanation.model.segments
     console.say(f"{explanation.image.name}: {explanation.model.id}{by}", phrases.plain_text(title))
 

@@ -219,7 +219,7 @@ def _describe_map(explanation: Result, index: int) -> str:
     heatmap = explanation.heatmaps[index]
     labels = list(dict.fromkeys(one.label for one in explanation.predictions))
     answers = listing(labels[:3]) if labels else "nothing"
-    made = describe_setup(name, heatmap.method, heatmap.layers, explanation.options.part)
+    made = describe_setup(name, heatmap.method, heatmap.layers, explanation.options.part, explanation.model.task)
     return f"Made with {made}. It answers {answers}."
 
 

@@ -97,6 +97,7 @@ def caption(explanation: Result, index: int) -> str:
     """Return the whole caption in one paragraph."""
     heatmap, recipe = explanation.heatmaps[index], explanation.recipe
     method, layers = METHODS[heatmap.method], list(heatmap.layers)
+    name = method.name_for(explanation.model.task)
     part = PARTS.get(recipe.part, f", its {recipe.part}")
     if explanation.model.measures:
         part = f" (what {describe_direction(explanation, index)} it)"
@@ -104,17 +105,17 @@ def caption(explanation: Result, index: int) -> str:
     adapter = explanation.evidence.resident.adapter
     if recipe.preprocessing == "trained" and adapter.resizing:
         fit = f"{fit} ({adapter.resizing})"
-    where = f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}"
+    where = f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}" if method.at_layers else "on the input"
     maximum = "of all maps of this picture" if heatmap.scale == "shared" else "of this map"
     sentences = [
-        f"{explanation.image.name}: {method.name} ({method.paper}) of {recipe.model} for {title(explanation, index)}"
+        f"{explanation.image.name}: {name} ({method.paper}) of {recipe.model} for {title(explanation, index)}"
         f"{part}; {where}; fit: {fit[0].lower()}{fit[1:]}.",
         f"1 on the scale is the maximum {maximum}.",
     ]
     if heatmap.signed:
         sentences[-1] = (
             f"1 and −1 on the scale are the largest absolute value {maximum}. "
-            "Red raises the number; blue, in dashed lines, lowers it."
+            f"Red raises the {'number' if explanation.model.measures else 'score'}; blue, in dashed lines, lowers it."
         )
     if heatmap.state != "ok":
         sentences.append(f"The map is empty: {STATES[heatmap.state]}.")

@@ -145,7 +145,11 @@ def _draw_page(explanation: Result, index: int, pictures: list[Pixels], colormap
     own = explanation.own(index)
     every = explanation.every if explanation.model.task == "detect" else ()
     boxes: list[Sequence[Prediction]] = [every or own, (), own] if named else [(), (), ()]
-    heads = [explanation.image.name, f"{METHODS[heatmap.method].name}: {heatmap.target.label}", "Overlay"]
+    heads = [
+        explanation.image.name,
+        f"{METHODS[heatmap.method].name_for(explanation.model.task)}: {heatmap.target.label}",
+        "Overlay",
+    ]
     if heatmap.state != "ok":
         heads[1] += f" (empty: {caption.STATES[heatmap.state]})"
     size = explanation.image.width, explanation.image.height

@@ -50,7 +50,9 @@ def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -
     found = find_method(method or quick(spec, None))
     if not found.quick:
         first = METHODS[quick(spec, None)].name
-        raise ModelProblem(f"{found.name} runs the model many times for a map, too slow for a camera: use {first}.")
+        raise ModelProblem(
+            f"{found.name_for(spec.task)} runs the model many times for a map, too slow for a camera: use {first}."
+        )
     options = explainer.options({**given, "method": found.id})
     if len(options.vocabulary) > MAX_WORDS:
         raise ModelProblem(

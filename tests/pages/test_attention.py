@@ -19,7 +19,7 @@ def test_a_transformer_is_asked_by_its_attention_and_a_cnn_is_not(page):
 
 def options(app):
     labels = app.selectbox(key="method-classify").options
-    return [label.split(" (")[0].lower() for label in labels]
+    return [label.split(" (")[0].split(" · ")[0].lower() for label in labels]
 
 
 def test_one_head_is_what_the_engine_says(page):

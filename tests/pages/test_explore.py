@@ -102,6 +102,21 @@ def test_a_slow_method_follows_a_click_to_a_class_whose_map_is_not_held(page):
     assert app.query_params["class"] == second
 
 
+def test_evidence_against_is_one_switch_beside_the_method(page, bus):
+    app = page()
+    assert app.selectbox(key="method-classify").options[0] == "GradCAM"
+    app.toggle(key="evidence").set_value(True).run()
+    assert not app.exception and not app.error
+    assert app.query_params["evidence"] == "1"
+    heatmap = Explainer()(bus, evidence="both").heatmaps[0]
+    assert shown(app).head["panels"][-1]["maps"][0]["kind"] == "signed" and heatmap.signed
+    # The middle of what is sent stands for 0.
+    np.testing.assert_allclose(2 * shown(app).maps[0] - 1, heatmap.content, atol=0.01)
+    # A method without a sign has no such switch.
+    app.selectbox(key="method-classify").select("eigencam").run()
+    assert not [one for one in app.toggle if one.key == "evidence"] and "evidence" not in app.query_params
+
+
 def test_method_layers_and_fit_change_the_map(page, bus):
     app = page()
     before = shown(app).maps[0]

@@ -112,7 +112,7 @@ def test_a_file_that_only_answers_is_offered_what_hides_the_picture_and_says_so(
     monkeypatch.setenv("SIGHTGLASS_MASKS", "8")
     app = page("pages/explore.py", model="black", example="china")
     assert not app.exception
-    assert list(app.selectbox(key="method-answers").options) == ["D-RISE (slow)", "Occlusion (slow)"]
+    assert list(app.selectbox(key="method-answers").options) == ["RISE (slow)", "Occlusion (slow)"]
     app.selectbox(key="method-answers").set_value("occlusion").run(timeout=patience(120))
     for _ in range(100):
         if "only answers here, without layers and gradients" in texts(app):

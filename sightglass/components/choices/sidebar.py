@@ -28,6 +28,7 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import Choices
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods import list_methods as able
+from sightglass.explain.methods.method import GROUPS
 from sightglass.explain.phrases import megabytes, percent, plural
 from sightglass.models import catalog
 from sightglass.models.preprocess import WAYS
@@ -46,15 +47,17 @@ def draw(
     bar: DeltaGenerator | None = None,
     *,
     threshold: bool = True,
+    both: bool = False,
     methods: Sequence[str] = (),
     own_detector: bool = False,
 ) -> tuple[Choices, Explainer]:
     """Draw the whole sidebar; the model is loaded on the way, since its layers are in it.
 
     `bar`: where the bar to choose a picture is drawn, on a page that explains one. `threshold`: whether the score from
-    which boxes are shown is chosen in here, or by the page. `methods`: those of a page that does not explain a class,
-    its default first. `own_detector`: the page has a model of its own, a detector; one that knows drawn scenes only is
-    shown such a scene, on this page alone, where an example photograph is chosen.
+    which boxes are shown is chosen in here, or by the page. `both`: the page shows what speaks against its target too.
+    `methods`: those of a page that does not explain a class, its default first. `own_detector`: the page has a model of
+    its own, a detector; one that knows drawn scenes only is shown such a scene, on this page alone, where an example
+    photograph is chosen.
     """
     image = image_picker.choose()
     unavailable.settle()
@@ -84,8 +87,9 @@ def draw(
         unavailable.go_back(model, problem, model_picker.instead_of_missing(own_detector), own=own_detector)
     with method_place:
         method = _method(explainer, methods)
+        evidence = _evidence(explainer, method) if both else "for"
     with below:
-        options = _details(explainer, threshold)
+        options = _details(explainer, threshold) | ({"evidence": evidence} if evidence != "for" else {})
         if method in ("attention", "queryattention"):
             options["head"] = _head(explainer)
         else:
@@ -171,14 +175,22 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     first = model.method if model.method in offered else offered[0]
     if possible := [method for method in methods if method in offered]:
         key, offered, first = "method-page", possible, possible[0]
+    else:
+        offered = _in_groups(offered, (first, model.why.method))
     url_state.recall_own(key, offered, first, name="method")
     found = detection_options.reliabilities(model.task)
     # Measured on maps of a class or box.
     same = set() if methods else detection_options.independent(explainer)
+    grouped = not possible and len({METHODS[method].group for method in offered}) > 1
+    recommended = (first, model.why.method) if grouped else offered
     name = st.selectbox(
         "Method",
         offered,
-        format_func=lambda method: METHODS[method].name + _mark(method, found, method in same),
+        format_func=lambda method: (
+            METHODS[method].name_for(model.task)
+            + _mark(method, found, method in same)
+            + ("" if method in recommended else f" · {METHODS[method].group}")
+        ),
         key=key,
         help="How the map is made. Slow methods run the model hundreds of times; they show progress and can be "
         'stopped. "Failed": no better than a map made without the model. "Ignores training": nearly the same map with '
@@ -195,9 +207,36 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     return name
 
 
+def _evidence(explainer: Explainer, method: str) -> str:
+    """Choose whether the map shows what speaks against its target too, of a method that has a sign."""
+    # A number's map has both signs unless another part is chosen.
+    if not METHODS[method].signed or explainer.model.measures or explainer.model.task == "embed":
+        url_state.write("evidence", None)
+        return "for"
+    both = url_state.widget(
+        st.toggle,
+        "Evidence against too",
+        (True, False),
+        False,
+        key="evidence",
+        name="evidence",
+        read=lambda text: text != "0",
+        help="Red places raise the score, blue ones in dashed lines lower it. Otherwise only what raises it is shown.",
+    )
+    return "both" if both else "for"
+
+
 def method_key(explainer: Explainer) -> str:
     """Return the key of the menu of methods for a model."""
     return f"method-{explainer.model.task}" if explainer.resident.gradients else "method-answers"
+
+
+def _in_groups(methods: Sequence[str], recommended: Sequence[str]) -> list[str]:
+    """Return methods with the recommended ones first, and the others under each other as their groups have them."""
+    first = [method for method in dict.fromkeys(recommended) if method in methods]
+    groups = list(dict.fromkeys(GROUPS.values()))
+    others = [method for method in methods if method not in first]
+    return [*first, *sorted(others, key=lambda method: groups.index(METHODS[method].group))]
 
 
 def _mark(method: str, found: Mapping[str, Reliability], same: bool) -> str:

@@ -32,7 +32,7 @@ BARS = 5
 """Bars of the histogram of a map."""
 ACCENT = "#1C8D97"
 """The accent of both themes, for charts."""
-RAISING = "The share of all evidence, whichever way, that raises the number: what is red on the map."
+RAISING = "The share of all evidence, whichever way, that raises what is explained: what is red on the map."
 SCALE = "The number that the model gives, and the least and largest value that it is trained to give."
 NOTHING = "This map is empty: there is nothing to measure."
 Offer = tuple[str, str, "Callable[[], Any]"]
@@ -71,7 +71,8 @@ def numbers(explanation: Explanation, index: int) -> None:
     if score is not None and (ends := describe_range(explanation.model, label)):
         metric(escape(label), describe_score(score, explanation.model, label), f"on a scale from {ends}", SCALE)
     if (raising := explanation.heatmaps[index].raising) is not None:
-        metric("Raises the number", percent(raising), f"of the evidence, {percent(1 - raising)} lowers it", RAISING)
+        what = "number" if explanation.model.measures else "score"
+        metric(f"Raises the {what}", percent(raising), f"of the evidence, {percent(1 - raising)} lowers it", RAISING)
     half_heat(statistics, "of the visible area" if unseen(explanation) else "of the picture")
     if (boxes := explanation.box_numbers(index)) is not None:
         metric(

@@ -163,7 +163,12 @@ def stem(explanation: Explanation, index: int) -> str:
     heatmap = explanation.heatmaps[index]
     own = explanation.own(index) if explanation.options.per == "detection" else ()
     number = [str(i) for i, found in enumerate(explanation.predictions, 1) if own and found == own[0]]
-    parts = [_begin(explanation.image.name), *number, heatmap.target.label, METHODS[heatmap.method].name]
+    parts = [
+        _begin(explanation.image.name),
+        *number,
+        heatmap.target.label,
+        METHODS[heatmap.method].name_for(explanation.model.task),
+    ]
     return "-".join(file_stem(part) for part in parts)
 
 

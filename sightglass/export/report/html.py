@@ -164,7 +164,7 @@ def _view(explanation: Result, index: int) -> Json:
         "facts": [
             ("Picture", f"{image.name}, {pixels(image.width, image.height)}"),
             ("Model", recipe.model),
-            ("Method", f"{METHODS[recipe.method].name}, {METHODS[recipe.method].paper}"),
+            ("Method", f"{METHODS[recipe.method].name_for(explanation.model.task)}, {METHODS[recipe.method].paper}"),
             ("Layers", ", ".join(recipe.layers) or "none"),
             ("Made with", caption.describe_versions(explanation)),
         ],

@@ -52,7 +52,8 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYL
     page = _document(explanation, index)
     _text(page, headline(explanation, "The hottest colour", index), 15, bold=True)
     image, method = explanation.image, METHODS[heatmap.method]
-    about = f"{image.name}, {pixels(image.width, image.height)}, by {explanation.model.id}, {method.name}"
+    name = method.name_for(explanation.model.task)
+    about = f"{image.name}, {pixels(image.width, image.height)}, by {explanation.model.id}, {name}"
     seal = explanation.known_seal(index)
     _text(page, about, 9, colour=_SOFT, after=3 if seal is None else 1)
     if seal is not None:

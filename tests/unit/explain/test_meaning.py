@@ -136,7 +136,7 @@ def test_a_network_without_maps_is_explained_by_hiding(halves: NDArray[np.uint8]
     made = Explainer(own_nets.Flat(), preprocess={"mean": [0.5] * 3, "std": [0.5] * 3})(halves, masks=30)
     assert made.heatmaps[0].method == "drise" and made.evidence.geometry.input == (16, 16)
     assert "None of its layers returns a map: maps come from hiding parts of the picture." in made.notes
-    with pytest.raises(ModelProblem, match="no layer of it can be seen: use D-RISE or Occlusion"):
+    with pytest.raises(ModelProblem, match="no layer of it can be seen: use RISE or Occlusion"):
         made.with_method("gradcam")
 
 

@@ -59,6 +59,7 @@ CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("per", BOXES, {"per": "picture"}),
     ("part", LITE, {"part": "contrast", "top_k": 1}),
     ("part", BOXES, {"part": "left", **ONE}),
+    ("evidence", LITE, {"evidence": "both", "top_k": 1}),
     ("part", CLIP, {"part": "class", "vocabulary": WORDS}),
     ("ratio", BOXES, {"ratio": 0.1, "per": "picture"}),
     ("classes", BOXES, {"classes": ("gear",)}),

@@ -114,7 +114,7 @@ def test_an_object_is_followed_by_overlap_its_own_class_first():
 
 
 def test_models_and_methods_that_cannot_follow_a_camera_are_refused_in_a_sentence():
-    with pytest.raises(ModelProblem, match=r"^D-RISE runs the model many times .*: use LayerCAM\.$"):
+    with pytest.raises(ModelProblem, match=r"^RISE runs the model many times .*: use LayerCAM\.$"):
         choose(Explainer("demo-cls-s"), "drise", {})
     embedder = SimpleNamespace(model=SimpleNamespace(id="osnet", task="embed"))
     with pytest.raises(ModelProblem, match=r"^osnet names nothing in a picture: choose .*\.$"):

@@ -249,7 +249,7 @@ def test_hidden_places_are_grey_however_the_model_wants_its_pixels() -> None:
             return ModelInput(given.tensor * 255 - 7, given.geometry)
 
     adapter = Shifted(torch.ones(32, 32) / 32**2)
-    assert float(rise._grey(evidence_of(adapter, 32, 32))[0, 0, 0, 0]) == pytest.approx(107)
+    assert float(rise.find_grey(evidence_of(adapter, 32, 32))[0, 0, 0, 0]) == pytest.approx(107)
 
 
 # The same again, bounded, and stoppable.

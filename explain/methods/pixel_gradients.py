@@ -1,0 +1,241 @@
+"""Integrated Gradients, GradientShap, SmoothGrad, input x gradient, guided backprop (captum).
+
+Notation: x is the model's input (C, h, w), f the target's scalar, x' a grey picture. Captum computes the attribution of
+every number of x; the raw map is their sum over the channels, (h, w), neither smoothed nor clipped:
+
+- Integrated Gradients: (x - x') times the mean gradient of f on the line from x' to x; they sum to f(x) - f(x').
+  Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365.
+- GradientShap: its expectation over random places on the line, with noise. Lundberg & Lee 2017,
+  https://arxiv.org/abs/1705.07874.
+- Input x gradient: x times the gradient of f. Shrikumar et al. 2016, https://arxiv.org/abs/1605.01713.
+- SmoothGrad: the size of the gradient, the mean over pictures with noise. Smilkov et al. 2017,
+  https://arxiv.org/abs/1706.03825.
+- Guided backprop: the size of the gradient that no ReLU has passed where it was negative. Springenberg et al. 2014,
+  https://arxiv.org/abs/1412.6806.
+
+They run on a second set of modules over the model's weights, so that captum's hooks touch nobody else's pass.
+
+>>> from sightglass import Explainer
+>>> Explainer("demo-cls-s")("bus.jpg", top_k=1, method="inputxgradient").heatmaps[0].layers
+('pixels',)
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.explain.evidence.determinism import exact
+from sightglass.explain.evidence.layers import PIXELS
+from sightglass.explain.methods.method import Method, RawMaps, Request
+from sightglass.explain.methods.rise import find_grey
+from sightglass.explain.phrases import percent
+from sightglass.models.adapters.detector import IN_CELL, Detections
+from sightglass.models.adapters.folding import copy_module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor
+
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.models.adapter import Adapter, Target
+
+STEPS = 50
+"""Places on Integrated Gradients' line: captum's own number."""
+SAMPLES = 32
+"""Random pictures of SmoothGrad and GradientShap."""
+NOISE = 0.15
+"""Standard deviation of their noise, as a share of the range of the picture's values: the paper's 10 to 20 %."""
+ON_CPU, ON_GPU = 4, 32
+"""Pictures in one pass; halved on a GPU that is full."""
+SMOOTHED = "The map is smoothed for the eye; its raw values are each pixel's own."
+COMPLETE = "of the difference between the picture's score and a grey one's."
+"""Ends the note on what the values of Integrated Gradients sum to."""
+GUIDED = "Guided backprop is known to draw nearly the same map with random weights (Adebayo et al. 2018): prove it."
+OWN_NOTES = (SMOOTHED, COMPLETE, GUIDED)
+"""How notes end that belong to maps of these methods alone."""
+_RANDOM = threading.Lock()
+"""Held while captum draws from the process's own generators."""
+
+
+def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request, *, seed: int = 0) -> RawMaps:
+    """Run one of captum's methods on the model's input; the maps are held with the Evidence.
+
+    Raises Cancelled within one pass of a stop, ModelProblem where the model has no ReLU that could be guided.
+    """
+    missing = evidence.missing(method.id, targets)
+    if missing:
+        _PixelRun(evidence, method, request, len(missing)).fill(missing, seed)
+    notes = (SMOOTHED,) if method.id != "guidedbackprop" else (SMOOTHED, GUIDED)
+    if method.id == "integratedgradients":
+        notes = (_describe_sums(evidence, targets), *notes)
+    return RawMaps(evidence.stacked(method.id, targets), (PIXELS,), notes)
+
+
+def make_baseline(evidence: Evidence) -> Tensor:
+    """Return the input (1, C, h, w) of a grey picture, as masks hide with: the baseline of attributions."""
+    return find_grey(evidence).expand_as(evidence.tensor).contiguous()
+
+
+def find_noise(evidence: Evidence) -> float:
+    """Return the standard deviation of the noise, in the units of the model's input."""
+    return NOISE * float(evidence.tensor.max() - evidence.tensor.min())
+
+
+class _PixelRun:
+    """One method's passes over one picture, on a second set of modules."""
+
+    def __init__(self, evidence: Evidence, method: Method, request: Request, targets: int) -> None:
+        self._evidence, self._method, self._request = evidence, method, request
+        self._all = targets * {"integratedgradients": STEPS + 2, "smoothgrad": SAMPLES, "gradientshap": SAMPLES}.get(
+            method.id, 1
+        )
+        self._done = 0
+        self._adapter = copy.copy(evidence.resident.adapter)
+        self._adapter.module = copy_module(self._adapter.module)
+        relus = 0
+        for module in self._adapter.module.modules():
+            module.register_forward_pre_hook(self._stop)
+            relus += isinstance(module, nn.ReLU)
+            # A gradient cannot pass what is overwritten later.
+            if getattr(module, "inplace", None) is True:
+                module.inplace = False  # type: ignore[assignment]
+        if method.id == "guidedbackprop" and not relus:
+            raise ModelProblem(f"{self._adapter.spec.id} has no ReLU that guided backprop could guide: use SmoothGrad.")
+
+    def fill(self, targets: Sequence[Target], seed: int) -> None:
+        """Compute the maps of some targets, and hold them with the Evidence."""
+        device = self._evidence.resident.device
+        for target in targets:
+            scalars = _Scalars(self._adapter, target, self._report)
+            size, done = self._batch(target), self._done
+            while True:
+                try:
+                    with torch.enable_grad(), exact(device), _seeded(device, seed, self._method):
+                        found = self._attribute(scalars, size)
+                    break
+                except torch.OutOfMemoryError:
+                    if size == 1:
+                        raise
+                    size, self._done = size // 2, done
+                    torch.cuda.empty_cache()
+            raws = self._evidence.raws
+            if self._method.id == "integratedgradients":
+                with torch.no_grad():
+                    ends = [scalars(one).sum() for one in (self._evidence.tensor, make_baseline(self._evidence))]
+                raws[_SUMS, target] = [torch.stack((found.sum(), ends[0] - ends[1])).double().cpu()]
+            shown = found if self._method.signed else found.abs()
+            raws[self._method.id, target] = [shown[0].sum(0).detach().float()]
+
+    def _attribute(self, scalars: _Scalars, size: int) -> Tensor:
+        """Return captum's attribution, (1, C, h, w)."""
+        from captum.attr import GuidedBackprop, InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
+        from captum.attr._core.gradient_shap import InputBaselineXGradient
+
+        given = self._evidence.tensor.detach().clone().requires_grad_()
+        noise: dict[str, Any] = {
+            "nt_type": "smoothgrad",
+            "nt_samples": SAMPLES,
+            "nt_samples_batch_size": min(size, SAMPLES),
+            "stdevs": find_noise(self._evidence),
+        }
+        grey = make_baseline(self._evidence)
+        match self._method.id:
+            case "integratedgradients":
+                found = IntegratedGradients(scalars).attribute(given, grey, n_steps=STEPS, internal_batch_size=size)
+            case "gradientshap":
+                # What captum's GradientShap is made of, which takes all samples in one pass.
+                tunnel = NoiseTunnel(InputBaselineXGradient(scalars))
+                found = tunnel.attribute(given, draw_baseline_from_distrib=True, baselines=grey, **noise)
+            case "smoothgrad":
+                found = NoiseTunnel(Saliency(scalars)).attribute(given, **noise)
+            case "inputxgradient":
+                found = InputXGradient(scalars).attribute(given)
+            case _:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    found = GuidedBackprop(scalars).attribute(given)
+        attribution: Tensor = found.detach()
+        return attribution
+
+    def _batch(self, target: Target) -> int:
+        """Return how many pictures a pass takes, where each one's scalar can be told apart."""
+        outputs = self._evidence.outputs
+        apart = self._adapter.splits_batches or (
+            isinstance(outputs, Detections) and outputs.choice is None and target.part in IN_CELL
+        )
+        most = ON_CPU if self._evidence.resident.device.type == "cpu" else ON_GPU
+        return min(most, self._adapter.batch or most) if apart else 1
+
+    def _report(self, pictures: int) -> None:
+        if self._request.progress is not None:
+            share = min(self._done / self._all, 0.99)
+            self._request.progress(share, f"{self._method.name}, step {self._done} of {self._all}")
+        self._done += pictures
+
+    def _stop(self, *_: Any) -> None:
+        if self._request.cancel is not None and self._request.cancel.is_set():
+            raise Cancelled
+
+
+class _Scalars(nn.Module):
+    """A module from pictures (B, C, h, w) to the scalar of one target in each, (B,)."""
+
+    def __init__(self, adapter: Adapter, target: Target, report: Callable[[int], None]) -> None:
+        super().__init__()
+        self.model = adapter.module
+        self._asked = adapter, target, report
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        adapter, target, report = self._asked
+        report(len(pictures))
+        outputs = adapter.run(pictures)
+        return torch.stack([adapter.scalar(one, target) for one in _split(adapter, outputs, len(pictures))])
+
+
+def _split(adapter: Adapter, outputs: Any, count: int) -> list[Any]:
+    """Return the outputs of each picture of a batch."""
+    if count == 1:
+        return [outputs]
+    if adapter.splits_batches:
+        return [outputs.part(place) for place in range(count)]
+    return [outputs.with_leaves([leaf[place : place + 1] for leaf in outputs.leaves]) for place in range(count)]
+
+
+@contextmanager
+def _seeded(device: torch.device, seed: int, method: Method) -> Iterator[None]:
+    """Have captum draw the same numbers each time, and leave the process's generators as they were."""
+    if method.id not in ("smoothgrad", "gradientshap"):
+        yield
+        return
+    devices = [device] if device.type == "cuda" else []
+    with _RANDOM, torch.random.fork_rng(devices):
+        before = np.random.get_state()
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(before)
+
+
+_SUMS = "integratedgradients/sums"
+
+
+def _describe_sums(evidence: Evidence, targets: Sequence[Target]) -> str:
+    """Say what share of the score's difference the attributions sum to, of several targets from the least to most."""
+    pairs = [evidence.raws[_SUMS, target][0].tolist() for target in dict.fromkeys(targets)]
+    shares = sorted(total / difference for total, difference in pairs if abs(difference) > 1e-6)
+    if not shares:
+        return f"It cannot be told what share the values are {COMPLETE}"
+    ends = list(dict.fromkeys(percent(one) for one in (shares[0], shares[-1])))
+    return f"The values sum to {' to '.join(ends)} {COMPLETE}"

@@ -1,0 +1,155 @@
+"""Captum's methods on the engine's own networks and targets: the same numbers, seeded, and stopped half-way."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.explain import Explainer
+from sightglass.explain.maps.heatmap import smooth
+from sightglass.explain.methods import METHODS, pixel_gradients
+from sightglass.explain.methods.method import Request
+from sightglass.explain.methods.pixel_gradients import find_noise, make_baseline
+from sightglass.models.adapters.folding import copy_module
+from sightglass.models.demo import scenes
+from tests.late import late
+
+captum = late("captum.attr")
+IDS = ("inputxgradient", "integratedgradients", "gradientshap", "smoothgrad", "guidedbackprop")
+
+
+@pytest.fixture(scope="module")
+def scene() -> np.ndarray:
+    return scenes.draw(scenes.sample(600_001, task="classify", held_out=True)).pixels
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixel_gradients, "STEPS", 12)
+    monkeypatch.setattr(pixel_gradients, "SAMPLES", 4)
+
+
+class _Class(nn.Module):
+    """One logit of a classifier, as a caller of captum would write it."""
+
+    def __init__(self, net: nn.Module, index: int) -> None:
+        super().__init__()
+        self.net, self.index = net, index
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.net(pictures)
+        return logits[:, self.index]
+
+
+def attribute(name: str, net: nn.Module, evidence: Any) -> torch.Tensor:
+    """Return captum's own attribution (1, C, h, w), called directly."""
+    given, grey = evidence.tensor.clone(), make_baseline(evidence)
+    noise = find_noise(evidence)
+    torch.manual_seed(0)
+    np.random.seed(0)
+    if name == "inputxgradient":
+        return captum.InputXGradient(net).attribute(given.requires_grad_())
+    if name == "integratedgradients":
+        return captum.IntegratedGradients(net).attribute(given, grey, n_steps=12)
+    if name == "gradientshap":
+        return captum.GradientShap(net).attribute(given, grey, n_samples=4, stdevs=noise)
+    if name == "smoothgrad":
+        saliency = captum.NoiseTunnel(captum.Saliency(net))
+        return saliency.attribute(given, nt_type="smoothgrad", nt_samples=4, stdevs=noise)
+    return captum.GuidedBackprop(net).attribute(given.requires_grad_()).abs()
+
+
+@pytest.mark.filterwarnings("ignore:Setting backward hooks")
+@pytest.mark.parametrize("name", IDS)
+def test_the_numbers_are_captums(name: str, scene: np.ndarray) -> None:
+    made = Explainer("demo-cls-s")(scene, top_k=1, method=name)
+    (heatmap,), evidence = made.heatmaps, made.evidence
+    net = _Class(copy_module(evidence.resident.adapter.module), heatmap.target.index)
+    wanted = attribute(name, net, evidence).detach()[0].sum(0).numpy()
+    assert heatmap.layers == ("pixels",) and heatmap.state == "ok"
+    np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-3, atol=1e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("part", ["class", "box"])
+def test_a_box_is_explained_by_its_own_candidate(part: str) -> None:
+    pixels = scenes.draw(scenes.sample(600_001, task="detect", held_out=True)).pixels
+    made = Explainer("demo-s")(pixels, per="detection", top_k=1, method="integratedgradients", part=part)
+    (heatmap,), adapter = made.heatmaps, made.evidence.resident.adapter
+    (anchor,) = heatmap.target.anchors
+
+    def scalar(pictures: torch.Tensor) -> torch.Tensor:
+        outputs = adapter.run(pictures)
+        if part == "class":
+            return outputs.logits[:, heatmap.target.index, anchor]
+        x0, y0, x1, y1 = outputs.boxes[:, anchor].unbind(1)
+        return (x1 - x0 + y1 - y0) / outputs.units[anchor]
+
+    method = captum.IntegratedGradients(scalar)
+    given, grey = made.evidence.tensor, make_baseline(made.evidence)
+    wanted = method.attribute(given, grey, n_steps=12, internal_batch_size=1)[0].sum(0).numpy()
+    np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-2, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_integrated_gradients_say_what_they_sum_to(scene: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixel_gradients, "STEPS", 50)
+    made = Explainer("demo-cls-s")(scene, top_k=1, method="integratedgradients")
+    evidence, target = made.evidence, made.heatmaps[0].target
+    adapter = evidence.resident.adapter
+    with torch.no_grad():
+        ends = [adapter.run(one).logits[0, target.index] for one in (evidence.tensor, make_baseline(evidence))]
+    share = float(made.heatmaps[0].raw[0].sum() / (ends[0] - ends[1]))
+    assert share == pytest.approx(1, abs=0.1)
+    assert f"The values sum to {share * 100:.0f}\xa0% of the difference" in " ".join(made.notes)
+    # Neither note is true of another method's map.
+    assert not set(pixel_gradients.OWN_NOTES) & set(made.with_method("gradcam").notes)
+    assert not any(note.endswith(pixel_gradients.COMPLETE) for note in made.with_method("gradcam").notes)
+
+
+def test_the_same_numbers_are_drawn_again_and_nobody_elses(scene: np.ndarray) -> None:
+    before = torch.random.get_rng_state()
+    one, two = (Explainer("demo-cls-s")(scene, top_k=1, method="smoothgrad").heatmaps[0].raw[0] for _ in range(2))
+    assert np.array_equal(one, two)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_it_stops_half_way_and_counts_its_steps(scene: np.ndarray) -> None:
+    evidence = Explainer("demo-cls-s")(scene, top_k=1).evidence
+    (target,) = [one.target for one in Explainer("demo-cls-s")(scene, top_k=1).heatmaps]
+    cancel, heard = threading.Event(), []
+
+    def progress(share: float, words: str) -> None:
+        heard.append((share, words))
+        if len(heard) == 2:
+            cancel.set()
+
+    evidence.raws.clear()
+    with pytest.raises(Cancelled):
+        METHODS["integratedgradients"].run(evidence, [target], Request(progress=progress, cancel=cancel))
+    assert [words for _, words in heard] == [f"Integrated Gradients, step {step} of 14" for step in (0, 4)]
+
+
+def test_the_map_is_smoothed_and_its_raw_values_are_not(scene: np.ndarray) -> None:
+    made = Explainer("demo-cls-s")(scene, top_k=1, method="inputxgradient", evidence="both")
+    (heatmap,) = made.heatmaps
+    raw = heatmap.raw[0]
+    assert raw.shape == made.evidence.geometry.input and heatmap.signed
+
+    def roughness(values: np.ndarray) -> float:
+        return float(np.abs(np.diff(values, axis=1)).mean() / np.abs(values).mean())
+
+    assert roughness(heatmap.at_input) < roughness(raw) / 3
+    assert pixel_gradients.SMOOTHED in made.notes
+    even = torch.full((1, 9, 7), 2.0)
+    torch.testing.assert_close(smooth(even), even)
+
+
+def test_guided_backprop_needs_a_relu_and_says_what_is_known_of_it(scene: np.ndarray) -> None:
+    assert pixel_gradients.GUIDED in Explainer("demo-cls-s")(scene, top_k=1, method="guidedbackprop").notes
+    with pytest.raises(ModelProblem, match="no ReLU that guided backprop could guide"):
+        Explainer("demo-s")(scene, top_k=1, method="guidedbackprop", per="picture")
