@@ -36,7 +36,7 @@ def make_small() -> nn.Module:
 def make_resnet() -> nn.Module:
     """Return a ResNet-18 whose stem keeps the size of small pictures, as usual for CIFAR."""
     net = resnet18(num_classes=10)
-    net.conv1, net.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()  # type: ignore[assignment]
+    net.conv1, net.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
     return net
 
 

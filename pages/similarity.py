@@ -247,8 +247,9 @@ def _patches(choices: Choices, explainer: Explainer, ranking: Ranking) -> None:
     """Draw the patches of the picture and of those that are most similar to it."""
     layers = tuple(choices.options.get("layers") or ())
     hits = ranking.hits[:STRIP]
-    key = (explainer.resident.adapter.weights_sha256, explainer.model.row, ranking.query.sha256, ranking.query.name)
-    key += (tuple(hit.item.stamp for hit in hits), layers, str(_preprocessing(choices)))
+    network = explainer.resident.adapter.weights_sha256, explainer.model.row
+    pictures = ranking.query.sha256, ranking.query.name, tuple(hit.item.stamp for hit in hits)
+    key = (*network, *pictures, layers, str(_preprocessing(choices)))
 
     def make() -> tuple[list[PatchGrid], PatchColours]:
         with explain_job.spinner(explainer), queue_line.turn():

@@ -32,7 +32,9 @@ MODEL = "demo-seg"
 SCENES = 200
 SAME = 0.5
 """The least IoU of a region of the answer with the object that it is taken for."""
-LAYERS = {name: (f"backbone.{name}",) for name in ("stem", "layer1", "layer2", "layer3", "layer4")}
+LAYERS: dict[str, tuple[str, ...]] = {
+    name: (f"backbone.{name}",) for name in ("stem", "layer1", "layer2", "layer3", "layer4")
+}
 LAYERS |= {"layers 2 and 4": ("backbone.layer2", "backbone.layer4"), "head": ("classifier.cbr",)}
 TARGETS = ("class", "contrast", "rival")
 """The class's logit; less all others'; less that of the class which differs only in the mark."""
@@ -152,7 +154,7 @@ def _baselines(pixels: np.ndarray[Any, Any], region: Region, number: int) -> dic
 
 def _measure(values: Map | None, region: Region) -> list[float]:
     cause: Mask = region.thing.cause
-    inside = box_of(region.thing.box, cause.shape)  # type: ignore[arg-type]
+    inside = box_of(region.thing.box, cause.shape)
     hit, energy, iou, auc = measured(values, (cause, inside))[0]
     beside = measured(values, (near(cause, BESIDE), None))[0][0]
     return [hit, beside, energy, iou, auc]
@@ -231,7 +233,7 @@ def section(found: Regions, at: Mapping[str, Any], drawn: int = SCENES) -> str:
     ]
     parts = (
         "## Regions of a segmentation",
-        where(at),
+        where(dict(at)),
         INTRODUCTION.format(drawn=drawn, scenes=judged.scenes, regions=judged.count, left=found.left),
         _verdict(judged, best, default, order),
         grid(("", "method", "layers", "target", "place", *head), rows),

@@ -152,12 +152,12 @@ def disable_inplace(module: nn.Module) -> Iterator[None]:
     """Run the module's in-place activations out of place while the context lasts."""
     parts = [part for _, part in module.named_modules() if getattr(part, "inplace", None) is True]
     for part in parts:
-        part.inplace = False  # type: ignore[assignment]
+        part.inplace = False
     try:
         yield
     finally:
         for part in parts:
-            part.inplace = True  # type: ignore[assignment]
+            part.inplace = True
 
 
 def describe(path: str, output: Tensor, size: Size, grids: Collection[Size] = ()) -> Layer | None:

@@ -166,4 +166,5 @@ def _on_edge(shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _normalise(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return unit

@@ -97,7 +97,8 @@ def load_processor(folder: Path, settings: Mapping[str, Any]) -> Any:
     import transformers
 
     try:
-        return transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        found: Any = transformers.AutoImageProcessor
+        return found.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, TypeError, KeyError) as problem:
         reason = next(iter(str(problem).strip().splitlines()), "it cannot be read")
         raise WeightsProblem(

@@ -27,7 +27,8 @@ _WRAPPERS = {"DataParallel": "module", "DistributedDataParallel": "module", "Opt
 def undisturbed() -> Iterator[None]:
     """Give back the states of all generators of random numbers, and the caller's autocast and other modes."""
     before = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = range(torch.cuda.device_count()) if started else ()
     try:
         with torch.random.fork_rng(devices=list(devices)), own_modes():
             yield

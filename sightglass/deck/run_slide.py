@@ -78,8 +78,9 @@ def _count(frame: Any, found: accuracy.Accuracy | None, *, segments: bool) -> li
         right = found.right
         numbers = [(f"{right.count:,}", "right"), (f"{right.total - right.count:,}", "wrong")]
     if segments:
-        shares = frame["mean_iou"].dropna() if "mean_iou" in frame else ()
-        return [*numbers, (f"{100 * float(shares.mean()):.1f}", "mean IoU of a picture")] if len(shares) else numbers
+        if "mean_iou" not in frame or not len(shares := frame["mean_iou"].dropna()):
+            return numbers
+        return [*numbers, (f"{100 * float(shares.mean()):.1f}", "mean IoU of a picture")]
     unsure = analysis.filter_rows(frame, only="unsure")
     return [*numbers, (f"{len(unsure):,}", f"unsure: below {percent(UNSURE)}")]
 

@@ -120,9 +120,10 @@ def read_processor(folder: Path, config: Any) -> tuple[Any, tuple[str, ...]]:
 
     notes: tuple[str, ...] = ()
     if any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):
-        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        made: Any = AutoImageProcessor
+        processor = made.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     else:
-        kinds = IMAGE_PROCESSOR_MAPPING.get(type(config), {})
+        kinds: Any = IMAGE_PROCESSOR_MAPPING.get(type(config), {})
         several = kinds.values() if isinstance(kinds, dict) else kinds if isinstance(kinds, tuple) else (kinds,)
         kind = next((one for one in several if one is not None), None)
         processor = None if kind is None else kind()

@@ -86,8 +86,8 @@ def draw(top: DeltaGenerator) -> None:
             _draw_back()
     with top:
         st.caption(f"{escape(run.training.name)}: {_describe(run)}. {sentences.describe_cost(run)}")
-    for problem in run.problems:
-        st.warning(f"An epoch could not be watched: {sentence(problem)}", icon=":material/error:")
+    for missed in run.problems:
+        st.warning(f"An epoch could not be watched: {sentence(missed)}", icon=":material/error:")
     if not run.epochs:
         st.info("No epoch was watched yet.", icon=":material/hourglass_empty:")
         return
