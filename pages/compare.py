@@ -120,7 +120,7 @@ def _pair(names: list[str]) -> tuple[int, int] | None:
             "Difference",
             pairs,
             index=pairs.index(last),
-            format_func=lambda pair: f"{names[pair[0]]} − {names[pair[1]]}",
+            format_func=lambda pair: f"Difference: {names[pair[0]]} − {names[pair[1]]}",
             key=f"pair-{'-'.join(names)}",
             label_visibility="collapsed",
             width=150,

@@ -148,7 +148,8 @@ def of_change(before: Explanation, after: Explanation, found: Sequence[Change], 
     label = before.heatmaps[0].target.label if before.heatmaps else found[0].label if found else ""
     change = next((one for one in found if one.label == label), None)
     bars: list[tuple[str, float]] = []
-    if change is not None:
+    # A bar is a share, and a number is none.
+    if change is not None and not before.model.measures:
         bars += [("Before", change.before or 0.0), ("After", change.after or 0.0)]
     edited = picture(after.image, "Covered")
     panels = [_only(making.panel(before), 0, f"Before: {label}"), edited]
@@ -158,11 +159,12 @@ def of_change(before: Explanation, after: Explanation, found: Sequence[Change], 
     # Beside the map from before it could be read as that one's.
     told = describe_map(after, 0).replace("**", "") if after.heatmaps else ""
     told = f"After: {told[:1].lower()}{told[1:]}" if told else ""
+    title, end, more = title.partition(". ")
     return making.scene(
         before.image,
         panels,
-        title=title,
-        sentence=told,
+        title=title + end.rstrip(),
+        sentence=f"{more} {told}".strip(),
         notes=f"Before and after: the map of {label}." if label else "",
         kind="row",
         commands=[command.line(before.recipe)],

@@ -48,15 +48,15 @@ def test_a_link_opens_the_same_map(page, bus):
     first, *_, other = [one.index for one in made.predictions]
     y, x = np.argwhere(made.segmentation == first)[0]
     labels = made.evidence.resident.adapter.labels
-    app = page(model="demo-seg", at=f"{x + 0.5},{y + 0.5}", span="pixel", against=labels[other])
+    app = page(model="demo-seg", at=f"{x + 0.5},{y + 0.5}", span="pixel", rival=labels[other])
     assert not app.exception and not app.error
     assert session(app, ChosenArea).at == (x + 0.5, y + 0.5)
     assert app.selectbox(key="explore-against").value == labels[other]
     assert app.segmented_control(key="explore-span").value == "pixel"
-    assert (app.query_params["at"], app.query_params["against"]) == (f"{x + 0.5:g},{y + 0.5:g}", labels[other])
+    assert (app.query_params["at"], app.query_params["rival"]) == (f"{x + 0.5:g},{y + 0.5:g}", labels[other])
     assert not session(app, Unused).said
     app.button(key="explore-classes").click().run()
-    assert "at" not in app.query_params and "against" not in app.query_params
+    assert "at" not in app.query_params and "rival" not in app.query_params
 
 
 def test_a_link_to_an_area_opens_it(page, bus):
@@ -72,13 +72,13 @@ def test_a_link_to_an_area_opens_it(page, bus):
         ("7", None, "at “7”"),
         ("-5,3", None, "at “-5,3”"),
         ("99999,3", None, "at “99999,3”"),
-        ("nan,nan", "star", "against “star”"),
-        ("20,20", "nothing", "against “nothing”"),
-        (None, "star", "against “star”"),
+        ("nan,nan", "star", "rival “star”"),
+        ("20,20", "nothing", "rival “nothing”"),
+        (None, "star", "rival “star”"),
     ],
 )
 def test_what_a_link_cannot_name_is_left_out_in_one_line(page, at, against, left_out):
-    given = {name: value for name, value in (("at", at), ("against", against)) if value}
+    given = {name: value for name, value in (("at", at), ("rival", against)) if value}
     app = page(model="demo-seg", **given)
     assert not app.exception and not app.error
     assert any(left_out in words for words in session(app, Unused).said)
@@ -88,9 +88,9 @@ def test_what_a_link_cannot_name_is_left_out_in_one_line(page, at, against, left
 def test_a_link_that_weighs_a_class_against_itself_opens_without_that(page, bus):
     made = Explainer("demo-seg")(np.asarray(Pillow.open(bus).convert("RGB")))
     y, x = np.argwhere(made.segmentation == made.predictions[0].index)[0]
-    app = page(model="demo-seg", at=f"{x},{y}", against=made.predictions[0].label)
+    app = page(model="demo-seg", at=f"{x},{y}", rival=made.predictions[0].label)
     assert not app.exception and not app.error
-    assert any("against “" in words for words in session(app, Unused).said)
+    assert any("rival “" in words for words in session(app, Unused).said)
     assert session(app, ChosenArea).at == (x, y)
 
 

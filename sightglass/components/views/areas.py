@@ -31,7 +31,7 @@ SPANS = {"region": "Region", "pixel": "Pixel"}
 """What a click asks about."""
 HEIGHT = 380
 """Of either picture in a window of 900 pixels: two are side by side."""
-AT, AGAINST = "at", "against"
+AT, AGAINST = "at", "rival"
 """Names in the address."""
 STEP = 10
 """Places are rounded down to a tenth of a pixel: an address has room for them."""
