@@ -90,8 +90,7 @@ class Scramble:
     stages: tuple[Stage, ...]
     """The last one has all weights redrawn: of its draws, the one with the median rank correlation."""
     final: tuple[float, ...]
-    """The rank correlation of the last stage's map with the true one, for each set of weights: `DRAWS` of them, less
-    those whose map is empty."""
+    """The rank correlation of the last stage's map with the true one, for each set of weights: `DRAWS` of them."""
     threshold: float
     """The rank correlation with the true map that unrelated maps stay below: `chance.chance_level`."""
     known: dict[Verdict, float]
@@ -99,26 +98,23 @@ class Scramble:
     again: float | None = None
     """The rank correlation with the true map of one made again with the true weights; None unless the draws differ."""
     empty: int = 0
-    """Sets of weights whose map is empty: they count neither for the map nor against it."""
+    """Sets of weights whose map is empty. It is unlike the true one, but where most are there is nothing to compare."""
 
     @property
     def mostly_empty(self) -> bool:
         """Whether most sets of weights gave an empty map."""
-        return self.empty > len(self.final)
+        return 2 * self.empty > len(self.final)
 
     @property
     def drawn(self) -> str:
         """How often all weights were drawn, and what came of it: `3 times (0.12, 0.05, −0.01)`."""
-        found = [*map(signed, self.final), *(["empty"] * self.empty)]
-        return f"{len(found)} times ({', '.join(found)})"
+        empty = f"; {self.empty} of the maps are empty" if self.empty else ""
+        return f"{len(self.final)} times ({', '.join(map(signed, self.final))}{empty})"
 
     @property
     def similarity(self) -> float:
-        """The rank correlation with the true map once every weight is redrawn, the mean over the draws.
-
-        0 where all of their maps are empty.
-        """
-        return float(np.mean(self.final)) if self.final else 0.0
+        """The rank correlation with the true map once every weight is redrawn, the mean over the draws."""
+        return float(np.mean(self.final))
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -149,16 +145,13 @@ class Scramble:
     @property
     def sentence(self) -> str:
         """The verdict with the numbers that it follows from."""
+        if self.mostly_empty:
+            found = f"With random weights {self.empty} of {len(self.final)} maps are empty."
+            return f"{found} Whether this map depends on the model cannot be told."
         if self.verdict == "unclear" and self.again is not None:
             return (
                 f"Made again with the same weights, the map has a rank correlation of only {signed(self.again)} with "
                 "this one. Whether it depends on the model cannot be told."
-            )
-        if self.mostly_empty:
-            drawn = self.empty + len(self.final)
-            return (
-                f"With random weights {self.empty} of {drawn} maps are empty. Whether this map depends on the model "
-                "cannot be told."
             )
         low, high = self.interval
         numbers = (
@@ -251,24 +244,21 @@ def side_of(draws: Sequence[float], threshold: float) -> Side:
 
 
 def draw_until_clear(
-    redraw: Callable[[int], Iterator[int]], weights_sha256: str, threshold: float, measure: Callable[[], float | None]
+    redraw: Callable[[int], Iterator[int]], weights_sha256: str, threshold: float, measure: Callable[[], float]
 ) -> tuple[tuple[float, ...], Side]:
     """Redraw all weights and measure a map's rank correlation with the true one, as often as it takes.
 
-    `redraw`: `redrawn` of all groups by a seed. `measure`: None for an empty map, which does not count. Returns what
-    was measured, of 3 to 8 draws, and the side of the threshold that the interval of the mean is on: `within` where
-    most maps are empty.
+    `redraw`: `redrawn` of all groups by a seed. Returns what was measured, 3 to 8 times, and the side of the threshold
+    that the interval of the mean is on.
     """
     found: list[float] = []
     side: Side = "within"
     for draw in range(DRAWS[1]):
         for _ in redraw(controls.seed_of(weights_sha256, draw)):
             pass
-        if (measured := measure()) is not None:
-            found.append(measured)
-        empty = draw + 1 - len(found)
-        side = "within" if empty > len(found) else side_of(found, threshold)
-        if 2 * empty > DRAWS[1] or (len(found) >= DRAWS[0] and side != "within"):
+        found.append(measure())
+        side = side_of(found, threshold)
+        if len(found) >= DRAWS[0] and side != "within":
             break
     return tuple(found), side
 
@@ -328,18 +318,17 @@ class _Work:
         threshold = chance_level(explanation, heatmap)
         ends: list[Stage] = []
 
-        def measure() -> float | None:
+        def measure() -> float:
             ends.append(self._stage(other, 1, f"{len(ends) + 1} of at most {DRAWS[1]} draws"))
-            return None if ends[-1].empty else ends[-1].rank_correlation
+            return ends[-1].rank_correlation
 
         drawn, side = draw_until_clear(redraw, weights, threshold, measure)
         again: float | None = None
         if side == "below":
             again = self._stage(resident, 0, "once more with the true weights").rank_correlation
-        full = [one for one in ends if not one.empty]
-        middle = full[drawn.index(statistics.median_low(drawn))] if full else ends[-1]
-        likenesses = self._likenesses(full or ends)
-        target, empty = heatmap.target.label, len(ends) - len(full)
+        middle = ends[drawn.index(statistics.median_low(drawn))]
+        likenesses = self._likenesses(ends)
+        target, empty = heatmap.target.label, sum(one.empty for one in ends)
         return Scramble(target, heatmap.method, (*before, middle), drawn, threshold, likenesses, again, empty)
 
     def _likenesses(self, ends: Sequence[Stage]) -> dict[Verdict, float]:

@@ -89,7 +89,7 @@ sightglass models list --here
 sightglass history list plate
 sightglass deck make lies
 sightglass watch watched --since 24h
-sightglass training run --out film
+sightglass training run --out epochs
 sightglass dashboard
 sightglass serve
 sightglass users add anna

@@ -242,26 +242,22 @@ def test_the_last_panel_is_the_draw_with_the_median_value(draws: Callable[..., S
     assert (last.rank_correlation, last.share) == (0.05, 1) and float(last.map[0, 0]) == pytest.approx(0.05)
 
 
-def test_an_empty_map_of_random_weights_is_no_evidence(draws: Callable[..., Scramble]) -> None:
-    found = draws(None, None, None, 0.1, None, None, 9)
-    assert (found.final, found.empty, found.verdict, found.mark) == ((0.1,), 5, "unclear", "cannot be told")
+def test_where_most_maps_of_random_weights_are_empty_nothing_can_be_told(draws: Callable[..., Scramble]) -> None:
+    found = draws(None, None, 0.1, 9)
+    assert (found.final, found.empty, found.verdict, found.mark) == ((0, 0, 0.1), 2, "unclear", "cannot be told")
     assert found.sentence == (
-        "With random weights 5 of 6 maps are empty. Whether this map depends on the model cannot be told."
+        "With random weights 2 of 3 maps are empty. Whether this map depends on the model cannot be told."
     )
-    assert (
-        found.stages[-1].rank_correlation == 0.1 and found.drawn == "6 times (0.10, empty, empty, empty, empty, empty)"
-    )
-    every = draws(*[None] * 8)
-    assert (every.mark, every.similarity, every.stages[-1].likeness) == ("cannot be told", 0, "empty")
-    # A few do not stand in the way of the others.
-    few = draws(0.1, None, 0.0, 0.1, 9)
-    assert (few.final, few.empty, few.verdict) == ((0.1, 0.0, 0.1), 1, "depends")
+    assert found.drawn == "3 times (0.00, 0.00, 0.10; 2 of the maps are empty)"
+    # A single one is unlike the true map, as any other would be.
+    few = draws(0.1, None, 0.0, 9)
+    assert (few.final, few.empty, few.verdict) == ((0.1, 0, 0), 1, "depends")
 
 
 def test_the_map_of_a_class_that_random_weights_never_draw_cannot_be_told() -> None:
     scene = draw(sample(1, task="segment", held_out=True)).pixels
     found = final(Explainer("demo-seg")(scene, method="hirescam", layers=["backbone.layer4"], top_k=1))
-    assert found.empty > len(found.final) and found.mark == "cannot be told"
+    assert 2 * found.empty > len(found.final) and found.mark == "cannot be told"
 
 
 def test_the_quick_form_has_the_same_verdict_and_nothing_is_made_twice(
