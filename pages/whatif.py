@@ -54,7 +54,7 @@ def _quick(choices: Choices, explainer: Explainer) -> Choices:
 @st.fragment
 def _studio(choices: Choices, explainer: Explainer) -> None:
     """Draw everything that follows a stroke; the page around it does not run again."""
-    title = st.container()
+    title = st.container(key="whatif-headline")
     # Where it is narrow, the pictures stand side by side and the answers below them: layout.css.
     left, middle, right = st.container(key="whatif-studio").columns([3, 2, 3], gap="medium")
     below = st.container()
