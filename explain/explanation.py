@@ -239,9 +239,8 @@ def method_of(resident: Resident, options: Options) -> Method:
         rise = find_method("drise").name_for(spec.task)
         raise ModelProblem(f"{spec.id} only answers, no layer of it can be seen: use {rise} or Occlusion.")
     if spec.segments and method.family not in AREAS:
-        raise ModelProblem(
-            f"{method.name} asks for one score a picture and {spec.id} gives each pixel one: use GradCAM."
-        )
+        name = method.name_for(spec.task)
+        raise ModelProblem(f"{name} asks for one score a picture and {spec.id} gives each pixel one: use GradCAM.")
     if spec.task == "embed" and method.family in ("mask", "pixel", "library"):
         raise ModelProblem(f"{method.name} asks for a class and {spec.id} predicts none: use GradCAM or EigenCAM.")
     return method

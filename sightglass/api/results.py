@@ -68,9 +68,13 @@ class Predicted(Answer):
     index: int
     score: Number = Field(description="0..1; of a regression the number itself")
     box: Box | None = Field(description="xyxy in pixels of the picture; null for a classifier.")
-    unit: str | None = Field(default=None, description="Of a regression's number, where one is stated.")
+    unit: str | None = Field(
+        default=None, exclude_if=lambda unit: unit is None, description="Of a regression's number, where one is stated."
+    )
     range: Pair | None = Field(
-        default=None, description="The least and the largest value of a regression's number, where they are stated."
+        default=None,
+        exclude_if=lambda range: range is None,
+        description="The least and the largest value of a regression's number, where they are stated.",
     )
 
 

@@ -14,7 +14,7 @@ from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo import captioned_scenes
 from sightglass.models.families.clip import open_clip, transformers
 from sightglass.models.families.clip.classifier import ClipClassifier, Towers
-from sightglass.models.families.transformers import fetch, weights_in
+from sightglass.models.families.transformers.loader import fetch, weights_in
 from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.preprocess import Preprocessing
 

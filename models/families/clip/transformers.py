@@ -11,7 +11,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import freeze
 from sightglass.models.checkpoints.weights import sha256_of
 from sightglass.models.families.clip.classifier import MEAN, STD, ImageTower, Towers, nbytes
-from sightglass.models.families.transformers import load_network, picture_settings, read, sides, weights_in
+from sightglass.models.families.transformers.loader import load_network, picture_settings, read, sides, weights_in
 from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:

@@ -23,11 +23,11 @@ from sightglass.models.adapters.embedder import PreparedAdapter
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.catalog_tables import check_preprocessing, read_outputs
 from sightglass.models.checkpoints import checkpoint
-from sightglass.models.families import transformers
 from sightglass.models.families.custom import transforms
 from sightglass.models.families.custom.classifier import CustomClassifier, CustomEmbedder, CustomSegmenter, probe
 from sightglass.models.families.timm.networks import preprocessing_of
-from sightglass.models.families.transformers import of_processor
+from sightglass.models.families.transformers import loader as transformers
+from sightglass.models.families.transformers.loader import of_processor
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task

@@ -13,7 +13,7 @@ from sightglass.models.adapters.tasks import ANSWERS, FEW, ask_task, task_of_nam
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.families.custom import code, transforms
 from sightglass.models.families.torchvision import segmenters
-from sightglass.models.families.transformers import of_processor
+from sightglass.models.families.transformers.loader import of_processor
 from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
 
 if TYPE_CHECKING:

@@ -44,6 +44,7 @@ LOADERS = {
     "yolox": ("YOLOX", "libreyolo"),
     "clip": ("CLIP", "open_clip_torch"),
     "transformers": ("Transformers", "transformers"),
+    "detr": ("DETR's family", "libreyolo"),
     "keras": ("Keras", "keras"),
     "exported": ("Exported files", "onnxruntime"),
     "osnet": ("OSNet", None),

@@ -71,7 +71,7 @@ def test_the_printed_command_makes_the_same_map(picture: Path, tmp_path: Path, m
     [
         (["segment", "--model", "demo-s"], "gives no class to a pixel: use detect"),
         (["segment", "--at", "7"], "give a point"),
-        (["segment", "--method", "rise"], "There is no method"),
+        (["segment", "--method", "rise"], "RISE asks for one score a picture"),
         (["detect", "--model", "demo-seg"], "gives each pixel a class and draws no boxes"),
     ],
 )

@@ -20,7 +20,7 @@ from sightglass.explain import Explainer
 from sightglass.models.adapter import AreaTarget
 from sightglass.models.adapters.folding import unfold
 from sightglass.models.demo.scenes import draw, sample
-from sightglass.models.families.transformers_segmentation import QuerySegmenter
+from sightglass.models.families.transformers.segmentation import QuerySegmenter
 from sightglass.models.inspect import inspect_model
 from tests.late import late
 from tests.weights import weight

@@ -35,8 +35,8 @@ from sightglass.models.adapter import Target
 from sightglass.models.adapters.attention import record_attention
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.catalog import spec as row_of
-from sightglass.models.families import transformers as family
-from sightglass.models.families.transformers import TransformersClassifier, TransformersEmbedder
+from sightglass.models.families.transformers import loader as family
+from sightglass.models.families.transformers.loader import TransformersClassifier, TransformersEmbedder
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load

@@ -29,7 +29,7 @@ from sightglass.models.families.detr.huggingface import (
     is_detector,
     read_processor,
 )
-from sightglass.models.families.transformers_segmentation import (
+from sightglass.models.families.transformers.segmentation import (
     TransformersSegmenter,
     load_processor,
     make_segmenter,

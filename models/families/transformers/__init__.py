@@ -1,0 +1,1 @@
+"""Models of Transformers: classifiers, embedders, segmentation networks, detectors."""
