@@ -1,4 +1,4 @@
-"""Adapter of DETR and its descendants: a box is a query, with its cross-attention.
+"""Adapter of DETR and its descendants: boxes are queries with cross-attention.
 
 A decoder's queries read the picture by cross-attention. DETR's weighs every cell of the encoder's map; deformable
 attention (RT-DETR, D-FINE, RF-DETR) samples a few places of it. Both are recorded in the pass that makes the boxes.

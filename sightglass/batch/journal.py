@@ -48,7 +48,8 @@ class Journal:
     def _read(self, settings: Json, folder: Path) -> None:
         # As read from JSON: tuples become lists.
         settings = json.loads(json.dumps(settings))
-        former = settings | {"recipe": {k: v for k, v in settings.get("recipe", {}).items() if k != "prepared"}}
+        former = (settings | {"recipe": one} for one in _list_former(settings.get("recipe", {})))
+        alike = [{"settings": one} for one in (settings, *former)]
         good = 0
         for start, line in _lines(self._path):
             try:
@@ -57,8 +58,7 @@ class Journal:
                 break
             good = start + len(line)
             if start == 0:
-                # Results of 0.1.0 do not say how pictures were prepared.
-                if found not in ({"settings": settings}, {"settings": former}):
+                if found not in alike:
                     raise ModelProblem(
                         f"{folder} holds results of other settings ({differing(found, settings)}): "
                         "choose another folder, or start over (on the command line: --restart)."
@@ -133,6 +133,15 @@ def stamps_of(folder: Path) -> dict[str, str]:
             if start:
                 done |= {entry["key"]: entry["stamp"] for entry in json.loads(line)}
     return done
+
+
+def _list_former(recipe: Json) -> Iterator[Json]:
+    """Return a recipe as earlier versions wrote it, which is the same run."""
+    # Maps of the pictures' gradients, which need captum, are new.
+    versions = {name: version for name, version in recipe.get("versions", {}).items() if name != "captum"}
+    yield recipe | {"versions": versions}
+    # Results of 0.1.0 do not say how pictures were prepared.
+    yield {name: value for name, value in recipe.items() if name != "prepared"} | {"versions": versions}
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

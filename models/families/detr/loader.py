@@ -1,4 +1,4 @@
-"""Load RF-DETR, D-FINE, DEIM, RT-DETR (v1, v2, v4) and DETR through libreyolo (MIT).
+"""Load DETR and its descendants through libreyolo (MIT): RF-DETR, D-FINE, DEIM, RT-DETR.
 
 Networks, preparation of pictures and choice of boxes are the library's own.
 """

@@ -305,7 +305,7 @@ def test_untrained_weights_are_the_same_again_and_say_so() -> None:
 
 
 def test_what_cannot_be_explained_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ModelProblem, match="ends in SemanticSegment"):
+    with pytest.raises(ModelProblem, match='say task = "segment"'):
         adapt(spec_of("dense"), build("yolo26n-sem"), "")
     with pytest.raises(ModelProblem, match='say task = "classify"'):
         adapt(spec_of("yolo11n-cls"), build("yolo11n-cls"), "")
