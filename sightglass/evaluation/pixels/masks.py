@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image as Pillow
+from PIL.PngImagePlugin import PngImageFile
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
@@ -148,7 +149,8 @@ def decode(
 
 def _decode_png(data: bytes, size: tuple[int, int], indices: Sequence[int]) -> NDArray[np.int64]:
     try:
-        with Pillow.open(io.BytesIO(data), formats=["PNG"]) as opened:
+        # Not PIL.Image.open: Ultralytics puts its own in its place, which wants a package for files that are no picture.
+        with PngImageFile(io.BytesIO(data)) as opened:
             # Before it is unpacked: a small file may claim to be very large.
             _check_size((opened.height, opened.width), size)
             if opened.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):

@@ -108,6 +108,9 @@ def test_a_png_has_the_models_indices_or_named_ones() -> None:
     ],
 )
 def test_a_mask_that_cannot_be_used_says_why(data: bytes, why: str) -> None:
+    # Its PIL.Image.open is another one.
+    import ultralytics  # noqa: F401
+
     with pytest.raises(ValueError, match=why):
         decode(data, a=1)
 
