@@ -149,7 +149,7 @@ def decode(
 
 def _decode_png(data: bytes, size: tuple[int, int], indices: Sequence[int]) -> NDArray[np.int64]:
     try:
-        # Not PIL.Image.open: Ultralytics puts its own in its place, which wants a package for files that are no picture.
+        # Not PIL.Image.open: Ultralytics replaces it by one that wants a package for what is no picture.
         with PngImageFile(io.BytesIO(data)) as opened:
             # Before it is unpacked: a small file may claim to be very large.
             _check_size((opened.height, opened.width), size)
