@@ -105,8 +105,7 @@ class Scramble:
         """Whether most sets of weights gave an empty map."""
         return 2 * self.empty > len(self.final)
 
-    @property
-    def drawn(self) -> str:
+    def describe_draws(self) -> str:
         """How often all weights were drawn, and what came of it: `3 times (0.12, 0.05, −0.01)`."""
         empty = f"; {self.empty} of the maps are empty" if self.empty else ""
         return f"{len(self.final)} times ({', '.join(map(signed, self.final))}{empty})"

@@ -12,7 +12,6 @@ are taken from the library before it scales them, so that they are scaled like a
 from __future__ import annotations
 
 import atexit
-import copy
 import functools
 import logging
 import threading
@@ -31,7 +30,7 @@ from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.methods.gradient import gradcam
 from sightglass.explain.methods.method import Method, RawMaps, Request
-from sightglass.models.adapters.folding import copy_module
+from sightglass.models.adapters.folding import copy_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -155,8 +154,7 @@ class Shadow:
     def __init__(self, adapter: Adapter) -> None:
         self.of = adapter.module
         """The module it is a copy of."""
-        own = copy.copy(adapter)
-        own.module = copy_module(adapter.module)
+        own = copy_adapter(adapter)
         self._logits = _Logits(own)
         self._objects: dict[tuple[str, tuple[str, ...]], Any] = {}
         self.lock = threading.Lock()

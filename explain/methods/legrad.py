@@ -12,7 +12,6 @@ Bousselham et al. 2024, https://arxiv.org/abs/2404.03214.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ import torch
 from sightglass.common.errors import Cancelled
 from sightglass.explain.evidence.attention import attentions
 from sightglass.explain.evidence.determinism import exact
-from sightglass.models.adapters.folding import copy_module
+from sightglass.models.adapters.folding import copy_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,7 +50,7 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
     """
     device = evidence.resident.device
     with torch.enable_grad(), exact(device):
-        readings, adapter = [], _copy_adapter(evidence)
+        readings, adapter = [], copy_adapter(evidence.resident.adapter)
         seen = attentions(evidence.resident)
         for number, one in enumerate(_read_blocks(adapter, evidence.tensor, seen)):
             if request.cancel is not None and request.cancel.is_set():
@@ -60,13 +59,6 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
                 request.progress(min(number / len(seen), 0.99), f"LeGrad, layer {number + 1} of {len(seen)}")
             readings.append(one)
         return [torch.stack([_map(adapter, one, target) for one in readings]).mean(0) for target in targets]
-
-
-def _copy_adapter(evidence: Evidence) -> Adapter:
-    """Return an adapter of a second set of modules over the same weights: its blocks are replaced."""
-    own = copy.copy(evidence.resident.adapter)
-    own.module = copy_module(own.module)
-    return own
 
 
 def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[Attended]) -> Iterator[_Reading]:

@@ -22,7 +22,6 @@ They run on a second set of modules over the model's weights, so that captum's h
 
 from __future__ import annotations
 
-import copy
 import threading
 import warnings
 from contextlib import contextmanager
@@ -39,7 +38,7 @@ from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.methods.rise import find_grey
 from sightglass.explain.phrases import percent
 from sightglass.models.adapters.detector import IN_CELL, Detections
-from sightglass.models.adapters.folding import copy_module
+from sightglass.models.adapters.folding import copy_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -100,8 +99,7 @@ class _PixelRun:
             method.id, 1
         )
         self._done = 0
-        self._adapter = copy.copy(evidence.resident.adapter)
-        self._adapter.module = copy_module(self._adapter.module)
+        self._adapter = copy_adapter(evidence.resident.adapter)
         relus = 0
         for module in self._adapter.module.modules():
             module.register_forward_pre_hook(self._stop)

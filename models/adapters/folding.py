@@ -182,8 +182,7 @@ def _twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
     pairs = {conv: readers[0] for conv, readers in seen.readers.items() if _folds(module, seen, conv, readers)}
     if not pairs:
         return None
-    own = copy.copy(adapter)
-    own.module = copy_module(module)
+    own = copy_adapter(adapter)
     for conv, norm in pairs.items():
         one, other = own.module.get_submodule(conv), own.module.get_submodule(norm)
         own.module.set_submodule(conv, _FoldedConv(one, other))  # type: ignore[arg-type]
@@ -205,6 +204,13 @@ def copy_module(module: nn.Module) -> nn.Module:
     """Copy a module's parts, over the same weights."""
     shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     return copy.deepcopy(module, shared)
+
+
+def copy_adapter(adapter: Adapter) -> Adapter:
+    """Return an adapter of a second set of modules over the same weights, whose hooks touch nobody else's pass."""
+    own = copy.copy(adapter)
+    own.module = copy_module(adapter.module)
+    return own
 
 
 def _folds(module: nn.Module, seen: _Recorded, conv: str, readers: list[str]) -> bool:

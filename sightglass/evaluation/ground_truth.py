@@ -223,14 +223,19 @@ def _read_archive(path: Path) -> GroundTruth:
         return _read_file(single[0])
 
 
-def _read_coco(path: Path) -> GroundTruth:
+def read_coco_tables(path: Path) -> tuple[dict[Any, str], dict[Any, str], list[Any]]:
+    """Return the pictures' and the classes' names of a COCO file by their ids, and its annotations; raise Problem."""
     try:
         table = json.loads(path.read_bytes())
         names = {one["id"]: str(one["file_name"]) for one in table["images"]}
         classes = {one["id"]: str(one["name"]) for one in table["categories"]}
-        every = list(table["annotations"])
+        return names, classes, list(table["annotations"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
         raise Problem(f"{path.name} is no COCO file: it needs images, categories and annotations.") from problem
+
+
+def _read_coco(path: Path) -> GroundTruth:
+    names, classes, every = read_coco_tables(path)
     reader = _Reader()
     for name in names.values():
         reader.pictures[name] = []

@@ -113,9 +113,8 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     st.markdown(f":material/fact_check: {escape(found.sentence)}")
     st.caption(badge.MEANINGS[found.verdict])
     st.caption(
-        f"All weights were drawn {found.drawn}. The last panel is the middle draw; the sentence has their mean."
-        if found.final
-        else f"All weights were drawn {found.drawn}."
+        f"All weights were drawn {found.describe_draws()}. The last panel is the middle draw; the sentence has their "
+        "mean."
     )
     resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
     tested = badge.verdicts(resident.adapter.weights_sha256, heatmap.method, heatmap.layers)

@@ -27,6 +27,7 @@ from sightglass.evaluation.ground_truth import (
     PACKED,
     GroundTruth,
     LabelProblem,
+    read_coco_tables,
 )
 from sightglass.explain.picture import archive
 from sightglass.models import labels as class_names
@@ -79,7 +80,7 @@ def _read_folder(folder: Path, files: Sequence[Path]) -> GroundTruth:
     problems: list[LabelProblem] = []
     total = 0
     for file in sorted(one for one in files if one.suffix.lower() == ".png"):
-        key = file.with_suffix("").relative_to(folder).as_posix().removesuffix(SUFFIX)
+        key = _find_key(file, folder)
         try:
             masks[key] = file.read_bytes()
         except OSError:
@@ -88,11 +89,16 @@ def _read_folder(folder: Path, files: Sequence[Path]) -> GroundTruth:
         if (total := total + len(masks[key])) > MAX_BYTES:
             raise Problem(f"The masks in {folder.name} have more than {MAX_BYTES >> 20} MB: split them.")
     for file in sorted(one for one in files if one.suffix.lower() in LOSSY):
-        if file.with_suffix("").relative_to(folder).as_posix().removesuffix(SUFFIX) not in masks:
+        if _find_key(file, folder) not in masks:
             problems.append(LabelProblem(file.name, 0, "only a PNG keeps class indices as they are"))
     if not masks:
         raise Problem(f"There are no masks in {folder.name}: {WANTED}.")
     return GroundTruth({}, tuple(problems), masks=masks, mask_labels=_read_names(folder, files))
+
+
+def _find_key(file: Path, folder: Path) -> str:
+    """Return the name of the picture that a mask is of, without its ending."""
+    return file.with_suffix("").relative_to(folder).as_posix().removesuffix(SUFFIX)
 
 
 def _read_names(folder: Path, files: Sequence[Path]) -> tuple[str, ...]:
@@ -107,13 +113,7 @@ def _read_names(folder: Path, files: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _read_coco(path: Path) -> GroundTruth:
-    try:
-        table = json.loads(path.read_bytes())
-        names = {one["id"]: str(one["file_name"]) for one in table["images"]}
-        classes = {one["id"]: str(one["name"]) for one in table["categories"]}
-        every = list(table["annotations"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise Problem(f"{path.name} is no COCO file: it needs images, categories and annotations.") from problem
+    names, classes, every = read_coco_tables(path)
     shapes: defaultdict[str, list[tuple[str, Any]]] = defaultdict(list)
     problems: list[LabelProblem] = []
     used: set[str] = set()

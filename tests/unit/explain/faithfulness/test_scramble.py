@@ -248,7 +248,7 @@ def test_where_most_maps_of_random_weights_are_empty_nothing_can_be_told(draws: 
     assert found.sentence == (
         "With random weights 2 of 3 maps are empty. Whether this map depends on the model cannot be told."
     )
-    assert found.drawn == "3 times (0.00, 0.00, 0.10; 2 of the maps are empty)"
+    assert found.describe_draws() == "3 times (0.00, 0.00, 0.10; 2 of the maps are empty)"
     # A single one is unlike the true map, as any other would be.
     few = draws(0.1, None, 0.0, 9)
     assert (few.final, few.empty, few.verdict) == ((0.1, 0, 0), 1, "depends")
