@@ -31,6 +31,8 @@ NAME = "masked"
 COLUMNS = ("mean_iou", "pixel_accuracy")
 """Of the table: the numbers of one picture, none without a mask that can be used."""
 NO_MASK = "no mask is named as this picture"
+_PAIR = ("truth", "answer", "count")
+"""Columns of the file: the three numbers of each of a picture's pairs."""
 _ABOUT = b"sightglass_masks"
 """Key of what holds for all pictures in the metadata of the file."""
 
@@ -111,7 +113,7 @@ def write(
         [
             ("picture", pa.string()),
             ("problem", pa.string()),
-            *((name, numbers) for name in ("truth", "answer", "count")),
+            *((name, numbers) for name in _PAIR),
         ],
         {_ABOUT: json.dumps(about)},
     )
@@ -125,14 +127,9 @@ def _list_rows(journal: Journal, items: Sequence[Item]) -> Iterator[dict[str, An
         if "rows" not in outcome:
             continue
         found = outcome.get(NAME, {"problem": NO_MASK})
-        truth, answer, count = zip(*found.get("pairs") or (), strict=True) if found.get("pairs") else ((), (), ())
-        yield {
-            "picture": outcome["key"],
-            "problem": found.get("problem"),
-            "truth": list(truth),
-            "answer": list(answer),
-            "count": list(count),
-        }
+        pairs = found.get("pairs", ())
+        columns = {name: [pair[place] for pair in pairs] for place, name in enumerate(_PAIR)}
+        yield {"picture": outcome["key"], "problem": found.get("problem"), **columns}
 
 
 def read(folder: Path) -> MaskedPictures:

@@ -101,7 +101,7 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
         shows = "the map is empty" if stage.empty else f"rank correlation {stage.likeness}"
         words = f"{_share(stage.share)} of the weights are random: {shows}."
         heading, note = f"{_share(stage.share)} random", stage.likeness
-        if stage is found.stages[-1] and found.final:
+        if stage is found.stages[-1]:
             middle = f"middle of {len(found.final)}"
             words, note = f"{words} It is the {middle} draws.", f"{note}, {middle}"
         shown = _map(explanation, index, stage.map, heading, note, words)
