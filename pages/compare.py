@@ -47,6 +47,9 @@ def compare() -> None:
     with main:
         if len(models) < 2:
             title.markdown("## Choose at least two models.")
+            st.caption("The list at the top has all models; one of your own joins it on the page Models.")
+            help = "Add a model of your own, or download one."
+            st.page_link(page.script("models"), label="Go to Models", icon=":material/deployed_code:", help=help)
             return
         method = _method(choices, models)
         comparison = _comparison(choices, models, method)

@@ -28,7 +28,8 @@ def cells(heatmap: Heatmap, moved: tuple[float, float] = (0, 0)) -> NDArray[np.u
 def fit_map(
     heatmap: Heatmap, size: tuple[int, int], moved: tuple[float, float] = (0, 0)
 ) -> tuple[NDArray[np.float32], tuple[int, int, int, int]]:
-    """Return a map at another size (h, w) of its picture: float32 (h, w) in 0..1, and the area that the model saw.
+    """Return a map at another size (h, w) of its picture: float32 (h, w) in 0..1, of a signed one
+    in -1..1, and the area that the model saw.
 
     Equals `Geometry.to_original` to a thirty-second of a cell, in a hundredth of the time.
     """
@@ -45,5 +46,5 @@ def fit_map(
     grown = cv2.warpAffine(heatmap.content, matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
     left, top, right, bottom = geometry.seen
     values = np.zeros(size, np.float32)
-    values[top:bottom, left:right] = np.clip(grown[top:bottom, left:right], 0, 1)
+    values[top:bottom, left:right] = np.clip(grown[top:bottom, left:right], -1 if heatmap.signed else 0, 1)
     return values, geometry.seen

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.batch import accuracy, analysis
-from sightglass.batch.table import segments
+from sightglass.batch.table import read_scores
 from sightglass.components.session.markdown import escape
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
@@ -41,7 +41,11 @@ def draw(job: BatchJob) -> None:
         _draw_classes(evaluated)
         return
     if every is None:
-        if segments(job.plans[0].folder):
+        scores = read_scores(job.plans[0].folder)
+        if scores.numbers:
+            st.info("This model gives numbers: no answer is right or wrong.", icon=":material/123:")
+            return
+        if scores.areas:
             st.info("There are no masks: give them as labels, and each class has its IoU.", icon=":material/sell:")
             return
         st.info(

@@ -114,7 +114,9 @@ def keep(choices: Choices, explainer: Explainer, folder: Path) -> None:
 
 
 def _find_known(choices: Choices, explainer: Explainer) -> tuple[str, ...]:
-    """Return the classes that the model knows, with the words it was given."""
+    """Return the classes that the model knows, with the words it was given; none of a model that gives numbers."""
+    if explainer.model.measures:
+        return ()
     given = {name: one for name, one in choices.options.items() if name in ("vocabulary", "examples")}
     try:
         return explainer.with_vocabulary(explainer.resident, Options.parse(given), None).adapter.labels

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.batch import analysis, tags
-from sightglass.batch.table import segments
+from sightglass.batch.table import read_scores
 from sightglass.components.session import state, url_state
 from sightglass.explain.phrases import plural
 from sightglass.pages.batch import folders, frames, selection
@@ -23,6 +23,8 @@ PAGE = 24
 ORDERS = {
     "iou": "Lowest mean IoU",
     "unsure": "Lowest confidence",
+    "smallest": "Smallest number",
+    "largest": "Largest number",
     "border": "Most evidence at the edges",
     "apart": "Largest disagreement between the models",
     "random": "Weakest against random places",
@@ -51,15 +53,17 @@ NEEDED = {
     "unsealed": "seal",
 }
 """The column without which an order, or a filter, is not offered."""
-OF_SCORES = ("unsure", "sure", "close")
-"""Not offered where scores are shares of the picture."""
+OF_SURE = ("unsure", "sure", "close")
+"""Offered where scores say how sure the model is."""
+OF_NUMBERS = ("smallest", "largest")
+"""Offered where answers are numbers."""
 
 
 def draw(job: BatchJob) -> None:
     """Draw the pictures under their maps, filtered and sorted, a page at a time."""
     found = frames.of_job(job)
     orders, only = _list_orders(job, found), {name: label for name, label in ONLY.items() if _any(found, name)}
-    if segments(job.plans[0].folder):
+    if not read_scores(job.plans[0].folder).sure:
         only.pop("unsure", None)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         order = url_state.widget(
@@ -121,11 +125,12 @@ def draw(job: BatchJob) -> None:
 def first_order(job: BatchJob, found: Frame) -> str:
     """Return the order in which a run's pictures are shown at first."""
     orders = _list_orders(job, found)
-    return next(name for name in ("unsure", "iou", "source") if name in orders)
+    return next(name for name in ("unsure", "iou", "smallest", "source") if name in orders)
 
 
 def _list_orders(job: BatchJob, found: Frame) -> dict[str, str]:
-    left_out = OF_SCORES if segments(job.plans[0].folder) else ()
+    scores = read_scores(job.plans[0].folder)
+    left_out = (*(() if scores.sure else OF_SURE), *(() if scores.numbers else OF_NUMBERS))
     return {
         name: label for name, label in ORDERS.items() if NEEDED.get(name, "picture") in found and name not in left_out
     }

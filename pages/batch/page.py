@@ -19,6 +19,7 @@ from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Choices
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
+from sightglass.models import catalog
 from sightglass.pages.batch import accuracy, bundled, folders, gallery, labels, slide, views
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
@@ -95,11 +96,12 @@ def _first(choices: Choices, explainer: Explainer) -> None:
     with left:
         try:
             source = pictures.choose()
-            labels.choose(masks=choices.model.segments)
+            if not choices.model.measures:
+                labels.choose(masks=choices.model.segments)
         except Problem as problem:
             st.error(sentence(problem), icon=":material/error:")
     with right:
-        second, prove = _second(choices), _prove()
+        second, prove = _second(choices), not choices.model.measures and _prove()
         if not explainer.resident.gradients:
             st.caption(
                 "This model exposes no internals, so every map takes minutes: choose another one for many pictures."
@@ -212,7 +214,9 @@ def _prove() -> bool:
 
 def _start(source: Source, choices: Choices, second: str | None, *, prove: bool = False, resume: bool = True) -> None:
     users.require_saving("start a batch")
-    plans, folder, truth = [], pictures.scratch(), state.of(labels.ChosenLabels).truth
+    plans, folder, truth = [], pictures.scratch(), None
+    if not choices.model.measures:
+        truth = state.of(labels.ChosenLabels).truth
     for name in filter(None, (choices.model.id, second)):
         fitted = choices
         if name != choices.model.id:
@@ -269,7 +273,8 @@ def _anew(job: BatchJob, choices: Choices) -> None:
 
 def _prove_these(job: BatchJob) -> None:
     """Offer to prove the maps of a run that was made without."""
-    if job.plans[0].prove:
+    spec = catalog.catalog().get(job.plans[0].model)
+    if job.plans[0].prove or (spec is not None and spec.measures):
         return
     if st.button(
         "Prove every map",

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.batch import journal, table
-from sightglass.batch.records import OF_PICTURE
 from sightglass.batch.records import recipe as recipe_of
 from sightglass.common.errors import Problem
 from sightglass.components.session import history_store, reopen, state
 from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.session.pictures.image_source import Pictures
-from sightglass.explain.phrases import percent, plural, signed
+from sightglass.explain.phrases import describe_score, percent, plural, signed
 from sightglass.explain.picture.item import distinct_names
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
@@ -68,9 +67,7 @@ def _tile(job: BatchJob, row: Json, name: str, where: str, order: str) -> None:
         st.image(path.read_bytes(), width=WIDE, alt=f"{name} under its map: {row['predicted'] or nothing}{judged}")
     except OSError:
         st.caption("The map's image was deleted: run it again.")
-    score = percent(row["predicted_score"]) if row["predicted"] else ""
-    if table.segments(job.folders[0]):
-        score += f" {OF_PICTURE}"
+    score = table.read_scores(job.folders[0]).describe(row["predicted_score"], row["predicted"] or "")
     answer = f"**{row['predicted']}** {score}" if row["predicted"] else f"**{nothing}**"
     sign = JUDGED.get(row.get("wrong"), ("", ""))[0]
     answer, more = f"{sign}{answer}", _more(row, order)
@@ -162,7 +159,11 @@ def draw_groups(groups: Sequence[Group], caption: Callable[[Group], str]) -> Non
 def describe_group(group: Group, *, right: bool = False) -> str:
     """Return the name of a group, how many pictures it has, and their mean score."""
     name = f"{escape(group.name)}, right" if right else f"**{escape(group.name)}**"
-    score = percent(float(group.frame["predicted_score"].mean()))
+    mean = float(group.frame["predicted_score"].mean())
     spec = catalog.catalog().get(group.frame["model"].iloc[0])
-    what = "of a picture in the mean" if spec is not None and spec.segments else "mean score"
-    return f"{name}  \n{plural(group.count, 'picture')}, {score} {what}"
+    if spec is not None and spec.measures:
+        score = f"{describe_score(mean, spec, group.name)} in the mean"
+    else:
+        what = "of a picture in the mean" if spec is not None and spec.segments else "mean score"
+        score = f"{percent(mean)} {what}"
+    return f"{name}  \n{plural(group.count, 'picture')}, {score}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import streamlit as st
 
 from sightglass.batch import analysis, journal, matrix, proofs, report, seals
-from sightglass.batch.table import CSV, PARQUET, segments
+from sightglass.batch.table import CSV, PARQUET, read_scores
 from sightglass.components.session.markdown import escape
 from sightglass.components.views import charts, method_matrix, tables
 from sightglass.explain.maps import statistics
@@ -144,9 +144,12 @@ def table(job: BatchJob) -> None:
     """Draw the main columns."""
     found = frames.of_job(job)
     columns = [name for name in COLUMNS if name in found and found[name].notna().any()]
+    scores = read_scores(job.plans[0].folder)
     help = {
         "predicted_score": "The share of the picture that has the class."
-        if segments(job.plans[0].folder)
+        if scores.areas
+        else "The number that the model gives, in its own unit."
+        if scores.numbers
         else "The score of the best prediction.",
         "margin": "The score of the best prediction minus the next one's.",
         "mean_iou": "Mean IoU of this picture, over the classes that its mask or its answer has.",
@@ -155,7 +158,7 @@ def table(job: BatchJob) -> None:
         **seals.MEANING,
         "disagreement": "100 % minus the overlap of the two models' strongest fifths: 100 % is nothing in common.",
     } | statistics.MEANING
-    shown, config = tables.numbers(found[columns], help)
+    shown, config = tables.numbers(found[columns], help, plain=("predicted_score",) if scores.numbers else ())
     tables.table(shown, columns=config, height=420)
     st.caption(f"The main columns of {len(found.columns)}, one row per picture; Download has all of them.")
 

@@ -43,6 +43,8 @@ ORDERS: dict[str, tuple[str, bool]] = {
     "unsure": ("predicted_score", True),
     "sure": ("predicted_score", False),
     "close": ("margin", True),
+    "smallest": ("predicted_score", True),
+    "largest": ("predicted_score", False),
     "border": ("border_share", False),
     "scattered": ("half_heat_area", False),
     "pointed": ("half_heat_area", True),
@@ -100,8 +102,8 @@ def load(folder: Path, second: Path | None = None) -> Frame:
     if (given := name_pictures(folder, list(frame["picture"]))) is not None:
         frame["labelled"] = given
     said, answers = ([None if name != name else name for name in frame[of]] for of in ("labelled", "predicted"))
-    # A folder is named after what a picture is, and no one class of a segmentation says that.
-    meant = {} if table.segments(folder) else labels.find_matches(frame, folder)
+    # A folder is named after what a picture is: no one class of a segmentation says that, and no number.
+    meant = {} if not table.read_scores(folder).sure else labels.find_matches(frame, folder)
     named = accuracy.name_answers(said, answers, meant)
     frame["truth"], frame["answer"] = ([each and each[i] for each in named] for i in (0, 1))
     frame["wrong"] = [each and each[0] != each[1] for each in named]

@@ -17,7 +17,7 @@ from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.picture.quality import measure_quality
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import VIEWER_STYLE
+from sightglass.explain.rendering.style import VIEWER_STYLE, Field
 from sightglass.export import embedded_recipe, table
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 SCORES = 5
 FOLDER = "maps"
-OF_PICTURE = "of the picture"
-"""What the score of a segmentation is a share of."""
 SIDE = 320
 """Pixels of the longer side of the written pictures, usually."""
 MAX_NAME = 60
@@ -53,7 +51,8 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
     """
     found = explanation.predictions
     left, top, right, bottom = explanation.evidence.geometry.seen
-    best = found[0] if found else None
+    # Of numbers none leads over the next.
+    best = found[0] if found and not explanation.model.measures else None
     more: Row = {
         "picture": item.key,
         "labelled": item.label,
@@ -128,6 +127,9 @@ def overlay(explanation: Explanation, style: Style, side: int | None = SIDE) -> 
     if not explanation.heatmaps:
         return small
     values, seen = fit_map(explanation.heatmaps[0], (small.shape[0], small.shape[1]))
+    if explanation.heatmaps[0].signed:
+        field = Field(values, (0, 0, small.shape[1], small.shape[0]), seen, "signed")
+        return render.paint(small, field, style)
     return render.overlay(small, values, colormap=style.colormap, alpha=style.alpha, weighted=True, seen=seen)
 
 

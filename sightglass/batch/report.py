@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import accuracy, analysis, matrix, proofs, records, seals, table
+from sightglass.batch import accuracy, analysis, matrix, proofs, seals, table
 from sightglass.batch.labelled import pixels, summary
 from sightglass.evaluation import stored
-from sightglass.explain.phrases import percent, plain_text, plural
+from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.picture.item import distinct_names
 from sightglass.export import offline_page
 
@@ -39,14 +39,13 @@ def html(folder: Path) -> str:
     names = distinct_names(list(frame["picture"]))
     unsure, wrong = analysis.filter_rows(frame, only="unsure"), analysis.filter_rows(frame, only="wrong")
     right = accuracy.of_frame(frame)
-    # The score of a segmentation is a share of the picture.
-    areas = table.segments(folder)
-    numbers = [("Pictures", f"{len(frame):,}"), *([] if areas else [("Below 50 % sure", f"{len(unsure):,}")])]
+    scores = table.read_scores(folder)
+    numbers = [("Pictures", f"{len(frame):,}"), *([("Below 50 % sure", f"{len(unsure):,}")] if scores.sure else [])]
     numbers += _count_boxes(folder)
     if right is not None:
         numbers.append(("Right", plain_text(f"{right.right.percent} of {right.right.total:,}")))
         numbers.append(("95 % interval of that", plain_text(right.right.range)))
-    if not areas and (uncounted := int(frame["labelled"].notna().sum() - frame["wrong"].notna().sum())):
+    if scores.sure and (uncounted := int(frame["labelled"].notna().sum() - frame["wrong"].notna().sum())):
         numbers.append(("With labels that are no class", f"{uncounted:,}"))
     if (proved := proofs.add_up(frame)) is not None:
         numbers.append(("Supported maps", f"{proved[0]:,} of {proved[1]:,}"))
@@ -58,13 +57,7 @@ def html(folder: Path) -> str:
             f"The prediction is no class that the picture's label, or without one its folder, means. {_most(wrong)}",
             _tiles(folder, analysis.order(wrong, "sure"), names, lambda row: f"labelled {row['labelled']}"),
         ),
-        _write_worst_masks(folder, frame, names)
-        if areas
-        else (
-            "The least sure",
-            f"The lowest scores of all predictions. {_most(frame)}",
-            _tiles(folder, analysis.order(frame, "unsure"), names, lambda row: ""),
-        ),
+        *_write_extremes(folder, frame, names, scores),
         *_write_unproved(folder, frame, names),
         *_write_unsealed(folder, frame, names),
         ("Maps unlike all others", *_odd(folder, far, names)),
@@ -111,6 +104,24 @@ def _sum_up_masks(folder: Path) -> Json | None:
         "problems": problems,
         "left": len(found.problems) - len(problems),
     }
+
+
+def _write_extremes(
+    folder: Path, frame: Any, names: dict[str, str], scores: table.Scores
+) -> list[tuple[str, str, list[dict[str, str]]]]:
+    """Return the sections of the pictures with the least sure answers, the worst masks, or the extreme numbers."""
+    if scores.areas:
+        return [_write_worst_masks(folder, frame, names)]
+    found = (
+        (("The smallest numbers", "smallest"), ("The largest numbers", "largest"))
+        if scores.numbers
+        else (("The least sure", "unsure"),)
+    )
+    about = "" if scores.numbers else "The lowest scores of all predictions. "
+    return [
+        (title, f"{about}{_most(frame)}", _tiles(folder, analysis.order(frame, order), names, lambda row: ""))
+        for title, order in found
+    ]
 
 
 def _write_worst_masks(folder: Path, frame: Any, names: dict[str, str]) -> tuple[str, str, list[dict[str, str]]]:
@@ -170,12 +181,12 @@ def _most(rows: Any) -> str:
 
 def _tiles(folder: Path, rows: Any, names: dict[str, str], more: Any) -> list[dict[str, str]]:
     """Return each picture under its map, with its prediction; a picture whose file was deleted has none."""
-    of = f" {records.OF_PICTURE}" if table.segments(folder) else ""
+    scores = table.read_scores(folder)
     return [
         {
             "name": names[row["picture"]],
             "answer": row["predicted"] or "nothing found",
-            "score": plain_text(f"{percent(row['predicted_score'])}{of}") if row["predicted"] else "",
+            "score": plain_text(scores.describe(row["predicted_score"], row["predicted"])) if row["predicted"] else "",
             "more": more(row),
             "picture": _url(folder / row["file"]) if row["file"] else "",
         }

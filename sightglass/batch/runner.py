@@ -283,7 +283,7 @@ def _run(
             progress(1.0, "Writing the table")
         keys = [item.key for item in items]
         space.save()
-        table.write(space.folder, journal, keys, work.classes, work.explainer.model.task)
+        table.write(space.folder, journal, keys, work.classes, work.scores)
         if match and isinstance(store, output.Local):
             folder_labels.correct(space.folder, match)
         methods.write(space.folder, journal.outcomes(sampled))

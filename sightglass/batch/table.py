@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import atomic_write, csv_cells, write_file
+from sightglass.explain.phrases import describe_share, percent, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -23,20 +25,54 @@ CHUNK = 512
 """Number of pictures in memory."""
 _CLASSES = b"sightglass_classes"
 """Key of the model's classes in the metadata of the Parquet file."""
-_TASK = b"sightglass_task"
+_TASK, _UNITS = b"sightglass_task", b"sightglass_units"
 
 
-def write(folder: Path, journal: Journal, keys: list[str], classes: Sequence[str] = (), task: str = "") -> None:
+@dataclass(frozen=True)
+class Scores:
+    """What the scores of a run's answers are: how sure its model is, shares of a picture, or numbers with units."""
+
+    task: str = ""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """The unit of each number, by its name."""
+
+    @property
+    def sure(self) -> bool:
+        """Whether they say how sure the model is, so that a low one is a doubt."""
+        return not (self.areas or self.numbers)
+
+    @property
+    def areas(self) -> bool:
+        """Whether they are shares of the picture: the model gives each pixel a class."""
+        return self.task == "segment"
+
+    @property
+    def numbers(self) -> bool:
+        """Whether the answer itself is a number, such as an angle."""
+        return self.task == "regress"
+
+    def describe(self, score: float, label: str) -> str:
+        """Format the score of an answer: `62 %`, `12 % of the picture` or `−12.4°`."""
+        if self.numbers:
+            return quantity(score, self.units.get(label, ""))
+        return describe_share(score) if self.areas else percent(score)
+
+
+def write(
+    folder: Path, journal: Journal, keys: list[str], classes: Sequence[str] = (), scores: Scores | None = None
+) -> None:
     """Write `results.parquet`, `results.csv` and, if there are unusable pictures, `problems.csv`.
 
-    `classes`: all that the model knows, which are saved with the table, as is its `task`.
+    `classes`: all that the model knows, which are saved with the table, as is what its `scores` are.
     """
+    scores = scores or Scores()
+    about = {_CLASSES: json.dumps(list(classes)), _TASK: scores.task, _UNITS: json.dumps(dict(scores.units))}
     types = _types(row for one in journal.outcomes(keys) for row in one.get("rows", ()))
     columns = [name for name in types if name != "cells"]
     problems = [
         {"picture": one["key"], "problem": one["problem"]} for one in journal.outcomes(keys) if "problem" in one
     ]
-    _parquet(folder / PARQUET, types, journal, keys, {_CLASSES: json.dumps(list(classes)), _TASK: task})
+    _parquet(folder / PARQUET, types, journal, keys, about)
     _csv(folder / CSV, columns, (row for one in journal.outcomes(keys) for row in one.get("rows", ())))
     if problems:
         _csv(folder / PROBLEMS, ["picture", "problem"], problems)
@@ -69,13 +105,14 @@ def classes(folder: Path) -> tuple[str, ...]:
     return ()
 
 
-def segments(folder: Path) -> bool:
-    """Return whether the model of a run gives each pixel a class, so that its scores are shares of the picture."""
+def read_scores(folder: Path) -> Scores:
+    """Return what the scores of a run are; how sure the model is where the table does not say."""
     from pyarrow import parquet
 
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return bool(parquet.read_schema(folder / PARQUET).metadata[_TASK] == b"segment")
-    return False
+        about = parquet.read_schema(folder / PARQUET).metadata
+        return Scores(about[_TASK].decode(), json.loads(about.get(_UNITS, b"{}")))
+    return Scores()
 
 
 def read_lists(path: Path) -> dict[str, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sightglass.batch import journal, matrix, proofs, records, seals
+from sightglass.batch import journal, matrix, proofs, records, seals, table
 from sightglass.batch.labelled import pixels
 from sightglass.batch.labelled.measure import measure_picture
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
@@ -68,8 +68,10 @@ class Work:
 
         Raises ModelProblem if the model or an option is not valid.
         """
-        if explainer.model.measures:
-            raise ModelProblem(f"{explainer.model.id} gives numbers, and a batch sorts pictures by class: use `image`.")
+        if prove and explainer.model.measures:
+            raise ModelProblem(
+                f"{explainer.model.id} gives numbers: a proof needs a class that can become less likely."
+            )
         self.given = dict(given)
         question = given.get("question")
         first: Mapping[str, Any] = {"part": explainer.resident.adapter.parts[0]}
@@ -114,6 +116,13 @@ class Work:
     def classes(self) -> tuple[str, ...]:
         """All classes that the model knows, with the words it was given."""
         return self._resident.adapter.labels
+
+    @property
+    def scores(self) -> table.Scores:
+        """What the scores of its answers are."""
+        spec = self.explainer.model
+        units = {label: spec.unit_of(label) for label in self.classes} if spec.measures else {}
+        return table.Scores(spec.task, units)
 
     @property
     def facts(self) -> EvaluationFacts:

@@ -10,7 +10,7 @@ from sightglass.deck import rows
 from sightglass.deck.making import fraction
 from sightglass.deck.rows import GalleryTile
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import listing, percent, plural
+from sightglass.explain.phrases import describe_score, listing, percent, plural
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.models.catalog import catalog
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.deck.scene import Scene
     from sightglass.explain.picture.image import Image
+    from sightglass.models.spec import ModelSpec
 
 UNSURE = 0.5
 """Below this score, 0..1, an answer counts as unsure, as in the page's own filter."""
@@ -40,7 +41,6 @@ def of_run(
     """
     found, recipe = accuracy.of_frame(frame), settings["recipe"]
     spec = catalog().get(recipe["model"])
-    segments = spec is not None and spec.segments
     method = METHODS[recipe["method"]].name if recipe["method"] in METHODS else recipe["method"]
     said = _describe_answers(frame) if found is None else _describe_errors(frame)
     return rows.of_gallery(
@@ -48,8 +48,8 @@ def of_run(
         if found is None
         else found.words,
         f"{said} {which}".strip(),
-        _count(frame, found, segments=segments),
-        [_tile(row, open_picture(row["picture"]), segments=segments) for row in shown[: rows.GALLERY]],
+        _count(frame, found, spec),
+        [_tile(row, open_picture(row["picture"]), spec) for row in shown[: rows.GALLERY]],
         " · ".join((spec.name if spec else recipe["model"], method)),
         about,
     )
@@ -71,13 +71,15 @@ def _describe_answers(frame: Any) -> str:
     return f"Most frequent: {listing([f'{label} ({count:,})' for label, count in counts])}."
 
 
-def _count(frame: Any, found: accuracy.Accuracy | None, *, segments: bool) -> list[tuple[str, str]]:
+def _count(frame: Any, found: accuracy.Accuracy | None, spec: ModelSpec | None) -> list[tuple[str, str]]:
     """Return the run's numbers: (value, what it is)."""
     numbers = [(f"{len(frame):,}", "picture" if len(frame) == 1 else "pictures")]
     if found is not None:
         right = found.right
         numbers = [(f"{right.count:,}", "right"), (f"{right.total - right.count:,}", "wrong")]
-    if segments:
+    if spec is not None and spec.measures:
+        return numbers
+    if spec is not None and spec.segments:
         if "mean_iou" not in frame or not len(shares := frame["mean_iou"].dropna()):
             return numbers
         return [*numbers, (f"{100 * float(shares.mean()):.1f}", "mean IoU of a picture")]
@@ -85,9 +87,10 @@ def _count(frame: Any, found: accuracy.Accuracy | None, *, segments: bool) -> li
     return [*numbers, (f"{len(unsure):,}", f"unsure: below {percent(UNSURE)}")]
 
 
-def _tile(row: Json, image: Image, *, segments: bool) -> GalleryTile:
-    of = " of the picture" if segments else ""
-    answer = f"{row['predicted']} {percent(row['predicted_score'])}{of}" if row["predicted"] else "nothing found"
+def _tile(row: Json, image: Image, spec: ModelSpec | None) -> GalleryTile:
+    label, score = row["predicted"], row["predicted_score"]
+    said = describe_score(score, spec, label) if spec is not None and label else percent(score) if label else ""
+    answer = f"{label} {said}" if label else "nothing found"
     name, cells = f"{_SIGNS.get(row['wrong'], '')}{answer}", row["cells"]
     # Several of the largest pictures at once are gigabytes.
     small = Picture(image.thumbnail(_SIDE), image.name)

@@ -14,7 +14,7 @@ from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import load_bundled
 from sightglass.models import catalog
 from sightglass.models.spec import OutputTable
-from tests.pages.conftest import headline, received, shown, texts
+from tests.pages.conftest import headline, received, rerun_until, shown, texts
 from tests.pages.test_models import drop, press, saved
 from tests.pages.test_whatif import ALL, painted, sentence
 from tests.unit import own_nets
@@ -36,6 +36,12 @@ def test_other_pages_open_with_it_chosen(page):
     for name in ("topk", "trust", "compare", "detect", "batch/page", "video/page", "live", "models/page"):
         app = page(f"pages/{name}.py", model="demo-regress", example="a rod")
         assert not app.exception, name
+
+
+def test_side_by_side_says_where_a_second_model_comes_from(page):
+    app = page("pages/compare.py", model="demo-regress", example="a rod")
+    assert not app.exception and "Choose at least two models" in texts(app)
+    assert "joins it on the page Models" in texts(app)
 
 
 def test_what_if_shows_how_the_angle_moves_on_its_scale(page):
@@ -88,3 +94,21 @@ def test_unit_and_range_are_typed_on_the_page_of_models(page, tmp_path, monkeypa
     assert re.search(r"\*\*gauge gives pressure [−\d.]+ bar\.", texts(app))
     # It is no longer asked for a unit of all of them.
     assert "Unit" not in [box.label for box in app.text_input]
+
+
+def test_a_batch_shows_each_picture_s_number_the_smallest_first(page):
+    app = page("pages/batch/page.py", model="demo-regress")
+    app = rerun_until(app, lambda: any(one.key == "batch-lens" for one in app.segmented_control), 90)
+    assert not app.exception and not app.error
+    order = app.selectbox(key="batch-order")
+    assert order.value == "smallest" and not {"Lowest confidence", "Smallest margin"} & set(order.options)
+    assert "Prove every map" not in [one.label for one in (*app.checkbox, *app.button)]
+    found = [float(one.replace("−", "-")) for one in re.findall(r"\*\*angle\*\* (−?[\d.]+)°", texts(app))]
+    assert len(found) > 5 and found == sorted(found)
+    app.segmented_control(key="batch-lens").set_value("accuracy").run()
+    assert "no answer is right or wrong" in texts(app)
+    app.segmented_control(key="batch-lens").set_value("classes").run()
+    assert re.search(r"angle\*\*\s+\d+ pictures, −?[\d.]+° in the mean", texts(app))
+    app.segmented_control(key="batch-lens").set_value("table").run()
+    assert not app.exception and not app.error
+    assert app.dataframe[-1].value["predicted_score"].abs().max() < 180

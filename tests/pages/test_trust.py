@@ -117,6 +117,15 @@ def test_a_scrambled_detectors_box_has_no_score(page):
     assert any(one.value.startswith("### Does the map depend on the model? ") for one in mark)
 
 
+def test_a_number_s_map_stands_beside_scrambled_ones_as_strong_as_it_is_either_way(page):
+    app = page(SCREEN, model="demo-regress", example="a rod")
+    until(app, "The last panel is the middle draw")
+    element = next(one for one in app.get("bidi_component") if one.proto.component_name.endswith("viewer"))
+    (length,) = struct.unpack("<I", element.proto.bytes[:4])
+    panels = json.loads(element.proto.bytes[4 : 4 + length])["panels"]
+    assert {one["maps"][0]["kind"] for one in panels} == {"heat"} and len(panels) > 2
+
+
 def test_each_other_test_shows_what_the_engine_finds(page, explanation):
     app = page(SCREEN, method="gradcam")
     press(app, "Change the picture slightly")

@@ -111,6 +111,8 @@ def name_pictures(folder: Path, keys: Sequence[str]) -> list[str | None] | None:
 
 def check_labels(labels: RunLabels, items: Sequence[Item], task: str) -> None:
     """Raise a Problem unless labels are of these pictures, and of a kind that fits the model."""
+    if task == "regress":
+        raise ModelProblem("This model gives numbers, and labels are classes: leave --labels out.")
     if task == "embed":
         raise ModelProblem("This model names nothing that labels could be compared with: leave --labels out.")
     if (task == "segment") != bool(labels.truth.masks):

@@ -31,6 +31,7 @@ SAME_BOX = "the same box"
 """The box of a panel whose model is scrambled: that one has no such score."""
 QUICK_BYTES = 256e6
 """Of weights: a larger model is scrambled when it is asked for."""
+STRENGTH = "Maps here show how strong the evidence is, whether it raises or lowers."
 LIKENESS = "Rank correlation with the map as it is: 1 is the same order of places, 0 nothing in common."
 
 
@@ -96,7 +97,7 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     if found is None:
         return None
     title.markdown(f"### Does the map depend on the model? {found.mark.capitalize()}.")
-    strip = [_panel(explanation, index, panels.heat(explanation, index, title="The map", note="as it is"))]
+    strip = [_panel(explanation, index, _tested_map(explanation, index, title="The map", note="as it is"))]
     for stage in found.stages:
         shows = "the map is empty" if stage.empty else f"rank correlation {stage.likeness}"
         words = f"{_share(stage.share)} of the weights are random: {shows}."
@@ -107,6 +108,8 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
         shown = _map(explanation, index, stage.map, heading, note, words)
         strip.append(Pane(maps=(shown,), boxes=_same_boxes(explanation, index)))
     line = "The number over each map: its rank correlation with the map as it is. 1 is the same, 0 nothing in common."
+    if explanation.heatmaps[index].signed:
+        line = f"{line} {STRENGTH}"
     # In two rows: seven in one are too small to see what remains.
     across = (len(strip) + 1) // 2
     panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=across, line=line)
@@ -140,10 +143,12 @@ def draw_stability(explanation: Explanation, index: int) -> None:
     words = "Hot is where the map changes most under the small changes."
     values = found.spread / most if most > 0 else found.spread
     shown = [
-        _panel(explanation, index, panels.heat(explanation, index)),
+        _panel(explanation, index, _tested_map(explanation, index)),
         _panel(explanation, index, _map(explanation, index, values, "Spread", f"at most {most:.2f}", words)),
     ]
     line = "Spread: the standard deviation of nine maps at each pixel, where the hottest place of a map is 1."
+    if explanation.heatmaps[index].signed:
+        line = f"{line} {STRENGTH}"
     panels.show(explanation.image, shown, key="viewer-trust-spread", height=380, line=line)
     st.markdown(f":material/fact_check: {escape(found.sentence)}")
     _changes(found, explanation.model)
@@ -231,6 +236,12 @@ def draw_flip(explanation: Explanation, index: int) -> None:
         panels.show(explanation.image, shown, key="viewer-trust-flip", height=380, line=line)
     st.markdown(f":material/fact_check: {escape(found.sentence)}")
     st.caption(f"The model was asked {found.passes} times.")
+
+
+def _tested_map(explanation: Explanation, index: int, title: str | None = None, note: str | None = None) -> Map:
+    """Return the map as it was tested: of a signed one how strong it is, whichever way."""
+    shown, heatmap = panels.heat(explanation, index, title=title, note=note), explanation.heatmaps[index]
+    return _map(explanation, index, heatmap.strength, shown.title, shown.note, STRENGTH) if heatmap.signed else shown
 
 
 def _map(explanation: Explanation, index: int, values: Any, title: str, note: str, words: str) -> Map:

@@ -147,17 +147,21 @@ def overlap() -> Any:
     return number("%.0f %%", "Overlap of the strongest fifths: 100 % is the same place, 0 % nothing in common.")
 
 
-def numbers(frame: pd.DataFrame, help: Mapping[str, str]) -> tuple[pd.DataFrame, dict[str, Any]]:
+def numbers(
+    frame: pd.DataFrame, help: Mapping[str, str], *, plain: Collection[str] = ()
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return a frame of explanations' numbers as it is shown, and the configuration of each column.
 
     Numbers stay numbers, so that they can be sorted by: shares 0..1 become percent, all others have the decimals of
-    `sightglass.explain.maps.statistics.DIGITS`.
+    `sightglass.explain.maps.statistics.DIGITS`. `plain`: columns that are no shares.
     """
     shown, config = frame.copy(), {}
     for name in frame.columns:
         words = {"label": NAMES.get(name, name.replace("_", " ").capitalize()), "help": help.get(name)}
         if frame[name].dtype.kind not in "fiu":
             config[name] = st.column_config.Column(**words)
+        elif name in plain:
+            config[name] = st.column_config.NumberColumn(format="%.2f", **words)
         elif name in DIGITS:
             config[name] = st.column_config.NumberColumn(format=f"%.{DIGITS[name]}f", **words)
         else:
