@@ -1,0 +1,95 @@
+"""Runs of models that give numbers: units in table, report and slide, signs in the pictures, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sightglass.batch import analysis, report, run, table
+from sightglass.cli import main
+from sightglass.common.errors import ModelProblem
+from sightglass.deck import run_slide
+from sightglass.explain import Explainer
+from sightglass.explain.phrases import quantity
+from sightglass.explain.picture.image import Image as Picture
+from sightglass.explain.picture.image import load_bundled
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MODEL = "demo-regress"
+NAMES = ("a rod", "scene 1", "scene 3")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # The folder has the name of no number: nothing asks which class it means.
+    folder = tmp_path_factory.mktemp("drawn") / "rods"
+    folder.mkdir()
+    for name in NAMES:
+        Image.fromarray(load_bundled(name).pixels).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole")
+    assert run(pictures.parent, MODEL, out).done == len(NAMES)
+    return out
+
+
+def test_each_picture_s_number_is_the_explainer_s_and_sorts_with_its_sign(pictures: Path, whole: Path) -> None:
+    frame, explainer = analysis.load(whole), Explainer(MODEL)
+    wanted = {f"rods/{name}.png": explainer(pictures / f"{name}.png").predictions[0].score for name in NAMES}
+    assert dict(zip(frame["picture"], frame["predicted_score"], strict=True)) == pytest.approx(wanted, abs=1e-3)
+    rising = analysis.order(frame, "smallest")["predicted_score"]
+    assert list(rising) == sorted(rising) and rising.iloc[0] < 0 < rising.iloc[-1]
+    assert list(analysis.order(frame, "largest")["predicted_score"]) == list(rising)[::-1]
+    assert frame["margin"].isna().all() and frame["wrong"].isna().all()
+
+
+def test_the_number_has_its_unit_wherever_it_is_written(pictures: Path, whole: Path) -> None:
+    scores = table.read_scores(whole)
+    assert scores.numbers and not scores.sure and scores.describe(-2.25, "angle") == quantity(-2.25, "°")
+    page = report.html(whole)
+    assert "The smallest numbers" in page and "The largest numbers" in page
+    assert "least sure" not in page and "Below 50" not in page
+    frame = analysis.load(whole)
+    assert {quantity(score, "°") for score in frame["predicted_score"]} == set(re.findall(r"−?[\d.]+°", page))
+    settings = json.loads((whole / "journal.jsonl").read_text("utf-8").splitlines()[0])
+    rows = frame.to_dict("records")
+    scene = run_slide.of_run(
+        frame,
+        rows,
+        lambda name: Picture.open(pictures.parent / name),
+        settings.get("settings", settings),
+        which="",
+        about="",
+    )
+    words = repr(scene)
+    assert quantity(rows[0]["predicted_score"], "°") in words and "unsure" not in words
+
+
+def test_pictures_show_what_raises_in_red_and_what_lowers_in_blue(whole: Path) -> None:
+    row = next(one for one in analysis.load(whole).to_dict("records") if "a rod" in one["picture"])
+    drawn = np.asarray(Image.open(whole / row["file"]).convert("RGB")).astype(int)
+    warmth = drawn[..., 0] - drawn[..., 2]
+    assert (warmth > 60).sum() > 50 and (warmth < -60).sum() > 50
+
+
+def test_nothing_asks_which_class_a_folder_means_and_labels_and_proofs_are_refused(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["batch", str(pictures.parent), "-m", MODEL, "--out", str(tmp_path / "out")]) == 0
+    assert "--match" not in capsys.readouterr().out
+    with pytest.raises(ModelProblem, match="a proof needs a class"):
+        run(pictures, MODEL, tmp_path / "proved", prove=True)
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,label\na rod.png,rod\n", "utf-8")
+    with pytest.raises(ModelProblem, match="gives numbers, and labels are classes"):
+        run(pictures, MODEL, tmp_path / "labelled", labels=labels)
