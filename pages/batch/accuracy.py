@@ -29,8 +29,11 @@ CORNER = "label ↓  answer →"
 
 def line(job: BatchJob) -> None:
     """Draw how many of the labelled pictures are right; nothing without labels."""
-    if (found := accuracy.of_frame(frames.of_job(job))) is not None:
+    frame = frames.of_job(job)
+    if (found := accuracy.of_frame(frame)) is not None:
         st.markdown(f":material/rule: {found.words}.")
+    if (errors := analysis.measure_numbers(frame)) is not None:
+        st.markdown(f":material/rule: {errors.describe(read_scores(job.plans[0].folder).unit)}.")
 
 
 def draw(job: BatchJob) -> None:
@@ -43,7 +46,8 @@ def draw(job: BatchJob) -> None:
     if every is None:
         scores = read_scores(job.plans[0].folder)
         if scores.numbers:
-            st.info("This model gives numbers: no answer is right or wrong.", icon=":material/123:")
+            more = "sort the gallery by Largest error" if "error" in found else "give true numbers as labels"
+            st.info(f"This model gives numbers, so no answer is right or wrong: {more}.", icon=":material/123:")
             return
         if scores.areas:
             st.info("There are no masks: give them as labels, and each class has its IoU.", icon=":material/sell:")

@@ -12,6 +12,7 @@ from sightglass.batch import labels, output
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled.evaluate import evaluate_folders
 from sightglass.batch.table import classes as read_classes
+from sightglass.batch.table import read_scores
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.components.session import state
@@ -43,6 +44,8 @@ def describe_left_out(job: BatchJob) -> str:
 
 def _find(job: BatchJob) -> list[labels.FolderLabel]:
     folder = job.plans[0].folder
+    if read_scores(folder).numbers:
+        return []
     if (truth := _read_labels(folder)) is not None:
         return labelled.list_names(truth, read_classes(folder), labels.corrections(folder))
     return labels.find_labels(frames.of_job(job), job.plans[0].folder)

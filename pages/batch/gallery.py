@@ -23,6 +23,7 @@ PAGE = 24
 ORDERS = {
     "iou": "Lowest mean IoU",
     "unsure": "Lowest confidence",
+    "error": "Largest error",
     "smallest": "Smallest number",
     "largest": "Largest number",
     "border": "Most evidence at the edges",
@@ -46,6 +47,7 @@ ONLY = {
 }
 NEEDED = {
     "iou": "mean_iou",
+    "error": "error",
     "apart": "disagreement",
     "random": "over_random",
     "unproved": "verdict",
@@ -125,7 +127,7 @@ def draw(job: BatchJob) -> None:
 def first_order(job: BatchJob, found: Frame) -> str:
     """Return the order in which a run's pictures are shown at first."""
     orders = _list_orders(job, found)
-    return next(name for name in ("unsure", "iou", "smallest", "source") if name in orders)
+    return next(name for name in ("unsure", "iou", "error", "smallest", "source") if name in orders)
 
 
 def _list_orders(job: BatchJob, found: Frame) -> dict[str, str]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from sightglass.batch.labelled.summary import EvaluationSummary
     from sightglass.evaluation.ground_truth import GroundTruth
+    from sightglass.models.spec import ModelSpec
     from sightglass.pages.batch.job import BatchJob
 
 MASKS = (
@@ -45,15 +46,12 @@ class ChosenLabels:
     truth: GroundTruth | None = None
 
 
-def choose(*, masks: bool) -> None:
-    """Draw the choice of labels, uploaded or from a permitted folder; keep them in `ChosenLabels`.
-
-    `masks`: what a segmentation network's labels are.
-    """
+def choose(model: ModelSpec) -> None:
+    """Draw the choice of labels for a model, uploaded or from a permitted folder; keep them in `ChosenLabels`."""
     chosen = state.of(ChosenLabels)
     with st.expander("Labels: how right is the model?", icon=":material/sell:"):
         try:
-            chosen.truth = _read(masks=masks)
+            chosen.truth = _read(model)
         except Problem as problem:
             chosen.truth = None
             st.error(sentence(problem), icon=":material/error:")
@@ -63,15 +61,22 @@ def choose(*, masks: bool) -> None:
         _describe(chosen.truth)
 
 
-def _read(*, masks: bool) -> GroundTruth | None:
+def _read(model: ModelSpec) -> GroundTruth | None:
+    masks = model.segments
     read = pixel_masks.read if masks else ground_truth.read
     given: UploadedFile | None = st.file_uploader(
-        "Masks, as a .zip of .png or COCO .json" if masks else "Labels, as COCO .json, .csv or a .zip",
+        "Masks, as a .zip of .png or COCO .json"
+        if masks
+        else "True numbers, as a .csv"
+        if model.measures
+        else "Labels, as COCO .json, .csv or a .zip",
         type=["json", "zip"] if masks else ["json", "csv", "zip"],
         key="batch-labels-file",
         max_upload_size=upload_megabytes(),
         help=MASKS
         if masks
+        else "A .csv with file,label, where label is the true number."
+        if model.measures
         else "COCO .json, or .csv with file,label or file,x0,y0,x1,y1,label. A .zip holds one of these, YOLO's .txt "
         "files and data.yaml, or Pascal VOC's .xml files. Each picture is known by its file's name.",
     )

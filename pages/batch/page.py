@@ -96,8 +96,7 @@ def _first(choices: Choices, explainer: Explainer) -> None:
     with left:
         try:
             source = pictures.choose()
-            if not choices.model.measures:
-                labels.choose(masks=choices.model.segments)
+            labels.choose(choices.model)
         except Problem as problem:
             st.error(sentence(problem), icon=":material/error:")
     with right:
@@ -214,9 +213,7 @@ def _prove() -> bool:
 
 def _start(source: Source, choices: Choices, second: str | None, *, prove: bool = False, resume: bool = True) -> None:
     users.require_saving("start a batch")
-    plans, folder, truth = [], pictures.scratch(), None
-    if not choices.model.measures:
-        truth = state.of(labels.ChosenLabels).truth
+    plans, folder, truth = [], pictures.scratch(), state.of(labels.ChosenLabels).truth
     for name in filter(None, (choices.model.id, second)):
         fitted = choices
         if name != choices.model.id:

@@ -67,10 +67,13 @@ def _tile(job: BatchJob, row: Json, name: str, where: str, order: str) -> None:
         st.image(path.read_bytes(), width=WIDE, alt=f"{name} under its map: {row['predicted'] or nothing}{judged}")
     except OSError:
         st.caption("The map's image was deleted: run it again.")
-    score = table.read_scores(job.folders[0]).describe(row["predicted_score"], row["predicted"] or "")
+    scores = table.read_scores(job.folders[0])
+    score = scores.describe(row["predicted_score"], row["predicted"]) if row["predicted"] else ""
     answer = f"**{row['predicted']}** {score}" if row["predicted"] else f"**{nothing}**"
     sign = JUDGED.get(row.get("wrong"), ("", ""))[0]
     answer, more = f"{sign}{answer}", _more(row, order)
+    if (true := row.get("true_number")) is not None and true == true:
+        more = "  \n".join(filter(None, (f"true: {scores.describe(true, row['predicted'])}", more)))
     st.markdown(f":small[{answer}  \n{more}]" if more else f":small[{answer}]")
     # Fingers need 24 px between the two.
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):

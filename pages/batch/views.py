@@ -30,7 +30,7 @@ PAGE = 24
 METHODS = "Every quick method at each layer, with its mean over pictures and how sure that is."
 COLUMNS = (
     *("picture", "tags", "labelled", "predicted", "predicted_score", "margin", "other_predicted", "disagreement"),
-    *("mean_iou", "pixel_accuracy"),
+    *("true_number", "error", "mean_iou", "pixel_accuracy"),
     *("advantage", "over_random", "verdict", *seals.COLUMNS),
     *("half_heat_area", "border_share", "entropy_normalised", "gini", "n_regions", "proof", "state", "notes"),
 )
@@ -152,13 +152,17 @@ def table(job: BatchJob) -> None:
         if scores.numbers
         else "The score of the best prediction.",
         "margin": "The score of the best prediction minus the next one's.",
+        "true_number": "The label.",
+        "error": "The number minus the label.",
         "mean_iou": "Mean IoU of this picture, over the classes that its mask or its answer has.",
         "pixel_accuracy": "Share of this picture's pixels that have the class of the mask.",
         **proofs.MEANING,
         **seals.MEANING,
         "disagreement": "100 % minus the overlap of the two models' strongest fifths: 100 % is nothing in common.",
     } | statistics.MEANING
-    shown, config = tables.numbers(found[columns], help, plain=("predicted_score",) if scores.numbers else ())
+    shown, config = tables.numbers(
+        found[columns], help, plain=("predicted_score", "true_number", "error") if scores.numbers else ()
+    )
     tables.table(shown, columns=config, height=420)
     st.caption(f"The main columns of {len(found.columns)}, one row per picture; Download has all of them.")
 

@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 
 from sightglass.batch import accuracy, labels, matrix, seals, table, tags
-from sightglass.batch.labelled.labels import name_pictures
+from sightglass.batch.labelled.labels import name_pictures, to_number
 from sightglass.batch.records import FOLDER
 from sightglass.common.files import atomic_write
+from sightglass.evaluation.number_errors import NumberErrors, measure_errors
 from sightglass.explain.maps import grouping
 from sightglass.explain.maps.cells import CELLS
 from sightglass.explain.maps.grouping import FEWEST, RANKED
@@ -43,6 +44,7 @@ ORDERS: dict[str, tuple[str, bool]] = {
     "unsure": ("predicted_score", True),
     "sure": ("predicted_score", False),
     "close": ("margin", True),
+    "error": ("absolute_error", False),
     "smallest": ("predicted_score", True),
     "largest": ("predicted_score", False),
     "border": ("border_share", False),
@@ -95,15 +97,21 @@ def load(folder: Path, second: Path | None = None) -> Frame:
     `labelled`: by the labels that were given, else by the folder. `truth`, `answer`: the class that this means
     (`labels`), and the prediction in the same words;
     `wrong`: whether they differ. None for a picture without a label, and where that name is not counted. `tags` where
-    a person gave any.
+    a person gave any. Of a model of numbers: `true_number` where labels were given, `error`, the number minus it, and
+    `absolute_error`.
     """
     frame = _first(table.read(folder))
     frame["place"] = np.arange(len(frame))
+    scores = table.read_scores(folder)
     if (given := name_pictures(folder, list(frame["picture"]))) is not None:
         frame["labelled"] = given
+        if scores.numbers:
+            frame["true_number"] = [to_number(label) for label in given]
+            frame["error"] = frame["predicted_score"] - frame["true_number"].astype(float)
+            frame["absolute_error"] = frame["error"].abs()
     said, answers = ([None if name != name else name for name in frame[of]] for of in ("labelled", "predicted"))
     # A folder is named after what a picture is: no one class of a segmentation says that, and no number.
-    meant = {} if not table.read_scores(folder).sure else labels.find_matches(frame, folder)
+    meant = {} if not scores.sure else labels.find_matches(frame, folder)
     named = accuracy.name_answers(said, answers, meant)
     frame["truth"], frame["answer"] = ([each and each[i] for each in named] for i in (0, 1))
     frame["wrong"] = [each and each[0] != each[1] for each in named]
@@ -181,6 +189,12 @@ def filter_rows(
     if text:
         found = found[found["picture"].str.contains(text, case=False, regex=False)]
     return found
+
+
+def measure_numbers(frame: Frame) -> NumberErrors | None:
+    """Return how far a model's numbers are from the true ones; None without labels, and of other models."""
+    errors = frame["error"].dropna() if "error" in frame else ()
+    return measure_errors(list(errors)) if len(errors) else None
 
 
 def outliers(frame: Frame, most: int = 12) -> Frame:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.batch import accuracy, analysis, matrix, proofs, seals, table
 from sightglass.batch.labelled import pixels, summary
 from sightglass.evaluation import stored
-from sightglass.explain.phrases import plain_text, plural
+from sightglass.explain.phrases import plain_text, plural, quantity
 from sightglass.explain.picture.item import distinct_names
 from sightglass.export import offline_page
 
@@ -42,6 +42,8 @@ def html(folder: Path) -> str:
     scores = table.read_scores(folder)
     numbers = [("Pictures", f"{len(frame):,}"), *([("Below 50 % sure", f"{len(unsure):,}")] if scores.sure else [])]
     numbers += _count_boxes(folder)
+    if (wrong_by := analysis.measure_numbers(frame)) is not None:
+        numbers.append(("Mean absolute error", plain_text(quantity(wrong_by.mean, scores.unit))))
     if right is not None:
         numbers.append(("Right", plain_text(f"{right.right.percent} of {right.right.total:,}")))
         numbers.append(("95 % interval of that", plain_text(right.right.range)))
@@ -110,6 +112,14 @@ def _write_extremes(
     folder: Path, frame: Any, names: dict[str, str], scores: table.Scores
 ) -> list[tuple[str, str, list[dict[str, str]]]]:
     """Return the sections of the pictures with the least sure answers, the worst masks, or the extreme numbers."""
+    errors = []
+    if "absolute_error" in frame:
+        rows = analysis.order(frame[frame["absolute_error"].notna()], "error")
+        about = f"The number beside the true one. {_most(rows)}"
+        tiles = _tiles(
+            folder, rows, names, lambda row: plain_text(f"true: {quantity(row['true_number'], scores.unit)}")
+        )
+        errors = [("The largest errors", about, tiles)]
     if scores.areas:
         return [_write_worst_masks(folder, frame, names)]
     found = (
@@ -118,7 +128,7 @@ def _write_extremes(
         else (("The least sure", "unsure"),)
     )
     about = "" if scores.numbers else "The lowest scores of all predictions. "
-    return [
+    return errors + [
         (title, f"{about}{_most(frame)}", _tiles(folder, analysis.order(frame, order), names, lambda row: ""))
         for title, order in found
     ]

@@ -209,10 +209,12 @@ def _take_labels(
     corrections: Matches = match or {}
     if isinstance(store, output.Local):
         corrections = folder_labels.corrections(store.folder) | dict(corrections)
+    # Of a model that gives numbers labels are true numbers, and no names.
+    known = () if work.scores.numbers else work.classes
     if truth is None:
         earlier = labelled.read_labels(store) if resume else None
-        return None if earlier is None else labelled.match_names(earlier, work.classes, corrections)
-    found = labelled.match_names(truth, work.classes, corrections)
+        return None if earlier is None else labelled.match_names(earlier, known, corrections)
+    found = labelled.match_names(truth, known, corrections)
     labelled.check_labels(found, items, work.explainer.model.task)
     try:
         labelled.write_labels(store, truth)
@@ -287,7 +289,8 @@ def _run(
         if match and isinstance(store, output.Local):
             folder_labels.correct(space.folder, match)
         methods.write(space.folder, journal.outcomes(sampled))
-        write_evaluation(space.folder, journal, items, work.labels, work.facts)
+        if not work.scores.numbers:
+            write_evaluation(space.folder, journal, items, work.labels, work.facts)
         space.finish(
             (
                 table.PARQUET,

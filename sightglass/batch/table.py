@@ -57,6 +57,12 @@ class Scores:
             return quantity(score, self.units.get(label, ""))
         return describe_share(score) if self.areas else percent(score)
 
+    @property
+    def unit(self) -> str:
+        """The unit of all numbers; empty where they have several, or none."""
+        (first, *others) = {*self.units.values()} or {""}
+        return "" if others else first
+
 
 def write(
     folder: Path, journal: Journal, keys: list[str], classes: Sequence[str] = (), scores: Scores | None = None

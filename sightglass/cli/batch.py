@@ -23,7 +23,7 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files import Json, write_file
+from sightglass.common.files import Json, jsonable, write_file
 from sightglass.common.style import DEFAULTS
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation.pixels import masks
@@ -314,6 +314,9 @@ def _parse_matches(given: list[str], known: Sequence[str], names: list[str], *, 
 
 def _say_how_right(console: Console, folder: Path) -> Json:
     """Print how well the answers fit the labels, of `--labels` or of folders; return all of it."""
+    scores = table.read_scores(folder)
+    if scores.numbers:
+        return _say_how_far(console, folder, scores.unit)
     if (truth := labelled.read_labels(output.Local(folder))) is None:
         return _say_left_out(console, folder) | _say_right(console, folder)
     found = labelled_summary.load(folder)
@@ -330,6 +333,15 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         "label_problems": [one.words for one in truth.problems],
         "evaluation": found.to_json(),
     }
+
+
+def _say_how_far(console: Console, folder: Path, unit: str) -> Json:
+    """Print how far numbers are from the true ones; return the same; nothing without labels."""
+    found = analysis.measure_numbers(analysis.load(folder))
+    if found is None:
+        return {}
+    console.say(f"{found.describe(unit)}.")
+    return {"errors": jsonable(asdict(found))}
 
 
 def _say_evaluated(console: Console, found: EvaluationSummary) -> None:

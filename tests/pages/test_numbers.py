@@ -7,17 +7,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torchvision.models import resnet18
 
+from sightglass.evaluation.number_errors import measure_errors
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import load_bundled
 from sightglass.models import catalog
 from sightglass.models.spec import OutputTable
-from tests.pages.conftest import headline, received, rerun_until, shown, texts
+from sightglass.pages.batch.job import Batch
+from tests.pages.conftest import headline, received, rerun_until, session, shown, texts
 from tests.pages.test_models import drop, press, saved
 from tests.pages.test_whatif import ALL, painted, sentence
 from tests.unit import own_nets
+from tests.waits import patience
 
 
 def test_explore_opens_explained_with_the_angle(page):
@@ -106,9 +110,32 @@ def test_a_batch_shows_each_picture_s_number_the_smallest_first(page):
     found = [float(one.replace("−", "-")) for one in re.findall(r"\*\*angle\*\* (−?[\d.]+)°", texts(app))]
     assert len(found) > 5 and found == sorted(found)
     app.segmented_control(key="batch-lens").set_value("accuracy").run()
-    assert "no answer is right or wrong" in texts(app)
+    assert "no answer is right or wrong: give true numbers" in texts(app)
     app.segmented_control(key="batch-lens").set_value("classes").run()
     assert re.search(r"angle\*\*\s+\d+ pictures, −?[\d.]+° in the mean", texts(app))
     app.segmented_control(key="batch-lens").set_value("table").run()
     assert not app.exception and not app.error
     assert app.dataframe[-1].value["predicted_score"].abs().max() < 180
+
+
+def test_a_batch_with_true_numbers_says_how_far_answers_are_the_largest_error_first(page, tmp_path, monkeypatch):
+    folder = tmp_path / "rods"
+    folder.mkdir()
+    for name in ("a rod", "scene 1"):
+        Image.fromarray(load_bundled(name).pixels).save(folder / f"{name}.png")
+    (tmp_path / "true.csv").write_text("file,label\na rod.png,0\nscene 1.png,0\n", "utf-8")
+    monkeypatch.setenv("SIGHTGLASS_FOLDERS", str(tmp_path))
+    monkeypatch.setenv("SIGHTGLASS_BATCHES", str(tmp_path / "batches"))
+    app = page("pages/batch/page.py", folder=str(folder), model="demo-regress")
+    app.text_input(key="batch-labels-path").set_value(str(tmp_path / "true.csv")).run()
+    next(one for one in app.button if one.label == "Explain all").click().run()
+    assert session(app, Batch).job.finished(patience(90))
+    app.run()
+    assert not app.exception and not app.error
+    found = [Explainer("demo-regress")(load_bundled(name)).predictions[0].score for name in ("a rod", "scene 1")]
+    assert measure_errors(found).describe("°") in texts(app) and texts(app).count("true: 0°") == 2
+    assert app.selectbox(key="batch-order").value == "error"
+    app.segmented_control(key="batch-lens").set_value("accuracy").run()
+    assert "sort the gallery by Largest error" in texts(app)
+    app.segmented_control(key="batch-lens").set_value("table").run()
+    assert list(app.dataframe[-1].value["error"]) == pytest.approx(found, abs=1e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -112,7 +113,7 @@ def name_pictures(folder: Path, keys: Sequence[str]) -> list[str | None] | None:
 def check_labels(labels: RunLabels, items: Sequence[Item], task: str) -> None:
     """Raise a Problem unless labels are of these pictures, and of a kind that fits the model."""
     if task == "regress":
-        raise ModelProblem("This model gives numbers, and labels are classes: leave --labels out.")
+        _check_numbers(labels.truth)
     if task == "embed":
         raise ModelProblem("This model names nothing that labels could be compared with: leave --labels out.")
     if (task == "segment") != bool(labels.truth.masks):
@@ -128,6 +129,23 @@ def check_labels(labels: RunLabels, items: Sequence[Item], task: str) -> None:
     detects = task == "detect"
     if not any(labels.find(item.key) is not None if detects else labels.truth.find_class(item.key) for item in items):
         raise Problem("None of the pictures has labels: the file names in the labels are those of other pictures.")
+
+
+def to_number(label: str | None) -> float | None:
+    """Return the true number that a label is; None of one that is no finite number."""
+    try:
+        number = float(label or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _check_numbers(truth: GroundTruth) -> None:
+    if not truth.named:
+        raise ModelProblem("This model gives numbers: give its labels as file,label, where label is the true number.")
+    wrong = next((label for label in truth.named.values() if to_number(label) is None), None)
+    if wrong is not None:
+        raise ModelProblem(f"The label {wrong[:40]!r} is no number: this model's labels are true numbers.")
 
 
 def write_labels(store: Local | RemoteFolder, labels: GroundTruth) -> None:

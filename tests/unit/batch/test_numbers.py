@@ -14,6 +14,7 @@ from sightglass.batch import analysis, report, run, table
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.deck import run_slide
+from sightglass.evaluation.number_errors import measure_errors
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
@@ -82,7 +83,31 @@ def test_pictures_show_what_raises_in_red_and_what_lowers_in_blue(whole: Path) -
     assert (warmth > 60).sum() > 50 and (warmth < -60).sum() > 50
 
 
-def test_nothing_asks_which_class_a_folder_means_and_labels_and_proofs_are_refused(
+def test_with_true_numbers_it_says_how_far_the_answers_are_from_them(
+    pictures: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = analysis.load(whole).set_index("picture")["predicted_score"]
+    # A degree above, two below; one picture has no label.
+    true = {"a rod.png": found["rods/a rod.png"] - 1, "scene 1.png": found["rods/scene 1.png"] + 2}
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,label\n" + "".join(f"{name},{number}\n" for name, number in true.items()), "utf-8")
+    out = tmp_path / "out"
+    assert main(["batch", str(pictures.parent), "-m", MODEL, "--out", str(out), "--labels", str(labels)]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"Wrong by 1.5° in the mean \(95 % interval: 1 to 2°\), 1.5° in the\s+median: 2\s+labelled", said)
+    frame = analysis.load(out).set_index("picture")
+    assert frame["error"].dropna().to_dict() == pytest.approx({"rods/a rod.png": 1, "rods/scene 1.png": -2}, abs=1e-4)
+    assert analysis.order(frame, "error").index[0] == "rods/scene 1.png"
+    page = report.html(out)
+    assert "Mean absolute error" in page and page.index("The largest errors") < page.index("The smallest numbers")
+    assert json.loads((out / "summary.json").read_text("utf-8"))["errors"]["mean"] == pytest.approx(1.5, abs=1e-4)
+
+
+def test_one_labelled_picture_has_no_interval() -> None:
+    assert measure_errors([-2.0]).describe("°") == "Wrong by 2° in the mean, 2° in the median: 1 labelled picture"
+
+
+def test_nothing_asks_which_class_a_folder_means_and_names_and_proofs_are_refused(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["batch", str(pictures.parent), "-m", MODEL, "--out", str(tmp_path / "out")]) == 0
@@ -91,5 +116,5 @@ def test_nothing_asks_which_class_a_folder_means_and_labels_and_proofs_are_refus
         run(pictures, MODEL, tmp_path / "proved", prove=True)
     labels = tmp_path / "labels.csv"
     labels.write_text("file,label\na rod.png,rod\n", "utf-8")
-    with pytest.raises(ModelProblem, match="gives numbers, and labels are classes"):
+    with pytest.raises(ModelProblem, match="The label 'rod' is no number"):
         run(pictures, MODEL, tmp_path / "labelled", labels=labels)
