@@ -17,9 +17,9 @@ import numpy as np
 
 from sightglass.batch import accuracy, labels, matrix, seals, table, tags
 from sightglass.batch.labelled.labels import name_pictures, to_number
+from sightglass.batch.labelled.number_errors import NumberErrors, measure_errors
 from sightglass.batch.records import FOLDER
 from sightglass.common.files import atomic_write
-from sightglass.evaluation.number_errors import NumberErrors, measure_errors
 from sightglass.explain.maps import grouping
 from sightglass.explain.maps.cells import CELLS
 from sightglass.explain.maps.grouping import FEWEST, RANKED

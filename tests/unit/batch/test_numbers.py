@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from sightglass.batch import analysis, report, run, table
+from sightglass.batch.labelled.number_errors import measure_errors
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.deck import run_slide
-from sightglass.evaluation.number_errors import measure_errors
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
