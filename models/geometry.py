@@ -37,6 +37,9 @@ class Geometry:
     cell_offsets: tuple[CellOffset, ...] = ()
     """Of layers where it was measured (`python -m benchmarks alignment`); all others are drawn on an even grid."""
 
+    columns: int = 1
+    """Pictures that are side by side in it, each with its own half of every layer's grid."""
+
     def cell_offset(self, path: str) -> tuple[float, float]:
         """Return by how many cells, down and across, a layer's map is drawn beside an even grid; at most a half."""
         return next(((down, across) for name, down, across in self.cell_offsets if name == path), (0.0, 0.0))
