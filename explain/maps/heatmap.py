@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -221,10 +221,7 @@ def _scale_columns(
     raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequence[str], signed: bool
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Return `_scale` of pictures side by side: on one scale, and none bleeds into its neighbour."""
-    count, (height, width) = geometry.columns, geometry.input
-    rows, columns = geometry.original
-    own = replace(geometry, input=(height, width // count), original=(rows, columns // count), columns=1)
-    maps = len(raws[0])
+    count, own, maps = geometry.columns, geometry.one_column(), len(raws[0])
     # All maps of a group are scaled together: those of one target, or of all.
     groups = [slice(0, maps)] if scale == "shared" else [slice(i, i + 1) for i in range(maps)]
     found = [

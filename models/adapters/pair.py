@@ -40,5 +40,10 @@ def split(pixels: NDArray[Any], model: str, inputs: Sequence[str]) -> tuple[NDAr
     if not is_joined(pixels):
         both = " and ".join(inputs)
         raise ImageProblem(f"{model} takes two pictures, {both}: give both, as `sightglass image A B` or on Explore.")
+    return halve(pixels)
+
+
+def halve(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the two pictures (H, W, 3) of a joined one."""
     width = pixels.shape[1] // 2
     return np.ascontiguousarray(pixels[:-STRIP, :width]), np.ascontiguousarray(pixels[:-STRIP, width:])

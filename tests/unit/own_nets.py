@@ -241,16 +241,17 @@ class DroNet(nn.Module):
 
 
 class Planted(nn.Module):
-    """Two pictures through one convolution of red without green and blue: only the second one's red counts."""
+    """Two pictures through one convolution of red without green and blue: the second one's red counts 20, the first's
+    `first`."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: float = 0.0) -> None:
         super().__init__()
         self.body = nn.Sequential(nn.Conv2d(3, 1, 4, stride=4), nn.ReLU())
         self.fc = nn.Linear(2, 2)
         with torch.no_grad():
             self.body[0].weight[0] = torch.tensor([1.0, -1.0, -1.0])[:, None, None] / 16
             self.body[0].bias.fill_(0.1)
-            self.fc.weight.copy_(torch.tensor([[0.0, -20.0], [0.02, 20.0]]))
+            self.fc.weight.copy_(torch.tensor([[0.0, -20.0], [first, 20.0]]))
             self.fc.bias.copy_(torch.tensor([2.0, -2.0]))
 
     def forward(self, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
