@@ -29,7 +29,7 @@ def test_a_mobilevit_is_added_and_its_blocks_show_the_daisy(tmp_path: Path, monk
     shutil.copy(code, "mobilevit_xxs.py")
     plain = ("mean=[0.0, 0.0, 0.0]", "std=[1.0, 1.0, 1.0]", "size=256", 'crop="squash"')
     keys = [part for key in plain for part in ("--set", f"weights.preprocessing.{key}")]
-    names = 'weights.labels=["daisy", "dandelion", "roses", "sunflowers", "tulips"]'
+    names = 'weights.labels=["dandelion", "daisy", "tulips", "sunflowers", "roses"]'
     arch = ["--arch", "mobilevit_xxs.py:MobileViTXXS", "--name", "flowers"]
     assert main(["models", "add", str(file), *arch, "--set", names, *keys, "--image", str(picture), "--yes"]) == 0
     explainer = Explainer("flowers")
