@@ -103,7 +103,9 @@ class Evidence:
             fewer = first if len(sides[0].layers) < len(sides[1].layers) else second
             raise ModelProblem(f"{', '.join(self.own_paths)}: name as many layers of {fewer} as of the other picture.")
         self.sides = tuple(sides)
-        self.activations = [join_maps(*pair) for pair in zip(*(side.activations for side in sides), strict=True)]
+        # For their grids alone: the two may have different numbers of channels.
+        means = ([one.mean(1, keepdim=True) for one in side.activations] for side in sides)
+        self.activations = [join_maps(*pair) for pair in zip(*means, strict=True)]
 
     @property
     def own_paths(self) -> tuple[str, ...]:

@@ -263,8 +263,8 @@ class TwoBranches(nn.Module):
 
     def __init__(self, num_classes: int = 3, grey: bool = False) -> None:
         super().__init__()
-        self.rgb, self.depth = block(3, 8), block(1 if grey else 3, 8)
-        self.fc = nn.Linear(16, num_classes)
+        self.rgb, self.depth = block(3, 8), block(1 if grey else 3, 6)
+        self.fc = nn.Linear(14, num_classes)
 
     def forward(self, rgb: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
         return self.fc(torch.cat([self.rgb(rgb).mean((2, 3)), self.depth(depth).mean((2, 3))], 1))

@@ -20,12 +20,14 @@ from sightglass.api.schemas import ApiRules
 from sightglass.cli import main
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain import Explainer, replay
+from sightglass.explain.evidence.evidence import join_maps
 from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.faithfulness.changes import CHANGES
 from sightglass.explain.faithfulness.stability import stability
 from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.picture.pair import join_pictures
+from sightglass.history import History
 from sightglass.models import catalog
 from sightglass.models.adapters.pair import STRIP, is_joined
 from sightglass.models.geometry import Geometry
@@ -183,6 +185,13 @@ def test_a_map_of_two_pictures_can_be_proved_sealed_and_shaken(explainer: Explai
     assert all(one.map is not None and one.map[:, : SIDE - 4].max() < 0.2 for one in variants)
 
 
+def test_maps_of_different_grids_stand_side_by_side_on_the_finer_one() -> None:
+    joined = join_maps(torch.ones(3, 2, 2), torch.zeros(3, 4, 4))
+    assert joined.shape == (3, 4, 8)
+    assert joined[:, :, :4].min() == 1
+    assert joined[:, :, 4:].max() == 0
+
+
 def test_lists_of_pairs_and_wrong_numbers_of_pictures(explainer: Explainer) -> None:
     one, two = explainer([(picture(0), picture(1)), (picture(0), picture(1, mark=True))], maps=False)
     assert (one.predictions[0].label, two.predictions[0].label) == ("same", "changed")
@@ -238,6 +247,11 @@ def test_a_table_names_the_inputs_and_a_recipe_makes_the_maps_again(mine: Path) 
     assert made.image.name == "one.png + two.png"
     again = replay(made.recipe, ("one.png", "two.png"))
     assert np.array_equal(again.heatmaps[0].raw[0], made.heatmaps[0].raw[0])
+    history = History(mine / "history")
+    record = history.keep(made)
+    assert history.picture(record).sha256 == made.image.sha256
+    assert np.array_equal(history.heatmaps(record)[0].values, made.heatmaps[0].content)
+    assert made.save(mine / "figure.svg").is_file()
     # Side by side in one file it is the same picture.
     Path("both.png").write_bytes(to_png(made.image.pixels))
     assert explainer("both.png").image.sha256 == made.image.sha256
