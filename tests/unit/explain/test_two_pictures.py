@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sightglass.cli import main
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.evidence import join_maps
+from sightglass.explain.evidence.layers import balance
 from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.faithfulness.changes import CHANGES
 from sightglass.explain.faithfulness.stability import stability
@@ -31,10 +33,12 @@ from sightglass.history import History
 from sightglass.models import catalog
 from sightglass.models.adapters.pair import STRIP, is_joined
 from sightglass.models.geometry import Geometry
+from sightglass.models.layers import Layer
 from tests.unit import own_nets
 
 SIDE, MARK = 64, (8, 24, 40, 56)
 """Side of the pictures, and xyxy of the mark."""
+NAMED = (("first", (0,)), ("second", (1,)), ("both", (0, 1)))
 INPUTS = ("before", "after")
 PLAIN = {"size": SIDE, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}
 
@@ -183,6 +187,15 @@ def test_a_map_of_two_pictures_can_be_proved_sealed_and_shaken(explainer: Explai
     assert {one.kind for one in variants} == set(CHANGES)
     # Each picture is shifted and mirrored by itself, so the mark stays in the second one.
     assert all(one.map is not None and one.map[:, : SIDE - 4].max() < 0.2 for one in variants)
+
+
+def test_layers_to_choose_from_are_as_many_of_each_picture() -> None:
+    first, second, both = (Layer(name, (1, 4, 4), pictures=places) for name, places in NAMED)
+    other = replace(first, path="other")
+    assert balance((first, other, both, second)) == (other, both, second)
+    assert balance((first, other)) == ()
+    plain = replace(first, pictures=())
+    assert balance((plain, plain)) == (plain, plain)
 
 
 def test_maps_of_different_grids_stand_side_by_side_on_the_finer_one() -> None:
