@@ -99,9 +99,11 @@ class Evidence:
             side.activations = [as_map(out.detach(), layer) for layer, out in pairs]
             side._gradients, side.raws = {}, {}
         if len({len(side.layers) for side in sides}) > 1:
-            first, second = self.resident.adapter.inputs
-            fewer = first if len(sides[0].layers) < len(sides[1].layers) else second
-            raise ModelProblem(f"{', '.join(self.own_paths)}: name as many layers of {fewer} as of the other picture.")
+            fewer, more = sorted(zip((len(side.layers) for side in sides), self.resident.adapter.inputs, strict=True))
+            named = ", ".join(self.own_paths)
+            raise ModelProblem(
+                f"Of {named} {fewer[0]} belong to {fewer[1]}, {more[0]} to {more[1]}: name as many of each."
+            )
         self.sides = tuple(sides)
         # For their grids alone: the two may have different numbers of channels.
         means = ([one.mean(1, keepdim=True) for one in side.activations] for side in sides)

@@ -91,7 +91,7 @@ def open_model(spec: ModelSpec) -> None:
 
 def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     """Draw the map of the chosen picture; of a model without layers, whose map takes many passes, first its answer."""
-    choices = Choices(image, spec, spec.method, {})
+    choices = Choices(image, spec, explainer.resident.adapter.spec.method, {})
     options: dict[str, Any] = {}
     if not explainer.resident.gradients:
         options = {"method": "drise"} if spec.task == "detect" else {"method": "occlusion", "masks": WINDOWS}

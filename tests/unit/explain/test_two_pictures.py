@@ -174,7 +174,7 @@ def test_a_tuple_argument_and_layers_of_one_picture_only() -> None:
     together = Explainer(own_nets.Together(net), inputs=["rgb", "depth"], preprocess=PLAIN, task="classify")
     pair = (picture(0), picture(1))
     assert [one.score for one in together(pair).predictions] == [one.score for one in expected(pair).predictions]
-    with pytest.raises(ModelProblem, match="name as many layers of depth as of the other picture"):
+    with pytest.raises(ModelProblem, match="Of rgb 0 belong to depth, 1 to rgb: name as many of each"):
         expected(pair, layers=["rgb"], method="gradcam")
     assert expected(pair, layers=["rgb", "depth"], method="gradcam").heatmaps[0].layers == ("rgb/depth",)
 
