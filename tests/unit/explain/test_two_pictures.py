@@ -27,6 +27,8 @@ from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.faithfulness.changes import CHANGES
 from sightglass.explain.faithfulness.stability import stability
 from sightglass.explain.maps.heatmap import scale
+from sightglass.explain.methods.masks import MasksOfTwo, Windows
+from sightglass.explain.methods.rise import find_grey
 from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.picture.pair import join_pictures
 from sightglass.history import History
@@ -34,6 +36,7 @@ from sightglass.models import catalog
 from sightglass.models.adapters.pair import STRIP, is_joined
 from sightglass.models.geometry import Geometry
 from sightglass.models.layers import Layer
+from sightglass.models.preprocess import GREY
 from tests.unit import own_nets
 
 SIDE, MARK = 64, (8, 24, 40, 56)
@@ -82,9 +85,25 @@ def test_the_map_of_a_mark_in_the_second_picture_is_on_the_second_alone(explaine
     before, after = halves(made.heatmaps[0].values[:SIDE])
     x0, y0, x1, y1 = MARK
     assert after.max() > 0.9
-    # Windows of Occlusion reach from one picture into the other where they touch.
-    assert before[:, : SIDE - 16].max() < 0.05
+    assert before.max() < 0.05
     assert after[y0:y1, x0:x1].sum() / after.sum() > 0.6
+
+
+def test_no_mask_reaches_from_one_picture_into_the_other_and_each_has_its_own_grey() -> None:
+    geometry = Geometry((SIDE + STRIP, 2 * SIDE), (SIDE, 2 * SIDE), (1.0, 1.0), (0.0, 0.0), columns=2)
+    windows = MasksOfTwo.sample(Windows, 32, geometry)
+    hidden = windows.full(0, len(windows), torch.device("cpu")) == 0
+    first, second = hidden[:, :, :SIDE].any((1, 2)), hidden[:, :, SIDE:].any((1, 2))
+    assert torch.equal(first, ~second)
+    assert hidden.any(0).all()
+    assert torch.equal(windows.full(5, 8, torch.device("cpu")) == 0, hidden[5:8])
+    assert windows.coarse(0, 4).shape == (4, *windows.cells)
+    net = own_nets.TwoBranches(grey=True)
+    inputs = [{"name": "rgb"}, {"name": "depth", "channels_in": 1, "mean": [0.2], "std": [0.5]}]
+    made = Explainer(net.eval(), inputs=inputs, preprocess=PLAIN, task="classify")((picture(0), picture(1)), top_k=1)
+    one, other = find_grey(made.evidence).chunk(2, 3)
+    assert one[0, 0, 0, 0] == pytest.approx(GREY / 255, abs=1e-6)
+    assert other[0, 0, 0, 0] == pytest.approx((GREY / 255 - 0.2) / 0.5, abs=1e-6)
 
 
 def test_both_maps_are_on_one_scale() -> None:
