@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from sightglass.common.errors import ModelProblem
+from sightglass.common.legible import legible
 from sightglass.models.adapters.pair import STRIP, join, split
 from sightglass.models.families.custom.classifier import CustomClassifier, Probed, answer_in, logits_of, probe
 from sightglass.models.geometry import Geometry, ModelInput
@@ -57,7 +58,7 @@ class PairClassifier(CustomClassifier):
         notes: tuple[str, ...] = (),
     ) -> None:
         super().__init__(spec, module, labels, each[0], weights_sha256, notes=notes)
-        self.inputs = tuple(one.name for one in spec.weights.inputs)
+        self.inputs = tuple(legible(one.name) for one in spec.weights.inputs)
         self.each, self.together = each, takes_tuple(module)
         self.branches = self._find_branches()
         if not self.branches and spec.method == METHOD:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -50,15 +50,16 @@ def offer(choices: Choices, explainer: Explainer) -> None:
     first, second = explainer.resident.adapter.inputs
     left, right = st.columns(2, gap="medium")
     with left:
-        panels.show(choices.image, [panels.plain(choices.image)], key="viewer-first", height=HEIGHT)
+        pane = replace(panels.plain(choices.image), title=_begin(first))
+        panels.show(choices.image, [pane], key="viewer-first", height=HEIGHT)
     with right:
         st.file_uploader(
-            f"{second[:1].upper()}{second[1:]}",
+            escape(_begin(second)),
             key=KEY,
             max_upload_size=upload_megabytes(),
             on_change=_take,
             args=(choices.image,),
-            help=f"It stands beside {first}. Each gets a map, and both maps share one scale.",
+            help=f"It stands beside {escape(first)}. Each gets a map, and both maps share one scale.",
         )
         image_picker.say_refused()
         if words := state.of(RefusedPicture).words:
@@ -72,17 +73,26 @@ def offer(choices: Choices, explainer: Explainer) -> None:
         )
 
 
+def _begin(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
 def _take(first: Image) -> None:
     file = st.session_state.get(KEY)
     state.forget(RefusedPicture)
     if file is None:
         return
     try:
-        _join(first, open_upload(file.getvalue(), file.name))
+        second = open_upload(file.getvalue(), file.name)
     except ImageProblem as problem:
         state.of(RefusedPicture).words = str(problem)
+    else:
+        _join(first, second)
 
 
 def _join(first: Image, second: Image) -> None:
     """Choose two pictures as one, in a widget's callback."""
-    image_source.turn_to(join_pictures(first, second))
+    try:
+        image_source.turn_to(join_pictures(first, second))
+    except ImageProblem as problem:
+        state.of(RefusedPicture).words = str(problem)
