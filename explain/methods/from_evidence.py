@@ -59,8 +59,8 @@ def _compute_sides(evidence: Evidence, methods: Sequence[Method], targets: Seque
     if evidence.mixed:
         first, second = evidence.resident.adapter.inputs
         raise ModelProblem(
-            f"At {evidence.mixed} {first} and {second} are mixed, so its map is one for both: use Integrated Gradients "
-            "or Occlusion, or an earlier layer."
+            f"{evidence.mixed} mixes {first} and {second}, so its map is one for both: use Integrated Gradients, "
+            "Occlusion or an earlier layer."
         )
     for side in evidence.sides:
         compute(side, methods, targets)

@@ -1,4 +1,4 @@
-"""Two pictures in one: join them side by side, and split them again."""
+"""Join two pictures side by side, and split them again."""
 
 from __future__ import annotations
 

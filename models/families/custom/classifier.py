@@ -306,10 +306,10 @@ def _check_inputs(module: nn.Module, spec: ModelSpec) -> None:
     needed = [one.name for one in given if one.default is one.empty and one.kind in by_place]
     if len(needed) > 1:
         if len(needed) == 2:
+            name = "inputs" if spec.in_memory else "weights.inputs"
             raise ModelProblem(
-                f"{spec.id} takes two inputs ({', '.join(needed)}): if both are pictures, say "
-                f"{'inputs' if spec.in_memory else 'weights.inputs'} = {json.dumps(needed)}; else wrap it in a module "
-                "that takes the picture and sets the other."
+                f"{spec.id} takes two inputs ({', '.join(needed)}): say {name} = {json.dumps(needed)} if both are "
+                "pictures, else wrap it in a module."
             )
         raise ModelProblem(
             f"{spec.id} takes {len(needed)} inputs ({', '.join(needed)}): wrap it in a module that takes the picture "

@@ -182,7 +182,7 @@ def test_pictures_that_meet_at_once_have_no_map_of_a_layer_but_of_pixels() -> No
     made = explainer((picture(0), picture(1)))
     assert made.heatmaps[0].method == "integratedgradients"
     assert all(np.abs(one).sum() > 0 for one in halves(made.heatmaps[0].raw[0]))
-    with pytest.raises(ModelProblem, match="before and after are mixed, so its map is one for both: use Integrated"):
+    with pytest.raises(ModelProblem, match="conv mixes before and after, so its map is one for both: use Integrated"):
         explainer((picture(0), picture(1)), method="gradcam")
 
 
@@ -236,7 +236,7 @@ def test_lists_of_pairs_and_wrong_numbers_of_pictures(explainer: Explainer) -> N
 
 
 def test_without_inputs_a_network_of_two_pictures_says_what_to_state(planted: nn.Module) -> None:
-    with pytest.raises(ModelProblem, match=r'if both are pictures, say inputs = \["before", "after"\]'):
+    with pytest.raises(ModelProblem, match=r'say inputs = \["before", "after"\] if both are pictures'):
         Explainer(planted, preprocess=PLAIN)
 
 
