@@ -19,7 +19,7 @@ from sightglass.explain.faithfulness.seal import seal
 from sightglass.explain.findings.diagnosis import diagnose
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
-from sightglass.explain.methods import AREAS, METHODS, attention, from_evidence, query_attention
+from sightglass.explain.methods import AREAS, METHODS, PAIRS, attention, from_evidence, query_attention
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.method import HEADED, Method, RawMaps, Request
 from sightglass.explain.methods.pixel_gradients import OWN_NOTES
@@ -241,6 +241,8 @@ def method_of(resident: Resident, options: Options) -> Method:
     if spec.segments and method.family not in AREAS:
         name = method.name_for(spec.task)
         raise ModelProblem(f"{name} asks for one score a picture and {spec.id} gives each pixel one: use GradCAM.")
+    if resident.adapter.inputs and method.family not in PAIRS:
+        raise ModelProblem(f"{method.name} gives no map of each of two pictures: use GradCAM or Occlusion.")
     if spec.task == "embed" and method.family in ("mask", "pixel", "library"):
         raise ModelProblem(f"{method.name} asks for a class and {spec.id} predicts none: use GradCAM or EigenCAM.")
     return method

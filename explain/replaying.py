@@ -9,6 +9,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.pair import join_pictures
 from sightglass.explain.recipe import Recipe, SavedSeal
 from sightglass.models import catalog
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
     """Repeat the explanation of a recipe, given as a Recipe or as its file: the same map, bit for bit on one machine.
+
+    `source` is the picture, or a tuple of the two that a model took.
 
     Raises ModelProblem for a file without a recipe, for another person's model file, and if picture or weights differ.
 
@@ -44,7 +47,7 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
             "models add`."
         )
     explainer = Explainer(recipe.model, device=recipe.device)
-    image = Image.open(source)
+    image = join_pictures(*map(Image.open, source)) if isinstance(source, tuple) else Image.open(source)
     if image.sha256 != recipe.picture_sha256:
         raise ModelProblem(f"{image.name} is not the picture of this recipe: give it {recipe.picture_name}.")
     if explainer.resident.adapter.weights_sha256 != recipe.weights_sha256:

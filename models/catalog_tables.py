@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.models.load import current_name, loader_exists
-from sightglass.models.spec import TASKS, ModelSpec, OutputTable, PreprocessingTable, Table, kinds, required, row_tables
+from sightglass.models.spec import (
+    TASKS,
+    InputTable,
+    ModelSpec,
+    OutputTable,
+    PreprocessingTable,
+    Table,
+    kinds,
+    read_row,
+    required,
+    row_tables,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +44,15 @@ def read_outputs(given: Any) -> tuple[OutputTable, ...]:
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in dict(row).items()}
         check(Path("outputs"), f"number {number}", plain, _OUTPUT, required(OutputTable))
     return tuple(OutputTable.read(row) for row in given)
+
+
+def read_inputs(given: Any) -> tuple[InputTable, ...]:
+    """Return the rows of an `inputs` in Python, names or tables; raise ModelProblem for one of the wrong kind."""
+    for number, row in enumerate(given, 1):
+        if not isinstance(row, (str, InputTable)):
+            plain = {key: list(value) if isinstance(value, tuple) else value for key, value in dict(row).items()}
+            check(Path("inputs"), f"number {number}", plain, kinds(InputTable), required(InputTable))
+    return tuple(read_row(InputTable, row) for row in given)
 
 
 def check_preprocessing(given: Mapping[str, Any]) -> None:
@@ -75,6 +95,8 @@ def check(
             check(path, f"{key} of {where}", value, kinds(inner), required(inner))
             for name, row in row_tables(inner).items():
                 for number, one in enumerate(value.get(name, ()), 1):
+                    if row is InputTable and isinstance(one, str):
+                        continue
                     check(path, f"{name} {number} of {where}", one, kinds(row), required(row))
         elif allowed is _OUTPUT and key == "range" and not _rises(value):
             raise ModelProblem(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +36,15 @@ class Geometry:
     offset: tuple[float, float]
     cell_offsets: tuple[CellOffset, ...] = ()
     """Of layers where it was measured (`python -m benchmarks alignment`); all others are drawn on an even grid."""
+
+    columns: int = 1
+    """Pictures that are side by side in it, each with its own half of every layer's grid."""
+
+    def one_column(self) -> Geometry:
+        """Return the way of one of several pictures that are side by side: they are as large as each other."""
+        (rows, columns), (height, width) = self.original, self.input
+        original, inner = (rows, columns // self.columns), (height, width // self.columns)
+        return replace(self, original=original, input=inner, columns=1)
 
     def cell_offset(self, path: str) -> tuple[float, float]:
         """Return by how many cells, down and across, a layer's map is drawn beside an even grid; at most a half."""

@@ -35,9 +35,16 @@ def _value(value: Any, allowed: tuple[type, ...], row: type[Table] | None = None
     if isinstance(value, Mapping) and issubclass(allowed[0], Table):
         return allowed[0].read(value)
     if row is not None:
-        return tuple(row.read(one) if isinstance(one, Mapping) else one for one in value)
+        return tuple(read_row(row, one) for one in value)
     listed = hasattr(value, "__len__") and not isinstance(value, (str, Mapping, Table))
     return tuple(value) if listed else value
+
+
+def read_row(row: type[Table], given: Any) -> Any:
+    """Return a row of a list of tables; text is the name of an input of which nothing else is stated."""
+    if isinstance(given, str) and row is InputTable:
+        return InputTable(given)
+    return row.read(given) if isinstance(given, Mapping) else given
 
 
 _KINDS: dict[type, dict[str, tuple[type, ...]]] = {}
@@ -132,6 +139,17 @@ class OutputTable(Table):
 
 
 @dataclass(frozen=True, slots=True)
+class InputTable(Table):
+    """A row of `weights.inputs`: one of two pictures that a network takes; only its name where nothing differs."""
+
+    name: str
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    channels_in: int | None = None
+    """1 for a grey picture, such as a depth map."""
+
+
+@dataclass(frozen=True, slots=True)
 class WeightsTable(Table):
     """`weights`: where a model's file is, and what the file does not say; empty where the loader knows itself."""
 
@@ -156,6 +174,8 @@ class WeightsTable(Table):
     """Of the numbers of a regression: `years`, `°`."""
     outputs: tuple[OutputTable, ...] = field(default=(), metadata={"rows": OutputTable})
     """Name, unit and range of each number of a regression, in the model's order: instead of `labels` and `unit`."""
+    inputs: tuple[InputTable, ...] = field(default=(), metadata={"rows": InputTable})
+    """The two pictures that it takes, in the order of its arguments; empty: one picture."""
     args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the operator's own class: anything that TOML can say."""
     layout: str | None = None

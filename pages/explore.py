@@ -19,7 +19,7 @@ from sightglass.components.session import page, reopen, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Pane
-from sightglass.components.views import areas, attention_heads, charts, exports, panels, visual_prompts
+from sightglass.components.views import areas, attention_heads, charts, exports, panels, second_picture, visual_prompts
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import METHODS
 
@@ -43,7 +43,8 @@ def explore() -> None:
     # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
     bar, title, main = st.container(), st.container(), st.container()
     draw: Callable[..., None] = _explain
-    if (foreseen := sidebar.foreseen()) is not None and not visual_prompts.lacking(*foreseen):
+    foreseen = sidebar.foreseen()
+    if foreseen is not None and not visual_prompts.lacking(*foreseen) and not second_picture.is_lacking(*foreseen):
         choices, explainer = foreseen
         draw = partial(_map_first, bar)
     else:
@@ -73,6 +74,11 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
         title.markdown("## What should it look for?")
         with main:
             visual_prompts.ask(choices, explainer)
+        return
+    if second_picture.is_lacking(choices, explainer):
+        title.markdown(f"## {second_picture.ask_for(explainer)}")
+        with main:
+            second_picture.offer(choices, explainer)
         return
     wanted = class_picker.get_class(choices, explainer)
     slow = explain_job.is_slow(choices.method)

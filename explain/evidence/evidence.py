@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
 from sightglass.explain.backward.gradient import Activation, Gradient, gradients
 from sightglass.explain.backward.graph import Graph, Opaque
@@ -47,6 +48,11 @@ class _Overwritten(Exception):
 class Evidence:
     """Activations at some layers of one pass and, per target, their gradients; all on the model's device."""
 
+    sides: tuple[Evidence, ...] = ()
+    """Of two pictures each one's own evidence, from the same pass; empty of one picture."""
+    mixed: str = ""
+    """Path of a layer that sees two pictures at once, so that nothing there is either's own."""
+
     def __init__(self, resident: Resident, given: ModelInput, layers: tuple[Layer, ...]) -> None:
         """Run the model once on `given`. The resident's lock is held for as long as its hooks are on."""
         self.resident = resident
@@ -62,7 +68,10 @@ class Evidence:
         self._adapter = resident.fastest_adapter(layers)
         with resident.lock:
             recorded, self.outputs = self._forward()
-        self.recorded = [recorded[layer.path] for layer in layers]
+        if resident.adapter.inputs:
+            self._divide(recorded)
+            return
+        self.recorded = [recorded[layer.path][-1] for layer in layers]
         """The layers' outputs in the graph from which the gradients are computed."""
         size = (self.tensor.shape[-2], self.tensor.shape[-1])
         pairs = zip(layers, self.recorded, strict=True)
@@ -70,14 +79,57 @@ class Evidence:
         self.activations = [as_map(out.detach(), layer) for out, layer in zip(self.recorded, layers, strict=True)]
         """One (1, C, h, w) per layer."""
 
+    def _divide(self, recorded: dict[str, list[Tensor]]) -> None:
+        """Give each of two pictures its own layers, in their order; raise ModelProblem where one has fewer."""
+        (height, width), size = self.resident.probed, (self.tensor.shape[-2], self.tensor.shape[-1] // 2)
+        self.recorded = [one for layer in self.layers for one in recorded[layer.path]]
+        self.activations = []
+        self.mixed = next((layer.path for layer in self.layers if not layer.pictures), "")
+        if self.mixed:
+            return
+        sides = [copy.copy(self), copy.copy(self)]
+        for place, side in enumerate(sides):
+            own = [layer for layer in self.layers if place in layer.pictures]
+            side.recorded = [recorded[layer.path][layer.pictures.index(place)] for layer in own]
+            pairs = [
+                (fit_grid(layer, out, (height, width // 2), size), out)
+                for layer, out in zip(own, side.recorded, strict=True)
+            ]
+            side.layers = tuple(layer for layer, _ in pairs)
+            side.activations = [as_map(out.detach(), layer) for layer, out in pairs]
+            side._gradients, side.raws = {}, {}
+        if len({len(side.layers) for side in sides}) > 1:
+            fewer, more = sorted(zip((len(side.layers) for side in sides), self.resident.adapter.inputs, strict=True))
+            named = ", ".join(self.own_paths)
+            raise ModelProblem(
+                f"Of {named} {fewer[0]} belong to {fewer[1]}, {more[0]} to {more[1]}: name as many of each."
+            )
+        self.sides = tuple(sides)
+        # For their grids alone: the two may have different numbers of channels.
+        means = ([one.mean(1, keepdim=True) for one in side.activations] for side in sides)
+        self.activations = [join_maps(*pair) for pair in zip(*means, strict=True)]
+
+    @property
+    def own_paths(self) -> tuple[str, ...]:
+        """The dotted paths of the layers, each by itself."""
+        return tuple(layer.path for layer in self.layers)
+
     @property
     def paths(self) -> tuple[str, ...]:
-        """The dotted paths of the layers."""
-        return tuple(layer.path for layer in self.layers)
+        """The dotted paths of the layers; of two pictures `first/second` where each has a layer of its own."""
+        if not self.sides:
+            return self.own_paths
+        return tuple("/".join(dict.fromkeys(pair)) for pair in zip(*(s.own_paths for s in self.sides), strict=True))
 
     def at(self, path: str) -> Evidence:
         """Return the evidence of one of the layers alone, from the same pass: nothing is computed again."""
         place, one = self.paths.index(path), copy.copy(self)
+        if self.sides:
+            one.sides = tuple(side.at(side.paths[place]) for side in self.sides)
+            one.layers = tuple(dict.fromkeys(side.layers[0] for side in one.sides))
+            one.recorded, one.activations = [s.recorded[0] for s in one.sides], [self.activations[place]]
+            one.raws = {}
+            return one
         # A cached value of all layers.
         one.__dict__.pop("layered", None)
         one.layers = self.layers[place : place + 1]
@@ -102,7 +154,7 @@ class Evidence:
         """The activations with the values that several maps share."""
         return [Activation(one[0]) for one in self.activations]
 
-    def _forward(self) -> tuple[dict[str, Tensor], Any]:
+    def _forward(self) -> tuple[dict[str, list[Tensor]], Any]:
         # A copy at each layer costs as much as a few convolutions: only where what follows writes into its input.
         if not self.resident.mutates:
             try:
@@ -111,19 +163,22 @@ class Evidence:
                 self.resident.mutates = True
         return self._run_pass(copied=True)
 
-    def _run_pass(self, *, copied: bool) -> tuple[dict[str, Tensor], Any]:
+    def _run_pass(self, *, copied: bool) -> tuple[dict[str, list[Tensor]], Any]:
         """Run one pass; raises _Overwritten where a recorded output was changed later."""
-        recorded: dict[str, Tensor] = {}
-        versions: dict[str, int] = {}
+        recorded: dict[str, list[Tensor]] = {}
+        versions: dict[str, list[int]] = {}
 
         def record(path: str, output: Tensor) -> Tensor:
             # From here on there is a graph.
             if not recorded and tokens:
                 walked.enter_context(sparse())
             leaf = output if output.requires_grad else output.detach().requires_grad_()
-            recorded[path], versions[path] = leaf, leaf._version
+            # Of several calls the last counts, but where each is about a picture of its own.
+            before = (recorded.get(path, []), versions.get(path, [])) if path in twice else ([], [])
+            recorded[path], versions[path] = [*before[0], leaf], [*before[1], leaf._version]
             return leaf.clone() if copied else leaf
 
+        twice = {layer.path for layer in self.layers if layer.pictures}
         tokens = any(layer.layout == "tokens" for layer in self.layers) and self.tensor.device.type == "cpu"
         try:
             with self._hook(record), torch.enable_grad(), ExitStack() as walked:
@@ -132,7 +187,7 @@ class Evidence:
             if not copied and "in-place" in str(error):
                 raise _Overwritten from error
             raise
-        if not copied and any(one._version != versions[path] for path, one in recorded.items()):
+        if not copied and any([one._version for one in outs] != versions[path] for path, outs in recorded.items()):
             raise _Overwritten
         return recorded, outputs
 
@@ -231,8 +286,23 @@ class Evidence:
         """Estimated bytes: activations, gradients, raw maps, and the graph for later targets."""
         # Copied first, in one step: another thread may be adding.
         gradients, raws = list(self._gradients.values()), list(self.raws.values())
+        if self.sides:
+            return sum(side.nbytes for side in self.sides)
         total = self.tensor.nbytes + sum(layer.nbytes for layer in self.layered)
         total += sum(g.nbytes for one in gradients for g in one) + sum(raw.nbytes for one in raws for raw in one)
         graph = max((layer.tail_bytes for layer in self.layers), default=0)
         graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // math.prod(self.resident.probed)
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)
+
+
+def join_maps(first: Tensor, second: Tensor) -> Tensor:
+    """Return maps (..., h, w) of two pictures side by side; a coarser one is grown to the other's grid."""
+    size = (max(first.shape[-2], second.shape[-2]), max(first.shape[-1], second.shape[-1]))
+    return torch.cat([_grow(one, size) for one in (first, second)], -1)
+
+
+def _grow(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(maps.shape[-2:]) == size:
+        return maps
+    flat = maps.reshape(1, -1, *maps.shape[-2:])
+    return torch.nn.functional.interpolate(flat, size, mode="bilinear").reshape(*maps.shape[:-2], *size)

@@ -11,7 +11,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.resident import of_download
 from sightglass.models import catalog
 from sightglass.models.adapters.tasks import check_task
-from sightglass.models.catalog_tables import read_outputs
+from sightglass.models.catalog_tables import read_inputs, read_outputs
 from sightglass.models.families.custom import in_memory
 from sightglass.models.labels import given as given_labels
 
@@ -33,6 +33,7 @@ class GivenModel:
     output: str | int | None = None
     unit: str | None = None
     outputs: tuple[Any, ...] = ()
+    inputs: tuple[Any, ...] = ()
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -40,7 +41,7 @@ class GivenModel:
         network = in_memory.network_of(self.model)
         tensors = (*network.parameters(), *network.buffers()) if isinstance(network, torch.nn.Module) else ()
         versions = tuple((tensor.data_ptr(), _version(tensor)) for tensor in tensors)
-        said = (str(self.labels), self.name, self.task, self.output, self.unit, str(self.outputs))
+        said = (str(self.labels), self.name, self.task, self.output, self.unit, str(self.outputs), str(self.inputs))
         return id(self.model), id(self.preprocess), *said, *versions
 
     def adapt(self) -> Adapter:
@@ -53,6 +54,7 @@ class GivenModel:
             output=self.output,
             unit=self.unit,
             outputs=self.outputs,
+            inputs=self.inputs,
         )
 
 
@@ -67,6 +69,8 @@ def of_file(path: str, said: GivenModel, progress: Progress | None) -> ModelSpec
         found = found.with_weights(output=said.output, unit=said.unit)
     if said.outputs:
         found = replace(found.with_weights(outputs=read_outputs(said.outputs)), task="regress")
+    if said.inputs:
+        found = found.with_weights(inputs=read_inputs(said.inputs))
     if said.preprocess is not None:
         stated, transform = in_memory.stated_by(said.preprocess)
         if transform is not None:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.pair import join_pictures
 from sightglass.models.families.custom.in_memory import READY
 
 if TYPE_CHECKING:
@@ -22,6 +24,18 @@ def several(source: Any) -> list[Any] | None:
     """Return the pictures of a list, a tuple or any other sequence; None for a single picture."""
     alone = not isinstance(source, Sequence) or isinstance(source, (str, bytes, bytearray, memoryview))
     return None if alone else list(source)
+
+
+def join_pairs(source: Any, inputs: Sequence[str]) -> Any:
+    """Return what a model of two pictures is given with each tuple of two pictures joined to one.
+
+    Raises ModelProblem for a tuple of another length.
+    """
+    if isinstance(source, tuple):
+        if len(source) != len(inputs):
+            raise ModelProblem(f"There are {len(source)} pictures: give two, {' and '.join(inputs)}.")
+        return join_pictures(*map(Image.open, source))
+    return [join_pairs(one, inputs) for one in source] if isinstance(source, list) else source
 
 
 def targets_of_each(targets: Any, count: int) -> list[dict[str, Any]]:

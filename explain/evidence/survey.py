@@ -14,7 +14,7 @@ from sightglass.models.adapters.queries import QueryDetections
 from sightglass.models.layers import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from torch import Tensor, nn
 
@@ -62,7 +62,8 @@ def survey(adapter: Adapter, tensor: Tensor) -> Survey:
     The short list is in the order of execution and names a tensor once, by the outermost module that returns it
     (`layer4`, not also `layer4.1.relu`); it starts with the earliest layer and ends with the last spatial one.
     """
-    observer, handles = _Observer((tensor.shape[-2], tensor.shape[-1])), []
+    width = tensor.shape[-1] // 2 if adapter.inputs else tensor.shape[-1]
+    observer, handles = _Observer((tensor.shape[-2], width), adapter.branches), []
     outside = tuple(f"{path}." for path in adapter.placeless)
     for path, module in adapter.module.named_modules():
         if path and not f"{path}.".startswith(outside):
@@ -91,6 +92,7 @@ class _Observer:
     """Collects what the modules of one pass return, in the order of execution."""
 
     size: Size
+    branches: Mapping[str, tuple[int, ...]]
     known: dict[str, Layer] = field(default_factory=dict)
     short: list[str] = field(default_factory=list)
     attentions: dict[str, Attended] = field(default_factory=dict)
@@ -134,7 +136,12 @@ class _Observer:
 
     def result(self) -> Survey:
         known = {
-            path: replace(layer, tail_bytes=self.returned - self.before[path], read_by=self.read_by.get(path, ""))
+            path: replace(
+                layer,
+                tail_bytes=self.returned - self.before[path],
+                read_by=self.read_by.get(path, ""),
+                pictures=self.branches.get(path, ()),
+            )
             for path, layer in self.known.items()
         }
         inner = {path for path in known if any(path.startswith(f"{parent}.") for parent in self.attentions)}
@@ -143,7 +150,11 @@ class _Observer:
         dropped = {path for path in inner if known[path].shape[1:] not in whole}
         known = {path: layer for path, layer in known.items() if path not in dropped}
         # A module that is called twice (one ReLU for all) has no single map of its own.
-        short = tuple(known[path] for path in self.short if path in known and self.short.count(path) == 1)
+        calls = {path: max(1, len(self.branches.get(path, ()))) for path in known}
+        short = tuple(known[path] for path in dict.fromkeys(self.short) if self.short.count(path) == calls.get(path))
+        if own := tuple(layer for layer in short if layer.pictures):
+            # After these two pictures have met, a map is of neither.
+            short = own
         return Survey(known, short, tuple(self.attentions.values()))
 
 

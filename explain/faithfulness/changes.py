@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
+from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.controls import seed_of
+from sightglass.models.adapters.pair import halve, join
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sightglass.explain.picture.image import Image
     from sightglass.models.geometry import Geometry
 
     Pixels = NDArray[np.uint8]
@@ -47,9 +48,14 @@ class Changed:
     shift: tuple[int, int] = (0, 0)
     """(down, right) in pixels of the model's input."""
     mirrored: bool = False
+    columns: int = 1
+    """Pictures side by side, each of which was changed by itself."""
 
     def undone(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a map (h, w) over the content of the model's input with every place back where it was."""
+        if self.columns > 1:
+            alone = replace(self, columns=1)
+            return np.concatenate([alone.undone(part) for part in np.split(values, self.columns, 1)], 1)
         if self.mirrored:
             return np.ascontiguousarray(values[:, ::-1])
         # One pixel of a picture that is a line may be all that the model saw.
@@ -66,6 +72,9 @@ class Changed:
 def change(image: Image, geometry: Geometry, kind: Kind) -> Changed:
     """Return a picture with one small change, the same every time."""
     pixels = image.pixels
+    if geometry.columns > 1:
+        both = [change(Image(half, image.name), geometry.one_column(), kind) for half in halve(pixels)]
+        return replace(both[0], pixels=join(*(one.pixels for one in both)), columns=geometry.columns)
     if kind in NOISE:
         return Changed(kind, _noisy(pixels, geometry, NOISE[kind], seed_of(image.sha256, int(NOISE[kind]))))
     if kind in ("right", "down"):

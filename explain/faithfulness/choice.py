@@ -10,7 +10,7 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find, layer_choices
+from sightglass.explain.evidence.layers import balance, find, layer_choices
 from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.methods import METHODS, from_evidence, list_methods
 from sightglass.explain.phrases import signed
@@ -94,7 +94,8 @@ def choice(
     if not resident.gradients:
         raise ModelProblem(f"{explanation.model.id} only answers: it has no layers to choose from.")
     perturber = Perturber(before, scorer(before, target, explanation.options), cancel)
-    evidence = Evidence(resident, ModelInput(before.tensor, before.geometry), find(resident, short_list(resident)))
+    layers = balance(find(resident, short_list(resident)))
+    evidence = Evidence(resident, ModelInput(before.tensor, before.geometry), layers)
     orders, places = _orders(evidence, target)
     sizes = (one.shape[-2:] for one in evidence.activations)
     grids = {path: controls.grid_in(evidence.geometry, *size) for path, size in zip(evidence.paths, sizes, strict=True)}

@@ -183,6 +183,8 @@ def _scale(
 
     `signed`: nothing is clipped, and all is divided by the largest absolute value: -1..1, and 0 stays 0.
     """
+    if geometry.columns > 1 and all(raw.shape[-1] % geometry.columns == 0 for raw in raws):
+        return _scale_columns(raws, geometry, scale, layers, signed)
     height, width = geometry.input
     left, top, right, bottom = geometry.content
     # Layers of one grid are added up on it: growing is linear.
@@ -213,6 +215,20 @@ def _scale(
     for bar in (result[:, :top], result[:, bottom:], result[..., :left], result[..., right:]):
         bar.zero_()
     return result, (low, high, lowest, highest)
+
+
+def _scale_columns(
+    raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequence[str], signed: bool
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return `_scale` of pictures side by side: on one scale, and none bleeds into its neighbour."""
+    count, own, maps = geometry.columns, geometry.one_column(), len(raws[0])
+    # All maps of a group are scaled together: those of one target, or of all.
+    groups = [slice(0, maps)] if scale == "shared" else [slice(i, i + 1) for i in range(maps)]
+    found = [
+        _scale([torch.cat(raw[g].chunk(count, -1)) for raw in raws], own, "shared", layers, signed) for g in groups
+    ]
+    joined = torch.cat([torch.cat(scaled.chunk(count), -1) for scaled, _ in found])
+    return joined, tuple(torch.cat(ends) for ends in zip(*(ranges for _, ranges in found), strict=True))
 
 
 def smooth(maps: Tensor) -> Tensor:

@@ -74,6 +74,8 @@ SIMILARITY = tuple(method.id for method in _TABLE if method.family == "gradient"
 """Methods that can explain a similarity."""
 
 
+PAIRS = ("gradient", "eigen", "pixel", "mask")
+"""Families of the methods that give each of two pictures a map of its own."""
 AREAS = ("gradient", "eigen", "pixel")
 """Families of the methods that explain any scalar, such as the sum over some pixels of a segmentation."""
 
@@ -111,6 +113,9 @@ def list_methods(resident: Resident) -> tuple[Method, ...]:
         and (task != "embed" or method.family not in ("mask", "pixel", "library"))
         and (method.id != "guidedbackprop" or resident.has_relu)
         and (task != "segment" or method.family in AREAS)
+        and (not resident.adapter.inputs or method.family in PAIRS)
+        # Where its pictures meet at once no layer has a map of one.
+        and (not resident.adapter.inputs or resident.adapter.branches or not method.at_layers)
     )
 
 

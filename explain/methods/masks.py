@@ -148,3 +148,45 @@ class Windows(PictureMasks):
 def _near(at: Tensor, window: Tensor) -> Tensor:
     """Return (b, p) bool: whether the places `at` (p,), in steps, lie in the windows, two steps wide each."""
     return (at[None] - (window[:, None] + 0.5)).abs() < 1
+
+
+@dataclass(frozen=True, eq=False)
+class MasksOfTwo(PictureMasks):
+    """Masks of two pictures side by side, none of which reaches from one into the other.
+
+    Random ones hide in both at once; windows hide in one at a time, in turn.
+    """
+
+    parts: tuple[PictureMasks, PictureMasks]
+    geometry: Geometry
+    in_turn: bool
+
+    @classmethod
+    def sample(cls, kind: type[Masks] | type[Windows], count: int, geometry: Geometry, seed: int = 0) -> MasksOfTwo:
+        """Draw about `count` masks of a kind."""
+        in_turn, own = kind is Windows, geometry.one_column()
+        first, second = (kind.sample(max(count // 2, 1) if in_turn else count, own, seed + i) for i in (0, 1))
+        return cls((first, second), geometry, in_turn)
+
+    def __len__(self) -> int:
+        return len(self.parts[0]) * (2 if self.in_turn else 1)
+
+    @property
+    def resolution(self) -> tuple[int, int]:
+        down, across = self.parts[0].resolution
+        return down, 2 * across
+
+    def _at(self, start: int, stop: int, down: Tensor, across: Tensor, device: torch.device) -> Tensor:
+        left, _, right, _ = self.geometry.content
+        half, index = (right - left) / 2, torch.arange(start, stop)
+        masks = []
+        for place, (part, places) in enumerate(zip(self.parts, (across, across - half), strict=True)):
+            there = places[(places >= 0) & (places < half)]
+            if not self.in_turn:
+                masks.append(part._at(start, stop, down, there, device))
+                continue
+            first = start // 2
+            made = part._at(first, (stop + 1) // 2, down, there, device)[(index // 2 - first).to(device)]
+            made[(index % 2 != place).to(device)] = 1
+            masks.append(made)
+        return torch.cat(masks, 2)

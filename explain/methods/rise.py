@@ -27,7 +27,7 @@ import torch
 from sightglass.common.errors import Cancelled
 from sightglass.common.settings import settings
 from sightglass.explain.methods.mask_scores import Scorer, scorer
-from sightglass.explain.methods.masks import Masks, PictureMasks, Windows
+from sightglass.explain.methods.masks import Masks, MasksOfTwo, PictureMasks, Windows
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.preprocess import GREY
 
@@ -58,7 +58,10 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     """
     occludes, geometry = method.id == "occlusion", evidence.geometry
     count = request.masks or budget(evidence.resident.adapter.spec.task, method.id)
-    masks = (Windows if occludes else Masks).sample(count, geometry, seed)
+    kind: type[Masks] | type[Windows] = Windows if occludes else Masks
+    masks: PictureMasks = kind.sample(count, geometry, seed)
+    if geometry.columns > 1:
+        masks = MasksOfTwo.sample(kind, count, geometry, seed)
     name = f"{method.id}/{len(masks)}/{seed}"
     called = method.name_for("detect" if evidence.resident.adapter.detects else "classify")
     missing = evidence.missing(name, targets)
@@ -126,9 +129,12 @@ def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Calla
 
 
 def find_grey(evidence: Evidence) -> Tensor:
-    """Return what hidden pixels are set to, (1, C, 1, 1), or (1, 1, 1, 1) of 0."""
+    """Return what hidden pixels are set to, (1, C, 1, 1), or (1, 1, 1, 1) of 0; of two pictures (1, C, h, w)."""
     # The adapter itself prepares the grey of a letterbox's bars, whatever range its pixels have.
     blank = evidence.resident.adapter.flat_input(GREY)
+    if evidence.resident.adapter.inputs:
+        # Each of the two has a mean of its own.
+        return blank.to(evidence.tensor)
     grey = blank[0, :, blank.shape[2] // 2, blank.shape[3] // 2]
     if len(grey) not in (1, 3):
         # What is no colour has no grey: what stands in for it is the mean that the model was trained with.

@@ -33,6 +33,8 @@ _TURN = Pillow.Transpose
 _FIRST_HALF = (_TURN.FLIP_LEFT_RIGHT, _TURN.ROTATE_180, _TURN.FLIP_TOP_BOTTOM)
 _UPRIGHT = dict(enumerate((*_FIRST_HALF, _TURN.TRANSPOSE, _TURN.ROTATE_270, _TURN.TRANSVERSE, _TURN.ROTATE_90), 2))
 VIDEO = "a video"
+VOLUMES = (".nii", ".nii.gz")
+"""Ends of the names of volumes (NIfTI), which are arrays of voxels."""
 _REFUSED = {
     rb"\s*%PDF": "a PDF document",
     rb"\s*%!PS|\xc5\xd0\xd3\xc6": "an EPS or PostScript file",
@@ -71,6 +73,8 @@ def kind_of(data: bytes, name: str) -> str:
         accepts = Pillow.OPEN[kind][1]
         if accepts is not None and accepts(head[:16]) is True:
             return kind
+    if name.lower().endswith(VOLUMES) or head[344:347] in (b"n+1", b"ni1"):
+        raise ImageProblem(f"{name} is a volume: give one slice of it as {READABLE}.")
     for pattern, words in _REFUSED.items():
         if re.match(pattern, head, re.IGNORECASE | re.DOTALL):
             if words == VIDEO:

@@ -19,6 +19,8 @@ from sightglass.components.views import panels
 from sightglass.explain.findings import preprocessing_check
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.phrases import describe_score, plain_text, plural
+from sightglass.explain.picture.pair import join_pictures
+from sightglass.models.adapters.pair import is_joined
 from sightglass.models.families.custom.transforms import keys
 from sightglass.models.own import outputs, store
 from sightglass.models.own.describe import describe_model
@@ -49,6 +51,9 @@ def draw(spec: ModelSpec, image: Image) -> None:
     """Draw the card, with the chosen picture explained by the model."""
     with st.container(border=True):
         explainer = sidebar.load(spec.id)
+        two = bool(explainer.resident.adapter.inputs)
+        if two and not is_joined(image.pixels):
+            image = join_pictures(image, image)
         st.markdown(f"### {escape(spec.id)}: {escape(describe_model(explainer.resident.adapter))}")
         left, right = st.columns([3, 2], gap="medium")
         with right, st.container(horizontal=True):
@@ -57,7 +62,10 @@ def draw(spec: ModelSpec, image: Image) -> None:
             _explain(spec, explainer, image)
         with right:
             _meaning(spec, explainer)
-            _preprocessing(spec, explainer, image)
+            if two:
+                st.caption("It takes two pictures: this is one picture twice. Explore asks for the second.")
+            else:
+                _preprocessing(spec, explainer, image)
             for note in explainer.resident.adapter.notes:
                 st.caption(escape(without_keys(note)))
 
@@ -83,7 +91,7 @@ def open_model(spec: ModelSpec) -> None:
 
 def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     """Draw the map of the chosen picture; of a model without layers, whose map takes many passes, first its answer."""
-    choices = Choices(image, spec, spec.method, {})
+    choices = Choices(image, spec, explainer.resident.adapter.spec.method, {})
     options: dict[str, Any] = {}
     if not explainer.resident.gradients:
         options = {"method": "drise"} if spec.task == "detect" else {"method": "occlusion", "masks": WINDOWS}

@@ -21,7 +21,7 @@ from sightglass.api.limits import (
     raise_if_cancelled,
 )
 from sightglass.api.problems import ApiProblem, finite
-from sightglass.api.schemas import ClassRequest, DetectRequest
+from sightglass.api.schemas import ClassRequest, DetectRequest, ExplainRequest
 from sightglass.api.server import metrics
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem, ModelProblem, TooLarge
@@ -39,6 +39,7 @@ from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.decode import kind_of
 from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.picture.memory import DECODING, strips
+from sightglass.explain.picture.pair import join_pictures
 from sightglass.explain.picture.planes import KINDS
 from sightglass.explain.rendering.style import Style
 from sightglass.export import class_files, comparison_folder, embedded_recipe, result_folder
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.api.schemas import ApiRules, CompareRequest, ExplainRequest, ProveRequest, SimilarityRequest
+    from sightglass.api.schemas import ApiRules, CompareRequest, ProveRequest, SimilarityRequest
     from sightglass.common.work.turns import Turns
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
@@ -130,6 +131,10 @@ def explain(
                 raise ModelProblem(f"{name} draws no boxes: ask /api/explain, or name a detector.")
         explainer = load_explainer(name, settings)
         check_options(request, explainer)
+        if isinstance(request, ExplainRequest) and request.other is not None:
+            if not explainer.resident.adapter.inputs:
+                raise ModelProblem(f"{name} takes one picture: leave other out.")
+            image = join_pictures(image, open_picture(request.other, request.other_name, settings))
         if single:
             check_single(image, single)
         else:

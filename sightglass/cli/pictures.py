@@ -11,7 +11,7 @@ from sightglass.common.errors import ImageProblem, Problem
 from sightglass.explain import methods, phrases
 from sightglass.explain.faithfulness import seal
 from sightglass.explain.findings import diagnosis
-from sightglass.explain.picture import image
+from sightglass.explain.picture import image, pair
 from sightglass.export import animation, figure, result_folder, table
 from sightglass.export.report import html as html_report
 from sightglass.export.report import pdf as pdf_report
@@ -67,8 +67,11 @@ def load_explainer(model: str, device: str, progress: Progress, options: dict[st
 def open_picture(typed: str, console: Console) -> Image:
     """Open the picture that an argument names: a file, or an example that comes with the project, which is said.
 
-    Raises ImageProblem; Problem for an argument that is no picture, but a model's file or a configuration.
+    `A + B` is two pictures side by side. Raises ImageProblem; Problem for an argument that is no picture, but a model's
+    file or a configuration.
     """
+    if (two := pair.parts(typed)) is not None:
+        return pair.join_pictures(*(open_picture(one, console) for one in two))
     if image.example_meant(typed) is not None:
         console.warn(f"There is no {typed} in this folder: the example of that name is used.")
     _check_kind(typed)
@@ -106,7 +109,10 @@ class Series:
 
         `find_targets` is for targets that depend on the predictions.
         """
-        names = [picture.replace("\\", "/").rsplit("/", 1)[-1] for picture in self.pictures]
+        if self.explainer.resident.adapter.inputs and len(self.pictures) == 2:
+            # Two pictures are one question to a model that takes two.
+            self.pictures = (pair.AND.join(self.pictures),)
+        names = [_name_folder(picture) for picture in self.pictures]
         folders = result_folder.places(names, self.out)
         result_folder.check(folders[0])
         with self.console.progress("Explaining") as bar:
@@ -156,6 +162,12 @@ class Series:
         explanation = self.explainer(image, progress=lambda share, words: progress(share / 2, words), **options)
         seal.seal_maps(explanation, progress=lambda share, words: progress((1 + share) / 2, words))
         return explanation
+
+
+def _name_folder(picture: str) -> str:
+    """Return the name of a picture without its folders; of two both, as `before_and_after.png`."""
+    first, *second = (one.replace("\\", "/").rsplit("/", 1)[-1] for one in pair.parts(picture) or (picture,))
+    return f"{first.rsplit('.', 1)[0]}_and_{second[0]}" if second else first
 
 
 def report(console: Console, explanation: Explanation, style: Style) -> None:

@@ -16,7 +16,7 @@ from sightglass.cli.pictures import open_picture, report
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import phrases, replaying
 from sightglass.explain import recipe as explain_recipe
-from sightglass.explain.picture import image
+from sightglass.explain.picture import image, pair
 from sightglass.export import embedded_recipe, result_folder
 from sightglass.export.proof import files as proof_files
 
@@ -68,9 +68,9 @@ def replay(
     console, style = Console(options.json), options.style()
     known = read(recipe)
     if options.picture is not None:
-        picture: Image | str = open_picture(options.picture, console)
+        picture: Image | str | tuple[str, ...] = open_picture(options.picture, console)
     else:
-        picture = _embedded_picture(recipe) or _find_picture(recipe, known)
+        picture = _embedded_picture(recipe) or _find_pictures(recipe, known)
     if options.device is not None:
         known = known.model_copy(update={"device": options.device})
     with console.progress(f"Loading {known.model}") as progress:
@@ -164,17 +164,24 @@ def _embedded_picture(path: Path) -> Image | None:
     return embedded_recipe.original(found) if found is not None else None
 
 
-def _find_picture(path: Path, recipe: Recipe) -> str:
-    """Return a file of the picture's name, here or near the recipe, or the example of that name.
+def _find_pictures(path: Path, recipe: Recipe) -> str | tuple[str, ...]:
+    """Return the picture that a recipe names, or the two in `A + B`; raise ModelProblem where one is missing."""
+    name = recipe.picture_name
+    names = pair.parts(name)
+    return _find_picture(path, name) if names is None else tuple(_find_picture(path, one) for one in names)
+
+
+def _find_picture(path: Path, name: str) -> str:
+    """Return a file of a picture's name, here or near the recipe, or the example of that name.
 
     Raises ModelProblem where there is none.
     """
     for folder in (Path(), path.parent, *list(path.absolute().parents)[1:3]):
-        if (folder / recipe.picture_name).is_file():
-            return str(folder / recipe.picture_name)
-    if image.example_meant(recipe.picture_name) is not None:
-        return recipe.picture_name
-    raise ModelProblem(f"Where is the picture? Name it: --picture {recipe.picture_name}.")
+        if (folder / name).is_file():
+            return str(folder / name)
+    if image.example_meant(name) is not None:
+        return name
+    raise ModelProblem(f"Where is the picture? Name it: --picture {name}.")
 
 
 def _compare(folder: Path, recipe: Recipe, explanation: Explanation) -> tuple[bool | None, float | None]:

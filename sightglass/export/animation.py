@@ -18,7 +18,7 @@ from PIL import ImageDraw, ImageFont
 from sightglass.common.errors import Problem
 from sightglass.common.files import packaged
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.layers import balance, find
 from sightglass.explain.explanation import explain
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Wanted
@@ -83,7 +83,7 @@ def by_layer(explanation: Explanation, index: int = 0, layers: Sequence[str] = (
     given = adapter.prepare(
         explanation.image.taken(adapter.channels, adapter.spec.id), explanation.options.preprocessing
     )
-    through = Evidence(resident, given, find(resident, paths))
+    through = Evidence(resident, given, balance(find(resident, paths)))
     options = replace(explanation.options, layers=paths, targets=_target(explanation, index), scale="own")
     return explain(explanation.image, through, options, milliseconds={}).by_layer(0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import math
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -183,16 +184,23 @@ def _row(tensor: Tensor) -> Tensor | None:
 
 
 def probe(
-    module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: Task | None = None, *, named: bool = False
+    module: nn.Module,
+    stated: PreprocessingTable,
+    spec: ModelSpec,
+    task: Task | None = None,
+    *,
+    named: bool = False,
+    channels: int | None = None,
 ) -> Probed:
     """Find out what a module takes and returns; `stated` is the known part of its preprocessing.
 
-    `task` is what its caller states; None: inferred, `named` telling that its classes have names. Raises ModelProblem,
+    `task` is what its caller states; None: inferred, `named` telling that its classes have names. `channels`: where
+    they are known. Raises ModelProblem,
     one sentence, where it takes no picture of a usual size, or returns no row of numbers.
     """
     module = module.eval()
     _check_inputs(module, spec)
-    channels, flat = _taken(module, stated, spec)
+    channels, flat = (channels, None) if channels else _taken(module, stated, spec)
     stated = stated.for_channels(channels)
     trial = _Trial(module, channels, spec)
     side, why = _side(trial, stated.sides or flat)
@@ -286,7 +294,10 @@ def channels_of(module: nn.Module) -> int:
 
 
 def _check_inputs(module: nn.Module, spec: ModelSpec) -> None:
-    """Raise ModelProblem for a module that needs more than a picture."""
+    """Raise ModelProblem for a module that needs more than a picture, or a volume."""
+    first = next((part for part in module.modules() if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d))), None)
+    if isinstance(first, nn.Conv3d):
+        raise ModelProblem(f"{spec.id} takes volumes (Conv3d), and only flat pictures can be explained here.")
     try:
         given = inspect.signature(module.forward).parameters.values()
     except (TypeError, ValueError):
@@ -294,6 +305,12 @@ def _check_inputs(module: nn.Module, spec: ModelSpec) -> None:
     by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     needed = [one.name for one in given if one.default is one.empty and one.kind in by_place]
     if len(needed) > 1:
+        if len(needed) == 2:
+            name = "inputs" if spec.in_memory else "weights.inputs"
+            raise ModelProblem(
+                f"{spec.id} takes two inputs ({', '.join(needed)}): say {name} = {json.dumps(needed)} if both are "
+                "pictures, else wrap it in a module."
+            )
         raise ModelProblem(
             f"{spec.id} takes {len(needed)} inputs ({', '.join(needed)}): wrap it in a module that takes the picture "
             "and sets the others."

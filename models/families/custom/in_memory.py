@@ -21,10 +21,11 @@ from sightglass.common.files.scratch import scratch_folder
 from sightglass.models import labels
 from sightglass.models.adapters.embedder import PreparedAdapter
 from sightglass.models.adapters.tasks import check_task
-from sightglass.models.catalog_tables import check_preprocessing, read_outputs
+from sightglass.models.catalog_tables import check_preprocessing, read_inputs, read_outputs
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom import transforms
 from sightglass.models.families.custom.classifier import CustomClassifier, CustomEmbedder, CustomSegmenter, probe
+from sightglass.models.families.custom.pair import PairClassifier, make_pair, probe_pair
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import loader as transformers
 from sightglass.models.families.transformers.loader import of_processor
@@ -55,6 +56,7 @@ def adapt(
     output: str | int | None = None,
     unit: str | None = None,
     outputs: Sequence[Mapping[str, Any]] = (),
+    inputs: Sequence[Any] = (),
 ) -> Adapter:
     """Return the adapter of a model object, on the CPU.
 
@@ -79,11 +81,18 @@ def adapt(
     stated, transform = stated_by(preprocess)
     given = None if names is None else labels.given(names, spec.id)
     spec = spec.with_weights(
-        labels=given, preprocessing=stated, output=output, unit=unit, outputs=read_outputs(outputs)
+        labels=given,
+        preprocessing=stated,
+        output=output,
+        unit=unit,
+        outputs=read_outputs(outputs),
+        inputs=read_inputs(inputs),
     )
     known = {"ultralytics": _ultralytics, "keras": _keras, "transformers": _transformers}.get(home)
     if known is None and isinstance(model, torch.jit.ScriptModule):
         known = _scripted
+    if known is not None and inputs:
+        raise ModelProblem(f"A {type(model).__name__} takes one picture here: `inputs` is for a module of PyTorch.")
     if known is not None:
         if home == "keras":
             return _keras(spec, model, transform)
@@ -132,7 +141,7 @@ def shared_copy(module: nn.Module) -> nn.Module:
 
 def _module(
     spec: ModelSpec, model: nn.Module, transform: Callable[..., Any] | None, task: Task | None
-) -> InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter:
+) -> InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter | PairClassifier:
     module = shared_copy(model)
     known, why = spec.preprocessing, "by trying sizes"
     if transform is not None:
@@ -140,6 +149,8 @@ def _module(
         known = PreprocessingTable(size=(height, width))
     elif known == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
         known, why = transforms.keys(preprocessing_of(module)), "as timm's weights of that name"
+    if spec.weights.inputs:
+        return _pair(spec, module, transform, known, task)
     sides = known.sides
     stated = replace(known, size=min(sides) if sides else None)
     seen = probe(module, stated, spec, task, named=spec.weights.labels is not None)
@@ -163,6 +174,22 @@ def _module(
     made.transform = transform
     made.preprocessings = (*made.preprocessings, READY)
     return made
+
+
+def _pair(
+    spec: ModelSpec,
+    module: nn.Module,
+    transform: Callable[..., Any] | None,
+    known: PreprocessingTable,
+    task: Task | None,
+) -> PairClassifier:
+    """Return the adapter of a module that takes two pictures."""
+    if transform is not None:
+        raise ModelProblem(f"{spec.id} takes two pictures: give preprocess as a table or a Compose of torchvision.")
+    seen, each = probe_pair(module, known, spec, task, named=spec.weights.labels is not None)
+    names, _ = labels.for_classes(spec, seen.count, binary=seen.binary)
+    notes = seen.notes + _assume(spec, each[0], "by trying sizes")
+    return make_pair(spec, seen, each, names, checkpoint.digest(module), notes)
 
 
 def _segmentation_preset() -> Any:

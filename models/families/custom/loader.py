@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.tasks import check_task
@@ -25,6 +26,7 @@ from sightglass.models.families.custom.classifier import (
     probe,
 )
 from sightglass.models.families.custom.inspect import inspect
+from sightglass.models.families.custom.pair import make_pair, probe_pair
 from sightglass.models.families.timm import networks as timm_networks
 from sightglass.models.families.torchvision import networks as torchvision_networks
 from sightglass.models.spec import PreprocessingTable
@@ -51,6 +53,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     """
     if code.is_own(spec.arch):
         return _of_class(spec, progress)
+    if spec.weights.inputs:
+        raise ModelProblem(f"{spec.arch} takes one picture: weights.inputs is for a class of your own.")
     library, name = architectures.library_of(spec.arch)
     path = locate(spec, progress=progress)
     saved = checkpoint.open_(path, spec.weights.key or "")
@@ -141,7 +145,8 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | Custom
         notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_other_sets(saved))
         sha256 = sha256_of(path)
     known = _preprocessing(saved, spec.preprocessing)
-    seen = probe(module, known, spec, check_task(spec.task))
+    pair = probe_pair(module, known, spec, check_task(spec.task)) if spec.weights.inputs else None
+    seen = pair[0] if pair else probe(module, known, spec, check_task(spec.task))
     spec = replace(spec, task=seen.task)
     names: tuple[str, ...] = ()
     notes += seen.notes
@@ -151,7 +156,7 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | Custom
         notes += more
     if not spec.preprocessing.complete:
         notes += (_preprocessing_note(seen.preprocessing, seen.why),)
-    return make_adapter(spec, seen, names, sha256, notes)
+    return make_pair(spec, *pair, names, sha256, notes) if pair else make_adapter(spec, seen, names, sha256, notes)
 
 
 def _preprocessing(saved: Checkpoint, stated: PreprocessingTable) -> PreprocessingTable:

@@ -17,7 +17,7 @@ import typer
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
-from sightglass.cli.pictures import load_explainer, report
+from sightglass.cli.pictures import load_explainer, open_picture, report
 from sightglass.common.errors import ImageProblem, ModelProblem, Problem
 from sightglass.common.files import Json
 from sightglass.common.files.packaged import photographs
@@ -25,8 +25,10 @@ from sightglass.common.settings import settings
 from sightglass.explain.findings import preprocessing_check
 from sightglass.explain.picture import image as picture_image
 from sightglass.explain.picture import planes as picture_planes
+from sightglass.explain.picture.pair import join_pictures
 from sightglass.explain.rendering import style
 from sightglass.models import catalog, inspect
+from sightglass.models.adapters.pair import is_joined
 from sightglass.models.adapters.tasks import ROWS, check_task
 from sightglass.models.own import adding, table_file
 
@@ -236,10 +238,13 @@ def _try(console: Console, id_: str, image: str | None) -> tuple[Explanation, li
             console.say(f"It takes {channels} channels: tried on random numbers, so its prediction means nothing.")
             picture = _random(channels, *(adapter.preprocessing.size if adapter.preprocessing else (224, 224)))
         else:
-            picture = picture_image.Image.open(image or _picture())
+            picture = open_picture(str(image or _picture()), console)
+            if adapter.inputs and not is_joined(picture.pixels):
+                console.say(f"It takes two pictures: tried with {picture.name} as both (--image 'A + B' names two).")
+                picture = join_pictures(picture, picture)
         explanation = explainer(picture, top_k=3, **words)
     report(console, explanation, style.FILE_STYLE)
-    if prompted:
+    if prompted or adapter.inputs:
         return explanation, []
     images = [explanation.image, *_photographs(explanation.image.sha256)]
     found = [

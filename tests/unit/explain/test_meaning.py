@@ -146,7 +146,7 @@ def test_a_network_without_maps_is_explained_by_hiding(halves: NDArray[np.uint8]
         (own_nets.Flat, r"Flat is a class: give a network made of it, Flat\(\)"),
         (own_nets.Flat().state_dict(), "These are weights without their network: load them into it"),
         (lambda x: x, "is a function: give the network that it makes or calls"),
-        (own_nets.WithNumbers(), r"takes 2 inputs \(x, numbers\): wrap it"),
+        (own_nets.WithNumbers(), r"takes two inputs \(x, numbers\): say inputs .* if both are pictures, else wrap it"),
     ],
 )
 def test_what_cannot_be_explained_says_what_it_is(model: Any, words: str) -> None:

@@ -1,0 +1,191 @@
+"""Classifiers and regressions that take two pictures: siamese networks, RGB and depth."""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sightglass.common.errors import ModelProblem
+from sightglass.common.legible import legible
+from sightglass.models.adapters.pair import STRIP, join, split
+from sightglass.models.families.custom.classifier import CustomClassifier, Probed, answer_in, logits_of, probe
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.preprocess import prepare
+from sightglass.models.spec import METHOD, PreprocessingTable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sightglass.models.layers import Layer
+    from sightglass.models.preprocess import Preprocessing
+    from sightglass.models.spec import ModelSpec, Task
+
+MIXED_METHOD = "integratedgradients"
+"""Method of a network whose layers all see both pictures at once."""
+FLAT = 64
+"""Side of the flat pictures that layers are found with."""
+
+
+class PairClassifier(CustomClassifier):
+    """A module from two pictures, as `module(a, b)` or `module((a, b))`, to logits or numbers.
+
+    Its input is one tensor (B, 3, h, 2 w) with the two side by side, prepared each by itself; its picture is what
+    `join` makes of the two.
+    """
+
+    preprocessings = ("trained",)
+    splits_batches = False
+    has_embedding = False
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        module: nn.Module,
+        labels: Sequence[str],
+        each: tuple[Preprocessing, Preprocessing],
+        weights_sha256: str,
+        *,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(spec, module, labels, each[0], weights_sha256, notes=notes)
+        self.inputs = tuple(legible(one.name) for one in spec.weights.inputs)
+        self.each, self.together = each, takes_tuple(module)
+        self.branches = self._find_branches()
+        if not self.branches and spec.method == METHOD:
+            self.spec = replace(spec, method=MIXED_METHOD)
+
+    @property
+    def channels(self) -> int:
+        return 3
+
+    def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
+        halves = split(pixels, self.spec.id, self.inputs)
+        tensors = [
+            prepare(half, own, preprocessing).tensor.expand(-1, 3, -1, -1)
+            for half, own in zip(halves, self.each, strict=True)
+        ]
+        tensor = torch.cat(tensors, 3)
+        (height, width), (h, w) = halves[0].shape[:2], (tensor.shape[2], tensor.shape[3] // 2)
+        original = (height + STRIP, 2 * width)
+        geometry = Geometry(original, (h, 2 * w), (h / height, w / width), (0.0, 0.0), columns=2)
+        return ModelInput(tensor, geometry)
+
+    def flat_input(self, value: int = 128) -> Tensor:
+        flat = np.full((FLAT, FLAT, 3), value, np.uint8)
+        return self.prepare(join(flat, flat), "trained").tensor
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        answer = answer_in(self._call(*tensor.chunk(2, 3)), self.spec.weights.output)
+        assert answer is not None
+        return logits_of(answer, self.kind)
+
+    def _call(self, first: Tensor, second: Tensor) -> Any:
+        one, other = self.each
+        return call(self.module, first[:, : one.channels], second[:, : other.channels], together=self.together)
+
+    def _find_branches(self) -> dict[str, tuple[int, ...]]:
+        """Return which picture each call of a module depends on, by path; without modules that see both."""
+        seen: list[dict[str, list[bool]]] = [{}, {}]
+
+        def see(path: str, calls: dict[str, list[bool]], _module: nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, torch.Tensor):
+                calls.setdefault(path, []).append(output.requires_grad)
+
+        for place, calls in enumerate(seen):
+            halves = list(self.flat_input().chunk(2, 3))
+            # A copy: what writes into its input may not write into a leaf.
+            halves[place] = halves[place].clone().requires_grad_().clone()
+            with ExitStack() as hooks, torch.enable_grad():
+                for path, module in self.module.named_modules():
+                    if path:
+                        hooks.enter_context(module.register_forward_hook(partial(see, path, calls)))
+                self._call(*halves)
+        found: dict[str, tuple[int, ...]] = {}
+        for path, of_first in seen[0].items():
+            pairs = list(zip(of_first, seen[1].get(path, ()), strict=False))
+            # Called twice for one picture, it has no single map of that.
+            sides = tuple(int(second) for first, second in pairs if first != second)
+            if len(sides) == len(pairs) == len({*sides}):
+                found[path] = sides
+        return found
+
+    def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+        """Return the last layer of each picture, which is the same one where both go through the same modules."""
+        if not self.branches:
+            return super().default_layers(layers)
+        apart = [[layer for layer in layers if place in layer.pictures] for place in (0, 1)]
+        return tuple(dict.fromkeys(path for own in apart if own for path in CustomClassifier.default_layers(self, own)))
+
+
+class _Doubled(nn.Module):
+    """Give a module of two pictures the same one twice, so that it can be probed as others are."""
+
+    def __init__(self, net: nn.Module, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.net, self.counts, self.together = net, channels, takes_tuple(net)
+
+    def forward(self, picture: Tensor) -> Any:
+        return call(self.net, *(picture[:, :count] for count in self.counts), together=self.together)
+
+
+def call(module: nn.Module, first: Tensor, second: Tensor, *, together: bool) -> Any:
+    """Return what a module makes of two pictures, given as one tuple where it takes them `together`."""
+    return module((first, second)) if together else module(first, second)
+
+
+def takes_tuple(module: nn.Module) -> bool:
+    """Return whether a module takes two pictures as one argument."""
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    given = inspect.signature(module.forward).parameters.values()
+    several = any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in given)
+    return not several and sum(one.kind in by_place for one in given) == 1
+
+
+def probe_pair(
+    module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: Task | None = None, *, named: bool = False
+) -> tuple[Probed, tuple[Preprocessing, Preprocessing]]:
+    """Find out what a module of two pictures returns, and how each is prepared; `probe` says the rest.
+
+    Raises ModelProblem, one sentence, where it does not fit.
+    """
+    inputs = spec.weights.inputs
+    if len(inputs) != 2:
+        raise ModelProblem(f"{spec.id} has {len(inputs)} inputs: name two, as in inputs = ['before', 'after'].")
+    if stated.crop not in (None, "squash"):
+        raise ModelProblem(f"{spec.id} takes two pictures, each squeezed whole to its size: leave crop out.")
+    counts = [one.channels_in or len(one.mean or one.std or (0, 0, 0)) for one in inputs]
+    if not {*counts} <= {1, 3}:
+        raise ModelProblem(f"{spec.id} takes pictures of {' and '.join(map(str, counts))} channels: only 1 and 3 work.")
+    doubled = _Doubled(module, counts)
+    seen = probe(doubled, replace(stated, crop="squash"), spec, task, named=named, channels=3)
+    if seen.task in ("segment", "embed"):
+        raise ModelProblem(f"{spec.id} takes two pictures: only one row of classes or numbers can be explained then.")
+    first, second = (
+        seen.preprocessing.changed(PreprocessingTable(mean=one.mean, std=one.std, channels_in=count))
+        for one, count in zip(inputs, counts, strict=True)
+    )
+    return replace(seen, module=doubled.net), (first, second)
+
+
+def make_pair(
+    spec: ModelSpec,
+    seen: Probed,
+    each: tuple[Preprocessing, Preprocessing],
+    names: Sequence[str],
+    sha256: str,
+    notes: tuple[str, ...],
+) -> PairClassifier:
+    """Return the adapter of a probed module of two pictures."""
+    made = PairClassifier(replace(spec, task=seen.task), seen.module, names, each, sha256, notes=notes)
+    made.kind = seen.kind
+    return made
