@@ -70,6 +70,8 @@ def _headline(choices: Choices) -> str:
     name = choices.model.name
     if choices.model.example:
         return f"{name} knows drawn scenes only: its answers to the camera mean nothing."
+    if choices.model.segments:
+        return f"Every frame, with the share of each class that {name} finds and where it looked."
     return f"Every frame, with what {name} says and where it looked."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.deck import making
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison
+from sightglass.models.adapter import Prediction
 from sightglass.models.demo.scenes import draw, sample
 from sightglass.monitor.observation import observe
 from sightglass.pages.history.record import tell_score
@@ -43,3 +45,20 @@ def test_two_segmenters_are_compared_by_what_they_find() -> None:
     words = Comparison((made, made), ("one", "two"), ()).verdict
     assert words.startswith("one finds ") and "; two finds " in words
     assert "confident" not in words and "with more than" not in words
+
+
+def test_a_share_of_the_picture_is_never_compared_with_how_sure_a_model_is() -> None:
+    made = explained()
+    classifier = Explainer("demo-cls-s")(made.image, top_k=1)
+
+    def tell(score: float, first: str) -> str:
+        sure = replace(classifier, predictions=(Prediction("gear", 0, score),))
+        found = replace(made, predictions=(Prediction(first, 2, 0.06), Prediction("star", 1, 0.01)))
+        return Comparison((sure, found), ("a", "b"), ()).verdict
+
+    assert tell(0.9, "gear") == "a says gear; b says gear and star."
+    assert tell(0.1, "gear") == "a says gear; b says gear and star."
+    alone = replace(made, predictions=(Prediction("gear", 2, 0.06),))
+    for score in (0.1, 0.9):
+        sure = replace(classifier, predictions=(Prediction("gear", 0, score),))
+        assert Comparison((sure, alone), ("a", "b"), ()).verdict == "Both say gear."
