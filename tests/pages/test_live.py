@@ -61,6 +61,7 @@ def test_a_segmentation_says_shares_of_the_picture(page):
     app = page(PAGE, model="demo-seg")
     assert not app.exception and not app.error
     assert head(app)["choice"]["model"] == "demo-seg"
+    assert "shares of the frame" in texts(app)
 
 
 def test_a_frame_goes_to_explore_with_the_class_that_was_followed(page):
